@@ -1,0 +1,22 @@
+"""A finding: one thing that is wrong with a prefix, told so that its owner can mend it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One defect: which part, what was expected, what was found, and what to do about it.
+
+    `code` is stable and machine-readable; `subject` names a tensor, a field of the
+    description such as `spec.labels`, or `file`.
+    """
+
+    code: str
+    subject: str
+    expected: str
+    found: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.subject}: expected {self.expected}, found {self.found}"
+        return f"{text} ({self.hint})" if self.hint else text

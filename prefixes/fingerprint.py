@@ -1,0 +1,36 @@
+"""What a prefix fits: the identity of a frozen backbone, and how two of them differ."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class BackboneFingerprint(BaseModel):
+    """The facts about a frozen backbone that a prefix depends on.
+
+    `name` is for people and is never compared. `max_positions` counts the positions usable for
+    text tokens, an architecture's reserved ones (RoBERTa's padding) already taken off.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(max_length=200)
+    model_type: str = Field(max_length=60)
+    hidden_size: int = Field(gt=0)
+    num_layers: int = Field(gt=0, le=1000)
+    num_heads: int = Field(gt=0)
+    head_size: int = Field(gt=0)
+    max_positions: int = Field(gt=0)
+    vocab_size: int = Field(gt=0)
+    weights_sha256: str = Field(pattern=_SHA256)
+    tokenizer_sha256: str = Field(pattern=_SHA256)
+
+    def differences(self, other: Self) -> tuple[str, ...]:
+        """Name every fact in which `other` differs from this; empty when a prefix for this fits."""
+        return tuple(
+            f"{field}: trained on {mine}, this backbone has {theirs}"
+            for field, mine in self
+            if field != "name" and mine != (theirs := getattr(other, field))
+        )

@@ -1,0 +1,179 @@
+"""PrefixSpec: the description of a prefix, as it stands in the metadata of its file."""
+
+import string
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from prefixes.errors import InputRejected
+from prefixes.fingerprint import BackboneFingerprint
+
+SCHEMA_VERSION = 1
+MAX_LABELS = 10_000
+MAX_PREFIX_LENGTH = 1024
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+"""How logits are read, with the names of transformers' `config.problem_type`."""
+
+Pooling = Literal["first_token", "mean", "pooler"]
+"""What the head sees of a text: its first token, the mean of its tokens, or the backbone's own
+frozen pooler (BERT: tanh of a dense layer over the first token)."""
+
+Activation = Literal["tanh", "gelu", "relu"]
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def template_fields(template: str) -> tuple[str, ...]:
+    """List the field names of a template such as `"{premise} because"`.
+
+    Raises:
+        ValueError: for anything but plain `{name}` placeholders; attribute access, indexes and
+            format codes would let a template reach into the program.
+    """
+    fields = []
+    for _, field, spec, conversion in string.Formatter().parse(template):
+        if field is None:
+            continue
+        if not field.isidentifier() or spec or conversion:
+            raise ValueError(f"{field!r} is not a plain placeholder such as {{text}}")
+        fields.append(field)
+    return tuple(fields)
+
+
+class InputTemplate(_Value):
+    """How the fields of a request become the one or two texts that the tokenizer joins."""
+
+    text: str = Field(default="{text}", max_length=2000)
+    text_pair: str | None = Field(default=None, max_length=2000)
+
+    @field_validator("text", "text_pair")
+    @classmethod
+    def _has_plain_placeholders(cls, template: str | None) -> str | None:
+        if template is not None and not template_fields(template):
+            raise ValueError("a template needs at least one placeholder such as {text}")
+        return template
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of all fields that a request must give, in order of first use."""
+        names = template_fields(self.text) + template_fields(self.text_pair or "")
+        return tuple(dict.fromkeys(names))
+
+    def render(self, values: Mapping[str, str]) -> tuple[str, str | None]:
+        """Fill the templates with a request's fields.
+
+        Raises:
+            InputRejected: when a field is missing, unknown, or has nothing but white space.
+        """
+        expected = ", ".join(self.fields)
+        if set(values) != set(self.fields):
+            found = ", ".join(sorted(values)) or "none"
+            raise InputRejected(f"The task takes the fields: {expected}; found: {found[:200]}")
+        for name, value in values.items():
+            if not value.strip():
+                raise InputRejected(f"The field {name!r} is empty: expected text")
+        pair = None if self.text_pair is None else self.text_pair.format_map(values)
+        return self.text.format_map(values), pair
+
+
+class HeadSpec(_Value):
+    """What turns a text's hidden states into logits: pooling, an optional dense layer with its
+    activation, and the output layer. `activation` is set exactly when the file has a dense layer.
+    """
+
+    pooling: Pooling
+    activation: Activation | None = None
+
+
+class GoldenExample(_Value):
+    """An input with the logits that the trainer saw; replayed wherever the prefix is installed."""
+
+    fields: dict[str, str] = Field(min_length=1, max_length=20)
+    logits: tuple[Finite, ...]
+
+
+class Provenance(_Value):
+    """Where a prefix came from; for people and audits, never needed to serve it."""
+
+    created_at: datetime
+    tool: str = Field(max_length=200)
+    data_sha256: str | None = Field(default=None, max_length=64)
+    train_rows: int | None = Field(default=None, ge=0)
+    recipe: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class PrefixSpec(_Value):
+    """All that a server must know about a prefix beside its tensors.
+
+    `position_offset` is added to every text position: P for P-tuning v2 and PEFT on BERT, 0 for
+    AdapterHub. `max_length` bounds the tokens of a text, special tokens included.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_type: Literal["sequence_classification"] = "sequence_classification"
+    problem_type: ProblemType
+    labels: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
+        min_length=1, max_length=MAX_LABELS
+    )
+    prefix_length: int = Field(ge=1, le=MAX_PREFIX_LENGTH)
+    position_offset: int = Field(ge=0, le=MAX_PREFIX_LENGTH)
+    max_length: int = Field(ge=3)
+    head: HeadSpec
+    input: InputTemplate = InputTemplate()
+    thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
+    backbone: BackboneFingerprint
+    description: str = Field(default="", max_length=2000)
+    provenance: Provenance | None = None
+    metrics: dict[str, Finite] = Field(default_factory=dict, max_length=100)
+    golden: tuple[GoldenExample, ...] = Field(default=(), max_length=64)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        problems = [*self._label_problems(), *self._golden_problems()]
+        room = self.backbone.max_positions - self.position_offset
+        if self.max_length > room:
+            problems.append(
+                f"max_length {self.max_length} does not fit: the backbone has "
+                f"{self.backbone.max_positions} positions, {self.position_offset} of them taken "
+                f"by position_offset, which leaves {room}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _label_problems(self) -> list[str]:
+        problems = []
+        if len(set(self.labels)) != len(self.labels):
+            problems.append("labels must differ from each other")
+        if self.problem_type == "single_label_classification" and len(self.labels) < 2:
+            problems.append("single_label_classification needs at least two labels")
+        if self.thresholds is not None and self.problem_type != "multi_label_classification":
+            problems.append("thresholds belong to multi_label_classification only")
+        if self.thresholds is not None and len(self.thresholds) != len(self.labels):
+            problems.append(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
+        return problems
+
+    def _golden_problems(self) -> list[str]:
+        problems = []
+        for number, example in enumerate(self.golden):
+            if len(example.logits) != len(self.labels):
+                problems.append(
+                    f"golden example {number} has {len(example.logits)} logits for "
+                    f"{len(self.labels)} labels"
+                )
+            try:
+                self.input.render(example.fields)
+            except InputRejected as error:
+                problems.append(f"golden example {number}: {error}")
+        return problems
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.labels)
