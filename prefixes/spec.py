@@ -3,14 +3,14 @@
 import string
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from prefixes.errors import InputRejected
 from prefixes.fingerprint import BackboneFingerprint
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 MAX_LABELS = 10_000
 MAX_PREFIX_LENGTH = 1024
 

@@ -1,0 +1,55 @@
+"""The supported architectures, each described by the few facts in which they differ."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prefixes.errors import UnsupportedBackbone
+
+
+def _zero(_: Any) -> int:
+    return 0
+
+
+def _after_padding(config: Any) -> int:
+    return int(config.pad_token_id) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What the packed forward pass must know of an architecture.
+
+    `first_position` gives the position id of a text's first token without a prefix: 0 for BERT,
+    padding id + 1 for RoBERTa (transformers, `create_position_ids_from_input_ids`).
+    """
+
+    model_type: str
+    first_position: Callable[[Any], int]
+
+    def usable_positions(self, config: Any) -> int:
+        """Count the positions a text may take when its prefix shifts it by nothing."""
+        return int(config.max_position_embeddings) - self.first_position(config)
+
+
+ARCHITECTURES: Final = {
+    architecture.model_type: architecture
+    for architecture in (
+        Architecture("bert", _zero),
+        Architecture("roberta", _after_padding),
+    )
+}
+
+
+def architecture_of(config: Any) -> Architecture:
+    """Find the description of a model's architecture.
+
+    Raises:
+        UnsupportedBackbone: naming the architectures that are supported.
+    """
+    model_type = str(config.model_type)
+    if model_type not in ARCHITECTURES:
+        supported = ", ".join(sorted(ARCHITECTURES))
+        raise UnsupportedBackbone(
+            f"The backbone's architecture {model_type!r} is not supported; supported: {supported}"
+        )
+    return ARCHITECTURES[model_type]

@@ -1,0 +1,61 @@
+"""Backbone: a frozen transformers encoder that runs packed batches with prefixes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from prefixes.backbone.architecture import Architecture
+from prefixes.backbone.packing import PackedBatch, Row
+from prefixes.backbone.tokens import EncodedText, TextEncoder
+from prefixes.fingerprint import BackboneFingerprint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backbone:
+    """One frozen encoder on one device, shared by every prefix. Built by `load_backbone`."""
+
+    model: PreTrainedModel
+    texts: TextEncoder
+    architecture: Architecture
+    fingerprint: BackboneFingerprint
+    pooler: Callable[[Tensor], Any] | None
+    device: torch.device
+    dtype: torch.dtype
+
+    def __call__(self, batch: PackedBatch, prefix_pool: Tensor) -> Tensor:
+        """Run a packed batch of T tokens.
+
+        Args:
+            batch: the requests, on this backbone's device.
+            prefix_pool: keys and values `[L, 2, C, H, D]` that the batch's slots point into;
+                gradients flow back to it.
+
+        Returns:
+            The last hidden states `[T, hidden]`.
+        """
+        output = self.model(
+            input_ids=batch.token_ids,
+            token_type_ids=batch.token_type_ids,
+            position_ids=batch.position_ids,
+            packed=batch,
+            prefix_pool=prefix_pool,
+        )
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden
+
+    def row(
+        self, text: EncodedText, *, position_offset: int = 0, slots: tuple[int, ...] = ()
+    ) -> Row:
+        """Place an encoded text after its prefix, or without one."""
+        first = self.architecture.first_position(self.model.config) + position_offset
+        return Row(text.token_ids, text.token_type_ids, first, slots)
+
+    def empty_pool(self, num_slots: int) -> Tensor:
+        """Make a pool `[L, 2, C, H, D]` of C slots in this backbone's dtype, on its device."""
+        facts = self.fingerprint
+        shape = (facts.num_layers, 2, num_slots, facts.num_heads, facts.head_size)
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)

@@ -1,0 +1,99 @@
+"""What must hold of a prefix before anyone serves it; every check returns all its findings."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from prefixes.errors import PrefixRejected
+from prefixes.file import DTYPES
+from prefixes.findings import Finding
+from prefixes.fingerprint import BackboneFingerprint
+from prefixes.spec import PrefixSpec
+
+Findings = tuple[Finding, ...]
+
+
+def parse_spec(text: str) -> PrefixSpec:
+    """Read the description from a file's metadata.
+
+    Raises:
+        PrefixRejected: with one finding per field that is missing, unknown or out of range.
+    """
+    try:
+        return PrefixSpec.model_validate_json(text)
+    except ValidationError as error:
+        findings = tuple(
+            Finding(
+                "bad_spec",
+                ".".join(["spec", *(str(part) for part in detail["loc"])]),
+                detail["msg"],
+                repr(detail["input"])[:200],
+            )
+            for detail in error.errors(include_url=False, include_context=False)
+        )
+        raise PrefixRejected(findings) from error
+
+
+def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every tensor that a file with this description must hold."""
+    backbone = spec.backbone
+    hidden = backbone.hidden_size
+    kv = (backbone.num_layers, backbone.num_heads, spec.prefix_length, backbone.head_size)
+    shapes: dict[str, tuple[int, ...]] = {
+        "prefix.keys": kv,
+        "prefix.values": kv,
+        "head.output.weight": (spec.num_labels, hidden),
+        "head.output.bias": (spec.num_labels,),
+    }
+    if spec.head.activation is not None:
+        shapes["head.dense.weight"] = (hidden, hidden)
+        shapes["head.dense.bias"] = (hidden,)
+    return shapes
+
+
+def check_tensors(spec: PrefixSpec, tensors: Mapping[str, NDArray[Any]]) -> Findings:
+    """Hold the tensors against the description: names, shapes, types, finite numbers."""
+    shapes = expected_shapes(spec)
+    findings = [
+        Finding(
+            "unexpected_tensor",
+            name[:200],
+            "only tensors of the description",
+            f"shape {tensor.shape}",
+        )
+        for name, tensor in tensors.items()
+        if name not in shapes
+    ]
+    for name, shape in shapes.items():
+        findings += _check_tensor(name, shape, tensors.get(name))
+    return tuple(findings)
+
+
+def _check_tensor(name: str, shape: tuple[int, ...], tensor: NDArray[Any] | None) -> list[Finding]:
+    if tensor is None:
+        return [Finding("missing_tensor", name, f"shape {shape}", "no such tensor")]
+    if tensor.dtype not in DTYPES.values():
+        return [Finding("bad_dtype", name, "float32 or float16", str(tensor.dtype))]
+    if tensor.shape != shape:
+        return [Finding("bad_shape", name, f"shape {shape}", f"shape {tensor.shape}")]
+    broken = tensor.size - int(np.isfinite(tensor).sum())
+    if broken:
+        return [Finding("not_finite", name, "finite numbers", f"{broken} NaN or infinite values")]
+    return []
+
+
+def check_backbone(spec: PrefixSpec, backbone: BackboneFingerprint) -> Findings:
+    """Name every fact in which the backbone differs from the one the prefix was trained on."""
+    return tuple(
+        Finding(
+            "backbone_mismatch",
+            "spec.backbone",
+            f"a prefix for {backbone.name}",
+            difference,
+            "train the prefix on this server's backbone, or serve it where its own is loaded",
+        )
+        for difference in spec.backbone.differences(backbone)
+    )

@@ -1,0 +1,1 @@
+"""How tenants reach their prefixes: the REST server."""

@@ -1,0 +1,1 @@
+"""The wire: HTTP in, HTTP out. Nothing here touches the device."""

@@ -1,0 +1,1 @@
+"""The serving path: admit, queue, plan, run, reply."""

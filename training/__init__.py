@@ -1,0 +1,1 @@
+"""How a prefix is made and measured."""
