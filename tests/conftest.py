@@ -1,0 +1,20 @@
+"""Fixtures that every folder of tests may use."""
+
+from pathlib import Path
+
+import pytest
+
+from prefixes.backbone import Backbone, load_backbone
+from tests.factories import make_backbone_folder
+
+
+@pytest.fixture(scope="session")
+def backbone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random BERT with its tokenizer, on disk."""
+    return make_backbone_folder(tmp_path_factory.mktemp("backbone") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def backbone(backbone_folder: Path) -> Backbone:
+    """The tiny BERT, loaded in float32 on the CPU."""
+    return load_backbone(backbone_folder, device="cpu")

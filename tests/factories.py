@@ -1,0 +1,131 @@
+"""Small real things for tests: backbones with random weights, and prefixes that fit them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+)
+
+from prefixes import (
+    BackboneFingerprint,
+    GoldenExample,
+    HeadSpec,
+    HeadTensors,
+    InputTemplate,
+    Prefix,
+    PrefixSpec,
+)
+from prefixes.backbone import Backbone, classify, pool_of
+
+WORDS = (
+    "a the this that it is was not very good bad great poor film plot card money lost late train "
+    "what who where when how why many city river book call now win prize free hello my your and"
+).split()
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def make_backbone_folder(folder: Path, architecture: str = "bert", *, seed: int = 0) -> Path:
+    """Save a tiny random encoder with a word-piece tokenizer, as `save_pretrained` lays it out."""
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    pieces = [*SPECIALS, *WORDS, *letters, *(f"##{x}" for x in letters), ".", ",", "!", "?"]
+    vocab = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1" if architecture == "bert" else "[CLS] $A [SEP] $B [SEP]",
+        special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)
+    torch.manual_seed(seed)
+    sizes: dict[str, Any] = {
+        "vocab_size": len(vocab),
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+        "max_position_embeddings": 320,
+    }
+    if architecture == "roberta":
+        model: Any = RobertaModel(RobertaConfig(**sizes, pad_token_id=1, type_vocab_size=1))
+    else:
+        model = BertModel(BertConfig(**sizes))
+    _shake(model)
+    model.save_pretrained(folder)
+    return folder
+
+
+def _shake(model: torch.nn.Module) -> None:
+    """Replace the timid initial weights, so that a mistake in the forward pass shows."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            spread = (
+                0.3 if "LayerNorm" in name or "bias" in name else 1.0 / parameter.shape[-1] ** 0.5
+            )
+            centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+            parameter.normal_(centre, spread)
+
+
+def make_spec(backbone: BackboneFingerprint, **changes: Any) -> PrefixSpec:
+    """Describe a two-label task of prefix length 4 with a mean-pooled linear head."""
+    fields: dict[str, Any] = {
+        "problem_type": "single_label_classification",
+        "labels": ("bad", "good"),
+        "prefix_length": 4,
+        "position_offset": changes.get("prefix_length", 4),
+        "max_length": 64,
+        "head": HeadSpec(pooling="mean"),
+        "input": InputTemplate(),
+        "backbone": backbone,
+    }
+    return PrefixSpec(**{**fields, **changes})
+
+
+def make_prefix(backbone: BackboneFingerprint, *, seed: int = 0, **changes: Any) -> Prefix:
+    """Fill a described task with random tensors; `changes` go to `make_spec`."""
+    spec = make_spec(backbone, **changes)
+    rng = np.random.default_rng(seed)
+
+    def tensor(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return rng.normal(0, 0.5, shape).astype(np.float32)
+
+    hidden = backbone.hidden_size
+    kv = (backbone.num_layers, backbone.num_heads, spec.prefix_length, backbone.head_size)
+    has_dense = spec.head.activation is not None
+    head = HeadTensors(
+        tensor(spec.num_labels, hidden),
+        tensor(spec.num_labels),
+        tensor(hidden, hidden) if has_dense else None,
+        tensor(hidden) if has_dense else None,
+    )
+    return Prefix(spec, tensor(*kv), tensor(*kv), head)
+
+
+def with_golden(backbone: Backbone, prefix: Prefix, texts: tuple[str, ...]) -> Prefix:
+    """Add golden examples with the logits that this backbone really gives."""
+    inputs = [{"text": text} for text in texts]
+    pool, (resident,) = pool_of(backbone, [prefix])
+    encoded = backbone.texts.encode(prefix.spec, inputs)
+    logits = classify(backbone, pool, [(text, resident) for text in encoded])
+    golden = tuple(
+        GoldenExample(fields=fields, logits=tuple(values.tolist()))
+        for fields, values in zip(inputs, logits, strict=True)
+    )
+    spec = prefix.spec.model_copy(update={"golden": golden})
+    return Prefix(spec, prefix.keys, prefix.values, prefix.head)
