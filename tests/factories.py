@@ -25,10 +25,47 @@ from prefixes import (
 )
 from prefixes.backbone import Backbone, classify, pool_of
 
-WORDS = (
-    "a the this that it is was not very good bad great poor film plot card money lost late train "
-    "what who where when how why many city river book call now win prize free hello my your and"
-).split()
+WORDS = [
+    "a",
+    "the",
+    "this",
+    "that",
+    "it",
+    "is",
+    "was",
+    "not",
+    "very",
+    "good",
+    "bad",
+    "great",
+    "poor",
+    "film",
+    "plot",
+    "card",
+    "money",
+    "lost",
+    "late",
+    "train",
+    "what",
+    "who",
+    "where",
+    "when",
+    "how",
+    "why",
+    "many",
+    "city",
+    "river",
+    "book",
+    "call",
+    "now",
+    "win",
+    "prize",
+    "free",
+    "hello",
+    "my",
+    "your",
+    "and",
+]
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
