@@ -55,7 +55,10 @@ class NothingToRollBack(PrefixError):
 
 
 class InputRejected(PrefixError):
+    """A text that the prefix cannot take. `index` is its place among those encoded together."""
+
     code = "input_rejected"
+    index: int | None = None
 
 
 class TextTooLong(InputRejected):

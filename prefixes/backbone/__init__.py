@@ -7,13 +7,15 @@ from prefixes.backbone.encoder import Backbone
 from prefixes.backbone.heads import Head, head_logits
 from prefixes.backbone.loading import load_backbone
 from prefixes.backbone.packing import PackedBatch, Row
-from prefixes.backbone.resident import ResidentPrefix, classify, pool_of
+from prefixes.backbone.replay import replay_findings
+from prefixes.backbone.resident import MixedBatch, ResidentPrefix, classify, pool_of
 from prefixes.backbone.tokens import EncodedText, TextEncoder
 
 __all__ = [
     "Backbone",
     "EncodedText",
     "Head",
+    "MixedBatch",
     "PackedBatch",
     "ResidentPrefix",
     "Row",
@@ -22,4 +24,5 @@ __all__ = [
     "head_logits",
     "load_backbone",
     "pool_of",
+    "replay_findings",
 ]

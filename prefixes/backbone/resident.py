@@ -64,26 +64,39 @@ def pool_of(backbone: Backbone, prefixes: Sequence[Prefix]) -> tuple[Tensor, lis
     return pool, residents
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, slots=True, eq=False)
+class MixedBatch:
+    """Texts of any tasks, packed for the device, each with the head of its task."""
+
+    packed: PackedBatch
+    heads: tuple[Head, ...]
+
+    @classmethod
+    def pack(cls, backbone: Backbone, work: Sequence[tuple[EncodedText, ResidentPrefix]]) -> Self:
+        """Pack every text after its own prefix. Needs at least one."""
+        rows = [
+            backbone.row(text, position_offset=resident.spec.position_offset, slots=resident.slots)
+            for text, resident in work
+        ]
+        heads = tuple(resident.head for _, resident in work)
+        return cls(PackedBatch.pack(rows, backbone.device), heads)
+
+    @torch.inference_mode()
+    def logits(self, backbone: Backbone, pool: Tensor) -> list[Tensor]:
+        """Run the batch: one float32 logit vector per text, on the CPU."""
+        hidden = backbone(self.packed, pool)
+        return _to_host(head_logits(hidden, self.packed, self.heads, pooler=backbone.pooler))
+
+
 def classify(
-    backbone: Backbone,
-    pool: Tensor,
-    work: Sequence[tuple[EncodedText, ResidentPrefix]],
+    backbone: Backbone, pool: Tensor, work: Sequence[tuple[EncodedText, ResidentPrefix]]
 ) -> list[Tensor]:
     """Run one mixed batch: every text with its own prefix and head.
 
     Returns:
         One float32 logit vector per text, on the CPU.
     """
-    rows = [
-        backbone.row(text, position_offset=resident.spec.position_offset, slots=resident.slots)
-        for text, resident in work
-    ]
-    batch = PackedBatch.pack(rows, backbone.device)
-    hidden = backbone(batch, pool)
-    heads = [resident.head for _, resident in work]
-    logits = head_logits(hidden, batch, heads, pooler=backbone.pooler)
-    return _to_host(logits)
+    return MixedBatch.pack(backbone, work).logits(backbone, pool)
 
 
 def _to_host(logits: Sequence[Tensor]) -> list[Tensor]:

@@ -1,14 +1,17 @@
 """TextEncoder: one text or a pair to tokens, within the length rules of the task."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from tokenizers import Encoding, Tokenizer
 
-from prefixes.errors import TextTooLong
+from prefixes.errors import InputRejected, TextTooLong
 from prefixes.spec import PrefixSpec
+
+T = TypeVar("T")
 
 _PROBES: Final = (
     "The quick brown fox, aged 42, jumps over 3.5 lazy dogs!",
@@ -42,18 +45,26 @@ class TextEncoder:
         """Render each input through the task's template and tokenize it.
 
         Raises:
-            InputRejected: when an input's fields do not fit the template.
+            InputRejected: when an input's fields do not fit the template; `index` names it.
             TextTooLong: when `truncate` is false and an input has more than `max_length` tokens.
         """
-        rendered = [spec.input.render(fields) for fields in inputs]
+        rendered = [
+            _naming_index(index, spec.input.render, fields) for index, fields in enumerate(inputs)
+        ]
         flat = [text if pair is None else (text, pair) for text, pair in rendered]
         encodings = self._tokenizer.encode_batch(flat)
+        fit = partial(self._fit, max_length=spec.max_length, truncate=truncate)
         return [
-            _encoded(encoding)
-            if len(encoding.ids) <= spec.max_length
-            else self._shorten(text, pair, len(encoding.ids), spec.max_length, truncate=truncate)
-            for (text, pair), encoding in zip(rendered, encodings, strict=True)
+            _naming_index(index, fit, text, pair, encoding)
+            for index, ((text, pair), encoding) in enumerate(zip(rendered, encodings, strict=True))
         ]
+
+    def _fit(
+        self, text: str, pair: str | None, encoding: Encoding, *, max_length: int, truncate: bool
+    ) -> EncodedText:
+        if len(encoding.ids) <= max_length:
+            return _encoded(encoding)
+        return self._shorten(text, pair, len(encoding.ids), max_length, truncate=truncate)
 
     def _shorten(
         self, text: str, pair: str | None, length: int, max_length: int, *, truncate: bool
@@ -88,6 +99,15 @@ class TextEncoder:
         for encoding in self._tokenizer.encode_batch([*_PROBES, (_PROBES[0], _PROBES[1])]):
             digest.update(f"{encoding.ids} {encoding.type_ids}\n".encode())
         return digest.hexdigest()
+
+
+def _naming_index(index: int, step: Callable[..., T], *arguments: Any) -> T:
+    """Take a step for one input; what is wrong with it carries the input's index."""
+    try:
+        return step(*arguments)
+    except InputRejected as error:
+        error.index = index
+        raise
 
 
 def _encoded(encoding: Encoding, *, is_truncated: bool = False) -> EncodedText:

@@ -1,0 +1,166 @@
+"""Dispatcher: keeps the device busy with batches of what waits, and settles every reply."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from prefixes.backbone import MixedBatch
+from server.engine.errors import DeadlineExceeded, EngineUnavailable
+from server.engine.queue import WorkQueue
+from server.engine.runner import BatchResult, Runner
+from server.engine.scheduler import BatchLimits, plan
+from server.engine.work import Outcome, Timings, Work
+
+_log = logging.getLogger(__name__)
+
+
+class BatchMetrics(Protocol):
+    """What the dispatcher reports to the outside; times in seconds."""
+
+    def batch_done(
+        self,
+        *,
+        rows: int,
+        tokens: int,
+        distinct_prefixes: int,
+        device_seconds: float,
+        queue_seconds: Sequence[float],
+    ) -> None: ...
+    def batch_failed(self) -> None: ...
+
+
+class Dispatcher:
+    """Plans, packs and runs batches, one on the device and at most one prepared ahead."""
+
+    def __init__(self, runner: Runner, limits: BatchLimits, metrics: BatchMetrics) -> None:
+        self._runner = runner
+        self._limits = limits
+        self._metrics = metrics
+        self._queue = WorkQueue()
+        self._wake = asyncio.Event()
+        self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._packer = ThreadPoolExecutor(1, thread_name_prefix="packer")
+        self._running: asyncio.Task[None] | None = None
+        self._loop_task: asyncio.Task[None] | None = None
+        self.tokens_per_second = 0.0
+        self.failure: str | None = None
+
+    @property
+    def num_waiting_tokens(self) -> int:
+        return self._queue.num_tokens
+
+    async def start(self) -> None:
+        """Warm the device up, then serve."""
+        await asyncio.get_running_loop().run_in_executor(self._device, self._runner.probe)
+        self._loop_task = asyncio.create_task(self._serve())
+        self._loop_task.add_done_callback(self._loop_ended)
+
+    async def stop(self) -> None:
+        """Let the running batch finish, refuse what still waits, end the threads."""
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+        if self._running is not None:
+            await self._running
+        self._refuse_waiting("the server is shutting down")
+        self._device.shutdown()
+        self._packer.shutdown()
+
+    def submit(self, works: Sequence[Work]) -> None:
+        """Put works in the queue; each is settled through its own reply."""
+        self._queue.add(works)
+        self._wake.set()
+        if self.failure is not None:
+            self._refuse_waiting(self.failure)
+
+    async def _serve(self) -> None:
+        while True:
+            await self._until_a_batch_is_due()
+            batch = self._take_batch()
+            if not batch:
+                continue
+            packed = await self._pack(batch)
+            if self._running is not None:
+                await self._running
+            self._running = asyncio.create_task(self._run(batch, packed))
+
+    async def _until_a_batch_is_due(self) -> None:
+        """Wait until the device is free, or there is enough to fill the batch after this one.
+
+        While the device is busy and the queue short, waiting costs nothing and makes the next
+        batch larger.
+        """
+        while not self._queue or (self._is_busy and not self._has_full_batch):
+            self._wake.clear()
+            await self._wake.wait()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._running is not None and not self._running.done()
+
+    @property
+    def _has_full_batch(self) -> bool:
+        limits = self._limits
+        return self._queue.num_tokens >= limits.max_tokens or len(self._queue) >= limits.max_rows
+
+    def _take_batch(self) -> tuple[Work, ...]:
+        now = asyncio.get_running_loop().time()
+        planned = plan(self._queue, self._limits, now)
+        self._queue.pop_first(planned.num_seen)
+        for work in planned.late + planned.unwanted:
+            work.settle(DeadlineExceeded("The request's time ran out while it waited"))
+        return planned.batch
+
+    async def _pack(self, batch: Sequence[Work]) -> MixedBatch:
+        jobs = [(work.text, work.lease.resident) for work in batch]
+        return await asyncio.get_running_loop().run_in_executor(
+            self._packer, self._runner.pack, jobs
+        )
+
+    async def _run(self, batch: Sequence[Work], packed: MixedBatch) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        jobs = [(work.text, work.lease.resident) for work in batch]
+        result = await loop.run_in_executor(self._device, self._runner.run, jobs, packed)
+        self._report(batch, result, started)
+        for work, row in zip(batch, result.rows, strict=True):
+            timings = Timings(started - work.enqueued_at, result.device_seconds)
+            work.settle(row if isinstance(row, Exception) else Outcome(row, timings))
+        if result.was_split and all(isinstance(row, Exception) for row in result.rows):
+            await self._probe_device()
+        self._wake.set()
+
+    def _report(self, batch: Sequence[Work], result: BatchResult, started: float) -> None:
+        num_tokens = sum(work.num_tokens for work in batch)
+        self._metrics.batch_done(
+            rows=len(batch),
+            tokens=num_tokens,
+            distinct_prefixes=len({work.lease.digest for work in batch}),
+            device_seconds=result.device_seconds,
+            queue_seconds=[started - work.enqueued_at for work in batch],
+        )
+        if result.was_split:
+            self._metrics.batch_failed()
+        speed = num_tokens / max(result.device_seconds, 1e-6)
+        self.tokens_per_second = 0.8 * (self.tokens_per_second or speed) + 0.2 * speed
+
+    async def _probe_device(self) -> None:
+        """A batch failed as a whole: find out whether the device itself still works."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._device, self._runner.probe)
+        except Exception as error:  # noqa: BLE001 - any failure of the probe condemns the device
+            self._fail(f"the device failed: {type(error).__name__}: {error}")
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(f"the dispatcher failed: {task.exception()!r}")
+
+    def _fail(self, reason: str) -> None:
+        _log.critical("%s; every request is refused until the server is restarted", reason)
+        self.failure = reason
+        self._refuse_waiting(reason)
+
+    def _refuse_waiting(self, reason: str) -> None:
+        for work in self._queue.pop_first(len(self._queue)):
+            work.settle(EngineUnavailable(f"The request was not answered: {reason}"))

@@ -1,0 +1,77 @@
+"""Runner: owns the device, and keeps one request's failure from reaching another."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prefixes.backbone import Backbone, EncodedText, MixedBatch, PackedBatch, ResidentPrefix
+from server.engine.errors import InferenceFailed
+
+Logits = NDArray[np.float32]
+Job = tuple[EncodedText, ResidentPrefix]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of each job of a batch, and how long the device took, in seconds."""
+
+    rows: tuple[Logits | InferenceFailed, ...]
+    device_seconds: float
+    was_split: bool
+
+
+class Runner:
+    """Runs batches on the one device. `run` and `probe` are called from one thread only."""
+
+    def __init__(self, backbone: Backbone, pool: Tensor) -> None:
+        self._backbone = backbone
+        self._pool = pool
+
+    def pack(self, jobs: Sequence[Job]) -> MixedBatch:
+        """Prepare a batch; any thread may do it while another batch runs."""
+        return MixedBatch.pack(self._backbone, jobs)
+
+    def run(self, jobs: Sequence[Job], batch: MixedBatch) -> BatchResult:
+        """Run a prepared batch; if it fails, run it in halves until the culprit is alone."""
+        started = time.perf_counter()
+        try:
+            rows, was_split = self._checked(batch), False
+        except Exception as error:  # noqa: BLE001 - whatever it is, neighbours must get answers
+            rows, was_split = self._run_halves(jobs, error), True
+        return BatchResult(tuple(rows), time.perf_counter() - started, was_split)
+
+    def probe(self) -> None:
+        """Run a few tokens without any prefix; raises what the device raises."""
+        row = self._backbone.row(EncodedText((0, 0, 0), (0, 0, 0)))
+        with torch.inference_mode():
+            hidden = self._backbone(PackedBatch.pack([row], self._backbone.device), self._pool)
+        if not bool(torch.isfinite(hidden).all()):
+            raise InferenceFailed("The backbone gave numbers that are not finite")
+
+    def _run_halves(self, jobs: Sequence[Job], error: Exception) -> list[Logits | InferenceFailed]:
+        if len(jobs) == 1:
+            return [_failure(f"{type(error).__name__}: {error}")]
+        middle = len(jobs) // 2
+        rows: list[Logits | InferenceFailed] = []
+        for half in (jobs[:middle], jobs[middle:]):
+            try:
+                rows += self._checked(self.pack(half))
+            except Exception as cause:  # noqa: BLE001 - as above
+                rows += self._run_halves(half, cause)
+        return rows
+
+    def _checked(self, batch: MixedBatch) -> list[Logits | InferenceFailed]:
+        logits = [values.numpy() for values in batch.logits(self._backbone, self._pool)]
+        return [
+            values if np.isfinite(values).all() else _failure("the logits are not finite numbers")
+            for values in logits
+        ]
+
+
+def _failure(reason: str) -> InferenceFailed:
+    return InferenceFailed(f"The model could not compute this input: {reason}")
