@@ -9,6 +9,7 @@ Source of the format: the safetensors project's README.
 
 import json
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,12 +23,14 @@ from prefixes.findings import Finding
 
 MAX_FILE_BYTES: Final = 256 * 2**20
 MAX_HEADER_BYTES: Final = 2 * 2**20
+MAX_TENSORS: Final = 64
 METADATA_KEY: Final = "polyprefix"
 DTYPES: Final[dict[str, np.dtype[Any]]] = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16)}
 """Tensor types a prefix may have: those that a reader without torch understands."""
 
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _HEADER_LENGTH_BYTES = 8
+_MAX_RANK = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +42,17 @@ class Container:
 
 
 def write_container(container: Container) -> bytes:
-    """Lay out the container's bytes. The same content gives the same bytes, hence one digest."""
+    """Lay out the container's bytes. The same content gives the same bytes, hence one digest.
+
+    Raises:
+        PrefixRejected: when the file would be larger than `read_container` accepts.
+    """
     ordered = {
         name: np.ascontiguousarray(container.tensors[name]) for name in sorted(container.tensors)
     }
-    return safetensors.numpy.save(ordered, metadata={METADATA_KEY: container.spec_json})
+    data = safetensors.numpy.save(ordered, metadata={METADATA_KEY: container.spec_json})
+    _split_header(data)
+    return data
 
 
 def read_container(data: bytes) -> Container:
@@ -55,9 +64,9 @@ def read_container(data: bytes) -> Container:
     Raises:
         PrefixRejected: with every finding about the container.
     """
-    header = _read_header(data)
+    header, num_bytes = _read_header(data)
     metadata = header.pop("__metadata__", None)
-    findings = [*_metadata_findings(metadata), *_tensor_findings(header)]
+    findings = [*_metadata_findings(metadata), *_tensor_findings(header, num_bytes)]
     if findings:
         raise PrefixRejected(tuple(findings))
     try:
@@ -67,8 +76,14 @@ def read_container(data: bytes) -> Container:
     return Container(metadata[METADATA_KEY], tensors)
 
 
-def _read_header(data: bytes) -> dict[str, Any]:
-    if data[:4] == _PICKLE_STARTS[0] or data[:2] in _PICKLE_STARTS:
+def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
+    """Parse the header, and count the bytes that follow it."""
+    header = _split_header(data)
+    return _parse_header(header), len(data) - _HEADER_LENGTH_BYTES - len(header)
+
+
+def _split_header(data: bytes) -> bytes:
+    if _looks_pickled(data):
         raise _rejected(
             "pickle",
             "a safetensors file",
@@ -89,12 +104,18 @@ def _read_header(data: bytes) -> dict[str, Any]:
         )
     if _HEADER_LENGTH_BYTES + length > len(data):
         raise _rejected("truncated", f"a header of {length} bytes", f"{len(data) - 8} bytes")
-    return _parse_header(data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length])
+    return data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length]
+
+
+def _looks_pickled(data: bytes) -> bool:
+    # A header of 640 bytes begins with the bytes of a pickle too, but the JSON after it does not.
+    has_json = data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + 1] == b"{"
+    return data.startswith(_PICKLE_STARTS) and not has_json
 
 
 def _parse_header(header: bytes) -> dict[str, Any]:
     try:
-        parsed = json.loads(header, object_pairs_hook=_unique_keys)
+        parsed = json.loads(header.decode(), object_pairs_hook=_sound_object)
     except (ValueError, RecursionError) as error:
         raise _rejected(
             "not_safetensors", "a JSON header", f"{type(error).__name__}: {error}"
@@ -104,10 +125,14 @@ def _parse_header(header: bytes) -> dict[str, Any]:
     return parsed
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _sound_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a name appears twice in the header")
+    for pair in pairs:
+        for text in pair:
+            if isinstance(text, str):
+                text.encode()  # half a surrogate pair raises; no reply could carry it
     return result
 
 
@@ -125,31 +150,39 @@ def _metadata_findings(metadata: object) -> list[Finding]:
     ]
 
 
-def _tensor_findings(header: dict[str, Any]) -> list[Finding]:
+def _tensor_findings(header: dict[str, Any], num_bytes: int) -> list[Finding]:
+    if len(header) > MAX_TENSORS:
+        found = f"{len(header)} tensors"
+        return [Finding("too_many_tensors", "file", f"at most {MAX_TENSORS} tensors", found)]
     findings = []
     for name, entry in header.items():
-        problem = _entry_problem(entry)
+        problem = _entry_problem(entry, num_bytes)
         if problem is not None:
             findings.append(Finding(problem[0], name[:200], *problem[1:]))
     return findings
 
 
-def _entry_problem(entry: object) -> tuple[str, str, str] | None:
+def _entry_problem(entry: object, num_bytes: int) -> tuple[str, str, str] | None:
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
+        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [begin, end]}:
             pass
         case _:
-            return "bad_entry", "dtype, shape and data_offsets", str(entry)[:200]
+            return "bad_entry", "dtype, shape and data_offsets", reprlib.repr(entry)
     if dtype not in DTYPES:
         return "bad_dtype", " or ".join(DTYPES), dtype[:20]
-    if not all(
-        isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape
-    ):
-        return "bad_shape", "sizes of zero or more", str(shape)[:200]
+    if len(shape) > _MAX_RANK or not all(_is_size(size) for size in shape):
+        return "bad_shape", f"at most {_MAX_RANK} sizes of zero or more", reprlib.repr(shape)
+    if not (_is_size(begin) and _is_size(end) and begin <= end <= num_bytes):
+        found = reprlib.repr([begin, end])
+        return "bad_entry", f"offsets within the file's {num_bytes} bytes of tensors", found
     expected = math.prod(shape) * DTYPES[dtype].itemsize
     if end - begin != expected:
-        return "bad_entry", f"{expected} bytes for {dtype} {shape}"[:200], f"{end - begin} bytes"
+        return "bad_entry", f"{expected} bytes for {dtype} {shape}", f"{end - begin} bytes"
     return None
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_FILE_BYTES
 
 
 def _rejected(code: str, expected: str, found: str, hint: str = "") -> PrefixRejected:
