@@ -15,12 +15,16 @@ from prefixes.spec import PrefixSpec
 
 Findings = tuple[Finding, ...]
 
+MAX_LISTED = 100
+"""Defects of one description that are listed; a hostile one could have thousands."""
+
 
 def parse_spec(text: str) -> PrefixSpec:
     """Read the description from a file's metadata.
 
     Raises:
-        PrefixRejected: with one finding per field that is missing, unknown or out of range.
+        PrefixRejected: with one finding per field that is missing, unknown or out of range, the
+            first `MAX_LISTED` of them.
     """
     try:
         return PrefixSpec.model_validate_json(text)
@@ -32,7 +36,7 @@ def parse_spec(text: str) -> PrefixSpec:
                 detail["msg"],
                 repr(detail["input"])[:200],
             )
-            for detail in error.errors(include_url=False, include_context=False)
+            for detail in error.errors(include_url=False, include_context=False)[:MAX_LISTED]
         )
         raise PrefixRejected(findings) from error
 

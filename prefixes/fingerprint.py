@@ -1,29 +1,33 @@
 """What a prefix fits: the identity of a frozen backbone, and how two of them differ."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from prefixes.values import Value
 
 _SHA256 = r"^[0-9a-f]{64}$"
 
+Size = Annotated[int, Field(gt=0, le=10_000_000)]
 
-class BackboneFingerprint(BaseModel):
+
+class BackboneFingerprint(Value):
     """The facts about a frozen backbone that a prefix depends on.
 
     `name` is for people and is never compared. `max_positions` counts the positions usable for
     text tokens, an architecture's reserved ones (RoBERTa's padding) already taken off.
+    `has_pooler` says whether the backbone's file holds the pooler that a `pooler` head reads.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(max_length=200)
     model_type: str = Field(max_length=60)
-    hidden_size: int = Field(gt=0)
+    hidden_size: Size
     num_layers: int = Field(gt=0, le=1000)
-    num_heads: int = Field(gt=0)
-    head_size: int = Field(gt=0)
-    max_positions: int = Field(gt=0)
-    vocab_size: int = Field(gt=0)
+    num_heads: Size
+    head_size: Size
+    max_positions: Size
+    vocab_size: Size
+    has_pooler: bool = True
     weights_sha256: str = Field(pattern=_SHA256)
     tokenizer_sha256: str = Field(pattern=_SHA256)
 

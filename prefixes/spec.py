@@ -1,18 +1,23 @@
 """PrefixSpec: the description of a prefix, as it stands in the metadata of its file."""
 
+import json
 import string
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import FailFast, Field, JsonValue, field_validator, model_validator
 
 from prefixes.errors import InputRejected
 from prefixes.fingerprint import BackboneFingerprint
+from prefixes.values import Value, at_most
 
 SCHEMA_VERSION: Final = 1
 MAX_LABELS = 10_000
 MAX_PREFIX_LENGTH = 1024
+MAX_PLACEHOLDERS = 20
+MAX_METRICS = 100
+MAX_GOLDEN = 64
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 """How logits are read, with the names of transformers' `config.problem_type`."""
@@ -24,10 +29,9 @@ frozen pooler (BERT: tanh of a dense layer over the first token)."""
 Activation = Literal["tanh", "gelu", "relu"]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+Logit = Annotated[float, Field(ge=-1e30, le=1e30)]
+Label = Annotated[str, Field(min_length=1, max_length=200)]
+Threshold = Annotated[float, Field(ge=0, le=1)]
 
 
 def template_fields(template: str) -> tuple[str, ...]:
@@ -47,7 +51,7 @@ def template_fields(template: str) -> tuple[str, ...]:
     return tuple(fields)
 
 
-class InputTemplate(_Value):
+class InputTemplate(Value):
     """How the fields of a request become the one or two texts that the tokenizer joins."""
 
     text: str = Field(default="{text}", max_length=2000)
@@ -56,8 +60,17 @@ class InputTemplate(_Value):
     @field_validator("text", "text_pair")
     @classmethod
     def _has_plain_placeholders(cls, template: str | None) -> str | None:
-        if template is not None and not template_fields(template):
+        if template is None:
+            return None
+        num_placeholders = len(template_fields(template))
+        if num_placeholders == 0:
             raise ValueError("a template needs at least one placeholder such as {text}")
+        if num_placeholders > MAX_PLACEHOLDERS:
+            # Each one copies its field: without a bound, a short template makes a huge text.
+            raise ValueError(
+                f"a template may have at most {MAX_PLACEHOLDERS} placeholders, "
+                f"this one has {num_placeholders}"
+            )
         return template
 
     @property
@@ -70,20 +83,32 @@ class InputTemplate(_Value):
         """Fill the templates with a request's fields.
 
         Raises:
-            InputRejected: when a field is missing, unknown, or has nothing but white space.
+            InputRejected: when a field is missing, unknown, has nothing but white space, or is
+                not valid Unicode.
         """
         expected = ", ".join(self.fields)
         if set(values) != set(self.fields):
-            found = ", ".join(sorted(values)) or "none"
+            found = ", ".join(map(repr, sorted(values))) or "none"
             raise InputRejected(f"The task takes the fields: {expected}; found: {found[:200]}")
         for name, value in values.items():
-            if not value.strip():
-                raise InputRejected(f"The field {name!r} is empty: expected text")
+            _check_value(name, value)
         pair = None if self.text_pair is None else self.text_pair.format_map(values)
         return self.text.format_map(values), pair
 
 
-class HeadSpec(_Value):
+def _check_value(name: str, value: str) -> None:
+    if not value.strip():
+        raise InputRejected(f"The field {name!r} is empty: expected text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputRejected(
+            f"The field {name!r} is not valid Unicode: expected whole characters, found half of a "
+            f"surrogate pair at character {error.start}"
+        ) from None
+
+
+class HeadSpec(Value):
     """What turns a text's hidden states into logits: pooling, an optional dense layer with its
     activation, and the output layer. `activation` is set exactly when the file has a dense layer.
     """
@@ -92,14 +117,14 @@ class HeadSpec(_Value):
     activation: Activation | None = None
 
 
-class GoldenExample(_Value):
+class GoldenExample(Value):
     """An input with the logits that the trainer saw; replayed wherever the prefix is installed."""
 
-    fields: dict[str, str] = Field(min_length=1, max_length=20)
-    logits: tuple[Finite, ...]
+    fields: Annotated[dict[str, str], at_most(2 * MAX_PLACEHOLDERS)] = Field(min_length=1)
+    logits: Annotated[tuple[Logit, ...], FailFast(), at_most(MAX_LABELS)]
 
 
-class Provenance(_Value):
+class Provenance(Value):
     """Where a prefix came from; for people and audits, never needed to serve it."""
 
     created_at: datetime
@@ -108,8 +133,14 @@ class Provenance(_Value):
     train_rows: int | None = Field(default=None, ge=0)
     recipe: dict[str, JsonValue] = Field(default_factory=dict)
 
+    @field_validator("recipe")
+    @classmethod
+    def _is_json(cls, recipe: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        json.dumps(recipe, allow_nan=False)  # NaN and infinity are no JSON and could not be served
+        return recipe
 
-class PrefixSpec(_Value):
+
+class PrefixSpec(Value):
     """All that a server must know about a prefix beside its tensors.
 
     `position_offset` is added to every text position: P for P-tuning v2 and PEFT on BERT, 0 for
@@ -119,20 +150,18 @@ class PrefixSpec(_Value):
     schema_version: Literal[1] = SCHEMA_VERSION
     task_type: Literal["sequence_classification"] = "sequence_classification"
     problem_type: ProblemType
-    labels: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(
-        min_length=1, max_length=MAX_LABELS
-    )
+    labels: Annotated[tuple[Label, ...], at_most(MAX_LABELS)] = Field(min_length=1)
     prefix_length: int = Field(ge=1, le=MAX_PREFIX_LENGTH)
     position_offset: int = Field(ge=0, le=MAX_PREFIX_LENGTH)
     max_length: int = Field(ge=3)
     head: HeadSpec
     input: InputTemplate = InputTemplate()
-    thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
+    thresholds: Annotated[tuple[Threshold, ...] | None, at_most(MAX_LABELS)] = None
     backbone: BackboneFingerprint
     description: str = Field(default="", max_length=2000)
     provenance: Provenance | None = None
-    metrics: dict[str, Finite] = Field(default_factory=dict, max_length=100)
-    golden: tuple[GoldenExample, ...] = Field(default=(), max_length=64)
+    metrics: Annotated[dict[str, Finite], at_most(MAX_METRICS)] = Field(default_factory=dict)
+    golden: Annotated[tuple[GoldenExample, ...], at_most(MAX_GOLDEN)] = ()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -143,6 +172,11 @@ class PrefixSpec(_Value):
                 f"max_length {self.max_length} does not fit: the backbone has "
                 f"{self.backbone.max_positions} positions, {self.position_offset} of them taken "
                 f"by position_offset, which leaves {room}"
+            )
+        if self.head.pooling == "pooler" and not self.backbone.has_pooler:
+            problems.append(
+                "pooling is pooler, but the backbone has none: pool its first token, and put the "
+                "pooler's layer into the head as its dense layer"
             )
         if problems:
             raise ValueError("; ".join(problems))
