@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prefixes.checks import check_backbone, check_tensors, parse_spec
 from prefixes.errors import PrefixRejected
-from prefixes.file import Container, read_container, write_container
+from prefixes.file import MAX_FILE_BYTES, Container, read_container, write_container
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.spec import PrefixSpec
 
@@ -44,7 +44,8 @@ class Prefix:
         """Read a prefix file; with `fits`, also hold it against that backbone.
 
         Raises:
-            PrefixRejected: with every finding: container, description, tensors, backbone.
+            PrefixRejected: with every finding about the container; or, when that is sound,
+                about the description; or, when that is sound too, about the tensors and the fit.
         """
         container = read_container(data)
         spec = parse_spec(container.spec_json)
@@ -64,14 +65,22 @@ class Prefix:
 
     @classmethod
     def load(cls, path: Path, *, fits: BackboneFingerprint | None = None) -> Self:
-        """Read a prefix file from a path. Raises as `from_bytes`."""
-        return cls.from_bytes(path.read_bytes(), fits=fits)
+        """Read a prefix file from a path.
+
+        Raises:
+            PrefixRejected: as `from_bytes`.
+            OSError: when there is no such file, or it cannot be read.
+        """
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # one more than allowed is enough to refuse it
+        return cls.from_bytes(data, fits=fits)
 
     def to_bytes(self) -> bytes:
         """Lay out the prefix file.
 
         Raises:
-            PrefixRejected: when the tensors do not fit the description.
+            PrefixRejected: when the tensors do not fit the description, or the file would be
+                larger than a reader accepts.
         """
         tensors = {
             "prefix.keys": self.keys,
@@ -79,8 +88,9 @@ class Prefix:
             "head.output.weight": self.head.output_weight,
             "head.output.bias": self.head.output_bias,
         }
-        if self.head.dense_weight is not None and self.head.dense_bias is not None:
+        if self.head.dense_weight is not None:
             tensors["head.dense.weight"] = self.head.dense_weight
+        if self.head.dense_bias is not None:
             tensors["head.dense.bias"] = self.head.dense_bias
         findings = check_tensors(self.spec, tensors)
         if findings:
