@@ -132,10 +132,16 @@ def _plan_group(rows: Sequence[Row], members: Sequence[int], cu_tokens: Ints) ->
 
 
 def _pad(spans: Sequence[Ints]) -> tuple[Ints, NDArray[np.bool_]]:
-    """Right-pad index lists to one width; padding repeats an index that exists."""
+    """Right-pad index lists to one width by repeating each list's own first index.
+
+    Its own, because a masked value still counts where it is not finite: 0 * infinity is NaN, and
+    one request's overflow must not reach another.
+    """
     lengths = np.array([len(span) for span in spans])
     is_real = np.arange(lengths.max())[None, :] < lengths[:, None]
     padded = np.zeros(is_real.shape, dtype=np.int64)
+    if padded.size:
+        padded[:] = [[span[0]] for span in spans]
     padded[is_real] = np.concatenate(spans)
     return padded, is_real
 
