@@ -45,7 +45,8 @@ class TextEncoder:
         """Render each input through the task's template and tokenize it.
 
         Raises:
-            InputRejected: when an input's fields do not fit the template; `index` names it.
+            InputRejected: when an input's fields do not fit the template or give no token;
+                `index` names it.
             TextTooLong: when `truncate` is false and an input has more than `max_length` tokens.
         """
         rendered = [
@@ -53,39 +54,8 @@ class TextEncoder:
         ]
         flat = [text if pair is None else (text, pair) for text, pair in rendered]
         encodings = self._tokenizer.encode_batch(flat)
-        fit = partial(self._fit, max_length=spec.max_length, truncate=truncate)
-        return [
-            _naming_index(index, fit, text, pair, encoding)
-            for index, ((text, pair), encoding) in enumerate(zip(rendered, encodings, strict=True))
-        ]
-
-    def _fit(
-        self, text: str, pair: str | None, encoding: Encoding, *, max_length: int, truncate: bool
-    ) -> EncodedText:
-        if len(encoding.ids) <= max_length:
-            return _encoded(encoding)
-        return self._shorten(text, pair, len(encoding.ids), max_length, truncate=truncate)
-
-    def _shorten(
-        self, text: str, pair: str | None, length: int, max_length: int, *, truncate: bool
-    ) -> EncodedText:
-        if not truncate:
-            raise TextTooLong(
-                f"The input has {length} tokens, the task takes at most {max_length}: "
-                "shorten it, or ask for truncation"
-            )
-        parts = [
-            self._tokenizer.encode(part, add_special_tokens=False)
-            for part in (text, pair)
-            if part is not None
-        ]
-        room = max_length - self._tokenizer.num_special_tokens_to_add(pair is not None)
-        for part, keep in zip(
-            parts, _longest_first([len(p.ids) for p in parts], room), strict=True
-        ):
-            part.truncate(keep)
-        second = parts[1] if pair is not None else None
-        return _encoded(self._tokenizer.post_process(parts[0], second), is_truncated=True)
+        fit = partial(_fit, max_length=spec.max_length, truncate=truncate)
+        return [_naming_index(index, fit, encoding) for index, encoding in enumerate(encodings)]
 
     def digest(self) -> str:
         """Identify the tokenizer by its vocabulary and by what it does to a few probing texts.
@@ -110,19 +80,46 @@ def _naming_index(index: int, step: Callable[..., T], *arguments: Any) -> T:
         raise
 
 
-def _encoded(encoding: Encoding, *, is_truncated: bool = False) -> EncodedText:
-    return EncodedText(encoding.ids, encoding.type_ids, is_truncated)
+def _fit(encoding: Encoding, *, max_length: int, truncate: bool) -> EncodedText:
+    token_ids, type_ids = encoding.ids, encoding.type_ids
+    length = len(token_ids)
+    if length == 0:
+        raise InputRejected("The input has no tokens: expected text that the backbone can read")
+    if length <= max_length:
+        return EncodedText(token_ids, type_ids)
+    if not truncate:
+        raise TextTooLong(
+            f"The input has {length} tokens, the task takes at most {max_length}: "
+            "shorten it, or ask for truncation"
+        )
+    kept = _kept_tokens(encoding.sequence_ids, max_length)
+    return EncodedText([token_ids[i] for i in kept], [type_ids[i] for i in kept], is_truncated=True)
 
 
-def _longest_first(lengths: Sequence[int], room: int) -> list[int]:
-    """Share `room` tokens between the parts by shortening the longest first.
+def _kept_tokens(owners: Sequence[int | None], max_length: int) -> list[int]:
+    """List the tokens that stay: every special token, and the beginning of each part.
+
+    `owners` tells each token's part, 0 or 1, or None for a special token.
+    """
+    parts = [[i for i, owner in enumerate(owners) if owner == part] for part in (0, 1)]
+    specials = [i for i, owner in enumerate(owners) if owner is None]
+    room = max_length - len(specials)
+    if room < 0:
+        raise TextTooLong(
+            f"The task takes at most {max_length} tokens, too few for the {len(specials)} special "
+            "tokens of the backbone"
+        )
+    first, second = _longest_first(len(parts[0]), len(parts[1]), room)
+    return sorted([*specials, *parts[0][:first], *parts[1][:second]])
+
+
+def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """Share `room` tokens between two parts by shortening the longer one first.
 
     The same split as the `longest_first` strategy of the tokenizers library.
     """
-    if len(lengths) == 1:
-        return [min(lengths[0], room)]
-    shorter = min(lengths)
+    shorter = min(first, second)
     longer = max(shorter, room - shorter)
     if shorter + longer > room:
         shorter, longer = room // 2, room - room // 2
-    return [shorter, longer] if lengths[0] <= lengths[1] else [longer, shorter]
+    return (shorter, longer) if first <= second else (longer, shorter)
