@@ -12,6 +12,11 @@ def _zero(_: Any) -> int:
 
 
 def _after_padding(config: Any) -> int:
+    if config.pad_token_id is None:
+        raise UnsupportedBackbone(
+            f"The backbone's architecture {config.model_type!r} counts positions from its padding "
+            "token: expected a pad_token_id in config.json, found none"
+        )
     return int(config.pad_token_id) + 1
 
 
@@ -44,12 +49,18 @@ def architecture_of(config: Any) -> Architecture:
     """Find the description of a model's architecture.
 
     Raises:
-        UnsupportedBackbone: naming the architectures that are supported.
+        UnsupportedBackbone: naming the architectures that are supported, or when the model was
+            set up as a decoder, whose tokens do not see what follows them.
     """
     model_type = str(config.model_type)
     if model_type not in ARCHITECTURES:
         supported = ", ".join(sorted(ARCHITECTURES))
         raise UnsupportedBackbone(
             f"The backbone's architecture {model_type!r} is not supported; supported: {supported}"
+        )
+    if getattr(config, "is_decoder", False):
+        raise UnsupportedBackbone(
+            f"The backbone {model_type!r} is set up as a decoder: expected an encoder, that is "
+            "is_decoder false in config.json"
         )
     return ARCHITECTURES[model_type]

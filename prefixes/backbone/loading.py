@@ -3,7 +3,8 @@
 import copy
 import hashlib
 import importlib.util
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,11 +12,11 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
-from prefixes.backbone.architecture import architecture_of
+from prefixes.backbone.architecture import Architecture, architecture_of
 from prefixes.backbone.attention import ATTENTION
 from prefixes.backbone.encoder import Backbone
 from prefixes.backbone.tokens import TextEncoder
-from prefixes.errors import BackboneUnavailable, UnsupportedBackbone
+from prefixes.errors import BackboneUnavailable, PrefixError, UnsupportedBackbone
 from prefixes.fingerprint import BackboneFingerprint
 
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -34,75 +35,157 @@ def load_backbone(source: str | Path, *, device: str = "auto", dtype: str = "flo
         dtype: `float32` or `bfloat16`.
 
     Raises:
-        BackboneUnavailable: when there is no such model, or its files cannot be read.
+        BackboneUnavailable: when there is no such model, device or dtype, or the model's files
+            cannot be read or do not belong together.
         UnsupportedBackbone: when its architecture or tokenizer is of a kind we do not know.
     """
+    on, precision = _find_device(device), _find_dtype(dtype)
     name, place = _locate(source)
-    on = torch.device(device if device != "auto" else _best_device())
-    try:
-        config = AutoConfig.from_pretrained(place)
+    with _reading(source, "config.json"):
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
         architecture = architecture_of(config)
-        tokenizer = AutoTokenizer.from_pretrained(place)
+    texts = _load_texts(source, place, config)
+    model, invented = _load_model(source, place, config)
+    pooler = _pooler_of(model, invented)
+    with _reading(source, "config.json"):
+        fingerprint = BackboneFingerprint(
+            name=name,
+            **_sizes(config, architecture),
+            has_pooler=pooler is not None,
+            weights_sha256=_weights_digest(model, invented),
+            tokenizer_sha256=texts.digest(),
+        )
+    model.requires_grad_(requires_grad=False).eval().to(on, precision)
+    return Backbone(
+        model=model,
+        texts=texts,
+        architecture=architecture,
+        fingerprint=fingerprint,
+        pooler=pooler,
+        device=on,
+        dtype=precision,
+    )
+
+
+def _find_device(text: str) -> torch.device:
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if text == "auto":
+        return torch.device("cuda" if num_gpus else "cpu")
+    known = ["cpu", *(["cuda"] if num_gpus else []), *(f"cuda:{i}" for i in range(num_gpus))]
+    if text not in known:
+        raise BackboneUnavailable(
+            f"The device {text!r} is not there: expected auto or one of {', '.join(known)}"
+        )
+    return torch.device(text)
+
+
+def _find_dtype(text: str) -> torch.dtype:
+    if text not in DTYPES:
+        raise BackboneUnavailable(
+            f"A backbone does not run in {text!r}: expected one of {', '.join(DTYPES)}"
+        )
+    return DTYPES[text]
+
+
+def _locate(source: str | Path) -> tuple[str, str]:
+    """Find a backbone's display name, and the folder or hub id that transformers understands."""
+    text = str(source)
+    if text in PACKAGED:
+        name, package = PACKAGED[text]
+        found = importlib.util.find_spec(package)
+        if found is None or found.origin is None:
+            raise BackboneUnavailable(
+                f"The backbone {text!r} needs the package {package.replace('_', '-')}: "
+                "install polyprefix with the extra [minilm], or give a folder or hub id"
+            )
+        return name, str(Path(found.origin).parent / "model")
+    folder = Path(source)
+    if folder.is_dir():
+        return folder.resolve().name, text
+    if isinstance(source, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
+        raise BackboneUnavailable(
+            f"The backbone's folder {text!r} is not there: expected a folder with config.json, "
+            "model.safetensors and tokenizer.json"
+        )
+    return text, text
+
+
+@contextmanager
+def _reading(source: str | Path, part: str) -> Iterator[None]:
+    """Tell what could not be read, in one sentence."""
+    try:
+        yield
+    except PrefixError:
+        raise
+    except Exception as error:  # each parser raises its own kind, tokenizers this very class
+        reason = str(error).strip().partition("\n")[0]
+        raise BackboneUnavailable(
+            f"The backbone {str(source)!r} could not be loaded, because of its {part}: expected a "
+            "folder with config.json, model.safetensors and tokenizer.json, or the id of such a "
+            f"model on the hub; {reason}"
+        ) from error
+
+
+def _load_texts(source: str | Path, place: str, config: Any) -> TextEncoder:
+    with _reading(source, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise UnsupportedBackbone(
+            f"The backbone {str(source)!r} has a slow tokenizer only: expected a tokenizer.json"
+        )
+    numbers = tokenizer.get_vocab().values()
+    if len(numbers) <= len(tokenizer.all_special_ids):
+        # transformers makes up an empty tokenizer where the files are missing.
+        raise BackboneUnavailable(
+            f"The backbone {str(source)!r} has a tokenizer without words: expected a tokenizer.json"
+        )
+    if max(numbers) >= config.vocab_size:
+        raise BackboneUnavailable(
+            f"The backbone {str(source)!r} has a tokenizer of another model: expected tokens below "
+            f"{config.vocab_size}, found {max(numbers)}"
+        )
+    types = tokenizer.backend_tokenizer.encode("a", "a").type_ids
+    if max(types, default=0) >= config.type_vocab_size:
+        raise UnsupportedBackbone(
+            f"The backbone {str(source)!r} has a tokenizer that tells pairs apart by token types: "
+            f"expected types below {config.type_vocab_size}, found {max(types)}"
+        )
+    return TextEncoder(tokenizer.backend_tokenizer)
+
+
+def _load_model(
+    source: str | Path, place: str, config: Any
+) -> tuple[PreTrainedModel, frozenset[str]]:
+    """Load the weights, and name those that the file lacks and transformers made up."""
+    with _reading(source, "weights"):
         model, report = AutoModel.from_pretrained(
             place,
             config=copy.deepcopy(config),  # a shared one would share its attention function too
             attn_implementation=ATTENTION,
             dtype=torch.float32,
             output_loading_info=True,
+            trust_remote_code=False,
         )
-    except (OSError, ValueError) as error:
+    invented = frozenset(report["missing_keys"])
+    missing = sorted(name for name in invented if not name.startswith("pooler."))
+    if missing:
         raise BackboneUnavailable(
-            f"The backbone {str(source)!r} could not be loaded: expected a folder with "
-            "config.json, model.safetensors and a tokenizer, or the id of such a model on the "
-            f"hub; {error}"
-        ) from error
-    if not tokenizer.is_fast:
-        raise UnsupportedBackbone(
-            f"The backbone {str(source)!r} has a slow tokenizer only: expected a tokenizer.json"
+            f"The backbone {str(source)!r} is not whole: expected all weights of its config.json, "
+            f"found {len(missing)} missing, the first is {missing[0]}"
         )
-    invented = set(report["missing_keys"])
-    texts = TextEncoder(tokenizer.backend_tokenizer)
-    fingerprint = BackboneFingerprint(
-        name=name,
-        model_type=architecture.model_type,
-        hidden_size=config.hidden_size,
-        num_layers=config.num_hidden_layers,
-        num_heads=config.num_attention_heads,
-        head_size=config.hidden_size // config.num_attention_heads,
-        max_positions=architecture.usable_positions(config),
-        vocab_size=config.vocab_size,
-        weights_sha256=_weights_digest(model, invented),
-        tokenizer_sha256=texts.digest(),
-    )
-    model.requires_grad_(requires_grad=False).eval().to(on, DTYPES[dtype])
-    return Backbone(
-        model=model,
-        texts=texts,
-        architecture=architecture,
-        fingerprint=fingerprint,
-        pooler=_pooler_of(model, invented),
-        device=on,
-        dtype=DTYPES[dtype],
-    )
+    return model, invented
 
 
-def _best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _locate(source: str | Path) -> tuple[str, str]:
-    """Find a backbone's display name, and the folder or hub id that transformers understands."""
-    if str(source) in PACKAGED:
-        name, package = PACKAGED[str(source)]
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
-            raise BackboneUnavailable(
-                f"The backbone {str(source)!r} needs the package {package.replace('_', '-')}: "
-                "install polyprefix with the extra [minilm], or give a folder or hub id"
-            )
-        return name, str(Path(found.origin).parent / "model")
-    folder = Path(source)
-    return (folder.resolve().name if folder.is_dir() else str(source)), str(source)
+def _sizes(config: Any, architecture: Architecture) -> dict[str, Any]:
+    return {
+        "model_type": architecture.model_type,
+        "hidden_size": config.hidden_size,
+        "num_layers": config.num_hidden_layers,
+        "num_heads": config.num_attention_heads,
+        "head_size": config.hidden_size // config.num_attention_heads,
+        "max_positions": architecture.usable_positions(config),
+        "vocab_size": config.vocab_size,
+    }
 
 
 def _pooler_of(model: PreTrainedModel, invented: Collection[str]) -> Any:
