@@ -62,7 +62,7 @@ class Dispatcher:
         if self._loop_task is not None:
             self._loop_task.cancel()
         if self._running is not None:
-            await self._running
+            await asyncio.wait({self._running})
         self._refuse_waiting("the server is shutting down")
         self._device.shutdown()
         self._packer.shutdown()
@@ -80,9 +80,13 @@ class Dispatcher:
             batch = self._take_batch()
             if not batch:
                 continue
-            packed = await self._pack(batch)
-            if self._running is not None:
-                await self._running
+            try:
+                packed = await self._pack(batch)
+                if self._running is not None:
+                    await asyncio.wait({self._running})  # does not cancel it when we are cancelled
+            except BaseException:
+                _settle_all(batch, EngineUnavailable("The server is shutting down"))
+                raise
             self._running = asyncio.create_task(self._run(batch, packed))
 
     async def _until_a_batch_is_due(self) -> None:
@@ -108,17 +112,25 @@ class Dispatcher:
         now = asyncio.get_running_loop().time()
         planned = plan(self._queue, self._limits, now)
         self._queue.pop_first(planned.num_seen)
-        for work in planned.late + planned.unwanted:
-            work.settle(DeadlineExceeded("The request's time ran out while it waited"))
+        late = DeadlineExceeded("The request's time ran out while it waited")
+        _settle_all(planned.late + planned.unwanted, late)
         return planned.batch
 
-    async def _pack(self, batch: Sequence[Work]) -> MixedBatch:
+    async def _pack(self, batch: Sequence[Work]) -> MixedBatch | None:
         jobs = [(work.text, work.lease.resident) for work in batch]
         return await asyncio.get_running_loop().run_in_executor(
             self._packer, self._runner.pack, jobs
         )
 
-    async def _run(self, batch: Sequence[Work], packed: MixedBatch) -> None:
+    async def _run(self, batch: Sequence[Work], packed: MixedBatch | None) -> None:
+        try:
+            await self._run_and_settle(batch, packed)
+        except Exception as error:  # noqa: BLE001 - the top of the device's work: fail its waiters
+            self._fail(f"the device thread failed: {type(error).__name__}: {error}")
+            _settle_all(batch, EngineUnavailable(f"No answer: {self.failure}"))
+        self._wake.set()
+
+    async def _run_and_settle(self, batch: Sequence[Work], packed: MixedBatch | None) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         jobs = [(work.text, work.lease.resident) for work in batch]
@@ -129,7 +141,6 @@ class Dispatcher:
             work.settle(row if isinstance(row, Exception) else Outcome(row, timings))
         if result.was_split and all(isinstance(row, Exception) for row in result.rows):
             await self._probe_device()
-        self._wake.set()
 
     def _report(self, batch: Sequence[Work], result: BatchResult, started: float) -> None:
         num_tokens = sum(work.num_tokens for work in batch)
@@ -162,5 +173,10 @@ class Dispatcher:
         self._refuse_waiting(reason)
 
     def _refuse_waiting(self, reason: str) -> None:
-        for work in self._queue.pop_first(len(self._queue)):
-            work.settle(EngineUnavailable(f"The request was not answered: {reason}"))
+        waiting = self._queue.pop_first(len(self._queue))
+        _settle_all(waiting, EngineUnavailable(f"The request was not answered: {reason}"))
+
+
+def _settle_all(works: Sequence[Work], error: Exception) -> None:
+    for work in works:
+        work.settle(error)

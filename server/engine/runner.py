@@ -1,5 +1,6 @@
 """Runner: owns the device, and keeps one request's failure from reaching another."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from prefixes.backbone import Backbone, EncodedText, MixedBatch, PackedBatch, ResidentPrefix
 from server.engine.errors import InferenceFailed
+
+_log = logging.getLogger(__name__)
 
 Logits = NDArray[np.float32]
 Job = tuple[EncodedText, ResidentPrefix]
@@ -32,15 +35,22 @@ class Runner:
         self._backbone = backbone
         self._pool = pool
 
-    def pack(self, jobs: Sequence[Job]) -> MixedBatch:
-        """Prepare a batch; any thread may do it while another batch runs."""
-        return MixedBatch.pack(self._backbone, jobs)
+    def pack(self, jobs: Sequence[Job]) -> MixedBatch | None:
+        """Prepare a batch; any thread may do it while another batch runs.
 
-    def run(self, jobs: Sequence[Job], batch: MixedBatch) -> BatchResult:
+        None when that fails: `run` finds the culprit.
+        """
+        try:
+            return MixedBatch.pack(self._backbone, jobs)
+        except Exception:  # noqa: BLE001 - as in `run`; logged, and told apart there
+            _log.exception("A batch of %d could not be packed; trying it in halves", len(jobs))
+            return None
+
+    def run(self, jobs: Sequence[Job], packed: MixedBatch | None) -> BatchResult:
         """Run a prepared batch; if it fails, run it in halves until the culprit is alone."""
         started = time.perf_counter()
         try:
-            rows, was_split = self._checked(batch), False
+            rows, was_split = self._logits(jobs, packed), False
         except Exception as error:  # noqa: BLE001 - whatever it is, neighbours must get answers
             rows, was_split = self._run_halves(jobs, error), True
         return BatchResult(tuple(rows), time.perf_counter() - started, was_split)
@@ -60,12 +70,15 @@ class Runner:
         rows: list[Logits | InferenceFailed] = []
         for half in (jobs[:middle], jobs[middle:]):
             try:
-                rows += self._checked(self.pack(half))
+                rows += self._logits(half)
             except Exception as cause:  # noqa: BLE001 - as above
                 rows += self._run_halves(half, cause)
         return rows
 
-    def _checked(self, batch: MixedBatch) -> list[Logits | InferenceFailed]:
+    def _logits(
+        self, jobs: Sequence[Job], packed: MixedBatch | None = None
+    ) -> list[Logits | InferenceFailed]:
+        batch = packed if packed is not None else MixedBatch.pack(self._backbone, jobs)
         logits = [values.numpy() for values in batch.logits(self._backbone, self._pool)]
         return [
             values if np.isfinite(values).all() else _failure("the logits are not finite numbers")

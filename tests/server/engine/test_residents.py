@@ -1,0 +1,169 @@
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from prefixes import Prefix, digest_of
+from prefixes.backbone import Backbone
+from prefixes.errors import StoreCorrupted
+from server.engine.errors import InferenceFailed
+from server.engine.residents import ResidentPrefixes
+from tests.factories import make_prefix
+from tests.server.engine.conftest import RecordingMetrics
+
+pytestmark = pytest.mark.anyio
+
+
+class Shelf:
+    """Prefixes by digest, counting how often each is fetched; a closed gate holds fetches up."""
+
+    def __init__(self, *prefixes: Prefix) -> None:
+        self.prefixes = {digest_of(prefix.to_bytes()): prefix for prefix in prefixes}
+        self.num_fetches = 0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    @property
+    def digests(self) -> list[str]:
+        return list(self.prefixes)
+
+    def fetch(self, digest: str) -> Prefix:
+        assert self.gate.wait(30)
+        self.num_fetches += 1
+        if digest not in self.prefixes:
+            raise StoreCorrupted(f"no {digest}")
+        return self.prefixes[digest]
+
+
+def shelf_of(backbone: Backbone, count: int, **changes: object) -> Shelf:
+    prefixes = [make_prefix(backbone.fingerprint, seed=seed, **changes) for seed in range(count)]
+    return Shelf(*prefixes)
+
+
+def residents_for(
+    backbone: Backbone, shelf: Shelf, metrics: RecordingMetrics, *, room_for: int
+) -> ResidentPrefixes:
+    one = next(iter(shelf.prefixes.values()))
+    head_bytes = 4 * (one.head.output_weight.size + one.head.output_bias.size)
+    slot_bytes = backbone.empty_pool(one.spec.prefix_length).nbytes
+    budget = room_for * (slot_bytes + head_bytes)
+    return ResidentPrefixes(backbone, budget_bytes=budget, fetch=shelf.fetch, metrics=metrics)
+
+
+async def test_a_leased_prefix_stands_in_the_pool_as_it_is_in_the_file(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 1)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    lease = await residents.lease(shelf.digests[0])
+    stored = residents.pool[:, 0, list(lease.resident.slots)]  # (L, P, H, D)
+    expected = shelf.prefixes[shelf.digests[0]].keys.transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(stored.numpy(), expected)
+
+
+async def test_many_requests_for_a_missing_prefix_wait_for_one_load(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 1)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    leases = await asyncio.gather(*(residents.lease(shelf.digests[0]) for _ in range(20)))
+    assert shelf.num_fetches == 1
+    assert len({id(lease.resident) for lease in leases}) == 1
+
+
+async def test_the_least_recently_used_prefix_makes_room(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 3)
+    residents = residents_for(backbone, shelf, metrics, room_for=2)
+    a, b, c = shelf.digests
+    for digest in (a, b, a, c):  # b is the one that was used longest ago
+        (await residents.lease(digest)).release()
+    assert metrics.num_evictions == 1
+    (await residents.lease(a)).release()
+    assert shelf.num_fetches == 3
+    (await residents.lease(b)).release()
+    assert shelf.num_fetches == 4
+
+
+async def test_a_leased_prefix_is_never_evicted_and_a_load_waits_for_room(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 2)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    held = await residents.lease(shelf.digests[0])
+    shared = held.share()
+    waiting = asyncio.create_task(residents.lease(shelf.digests[1]))
+    held.release()
+    held.release()  # a second release must not count
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    shared.release()
+    assert (await asyncio.wait_for(waiting, 30)).digest == shelf.digests[1]
+
+
+async def test_a_slow_load_does_not_delay_a_prefix_that_is_there(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 2)
+    residents = residents_for(backbone, shelf, metrics, room_for=2)
+    (await residents.lease(shelf.digests[0])).release()
+    shelf.gate.clear()
+    slow = asyncio.create_task(residents.lease(shelf.digests[1]))
+    await asyncio.wait_for(residents.lease(shelf.digests[0]), 30)
+    assert not slow.done()
+    shelf.gate.set()
+    await asyncio.wait_for(slow, 30)
+
+
+async def test_an_impatient_caller_does_not_cancel_the_load_of_others(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 1)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    shelf.gate.clear()
+    impatient = asyncio.create_task(residents.lease(shelf.digests[0]))
+    patient = asyncio.create_task(residents.lease(shelf.digests[0]))
+    await asyncio.sleep(0.02)
+    impatient.cancel()
+    shelf.gate.set()
+    assert (await asyncio.wait_for(patient, 30)).digest == shelf.digests[0]
+
+
+async def test_a_failed_load_fails_its_waiters_and_is_tried_again(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 1)
+    (digest,) = shelf.digests
+    prefix = shelf.prefixes.pop(digest)
+    residents = ResidentPrefixes(backbone, budget_bytes=10**6, fetch=shelf.fetch, metrics=metrics)
+    with pytest.raises(StoreCorrupted):
+        await residents.lease(digest)
+    shelf.prefixes[digest] = prefix
+    assert (await residents.lease(digest)).digest == digest
+
+
+async def test_a_prefix_larger_than_the_whole_budget_is_refused(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 1, prefix_length=64)
+    small = backbone.empty_pool(8).nbytes
+    residents = ResidentPrefixes(backbone, budget_bytes=small, fetch=shelf.fetch, metrics=metrics)
+    with pytest.raises(InferenceFailed, match="POLYPREFIX_RESIDENT_MIB"):
+        await residents.lease(shelf.digests[0])
+
+
+async def test_bytes_and_slots_come_back_after_any_number_of_evictions(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 5)
+    residents = residents_for(backbone, shelf, metrics, room_for=2)
+    rng = np.random.default_rng(3)
+    for index in rng.integers(0, 5, 60):
+        (await residents.lease(shelf.digests[index])).release()
+    for digest in shelf.digests:
+        residents.discard(digest)
+    assert residents.stats.num_resident == 0
+    assert residents.stats.used_bytes == 0
+    assert sorted(residents._free_slots) == list(range(residents.pool.shape[2]))
