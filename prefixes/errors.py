@@ -3,6 +3,8 @@
     PrefixError
     |- InvalidName             a tenant, task, alias or reference that breaks the grammar
     |- PrefixNotFound          no such task, version or alias; the same answer for "not yours"
+    |- TenantNotFound          no tenant of that name
+    |- KeyNotFound             no API key with that id
     |- PrefixRejected          a file that cannot be accepted; carries every finding
     |- VersionInUse            a version that an alias still points to cannot be deleted
     |- NothingToRollBack       an alias without an earlier version to return to
@@ -33,6 +35,14 @@ class InvalidName(PrefixError):
 
 class PrefixNotFound(PrefixError):
     code = "prefix_not_found"
+
+
+class TenantNotFound(PrefixError):
+    code = "tenant_not_found"
+
+
+class KeyNotFound(PrefixError):
+    code = "key_not_found"
 
 
 class PrefixRejected(PrefixError):
