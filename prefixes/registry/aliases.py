@@ -1,0 +1,111 @@
+"""An alias within a transaction: where it points, moving it, and taking moves back."""
+
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+
+from prefixes.errors import NothingToRollBack
+from prefixes.registry.changes import PrefixRow
+from prefixes.registry.lookup import not_found
+from prefixes.registry.tables import alias_moves, aliases, now, versions
+from prefixes.registry.values import MoveKind
+
+
+class AliasPointer:
+    """One alias of a task; lives as long as its write transaction.
+
+    Moves form an undo stack: publish and promote push, a rollback takes back the last move that
+    is still standing. A rollback is noted in the history but never undone itself.
+    """
+
+    def __init__(self, connection: Connection, row: PrefixRow, name: str) -> None:
+        self._connection = connection
+        self._row = row
+        self._name = name
+
+    def __str__(self) -> str:
+        return f"{self._row}:{self._name}"
+
+    @property
+    def version(self) -> int | None:
+        """The version it points to; None when there is no such alias yet."""
+        number: int | None = self._connection.scalar(select(aliases.c.version).where(self._here))
+        return number
+
+    def move(self, to: int, *, kind: Literal["publish", "promote"], by: str) -> None:
+        """Point to a version; an alias that is already there has not moved."""
+        before = self.version
+        if before == to:
+            return
+        if before is None:
+            self._connection.execute(
+                insert(aliases).values(prefix_id=self._row.id, name=self._name, version=to)
+            )
+        else:
+            self._point(to)
+        self._note(kind, before, to, by)
+
+    def undo(self, *, by: str) -> int:
+        """Point to where it pointed before the last move that still stands.
+
+        Raises:
+            PrefixNotFound: when there is no such alias.
+            NothingToRollBack: when no move is left, or the earlier version was deleted.
+        """
+        current = self.version
+        if current is None:
+            raise not_found(self)
+        last = self._connection.execute(
+            select(alias_moves.c.id, alias_moves.c.from_version)
+            .where(
+                alias_moves.c.prefix_id == self._row.id,
+                alias_moves.c.alias == self._name,
+                alias_moves.c.kind != "rollback",
+                ~alias_moves.c.is_undone,
+            )
+            .order_by(alias_moves.c.id.desc())
+            .limit(1)
+        ).one()
+        self._check_target(current, last.from_version)
+        self._connection.execute(
+            update(alias_moves).where(alias_moves.c.id == last.id).values(is_undone=True)
+        )
+        self._point(last.from_version)
+        self._note("rollback", current, last.from_version, by)
+        target: int = last.from_version
+        return target
+
+    @property
+    def _here(self) -> ColumnElement[bool]:
+        return and_(aliases.c.prefix_id == self._row.id, aliases.c.name == self._name)
+
+    def _check_target(self, current: int, target: int | None) -> None:
+        if target is None:
+            raise NothingToRollBack(
+                f"{self} points to version {current} and has no earlier one to return to: "
+                "promote the version you want"
+            )
+        is_there = select(versions.c.number).where(
+            versions.c.prefix_id == self._row.id, versions.c.number == target
+        )
+        if self._connection.scalar(is_there) is None:
+            raise NothingToRollBack(
+                f"{self} pointed to version {target} before version {current}, but version "
+                f"{target} was deleted: promote the version you want"
+            )
+
+    def _point(self, to: int) -> None:
+        self._connection.execute(update(aliases).where(self._here).values(version=to))
+
+    def _note(self, kind: MoveKind, before: int | None, to: int, by: str) -> None:
+        self._connection.execute(
+            insert(alias_moves).values(
+                prefix_id=self._row.id,
+                alias=self._name,
+                kind=kind,
+                from_version=before,
+                to_version=to,
+                moved_at=now(),
+                moved_by=by,
+            )
+        )

@@ -1,0 +1,156 @@
+"""Versions within a write transaction: adding, finding and removing their rows."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+
+from prefixes.errors import VersionInUse
+from prefixes.names import PrefixRef
+from prefixes.registry.lookup import not_found
+from prefixes.registry.tables import alias_moves, aliases, now, prefixes, tenants, versions
+from prefixes.registry.tenants import find_tenant_id
+from prefixes.registry.values import PrefixVersion, Published
+from prefixes.spec import PrefixSpec
+from prefixes.store import Staged
+
+_MAX_VERSION: Final = 10**9 - 1
+"""The longest number that a reference can spell."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixRow:
+    """A task of a tenant, as its row in the database is found again."""
+
+    id: int
+    tenant: str
+    task: str
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.task}"
+
+    def version(self, number: int) -> PrefixRef:
+        return PrefixRef(self.tenant, self.task, version=number)
+
+
+def open_prefix(connection: Connection, tenant: str, task: str) -> PrefixRow:
+    """Find the row of a task, made when it is missing.
+
+    Raises:
+        TenantNotFound: when there is no such tenant.
+    """
+    tenant_id = find_tenant_id(connection, tenant)
+    here = (prefixes.c.tenant_id == tenant_id, prefixes.c.task == task)
+    found: int | None = connection.scalar(select(prefixes.c.id).where(*here))
+    if found is None:
+        added = insert(prefixes).values(tenant_id=tenant_id, task=task, next_version=1)
+        found = connection.execute(added.returning(prefixes.c.id)).scalar_one()
+    return PrefixRow(found, tenant, task)
+
+
+def find_prefix(connection: Connection, tenant: str, task: str) -> PrefixRow:
+    """Find the row of a task that has at least one version.
+
+    Raises:
+        PrefixNotFound: when there is none.
+    """
+    query = (
+        select(versions.c.prefix_id)
+        .join(prefixes, prefixes.c.id == versions.c.prefix_id)
+        .join(tenants, tenants.c.id == prefixes.c.tenant_id)
+        .where(tenants.c.name == tenant, prefixes.c.task == task)
+        .limit(1)
+    )
+    found: int | None = connection.scalar(query)
+    if found is None:
+        raise not_found(f"{tenant}/{task}")
+    return PrefixRow(found, tenant, task)
+
+
+def add_version(
+    connection: Connection, row: PrefixRow, staged: Staged, spec: PrefixSpec, *, by: str
+) -> Published:
+    """Give the bytes the task's next number, unless they are one of its versions already."""
+    known = _find_by_digest(connection, row, staged.digest)
+    if known is not None:
+        return Published(known, is_new=False)
+    number = connection.execute(
+        update(prefixes)
+        .where(prefixes.c.id == row.id)
+        .values(next_version=prefixes.c.next_version + 1)
+        .returning(prefixes.c.next_version - 1)
+    ).scalar_one()
+    version = PrefixVersion(row.tenant, row.task, number, staged.digest, staged.size, now(), by)
+    connection.execute(
+        insert(versions).values(
+            prefix_id=row.id,
+            number=number,
+            digest=version.digest,
+            size_bytes=version.size_bytes,
+            created_at=version.created_at,
+            created_by=by,
+            spec=spec.model_dump_json(),
+        )
+    )
+    return Published(version, is_new=True)
+
+
+def find_digest(connection: Connection, row: PrefixRow, number: int) -> str:
+    """Find the digest of a version.
+
+    Raises:
+        PrefixNotFound: when there is no such version.
+    """
+    found: str | None = None
+    if 0 < number <= _MAX_VERSION:  # a database takes no number of any length
+        found = connection.scalar(select(versions.c.digest).where(*_at(row, number)))
+    if found is None:
+        raise not_found(row.version(number))
+    return found
+
+
+def remove_version(connection: Connection, row: PrefixRow, number: int) -> str:
+    """Remove a version's row and return its digest.
+
+    Raises:
+        PrefixNotFound: when there is no such version.
+        VersionInUse: when an alias points to it.
+    """
+    digest = find_digest(connection, row, number)
+    pointing = select(aliases.c.name).where(
+        aliases.c.prefix_id == row.id, aliases.c.version == number
+    )
+    names = ", ".join(sorted(connection.scalars(pointing)))
+    if names:
+        raise VersionInUse(
+            f"{row.version(number)} cannot be deleted while these aliases point to it: {names}; "
+            "promote another version under them first, or delete the whole task"
+        )
+    connection.execute(delete(versions).where(*_at(row, number)))
+    return digest
+
+
+def remove_prefix(connection: Connection, row: PrefixRow) -> frozenset[str]:
+    """Remove all versions and aliases of a task and return the digests; its counter stays."""
+    digests = connection.scalars(
+        select(versions.c.digest).where(versions.c.prefix_id == row.id)
+    ).all()
+    for table in (aliases, alias_moves, versions):  # aliases first: they point to versions
+        connection.execute(delete(table).where(table.c.prefix_id == row.id))
+    return frozenset(digests)
+
+
+def _at(row: PrefixRow, number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return versions.c.prefix_id == row.id, versions.c.number == number
+
+
+def _find_by_digest(connection: Connection, row: PrefixRow, digest: str) -> PrefixVersion | None:
+    query = select(
+        versions.c.number,
+        versions.c.digest,
+        versions.c.size_bytes,
+        versions.c.created_at,
+        versions.c.created_by,
+    ).where(versions.c.prefix_id == row.id, versions.c.digest == digest)
+    found = connection.execute(query).one_or_none()
+    return None if found is None else PrefixVersion(row.tenant, row.task, *found)

@@ -1,0 +1,131 @@
+"""Database: the registry's connection, its transactions and its upgrade to today's tables.
+
+SQLite by default, one file beside the blobs; the SQL is plain enough for PostgreSQL.
+Source of the transaction handling: SQLAlchemy's documentation of its SQLite dialect.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from prefixes.errors import StoreUnavailable
+
+_SQLITE_PRAGMAS = (
+    "PRAGMA busy_timeout = 20000",  # first, for the next one may have to wait too; milliseconds
+    "PRAGMA journal_mode = WAL",  # readers never wait for a writer
+    "PRAGMA synchronous = FULL",  # what was acknowledged survives a power cut
+    "PRAGMA foreign_keys = ON",
+)
+_BEGIN = "sqlite_begin"
+
+
+class Database:
+    """A registry's database, at today's tables. Safe to use from many threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._reader = engine
+        # A writer takes SQLite's lock at once: a transaction that reads first and asks for the
+        # lock later fails when another writer came in between.
+        self._writer = engine.execution_options(**{_BEGIN: "IMMEDIATE"})
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one consistent state.
+
+        Raises:
+            StoreUnavailable: when the database cannot be reached or read.
+        """
+        with _explained(self._reader), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that no other writer interleaves: committed at the end, or not at all.
+
+        Raises:
+            StoreUnavailable: when the database cannot be reached, written or locked in time.
+        """
+        with _explained(self._writer), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._reader.dispose()
+
+
+def open_database(url: str | URL) -> Database:
+    """Open a database by its SQLAlchemy URL and bring its tables up to date.
+
+    Raises:
+        StoreUnavailable: when it cannot be opened, or was written by a newer version of this
+            program; then nothing in it has been changed.
+    """
+    engine = create_engine(make_url(url))
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    database = Database(engine)
+    try:
+        _upgrade(database, engine.url)
+    except StoreUnavailable:
+        database.close()
+        raise
+    return database
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # else the driver begins late, and not at all for reads
+    for pragma in _SQLITE_PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    mode = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _upgrade(database: Database, url: URL) -> None:
+    config = Config()
+    config.set_main_option("script_location", "prefixes.registry:migrations")
+    scripts = ScriptDirectory.from_config(config)
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found == scripts.get_current_head():
+        return
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        raise StoreUnavailable(
+            f"The database {_name(url)} has revision {found!r}, which this version of polyprefix "
+            f"does not know; it ends at {scripts.get_current_head()!r}: upgrade polyprefix, or "
+            "restore a backup made before the database was upgraded"
+        )
+    # Of two processes that start at once, the second waits here and then finds nothing to do.
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def _explained(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except (IntegrityError, ProgrammingError):
+        raise  # our own bug, not the database's state
+    except (DBAPIError, PoolTimeout) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise StoreUnavailable(
+            f"The database {_name(engine.url)} could not be used: {reason}; check that it is "
+            "there, writable, not locked by another program, and that its disk has free space"
+        ) from error
+
+
+def _name(url: URL) -> str:
+    return url.render_as_string(hide_password=True)

@@ -1,0 +1,113 @@
+"""ApiKeys: the secrets by which tenants are known; only their sha256 is kept.
+
+A key reads `pp_<id>_<secret>`: the id is public and finds the row, the secret proves the caller.
+The secret has 256 random bits, so a plain fast hash is enough: there is nothing to guess.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+
+from sqlalchemy import bindparam, insert, select, update
+
+from prefixes.errors import KeyNotFound
+from prefixes.registry.database import Database
+from prefixes.registry.tables import api_keys, now, tenants
+from prefixes.registry.tenants import find_tenant_id
+from prefixes.registry.values import ApiKey, Tenant
+
+_ID_BYTES = 6
+_SECRET_BYTES = 32
+_FORM = re.compile(r"pp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+
+# Built once: it runs for every request.
+_BY_ID = (
+    select(api_keys.c.secret_sha256, api_keys.c.revoked_at, tenants.c.name, tenants.c.is_public)
+    .join(tenants, tenants.c.id == api_keys.c.tenant_id)
+    .where(api_keys.c.id == bindparam("key_id"))
+)
+
+
+class ApiKeys:
+    """The API keys of all tenants. Safe to use from many threads.
+
+    Every method raises StoreUnavailable when the database cannot be used.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def issue(self, tenant: str, label: str) -> str:
+        """Make a key for a tenant and return it: this is the only time it can be seen.
+
+        Raises:
+            TenantNotFound: when there is no such tenant.
+        """
+        key_id = secrets.token_hex(_ID_BYTES)
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        with self._database.write() as connection:
+            connection.execute(
+                insert(api_keys).values(
+                    id=key_id,
+                    tenant_id=find_tenant_id(connection, tenant),
+                    secret_sha256=_sha256(secret),
+                    label=label,
+                    created_at=now(),
+                )
+            )
+        return f"pp_{key_id}_{secret}"
+
+    def authenticate(self, key: str) -> Tenant | None:
+        """The tenant that a key belongs to; None when it is unknown, revoked or no key at all."""
+        parts = _FORM.fullmatch(key)
+        if parts is None:
+            return None
+        key_id, secret = parts.groups()
+        with self._database.read() as connection:
+            row = connection.execute(_BY_ID, {"key_id": key_id}).one_or_none()
+        if row is None or row.revoked_at is not None:
+            return None
+        if not hmac.compare_digest(row.secret_sha256, _sha256(secret)):
+            return None
+        return Tenant(row.name, row.is_public)
+
+    def revoke(self, key_id: str) -> None:
+        """Make a key useless from now on; a key that is revoked already stays as it is.
+
+        Raises:
+            KeyNotFound: when there is no key with this id.
+        """
+        with self._database.write() as connection:
+            here = api_keys.c.id == key_id
+            if connection.scalar(select(api_keys.c.id).where(here)) is None:
+                raise KeyNotFound(
+                    f"There is no API key {key_id[:80]!r}: expected the id, which is the "
+                    "part of the key between its first two underscores"
+                )
+            connection.execute(
+                update(api_keys)
+                .where(here, api_keys.c.revoked_at.is_(None))
+                .values(revoked_at=now())
+            )
+
+    def list(self, tenant: str) -> tuple[ApiKey, ...]:
+        """List a tenant's keys, the oldest first, revoked ones included."""
+        query = (
+            select(
+                api_keys.c.id,
+                tenants.c.name,
+                api_keys.c.label,
+                api_keys.c.created_at,
+                api_keys.c.revoked_at,
+            )
+            .join(tenants, tenants.c.id == api_keys.c.tenant_id)
+            .where(tenants.c.name == tenant)
+            .order_by(api_keys.c.created_at, api_keys.c.id)
+        )
+        with self._database.read() as connection:
+            return tuple(ApiKey(*row) for row in connection.execute(query))
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,181 @@
+"""Reading the registry: from references to versions, lists and single tasks.
+
+Who may see what is decided here alone: a reader sees their own tenant's prefixes and those of
+public tenants, and every query carries that condition.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
+
+from prefixes.errors import PrefixNotFound
+from prefixes.names import PrefixRef
+from prefixes.registry.tables import alias_moves, aliases, prefixes, tenants, versions
+from prefixes.registry.values import Alias, AliasMove, PrefixEntry, PrefixSummary, PrefixVersion
+
+_VERSION_COLUMNS = (
+    tenants.c.name,
+    prefixes.c.task,
+    versions.c.number,
+    versions.c.digest,
+    versions.c.size_bytes,
+    versions.c.created_at,
+    versions.c.created_by,
+)
+_ALL_VERSIONS = tenants.join(prefixes, prefixes.c.tenant_id == tenants.c.id).join(
+    versions, versions.c.prefix_id == prefixes.c.id
+)
+_ALL_TARGETS = _ALL_VERSIONS.join(
+    aliases,
+    and_(aliases.c.prefix_id == versions.c.prefix_id, aliases.c.version == versions.c.number),
+)
+_VISIBLE = or_(tenants.c.name == bindparam("reader"), tenants.c.is_public)
+
+
+def _one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    return column.in_(bindparam(name, expanding=True))
+
+
+_ONE_TASK = (tenants.c.name == bindparam("tenant"), prefixes.c.task == bindparam("task"))
+
+# Several references at once select a little more than was asked for (every tenant with every
+# task among them); the caller picks. In exchange every step runs on an index.
+_NAMED = (_one_of(tenants.c.name, "tenants"), _one_of(prefixes.c.task, "tasks"))
+_BY_NUMBER = (
+    select(*_VERSION_COLUMNS)
+    .select_from(_ALL_VERSIONS)
+    .where(_VISIBLE, *_NAMED, _one_of(versions.c.number, "wanted"))
+)
+_BY_ALIAS = (
+    select(*_VERSION_COLUMNS, aliases.c.name)
+    .select_from(_ALL_TARGETS)
+    .where(_VISIBLE, *_NAMED, _one_of(aliases.c.name, "wanted"))
+)
+
+_NUMBERS = (
+    select(tenants.c.name, prefixes.c.task, versions.c.number)
+    .select_from(_ALL_VERSIONS)
+    .where(_VISIBLE)
+    .order_by(tenants.c.name, prefixes.c.task, versions.c.number)
+)
+_TARGETS = (
+    select(tenants.c.name, prefixes.c.task, aliases.c.name, aliases.c.version)
+    .select_from(_ALL_TARGETS)
+    .where(_VISIBLE)
+    .order_by(tenants.c.name, prefixes.c.task, aliases.c.name)
+)
+_VERSIONS = (
+    select(*_VERSION_COLUMNS, prefixes.c.id)
+    .select_from(_ALL_VERSIONS)
+    .where(_VISIBLE, *_ONE_TASK)
+    .order_by(versions.c.number)
+)
+_ALIASES = (
+    select(aliases.c.name, aliases.c.version)
+    .where(aliases.c.prefix_id == bindparam("prefix_id"))
+    .order_by(aliases.c.name)
+)
+_MOVES = (
+    select(
+        alias_moves.c.alias,
+        alias_moves.c.kind,
+        alias_moves.c.from_version,
+        alias_moves.c.to_version,
+        alias_moves.c.moved_at,
+        alias_moves.c.moved_by,
+        alias_moves.c.is_undone,
+    )
+    .where(alias_moves.c.prefix_id == bindparam("prefix_id"))
+    .order_by(alias_moves.c.id)
+)
+
+
+def not_found(*names: object) -> PrefixNotFound:
+    """One answer for what is not there and what is not the reader's, so that nobody can probe."""
+    listed = ", ".join(sorted(str(name) for name in names))
+    return PrefixNotFound(
+        f"No such prefix: {listed[:500]}; list the prefixes you may use, or publish it first"
+    )
+
+
+def find_versions(
+    connection: Connection, refs: Collection[PrefixRef], reader: str | None
+) -> dict[PrefixRef, PrefixVersion]:
+    """Find what each reference stands for now: one query for versions, one for aliases.
+
+    Raises:
+        PrefixNotFound: when a reference is unknown or not the reader's; names all of these.
+    """
+    wanted = set(refs)
+    found: dict[PrefixRef, PrefixVersion] = {}
+    by_number = [ref for ref in wanted if ref.version is not None]
+    by_alias = [ref for ref in wanted if ref.version is None]
+    if by_number:
+        numbers = [ref.version for ref in by_number]
+        for row in connection.execute(_BY_NUMBER, _names(by_number, numbers, reader)):
+            version = PrefixVersion(*row)
+            found[version.ref] = version
+    if by_alias:
+        names = [ref.alias for ref in by_alias]
+        for *columns, alias in connection.execute(_BY_ALIAS, _names(by_alias, names, reader)):
+            version = PrefixVersion(*columns)
+            found[PrefixRef(version.tenant, version.task, alias=alias)] = version
+    missing = wanted - found.keys()
+    if missing:
+        raise not_found(*missing)
+    return {ref: found[ref] for ref in refs}
+
+
+def _names(
+    refs: Collection[PrefixRef], wanted: Collection[object], reader: str | None
+) -> dict[str, object]:
+    return {
+        "reader": reader,
+        "tenants": list({ref.tenant for ref in refs}),
+        "tasks": list({ref.task for ref in refs}),
+        "wanted": list(set(wanted)),
+    }
+
+
+def find_summaries(
+    connection: Connection, reader: str | None, tenant: str | None
+) -> tuple[PrefixSummary, ...]:
+    """List all tasks that the reader may see, of one tenant or of all, in the order of names."""
+    only = () if tenant is None else (tenants.c.name == tenant,)
+    numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
+    targets: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for owner, task, number in connection.execute(_NUMBERS.where(*only), {"reader": reader}):
+        numbers[owner, task].append(number)
+    for owner, task, name, number in connection.execute(_TARGETS.where(*only), {"reader": reader}):
+        targets[owner, task][name] = number
+    return tuple(
+        PrefixSummary(owner, task, tuple(found), targets[owner, task])
+        for (owner, task), found in numbers.items()
+    )
+
+
+def find_entry(connection: Connection, tenant: str, task: str, reader: str | None) -> PrefixEntry:
+    """Read one task with its versions, aliases and their moves.
+
+    Raises:
+        PrefixNotFound: when there is no such task, or it is not the reader's.
+    """
+    names = {"tenant": tenant, "task": task, "reader": reader}
+    rows = connection.execute(_VERSIONS, names).all()
+    if not rows:
+        raise not_found(f"{tenant}/{task}")
+    key = {"prefix_id": rows[0].id}
+    moves: dict[str, list[AliasMove]] = defaultdict(list)
+    for alias, *columns in connection.execute(_MOVES, key):
+        moves[alias].append(AliasMove(*columns))
+    return PrefixEntry(
+        tenant,
+        task,
+        tuple(PrefixVersion(*row[:-1]) for row in rows),
+        tuple(
+            Alias(name, version, tuple(moves[name]))
+            for name, version in connection.execute(_ALIASES, key)
+        ),
+    )

@@ -1,0 +1,1 @@
+"""One module per step; Alembic orders them by `down_revision`."""

@@ -1,0 +1,216 @@
+"""PrefixRegistry: names, versions and aliases per tenant, and the rules by which they change."""
+
+import time
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import select
+
+from prefixes.checks import parse_spec
+from prefixes.errors import PrefixNotFound
+from prefixes.names import DEFAULT_ALIAS, PrefixRef, check_alias, check_name
+from prefixes.prefix import Prefix
+from prefixes.registry.aliases import AliasPointer
+from prefixes.registry.changes import (
+    add_version,
+    find_digest,
+    find_prefix,
+    open_prefix,
+    remove_prefix,
+    remove_version,
+)
+from prefixes.registry.database import Database
+from prefixes.registry.lookup import find_entry, find_summaries, find_versions
+from prefixes.registry.tables import versions
+from prefixes.registry.tenants import find_tenant, find_tenants, set_tenant
+from prefixes.registry.values import PrefixEntry, PrefixSummary, PrefixVersion, Published, Tenant
+from prefixes.spec import PrefixSpec
+from prefixes.store import PrefixStore, Staged
+
+
+class PrefixRegistry:
+    """What is published, by whom, and which version each alias stands for.
+
+    Safe to use from many threads, and from many processes on one folder. A change is one
+    transaction: a crash leaves all of it or nothing. `reader` is the tenant that asks, None for
+    anybody; a task that the reader may not see is answered like one that does not exist.
+    Every method raises StoreUnavailable when the database or the store cannot be used.
+    """
+
+    def __init__(self, database: Database, store: PrefixStore) -> None:
+        self.database = database
+        self.store = store
+
+    def close(self) -> None:
+        """Close all connections to the database."""
+        self.database.close()
+
+    def ensure_tenant(self, name: str, *, is_public: bool = False) -> Tenant:
+        """Make a tenant, or set whether the one that is there is public.
+
+        Raises:
+            InvalidName: when the name breaks the grammar.
+        """
+        with self.database.write() as connection:
+            return set_tenant(connection, name, is_public=is_public)
+
+    def tenant(self, name: str) -> Tenant:
+        """Read a tenant.
+
+        Raises:
+            TenantNotFound: when there is none of that name.
+        """
+        with self.database.read() as connection:
+            return find_tenant(connection, name)
+
+    def tenants(self) -> tuple[Tenant, ...]:
+        """List all tenants in the order of their names."""
+        with self.database.read() as connection:
+            return find_tenants(connection)
+
+    def resolve(
+        self, refs: Collection[PrefixRef], *, reader: str | None
+    ) -> dict[PrefixRef, PrefixVersion]:
+        """Find what each reference stands for now.
+
+        Raises:
+            PrefixNotFound: when a reference is unknown or not the reader's; names all of these.
+        """
+        with self.database.read() as connection:
+            return find_versions(connection, refs, reader)
+
+    def version(self, ref: PrefixRef, *, reader: str | None) -> PrefixVersion:
+        """Find what one reference stands for now. Raises as `resolve`."""
+        return self.resolve([ref], reader=reader)[ref]
+
+    def spec(self, digest: str) -> PrefixSpec:
+        """Read the description of a version by its digest; it never changes.
+
+        Raises:
+            PrefixNotFound: when no version has these bytes any more.
+        """
+        query = select(versions.c.spec).where(versions.c.digest == digest).limit(1)
+        with self.database.read() as connection:
+            text = connection.scalar(query)
+        if text is None:
+            raise PrefixNotFound(f"No version has the digest {digest}: it was deleted meanwhile")
+        return parse_spec(text)
+
+    def list_prefixes(
+        self, *, reader: str | None, tenant: str | None = None
+    ) -> tuple[PrefixSummary, ...]:
+        """List all tasks that the reader may see, of one tenant or of all, in order of name."""
+        with self.database.read() as connection:
+            return find_summaries(connection, reader, tenant)
+
+    def show(self, tenant: str, task: str, *, reader: str | None) -> PrefixEntry:
+        """Read one task with its versions, aliases and their history.
+
+        Raises:
+            PrefixNotFound: when there is no such task, or it is not the reader's.
+        """
+        with self.database.read() as connection:
+            return find_entry(connection, tenant, task, reader)
+
+    def publish(
+        self,
+        tenant: str,
+        task: str,
+        staged: Staged,
+        prefix: Prefix,
+        *,
+        alias: str | None = None,
+        by: str,
+    ) -> Published:
+        """Make checked bytes the next version of a task and point `alias`, if any, to it.
+
+        `prefix` is what the staged bytes say. The same bytes again give the version they have
+        and are stored anew, which mends a damaged blob. A task's first version also gets the
+        alias `live`. When this returns, the version survives a power cut.
+
+        Raises:
+            InvalidName: when the task or the alias breaks the grammar.
+            TenantNotFound: when there is no such tenant.
+        """
+        check_name("task", task)
+        moved = [] if alias is None else [check_alias(alias)]
+        with self.database.write() as connection:
+            row = open_prefix(connection, tenant, task)
+            published = add_version(connection, row, staged, prefix.spec, by=by)
+            if AliasPointer(connection, row, DEFAULT_ALIAS).version is None:
+                moved.insert(0, DEFAULT_ALIAS)
+            for name in moved:
+                pointer = AliasPointer(connection, row, name)
+                pointer.move(published.version.number, kind="publish", by=by)
+            # Last, so that whatever is refused above leaves no bytes; yet before the rows are
+            # committed, so that no row is ever seen whose bytes are not durable.
+            self.store.commit(staged)
+        return published
+
+    def promote(self, tenant: str, task: str, alias: str, version: int, *, by: str) -> None:
+        """Point an alias to a version; an alias that is missing is made.
+
+        Raises:
+            InvalidName: when the alias breaks the grammar.
+            PrefixNotFound: when there is no such version.
+        """
+        check_alias(alias)
+        with self.database.write() as connection:
+            row = find_prefix(connection, tenant, task)
+            find_digest(connection, row, version)
+            AliasPointer(connection, row, alias).move(version, kind="promote", by=by)
+
+    def rollback(self, tenant: str, task: str, alias: str, *, by: str) -> int:
+        """Take back the last move of an alias that still stands; returns where it points now.
+
+        Called again, it goes further back.
+
+        Raises:
+            PrefixNotFound: when there is no such task or alias.
+            NothingToRollBack: when no move is left, or the earlier version was deleted.
+        """
+        with self.database.write() as connection:
+            row = find_prefix(connection, tenant, task)
+            return AliasPointer(connection, row, alias).undo(by=by)
+
+    def delete_version(self, tenant: str, task: str, version: int) -> None:
+        """Delete a version for good; its number is never given again.
+
+        Raises:
+            PrefixNotFound: when there is no such version.
+            VersionInUse: when an alias points to it.
+        """
+        with self.database.write() as connection:
+            digest = remove_version(connection, find_prefix(connection, tenant, task), version)
+        self._unlink([digest])
+
+    def delete_prefix(self, tenant: str, task: str) -> None:
+        """Delete a task with all versions, aliases and history; numbers are never given again.
+
+        Raises:
+            PrefixNotFound: when there is no such task.
+        """
+        with self.database.write() as connection:
+            digests = remove_prefix(connection, find_prefix(connection, tenant, task))
+        self._unlink(digests)
+
+    def sweep(self, *, older_than_seconds: float = 3600) -> int:
+        """Remove what crashes left in the store; returns the number of files. For each start.
+
+        Only files older than this are touched: another process may be uploading.
+        """
+        # In a write transaction no publication is between its bytes and its row.
+        with self.database.write() as connection:
+            known = frozenset(connection.scalars(select(versions.c.digest)))
+            return self.store.sweep(known, older_than_seconds=older_than_seconds, now=time.time())
+
+    def _unlink(self, digests: Iterable[str]) -> None:
+        """Remove blobs that no version refers to, in a transaction of its own.
+
+        The rows are gone for good by then: a crash in between leaves bytes for `sweep`, never a
+        row without bytes. Within the transaction nobody can publish the same bytes again.
+        """
+        with self.database.write() as connection:
+            for digest in digests:
+                query = select(versions.c.number).where(versions.c.digest == digest).limit(1)
+                if connection.scalar(query) is None:
+                    self.store.delete(digest)

@@ -1,0 +1,55 @@
+"""Tenants within a transaction: making, finding and listing them."""
+
+from sqlalchemy import Connection, insert, select, update
+
+from prefixes.errors import TenantNotFound
+from prefixes.names import check_name
+from prefixes.registry.tables import now, tenants
+from prefixes.registry.values import Tenant
+
+_TENANTS = select(tenants.c.name, tenants.c.is_public).order_by(tenants.c.name)
+
+
+def set_tenant(connection: Connection, name: str, *, is_public: bool) -> Tenant:
+    """Make a tenant, or set whether the one that is there is public.
+
+    Raises:
+        InvalidName: when the name breaks the grammar.
+    """
+    here = tenants.c.name == check_name("tenant", name)
+    if connection.execute(update(tenants).where(here).values(is_public=is_public)).rowcount == 0:
+        connection.execute(insert(tenants).values(name=name, is_public=is_public, created_at=now()))
+    return Tenant(name, is_public)
+
+
+def find_tenants(connection: Connection) -> tuple[Tenant, ...]:
+    """List all tenants in the order of their names."""
+    return tuple(Tenant(*row) for row in connection.execute(_TENANTS))
+
+
+def find_tenant(connection: Connection, name: str) -> Tenant:
+    """Read a tenant.
+
+    Raises:
+        TenantNotFound: when there is none of that name.
+    """
+    row = connection.execute(_TENANTS.where(tenants.c.name == name)).one_or_none()
+    if row is None:
+        raise _no_tenant(name)
+    return Tenant(*row)
+
+
+def find_tenant_id(connection: Connection, name: str) -> int:
+    """Read a tenant's key in the database.
+
+    Raises:
+        TenantNotFound: when there is none of that name.
+    """
+    found: int | None = connection.scalar(select(tenants.c.id).where(tenants.c.name == name))
+    if found is None:
+        raise _no_tenant(name)
+    return found
+
+
+def _no_tenant(name: str) -> TenantNotFound:
+    return TenantNotFound(f"There is no tenant {name[:80]!r}: make it first, or check its name")
