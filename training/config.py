@@ -1,0 +1,212 @@
+"""TrainConfig and TrainPlan: what to train and how, from flags or a TOML file."""
+
+import itertools
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from prefixes import PrefixError, PrefixRef
+from prefixes.spec import MAX_PREFIX_LENGTH, Activation, Pooling, ProblemType
+from training.errors import PlanRejected
+
+ScheduleKind = Literal["linear", "cosine", "constant", "exponential"]
+
+MetricName = Literal[
+    "accuracy", "macro_f1", "micro_f1", "matthews", "pearson", "spearman", "negative_mse"
+]
+
+_METRICS: Final[dict[ProblemType, tuple[MetricName, ...]]] = {
+    "single_label_classification": ("accuracy", "macro_f1", "matthews"),
+    "multi_label_classification": ("micro_f1", "macro_f1", "accuracy"),
+    "regression": ("pearson", "spearman", "negative_mse"),
+}
+"""The metrics that may choose the best step, by kind of task; the first is the default."""
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainConfig(_Value):
+    """One prefix to train: its data, its shape and its recipe.
+
+    The defaults are the recipe that `bench/accuracy.py` measures. Columns that are not named are
+    looked for: `text`, or `text_a` and `text_b`.
+    """
+
+    task: str = Field(description="TENANT/TASK, the name to publish under")
+    variant: str = Field(default="", description="tells the runs of a grid apart")
+
+    train: Path = Field(description="labelled rows: .jsonl or .csv")
+    validation: Path | None = Field(default=None, description="split off `train` when not given")
+    test: Path | None = Field(default=None, description="measured once, at the end")
+    validation_fraction: Fraction = Field(default=0.1, gt=0)
+    max_rows: int | None = Field(default=None, ge=2, description="train on a sample this large")
+    text_column: str | None = None
+    pair_column: str | None = None
+    label_column: str = "label"
+    label_separator: str = Field(default="|", min_length=1, description="several labels in a cell")
+    labels: tuple[str, ...] | None = Field(default=None, description="inferred when not given")
+    problem_type: ProblemType = "single_label_classification"
+    description: str = ""
+
+    prefix_length: int = Field(default=16, ge=1, le=MAX_PREFIX_LENGTH)
+    projection_size: int | None = Field(
+        default=None, ge=1, description="width of the MLP reparametrisation; none without it"
+    )
+    position_offset: int | None = Field(
+        default=None, ge=0, description="positions that texts are shifted by; prefix length if none"
+    )
+    max_length: int | None = Field(default=None, ge=3, description="tokens of a text, at most")
+    pooling: Pooling = "mean"
+    head_activation: Activation | None = Field(
+        default=None, description="puts a trained dense layer before the output layer"
+    )
+
+    learning_rate: Positive = 1e-2
+    head_learning_rate: Positive = 1e-3
+    schedule: ScheduleKind = "linear"
+    warmup: Fraction = Field(default=0.06, description="share of all steps")
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_gradient_norm: Positive = 1.0
+    prefix_dropout: Fraction = 0.0
+    feature_dropout: Fraction = 0.1
+    batch_size: int = Field(default=32, ge=1)
+    gradient_accumulation: int = Field(
+        default=1, ge=1, description="batches that make one step of the optimiser"
+    )
+    epochs: Positive = 5
+    max_steps: int | None = Field(default=None, ge=1, description="ends before `epochs` are over")
+    evaluate_every: int | None = Field(default=None, ge=1, description="steps; an epoch if none")
+    patience: int | None = Field(
+        default=None, ge=1, description="stop after this many evaluations without a new best"
+    )
+    select_by: MetricName | None = Field(default=None, description="metric that chooses the best")
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("task")
+    @classmethod
+    def _names_a_task(cls, text: str) -> str:
+        try:
+            reference = PrefixRef.parse(text)
+        except PrefixError as error:
+            raise ValueError(str(error)) from error
+        if "@" in text or ":" in text:
+            raise ValueError(f"{text!r} names a version or alias: expected TENANT/TASK")
+        return f"{reference.tenant}/{reference.task}"
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        allowed = _METRICS[self.problem_type]
+        if self.select_by is not None and self.select_by not in allowed:
+            raise ValueError(
+                f"select_by {self.select_by!r} does not measure {self.problem_type}: "
+                f"expected one of {', '.join(allowed)}"
+            )
+        if self.pair_column is not None and self.text_column is None:
+            raise ValueError("pair_column needs text_column: name both")
+        if self.labels is not None and self.problem_type == "regression":
+            raise ValueError("labels belong to classification: a regression has a number")
+        return self
+
+    @property
+    def run_name(self) -> str:
+        """Names the run and its folder: the task, and the variant where a grid made several."""
+        return f"{self.task}/{self.variant}" if self.variant else self.task
+
+    @property
+    def metric(self) -> MetricName:
+        return self.select_by or _METRICS[self.problem_type][0]
+
+    @property
+    def offset(self) -> int:
+        return self.prefix_length if self.position_offset is None else self.position_offset
+
+
+class TrainPlan(_Value):
+    """Every prefix of one run over one loaded backbone."""
+
+    runs: tuple[TrainConfig, ...] = Field(min_length=1)
+    backbone: str = "minilm"
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    tokens_per_batch: int = Field(
+        default=8192, ge=1, description="bounds the memory of one forward and backward pass"
+    )
+
+    @model_validator(mode="after")
+    def _has_distinct_runs(self) -> Self:
+        names = [run.run_name for run in self.runs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two runs have the same name: {', '.join(twice)}")
+        return self
+
+
+def load_plan(path: Path, **overrides: Any) -> TrainPlan:
+    """Read a plan from a TOML file; `overrides` replace its top-level keys where not None.
+
+    `[[task]]` tables describe the tasks, `[defaults]` what they share, and `[grid]` gives lists of
+    values: every task is trained once for each combination. Data files are relative to the plan.
+
+    Raises:
+        PlanRejected: naming each field that is missing, unknown or out of range.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PlanRejected(f"The plan {path} could not be read: {error}") from error
+    tasks = document.pop("task", [])
+    defaults, grid = document.pop("defaults", {}), document.pop("grid", {})
+    if not isinstance(tasks, list) or not all(
+        isinstance(x, dict) for x in (*tasks, defaults, grid)
+    ):
+        raise PlanRejected(f"The plan {path} must have [[task]] tables, [defaults] and [grid]")
+    runs = [
+        {**_relative_to(path.parent, {**defaults, **task}), **point}
+        for task in tasks
+        for point in _points(grid)
+    ]
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return check_plan({**document, **given, "runs": runs}, origin=str(path))
+
+
+def check_plan(fields: dict[str, Any], *, origin: str) -> TrainPlan:
+    """Build a plan from plain values.
+
+    Raises:
+        PlanRejected: naming each field that is missing, unknown or out of range.
+    """
+    try:
+        return TrainPlan.model_validate(fields)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        lines = [f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg']}" for d in details]
+        raise PlanRejected(f"The plan from {origin} was refused:\n" + "\n".join(lines)) from error
+
+
+def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    files = {
+        key: str(folder / value)
+        for key in ("train", "validation", "test")
+        if isinstance(value := fields.get(key), str)
+    }
+    return {**fields, **files}
+
+
+def _points(grid: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the combinations of a grid, each with the name of its run; one empty point if none."""
+    if not all(isinstance(values, list) and values for values in grid.values()):
+        raise PlanRejected("Every entry of [grid] must be a list of values to try")
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if not grid:
+        return points
+    return [
+        {**point, "variant": ",".join(f"{key}={value}" for key, value in point.items())}
+        for point in points
+    ]

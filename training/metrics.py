@@ -1,0 +1,126 @@
+"""Figures that say how well logits match their targets, by kind of task."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+    multilabel_confusion_matrix,
+    precision_recall_fscore_support,
+)
+
+from prefixes.spec import ProblemType
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """How one label fared: of `support` rows that have it."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """All figures of one evaluation.
+
+    `confusion` counts rows `[true label][predicted label]` for a single label, and
+    `[label][[true negatives, false positives], [false negatives, true positives]]` for several.
+    """
+
+    metrics: dict[str, float]
+    per_label: tuple[LabelScore, ...] = ()
+    confusion: list[Any] | None = None
+
+
+def measure(
+    problem_type: ProblemType, labels: Sequence[str], logits: Floats, targets: NDArray[Any]
+) -> Measurement:
+    """Hold logits `[n, C]` against targets: `[n]` label numbers for a single label, else `[n, C]`.
+
+    Several labels: those whose logit is positive, that is, whose probability is above one half.
+    """
+    if problem_type == "regression":
+        return Measurement(_regression(logits[:, 0], targets[:, 0]))
+    if problem_type == "single_label_classification":
+        return _single_label(labels, logits.argmax(axis=1), targets)
+    return _multi_label(labels, logits > 0, targets.astype(bool))
+
+
+def _single_label(
+    labels: Sequence[str], predicted: NDArray[np.int64], targets: NDArray[np.int64]
+) -> Measurement:
+    numbers = list(range(len(labels)))
+    return Measurement(
+        {
+            "accuracy": float(accuracy_score(targets, predicted)),
+            "macro_f1": _f1(targets, predicted, "macro"),
+            "matthews": float(matthews_corrcoef(targets, predicted)),
+        },
+        _per_label(labels, targets, predicted),
+        confusion_matrix(targets, predicted, labels=numbers).tolist(),
+    )
+
+
+def _multi_label(
+    labels: Sequence[str], predicted: NDArray[np.bool_], targets: NDArray[np.bool_]
+) -> Measurement:
+    return Measurement(
+        {
+            "micro_f1": _f1(targets, predicted, "micro"),
+            "macro_f1": _f1(targets, predicted, "macro"),
+            "accuracy": float((predicted == targets).all(axis=1).mean()),
+        },
+        _per_label(labels, targets, predicted),
+        multilabel_confusion_matrix(targets, predicted).tolist(),
+    )
+
+
+def _f1(targets: NDArray[Any], predicted: NDArray[Any], average: str) -> float:
+    return float(f1_score(targets, predicted, average=average, zero_division=0))
+
+
+def _per_label(
+    labels: Sequence[str], targets: NDArray[Any], predicted: NDArray[Any]
+) -> tuple[LabelScore, ...]:
+    columns = precision_recall_fscore_support(
+        targets, predicted, labels=list(range(len(labels))), zero_division=0
+    )
+    return tuple(
+        LabelScore(label, float(precision), float(recall), float(f1), int(support))
+        for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
+    )
+
+
+def _regression(predicted: Floats, targets: Floats) -> dict[str, float]:
+    return {
+        "pearson": _correlation(predicted, targets),
+        "spearman": _correlation(_ranks(predicted), _ranks(targets)),
+        "negative_mse": -float(np.mean((predicted - targets) ** 2)),
+    }
+
+
+def _correlation(left: Floats, right: Floats) -> float:
+    """Pearson's; 0 where one side does not vary and it is not defined."""
+    if np.ptp(left) == 0 or np.ptp(right) == 0:
+        return 0.0
+    return float(np.corrcoef(left, right)[0, 1])
+
+
+def _ranks(values: Floats) -> Floats:
+    """Rank from 1; equal values share the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: Floats = (last - (counts - 1) / 2)[place]
+    return ranks
