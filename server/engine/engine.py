@@ -2,34 +2,31 @@
 
 import asyncio
 import math
-import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from prefixes import Finding, Prefix, PrefixSpec
-from prefixes.backbone import Backbone, EncodedText, replay_findings
-from prefixes.errors import InputRejected
+from prefixes import Finding, Prefix
+from prefixes.backbone import Backbone, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from server.engine.admission import Admission
+from server.engine.answering import Answer, Answering, Request, TokenMetrics
 from server.engine.dispatcher import BatchMetrics, Dispatcher
 from server.engine.errors import EngineUnavailable, InferenceFailed
-from server.engine.residents import Lease, ResidencyMetrics, ResidentPrefixes, ResidentStats
+from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
-from server.engine.work import Classified, ClassifyInput, Outcome, Work
+from server.engine.work import Classified, ClassifyInput
 
 _REPLAY_SECONDS = 60.0
 
 T = TypeVar("T")
 
 
-class EngineMetrics(BatchMetrics, ResidencyMetrics, Protocol):
+class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenMetrics, Protocol):
     """All that the engine reports to the outside."""
-
-    def tokenised(self, seconds: float, tokens: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,9 @@ class Engine:
         runner = Runner(backbone, self._residents.pool)
         self._dispatcher = Dispatcher(runner, batch_limits, metrics)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="resolve-tokenise")
+        self._answering = Answering(
+            self._residents, self._dispatcher, backbone.texts, self._threads, metrics
+        )
         self._admission = Admission(limits.max_waiting, self._seconds_until_room)
         self._pause: str | None = "starting"
 
@@ -122,25 +122,22 @@ class Engine:
         """
         self._check_ready()
         async with self._admission.admit(len(inputs), timeout_seconds) as deadline:
-            terms = _Terms(truncate, deadline)
             refs = {item.ref for item in inputs}
             versions = await self._in_thread(partial(self._registry.resolve, refs, reader=reader))
-            groups: dict[str, list[int]] = {}
-            for index, item in enumerate(inputs):
-                groups.setdefault(versions[item.ref].digest, []).append(index)
-            answers = await _all(
-                [
-                    self._classify_group(digest, indexes, inputs, terms)
-                    for digest, indexes in groups.items()
-                ]
-            )
-        by_index = {index: answer for group in answers for index, answer in group}
+            places: dict[str, list[int]] = {}
+            for place, item in enumerate(inputs):
+                places.setdefault(versions[item.ref].digest, []).append(place)
+            request = Request([item.fields for item in inputs], truncate, deadline)
+            answers = await self._answering.answer_all(request, places)
         return [
-            _classified(versions[item.ref], by_index[index]) for index, item in enumerate(inputs)
+            _classified(versions[item.ref], answers[place]) for place, item in enumerate(inputs)
         ]
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
-        """Replay a prefix's golden examples in ordinary batches; no finding means all agree.
+        """Place a prefix on the device and replay its golden examples in ordinary batches.
+
+        Returns:
+            What is wrong; nothing when it has its place and all logits agree.
 
         Raises:
             Overloaded: when there is no room for the examples now.
@@ -148,20 +145,18 @@ class Engine:
             EngineUnavailable: while starting, draining, or after the device failed.
         """
         fields = [example.fields for example in prefix.spec.golden]
-        if not fields:
-            return ()
         self._check_ready()
         try:
             async with self._admission.admit(len(fields), _REPLAY_SECONDS) as deadline:
+                request = Request(fields, truncate=True, deadline=deadline)
                 lease = await self._residents.lease(digest, staged=prefix)
-                terms = _Terms(truncate=True, deadline=deadline)
-                answers = await self._answer(lease, fields, terms)
+                answers = await self._answering.answer(request, [(lease, range(len(fields)))])
         except InferenceFailed as error:
             findings: tuple[Finding, ...] = (
                 Finding("golden_failed", "spec.golden", "logits", str(error)),
             )
         else:
-            logits = [answer.outcome.logits for answer in answers]
+            logits = [answers[place].outcome.logits for place in range(len(fields))]
             findings = replay_findings(prefix.spec, logits, self.backbone.dtype)
         if findings:
             self._residents.discard(digest)
@@ -176,55 +171,6 @@ class Engine:
         seconds = self._dispatcher.num_waiting_tokens / speed if speed else 1.0
         return min(60, max(1, math.ceil(seconds)))
 
-    async def _classify_group(
-        self,
-        digest: str,
-        indexes: Sequence[int],
-        inputs: Sequence[ClassifyInput],
-        terms: "_Terms",
-    ) -> list[tuple[int, "_Answer"]]:
-        """Answer the inputs of one request that ask for the same prefix."""
-        lease = await self._residents.lease(digest)
-        fields = [inputs[index].fields for index in indexes]
-        try:
-            answers = await self._answer(lease, fields, terms)
-        except InputRejected as error:
-            if len(inputs) == 1 or error.index is None:
-                raise
-            raise type(error)(f"inputs[{indexes[error.index]}]: {error}") from error
-        return list(zip(indexes, answers, strict=True))
-
-    async def _answer(
-        self, lease: Lease, fields: Sequence[Mapping[str, str]], terms: "_Terms"
-    ) -> list["_Answer"]:
-        """Tokenize, queue and await texts for one prefix. Gives the lease back."""
-        spec = lease.resident.spec
-        try:
-            texts = await self._tokenise(spec, fields, truncate=terms.truncate)
-            now = asyncio.get_running_loop().time()
-            works = [Work(lease.share(), text, terms.deadline, now) for text in texts]
-        finally:
-            lease.release()
-        self._dispatcher.submit(works)
-        try:
-            outcomes = await asyncio.gather(*(work.reply for work in works))
-        finally:
-            for work in works:
-                work.reply.cancel()  # one failed or the caller has gone: nobody waits for the rest
-        pairs = zip(texts, outcomes, strict=True)
-        return [_Answer(spec, text, outcome) for text, outcome in pairs]
-
-    async def _tokenise(
-        self, spec: PrefixSpec, fields: Sequence[Mapping[str, str]], *, truncate: bool
-    ) -> list[EncodedText]:
-        started = time.perf_counter()
-        texts = await self._in_thread(
-            partial(self.backbone.texts.encode, spec, fields, truncate=truncate)
-        )
-        num_tokens = sum(len(text.token_ids) for text in texts)
-        self._metrics.tokenised(time.perf_counter() - started, num_tokens)
-        return texts
-
     def _fetch(self, digest: str) -> Prefix:
         return Prefix.from_bytes(self._registry.store.get(digest), fits=self.backbone.fingerprint)
 
@@ -232,22 +178,7 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What a request asked for beside its inputs; `deadline` in the event loop's seconds."""
-
-    truncate: bool
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Answer:
-    spec: PrefixSpec
-    text: EncodedText
-    outcome: Outcome
-
-
-def _classified(version: PrefixVersion, answer: _Answer) -> Classified:
+def _classified(version: PrefixVersion, answer: Answer) -> Classified:
     return Classified(
         version=version.ref,
         digest=version.digest,
@@ -257,15 +188,3 @@ def _classified(version: PrefixVersion, answer: _Answer) -> Classified:
         logits=answer.outcome.logits,
         timings=answer.outcome.timings,
     )
-
-
-async def _all(jobs: Sequence[Coroutine[None, None, T]]) -> list[T]:
-    """Run jobs side by side; at the first failure stop the others and raise it."""
-    if len(jobs) == 1:
-        return [await jobs[0]]
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -90,7 +90,7 @@ class ResidentPrefixes:
         self._budget_bytes = budget_bytes
         self._used_bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
-        self._loads: dict[str, asyncio.Task[_Entry]] = {}
+        self._loads: dict[str, asyncio.Task[None]] = {}
         self._released = asyncio.Event()
         self._fetch = fetch
         self._metrics = metrics
@@ -111,9 +111,19 @@ class ResidentPrefixes:
             PrefixError: when the store cannot give it.
             InferenceFailed: when it is larger than the whole budget.
         """
+        while (lease := self.lease_resident(digest)) is None:
+            if digest not in self._loads:
+                self._loads[digest] = task = asyncio.create_task(self._load(digest, staged))
+                task.add_done_callback(_read_exception)
+            # Shielded: one impatient caller must not cancel a load that others wait for.
+            await asyncio.shield(self._loads[digest])
+        return lease
+
+    def lease_resident(self, digest: str) -> Lease | None:
+        """Hold a prefix that is on the device already; None when it is not."""
         entry = self._entries.get(digest)
         if entry is None:
-            entry = await self._load_once(digest, staged)
+            return None
         self._entries.move_to_end(digest)
         entry.num_leases += 1
         return Lease(digest, entry.resident, entry, self._released.set)
@@ -128,16 +138,7 @@ class ResidentPrefixes:
         """Stop the loader threads."""
         self._loaders.shutdown(wait=False, cancel_futures=True)
 
-    async def _load_once(self, digest: str, staged: Prefix | None) -> _Entry:
-        while (entry := self._entries.get(digest)) is None:
-            if digest not in self._loads:
-                self._loads[digest] = task = asyncio.create_task(self._load(digest, staged))
-                task.add_done_callback(_read_exception)
-            # Shielded: one impatient caller must not cancel a load that others wait for.
-            await asyncio.shield(self._loads[digest])
-        return entry
-
-    async def _load(self, digest: str, staged: Prefix | None) -> _Entry:
+    async def _load(self, digest: str, staged: Prefix | None) -> None:
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
@@ -155,11 +156,10 @@ class ResidentPrefixes:
             except BaseException:
                 self._give_back(slots, num_bytes)
                 raise
-            self._entries[digest] = entry = _Entry(resident, num_bytes)
+            self._entries[digest] = _Entry(resident, num_bytes)
         finally:
             del self._loads[digest]
         self._metrics.prefix_loaded(time.perf_counter() - started)
-        return entry
 
     def _bytes_of(self, prefix: Prefix) -> int:
         head = prefix.head
@@ -198,7 +198,7 @@ class ResidentPrefixes:
         self._used_bytes -= num_bytes
 
 
-def _read_exception(task: asyncio.Task[_Entry]) -> None:
+def _read_exception(task: asyncio.Task[None]) -> None:
     """Mark a failed load as seen: those who still wait get its error, if anyone does."""
     if not task.cancelled():
         task.exception()

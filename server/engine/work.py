@@ -1,7 +1,6 @@
 """The values that travel the serving path: what comes in, what waits, what goes out."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.backbone import EncodedText
+from prefixes.spec import Fields
 from server.engine.residents import Lease
 
 
@@ -17,7 +17,7 @@ class ClassifyInput:
     """One text or pair of a request, and the prefix that its sender asked for."""
 
     ref: PrefixRef
-    fields: Mapping[str, str]
+    fields: Fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,10 @@ def make_work(backbone: Backbone) -> MakeWork:
     _, (resident,) = pool_of(backbone, [make_prefix(backbone.fingerprint)])
 
     def make(
-        num_tokens: int = 5, *, deadline: float = float("inf"), on_release: Callable[[], None] = int
+        num_tokens: int = 5,
+        *,
+        deadline: float = float("inf"),
+        on_release: Callable[[], object] = int,
     ) -> Work:
         text = EncodedText([7] * num_tokens, [0] * num_tokens)
         return Work(fake_lease(resident, on_release), text, deadline, enqueued_at=0.0)

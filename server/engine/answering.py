@@ -1,0 +1,153 @@
+"""Answering: from prefixes that were resolved, and texts for them, to the device's outcomes."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from prefixes import PrefixSpec
+from prefixes.backbone import EncodedText, TextEncoder
+from prefixes.errors import InputRejected
+from server.engine.dispatcher import Dispatcher
+from server.engine.residents import Lease, ResidentPrefixes
+from server.engine.work import Outcome, Work
+
+T = TypeVar("T")
+
+Share = tuple[Lease, Sequence[int]]
+"""A prefix on the device, and the places in the request of the inputs that ask for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The inputs' fields, in the request's order; `deadline` in the event loop's seconds."""
+
+    fields: Sequence[Fields]
+    truncate: bool
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    spec: PrefixSpec
+    text: EncodedText
+    outcome: Outcome
+
+
+class TokenMetrics(Protocol):
+    """What answering reports to the outside."""
+
+    def tokenised(self, seconds: float, tokens: int) -> None: ...
+
+
+class Answering:
+    """Leases, tokenizes, queues and awaits. Belongs to the event loop."""
+
+    def __init__(
+        self,
+        residents: ResidentPrefixes,
+        dispatcher: Dispatcher,
+        texts: TextEncoder,
+        threads: Executor,
+        metrics: TokenMetrics,
+    ) -> None:
+        self._residents = residents
+        self._dispatcher = dispatcher
+        self._texts = texts
+        self._threads = threads
+        self._metrics = metrics
+
+    async def answer_all(
+        self, request: Request, places: Mapping[str, Sequence[int]]
+    ) -> dict[int, Answer]:
+        """Answer a request's inputs, given the places of those that ask for each digest.
+
+        What is on the device goes into one batch together. A prefix that must be loaded delays
+        its own inputs only, and none is held while another is waited for, so that requests for
+        more prefixes than fit at once cannot block each other.
+        """
+        resident: list[Share] = []
+        jobs = []
+        with ExitStack() as held:
+            for digest, its_places in places.items():
+                lease = self._residents.lease_resident(digest)
+                if lease is None:
+                    jobs.append(self._load_and_answer(request, digest, its_places))
+                else:
+                    held.callback(lease.release)  # in case its job never gets to run
+                    resident.append((lease, its_places))
+            if resident:
+                jobs.append(self.answer(request, resident))
+            parts = await _all(jobs)
+        return {place: answer for part in parts for place, answer in part.items()}
+
+    async def _load_and_answer(
+        self, request: Request, digest: str, places: Sequence[int]
+    ) -> dict[int, Answer]:
+        lease = await self._residents.lease(digest)
+        return await self.answer(request, [(lease, places)])
+
+    async def answer(self, request: Request, shares: Sequence[Share]) -> dict[int, Answer]:
+        """Tokenize, queue and await the inputs of prefixes on the device; gives the leases back."""
+        try:
+            texts = await self._tokenise(request, shares)
+            now = asyncio.get_running_loop().time()
+            works = {
+                place: Work(lease.share(), texts[place], request.deadline, now)
+                for lease, places in shares
+                for place in places
+            }
+        finally:
+            for lease, _ in shares:
+                lease.release()
+        self._dispatcher.submit(list(works.values()))
+        try:
+            outcomes = await asyncio.gather(*(work.reply for work in works.values()))
+        finally:
+            for work in works.values():
+                work.reply.cancel()  # one failed or the caller has gone: nobody waits for the rest
+        return {
+            place: Answer(work.lease.resident.spec, work.text, outcome)
+            for (place, work), outcome in zip(works.items(), outcomes, strict=True)
+        }
+
+    async def _tokenise(self, request: Request, shares: Sequence[Share]) -> dict[int, EncodedText]:
+        started = time.perf_counter()
+        texts = await asyncio.get_running_loop().run_in_executor(
+            self._threads, _encode, self._texts, request, shares
+        )
+        num_tokens = sum(len(text.token_ids) for text in texts.values())
+        self._metrics.tokenised(time.perf_counter() - started, num_tokens)
+        return texts
+
+
+def _encode(
+    texts: TextEncoder, request: Request, shares: Sequence[Share]
+) -> dict[int, EncodedText]:
+    """Tokenize by place in the request; what is wrong with an input of several names its place."""
+    encoded: dict[int, EncodedText] = {}
+    for lease, places in shares:
+        fields = [request.fields[place] for place in places]
+        try:
+            its_texts = texts.encode(lease.resident.spec, fields, truncate=request.truncate)
+        except InputRejected as error:
+            if len(request.fields) == 1 or error.index is None:
+                raise
+            raise type(error)(f"inputs[{places[error.index]}]: {error}") from error
+        encoded.update(zip(places, its_texts, strict=True))
+    return encoded
+
+
+async def _all(jobs: Sequence[Coroutine[None, None, T]]) -> list[T]:
+    """Run jobs side by side; at the first failure stop the others and raise it."""
+    if len(jobs) == 1:
+        return [await jobs[0]]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

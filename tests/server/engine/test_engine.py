@@ -1,0 +1,218 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prefixes import Prefix, PrefixRef, digest_of
+from prefixes.backbone import Backbone, classify, pool_of
+from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
+from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
+from server.engine.engine import Engine, EngineLimits
+from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
+from server.engine.work import Classified, ClassifyInput
+from tests.factories import make_prefix, with_golden
+from tests.server.engine.conftest import RecordingMetrics
+
+pytestmark = pytest.mark.anyio
+
+
+def publish(registry: PrefixRegistry, tenant: str, task: str, prefix: Prefix) -> PrefixVersion:
+    registry.ensure_tenant(tenant)
+    with registry.store.stage() as staged:
+        staged.write(prefix.to_bytes())
+        return registry.publish(tenant, task, staged, prefix, by="test").version
+
+
+def asks(ref: str, text: str = "a good film") -> ClassifyInput:
+    return ClassifyInput(PrefixRef.parse(ref), {"text": text})
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> PrefixRegistry:
+    return open_registry(tmp_path / "store")
+
+
+@pytest.fixture
+async def engine(
+    backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> AsyncIterator[Engine]:
+    limits = EngineLimits(max_waiting=40, resident_bytes=2**20)
+    engine = Engine(backbone, registry, limits, metrics)
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+async def ask(engine: Engine, *inputs: ClassifyInput, truncate: bool = True) -> list[Classified]:
+    return await engine.classify(inputs, reader="acme", truncate=truncate, timeout_seconds=30)
+
+
+async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    prefixes = {
+        "tone": make_prefix(backbone.fingerprint, seed=1),
+        "topic": make_prefix(backbone.fingerprint, seed=2, prefix_length=9, labels=tuple("abcde")),
+    }
+    for task, prefix in prefixes.items():
+        publish(registry, "acme", task, prefix)
+    texts = ["hello city", "what a late train", "my card", "free prize"]
+    inputs = [asks(f"acme/{task}", text) for text in texts for task in prefixes]
+    await ask(engine, *inputs)  # brings both to the device
+    answers = await ask(engine, *inputs)
+    for item, answer in zip(inputs, answers, strict=True):
+        prefix = prefixes[item.ref.task]
+        pool, (resident,) = pool_of(backbone, [prefix])
+        (encoded,) = backbone.texts.encode(prefix.spec, [item.fields])
+        (alone,) = classify(backbone, pool, [(encoded, resident)])
+        np.testing.assert_allclose(answer.logits, alone.numpy(), atol=1e-5)
+        assert answer.version == PrefixRef("acme", item.ref.task, version=1)
+    assert metrics.batches[-1] == {"rows": 8, "tokens": 36, "distinct": 2}
+
+
+async def test_a_promoted_version_answers_the_next_request(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    for seed in (1, 2):
+        publish(registry, "acme", "tone", make_prefix(backbone.fingerprint, seed=seed))
+    before = await ask(engine, asks("acme/tone"))
+    registry.promote("acme", "tone", "live", 2, by="test")
+    after = await ask(engine, asks("acme/tone"))
+    assert [before[0].version.version, after[0].version.version] == [1, 2]
+    assert not np.allclose(before[0].logits, after[0].logits)
+
+
+async def test_a_prefix_of_another_tenant_is_not_found(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, "globex", "secret", make_prefix(backbone.fingerprint))
+    with pytest.raises(PrefixNotFound):
+        await ask(engine, asks("globex/secret"))
+
+
+async def test_cached_prefixes_are_as_private_as_others(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    await ask(engine, asks("acme/tone"))
+    with pytest.raises(PrefixNotFound):
+        await engine.classify([asks("acme/tone")], reader=None, truncate=True, timeout_seconds=30)
+
+
+async def test_a_wrong_input_of_a_list_is_named_by_its_place_in_the_request(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    for task in ("tone", "topic"):
+        publish(registry, "acme", task, make_prefix(backbone.fingerprint, max_length=8))
+    good, other = asks("acme/tone"), asks("acme/topic")
+    with pytest.raises(InputRejected, match=r"inputs\[3\]: .*empty"):
+        await ask(engine, good, other, good, asks("acme/topic", "  "))
+    with pytest.raises(TextTooLong, match=r"inputs\[1\]: .* at most 8"):
+        await ask(engine, good, asks("acme/tone", "a " * 20), other, truncate=False)
+
+
+async def test_a_long_text_is_cut_where_that_is_asked_and_says_so(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint, max_length=8))
+    (answer,) = await ask(engine, asks("acme/tone", "a " * 20))
+    assert (answer.num_tokens, answer.is_truncated) == (8, True)
+
+
+async def test_a_request_is_admitted_whole_or_not_at_all(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    with pytest.raises(Overloaded, match="limit of 40") as refused:
+        await ask(engine, *[asks("acme/tone")] * 41)
+    assert refused.value.retry_after_seconds >= 1
+    assert metrics.batches == []
+    assert len(await ask(engine, *[asks("acme/tone")] * 40)) == 40
+    assert engine.num_waiting == 0
+
+
+async def test_time_that_runs_out_is_said_so_and_nothing_stays_behind(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    with pytest.raises(DeadlineExceeded, match="within 0 seconds"):
+        await engine.classify([asks("acme/tone")], reader="acme", truncate=True, timeout_seconds=0)
+    assert engine.num_waiting == 0
+    assert len(await ask(engine, asks("acme/tone"))) == 1
+
+
+async def test_more_prefixes_than_fit_at_once_are_all_answered(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    slot_bytes = backbone.empty_pool(1).nbytes
+    length = 2**20 // slot_bytes // 3  # three fit
+    for number in range(8):
+        prefix = make_prefix(backbone.fingerprint, seed=number, prefix_length=length, max_length=9,
+                             position_offset=0)  # fmt: skip
+        publish(registry, "acme", f"task-{number}", prefix)
+    requests = [ask(engine, *[asks(f"acme/task-{n}") for n in range(8)]) for _ in range(4)]
+    answers = await asyncio.gather(*requests)
+    assert [len(answer) for answer in answers] == [8] * 4
+    assert metrics.num_evictions >= 5
+
+
+async def test_a_damaged_blob_fails_its_own_request_and_no_other(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, tmp_path: Path
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint, seed=1))
+    broken = publish(registry, "acme", "topic", make_prefix(backbone.fingerprint, seed=2))
+    path = tmp_path / "store" / "blobs" / broken.digest[:2] / broken.digest
+    path.write_bytes(path.read_bytes()[:-1] + b"\x99")
+    bad, good = await asyncio.gather(
+        ask(engine, asks("acme/topic")), ask(engine, asks("acme/tone")), return_exceptions=True
+    )
+    assert isinstance(bad, StoreCorrupted)
+    assert isinstance(good, list)
+
+
+async def test_golden_examples_that_agree_give_no_finding(
+    engine: Engine, backbone: Backbone
+) -> None:
+    prefix = with_golden(backbone, make_prefix(backbone.fingerprint), ("a good film", "bad plot"))
+    assert await engine.replay(prefix, digest_of(prefix.to_bytes())) == ()
+
+
+async def test_golden_examples_tell_of_tensors_that_were_changed(
+    engine: Engine, backbone: Backbone
+) -> None:
+    prefix = with_golden(backbone, make_prefix(backbone.fingerprint), ("a good film", "bad plot"))
+    changed = Prefix(prefix.spec, prefix.values, prefix.keys, prefix.head)  # swapped
+    findings = await engine.replay(changed, digest_of(changed.to_bytes()))
+    assert {finding.code for finding in findings} == {"golden_mismatch"}
+    assert engine.resident_stats().num_resident == 0
+
+
+async def test_a_draining_engine_finishes_what_it_has_and_takes_nothing_new(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    running = asyncio.create_task(ask(engine, *[asks("acme/tone")] * 20))
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(engine.drain())
+    await asyncio.sleep(0)
+    with pytest.raises(EngineUnavailable, match="draining"):
+        await ask(engine, asks("acme/tone"))
+    assert len(await running) == 20
+    await asyncio.wait_for(draining, 30)
+
+
+async def test_a_caller_that_goes_away_leaves_no_lease_behind(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    for delay in (0, 0.001, 0.003, 0.01):
+        task = asyncio.create_task(ask(engine, *[asks("acme/tone")] * 10))
+        await asyncio.sleep(delay)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await ask(engine, asks("acme/tone"))
+    entries = engine._residents._entries.values()
+    assert [entry.num_leases for entry in entries] == [0]
+    assert engine.num_waiting == 0
