@@ -32,6 +32,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Logit = Annotated[float, Field(ge=-1e30, le=1e30)]
 Label = Annotated[str, Field(min_length=1, max_length=200)]
 Threshold = Annotated[float, Field(ge=0, le=1)]
+Fields = Mapping[str, str] | tuple[str, ...]
+"""What a request gives a task: texts by field name, or bare texts in the order of the fields."""
 
 
 def template_fields(template: str) -> tuple[str, ...]:
@@ -79,21 +81,30 @@ class InputTemplate(Value):
         names = template_fields(self.text) + template_fields(self.text_pair or "")
         return tuple(dict.fromkeys(names))
 
-    def render(self, values: Mapping[str, str]) -> tuple[str, str | None]:
+    def render(self, values: Fields) -> tuple[str, str | None]:
         """Fill the templates with a request's fields.
 
         Raises:
             InputRejected: when a field is missing, unknown, has nothing but white space, or is
                 not valid Unicode.
         """
+        named = self._named(values)
+        for name, value in named.items():
+            _check_value(name, value)
+        pair = None if self.text_pair is None else self.text_pair.format_map(named)
+        return self.text.format_map(named), pair
+
+    def _named(self, values: Fields) -> Mapping[str, str]:
         expected = ", ".join(self.fields)
+        if isinstance(values, tuple):
+            if len(values) != len(self.fields):
+                found = f"{len(values)} without names"
+                raise InputRejected(f"The task takes the fields: {expected}; found: {found}")
+            return dict(zip(self.fields, values, strict=True))
         if set(values) != set(self.fields):
             found = ", ".join(map(repr, sorted(values))) or "none"
             raise InputRejected(f"The task takes the fields: {expected}; found: {found[:200]}")
-        for name, value in values.items():
-            _check_value(name, value)
-        pair = None if self.text_pair is None else self.text_pair.format_map(values)
-        return self.text.format_map(values), pair
+        return values
 
 
 def _check_value(name: str, value: str) -> None:

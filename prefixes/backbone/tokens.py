@@ -1,7 +1,7 @@
 """TextEncoder: one text or a pair to tokens, within the length rules of the task."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from tokenizers import Encoding, Tokenizer
 
 from prefixes.errors import InputRejected, TextTooLong
-from prefixes.spec import PrefixSpec
+from prefixes.spec import Fields, PrefixSpec
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class TextEncoder:
         self._tokenizer.no_padding()
 
     def encode(
-        self, spec: PrefixSpec, inputs: Sequence[Mapping[str, str]], *, truncate: bool = True
+        self, spec: PrefixSpec, inputs: Sequence[Fields], *, truncate: bool = True
     ) -> list[EncodedText]:
         """Render each input through the task's template and tokenize it.
 
