@@ -1,0 +1,93 @@
+"""What handlers are given: the server's parts, and who is calling."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from prefixes import BackboneFingerprint, Finding, Prefix
+from prefixes.registry import ApiKeys, PrefixRegistry
+from server.auth import Caller, authenticate
+from server.engine.residents import ResidentStats
+from server.engine.work import Classified, ClassifyInput
+from server.observe import Metrics, RequestRecord
+from server.publishing import Publisher
+from server.settings import Settings
+
+
+class Classifier(Protocol):
+    """What the wire needs of the engine; see `server.engine.engine.Engine` for the promises."""
+
+    @property
+    def problem(self) -> str | None: ...
+    @property
+    def num_waiting(self) -> int: ...
+    def resident_stats(self) -> ResidentStats: ...
+    async def start(self) -> None: ...
+    async def drain(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def classify(
+        self,
+        inputs: Sequence[ClassifyInput],
+        *,
+        reader: str | None,
+        truncate: bool,
+        timeout_seconds: float,
+    ) -> list[Classified]: ...
+    async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What one server is made of; built by the composition root, shared by all its requests."""
+
+    settings: Settings
+    backbone: BackboneFingerprint
+    engine: Classifier
+    publisher: Publisher
+    registry: PrefixRegistry
+    keys: ApiKeys
+    metrics: Metrics
+
+
+class KeyedRoute(APIRoute):
+    """A route that knows its caller before it reads a byte of the body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler, which would read and parse the body first."""
+        handle = super().get_route_handler()
+
+        async def handle_with_caller(request: Request) -> Response:
+            header = request.headers.get("authorization")
+            caller = await authenticate(header, _parts(request).keys)
+            request.state.caller = caller
+            _record(request).tenant = caller.tenant
+            return await handle(request)
+
+        return handle_with_caller
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+def _record(request: Request) -> RequestRecord:
+    record: RequestRecord = request.state.record
+    return record
+
+
+PartsDep = Annotated[Parts, Depends(_parts)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+RecordDep = Annotated[RequestRecord, Depends(_record)]
+
+bearer = HTTPBearer(auto_error=False, description="An API key, `pp_...`; see `polyprefix key`.")
+"""Describes the key in the OpenAPI document; `KeyedRoute` is what checks it."""

@@ -1,0 +1,110 @@
+"""The two layers around every request: one that observes it, one that bounds its body."""
+
+import logging
+import re
+import uuid
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.api.problems import CLIENT_GONE, problem_of
+from server.observe import Metrics, RequestRecord
+
+_log = logging.getLogger(__name__)
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_UPLOAD_PATH: Final = re.compile(r"/v1/tenants/[^/]+/prefixes/[^/]+/versions/?")
+_FORM_BYTES: Final = 64 * 1024
+"""Room for what a multipart body holds beside its file: boundaries, part headers, the alias."""
+
+
+class RequestLog:
+    """Counts and logs every request, names it in `X-Request-Id`, and answers what nobody caught.
+
+    The outermost layer, so that no response, not even that of a bug, goes out unobserved.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on; see the class."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = RequestRecord(_request_id(scope), scope["method"])
+        scope.setdefault("state", {})["record"] = record
+        status = CLIENT_GONE
+        is_started = False
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status, is_started
+            if message["type"] == "http.response.start":
+                is_started = True
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = record.request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        except Exception as error:  # noqa: BLE001 - the top of a request: all errors get an answer
+            _log.exception("request %s failed unexpectedly", record.request_id)
+            if not is_started:
+                await problem_of(error).response(scope)(scope, receive, send_observed)
+        finally:
+            record.route = getattr(scope.get("route"), "path", record.route)
+            self._metrics.request_done(record.route, status, record.seconds)
+            record.write(status)
+
+
+class BodyLimit:
+    """Refuses bodies that are too large: by their announced length at once, else while they come.
+
+    Uploads of prefixes have a limit of their own.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._max_upload_bytes = max_upload_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass one request on; see the class."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._limit(scope)
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            response = problem_of(_too_large(limit)).response(scope)
+            await response(scope, receive, send)
+            return
+        num_bytes = 0
+
+        async def receive_counted() -> Message:
+            nonlocal num_bytes
+            message = await receive()
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > limit:
+                raise _too_large(limit)
+            return message
+
+        await self._app(scope, receive_counted, send)
+
+    def _limit(self, scope: Scope) -> int:
+        is_upload = scope["method"] == "POST" and _UPLOAD_PATH.fullmatch(scope["path"])
+        return self._max_upload_bytes + _FORM_BYTES if is_upload else self._max_body_bytes
+
+
+def _too_large(limit: int) -> HTTPException:
+    # FastAPI passes this class on while it reads a body, and turns every other into a 400.
+    return HTTPException(413, f"The body has more than the {limit} bytes that this route takes")
+
+
+def _request_id(scope: Scope) -> str:
+    """Take the sender's id where it is harmless in a log, else make one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,43 @@
+"""GET /v1/models: what the caller may write in `model`, as OpenAI's clients list it."""
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
+
+from prefixes import PrefixRef
+from prefixes.registry import PrefixSummary
+from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
+from server.api.problems import responses
+from server.api.schemas import ModelCard, ModelList
+
+router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+
+MAX_MODELS: Final = 10_000
+
+
+@router.get("/v1/models", summary="List the models the caller may use", responses=responses(401))
+async def list_models(parts: PartsDep, caller: CallerDep) -> ModelList:
+    """Every alias and every version of the caller's prefixes and of the public ones.
+
+    At most 10,000, in the order of their names; a tenant's own list is complete.
+    """
+    found = await run_in_threadpool(partial(parts.registry.list_prefixes, reader=caller.tenant))
+    cards = itertools.chain.from_iterable(_cards(item, parts.backbone.name) for item in found)
+    return ModelList(data=list(itertools.islice(cards, MAX_MODELS)))
+
+
+def _cards(item: PrefixSummary, backbone: str) -> Iterator[ModelCard]:
+    targets = {PrefixRef(item.tenant, item.task, alias=a): n for a, n in item.aliases.items()}
+    targets |= {PrefixRef(item.tenant, item.task, version=n): n for n in item.versions}
+    for ref, number in targets.items():
+        yield ModelCard(
+            id=str(ref),
+            created=0,
+            owned_by=item.tenant,
+            root=str(PrefixRef(item.tenant, item.task, version=number)),
+            parent=backbone,
+        )

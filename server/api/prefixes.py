@@ -1,0 +1,256 @@
+"""Prefixes under /v1/tenants/{tenant}: upload, list, show, download, promote, roll back, delete."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from prefixes import PrefixRef
+from prefixes.names import check_name
+from prefixes.registry import PrefixVersion
+from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
+from server.api.problems import responses
+from server.api.schemas import (
+    Alias,
+    AliasMove,
+    AliasTarget,
+    PrefixEntry,
+    PrefixList,
+    PrefixSummary,
+    PromoteRequest,
+    PublishedVersion,
+    Version,
+    VersionDetail,
+)
+from server.api.uploads import receive_upload
+from server.auth import require_owner
+
+router = APIRouter(
+    prefix="/v1/tenants/{tenant}/prefixes",
+    route_class=KeyedRoute,
+    tags=["prefixes"],
+    dependencies=[Depends(bearer)],
+    responses=responses(401, 404, 422, 503),
+)
+
+FILE_TYPE: Final = "application/octet-stream"
+_UPLOAD_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A prefix file, as `polyprefix train` writes it.",
+                        },
+                        "alias": {
+                            "type": "string",
+                            "description": "Alias to point to the new version, such as `live`.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+VersionNumber = Annotated[int, Path(ge=1, lt=10**9)]
+
+
+@router.get("", summary="List a tenant's prefixes")
+async def list_prefixes(tenant: str, parts: PartsDep, caller: CallerDep) -> PrefixList:
+    """What the caller may see of a tenant; nothing of a tenant that is private or not there."""
+    check_name("tenant", tenant)
+    found = await run_in_threadpool(
+        partial(parts.registry.list_prefixes, reader=caller.tenant, tenant=tenant)
+    )
+    return PrefixList(
+        prefixes=[
+            PrefixSummary(
+                tenant=item.tenant,
+                task=item.task,
+                versions=list(item.versions),
+                aliases=dict(item.aliases),
+            )
+            for item in found
+        ]
+    )
+
+
+@router.get("/{task}", summary="Show a prefix: versions, aliases and their history")
+async def show_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerDep) -> PrefixEntry:
+    """All versions in rising order, and every alias with its moves."""
+    entry = await run_in_threadpool(
+        partial(parts.registry.show, tenant, task, reader=caller.tenant)
+    )
+    return PrefixEntry(
+        tenant=entry.tenant,
+        task=entry.task,
+        versions=[Version(**_version(version)) for version in entry.versions],
+        aliases=[
+            Alias(
+                name=alias.name,
+                version=alias.version,
+                history=[AliasMove(**asdict(move)) for move in alias.moves],
+            )
+            for alias in entry.aliases
+        ],
+    )
+
+
+@router.post(
+    "/{task}/versions",
+    summary="Upload a prefix file as the next version",
+    status_code=201,
+    responses={
+        200: {"model": PublishedVersion, "description": "The task has these very bytes already."},
+        **responses(413, 429, 504),
+    },
+    openapi_extra=_UPLOAD_BODY,
+)
+async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
+    tenant: str,
+    task: str,
+    request: Request,
+    response: Response,
+    parts: PartsDep,
+    caller: CallerDep,
+) -> PublishedVersion:
+    """Check the file, replay its golden examples on this server's backbone, then publish it.
+
+    A refused file leaves no trace; the answer lists all that is wrong with it. A task's first
+    version also gets the alias `live`.
+    """
+    check_name("task", task)
+    require_owner(caller, PrefixRef(tenant, task, alias="live"))
+    with parts.registry.store.stage() as staged:
+        form = await receive_upload(request, staged)
+        published = await parts.publisher.publish(
+            staged, tenant=tenant, task=task, alias=form.alias, by=tenant
+        )
+    if not published.is_new:
+        response.status_code = 200
+    version = published.version
+    response.headers["Location"] = (
+        f"/v1/tenants/{version.tenant}/prefixes/{version.task}/versions/{version.number}"
+    )
+    return PublishedVersion(**_version(version), is_new=published.is_new)
+
+
+@router.get("/{task}/versions/{version}", summary="Show a version with its description")
+async def show_version(
+    tenant: str, task: str, version: VersionNumber, parts: PartsDep, caller: CallerDep
+) -> VersionDetail:
+    """The whole description that stands in the file."""
+    found = await _find(parts, caller.tenant, PrefixRef(tenant, task, version=version))
+    spec = await run_in_threadpool(parts.registry.spec, found.digest)
+    return VersionDetail(
+        **_version(found), spec=spec.model_dump(mode="json"), metrics=dict(spec.metrics)
+    )
+
+
+@router.get(
+    "/{task}/versions/{version}/file",
+    summary="Download a version's file",
+    response_class=Response,
+    responses={
+        200: {"content": {FILE_TYPE: {}}, "description": "The bytes; `ETag` is their sha256."},
+        304: {"description": "The caller has these bytes already."},
+    },
+)
+async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
+    tenant: str,
+    task: str,
+    version: VersionNumber,
+    parts: PartsDep,
+    caller: CallerDep,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The bytes as they were uploaded, verified against their digest as they are read."""
+    found = await _find(parts, caller.tenant, PrefixRef(tenant, task, version=version))
+    etag = f'"{found.digest}"'
+    headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
+    if if_none_match is not None and etag in if_none_match:
+        return Response(status_code=304, headers=headers)
+    data = await run_in_threadpool(parts.registry.store.get, found.digest)
+    name = f"{tenant}-{task}-{version}.safetensors"
+    headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(data, headers=headers, media_type=FILE_TYPE)
+
+
+@router.delete(
+    "/{task}/versions/{version}",
+    summary="Delete a version for good",
+    status_code=204,
+    responses=responses(409),
+)
+async def delete_version(
+    tenant: str, task: str, version: VersionNumber, parts: PartsDep, caller: CallerDep
+) -> None:
+    """Refused while an alias points to it. Its number is never given again."""
+    require_owner(caller, PrefixRef(tenant, task, version=version))
+    await run_in_threadpool(parts.registry.delete_version, tenant, task, version)
+
+
+@router.delete("/{task}", summary="Delete a prefix with all its versions", status_code=204)
+async def delete_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerDep) -> None:
+    """All versions, aliases and history."""
+    require_owner(caller, PrefixRef(tenant, task, alias="live"))
+    await run_in_threadpool(parts.registry.delete_prefix, tenant, task)
+
+
+@router.put("/{task}/aliases/{alias}", summary="Promote: point an alias to a version")
+async def promote(  # noqa: PLR0917 - FastAPI passes all by name
+    tenant: str, task: str, alias: str, body: PromoteRequest, parts: PartsDep, caller: CallerDep
+) -> AliasTarget:
+    """Requests that come after the answer use the version; those in flight finish on theirs."""
+    require_owner(caller, PrefixRef(tenant, task, version=body.version))
+    await run_in_threadpool(
+        partial(parts.registry.promote, tenant, task, alias, body.version, by=tenant)
+    )
+    return await _target(parts, PrefixRef(tenant, task, version=body.version))
+
+
+@router.post(
+    "/{task}/aliases/{alias}/rollback",
+    summary="Roll back: take back the last move of an alias",
+    responses=responses(409),
+)
+async def rollback(
+    tenant: str, task: str, alias: str, parts: PartsDep, caller: CallerDep
+) -> AliasTarget:
+    """Called again, it goes further back."""
+    require_owner(caller, PrefixRef(tenant, task, alias=alias))
+    version = await run_in_threadpool(
+        partial(parts.registry.rollback, tenant, task, alias, by=tenant)
+    )
+    return await _target(parts, PrefixRef(tenant, task, version=version))
+
+
+async def _find(parts: PartsDep, reader: str | None, ref: PrefixRef) -> PrefixVersion:
+    return await run_in_threadpool(partial(parts.registry.version, ref, reader=reader))
+
+
+async def _target(parts: PartsDep, ref: PrefixRef) -> AliasTarget:
+    found = await _find(parts, ref.tenant, ref)
+    return AliasTarget(ref=str(found.ref), version=found.number, digest=found.digest)
+
+
+def _version(version: PrefixVersion) -> dict[str, Any]:
+    return {
+        "ref": str(version.ref),
+        "tenant": version.tenant,
+        "task": version.task,
+        "version": version.number,
+        "digest": version.digest,
+        "size_bytes": version.size_bytes,
+        "created_at": version.created_at,
+        "created_by": version.created_by,
+    }

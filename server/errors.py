@@ -1,0 +1,42 @@
+"""What can be wrong with a request before the engine or the registry see it.
+
+RequestRefused
+|- KeyRequired      an anonymous caller asked for what only a key can show, or do
+|- InvalidKey       a key that was never issued, or is revoked
+|- ModelRequired    no `model` in the request, and no default one
+|- TooManyInputs    more texts than one request may hold
+|- BadRequest       a body or header that is well typed but means nothing
+'- BadUpload        a multipart body without the one file it must carry
+"""
+
+from typing import ClassVar
+
+
+class RequestRefused(Exception):
+    """Base class. `code` is stable and machine-readable; the message is written for people."""
+
+    code: ClassVar[str] = "request_refused"
+
+
+class KeyRequired(RequestRefused):
+    code = "key_required"
+
+
+class InvalidKey(RequestRefused):
+    code = "invalid_key"
+
+
+class ModelRequired(RequestRefused):
+    code = "model_required"
+
+
+class TooManyInputs(RequestRefused):
+    code = "too_many_inputs"
+
+
+class BadRequest(RequestRefused):
+    code = "bad_request"
+
+
+class BadUpload(RequestRefused):
+    code = "bad_upload"

@@ -1,0 +1,181 @@
+"""What the server tells its operators: Prometheus metrics and one log line per request.
+
+Labels come from closed sets (route templates, status codes), so their number is bounded. No text,
+key or tensor ever reaches a metric or a log line.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_log = logging.getLogger("polyprefix.requests")
+
+_SECONDS: Final = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+)  # fmt: skip
+_COUNTS: Final = tuple(float(2**power) for power in range(15))
+_MAX_LOGGED_MODELS: Final = 10
+
+
+class Metrics:
+    """All metrics of one server, in a collector registry of their own."""
+
+    def __init__(self) -> None:
+        self._collectors = CollectorRegistry()
+        self._batch_tokens = self._histogram("batch_tokens", "Tokens of a batch.", _COUNTS)
+        self._batch_rows = self._histogram("batch_rows", "Texts of a batch.", _COUNTS)
+        self._batch_distinct_prefixes = self._histogram(
+            "batch_distinct_prefixes", "Different prefixes that shared a batch.", _COUNTS
+        )
+        self._batch_device = self._histogram(
+            "batch_device_seconds", "Time a batch took on the device."
+        )
+        self._batches_failed = self._counter(
+            "batches_split", "Batches that failed and were run again in halves."
+        )
+        self._queue = self._histogram(
+            "request_queue_seconds", "Time a text waited between admission and its batch."
+        )
+        self._tokenise = self._histogram("tokenise_seconds", "Time to tokenise a request's texts.")
+        self._tokens = self._counter("tokens", "Tokens of all admitted texts.")
+        self._load = self._histogram("prefix_load_seconds", "Time to bring a prefix to the device.")
+        self._evicted = self._counter("prefix_evictions", "Prefixes that made room for others.")
+        self._requests = self._counter("requests", "Requests answered.", ("route", "status"))
+        self._request_seconds = self._histogram(
+            "request_seconds", "Time from a request's first byte to its last.", labels=("route",)
+        )
+
+    def batch_done(
+        self,
+        *,
+        rows: int,
+        tokens: int,
+        distinct_prefixes: int,
+        device_seconds: float,
+        queue_seconds: Sequence[float],
+    ) -> None:
+        """Count a batch: its size, its mix, and the times of the batch and of its texts."""
+        self._batch_rows.observe(rows)
+        self._batch_tokens.observe(tokens)
+        self._batch_distinct_prefixes.observe(distinct_prefixes)
+        self._batch_device.observe(device_seconds)
+        for seconds in queue_seconds:
+            self._queue.observe(seconds)
+
+    def batch_failed(self) -> None:
+        """Count a batch that had to be run again in halves."""
+        self._batches_failed.inc()
+
+    def prefix_loaded(self, seconds: float) -> None:
+        """Count a prefix brought to the device."""
+        self._load.observe(seconds)
+
+    def prefix_evicted(self) -> None:
+        """Count a prefix taken off the device."""
+        self._evicted.inc()
+
+    def tokenised(self, seconds: float, tokens: int) -> None:
+        """Count the texts of a request turned into tokens."""
+        self._tokenise.observe(seconds)
+        self._tokens.inc(tokens)
+
+    def request_done(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request; `route` is a template such as `/v1/tenants/{tenant}`."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Add a gauge that is read whenever metrics are asked for."""
+        Gauge(f"polyprefix_{name}", meaning, registry=self._collectors).set_function(read)
+
+    def exposition(self) -> bytes:
+        """Write all metrics in Prometheus' text format."""
+        return generate_latest(self._collectors)
+
+    def _histogram(
+        self,
+        name: str,
+        meaning: str,
+        buckets: Sequence[float] = _SECONDS,
+        labels: Sequence[str] = (),
+    ) -> Histogram:
+        return Histogram(
+            f"polyprefix_{name}", meaning, labels, buckets=buckets, registry=self._collectors
+        )
+
+    def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(f"polyprefix_{name}", meaning, labels, registry=self._collectors)
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What one request's log line will say; handlers fill in what they learn."""
+
+    request_id: str
+    method: str
+    started: float = field(default_factory=time.perf_counter)
+    route: str = "unmatched"
+    tenant: str | None = None
+    models: tuple[str, ...] = ()
+    num_inputs: int = 0
+    num_tokens: int = 0
+    queue_ms: float = 0.0
+    device_ms: float = 0.0
+    code: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Time since the request began."""
+        return time.perf_counter() - self.started
+
+    def write(self, status: int) -> None:
+        """Write the log line; called once, when the last byte is out."""
+        fields: dict[str, Any] = {
+            "request_id": self.request_id,
+            "method": self.method,
+            "route": self.route,
+            "status": status,
+            "duration_ms": round(self.seconds * 1000, 3),
+            "tenant": self.tenant,
+        }
+        if self.code is not None:
+            fields["code"] = self.code
+        if self.num_inputs:
+            fields |= {
+                "models": self.models[:_MAX_LOGGED_MODELS],
+                "num_models": len(self.models),
+                "num_inputs": self.num_inputs,
+                "num_tokens": self.num_tokens,
+                "queue_ms": round(self.queue_ms, 3),
+                "device_ms": round(self.device_ms, 3),
+            }
+        _log.info("request", extra={"fields": fields})
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per log line, for machines first and people second."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure_logging() -> None:
+    """Send all log lines of this process to standard error, as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,0 +1,54 @@
+"""Seeding: the example prefixes of a folder, published under the public tenant `examples`."""
+
+import logging
+from pathlib import Path
+from typing import Final
+
+from fastapi.concurrency import run_in_threadpool
+
+from prefixes.errors import InvalidName, PrefixNotFound, PrefixRejected
+from prefixes.names import DEFAULT_ALIAS
+from prefixes.registry import PrefixRegistry
+from server.publishing import Publisher
+
+EXAMPLES_TENANT: Final = "examples"
+
+_log = logging.getLogger(__name__)
+
+
+async def seed_examples(folder: Path, registry: PrefixRegistry, publisher: Publisher) -> None:
+    """Publish every `TASK.safetensors` of a folder that is not there yet, by digest.
+
+    A file that does not fit this server's backbone, or is no prefix at all, is passed over with
+    a line in the log: examples must not keep a server from starting.
+
+    Raises:
+        StoreUnavailable: when the store cannot be used.
+    """
+    await run_in_threadpool(lambda: registry.ensure_tenant(EXAMPLES_TENANT, is_public=True))
+    for path in await run_in_threadpool(lambda: sorted(folder.glob("*.safetensors"))):
+        try:
+            await _seed(path, registry, publisher)
+        except (PrefixRejected, InvalidName) as error:
+            _log.warning("example %s was passed over: %s", path.name, error)
+
+
+async def _seed(path: Path, registry: PrefixRegistry, publisher: Publisher) -> None:
+    task = path.stem
+    data = await run_in_threadpool(path.read_bytes)
+    with registry.store.stage() as staged:
+        await run_in_threadpool(staged.write, data)
+        if staged.digest in await run_in_threadpool(_digests, registry, task):
+            return
+        await publisher.publish(
+            staged, tenant=EXAMPLES_TENANT, task=task, alias=DEFAULT_ALIAS, by="seeding"
+        )
+    _log.info("example %s is published as %s/%s", path.name, EXAMPLES_TENANT, task)
+
+
+def _digests(registry: PrefixRegistry, task: str) -> frozenset[str]:
+    try:
+        entry = registry.show(EXAMPLES_TENANT, task, reader=None)
+    except PrefixNotFound:
+        return frozenset()
+    return frozenset(version.digest for version in entry.versions)

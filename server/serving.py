@@ -1,0 +1,102 @@
+"""DrainingServer: uvicorn that finishes its work before it goes, and then exits with 0.
+
+On SIGTERM or SIGINT the engine refuses new work (503, `/readyz` says why) while the port stays
+open; what was admitted is answered; then the listener closes. A second signal ends it at once.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+_log = logging.getLogger(__name__)
+
+
+class AddressUnavailable(OSError):
+    """The address to listen on is taken or is not this machine's."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the address before anything slow happens; nobody can connect yet.
+
+    Raises:
+        AddressUnavailable: with a sentence for the operator.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or error)
+        raise AddressUnavailable(
+            f"Cannot listen on {host} port {port}: {reason}; stop the other program, or choose "
+            "another address with --host and --port"
+        ) from error
+    return bound
+
+
+class DrainingServer(uvicorn.Server):
+    """Runs an app on a bound socket until a signal, then drains it; see the module."""
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        drain: Callable[[], Awaitable[None]],
+        drain_seconds: float,
+        announce: Callable[[], None],
+    ) -> None:
+        """Set up.
+
+        Args:
+            app: the ASGI application.
+            drain: refuses new work at once, and returns when that in flight is done.
+            drain_seconds: bound on draining and on sending the last answers, together.
+            announce: called once requests are answered.
+        """
+        super().__init__(
+            uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+        )
+        self._drain = drain
+        self._drain_seconds = drain_seconds
+        self._announce = announce
+        self._draining: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then announce."""
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - overrides
+        """Drain at the first signal, end at the second."""
+        if self._draining is None and self.started:
+            # Called between two instructions of the loop's own thread: leave the work to the loop.
+            asyncio.get_running_loop().call_soon_threadsafe(self._begin)
+        else:
+            self.should_exit = True
+            self.force_exit = True
+
+    def _begin(self) -> None:
+        self._draining = asyncio.create_task(self._drain_and_exit())
+
+    async def _drain_and_exit(self) -> None:
+        started = time.monotonic()
+        _log.info(
+            "draining: no new work, at most %g seconds for that in flight", self._drain_seconds
+        )
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                await self._drain()
+        except TimeoutError:
+            _log.warning("work was still in flight after %g seconds", self._drain_seconds)
+        left = self._drain_seconds - (time.monotonic() - started)
+        self.config.timeout_graceful_shutdown = max(1, round(left))
+        self.should_exit = True

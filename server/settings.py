@@ -1,0 +1,143 @@
+"""Settings: what an operator may choose. Nothing else in the program reads the environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import DirectoryPath, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "POLYPREFIX_"
+
+
+class InvalidSettings(ValueError):
+    """A setting that is unknown or out of range; the message names each and its variable."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each by a flag of `serve` or a `POLYPREFIX_` variable.
+
+    A flag wins over a variable, a variable over the default. An empty variable counts as unset.
+    """
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    store_folder: Path = Field(
+        default=Path("var"),
+        description="Folder that keeps prefix files and, unless database_url is set, the database.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the database; unset means SQLite inside store_folder.",
+        repr=False,
+    )
+    backbone: str = Field(
+        default="minilm",
+        description="The frozen encoder: `minilm` (packaged), a folder, or a model id of the hub.",
+    )
+    device: str = Field(
+        default="auto",
+        description="Where the backbone runs: `cpu`, `cuda`, `cuda:1`; `auto` takes a GPU if any.",
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Number type of the backbone's weights and activations."
+    )
+    num_threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads of the forward pass; unset: all."
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on; `0.0.0.0` makes the server reachable from outside.",
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes any free one.")
+    default_model: str | None = Field(
+        default=None,
+        description="Prefix that answers requests without a `model`; unset: they are refused.",
+    )
+    examples_folder: DirectoryPath | None = Field(
+        default=None,
+        description="Folder of `TASK.safetensors` files that are published under the public "
+        "tenant `examples` at start; unset: none.",
+    )
+    max_batch_tokens: int = Field(
+        default=4096, ge=16, description="Most tokens in one forward pass."
+    )
+    max_batch_rows: int = Field(default=256, ge=1, description="Most texts in one forward pass.")
+    max_waiting_inputs: int = Field(
+        default=2048,
+        ge=1,
+        description="Most texts admitted and not yet answered; beyond it, requests get 429.",
+    )
+    resident_mib: int = Field(
+        default=512,
+        ge=1,
+        description="Memory in MiB for prefixes on the device; the longest unused make room.",
+    )
+    max_inputs_per_request: int = Field(default=256, ge=1, description="Most texts in one request.")
+    max_body_kib: int = Field(
+        default=4096, ge=1, description="Largest body in KiB of a JSON request."
+    )
+    max_upload_mib: int = Field(
+        default=64, ge=1, le=256, description="Largest prefix file in MiB that may be uploaded."
+    )
+    request_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Time in seconds for an answer; `X-Timeout-Ms` of a request may only lower it.",
+    )
+    drain_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="Time in seconds for work in flight to finish after SIGTERM.",
+    )
+
+    @model_validator(mode="after")
+    def _has_room_for_a_request(self) -> Self:
+        if self.max_inputs_per_request > self.max_waiting_inputs:
+            raise ValueError(
+                f"max_inputs_per_request is {self.max_inputs_per_request}, but only "
+                f"max_waiting_inputs = {self.max_waiting_inputs} may wait: such a request would "
+                "never be admitted"
+            )
+        return self
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Read flags over environment over defaults; a flag of None counts as not given.
+
+        Raises:
+            InvalidSettings: naming every setting that is unknown or out of range.
+        """
+        problems = _unknown_variables(os.environ, known=set(cls.model_fields))
+        given = {name: value for name, value in flags.items() if value is not None}
+        try:
+            settings = cls(**given)
+        except ValidationError as error:
+            problems += [_problem(detail["loc"], detail["msg"]) for detail in error.errors()]
+        if problems:
+            raise InvalidSettings("; ".join(problems))
+        return settings
+
+
+def variable_of(name: str) -> str:
+    """Name the environment variable of a setting."""
+    return ENV_PREFIX + name.upper()
+
+
+def _unknown_variables(environment: Mapping[str, str], known: set[str]) -> list[str]:
+    return [
+        f"{variable} is no setting of this version: remove it or correct its name"
+        for variable in sorted(environment)
+        if variable.upper().startswith(ENV_PREFIX)
+        and variable[len(ENV_PREFIX) :].lower() not in known
+    ]
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0]) if location else "settings"
+    return f"{name} ({variable_of(name)}): {message}"
