@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from prefixes import PrefixSpec
 from prefixes.backbone import EncodedText, TextEncoder
 from prefixes.errors import InputRejected
+from prefixes.spec import Fields
 from server.engine.dispatcher import Dispatcher
 from server.engine.residents import Lease, ResidentPrefixes
 from server.engine.work import Outcome, Work
