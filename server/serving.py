@@ -62,7 +62,9 @@ class DrainingServer(uvicorn.Server):
             announce: called once requests are answered.
         """
         super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
+            uvicorn.Config(
+                app, log_config=None, access_log=False, server_header=False, ws="none"
+            )
         )
         self._drain = drain
         self._drain_seconds = drain_seconds

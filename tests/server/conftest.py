@@ -1,0 +1,41 @@
+"""Fixtures of the REST tests: one server for all that only read or keep to names of their own."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefixes.backbone import Backbone
+from tests.server.rest import FakeEngine, Rest, new_registry, put_some, serving
+
+Serve = Callable[..., tuple[Rest, FakeEngine]]
+
+
+@pytest.fixture(scope="session")
+def rest(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
+    """A server with the real engine on the tiny backbone."""
+    folder = tmp_path_factory.mktemp("rest")
+    with serving(folder, backbone, max_inputs_per_request=8, max_body_kib=64) as running:
+        yield running
+
+
+@pytest.fixture
+def serve(backbone: Backbone, tmp_path: Path) -> Iterator[Serve]:
+    """Starts servers with an engine that does as it is told; settings are free to choose."""
+    stack = ExitStack()
+
+    def start(**choices: Any) -> tuple[Rest, FakeEngine]:
+        registry, keys = new_registry(tmp_path / "store")
+        put_some(registry, backbone.fingerprint)
+        engine = FakeEngine(registry)
+        context: AbstractContextManager[Rest] = serving(
+            tmp_path / "store", backbone, engine, **choices
+        )
+        running = stack.enter_context(context)
+        running.keys |= keys
+        return running, engine
+
+    with stack:
+        yield start

@@ -1,0 +1,238 @@
+"""A server on a real socket for tests, an engine that does as it is told, and small helpers."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+
+from prefixes import BackboneFingerprint, Finding, InputTemplate, Prefix
+from prefixes.backbone import Backbone
+from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from server.api.deps import Classifier
+from server.app import create_app
+from server.engine.engine import Engine, EngineLimits
+from server.engine.errors import EngineUnavailable
+from server.engine.residents import ResidentStats
+from server.engine.work import Classified, ClassifyInput, Timings
+from server.observe import Metrics
+from server.settings import Settings
+from tests.factories import make_prefix
+
+PAIR = InputTemplate(text="{text_a}", text_pair="{text_b}")
+
+
+class FakeEngine:
+    """Resolves and answers like the engine, without a device: holds, fails and drains as told.
+
+    Logits rise with the label's number, so the last label always wins.
+    """
+
+    def __init__(self, registry: PrefixRegistry) -> None:
+        self.problem: str | None = None
+        self.failure: Exception | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.num_waiting = 0
+        self.num_calls = 0
+        self.num_cancelled = 0
+        self.timeouts: list[float] = []
+        self.is_held = False
+        self._registry = registry
+        self._gate = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def resident_stats(self) -> ResidentStats:
+        return ResidentStats(3, 1000, 5000)
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    async def stop(self) -> None:
+        self.problem = "stopped"
+
+    async def drain(self) -> None:
+        self.problem = "draining"
+        while self.num_waiting:  # noqa: ASYNC110 - a fake may poll
+            await asyncio.sleep(0.005)
+
+    def hold(self) -> None:
+        """Keep every answer back until `release`."""
+        self.is_held = True
+
+    def release(self) -> None:
+        """Let all held answers go; called from the test's thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._gate.set)
+
+    async def classify(
+        self,
+        inputs: Sequence[ClassifyInput],
+        *,
+        reader: str | None,
+        truncate: bool,
+        timeout_seconds: float,
+    ) -> list[Classified]:
+        self.num_calls += 1
+        self.timeouts.append(timeout_seconds)
+        if self.problem is not None:
+            raise EngineUnavailable(f"The server takes no requests now: {self.problem}")
+        if self.failure is not None:
+            raise self.failure
+        versions = self._registry.resolve({item.ref for item in inputs}, reader=reader)
+        self.num_waiting += len(inputs)
+        try:
+            if self.is_held:
+                await self._gate.wait()
+        except asyncio.CancelledError:
+            self.num_cancelled += 1
+            raise
+        finally:
+            self.num_waiting -= len(inputs)
+        found = [versions[item.ref] for item in inputs]
+        specs = [self._registry.spec(version.digest) for version in found]
+        return [
+            Classified(
+                version.ref,
+                version.digest,
+                spec,
+                num_tokens=4,
+                is_truncated=False,
+                logits=np.arange(spec.num_labels, dtype=np.float32),
+                timings=Timings(0.001, 0.002),
+            )
+            for version, spec in zip(found, specs, strict=True)
+        ]
+
+    async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
+        return self.findings
+
+
+@dataclass
+class Rest:
+    """A running server and all that a test needs to talk to it."""
+
+    url: str
+    registry: PrefixRegistry
+    folder: Path
+    keys: dict[str, str]
+
+    def client(self, tenant: str | None = None) -> httpx.Client:
+        headers = {} if tenant is None else {"Authorization": f"Bearer {self.keys[tenant]}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+    def call(self, method: str, path: str, tenant: str | None = None, **how: Any) -> httpx.Response:
+        with self.client(tenant) as client:
+            return client.request(method, path, **how)
+
+    def upload(
+        self, ref: str, data: bytes, *, by: str | None, alias: str | None = None
+    ) -> httpx.Response:
+        tenant, task = ref.split("/")
+        return self.call(
+            "POST",
+            f"/v1/tenants/{tenant}/prefixes/{task}/versions",
+            by,
+            files={"file": ("task.safetensors", data)},
+            data={} if alias is None else {"alias": alias},
+        )
+
+    def files(self) -> set[Path]:
+        """All files of the store, the database's own left out."""
+        return {
+            path
+            for path in self.folder.rglob("*")
+            if path.is_file() and not path.name.startswith("registry.db")
+        }
+
+
+def new_registry(folder: Path) -> tuple[PrefixRegistry, dict[str, str]]:
+    """A registry with two private tenants that have keys, and the public `examples`."""
+    registry = open_registry(folder)
+    keys = ApiKeys(registry.database)
+    for tenant in ("acme", "zoo"):
+        registry.ensure_tenant(tenant)
+    registry.ensure_tenant("examples", is_public=True)
+    return registry, {tenant: keys.issue(tenant, "test") for tenant in ("acme", "zoo")}
+
+
+def put(registry: PrefixRegistry, ref: str, prefix: Prefix) -> None:
+    """Publish a prefix behind the server's back."""
+    tenant, task = ref.split("/")
+    with registry.store.stage() as staged:
+        staged.write(prefix.to_bytes())
+        registry.publish(tenant, task, staged, prefix, alias="live", by="test")
+
+
+def put_some(registry: PrefixRegistry, backbone: BackboneFingerprint) -> None:
+    """Publish one prefix of each kind."""
+    put(registry, "acme/mood", make_prefix(backbone, seed=1))
+    put(registry, "acme/pair", make_prefix(backbone, seed=2, input=PAIR, labels=("no", "yes")))
+    put(registry, "zoo/secret", make_prefix(backbone, seed=3))
+    put(registry, "examples/mood", make_prefix(backbone, seed=4, max_length=16))
+    put(
+        registry,
+        "examples/topics",
+        make_prefix(
+            backbone,
+            seed=5,
+            prefix_length=8,
+            problem_type="multi_label_classification",
+            labels=("art", "sport", "trade", "war"),
+        ),
+    )
+    put(
+        registry,
+        "examples/rating",
+        make_prefix(backbone, seed=6, problem_type="regression", labels=("stars",)),
+    )
+
+
+@contextmanager
+def running(app: Any) -> Iterator[str]:
+    """Serve an app on a free port of the loopback; gives its URL."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_config=None, ws="none", timeout_graceful_shutdown=2)
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def serving(
+    folder: Path, backbone: Backbone, engine: FakeEngine | None = None, **choices: Any
+) -> Iterator[Rest]:
+    """Serve the prefixes of `put_some` with the real engine, or one that does as it is told."""
+    registry, keys = new_registry(folder) if engine is None else (engine._registry, {})
+    if engine is None:
+        put_some(registry, backbone.fingerprint)
+    metrics = Metrics()
+    used: Classifier = engine or Engine(
+        backbone, registry, EngineLimits(resident_bytes=2**20), metrics
+    )
+    settings = Settings(store_folder=folder, **choices)
+    app = create_app(
+        settings,
+        backbone=backbone.fingerprint,
+        engine=used,
+        registry=registry,
+        metrics=metrics,
+    )
+    with running(app) as url:
+        yield Rest(url, registry, folder, keys)
+    registry.close()
