@@ -33,8 +33,8 @@ ENV PATH=/opt/polyprefix/bin:$PATH \
     HF_HOME=/models/.cache \
     POLYPREFIX_HOST=0.0.0.0 \
     POLYPREFIX_DEVICE=${DEVICE} \
-    POLYPREFIX_STORE=/var/lib/polyprefix \
-    POLYPREFIX_EXAMPLES=/opt/polyprefix/examples
+    POLYPREFIX_STORE_FOLDER=/var/lib/polyprefix \
+    POLYPREFIX_EXAMPLES_FOLDER=/opt/polyprefix/examples
 USER polyprefix
 WORKDIR /var/lib/polyprefix
 VOLUME ["/var/lib/polyprefix", "/models"]

@@ -11,7 +11,7 @@ DEV_READY := $(VENV)/.dev-ready
 .PHONY: serve test check fix bench examples clean
 
 serve: $(SERVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
-	$(BIN)/polyprefix serve --examples examples/prefixes
+	$(BIN)/polyprefix serve --examples-folder examples/prefixes
 
 test: check  ## Lint, types, layers, then all tests
 	$(BIN)/pytest

@@ -40,7 +40,7 @@ def load_backbone(source: str | Path, *, device: str = "auto", dtype: str = "flo
         UnsupportedBackbone: when its architecture or tokenizer is of a kind we do not know.
     """
     on, precision = _find_device(device), _find_dtype(dtype)
-    name, place = _locate(source)
+    name, place = locate_backbone(source)
     with _reading(source, "config.json"):
         config = AutoConfig.from_pretrained(place, trust_remote_code=False)
         architecture = architecture_of(config)
@@ -87,7 +87,7 @@ def _find_dtype(text: str) -> torch.dtype:
     return DTYPES[text]
 
 
-def _locate(source: str | Path) -> tuple[str, str]:
+def locate_backbone(source: str | Path) -> tuple[str, str]:
     """Find a backbone's display name, and the folder or hub id that transformers understands."""
     text = str(source)
     if text in PACKAGED:
