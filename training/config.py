@@ -2,13 +2,15 @@
 
 import itertools
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prefixes import PrefixError, PrefixRef
-from prefixes.spec import MAX_PREFIX_LENGTH, Activation, Pooling, ProblemType
+from prefixes.spec import MAX_GOLDEN, MAX_PREFIX_LENGTH, Activation, Pooling, ProblemType
+from prefixes.values import Value
 from training.errors import PlanRejected
 
 ScheduleKind = Literal["linear", "cosine", "constant", "exponential"]
@@ -28,11 +30,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TrainConfig(_Value):
+class TrainConfig(Value):
     """One prefix to train: its data, its shape and its recipe.
 
     The defaults are the recipe that `bench/accuracy.py` measures. Columns that are not named are
@@ -89,6 +87,16 @@ class TrainConfig(_Value):
     select_by: MetricName | None = Field(default=None, description="metric that chooses the best")
     seed: int = Field(default=0, ge=0)
 
+    file_dtype: Literal["float32", "float16"] = Field(
+        default="float32", description="number type of the prefix file"
+    )
+    golden_examples: int = Field(
+        default=8,
+        ge=0,
+        le=MAX_GOLDEN,
+        description="validation texts stored in the file, for replay wherever it is installed",
+    )
+
     @field_validator("task")
     @classmethod
     def _names_a_task(cls, text: str) -> str:
@@ -128,10 +136,10 @@ class TrainConfig(_Value):
         return self.prefix_length if self.position_offset is None else self.position_offset
 
 
-class TrainPlan(_Value):
+class TrainPlan(Value):
     """Every prefix of one run over one loaded backbone."""
 
-    runs: tuple[TrainConfig, ...] = Field(min_length=1)
+    runs: tuple[TrainConfig, ...]
     backbone: str = "minilm"
     device: str = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -141,6 +149,8 @@ class TrainPlan(_Value):
 
     @model_validator(mode="after")
     def _has_distinct_runs(self) -> Self:
+        if not self.runs:
+            raise ValueError("there is nothing to train: describe a task in a [[task]] table")
         names = [run.run_name for run in self.runs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -148,8 +158,8 @@ class TrainPlan(_Value):
         return self
 
 
-def load_plan(path: Path, **overrides: Any) -> TrainPlan:
-    """Read a plan from a TOML file; `overrides` replace its top-level keys where not None.
+def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) -> TrainPlan:
+    """Read a plan from a TOML file; entries of `plan` and of `run` come before what it says.
 
     `[[task]]` tables describe the tasks, `[defaults]` what they share, and `[grid]` gives lists of
     values: every task is trained once for each combination. Data files are relative to the plan.
@@ -161,6 +171,8 @@ def load_plan(path: Path, **overrides: Any) -> TrainPlan:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PlanRejected(f"The plan {path} could not be read: {error}") from error
+    if "runs" in document:
+        raise PlanRejected(f"The plan {path} has 'runs': describe tasks in [[task]] tables")
     tasks = document.pop("task", [])
     defaults, grid = document.pop("defaults", {}), document.pop("grid", {})
     if not isinstance(tasks, list) or not all(
@@ -168,15 +180,14 @@ def load_plan(path: Path, **overrides: Any) -> TrainPlan:
     ):
         raise PlanRejected(f"The plan {path} must have [[task]] tables, [defaults] and [grid]")
     runs = [
-        {**_relative_to(path.parent, {**defaults, **task}), **point}
+        {**_relative_to(path.parent, {**defaults, **task}), **point, **run}
         for task in tasks
         for point in _points(grid)
     ]
-    given = {key: value for key, value in overrides.items() if value is not None}
-    return check_plan({**document, **given, "runs": runs}, origin=str(path))
+    return check_plan({**document, **plan, "runs": runs}, origin=str(path))
 
 
-def check_plan(fields: dict[str, Any], *, origin: str) -> TrainPlan:
+def check_plan(fields: Mapping[str, Any], *, origin: str) -> TrainPlan:
     """Build a plan from plain values.
 
     Raises:

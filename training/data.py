@@ -225,15 +225,27 @@ def _natural(label: str) -> tuple[bool, int, str]:
 def _texts(row: Row, columns: Columns, problems: list[DataProblem]) -> dict[str, str]:
     texts = {}
     for field, column in columns.fields.items():
-        value = row.columns.get(column)
-        if isinstance(value, str) and value.strip():
-            texts[field] = value
+        objection = _objection(row, column)
+        if objection is None:
+            texts[field] = row.columns[column]
         else:
-            found = "an empty text" if value == "" or isinstance(value, str) else repr(value)
-            if column not in row.columns:
-                found = f"only the columns {', '.join(row.columns)}"
-            problems.append(row.problem(f"{column!r}: expected text, found {found:.200}"))
+            problems.append(row.problem(f"{column!r}: expected text, found {objection:.200}"))
     return texts
+
+
+def _objection(row: Row, column: str) -> str | None:
+    if column not in row.columns:
+        return f"only the columns {', '.join(row.columns)}"
+    value = row.columns[column]
+    if not isinstance(value, str):
+        return repr(value)
+    if not value.strip():
+        return "an empty text"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair, which is not valid Unicode"
+    return None
 
 
 def _split(texts: LabelledTexts, fraction: float) -> tuple[LabelledTexts, LabelledTexts]:

@@ -103,6 +103,11 @@ class Run:
         return min(steps, self.config.max_steps or steps)
 
     @property
+    def num_rows_seen(self) -> int:
+        epochs, steps = divmod(self.step, self.steps_per_epoch)
+        return epochs * len(self.texts) + steps * self.rows_per_step
+
+    @property
     def is_evaluation_due(self) -> bool:
         every = self.config.evaluate_every or self.steps_per_epoch
         return self.step % every == 0 or self.step == self.total_steps

@@ -1,0 +1,158 @@
+"""Checkpoints: everything that a killed training needs to end as if nothing had happened.
+
+Random numbers and schedules depend on the seed and the step alone, so a checkpoint holds only what
+was learnt: parameters, optimisers, the best prefixes and the history.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from prefixes import HeadTensors, Prefix
+from prefixes.backbone import Backbone
+from training.config import TrainPlan
+from training.data import TaskData
+from training.errors import CheckpointRejected
+from training.run import Best, Evaluation, Run
+
+FORMAT: Final = 1
+
+_PATHS: Final = {"train", "validation", "test"}
+_LIST_AFTER: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a training is: two trainings of equal facts go through the same steps."""
+
+    facts: Mapping[str, str]
+
+    @classmethod
+    def of(cls, plan: TrainPlan, data: Sequence[TaskData], backbone: Backbone) -> "Identity":
+        """Gather the facts. Files may move: their bytes count, not their paths."""
+        facts = {
+            "dtype": plan.dtype,
+            "tokens_per_batch": str(plan.tokens_per_batch),
+            "backbone": backbone.fingerprint.weights_sha256,
+            "tokenizer": backbone.fingerprint.tokenizer_sha256,
+        }
+        for config, task in zip(plan.runs, data, strict=True):
+            facts[f"{config.run_name}: data"] = task.sha256
+            for name, value in config.model_dump(mode="json", exclude=_PATHS).items():
+                facts[f"{config.run_name}: {name}"] = json.dumps(value)
+        return cls(facts)
+
+    def differences(self, saved: Mapping[str, str]) -> list[str]:
+        """Name every fact in which a saved training differs from this one."""
+        names = dict.fromkeys((*self.facts, *saved))
+        return [
+            f"{name}: was {saved.get(name, 'not there')}, is {self.facts.get(name, 'not there')}"
+            for name in names
+            if saved.get(name) != self.facts.get(name)
+        ]
+
+
+def save_checkpoint(path: Path, identity: Identity, runs: Sequence[Run], *, seconds: float) -> None:
+    """Write a checkpoint; a crash at any moment leaves the earlier one or this one, whole.
+
+    `seconds` is the time that the training took so far.
+    """
+    content = {
+        "format": FORMAT,
+        "identity": dict(identity.facts),
+        "seconds": seconds,
+        "runs": [_run_state(run) for run in runs],
+    }
+    temporary = path.with_suffix(".partial")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load_checkpoint(path: Path, identity: Identity, runs: Sequence[Run]) -> float:
+    """Bring freshly started runs to where a checkpoint left them; returns its seconds.
+
+    Raises:
+        CheckpointRejected: when the file is damaged, or belongs to another training; then the
+            message names what differs.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        version, saved = content["format"], content["identity"]
+    except Exception as error:  # torch names no common base for what a damaged file brings up
+        raise CheckpointRejected(
+            f"The checkpoint {path} is damaged ({type(error).__name__}): remove it to start anew"
+        ) from error
+    if version != FORMAT:
+        raise CheckpointRejected(f"The checkpoint {path} has format {version}: expected {FORMAT}")
+    differences = identity.differences(saved)
+    if differences:
+        shown = "\n".join(f"  {line}" for line in differences[:_LIST_AFTER])
+        raise CheckpointRejected(
+            f"The checkpoint {path} belongs to another training, which differs in "
+            f"{len(differences)} point(s):\n{shown}\n"
+            "Give the same settings and data again, or choose another output folder"
+        )
+    for run, state in zip(runs, content["runs"], strict=True):
+        _restore(run, state)
+    return float(content["seconds"])
+
+
+def _run_state(run: Run) -> dict[str, Any]:
+    return {
+        "step": run.step,
+        "ended": run.ended,
+        "losses": run.losses,
+        "history": [dataclasses.asdict(evaluation) for evaluation in run.history],
+        "learner": run.learner.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "best": None if run.best is None else _best_state(run.best),
+    }
+
+
+def _restore(run: Run, state: Mapping[str, Any]) -> None:
+    run.step = state["step"]
+    run.ended = state["ended"]
+    run.losses = list(state["losses"])
+    run.history = [Evaluation(**fields) for fields in state["history"]]
+    run.learner.load_state_dict(state["learner"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.best = None if state["best"] is None else _best(run, state["best"])
+
+
+def _best_state(best: Best) -> dict[str, Any]:
+    head = best.prefix.head
+    tensors = {
+        "keys": best.prefix.keys,
+        "values": best.prefix.values,
+        "output_weight": head.output_weight,
+        "output_bias": head.output_bias,
+        "dense_weight": head.dense_weight,
+        "dense_bias": head.dense_bias,
+    }
+    return {
+        "evaluation": dataclasses.asdict(best.evaluation),
+        "tensors": {
+            name: torch.from_numpy(array) for name, array in tensors.items() if array is not None
+        },
+    }
+
+
+def _best(run: Run, state: Mapping[str, Any]) -> Best:
+    arrays = {name: tensor.numpy() for name, tensor in state["tensors"].items()}
+    keys, values = arrays.pop("keys"), arrays.pop("values")
+    prefix = Prefix(run.learner.spec, keys, values, HeadTensors(**arrays))
+    return Best(Evaluation(**state["evaluation"]), prefix)

@@ -1,0 +1,182 @@
+"""What the commands do, once their flags are values."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from transformers.utils import logging as transformers_logging
+
+from prefixes import Prefix, PrefixSpec
+from prefixes.backbone import Backbone, load_backbone
+from training.config import TrainPlan
+from training.data import Columns, load_labelled, load_texts
+from training.errors import PlanRejected
+from training.evaluate import evaluate, logits_of
+from training.metrics import Measurement
+from training.predictions import predictions
+from training.progress import TrainingProgress
+from training.publish import Destination
+from training.session import Trained, best_of_each_task, discard_checkpoint, run_plan
+
+_MAX_CONFUSION: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a prefix file is run: the backbone, its device and number type, and its memory."""
+
+    backbone: str
+    device: str
+    dtype: str
+    tokens_per_batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file of texts, and the columns that were named for them."""
+
+    path: Path
+    text_column: str | None = None
+    pair_column: str | None = None
+    label_column: str = "label"
+    label_separator: str = "|"
+
+    def columns(self, spec: PrefixSpec) -> Columns:
+        """Assign columns to the task's input fields; those that are not named are called alike.
+
+        Raises:
+            PlanRejected: when a second column is named for a task of single texts.
+        """
+        named = [name for name in (self.text_column, self.pair_column) if name is not None]
+        fields = spec.input.fields
+        if len(named) > len(fields):
+            raise PlanRejected(f"The task takes the fields {', '.join(fields)}: too many columns")
+        columns = dict(zip(fields, [*named, *fields[len(named) :]], strict=True))
+        return Columns(columns, self.label_column, self.label_separator)
+
+
+def train_and_publish(
+    plan: TrainPlan,
+    output: Path,
+    *,
+    resume: bool,
+    publish_to: str | None,
+    key: str,
+    alias: str | None,
+) -> None:
+    """Train a plan, say how each run did, and publish the best of each task where asked to.
+
+    Raises:
+        TrainingError: as `run_plan`, and when a prefix cannot be published; then the checkpoint
+            stays, and resuming publishes without training again.
+    """
+    console = Console(stderr=True)
+    transformers_logging.disable_progress_bar()
+    destination = None if publish_to is None else Destination(publish_to, key, alias)
+    if destination is not None:
+        for task in dict.fromkeys(run.task for run in plan.runs):
+            destination.check(task)  # now, not after hours of training
+    with TrainingProgress(console) as progress:
+        trained = run_plan(plan, output, resume=resume, watch=progress.show)
+    console.print(_summary(trained))
+    if destination is not None:
+        for best in best_of_each_task(trained):
+            reference = destination.publish(best.finished, best.config.task)
+            console.print(f"Published {reference}", highlight=False)
+    discard_checkpoint(output)
+
+
+def evaluate_file(prefix_file: Path, source: Source, place: Place, *, as_json: bool) -> None:
+    """Measure a prefix file on labelled rows, and print the figures.
+
+    Raises:
+        TrainingError: for problems of the rows.
+        PrefixError: when the file or the backbone is refused.
+    """
+    prefix, backbone = _load(prefix_file, place)
+    spec = prefix.spec
+    data = load_labelled(
+        source.path,
+        source.columns(spec),
+        problem_type=spec.problem_type,
+        labels=spec.labels,
+    )
+    measurement = evaluate(backbone, prefix, data, tokens_per_batch=place.tokens_per_batch)
+    console = Console()
+    if as_json:
+        console.print_json(json.dumps({"rows": len(data), **dataclasses.asdict(measurement)}))
+        return
+    for table in _tables(spec.labels, measurement):
+        console.print(table)
+
+
+def predict_file(prefix_file: Path, source: Source, place: Place, *, output: Path | None) -> None:
+    """Label every text of a file: JSONL to a file or to standard output.
+
+    Raises:
+        TrainingError: for problems of the rows.
+        PrefixError: when the file or the backbone is refused.
+    """
+    prefix, backbone = _load(prefix_file, place)
+    inputs = load_texts(source.path, source.columns(prefix.spec))
+    texts = backbone.texts.encode(prefix.spec, inputs)
+    logits = logits_of(backbone, prefix, texts, tokens_per_batch=place.tokens_per_batch)
+    with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as file:
+        for answer in predictions(prefix.spec, inputs, logits):
+            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+
+
+def _load(prefix_file: Path, place: Place) -> tuple[Prefix, Backbone]:
+    transformers_logging.disable_progress_bar()
+    backbone = load_backbone(place.backbone, device=place.device, dtype=place.dtype)
+    return Prefix.load(prefix_file, fits=backbone.fingerprint), backbone
+
+
+def _summary(trained: Sequence[Trained]) -> Table:
+    table = Table("run", "best by", "validation", "test", "file")
+    for one in trained:
+        metric = one.config.metric
+        test = one.finished.test
+        table.add_row(
+            one.config.run_name,
+            metric,
+            f"{one.merit:.4f}",
+            "" if test is None else f"{test.metrics[metric]:.4f}",
+            str(one.file),
+        )
+    return table
+
+
+def _tables(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
+    figures = Table("metric", "value")
+    for name, value in measurement.metrics.items():
+        figures.add_row(name, f"{value:.4f}")
+    yield figures
+    if measurement.per_label:
+        by_label = Table("label", "precision", "recall", "f1", "rows")
+        for one in measurement.per_label:
+            by_label.add_row(
+                one.label,
+                *(f"{value:.4f}" for value in (one.precision, one.recall, one.f1)),
+                str(one.support),
+            )
+        yield by_label
+    yield from _confusion(labels, measurement)
+
+
+def _confusion(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
+    """Draw the confusion counts where there is one small matrix: rows true, columns predicted."""
+    counts = measurement.confusion
+    if counts is None or len(labels) > _MAX_CONFUSION or not isinstance(counts[0][0], int):
+        return
+    table = Table("true \\ predicted", *labels)
+    for label, row in zip(labels, counts, strict=True):
+        table.add_row(label, *map(str, row))
+    yield table

@@ -1,0 +1,85 @@
+"""What a person sees of a training: a bar per run with loss, metric, speed and time left."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from training.run import Run
+
+
+class TrainingProgress:
+    """One bar per run; on a terminal it moves, elsewhere it prints every evaluation as a line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: dict[int, TaskID] = {}
+        self._num_evaluations: dict[int, int] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, runs: Sequence[Run]) -> None:
+        """Bring the bars of these runs up to date."""
+        for run in runs:
+            bar = self._bar(run)
+            self._progress.update(bar, completed=run.step, figures=_figures(run))
+            if self._num_evaluations[id(run)] < len(run.history):
+                self._num_evaluations[id(run)] = len(run.history)
+                self._print_evaluation(run)
+            if run.ended is not None:
+                self._progress.update(bar, total=run.step)
+                self._console.print(f"{run.config.run_name}: {run.ended}", highlight=False)
+
+    def _bar(self, run: Run) -> TaskID:
+        if id(run) not in self._bars:
+            bar = self._progress.add_task(
+                run.config.run_name, total=run.total_steps, completed=run.step, figures=""
+            )
+            self._bars[id(run)] = bar
+            self._num_evaluations[id(run)] = max(0, len(run.history) - 1)
+        return self._bars[id(run)]
+
+    def _print_evaluation(self, run: Run) -> None:
+        latest = run.history[-1]
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in latest.metrics.items())
+        self._console.print(
+            f"{run.config.run_name}: epoch {latest.epoch:.1f}, step {latest.step}/"
+            f"{run.total_steps}  loss {latest.train_loss:.4f} / {latest.loss:.4f}  {figures}",
+            highlight=False,
+        )
+
+
+def _figures(run: Run) -> str:
+    loss = f"loss {run.losses[-1]:.4f}" if run.losses else ""
+    if run.best is None:
+        return loss
+    metric = run.config.metric
+    return f"{loss}  best {metric} {run.best.evaluation.metrics[metric]:.4f}"

@@ -1,0 +1,98 @@
+"""report.json: everything about one run that a person or a program may ask for later."""
+
+import dataclasses
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from prefixes.backbone import Backbone
+from training.config import TrainPlan
+from training.data import LabelledTexts, TaskData
+from training.finish import FinishedPrefix
+from training.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the runs of a training took together: they share every step."""
+
+    seconds: float
+    num_runs: int
+    num_rows: int
+
+
+def write_report(
+    path: Path,
+    run: Run,
+    data: TaskData,
+    finished: FinishedPrefix,
+    *,
+    plan: TrainPlan,
+    backbone: Backbone,
+    timing: Timing,
+) -> None:
+    """Write what a run was given, went through and came to."""
+    assert run.best is not None
+    report = {
+        "run": run.config.run_name,
+        "config": run.config.model_dump(mode="json"),
+        "backbone": backbone.fingerprint.model_dump(),
+        "device": str(backbone.device),
+        "dtype": plan.dtype,
+        "torch": str(torch.__version__),
+        "data": _data_facts(data),
+        "num_parameters": {
+            "trained": sum(x.numel() for x in run.learner.parameters()),
+            "stored": _stored(finished),
+        },
+        "history": [dataclasses.asdict(evaluation) for evaluation in run.history],
+        "best": dataclasses.asdict(run.best.evaluation),
+        "ended": run.ended,
+        "timing": {
+            **dataclasses.asdict(timing),
+            "rows_per_second": timing.num_rows / timing.seconds if timing.seconds else None,
+        },
+        "validation": dataclasses.asdict(finished.validation),
+        "test": dataclasses.asdict(finished.test) if finished.test else None,
+        "file": {"sha256": finished.digest, "bytes": len(finished.data)},
+    }
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _data_facts(data: TaskData) -> dict[str, Any]:
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {
+        "sha256": data.sha256,
+        "labels": list(data.labels),
+        "rows": {name: len(part) for name, part in parts.items() if part is not None},
+        "train_rows_by_label": _counts(data.train, data.labels),
+    }
+
+
+def _counts(texts: LabelledTexts, labels: tuple[str, ...]) -> dict[str, int] | None:
+    """Count the rows that have each label; a regression has none."""
+    if texts.targets.dtype == np.int64:
+        numbers = Counter(texts.targets.tolist())
+        return {label: numbers[number] for number, label in enumerate(labels)}
+    if texts.targets.shape[1] == 1:
+        return None
+    return dict(zip(labels, texts.targets.sum(axis=0).astype(int).tolist(), strict=True))
+
+
+def _stored(finished: FinishedPrefix) -> int:
+    prefix = finished.prefix
+    head = prefix.head
+    tensors = (
+        prefix.keys,
+        prefix.values,
+        head.output_weight,
+        head.output_bias,
+        head.dense_weight,
+        head.dense_bias,
+    )
+    return sum(tensor.size for tensor in tensors if tensor is not None)
