@@ -193,8 +193,9 @@ def _disk(action: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        where = "" if error.filename in {None, str(path)} else f" ({error.filename})"
         raise StoreUnavailable(
-            f"Could not {action} {path}: {error.strerror or error}; "
+            f"Could not {action} {path}: {error.strerror or error}{where}; "
             "check that the folder exists, is writable and has free space"
         ) from error
 

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -69,7 +69,13 @@ def open_database(url: str | URL) -> Database:
         StoreUnavailable: when it cannot be opened, or was written by a newer version of this
             program; then nothing in it has been changed.
     """
-    engine = create_engine(make_url(url))
+    try:
+        engine = create_engine(make_url(url))
+    except (ArgumentError, ModuleNotFoundError) as error:
+        raise StoreUnavailable(
+            f"The URL of the database is of no use: {error}; expected one whose driver is "
+            "installed, such as sqlite:////var/lib/polyprefix/registry.db"
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -83,7 +89,7 @@ def open_database(url: str | URL) -> Database:
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # else the driver begins late, and not at all for reads
+    connection.isolation_level = None  # the driver begins nothing by itself: `_begin_sqlite` does
     for pragma in _SQLITE_PRAGMAS:
         connection.execute(pragma)
 

@@ -1,0 +1,82 @@
+"""Tiny prefixes and the processes that publish them; imports no model library, to start fast."""
+
+import itertools
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+from prefixes import BackboneFingerprint, HeadSpec, HeadTensors, Prefix, PrefixSpec
+from prefixes.registry import PrefixRegistry, Published, open_registry
+
+FINGERPRINT = BackboneFingerprint(
+    name="tiny",
+    model_type="bert",
+    hidden_size=8,
+    num_layers=1,
+    num_heads=2,
+    head_size=4,
+    max_positions=64,
+    vocab_size=10,
+    weights_sha256="0" * 64,
+    tokenizer_sha256="1" * 64,
+)
+
+
+def tiny_prefix(description: str) -> Prefix:
+    """A prefix whose bytes differ with its description."""
+    spec = PrefixSpec(
+        problem_type="single_label_classification",
+        labels=("bad", "good"),
+        prefix_length=2,
+        position_offset=2,
+        max_length=16,
+        head=HeadSpec(pooling="mean"),
+        backbone=FINGERPRINT,
+        description=description,
+    )
+    kv = np.zeros((1, 2, 2, 4), np.float32)
+    head = HeadTensors(np.zeros((2, 8), np.float32), np.zeros(2, np.float32))
+    return Prefix(spec, kv, kv, head)
+
+
+def publish(
+    registry: PrefixRegistry,
+    tenant: str,
+    task: str,
+    description: str,
+    *,
+    alias: str | None = None,
+    by: str = "ada",
+) -> Published:
+    """Stage and publish a tiny prefix."""
+    prefix = tiny_prefix(description)
+    with registry.store.stage() as staged:
+        staged.write(prefix.to_bytes())
+        return registry.publish(tenant, task, staged, prefix, alias=alias, by=by)
+
+
+def publish_until_killed(folder: Path, name: str, acknowledge: Connection) -> None:
+    """Publish one new version after another and tell each number and digest once it is safe."""
+    registry = open_registry(folder)
+    for count in itertools.count():
+        version = publish(registry, "acme", "topic", f"{name} {count}", alias="newest").version
+        acknowledge.send((version.number, version.digest))
+
+
+def publish_some(folder: Path, descriptions: list[str], answer: Connection) -> None:
+    """Open the registry, which may not be there yet, and publish; tell all numbers."""
+    registry = open_registry(folder)
+    registry.ensure_tenant("acme")
+    answer.send([publish(registry, "acme", "topic", text).version.number for text in descriptions])
+
+
+def publish_and_delete(folder: Path, task: str, times: int, answer: Connection) -> None:
+    """Publish and delete the same bytes again and again; tell how often they could be read."""
+    registry = open_registry(folder)
+    num_read = 0
+    for _ in range(times):
+        version = publish(registry, "acme", task, "the same for everybody").version
+        num_read += len(registry.store.get(version.digest)) == version.size_bytes
+        registry.delete_prefix("acme", task)
+    answer.send(num_read)

@@ -1,0 +1,99 @@
+import hashlib
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from prefixes.errors import KeyNotFound, TenantNotFound
+from prefixes.registry import ApiKeys, PrefixRegistry, Tenant
+
+
+@pytest.fixture
+def keys(registry: PrefixRegistry) -> ApiKeys:
+    return ApiKeys(registry.database)
+
+
+def id_of(key: str) -> str:
+    return key.split("_")[1]
+
+
+def test_an_issued_key_proves_its_tenant(keys: ApiKeys) -> None:
+    acme, examples = keys.issue("acme", "laptop"), keys.issue("examples", "build")
+    assert re.fullmatch(r"pp_[0-9a-f]{12}_[A-Za-z0-9_-]{43}", acme)
+    assert keys.authenticate(acme) == Tenant("acme", is_public=False)
+    assert keys.authenticate(examples) == Tenant("examples", is_public=True)
+
+
+def test_only_the_hash_of_a_secret_reaches_the_disk(keys: ApiKeys, tmp_path: Path) -> None:
+    key = keys.issue("acme", "laptop")
+    secret = key.split("_", 2)[2]
+    stored = b"".join(
+        path.read_bytes() for path in (tmp_path / "registry").rglob("*") if path.is_file()
+    )
+    assert hashlib.sha256(secret.encode()).hexdigest().encode() in stored
+    assert secret.encode() not in stored
+
+
+@pytest.mark.parametrize("key", ["", "pp_", "Bearer x", "pp_0123456789ab_short", "pp_\ud800_x"])
+def test_text_that_is_no_key_proves_nobody(keys: ApiKeys, key: str) -> None:
+    assert keys.authenticate(key) is None
+
+
+def test_a_key_with_another_secret_or_another_id_proves_nobody(keys: ApiKeys) -> None:
+    first, second = keys.issue("acme", "laptop"), keys.issue("globex", "laptop")
+    _, number, secret = first.split("_", 2)
+    other = "A" if secret[-1] != "A" else "B"
+    assert keys.authenticate(f"pp_{number}_{secret[:-1]}{other}") is None
+    assert keys.authenticate(f"pp_{id_of(second)}_{secret}") is None
+    assert keys.authenticate(f"pp_{'0' * 12}_{secret}") is None
+    assert keys.authenticate(f"{first}\n") is None
+
+
+def test_a_revoked_key_proves_nobody_and_other_keys_still_do(keys: ApiKeys) -> None:
+    revoked, kept = keys.issue("acme", "old"), keys.issue("acme", "new")
+    keys.revoke(id_of(revoked))
+    assert keys.authenticate(revoked) is None
+    assert keys.authenticate(kept) is not None
+
+
+def test_keys_are_listed_by_tenant_with_the_time_of_their_revocation(keys: ApiKeys) -> None:
+    old, new = keys.issue("acme", "old"), keys.issue("acme", "new")
+    keys.issue("globex", "theirs")
+    keys.revoke(id_of(old))
+    listed = keys.list("acme")
+    assert [(key.id, key.tenant, key.label) for key in listed] == [
+        (id_of(old), "acme", "old"),
+        (id_of(new), "acme", "new"),
+    ]
+    assert listed[0].revoked_at is not None
+    assert listed[0].revoked_at >= listed[0].created_at
+    assert listed[0].created_at.tzinfo is not None
+    assert listed[1].revoked_at is None
+
+
+def test_revoking_again_keeps_the_time_of_the_first_revocation(keys: ApiKeys) -> None:
+    key_id = id_of(keys.issue("acme", "old"))
+    keys.revoke(key_id)
+    (before,) = keys.list("acme")
+    keys.revoke(key_id)
+    assert keys.list("acme") == (before,)
+
+
+def test_a_key_for_an_unknown_tenant_is_refused(keys: ApiKeys) -> None:
+    with pytest.raises(TenantNotFound, match="'nobody'"):
+        keys.issue("nobody", "laptop")
+
+
+def test_revoking_an_unknown_key_says_what_an_id_is(keys: ApiKeys) -> None:
+    with pytest.raises(KeyNotFound, match="between its first two underscores"):
+        keys.revoke("unknown")
+
+
+def test_a_key_without_a_tenant_cannot_be_stored(keys: ApiKeys, tmp_path: Path) -> None:
+    keys.issue("acme", "laptop")
+    connection = sqlite3.connect(tmp_path / "registry" / "registry.db")
+    connection.execute("PRAGMA foreign_keys = ON")
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute("DELETE FROM tenants WHERE name = 'acme'")
+    connection.close()

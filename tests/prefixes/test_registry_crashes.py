@@ -1,0 +1,106 @@
+import multiprocessing
+import random
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from prefixes import Prefix
+from prefixes.registry import PrefixRegistry, open_registry
+from tests.prefixes import publishing
+from tests.prefixes.publishing import publish_and_delete, publish_some, publish_until_killed
+
+NUM_KILLS = 12
+
+
+@pytest.fixture(scope="module")
+def start() -> Callable[..., tuple[BaseProcess, Connection]]:
+    """Start a function in a process of its own; its last argument is where it answers."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([publishing.__name__])
+
+    def start_process(
+        function: Callable[..., None], *arguments: object
+    ) -> tuple[BaseProcess, Connection]:
+        receiving, sending = context.Pipe(duplex=False)
+        process = context.Process(target=function, args=(*arguments, sending))
+        process.start()
+        sending.close()  # the child's end alone stays open: it closes when the child dies
+        return process, receiving
+
+    return start_process
+
+
+def received_until_closed(connection: Connection) -> list[tuple[int, str]]:
+    messages = []
+    try:
+        while True:
+            messages.append(connection.recv())
+    except EOFError:
+        return messages
+
+
+def check_whole(registry: PrefixRegistry, acknowledged: dict[int, str]) -> None:
+    """Every acknowledged version is there, and everything that is there is complete."""
+    entry = registry.show("acme", "topic", reader="acme")
+    digests = {version.number: version.digest for version in entry.versions}
+    assert acknowledged.items() <= digests.items()
+    for version in entry.versions:
+        data = registry.store.get(version.digest)
+        assert len(data) == version.size_bytes
+        assert Prefix.from_bytes(data).spec == registry.spec(version.digest)
+    (_, newest) = entry.aliases
+    assert newest.version == max(digests)
+
+
+def test_a_killed_publisher_loses_nothing_acknowledged_and_leaves_nothing_half_done(
+    tmp_path: Path, start: Callable[..., tuple[BaseProcess, Connection]]
+) -> None:
+    registry = open_registry(tmp_path)
+    registry.ensure_tenant("acme")
+    acknowledged: dict[int, str] = {}
+    for kill in range(NUM_KILLS):
+        process, answers = start(publish_until_killed, tmp_path, f"publisher {kill}")
+        acknowledged.update([answers.recv()])
+        time.sleep(random.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        acknowledged.update(received_until_closed(answers))
+        check_whole(registry, acknowledged)
+    assert len(acknowledged) >= NUM_KILLS
+    registry.sweep(older_than_seconds=0)
+    entry = registry.show("acme", "topic", reader="acme")
+    assert registry.store.digests() == {version.digest for version in entry.versions}
+    assert list((tmp_path / "staging").iterdir()) == []
+    registry.close()
+
+
+def test_two_processes_share_a_folder_from_the_first_moment(
+    tmp_path: Path, start: Callable[..., tuple[BaseProcess, Connection]]
+) -> None:
+    texts = [[f"{name} {count}" for count in range(10)] + ["shared"] for name in ("left", "right")]
+    publishers = [start(publish_some, tmp_path, own) for own in texts]
+    numbers = [number for _, answers in publishers for number in answers.recv()]
+    for process, _ in publishers:
+        process.join()
+    assert sorted(set(numbers)) == list(range(1, 22))
+    assert len(numbers) == 22
+    registry = open_registry(tmp_path)
+    assert len(registry.show("acme", "topic", reader="acme").versions) == 21
+    registry.close()
+
+
+def test_deleting_never_takes_bytes_that_somebody_publishes_at_the_same_time(
+    registry: PrefixRegistry,
+    tmp_path: Path,
+    start: Callable[..., tuple[BaseProcess, Connection]],
+) -> None:
+    folder = tmp_path / "registry"
+    both = [start(publish_and_delete, folder, task, 20) for task in ("left", "right")]
+    assert [answers.recv() for _, answers in both] == [20, 20]
+    for process, _ in both:
+        process.join()
+    assert registry.store.digests() == frozenset()

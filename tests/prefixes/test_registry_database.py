@@ -1,0 +1,108 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from prefixes.errors import StoreUnavailable
+from prefixes.registry import PrefixRegistry, open_database, open_registry
+from prefixes.registry.tables import metadata
+from tests.prefixes.publishing import publish
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_knows(
+    registry: PrefixRegistry,
+) -> None:
+    with registry.database.read() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+        found = inspect(connection)
+        names = {
+            (table, constraint["name"])
+            for table in metadata.tables
+            for constraint in found.get_foreign_keys(table)
+        }
+    assert names == {
+        (table.name, key.name)
+        for table in metadata.tables.values()
+        for key in table.foreign_key_constraints
+    }
+
+
+def test_a_registry_opened_again_still_knows_everything(
+    registry: PrefixRegistry, tmp_path: Path
+) -> None:
+    published = publish(registry, "acme", "topic", "one")
+    again = open_registry(tmp_path / "registry")
+    assert again.show("acme", "topic", reader="acme").versions == (published.version,)
+    assert again.tenants() == registry.tenants()
+    again.close()
+
+
+def test_the_database_may_lie_elsewhere(tmp_path: Path) -> None:
+    registry = open_registry(
+        tmp_path / "bytes", database_url=f"sqlite:///{tmp_path}/elsewhere 100%.db"
+    )
+    registry.close()
+    assert (tmp_path / "elsewhere 100%.db").is_file()
+    assert not (tmp_path / "bytes" / "registry.db").exists()
+
+
+def test_every_connection_is_durable_checks_references_and_lets_readers_pass(
+    registry: PrefixRegistry,
+) -> None:
+    with registry.database.read() as first, registry.database.read() as second:
+        for connection in (first, second):
+            pragmas = ("journal_mode", "synchronous", "foreign_keys")
+            values = [connection.scalar(text(f"PRAGMA {name}")) for name in pragmas]
+            assert values == ["wal", 2, 1]
+
+
+def test_a_reader_sees_one_state_while_a_writer_changes_it(registry: PrefixRegistry) -> None:
+    with registry.database.read() as connection:
+        count = text("SELECT count(*) FROM tenants")
+        before = connection.scalar(count)
+        registry.ensure_tenant("newcomer")
+        assert connection.scalar(count) == before
+    assert len(registry.tenants()) == before + 1
+
+
+def test_a_transaction_that_fails_changes_nothing(registry: PrefixRegistry) -> None:
+    before = registry.tenants()
+    with pytest.raises(ZeroDivisionError), registry.database.write() as connection:
+        connection.execute(text("UPDATE tenants SET name = name || '2'")).rowcount // 0
+    assert registry.tenants() == before
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(
+    registry: PrefixRegistry, tmp_path: Path
+) -> None:
+    registry.close()
+    path = tmp_path / "registry" / "registry.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(StoreUnavailable, match=r"'9999', which this version.*upgrade polyprefix"):
+        open_registry(tmp_path / "registry")
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+    connection.close()
+
+
+def test_a_file_that_is_no_database_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_text("this is no database at all, only a long text" * 50)
+    with pytest.raises(StoreUnavailable, match=r"registry\.db could not be used.*not a database"):
+        open_registry(tmp_path)
+
+
+def test_a_database_in_a_missing_folder_is_named_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="unable to open database file"):
+        open_database(f"sqlite:///{tmp_path}/missing/registry.db")
+
+
+@pytest.mark.parametrize("url", ["registry.db", "nosuchdb://localhost/x"])
+def test_a_url_that_names_no_database_is_refused(url: str) -> None:
+    with pytest.raises(StoreUnavailable, match="expected one whose driver is installed"):
+        open_database(url)

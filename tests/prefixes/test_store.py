@@ -1,0 +1,227 @@
+import hashlib
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import prefixes
+from prefixes.errors import InvalidName, PrefixRejected, StoreCorrupted, StoreUnavailable
+from prefixes.store import PrefixStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PrefixStore:
+    return PrefixStore(tmp_path / "store")
+
+
+def put(store: PrefixStore, data: bytes) -> str:
+    with store.stage() as staged:
+        staged.write(data)
+        store.commit(staged)
+        return staged.digest
+
+
+def files_of(tmp_path: Path) -> list[Path]:
+    return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def blob_of(tmp_path: Path, digest: str) -> Path:
+    return tmp_path / "store" / "blobs" / digest[:2] / digest
+
+
+def age(path: Path, modified: float) -> None:
+    os.utime(path, (modified, modified))
+
+
+@contextmanager
+def disk_full_after(num_bytes: int) -> Iterator[None]:
+    """Let the system refuse to make any file longer than this, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_committed_bytes_come_back_under_their_sha256(store: PrefixStore) -> None:
+    digest = put(store, b"keys and values")
+    assert digest == hashlib.sha256(b"keys and values").hexdigest()
+    assert store.get(digest) == b"keys and values"
+    assert store.digests() == {digest}
+
+
+def test_bytes_written_in_pieces_are_counted_hashed_and_readable_on_the_way(
+    store: PrefixStore,
+) -> None:
+    with store.stage() as staged:
+        for chunk in (b"one ", b"", b"two "):
+            staged.write(chunk)
+        assert staged.read() == b"one two "
+        staged.write(b"three")
+        assert staged.size == 13
+        assert staged.digest == hashlib.sha256(b"one two three").hexdigest()
+        assert staged.read() == b"one two three"
+
+
+def test_committed_bytes_are_there_for_whoever_opens_the_folder_next(
+    store: PrefixStore, tmp_path: Path
+) -> None:
+    digest = put(store, b"kept")
+    assert PrefixStore(tmp_path / "store").get(digest) == b"kept"
+
+
+def test_staged_bytes_that_are_not_committed_leave_no_file(
+    store: PrefixStore, tmp_path: Path
+) -> None:
+    with store.stage() as staged:
+        staged.write(b"never mind")
+        assert len(files_of(tmp_path)) == 1
+    assert files_of(tmp_path) == []
+    assert store.digests() == frozenset()
+
+
+def test_an_error_while_staging_leaves_no_file_and_passes_through(
+    store: PrefixStore, tmp_path: Path
+) -> None:
+    def fail_halfway() -> None:
+        with store.stage() as staged:
+            staged.write(b"half")
+            raise FileExistsError("mine")
+
+    with pytest.raises(FileExistsError, match="mine"):
+        fail_halfway()
+    assert files_of(tmp_path) == []
+
+
+def test_bytes_beyond_the_limit_are_refused_before_they_reach_the_disk(tmp_path: Path) -> None:
+    store = PrefixStore(tmp_path, max_bytes=8)
+    with store.stage() as staged:
+        staged.write(b"12345678")
+        with pytest.raises(PrefixRejected, match="at most 8 bytes") as caught:
+            staged.write(b"9")
+        assert staged.read() == b"12345678"
+    assert [finding.code for finding in caught.value.findings] == ["too_large"]
+    assert files_of(tmp_path) == []
+
+
+def test_a_commit_moves_the_staged_file_so_that_no_half_of_it_is_ever_seen(
+    store: PrefixStore, tmp_path: Path
+) -> None:
+    with store.stage() as staged:
+        staged.write(b"bytes")
+        (before,) = files_of(tmp_path)
+        inode = before.stat().st_ino
+        store.commit(staged)
+        assert blob_of(tmp_path, staged.digest).stat().st_ino == inode
+        assert not before.exists()
+
+
+def test_the_same_bytes_committed_twice_are_one_blob(store: PrefixStore, tmp_path: Path) -> None:
+    assert put(store, b"same") == put(store, b"same")
+    assert len(files_of(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"byteZ", b"bytes and more"], ids=["cut", "flipped", "longer"]
+)
+def test_a_damaged_blob_is_never_handed_out(
+    store: PrefixStore, tmp_path: Path, damaged: bytes
+) -> None:
+    digest = put(store, b"bytes")
+    blob_of(tmp_path, digest).write_bytes(damaged)
+    with pytest.raises(StoreCorrupted, match=rf"{digest} is damaged.*publish the same"):
+        store.get(digest)
+
+
+def test_committing_the_same_bytes_again_mends_a_damaged_blob(
+    store: PrefixStore, tmp_path: Path
+) -> None:
+    digest = put(store, b"bytes")
+    blob_of(tmp_path, digest).write_bytes(b"byteZ")
+    put(store, b"bytes")
+    assert store.get(digest) == b"bytes"
+
+
+def test_a_missing_blob_is_reported_with_its_path(store: PrefixStore, tmp_path: Path) -> None:
+    digest = "ab" * 32
+    with pytest.raises(StoreUnavailable, match="No such file") as caught:
+        store.get(digest)
+    assert str(blob_of(tmp_path, digest)) in str(caught.value)
+
+
+@pytest.mark.parametrize("digest", ["", "../../etc/passwd", "AB" * 32, "ab" * 31, "ab" * 32 + "\n"])
+def test_only_a_digest_names_a_blob(store: PrefixStore, digest: str) -> None:
+    with pytest.raises(InvalidName, match="64 hexadecimal digits"):
+        store.get(digest)
+    with pytest.raises(InvalidName, match="64 hexadecimal digits"):
+        store.delete(digest)
+
+
+def test_a_deleted_blob_is_gone_and_deleting_it_again_is_fine(store: PrefixStore) -> None:
+    digest, other = put(store, b"bytes"), put(store, b"other")
+    store.delete(digest)
+    store.delete(digest)
+    assert store.digests() == {other}
+
+
+def test_sweeping_removes_old_leftovers_and_keeps_known_blobs_and_young_files(
+    store: PrefixStore, tmp_path: Path
+) -> None:
+    known, orphan, young = put(store, b"known"), put(store, b"orphan"), put(store, b"young")
+    left_over = tmp_path / "store" / "staging" / "left-over"
+    left_over.write_bytes(b"half a prefix")
+    for path in (left_over, blob_of(tmp_path, known), blob_of(tmp_path, orphan)):
+        age(path, 1000.0)
+    age(blob_of(tmp_path, young), 1001.0)
+    with store.stage() as staged:
+        staged.write(b"being uploaded")
+        assert store.sweep({known}, older_than_seconds=60, now=1060.0) == 2
+        store.commit(staged)
+        assert store.digests() == {known, young, staged.digest}
+    assert not left_over.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    folder = tmp_path / "file" / "store"
+    with pytest.raises(StoreUnavailable, match=r"File exists \(.*file\)") as caught:
+        PrefixStore(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_a_folder_that_vanished_is_named_with_the_reason(
+    store: PrefixStore, tmp_path: Path
+) -> None:
+    (tmp_path / "store" / "staging").rmdir()
+    with pytest.raises(StoreUnavailable, match=r"staging.*No such file"), store.stage():
+        pass
+
+
+def test_a_commit_that_the_disk_refuses_leaves_no_file(store: PrefixStore, tmp_path: Path) -> None:
+    blobs = tmp_path / "store" / "blobs"
+    blobs.rmdir()
+    blobs.write_text("in the way")
+    with pytest.raises(StoreUnavailable, match="Could not commit"):
+        put(store, b"bytes")
+    assert files_of(tmp_path) == [blobs]
+
+
+def test_a_full_disk_is_reported_and_leaves_no_file(store: PrefixStore, tmp_path: Path) -> None:
+    with (
+        disk_full_after(1000),
+        pytest.raises(StoreUnavailable, match=r"Could not write .* free space"),
+    ):
+        put(store, bytes(5000))
+    assert files_of(tmp_path) == []
+    assert store.get(put(store, b"room again")) == b"room again"
+
+
+def test_a_folder_inside_the_program_is_refused() -> None:
+    folder = Path(prefixes.__file__).parent / "data"
+    with pytest.raises(StoreUnavailable, match="package 'prefixes'"):
+        PrefixStore(folder)
+    assert not folder.exists()
