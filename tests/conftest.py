@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from prefixes.backbone import Backbone, load_backbone
 from tests.factories import make_backbone_folder
+
+settings.register_profile("polyprefix", deadline=None)  # a busy machine is no failure
+settings.load_profile("polyprefix")
 
 
 @pytest.fixture(scope="session")
