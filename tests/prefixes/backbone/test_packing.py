@@ -1,0 +1,130 @@
+"""Packing: whatever the mix, every token is computed once, for its own request."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prefixes.backbone import PackedBatch, Row
+from prefixes.backbone.packing import AttentionGroup
+
+
+def make_row(length: int, num_slots: int, first_slot: int, first_position: int) -> Row:
+    """Make a row whose tokens, types and slots can be told from those of most others."""
+    token_ids = [(first_slot + n) % 99 for n in range(length)]
+    slots = range(first_slot, first_slot + num_slots)
+    return Row(token_ids, [n % 2 for n in token_ids], first_position, slots)
+
+
+rows = st.builds(
+    make_row,
+    st.integers(1, 40),
+    st.sampled_from([0, 1, 7, 8, 9, 128]),
+    st.integers(0, 500),
+    st.integers(0, 200),
+)
+batches = st.lists(rows, min_size=1, max_size=12)
+
+
+def columns_of(group: AttentionGroup) -> tuple[list[list[int]], list[list[int]]]:
+    """List, for each row of a group, the indexes of its tokens and slots, padding included."""
+    tokens = group.tokens.view(group.num_rows, -1).tolist()
+    slots: list[list[int]] = [[]] * group.num_rows
+    if group.slots is not None:
+        slots = group.slots.view(group.num_rows, -1).tolist()
+    return tokens, slots
+
+
+@given(batches)
+def test_rows_lie_end_to_end_in_order(batch: list[Row]) -> None:
+    packed = PackedBatch.pack(batch)
+
+    assert packed.num_rows == len(batch)
+    assert packed.num_tokens == sum(len(row.token_ids) for row in batch)
+    for index, row in enumerate(batch):
+        begin, end = packed.cu_tokens[index : index + 2].tolist()
+        assert packed.token_ids[0, begin:end].tolist() == row.token_ids
+        assert packed.token_type_ids[0, begin:end].tolist() == row.token_type_ids
+        positions = range(row.first_position, row.first_position + len(row.token_ids))
+        assert packed.position_ids[0, begin:end].tolist() == list(positions)
+
+
+@given(batches)
+def test_every_token_finds_its_own_place_in_the_groups_outputs(batch: list[Row]) -> None:
+    packed = PackedBatch.pack(batch)
+
+    outputs = torch.cat([group.tokens for group in packed.groups])  # each place computes a token
+
+    assert outputs[packed.restore].tolist() == list(range(packed.num_tokens))
+
+
+@given(batches)
+def test_a_row_attends_to_its_own_slots_and_tokens_each_once_and_to_nothing_else(
+    batch: list[Row],
+) -> None:
+    packed = PackedBatch.pack(batch)
+    bounds = packed.cu_tokens.tolist()
+    seen = []
+    for group in packed.groups:
+        tokens, slots = columns_of(group)
+        for number, (own_tokens, own_slots) in enumerate(zip(tokens, slots, strict=True)):
+            index = int(np.searchsorted(bounds, own_tokens[0], side="right")) - 1
+            attended = [True] * len(own_slots + own_tokens)
+            if group.mask is not None:
+                attended = group.mask[number, 0, 0].tolist()
+            real = [x for x, on in zip(own_slots + own_tokens, attended, strict=True) if on]
+            expected = [*batch[index].slots, *range(bounds[index], bounds[index + 1])]
+            assert real == expected
+            seen.append(index)
+
+    assert sorted(seen) == list(range(len(batch)))
+
+
+@given(batches)
+def test_padding_points_at_the_rows_own_tokens_and_slots(batch: list[Row]) -> None:
+    packed = PackedBatch.pack(batch)
+    bounds = packed.cu_tokens.tolist()
+    for group in packed.groups:
+        tokens, slots = columns_of(group)
+        for own_tokens, own_slots in zip(tokens, slots, strict=True):
+            index = int(np.searchsorted(bounds, own_tokens[0], side="right")) - 1
+            assert set(own_tokens) == set(range(bounds[index], bounds[index + 1]))
+            assert set(own_slots) == set(batch[index].slots)
+
+
+@given(batches)
+def test_a_group_has_a_mask_exactly_when_its_rows_differ_in_length(batch: list[Row]) -> None:
+    for group in PackedBatch.pack(batch).groups:
+        if group.mask is not None:
+            assert not group.mask.all()
+            assert group.mask.shape[0] == group.num_rows
+
+
+@given(st.lists(st.tuples(st.integers(9, 1500), st.integers(0, 1)), min_size=2, max_size=12))
+def test_a_group_wastes_at_most_a_third_of_a_row_on_padding(
+    shapes: list[tuple[int, int]],
+) -> None:
+    batch = [
+        Row([0] * length, [0] * length, 0, range(16 * has_prefix)) for length, has_prefix in shapes
+    ]
+    for group in PackedBatch.pack(batch).groups:
+        tokens, _ = columns_of(group)
+        for own_tokens in tokens:
+            assert 3 * len(set(own_tokens)) >= 2 * len(own_tokens)
+
+
+def test_rows_with_and_without_a_prefix_never_share_a_group() -> None:
+    batch = [Row([1, 2], [0, 0], 0), Row([1, 2], [0, 0], 4, (0, 1, 2, 3))]
+
+    groups = PackedBatch.pack(batch).groups
+
+    assert [(group.num_rows, group.slots is None) for group in groups] == [(1, True), (1, False)]
+
+
+def test_rows_of_one_length_need_one_group_and_no_mask() -> None:
+    batch = [Row([n, n, n], [0, 0, 0], 0, (n, n + 1)) for n in range(5)]
+
+    (group,) = PackedBatch.pack(batch).groups
+
+    assert group.num_rows == 5
+    assert group.mask is None
