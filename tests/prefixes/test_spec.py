@@ -216,6 +216,16 @@ def test_a_template_is_filled_with_a_requests_fields() -> None:
     assert rendered == ("It rains? {} It rains", "wet")
 
 
+def test_bare_texts_fill_the_fields_in_their_order() -> None:
+    template = InputTemplate(text="{b} {a}", text_pair="{c}")
+
+    assert template.render(("1", "2", "3")) == ("1 2", "3")
+    with pytest.raises(InputRejected, match="takes the fields: b, a, c; found: 2 without names"):
+        template.render(("1", "2"))
+    with pytest.raises(InputRejected, match="'a' is not valid Unicode"):
+        template.render(("1", "\ud800", "3"))
+
+
 @given(st.text(st.characters(codec="utf-8")).filter(lambda text: text.strip() != ""))
 def test_a_text_is_data_and_never_a_template(text: str) -> None:
     assert InputTemplate(text="<{text}>").render({"text": text}) == (f"<{text}>", None)
