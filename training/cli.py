@@ -82,7 +82,10 @@ def train(  # noqa: PLR0917 - typer passes all by name
         Path | None,
         _place("Folder for files, reports and pictures.", show_default="var/training/WHAT"),
     ] = None,
-    resume: Annotated[bool, _place("Go on after a kill.", is_flag=True)] = False,  # noqa: FBT002
+    resume: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--resume", help="Go on after a kill.", rich_help_panel="Where"),
+    ] = False,
     publish: Annotated[str | None, _place("URL of a server, or a store folder.")] = None,
     key: Annotated[str, _place("API key for that server.", envvar="POLYPREFIX_KEY")] = "",
     alias: Annotated[str | None, _place("Alias to point to the result.")] = None,

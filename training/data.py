@@ -190,7 +190,7 @@ class _Meaning:
     def _number(self, row: Row) -> float:
         value = row.columns.get(self._columns.label)
         try:
-            number = float(value)  # type: ignore[arg-type]  # whatever the file holds
+            number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]  # whatever the file holds
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):
@@ -206,7 +206,7 @@ class _Meaning:
         if is_multi and isinstance(value, str):
             value = [part.strip() for part in value.split(self._columns.separator) if part.strip()]
         values = value if is_multi and isinstance(value, list) else [value]
-        names = [str(item).strip() for item in values if isinstance(item, str | int)]
+        names = [_name(item) for item in values if isinstance(item, str | int)]
         if len(names) != len(values) or not all(0 < len(x) <= _MAX_LABEL_LENGTH for x in names):
             expected = f"a label of 1 to {_MAX_LABEL_LENGTH} characters"
             problems.append(
@@ -214,6 +214,11 @@ class _Meaning:
             )
             return []
         return names
+
+
+def _name(label: str | int) -> str:
+    """Write a label as the file does; JSON's `true` is not Python's."""
+    return str(label).lower() if isinstance(label, bool) else str(label).strip()
 
 
 def _natural(label: str) -> tuple[bool, int, str]:

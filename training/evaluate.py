@@ -44,4 +44,5 @@ def evaluate(
     """Measure a prefix on labelled texts."""
     texts = backbone.texts.encode(prefix.spec, data.inputs)
     logits = logits_of(backbone, prefix, texts, tokens_per_batch=tokens_per_batch)
-    return measure(prefix.spec.problem_type, prefix.spec.labels, logits, data.targets)
+    spec = prefix.spec
+    return measure(spec.problem_type, spec.labels, logits, data.targets, thresholds=spec.thresholds)

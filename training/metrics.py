@@ -16,6 +16,7 @@ from sklearn.metrics import (
 )
 
 from prefixes.spec import ProblemType
+from training.predictions import DEFAULT_THRESHOLD, sigmoid
 
 Floats = NDArray[np.floating[Any]]
 
@@ -45,17 +46,24 @@ class Measurement:
 
 
 def measure(
-    problem_type: ProblemType, labels: Sequence[str], logits: Floats, targets: NDArray[Any]
+    problem_type: ProblemType,
+    labels: Sequence[str],
+    logits: Floats,
+    targets: NDArray[Any],
+    *,
+    thresholds: Sequence[float] | None = None,
 ) -> Measurement:
     """Hold logits `[n, C]` against targets: `[n]` label numbers for a single label, else `[n, C]`.
 
-    Several labels: those whose logit is positive, that is, whose probability is above one half.
+    Of several labels, those are predicted whose probability reaches its threshold, one half where
+    none is given.
     """
     if problem_type == "regression":
         return Measurement(_regression(logits[:, 0], targets[:, 0]))
     if problem_type == "single_label_classification":
         return _single_label(labels, logits.argmax(axis=1), targets)
-    return _multi_label(labels, logits > 0, targets.astype(bool))
+    chosen = sigmoid(logits) >= np.array(thresholds or DEFAULT_THRESHOLD)
+    return _multi_label(labels, chosen, targets.astype(bool))
 
 
 def _single_label(

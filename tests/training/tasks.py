@@ -1,0 +1,101 @@
+"""Small learnable tasks in files, and what trains them."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prefixes.backbone import Backbone
+from training.config import TrainConfig
+from training.data import load_task
+from training.loop import train
+from training.run import Run
+
+NOUNS = ("film", "plot", "card", "train", "city", "river", "book")
+PRAISE, BLAME = ("good", "great"), ("bad", "poor")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def sentiment_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """A single label: what the text says of its noun."""
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "text": f"the {rng.choice(NOUNS)} is {rng.choice(PRAISE if is_good else BLAME)}",
+            "label": "good" if is_good else "bad",
+        }
+        for is_good in rng.random(count) < 0.5
+    ]
+
+
+def topic_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Several labels, or none: the topics that the text names."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        topics = [topic for topic in ("book", "money", "prize") if rng.random() < 0.5]
+        rows.append({"text": " ".join(["the", *topics, "now"]), "label": topics})
+    return rows
+
+
+def count_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """A regression: a hundred and ten for every `great` in five words."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        words = rng.choice(["great", "poor"], 5)
+        score = 100 + 10 * int((words == "great").sum())
+        rows.append({"text": " ".join(words), "label": score})
+    return rows
+
+
+def pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs: whether the second text denies."""
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "text_a": f"the {rng.choice(NOUNS)} is late",
+            "text_b": "it is not" if denies else "it is",
+            "label": int(denies),
+        }
+        for denies in rng.random(count) < 0.5
+    ]
+
+
+def make_config(path: Path, **changes: Any) -> TrainConfig:
+    """A short training that learns fast; `changes` are fields of the configuration."""
+    fields: dict[str, Any] = {
+        "task": "acme/task",
+        "train": path,
+        "prefix_length": 4,
+        "max_length": 32,
+        "learning_rate": 0.05,
+        "head_learning_rate": 0.05,
+        "feature_dropout": 0.0,
+        "batch_size": 8,
+        "epochs": 4,
+    }
+    return TrainConfig(**{**fields, **changes})
+
+
+def start(backbone: Backbone, config: TrainConfig) -> Run:
+    return Run.start(config, load_task(config), backbone)
+
+
+def train_all(backbone: Backbone, runs: Sequence[Run], *, tokens_per_batch: int = 4096) -> None:
+    train(backbone, runs, tokens_per_batch=tokens_per_batch, after_step=lambda _: None)

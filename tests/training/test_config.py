@@ -1,0 +1,130 @@
+"""Configurations: plans from TOML files, grids, and refusals that name what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from training.config import load_plan
+from training.errors import PlanRejected
+
+PLAN = """
+backbone = "minilm"
+dtype = "bfloat16"
+
+[defaults]
+epochs = 2
+train = "all.jsonl"
+
+[[task]]
+task = "acme/sentiment"
+train = "sentiment.jsonl"
+
+[[task]]
+task = "acme/topics"
+problem_type = "multi_label_classification"
+
+[grid]
+prefix_length = [8, 16]
+learning_rate = [0.01, 0.03]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "plan.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal_of(folder: Path, text: str) -> str:
+    with pytest.raises(PlanRejected) as caught:
+        load_plan(write(folder, text), plan={}, run={})
+    return str(caught.value)
+
+
+def test_a_grid_trains_every_task_once_for_each_combination(tmp_path: Path) -> None:
+    plan = load_plan(write(tmp_path, PLAN), plan={}, run={})
+    assert [run.run_name for run in plan.runs] == [
+        f"{task}/prefix_length={length},learning_rate={rate}"
+        for task in ("acme/sentiment", "acme/topics")
+        for length in (8, 16)
+        for rate in (0.01, 0.03)
+    ]
+    assert {(run.prefix_length, run.learning_rate) for run in plan.runs} == {
+        (8, 0.01),
+        (8, 0.03),
+        (16, 0.01),
+        (16, 0.03),
+    }
+
+
+def test_tasks_share_defaults_and_may_differ_from_them(tmp_path: Path) -> None:
+    plan = load_plan(write(tmp_path, PLAN), plan={}, run={})
+    assert {run.epochs for run in plan.runs} == {2}
+    assert [run.train.name for run in plan.runs[::4]] == ["sentiment.jsonl", "all.jsonl"]
+
+
+def test_data_files_are_looked_for_beside_the_plan(tmp_path: Path) -> None:
+    plan = load_plan(write(tmp_path, PLAN), plan={}, run={})
+    assert plan.runs[0].train == tmp_path / "sentiment.jsonl"
+
+
+def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -> None:
+    plan = load_plan(write(tmp_path, PLAN), plan={"dtype": "float32"}, run={"epochs": 7})
+    assert plan.dtype == "float32"
+    assert {run.epochs for run in plan.runs} == {7}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaints"),
+    [
+        pytest.param("", ["nothing to train"], id="no-task"),
+        pytest.param("not toml", ["could not be read"], id="no-toml"),
+        pytest.param("task = 1", ["[[task]] tables"], id="task-is-no-table"),
+        pytest.param("runs = []", ["describe tasks in [[task]]"], id="runs"),
+        pytest.param(
+            '[[task]]\ntask = "acme/x"\ntrain = "x"\nlearning_rat = 1\nbatch_size = 0',
+            ["runs.0.learning_rat: Extra inputs", "runs.0.batch_size"],
+            id="every-field",
+        ),
+        pytest.param('[[task]]\ntask = "acme/x"', ["runs.0.train: Field required"], id="no-data"),
+        pytest.param(
+            '[[task]]\ntask = "acme/x"\ntrain = "x"\n[[task]]\ntask = "acme/x"\ntrain = "y"',
+            ["the same name: acme/x"],
+            id="same-name",
+        ),
+        pytest.param(
+            '[[task]]\ntask = "acme/x@3"\ntrain = "x"', ["a version or alias"], id="version"
+        ),
+        pytest.param('[[task]]\ntask = "x"\ntrain = "x"', ["TENANT/TASK"], id="no-tenant"),
+        pytest.param(
+            '[[task]]\ntask = "acme/x"\ntrain = "x"\nselect_by = "pearson"',
+            ["does not measure single_label_classification"],
+            id="foreign-metric",
+        ),
+        pytest.param(
+            '[[task]]\ntask = "acme/x"\ntrain = "x"\npair_column = "b"',
+            ["pair_column needs text_column"],
+            id="half-a-pair",
+        ),
+        pytest.param(
+            '[[task]]\ntask = "a/x"\ntrain = "x"\nproblem_type = "regression"\nlabels = ["a"]',
+            ["labels belong to classification"],
+            id="labels-of-a-regression",
+        ),
+        pytest.param(
+            '[[task]]\ntask = "a/x"\ntrain = "x"\n[grid]\nseed = 3',
+            ["must be a list"],
+            id="grid-without-lists",
+        ),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused_by_name(
+    tmp_path: Path, text: str, complaints: list[str]
+) -> None:
+    message = refusal_of(tmp_path, text)
+    assert [complaint for complaint in complaints if complaint not in message] == []
+
+
+def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanRejected, match="could not be read"):
+        load_plan(tmp_path / "none.toml", plan={}, run={})

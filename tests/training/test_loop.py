@@ -1,0 +1,158 @@
+"""The loop: tasks of every kind are learnt, and runs that share batches share nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prefixes import Prefix
+from prefixes.backbone import Backbone, load_backbone
+from tests.training.tasks import (
+    count_rows,
+    make_config,
+    pair_rows,
+    sentiment_rows,
+    start,
+    topic_rows,
+    train_all,
+    write_jsonl,
+)
+from training.loop import take_step
+from training.run import Run
+
+
+def tensors_of(prefix: Prefix) -> list[Any]:
+    return [prefix.keys, prefix.values, prefix.head.output_weight, prefix.head.output_bias]
+
+
+def best_of(run: Run) -> Prefix:
+    assert run.best is not None
+    return run.best.prefix
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "metric"),
+    [
+        pytest.param(sentiment_rows(96), {}, "accuracy", id="single-label"),
+        pytest.param(
+            sentiment_rows(96),
+            {"projection_size": 16, "learning_rate": 0.01, "epochs": 8},
+            "accuracy",
+            id="single-label-with-mlp",
+        ),
+        pytest.param(
+            sentiment_rows(96),
+            {"head_activation": "tanh", "head_learning_rate": 0.02, "epochs": 8},
+            "accuracy",
+            id="single-label-with-dense-head",
+        ),
+        pytest.param(pair_rows(96), {"epochs": 8}, "accuracy", id="pairs"),
+        pytest.param(
+            topic_rows(128),
+            {"problem_type": "multi_label_classification", "epochs": 8},
+            "accuracy",
+            id="multi-label",
+        ),
+        pytest.param(
+            count_rows(128), {"problem_type": "regression", "epochs": 8}, "pearson", id="regression"
+        ),
+    ],
+)
+def test_a_task_that_can_be_learnt_is_learnt(
+    backbone: Backbone, tmp_path: Path, rows: list[Any], changes: dict[str, Any], metric: str
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    run = start(backbone, make_config(path, **changes))
+    train_all(backbone, [run])
+    assert run.best is not None
+    assert run.best.evaluation.metrics[metric] == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_regression_answers_on_the_scale_of_its_labels(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", count_rows(128))
+    run = start(backbone, make_config(path, problem_type="regression", epochs=8))
+    train_all(backbone, [run])
+    assert run.best is not None
+    assert run.best.evaluation.metrics["negative_mse"] > -4  # labels run from 100 to 150
+
+
+def test_runs_that_share_batches_learn_what_each_learns_alone(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    words = write_jsonl(tmp_path / "words.jsonl", sentiment_rows(40))
+    topics = write_jsonl(tmp_path / "topics.jsonl", topic_rows(56))
+    numbers = write_jsonl(tmp_path / "numbers.jsonl", count_rows(30))
+    noisy = {"feature_dropout": 0.2, "prefix_dropout": 0.1, "max_steps": 6}
+    configs = [
+        make_config(words, **noisy),
+        make_config(words, **noisy, seed=1, prefix_length=9, projection_size=8),
+        make_config(topics, **noisy, problem_type="multi_label_classification", batch_size=5),
+        make_config(numbers, **noisy, problem_type="regression", gradient_accumulation=2),
+    ]
+    alone = [start(backbone, config) for config in configs]
+    for run in alone:
+        train_all(backbone, [run])
+    together = [start(backbone, config) for config in configs]
+    train_all(backbone, together, tokens_per_batch=60)  # cuts steps where none was cut before
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(other.losses, one.losses, rtol=1e-4)
+        for left, right in zip(tensors_of(best_of(other)), tensors_of(best_of(one)), strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_that_diverges_takes_no_other_with_it(backbone: Backbone, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(48))
+    sound = start(backbone, make_config(path, max_steps=4))
+    broken = start(backbone, make_config(path, max_steps=4, prefix_length=7))
+    with torch.no_grad():
+        broken.learner.table.fill_(float("nan"))
+    alone = start(backbone, make_config(path, max_steps=4))
+    train_all(backbone, [alone])
+    train_all(backbone, [broken, sound])
+    assert broken.ended is not None
+    assert "diverged" in broken.ended
+    assert broken.best is None
+    np.testing.assert_allclose(sound.losses, alone.losses, rtol=1e-4)
+
+
+def test_gradient_accumulation_equals_one_large_batch(backbone: Backbone, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(50))
+    large = start(backbone, make_config(path, batch_size=20, max_steps=3))
+    small = start(backbone, make_config(path, batch_size=5, gradient_accumulation=4, max_steps=3))
+    train_all(backbone, [large])
+    train_all(backbone, [small])
+    np.testing.assert_allclose(small.losses, large.losses, rtol=1e-4)
+
+
+def test_the_backbone_is_left_as_it_was(backbone: Backbone, tmp_path: Path) -> None:
+    before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
+    run = start(backbone, make_config(write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))))
+    take_step(backbone, [run], tokens_per_batch=4096)
+    assert all(parameter.grad is None for parameter in backbone.model.parameters())
+    after = backbone.model.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_every_parameter_of_a_learner_learns(backbone: Backbone, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))
+    config = make_config(path, projection_size=8, head_activation="gelu", warmup=0)
+    run = start(backbone, config)
+    before = {name: tensor.clone() for name, tensor in run.learner.state_dict().items()}
+    take_step(backbone, [run], tokens_per_batch=4096)
+    after = run.learner.state_dict()
+    unchanged = [name for name, tensor in before.items() if torch.equal(after[name], tensor)]
+    assert not unchanged
+
+
+def test_training_runs_in_bfloat16(backbone_folder: Path, tmp_path: Path) -> None:
+    half = load_backbone(backbone_folder, device="cpu", dtype="bfloat16")
+    path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(96))
+    run = start(half, make_config(path, feature_dropout=0.1, epochs=8))
+    train_all(half, [run], tokens_per_batch=40)  # several passes walk back to one head
+    assert run.best is not None
+    assert run.best.evaluation.metrics["accuracy"] == 1.0
+    assert run.best.prefix.keys.dtype == np.float32

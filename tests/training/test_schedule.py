@@ -1,0 +1,38 @@
+"""Learning-rate schedules: where they begin, peak and end."""
+
+import pytest
+
+from training.config import ScheduleKind
+from training.schedule import learning_rate_factor
+
+
+def course(kind: ScheduleKind, *, total: int = 100, warmup: float = 0.1) -> list[float]:
+    return [learning_rate_factor(kind, step, total, warmup=warmup) for step in range(total)]
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "constant", "exponential"])
+def test_every_schedule_warms_up_to_its_peak_and_never_rises_again(kind: ScheduleKind) -> None:
+    factors = course(kind)
+    assert factors[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert factors[10] == 1.0
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "halfway", "last"),
+    [
+        pytest.param("linear", 0.5, 0.01, id="linear"),
+        pytest.param("cosine", 0.5, 0.0, id="cosine"),
+        pytest.param("constant", 1.0, 1.0, id="constant"),
+        pytest.param("exponential", 0.95**10, 0.95**20, id="exponential"),
+    ],
+)
+def test_a_schedule_falls_as_its_name_says(kind: ScheduleKind, halfway: float, last: float) -> None:
+    factors = course(kind, warmup=0)
+    assert factors[50] == pytest.approx(halfway)
+    assert factors[-1] == pytest.approx(last, rel=0.02, abs=1e-3)
+
+
+def test_a_training_of_one_step_learns() -> None:
+    assert learning_rate_factor("linear", 0, 1, warmup=0.06) > 0
+    assert learning_rate_factor("linear", 0, 1, warmup=0) > 0
