@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes import PrefixRef
 from prefixes.registry import ApiKeys
 from prefixes.registry.lookup import not_found
 from server.errors import InvalidKey, KeyRequired
@@ -42,14 +41,14 @@ async def authenticate(authorization: str | None, keys: ApiKeys) -> Caller:
     return Caller(tenant.name)
 
 
-def require_owner(caller: Caller, ref: PrefixRef) -> None:
-    """Let the caller pass when they may change what the reference names.
+def require_owner(caller: Caller, tenant: str, task: str) -> None:
+    """Let the caller pass when they may change this task.
 
     Raises:
         KeyRequired: for an anonymous caller.
         PrefixNotFound: for another tenant's key, in the words for a prefix that is not there.
     """
     if caller.tenant is None:
-        raise KeyRequired(f"Changing {ref.tenant}/{ref.task} needs a key of the tenant")
-    if caller.tenant != ref.tenant:
-        raise not_found([ref])
+        raise KeyRequired(f"Changing {tenant}/{task} needs a key of the tenant")
+    if caller.tenant != tenant:
+        raise not_found(f"{tenant}/{task}")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from training.cli import evaluate, predict, train
+
 if TYPE_CHECKING:
     from prefixes.registry import PrefixRegistry
     from server.settings import Settings
@@ -117,6 +119,10 @@ def version() -> None:
     typer.echo(program_version())
 
 
+for command in (train, evaluate, predict):
+    app.command()(command)
+
+
 class ForeignPackage(Exception):
     """Another distribution has installed a package of one of our names."""
 
@@ -165,11 +171,11 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
     from server.engine.engine import Engine, EngineLimits
     from server.observe import Metrics, configure_logging
 
-    configure_logging()
     transformers_logging.disable_progress_bar()
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
     backbone = load_backbone(settings.backbone, device=settings.device, dtype=settings.dtype)
+    configure_logging()
     metrics = Metrics()
     limits = EngineLimits(
         max_batch_tokens=settings.max_batch_tokens,

@@ -10,6 +10,7 @@ import logging
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
@@ -28,18 +29,24 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         AddressUnavailable: with a sentence for the operator.
     """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or error)
-        raise AddressUnavailable(
-            f"Cannot listen on {host} port {port}: {reason}; stop the other program, or choose "
-            "another address with --host and --port"
-        ) from error
+    with ExitStack() as undo:
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            bound = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError as error:
+            raise _unavailable(host, port, error) from error
+        undo.pop_all()
     return bound
+
+
+def _unavailable(host: str, port: int, error: OSError) -> AddressUnavailable:
+    reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or error)
+    return AddressUnavailable(
+        f"Cannot listen on {host} port {port}: {reason}; stop the other program, or choose "
+        "another address with --host and --port"
+    )
 
 
 class DrainingServer(uvicorn.Server):
@@ -62,9 +69,7 @@ class DrainingServer(uvicorn.Server):
             announce: called once requests are answered.
         """
         super().__init__(
-            uvicorn.Config(
-                app, log_config=None, access_log=False, server_header=False, ws="none"
-            )
+            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
         )
         self._drain = drain
         self._drain_seconds = drain_seconds

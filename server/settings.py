@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -9,6 +10,8 @@ from pydantic import DirectoryPath, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "POLYPREFIX_"
+_CLIENT_VARIABLES = frozenset({"key"})
+"""Variables of commands that talk to a server: not ours, and no mistake."""
 
 
 class InvalidSettings(ValueError):
@@ -113,7 +116,8 @@ class Settings(BaseSettings):
         Raises:
             InvalidSettings: naming every setting that is unknown or out of range.
         """
-        problems = _unknown_variables(os.environ, known=set(cls.model_fields))
+        known = cls.model_fields.keys() | _CLIENT_VARIABLES
+        problems = _unknown_variables(os.environ, known)
         given = {name: value for name, value in flags.items() if value is not None}
         try:
             settings = cls(**given)
@@ -129,7 +133,7 @@ def variable_of(name: str) -> str:
     return ENV_PREFIX + name.upper()
 
 
-def _unknown_variables(environment: Mapping[str, str], known: set[str]) -> list[str]:
+def _unknown_variables(environment: Mapping[str, str], known: AbstractSet[str]) -> list[str]:
     return [
         f"{variable} is no setting of this version: remove it or correct its name"
         for variable in sorted(environment)

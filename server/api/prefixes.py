@@ -129,7 +129,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     version also gets the alias `live`.
     """
     check_name("task", task)
-    require_owner(caller, PrefixRef(tenant, task, alias="live"))
+    require_owner(caller, tenant, task)
     with parts.registry.store.stage() as staged:
         form = await receive_upload(request, staged)
         published = await parts.publisher.publish(
@@ -195,14 +195,14 @@ async def delete_version(
     tenant: str, task: str, version: VersionNumber, parts: PartsDep, caller: CallerDep
 ) -> None:
     """Refused while an alias points to it. Its number is never given again."""
-    require_owner(caller, PrefixRef(tenant, task, version=version))
+    require_owner(caller, tenant, task)
     await run_in_threadpool(parts.registry.delete_version, tenant, task, version)
 
 
 @router.delete("/{task}", summary="Delete a prefix with all its versions", status_code=204)
 async def delete_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerDep) -> None:
     """All versions, aliases and history."""
-    require_owner(caller, PrefixRef(tenant, task, alias="live"))
+    require_owner(caller, tenant, task)
     await run_in_threadpool(parts.registry.delete_prefix, tenant, task)
 
 
@@ -211,7 +211,7 @@ async def promote(  # noqa: PLR0917 - FastAPI passes all by name
     tenant: str, task: str, alias: str, body: PromoteRequest, parts: PartsDep, caller: CallerDep
 ) -> AliasTarget:
     """Requests that come after the answer use the version; those in flight finish on theirs."""
-    require_owner(caller, PrefixRef(tenant, task, version=body.version))
+    require_owner(caller, tenant, task)
     await run_in_threadpool(
         partial(parts.registry.promote, tenant, task, alias, body.version, by=tenant)
     )
@@ -227,7 +227,7 @@ async def rollback(
     tenant: str, task: str, alias: str, parts: PartsDep, caller: CallerDep
 ) -> AliasTarget:
     """Called again, it goes further back."""
-    require_owner(caller, PrefixRef(tenant, task, alias=alias))
+    require_owner(caller, tenant, task)
     version = await run_in_threadpool(
         partial(parts.registry.rollback, tenant, task, alias, by=tenant)
     )

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +150,14 @@ class Rest:
             for path in self.folder.rglob("*")
             if path.is_file() and not path.name.startswith("registry.db")
         }
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for something to become true; a test that waits in vain fails loudly."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.005)
 
 
 def new_registry(folder: Path) -> tuple[PrefixRegistry, dict[str, str]]:

@@ -1,0 +1,276 @@
+"""Every mistake on every inference route: 4xx, one clear problem, one shape."""
+
+import json
+from typing import Any
+
+import pytest
+
+from prefixes.errors import PrefixNotFound
+from server.engine.errors import (
+    DeadlineExceeded,
+    EngineUnavailable,
+    InferenceFailed,
+    Overloaded,
+)
+from tests.server.conftest import Serve
+from tests.server.rest import Rest
+
+FIELDS = {"/v1/classify": "input", "/predict": "inputs", "/classify": "input"}
+ROUTES = pytest.mark.parametrize("route", list(FIELDS))
+MEMBERS = {"type", "title", "status", "detail", "code"}
+OPTIONAL = {"errors", "findings", "retry_after"}
+
+
+def body_for(route: str, texts: Any, **more: Any) -> dict[str, Any]:
+    return {"model": "examples/mood", FIELDS[route]: texts, **more}
+
+
+def many(route: str, count: int) -> list[Any]:
+    return [["x"]] * count if route == "/predict" else ["x"] * count
+
+
+def check_problem(response: Any, status: int, code: str) -> dict[str, Any]:
+    """Hold an error response to the one shape."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["status"] == status
+    assert problem["code"] == code
+    assert problem["type"] == f"urn:polyprefix:problem:{code}"
+    assert problem["title"]
+    assert len(problem["detail"]) > 10
+    extensions = set(problem) - MEMBERS - OPTIONAL
+    path = response.request.url.path
+    if path == "/predict":
+        assert extensions == {"error", "error_type"}
+        assert problem["error"] == problem["detail"]
+    elif path in {"/classify", "/v1/models"}:
+        assert extensions == {"error"}
+        assert set(problem["error"]) == {"message", "type", "param", "code"}
+    else:
+        assert extensions == set()
+    if status in {429, 503}:
+        assert int(response.headers["retry-after"]) >= 1
+    if status == 401:
+        assert response.headers["www-authenticate"].startswith("Bearer")
+    return problem
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    ("model", "code", "status"),
+    [
+        pytest.param("examples/nothing", "key_required", 401, id="unknown to an anonymous caller"),
+        pytest.param("acme/mood", "key_required", 401, id="another tenant's"),
+        pytest.param("examples/mood@99", "key_required", 401, id="unknown version"),
+        pytest.param("mood", "invalid_name", 422, id="no tenant and no key"),
+        pytest.param("examples/Mood!", "invalid_name", 422, id="not a name"),
+        pytest.param("examples/\ud800", "invalid_name", 422, id="half a surrogate pair"),
+    ],
+)
+def test_a_model_that_cannot_be_used(
+    rest: Rest, route: str, model: str, code: str, status: int
+) -> None:
+    content = json.dumps(body_for(route, "good") | {"model": model})
+    response = rest.call(
+        "POST", route, content=content, headers={"Content-Type": "application/json"}
+    )
+    check_problem(response, status, code)
+
+
+@ROUTES
+def test_with_a_key_a_model_that_is_not_there_is_not_found(rest: Rest, route: str) -> None:
+    body = body_for(route, "good") | {"model": "acme/nothing"}
+    check_problem(rest.call("POST", route, "acme", json=body), 404, "prefix_not_found")
+
+
+@ROUTES
+def test_no_model_at_all_names_the_remedy(rest: Rest, route: str) -> None:
+    response = rest.call("POST", route, json={FIELDS[route]: "good"})
+    assert "/v1/models" in check_problem(response, 422, "model_required")["detail"]
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param("Bearer pp_000000000000_" + "x" * 43, id="never issued"),
+        pytest.param("Bearer nonsense", id="no key"),
+        pytest.param("Basic YTpi", id="another scheme"),
+        pytest.param("Bearer", id="nothing"),
+    ],
+)
+def test_a_wrong_key_is_refused_before_the_body_is_looked_at(
+    rest: Rest, route: str, header: str
+) -> None:
+    response = rest.call("POST", route, content=b"{nonsense", headers={"Authorization": header})
+    check_problem(response, 401, "invalid_key")
+
+
+@ROUTES
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_text(rest: Rest, route: str, text: str) -> None:
+    check_problem(rest.call("POST", route, json=body_for(route, text)), 422, "input_rejected")
+
+
+@ROUTES
+def test_text_that_is_not_unicode(rest: Rest, route: str) -> None:
+    content = f'{{"model": "examples/mood", "{FIELDS[route]}": "good \\ud800"}}'
+    headers = {"Content-Type": "application/json"}
+    response = rest.call("POST", route, content=content, headers=headers)
+    check_problem(response, 422, "input_rejected")
+
+
+@ROUTES
+def test_a_text_that_is_too_long_with_truncation_off(rest: Rest, route: str) -> None:
+    body = body_for(route, "good " * 60)
+    if route != "/classify":
+        body["truncate"] = False
+    problem = check_problem(rest.call("POST", route, json=body), 422, "text_too_long")
+    assert "at most 16" in problem["detail"]
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    "texts", [5, None, True, {"text": 5}, [5], [None], [["a", "b", "c"]], [[[]]]]
+)
+def test_inputs_of_the_wrong_type(rest: Rest, route: str, texts: Any) -> None:
+    problem = check_problem(
+        rest.call("POST", route, json=body_for(route, texts)), 422, "invalid_request"
+    )
+    assert problem["errors"]
+    assert problem["errors"][0]["field"].startswith("input")
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    ("field", "value"), [("model", 5), ("inptu", "x"), ("truncate", "yes"), ("top_k", "3")]
+)
+def test_a_field_of_the_wrong_type_or_name(
+    rest: Rest, route: str, field: str, value: object
+) -> None:
+    response = rest.call("POST", route, json=body_for(route, "good") | {field: value})
+    problem = check_problem(response, 422, "invalid_request")
+    assert field in [error["field"] for error in problem["errors"]]
+
+
+@ROUTES
+def test_an_empty_list(rest: Rest, route: str) -> None:
+    check_problem(rest.call("POST", route, json=body_for(route, [])), 422, "input_rejected")
+
+
+@ROUTES
+def test_more_inputs_than_one_request_may_have(rest: Rest, route: str) -> None:
+    response = rest.call("POST", route, json=body_for(route, many(route, 9)))
+    assert "at most 8" in check_problem(response, 413, "too_many_inputs")["detail"]
+
+
+@ROUTES
+@pytest.mark.parametrize(
+    ("content", "headers", "told"),
+    [
+        pytest.param(b"{nope", {"Content-Type": "application/json"}, "not valid JSON", id="syntax"),
+        pytest.param(b"\xff{}", {"Content-Type": "application/json"}, "", id="not UTF-8"),
+        pytest.param(b"[" * 50_000, {"Content-Type": "application/json"}, "", id="deep"),
+        pytest.param(b"{}", {}, "Content-Type: application/json", id="no type"),
+        pytest.param(b"", {"Content-Type": "application/json"}, "", id="nothing"),
+        pytest.param(b"[]", {"Content-Type": "application/json"}, "", id="a list"),
+    ],
+)
+def test_a_body_that_is_not_a_json_object(
+    rest: Rest, route: str, content: bytes, headers: dict[str, str], told: str
+) -> None:
+    response = rest.call("POST", route, content=content, headers=headers)
+    assert response.status_code in {400, 422}
+    problem = check_problem(response, response.status_code, response.json()["code"])
+    assert told in problem["detail"]
+
+
+@ROUTES
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_a_body_that_is_too_large(rest: Rest, route: str, is_announced: bool) -> None:  # noqa: FBT001 - pytest
+    body = b'{"x": "' + b"y" * 70_000 + b'"}'
+    content = (
+        body if is_announced else (body[start : start + 1000] for start in range(0, 70_000, 1000))
+    )
+    headers = {"Content-Type": "application/json"}
+    check_problem(rest.call("POST", route, content=content, headers=headers), 413, "body_too_large")
+
+
+@ROUTES
+@pytest.mark.parametrize("timeout", ["0", "-5", "soon"])
+def test_a_timeout_that_is_no_positive_number(rest: Rest, route: str, timeout: str) -> None:
+    response = rest.call(
+        "POST", route, json=body_for(route, "good"), headers={"X-Timeout-Ms": timeout}
+    )
+    check_problem(response, 422, "invalid_request")
+
+
+@ROUTES
+def test_a_method_the_route_does_not_have(rest: Rest, route: str) -> None:
+    check_problem(rest.call("DELETE", route), 405, "method_not_allowed")
+
+
+def test_a_route_that_does_not_exist(rest: Rest) -> None:
+    check_problem(rest.call("GET", "/v2/nothing"), 404, "route_not_found")
+
+
+def test_a_mistake_in_a_list_names_its_place(rest: Rest) -> None:
+    items: list[Any] = [{"model": "examples/mood", "text": "good"}] * 2
+    for wrong, status, code in (
+        ({"model": "examples/mood", "text": ""}, 422, "input_rejected"),
+        ({"model": "examples/mood", "txt": "good"}, 422, "input_rejected"),
+        ({"model": "Examples/mood", "text": "good"}, 422, "invalid_name"),
+        ({"text": "good"}, 422, "model_required"),
+    ):
+        response = rest.call("POST", "/v1/classify", json={"input": [*items, wrong]})
+        assert "[2]" in check_problem(response, status, code)["detail"]
+
+
+@ROUTES
+def test_a_bad_request_never_reaches_the_engine(serve: Serve, route: str) -> None:
+    rest, engine = serve(max_inputs_per_request=2)
+    for body in (
+        {},
+        body_for(route, []),
+        body_for(route, 5),
+        body_for(route, many(route, 3)),
+        body_for(route, "x") | {"model": "no name"},
+        {FIELDS[route]: "x"},
+    ):
+        assert 400 <= rest.call("POST", route, json=body).status_code < 500
+    assert engine.num_calls == 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (Overloaded("Full: come back later", retry_after_seconds=7), 429, "overloaded"),
+        (DeadlineExceeded("The time ran out"), 504, "deadline_exceeded"),
+        (EngineUnavailable("The device failed"), 503, "engine_unavailable"),
+        (InferenceFailed("The forward pass failed"), 500, "inference_failed"),
+        (RuntimeError("the secret of the house"), 500, "internal_error"),
+        (PrefixNotFound("gone meanwhile"), 404, "prefix_not_found"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_fails_inside_is_told_in_the_same_shape(
+    serve: Serve, failure: Exception, status: int, code: str
+) -> None:
+    rest, engine = serve()
+    engine.failure = failure
+    for route in FIELDS:
+        response = rest.call("POST", route, "acme", json=body_for(route, "good"))
+        problem = check_problem(response, status, code)
+        assert "secret" not in response.text
+        if isinstance(failure, Overloaded):
+            assert problem["retry_after"] == 7
+            assert response.headers["retry-after"] == "7"
+
+
+def test_one_bad_request_leaves_its_neighbours_alone(rest: Rest) -> None:
+    with rest.client() as client:
+        for _ in range(3):
+            bad = client.post("/predict", json=body_for("/predict", ""))
+            good = client.post("/predict", json=body_for("/predict", "good"))
+            assert (bad.status_code, good.status_code) == (422, 200)

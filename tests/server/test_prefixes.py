@@ -1,0 +1,231 @@
+import itertools
+from typing import Any
+
+import pytest
+
+from prefixes import digest_of
+from prefixes.backbone import Backbone
+from tests.factories import make_prefix
+from tests.server.conftest import Serve
+from tests.server.rest import Rest
+
+TENANTS = "/v1/tenants"
+_SEEDS = itertools.count(1000)
+
+
+def file_for(backbone: Backbone) -> bytes:
+    """A prefix file that no other test has."""
+    return make_prefix(backbone.fingerprint, seed=next(_SEEDS)).to_bytes()
+
+
+def show(rest: Rest, task: str) -> dict[str, Any]:
+    entry: dict[str, Any] = rest.call("GET", f"{TENANTS}/acme/prefixes/{task}", "acme").json()
+    return entry
+
+
+def test_an_upload_is_served_at_once(rest: Rest, backbone: Backbone) -> None:
+    data = file_for(backbone)
+    response = rest.upload("acme/fresh", data, by="acme")
+    assert response.status_code == 201
+    version = response.json()
+    assert (version["ref"], version["is_new"]) == ("acme/fresh@1", True)
+    assert version["digest"] == digest_of(data)
+    assert version["size_bytes"] == len(data)
+    assert response.headers["location"] == f"{TENANTS}/acme/prefixes/fresh/versions/1"
+    answer = rest.call("POST", "/v1/classify", "acme", json={"model": "fresh", "input": "good"})
+    assert answer.json()["results"][0]["model"] == "acme/fresh@1"
+
+
+def test_the_same_bytes_again_are_the_same_version(rest: Rest, backbone: Backbone) -> None:
+    data = file_for(backbone)
+    first = rest.upload("acme/again", data, by="acme")
+    second = rest.upload("acme/again", data, by="acme")
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second.json() == first.json() | {"is_new": False}
+
+
+def test_the_alias_of_an_upload_points_to_it_and_others_stay(
+    rest: Rest, backbone: Backbone
+) -> None:
+    rest.upload("acme/moving", file_for(backbone), by="acme")
+    rest.upload("acme/moving", file_for(backbone), by="acme", alias="trial")
+    entry = show(rest, "moving")
+    assert {alias["name"]: alias["version"] for alias in entry["aliases"]} == {
+        "live": 1,
+        "trial": 2,
+    }
+    assert [version["version"] for version in entry["versions"]] == [1, 2]
+
+
+def test_promote_and_rollback_change_what_answers_and_stay_in_the_history(
+    rest: Rest, backbone: Backbone
+) -> None:
+    for _ in range(2):
+        rest.upload("acme/swing", file_for(backbone), by="acme")
+    body = {"model": "acme/swing", "input": "good"}
+
+    def served() -> str:
+        answer = rest.call("POST", "/v1/classify", "acme", json=body).json()
+        return str(answer["results"][0]["model"])
+
+    path = f"{TENANTS}/acme/prefixes/swing/aliases/live"
+    assert served() == "acme/swing@1"
+    promoted = rest.call("PUT", path, "acme", json={"version": 2})
+    assert (promoted.status_code, promoted.json()["ref"]) == (200, "acme/swing@2")
+    assert served() == "acme/swing@2"
+    rolled_back = rest.call("POST", f"{path}/rollback", "acme")
+    assert (rolled_back.status_code, rolled_back.json()["version"]) == (200, 1)
+    assert served() == "acme/swing@1"
+    (alias,) = show(rest, "swing")["aliases"]
+    assert [move["kind"] for move in alias["history"]] == ["publish", "promote", "rollback"]
+    assert rest.call("POST", f"{path}/rollback", "acme").status_code == 409
+
+
+def test_a_version_is_shown_with_its_description(rest: Rest) -> None:
+    response = rest.call("GET", f"{TENANTS}/examples/prefixes/topics/versions/1")
+    version = response.json()
+    assert version["ref"] == "examples/topics@1"
+    assert version["spec"]["labels"] == ["art", "sport", "trade", "war"]
+    assert version["spec"]["backbone"]["model_type"] == "bert"
+    assert version["metrics"] == {}
+
+
+def test_a_download_gives_the_uploaded_bytes_and_their_digest(
+    rest: Rest, backbone: Backbone
+) -> None:
+    data = file_for(backbone)
+    rest.upload("acme/back", data, by="acme")
+    path = f"{TENANTS}/acme/prefixes/back/versions/1/file"
+    response = rest.call("GET", path, "acme")
+    assert response.content == data
+    assert response.headers["etag"] == f'"{digest_of(data)}"'
+    again = rest.call("GET", path, "acme", headers={"If-None-Match": response.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_version_in_use_stays_and_others_can_be_deleted(rest: Rest, backbone: Backbone) -> None:
+    for _ in range(2):
+        rest.upload("acme/shrink", file_for(backbone), by="acme")
+    versions = f"{TENANTS}/acme/prefixes/shrink/versions"
+    refused = rest.call("DELETE", f"{versions}/1", "acme")
+    assert (refused.status_code, refused.json()["code"]) == (409, "version_in_use")
+    assert rest.call("DELETE", f"{versions}/2", "acme").status_code == 204
+    assert rest.call("GET", f"{versions}/2", "acme").status_code == 404
+
+
+def test_a_deleted_prefix_answers_nobody(rest: Rest, backbone: Backbone) -> None:
+    rest.upload("acme/gone", file_for(backbone), by="acme")
+    body = {"model": "acme/gone", "input": "good"}
+    assert rest.call("POST", "/v1/classify", "acme", json=body).status_code == 200
+    assert rest.call("DELETE", f"{TENANTS}/acme/prefixes/gone", "acme").status_code == 204
+    assert rest.call("POST", "/v1/classify", "acme", json=body).status_code == 404
+
+
+def test_a_list_has_what_the_caller_may_see(rest: Rest) -> None:
+    def tasks(tenant: str, by: str | None) -> set[str]:
+        listed = rest.call("GET", f"{TENANTS}/{tenant}/prefixes", by).json()["prefixes"]
+        return {item["task"] for item in listed}
+
+    assert tasks("examples", None) == {"mood", "topics", "rating"}
+    assert tasks("zoo", "zoo") == {"secret"}
+    assert tasks("zoo", "acme") == tasks("zoo", None) == tasks("nobody", "acme") == set()
+
+
+def test_models_are_the_callers_own_and_the_public_ones(rest: Rest) -> None:
+    def owners(by: str | None) -> set[str]:
+        listed = rest.call("GET", "/v1/models", by).json()
+        assert listed["object"] == "list"
+        return {model["owned_by"] for model in listed["data"]}
+
+    assert owners(None) == {"examples"}
+    assert owners("zoo") == {"examples", "zoo"}
+    models = rest.call("GET", "/v1/models", "zoo").json()["data"]
+    mine = {model["id"]: model["root"] for model in models if model["owned_by"] == "zoo"}
+    assert mine == {"zoo/secret:live": "zoo/secret@1", "zoo/secret@1": "zoo/secret@1"}
+
+
+READS: list[tuple[str, str, Any]] = [
+    ("GET", "/{tenant}/prefixes/{task}", None),
+    ("GET", "/{tenant}/prefixes/{task}/versions/1", None),
+    ("GET", "/{tenant}/prefixes/{task}/versions/1/file", None),
+]
+WRITES: list[tuple[str, str, Any]] = [
+    ("POST", "/{tenant}/prefixes/{task}/versions", None),
+    ("DELETE", "/{tenant}/prefixes/{task}/versions/1", None),
+    ("DELETE", "/{tenant}/prefixes/{task}", None),
+    ("PUT", "/{tenant}/prefixes/{task}/aliases/live", {"version": 1}),
+    ("POST", "/{tenant}/prefixes/{task}/aliases/live/rollback", None),
+]
+EVERY = pytest.mark.parametrize(("method", "path", "body"), READS + WRITES)
+
+
+def answer(rest: Rest, how: tuple[str, str, Any], ref: str, by: str | None) -> tuple[int, str]:
+    """Status and body of a call, with the names in it blanked."""
+    method, path, body = how
+    tenant, task = ref.split("/")
+    response = rest.call(method, TENANTS + path.format(tenant=tenant, task=task), by, json=body)
+    return response.status_code, response.text.replace(tenant, "TENANT").replace(task, "TASK")
+
+
+@EVERY
+def test_another_tenants_prefix_reads_like_none_at_all(
+    rest: Rest, method: str, path: str, body: Any
+) -> None:
+    how = (method, path, body)
+    there = answer(rest, how, "zoo/secret", "acme")
+    assert there[0] == 404
+    assert there == answer(rest, how, "zoo/absent", "acme")
+    assert there == answer(rest, how, "nobody/absent", "acme")
+    if (method, path) != ("POST", "/{tenant}/prefixes/{task}/versions"):  # one's own is made
+        assert there == answer(rest, how, "acme/absent", "acme")
+
+
+@EVERY
+def test_an_anonymous_caller_is_asked_for_a_key_whether_it_exists_or_not(
+    rest: Rest, method: str, path: str, body: Any
+) -> None:
+    how = (method, path, body)
+    there = answer(rest, how, "zoo/secret", None)
+    assert there[0] == 401
+    assert there == answer(rest, how, "zoo/absent", None)
+    assert there == answer(rest, how, "nobody/absent", None)
+
+
+@pytest.mark.parametrize("by", [None, "acme"])
+@pytest.mark.parametrize(("method", "path", "body"), READS)
+def test_everybody_reads_public_prefixes(
+    rest: Rest, method: str, path: str, body: Any, by: str | None
+) -> None:
+    assert answer(rest, (method, path, body), "examples/mood", by)[0] == 200
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES)
+def test_nobody_writes_to_another_tenant_not_even_a_public_one(
+    rest: Rest, method: str, path: str, body: Any
+) -> None:
+    assert answer(rest, (method, path, body), "examples/mood", None)[0] == 401
+    assert answer(rest, (method, path, body), "examples/mood", "acme")[0] == 404
+    assert rest.call("GET", f"{TENANTS}/examples/prefixes/mood").status_code == 200
+
+
+@EVERY
+def test_a_revoked_key_opens_nothing(serve: Serve, method: str, path: str, body: Any) -> None:
+    rest, _ = serve()
+    key = rest.keys["acme"]
+    from prefixes.registry import ApiKeys
+
+    ApiKeys(rest.registry.database).revoke(key.split("_")[1])
+    for ref in ("acme/mood", "examples/mood"):
+        assert answer(rest, (method, path, body), ref, "acme")[0] == 401
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "x", "1e9", "99999999999"])
+def test_a_version_that_is_no_number_is_told(rest: Rest, version: str) -> None:
+    response = rest.call("GET", f"{TENANTS}/examples/prefixes/mood/versions/{version}")
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+
+
+def test_an_alias_may_not_look_like_a_version(rest: Rest) -> None:
+    path = f"{TENANTS}/acme/prefixes/mood/aliases/7"
+    response = rest.call("PUT", path, "acme", json={"version": 1})
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_name")

@@ -1,0 +1,59 @@
+import pytest
+from starlette.exceptions import HTTPException
+
+from prefixes import Finding
+from prefixes.errors import PrefixError, PrefixNotFound, PrefixRejected
+from server.api.problems import STATUS, problem_of
+from server.auth import Caller
+from server.engine.errors import Overloaded, ServingError
+from server.errors import RequestRefused
+
+
+def family(base: type[Exception]) -> set[type[Exception]]:
+    """All classes of an error tree, the base left out."""
+    return {found for child in base.__subclasses__() for found in {child, *family(child)}}
+
+
+@pytest.mark.parametrize("base", [PrefixError, ServingError, RequestRefused])
+def test_every_error_of_a_tree_has_a_status(base: type[Exception]) -> None:
+    domain = {kind for kind in family(base) if kind.__module__.startswith(("prefixes", "server"))}
+    assert domain
+    for kind in domain:
+        assert any(parent in STATUS for parent in kind.__mro__), kind
+
+
+def test_no_two_errors_share_a_code() -> None:
+    codes = [kind.code for kind in STATUS]  # type: ignore[attr-defined]
+    assert len(set(codes)) == len(codes)
+
+
+def test_findings_are_told_one_by_one() -> None:
+    rejected = PrefixRejected(
+        (Finding("bad_shape", "prefix.keys", "(1,)", "(2,)", "mend"), Finding("x", "y", "z", "w"))
+    )
+    problem = problem_of(rejected)
+    assert [finding["code"] for finding in problem.findings] == ["bad_shape", "x"]
+    assert problem.findings[0]["hint"] == "mend"
+
+
+def test_overload_says_when_to_come_back() -> None:
+    assert problem_of(Overloaded("full", retry_after_seconds=9)).retry_after == 9
+
+
+def test_what_is_not_found_asks_only_the_anonymous_for_a_key() -> None:
+    gone = PrefixNotFound("No such prefix: acme/x")
+    assert problem_of(gone, Caller("zoo")).status == 404
+    anonymous = problem_of(gone, Caller(None))
+    assert anonymous.status == 401
+    assert "acme" not in anonymous.detail
+
+
+def test_an_unexpected_error_tells_nothing_of_itself() -> None:
+    problem = problem_of(KeyError("password"))
+    assert (problem.status, problem.code) == (500, "internal_error")
+    assert "password" not in problem.detail
+
+
+def test_an_http_error_keeps_its_headers() -> None:
+    problem = problem_of(HTTPException(405, headers={"Allow": "GET"}))
+    assert problem.headers == {"Allow": "GET"}

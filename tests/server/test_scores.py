@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from prefixes import PrefixRef
+from prefixes.backbone import Backbone
+from server.api.scores import best_label, chosen_labels, probabilities, ranked
+from server.engine.errors import InferenceFailed
+from server.engine.work import Classified, Timings
+from tests.factories import make_spec
+
+TOPICS = {"problem_type": "multi_label_classification", "labels": ("a", "b", "c")}
+
+
+def answer(backbone: Backbone, logits: list[float], **spec: object) -> Classified:
+    return Classified(
+        PrefixRef("acme", "x", version=1),
+        "0" * 64,
+        make_spec(backbone.fingerprint, **spec),
+        num_tokens=3,
+        is_truncated=False,
+        logits=np.array(logits, dtype=np.float32),
+        timings=Timings(0.0, 0.0),
+    )
+
+
+def test_logits_however_large_give_probabilities(backbone: Backbone) -> None:
+    huge = answer(backbone, [3e4, -3e4])
+    assert probabilities(huge).tolist() == [1.0, 0.0]
+    assert probabilities(huge, "sigmoid").tolist() == [1.0, 0.0]
+
+
+def test_each_problem_type_has_its_own_activation(backbone: Backbone) -> None:
+    assert probabilities(answer(backbone, [0.0, np.log(3)])).tolist() == pytest.approx([0.25, 0.75])
+    multi = answer(backbone, [0.0, np.log(3), -np.log(3)], **TOPICS)
+    assert probabilities(multi).tolist() == pytest.approx([0.5, 0.75, 0.25])
+    value = answer(backbone, [-3.5], problem_type="regression", labels=("stars",))
+    assert probabilities(value).tolist() == [-3.5]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_not_finite_are_a_failure_not_an_answer(
+    backbone: Backbone, bad: float
+) -> None:
+    with pytest.raises(InferenceFailed, match="acme/x@1"):
+        probabilities(answer(backbone, [0.0, bad]))
+
+
+def test_equal_scores_keep_the_order_of_the_labels(backbone: Backbone) -> None:
+    same = answer(backbone, [1.0, 1.0, 1.0], **TOPICS)
+    assert [score.label for score in ranked(same.spec, probabilities(same))] == ["a", "b", "c"]
+    assert [score.label for score in ranked(same.spec, probabilities(same), top_k=2)] == ["a", "b"]
+
+
+def test_labels_are_chosen_by_their_own_thresholds(backbone: Backbone) -> None:
+    logits = [0.0, np.log(3), -np.log(3)]  # probabilities 0.5, 0.75, 0.25
+    assert chosen_labels(answer(backbone, logits, **TOPICS)) == ["a", "b"]
+    own = answer(backbone, logits, **TOPICS, thresholds=(0.6, 0.8, 0.2))
+    assert chosen_labels(own) == ["c"]
+
+
+def test_the_best_label_is_that_of_the_highest_logit(backbone: Backbone) -> None:
+    assert best_label(answer(backbone, [-5.0, -4.0])) == "good"

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from server.settings import InvalidSettings, Settings, variable_of
+
+
+def test_a_flag_wins_over_a_variable_and_that_over_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Settings.load().port == 8000
+    monkeypatch.setenv("POLYPREFIX_PORT", "9001")
+    assert Settings.load(port=None).port == 9001
+    assert Settings.load(port=9002).port == 9002
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYPREFIX_DEFAULT_MODEL", "")
+    assert Settings.load().default_model is None
+
+
+def test_an_unknown_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYPREFIX_PROT", "9001")
+    with pytest.raises(InvalidSettings, match="POLYPREFIX_PROT"):
+        Settings.load()
+
+
+def test_the_key_of_client_commands_is_no_unknown_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POLYPREFIX_KEY", "pp_x")
+    assert Settings.load().port == 8000
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    with pytest.raises(InvalidSettings, match="prot"):
+        Settings.load(prot=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", 70_000),
+        ("port", "http"),
+        ("dtype", "int8"),
+        ("max_batch_tokens", 0),
+        ("max_upload_mib", 1000),
+        ("request_timeout_seconds", 0),
+        ("drain_seconds", -1),
+        ("num_threads", 0),
+        ("examples_folder", Path("/no/such/folder")),
+    ],
+)
+def test_a_value_out_of_range_is_refused_naming_setting_and_variable(
+    name: str, value: object
+) -> None:
+    with pytest.raises(InvalidSettings, match=f"{name}.*{variable_of(name)}"):
+        Settings.load(**{name: value})
+
+
+def test_a_request_larger_than_what_may_wait_is_refused_as_a_setting() -> None:
+    with pytest.raises(InvalidSettings, match="never be admitted"):
+        Settings.load(max_waiting_inputs=10, max_inputs_per_request=11)
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings.load().port = 1  # type: ignore[misc]
+
+
+def test_a_database_password_is_not_shown() -> None:
+    settings = Settings.load(database_url="postgresql://me:hush@db/x")
+    assert "hush" not in repr(settings)
+
+
+def test_every_setting_has_a_description() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
