@@ -1,0 +1,214 @@
+"""Checkpoints: a killed training ends as if nothing had happened, and nothing else is resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefixes import Prefix
+from tests.training.tasks import sentiment_rows, topic_rows, write_jsonl
+from training.config import TrainPlan, check_plan
+from training.errors import CheckpointRejected, TrainingError
+from training.run import Run
+from training.session import CHECKPOINT, run_plan
+
+# A process of its own that saves after every step and is slow enough to be killed midway.
+SCRIPT = """
+import json, sys, time
+from pathlib import Path
+import torch
+from training.config import check_plan
+from training.session import run_plan
+
+torch.set_num_threads(1)
+fields, output = json.loads(sys.argv[1]), Path(sys.argv[2])
+run_plan(
+    check_plan(fields, origin="test"),
+    output,
+    seconds_between_checkpoints=0,
+    watch=lambda runs: time.sleep(0.05),
+)
+"""
+
+
+def fields_of(backbone_folder: Path, data: Path, **changes: Any) -> dict[str, Any]:
+    """Two runs that end at different steps, with every kind of noise and state in them."""
+    words, topics = data / "words.jsonl", data / "topics.jsonl"
+    if not words.exists():
+        write_jsonl(words, sentiment_rows(40))
+        write_jsonl(topics, topic_rows(40))
+    recipe = {
+        "prefix_length": 4,
+        "max_length": 32,
+        "batch_size": 8,
+        "feature_dropout": 0.2,
+        "prefix_dropout": 0.1,
+        "learning_rate": 0.02,
+    }
+    runs = [
+        {**recipe, "task": "acme/words", "train": str(words), "epochs": 3, **changes},
+        {
+            **recipe,
+            "task": "acme/topics",
+            "train": str(topics),
+            "problem_type": "multi_label_classification",
+            "projection_size": 8,
+            "head_activation": "tanh",
+            "epochs": 6,
+        },
+    ]
+    return {"runs": runs, "backbone": str(backbone_folder), "device": "cpu"}
+
+
+def make_plan(backbone_folder: Path, data: Path, **changes: Any) -> TrainPlan:
+    return check_plan(fields_of(backbone_folder, data, **changes), origin="test")
+
+
+def tensors_in(file: Path) -> dict[str, Any]:
+    prefix = Prefix.load(file)
+    head = prefix.head
+    return {
+        "keys": prefix.keys,
+        "values": prefix.values,
+        "weight": head.output_weight,
+        "bias": head.output_bias,
+        **({} if head.dense_weight is None else {"dense": head.dense_weight}),
+    }
+
+
+def ignore(_: object) -> None:
+    pass
+
+
+class Killed(Exception):
+    pass
+
+
+def stop_at(step: int) -> Any:
+    def watch(runs: list[Run]) -> None:
+        if runs[0].step == step:
+            raise Killed
+
+    return watch
+
+
+def test_a_training_killed_at_any_moment_ends_with_the_very_same_prefixes(
+    backbone_folder: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    plan = make_plan(backbone_folder, tmp_path)
+    run_plan(plan, whole, watch=ignore)
+    arguments = [sys.executable, "-c", SCRIPT, json.dumps(fields_of(backbone_folder, tmp_path))]
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [*arguments, str(killed)], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    deadline = time.monotonic() + 120
+    while not (killed / CHECKPOINT).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.4)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the training ended before it was killed"
+    run_plan(plan, killed, resume=True, watch=ignore)
+    for task in ("acme/words", "acme/topics"):
+        one, other = (
+            tensors_in(folder / task / "prefix.safetensors") for folder in (whole, killed)
+        )
+        for name, tensor in one.items():
+            np.testing.assert_array_equal(other[name], tensor, err_msg=f"{task}: {name}")
+        histories = [
+            json.loads((folder / task / "report.json").read_text())["history"]
+            for folder in (whole, killed)
+        ]
+        assert histories[0] == histories[1]
+
+
+@pytest.fixture
+def interrupted(backbone_folder: Path, tmp_path: Path) -> Path:
+    """The folder of a training that stopped after a few steps."""
+    output = tmp_path / "output"
+    plan = make_plan(backbone_folder, tmp_path)
+    with pytest.raises(Killed):
+        run_plan(plan, output, seconds_between_checkpoints=0, watch=stop_at(7))
+    return output
+
+
+def test_an_unfinished_training_is_not_overwritten(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    plan = make_plan(backbone_folder, tmp_path)
+    with pytest.raises(TrainingError, match="add --resume"):
+        run_plan(plan, interrupted, watch=ignore)
+
+
+def test_another_recipe_is_not_resumed_and_every_difference_is_named(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    other = make_plan(backbone_folder, tmp_path, learning_rate=0.5, seed=9)
+    with pytest.raises(CheckpointRejected) as caught:
+        run_plan(other, interrupted, resume=True, watch=ignore)
+    message = str(caught.value)
+    assert "acme/words: learning_rate: was 0.02, is 0.5" in message
+    assert "acme/words: seed: was 0, is 9" in message
+    assert "acme/topics" not in message
+
+
+def test_other_data_are_not_resumed(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    write_jsonl(tmp_path / "words.jsonl", sentiment_rows(40, seed=1))
+    plan = make_plan(backbone_folder, tmp_path)
+    with pytest.raises(CheckpointRejected, match="acme/words: data"):
+        run_plan(plan, interrupted, resume=True, watch=ignore)
+
+
+def test_data_that_moved_are_resumed(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path in tmp_path.glob("*.jsonl"):
+        path.rename(elsewhere / path.name)
+    plan = make_plan(backbone_folder, elsewhere)
+    steps: list[int] = []
+    run_plan(plan, interrupted, resume=True, watch=lambda runs: steps.append(runs[0].step))
+    assert steps[0] == 6  # the last step that was saved before the interruption
+
+
+def test_a_damaged_checkpoint_is_refused(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    file = interrupted / CHECKPOINT
+    file.write_bytes(file.read_bytes()[:1000])
+    plan = make_plan(backbone_folder, tmp_path)
+    with pytest.raises(CheckpointRejected, match="is damaged"):
+        run_plan(plan, interrupted, resume=True, watch=ignore)
+
+
+def test_resuming_where_nothing_was_begins(backbone_folder: Path, tmp_path: Path) -> None:
+    plan = make_plan(backbone_folder, tmp_path)
+    trained = run_plan(plan, tmp_path / "new", resume=True, watch=ignore)
+    assert [one.config.task for one in trained] == ["acme/words", "acme/topics"]
+
+
+def test_a_checkpoint_runs_no_code_when_it_is_read(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    import pickle
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "trapped"),)
+
+    file = interrupted / CHECKPOINT
+    file.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(CheckpointRejected):
+        run_plan(make_plan(backbone_folder, tmp_path), interrupted, resume=True, watch=ignore)
+    assert not (tmp_path / "trapped").exists()
