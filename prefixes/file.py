@@ -47,10 +47,9 @@ def write_container(container: Container) -> bytes:
     Raises:
         PrefixRejected: when the file would be larger than `read_container` accepts.
     """
-    ordered = {
-        name: np.ascontiguousarray(container.tensors[name]) for name in sorted(container.tensors)
-    }
-    data = safetensors.numpy.save(ordered, metadata={METADATA_KEY: container.spec_json})
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in container.tensors.items()}
+    # The library lays tensors out in an order of its own, whatever theirs is here.
+    data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: container.spec_json})
     _split_header(data)
     return data
 

@@ -1,6 +1,5 @@
 """Load a frozen encoder and its tokenizer from a folder or a hub id, and take its fingerprint."""
 
-import copy
 import hashlib
 import importlib.util
 from collections.abc import Collection, Iterator
@@ -160,7 +159,7 @@ def _load_model(
     with _reading(source, "weights"):
         model, report = AutoModel.from_pretrained(
             place,
-            config=copy.deepcopy(config),  # a shared one would share its attention function too
+            config=config,
             attn_implementation=ATTENTION,
             dtype=torch.float32,
             output_loading_info=True,
