@@ -47,7 +47,7 @@ def write_container(container: Container) -> bytes:
     Raises:
         PrefixRejected: when the file would be larger than `read_container` accepts.
     """
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in container.tensors.items()}
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in container.tensors.items()}
     # The library lays tensors out in an order of its own, whatever theirs is here.
     data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: container.spec_json})
     _split_header(data)

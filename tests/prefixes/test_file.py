@@ -95,6 +95,7 @@ def test_what_was_written_is_read_back_and_written_the_same_again(
     assert set(back.tensors) == set(tensors)
     for name, tensor in tensors.items():
         assert back.tensors[name].dtype == tensor.dtype
+        assert back.tensors[name].shape == tensor.shape
         np.testing.assert_array_equal(back.tensors[name], tensor)
     assert write_container(back) == data
 
