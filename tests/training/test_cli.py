@@ -1,0 +1,191 @@
+"""The commands: from flags to files, and every mistake told in a sentence."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from prefixes import Prefix, PrefixRef
+from prefixes.registry import open_registry
+from tests.training.tasks import pair_rows, sentiment_rows, write_csv, write_jsonl
+from training import cli
+
+QUICK = [
+    *("--prefix-length", "4", "--max-length", "32", "--batch-size", "8", "--epochs", "4"),
+    *("--learning-rate", "0.05", "--head-learning-rate", "0.05", "--device", "cpu"),
+]
+
+
+@pytest.fixture
+def run() -> "CliCaller":
+    return CliCaller()
+
+
+class CliCaller:
+    """The three commands under one name, as the program mounts them."""
+
+    def __init__(self) -> None:
+        self._app = typer.Typer()
+        for command in (cli.train, cli.evaluate, cli.predict):
+            self._app.command()(command)
+
+    def __call__(self, *arguments: object) -> str:
+        result = CliRunner().invoke(self._app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def refusal(self, *arguments: object) -> str:
+        result = CliRunner().invoke(self._app, [str(argument) for argument in arguments])
+        assert result.exit_code == 2, result.output
+        assert "Traceback" not in result.output
+        return " ".join(result.stderr.split())
+
+
+def test_a_task_is_trained_published_measured_and_used(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(96))
+    test = write_csv(tmp_path / "test.csv", sentiment_rows(20, seed=5))
+    output, store = tmp_path / "output", tmp_path / "store"
+    run(
+        *("train", "acme/mood", "--train", rows, "--test", test, "--backbone", backbone_folder),
+        *("--output", output, "--publish", store, "--alias", "live"),
+        *(*QUICK, "--epochs", "8"),
+        *("--set", "feature_dropout=0.05", "--set", "description=moods"),
+    )
+    assert sorted(path.name for path in output.iterdir()) == [
+        "curve.png",
+        "prefix.safetensors",
+        "report.json",
+    ]
+    registry = open_registry(store)
+    assert registry.version(PrefixRef.parse("acme/mood:live"), reader="acme").number == 1
+    registry.close()
+    spec = Prefix.load(output / "prefix.safetensors").spec
+    assert spec.description == "moods"
+
+    place = ("--backbone", backbone_folder, "--device", "cpu")
+    figures = json.loads(run("evaluate", output / "prefix.safetensors", test, *place, "--json"))
+    assert figures["metrics"]["accuracy"] == spec.metrics["test_accuracy"] == 1.0
+    assert figures["rows"] == 20
+    table = run("evaluate", output / "prefix.safetensors", test, *place)
+    assert "accuracy" in table
+    assert "predicted" in table
+
+    answers = run("predict", output / "prefix.safetensors", test, *place).splitlines()
+    labels = [row["label"] for row in sentiment_rows(20, seed=5)]
+    assert [json.loads(line)["label"] for line in answers] == labels
+    run("predict", output / "prefix.safetensors", test, *place, "-o", tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines() == answers
+
+
+def test_a_plan_trains_a_grid_and_publishes_the_best_of_each_task(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "mood.jsonl", sentiment_rows(96))
+    write_jsonl(tmp_path / "denial.jsonl", pair_rows(96))
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        f"""
+        backbone = "{backbone_folder}"
+        device = "cpu"
+        [defaults]
+        prefix_length = 4
+        max_length = 32
+        batch_size = 8
+        head_learning_rate = 0.05
+        [[task]]
+        task = "acme/mood"
+        train = "mood.jsonl"
+        [[task]]
+        task = "acme/denial"
+        train = "denial.jsonl"
+        [grid]
+        learning_rate = [1e-9, 0.05]
+        """,
+        encoding="utf-8",
+    )
+    output, store = tmp_path / "output", tmp_path / "store"
+    run("train", plan, "--output", output, "--publish", store, "--epochs", "3")
+    reports = sorted(path.relative_to(output).parent for path in output.rglob("report.json"))
+    assert [str(report) for report in reports] == [
+        "acme/denial/learning_rate=0.05",
+        "acme/denial/learning_rate=1e-09",
+        "acme/mood/learning_rate=0.05",
+        "acme/mood/learning_rate=1e-09",
+    ]
+    assert (output / "overview.png").stat().st_size > 1000
+    registry = open_registry(store)
+    for task in ("acme/mood", "acme/denial"):
+        found = registry.version(PrefixRef.parse(task), reader="acme")
+        merits = {}
+        for report in output.glob(f"{task}/*/report.json"):
+            content = json.loads(report.read_text(encoding="utf-8"))
+            merits[content["file"]["sha256"]] = content["validation"]["metrics"]["accuracy"]
+        assert merits[found.digest] == max(merits.values())
+    registry.close()
+
+
+def test_a_report_tells_what_was_given_and_what_came_of_it(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(50))
+    place = ("--backbone", backbone_folder, "--output", tmp_path / "output")
+    run("train", "acme/mood", "--train", rows, *place, *QUICK)
+    report = json.loads((tmp_path / "output" / "report.json").read_text(encoding="utf-8"))
+    file = (tmp_path / "output" / "prefix.safetensors").read_bytes()
+    assert report["data"]["rows"] == {"train": 45, "validation": 5}
+    assert sum(report["data"]["train_rows_by_label"].values()) == 45
+    assert report["config"]["epochs"] == 4
+    assert [one["step"] for one in report["history"]] == [6, 12, 18, 24]
+    assert report["best"] in report["history"]
+    assert report["timing"]["num_rows"] == 180
+    assert report["file"]["bytes"] == len(file)
+    assert report["test"] is None
+    prefix = Prefix.from_bytes(file)
+    kv, labels = prefix.keys.size + prefix.values.size, 2
+    assert report["num_parameters"]["stored"] == kv + labels * (
+        prefix.spec.backbone.hidden_size + 1
+    )
+
+
+def test_mistakes_are_told_in_a_sentence(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))
+    broken = write_jsonl(tmp_path / "broken.jsonl", [{"text": "", "label": "x"}])
+    output = ("--output", tmp_path / "output")
+    place = ("--backbone", backbone_folder, *output)
+    ask = run.refusal
+    assert "runs.0.train: Field required" in ask("train", "acme/x", *output)
+    assert "TENANT/TASK" in ask("train", "x", "--train", rows, *output)
+    assert "runs.0.foo" in ask("train", "acme/x", "--train", rows, "--set", "foo=1", *output)
+    assert "NAME=VALUE" in ask("train", "acme/x", "--train", rows, "--set", "foo", *output)
+    assert "an empty text" in ask("train", "acme/x", "--train", broken, *place)
+    assert "could not be read" in ask("train", tmp_path / "none.toml", *output)
+    assert "does not fit the backbone" in ask(
+        "train", "acme/x", "--train", rows, *place, "--max-length", "999"
+    )
+    assert "could not be loaded" in ask(
+        "train", "acme/x", "--train", rows, *output, "--backbone", tmp_path
+    )
+    assert "Publishing to" in ask("train", "acme/x", "--train", rows, *place, "--publish", rows)
+    assert "No such file" in ask("evaluate", tmp_path / "none", rows, "--backbone", backbone_folder)
+    assert "file" in ask("predict", rows, rows, "--backbone", backbone_folder)
+    assert not (tmp_path / "output" / "prefix.safetensors").exists()
+
+
+def test_help_loads_no_torch() -> None:
+    code = (
+        "import sys, typer; from training import cli; app = typer.Typer();"
+        "app.command()(cli.train); app.command()(cli.predict)\n"
+        "try: app(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'transformers', 'sklearn'} & set(sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True)

@@ -1,0 +1,92 @@
+"""Finishing: the file holds what was trained, measured on the numbers that will be served."""
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefixes import Prefix, PrefixRejected, digest_of
+from prefixes.backbone import Backbone
+from tests.training.tasks import (
+    PRAISE,
+    make_config,
+    sentiment_rows,
+    start,
+    train_all,
+    write_jsonl,
+)
+from training.config import TrainConfig
+from training.data import load_task
+from training.finish import FinishedPrefix, finish, replay
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def finish_training(backbone: Backbone, config: TrainConfig) -> FinishedPrefix:
+    run = start(backbone, config)
+    train_all(backbone, [run])
+    assert run.best is not None
+    return finish(
+        backbone, config, load_task(config), run.best.prefix, tokens_per_batch=500, now=NOW
+    )
+
+
+def config_of(tmp_path: Path, **changes: Any) -> TrainConfig:
+    train = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(64))
+    test = write_jsonl(tmp_path / "test.jsonl", sentiment_rows(40, seed=1))
+    return make_config(train, test=test, **{"epochs": 6, **changes})
+
+
+def test_the_file_tells_where_it_came_from_and_how_well_it_does(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, description="what people say of things")
+    finished = finish_training(backbone, config)
+    spec = Prefix.from_bytes(finished.data, fits=backbone.fingerprint).spec
+    assert spec.description == "what people say of things"
+    assert finished.test is not None
+    assert spec.metrics["test_accuracy"] == finished.test.metrics["accuracy"] >= 0.75
+    assert spec.metrics["validation_macro_f1"] == finished.validation.metrics["macro_f1"]
+    assert spec.provenance is not None
+    assert spec.provenance.created_at == NOW
+    assert spec.provenance.train_rows == 58
+    assert spec.provenance.data_sha256 == load_task(config).sha256
+    assert spec.provenance.recipe["learning_rate"] == config.learning_rate
+    assert not {"train", "validation", "test"} & set(spec.provenance.recipe)  # no paths
+    assert finished.digest == digest_of(finished.data)
+
+
+def test_golden_examples_cover_the_labels_and_replay(backbone: Backbone, tmp_path: Path) -> None:
+    finished = finish_training(backbone, config_of(tmp_path, max_steps=2, golden_examples=4))
+    golden = finished.prefix.spec.golden
+    praised = [one.fields["text"].endswith(PRAISE) for one in golden]
+    assert sorted(praised) == [False, False, True, True]
+    replay(backbone, finished.prefix)
+
+
+def test_a_prefix_that_no_longer_gives_its_golden_logits_is_refused(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    finished = finish_training(backbone, config_of(tmp_path, max_steps=2))
+    bent = dataclasses.replace(finished.prefix, keys=finished.prefix.keys + 1)
+    with pytest.raises(PrefixRejected, match=r"spec\.golden"):
+        replay(backbone, bent)
+
+
+def test_a_file_may_go_without_golden_examples(backbone: Backbone, tmp_path: Path) -> None:
+    finished = finish_training(backbone, config_of(tmp_path, max_steps=2, golden_examples=0))
+    assert finished.prefix.spec.golden == ()
+
+
+def test_a_file_of_half_precision_is_half_as_large_and_says_the_same(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    config = config_of(tmp_path, golden_examples=0, epochs=2)
+    full = finish_training(backbone, config)
+    half = finish_training(backbone, config.model_copy(update={"file_dtype": "float16"}))
+    assert half.prefix.keys.dtype == np.float16
+    assert half.prefix.keys.nbytes * 2 == full.prefix.keys.nbytes
+    assert half.test == full.test
