@@ -67,6 +67,7 @@ def create_app(
         version=status.program_version(),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        redirect_slashes=False,
     )
     app.state.parts = parts
     for module in (classify, tei, vllm, models, prefixes, status):

@@ -1,12 +1,13 @@
 """What can be wrong with a request before the engine or the registry see it.
 
-RequestRefused
-|- KeyRequired      an anonymous caller asked for what only a key can show, or do
-|- InvalidKey       a key that was never issued, or is revoked
-|- ModelRequired    no `model` in the request, and no default one
-|- TooManyInputs    more texts than one request may hold
-|- BadRequest       a body or header that is well typed but means nothing
-'- BadUpload        a multipart body without the one file it must carry
+    RequestRefused
+    |- KeyRequired      an anonymous caller asked for what only a key can show, or do
+    |- InvalidKey       a key that was never issued, or is revoked
+    |- ModelRequired    no `model` in the request, and no default one
+    |- TooManyInputs    more texts than one request may hold
+    '- BadUpload        a multipart body without the one file it must carry
+
+`server/api/problems.py` alone maps these to status codes.
 """
 
 from typing import ClassVar
@@ -32,10 +33,6 @@ class ModelRequired(RequestRefused):
 
 class TooManyInputs(RequestRefused):
     code = "too_many_inputs"
-
-
-class BadRequest(RequestRefused):
-    code = "bad_request"
 
 
 class BadUpload(RequestRefused):

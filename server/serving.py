@@ -12,11 +12,15 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 
 _log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than clients and proxies usually keep an idle connection: when they close first, nobody
+sends a request into a connection that the server is just closing."""
 
 
 class AddressUnavailable(OSError):
@@ -69,7 +73,14 @@ class DrainingServer(uvicorn.Server):
             announce: called once requests are answered.
         """
         super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                ws="none",
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            )
         )
         self._drain = drain
         self._drain_seconds = drain_seconds

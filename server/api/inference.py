@@ -93,13 +93,13 @@ class Inference:
         self.record.device_ms = 1000 * max(a.timings.device_seconds for a in answers)
 
 
-def _inference(
+async def _inference(
     request: Request,
     parts: PartsDep,
     caller: CallerDep,
     record: RecordDep,
     x_timeout_ms: Annotated[
-        int | None, Header(ge=1, description="Time in milliseconds for this answer.")
+        int | None, Header(ge=1, le=10**9, description="Time in milliseconds for this answer.")
     ] = None,
 ) -> Inference:
     seconds = parts.settings.request_timeout_seconds

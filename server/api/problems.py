@@ -57,7 +57,6 @@ STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
     request_errors.InvalidKey: (401, "The API key is not valid"),
     request_errors.ModelRequired: (422, "No model was named"),
     request_errors.TooManyInputs: (413, "Too many inputs"),
-    request_errors.BadRequest: (422, "The request cannot be understood"),
     request_errors.BadUpload: (422, "The upload cannot be understood"),
 }
 """The one table from an error's class, or its nearest base, to status and title."""

@@ -198,7 +198,7 @@ def test_a_body_that_is_too_large(rest: Rest, route: str, is_announced: bool) ->
 
 
 @ROUTES
-@pytest.mark.parametrize("timeout", ["0", "-5", "soon"])
+@pytest.mark.parametrize("timeout", ["0", "-5", "soon", "9" * 400])
 def test_a_timeout_that_is_no_positive_number(rest: Rest, route: str, timeout: str) -> None:
     response = rest.call(
         "POST", route, json=body_for(route, "good"), headers={"X-Timeout-Ms": timeout}
