@@ -102,7 +102,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
 
         train_and_publish(
             plan,
-            output or _OUTPUT / what.removesuffix(".toml"),
+            output or _OUTPUT / (Path(what).stem if what.endswith(".toml") else what),
             resume=resume,
             publish_to=publish,
             key=key,

@@ -126,12 +126,18 @@ def _losses(
     hidden = backbone(batch, pool)
     heads = [shares[index].head for index, _ in items]
     logits = head_logits(hidden, batch, heads, pooler=backbone.pooler)
-    losses = torch.zeros(len(shares), device=backbone.device)
-    for index, share in enumerate(shares):
-        places = [place for place, item in enumerate(items) if item[0] == index]
-        if places:
-            targets = share.run.targets[[items[place][1] for place in places]]
-            own = torch.stack([logits[place] for place in places])
-            mean = row_losses(share.run.config.problem_type, own, targets).sum() / len(share.rows)
-            losses = losses.index_put((torch.tensor(index),), mean)
-    return losses
+    losses = [torch.zeros((), device=backbone.device) for _ in shares]
+    for index, places in _places_by_share(items).items():
+        share = shares[index]
+        targets = share.run.targets[[items[place][1] for place in places]]
+        own = torch.stack([logits[place] for place in places])
+        each = row_losses(share.run.config.problem_type, own, targets)
+        losses[index] = each.sum() / len(share.rows)
+    return torch.stack(losses)
+
+
+def _places_by_share(items: Sequence[Item]) -> dict[int, list[int]]:
+    places: dict[int, list[int]] = {}
+    for place, (index, _) in enumerate(items):
+        places.setdefault(index, []).append(place)
+    return places
