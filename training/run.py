@@ -76,7 +76,7 @@ class Run:
             seed=config.seed,
         ).to(backbone.device)
         centre, spread = _scale(config.problem_type, data.train.targets)
-        targets = (data.train.targets - centre) / spread if spread != 1 else data.train.targets
+        targets = _standardised(data.train.targets, centre, spread)
         return cls(
             config=config,
             learner=learner,
@@ -149,7 +149,11 @@ class Run:
         spec = prefix.spec
         measurement = measure(spec.problem_type, spec.labels, logits, self.held_out_targets)
         loss = row_losses(
-            spec.problem_type, torch.from_numpy(logits), torch.from_numpy(self.held_out_targets)
+            spec.problem_type,
+            *(
+                torch.from_numpy(_standardised(values, self.centre, self.spread))
+                for values in (logits, self.held_out_targets)
+            ),
         )
         since = self.history[-1].step if self.history else 0
         self._record(
@@ -200,3 +204,8 @@ def _scale(problem_type: ProblemType, targets: NDArray[Any]) -> tuple[float, flo
     if problem_type != "regression":
         return 0.0, 1.0
     return float(targets.mean()), float(targets.std())
+
+
+def _standardised(values: NDArray[Any], centre: float, spread: float) -> NDArray[Any]:
+    """Bring a regression's numbers to mean 0 and deviation 1; leave label numbers as they are."""
+    return values if (centre, spread) == (0.0, 1.0) else (values - centre) / spread
