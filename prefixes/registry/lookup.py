@@ -6,6 +6,7 @@ public tenants, and every query carries that condition.
 
 from collections import defaultdict
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
@@ -55,7 +56,7 @@ _BY_ALIAS = (
 )
 
 _NUMBERS = (
-    select(tenants.c.name, prefixes.c.task, versions.c.number)
+    select(tenants.c.name, prefixes.c.task, versions.c.number, versions.c.created_at)
     .select_from(_ALL_VERSIONS)
     .where(_VISIBLE)
     .order_by(tenants.c.name, prefixes.c.task, versions.c.number)
@@ -144,14 +145,14 @@ def find_summaries(
 ) -> tuple[PrefixSummary, ...]:
     """List all tasks that the reader may see, of one tenant or of all, in the order of names."""
     only = () if tenant is None else (tenants.c.name == tenant,)
-    numbers: dict[tuple[str, str], list[int]] = defaultdict(list)
+    numbers: dict[tuple[str, str], dict[int, datetime]] = defaultdict(dict)
     targets: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for owner, task, number in connection.execute(_NUMBERS.where(*only), {"reader": reader}):
-        numbers[owner, task].append(number)
+    for owner, task, number, at in connection.execute(_NUMBERS.where(*only), {"reader": reader}):
+        numbers[owner, task][number] = at
     for owner, task, name, number in connection.execute(_TARGETS.where(*only), {"reader": reader}):
         targets[owner, task][name] = number
     return tuple(
-        PrefixSummary(owner, task, tuple(found), targets[owner, task])
+        PrefixSummary(owner, task, found, targets[owner, task])
         for (owner, task), found in numbers.items()
     )
 

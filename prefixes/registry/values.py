@@ -66,11 +66,11 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class PrefixSummary:
-    """A task in a list: its version numbers, rising, and where its aliases point."""
+    """A task in a list: its version numbers, rising, with their times, and its aliases' targets."""
 
     tenant: str
     task: str
-    versions: tuple[int, ...]
+    versions: Mapping[int, datetime]
     aliases: Mapping[str, int]
 
 

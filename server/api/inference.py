@@ -74,7 +74,7 @@ class Inference:
 
     def _ref(self, model: str | None, index: int, num_asked: int) -> PrefixRef:
         name = model or self.parts.settings.default_model
-        where = f"inputs[{index}]: " if num_asked > 1 else ""
+        where = f"input[{index}]: " if num_asked > 1 else ""
         if name is None:
             raise ModelRequired(
                 f'{where}no model is named: add "model": "tenant/task", or let the operator set '

@@ -36,7 +36,7 @@ def _cards(item: PrefixSummary, backbone: str) -> Iterator[ModelCard]:
     for ref, number in targets.items():
         yield ModelCard(
             id=str(ref),
-            created=0,
+            created=int(item.versions[number].timestamp()),
             owned_by=item.tenant,
             root=str(PrefixRef(item.tenant, item.task, version=number)),
             parent=backbone,

@@ -137,7 +137,7 @@ def _encode(
         except InputRejected as error:
             if len(request.fields) == 1 or error.index is None:
                 raise
-            raise type(error)(f"inputs[{places[error.index]}]: {error}") from error
+            raise type(error)(f"input[{places[error.index]}]: {error}") from error
         encoded.update(zip(places, its_texts, strict=True))
     return encoded
 

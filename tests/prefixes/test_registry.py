@@ -246,7 +246,7 @@ def test_everybody_reads_the_prefixes_of_a_public_tenant(
     assert registry.version(at(1, tenant="examples"), reader=reader) == version
     assert registry.show("examples", "topic", reader=reader).versions == (version,)
     assert registry.list_prefixes(reader=reader) == (
-        PrefixSummary("examples", "topic", (1,), {"live": 1}),
+        PrefixSummary("examples", "topic", {1: version.created_at}, {"live": 1}),
     )
 
 
@@ -282,14 +282,16 @@ def test_a_description_is_gone_with_its_last_version(registry: PrefixRegistry) -
 def test_a_reader_lists_their_own_and_public_tasks_in_order_of_name(
     registry: PrefixRegistry,
 ) -> None:
-    for tenant, task in [("examples", "b"), ("acme", "z"), ("acme", "a"), ("globex", "a")]:
-        publish(registry, tenant, task, "1")
-    publish(registry, "acme", "a", "2", alias="next")
+    times = {
+        (tenant, task): publish(registry, tenant, task, "1").version.created_at
+        for tenant, task in [("examples", "b"), ("acme", "z"), ("acme", "a"), ("globex", "a")]
+    }
+    later = publish(registry, "acme", "a", "2", alias="next").version.created_at
     own = (
-        PrefixSummary("acme", "a", (1, 2), {"live": 1, "next": 2}),
-        PrefixSummary("acme", "z", (1,), {"live": 1}),
+        PrefixSummary("acme", "a", {1: times["acme", "a"], 2: later}, {"live": 1, "next": 2}),
+        PrefixSummary("acme", "z", {1: times["acme", "z"]}, {"live": 1}),
     )
-    public = (PrefixSummary("examples", "b", (1,), {"live": 1}),)
+    public = (PrefixSummary("examples", "b", {1: times["examples", "b"]}, {"live": 1}),)
     assert registry.list_prefixes(reader="acme") == own + public
     assert registry.list_prefixes(reader="acme", tenant="acme") == own
     assert registry.list_prefixes(reader="acme", tenant="examples") == public

@@ -1,4 +1,5 @@
 import itertools
+import time
 from typing import Any
 
 import pytest
@@ -142,6 +143,7 @@ def test_models_are_the_callers_own_and_the_public_ones(rest: Rest) -> None:
     models = rest.call("GET", "/v1/models", "zoo").json()["data"]
     mine = {model["id"]: model["root"] for model in models if model["owned_by"] == "zoo"}
     assert mine == {"zoo/secret:live": "zoo/secret@1", "zoo/secret@1": "zoo/secret@1"}
+    assert all(abs(model["created"] - time.time()) < 3600 for model in models)
 
 
 READS: list[tuple[str, str, Any]] = [

@@ -107,9 +107,9 @@ async def test_a_wrong_input_of_a_list_is_named_by_its_place_in_the_request(
     for task in ("tone", "topic"):
         publish(registry, "acme", task, make_prefix(backbone.fingerprint, max_length=8))
     good, other = asks("acme/tone"), asks("acme/topic")
-    with pytest.raises(InputRejected, match=r"inputs\[3\]: .*empty"):
+    with pytest.raises(InputRejected, match=r"input\[3\]: .*empty"):
         await ask(engine, good, other, good, asks("acme/topic", "  "))
-    with pytest.raises(TextTooLong, match=r"inputs\[1\]: .* at most 8"):
+    with pytest.raises(TextTooLong, match=r"input\[1\]: .* at most 8"):
         await ask(engine, good, asks("acme/tone", "a " * 20), other, truncate=False)
 
 
