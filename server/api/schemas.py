@@ -1,19 +1,26 @@
 """Wire models: what requests may say and what responses look like. Values only, no behaviour.
 
 Requests are strict: a number is not a text, and an unknown field is an error, so that a typo is
-answered instead of ignored.
+answered instead of ignored. What is wrong with a list is told of its first wrong entry: pydantic
+would note a million of them, at several hundred bytes each, before anybody counts.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+
+from prefixes.values import Value, at_most
 
 FunctionToApply = Literal["softmax", "sigmoid", "none"]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+_MAX_FIELDS: Final = 50
+"""Most fields of one input; a template cannot ask for more."""
+
+
+class _Request(Value):
+    model_config = ConfigDict(strict=True)
 
 
 class _Response(BaseModel):
@@ -33,7 +40,7 @@ def _kind(value: Any) -> str | None:
 
 
 _Text = Annotated[str, Tag("(text)")]
-_Fields = Annotated[dict[str, str], Tag("(fields)")]
+_Fields = Annotated[dict[str, str], at_most(_MAX_FIELDS), Tag("(fields)")]
 
 Item = Annotated[
     _Text | _Fields,
@@ -47,7 +54,7 @@ Item = Annotated[
 """One thing to classify: a text, or the fields of the task, with its own `model` if need be."""
 
 ClassifyInputs = Annotated[
-    _Text | _Fields | Annotated[list[Item], Tag("(list)")],
+    _Text | _Fields | Annotated[list[Item], Field(fail_fast=True), Tag("(list)")],
     Discriminator(
         _kind,
         custom_error_type="bad_input",
@@ -129,7 +136,7 @@ class ClassifyResponse(_Response):
     timings_ms: TimingsMs
 
 
-_Texts = Annotated[list[str], Field(min_length=1, max_length=2)]
+_Texts = Annotated[list[str], Field(min_length=1, max_length=2, fail_fast=True)]
 
 
 def _tei_kind(value: Any) -> str | None:
@@ -147,7 +154,7 @@ def _tei_kind(value: Any) -> str | None:
 TeiInputs = Annotated[
     Annotated[str, Tag("(text)")]
     | Annotated[_Texts, Tag("(pair)")]
-    | Annotated[list[_Texts], Tag("(batch)")],
+    | Annotated[list[_Texts], Field(fail_fast=True), Tag("(batch)")],
     Discriminator(
         _tei_kind,
         custom_error_type="bad_input",
@@ -174,7 +181,9 @@ class VllmClassifyRequest(_Request):
     """vLLM's request, as far as it says something about an encoder of texts."""
 
     model: Model = None
-    input: str | list[str] = Field(description="A text or a list of texts.")
+    input: str | Annotated[list[str], Field(fail_fast=True)] = Field(
+        description="A text or a list of texts."
+    )
     user: str | None = None
     truncate_prompt_tokens: Literal[-1] | None = Field(
         default=None, description="-1 cuts texts that are too long; null refuses them."

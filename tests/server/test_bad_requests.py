@@ -155,6 +155,24 @@ def test_a_field_of_the_wrong_type_or_name(
 
 
 @ROUTES
+@pytest.mark.parametrize("wrong", [1, None, [1], {"text": 1}])
+def test_a_flood_of_wrong_entries_is_told_by_its_first(
+    rest: Rest, route: str, wrong: object
+) -> None:
+    response = rest.call("POST", route, json=body_for(route, [wrong] * 2000))
+    # vLLM's input may be a text or a list: it is wrong in both ways.
+    assert len(check_problem(response, 422, "invalid_request")["errors"]) <= 2
+
+
+@ROUTES
+def test_a_flood_of_unknown_fields_is_told_in_one_sentence(rest: Rest, route: str) -> None:
+    flood = {str(number): 1 for number in range(3000)}
+    for body in (body_for(route, "good") | flood, body_for(route, flood)):
+        response = rest.call("POST", route, json=body)
+        assert len(check_problem(response, 422, "invalid_request")["errors"]) <= 2
+
+
+@ROUTES
 def test_an_empty_list(rest: Rest, route: str) -> None:
     check_problem(rest.call("POST", route, json=body_for(route, [])), 422, "input_rejected")
 
