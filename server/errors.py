@@ -5,6 +5,7 @@
     |- InvalidKey       a key that was never issued, or is revoked
     |- ModelRequired    no `model` in the request, and no default one
     |- TooManyInputs    more texts than one request may hold
+    |- TooManyScores    more scores than one response may hold
     '- BadUpload        a multipart body without the one file it must carry
 
 `server/api/problems.py` alone maps these to status codes.
@@ -33,6 +34,10 @@ class ModelRequired(RequestRefused):
 
 class TooManyInputs(RequestRefused):
     code = "too_many_inputs"
+
+
+class TooManyScores(RequestRefused):
+    code = "too_many_scores"
 
 
 class BadUpload(RequestRefused):

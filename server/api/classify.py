@@ -59,7 +59,7 @@ async def classify(
     """
     items = body.input if isinstance(body.input, list) else [body.input]
     asked = [_asked(item) for item in items]
-    answers = await inference.run(asked, model=body.model, truncate=body.truncate)
+    answers = await inference.run(asked, model=body.model, truncate=body.truncate, top_k=body.top_k)
     return ClassifyResponse(
         results=[_result(index, answer, body) for index, answer in enumerate(answers)],
         usage=Usage(tokens=record.num_tokens),

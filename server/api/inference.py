@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
@@ -14,10 +14,14 @@ from prefixes.spec import Fields
 from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
 from server.auth import Caller
 from server.engine.work import Classified, ClassifyInput
-from server.errors import ModelRequired, TooManyInputs
+from server.errors import ModelRequired, TooManyInputs, TooManyScores
 from server.observe import RequestRecord
 
 T = TypeVar("T")
+
+MAX_SCORES: Final = 40_000
+"""Most scores in one response: the largest request to a task of 150 labels, or a single input to
+the largest task. Without it a request of a few bytes could ask for half a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,19 @@ class Inference:
     timeout_seconds: float
 
     async def run(
-        self, asked: Sequence[Asked], *, model: str | None, truncate: bool
+        self,
+        asked: Sequence[Asked],
+        *,
+        model: str | None,
+        truncate: bool,
+        top_k: int | None = None,
     ) -> list[Classified]:
         """Classify, in the order asked, for as long as the sender is there.
 
         Raises:
             InputRejected: when there is nothing to classify.
             TooManyInputs: when there is too much.
+            TooManyScores: when the answer would be too long; `top_k` of each input's count.
             ModelRequired: when an input has no model, nor the request, nor the settings.
             InvalidName: when a model is no reference.
             ClientDisconnect: when the sender left; the work was cancelled.
@@ -70,6 +80,7 @@ class Inference:
             ),
         )
         self._note(answers)
+        _check_num_scores(answers, top_k)
         return answers
 
     def _ref(self, model: str | None, index: int, num_asked: int) -> PrefixRef:
@@ -91,6 +102,16 @@ class Inference:
         self.record.num_tokens = sum(answer.num_tokens for answer in answers)
         self.record.queue_ms = 1000 * max(a.timings.queue_seconds for a in answers)
         self.record.device_ms = 1000 * max(a.timings.device_seconds for a in answers)
+
+
+def _check_num_scores(answers: Sequence[Classified], top_k: int | None) -> None:
+    counts = (answer.spec.num_labels for answer in answers)
+    num_scores = sum(count if top_k is None else min(count, top_k) for count in counts)
+    if num_scores > MAX_SCORES:
+        raise TooManyScores(
+            f"The answer would hold {num_scores} scores, at most {MAX_SCORES} fit: send fewer "
+            "inputs at once, or ask POST /v1/classify for the best few with `top_k`"
+        )
 
 
 async def _inference(

@@ -57,6 +57,7 @@ STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
     request_errors.InvalidKey: (401, "The API key is not valid"),
     request_errors.ModelRequired: (422, "No model was named"),
     request_errors.TooManyInputs: (413, "Too many inputs"),
+    request_errors.TooManyScores: (422, "Too many scores"),
     request_errors.BadUpload: (422, "The upload cannot be understood"),
 }
 """The one table from an error's class, or its nearest base, to status and title."""

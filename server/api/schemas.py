@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
+from typing_extensions import TypedDict
 
 from prefixes.values import Value, at_most
 
@@ -92,7 +93,11 @@ class ClassifyRequest(_Request):
     )
 
 
-class Score(_Response):
+class Score(TypedDict):
+    """A plain mapping, for answers may hold tens of thousands: a model each would take longer
+    to make than the forward pass.
+    """
+
     label: str
     score: float
 

@@ -43,7 +43,10 @@ def probabilities(answer: Classified, function: FunctionToApply | None = None) -
 def ranked(spec: PrefixSpec, scores: Array, top_k: int | None = None) -> list[Score]:
     """Pair labels with scores, the highest first; equal scores keep the order of the labels."""
     order = np.argsort(-scores, kind="stable")[:top_k]
-    return [Score(label=spec.labels[index], score=float(scores[index])) for index in order]
+    return [
+        {"label": spec.labels[index], "score": score}
+        for index, score in zip(order.tolist(), scores[order].tolist(), strict=True)
+    ]
 
 
 def chosen_labels(answer: Classified) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from prefixes.backbone import Backbone
 from prefixes.errors import PrefixNotFound
 from server.engine.errors import (
     DeadlineExceeded,
@@ -12,8 +13,9 @@ from server.engine.errors import (
     InferenceFailed,
     Overloaded,
 )
+from tests.factories import make_prefix
 from tests.server.conftest import Serve
-from tests.server.rest import Rest
+from tests.server.rest import Rest, put
 
 FIELDS = {"/v1/classify": "input", "/predict": "inputs", "/classify": "input"}
 ROUTES = pytest.mark.parametrize("route", list(FIELDS))
@@ -243,6 +245,21 @@ def test_a_mistake_in_a_list_names_its_place(rest: Rest) -> None:
     ):
         response = rest.call("POST", "/v1/classify", json={"input": [*items, wrong]})
         assert "[2]" in check_problem(response, status, code)["detail"]
+
+
+@ROUTES
+def test_an_answer_of_more_scores_than_one_response_may_hold(
+    serve: Serve, backbone: Backbone, route: str
+) -> None:
+    rest, _ = serve()
+    labels = tuple(f"label {number}" for number in range(9000))
+    put(rest.registry, "acme/wide", make_prefix(backbone.fingerprint, labels=labels))
+    few, lot = ({**body_for(route, many(route, n)), "model": "wide"} for n in (4, 5))
+    assert rest.call("POST", route, "acme", json=few).status_code == 200
+    refused = rest.call("POST", route, "acme", json=lot)
+    assert "top_k" in check_problem(refused, 422, "too_many_scores")["detail"]
+    if route == "/v1/classify":
+        assert rest.call("POST", route, "acme", json=lot | {"top_k": 3}).status_code == 200
 
 
 @ROUTES
