@@ -64,6 +64,14 @@ class _Entry:
     num_leases: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class _Load:
+    """A prefix on its way to the device, and how many wait for a lease of it."""
+
+    task: asyncio.Task[_Entry]
+    num_waiting: int = 0
+
+
 class ResidentPrefixes:
     """Leases of prefixes by digest; loads what is missing, evicts what was used longest ago."""
 
@@ -90,8 +98,8 @@ class ResidentPrefixes:
         self._budget_bytes = budget_bytes
         self._used_bytes = 0
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
-        self._loads: dict[str, asyncio.Task[None]] = {}
-        self._released = asyncio.Event()
+        self._loads: dict[str, _Load] = {}
+        self._room_changed = asyncio.Event()
         self._fetch = fetch
         self._metrics = metrics
         self._loaders = ThreadPoolExecutor(_NUM_LOADERS, thread_name_prefix="loader")
@@ -111,13 +119,7 @@ class ResidentPrefixes:
             PrefixError: when the store cannot give it.
             InferenceFailed: when it is larger than the whole budget.
         """
-        while (lease := self.lease_resident(digest)) is None:
-            if digest not in self._loads:
-                self._loads[digest] = task = asyncio.create_task(self._load(digest, staged))
-                task.add_done_callback(_read_exception)
-            # Shielded: one impatient caller must not cancel a load that others wait for.
-            await asyncio.shield(self._loads[digest])
-        return lease
+        return self.lease_resident(digest) or await self._lease_loaded(digest, staged)
 
     def lease_resident(self, digest: str) -> Lease | None:
         """Hold a prefix that is on the device already; None when it is not."""
@@ -126,7 +128,7 @@ class ResidentPrefixes:
             return None
         self._entries.move_to_end(digest)
         entry.num_leases += 1
-        return Lease(digest, entry.resident, entry, self._released.set)
+        return self._counted_lease(digest, entry)
 
     def discard(self, digest: str) -> None:
         """Free a prefix's room now, unless someone holds it."""
@@ -138,7 +140,27 @@ class ResidentPrefixes:
         """Stop the loader threads."""
         self._loaders.shutdown(wait=False, cancel_futures=True)
 
-    async def _load(self, digest: str, staged: Prefix | None) -> None:
+    def _counted_lease(self, digest: str, entry: _Entry) -> Lease:
+        return Lease(digest, entry.resident, entry, self._room_changed.set)
+
+    async def _lease_loaded(self, digest: str, staged: Prefix | None) -> Lease:
+        load = self._loads.get(digest)
+        if load is None:
+            load = self._loads[digest] = _Load(asyncio.create_task(self._load(digest, staged)))
+            load.task.add_done_callback(_read_exception)
+        load.num_waiting += 1
+        try:
+            # Shielded: one impatient caller must not cancel a load that others wait for.
+            entry = await asyncio.shield(load.task)
+        except asyncio.CancelledError:
+            if not load.task.done():
+                load.num_waiting -= 1
+            elif not load.task.cancelled() and load.task.exception() is None:
+                self._counted_lease(digest, load.task.result()).release()
+            raise
+        return self._counted_lease(digest, entry)
+
+    async def _load(self, digest: str, staged: Prefix | None) -> _Entry:
         started = time.perf_counter()
         loop = asyncio.get_running_loop()
         try:
@@ -156,10 +178,16 @@ class ResidentPrefixes:
             except BaseException:
                 self._give_back(slots, num_bytes)
                 raise
-            self._entries[digest] = _Entry(resident, num_bytes)
+            # Leased to its waiters from the first moment: another load that waits for room wakes
+            # before they do, and the two would evict each other's prefixes forever.
+            entry = _Entry(resident, num_bytes, num_leases=self._loads[digest].num_waiting)
+            self._entries[digest] = entry
         finally:
             del self._loads[digest]
+            # Also when nobody leases it: whoever waits for room may now evict it.
+            self._room_changed.set()
         self._metrics.prefix_loaded(time.perf_counter() - started)
+        return entry
 
     def _bytes_of(self, prefix: Prefix) -> int:
         head = prefix.head
@@ -179,8 +207,8 @@ class ResidentPrefixes:
             if idle is not None:
                 self._evict(idle)
             else:
-                self._released.clear()
-                await self._released.wait()
+                self._room_changed.clear()
+                await self._room_changed.wait()
         self._used_bytes += num_bytes
         return [self._free_slots.pop() for _ in range(num_slots)]
 
@@ -196,9 +224,10 @@ class ResidentPrefixes:
     def _give_back(self, slots: list[int] | tuple[int, ...], num_bytes: int) -> None:
         self._free_slots.extend(slots)
         self._used_bytes -= num_bytes
+        self._room_changed.set()
 
 
-def _read_exception(task: asyncio.Task[None]) -> None:
+def _read_exception(task: asyncio.Task[_Entry]) -> None:
     """Mark a failed load as seen: those who still wait get its error, if anyone does."""
     if not task.cancelled():
         task.exception()

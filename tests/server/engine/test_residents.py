@@ -103,6 +103,54 @@ async def test_a_leased_prefix_is_never_evicted_and_a_load_waits_for_room(
     assert (await asyncio.wait_for(waiting, 30)).digest == shelf.digests[1]
 
 
+async def test_a_load_that_nobody_waits_for_any_more_gives_way_to_the_next(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 3)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    held = await residents.lease(shelf.digests[0])
+    gone = asyncio.create_task(residents.lease(shelf.digests[1]))
+    waiting = asyncio.create_task(residents.lease(shelf.digests[2]))
+    while shelf.num_fetches < 3:  # noqa: ASYNC110 - threads fetch
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    gone.cancel()
+    held.release()
+    assert (await asyncio.wait_for(waiting, 10)).digest == shelf.digests[2]
+
+
+async def test_those_who_wait_for_room_for_different_prefixes_all_get_their_turn(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 6)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+
+    async def take(digest: str) -> None:
+        (await residents.lease(digest)).release()
+
+    held = await residents.lease(shelf.digests[0])
+    takers = [asyncio.create_task(take(digest)) for digest in shelf.digests[1:]]
+    while shelf.num_fetches < 6:  # noqa: ASYNC110 - threads fetch
+        await asyncio.sleep(0.01)
+    held.release()
+    await asyncio.wait_for(asyncio.gather(*takers), 30)
+    assert shelf.num_fetches == 6  # nothing was evicted before it was used
+
+
+async def test_a_caller_who_leaves_as_the_load_ends_keeps_no_lease(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 1)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    leaving = asyncio.create_task(residents.lease(shelf.digests[0]))
+    while residents.stats.num_resident == 0:  # noqa: ASYNC110 - a thread loads
+        await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    residents.discard(shelf.digests[0])
+    assert residents.stats.num_resident == 0
+
+
 async def test_a_slow_load_does_not_delay_a_prefix_that_is_there(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
