@@ -1,7 +1,7 @@
 """TextEncoder: one text or a pair to tokens, within the length rules of the task."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -12,6 +12,11 @@ from prefixes.errors import InputRejected, TextTooLong
 from prefixes.spec import Fields, PrefixSpec
 
 T = TypeVar("T")
+
+_CHARACTERS_PER_TOKEN: Final = 32
+_MIN_CHARACTERS: Final = 10_000
+_TEXTS_AT_ONCE: Final = 32
+"""Texts whose whole encodings are in memory at once; they take some hundred bytes per token."""
 
 _PROBES: Final = (
     "The quick brown fox, aged 42, jumps over 3.5 lazy dogs!",
@@ -44,18 +49,28 @@ class TextEncoder:
     ) -> list[EncodedText]:
         """Render each input through the task's template and tokenize it.
 
+        Of a text with far more characters than its tokens can need (32 per token, at least
+        10,000), the end is not looked at: a template may repeat a field many times, and to
+        tokenize what is cut off anyway would take minutes.
+
         Raises:
             InputRejected: when an input's fields do not fit the template or give no token;
                 `index` names it.
-            TextTooLong: when `truncate` is false and an input has more than `max_length` tokens.
+            TextTooLong: when `truncate` is false and an input has more than `max_length` tokens,
+                or far more characters than these can need.
         """
-        rendered = [
-            _naming_index(index, spec.input.render, fields) for index, fields in enumerate(inputs)
-        ]
-        flat = [text if pair is None else (text, pair) for text, pair in rendered]
-        encodings = self._tokenizer.encode_batch(flat)
+        render = partial(_render, spec, truncate=truncate)
+        rendered = [_naming_index(index, render, fields) for index, fields in enumerate(inputs)]
+        encodings = self._encodings([text.parts for text in rendered])
         fit = partial(_fit, max_length=spec.max_length, truncate=truncate)
-        return [_naming_index(index, fit, encoding) for index, encoding in enumerate(encodings)]
+        return [
+            _naming_index(index, fit, encoding, text.is_cut)
+            for index, (encoding, text) in enumerate(zip(encodings, rendered, strict=True))
+        ]
+
+    def _encodings(self, texts: Sequence[str | tuple[str, str]]) -> Iterator[Encoding]:
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            yield from self._tokenizer.encode_batch(texts[start : start + _TEXTS_AT_ONCE])
 
     def digest(self) -> str:
         """Identify the tokenizer by its vocabulary and by what it does to a few probing texts.
@@ -80,13 +95,40 @@ def _naming_index(index: int, step: Callable[..., T], *arguments: Any) -> T:
         raise
 
 
-def _fit(encoding: Encoding, *, max_length: int, truncate: bool) -> EncodedText:
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """A text or a pair as the tokenizer gets it; `is_cut` says that it was too long by far."""
+
+    parts: str | tuple[str, str]
+    is_cut: bool
+
+
+def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> _Rendered:
+    limit = max(_MIN_CHARACTERS, _CHARACTERS_PER_TOKEN * spec.max_length)
+    text, pair = spec.input.render(fields)
+    longest = max(len(text), len(pair or ""))
+    if longest > limit and not truncate:
+        raise TextTooLong(
+            f"The input has {longest} characters, the task takes at most {limit} and "
+            f"{spec.max_length} tokens: shorten it, or ask for truncation"
+        )
+    parts = text[:limit] if pair is None else (text[:limit], pair[:limit])
+    return _Rendered(parts, is_cut=longest > limit)
+
+
+def _fit(
+    encoding: Encoding,
+    is_cut: bool,  # noqa: FBT001 - filled in by place
+    *,
+    max_length: int,
+    truncate: bool,
+) -> EncodedText:
     token_ids, type_ids = encoding.ids, encoding.type_ids
     length = len(token_ids)
     if length == 0:
         raise InputRejected("The input has no tokens: expected text that the backbone can read")
     if length <= max_length:
-        return EncodedText(token_ids, type_ids)
+        return EncodedText(token_ids, type_ids, is_truncated=is_cut)
     if not truncate:
         raise TextTooLong(
             f"The input has {length} tokens, the task takes at most {max_length}: "

@@ -58,9 +58,12 @@ class Engine:
         batch_limits = BatchLimits(limits.max_batch_tokens, limits.max_batch_rows)
         runner = Runner(backbone, self._residents.pool)
         self._dispatcher = Dispatcher(runner, batch_limits, metrics)
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="resolve-tokenise")
+        # Apart from each other: a request of megabytes of text must not keep others waiting
+        # before it is even known what they ask for.
+        self._resolvers = ThreadPoolExecutor(2, thread_name_prefix="resolve")
+        self._tokenisers = ThreadPoolExecutor(2, thread_name_prefix="tokenise")
         self._answering = Answering(
-            self._residents, self._dispatcher, backbone.texts, self._threads, metrics
+            self._residents, self._dispatcher, backbone.texts, self._tokenisers, metrics
         )
         self._admission = Admission(limits.max_waiting, self._seconds_until_room)
         self._pause: str | None = "starting"
@@ -94,7 +97,8 @@ class Engine:
         self._pause = self._pause or "stopped"
         await self._dispatcher.stop()
         self._residents.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._resolvers, self._tokenisers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def classify(
         self,
@@ -175,7 +179,7 @@ class Engine:
         return Prefix.from_bytes(self._registry.store.get(digest), fits=self.backbone.fingerprint)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return await asyncio.get_running_loop().run_in_executor(self._resolvers, call)
 
 
 def _classified(version: PrefixVersion, answer: Answer) -> Classified:

@@ -245,3 +245,27 @@ def test_a_tokenizer_that_does_something_else_has_another_digest(
     }
 
     assert len(digests) == 4
+
+
+def test_the_end_of_a_text_beyond_all_measure_is_not_looked_at(backbone: Backbone) -> None:
+    spec = spec_of(backbone, 8, InputTemplate(text="{a}", text_pair="{b} {b}"))
+    blank = " " * 20_000
+    (encoded,) = backbone.texts.encode(spec, [{"a": f"good{blank}film", "b": "bad"}])
+    (short,) = backbone.texts.encode(spec, [{"a": "good", "b": "bad"}])
+    assert encoded.is_truncated
+    assert encoded.token_ids == short.token_ids
+    with pytest.raises(TextTooLong, match=r"20009 characters, .* at most 10000") as error:
+        backbone.texts.encode(
+            spec,
+            [{"a": "a", "b": "b"}, {"a": "a", "b": f"good{blank[:10_000]}"}],
+            truncate=False,
+        )
+    assert error.value.index == 1
+
+
+def test_a_text_beyond_all_measure_gives_the_tokens_of_its_beginning(backbone: Backbone) -> None:
+    spec = spec_of(backbone, 40, InputTemplate())
+    phrase = "a good film, zebra! "
+    (encoded,) = backbone.texts.encode(spec, [{"text": phrase * 3000}])
+    (short,) = backbone.texts.encode(spec, [{"text": phrase * 40}])
+    assert encoded == short
