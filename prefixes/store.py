@@ -141,13 +141,20 @@ class PrefixStore:
         path = self._path(digest)
         with _disk("read", path):
             data = path.read_bytes()
-        found = hashlib.sha256(data).hexdigest()
-        if found != digest:
-            raise StoreCorrupted(
-                f"The blob {digest} is damaged: {path} holds {len(data)} bytes with the sha256 "
-                f"{found}; publish the same prefix file again, or restore it from a backup"
-            )
+        _check_digest(path, digest, hashlib.sha256(data).hexdigest(), len(data))
         return data
+
+    def verified(self, digest: str) -> Path:
+        """Hold a blob against its digest and give its path, for readers who want it in pieces.
+
+        Raises: as `get`.
+        """
+        path = self._path(digest)
+        with _disk("read", path), path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            num_bytes = file.tell()
+        _check_digest(path, digest, found, num_bytes)
+        return path
 
     def delete(self, digest: str) -> None:
         """Remove a blob; one that is not there is as good as removed.
@@ -186,6 +193,14 @@ class PrefixStore:
         if _DIGEST.fullmatch(digest) is None:
             raise InvalidName(f"{digest[:80]!r} is no digest: expected 64 hexadecimal digits")
         return self._blobs / digest[:2] / digest
+
+
+def _check_digest(path: Path, digest: str, found: str, num_bytes: int) -> None:
+    if found != digest:
+        raise StoreCorrupted(
+            f"The blob {digest} is damaged: {path} holds {num_bytes} bytes with the sha256 "
+            f"{found}; publish the same prefix file again, or restore it from a backup"
+        )
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """What handlers are given: the server's parts, and who is calling."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
@@ -16,6 +17,8 @@ from server.engine.work import Classified, ClassifyInput
 from server.observe import Metrics, RequestRecord
 from server.publishing import Publisher
 from server.settings import Settings
+
+T = TypeVar("T")
 
 
 class Classifier(Protocol):
@@ -51,6 +54,18 @@ class Parts:
     registry: PrefixRegistry
     keys: ApiKeys
     metrics: Metrics
+    # Threads of their own: lists of thousands, and changes that wait for each other, must not take
+    # those by which every request's key is checked.
+    _readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
+    _changers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
+
+    async def read(self, call: Callable[[], T]) -> T:
+        """Ask the registry or the store for something, on a thread."""
+        return await to_thread.run_sync(call, limiter=self._readers)
+
+    async def change(self, call: Callable[[], T]) -> T:
+        """Change something in the registry, on a thread."""
+        return await to_thread.run_sync(call, limiter=self._changers)
 
 
 class KeyedRoute(APIRoute):

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Depends
-from fastapi.concurrency import run_in_threadpool
 
 from prefixes import PrefixRef
 from prefixes.registry import PrefixSummary
@@ -25,7 +24,7 @@ async def list_models(parts: PartsDep, caller: CallerDep) -> ModelList:
 
     At most 10,000, in the order of their names; a tenant's own list is complete.
     """
-    found = await run_in_threadpool(partial(parts.registry.list_prefixes, reader=caller.tenant))
+    found = await parts.read(partial(parts.registry.list_prefixes, reader=caller.tenant))
     cards = itertools.chain.from_iterable(_cards(item, parts.backbone.name) for item in found)
     return ModelList(data=list(itertools.islice(cards, MAX_MODELS)))
 

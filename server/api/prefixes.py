@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
-from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
 
 from prefixes import PrefixRef
 from prefixes.names import check_name
@@ -68,7 +68,7 @@ VersionNumber = Annotated[int, Path(ge=1, lt=10**9)]
 async def list_prefixes(tenant: str, parts: PartsDep, caller: CallerDep) -> PrefixList:
     """What the caller may see of a tenant; nothing of a tenant that is private or not there."""
     check_name("tenant", tenant)
-    found = await run_in_threadpool(
+    found = await parts.read(
         partial(parts.registry.list_prefixes, reader=caller.tenant, tenant=tenant)
     )
     return PrefixList(
@@ -87,9 +87,7 @@ async def list_prefixes(tenant: str, parts: PartsDep, caller: CallerDep) -> Pref
 @router.get("/{task}", summary="Show a prefix: versions, aliases and their history")
 async def show_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerDep) -> PrefixEntry:
     """All versions in rising order, and every alias with its moves."""
-    entry = await run_in_threadpool(
-        partial(parts.registry.show, tenant, task, reader=caller.tenant)
-    )
+    entry = await parts.read(partial(parts.registry.show, tenant, task, reader=caller.tenant))
     return PrefixEntry(
         tenant=entry.tenant,
         task=entry.task,
@@ -150,7 +148,7 @@ async def show_version(
 ) -> VersionDetail:
     """The whole description that stands in the file."""
     found = await _find(parts, caller.tenant, PrefixRef(tenant, task, version=version))
-    spec = await run_in_threadpool(parts.registry.spec, found.digest)
+    spec = await parts.read(partial(parts.registry.spec, found.digest))
     return VersionDetail(
         **_version(found), spec=spec.model_dump(mode="json"), metrics=dict(spec.metrics)
     )
@@ -162,6 +160,7 @@ async def show_version(
     response_class=Response,
     responses={
         200: {"content": {FILE_TYPE: {}}, "description": "The bytes; `ETag` is their sha256."},
+        206: {"content": {FILE_TYPE: {}}, "description": "The bytes that `Range` asks for."},
         304: {"description": "The caller has these bytes already."},
     },
 )
@@ -179,10 +178,11 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and etag in if_none_match:
         return Response(status_code=304, headers=headers)
-    data = await run_in_threadpool(parts.registry.store.get, found.digest)
+    path = await parts.read(partial(parts.registry.store.verified, found.digest))
     name = f"{tenant}-{task}-{version}.safetensors"
     headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return Response(data, headers=headers, media_type=FILE_TYPE)
+    # A piece at a time: a whole file in memory for every slow receiver would be too much.
+    return FileResponse(path, headers=headers, media_type=FILE_TYPE)
 
 
 @router.delete(
@@ -196,14 +196,14 @@ async def delete_version(
 ) -> None:
     """Refused while an alias points to it. Its number is never given again."""
     require_owner(caller, tenant, task)
-    await run_in_threadpool(parts.registry.delete_version, tenant, task, version)
+    await parts.change(partial(parts.registry.delete_version, tenant, task, version))
 
 
 @router.delete("/{task}", summary="Delete a prefix with all its versions", status_code=204)
 async def delete_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerDep) -> None:
     """All versions, aliases and history."""
     require_owner(caller, tenant, task)
-    await run_in_threadpool(parts.registry.delete_prefix, tenant, task)
+    await parts.change(partial(parts.registry.delete_prefix, tenant, task))
 
 
 @router.put("/{task}/aliases/{alias}", summary="Promote: point an alias to a version")
@@ -212,7 +212,7 @@ async def promote(  # noqa: PLR0917 - FastAPI passes all by name
 ) -> AliasTarget:
     """Requests that come after the answer use the version; those in flight finish on theirs."""
     require_owner(caller, tenant, task)
-    await run_in_threadpool(
+    await parts.change(
         partial(parts.registry.promote, tenant, task, alias, body.version, by=tenant)
     )
     return await _target(parts, PrefixRef(tenant, task, version=body.version))
@@ -228,14 +228,12 @@ async def rollback(
 ) -> AliasTarget:
     """Called again, it goes further back."""
     require_owner(caller, tenant, task)
-    version = await run_in_threadpool(
-        partial(parts.registry.rollback, tenant, task, alias, by=tenant)
-    )
+    version = await parts.change(partial(parts.registry.rollback, tenant, task, alias, by=tenant))
     return await _target(parts, PrefixRef(tenant, task, version=version))
 
 
 async def _find(parts: PartsDep, reader: str | None, ref: PrefixRef) -> PrefixVersion:
-    return await run_in_threadpool(partial(parts.registry.version, ref, reader=reader))
+    return await parts.read(partial(parts.registry.version, ref, reader=reader))
 
 
 async def _target(parts: PartsDep, ref: PrefixRef) -> AliasTarget:

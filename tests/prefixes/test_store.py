@@ -135,6 +135,8 @@ def test_a_damaged_blob_is_never_handed_out(
     blob_of(tmp_path, digest).write_bytes(damaged)
     with pytest.raises(StoreCorrupted, match=rf"{digest} is damaged.*publish the same"):
         store.get(digest)
+    with pytest.raises(StoreCorrupted, match=rf"{digest} is damaged.*publish the same"):
+        store.verified(digest)
 
 
 def test_committing_the_same_bytes_again_mends_a_damaged_blob(
