@@ -5,6 +5,7 @@ Source of the transaction handling: SQLAlchemy's documentation of its SQLite dia
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,8 +20,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from prefixes.errors import StoreUnavailable
 
+_WRITE_SECONDS = 20
+"""How long a change waits for those before it: of this process, then of others."""
+
 _SQLITE_PRAGMAS = (
-    "PRAGMA busy_timeout = 20000",  # first, for the next one may have to wait too; milliseconds
+    f"PRAGMA busy_timeout = {_WRITE_SECONDS * 1000}",  # first, for the next may have to wait too
     "PRAGMA journal_mode = WAL",  # readers never wait for a writer
     "PRAGMA synchronous = FULL",  # what was acknowledged survives a power cut
     "PRAGMA foreign_keys = ON",
@@ -36,6 +40,9 @@ class Database:
         # A writer takes SQLite's lock at once: a transaction that reads first and asks for the
         # lock later fails when another writer came in between.
         self._writer = engine.execution_options(**{_BEGIN: "IMMEDIATE"})
+        # Writers wait here, each in turn, and not in the database: there they would hold all the
+        # connections while readers need one.
+        self._turn = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -54,8 +61,16 @@ class Database:
         Raises:
             StoreUnavailable: when the database cannot be reached, written or locked in time.
         """
-        with _explained(self._writer), self._writer.begin() as connection:
-            yield connection
+        if not self._turn.acquire(timeout=_WRITE_SECONDS):
+            raise StoreUnavailable(
+                f"The database {_name(self._writer.url)} was busy with other changes for "
+                f"{_WRITE_SECONDS} seconds: try again later"
+            )
+        try:
+            with _explained(self._writer), self._writer.begin() as connection:
+                yield connection
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,5 +1,6 @@
 import itertools
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from prefixes import digest_of
 from prefixes.backbone import Backbone
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
-from tests.server.rest import Rest
+from tests.server.rest import Rest, until
 
 TENANTS = "/v1/tenants"
 _SEEDS = itertools.count(1000)
@@ -102,6 +103,8 @@ def test_a_download_gives_the_uploaded_bytes_and_their_digest(
     assert response.headers["etag"] == f'"{digest_of(data)}"'
     again = rest.call("GET", path, "acme", headers={"If-None-Match": response.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    rest_of_it = rest.call("GET", path, "acme", headers={"Range": "bytes=100-"})
+    assert (rest_of_it.status_code, rest_of_it.content) == (206, data[100:])
 
 
 def test_a_version_in_use_stays_and_others_can_be_deleted(rest: Rest, backbone: Backbone) -> None:
@@ -231,3 +234,20 @@ def test_an_alias_may_not_look_like_a_version(rest: Rest) -> None:
     path = f"{TENANTS}/acme/prefixes/mood/aliases/7"
     response = rest.call("PUT", path, "acme", json={"version": 1})
     assert (response.status_code, response.json()["code"]) == (422, "invalid_name")
+
+
+def test_changes_that_wait_for_each_other_do_not_keep_requests_waiting(rest: Rest) -> None:
+    path = f"{TENANTS}/acme/prefixes/mood/aliases/queued"
+
+    def promote() -> int:
+        return rest.call("PUT", path, "acme", json={"version": 1}).status_code
+
+    with ThreadPoolExecutor(50) as senders, rest.client("acme") as client:
+        with rest.registry.database.write():  # somebody else's change takes its time
+            promotions = [senders.submit(promote) for _ in range(50)]
+            until(lambda: sum(job.running() for job in promotions) == 50)
+            time.sleep(0.5)  # for all of them to reach the server
+            answer = client.post("/v1/classify", json={"model": "mood", "input": "good"}, timeout=8)
+            assert client.get("/readyz", timeout=8).status_code == 200
+        assert answer.status_code == 200
+        assert {job.result() for job in promotions} == {200}
