@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from prefixes import errors as prefix_errors
-from prefixes.errors import PrefixError, PrefixNotFound, PrefixRejected
+from prefixes.errors import PrefixError, PrefixNotFound, PrefixRejected, StoreUnavailable
 from server import errors as request_errors
 from server.api.schemas import ProblemBody
 from server.auth import Caller
@@ -67,7 +67,9 @@ _HTTP_CODES: Final = {
     400: "malformed_request",
     404: "route_not_found",
     405: "method_not_allowed",
+    408: "body_too_slow",
     413: "body_too_large",
+    429: "overloaded",
 }
 _TEI_ROUTES: Final = {"/predict"}
 _OPENAI_ROUTES: Final = {"/classify", "/v1/models"}
@@ -184,6 +186,9 @@ async def _nobody_listens(_request: Request, _error: Exception) -> Response:
 def _known(error: PrefixError | ServingError | RequestRefused) -> Problem:
     status, title = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     retry_after = None
+    detail = str(error)
+    if isinstance(error, StoreUnavailable):  # paths and addresses are for the log alone
+        detail = "The server's store failed on this request; its log has the reason"
     if isinstance(error, Overloaded):
         retry_after = error.retry_after_seconds
     elif status == 503:
@@ -193,7 +198,7 @@ def _known(error: PrefixError | ServingError | RequestRefused) -> Problem:
         status,
         title,
         error.code,
-        str(error),
+        detail,
         findings=[asdict(finding) for finding in findings],
         retry_after=retry_after,
     )
