@@ -77,6 +77,7 @@ def create_app(
         BodyLimit,
         max_body_bytes=settings.max_body_kib * 2**10,
         max_upload_bytes=settings.max_upload_mib * 2**20,
+        body_seconds=settings.request_timeout_seconds,
     )
     app.add_middleware(RequestLog, metrics=metrics)  # added last, hence outermost
     _watch(metrics, engine)

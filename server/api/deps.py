@@ -11,6 +11,7 @@ from fastapi.security import HTTPBearer
 
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.registry import ApiKeys, PrefixRegistry
+from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
 from server.engine.residents import ResidentStats
 from server.engine.work import Classified, ClassifyInput
@@ -54,6 +55,7 @@ class Parts:
     registry: PrefixRegistry
     keys: ApiKeys
     metrics: Metrics
+    uploads: UploadSlots = field(default_factory=UploadSlots)
     # Threads of their own: lists of thousands, and changes that wait for each other, must not take
     # those by which every request's key is checked.
     _readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))

@@ -1,5 +1,6 @@
 """The two layers around every request: one that observes it, one that bounds its body."""
 
+import asyncio
 import logging
 import re
 import uuid
@@ -18,6 +19,9 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _UPLOAD_PATH: Final = re.compile(r"/v1/tenants/[^/]+/prefixes/[^/]+/versions/?")
 _FORM_BYTES: Final = 64 * 1024
 """Room for what a multipart body holds beside its file: boundaries, part headers, the alias."""
+_UPLOAD_SECONDS: Final = 600.0
+_MAX_BODIES: Final = 64
+"""Bodies of the largest size that may be in memory at once; of smaller ones as many more."""
 
 
 class RequestLog:
@@ -61,47 +65,77 @@ class RequestLog:
 
 
 class BodyLimit:
-    """Refuses bodies that are too large: by their announced length at once, else while they come.
+    """Refuses bodies that are too large, too slow, or too many at once.
 
-    Uploads of prefixes have a limit of their own.
+    Too large: by their announced length at once, else while they come. Too many: a body stays in
+    memory until its request is answered, so all of them together have a limit too. Uploads of
+    prefixes go to disk as they come, and have limits of their own.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int, body_seconds: float
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes
+        self._body_seconds = body_seconds
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on; see the class."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limit(scope)
+        is_upload = scope["method"] == "POST" and _UPLOAD_PATH.fullmatch(scope["path"]) is not None
+        limit = self._max_upload_bytes + _FORM_BYTES if is_upload else self._max_body_bytes
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             response = problem_of(_too_large(limit)).response(scope)
             await response(scope, receive, send)
             return
+        seconds = _UPLOAD_SECONDS if is_upload else self._body_seconds
+        deadline: float | None = asyncio.get_running_loop().time() + seconds
         num_bytes = 0
 
-        async def receive_counted() -> Message:
-            nonlocal num_bytes
-            message = await receive()
-            num_bytes += len(message.get("body", b""))
+        async def receive_bounded() -> Message:
+            nonlocal num_bytes, deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise _too_slow(seconds) from None
+            if not message.get("more_body", False):
+                deadline = None  # what is received from now on is only the end of the connection
+            num_new = len(message.get("body", b""))
+            num_bytes += num_new
             if num_bytes > limit:
                 raise _too_large(limit)
+            if not is_upload:
+                self._held_bytes += num_new
+                if self._held_bytes > _MAX_BODIES * self._max_body_bytes:
+                    raise _too_many()
             return message
 
-        await self._app(scope, receive_counted, send)
-
-    def _limit(self, scope: Scope) -> int:
-        is_upload = scope["method"] == "POST" and _UPLOAD_PATH.fullmatch(scope["path"])
-        return self._max_upload_bytes + _FORM_BYTES if is_upload else self._max_body_bytes
+        try:
+            await self._app(scope, receive_bounded, send)
+        finally:
+            if not is_upload:
+                self._held_bytes -= num_bytes
 
 
 def _too_large(limit: int) -> HTTPException:
     # FastAPI passes this class on while it reads a body, and turns every other into a 400.
     return HTTPException(413, f"The body has more than the {limit} bytes that this route takes")
+
+
+def _too_slow(seconds: float) -> HTTPException:
+    detail = f"The body did not arrive within {seconds:g} seconds"
+    return HTTPException(408, detail, {"Connection": "close"})
+
+
+def _too_many() -> HTTPException:
+    detail = "Too many large requests are in flight: come back later, or send less at once"
+    return HTTPException(429, detail, {"Retry-After": "1", "Connection": "close"})
 
 
 def _request_id(scope: Scope) -> str:

@@ -128,7 +128,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     """
     check_name("task", task)
     require_owner(caller, tenant, task)
-    with parts.registry.store.stage() as staged:
+    with parts.uploads.take(tenant), parts.registry.store.stage() as staged:
         form = await receive_upload(request, staged)
         published = await parts.publisher.publish(
             staged, tenant=tenant, task=task, alias=form.alias, by=tenant

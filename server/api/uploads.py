@@ -4,6 +4,9 @@ FastAPI's own forms are not used: they take in the whole body before anything el
 to a temporary file of their own.
 """
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from prefixes.registry import Staged
+from server.engine.errors import Overloaded
 from server.errors import BadUpload
 
 _MAX_ALIAS_BYTES: Final = 200
@@ -20,6 +24,40 @@ _HOW: Final = (
     "expected multipart/form-data with one `file` and at most one `alias`, as in "
     "`curl -F file=@task.safetensors`"
 )
+
+
+_MAX_UPLOADS: Final = 16
+_MAX_UPLOADS_PER_TENANT: Final = 4
+_RETRY_SECONDS: Final = 5
+
+
+class UploadSlots:
+    """How many uploads may be on their way at once: each takes disk, and later memory."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def take(self, tenant: str) -> Iterator[None]:
+        """Count an upload of a tenant in, and out again.
+
+        Raises:
+            Overloaded: when the tenant, or all together, have as many as there may be.
+        """
+        if self._taken[tenant] >= _MAX_UPLOADS_PER_TENANT or self._taken.total() >= _MAX_UPLOADS:
+            raise Overloaded(
+                f"{self._taken[tenant]} uploads of {tenant} are on their way, and "
+                f"at most {_MAX_UPLOADS_PER_TENANT} may be, and {_MAX_UPLOADS} of all tenants: "
+                "come back later",
+                retry_after_seconds=_RETRY_SECONDS,
+            )
+        self._taken[tenant] += 1
+        try:
+            yield
+        finally:
+            self._taken[tenant] -= 1
+            if not self._taken[tenant]:
+                del self._taken[tenant]
 
 
 @dataclass(frozen=True, slots=True)

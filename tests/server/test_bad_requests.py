@@ -1,12 +1,15 @@
 """Every mistake on every inference route: 4xx, one clear problem, one shape."""
 
 import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 from prefixes.backbone import Backbone
-from prefixes.errors import PrefixNotFound
+from prefixes.errors import PrefixNotFound, StoreCorrupted, StoreUnavailable
 from server.engine.errors import (
     DeadlineExceeded,
     EngineUnavailable,
@@ -15,7 +18,7 @@ from server.engine.errors import (
 )
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
-from tests.server.rest import Rest, put
+from tests.server.rest import Rest, put, until
 
 FIELDS = {"/v1/classify": "input", "/predict": "inputs", "/classify": "input"}
 ROUTES = pytest.mark.parametrize("route", list(FIELDS))
@@ -229,6 +232,46 @@ def test_a_timeout_that_is_no_positive_number(rest: Rest, route: str, timeout: s
 @ROUTES
 def test_a_method_the_route_does_not_have(rest: Rest, route: str) -> None:
     check_problem(rest.call("DELETE", route), 405, "method_not_allowed")
+
+
+@ROUTES
+def test_a_body_that_does_not_come(serve: Serve, route: str) -> None:
+    rest, engine = serve(request_timeout_seconds=0.3)
+    host, port = rest.url.removeprefix("http://").split(":")
+    head = f"POST {route} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))  # until the server closes
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "body_too_slow"
+    assert engine.num_calls == 0
+
+
+def test_bodies_in_memory_are_bounded_all_together(serve: Serve) -> None:
+    rest, engine = serve(max_body_kib=1)
+    engine.hold()
+    body = body_for("/v1/classify", "good " * 180)
+
+    def send() -> httpx.Response:
+        return rest.call("POST", "/v1/classify", json=body)
+
+    with ThreadPoolExecutor(90) as senders:
+        jobs = [senders.submit(send) for _ in range(90)]
+        until(lambda: engine.num_waiting + sum(job.done() for job in jobs) == 90)
+        engine.release()
+        answers = [job.result() for job in jobs]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    check_problem(refused, 429, "overloaded")
+    assert send().status_code == 200
+
+
+def test_what_is_wrong_with_the_store_is_for_the_log_alone(serve: Serve) -> None:
+    rest, engine = serve()
+    for kind, status in ((StoreUnavailable, 503), (StoreCorrupted, 500)):
+        engine.failure = kind("Could not read /var/lib/secret/blobs")
+        response = rest.call("POST", "/v1/classify", json=body_for("/v1/classify", "good"))
+        assert "secret" not in check_problem(response, status, kind.code)["detail"]
 
 
 def test_a_route_that_does_not_exist(rest: Rest) -> None:

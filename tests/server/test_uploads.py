@@ -1,7 +1,8 @@
 import json
 import pickle
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,34 @@ def test_a_sender_who_leaves_midway_leaves_nothing_behind(serve: Serve) -> None:
         until(lambda: rest.files() != files)  # the first bytes are staged
     until(lambda: rest.files() == files)
     assert rest.call("GET", "/v1/tenants/acme/prefixes/new", "acme").status_code == 404
+
+
+def test_a_tenant_has_few_uploads_on_their_way_at_once(serve: Serve, backbone: Backbone) -> None:
+    rest, _ = serve()
+    files = rest.files()
+    with ExitStack() as unfinished:
+        for _ in range(4):
+            unfinished.enter_context(half_an_upload(rest))
+        until(lambda: len(rest.files()) == len(files) + 4)
+        refused = rest.upload("acme/new", good(backbone), by="acme")
+        assert (refused.status_code, refused.json()["code"]) == (429, "overloaded")
+        assert refused.headers["retry-after"]
+        assert rest.upload("zoo/new", good(backbone), by="zoo").status_code == 201
+    until(lambda: rest.upload("acme/new", good(backbone), by="acme").status_code in {200, 201})
+
+
+@contextmanager
+def half_an_upload(rest: Rest) -> Iterator[None]:
+    """Begin an upload and say no more."""
+    host, port = rest.url.removeprefix("http://").split(":")
+    head = (
+        f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {rest.keys['acme']}\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 500000\r\n\r\n"
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    )
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(head.encode() + b"x" * 1000)
+        yield
 
 
 def part(name: str, content: str = "x", *, filename: str | None = None) -> str:
