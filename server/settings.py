@@ -79,7 +79,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Memory in MiB for prefixes on the device; the longest unused make room.",
     )
-    max_inputs_per_request: int = Field(default=256, ge=1, description="Most texts in one request.")
+    max_inputs_per_request: int = Field(
+        default=256, ge=1, le=10_000, description="Most texts in one request."
+    )
     max_body_kib: int = Field(
         default=4096, ge=1, description="Largest body in KiB of a JSON request."
     )

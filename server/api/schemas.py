@@ -13,6 +13,9 @@ from typing_extensions import TypedDict
 
 from prefixes.values import Value, at_most
 
+MAX_INPUTS: Final = 10_000
+"""Most inputs that an operator may allow in one request. Longer lists are not even looked at."""
+
 FunctionToApply = Literal["softmax", "sigmoid", "none"]
 
 
@@ -55,7 +58,9 @@ Item = Annotated[
 """One thing to classify: a text, or the fields of the task, with its own `model` if need be."""
 
 ClassifyInputs = Annotated[
-    _Text | _Fields | Annotated[list[Item], Field(fail_fast=True), Tag("(list)")],
+    _Text
+    | _Fields
+    | Annotated[list[Item], Field(fail_fast=True), at_most(MAX_INPUTS), Tag("(list)")],
     Discriminator(
         _kind,
         custom_error_type="bad_input",
@@ -159,7 +164,7 @@ def _tei_kind(value: Any) -> str | None:
 TeiInputs = Annotated[
     Annotated[str, Tag("(text)")]
     | Annotated[_Texts, Tag("(pair)")]
-    | Annotated[list[_Texts], Field(fail_fast=True), Tag("(batch)")],
+    | Annotated[list[_Texts], Field(fail_fast=True), at_most(MAX_INPUTS), Tag("(batch)")],
     Discriminator(
         _tei_kind,
         custom_error_type="bad_input",
@@ -186,7 +191,7 @@ class VllmClassifyRequest(_Request):
     """vLLM's request, as far as it says something about an encoder of texts."""
 
     model: Model = None
-    input: str | Annotated[list[str], Field(fail_fast=True)] = Field(
+    input: str | Annotated[list[str], Field(fail_fast=True), at_most(MAX_INPUTS)] = Field(
         description="A text or a list of texts."
     )
     user: str | None = None

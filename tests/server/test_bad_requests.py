@@ -170,6 +170,14 @@ def test_a_flood_of_wrong_entries_is_told_by_its_first(
 
 
 @ROUTES
+def test_a_flood_of_texts_is_counted_and_not_looked_at(serve: Serve, route: str) -> None:
+    rest, _ = serve()
+    response = rest.call("POST", route, json=body_for(route, many(route, 10_001)))
+    problem = check_problem(response, 422, "invalid_request")
+    assert any("at most 10000" in error["message"] for error in problem["errors"])
+
+
+@ROUTES
 def test_a_flood_of_unknown_fields_is_told_in_one_sentence(rest: Rest, route: str) -> None:
     flood = {str(number): 1 for number in range(3000)}
     for body in (body_for(route, "good") | flood, body_for(route, flood)):
