@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import uvicorn
 
+from server.protocol import BoundedHttp
+
 _log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS: Final = 75
@@ -75,6 +77,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=BoundedHttp,
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -23,6 +23,7 @@ from server.engine.errors import EngineUnavailable
 from server.engine.residents import ResidentStats
 from server.engine.work import Classified, ClassifyInput, Timings
 from server.observe import Metrics
+from server.protocol import BoundedHttp
 from server.settings import Settings
 from tests.factories import make_prefix
 
@@ -203,10 +204,18 @@ def put_some(registry: PrefixRegistry, backbone: BackboneFingerprint) -> None:
 
 
 @contextmanager
-def running(app: Any) -> Iterator[str]:
+def running(app: Any, **choices: Any) -> Iterator[str]:
     """Serve an app on a free port of the loopback; gives its URL."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, ws="none", timeout_graceful_shutdown=2)
+        uvicorn.Config(
+            app,
+            http=BoundedHttp,
+            port=0,
+            log_config=None,
+            ws="none",
+            timeout_graceful_shutdown=2,
+            **choices,
+        )
     )
     thread = threading.Thread(target=server.run)
     thread.start()
