@@ -15,6 +15,10 @@ from training.errors import PlanRejected
 
 ScheduleKind = Literal["linear", "cosine", "constant", "exponential"]
 
+Initialisation = Literal["activations", "noise"]
+"""What a prefix begins as: keys and values of real training tokens, or N(0, initializer_range) as
+in P-tuning v2."""
+
 MetricName = Literal[
     "accuracy", "macro_f1", "micro_f1", "matthews", "pearson", "spearman", "negative_mse"
 ]
@@ -56,6 +60,9 @@ class TrainConfig(Value):
     prefix_length: int = Field(default=16, ge=1, le=MAX_PREFIX_LENGTH)
     projection_size: int | None = Field(
         default=None, ge=1, description="width of the MLP reparametrisation; none without it"
+    )
+    initialisation: Initialisation | None = Field(
+        default=None, description="activations, unless there is a projection: that needs noise"
     )
     position_offset: int | None = Field(
         default=None, ge=0, description="positions that texts are shifted by; prefix length if none"
@@ -116,6 +123,11 @@ class TrainConfig(Value):
                 f"select_by {self.select_by!r} does not measure {self.problem_type}: "
                 f"expected one of {', '.join(allowed)}"
             )
+        if self.initialisation == "activations" and self.projection_size is not None:
+            raise ValueError(
+                "initialisation 'activations' sets keys and values, which a projection makes: "
+                "leave out one of initialisation and projection_size"
+            )
         if self.pair_column is not None and self.text_column is None:
             raise ValueError("pair_column needs text_column: name both")
         if self.labels is not None and self.problem_type == "regression":
@@ -130,6 +142,10 @@ class TrainConfig(Value):
     @property
     def metric(self) -> MetricName:
         return self.select_by or _METRICS[self.problem_type][0]
+
+    @property
+    def begins_as_activations(self) -> bool:
+        return self.initialisation != "noise" and self.projection_size is None
 
     @property
     def offset(self) -> int:

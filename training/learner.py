@@ -56,7 +56,8 @@ class PrefixLearner(nn.Module):
 
     The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
     through Linear, Tanh, Linear. Weights begin as N(0, initializer_range) and biases as 0, as
-    the original's did: transformers initialises so whatever a checkpoint lacks.
+    the original's did: transformers initialises so whatever a checkpoint lacks. `begin_as` puts
+    real activations in the place of a table's noise.
     """
 
     def __init__(
@@ -93,6 +94,17 @@ class PrefixLearner(nn.Module):
                 parameter.zero_()
             else:
                 parameter.normal_(0, spread, generator=generator)
+
+    @torch.no_grad()
+    def begin_as(self, activations: Tensor) -> None:
+        """Begin with the keys and values of P real tokens, `[L, 2, P, H, D]`.
+
+        A prefix of small noise has keys that every query finds alike, and values of next to
+        nothing: it takes attention away until it has learnt not to. The noise stays on top, so
+        that a token drawn twice does not make two slots that learn alike for ever.
+        """
+        flat = activations.permute(2, 0, 1, 3, 4)  # (L, 2, P, H, D) -> (P, L, 2, H, D)
+        self.table.add_(flat.reshape(self.table.shape))
 
     def kv(self) -> Tensor:
         """Give the keys and values in the pool's layout, `[L, 2, P, H, D]`."""

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedText
+from prefixes.backbone import Backbone, EncodedText, PackedBatch
 from prefixes.spec import ProblemType
 from training.config import TrainConfig
 from training.data import TaskData
@@ -75,13 +75,16 @@ class Run:
             projection_size=config.projection_size,
             seed=config.seed,
         ).to(backbone.device)
+        texts = backbone.texts.encode(spec, data.train.inputs)
+        if config.begins_as_activations:
+            learner.begin_as(_activations(config, texts, backbone))
         centre, spread = _scale(config.problem_type, data.train.targets)
         targets = _standardised(data.train.targets, centre, spread)
         return cls(
             config=config,
             learner=learner,
             optimizer=_optimizer(config, learner),
-            texts=backbone.texts.encode(spec, data.train.inputs),
+            texts=texts,
             targets=torch.from_numpy(targets).to(backbone.device),
             held_out=backbone.texts.encode(spec, data.validation.inputs),
             held_out_targets=data.validation.targets,
@@ -191,6 +194,16 @@ def row_losses(problem_type: ProblemType, logits: Tensor, targets: Tensor) -> Te
         case "regression":
             losses = functional.mse_loss(logits, targets, reduction="none")
     return losses.mean(dim=1)
+
+
+def _activations(config: TrainConfig, texts: Sequence[EncodedText], backbone: Backbone) -> Tensor:
+    """Draw P tokens of as many training texts; give their keys and values, `[L, 2, P, H, D]`."""
+    generator = generator_for(config.seed, "activations")
+    chosen = torch.randperm(len(texts), generator=generator)[: config.prefix_length]
+    batch = PackedBatch.pack([backbone.row(texts[int(text)]) for text in chosen], backbone.device)
+    order = torch.randperm(batch.num_tokens, generator=generator)
+    tokens = order[torch.arange(config.prefix_length) % batch.num_tokens]
+    return backbone.keys_and_values(batch)[:, :, tokens.to(backbone.device)]
 
 
 def _optimizer(config: TrainConfig, learner: PrefixLearner) -> torch.optim.Optimizer:

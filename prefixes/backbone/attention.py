@@ -28,6 +28,7 @@ def packed_attention(
     packed: PackedBatch,
     prefix_pool: Tensor,
     dropout: float = 0.0,
+    recorded: list[Tensor] | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Attend within each request of a packed batch, and to its prefix.
@@ -42,6 +43,7 @@ def packed_attention(
         packed: which token belongs to which request, and where its prefix lies.
         prefix_pool: keys and values of all prefixes in use, `[L, 2, C, H, D]` for C slots.
         dropout: probability of dropping an attention weight.
+        recorded: is given this layer's keys and values of the tokens, `[2, T, H, D]`.
 
     Returns:
         The attended values `[1, T, H, D]`, and None for the weights.
@@ -49,6 +51,8 @@ def packed_attention(
     assert attention_mask is None
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     tokens = [x[0].transpose(0, 1) for x in (query, key, value)]  # (1, H, T, D) -> (T, H, D)
+    if recorded is not None:
+        recorded.append(torch.stack(tokens[1:]))
     outputs = []
     for group in packed.groups:
         q, k, v = (_gather(x, group.tokens, group.num_rows) for x in tokens)  # (n, S, H, D)

@@ -37,12 +37,29 @@ class Backbone:
         Returns:
             The last hidden states `[T, hidden]`.
         """
+        return self._run(batch, prefix_pool, None)
+
+    @torch.no_grad()
+    def keys_and_values(self, batch: PackedBatch) -> Tensor:
+        """Give the keys and values of a batch's own T tokens, `[L, 2, T, H, D]`.
+
+        The layout is the pool's: a selection of tokens, taken from rows without prefixes, is a
+        prefix.
+        """
+        recorded: list[Tensor] = []
+        self._run(batch, self.empty_pool(1), recorded)
+        return torch.stack(recorded)
+
+    def _run(
+        self, batch: PackedBatch, prefix_pool: Tensor, recorded: list[Tensor] | None
+    ) -> Tensor:
         output = self.model(
             input_ids=batch.token_ids,
             token_type_ids=batch.token_type_ids,
             position_ids=batch.position_ids,
             packed=batch,
             prefix_pool=prefix_pool,
+            recorded=recorded,
         )
         hidden: Tensor = output.last_hidden_state[0]
         return hidden

@@ -77,6 +77,29 @@ def test_weights_begin_with_the_spread_of_the_backbone_and_biases_with_zero(
             assert float(parameter.detach().std()) == pytest.approx(expected, rel=0.2), name
 
 
+def test_a_prefix_begins_as_keys_and_values_of_training_tokens(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))
+    config = make_config(path, prefix_length=8)
+    run = start(backbone, config)
+    noise = start(backbone, config.model_copy(update={"initialisation": "noise"}))
+    batch = PackedBatch.pack([backbone.row(text) for text in run.texts])
+    tokens = backbone.keys_and_values(batch)  # (L, 2, T, H, D)
+    begun = (run.learner.kv() - noise.learner.kv()).detach()
+    for slot in range(8):
+        distances = (tokens - begun[:, :, slot : slot + 1]).abs().amax((0, 1, 3, 4))
+        assert float(distances.min()) < 1e-4
+
+
+def test_more_slots_than_tokens_begin_as_slots_that_differ(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(12))
+    learner = start(backbone, make_config(path, prefix_length=200)).learner
+    assert len(torch.unique(learner.table.detach(), dim=0)) == 200
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(backbone: Backbone) -> None:
     one, same = make_learner(backbone), make_learner(backbone)
     spec = dataclasses.replace(one.fold()).spec

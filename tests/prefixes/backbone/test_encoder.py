@@ -306,3 +306,19 @@ def test_gradients_flow_to_the_pool_and_never_into_the_backbone(each_backbone: B
     assert [int(slot) for slot in reached.nonzero()] == [4, 7]
     assert all(not parameter.requires_grad for parameter in each_backbone.model.parameters())
     assert not each_backbone.model.training
+
+
+def test_keys_and_values_of_a_batch_are_those_that_attention_would_use(backbone: Backbone) -> None:
+    text = EncodedText([5, 6, 7, 8], [0, 0, 0, 0])
+    whole = PackedBatch.pack([backbone.row(text)])
+    recorded = backbone.keys_and_values(whole)  # (L, 2, T, H, D)
+    facts = backbone.fingerprint
+    assert recorded.shape == (facts.num_layers, 2, 4, facts.num_heads, facts.head_size)
+    # The last token alone, with the first three tokens' activations as its prefix, sees what it
+    # sees in the whole text.
+    last = EncodedText([8], [0])
+    row = backbone.row(last, position_offset=3, slots=(0, 1, 2))
+    with torch.inference_mode():
+        expected = backbone(whole, backbone.empty_pool(1))[-1]
+        found = backbone(PackedBatch.pack([row]), recorded[:, :, :3].contiguous())[0]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
