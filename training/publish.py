@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +43,10 @@ class Destination:
             with _naming(self.target):
                 open_registry(Path(self.target)).close()
             return
-        self._request("GET", PrefixRef.parse(task), "")
+        # An upload without a file: the owner is told what it lacks, and nobody else gets that far.
+        reply = self._upload(PrefixRef.parse(task), {"nothing": (None, "")})
+        if reply.status_code != HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise self._refusal(reply, task)
 
     def publish(self, finished: FinishedPrefix, task: str) -> str:
         """Publish a file as the next version of `tenant/task`; returns the version's reference.
@@ -54,14 +58,15 @@ class Destination:
         if not self.is_server:
             with _naming(self.target):
                 return str(self._store(finished, reference).version.ref)
-        reply = self._request(
-            "POST",
-            reference,
-            f"/{reference.task}/versions",
-            files={"file": (f"{reference.task}.safetensors", finished.data)},
-            data={} if self.alias is None else {"alias": self.alias},
-        )
-        return str(reply["ref"])
+        form: dict[str, Any] = {
+            "file": (f"{reference.task}.safetensors", finished.data),
+            **({} if self.alias is None else {"alias": (None, self.alias)}),
+        }
+        reply = self._upload(reference, form)
+        if not reply.is_success:
+            raise self._refusal(reply, task)
+        with _naming(self.target):
+            return str(reply.json()["ref"])
 
     def _store(self, finished: FinishedPrefix, reference: PrefixRef) -> Published:
         registry = open_registry(Path(self.target))
@@ -81,21 +86,18 @@ class Destination:
         finally:
             registry.close()
 
-    def _request(self, method: str, reference: PrefixRef, path: str, **content: Any) -> Any:
-        base = self.target.rstrip("/")
+    def _upload(self, reference: PrefixRef, form: dict[str, Any]) -> httpx.Response:
+        path = f"/v1/tenants/{reference.tenant}/prefixes/{reference.task}/versions"
         with _naming(self.target):
-            reply = httpx.request(
-                method,
-                f"{base}/v1/tenants/{reference.tenant}/prefixes{path}",
-                headers={"Authorization": f"Bearer {self.key}"},
+            return httpx.post(
+                self.target.rstrip("/") + path,
+                headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
                 timeout=_TIMEOUT_SECONDS,
-                **content,
+                files=form,
             )
-            if reply.is_success:
-                return reply.json()
-        raise PublishFailed(
-            f"{self.target} refused {reference.tenant}/{reference.task}: {_objection(reply)}"
-        )
+
+    def _refusal(self, reply: httpx.Response, task: str) -> PublishFailed:
+        return PublishFailed(f"{self.target} refused {task}: {_objection(reply)}")
 
 
 @contextmanager

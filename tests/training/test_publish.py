@@ -39,8 +39,10 @@ class FakeServer:
         self.requests.append((method, path, headers, body))
         if headers.get("Authorization") != "Bearer secret":
             return 401, b'{"title": "Unauthorized", "detail": "The key opens nothing"}'
-        if method == "GET":
-            return 200, b'{"prefixes": []}'
+        if not path.startswith("/v1/tenants/acme/"):
+            return 404, b'{"title": "Not found", "detail": "No such prefix"}'
+        if b'name="file"' not in body:
+            return 422, b'{"title": "Bad upload", "detail": "The form has no `file`"}'
         if self.refusal is not None:
             return self.refusal
         return 201, json.dumps({"ref": "acme/mood@3", "version": 3}).encode()
@@ -49,9 +51,6 @@ class FakeServer:
 @contextmanager
 def serving(server: FakeServer) -> Iterator[FakeServer]:
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._reply("GET")
-
         def do_POST(self) -> None:
             self._reply("POST")
 
@@ -122,6 +121,11 @@ def test_a_version_without_an_alias_names_none(finished: FinishedPrefix) -> None
 def test_a_wrong_key_is_found_before_anything_is_trained() -> None:
     with serving(FakeServer()) as server, pytest.raises(PublishFailed, match="The key opens"):
         Destination(server.url, "wrong").check("acme/mood")
+
+
+def test_another_tenants_key_is_found_before_anything_is_trained() -> None:
+    with serving(FakeServer()) as server, pytest.raises(PublishFailed, match="No such prefix"):
+        Destination(server.url, "secret").check("globex/mood")
 
 
 def test_a_refusal_is_told_with_every_finding(finished: FinishedPrefix) -> None:
