@@ -23,7 +23,8 @@ PLAN = """
 tokens_per_batch = 4096
 
 [defaults]
-epochs = 12
+epochs = 5
+min_steps = 80
 
 [[task]]
 task = "{tenant}/spam"

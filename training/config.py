@@ -73,7 +73,7 @@ class TrainConfig(Value):
         default=None, description="puts a trained dense layer before the output layer"
     )
 
-    learning_rate: Positive = 3e-2
+    learning_rate: Positive = 2e-2
     head_learning_rate: Positive = 5e-3
     schedule: ScheduleKind = "linear"
     warmup: Fraction = Field(default=0.06, description="share of all steps")
@@ -85,7 +85,10 @@ class TrainConfig(Value):
     gradient_accumulation: int = Field(
         default=1, ge=1, description="batches that make one step of the optimiser"
     )
-    epochs: Positive = 6
+    epochs: Positive = 4
+    min_steps: int = Field(
+        default=400, ge=1, description="goes on after `epochs` where rows are few"
+    )
     max_steps: int | None = Field(default=None, ge=1, description="ends before `epochs` are over")
     evaluate_every: int | None = Field(default=None, ge=1, description="steps; an epoch if none")
     patience: int | None = Field(

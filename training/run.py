@@ -103,6 +103,7 @@ class Run:
     @property
     def total_steps(self) -> int:
         steps = math.ceil(self.config.epochs * self.steps_per_epoch)
+        steps = max(steps, self.config.min_steps)
         return min(steps, self.config.max_steps or steps)
 
     @property

@@ -89,6 +89,7 @@ def make_config(path: Path, **changes: Any) -> TrainConfig:
         "feature_dropout": 0.0,
         "batch_size": 8,
         "epochs": 4,
+        "min_steps": 1,
     }
     return TrainConfig(**{**fields, **changes})
 

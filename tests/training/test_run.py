@@ -70,7 +70,9 @@ def test_rows_seen_count_the_last_short_batch_of_an_epoch(backbone: Backbone, ro
 
 def test_a_run_ends_early_when_it_gets_no_better(backbone: Backbone, rows: Path) -> None:
     # An enormous weight decay shrinks what was learnt, so the first evaluation stays the best.
-    run = start(backbone, make_config(rows, epochs=40, patience=2, weight_decay=15))
+    run = start(
+        backbone, make_config(rows, epochs=40, patience=2, weight_decay=15, initialisation="noise")
+    )
     train_all(backbone, [run])
     assert run.best is not None
     assert run.ended == "no better in 2 evaluations"
@@ -99,3 +101,14 @@ def test_losses_of_several_labels_are_means_over_labels() -> None:
     targets = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     losses = row_losses("multi_label_classification", logits, targets)
     assert losses.tolist() == pytest.approx([0.6931, 0.0], abs=1e-4)
+
+
+def test_few_rows_are_gone_through_until_the_steps_are_enough(
+    backbone: Backbone, rows: Path
+) -> None:
+    few = start(backbone, make_config(rows, epochs=1, min_steps=50))
+    many = start(backbone, make_config(rows, epochs=40, min_steps=50))
+    bounded = start(backbone, make_config(rows, epochs=1, min_steps=50, max_steps=9))
+    assert few.total_steps == 50
+    assert many.total_steps == 40 * many.steps_per_epoch > 50
+    assert bounded.total_steps == 9
