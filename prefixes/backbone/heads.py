@@ -43,7 +43,6 @@ def head_logits(
     heads: Sequence[Head],
     *,
     pooler: Callable[[Tensor], Any] | None,
-    feature_dropout: float = 0.0,
 ) -> list[Tensor]:
     """Put each of N requests through its own head.
 
@@ -52,7 +51,6 @@ def head_logits(
         batch: where each request's tokens lie.
         heads: one per request; requests that share a head object are computed together.
         pooler: the backbone's own frozen pooler, for heads that read it.
-        feature_dropout: dropout on the pooled features; training only.
 
     Returns:
         N logit vectors in float32, each as long as its task has labels.
@@ -68,8 +66,6 @@ def head_logits(
     for rows in members.values():
         head = heads[rows[0]]
         pooled = features[head.spec.pooling][rows]
-        if feature_dropout:
-            pooled = functional.dropout(pooled, feature_dropout)
         for row, values in zip(rows, head(pooled).float(), strict=True):
             logits[row] = values
     return [values for values in logits if values is not None]

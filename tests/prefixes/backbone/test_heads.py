@@ -138,13 +138,3 @@ def test_logits_are_float32_whatever_the_backbone_computes_in() -> None:
 
     assert {values.dtype for values in logits} == {torch.float32}
     torch.testing.assert_close(logits, exact, atol=5e-2, rtol=0)
-
-
-def test_feature_dropout_drops_features() -> None:
-    torch.manual_seed(0)
-    batch, hidden = make_batch()
-    heads = [make_head(2)] * 3
-
-    dropped = head_logits(hidden, batch, heads, pooler=None, feature_dropout=0.5)
-
-    assert not torch.equal(dropped[0], head_logits(hidden, batch, heads, pooler=None)[0])
