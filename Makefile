@@ -30,7 +30,10 @@ bench: $(DEV_READY)  ## Measure; writes bench/results/latest.json
 	$(BIN)/python bench/mixed.py --output bench/results/latest.json
 
 examples: $(SERVE_READY)  ## Train the example prefixes again
-	$(BIN)/polyprefix train examples/prefixes.toml
+	$(BIN)/polyprefix train examples/prefixes.toml --output var/examples
+	for task in banking intents spam; do \
+	    cp var/examples/examples/$$task/prefix.safetensors examples/prefixes/$$task.safetensors; \
+	done
 
 clean:  ## Remove the environment and all caches; the store in var/ stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
