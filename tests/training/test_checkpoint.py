@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from prefixes import Prefix
 from tests.training.tasks import sentiment_rows, topic_rows, write_jsonl
@@ -27,8 +28,8 @@ import torch
 from training.config import check_plan
 from training.session import run_plan
 
-torch.set_num_threads(1)
 fields, output = json.loads(sys.argv[1]), Path(sys.argv[2])
+torch.set_num_threads(int(sys.argv[3]))  # sums are added up in another order with other threads
 run_plan(
     check_plan(fields, origin="test"),
     output,
@@ -51,6 +52,7 @@ def fields_of(backbone_folder: Path, data: Path, **changes: Any) -> dict[str, An
         "feature_dropout": 0.2,
         "prefix_dropout": 0.1,
         "learning_rate": 0.02,
+        "min_steps": 1,
     }
     runs = [
         {**recipe, "task": "acme/words", "train": str(words), "epochs": 3, **changes},
@@ -108,7 +110,9 @@ def test_a_training_killed_at_any_moment_ends_with_the_very_same_prefixes(
     arguments = [sys.executable, "-c", SCRIPT, json.dumps(fields_of(backbone_folder, tmp_path))]
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
-        [*arguments, str(killed)], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
+        [*arguments, str(killed), str(torch.get_num_threads())],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
     )
     deadline = time.monotonic() + 120
     while not (killed / CHECKPOINT).exists() and time.monotonic() < deadline:
