@@ -16,7 +16,16 @@ from training import cli
 
 QUICK = [
     *("--prefix-length", "4", "--max-length", "32", "--batch-size", "8", "--epochs", "4"),
-    *("--learning-rate", "0.05", "--head-learning-rate", "0.05", "--device", "cpu"),
+    *(
+        "--set",
+        "min_steps=1",
+        "--learning-rate",
+        "0.05",
+        "--head-learning-rate",
+        "0.05",
+        "--device",
+        "cpu",
+    ),
 ]
 
 

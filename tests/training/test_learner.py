@@ -81,7 +81,7 @@ def test_a_prefix_begins_as_keys_and_values_of_training_tokens(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))
-    config = make_config(path, prefix_length=8)
+    config = make_config(path, prefix_length=8, initialisation="activations")
     run = start(backbone, config)
     noise = start(backbone, config.model_copy(update={"initialisation": "noise"}))
     batch = PackedBatch.pack([backbone.row(text) for text in run.texts])
@@ -96,7 +96,8 @@ def test_more_slots_than_tokens_begin_as_slots_that_differ(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(12))
-    learner = start(backbone, make_config(path, prefix_length=200)).learner
+    config = make_config(path, prefix_length=200, initialisation="activations")
+    learner = start(backbone, config).learner
     assert len(torch.unique(learner.table.detach(), dim=0)) == 200
 
 

@@ -48,6 +48,12 @@ def best_of(run: Run) -> Prefix:
             "accuracy",
             id="single-label-with-dense-head",
         ),
+        pytest.param(
+            sentiment_rows(96),
+            {"initialisation": "activations", "epochs": 40},
+            "accuracy",
+            id="single-label-from-activations",
+        ),
         pytest.param(pair_rows(96), {"epochs": 8}, "accuracy", id="pairs"),
         pytest.param(
             topic_rows(128),
