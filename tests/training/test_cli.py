@@ -19,6 +19,8 @@ QUICK = [
     *(
         "--set",
         "min_steps=1",
+        "--set",
+        "initialisation=noise",
         "--learning-rate",
         "0.05",
         "--head-learning-rate",
