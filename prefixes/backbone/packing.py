@@ -111,7 +111,7 @@ _STEPS = np.array([8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 
 
 
 def _step(length: int) -> int:
-    """Round up to the next step, so that a group wastes at most a third on its padding."""
+    """Round up to the next step, so that a group's texts differ by a third at most (above 8)."""
     index = int(np.searchsorted(_STEPS, length))
     return int(_STEPS[index]) if index < len(_STEPS) else length
 

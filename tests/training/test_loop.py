@@ -57,7 +57,7 @@ def best_of(run: Run) -> Prefix:
         pytest.param(pair_rows(96), {"epochs": 8}, "accuracy", id="pairs"),
         pytest.param(
             topic_rows(128),
-            {"problem_type": "multi_label_classification", "epochs": 12},
+            {"problem_type": "multi_label_classification", "epochs": 8},
             "accuracy",
             id="multi-label",
         ),
