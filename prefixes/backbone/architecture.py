@@ -4,7 +4,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from torch import Tensor
+
+from prefixes.backbone.attention import PrefixedCall
 from prefixes.errors import UnsupportedBackbone
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInputs:
+    """What a packed batch of T tokens gives a model, each `[1, T]`.
+
+    `embeddings` `[1, T, E]` stand in for `token_ids` where a batch has prompts.
+    """
+
+    token_ids: Tensor
+    token_type_ids: Tensor
+    position_ids: Tensor
+    embeddings: Tensor | None = None
+
+    def named(self, *names: str) -> dict[str, Tensor]:
+        """Give the keyword arguments of a transformers model, those of `names` among them."""
+        known = {"token_type_ids": self.token_type_ids, "position_ids": self.position_ids}
+        tokens = (
+            {"input_ids": self.token_ids}
+            if self.embeddings is None
+            else {"inputs_embeds": self.embeddings}
+        )
+        return {**tokens, **{name: known[name] for name in names}}
 
 
 def _zero(_: Any) -> int:
@@ -20,16 +46,26 @@ def _after_padding(config: Any) -> int:
     return int(config.pad_token_id) + 1
 
 
+def _through_interface(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
+    hidden: Tensor = model(
+        **inputs.named("token_type_ids", "position_ids"), call=call
+    ).last_hidden_state
+    return hidden[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """What the packed forward pass must know of an architecture.
 
     `first_position` gives the position id of a text's first token without a prefix: 0 for BERT,
     padding id + 1 for RoBERTa (transformers, `create_position_ids_from_input_ids`).
+    `forward` runs a model over a packed batch, every layer's attention through the call, and
+    gives the last hidden states `[T, hidden]`.
     """
 
     model_type: str
-    first_position: Callable[[Any], int]
+    first_position: Callable[[Any], int] = _zero
+    forward: Callable[[Any, ModelInputs, PrefixedCall], Tensor] = _through_interface
 
     def usable_positions(self, config: Any) -> int:
         """Count the positions a text may take when its prefix shifts it by nothing."""
@@ -39,7 +75,7 @@ class Architecture:
 ARCHITECTURES: Final = {
     architecture.model_type: architecture
     for architecture in (
-        Architecture("bert", _zero),
+        Architecture("bert"),
         Architecture("roberta", _after_padding),
     )
 }

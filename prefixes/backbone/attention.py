@@ -1,10 +1,12 @@
-"""Prefix attention over a packed batch: the one function that transformers calls per layer.
+"""Prefix attention over a packed batch: the one step where requests, and their prefixes, meet.
 
 Request i's queries see the keys and values of its own prefix and of its own tokens, never a
 neighbour's. Prefix keys and values enter after the projections, with no position of their own
 (P-tuning v2, `get_prompt`; PEFT prefix tuning).
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -12,58 +14,97 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface
 
-from prefixes.backbone.packing import PackedBatch
+from prefixes.backbone.packing import AttentionGroup, PackedBatch
 
 ATTENTION: Final = "polyprefix_packed"
 
+RelativeScores = Callable[[Tensor, Tensor], Tensor]
+"""Scores that depend on where tokens stand to each other: from queries and keys of n texts,
+`[n, S, H, D]` each, to what is added to their scores, `[n or 1, H, S, S]`, already scaled."""
+
+
+@dataclass(slots=True, eq=False)
+class PrefixedCall:
+    """One forward pass of a batch: what its attention layers share.
+
+    Layers are counted as they call: some architectures do not number theirs, and ALBERT's are
+    one and the same module.
+
+    `prefix_pool` holds keys and values of all prefixes in use, `[L, 2, C, H, D]` for C slots.
+    `recorded` is given each layer's keys and values of the tokens, `[2, T, H, D]`.
+    """
+
+    packed: PackedBatch
+    prefix_pool: Tensor
+    recorded: list[Tensor] | None = None
+    num_layers_done: int = 0
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scaling: float,
+        dropout: float = 0.0,
+        window: int | None = None,
+        relative_scores: RelativeScores | None = None,
+    ) -> Tensor:
+        """Let the next layer's tokens attend within their requests, and to their prefixes.
+
+        Args:
+            query: `[T, H, D]`.
+            key: `[T, H, D]`; H may be a divisor of the queries', which then share keys.
+            value: as `key`.
+            scaling: factor of the scores, normally `D ** -0.5`.
+            dropout: probability of dropping an attention weight.
+            window: tokens see each other when they stand less than this far apart; all of them
+                see the prefix.
+            relative_scores: added to the scores of tokens with tokens; those with prefix slots
+                have no distance, and get nothing.
+
+        Returns:
+            The attended values `[T, H, D]`.
+        """
+        layer_pool = self.prefix_pool[self.num_layers_done]
+        self.num_layers_done += 1
+        if self.recorded is not None:
+            self.recorded.append(torch.stack((key, value)))
+        outputs = []
+        for group in self.packed.groups:
+            q, k, v = (_gather(x, group.tokens, group.num_rows) for x in (query, key, value))
+            bias = _bias(group, q, k, window=window, relative_scores=relative_scores)
+            if group.slots is not None:
+                pk, pv = (_gather(x, group.slots, group.num_rows) for x in layer_pool)
+                # (n, P, H, D)
+                k, v = torch.cat((pk.to(k.dtype), k), 1), torch.cat((pv.to(v.dtype), v), 1)
+            attended = _attend(q, k, v, bias=bias, scaling=scaling, dropout=dropout)
+            outputs.append(attended.flatten(0, 1))  # (n * S, H, D)
+        return torch.cat(outputs).index_select(0, self.packed.restore)
+
 
 def packed_attention(
-    module: nn.Module,
+    _module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
     *,
     scaling: float,
-    packed: PackedBatch,
-    prefix_pool: Tensor,
+    call: PrefixedCall,
     dropout: float = 0.0,
-    recorded: list[Tensor] | None = None,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within each request of a packed batch, and to its prefix.
+    """Answer transformers' attention interface: `[1, H, T, D]` to `[1, T, H, D]`, and no weights.
 
-    Args:
-        module: the attention layer; `layer_idx` says which.
-        query: `[1, H, T, D]`.
-        key: as `query`.
-        value: as `query`.
-        attention_mask: always None: a packed batch has no padding.
-        scaling: factor of the scores, normally `D ** -0.5`.
-        packed: which token belongs to which request, and where its prefix lies.
-        prefix_pool: keys and values of all prefixes in use, `[L, 2, C, H, D]` for C slots.
-        dropout: probability of dropping an attention weight.
-        recorded: is given this layer's keys and values of the tokens, `[2, T, H, D]`.
-
-    Returns:
-        The attended values `[1, T, H, D]`, and None for the weights.
+    `attention_mask` is always None: a packed batch has no padding. `call` is the keyword argument
+    that was given to the model.
     """
     assert attention_mask is None
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
-    tokens = [x[0].transpose(0, 1) for x in (query, key, value)]  # (1, H, T, D) -> (T, H, D)
-    if recorded is not None:
-        recorded.append(torch.stack(tokens[1:]))
-    outputs = []
-    for group in packed.groups:
-        q, k, v = (_gather(x, group.tokens, group.num_rows) for x in tokens)  # (n, S, H, D)
-        if group.slots is not None:
-            pk, pv = (_gather(x, group.slots, group.num_rows) for x in prefix_pool[layer])
-            # (n, P, H, D)
-            k, v = torch.cat((pk.to(k.dtype), k), 1), torch.cat((pv.to(v.dtype), v), 1)
-        attended = _attend(q, k, v, mask=group.mask, scaling=scaling, dropout=dropout)
-        outputs.append(attended.flatten(0, 1))  # (n * S, H, D)
-    packed_output = torch.cat(outputs).index_select(0, packed.restore)  # (T, H, D)
-    return packed_output[None], None
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (1, H, T, D) -> (T, H, D)
+    attended = call.attend(q, k, v, scaling=scaling, dropout=dropout, window=sliding_window)
+    return attended[None], None
 
 
 def _gather(values: Tensor, index: Tensor, num_rows: int) -> Tensor:
@@ -72,21 +113,51 @@ def _gather(values: Tensor, index: Tensor, num_rows: int) -> Tensor:
     return gathered.view(num_rows, -1, *values.shape[1:])
 
 
+def _bias(
+    group: AttentionGroup,
+    q: Tensor,
+    k: Tensor,
+    *,
+    window: int | None,
+    relative_scores: RelativeScores | None,
+) -> Tensor | None:
+    """Gather all that is added to a group's scores, or masks them, `[n, 1 or H, 1 or S, P + S]`."""
+    mask = group.mask
+    num_tokens = q.shape[1]
+    num_slots = 0 if group.slots is None else len(group.slots) // group.num_rows
+    if window is not None and num_tokens > window:
+        places = torch.arange(num_tokens, device=q.device)
+        near = (places[:, None] - places).abs() < window  # (S, S)
+        near = functional.pad(near, (num_slots, 0), value=True)[None, None]
+        # A token sees itself, so that padding, too, has something to attend to: no keys at all
+        # would make NaN, in the gradients of all.
+        itself = functional.pad(
+            torch.eye(num_tokens, dtype=torch.bool, device=q.device), (num_slots, 0)
+        )
+        mask = near if mask is None else (mask & near) | itself
+    if relative_scores is None:
+        return mask
+    scores = functional.pad(relative_scores(q, k), (num_slots, 0))  # (n or 1, H, S, P + S)
+    return scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+
+
 def _attend(
-    q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None, scaling: float, dropout: float
+    q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None, scaling: float, dropout: float
 ) -> Tensor:
     dtype = q.dtype
     if dtype == torch.bfloat16 and q.device.type == "cpu" and torch.is_grad_enabled():
         # The backward pass of bfloat16 attention runs several times slower than float32's on a
         # CPU and would eat all that bfloat16 gains in the linear layers.
         q, k, v = q.float(), k.float(), v.float()
+        bias = bias if bias is None or bias.dtype == torch.bool else bias.float()
     attended = functional.scaled_dot_product_attention(
         q.transpose(1, 2),  # (n, S, H, D) -> (n, H, S, D)
         k.transpose(1, 2),
         v.transpose(1, 2),
-        attn_mask=mask,
+        attn_mask=bias,
         dropout_p=dropout,
         scale=scaling,
+        enable_gqa=q.shape[2] != k.shape[2],
     )
     return attended.transpose(1, 2).to(dtype)
 

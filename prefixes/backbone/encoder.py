@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from prefixes.backbone.architecture import Architecture
+from prefixes.backbone.architecture import Architecture, ModelInputs
+from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.packing import PackedBatch, Row
 from prefixes.backbone.tokens import EncodedText, TextEncoder
 from prefixes.fingerprint import BackboneFingerprint
@@ -53,15 +54,10 @@ class Backbone:
     def _run(
         self, batch: PackedBatch, prefix_pool: Tensor, recorded: list[Tensor] | None
     ) -> Tensor:
-        output = self.model(
-            input_ids=batch.token_ids,
-            token_type_ids=batch.token_type_ids,
-            position_ids=batch.position_ids,
-            packed=batch,
-            prefix_pool=prefix_pool,
-            recorded=recorded,
-        )
-        hidden: Tensor = output.last_hidden_state[0]
+        call = PrefixedCall(batch, prefix_pool, recorded)
+        inputs = ModelInputs(batch.token_ids, batch.token_type_ids, batch.position_ids)
+        hidden = self.architecture.forward(self.model, inputs, call)
+        assert call.num_layers_done == self.fingerprint.num_layers
         return hidden
 
     def row(

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from prefixes.backbone import PackedBatch, Row
-from prefixes.backbone.attention import packed_attention
+from prefixes.backbone.attention import PrefixedCall, packed_attention
 
 LAYERS, HEADS, SIZE, SLOTS = 2, 3, 4, 12
 ROWS = [
@@ -14,14 +14,6 @@ ROWS = [
     Row([0] * 1, [0] * 1, 0, (9,)),
 ]
 SCALING = 0.7  # not the usual SIZE ** -0.5, so that ignoring it shows
-
-
-class Layer(nn.Module):
-    """What packed attention reads of a layer."""
-
-    def __init__(self, layer_idx: int) -> None:
-        super().__init__()
-        self.layer_idx = layer_idx
 
 
 def random_tensors(dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -34,18 +26,12 @@ def random_tensors(dtype: torch.dtype = torch.float32) -> list[Tensor]:
 
 def attend(tensors: list[Tensor], *, layer: int = 1, dropout: float = 0.0) -> Tensor:
     query, key, value, pool = tensors
+    call = PrefixedCall(PackedBatch.pack(ROWS), pool, num_layers_done=layer)
     output, weights = packed_attention(
-        Layer(layer),
-        query,
-        key,
-        value,
-        None,
-        scaling=SCALING,
-        packed=PackedBatch.pack(ROWS),
-        prefix_pool=pool,
-        dropout=dropout,
+        nn.Identity(), query, key, value, None, scaling=SCALING, call=call, dropout=dropout
     )
     assert weights is None
+    assert call.num_layers_done == layer + 1
     return output
 
 
