@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from prefixes.backbone.architecture import Architecture, ModelInputs
+from prefixes.backbone.architecture import Architecture
 from prefixes.backbone.attention import PrefixedCall
+from prefixes.backbone.inputs import ModelInputs
 from prefixes.backbone.packing import PackedBatch, Row
 from prefixes.backbone.tokens import EncodedText, TextEncoder
 from prefixes.fingerprint import BackboneFingerprint
