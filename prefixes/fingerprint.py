@@ -16,7 +16,9 @@ class BackboneFingerprint(Value):
 
     `name` is for people and is never compared. `max_positions` counts the positions usable for
     text tokens, an architecture's reserved ones (RoBERTa's padding) already taken off.
+    `num_heads` counts the heads of keys and values, which several query heads may share.
     `has_pooler` says whether the backbone's file holds the pooler that a `pooler` head reads.
+    `embedding_size` is the width of the input embeddings where it is not `hidden_size`.
     """
 
     name: str = Field(max_length=200)
@@ -25,6 +27,7 @@ class BackboneFingerprint(Value):
     num_layers: int = Field(gt=0, le=1000)
     num_heads: Size
     head_size: Size
+    embedding_size: Size | None = None
     max_positions: Size
     vocab_size: Size
     has_pooler: bool = True

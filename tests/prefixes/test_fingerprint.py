@@ -14,6 +14,7 @@ OTHER: dict[str, Any] = {
     "num_layers": 3,
     "num_heads": 4,
     "head_size": 2,
+    "embedding_size": 12,
     "max_positions": 64,
     "vocab_size": 100,
     "has_pooler": False,
