@@ -1,0 +1,202 @@
+"""DeBERTa's disentangled attention over a packed batch, of the first version and of v2 and v3.
+
+What a token means and how far tokens stand apart have keys and queries of their own (He et al.,
+DeBERTa): score = (q_i k_j + q_i pk_ij + k_j pq_ij) / sqrt(D (1 + terms)). Prefix slots have no
+distance: they get the first term alone, over the same root (P-tuning v2, `model/deberta.py`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+
+from prefixes.backbone.attention import PrefixedCall, RelativeScores
+from prefixes.backbone.inputs import ModelInputs
+from prefixes.backbone.packing import PackedBatch
+
+
+def run_deberta(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
+    """Run a `DebertaModel`; gives the last hidden states `[T, hidden]`."""
+    return _run(model, inputs, call, _project, 1 + len(model.config.pos_att_type or ()))
+
+
+def run_deberta_v2(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
+    """Run a `DebertaV2Model`, also v3; gives the last hidden states `[T, hidden]`."""
+    terms = {"c2p", "p2c"} & set(model.config.pos_att_type or ())
+    return _run(model, inputs, call, _project_v2, 1 + len(terms))
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """The distances within a text of S tokens.
+
+    `rows` are their embeddings' rows; `places` `[S, S]` find those of i - j among them.
+    """
+
+    rows: slice
+    places: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Distances:
+    """The embeddings `[R, hidden]` of the distances between tokens of a batch's texts.
+
+    `row_of` tells the row of each distance, from -(S - 1) to S - 1 in the longest text.
+    """
+
+    embeddings: Tensor
+    row_of: list[int]
+    _near: dict[int, _Near] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, encoder: Any, longest: int) -> Self | None:
+        """Take those that texts of up to `longest` tokens need; None where a model has none."""
+        embeddings = encoder.get_rel_embedding()
+        if embeddings is None:
+            return None
+        distances = torch.arange(1 - longest, longest)
+        num_buckets = getattr(encoder, "position_buckets", -1)
+        if num_buckets > 0:
+            distances = make_log_bucket_position(
+                distances, num_buckets, encoder.max_relative_positions
+            ).long()
+        span = len(embeddings) // 2
+        rows: list[int] = (distances + span).clamp(0, 2 * span - 1).tolist()
+        first, last = rows[0], rows[-1]
+        return cls(embeddings[first : last + 1], [row - first for row in rows])
+
+    def within(self, num_tokens: int) -> _Near:
+        """Give the distances within a text; every layer asks for the same."""
+        if num_tokens not in self._near:
+            centre = len(self.row_of) // 2
+            needed = self.row_of[centre - num_tokens + 1 : centre + num_tokens]
+            rows = torch.tensor(needed, device=self.embeddings.device) - needed[0]
+            numbers = torch.arange(num_tokens, device=rows.device)
+            places = rows[numbers[:, None] - numbers + num_tokens - 1]
+            self._near[num_tokens] = _Near(slice(needed[0], needed[-1] + 1), places)
+        return self._near[num_tokens]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Projected:
+    """A layer's queries, keys and values of tokens `[T, H, D]`, and of distances `[R, H, D]`.
+
+    Without a `distance_key`, a query does not look at distances; without a `distance_query`, a
+    key does not.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    distance_key: Tensor | None = None
+    distance_query: Tensor | None = None
+
+
+_Project = Callable[[Any, Tensor, _Distances | None], _Projected]
+
+
+def _run(
+    model: Any, inputs: ModelInputs, call: PrefixedCall, project: _Project, num_terms: int
+) -> Tensor:
+    hidden: Tensor = model.embeddings(**inputs.named("token_type_ids", "position_ids"))[0]
+    longest = max(len(group.tokens) // group.num_rows for group in call.packed.groups)
+    distances = _Distances.of(model.encoder, longest)
+    conv = getattr(model.encoder, "conv", None)
+    for number, layer in enumerate(model.encoder.layer):
+        before = hidden
+        projected = project(layer.attention.self, hidden, distances)
+        scaling = (projected.query.shape[-1] * num_terms) ** -0.5
+        scores = None if distances is None else _relative_scores(projected, distances, scaling)
+        attended = call.attend(
+            projected.query,
+            projected.key,
+            projected.value,
+            scaling=scaling,
+            relative_scores=scores,
+        )
+        between = layer.attention.output(attended.flatten(1), hidden)
+        hidden = layer.output(layer.intermediate(between), between)
+        if number == 0 and conv is not None:
+            hidden = _convolved(conv, before, hidden, call.packed)
+    return hidden
+
+
+def _project(attention: Any, hidden: Tensor, distances: _Distances | None) -> _Projected:
+    num_heads = attention.num_attention_heads
+    fused = attention.in_proj(hidden).unflatten(-1, (num_heads, -1))  # (T, H, 3 * D)
+    query, key, value = fused.chunk(3, dim=-1)
+    query = query + _by_head(attention.q_bias, num_heads)
+    value = value + _by_head(attention.v_bias, num_heads)
+    distance_key = distance_query = None
+    if distances is not None and "c2p" in attention.pos_att_type:
+        distance_key = _by_head(attention.pos_proj(distances.embeddings), num_heads)
+    if distances is not None and "p2c" in attention.pos_att_type:
+        distance_query = _by_head(attention.pos_q_proj(distances.embeddings), num_heads)
+    return _Projected(query, key, value, distance_key, distance_query)
+
+
+def _project_v2(attention: Any, hidden: Tensor, distances: _Distances | None) -> _Projected:
+    num_heads = attention.num_attention_heads
+    projections = (attention.query_proj, attention.key_proj, attention.value_proj)
+    query, key, value = (_by_head(project(hidden), num_heads) for project in projections)
+    distance_key = distance_query = None
+    shared = attention.share_att_key
+    if distances is not None and "c2p" in attention.pos_att_type:
+        project = attention.key_proj if shared else attention.pos_key_proj
+        distance_key = _by_head(project(distances.embeddings), num_heads)
+    if distances is not None and "p2c" in attention.pos_att_type:
+        project = attention.query_proj if shared else attention.pos_query_proj
+        distance_query = _by_head(project(distances.embeddings), num_heads)
+    return _Projected(query, key, value, distance_key, distance_query)
+
+
+def _by_head(values: Tensor, num_heads: int) -> Tensor:
+    return values.unflatten(-1, (num_heads, -1))
+
+
+def _relative_scores(
+    projected: _Projected, distances: _Distances, scaling: float
+) -> RelativeScores | None:
+    key, query = projected.distance_key, projected.distance_query
+    if key is None and query is None:
+        return None
+
+    def scores(q: Tensor, k: Tensor) -> Tensor:
+        near = distances.within(q.shape[1])
+        total = q.new_zeros(())
+        if key is not None:
+            total = total + _scores_at(q, key[near.rows], near.places)
+        if query is not None:
+            # A key j looks at the distance i - j of each query i, and is looked at by it.
+            total = total + _scores_at(k, query[near.rows], near.places.T).transpose(-1, -2)
+        return total * scaling
+
+    return scores
+
+
+def _scores_at(tokens: Tensor, distances: Tensor, places: Tensor) -> Tensor:
+    """Score tokens `[n, S, H, D]` with distances `[R, H, D]`, at `places` `[S, S]` of R."""
+    all_scores = torch.einsum("nshd,rhd->nhsr", tokens, distances)
+    return all_scores.gather(-1, places.expand(*all_scores.shape[:3], -1))
+
+
+def _convolved(conv: Any, before: Tensor, after: Tensor, packed: PackedBatch) -> Tensor:
+    """Add a convolution of a layer's input to its output `[T, hidden]`, within each text.
+
+    The texts are laid end to end with as many zeros between them as the kernel reaches.
+    """
+    reach = conv.conv.padding[0]
+    owner = torch.repeat_interleave(packed.cu_tokens.diff(), output_size=packed.num_tokens)
+    places = torch.arange(packed.num_tokens, device=before.device) + reach * owner
+    width = packed.num_tokens + reach * packed.num_rows
+    spaced = [
+        x.new_zeros(1, width, x.shape[-1]).index_copy(1, places, x[None]) for x in (before, after)
+    ]
+    is_token = torch.zeros(1, width, dtype=torch.long, device=before.device).index_fill(
+        1, places, 1
+    )
+    convolved: Tensor = conv(*spaced, is_token)
+    return convolved[0, places]

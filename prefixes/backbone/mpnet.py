@@ -1,0 +1,37 @@
+"""MPNet over a packed batch: scores get a learnt bias for the distance of tokens, in all layers.
+
+Prefix slots have no distance, and get no bias.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from prefixes.backbone.attention import PrefixedCall
+from prefixes.backbone.inputs import ModelInputs
+
+
+def run_mpnet(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
+    """Run an `MPNetModel`; gives the last hidden states `[T, hidden]`."""
+    hidden: Tensor = model.embeddings(**inputs.named("position_ids"))[0]
+    biases: dict[int, Tensor] = {}
+
+    def relative_scores(query: Tensor, _: Tensor) -> Tensor:
+        num_tokens = query.shape[1]
+        if num_tokens not in biases:
+            # It looks at the shape [1, S, ...] and the device of what it is given.
+            biases[num_tokens] = model.encoder.compute_position_bias(query[:1])
+        return biases[num_tokens]  # (1, H, S, S)
+
+    for layer in model.encoder.layer:
+        attention = layer.attention.attn
+        shape = (-1, attention.num_attention_heads, attention.attention_head_size)
+        query, key, value = (
+            project(hidden).view(shape) for project in (attention.q, attention.k, attention.v)
+        )
+        attended = call.attend(
+            query, key, value, scaling=shape[-1] ** -0.5, relative_scores=relative_scores
+        )
+        between = layer.attention.LayerNorm(attention.o(attended.flatten(1)) + hidden)
+        hidden = layer.output(layer.intermediate(between), between)
+    return hidden
