@@ -16,6 +16,38 @@ from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_p
 from prefixes.backbone.attention import PrefixedCall, RelativeScores
 from prefixes.backbone.inputs import ModelInputs
 from prefixes.backbone.packing import PackedBatch
+from prefixes.errors import UnsupportedBackbone
+
+
+def check_deberta(config: Any) -> None:
+    """Refuse what this module does not compute, or transformers otherwise than the original.
+
+    Raises:
+        UnsupportedBackbone: naming the field of config.json, and what was expected of it.
+    """
+    if getattr(config, "talking_head", False):
+        raise _unsupported(config, "talking_head", "false", found=True)
+    width = getattr(config, "embedding_size", config.hidden_size)
+    if width != config.hidden_size:
+        raise _unsupported(config, "embedding_size", f"hidden_size {config.hidden_size}", width)
+
+
+def check_deberta_v2(config: Any) -> None:
+    """Refuse as `check_deberta` does, and position-to-position scores, which v3 does not use."""
+    check_deberta(config)
+    if unknown := set(config.pos_att_type or ()) - {"c2p", "p2c"}:
+        raise _unsupported(config, "pos_att_type", "c2p and p2c only", ", ".join(sorted(unknown)))
+    size = config.hidden_size // config.num_attention_heads
+    found = getattr(config, "attention_head_size", size)
+    if found != size:
+        raise _unsupported(config, "attention_head_size", f"hidden_size / heads, {size}", found)
+
+
+def _unsupported(config: Any, name: str, expected: str, found: object) -> UnsupportedBackbone:
+    return UnsupportedBackbone(
+        f"The backbone {config.model_type!r} is of a kind that is not supported: expected {name} "
+        f"in config.json to be {expected}, found {found}"
+    )
 
 
 def run_deberta(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
@@ -126,7 +158,7 @@ def _run(
 
 def _project(attention: Any, hidden: Tensor, distances: _Distances | None) -> _Projected:
     num_heads = attention.num_attention_heads
-    fused = attention.in_proj(hidden).unflatten(-1, (num_heads, -1))  # (T, H, 3 * D)
+    fused = _by_head(attention.in_proj(hidden), num_heads)  # (T, H, 3 * D)
     query, key, value = fused.chunk(3, dim=-1)
     query = query + _by_head(attention.q_bias, num_heads)
     value = value + _by_head(attention.v_bias, num_heads)
@@ -154,7 +186,7 @@ def _project_v2(attention: Any, hidden: Tensor, distances: _Distances | None) ->
 
 
 def _by_head(values: Tensor, num_heads: int) -> Tensor:
-    return values.unflatten(-1, (num_heads, -1))
+    return values.view(*values.shape[:-1], num_heads, -1)
 
 
 def _relative_scores(

@@ -11,6 +11,11 @@ from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.inputs import ModelInputs
 
 
+def first_position(_: Any) -> int:
+    """Give the position of a text's first token: transformers has MPNet's padding at 1, always."""
+    return 2
+
+
 def run_mpnet(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
     """Run an `MPNetModel`; gives the last hidden states `[T, hidden]`."""
     hidden: Tensor = model.embeddings(**inputs.named("position_ids"))[0]
