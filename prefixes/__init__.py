@@ -4,21 +4,16 @@ from prefixes.errors import PrefixError, PrefixRejected
 from prefixes.findings import Finding
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.names import PrefixRef
-from prefixes.prefix import HeadTensors, Prefix, digest_of
-from prefixes.spec import (
-    GoldenExample,
-    HeadSpec,
-    InputTemplate,
-    PrefixSpec,
-    Provenance,
-)
+from prefixes.prefix import Prefix, digest_of
+from prefixes.spec import AnswerSpec, GoldenExample, HeadSpec, PrefixSpec, Provenance
+from prefixes.template import InputTemplate
 
 __all__ = [
+    "AnswerSpec",
     "BackboneFingerprint",
     "Finding",
     "GoldenExample",
     "HeadSpec",
-    "HeadTensors",
     "InputTemplate",
     "Prefix",
     "PrefixError",

@@ -45,16 +45,17 @@ def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:
     """The name and shape of every tensor that a file with this description must hold."""
     backbone = spec.backbone
     hidden = backbone.hidden_size
-    kv = (backbone.num_layers, backbone.num_heads, spec.prefix_length, backbone.head_size)
-    shapes: dict[str, tuple[int, ...]] = {
-        "prefix.keys": kv,
-        "prefix.values": kv,
-        "head.output.weight": (spec.num_labels, hidden),
-        "head.output.bias": (spec.num_labels,),
-    }
+    shapes: dict[str, tuple[int, ...]] = {}
+    if spec.method == "prefix":
+        kv = (backbone.num_layers, backbone.num_heads, spec.prefix_length, backbone.head_size)
+        shapes |= {"prefix.keys": kv, "prefix.values": kv}
+    else:
+        shapes["prompt.embeddings"] = (spec.prefix_length, backbone.embedding_size or hidden)
     if spec.head.activation is not None:
-        shapes["head.dense.weight"] = (hidden, hidden)
-        shapes["head.dense.bias"] = (hidden,)
+        shapes |= {"head.dense.weight": (hidden, hidden), "head.dense.bias": (hidden,)}
+    if spec.num_outputs is not None:
+        shapes["head.output.weight"] = (spec.num_outputs, hidden)
+        shapes["head.output.bias"] = (spec.num_outputs,)
     return shapes
 
 

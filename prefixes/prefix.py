@@ -1,6 +1,7 @@
 """Prefix: a trained task in memory, and its way to and from the bytes of a prefix file."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,26 +19,18 @@ Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeadTensors:
-    """A head's weights: dense [hidden, hidden], [hidden]; output [labels, hidden], [labels]."""
-
-    output_weight: Array
-    output_bias: Array
-    dense_weight: Array | None = None
-    dense_bias: Array | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Prefix:
-    """A task's description, its keys and values [L, H, P, D], and its head.
+    """A task's description, and its tensors by the names that they have in its file.
 
-    L layers, H heads, P prefix length, D head size.
+    `prefix.keys` and `prefix.values` `[L, H, P, D]`, or `prompt.embeddings` `[P, E]`;
+    `head.dense.weight` `[hidden, hidden]`, `head.dense.bias` `[hidden]`, `head.output.weight`
+    `[outputs, hidden]`, `head.output.bias` `[outputs]`, as far as the description has them.
+
+    L layers, H heads, P prefix length, D head size, E size of the backbone's embeddings.
     """
 
     spec: PrefixSpec
-    keys: Array
-    values: Array
-    head: HeadTensors
+    tensors: Mapping[str, Array]
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fits: BackboneFingerprint | None = None) -> Self:
@@ -54,14 +47,7 @@ class Prefix:
             findings += check_backbone(spec, fits)
         if findings:
             raise PrefixRejected(findings)
-        tensors = container.tensors
-        head = HeadTensors(
-            tensors["head.output.weight"],
-            tensors["head.output.bias"],
-            tensors.get("head.dense.weight"),
-            tensors.get("head.dense.bias"),
-        )
-        return cls(spec, tensors["prefix.keys"], tensors["prefix.values"], head)
+        return cls(spec, container.tensors)
 
     @classmethod
     def load(cls, path: Path, *, fits: BackboneFingerprint | None = None) -> Self:
@@ -82,20 +68,15 @@ class Prefix:
             PrefixRejected: when the tensors do not fit the description, or the file would be
                 larger than a reader accepts.
         """
-        tensors = {
-            "prefix.keys": self.keys,
-            "prefix.values": self.values,
-            "head.output.weight": self.head.output_weight,
-            "head.output.bias": self.head.output_bias,
-        }
-        if self.head.dense_weight is not None:
-            tensors["head.dense.weight"] = self.head.dense_weight
-        if self.head.dense_bias is not None:
-            tensors["head.dense.bias"] = self.head.dense_bias
-        findings = check_tensors(self.spec, tensors)
+        findings = check_tensors(self.spec, self.tensors)
         if findings:
             raise PrefixRejected(findings)
-        return write_container(Container(self.spec.model_dump_json(), tensors))
+        return write_container(Container(self.spec.model_dump_json(), dict(self.tensors)))
+
+    @property
+    def num_values(self) -> int:
+        """Count the numbers of all tensors."""
+        return sum(tensor.size for tensor in self.tensors.values())
 
 
 def digest_of(data: bytes) -> str:

@@ -1,5 +1,6 @@
 """Small real things for tests: backbones with random weights, and prefixes that fit them."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,17 @@ from transformers import (
 )
 
 from prefixes import (
+    AnswerSpec,
     BackboneFingerprint,
     GoldenExample,
     HeadSpec,
-    HeadTensors,
     InputTemplate,
     Prefix,
     PrefixSpec,
 )
-from prefixes.backbone import Backbone, classify, pool_of
+from prefixes.backbone import Backbone, EncodedText, pool_of, run_mixed
+from prefixes.checks import expected_shapes
+from prefixes.template import Fields
 
 WORDS = [
     "a",
@@ -119,17 +122,38 @@ def _shake(model: torch.nn.Module) -> None:
             parameter.normal_(centre, spread)
 
 
-def make_spec(backbone: BackboneFingerprint, **changes: Any) -> PrefixSpec:
-    """Describe a two-label task of prefix length 4 with a mean-pooled linear head."""
-    fields: dict[str, Any] = {
+TASKS: dict[str, dict[str, Any]] = {
+    "sequence_classification": {
         "problem_type": "single_label_classification",
         "labels": ("bad", "good"),
-        "prefix_length": 4,
-        "position_offset": changes.get("prefix_length", 4),
+    },
+    "multiple_choice": {
+        "input": InputTemplate(text="{premise}", text_pair="{choice}"),
+    },
+    "token_classification": {
+        "labels": ("O", "B-thing", "I-thing"),
+        "head": HeadSpec(pooling="every_token"),
+    },
+    "question_answering": {
+        "input": InputTemplate(text="{question}", text_pair="{context}"),
+        "head": HeadSpec(pooling="every_token"),
+        "answers": AnswerSpec(stride=4),
+    },
+    "embedding": {"head": HeadSpec(pooling="mean", normalize=True)},
+}
+"""What each type of task needs beyond what all of them have."""
+
+
+def make_spec(backbone: BackboneFingerprint, **changes: Any) -> PrefixSpec:
+    """Describe a task of prefix length 4, of two labels unless it is of another type."""
+    length = changes.get("prefix_length", 4)
+    fields: dict[str, Any] = {
+        "prefix_length": length,
+        "position_offset": length if changes.get("method") != "prompt" else 0,
         "max_length": 64,
         "head": HeadSpec(pooling="mean"),
-        "input": InputTemplate(),
         "backbone": backbone,
+        **TASKS[changes.get("task_type", "sequence_classification")],
     }
     return PrefixSpec(**{**fields, **changes})
 
@@ -142,16 +166,20 @@ def make_prefix(backbone: BackboneFingerprint, *, seed: int = 0, **changes: Any)
     def tensor(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         return rng.normal(0, 0.5, shape).astype(np.float32)
 
-    hidden = backbone.hidden_size
-    kv = (backbone.num_layers, backbone.num_heads, spec.prefix_length, backbone.head_size)
-    has_dense = spec.head.activation is not None
-    head = HeadTensors(
-        tensor(spec.num_labels, hidden),
-        tensor(spec.num_labels),
-        tensor(hidden, hidden) if has_dense else None,
-        tensor(hidden) if has_dense else None,
-    )
-    return Prefix(spec, tensor(*kv), tensor(*kv), head)
+    shapes = expected_shapes(spec)
+    return Prefix(spec, {name: tensor(*shape) for name, shape in shapes.items()})
+
+
+def with_tensors(prefix: Prefix, changes: Mapping[str, Any]) -> Prefix:
+    """Put other tensors in the place of a prefix's own."""
+    return Prefix(prefix.spec, {**prefix.tensors, **changes})
+
+
+def encode_each(
+    backbone: Backbone, spec: PrefixSpec, inputs: Sequence[Fields], *, truncate: bool = True
+) -> list[EncodedText]:
+    """Tokenize inputs of a task that runs one text for each."""
+    return [text for (text,) in backbone.texts.encode(spec, inputs, truncate=truncate)]
 
 
 def with_golden(backbone: Backbone, prefix: Prefix, texts: tuple[str, ...]) -> Prefix:
@@ -159,10 +187,15 @@ def with_golden(backbone: Backbone, prefix: Prefix, texts: tuple[str, ...]) -> P
     inputs = [{"text": text} for text in texts]
     pool, (resident,) = pool_of(backbone, [prefix])
     encoded = backbone.texts.encode(prefix.spec, inputs)
-    logits = classify(backbone, pool, [(text, resident) for text in encoded])
     golden = tuple(
-        GoldenExample(fields=fields, logits=tuple(values.tolist()))
-        for fields, values in zip(inputs, logits, strict=True)
+        GoldenExample(
+            fields=fields,
+            logits=tuple(
+                value
+                for outputs in run_mixed(backbone, pool, [(text, resident) for text in its_texts])
+                for value in outputs.flatten().tolist()
+            ),
+        )
+        for fields, its_texts in zip(inputs, encoded, strict=True)
     )
-    spec = prefix.spec.model_copy(update={"golden": golden})
-    return Prefix(spec, prefix.keys, prefix.values, prefix.head)
+    return Prefix(prefix.spec.model_copy(update={"golden": golden}), prefix.tensors)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from prefixes import HeadTensors, Prefix
+from prefixes import Prefix
 from prefixes.backbone import Backbone
 from training.config import TrainPlan
 from training.data import TaskData
@@ -134,25 +134,12 @@ def _restore(run: Run, state: Mapping[str, Any]) -> None:
 
 
 def _best_state(best: Best) -> dict[str, Any]:
-    head = best.prefix.head
-    tensors = {
-        "keys": best.prefix.keys,
-        "values": best.prefix.values,
-        "output_weight": head.output_weight,
-        "output_bias": head.output_bias,
-        "dense_weight": head.dense_weight,
-        "dense_bias": head.dense_bias,
-    }
     return {
         "evaluation": dataclasses.asdict(best.evaluation),
-        "tensors": {
-            name: torch.from_numpy(array) for name, array in tensors.items() if array is not None
-        },
+        "tensors": {name: torch.from_numpy(array) for name, array in best.prefix.tensors.items()},
     }
 
 
 def _best(run: Run, state: Mapping[str, Any]) -> Best:
     arrays = {name: tensor.numpy() for name, tensor in state["tensors"].items()}
-    keys, values = arrays.pop("keys"), arrays.pop("values")
-    prefix = Prefix(run.learner.spec, keys, values, HeadTensors(**arrays))
-    return Best(Evaluation(**state["evaluation"]), prefix)
+    return Best(Evaluation(**state["evaluation"]), Prefix(run.learner.spec, arrays))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedText, classify, pool_of
+from prefixes.backbone import Backbone, EncodedText, pool_of, run_mixed
 from training.data import LabelledTexts
 from training.metrics import Measurement, measure
 
@@ -20,7 +20,7 @@ def logits_of(
     lengths = [len(text.token_ids) for text in texts]
     by_length = sorted(range(len(texts)), key=lengths.__getitem__)
     for rows in batches(by_length, lengths, tokens_per_batch):
-        results = classify(backbone, pool, [(texts[row], resident) for row in rows])
+        results = run_mixed(backbone, pool, [(texts[row], resident) for row in rows])
         logits[rows] = np.stack([values.numpy() for values in results])
     return logits
 
@@ -42,7 +42,7 @@ def evaluate(
     backbone: Backbone, prefix: Prefix, data: LabelledTexts, *, tokens_per_batch: int
 ) -> Measurement:
     """Measure a prefix on labelled texts."""
-    texts = backbone.texts.encode(prefix.spec, data.inputs)
+    texts = [text for (text,) in backbone.texts.encode(prefix.spec, data.inputs)]
     logits = logits_of(backbone, prefix, texts, tokens_per_batch=tokens_per_batch)
     spec = prefix.spec
     return measure(spec.problem_type, spec.labels, logits, data.targets, thresholds=spec.thresholds)

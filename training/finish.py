@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import JsonValue
 
-from prefixes import GoldenExample, HeadTensors, Prefix, PrefixRejected, Provenance, digest_of
+from prefixes import GoldenExample, Prefix, PrefixRejected, Provenance, digest_of
 from prefixes.backbone import Backbone, replay_findings
 from training.config import TrainConfig
 from training.data import LabelledTexts, TaskData
@@ -80,7 +80,8 @@ def replay(backbone: Backbone, prefix: Prefix) -> None:
     """
     if not prefix.spec.golden:
         return
-    texts = backbone.texts.encode(prefix.spec, [example.fields for example in prefix.spec.golden])
+    fields = [example.fields for example in prefix.spec.golden]
+    texts = [text for (text,) in backbone.texts.encode(prefix.spec, fields)]
     logits = logits_of(backbone, prefix, texts, tokens_per_batch=1)
     findings = replay_findings(prefix.spec, list(logits), backbone.dtype)
     if findings:
@@ -88,20 +89,7 @@ def replay(backbone: Backbone, prefix: Prefix) -> None:
 
 
 def _in_type(prefix: Prefix, dtype: str) -> Prefix:
-    head = prefix.head
-    tensors = [
-        None if tensor is None else tensor.astype(dtype)
-        for tensor in (head.output_weight, head.output_bias, head.dense_weight, head.dense_bias)
-    ]
-    weight, bias, dense_weight, dense_bias = tensors
-    assert weight is not None
-    assert bias is not None
-    return Prefix(
-        prefix.spec,
-        prefix.keys.astype(dtype),
-        prefix.values.astype(dtype),
-        HeadTensors(weight, bias, dense_weight, dense_bias),
-    )
+    return Prefix(prefix.spec, {name: x.astype(dtype) for name, x in prefix.tensors.items()})
 
 
 def _provenance(config: TrainConfig, data: TaskData, now: datetime) -> Provenance:
@@ -129,7 +117,7 @@ def _golden(
     chosen = texts.take(_spread(texts.targets, count))
     if not len(chosen):
         return ()
-    encoded = backbone.texts.encode(prefix.spec, chosen.inputs)
+    encoded = [text for (text,) in backbone.texts.encode(prefix.spec, chosen.inputs)]
     logits = logits_of(backbone, prefix, encoded, tokens_per_batch=1)
     return tuple(
         GoldenExample(fields=dict(fields), logits=tuple(map(float, row)))

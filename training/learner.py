@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from prefixes import HeadSpec, HeadTensors, Prefix, PrefixSpec
+from prefixes import HeadSpec, Prefix, PrefixSpec
 from prefixes.backbone import Backbone, Head
 from training.config import TrainConfig
 from training.data import TaskData
@@ -144,14 +144,19 @@ class PrefixLearner(nn.Module):
         1, back on their own scale.
         """
         kv = self.kv().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
-        keys, values, weight, bias, *dense = (
-            tensor.detach().to("cpu", torch.float32, copy=True).numpy()
-            for tensor in (
-                kv[:, 0],
-                kv[:, 1],
-                self.output.weight * spread,
-                self.output.bias * spread + centre,
-                *([] if self.dense is None else (self.dense.weight, self.dense.bias)),
-            )
+        tensors = {
+            "prefix.keys": kv[:, 0],
+            "prefix.values": kv[:, 1],
+            "head.output.weight": self.output.weight * spread,
+            "head.output.bias": self.output.bias * spread + centre,
+        }
+        if self.dense is not None:
+            tensors["head.dense.weight"] = self.dense.weight
+            tensors["head.dense.bias"] = self.dense.bias
+        return Prefix(
+            self.spec,
+            {
+                name: tensor.detach().to("cpu", torch.float32, copy=True).numpy()
+                for name, tensor in tensors.items()
+            },
         )
-        return Prefix(self.spec, keys, values, HeadTensors(weight, bias, *dense))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prefixes.backbone import Backbone, Head, PackedBatch, head_logits
+from prefixes.backbone import Backbone, Head, PackedBatch, head_outputs
 from training.evaluate import batches
 from training.noise import drop
 from training.run import Run, row_losses
@@ -125,7 +125,7 @@ def _losses(
     batch = PackedBatch.pack(rows, backbone.device)
     hidden = backbone(batch, pool)
     heads = [shares[index].head for index, _ in items]
-    logits = head_logits(hidden, batch, heads, pooler=backbone.pooler)
+    logits = head_outputs(hidden, batch, heads, pooler=backbone.pooler)
     losses = [torch.zeros((), device=backbone.device) for _ in shares]
     for index, places in _places_by_share(items).items():
         share = shares[index]

@@ -48,7 +48,7 @@ def write_report(
         "data": _data_facts(data),
         "num_parameters": {
             "trained": sum(x.numel() for x in run.learner.parameters()),
-            "stored": _stored(finished),
+            "stored": finished.prefix.num_values,
         },
         "history": [dataclasses.asdict(evaluation) for evaluation in run.history],
         "best": dataclasses.asdict(run.best.evaluation),
@@ -82,17 +82,3 @@ def _counts(texts: LabelledTexts, labels: tuple[str, ...]) -> dict[str, int] | N
     if texts.targets.shape[1] == 1:
         return None
     return dict(zip(labels, texts.targets.sum(axis=0).astype(int).tolist(), strict=True))
-
-
-def _stored(finished: FinishedPrefix) -> int:
-    prefix = finished.prefix
-    head = prefix.head
-    tensors = (
-        prefix.keys,
-        prefix.values,
-        head.output_weight,
-        head.output_bias,
-        head.dense_weight,
-        head.dense_bias,
-    )
-    return sum(tensor.size for tensor in tensors if tensor is not None)

@@ -75,7 +75,7 @@ class Run:
             projection_size=config.projection_size,
             seed=config.seed,
         ).to(backbone.device)
-        texts = backbone.texts.encode(spec, data.train.inputs)
+        texts = [text for (text,) in backbone.texts.encode(spec, data.train.inputs)]
         if config.begins_as_activations:
             learner.begin_as(_activations(config, texts, backbone))
         centre, spread = _scale(config.problem_type, data.train.targets)
@@ -86,7 +86,7 @@ class Run:
             optimizer=_optimizer(config, learner),
             texts=texts,
             targets=torch.from_numpy(targets).to(backbone.device),
-            held_out=backbone.texts.encode(spec, data.validation.inputs),
+            held_out=[text for (text,) in backbone.texts.encode(spec, data.validation.inputs)],
             held_out_targets=data.validation.targets,
             centre=centre,
             spread=spread,

@@ -4,15 +4,17 @@ Training and serving both call it, so they cannot drift apart.
 """
 
 from prefixes.backbone.encoder import Backbone
-from prefixes.backbone.heads import Head, head_logits
+from prefixes.backbone.heads import Head, head_outputs
 from prefixes.backbone.loading import load_backbone
 from prefixes.backbone.packing import PackedBatch, Row
 from prefixes.backbone.replay import replay_findings
-from prefixes.backbone.resident import MixedBatch, ResidentPrefix, classify, pool_of
-from prefixes.backbone.tokens import EncodedText, TextEncoder
+from prefixes.backbone.resident import MixedBatch, ResidentPrefix, pool_of, run_mixed
+from prefixes.backbone.tokens import TextEncoder
+from prefixes.encoded import EncodedInput, EncodedText
 
 __all__ = [
     "Backbone",
+    "EncodedInput",
     "EncodedText",
     "Head",
     "MixedBatch",
@@ -20,9 +22,9 @@ __all__ = [
     "ResidentPrefix",
     "Row",
     "TextEncoder",
-    "classify",
-    "head_logits",
+    "head_outputs",
     "load_backbone",
     "pool_of",
     "replay_findings",
+    "run_mixed",
 ]

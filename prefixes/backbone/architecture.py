@@ -6,9 +6,13 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from prefixes.backbone import disentangled, mpnet
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.inputs import ModelInputs
 from prefixes.errors import UnsupportedBackbone
+
+Pooler = Callable[[Tensor], Any]
+"""From hidden states `[n, S, hidden]` to one vector `[n, hidden]` of each text's first token."""
 
 
 def _zero(_: Any) -> int:
@@ -24,11 +28,56 @@ def _after_padding(config: Any) -> int:
     return int(config.pad_token_id) + 1
 
 
+def _accept(_: Any) -> None:
+    """Check nothing more."""
+
+
 def _through_interface(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
     hidden: Tensor = model(
         **inputs.named("token_type_ids", "position_ids"), call=call
     ).last_hidden_state
     return hidden[0]
+
+
+def _without_types(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
+    hidden: Tensor = model(**inputs.named("position_ids"), call=call).last_hidden_state
+    return hidden[0]
+
+
+def _embed(model: Any, token_ids: Tensor, token_type_ids: Tensor, position_ids: Tensor) -> Tensor:
+    embedded: Tensor = model.embeddings(
+        input_ids=token_ids, token_type_ids=token_type_ids, position_ids=position_ids
+    )
+    return embedded
+
+
+def _embed_without_types(model: Any, token_ids: Tensor, _: Tensor, position_ids: Tensor) -> Tensor:
+    embedded: Tensor = model.embeddings(input_ids=token_ids, position_ids=position_ids)
+    return embedded
+
+
+def _embed_rotary(model: Any, token_ids: Tensor, _types: Tensor, _positions: Tensor) -> Tensor:
+    embedded: Tensor = model.embeddings(input_ids=token_ids)
+    return embedded
+
+
+def _embed_words(model: Any, token_ids: Tensor, _types: Tensor, _positions: Tensor) -> Tensor:
+    embedded: Tensor = model.get_input_embeddings()(token_ids)
+    return embedded
+
+
+def _own_pooler(model: Any) -> Pooler | None:
+    pooler: Pooler | None = getattr(model, "pooler", None)
+    return pooler
+
+
+def _linear_pooler(model: Any) -> Pooler:
+    """Put ALBERT's two halves together: its `pooler` is but a linear layer."""
+
+    def pooler(hidden: Tensor) -> Any:
+        return model.pooler_activation(model.pooler(hidden[:, 0]))
+
+    return pooler
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +88,58 @@ class Architecture:
     padding id + 1 for RoBERTa (transformers, `create_position_ids_from_input_ids`).
     `forward` runs a model over a packed batch, every layer's attention through the call, and
     gives the last hidden states `[T, hidden]`.
+    `embed` gives what a model's embedding module makes of token ids, token type ids and position
+    ids, `[1, T]` each: `[1, T, E]`, in the size of `inputs_embeds` (P-tuning v2's `--prompt`).
+    `pooler` finds a model's own pooler, if it has one.
+    `check` raises UnsupportedBackbone for a configuration that `forward` does not cover.
     """
 
     model_type: str
     first_position: Callable[[Any], int] = _zero
     forward: Callable[[Any, ModelInputs, PrefixedCall], Tensor] = _through_interface
+    embed: Callable[[Any, Tensor, Tensor, Tensor], Tensor] = _embed
+    pooler: Callable[[Any], Pooler | None] = _own_pooler
+    check: Callable[[Any], None] = _accept
 
     def usable_positions(self, config: Any) -> int:
-        """Count the positions a text may take when its prefix shifts it by nothing."""
+        """Count the positions a text may take when its prefix shifts it by nothing.
+
+        Rotary positions have no table that would end, but a length the model was made for.
+        """
         return int(config.max_position_embeddings) - self.first_position(config)
 
 
 ARCHITECTURES: Final = {
     architecture.model_type: architecture
     for architecture in (
+        # Absolute positions
+        Architecture("albert", pooler=_linear_pooler),
         Architecture("bert"),
+        Architecture("bert-generation", forward=_without_types, embed=_embed_without_types),
+        Architecture("distilbert", forward=_without_types, embed=_embed_without_types),
+        Architecture("electra"),
+        Architecture("ernie"),
+        Architecture("splinter"),
+        # Absolute positions, counted from the padding token's
+        Architecture("camembert", _after_padding),
+        Architecture("data2vec-text", _after_padding),
         Architecture("roberta", _after_padding),
+        Architecture("roberta-prelayernorm", _after_padding),
+        Architecture("xlm-roberta", _after_padding),
+        Architecture("xlm-roberta-xl", _after_padding),
+        # Distances between tokens, with or without absolute positions beside them
+        Architecture("deberta", forward=disentangled.run_deberta, check=disentangled.check_deberta),
+        Architecture(
+            "deberta-v2", forward=disentangled.run_deberta_v2, check=disentangled.check_deberta_v2
+        ),
+        Architecture("mpnet", mpnet.first_position, mpnet.run_mpnet),
+        # Rotary positions
+        Architecture("eurobert", forward=_without_types, embed=_embed_words),
+        Architecture("gte"),
+        Architecture("jina_embeddings_v3"),
+        Architecture("modernbert", forward=_without_types, embed=_embed_rotary),
+        Architecture("nomic_bert"),
+        Architecture("ultrabert", forward=_without_types, embed=_embed_words),
     )
 }
 
@@ -64,7 +149,8 @@ def architecture_of(config: Any) -> Architecture:
 
     Raises:
         UnsupportedBackbone: naming the architectures that are supported, or when the model was
-            set up as a decoder, whose tokens do not see what follows them.
+            set up as a decoder, whose tokens do not see what follows them, or with positions that
+            transformers does not compute for each text on its own.
     """
     model_type = str(config.model_type)
     if model_type not in ARCHITECTURES:
@@ -77,4 +163,22 @@ def architecture_of(config: Any) -> Architecture:
             f"The backbone {model_type!r} is set up as a decoder: expected an encoder, that is "
             "is_decoder false in config.json"
         )
+    _refuse_positions(config)
+    ARCHITECTURES[model_type].check(config)
     return ARCHITECTURES[model_type]
+
+
+def _refuse_positions(config: Any) -> None:
+    kind = str(getattr(config, "position_embedding_type", "absolute"))
+    if kind.startswith("relative"):
+        # transformers 5 no longer computes them, and would go on without a word.
+        raise UnsupportedBackbone(
+            f"The backbone {config.model_type!r} was trained with relative positions: expected "
+            f"position_embedding_type absolute in config.json, found {kind}"
+        )
+    if "longrope" in str(getattr(config, "rope_parameters", None)):
+        # Its rotation depends on the longest text of a batch.
+        raise UnsupportedBackbone(
+            f"The backbone {config.model_type!r} turns positions by the longest text of its batch: "
+            "expected another rope_type than longrope in config.json"
+        )

@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 from prefixes.backbone.architecture import Architecture
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.inputs import ModelInputs
-from prefixes.backbone.packing import PackedBatch, Row
-from prefixes.backbone.tokens import EncodedText, TextEncoder
+from prefixes.backbone.packing import PackedBatch, Prompts, Row
+from prefixes.backbone.tokens import TextEncoder
+from prefixes.encoded import EncodedText
 from prefixes.fingerprint import BackboneFingerprint
 
 
@@ -56,17 +57,41 @@ class Backbone:
         self, batch: PackedBatch, prefix_pool: Tensor, recorded: list[Tensor] | None
     ) -> Tensor:
         call = PrefixedCall(batch, prefix_pool, recorded)
-        inputs = ModelInputs(batch.token_ids, batch.token_type_ids, batch.position_ids)
+        inputs = ModelInputs(
+            batch.token_ids,
+            batch.token_type_ids,
+            batch.position_ids,
+            None if batch.prompts is None else self._embeddings(batch, batch.prompts),
+        )
         hidden = self.architecture.forward(self.model, inputs, call)
         assert call.num_layers_done == self.fingerprint.num_layers
         return hidden
 
+    def _embeddings(self, batch: PackedBatch, prompts: Prompts) -> Tensor:
+        """Embed a batch with prompts, `[1, T, E]`: bare words, which the model goes on with.
+
+        Tokens behind a prompt are embedded whole, and then a second time by the model, as the
+        original did (P-tuning v2, `BertPromptForSequenceClassification`).
+        """
+        bare = self.model.get_input_embeddings()(batch.token_ids)[0]
+        texts = prompts.text_places
+        whole = self.architecture.embed(
+            self.model, batch.token_ids[:, texts], prompts.token_type_ids, prompts.position_ids
+        )[0]
+        bare = bare.index_copy(0, texts, whole)
+        return bare.index_copy(0, prompts.places, prompts.embeddings.to(bare.dtype))[None]
+
     def row(
-        self, text: EncodedText, *, position_offset: int = 0, slots: tuple[int, ...] = ()
+        self,
+        text: EncodedText,
+        *,
+        position_offset: int = 0,
+        slots: tuple[int, ...] = (),
+        prompt: Tensor | None = None,
     ) -> Row:
-        """Place an encoded text after its prefix, or without one."""
+        """Place an encoded text after its prefix or prompt, or without one."""
         first = self.architecture.first_position(self.model.config) + position_offset
-        return Row(text.token_ids, text.token_type_ids, first, slots)
+        return Row(text.token_ids, text.token_type_ids, first, slots, prompt)
 
     def empty_pool(self, num_slots: int) -> Tensor:
         """Make a pool `[L, 2, C, H, D]` of C slots in this backbone's dtype, on its device."""

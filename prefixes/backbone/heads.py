@@ -1,9 +1,10 @@
-"""Heads: each request's hidden states through its own task's pooling and layers to its logits."""
+"""Heads: each request's hidden states through its own task's pooling and layers to its outputs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -20,24 +21,29 @@ _ACTIVATIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A task's head on the device: output `[labels, hidden]`, and its dense layer if any."""
+    """A task's head on the device: output `[outputs, hidden]`, and its dense layer if any.
+
+    An embedding has no output layer: its outputs are the hidden size.
+    """
 
     spec: HeadSpec
-    output_weight: Tensor
-    output_bias: Tensor
+    output_weight: Tensor | None = None
+    output_bias: Tensor | None = None
     dense_weight: Tensor | None = None
     dense_bias: Tensor | None = None
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Map pooled features `[n, hidden]` to logits `[n, labels]`."""
+        """Map features `[n, hidden]` to outputs `[n, outputs]`."""
         if self.spec.activation is not None:
             assert self.dense_weight is not None
             dense = functional.linear(features, self.dense_weight, self.dense_bias)
             features = _ACTIVATIONS[self.spec.activation](dense)
-        return functional.linear(features, self.output_weight, self.output_bias)
+        if self.output_weight is not None:
+            features = functional.linear(features, self.output_weight, self.output_bias)
+        return functional.normalize(features.float(), dim=-1) if self.spec.normalize else features
 
 
-def head_logits(
+def head_outputs(
     hidden: Tensor,
     batch: PackedBatch,
     heads: Sequence[Head],
@@ -53,34 +59,72 @@ def head_logits(
         pooler: the backbone's own frozen pooler, for heads that read it.
 
     Returns:
-        N logit vectors in float32, each as long as its task has labels.
+        N tensors in float32: `[outputs]`, or `[S, outputs]` from heads that read every token of
+        a text of S.
     """
+    features = _features(hidden, batch, heads, pooler)
     members: dict[int, list[int]] = {}
     for index, head in enumerate(heads):
         members.setdefault(id(head), []).append(index)
-    features = {
-        pooling: _pool(pooling, hidden, batch, pooler)
-        for pooling in {h.spec.pooling for h in heads}
-    }
-    logits: list[Tensor | None] = [None] * len(heads)
+    outputs: list[Tensor | None] = [None] * len(heads)
     for rows in members.values():
         head = heads[rows[0]]
-        pooled = features[head.spec.pooling][rows]
-        for row, values in zip(rows, head(pooled).float(), strict=True):
-            logits[row] = values
-    return [values for values in logits if values is not None]
+        if head.spec.pooling == "every_token":
+            texts = [batch.texts[row] for row in rows]
+            joined = head(hidden[_index(texts, hidden)]).float()
+            each = joined.split([len(text) for text in texts])
+        else:
+            each = head(torch.stack([features[row] for row in rows])).float().unbind()
+        for row, values in zip(rows, each, strict=True):
+            outputs[row] = values
+    return [values for values in outputs if values is not None]
+
+
+def _features(
+    hidden: Tensor,
+    batch: PackedBatch,
+    heads: Sequence[Head],
+    pooler: Callable[[Tensor], Any] | None,
+) -> dict[int, Tensor]:
+    """Pool the requests whose heads want it, all of a kind at once, to `[hidden]` each."""
+    kinds: dict[tuple[Pooling, bool], list[int]] = {}
+    for row, head in enumerate(heads):
+        if head.spec.pooling != "every_token":
+            kind = (head.spec.pooling, head.spec.pooled_from == "prompt")
+            kinds.setdefault(kind, []).append(row)
+    features: dict[int, Tensor] = {}
+    for (pooling, from_prompt), rows in kinds.items():
+        texts = [batch.texts[row] for row in rows]
+        firsts = batch.cu_tokens[rows] if from_prompt else None
+        features.update(zip(rows, _pool(pooling, hidden, texts, firsts, pooler), strict=True))
+    return features
+
+
+def _index(texts: Sequence[range], like: Tensor) -> Tensor:
+    places = np.concatenate([np.arange(text.start, text.stop) for text in texts])
+    return torch.from_numpy(places).to(like.device)
 
 
 def _pool(
-    pooling: Pooling, hidden: Tensor, batch: PackedBatch, pooler: Callable[[Tensor], Any] | None
+    pooling: Pooling,
+    hidden: Tensor,
+    texts: Sequence[range],
+    firsts: Tensor | None,
+    pooler: Callable[[Tensor], Any] | None,
 ) -> Tensor:
-    """Reduce hidden states `[T, hidden]` to one vector per request `[N, hidden]`."""
+    """Reduce hidden states `[T, hidden]` to one vector for each of n texts, `[n, hidden]`.
+
+    `firsts` `[n]` names other tokens to take for the texts' own first.
+    """
     if pooling == "mean":
-        lengths = batch.cu_tokens.diff()
-        owner = torch.repeat_interleave(torch.arange(len(lengths), device=hidden.device), lengths)
-        sums = hidden.new_zeros(len(lengths), hidden.shape[1], dtype=torch.float32)
-        return (sums.index_add(0, owner, hidden.float()) / lengths[:, None]).to(hidden.dtype)
-    first = hidden[batch.cu_tokens[:-1]]
+        lengths = torch.tensor([len(text) for text in texts], device=hidden.device)
+        owner = torch.repeat_interleave(torch.arange(len(texts), device=hidden.device), lengths)
+        sums = hidden.new_zeros(len(texts), hidden.shape[1], dtype=torch.float32)
+        total = sums.index_add(0, owner, hidden[_index(texts, hidden)].float())
+        return (total / lengths[:, None]).to(hidden.dtype)
+    if firsts is None:
+        firsts = torch.tensor([text.start for text in texts], device=hidden.device)
+    first = hidden[firsts]
     if pooling == "first_token":
         return first
     assert pooler is not None, "checked when the prefix was accepted"

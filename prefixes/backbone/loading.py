@@ -45,16 +45,18 @@ def load_backbone(source: str | Path, *, device: str = "auto", dtype: str = "flo
         architecture = architecture_of(config)
     texts = _load_texts(source, place, config)
     model, invented = _load_model(source, place, config)
-    pooler = _pooler_of(model, invented)
+    pooler = None if _lacks_pooler(invented) else architecture.pooler(model)
     with _reading(source, "config.json"):
         fingerprint = BackboneFingerprint(
             name=name,
-            **_sizes(config, architecture),
+            **_sizes(model, architecture),
             has_pooler=pooler is not None,
             weights_sha256=_weights_digest(model, invented),
             tokenizer_sha256=texts.digest(),
         )
-    model.requires_grad_(requires_grad=False).eval().to(on, precision)
+    model.requires_grad_(requires_grad=False).eval().to(on)
+    for parameter in model.parameters():  # never the tables of rotary positions, which lose by it
+        parameter.data = parameter.data.to(precision)
     return Backbone(
         model=model,
         texts=texts,
@@ -144,10 +146,11 @@ def _load_texts(source: str | Path, place: str, config: Any) -> TextEncoder:
             f"{config.vocab_size}, found {max(numbers)}"
         )
     types = tokenizer.backend_tokenizer.encode("a", "a").type_ids
-    if max(types, default=0) >= config.type_vocab_size:
+    num_types = getattr(config, "type_vocab_size", 0)  # none: the model does not look at them
+    if num_types and max(types, default=0) >= num_types:
         raise UnsupportedBackbone(
             f"The backbone {str(source)!r} has a tokenizer that tells pairs apart by token types: "
-            f"expected types below {config.type_vocab_size}, found {max(types)}"
+            f"expected types below {num_types}, found {max(types)}"
         )
     return TextEncoder(tokenizer.backend_tokenizer)
 
@@ -175,23 +178,26 @@ def _load_model(
     return model, invented
 
 
-def _sizes(config: Any, architecture: Architecture) -> dict[str, Any]:
+def _sizes(model: PreTrainedModel, architecture: Architecture) -> dict[str, Any]:
+    config: Any = model.config
+    embedding_size = model.get_input_embeddings().weight.shape[1]
+    num_heads = config.num_attention_heads
     return {
         "model_type": architecture.model_type,
         "hidden_size": config.hidden_size,
-        "num_layers": config.num_hidden_layers,
-        "num_heads": config.num_attention_heads,
-        "head_size": config.hidden_size // config.num_attention_heads,
+        # ALBERT alone may run several layers for each that it counts.
+        "num_layers": config.num_hidden_layers * getattr(config, "inner_group_num", 1),
+        "num_heads": getattr(config, "num_key_value_heads", None) or num_heads,
+        "head_size": getattr(config, "head_dim", None) or config.hidden_size // num_heads,
+        "embedding_size": None if embedding_size == config.hidden_size else embedding_size,
         "max_positions": architecture.usable_positions(config),
         "vocab_size": config.vocab_size,
     }
 
 
-def _pooler_of(model: PreTrainedModel, invented: Collection[str]) -> Any:
-    """Find the pooler, unless the file has none and transformers filled it with random numbers."""
-    if any(name.startswith("pooler.") for name in invented):
-        return None
-    return getattr(model, "pooler", None)
+def _lacks_pooler(invented: Collection[str]) -> bool:
+    """Tell whether the file has no pooler, and transformers filled it with random numbers."""
+    return any(name.startswith("pooler.") for name in invented)
 
 
 def _weights_digest(model: PreTrainedModel, invented: Collection[str]) -> str:

@@ -18,13 +18,24 @@ class Row:
 
     `first_position` is the position id of the first token: the architecture's own plus the
     prefix's offset. `slots` are the pool slots of the prefix's P keys and values, in order;
-    without a prefix there are none, and the offset is 0.
+    without a prefix there are none, and the offset is 0. A shallow prompt's embeddings `[P, E]`
+    stand in front of the tokens, in the row itself, and the first position is the prompt's.
     """
 
     token_ids: Sequence[int]
     token_type_ids: Sequence[int]
     first_position: int
     slots: Sequence[int] = ()
+    prompt: Tensor | None = None
+
+    @property
+    def prompt_length(self) -> int:
+        return 0 if self.prompt is None else len(self.prompt)
+
+    @property
+    def num_tokens(self) -> int:
+        """Count the positions that the row takes, a prompt's included."""
+        return self.prompt_length + len(self.token_ids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,19 +54,38 @@ class AttentionGroup:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Prompts:
+    """The shallow prompts of a batch, and the tokens that follow them.
+
+    `places` `[Q]` says where in the batch the prompts' Q `embeddings` `[Q, E]` stand. The tokens
+    of their rows, at `text_places` `[R]`, are embedded twice, as in P-tuning v2: on their own,
+    with `token_type_ids` and `position_ids` `[1, R]`, and again behind the prompt.
+    """
+
+    places: Tensor
+    embeddings: Tensor
+    text_places: Tensor
+    token_type_ids: Tensor
+    position_ids: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PackedBatch:
     """N requests of T tokens in all, ready for the device.
 
-    Request i owns tokens `cu_tokens[i]:cu_tokens[i + 1]`. `restore` `[T]` finds each token in
-    the groups' outputs laid end to end.
+    Request i owns tokens `cu_tokens[i]:cu_tokens[i + 1]`, a prompt's positions among them; its
+    text lies at `texts[i]`. `restore` `[T]` finds each token in the groups' outputs laid end to
+    end.
     """
 
     token_ids: Tensor
     token_type_ids: Tensor
     position_ids: Tensor
     cu_tokens: Tensor
+    texts: tuple[range, ...]
     groups: tuple[AttentionGroup, ...]
     restore: Tensor
+    prompts: Prompts | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -68,22 +98,59 @@ class PackedBatch:
     @classmethod
     def pack(cls, rows: Sequence[Row], device: torch.device | str = "cpu") -> Self:
         """Lay the rows end to end and group them for attention. Needs at least one row."""
-        lengths = np.array([len(row.token_ids) for row in rows])
+        lengths = np.array([row.num_tokens for row in rows])
         cu_tokens = np.concatenate(([0], np.cumsum(lengths)))
+        starts = cu_tokens[:-1].tolist()
         positions = [
             np.arange(n) + row.first_position for row, n in zip(rows, lengths, strict=True)
         ]
         plans = [_plan_group(rows, members, cu_tokens) for members in _similar(rows)]
         return cls(
-            token_ids=_tensor(np.concatenate([row.token_ids for row in rows]), device)[None],
-            token_type_ids=_tensor(np.concatenate([row.token_type_ids for row in rows]), device)[
-                None
-            ],
-            position_ids=_tensor(np.concatenate(positions), device)[None],
+            token_ids=_joined([_behind_prompt(row, row.token_ids) for row in rows], device),
+            token_type_ids=_joined([_second_types(row) for row in rows], device),
+            position_ids=_joined(positions, device),
             cu_tokens=_tensor(cu_tokens, device),
+            texts=tuple(
+                range(start + row.prompt_length, start + row.num_tokens)
+                for start, row in zip(starts, rows, strict=True)
+            ),
             groups=tuple(plan.to(device) for plan in plans),
             restore=_tensor(_restore(plans, int(cu_tokens[-1])), device),
+            prompts=_prompts(rows, starts, device),
         )
+
+
+def _behind_prompt(row: Row, values: Sequence[int]) -> Sequence[int]:
+    return values if row.prompt is None else [0] * row.prompt_length + list(values)
+
+
+def _second_types(row: Row) -> Sequence[int]:
+    """Give the token types of a row as the model sees it: behind a prompt, all are 0."""
+    return row.token_type_ids if row.prompt is None else [0] * row.num_tokens
+
+
+def _joined(parts: Sequence[Sequence[int] | Ints], device: torch.device | str) -> Tensor:
+    return _tensor(np.concatenate(parts), device)[None]
+
+
+def _prompts(
+    rows: Sequence[Row], starts: Sequence[int], device: torch.device | str
+) -> Prompts | None:
+    prompted = [(row, start) for row, start in zip(rows, starts, strict=True) if row.prompt_length]
+    if not prompted:
+        return None
+    places = [np.arange(start, start + row.prompt_length) for row, start in prompted]
+    texts = [
+        np.arange(start + row.prompt_length, start + row.num_tokens) for row, start in prompted
+    ]
+    positions = [np.arange(len(row.token_ids)) + row.first_position for row, _ in prompted]
+    return Prompts(
+        places=_joined(places, device)[0],
+        embeddings=torch.cat([row.prompt for row, _ in prompted if row.prompt is not None]),
+        text_places=_joined(texts, device)[0],
+        token_type_ids=_joined([row.token_type_ids for row, _ in prompted], device),
+        position_ids=_joined(positions, device),
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +187,7 @@ def _similar(rows: Sequence[Row]) -> list[list[int]]:
     groups: dict[tuple[int, int], list[int]] = {}
     for index, row in enumerate(rows):
         prefix_step = _step(len(row.slots)) if row.slots else 0
-        groups.setdefault((_step(len(row.token_ids)), prefix_step), []).append(index)
+        groups.setdefault((_step(row.num_tokens), prefix_step), []).append(index)
     return list(groups.values())
 
 

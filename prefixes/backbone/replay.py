@@ -20,10 +20,24 @@ position or head shows."""
 def replay_findings(
     spec: PrefixSpec, logits: Sequence[NDArray[np.float32]], dtype: torch.dtype
 ) -> tuple[Finding, ...]:
-    """Hold the logits of the golden examples, computed here, against those in the file."""
+    """Hold the logits of the golden examples, computed here, against those in the file.
+
+    All outputs of an example are in one row, `[outputs of all its texts and tokens]`.
+    """
     findings = []
     for number, (example, found) in enumerate(zip(spec.golden, logits, strict=True)):
         expected = np.array(example.logits, dtype=np.float32)
+        if found.shape != expected.shape:
+            findings.append(
+                Finding(
+                    "golden_mismatch",
+                    f"spec.golden.{number}",
+                    f"{len(expected)} logits, as in the file",
+                    f"{len(found)}",
+                    "the file's tokenizer or template is another than the trainer's",
+                )
+            )
+            continue
         allowed = TOLERANCES[dtype] * (1 + float(np.abs(expected).max()))
         difference = float(np.abs(expected - found).max())
         if not difference <= allowed:  # also true of NaN

@@ -1,4 +1,4 @@
-"""TextEncoder: one text or a pair to tokens, within the length rules of the task."""
+"""TextEncoder: the texts of a task's inputs to tokens, within the length rules of the task."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -8,8 +8,11 @@ from typing import Any, Final, TypeVar
 
 from tokenizers import Encoding, Tokenizer
 
+from prefixes.backbone.windows import MAX_WINDOWS, Cut, first_cut, window_cuts
+from prefixes.encoded import EncodedInput, EncodedText, Span, whole_characters
 from prefixes.errors import InputRejected, TextTooLong
-from prefixes.spec import Fields, PrefixSpec
+from prefixes.spec import PrefixSpec
+from prefixes.template import Fields, TextPair
 
 T = TypeVar("T")
 
@@ -26,15 +29,6 @@ _PROBES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedText:
-    """A text's tokens, special tokens included; `is_truncated` says that its end was cut off."""
-
-    token_ids: Sequence[int]
-    token_type_ids: Sequence[int]
-    is_truncated: bool = False
-
-
 class TextEncoder:
     """The backbone's tokenizer; no call changes its state, so threads may share it."""
 
@@ -46,26 +40,31 @@ class TextEncoder:
 
     def encode(
         self, spec: PrefixSpec, inputs: Sequence[Fields], *, truncate: bool = True
-    ) -> list[EncodedText]:
+    ) -> list[EncodedInput]:
         """Render each input through the task's template and tokenize it.
 
-        Of a text with far more characters than its tokens can need (32 per token, at least
-        10,000), the end is not looked at: a template may repeat a field many times, and to
-        tokenize what is cut off anyway would take minutes.
+        An input gives one text; one for each choice of a multiple choice; or one for each window
+        of a question's context. Of a text with far more characters than its tokens can need (32
+        per token, at least 10,000), the end is not looked at: a template may repeat a field many
+        times, and to tokenize what is cut off anyway would take minutes.
 
         Raises:
             InputRejected: when an input's fields do not fit the template or give no token;
                 `index` names it.
-            TextTooLong: when `truncate` is false and an input has more than `max_length` tokens,
-                or far more characters than these can need.
+            TextTooLong: when `truncate` is false and an input has more tokens than the task
+                takes, or far more characters than these can need.
         """
         render = partial(_render, spec, truncate=truncate)
         rendered = [_naming_index(index, render, fields) for index, fields in enumerate(inputs)]
-        encodings = self._encodings([text.parts for text in rendered])
-        fit = partial(_fit, max_length=spec.max_length, truncate=truncate)
+        encodings = self._encodings([text.parts for texts in rendered for text in texts])
+        cut = partial(_cut, spec, truncate=truncate)
         return [
-            _naming_index(index, fit, encoding, text.is_cut)
-            for index, (encoding, text) in enumerate(zip(encodings, rendered, strict=True))
+            tuple(
+                encoded
+                for text in texts
+                for encoded in _naming_index(index, cut, next(encodings), text)
+            )
+            for index, texts in enumerate(rendered)
         ]
 
     def _encodings(self, texts: Sequence[str | tuple[str, str]]) -> Iterator[Encoding]:
@@ -103,65 +102,62 @@ class _Rendered:
     is_cut: bool
 
 
-def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> _Rendered:
-    limit = max(_MIN_CHARACTERS, _CHARACTERS_PER_TOKEN * spec.max_length)
-    text, pair = spec.input.render(fields)
+def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> list[_Rendered]:
+    return [_bounded(spec, pair, truncate=truncate) for pair in spec.input.render(fields)]
+
+
+def _bounded(spec: PrefixSpec, texts: TextPair, *, truncate: bool) -> _Rendered:
+    num_tokens = spec.max_length * (1 if spec.answers is None else MAX_WINDOWS)
+    limit = max(_MIN_CHARACTERS, _CHARACTERS_PER_TOKEN * num_tokens)
+    text, pair = texts
     longest = max(len(text), len(pair or ""))
     if longest > limit and not truncate:
         raise TextTooLong(
             f"The input has {longest} characters, the task takes at most {limit} and "
-            f"{spec.max_length} tokens: shorten it, or ask for truncation"
+            f"{num_tokens} tokens: shorten it, or ask for truncation"
         )
     parts = text[:limit] if pair is None else (text[:limit], pair[:limit])
     return _Rendered(parts, is_cut=longest > limit)
 
 
-def _fit(
-    encoding: Encoding,
-    is_cut: bool,  # noqa: FBT001 - filled in by place
-    *,
-    max_length: int,
-    truncate: bool,
-) -> EncodedText:
-    token_ids, type_ids = encoding.ids, encoding.type_ids
-    length = len(token_ids)
-    if length == 0:
+def _cut(
+    spec: PrefixSpec, encoding: Encoding, text: _Rendered, *, truncate: bool
+) -> list[EncodedText]:
+    """Choose the tokens that stay: of the text's beginning, or of every window of a context."""
+    if not encoding.ids:
         raise InputRejected("The input has no tokens: expected text that the backbone can read")
-    if length <= max_length:
-        return EncodedText(token_ids, type_ids, is_truncated=is_cut)
-    if not truncate:
+    owners = encoding.sequence_ids
+    cuts = (
+        [first_cut(owners, spec.max_length)]
+        if spec.answers is None
+        else window_cuts(owners, spec.max_length, stride=spec.answers.stride)
+    )
+    if not truncate and any(cut.is_truncated for cut in cuts):
         raise TextTooLong(
-            f"The input has {length} tokens, the task takes at most {max_length}: "
-            "shorten it, or ask for truncation"
+            f"The input has {len(encoding.ids)} tokens, the task takes at most "
+            f"{spec.max_length}: shorten it, or ask for truncation"
         )
-    kept = _kept_tokens(encoding.sequence_ids, max_length)
-    return EncodedText([token_ids[i] for i in kept], [type_ids[i] for i in kept], is_truncated=True)
+    return [_encoded(spec, encoding, text, cut) for cut in cuts]
 
 
-def _kept_tokens(owners: Sequence[int | None], max_length: int) -> list[int]:
-    """List the tokens that stay: every special token, and the beginning of each part.
+def _encoded(spec: PrefixSpec, encoding: Encoding, text: _Rendered, cut: Cut) -> EncodedText:
+    token_ids, type_ids = encoding.ids, encoding.type_ids
+    kept = cut.tokens
+    ids, types = [token_ids[i] for i in kept], [type_ids[i] for i in kept]
+    is_truncated = cut.is_truncated or text.is_cut
+    if spec.sliced_field is None:
+        return EncodedText(ids, types, is_truncated)
+    part = 0 if spec.answers is None else 1
+    source = text.parts if isinstance(text.parts, str) else text.parts[part]
+    owners, offsets, words = encoding.sequence_ids, encoding.offsets, encoding.word_ids
+    is_own = [owners[i] == part for i in kept]
+    spans = [
+        _span(source, offsets[i]) if own else None for i, own in zip(kept, is_own, strict=True)
+    ]
+    numbers = [words[i] if own else None for i, own in zip(kept, is_own, strict=True)]
+    return EncodedText(ids, types, is_truncated, spans, numbers)
 
-    `owners` tells each token's part, 0 or 1, or None for a special token.
-    """
-    parts = [[i for i, owner in enumerate(owners) if owner == part] for part in (0, 1)]
-    specials = [i for i, owner in enumerate(owners) if owner is None]
-    room = max_length - len(specials)
-    if room < 0:
-        raise TextTooLong(
-            f"The task takes at most {max_length} tokens, too few for the {len(specials)} special "
-            "tokens of the backbone"
-        )
-    first, second = _longest_first(len(parts[0]), len(parts[1]), room)
-    return sorted([*specials, *parts[0][:first], *parts[1][:second]])
 
-
-def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """Share `room` tokens between two parts by shortening the longer one first.
-
-    The same split as the `longest_first` strategy of the tokenizers library.
-    """
-    shorter = min(first, second)
-    longer = max(shorter, room - shorter)
-    if shorter + longer > room:
-        shorter, longer = room // 2, room - room // 2
-    return (shorter, longer) if first <= second else (longer, shorter)
+def _span(source: str, offsets: Span) -> Span | None:
+    start, end = whole_characters(source, offsets)
+    return (start, end) if start < end else None

@@ -17,7 +17,7 @@ from server.api.schemas import (
     Usage,
 )
 from server.api.scores import best_label, chosen_labels, probabilities, ranked
-from server.engine.work import Classified
+from server.engine.work import Inferred
 
 router = APIRouter(route_class=KeyedRoute, tags=["classify"], dependencies=[Depends(bearer)])
 
@@ -78,7 +78,7 @@ def _asked(item: str | Mapping[str, str]) -> Asked:
     return Asked(fields, item.get("model"))
 
 
-def _result(index: int, answer: Classified, body: ClassifyRequest) -> ClassifyResult:
+def _result(index: int, answer: Inferred, body: ClassifyRequest) -> ClassifyResult:
     scores = probabilities(answer, body.function_to_apply)
     kind = answer.spec.problem_type
     is_one_value = kind == "regression" and len(scores) == 1

@@ -14,7 +14,7 @@ from prefixes.registry import ApiKeys, PrefixRegistry
 from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
 from server.engine.residents import ResidentStats
-from server.engine.work import Classified, ClassifyInput
+from server.engine.work import Inferred, TaskInput
 from server.observe import Metrics, RequestRecord
 from server.publishing import Publisher
 from server.settings import Settings
@@ -33,14 +33,14 @@ class Classifier(Protocol):
     async def start(self) -> None: ...
     async def drain(self) -> None: ...
     async def stop(self) -> None: ...
-    async def classify(
+    async def infer(
         self,
-        inputs: Sequence[ClassifyInput],
+        inputs: Sequence[TaskInput],
         *,
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
-    ) -> list[Classified]: ...
+    ) -> list[Inferred]: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
 

@@ -10,10 +10,10 @@ from starlette.requests import ClientDisconnect
 
 from prefixes import PrefixRef
 from prefixes.errors import InputRejected, InvalidName
-from prefixes.spec import Fields
+from prefixes.template import Fields
 from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
 from server.auth import Caller
-from server.engine.work import Classified, ClassifyInput
+from server.engine.work import Inferred, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores
 from server.observe import RequestRecord
 
@@ -49,7 +49,7 @@ class Inference:
         model: str | None,
         truncate: bool,
         top_k: int | None = None,
-    ) -> list[Classified]:
+    ) -> list[Inferred]:
         """Classify, in the order asked, for as long as the sender is there.
 
         Raises:
@@ -67,12 +67,12 @@ class Inference:
         if len(asked) > limit:
             raise TooManyInputs(f"{len(asked)} inputs: one request takes at most {limit}")
         inputs = [
-            ClassifyInput(self._ref(item.model or model, index, len(asked)), item.fields)
+            TaskInput(self._ref(item.model or model, index, len(asked)), item.fields)
             for index, item in enumerate(asked)
         ]
         answers = await while_connected(
             self.request,
-            self.parts.engine.classify(
+            self.parts.engine.infer(
                 inputs,
                 reader=self.caller.tenant,
                 truncate=truncate,
@@ -96,7 +96,7 @@ class Inference:
         except InvalidName as error:
             raise InvalidName(f"{where}{error}") from error
 
-    def _note(self, answers: Sequence[Classified]) -> None:
+    def _note(self, answers: Sequence[Inferred]) -> None:
         self.record.models = tuple(dict.fromkeys(str(answer.version) for answer in answers))
         self.record.num_inputs = len(answers)
         self.record.num_tokens = sum(answer.num_tokens for answer in answers)
@@ -104,7 +104,7 @@ class Inference:
         self.record.device_ms = 1000 * max(a.timings.device_seconds for a in answers)
 
 
-def _check_num_scores(answers: Sequence[Classified], top_k: int | None) -> None:
+def _check_num_scores(answers: Sequence[Inferred], top_k: int | None) -> None:
     counts = (answer.spec.num_labels for answer in answers)
     num_scores = sum(count if top_k is None else min(count, top_k) for count in counts)
     if num_scores > MAX_SCORES:

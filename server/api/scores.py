@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prefixes import PrefixSpec
 from server.api.schemas import FunctionToApply, Score
 from server.engine.errors import InferenceFailed
-from server.engine.work import Classified
+from server.engine.work import Inferred
 
 Array = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ DEFAULT_FUNCTION: Final[dict[str, FunctionToApply]] = {
 _DEFAULT_THRESHOLD: Final = 0.5
 
 
-def probabilities(answer: Classified, function: FunctionToApply | None = None) -> Array:
+def probabilities(answer: Inferred, function: FunctionToApply | None = None) -> Array:
     """Apply an activation to an answer's logits, in the order of the task's labels.
 
     Args:
@@ -31,13 +31,13 @@ def probabilities(answer: Classified, function: FunctionToApply | None = None) -
     Raises:
         InferenceFailed: when a logit is not a finite number; JSON could not even say so.
     """
-    logits = answer.logits.astype(np.float64)
+    logits = answer.outputs[0].astype(np.float64)
     if not np.isfinite(logits).all():
         raise InferenceFailed(
             f"{answer.version} gave logits that are not finite: its prefix does not work with "
             "this backbone's number type"
         )
-    return _FUNCTIONS[function or DEFAULT_FUNCTION[answer.spec.problem_type]](logits)
+    return _FUNCTIONS[function or DEFAULT_FUNCTION[answer.spec.problem_type or ""]](logits)
 
 
 def ranked(spec: PrefixSpec, scores: Array, top_k: int | None = None) -> list[Score]:
@@ -49,22 +49,22 @@ def ranked(spec: PrefixSpec, scores: Array, top_k: int | None = None) -> list[Sc
     ]
 
 
-def chosen_labels(answer: Classified) -> list[str]:
+def chosen_labels(answer: Inferred) -> list[str]:
     """The labels of a multi-label answer whose probability reaches its threshold."""
     spec = answer.spec
     thresholds = spec.thresholds or (_DEFAULT_THRESHOLD,) * spec.num_labels
     return [
         label
         for label, probability, threshold in zip(
-            spec.labels, _sigmoid(answer.logits.astype(np.float64)), thresholds, strict=True
+            spec.labels, _sigmoid(answer.outputs[0].astype(np.float64)), thresholds, strict=True
         )
         if probability >= threshold
     ]
 
 
-def best_label(answer: Classified) -> str:
+def best_label(answer: Inferred) -> str:
     """The label with the highest logit; no activation changes which one that is."""
-    return answer.spec.labels[int(answer.logits.argmax())]
+    return answer.spec.labels[int(answer.outputs[0].argmax())]
 
 
 def _softmax(logits: Array) -> Array:

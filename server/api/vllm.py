@@ -10,7 +10,7 @@ from server.api.inference import Asked, InferenceDep
 from server.api.problems import responses
 from server.api.schemas import VllmClass, VllmClassifyRequest, VllmClassifyResponse, VllmUsage
 from server.api.scores import best_label, probabilities, ranked
-from server.engine.work import Classified
+from server.engine.work import Inferred
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 
@@ -40,7 +40,7 @@ async def classify(
     )
 
 
-def _class(index: int, answer: Classified, has_activation: bool) -> VllmClass:  # noqa: FBT001 - wire flag
+def _class(index: int, answer: Inferred, has_activation: bool) -> VllmClass:  # noqa: FBT001 - wire flag
     probs = probabilities(answer, None if has_activation else "none")
     return VllmClass(
         index=index,

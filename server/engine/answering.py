@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from prefixes import PrefixSpec
-from prefixes.backbone import EncodedText, TextEncoder
+from prefixes.backbone import TextEncoder
+from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
-from prefixes.spec import Fields
+from prefixes.template import Fields
 from server.engine.dispatcher import Dispatcher
 from server.engine.residents import Lease, ResidentPrefixes
-from server.engine.work import Outcome, Work
+from server.engine.work import Outcome, Timings, Work
 
 T = TypeVar("T")
 
@@ -33,9 +34,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
+    """What became of one input: the texts that were run for it, and the outcome of each."""
+
     spec: PrefixSpec
-    text: EncodedText
-    outcome: Outcome
+    texts: EncodedInput
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def timings(self) -> Timings:
+        """The times of the text that took longest."""
+        return max(
+            (one.timings for one in self.outcomes), key=lambda t: t.queue_seconds + t.device_seconds
+        )
 
 
 class TokenMetrics(Protocol):
@@ -97,39 +107,37 @@ class Answering:
             texts = await self._tokenise(request, shares)
             now = asyncio.get_running_loop().time()
             works = {
-                place: Work(lease.share(), texts[place], request.deadline, now)
+                place: [Work(lease.share(), text, request.deadline, now) for text in texts[place]]
                 for lease, places in shares
                 for place in places
             }
         finally:
             for lease, _ in shares:
                 lease.release()
-        self._dispatcher.submit(list(works.values()))
+        submitted = [work for its_works in works.values() for work in its_works]
+        self._dispatcher.submit(submitted)
         try:
-            outcomes = await asyncio.gather(*(work.reply for work in works.values()))
+            await asyncio.gather(*(work.reply for work in submitted))
         finally:
-            for work in works.values():
+            for work in submitted:
                 work.reply.cancel()  # one failed or the caller has gone: nobody waits for the rest
-        return {
-            place: Answer(work.lease.resident.spec, work.text, outcome)
-            for (place, work), outcome in zip(works.items(), outcomes, strict=True)
-        }
+        return {place: _answer(texts[place], its_works) for place, its_works in works.items()}
 
-    async def _tokenise(self, request: Request, shares: Sequence[Share]) -> dict[int, EncodedText]:
+    async def _tokenise(self, request: Request, shares: Sequence[Share]) -> dict[int, EncodedInput]:
         started = time.perf_counter()
         texts = await asyncio.get_running_loop().run_in_executor(
             self._threads, _encode, self._texts, request, shares
         )
-        num_tokens = sum(len(text.token_ids) for text in texts.values())
+        num_tokens = sum(len(one.token_ids) for parts in texts.values() for one in parts)
         self._metrics.tokenised(time.perf_counter() - started, num_tokens)
         return texts
 
 
 def _encode(
     texts: TextEncoder, request: Request, shares: Sequence[Share]
-) -> dict[int, EncodedText]:
+) -> dict[int, EncodedInput]:
     """Tokenize by place in the request; what is wrong with an input of several names its place."""
-    encoded: dict[int, EncodedText] = {}
+    encoded: dict[int, EncodedInput] = {}
     for lease, places in shares:
         fields = [request.fields[place] for place in places]
         try:
@@ -140,6 +148,11 @@ def _encode(
             raise type(error)(f"input[{places[error.index]}]: {error}") from error
         encoded.update(zip(places, its_texts, strict=True))
     return encoded
+
+
+def _answer(texts: EncodedInput, works: Sequence[Work]) -> Answer:
+    outcomes = tuple(work.reply.result() for work in works)
+    return Answer(works[0].lease.resident.spec, texts, outcomes)
 
 
 async def _all(jobs: Sequence[Coroutine[None, None, T]]) -> list[T]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from prefixes import Finding, Prefix
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
@@ -18,7 +20,7 @@ from server.engine.errors import EngineUnavailable, InferenceFailed
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
-from server.engine.work import Classified, ClassifyInput
+from server.engine.work import Inferred, TaskInput
 
 _REPLAY_SECONDS = 60.0
 
@@ -100,15 +102,15 @@ class Engine:
         for threads in (self._resolvers, self._tokenisers):
             threads.shutdown(wait=False, cancel_futures=True)
 
-    async def classify(
+    async def infer(
         self,
-        inputs: Sequence[ClassifyInput],
+        inputs: Sequence[TaskInput],
         *,
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
-    ) -> list[Classified]:
-        """Classify texts of any tasks; admitted and answered whole, or refused whole.
+    ) -> list[Inferred]:
+        """Run inputs of any tasks; admitted and answered whole, or refused whole.
 
         Args:
             inputs: texts and the prefixes asked for; batched with everybody else's.
@@ -134,7 +136,7 @@ class Engine:
             request = Request([item.fields for item in inputs], truncate, deadline)
             answers = await self._answering.answer_all(request, places)
         return [
-            _classified(versions[item.ref], answers[place]) for place, item in enumerate(inputs)
+            _inferred(versions[item.ref], item, answers[place]) for place, item in enumerate(inputs)
         ]
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
@@ -160,7 +162,10 @@ class Engine:
                 Finding("golden_failed", "spec.golden", "logits", str(error)),
             )
         else:
-            logits = [answers[place].outcome.logits for place in range(len(fields))]
+            logits = [
+                np.concatenate([one.outputs.ravel() for one in answers[place].outcomes])
+                for place in range(len(fields))
+            ]
             findings = replay_findings(prefix.spec, logits, self.backbone.dtype)
         if findings:
             self._residents.discard(digest)
@@ -182,13 +187,13 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._resolvers, call)
 
 
-def _classified(version: PrefixVersion, answer: Answer) -> Classified:
-    return Classified(
+def _inferred(version: PrefixVersion, item: TaskInput, answer: Answer) -> Inferred:
+    return Inferred(
         version=version.ref,
         digest=version.digest,
         spec=answer.spec,
-        num_tokens=len(answer.text.token_ids),
-        is_truncated=answer.text.is_truncated,
-        logits=answer.outcome.logits,
-        timings=answer.outcome.timings,
+        fields=item.fields,
+        texts=answer.texts,
+        outputs=tuple(one.outputs for one in answer.outcomes),
+        timings=answer.timings,
     )

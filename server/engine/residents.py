@@ -170,7 +170,7 @@ class ResidentPrefixes:
                 else await loop.run_in_executor(self._loaders, self._fetch, digest)
             )
             num_bytes = self._bytes_of(prefix)
-            slots = await self._make_room(prefix.spec.prefix_length, num_bytes)
+            slots = await self._make_room(prefix.spec.num_slots, num_bytes)
             try:
                 resident = await loop.run_in_executor(
                     self._loaders, ResidentPrefix.place, prefix, self.pool, slots
@@ -190,11 +190,10 @@ class ResidentPrefixes:
         return entry
 
     def _bytes_of(self, prefix: Prefix) -> int:
-        head = prefix.head
-        weights = (head.output_weight, head.output_bias, head.dense_weight, head.dense_bias)
-        head_values = sum(weight.size for weight in weights if weight is not None)
-        slots_bytes = prefix.spec.prefix_length * self._slot_bytes
-        return int(slots_bytes + head_values * self.pool.element_size())
+        in_pool = ("prefix.keys", "prefix.values")
+        others = sum(x.size for name, x in prefix.tensors.items() if name not in in_pool)
+        slots_bytes = prefix.spec.num_slots * self._slot_bytes
+        return int(slots_bytes + others * self.pool.element_size())
 
     async def _make_room(self, num_slots: int, num_bytes: int) -> list[int]:
         if num_slots > self.pool.shape[2] or num_bytes > self._budget_bytes:

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prefixes.backbone import Backbone, EncodedText, MixedBatch, PackedBatch, ResidentPrefix
+from prefixes.backbone import Backbone, MixedBatch, PackedBatch, ResidentPrefix
+from prefixes.encoded import EncodedText
 from server.engine.errors import InferenceFailed
 
 _log = logging.getLogger(__name__)
 
-Logits = NDArray[np.float32]
+Outputs = NDArray[np.float32]
 Job = tuple[EncodedText, ResidentPrefix]
 
 
@@ -23,7 +24,7 @@ Job = tuple[EncodedText, ResidentPrefix]
 class BatchResult:
     """What became of each job of a batch, and how long the device took, in seconds."""
 
-    rows: tuple[Logits | InferenceFailed, ...]
+    rows: tuple[Outputs | InferenceFailed, ...]
     device_seconds: float
     was_split: bool
 
@@ -50,7 +51,7 @@ class Runner:
         """Run a prepared batch; if it fails, run it in halves until the culprit is alone."""
         started = time.perf_counter()
         try:
-            rows, was_split = self._logits(jobs, packed), False
+            rows, was_split = self._outputs(jobs, packed), False
         except Exception as error:  # noqa: BLE001 - whatever it is, neighbours must get answers
             rows, was_split = self._run_halves(jobs, error), True
         return BatchResult(tuple(rows), time.perf_counter() - started, was_split)
@@ -63,26 +64,26 @@ class Runner:
         if not bool(torch.isfinite(hidden).all()):
             raise InferenceFailed("The backbone gave numbers that are not finite")
 
-    def _run_halves(self, jobs: Sequence[Job], error: Exception) -> list[Logits | InferenceFailed]:
+    def _run_halves(self, jobs: Sequence[Job], error: Exception) -> list[Outputs | InferenceFailed]:
         if len(jobs) == 1:
             return [_failure(f"{type(error).__name__}: {error}")]
         middle = len(jobs) // 2
-        rows: list[Logits | InferenceFailed] = []
+        rows: list[Outputs | InferenceFailed] = []
         for half in (jobs[:middle], jobs[middle:]):
             try:
-                rows += self._logits(half)
+                rows += self._outputs(half)
             except Exception as cause:  # noqa: BLE001 - as above
                 rows += self._run_halves(half, cause)
         return rows
 
-    def _logits(
+    def _outputs(
         self, jobs: Sequence[Job], packed: MixedBatch | None = None
-    ) -> list[Logits | InferenceFailed]:
+    ) -> list[Outputs | InferenceFailed]:
         batch = packed if packed is not None else MixedBatch.pack(self._backbone, jobs)
-        logits = [values.numpy() for values in batch.logits(self._backbone, self._pool)]
+        outputs = [values.numpy() for values in batch.outputs(self._backbone, self._pool)]
         return [
-            values if np.isfinite(values).all() else _failure("the logits are not finite numbers")
-            for values in logits
+            values if np.isfinite(values).all() else _failure("the outputs are not finite numbers")
+            for values in outputs
         ]
 
 

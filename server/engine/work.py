@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import PrefixRef, PrefixSpec
-from prefixes.backbone import EncodedText
-from prefixes.spec import Fields
+from prefixes.encoded import EncodedInput, EncodedText
+from prefixes.template import Fields
 from server.engine.residents import Lease
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyInput:
-    """One text or pair of a request, and the prefix that its sender asked for."""
+class TaskInput:
+    """One input of a request, and the prefix that its sender asked for."""
 
     ref: PrefixRef
     fields: Fields
@@ -30,23 +30,36 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """A text's float32 logits `[labels]`, as the device gave them."""
+    """A text's float32 outputs as the device gave them: `[outputs]`, or `[S, outputs]` where the
+    task looks at each of its S tokens.
+    """
 
-    logits: NDArray[np.float32]
+    outputs: NDArray[np.float32]
     timings: Timings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Classified:
-    """The answer to one input: the version that served it, its description, and its logits."""
+class Inferred:
+    """What the device made of one input: the outputs of each text that was run for it.
+
+    One text; or one for each choice, or for each window of a long context. `version` served it.
+    """
 
     version: PrefixRef
     digest: str
     spec: PrefixSpec
-    num_tokens: int
-    is_truncated: bool
-    logits: NDArray[np.float32]
+    fields: Fields
+    texts: EncodedInput
+    outputs: tuple[NDArray[np.float32], ...]
     timings: Timings
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(len(text.token_ids) for text in self.texts)
+
+    @property
+    def is_truncated(self) -> bool:
+        return any(text.is_truncated for text in self.texts)
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +77,8 @@ class Work:
 
     @property
     def num_tokens(self) -> int:
-        return len(self.text.token_ids)
+        prompt = self.lease.resident.prompt
+        return len(self.text.token_ids) + (0 if prompt is None else len(prompt))
 
     @property
     def is_wanted(self) -> bool:

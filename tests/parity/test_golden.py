@@ -18,9 +18,9 @@ from prefixes.backbone import (
     Backbone,
     EncodedText,
     PackedBatch,
-    classify,
     load_backbone,
     pool_of,
+    run_mixed,
 )
 from tests.factories import make_backbone_folder, make_spec
 
@@ -113,13 +113,13 @@ def test_logits_equal_the_originals(case: Case) -> None:
     prefix = Prefix.from_bytes(case.prefix.to_bytes(), fits=case.backbone.fingerprint)
     pool, (resident,) = pool_of(case.backbone, [prefix])
 
-    logits = classify(case.backbone, pool, [(text, resident) for text in case.texts])
+    logits = run_mixed(case.backbone, pool, [(text, resident) for text in case.texts])
 
     torch.testing.assert_close(torch.stack(logits), case.expected["logits"], atol=TOLERANCE, rtol=0)
 
 
 def test_the_originals_flat_prefix_has_the_layout_of_ours(case: Case) -> None:
-    keys = case.prefix.keys
+    keys = case.prefix.tensors["prefix.keys"]
     num_layers, num_heads, prefix_length, size = keys.shape
 
     flat = case.expected["prefix_flat"].view(prefix_length, num_layers, 2, num_heads, size)

@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from prefixes import HeadSpec, HeadTensors, Prefix
-from prefixes.backbone import Backbone, classify, load_backbone, pool_of
-from tests.factories import make_backbone_folder, make_spec
+from prefixes.backbone import Backbone, load_backbone, pool_of, run_mixed
+from tests.factories import encode_each, make_backbone_folder, make_spec
 
 peft = pytest.importorskip("peft", reason="peft is not installed")
 pytestmark = pytest.mark.filterwarnings(
@@ -65,9 +65,9 @@ def test_logits_equal_those_of_a_peft_model(folder: Path, *, projects: bool) -> 
     model = make_peft_model(folder, projects=projects)
     prefix = Prefix.from_bytes(prefix_of(model, backbone).to_bytes(), fits=backbone.fingerprint)
     pool, (resident,) = pool_of(backbone, [prefix])
-    encoded = backbone.texts.encode(prefix.spec, [{"text": text} for text in TEXTS])
+    encoded = encode_each(backbone, prefix.spec, [{"text": text} for text in TEXTS])
 
-    logits = classify(backbone, pool, [(text, resident) for text in encoded])
+    logits = run_mixed(backbone, pool, [(text, resident) for text in encoded])
 
     for text, mine in zip(encoded, logits, strict=True):
         with torch.no_grad():
@@ -84,13 +84,13 @@ def test_the_position_offset_is_what_makes_them_equal(folder: Path) -> None:
     prefix = prefix_of(make_peft_model(folder, projects=False), backbone)
     unshifted = Prefix(
         prefix.spec.model_copy(update={"position_offset": 0}),
-        prefix.keys,
-        prefix.values,
+        prefix.tensors["prefix.keys"],
+        prefix.tensors["prefix.values"],
         prefix.head,
     )
     pool, residents = pool_of(backbone, [prefix, unshifted])
-    (text,) = backbone.texts.encode(prefix.spec, [{"text": TEXTS[0]}])
+    (text,) = encode_each(backbone, prefix.spec, [{"text": TEXTS[0]}])
 
-    shifted, same_place = classify(backbone, pool, [(text, resident) for resident in residents])
+    shifted, same_place = run_mixed(backbone, pool, [(text, resident) for resident in residents])
 
     assert not torch.allclose(shifted, same_place, atol=1e-3)

@@ -7,22 +7,24 @@ import torch
 from torch import Tensor
 
 from prefixes import HeadSpec, Prefix
-from prefixes.backbone import Backbone, PackedBatch, classify, pool_of
+from prefixes.backbone import Backbone, PackedBatch, pool_of, run_mixed
 from prefixes.backbone.resident import stacked_kv
-from tests.factories import make_prefix
+from tests.factories import encode_each, make_prefix
 from tests.parity import reference
 
 TEXTS = ["a good film !", "hello", "where is my late train and who lost the money , " * 4]
 
 
 def text_of(backbone: Backbone, prefix: Prefix, text: str) -> reference.Text:
-    (encoded,) = backbone.texts.encode(prefix.spec, [{"text": text}])
+    (encoded,) = encode_each(backbone, prefix.spec, [{"text": text}])
     row = backbone.row(encoded, position_offset=prefix.spec.position_offset)
     return reference.Text(row.token_ids, row.token_type_ids, row.first_position)
 
 
 def past_of(prefix: Prefix) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(prefix.keys), torch.from_numpy(prefix.values)
+    return torch.from_numpy(prefix.tensors["prefix.keys"]), torch.from_numpy(
+        prefix.tensors["prefix.values"]
+    )
 
 
 @pytest.mark.parametrize("prefix_length", [1, 8, 128])
@@ -36,7 +38,7 @@ def test_hidden_states_after_a_prefix_equal_the_specification(
         position_offset=prefix_length if shifts else 0,
     )
     pool, (resident,) = pool_of(parity_backbone, [prefix])
-    encoded = parity_backbone.texts.encode(prefix.spec, [{"text": text} for text in TEXTS])
+    encoded = encode_each(parity_backbone, prefix.spec, [{"text": text} for text in TEXTS])
     packed = PackedBatch.pack(
         [
             parity_backbone.row(
@@ -61,7 +63,7 @@ def test_hidden_states_without_a_prefix_equal_the_specification(
     parity_backbone: Backbone,
 ) -> None:
     prefix = make_prefix(parity_backbone.fingerprint, position_offset=0)
-    encoded = parity_backbone.texts.encode(prefix.spec, [{"text": text} for text in TEXTS])
+    encoded = encode_each(parity_backbone, prefix.spec, [{"text": text} for text in TEXTS])
     packed = PackedBatch.pack([parity_backbone.row(text) for text in encoded])
 
     hidden = parity_backbone(packed, parity_backbone.empty_pool(1))
@@ -84,9 +86,9 @@ def test_logits_of_every_head_equal_the_specification(
         head=HeadSpec(pooling=pooling, activation=activation),
     )
     pool, (resident,) = pool_of(parity_backbone, [prefix])
-    (encoded,) = parity_backbone.texts.encode(prefix.spec, [{"text": TEXTS[0]}])
+    (encoded,) = encode_each(parity_backbone, prefix.spec, [{"text": TEXTS[0]}])
 
-    (logits,) = classify(parity_backbone, pool, [(encoded, resident)])
+    (logits,) = run_mixed(parity_backbone, pool, [(encoded, resident)])
 
     text = text_of(parity_backbone, prefix, TEXTS[0])
     hidden = reference.hidden_states(parity_backbone, text, past_of(prefix))
@@ -99,7 +101,7 @@ def test_gradients_of_a_prefix_equal_those_of_the_specification(
 ) -> None:
     prefix = make_prefix(parity_backbone.fingerprint, prefix_length=8)
     offset = prefix.spec.position_offset
-    encoded = parity_backbone.texts.encode(prefix.spec, [{"text": text} for text in TEXTS])
+    encoded = encode_each(parity_backbone, prefix.spec, [{"text": text} for text in TEXTS])
     slots = tuple(range(8))
     rows = [parity_backbone.row(text, position_offset=offset, slots=slots) for text in encoded]
     pool = stacked_kv(prefix).requires_grad_()

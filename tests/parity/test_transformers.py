@@ -10,7 +10,7 @@ from transformers import AutoModel
 from prefixes import InputTemplate
 from prefixes.backbone import Backbone, PackedBatch, load_backbone, pool_of
 from prefixes.backbone.loading import locate_backbone
-from tests.factories import make_prefix
+from tests.factories import encode_each, make_prefix
 from tests.parity.past import run_with_past
 
 PAIRS = [
@@ -29,7 +29,7 @@ def largest_difference(backbone: Backbone, folder: Path, prefix_length: int) -> 
         for n in range(len(PAIRS))
     ]
     pool, residents = pool_of(backbone, prefixes)
-    texts = backbone.texts.encode(prefixes[0].spec, [{"a": a, "b": b} for a, b in PAIRS])
+    texts = encode_each(backbone, prefixes[0].spec, [{"a": a, "b": b} for a, b in PAIRS])
     rows = [
         backbone.row(text, position_offset=prefix_length, slots=resident.slots)
         for text, resident in zip(texts, residents, strict=True)
@@ -43,7 +43,10 @@ def largest_difference(backbone: Backbone, folder: Path, prefix_length: int) -> 
         begin, end = packed.cu_tokens[index : index + 2].tolist()
         # Beside a longer text, so that transformers has padding to mask.
         batch = [(row.token_ids, row.token_type_ids), ([5] * 70, [0] * 70)]
-        keys, values = torch.from_numpy(prefix.keys), torch.from_numpy(prefix.values)
+        keys, values = (
+            torch.from_numpy(prefix.tensors["prefix.keys"]),
+            torch.from_numpy(prefix.tensors["prefix.values"]),
+        )
         expected = run_with_past(plain, batch, keys, values, first_position=row.first_position)[0]
         largest = max(largest, float((hidden[begin:end] - expected).abs().max()))
     return largest
@@ -60,7 +63,7 @@ def test_hidden_states_without_a_prefix_equal_plain_transformers(
     parity_backbone: Backbone, parity_folder: Path
 ) -> None:
     prefix = make_prefix(parity_backbone.fingerprint, position_offset=0)
-    (text,) = parity_backbone.texts.encode(prefix.spec, [{"text": "a very good film"}])
+    (text,) = encode_each(parity_backbone, prefix.spec, [{"text": "a very good film"}])
     plain = AutoModel.from_pretrained(parity_folder).eval()
 
     with torch.no_grad():

@@ -19,8 +19,8 @@ from tests.prefixes.facts import BACKBONE
 def parts_of(prefix: Prefix) -> list[Any]:
     head = prefix.head
     return [
-        prefix.keys,
-        prefix.values,
+        prefix.tensors["prefix.keys"],
+        prefix.tensors["prefix.values"],
         head.output_weight,
         head.output_bias,
         head.dense_weight,
@@ -76,7 +76,9 @@ def test_the_same_content_has_the_same_digest_and_any_change_another() -> None:
 
     assert digest == digest_of(make_prefix(BACKBONE).to_bytes())
     assert digest != digest_of(make_prefix(BACKBONE, seed=1).to_bytes())
-    changed = Prefix(other_spec, prefix.keys, prefix.values, prefix.head)
+    changed = Prefix(
+        other_spec, prefix.tensors["prefix.keys"], prefix.tensors["prefix.values"], prefix.head
+    )
     assert digest != digest_of(changed.to_bytes())
 
 
@@ -88,7 +90,12 @@ def test_a_digest_is_the_sha256_of_the_files_bytes() -> None:
 
 def test_tensors_in_any_memory_layout_give_the_same_file() -> None:
     prefix = make_prefix(BACKBONE)
-    strided = Prefix(prefix.spec, np.asfortranarray(prefix.keys), prefix.values, prefix.head)
+    strided = Prefix(
+        prefix.spec,
+        np.asfortranarray(prefix.tensors["prefix.keys"]),
+        prefix.tensors["prefix.values"],
+        prefix.head,
+    )
 
     assert strided.to_bytes() == prefix.to_bytes()
 
@@ -121,9 +128,9 @@ def test_a_prefix_for_another_backbone_is_refused_by_name_of_the_difference() ->
 def test_defects_of_tensors_and_of_the_fit_are_told_together() -> None:
     prefix = make_prefix(BACKBONE)
     tensors = {
-        "prefix.keys": prefix.keys[:1],
-        "prefix.values": prefix.values,
-        "head.output.weight": prefix.head.output_weight * np.float32(np.nan),
+        "prefix.keys": prefix.tensors["prefix.keys"][:1],
+        "prefix.values": prefix.tensors["prefix.values"],
+        "head.output.weight": prefix.tensors["head.output.weight"] * np.float32(np.nan),
     }
     data = write_container(Container(prefix.spec.model_dump_json(), tensors))
 
@@ -148,7 +155,12 @@ def test_a_prefix_whose_tensors_do_not_fit_its_description_is_not_written() -> N
     prefix = make_prefix(BACKBONE)
 
     with pytest.raises(PrefixRejected, match=r"prefix\.keys: expected shape"):
-        Prefix(prefix.spec, prefix.keys[1:], prefix.values, prefix.head).to_bytes()
+        Prefix(
+            prefix.spec,
+            prefix.tensors["prefix.keys"][1:],
+            prefix.tensors["prefix.values"],
+            prefix.head,
+        ).to_bytes()
 
 
 @pytest.mark.parametrize(
@@ -160,10 +172,14 @@ def test_a_prefix_whose_tensors_do_not_fit_its_description_is_not_written() -> N
 )
 def test_half_a_dense_layer_is_never_dropped_in_silence(dense: tuple[Any, Any]) -> None:
     prefix = make_prefix(BACKBONE)
-    head = HeadTensors(prefix.head.output_weight, prefix.head.output_bias, *dense)
+    head = HeadTensors(
+        prefix.tensors["head.output.weight"], prefix.tensors["head.output.bias"], *dense
+    )
 
     with pytest.raises(PrefixRejected, match=r"head\.dense"):
-        Prefix(prefix.spec, prefix.keys, prefix.values, head).to_bytes()
+        Prefix(
+            prefix.spec, prefix.tensors["prefix.keys"], prefix.tensors["prefix.values"], head
+        ).to_bytes()
 
 
 def test_a_description_too_long_for_a_reader_is_not_written() -> None:

@@ -21,7 +21,7 @@ from server.app import create_app
 from server.engine.engine import Engine, EngineLimits
 from server.engine.errors import EngineUnavailable
 from server.engine.residents import ResidentStats
-from server.engine.work import Classified, ClassifyInput, Timings
+from server.engine.work import Inferred, TaskInput, Timings
 from server.observe import Metrics
 from server.protocol import BoundedHttp
 from server.settings import Settings
@@ -72,14 +72,14 @@ class FakeEngine:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._gate.set)
 
-    async def classify(
+    async def infer(
         self,
-        inputs: Sequence[ClassifyInput],
+        inputs: Sequence[TaskInput],
         *,
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
-    ) -> list[Classified]:
+    ) -> list[Inferred]:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)
         if self.problem is not None:
@@ -99,16 +99,16 @@ class FakeEngine:
         found = [versions[item.ref] for item in inputs]
         specs = [self._registry.spec(version.digest) for version in found]
         return [
-            Classified(
+            Inferred(
                 version.ref,
                 version.digest,
                 spec,
-                num_tokens=4,
-                is_truncated=False,
-                logits=np.arange(spec.num_labels, dtype=np.float32),
+                item.fields,
+                texts=(EncodedText([1] * 4, [0] * 4),),
+                outputs=(np.arange(spec.num_labels, dtype=np.float32),),
                 timings=Timings(0.001, 0.002),
             )
-            for version, spec in zip(found, specs, strict=True)
+            for item, version, spec in zip(inputs, found, specs, strict=True)
         ]
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:

@@ -2,23 +2,23 @@ import numpy as np
 import pytest
 
 from prefixes import PrefixRef
-from prefixes.backbone import Backbone
+from prefixes.backbone import Backbone, EncodedText
 from server.api.scores import best_label, chosen_labels, probabilities, ranked
 from server.engine.errors import InferenceFailed
-from server.engine.work import Classified, Timings
+from server.engine.work import Inferred, Timings
 from tests.factories import make_spec
 
 TOPICS = {"problem_type": "multi_label_classification", "labels": ("a", "b", "c")}
 
 
-def answer(backbone: Backbone, logits: list[float], **spec: object) -> Classified:
-    return Classified(
+def answer(backbone: Backbone, logits: list[float], **spec: object) -> Inferred:
+    return Inferred(
         PrefixRef("acme", "x", version=1),
         "0" * 64,
         make_spec(backbone.fingerprint, **spec),
-        num_tokens=3,
-        is_truncated=False,
-        logits=np.array(logits, dtype=np.float32),
+        ("a text",),
+        texts=(EncodedText([1] * 3, [0] * 3),),
+        outputs=(np.array(logits, dtype=np.float32),),
         timings=Timings(0.0, 0.0),
     )
 

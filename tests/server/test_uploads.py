@@ -109,7 +109,7 @@ def test_golden_examples_that_come_out_differently_refuse_the_file(
     prefix = with_golden(backbone, make_prefix(backbone.fingerprint, seed=98), ("a good film",))
     sound = rest.upload("acme/golden", prefix.to_bytes(), by="acme")
     assert sound.status_code == 201
-    broken = Prefix(prefix.spec, prefix.keys * 2, prefix.values, prefix.head)
+    broken = with_tensors(prefix, {"prefix.keys": prefix.tensors["prefix.keys"] * 2})
     files = rest.files()
     findings = leaves_no_trace(rest, rest.upload("acme/new", broken.to_bytes(), by="acme"), files)
     assert findings

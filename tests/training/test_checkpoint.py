@@ -77,8 +77,8 @@ def tensors_in(file: Path) -> dict[str, Any]:
     prefix = Prefix.load(file)
     head = prefix.head
     return {
-        "keys": prefix.keys,
-        "values": prefix.values,
+        "keys": prefix.tensors["prefix.keys"],
+        "values": prefix.tensors["prefix.values"],
         "weight": head.output_weight,
         "bias": head.output_bias,
         **({} if head.dense_weight is None else {"dense": head.dense_weight}),

@@ -158,7 +158,7 @@ def test_a_report_tells_what_was_given_and_what_came_of_it(
     assert report["file"]["bytes"] == len(file)
     assert report["test"] is None
     prefix = Prefix.from_bytes(file)
-    kv, labels = prefix.keys.size + prefix.values.size, 2
+    kv, labels = prefix.tensors["prefix.keys"].size + prefix.tensors["prefix.values"].size, 2
     assert report["num_parameters"]["stored"] == kv + labels * (
         prefix.spec.backbone.hidden_size + 1
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prefixes.backbone import Backbone
-from tests.factories import make_prefix, make_spec
+from tests.factories import encode_each, make_prefix, make_spec
 from tests.training.tasks import sentiment_rows, write_jsonl
 from training.data import Columns, load_labelled
 from training.evaluate import batches, evaluate, logits_of
@@ -16,7 +16,7 @@ from training.predictions import predictions
 def test_logits_come_in_the_order_of_the_texts_however_batches_are_cut(backbone: Backbone) -> None:
     prefix = make_prefix(backbone.fingerprint)
     inputs = [{"text": "good " * (1 + n * 7 % 5)} for n in range(9)]
-    texts = backbone.texts.encode(prefix.spec, inputs)
+    texts = encode_each(backbone, prefix.spec, inputs)
     together = logits_of(backbone, prefix, texts, tokens_per_batch=1000)
     alone = logits_of(backbone, prefix, texts, tokens_per_batch=1)
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -41,7 +41,7 @@ def test_a_prefix_is_measured_on_the_labels_it_knows(backbone: Backbone, tmp_pat
     )
     result = evaluate(backbone, prefix, data, tokens_per_batch=100)
     assert [score.label for score in result.per_label] == ["bad", "good"]
-    texts = backbone.texts.encode(prefix.spec, data.inputs)
+    texts = encode_each(backbone, prefix.spec, data.inputs)
     chosen = logits_of(backbone, prefix, texts, tokens_per_batch=100).argmax(axis=1)
     assert result.metrics["accuracy"] == pytest.approx((chosen == data.targets).mean())
 

@@ -71,7 +71,7 @@ def test_a_prefix_that_no_longer_gives_its_golden_logits_is_refused(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     finished = finish_training(backbone, config_of(tmp_path, max_steps=2))
-    bent = dataclasses.replace(finished.prefix, keys=finished.prefix.keys + 1)
+    bent = dataclasses.replace(finished.prefix, keys=finished.prefix.tensors["prefix.keys"] + 1)
     with pytest.raises(PrefixRejected, match=r"spec\.golden"):
         replay(backbone, bent)
 
@@ -87,6 +87,8 @@ def test_a_file_of_half_precision_is_half_as_large_and_says_the_same(
     config = config_of(tmp_path, golden_examples=0, epochs=2)
     full = finish_training(backbone, config)
     half = finish_training(backbone, config.model_copy(update={"file_dtype": "float16"}))
-    assert half.prefix.keys.dtype == np.float16
-    assert half.prefix.keys.nbytes * 2 == full.prefix.keys.nbytes
+    assert half.prefix.tensors["prefix.keys"].dtype == np.float16
+    assert (
+        half.prefix.tensors["prefix.keys"].nbytes * 2 == full.prefix.tensors["prefix.keys"].nbytes
+    )
     assert half.test == full.test

@@ -9,8 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from prefixes import HeadSpec
-from prefixes.backbone import Backbone, PackedBatch, head_logits
-from tests.factories import make_spec
+from prefixes.backbone import Backbone, PackedBatch, head_outputs
+from tests.factories import encode_each, make_spec
 from tests.training.tasks import make_config, sentiment_rows, start, write_jsonl
 from training.evaluate import logits_of
 from training.learner import PrefixLearner
@@ -43,20 +43,20 @@ def test_the_folded_prefix_gives_the_logits_of_the_learner(
     learner = make_learner(backbone, projection_size=projection_size)
     prefix = learner.fold()
     inputs = [{"text": "the film is good"}, {"text": "bad plot"}]
-    texts = backbone.texts.encode(prefix.spec, inputs)
+    texts = encode_each(backbone, prefix.spec, inputs)
     folded = logits_of(backbone, prefix, texts, tokens_per_batch=64)
     rows = [backbone.row(text, position_offset=6, slots=tuple(range(6))) for text in texts]
     batch = PackedBatch.pack(rows)
     head = learner.head(torch.float32, dropout=0.0, generator=torch.Generator())
     with torch.no_grad():
         hidden = backbone(batch, learner.kv())
-        unfolded = head_logits(hidden, batch, [head, head], pooler=None)
+        unfolded = head_outputs(hidden, batch, [head, head], pooler=None)
     np.testing.assert_allclose(folded, torch.stack(unfolded).numpy(), atol=1e-6)
 
 
 def test_folding_puts_a_regression_back_on_its_own_scale(backbone: Backbone) -> None:
     learner = make_learner(backbone)
-    texts = backbone.texts.encode(learner.spec, [{"text": "the film is good"}])
+    texts = encode_each(backbone, learner.spec, [{"text": "the film is good"}])
     plain, scaled = (
         logits_of(backbone, prefix, texts, tokens_per_batch=64)
         for prefix in (learner.fold(), learner.fold(centre=50.0, spread=7.0))

@@ -24,7 +24,12 @@ from training.run import Run
 
 
 def tensors_of(prefix: Prefix) -> list[Any]:
-    return [prefix.keys, prefix.values, prefix.head.output_weight, prefix.head.output_bias]
+    return [
+        prefix.tensors["prefix.keys"],
+        prefix.tensors["prefix.values"],
+        prefix.tensors["head.output.weight"],
+        prefix.tensors["head.output.bias"],
+    ]
 
 
 def best_of(run: Run) -> Prefix:
@@ -162,4 +167,4 @@ def test_training_runs_in_bfloat16(backbone_folder: Path, tmp_path: Path) -> Non
     train_all(half, [run], tokens_per_batch=40)  # several passes walk back to one head
     assert run.best is not None
     assert run.best.evaluation.metrics["accuracy"] == 1.0
-    assert run.best.prefix.keys.dtype == np.float32
+    assert run.best.prefix.tensors["prefix.keys"].dtype == np.float32

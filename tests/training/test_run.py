@@ -83,7 +83,7 @@ def test_the_best_evaluation_is_kept_not_the_last(backbone: Backbone, rows: Path
     run = start(backbone, make_config(rows, epochs=3))
     train_all(backbone, [run])
     assert run.best is not None
-    kept = run.best.prefix.keys.copy()
+    kept = run.best.prefix.tensors["prefix.keys"].copy()
     merits = [(one.metrics["accuracy"], -one.loss) for one in run.history]
     best = max(range(len(merits)), key=merits.__getitem__)
     assert run.best.evaluation == run.history[best]
@@ -93,7 +93,7 @@ def test_the_best_evaluation_is_kept_not_the_last(backbone: Backbone, rows: Path
     run.step, run.losses = run.step + 1, [*run.losses, 1.0]
     run.evaluate(backbone, 4096)
     assert run.best.evaluation == run.history[best]
-    assert (run.best.prefix.keys == kept).all()
+    assert (run.best.prefix.tensors["prefix.keys"] == kept).all()
 
 
 def test_losses_of_several_labels_are_means_over_labels() -> None:

@@ -17,12 +17,12 @@ from prefixes.backbone import (
     EncodedText,
     Head,
     PackedBatch,
-    classify,
-    head_logits,
+    head_outputs,
     load_backbone,
     pool_of,
+    run_mixed,
 )
-from tests.factories import make_prefix, make_spec
+from tests.factories import encode_each, make_prefix, make_spec
 
 SLOTS = 160
 
@@ -103,7 +103,7 @@ def run(backbone: Backbone, batch: list[Request], pool: Tensor) -> list[Tensor]:
     ]
     packed = PackedBatch.pack(rows)
     heads = [head_of(request, backbone) for request in batch]
-    return head_logits(backbone(packed, pool), packed, heads, pooler=backbone.pooler)
+    return head_outputs(backbone(packed, pool), packed, heads, pooler=backbone.pooler)
 
 
 def largest_difference(some: list[Tensor], others: list[Tensor]) -> float:
@@ -222,10 +222,10 @@ def test_a_text_may_use_the_last_position_and_is_refused_beyond_it(
     room = facts.max_positions - prefix_length
     prefix = make_prefix(facts, prefix_length=prefix_length, max_length=room)
     pool, (resident,) = pool_of(each_backbone, [prefix])
-    (text,) = each_backbone.texts.encode(prefix.spec, [{"text": "a " * 500}])
+    (text,) = encode_each(each_backbone, prefix.spec, [{"text": "a " * 500}])
     assert len(text.token_ids) == room
 
-    (logits,) = classify(each_backbone, pool, [(text, resident)])
+    (logits,) = run_mixed(each_backbone, pool, [(text, resident)])
 
     assert logits.isfinite().all()
     with pytest.raises(ValidationError, match=f"which leaves {room}"):
@@ -242,17 +242,17 @@ def test_classify_gives_every_text_the_logits_of_its_own_task(each_backbone: Bac
     pool, residents = pool_of(each_backbone, prefixes)
     texts = ["a good film", "where is the river ?", "call now and win"]
     work = [
-        (each_backbone.texts.encode(resident.spec, [{"text": text}])[0], resident)
+        (encode_each(each_backbone, resident.spec, [{"text": text}])[0], resident)
         for text in texts
         for resident in residents
     ]
 
-    together = classify(each_backbone, pool, work)
+    together = run_mixed(each_backbone, pool, work)
 
     for (encoded, resident), logits in zip(work, together, strict=True):
         prefix = prefixes[residents.index(resident)]
         own_pool, (alone,) = pool_of(each_backbone, [prefix])
-        (expected,) = classify(each_backbone, own_pool, [(encoded, alone)])
+        (expected,) = run_mixed(each_backbone, own_pool, [(encoded, alone)])
         assert len(logits) == prefix.spec.num_labels
         torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
 
@@ -261,17 +261,21 @@ def test_a_half_precision_prefix_is_served_like_the_same_in_float32(backbone: Ba
     prefix = make_prefix(backbone.fingerprint)
     small = type(prefix)(
         prefix.spec,
-        prefix.keys.astype("f2"),
-        prefix.values.astype("f2"),
+        prefix.tensors["prefix.keys"].astype("f2"),
+        prefix.tensors["prefix.values"].astype("f2"),
         prefix.head,
     )
-    same = replace(small, keys=small.keys.astype("f4"), values=small.values.astype("f4"))
-    (text,) = backbone.texts.encode(prefix.spec, [{"text": "a good film"}])
+    same = replace(
+        small,
+        keys=small.tensors["prefix.keys"].astype("f4"),
+        values=small.tensors["prefix.values"].astype("f4"),
+    )
+    (text,) = encode_each(backbone, prefix.spec, [{"text": "a good film"}])
 
     logits = []
     for variant in (small, same):
         pool, (resident,) = pool_of(backbone, [type(prefix).from_bytes(variant.to_bytes())])
-        logits += classify(backbone, pool, [(text, resident)])
+        logits += run_mixed(backbone, pool, [(text, resident)])
 
     assert torch.equal(logits[0], logits[1])
 

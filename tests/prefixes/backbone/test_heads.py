@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from prefixes import HeadSpec
-from prefixes.backbone import Head, PackedBatch, Row, head_logits
+from prefixes.backbone import Head, PackedBatch, Row, head_outputs
 
 HIDDEN = 6
 LENGTHS = [3, 1, 4]
@@ -42,7 +42,7 @@ def test_the_mean_is_over_a_texts_own_tokens() -> None:
     batch, hidden = make_batch()
     head = make_head(2)
 
-    logits = head_logits(hidden, batch, [head] * 3, pooler=None)
+    logits = head_outputs(hidden, batch, [head] * 3, pooler=None)
 
     for values, rows in zip(logits, torch.split(hidden, LENGTHS), strict=True):
         expected = functional.linear(rows.mean(0), head.output_weight, head.output_bias)
@@ -53,7 +53,7 @@ def test_the_first_token_is_each_texts_own() -> None:
     batch, hidden = make_batch()
     head = make_head(2, "first_token")
 
-    logits = head_logits(hidden, batch, [head] * 3, pooler=None)
+    logits = head_outputs(hidden, batch, [head] * 3, pooler=None)
 
     for values, rows in zip(logits, torch.split(hidden, LENGTHS), strict=True):
         expected = functional.linear(rows[0], head.output_weight, head.output_bias)
@@ -64,7 +64,7 @@ def test_a_pooler_head_reads_the_backbones_pooler() -> None:
     batch, hidden = make_batch()
     head = make_head(2, "pooler")
 
-    logits = head_logits(hidden, batch, [head] * 3, pooler=first_of)
+    logits = head_outputs(hidden, batch, [head] * 3, pooler=first_of)
 
     for values, rows in zip(logits, torch.split(hidden, LENGTHS), strict=True):
         pooled = torch.tanh(rows[0] * 3)
@@ -97,11 +97,11 @@ def test_heads_of_all_kinds_share_a_batch_and_give_what_each_gives_alone() -> No
         make_head(77, "first_token", "tanh"),
     ]
 
-    together = head_logits(hidden, batch, heads, pooler=first_of)
+    together = head_outputs(hidden, batch, heads, pooler=first_of)
 
     assert [len(values) for values in together] == [5, 1, 77]
     for index, head in enumerate(heads):
-        alone = head_logits(hidden, batch, [head] * 3, pooler=first_of)[index]
+        alone = head_outputs(hidden, batch, [head] * 3, pooler=first_of)[index]
         torch.testing.assert_close(together[index], alone)
 
 
@@ -109,9 +109,9 @@ def test_a_head_that_serves_several_texts_keeps_their_order() -> None:
     batch, hidden = make_batch()
     shared, other = make_head(2), make_head(2, "first_token")
 
-    mixed = head_logits(hidden, batch, [shared, other, shared], pooler=None)
+    mixed = head_outputs(hidden, batch, [shared, other, shared], pooler=None)
 
-    alone = head_logits(hidden, batch, [shared] * 3, pooler=None)
+    alone = head_outputs(hidden, batch, [shared] * 3, pooler=None)
     torch.testing.assert_close(mixed[0], alone[0])
     torch.testing.assert_close(mixed[2], alone[2])
 
@@ -119,10 +119,10 @@ def test_a_head_that_serves_several_texts_keeps_their_order() -> None:
 def test_numbers_that_are_not_finite_stay_with_their_text() -> None:
     batch, hidden = make_batch()
     heads = [make_head(2)] * 3
-    sound = head_logits(hidden, batch, heads, pooler=None)
+    sound = head_outputs(hidden, batch, heads, pooler=None)
     hidden[: LENGTHS[0]] = torch.nan
 
-    logits = head_logits(hidden, batch, heads, pooler=None)
+    logits = head_outputs(hidden, batch, heads, pooler=None)
 
     assert logits[0].isnan().all()
     torch.testing.assert_close(logits[1:], sound[1:])
@@ -133,8 +133,8 @@ def test_logits_are_float32_whatever_the_backbone_computes_in() -> None:
     head = make_head(2)
     small = Head(head.spec, head.output_weight.bfloat16(), head.output_bias.bfloat16())
 
-    exact = head_logits(hidden, batch, [head] * 3, pooler=None)
-    logits = head_logits(hidden.bfloat16(), batch, [small] * 3, pooler=None)
+    exact = head_outputs(hidden, batch, [head] * 3, pooler=None)
+    logits = head_outputs(hidden.bfloat16(), batch, [small] * 3, pooler=None)
 
     assert {values.dtype for values in logits} == {torch.float32}
     torch.testing.assert_close(logits, exact, atol=5e-2, rtol=0)

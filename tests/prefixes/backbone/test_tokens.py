@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from prefixes import InputTemplate, PrefixSpec
 from prefixes.backbone import Backbone, TextEncoder
 from prefixes.errors import InputRejected, TextTooLong
-from tests.factories import WORDS, make_spec
+from tests.factories import WORDS, encode_each, make_spec
 
 PAIR = InputTemplate(text="{a}", text_pair="{b}")
 
@@ -110,7 +110,7 @@ def test_every_split_of_short_pairs_is_the_one_of_transformers(
     for max_length in range(3, 16):
         spec = spec_of(backbone, max_length, PAIR)
 
-        (encoded,) = backbone.texts.encode(spec, [{"a": pair[0], "b": pair[1]}])
+        (encoded,) = encode_each(backbone, spec, [{"a": pair[0], "b": pair[1]}])
 
         expected = tokenizer(*pair, truncation=True, max_length=max_length)["input_ids"]
         assert encoded.token_ids == expected
@@ -121,8 +121,8 @@ def test_the_second_text_of_a_pair_has_its_own_token_type_on_bert_and_not_on_rob
 ) -> None:
     fields = [{"a": "a film", "b": "good " * 40}]
 
-    (on_bert,) = backbone.texts.encode(spec_of(backbone, 8, PAIR), fields)
-    (on_roberta,) = roberta.texts.encode(spec_of(roberta, 8, PAIR), fields)
+    (on_bert,) = encode_each(backbone, spec_of(backbone, 8, PAIR), fields)
+    (on_roberta,) = encode_each(roberta, spec_of(roberta, 8, PAIR), fields)
 
     assert on_bert.token_type_ids == [0, 0, 0, 0, 1, 1, 1, 1]
     assert on_roberta.token_type_ids == [0] * 8
@@ -133,12 +133,12 @@ def test_a_text_too_long_is_refused_with_both_numbers_when_truncation_is_off(
 ) -> None:
     spec = spec_of(backbone, 8, InputTemplate())
     exact = {"text": "a " * 6}
-    (encoded,) = backbone.texts.encode(spec, [exact], truncate=False)
+    (encoded,) = encode_each(backbone, spec, [exact], truncate=False)
     assert len(encoded.token_ids) == 8
     assert not encoded.is_truncated
 
     with pytest.raises(TextTooLong, match="The input has 9 tokens, the task takes at most 8"):
-        backbone.texts.encode(spec, [{"text": "a " * 7}], truncate=False)
+        encode_each(backbone, spec, [{"text": "a " * 7}], truncate=False)
 
 
 def test_a_length_without_room_for_the_special_tokens_is_refused(backbone: Backbone) -> None:
@@ -173,8 +173,8 @@ def test_a_text_that_is_not_unicode_never_reaches_the_tokenizer(
     backbone: Backbone, *, truncate: bool
 ) -> None:
     with pytest.raises(InputRejected, match="not valid Unicode"):
-        backbone.texts.encode(
-            spec_of(backbone, 8, InputTemplate()), [{"text": "\ud800"}], truncate=truncate
+        encode_each(
+            backbone, spec_of(backbone, 8, InputTemplate()), [{"text": "\ud800"}], truncate=truncate
         )
 
 
@@ -182,9 +182,9 @@ def test_a_refusal_names_the_input_it_is_about(backbone: Backbone) -> None:
     spec = spec_of(backbone, 8, InputTemplate())
 
     with pytest.raises(TextTooLong) as too_long:
-        backbone.texts.encode(spec, [{"text": "a"}, {"text": "a " * 9}], truncate=False)
+        encode_each(backbone, spec, [{"text": "a"}, {"text": "a " * 9}], truncate=False)
     with pytest.raises(InputRejected) as empty:
-        backbone.texts.encode(spec, [{"text": "a"}, {"text": "a"}, {"text": " "}])
+        encode_each(backbone, spec, [{"text": "a"}, {"text": "a"}, {"text": " "}])
 
     assert (too_long.value.index, empty.value.index) == (1, 2)
 
@@ -201,7 +201,7 @@ def test_truncation_and_padding_stored_in_the_tokenizers_file_are_ignored(
     encoded = TextEncoder(stored).encode(spec, inputs)
 
     assert [len(text.token_ids) for text in encoded] == [5, 32]
-    assert encoded == backbone.texts.encode(spec, inputs)
+    assert encoded == encode_each(backbone, spec, inputs)
     assert stored.truncation is not None  # the caller's own tokenizer is left as it was
 
 
@@ -210,11 +210,11 @@ def test_threads_that_encode_at_once_get_what_one_alone_gets(backbone: Backbone)
         (spec_of(backbone, 3 + n % 17, PAIR), {"a": "good film " * n, "b": "the plot " * (40 - n)})
         for n in range(1, 40)
     ]
-    alone = [backbone.texts.encode(spec, [fields]) for spec, fields in jobs]
+    alone = [encode_each(backbone, spec, [fields]) for spec, fields in jobs]
 
     with ThreadPoolExecutor(8) as pool:
         together = list(
-            pool.map(lambda job: backbone.texts.encode(job[0], [job[1]]), [*jobs, *jobs])
+            pool.map(lambda job: encode_each(backbone, job[0], [job[1]]), [*jobs, *jobs])
         )
 
     assert together == [*alone, *alone]
@@ -250,12 +250,13 @@ def test_a_tokenizer_that_does_something_else_has_another_digest(
 def test_the_end_of_a_text_beyond_all_measure_is_not_looked_at(backbone: Backbone) -> None:
     spec = spec_of(backbone, 8, InputTemplate(text="{a}", text_pair="{b} {b}"))
     blank = " " * 20_000
-    (encoded,) = backbone.texts.encode(spec, [{"a": f"good{blank}film", "b": "bad"}])
-    (short,) = backbone.texts.encode(spec, [{"a": "good", "b": "bad"}])
+    (encoded,) = encode_each(backbone, spec, [{"a": f"good{blank}film", "b": "bad"}])
+    (short,) = encode_each(backbone, spec, [{"a": "good", "b": "bad"}])
     assert encoded.is_truncated
     assert encoded.token_ids == short.token_ids
     with pytest.raises(TextTooLong, match=r"20009 characters, .* at most 10000") as error:
-        backbone.texts.encode(
+        encode_each(
+            backbone,
             spec,
             [{"a": "a", "b": "b"}, {"a": "a", "b": f"good{blank[:10_000]}"}],
             truncate=False,
@@ -266,6 +267,6 @@ def test_the_end_of_a_text_beyond_all_measure_is_not_looked_at(backbone: Backbon
 def test_a_text_beyond_all_measure_gives_the_tokens_of_its_beginning(backbone: Backbone) -> None:
     spec = spec_of(backbone, 40, InputTemplate())
     phrase = "a good film, zebra! "
-    (encoded,) = backbone.texts.encode(spec, [{"text": phrase * 3000}])
-    (short,) = backbone.texts.encode(spec, [{"text": phrase * 40}])
+    (encoded,) = encode_each(backbone, spec, [{"text": phrase * 3000}])
+    (short,) = encode_each(backbone, spec, [{"text": phrase * 40}])
     assert encoded == short

@@ -69,7 +69,7 @@ async def test_every_work_gets_its_own_answer(dispatcher: Dispatcher, make_work:
     works = [make_work(n) for n in (3, 1, 2)]
     dispatcher.submit(works)
     outcomes = await settled(*works)
-    assert [o.logits[0] for o in outcomes if isinstance(o, Outcome)] == [3, 1, 2]
+    assert [o.outputs[0] for o in outcomes if isinstance(o, Outcome)] == [3, 1, 2]
 
 
 async def test_works_that_arrive_while_the_device_is_busy_go_together(

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from prefixes import Prefix, PrefixRef, digest_of
-from prefixes.backbone import Backbone, classify, pool_of
+from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
 from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
-from server.engine.work import Classified, ClassifyInput
-from tests.factories import make_prefix, with_golden
+from server.engine.work import Inferred, TaskInput
+from tests.factories import encode_each, make_prefix, with_golden
 from tests.server.engine.conftest import RecordingMetrics
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +25,8 @@ def publish(registry: PrefixRegistry, tenant: str, task: str, prefix: Prefix) ->
         return registry.publish(tenant, task, staged, prefix, by="test").version
 
 
-def asks(ref: str, text: str = "a good film") -> ClassifyInput:
-    return ClassifyInput(PrefixRef.parse(ref), {"text": text})
+def asks(ref: str, text: str = "a good film") -> TaskInput:
+    return TaskInput(PrefixRef.parse(ref), {"text": text})
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ async def engine(
     await engine.stop()
 
 
-async def ask(engine: Engine, *inputs: ClassifyInput, truncate: bool = True) -> list[Classified]:
-    return await engine.classify(inputs, reader="acme", truncate=truncate, timeout_seconds=30)
+async def ask(engine: Engine, *inputs: TaskInput, truncate: bool = True) -> list[Inferred]:
+    return await engine.infer(inputs, reader="acme", truncate=truncate, timeout_seconds=30)
 
 
 async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(
@@ -65,9 +65,9 @@ async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(
     for item, answer in zip(inputs, answers, strict=True):
         prefix = prefixes[item.ref.task]
         pool, (resident,) = pool_of(backbone, [prefix])
-        (encoded,) = backbone.texts.encode(prefix.spec, [item.fields])
-        (alone,) = classify(backbone, pool, [(encoded, resident)])
-        np.testing.assert_allclose(answer.logits, alone.numpy(), atol=1e-5)
+        (encoded,) = encode_each(backbone, prefix.spec, [item.fields])
+        (alone,) = run_mixed(backbone, pool, [(encoded, resident)])
+        np.testing.assert_allclose(answer.outputs[0], alone.numpy(), atol=1e-5)
         assert answer.version == PrefixRef("acme", item.ref.task, version=1)
     assert metrics.batches[-1] == {"rows": 8, "tokens": 36, "distinct": 2}
 
@@ -81,7 +81,7 @@ async def test_a_promoted_version_answers_the_next_request(
     registry.promote("acme", "tone", "live", 2, by="test")
     after = await ask(engine, asks("acme/tone"))
     assert [before[0].version.version, after[0].version.version] == [1, 2]
-    assert not np.allclose(before[0].logits, after[0].logits)
+    assert not np.allclose(before[0].outputs[0], after[0].outputs[0])
 
 
 async def test_a_prefix_of_another_tenant_is_not_found(
@@ -98,7 +98,7 @@ async def test_cached_prefixes_are_as_private_as_others(
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
     await ask(engine, asks("acme/tone"))
     with pytest.raises(PrefixNotFound):
-        await engine.classify([asks("acme/tone")], reader=None, truncate=True, timeout_seconds=30)
+        await engine.infer([asks("acme/tone")], reader=None, truncate=True, timeout_seconds=30)
 
 
 async def test_a_wrong_input_of_a_list_is_named_by_its_place_in_the_request(
@@ -138,7 +138,7 @@ async def test_time_that_runs_out_is_said_so_and_nothing_stays_behind(
 ) -> None:
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
     with pytest.raises(DeadlineExceeded, match="within 0 seconds"):
-        await engine.classify([asks("acme/tone")], reader="acme", truncate=True, timeout_seconds=0)
+        await engine.infer([asks("acme/tone")], reader="acme", truncate=True, timeout_seconds=0)
     assert engine.num_waiting == 0
     assert len(await ask(engine, asks("acme/tone"))) == 1
 
@@ -183,7 +183,13 @@ async def test_golden_examples_tell_of_tensors_that_were_changed(
     engine: Engine, backbone: Backbone
 ) -> None:
     prefix = with_golden(backbone, make_prefix(backbone.fingerprint), ("a good film", "bad plot"))
-    changed = Prefix(prefix.spec, prefix.values, prefix.keys, prefix.head)  # swapped
+    changed = with_tensors(
+        prefix,
+        {
+            "prefix.keys": prefix.tensors["prefix.values"],
+            "prefix.values": prefix.tensors["prefix.keys"],
+        },
+    )
     findings = await engine.replay(changed, digest_of(changed.to_bytes()))
     assert {finding.code for finding in findings} == {"golden_mismatch"}
     assert engine.resident_stats().num_resident == 0

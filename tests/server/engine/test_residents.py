@@ -45,7 +45,7 @@ def residents_for(
     backbone: Backbone, shelf: Shelf, metrics: RecordingMetrics, *, room_for: int
 ) -> ResidentPrefixes:
     one = next(iter(shelf.prefixes.values()))
-    head_bytes = 4 * (one.head.output_weight.size + one.head.output_bias.size)
+    head_bytes = 4 * sum(one.tensors[f"head.output.{part}"].size for part in ("weight", "bias"))
     slot_bytes = backbone.empty_pool(one.spec.prefix_length).nbytes
     budget = room_for * (slot_bytes + head_bytes)
     return ResidentPrefixes(backbone, budget_bytes=budget, fetch=shelf.fetch, metrics=metrics)
@@ -58,7 +58,7 @@ async def test_a_leased_prefix_stands_in_the_pool_as_it_is_in_the_file(
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     lease = await residents.lease(shelf.digests[0])
     stored = residents.pool[:, 0, list(lease.resident.slots)]  # (L, P, H, D)
-    expected = shelf.prefixes[shelf.digests[0]].keys.transpose(0, 2, 1, 3)
+    expected = shelf.prefixes[shelf.digests[0]].tensors["prefix.keys"].transpose(0, 2, 1, 3)
     np.testing.assert_array_equal(stored.numpy(), expected)
 
 

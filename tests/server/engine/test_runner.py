@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from prefixes.backbone import Backbone, EncodedText, ResidentPrefix, classify, pool_of
+from prefixes.backbone import Backbone, EncodedText, ResidentPrefix, pool_of, run_mixed
 from server.engine.errors import InferenceFailed
 from server.engine.runner import Runner
 from tests.factories import make_prefix
@@ -16,7 +16,7 @@ def test_a_poison_row_fails_alone_and_its_neighbours_get_their_right_answers(
 ) -> None:
     pool, (resident,) = pool_of(backbone, [make_prefix(backbone.fingerprint)])
     jobs = jobs_of(resident, 3, 4, 5, 6, 7)
-    alone = [classify(backbone, pool, [job])[0].numpy() for job in jobs]
+    alone = [run_mixed(backbone, pool, [job])[0].numpy() for job in jobs]
     jobs[3] = (EncodedText([10**6], [0]), resident)  # no such token: the embedding lookup fails
     runner = Runner(backbone, pool)
     result = runner.run(jobs, runner.pack(jobs))
@@ -39,6 +39,7 @@ def test_a_row_that_cannot_be_packed_fails_alone(backbone: Backbone) -> None:
 def test_a_row_with_logits_that_are_not_finite_fails_alone(backbone: Backbone) -> None:
     good, bad = (make_prefix(backbone.fingerprint, seed=seed) for seed in (1, 2))
     pool, (first, second) = pool_of(backbone, [good, bad])
+    assert second.head.output_bias is not None
     second.head.output_bias[0] = torch.nan
     jobs = jobs_of(first, 3) + jobs_of(second, 4)
     runner = Runner(backbone, pool)

@@ -1,0 +1,55 @@
+"""EncodedText: a text as tokens, and which characters of the user's text each of them stands for."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Span = tuple[int, int]
+"""Characters of a text, from the first to after the last, as Python slices count them."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """A text's tokens, special tokens included; `is_truncated` says that its end was cut off.
+
+    Where answers point into the user's text, `spans` gives each token's characters in it and
+    `words` the number of the word that it is part of, both None for tokens of anything else;
+    for other tasks both are empty.
+    """
+
+    token_ids: Sequence[int]
+    token_type_ids: Sequence[int]
+    is_truncated: bool = False
+    spans: Sequence[Span | None] = ()
+    words: Sequence[int | None] = ()
+
+
+EncodedInput = tuple[EncodedText, ...]
+"""One input as the texts that the backbone runs for it: one, one for each choice, or one for each
+window of a long context."""
+
+
+def whole_characters(text: str, span: Span) -> Span:
+    """Trim white space from a token's span, and never end it between a letter and its marks."""
+    start, end = span
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    while start > 0 and start < end and _is_attached(text, start):
+        start -= 1
+    while start < end < len(text) and _is_attached(text, end):
+        end += 1
+    return start, end
+
+
+def _is_attached(text: str, place: int) -> bool:
+    """Say whether a character belongs to the one before it: a mark, or half of a joined emoji."""
+    joiner = "\u200d"
+    character = text[place]
+    return (
+        unicodedata.category(character).startswith("M")
+        or character == joiner
+        or text[place - 1] == joiner
+        or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
+    )

@@ -1,0 +1,135 @@
+"""InputTemplate: how the fields of a request become the texts that the tokenizer joins."""
+
+import string
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from pydantic import Field, field_validator
+
+from prefixes.errors import InputRejected
+from prefixes.values import Value
+
+MAX_PLACEHOLDERS: Final = 20
+MAX_CHOICES: Final = 100
+
+CHOICE: Final = "choice"
+CHOICES: Final = "choices"
+
+Fields = Mapping[str, str | Sequence[str]] | tuple[str, ...]
+"""What a request gives a task: texts by field name (`choices` is a list of them), or bare texts in
+the order of the fields."""
+
+TextPair = tuple[str, str | None]
+
+
+def template_fields(template: str) -> tuple[str, ...]:
+    """List the field names of a template such as `"{premise} because"`.
+
+    Raises:
+        ValueError: for anything but plain `{name}` placeholders; attribute access, indexes and
+            format codes would let a template reach into the program.
+    """
+    fields = []
+    for _, field, spec, conversion in string.Formatter().parse(template):
+        if field is None:
+            continue
+        if not field.isidentifier() or spec or conversion:
+            raise ValueError(f"{field!r} is not a plain placeholder such as {{text}}")
+        fields.append(field)
+    return tuple(fields)
+
+
+class InputTemplate(Value):
+    """How the fields of a request become the one or two texts that the tokenizer joins.
+
+    A template that uses `{choice}` is rendered once for each of the request's `choices`.
+    """
+
+    text: str = Field(default="{text}", max_length=2000)
+    text_pair: str | None = Field(default=None, max_length=2000)
+
+    @field_validator("text", "text_pair")
+    @classmethod
+    def _has_plain_placeholders(cls, template: str | None) -> str | None:
+        if template is None:
+            return None
+        names = template_fields(template)
+        if len(names) == 0:
+            raise ValueError("a template needs at least one placeholder such as {text}")
+        if len(names) > MAX_PLACEHOLDERS:
+            # Each one copies its field: without a bound, a short template makes a huge text.
+            raise ValueError(
+                f"a template may have at most {MAX_PLACEHOLDERS} placeholders, "
+                f"this one has {len(names)}"
+            )
+        if CHOICES in names:
+            raise ValueError("{choices} is a list: use {choice}, which stands for each of them")
+        return template
+
+    @property
+    def _placeholders(self) -> tuple[str, ...]:
+        names = template_fields(self.text) + template_fields(self.text_pair or "")
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def has_choices(self) -> bool:
+        return CHOICE in self._placeholders
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of all fields that a request must give, in order of first use."""
+        return tuple(CHOICES if name == CHOICE else name for name in self._placeholders)
+
+    def render(self, values: Fields) -> list[TextPair]:
+        """Fill the templates with a request's fields: once, or once for each choice.
+
+        Raises:
+            InputRejected: when a field is missing, unknown, of the wrong kind, has nothing but
+                white space, or is not valid Unicode.
+        """
+        named = self._named(values)
+        texts = {name: _text(name, value) for name, value in named.items() if name != CHOICES}
+        if not self.has_choices:
+            return [self._fill(texts)]
+        choices = _choices(named[CHOICES])
+        return [self._fill({**texts, CHOICE: choice}) for choice in choices]
+
+    def _fill(self, texts: Mapping[str, str]) -> TextPair:
+        pair = None if self.text_pair is None else self.text_pair.format_map(texts)
+        return self.text.format_map(texts), pair
+
+    def _named(self, values: Fields) -> Mapping[str, str | Sequence[str]]:
+        expected = ", ".join(self.fields)
+        if isinstance(values, tuple):
+            if len(values) != len(self.fields) or self.has_choices:
+                found = f"{len(values)} without names"
+                raise InputRejected(f"The task takes the fields: {expected}; found: {found}")
+            return dict(zip(self.fields, values, strict=True))
+        if set(values) != set(self.fields):
+            found = ", ".join(map(repr, sorted(values))) or "none"
+            raise InputRejected(f"The task takes the fields: {expected}; found: {found[:200]}")
+        return values
+
+
+def _choices(values: str | Sequence[str]) -> list[str]:
+    if isinstance(values, str) or not 2 <= len(values) <= MAX_CHOICES:
+        found = "a text" if isinstance(values, str) else f"{len(values)} choices"
+        raise InputRejected(
+            f"The field 'choices' must be a list of 2 to {MAX_CHOICES} texts; found: {found}"
+        )
+    return [_text(f"choices[{place}]", value) for place, value in enumerate(values)]
+
+
+def _text(name: str, value: str | Sequence[str]) -> str:
+    if not isinstance(value, str):
+        raise InputRejected(f"The field {name!r} is a list: expected text")
+    if not value.strip():
+        raise InputRejected(f"The field {name!r} is empty: expected text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputRejected(
+            f"The field {name!r} is not valid Unicode: expected whole characters, found half of a "
+            f"surrogate pair at character {error.start}"
+        ) from None
+    return value
