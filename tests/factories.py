@@ -106,12 +106,12 @@ def make_backbone_folder(folder: Path, architecture: str = "bert", *, seed: int 
         model: Any = RobertaModel(RobertaConfig(**sizes, pad_token_id=1, type_vocab_size=1))
     else:
         model = BertModel(BertConfig(**sizes))
-    _shake(model)
+    shake(model)
     model.save_pretrained(folder)
     return folder
 
 
-def _shake(model: torch.nn.Module) -> None:
+def shake(model: torch.nn.Module) -> None:
     """Replace the timid initial weights, so that a mistake in the forward pass shows."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
