@@ -7,13 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import (
-    BertConfig,
-    BertModel,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
-    RobertaModel,
-)
+from transformers import PreTrainedTokenizerFast
 
 from prefixes import (
     AnswerSpec,
@@ -27,6 +21,7 @@ from prefixes import (
 from prefixes.backbone import Backbone, EncodedText, pool_of, run_mixed
 from prefixes.checks import expected_shapes
 from prefixes.template import Fields
+from tests.encoders import make_encoder
 
 WORDS = [
     "a",
@@ -77,12 +72,18 @@ def make_backbone_folder(folder: Path, architecture: str = "bert", *, seed: int 
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     pieces = [*SPECIALS, *WORDS, *letters, *(f"##{x}" for x in letters), ".", ",", "!", "?"]
     vocab = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    torch.manual_seed(seed)
+    model = make_encoder(architecture, len(vocab))
+    shake(model)
+    model.save_pretrained(folder)
+    # Some tokenizers number the parts of a pair though their model does not look at it.
+    has_types = getattr(model.config, "type_vocab_size", 0) != 1
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1" if architecture == "bert" else "[CLS] $A [SEP] $B [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1" if has_types else "[CLS] $A [SEP] $B [SEP]",
         special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
     )
     PreTrainedTokenizerFast(
@@ -93,21 +94,6 @@ def make_backbone_folder(folder: Path, architecture: str = "bert", *, seed: int 
         sep_token="[SEP]",
         mask_token="[MASK]",
     ).save_pretrained(folder)
-    torch.manual_seed(seed)
-    sizes: dict[str, Any] = {
-        "vocab_size": len(vocab),
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 48,
-        "max_position_embeddings": 320,
-    }
-    if architecture == "roberta":
-        model: Any = RobertaModel(RobertaConfig(**sizes, pad_token_id=1, type_vocab_size=1))
-    else:
-        model = BertModel(BertConfig(**sizes))
-    shake(model)
-    model.save_pretrained(folder)
     return folder
 
 
@@ -115,10 +101,9 @@ def shake(model: torch.nn.Module) -> None:
     """Replace the timid initial weights, so that a mistake in the forward pass shows."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            spread = (
-                0.3 if "LayerNorm" in name or "bias" in name else 1.0 / parameter.shape[-1] ** 0.5
-            )
-            centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+            is_norm = "norm" in name.lower()  # LayerNorm, layer_norm, final_norm, ...
+            spread = 0.3 if is_norm or "bias" in name else 1.0 / parameter.shape[-1] ** 0.5
+            centre = 1.0 if is_norm and name.endswith("weight") else 0.0
             parameter.normal_(centre, spread)
 
 

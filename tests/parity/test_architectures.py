@@ -1,0 +1,295 @@
+"""Every architecture: a packed batch gives each text what plain transformers gives it alone."""
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoModel
+
+from prefixes.backbone import Backbone, PackedBatch, Row, load_backbone
+from prefixes.backbone.architecture import ARCHITECTURES
+from prefixes.backbone.attention import PrefixedCall
+from prefixes.backbone.inputs import ModelInputs
+from prefixes.encoded import EncodedText
+from tests.encoders import ENCODERS
+from tests.factories import make_backbone_folder
+from tests.parity.one_text import load_slow, run_one
+from tests.parity.past import run_with_past
+
+OWN_ATTENTION = {"deberta", "deberta-v2", "mpnet"}
+"""Those that do not call transformers' attention interface."""
+
+ROTARY = {"eurobert", "gte", "jina_embeddings_v3", "modernbert", "nomic_bert", "ultrabert"}
+TAKES_PAST = {
+    "bert",
+    "camembert",
+    "data2vec-text",
+    "electra",
+    "ernie",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+}
+"""Those whose plain model takes token types and `past_key_values`."""
+
+WITHOUT_POOLER = {
+    "bert-generation",
+    "deberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "eurobert",
+    "gte",
+    "modernbert",
+    "nomic_bert",
+    "splinter",
+    "ultrabert",
+}
+LENGTHS = (12, 3, 45, 40, 11, 100, 1)  # lengths that share a group, and longer than any window
+NUM_SLOTS = 40
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One architecture: its tiny model on disk, and loaded as a backbone."""
+
+    name: str
+    folder: Path
+    backbone: Backbone
+
+    def plain(self, **options: Any) -> Any:
+        return AutoModel.from_pretrained(self.folder, **options).eval()
+
+
+@pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    folder = tmp_path_factory.mktemp("architecture") / request.param
+    make_backbone_folder(folder, request.param, seed=5)
+    return Subject(request.param, folder, load_backbone(folder, device="cpu"))
+
+
+def text_of(subject: Subject, num_tokens: int) -> EncodedText:
+    """Random tokens, the second half of the second type where the model tells types apart."""
+    generator = torch.Generator().manual_seed(num_tokens)
+    tokens = torch.randint(5, 95, (num_tokens,), generator=generator).tolist()
+    num_types = getattr(subject.backbone.model.config, "type_vocab_size", 0)
+    half = num_tokens // 2 if num_types > 1 else num_tokens
+    return EncodedText(tokens, [0] * half + [1] * (num_tokens - half))
+
+
+def texts_of(subject: Subject) -> list[EncodedText]:
+    return [text_of(subject, length) for length in LENGTHS]
+
+
+def make_pool(backbone: Backbone) -> Tensor:
+    empty = backbone.empty_pool(NUM_SLOTS)
+    return torch.randn(empty.shape, generator=torch.Generator().manual_seed(0)).to(empty)
+
+
+def plain_inputs(model: Any, row: Row, *, with_positions: bool = False) -> dict[str, Tensor]:
+    """What the plain model takes of one text; its positions are its own affair without prefix."""
+    inputs = {"input_ids": torch.tensor([row.token_ids])}
+    if "token_type_ids" in inspect.signature(model.forward).parameters:
+        inputs["token_type_ids"] = torch.tensor([row.token_type_ids])
+    if with_positions:
+        first = row.first_position
+        inputs["position_ids"] = torch.arange(first, first + len(row.token_ids))[None]
+    return inputs
+
+
+@torch.no_grad()
+def run(backbone: Backbone, rows: list[Row], pool: Tensor) -> list[Tensor]:
+    packed = PackedBatch.pack(rows)
+    return list(backbone(packed, pool).split([len(row.token_ids) for row in rows]))
+
+
+def mixed_rows(subject: Subject) -> list[Row]:
+    """Texts of all lengths after prefixes of several lengths, two of them after none."""
+    slots = [range(8), range(8, 9), range(9, 40), (), range(3, 12), range(30, 36), ()]
+    return [
+        subject.backbone.row(text, position_offset=len(places), slots=tuple(places))
+        for text, places in zip(texts_of(subject), slots, strict=True)
+    ]
+
+
+def largest_difference(some: list[Tensor], others: list[Tensor]) -> float:
+    return max(float((a - b).abs().max()) for a, b in zip(some, others, strict=True))
+
+
+def test_there_is_a_tiny_encoder_of_every_supported_architecture() -> None:
+    assert set(ENCODERS) == set(ARCHITECTURES)
+
+
+def test_texts_without_prefix_get_what_plain_transformers_gives_them(subject: Subject) -> None:
+    rows = [subject.backbone.row(text) for text in texts_of(subject)]
+    plain = subject.plain(attn_implementation="eager")
+
+    together = run(subject.backbone, rows, subject.backbone.empty_pool(1))
+
+    with torch.no_grad():
+        alone = [plain(**plain_inputs(plain, row)).last_hidden_state[0] for row in rows]
+    assert largest_difference(together, alone) < 1e-5
+
+
+def test_texts_after_prefixes_get_what_an_attention_of_explicit_loops_gives_them(
+    subject: Subject,
+) -> None:
+    if subject.name in OWN_ATTENTION:
+        pytest.skip("held against a specification of its own")
+    pool, rows = make_pool(subject.backbone), mixed_rows(subject)[:5]
+    slow = load_slow(subject.folder)
+
+    together = run(subject.backbone, rows, pool)
+
+    alone = [
+        run_one(slow, plain_inputs(slow, row, with_positions=True), pool[:, :, list(row.slots)])
+        for row in rows
+    ]
+    assert largest_difference(together, alone) < 1e-5
+
+
+def test_texts_after_prefixes_get_what_past_key_values_give_them(subject: Subject) -> None:
+    if subject.name not in TAKES_PAST:
+        pytest.skip("plain transformers takes no past_key_values here")
+    pool = make_pool(subject.backbone)
+    rows = [row for row in mixed_rows(subject) if row.slots]
+    plain = subject.plain()
+
+    together = run(subject.backbone, rows, pool)
+
+    alone = []
+    for row in rows:
+        keys, values = pool[:, :, list(row.slots)].transpose(2, 3).unbind(1)  # (L, H, P, D)
+        texts = [(row.token_ids, row.token_type_ids)]
+        alone += run_with_past(plain, texts, keys, values, first_position=row.first_position)
+    assert largest_difference(together, alone) < 1e-5
+
+
+def test_a_mixed_batch_gives_every_text_what_it_gets_alone(subject: Subject) -> None:
+    pool, rows = make_pool(subject.backbone), mixed_rows(subject)
+
+    together = run(subject.backbone, rows, pool)
+
+    alone = [run(subject.backbone, [row], pool)[0] for row in rows]
+    assert largest_difference(together, alone) < 1e-5
+
+
+def test_an_offset_shifts_absolute_positions_and_turns_rotary_ones_together(
+    subject: Subject,
+) -> None:
+    if subject.name in OWN_ATTENTION:
+        pytest.skip("held against a specification of its own")
+    text, pool = text_of(subject, 12), make_pool(subject.backbone)
+
+    def shift_by_eight(slots: tuple[int, ...]) -> float:
+        rows = [
+            subject.backbone.row(text, position_offset=offset, slots=slots) for offset in (0, 8)
+        ]
+        some, others = (run(subject.backbone, [row], pool) for row in rows)
+        return largest_difference(some, others)
+
+    assert shift_by_eight((0, 1, 2)) > 1e-3  # a prefix has a place, seen from the text
+    if subject.name in ROTARY:
+        assert shift_by_eight(()) < 1e-5  # only distances count
+    else:
+        assert shift_by_eight(()) > 1e-3
+
+
+def test_a_text_may_use_the_last_position(subject: Subject) -> None:
+    facts = subject.backbone.fingerprint
+    row = subject.backbone.row(text_of(subject, 12), position_offset=facts.max_positions - 12)
+
+    (hidden,) = run(subject.backbone, [row], make_pool(subject.backbone))
+
+    assert hidden.isfinite().all()
+    assert row.first_position + 12 == subject.backbone.model.config.max_position_embeddings
+
+
+def inputs_of(rows: list[Row], **changes: Any) -> tuple[PackedBatch, ModelInputs]:
+    packed = PackedBatch.pack(rows)
+    return packed, ModelInputs(
+        packed.token_ids, packed.token_type_ids, packed.position_ids, **changes
+    )
+
+
+@torch.no_grad()
+def test_bare_word_embeddings_give_the_same_as_their_tokens(subject: Subject) -> None:
+    backbone, pool, rows = subject.backbone, make_pool(subject.backbone), mixed_rows(subject)
+    packed, _ = inputs_of(rows)
+    words = backbone.model.get_input_embeddings()(packed.token_ids)
+    _, inputs = inputs_of(rows, embeddings=words)
+
+    hidden = backbone.architecture.forward(backbone.model, inputs, PrefixedCall(packed, pool))
+
+    facts = backbone.fingerprint
+    assert words.shape[2] == (facts.embedding_size or facts.hidden_size)
+    assert torch.equal(hidden, backbone(packed, pool))
+
+
+@torch.no_grad()
+def test_embedded_tokens_are_what_the_plain_model_makes_of_them(subject: Subject) -> None:
+    backbone, row = subject.backbone, subject.backbone.row(text_of(subject, 12))
+    _, inputs = inputs_of([row])
+    plain, seen = subject.plain(), []
+    module = getattr(plain, "embeddings", plain.get_input_embeddings())
+    module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+
+    embedded = backbone.architecture.embed(
+        backbone.model, inputs.token_ids, inputs.token_type_ids, inputs.position_ids
+    )
+
+    plain(**plain_inputs(plain, row))
+    (expected,) = seen
+    expected = expected[0] if isinstance(expected, tuple) else expected
+    torch.testing.assert_close(embedded, expected, atol=1e-6, rtol=0)
+
+
+def test_keys_and_values_of_tokens_are_a_prefix_that_stands_for_them(subject: Subject) -> None:
+    backbone, text = subject.backbone, text_of(subject, 6)
+    facts = backbone.fingerprint
+    whole = PackedBatch.pack([backbone.row(text)])
+
+    recorded = backbone.keys_and_values(whole)
+
+    assert recorded.shape == (facts.num_layers, 2, 6, facts.num_heads, facts.head_size)
+    if subject.name not in OWN_ATTENTION:  # there, tokens of a prefix lose their distance
+        last = EncodedText(text.token_ids[-1:], text.token_type_ids[-1:])
+        row = backbone.row(last, position_offset=5, slots=tuple(range(5)))
+        (after,) = run(backbone, [row], recorded[:, :, :5].contiguous())
+        (expected,) = run(backbone, [backbone.row(text)], backbone.empty_pool(1))
+        torch.testing.assert_close(after[0], expected[-1], atol=1e-5, rtol=0)
+
+
+def test_the_pooler_gives_what_the_plain_model_pools(subject: Subject) -> None:
+    backbone, row = subject.backbone, subject.backbone.row(text_of(subject, 12))
+    if subject.name in WITHOUT_POOLER:
+        assert backbone.pooler is None
+        assert not backbone.fingerprint.has_pooler
+        return
+    plain = subject.plain()
+    assert backbone.pooler is not None
+
+    (hidden,) = run(backbone, [row], backbone.empty_pool(1))
+
+    with torch.no_grad():
+        expected = plain(**plain_inputs(plain, row)).pooler_output
+        torch.testing.assert_close(backbone.pooler(hidden[None, :1]), expected, atol=1e-5, rtol=0)
+
+
+def test_bfloat16_is_as_near_to_float32_as_plain_transformers_comes(subject: Subject) -> None:
+    rows = [subject.backbone.row(text_of(subject, 250))]  # far positions, where rounding shows
+    small = load_backbone(subject.folder, device="cpu", dtype="bfloat16")
+    plain = subject.plain(dtype=torch.bfloat16)
+    (exact,) = run(subject.backbone, rows, subject.backbone.empty_pool(1))
+
+    (hidden,) = run(small, rows, small.empty_pool(1))
+
+    with torch.no_grad():
+        expected = plain(**plain_inputs(plain, rows[0])).last_hidden_state[0]
+    allowed = 1.5 * float((expected.float() - exact).square().mean())
+    assert float((hidden.float() - exact).square().mean()) < allowed
