@@ -1,4 +1,4 @@
-"""EncodedText: a text as tokens, and which characters of the user's text each of them stands for."""
+"""EncodedText: a text as tokens, and which characters of the user's text each stands for."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def whole_characters(text: str, span: Span) -> Span:
         start += 1
     while start < end and text[end - 1].isspace():
         end -= 1
-    while start > 0 and start < end and _is_attached(text, start):
+    while 0 < start < end and _is_attached(text, start) and not text[start - 1].isspace():
         start -= 1
     while start < end < len(text) and _is_attached(text, end):
         end += 1

@@ -67,6 +67,8 @@ def logits(backbone: Backbone, head: Head, hidden: Tensor) -> Tensor:
                 features = _gelu(dense)
             case _:
                 features = dense.clamp(min=0)
+    assert head.output_weight is not None
+    assert head.output_bias is not None
     return head.output_weight.double() @ features + head.output_bias.double()
 
 

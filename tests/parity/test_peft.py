@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
-from prefixes import HeadSpec, HeadTensors, Prefix
+from prefixes import HeadSpec, Prefix
 from prefixes.backbone import Backbone, load_backbone, pool_of, run_mixed
 from tests.factories import encode_each, make_backbone_folder, make_spec
 
@@ -55,8 +55,9 @@ def prefix_of(model: Any, backbone: Backbone) -> Prefix:
         prefix_length=PREFIX_LENGTH,
         head=HeadSpec(pooling="pooler"),
     )
-    head = HeadTensors(weights["weight"], weights["bias"])
-    return Prefix(spec, stacked[:, 0].numpy(), stacked[:, 1].numpy(), head)
+    kv = {"prefix.keys": stacked[:, 0].numpy(), "prefix.values": stacked[:, 1].numpy()}
+    head = {f"head.output.{name}": tensor for name, tensor in weights.items()}
+    return Prefix(spec, {**kv, **head})
 
 
 @pytest.mark.parametrize("projects", [False, True], ids=["plain", "with-projection"])
@@ -82,12 +83,7 @@ def test_logits_equal_those_of_a_peft_model(folder: Path, *, projects: bool) -> 
 def test_the_position_offset_is_what_makes_them_equal(folder: Path) -> None:
     backbone = load_backbone(folder, device="cpu")
     prefix = prefix_of(make_peft_model(folder, projects=False), backbone)
-    unshifted = Prefix(
-        prefix.spec.model_copy(update={"position_offset": 0}),
-        prefix.tensors["prefix.keys"],
-        prefix.tensors["prefix.values"],
-        prefix.head,
-    )
+    unshifted = Prefix(prefix.spec.model_copy(update={"position_offset": 0}), prefix.tensors)
     pool, residents = pool_of(backbone, [prefix, unshifted])
     (text,) = encode_each(backbone, prefix.spec, [{"text": TEXTS[0]}])
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prefixes import BackboneFingerprint, HeadSpec, HeadTensors, Prefix, PrefixSpec
+from prefixes import BackboneFingerprint, HeadSpec, Prefix, PrefixSpec
 from prefixes.registry import PrefixRegistry, Published, open_registry
 
 FINGERPRINT = BackboneFingerprint(
@@ -36,8 +36,11 @@ def tiny_prefix(description: str) -> Prefix:
         description=description,
     )
     kv = np.zeros((1, 2, 2, 4), np.float32)
-    head = HeadTensors(np.zeros((2, 8), np.float32), np.zeros(2, np.float32))
-    return Prefix(spec, kv, kv, head)
+    head = {
+        "head.output.weight": np.zeros((2, 8), np.float32),
+        "head.output.bias": np.zeros(2, np.float32),
+    }
+    return Prefix(spec, {"prefix.keys": kv, "prefix.values": kv, **head})
 
 
 def publish(

@@ -9,23 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefixes import GoldenExample, HeadSpec, HeadTensors, Prefix, digest_of
+from prefixes import GoldenExample, HeadSpec, Prefix, digest_of
 from prefixes.errors import PrefixRejected
 from prefixes.file import MAX_FILE_BYTES, Container, write_container
-from tests.factories import make_prefix
+from tests.factories import make_prefix, with_tensors
 from tests.prefixes.facts import BACKBONE
-
-
-def parts_of(prefix: Prefix) -> list[Any]:
-    head = prefix.head
-    return [
-        prefix.tensors["prefix.keys"],
-        prefix.tensors["prefix.values"],
-        head.output_weight,
-        head.output_bias,
-        head.dense_weight,
-        head.dense_bias,
-    ]
 
 
 def refusal_of(data: bytes, **options: Any) -> set[tuple[str, str]]:
@@ -52,19 +40,16 @@ def test_a_prefix_survives_the_way_through_its_file(
         prefix_length=prefix_length,
         head=HeadSpec(pooling="first_token", activation=activation),
     )
-    parts: list[Any] = [None if x is None else x.astype(dtype) for x in parts_of(made)]
-    prefix = Prefix(made.spec, parts[0], parts[1], HeadTensors(*parts[2:]))
+    prefix = Prefix(made.spec, {name: x.astype(dtype) for name, x in made.tensors.items()})
 
     data = prefix.to_bytes()
     back = Prefix.from_bytes(data, fits=BACKBONE)
 
     assert back.spec == prefix.spec
-    for mine, theirs in zip(parts_of(prefix), parts_of(back), strict=True):
-        if mine is None:
-            assert theirs is None
-        else:
-            assert theirs.dtype == dtype
-            np.testing.assert_array_equal(mine, theirs)
+    assert back.tensors.keys() == prefix.tensors.keys()
+    for name, tensor in prefix.tensors.items():
+        assert back.tensors[name].dtype == dtype
+        np.testing.assert_array_equal(back.tensors[name], tensor)
     assert back.to_bytes() == data
 
 
@@ -76,9 +61,7 @@ def test_the_same_content_has_the_same_digest_and_any_change_another() -> None:
 
     assert digest == digest_of(make_prefix(BACKBONE).to_bytes())
     assert digest != digest_of(make_prefix(BACKBONE, seed=1).to_bytes())
-    changed = Prefix(
-        other_spec, prefix.tensors["prefix.keys"], prefix.tensors["prefix.values"], prefix.head
-    )
+    changed = Prefix(other_spec, prefix.tensors)
     assert digest != digest_of(changed.to_bytes())
 
 
@@ -90,11 +73,8 @@ def test_a_digest_is_the_sha256_of_the_files_bytes() -> None:
 
 def test_tensors_in_any_memory_layout_give_the_same_file() -> None:
     prefix = make_prefix(BACKBONE)
-    strided = Prefix(
-        prefix.spec,
-        np.asfortranarray(prefix.tensors["prefix.keys"]),
-        prefix.tensors["prefix.values"],
-        prefix.head,
+    strided = with_tensors(
+        prefix, {"prefix.keys": np.asfortranarray(prefix.tensors["prefix.keys"])}
     )
 
     assert strided.to_bytes() == prefix.to_bytes()
@@ -146,7 +126,7 @@ def test_defects_of_tensors_and_of_the_fit_are_told_together() -> None:
 
 def test_a_file_with_an_unsound_description_is_refused() -> None:
     assert refusal_of(write_container(Container("{}", {}))) >= {
-        ("bad_spec", "spec.labels"),
+        ("bad_spec", "spec.prefix_length"),
         ("bad_spec", "spec.backbone"),
     }
 
@@ -155,31 +135,17 @@ def test_a_prefix_whose_tensors_do_not_fit_its_description_is_not_written() -> N
     prefix = make_prefix(BACKBONE)
 
     with pytest.raises(PrefixRejected, match=r"prefix\.keys: expected shape"):
-        Prefix(
-            prefix.spec,
-            prefix.tensors["prefix.keys"][1:],
-            prefix.tensors["prefix.values"],
-            prefix.head,
-        ).to_bytes()
+        with_tensors(prefix, {"prefix.keys": prefix.tensors["prefix.keys"][1:]}).to_bytes()
 
 
-@pytest.mark.parametrize(
-    "dense",
-    [
-        pytest.param((np.ones((8, 8), np.float32), None), id="weight-alone"),
-        pytest.param((None, np.ones(8, np.float32)), id="bias-alone"),
-    ],
-)
-def test_half_a_dense_layer_is_never_dropped_in_silence(dense: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize("half", ["weight", "bias"])
+def test_half_a_dense_layer_is_never_dropped_in_silence(half: str) -> None:
     prefix = make_prefix(BACKBONE)
-    head = HeadTensors(
-        prefix.tensors["head.output.weight"], prefix.tensors["head.output.bias"], *dense
-    )
+    shape = (8, 8) if half == "weight" else (8,)
+    dense = {f"head.dense.{half}": np.ones(shape, np.float32)}
 
     with pytest.raises(PrefixRejected, match=r"head\.dense"):
-        Prefix(
-            prefix.spec, prefix.tensors["prefix.keys"], prefix.tensors["prefix.values"], head
-        ).to_bytes()
+        with_tensors(prefix, dense).to_bytes()
 
 
 def test_a_description_too_long_for_a_reader_is_not_written() -> None:

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from prefixes import GoldenExample, InputTemplate, PrefixSpec, Provenance
 from prefixes.errors import InputRejected
-from prefixes.spec import HeadSpec, template_fields
+from prefixes.spec import HeadSpec
+from prefixes.template import template_fields
 from tests.factories import make_spec
 from tests.prefixes.facts import BACKBONE
 
@@ -60,7 +61,7 @@ from tests.prefixes.facts import BACKBONE
         ),
         pytest.param(
             {"golden": (GoldenExample(fields={"text": "a"}, logits=(1.0,)),)},
-            "golden example 0 has 1 logits for 2 labels",
+            "golden example 0 has 1 logits, expected 2",
             id="golden-too-short",
         ),
         pytest.param(
@@ -213,13 +214,13 @@ def test_a_template_is_filled_with_a_requests_fields() -> None:
 
     rendered = template.render({"premise": "It rains", "hypothesis": "wet"})
 
-    assert rendered == ("It rains? {} It rains", "wet")
+    assert rendered == [("It rains? {} It rains", "wet")]
 
 
 def test_bare_texts_fill_the_fields_in_their_order() -> None:
     template = InputTemplate(text="{b} {a}", text_pair="{c}")
 
-    assert template.render(("1", "2", "3")) == ("1 2", "3")
+    assert template.render(("1", "2", "3")) == [("1 2", "3")]
     with pytest.raises(InputRejected, match="takes the fields: b, a, c; found: 2 without names"):
         template.render(("1", "2"))
     with pytest.raises(InputRejected, match="'a' is not valid Unicode"):
@@ -228,7 +229,7 @@ def test_bare_texts_fill_the_fields_in_their_order() -> None:
 
 @given(st.text(st.characters(codec="utf-8")).filter(lambda text: text.strip() != ""))
 def test_a_text_is_data_and_never_a_template(text: str) -> None:
-    assert InputTemplate(text="<{text}>").render({"text": text}) == (f"<{text}>", None)
+    assert InputTemplate(text="<{text}>").render({"text": text}) == [(f"<{text}>", None)]
 
 
 @given(st.text())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from prefixes import HeadSpec
+from prefixes import HeadSpec, Prefix
 from prefixes.backbone import (
     Backbone,
     EncodedText,
@@ -259,22 +259,13 @@ def test_classify_gives_every_text_the_logits_of_its_own_task(each_backbone: Bac
 
 def test_a_half_precision_prefix_is_served_like_the_same_in_float32(backbone: Backbone) -> None:
     prefix = make_prefix(backbone.fingerprint)
-    small = type(prefix)(
-        prefix.spec,
-        prefix.tensors["prefix.keys"].astype("f2"),
-        prefix.tensors["prefix.values"].astype("f2"),
-        prefix.head,
-    )
-    same = replace(
-        small,
-        keys=small.tensors["prefix.keys"].astype("f4"),
-        values=small.tensors["prefix.values"].astype("f4"),
-    )
+    small = Prefix(prefix.spec, {name: x.astype("f2") for name, x in prefix.tensors.items()})
+    same = Prefix(prefix.spec, {name: x.astype("f4") for name, x in small.tensors.items()})
     (text,) = encode_each(backbone, prefix.spec, [{"text": "a good film"}])
 
     logits = []
     for variant in (small, same):
-        pool, (resident,) = pool_of(backbone, [type(prefix).from_bytes(variant.to_bytes())])
+        pool, (resident,) = pool_of(backbone, [Prefix.from_bytes(variant.to_bytes())])
         logits += run_mixed(backbone, pool, [(text, resident)])
 
     assert torch.equal(logits[0], logits[1])

@@ -1,5 +1,6 @@
 """Heads: every text through its own task's pooling and layers."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,7 @@ def test_a_dense_layer_comes_before_the_output_with_its_activation(
     head = make_head(3, "mean", activation)
     features = torch.randn(2, HIDDEN)
     assert head.dense_weight is not None
+    assert head.output_weight is not None
 
     dense = function(functional.linear(features, head.dense_weight, head.dense_bias))
 
@@ -131,7 +133,10 @@ def test_numbers_that_are_not_finite_stay_with_their_text() -> None:
 def test_logits_are_float32_whatever_the_backbone_computes_in() -> None:
     batch, hidden = make_batch()
     head = make_head(2)
-    small = Head(head.spec, head.output_weight.bfloat16(), head.output_bias.bfloat16())
+    small = replace(
+        head,
+        **{name: getattr(head, name).bfloat16() for name in ("output_weight", "output_bias")},
+    )
 
     exact = head_outputs(hidden, batch, [head] * 3, pooler=None)
     logits = head_outputs(hidden.bfloat16(), batch, [small] * 3, pooler=None)

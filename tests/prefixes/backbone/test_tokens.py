@@ -77,7 +77,7 @@ def test_one_text_becomes_the_tokens_that_transformers_gives(
 ) -> None:
     spec = spec_of(backbone, max_length, InputTemplate())
 
-    (encoded,) = TextEncoder(tokenizer.backend_tokenizer).encode(spec, [{"text": text}])
+    ((encoded,),) = TextEncoder(tokenizer.backend_tokenizer).encode(spec, [{"text": text}])
 
     expected = tokenizer(text, truncation=True, max_length=max_length)
     assert encoded.token_ids == expected["input_ids"]
@@ -92,7 +92,9 @@ def test_a_pair_is_shortened_as_transformers_does_the_longest_first(
 ) -> None:
     spec = spec_of(backbone, max_length, PAIR)
 
-    (encoded,) = TextEncoder(tokenizer.backend_tokenizer).encode(spec, [{"a": first, "b": second}])
+    ((encoded,),) = TextEncoder(tokenizer.backend_tokenizer).encode(
+        spec, [{"a": first, "b": second}]
+    )
 
     expected = tokenizer(first, second, truncation=True, max_length=max_length)
     assert encoded.token_ids == expected["input_ids"]
@@ -151,7 +153,7 @@ def test_a_length_without_room_for_the_special_tokens_is_refused(backbone: Backb
 def test_a_text_that_gives_no_token_at_all_is_refused(backbone: Backbone) -> None:
     encoder = TextEncoder(bare_tokenizer())
     spec = spec_of(backbone, 8, InputTemplate())
-    assert encoder.encode(spec, [{"text": "a the"}])[0].token_ids == [0, 1]
+    assert encoder.encode(spec, [{"text": "a the"}])[0][0].token_ids == [0, 1]
 
     with pytest.raises(InputRejected, match="no tokens"):
         encoder.encode(spec, [{"text": "\u200b"}])
@@ -163,7 +165,7 @@ def test_token_types_stay_when_a_pair_is_shortened_without_post_processor(
     encoder = TextEncoder(bare_tokenizer())
     fields = [{"a": "a the this that", "b": "that this"}]
 
-    (encoded,) = encoder.encode(spec_of(backbone, 4, PAIR), fields)
+    ((encoded,),) = encoder.encode(spec_of(backbone, 4, PAIR), fields)
 
     assert (encoded.token_ids, encoded.token_type_ids) == ([0, 1, 3, 2], [0, 0, 1, 1])
 
@@ -198,7 +200,7 @@ def test_truncation_and_padding_stored_in_the_tokenizers_file_are_ignored(
     spec = spec_of(backbone, 64, InputTemplate())
     inputs = [{"text": "a good film"}, {"text": "good " * 30}]
 
-    encoded = TextEncoder(stored).encode(spec, inputs)
+    encoded = [text for (text,) in TextEncoder(stored).encode(spec, inputs)]
 
     assert [len(text.token_ids) for text in encoded] == [5, 32]
     assert encoded == encode_each(backbone, spec, inputs)
