@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import FailFast, Field, JsonValue, field_validator, model_validator
 
-from prefixes.errors import InputRejected
+from prefixes.consistency import problems_of
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.template import MAX_CHOICES, MAX_PLACEHOLDERS, InputTemplate, template_fields
 from prefixes.values import Value, at_most
@@ -133,73 +133,10 @@ class PrefixSpec(Value):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        problems = [
-            *task_problems(self),
-            *self._label_problems(),
-            *self._place_problems(),
-            *self._golden_problems(),
-        ]
+        problems = problems_of(self)
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-    def _label_problems(self) -> list[str]:
-        problems = []
-        if len(set(self.labels)) != len(self.labels):
-            problems.append("labels must differ from each other")
-        if self.problem_type == "single_label_classification" and len(self.labels) < 2:
-            problems.append("single_label_classification needs at least two labels")
-        if self.thresholds is not None and self.problem_type != "multi_label_classification":
-            problems.append("thresholds belong to multi_label_classification only")
-        if self.thresholds is not None and len(self.thresholds) != len(self.labels):
-            problems.append(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
-        return problems
-
-    def _place_problems(self) -> list[str]:
-        problems = []
-        taken, by = (
-            (self.position_offset, "position_offset")
-            if self.method == "prefix"
-            else (self.prefix_length, "the prompt")
-        )
-        room = self.backbone.max_positions - taken
-        if self.max_length > room:
-            problems.append(
-                f"max_length {self.max_length} does not fit: the backbone has "
-                f"{self.backbone.max_positions} positions, {taken} of them taken "
-                f"by {by}, which leaves {room}"
-            )
-        if self.method == "prompt" and self.position_offset != 0:
-            problems.append("a prompt takes positions of its own: position_offset must be 0")
-        if self.head.pooling == "pooler" and not self.backbone.has_pooler:
-            problems.append(
-                "pooling is pooler, but the backbone has none: pool its first token, and put the "
-                "pooler's layer into the head as its dense layer"
-            )
-        if self.head.pooled_from == "prompt" and (
-            self.method != "prompt" or self.head.pooling not in {"first_token", "pooler"}
-        ):
-            problems.append("pooled_from prompt needs a prompt, and pooling first_token or pooler")
-        return problems
-
-    def _golden_problems(self) -> list[str]:
-        problems = []
-        for number, example in enumerate(self.golden):
-            try:
-                num_texts = len(self.input.render(example.fields))
-            except InputRejected as error:
-                problems.append(f"golden example {number}: {error}")
-                continue
-            expected = num_texts * (self.num_outputs or self.backbone.hidden_size)
-            is_per_token = self.head.pooling == "every_token"
-            if len(example.logits) % expected or (
-                not is_per_token and len(example.logits) != expected
-            ):
-                kind = f"a multiple of {expected}" if is_per_token else str(expected)
-                problems.append(
-                    f"golden example {number} has {len(example.logits)} logits, expected {kind}"
-                )
-        return problems
 
     @property
     def num_labels(self) -> int:
@@ -233,45 +170,3 @@ class PrefixSpec(Value):
                 return template_fields(self.input.text_pair or "")[0]
             case _:
                 return None
-
-
-def task_problems(spec: PrefixSpec) -> list[str]:
-    """Hold a description against what its task type needs and what it has no use for."""
-    kind = spec.task_type
-    is_sequence, is_tokens = kind == "sequence_classification", kind == "token_classification"
-    is_answering, is_embedding = kind == "question_answering", kind == "embedding"
-    template = spec.input
-    rules = [
-        (is_sequence == (spec.problem_type is not None), "problem_type: sequence classification"),
-        ((is_sequence or is_tokens) == bool(spec.labels), "labels: classification"),
-        (is_answering == (spec.answers is not None), "answers: question answering"),
-        (is_embedding or not spec.head.normalize, "normalize: an embedding"),
-        (
-            (is_tokens or is_answering) == (spec.head.pooling == "every_token"),
-            "pooling every_token: token classification and question answering",
-        ),
-        (
-            (kind == "multiple_choice") == template.has_choices,
-            "a template with {choice}: multiple choice",
-        ),
-    ]
-    problems = [
-        f"{rule} needs it and no other task may have it, this is {kind}"
-        for holds, rule in rules
-        if not holds
-    ]
-    if is_tokens and not _is_bare(template.text):
-        problems.append("the text of token classification must be a field as it is, as {text}")
-    if is_answering and not _is_bare(template.text_pair):
-        problems.append(
-            "the text_pair of question answering must be a field as it is, as {context}"
-        )
-    return problems
-
-
-def _is_bare(template: str | None) -> bool:
-    """Say whether a template is one placeholder and nothing else: offsets stay the user's."""
-    if template is None:
-        return False
-    names = template_fields(template)
-    return len(names) == 1 and template == f"{{{names[0]}}}"

@@ -93,7 +93,7 @@ class MixedBatch:
 
     @torch.inference_mode()
     def outputs(self, backbone: Backbone, pool: Tensor) -> list[Tensor]:
-        """Run the batch: float32 outputs of every text, `[outputs]` or `[S, outputs]`, on the CPU."""
+        """Run the batch: float32 `[outputs]` or `[S, outputs]` of every text, on the CPU."""
         hidden = backbone(self.packed, pool)
         return _to_host(head_outputs(hidden, self.packed, self.heads, pooler=backbone.pooler))
 

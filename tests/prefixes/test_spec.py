@@ -12,7 +12,7 @@ from prefixes import GoldenExample, InputTemplate, PrefixSpec, Provenance
 from prefixes.errors import InputRejected
 from prefixes.spec import HeadSpec
 from prefixes.template import template_fields
-from tests.factories import make_spec
+from tests.factories import TASKS, make_spec
 from tests.prefixes.facts import BACKBONE
 
 
@@ -266,3 +266,58 @@ def test_a_refusal_does_not_repeat_a_flood_of_fields() -> None:
         InputTemplate().render({"x" * n: "a" for n in range(1, 1000)})
 
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("task_type", sorted(TASKS))
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_every_type_of_task_is_described_by_either_method(task_type: str, method: str) -> None:
+    spec = make_spec(BACKBONE, task_type=task_type, method=method, max_length=32)
+
+    assert PrefixSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"problem_type": None}, "problem_type: sequence", id="no-problem-type"),
+        pytest.param({"labels": ()}, "labels: classification needs it", id="no-labels"),
+        pytest.param(
+            {"task_type": "embedding", "labels": ("a", "b")}, "labels: .* embedding", id="labels"
+        ),
+        pytest.param(
+            {"task_type": "question_answering", "answers": None}, "answers: question", id="answers"
+        ),
+        pytest.param(
+            {"head": HeadSpec(pooling="mean", normalize=True)}, "normalize", id="normalised-labels"
+        ),
+        pytest.param(
+            {"task_type": "token_classification", "head": HeadSpec(pooling="mean")},
+            "every_token: token",
+            id="pooled-tokens",
+        ),
+        pytest.param(
+            {"task_type": "multiple_choice", "input": InputTemplate()}, "choice", id="no-choice"
+        ),
+        pytest.param(
+            {"task_type": "token_classification", "input": InputTemplate(text="> {text}")},
+            "a field as it is",
+            id="text-in-a-frame",
+        ),
+        pytest.param(
+            {"method": "prompt", "position_offset": 4}, "offset must be 0", id="shifted-prompt"
+        ),
+        pytest.param(
+            {"method": "prompt", "max_length": BACKBONE.max_positions - 3},
+            "4 of them taken by the prompt",
+            id="no-room-for-a-prompt",
+        ),
+        pytest.param(
+            {"head": HeadSpec(pooling="first_token", pooled_from="prompt")},
+            "pooled_from prompt needs a prompt",
+            id="no-prompt-to-pool",
+        ),
+    ],
+)
+def test_a_task_has_what_it_needs_and_nothing_else(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        make_spec(BACKBONE, **changes)
