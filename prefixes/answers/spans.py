@@ -1,0 +1,104 @@
+"""Answers of extractive question answering: from logits of windows to slices of the context.
+
+The rules are those of the usual evaluation of SQuAD, as P-tuning v2 used it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefixes.answers.labels import softmax
+from prefixes.encoded import EncodedText, Span
+from prefixes.spec import AnswerSpec, PrefixSpec
+
+NUM_BEST: Final = 20
+"""Starts and ends of a window that are looked at, and answers of a context that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextAnswer:
+    """A slice of the context: `text` is exactly its characters `start` to `end`.
+
+    No answer is the empty text from 0 to 0. `score` is its probability among the best.
+    """
+
+    text: str
+    score: float
+    start: int
+    end: int
+
+
+def find_answers(
+    spec: PrefixSpec,
+    context: str,
+    windows: Sequence[EncodedText],
+    logits: Sequence[NDArray[np.floating[Any]]],
+    *,
+    top_k: int = 1,
+    max_answer_tokens: int | None = None,
+) -> list[TextAnswer]:
+    """Find the best answers in a context, the best first: at least one, at most `NUM_BEST` + 1.
+
+    Where the task has a `null_threshold`, no answer is among them, and it comes first when its
+    score exceeds the best answer's by more than that. A context in which nothing can be an
+    answer gives no answer too, of score 0 where the task knows no such thing.
+
+    Args:
+        spec: of a question answering.
+        context: the user's text, the spec's `sliced_field`.
+        windows: its tokens, as windows.
+        logits: `[S, 2]` of each window: to begin and to end an answer with each of its tokens.
+        top_k: answers to give.
+        max_answer_tokens: None takes the task's own bound.
+    """
+    rules = spec.answers or AnswerSpec()
+    longest = max_answer_tokens or rules.max_answer_tokens
+    spans = _best_spans(windows, logits, longest)
+    scores = list(spans.values())
+    found: list[Span] = list(spans)
+    is_null = False
+    if rules.null_threshold is not None:
+        null = min(float(window[0].sum()) for window in logits)
+        is_null = not scores or null - scores[0] > rules.null_threshold
+        place = 0 if is_null else max(1, sum(score > null for score in scores))
+        scores.insert(place, null)
+        found.insert(place, (0, 0))
+    if not found:
+        return [TextAnswer("", 0.0, 0, 0)]
+    shares = softmax(np.array(scores)).tolist()
+    return [
+        TextAnswer(context[start:end], share, start, end)
+        for (start, end), share in zip(found[:top_k], shares, strict=False)
+    ]
+
+
+def _best_spans(
+    windows: Sequence[EncodedText], logits: Sequence[NDArray[np.floating[Any]]], longest: int
+) -> dict[Span, float]:
+    """Gather the best spans of all windows with their scores, the best first."""
+    best: dict[Span, float] = {}
+    for window, scores in zip(windows, logits, strict=True):
+        for span, score in _candidates(window, scores.astype(np.float64), longest):
+            best[span] = max(score, best.get(span, score))
+    order = sorted(best, key=lambda span: (-best[span], span))
+    return {span: best[span] for span in order[:NUM_BEST]}
+
+
+def _candidates(
+    window: EncodedText, logits: NDArray[np.float64], longest: int
+) -> Iterator[tuple[Span, float]]:
+    """Pair a window's best starts with its best ends, as far as they are an answer together."""
+    places = np.array([i for i, span in enumerate(window.spans) if span is not None], dtype=int)
+    starts, ends = (
+        places[np.argsort(-logits[places, side], kind="stable")[:NUM_BEST]] for side in (0, 1)
+    )
+    lengths = ends[None, :] - starts[:, None] + 1
+    sums = logits[starts, 0][:, None] + logits[ends, 1][None, :]
+    for row, column in np.argwhere((lengths >= 1) & (lengths <= longest)).tolist():
+        first, last = window.spans[starts[row]], window.spans[ends[column]]
+        assert first is not None
+        assert last is not None
+        yield (first[0], last[1]), float(sums[row, column])
