@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from prefixes import HeadSpec, HeadTensors, Prefix, PrefixSpec
-from prefixes.backbone import Backbone, PackedBatch, classify, load_backbone, pool_of
+from prefixes import HeadSpec, Prefix, PrefixSpec
+from prefixes.backbone import Backbone, PackedBatch, load_backbone, pool_of, run_mixed
+from prefixes.checks import expected_shapes
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX_LENGTH = 16
@@ -55,10 +56,11 @@ def random_prefix(backbone: Backbone, seed: int) -> Prefix:
         head=HeadSpec(pooling="mean"),
         backbone=facts,
     )
-    shape = (facts.num_layers, facts.num_heads, PREFIX_LENGTH, facts.head_size)
-    keys, values = (rng.normal(0, 0.5, shape).astype(np.float32) for _ in range(2))
-    weight = rng.normal(0, 0.1, (NUM_LABELS, facts.hidden_size)).astype(np.float32)
-    return Prefix(spec, keys, values, HeadTensors(weight, np.zeros(NUM_LABELS, np.float32)))
+    tensors = {
+        name: rng.normal(0, 0.5 if name.startswith("prefix") else 0.1, shape).astype(np.float32)
+        for name, shape in expected_shapes(spec).items()
+    }
+    return Prefix(spec, tensors)
 
 
 def ours(backbone: Backbone, texts: list[str], num_tasks: int, batch: int) -> Callable[[], None]:
@@ -66,11 +68,11 @@ def ours(backbone: Backbone, texts: list[str], num_tasks: int, batch: int) -> Ca
     pool, residents = pool_of(backbone, [random_prefix(backbone, n) for n in range(num_tasks)])
     spec = residents[0].spec
     encoded = backbone.texts.encode(spec, [{"text": text} for text in texts])
-    work = [(text, residents[i % num_tasks]) for i, text in enumerate(encoded)]
+    work = [(text, residents[i % num_tasks]) for i, (text,) in enumerate(encoded)]
 
     def run() -> None:
         for start in range(0, len(work), batch):
-            classify(backbone, pool, work[start : start + batch])
+            run_mixed(backbone, pool, work[start : start + batch])
 
     return run
 
@@ -78,7 +80,8 @@ def ours(backbone: Backbone, texts: list[str], num_tasks: int, batch: int) -> Ca
 def bare(backbone: Backbone, texts: list[str], batch: int) -> Callable[[], None]:
     """Run the packed backbone without any prefix or head."""
     spec = random_prefix(backbone, 0).spec
-    rows = [backbone.row(t) for t in backbone.texts.encode(spec, [{"text": x} for x in texts])]
+    encoded = backbone.texts.encode(spec, [{"text": text} for text in texts])
+    rows = [backbone.row(text) for (text,) in encoded]
     pool = backbone.empty_pool(1)
 
     @torch.inference_mode()
