@@ -13,6 +13,7 @@ SIZES: dict[str, Any] = {
 }
 AFTER_PADDING = {"pad_token_id": 1, "type_vocab_size": 1}
 SPECIAL_TOKENS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+BY_DISTANCE = {"relative_attention": True, "position_biased_input": False}
 LOCAL_AND_GLOBAL = ["full_attention", "sliding_attention"]
 
 ENCODERS: dict[str, dict[str, Any]] = {
@@ -21,6 +22,16 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "bert-generation": {"pad_token_id": 0},
     "camembert": AFTER_PADDING,
     "data2vec-text": AFTER_PADDING,
+    "deberta": {**BY_DISTANCE, "pos_att_type": "c2p|p2c"},
+    "deberta-v2": {
+        **BY_DISTANCE,
+        "pos_att_type": "p2c|c2p",
+        "share_att_key": True,
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "conv_kernel_size": 3,
+        "conv_act": "gelu",
+    },
     "distilbert": {"hidden_dim": 48},
     "electra": {"embedding_size": 16},
     "ernie": {"use_task_id": True},
@@ -35,6 +46,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
         "local_attention": 16,
         "norm_bias": True,
     },
+    "mpnet": {},
     "nomic_bert": {},
     "roberta": AFTER_PADDING,
     "roberta-prelayernorm": AFTER_PADDING,

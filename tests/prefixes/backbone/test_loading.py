@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, ByT5Tokenizer, GPT2Config
 
 from prefixes import HeadSpec, Prefix
-from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone import Backbone, EncodedText, PackedBatch, load_backbone
 from prefixes.errors import BackboneUnavailable, PrefixRejected, UnsupportedBackbone
 from tests.factories import make_backbone_folder, make_prefix, make_spec
 
@@ -213,6 +213,79 @@ def test_token_types_that_the_backbone_does_not_know_are_refused(
     shutil.copy(backbone_folder / "tokenizer.json", folder)
 
     with pytest.raises(UnsupportedBackbone, match="expected types below 1, found 1"):
+        load(folder)
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "gte", "modernbert"])
+def test_token_types_that_a_backbone_does_not_look_at_are_no_reason_to_refuse_it(
+    architecture: str, tmp_path: Path
+) -> None:
+    folder = make_backbone_folder(tmp_path / architecture, architecture)
+    tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+    assert set(tokenizer.encode("a", "b").type_ids) == {0, 1}
+
+    backbone = load(folder)
+
+    rows = [backbone.row(EncodedText([5, 6, 7], types)) for types in ([0, 0, 0], [0, 1, 1])]
+    some, others = (backbone(PackedBatch.pack([row]), backbone.empty_pool(1)) for row in rows)
+    assert torch.equal(some, others)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "facts"),
+    [
+        ("albert", {"num_layers": 2, "num_heads": 4, "head_size": 8, "embedding_size": 16}),
+        ("bert", {"num_heads": 4, "embedding_size": None, "max_positions": 320}),
+        ("camembert", {"max_positions": 318}),
+        ("distilbert", {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "head_size": 8}),
+        ("electra", {"embedding_size": 16}),
+        ("eurobert", {"num_heads": 2, "head_size": 8, "max_positions": 320}),
+    ],
+)
+def test_the_fingerprint_tells_sizes_as_the_architecture_has_them(
+    architecture: str, facts: dict[str, Any], tmp_path: Path
+) -> None:
+    fingerprint = load(make_backbone_folder(tmp_path / architecture, architecture)).fingerprint
+
+    assert {name: getattr(fingerprint, name) for name in facts} == facts
+
+
+def test_a_prefix_for_as_many_query_heads_is_refused_where_fewer_heads_hold_keys(
+    tmp_path: Path,
+) -> None:
+    eurobert = load(make_backbone_folder(tmp_path / "eurobert", "eurobert")).fingerprint
+    prefix = make_prefix(eurobert.model_copy(update={"num_heads": 4}))
+
+    with pytest.raises(PrefixRejected, match="num_heads: trained on 4, this backbone has 2"):
+        Prefix.from_bytes(prefix.to_bytes(), fits=eurobert)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "changes", "reason"),
+    [
+        ("bert", {"position_embedding_type": "relative_key"}, "trained with relative positions"),
+        (
+            "nomic_bert",
+            {
+                "rope_parameters": {
+                    "rope_type": "longrope",
+                    "rope_theta": 1000.0,
+                    "short_factor": [1.0] * 4,
+                    "long_factor": [2.0] * 4,
+                    "original_max_position_embeddings": 160,
+                }
+            },
+            "by the longest text of its batch",
+        ),
+    ],
+)
+def test_positions_that_are_not_computed_for_each_text_alone_are_refused(
+    architecture: str, changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    folder = make_backbone_folder(tmp_path / architecture, architecture)
+    edit_config(folder, **changes)
+
+    with pytest.raises(UnsupportedBackbone, match=reason):
         load(folder)
 
 
