@@ -50,6 +50,6 @@ def _is_attached(text: str, place: int) -> bool:
     return (
         unicodedata.category(character).startswith("M")
         or character == joiner
-        or text[place - 1] == joiner
+        or (text[place - 1] == joiner and not character.isspace())
         or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
     )

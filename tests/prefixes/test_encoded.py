@@ -17,6 +17,7 @@ from prefixes.encoded import whole_characters
         pytest.param("cafe\u0301 bar", (4, 5), "e\u0301", id="mark-alone"),
         pytest.param("a 👩\u200d🔬 b", (2, 3), "👩\u200d🔬", id="joined-emoji"),
         pytest.param("a 👍🏽 b", (2, 3), "👍🏽", id="skin-tone"),
+        pytest.param("a\u200d b", (0, 2), "a\u200d", id="joiner-before-white-space"),
         pytest.param("漢字", (0, 1), "漢", id="ideograph"),
         pytest.param("a   b", (1, 4), "", id="nothing-but-white-space"),
     ],
