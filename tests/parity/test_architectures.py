@@ -1,6 +1,7 @@
 """Every architecture: a packed batch gives each text what plain transformers gives it alone."""
 
 import inspect
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ WITHOUT_POOLER = {
 }
 LENGTHS = (12, 3, 45, 40, 11, 100, 1)  # lengths that share a group, and longer than any window
 NUM_SLOTS = 40
+PAGE = (Path(__file__).parents[2] / "docs" / "architectures.md").read_text()
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,37 @@ def largest_difference(some: list[Tensor], others: list[Tensor]) -> float:
 
 def test_there_is_a_tiny_encoder_of_every_supported_architecture() -> None:
     assert set(ENCODERS) == set(ARCHITECTURES)
+
+
+def documented() -> dict[str, list[str]]:
+    """The rows of the page's first table: positions, token types, pooler, prefix by architecture."""
+    text = PAGE.partition("<!-- table:begin -->")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {row[0].strip("`"): row[1:] for row in rows if row[0] != "`model_type`"}
+
+
+def first_position_told(positions: str, padding: int) -> int:
+    if positions == "after the padding token's":
+        return padding + 1
+    number = re.search(r"from (\d)", positions)
+    return int(number[1]) if number else 0
+
+
+def test_the_page_describes_every_architecture_and_no_other() -> None:
+    assert list(documented()) == sorted(ARCHITECTURES)
+
+
+def test_the_page_tells_positions_token_types_and_pooler_as_they_are(subject: Subject) -> None:
+    positions, types, pooler = documented()[subject.name][:3]
+    backbone = subject.backbone
+
+    config = backbone.model.config
+    first = backbone.architecture.first_position(config)
+    assert first == first_position_told(positions, config.pad_token_id)
+    assert (positions == "rotary") == (subject.name in ROTARY)
+    has_types = "token_type_ids" in inspect.signature(backbone.model.forward).parameters
+    assert has_types == (types != "none")
+    assert pooler == ("no" if subject.name in WITHOUT_POOLER else "yes")
 
 
 def test_texts_without_prefix_get_what_plain_transformers_gives_them(subject: Subject) -> None:
