@@ -1,128 +1,198 @@
-"""The packed forward pass against outputs of the original P-tuning v2 code.
+"""Checkpoints of the original P-tuning v2 code, imported, against what that code computed.
 
 The tensors lie beside the repository and are not part of it; see the README there.
 """
 
+import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
-from prefixes import HeadSpec, HeadTensors, Prefix
+from prefixes import Prefix
 from prefixes.backbone import (
     Backbone,
     EncodedText,
     PackedBatch,
+    ResidentPrefix,
     load_backbone,
     pool_of,
     run_mixed,
 )
-from tests.factories import make_backbone_folder, make_spec
+from prefixes.interop.flat import flat_of
+from prefixes.interop.parts import Wishes
+from prefixes.interop.ptuning_v2 import import_ptuning_v2
 
 GOLDEN: Final = Path(__file__).parents[2].parent / "shared" / "golden"
+CASES: Final = sorted(folder.parent.name for folder in GOLDEN.glob("*/case.json"))
+ABSENT: Final = "the golden tensors of the original code are not beside the repository"
 TOLERANCE: Final = 2e-5
 
 
 @dataclass(frozen=True)
 class Case:
-    """One of the original's models: its backbone, what it was trained to, what it computed."""
+    """One of the original's models: its backbone, the import of it, and what it computed."""
 
+    facts: dict[str, Any]
     backbone: Backbone
-    checkpoint: dict[str, Tensor]
+    prefix: Prefix
     expected: dict[str, Tensor]
     texts: list[EncodedText]
 
-    @property
-    def prefix(self) -> Prefix:
-        """The original's prefix and head: BERT's own pooler, RoBERTa's never pretrained one."""
-        facts = self.backbone.fingerprint
-        keys, values = self.expected["past_key_values"].unbind(1)
-        weights = [self.checkpoint[f"classifier.{part}"].numpy() for part in ("weight", "bias")]
-        if facts.has_pooler:
-            spec = HeadSpec(pooling="pooler")
-        else:
-            spec = HeadSpec(pooling="first_token", activation="tanh")
-            weights += [
-                self.checkpoint[f"{facts.model_type}.pooler.dense.{part}"].numpy()
-                for part in ("weight", "bias")
-            ]
-        described = make_spec(
-            facts,
-            labels=tuple(map(str, range(len(weights[0])))),
-            prefix_length=keys.shape[2],
-            max_length=32,
-            head=spec,
-        )
-        return Prefix(described, keys.numpy(), values.numpy(), HeadTensors(*weights))
+    def rows_of(self, name: str) -> Tensor:
+        """Expected values, one row for each text: choices count as texts of their own."""
+        tensor = self.expected[name]
+        is_choices = self.facts["task"] == "multiple_choice"
+        return tensor.flatten(0, 1) if is_choices else tensor
 
 
-@pytest.fixture(scope="module", params=["bert", "roberta"])
+@pytest.fixture(
+    scope="module",
+    params=[*map(pytest.param, CASES)] or [pytest.param("", marks=pytest.mark.skip(ABSENT))],
+)
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    source = GOLDEN / f"{request.param}_seq_prefix"
-    if not source.is_dir():
-        pytest.skip("the golden tensors of the original code are not beside the repository")
-    # The original's tiny models have no tokenizer; any will do, the inputs are token numbers.
-    folder = make_backbone_folder(tmp_path_factory.mktemp("golden"), request.param)
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).unlink()
-        shutil.copyfile(source / "backbone" / name, folder / name)
-    inputs = load_file(source / "inputs.safetensors")
-    lengths = inputs["attention_mask"].sum(1).tolist()
-    types = inputs.get("token_type_ids", torch.zeros_like(inputs["input_ids"]))
-    texts = [
-        EncodedText(ids[:length].tolist(), kinds[:length].tolist())
-        for ids, kinds, length in zip(inputs["input_ids"], types, lengths, strict=True)
-    ]
+    source = GOLDEN / request.param
+    facts = json.loads((source / "case.json").read_text())
+    folder = tmp_path_factory.mktemp("golden")
+    borrow_tokenizer(folder)
+    for file in ("config.json", "model.safetensors"):
+        shutil.copyfile(source / "backbone" / file, folder / file)
+    backbone = load_backbone(folder, device="cpu")
+    is_labelled = facts["task"] in {"sequence_classification", "token_classification"}
+    numbered = tuple(map(str, range(facts["num_labels"])))
+    wishes = Wishes(labels=numbered if is_labelled and not facts["labels"] else None)
     return Case(
-        load_backbone(folder, device="cpu"),
-        torch.load(source / "checkpoint" / "pytorch_model.bin", weights_only=True),
+        facts,
+        backbone,
+        import_ptuning_v2(source / "checkpoint", backbone, wishes).prefix,
         load_file(source / "expected.safetensors"),
-        texts,
+        texts_of(load_file(source / "inputs.safetensors")),
     )
 
 
-def packed_hidden_states(case: Case, *, with_prefix: bool) -> list[Tensor]:
-    pool, (resident,) = pool_of(case.backbone, [case.prefix])
-    slots = resident.slots if with_prefix else ()
-    rows = [case.backbone.row(text, position_offset=len(slots), slots=slots) for text in case.texts]
+def borrow_tokenizer(folder: Path) -> None:
+    """The original's tiny models have none; any will do, the inputs are token numbers."""
+    vocab = {"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3}
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]"
+    ).save_pretrained(folder)
+
+
+def texts_of(inputs: dict[str, Tensor]) -> list[EncodedText]:
+    ids = inputs["input_ids"].flatten(0, -2)
+    masks = inputs["attention_mask"].flatten(0, -2)
+    types = inputs.get("token_type_ids", torch.zeros_like(inputs["input_ids"])).flatten(0, -2)
+    return [
+        EncodedText(tokens[:length].tolist(), kinds[:length].tolist())
+        for tokens, kinds, length in zip(ids, types, masks.sum(1).tolist(), strict=True)
+    ]
+
+
+def hidden_states(case: Case, resident: ResidentPrefix | None, pool: Tensor) -> list[Tensor]:
+    """The last hidden states of each text, of the prompt's positions before it, too."""
+    offset = 0 if resident is None else resident.spec.position_offset
+    rows = [
+        case.backbone.row(
+            text,
+            position_offset=offset,
+            slots=() if resident is None else resident.slots,
+            prompt=None if resident is None else resident.prompt,
+        )
+        for text in case.texts
+    ]
     with torch.no_grad():
         hidden = case.backbone(PackedBatch.pack(rows), pool)
-    return list(torch.split(hidden, [len(text.token_ids) for text in case.texts]))
+    return list(torch.split(hidden, [row.num_tokens for row in rows]))
 
 
-@pytest.mark.parametrize(
-    ("name", "with_prefix"),
-    [
-        pytest.param("last_hidden_state", True, id="with-prefix"),
-        pytest.param("no_prefix_last_hidden_state", False, id="without-prefix"),
-    ],
-)
-def test_hidden_states_equal_the_originals(case: Case, name: str, *, with_prefix: bool) -> None:
-    hidden = packed_hidden_states(case, with_prefix=with_prefix)
-
-    for mine, theirs in zip(hidden, case.expected[name], strict=True):
-        torch.testing.assert_close(mine, theirs[: len(mine)], atol=TOLERANCE, rtol=0)
+def assert_rows(mine: Sequence[Tensor], theirs: Tensor) -> None:
+    """Compare where there is content; behind it, the original's rows are padded."""
+    for row, expected in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(row, expected[: len(row)], atol=TOLERANCE, rtol=0)
 
 
-def test_logits_equal_the_originals(case: Case) -> None:
-    prefix = Prefix.from_bytes(case.prefix.to_bytes(), fits=case.backbone.fingerprint)
-    pool, (resident,) = pool_of(case.backbone, [prefix])
+def test_hidden_states_equal_the_originals(case: Case) -> None:
+    pool, (resident,) = pool_of(case.backbone, [case.prefix])
 
-    logits = run_mixed(case.backbone, pool, [(text, resident) for text in case.texts])
+    hidden = hidden_states(case, resident, pool)
 
-    torch.testing.assert_close(torch.stack(logits), case.expected["logits"], atol=TOLERANCE, rtol=0)
+    num_prompt = 0 if resident.prompt is None else len(resident.prompt)
+    assert_rows([rows[num_prompt:] for rows in hidden], case.rows_of("last_hidden_state"))
+    if num_prompt:
+        first = torch.stack([rows[0] for rows in hidden])
+        torch.testing.assert_close(
+            first, case.rows_of("first_prompt_hidden_state"), atol=TOLERANCE, rtol=0
+        )
 
 
-def test_the_originals_flat_prefix_has_the_layout_of_ours(case: Case) -> None:
-    keys = case.prefix.tensors["prefix.keys"]
-    num_layers, num_heads, prefix_length, size = keys.shape
+def test_hidden_states_without_prefix_equal_the_originals(case: Case) -> None:
+    hidden = hidden_states(case, None, case.backbone.empty_pool(1))
 
-    flat = case.expected["prefix_flat"].view(prefix_length, num_layers, 2, num_heads, size)
+    assert_rows(hidden, case.rows_of("no_prefix_last_hidden_state"))
 
-    stacked = flat.permute(1, 2, 3, 0, 4)  # (P, L, 2, H, D) -> (L, 2, H, P, D)
-    torch.testing.assert_close(stacked, case.expected["past_key_values"], atol=1e-6, rtol=0)
+
+def test_outputs_equal_the_originals_in_one_batch(case: Case) -> None:
+    pool, (resident,) = pool_of(case.backbone, [case.prefix])
+
+    outputs = run_mixed(case.backbone, pool, [(text, resident) for text in case.texts])
+
+    match case.facts["task"]:
+        case "question_answering":
+            for place, name in enumerate(("start_logits", "end_logits")):
+                assert_rows([values[:, place] for values in outputs], case.rows_of(name))
+        case "token_classification":
+            assert_rows(outputs, case.rows_of("logits"))
+        case "multiple_choice":
+            expected = case.expected["logits"].flatten()[:, None]
+            torch.testing.assert_close(torch.stack(outputs), expected, atol=TOLERANCE, rtol=0)
+        case _:
+            expected = case.expected["logits"]
+            torch.testing.assert_close(torch.stack(outputs), expected, atol=TOLERANCE, rtol=0)
+
+
+def test_outputs_do_not_depend_on_what_else_is_in_the_batch(case: Case) -> None:
+    pool, (resident,) = pool_of(case.backbone, [case.prefix])
+    together = run_mixed(case.backbone, pool, [(text, resident) for text in case.texts])
+
+    for text, expected in zip(case.texts, together, strict=True):
+        (alone,) = run_mixed(case.backbone, pool, [(text, resident)])
+        torch.testing.assert_close(alone, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_the_imported_tensors_are_those_the_original_gave_its_backbone(case: Case) -> None:
+    tensors = {name: torch.from_numpy(x) for name, x in case.prefix.tensors.items()}
+    if case.facts["method"] == "prompt":
+        mine = {"prompt_embeddings": tensors["prompt.embeddings"]}
+    else:
+        keys, values = tensors["prefix.keys"], tensors["prefix.values"]
+        mine = {
+            "prefix_flat": flat_of(keys, values),
+            "past_key_values": torch.stack((keys, values), dim=1),
+        }
+
+    for name, tensor in mine.items():
+        torch.testing.assert_close(tensor, case.expected[name], atol=1e-6, rtol=0)
+
+
+def test_the_import_keeps_what_the_checkpoint_says_of_the_task(case: Case) -> None:
+    spec = case.prefix.spec
+
+    assert spec.task_type == case.facts["task"]
+    assert spec.method == case.facts["method"]
+    assert spec.prefix_length == case.facts["pre_seq_len"]
+    if case.facts["labels"]:
+        assert list(spec.labels) == case.facts["labels"]
+    if case.facts["method"] == "prefix" and case.facts["arch"] in {"bert", "roberta"}:
+        assert spec.position_offset == spec.prefix_length
+    assert spec.max_length >= max(len(text.token_ids) for text in case.texts)

@@ -1,0 +1,109 @@
+"""The folders of other programs, read without trust: settings as JSON, and tensors without code."""
+
+import json
+import pickle
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from prefixes.interop.errors import ConversionRefused
+
+MAX_SETTINGS_BYTES: Final = 4 * 2**20
+
+Tensors = dict[str, Tensor]
+
+
+def read_settings(folder: Path, name: str) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ConversionRefused: when there is no such file, it is too large, or is something else.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise ConversionRefused(f"The folder {str(folder)!r} has no {name}: expected that file")
+    if path.stat().st_size > MAX_SETTINGS_BYTES:
+        raise ConversionRefused(f"{path}: expected at most {MAX_SETTINGS_BYTES} bytes")
+    try:
+        settings = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ConversionRefused(f"{path}: expected JSON, {str(error)[:200]}") from error
+    if not isinstance(settings, dict):
+        raise ConversionRefused(f"{path}: expected a JSON object, found {type(settings).__name__}")
+    return settings
+
+
+def read_tensors(folder: Path, names: Sequence[str]) -> Tensors:
+    """Read the tensors of the first of the named files that is there.
+
+    Files that are not safetensors are read with torch's `weights_only`, which builds tensors and
+    runs nothing else.
+
+    Raises:
+        ConversionRefused: when none of the files is there, or the one that is cannot be read as
+            tensors by name.
+    """
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    if path is None:
+        raise ConversionRefused(
+            f"The folder {str(folder)!r} has no tensors: expected {' or '.join(names)}"
+        )
+    return _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
+
+
+def has_any(folder: Path, names: Sequence[str]) -> bool:
+    """Say whether one of the files is there."""
+    return any((folder / name).is_file() for name in names)
+
+
+def _safetensors(path: Path) -> Tensors:
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise ConversionRefused(f"{path}: expected safetensors, {_first_line(error)}") from error
+
+
+def _checkpoint(path: Path) -> Tensors:
+    _refuse_other_layouts(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise ConversionRefused(
+            f"{path}: expected a torch checkpoint of nothing but tensors, that is one that "
+            f"loads with weights_only; {_first_line(error)}"
+        ) from error
+    if not isinstance(loaded, dict):
+        raise ConversionRefused(
+            f"{path}: expected tensors by name, found {type(loaded).__name__}: save the state_dict"
+        )
+    for name, tensor in loaded.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise ConversionRefused(f"{path}: expected tensors by name, found {str(name)[:100]!r}")
+        if not tensor.is_contiguous():
+            # Strides of 0 make a tensor of any size from one number; a copy would be that large.
+            raise ConversionRefused(f"{path}: expected whole tensors, {name[:100]!r} is a view")
+    return dict(loaded)
+
+
+def _refuse_other_layouts(path: Path) -> None:
+    """Take zip files only, uncompressed: what they hold is no larger than the file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_packed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ConversionRefused(
+            f"{path}: expected a file of torch.save as torch 1.6 and later write it, found "
+            "something else or a part of one"
+        ) from error
+    if is_packed:
+        raise ConversionRefused(f"{path}: expected a file of torch.save, found a compressed one")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]

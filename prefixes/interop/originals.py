@@ -1,0 +1,32 @@
+"""How the original P-tuning v2 put the texts of its data sets together.
+
+Source: THUDM/P-tuning-v2, `tasks/glue/dataset.py` and `tasks/superglue/dataset.py`. Where that
+depended on more than the fields (COPA's connective, the templates of WiC and WSC), there is none.
+"""
+
+from typing import Final
+
+from prefixes.spec import TaskType
+from prefixes.template import InputTemplate
+
+
+def _pair(text: str, text_pair: str) -> InputTemplate:
+    return InputTemplate(text=f"{{{text}}}", text_pair=f"{{{text_pair}}}")
+
+
+_SEQUENCE: Final[TaskType] = "sequence_classification"
+
+TEMPLATES_OF: Final[dict[tuple[str, TaskType], InputTemplate]] = {
+    ("boolq", _SEQUENCE): _pair("question", "passage"),
+    ("cb", _SEQUENCE): _pair("premise", "hypothesis"),
+    ("cola", _SEQUENCE): InputTemplate(text="{sentence}"),
+    ("mnli", _SEQUENCE): _pair("premise", "hypothesis"),
+    ("mrpc", _SEQUENCE): _pair("sentence1", "sentence2"),
+    ("multirc", _SEQUENCE): InputTemplate(text="{paragraph}", text_pair="{question} {answer}"),
+    ("qnli", _SEQUENCE): _pair("question", "sentence"),
+    ("qqp", _SEQUENCE): _pair("question1", "question2"),
+    ("sst2", _SEQUENCE): InputTemplate(text="{sentence}"),
+    ("stsb", _SEQUENCE): _pair("sentence1", "sentence2"),
+    ("wnli", _SEQUENCE): _pair("sentence1", "sentence2"),
+}
+"""By the config's `finetuning_task`. RTE is in both benchmarks, with other names of its fields."""

@@ -1,0 +1,179 @@
+"""Parts: what an importer has read of a foreign file, and the prefix that is made of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+from pydantic import JsonValue, ValidationError
+from torch import Tensor
+
+from prefixes.backbone import Backbone
+from prefixes.interop.errors import ConversionRefused
+from prefixes.interop.heads import ForeignHead
+from prefixes.interop.report import Imported, Notes
+from prefixes.prefix import Prefix
+from prefixes.spec import (
+    AnswerSpec,
+    Method,
+    PrefixSpec,
+    ProblemType,
+    Provenance,
+    TaskType,
+)
+from prefixes.template import InputTemplate
+
+TEMPLATES: Final[dict[TaskType, InputTemplate]] = {
+    "sequence_classification": InputTemplate(),
+    "token_classification": InputTemplate(),
+    "multiple_choice": InputTemplate(text="{premise}", text_pair="{choice}"),
+    "question_answering": InputTemplate(text="{question}", text_pair="{context}"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the importing person says beyond, or in place of, what the files say.
+
+    Without `max_length` a text may take all positions that the prefix leaves.
+    """
+
+    labels: tuple[str, ...] | None = None
+    problem_type: ProblemType | None = None
+    max_length: int | None = None
+    template: InputTemplate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What was read. `tensors` are `prefix.keys` and `prefix.values`, or `prompt.embeddings`."""
+
+    tool: str
+    task_type: TaskType
+    method: Method = "prefix"
+    tensors: Mapping[str, Tensor]
+    prefix_length: int
+    position_offset: int
+    head: ForeignHead
+    problem_type: ProblemType | None = None
+    labels: tuple[str, ...] | None = None
+    template: InputTemplate | None = None
+    recipe: dict[str, JsonValue] = field(default_factory=dict)
+
+
+def meaningful_labels(by_id: object) -> tuple[str, ...] | None:
+    """Read the names of a config's `id2label` in order; None where they only count."""
+    if not isinstance(by_id, dict) or not by_id:
+        return None
+    names = [by_id.get(str(number), by_id.get(number)) for number in range(len(by_id))]
+    if any(not isinstance(name, str) for name in names):
+        return None
+    if all(name == f"LABEL_{number}" for number, name in enumerate(names)):
+        return None
+    return tuple(map(str, names))
+
+
+def assemble(backbone: Backbone, parts: Parts, wishes: Wishes, notes: Notes) -> Imported:
+    """Make a prefix of what was read and wished, and hold it against its own file's rules.
+
+    Raises:
+        ConversionRefused: when something that a prefix needs is in neither, or does not fit.
+        PrefixRejected: when the tensors cannot be written as a file, such as NaN among them.
+    """
+    spec = _described(backbone, parts, wishes, notes)
+    tensors = {**parts.tensors, **{f"head.{k}": v for k, v in parts.head.tensors.items()}}
+    arrays = {
+        name: np.ascontiguousarray(tensor.detach().float().cpu().numpy())
+        for name, tensor in tensors.items()
+    }
+    written = Prefix(spec, arrays).to_bytes()
+    return Imported(Prefix.from_bytes(written, fits=backbone.fingerprint), notes.report())
+
+
+def _described(backbone: Backbone, parts: Parts, wishes: Wishes, notes: Notes) -> PrefixSpec:
+    facts = backbone.fingerprint
+    taken = parts.position_offset if parts.method == "prefix" else parts.prefix_length
+    problem_type = _problem_type(parts, wishes)
+    fields: dict[str, Any] = {
+        "task_type": parts.task_type,
+        "method": parts.method,
+        "problem_type": problem_type,
+        "labels": _labels(parts, wishes, problem_type, notes),
+        "prefix_length": parts.prefix_length,
+        "position_offset": parts.position_offset,
+        "max_length": wishes.max_length or facts.max_positions - taken,
+        "head": parts.head.spec,
+        "input": _template(parts, wishes, notes),
+        "answers": AnswerSpec() if parts.task_type == "question_answering" else None,
+        "backbone": facts,
+        "provenance": Provenance(
+            created_at=datetime.now(UTC), tool=parts.tool, recipe=parts.recipe
+        ),
+    }
+    try:
+        spec = PrefixSpec(**fields)
+    except ValidationError as error:
+        reasons = "; ".join(
+            ": ".join([*map(str, detail["loc"]), detail["msg"]]) for detail in error.errors()[:5]
+        )
+        raise ConversionRefused(f"No prefix can be made of this: {reasons}") from error
+    notes.found.append(
+        f"Texts may have {spec.max_length} tokens, at positions from {spec.position_offset}."
+    )
+    return spec
+
+
+def _problem_type(parts: Parts, wishes: Wishes) -> ProblemType | None:
+    if parts.task_type != "sequence_classification":
+        if wishes.problem_type is not None:
+            raise ConversionRefused(
+                f"problem_type belongs to sequence classification, this is {parts.task_type}"
+            )
+        return None
+    by_size: ProblemType = (
+        "regression" if parts.head.num_outputs == 1 else "single_label_classification"
+    )
+    return wishes.problem_type or parts.problem_type or by_size
+
+
+def _labels(
+    parts: Parts, wishes: Wishes, problem_type: ProblemType | None, notes: Notes
+) -> tuple[str, ...]:
+    expected = parts.head.num_outputs
+    if parts.task_type not in {"sequence_classification", "token_classification"}:
+        if wishes.labels is not None:
+            raise ConversionRefused(f"A task of {parts.task_type} has no labels: give none")
+        if expected != (2 if parts.task_type == "question_answering" else 1):
+            raise ConversionRefused(f"A head of {parts.task_type} cannot have {expected} outputs")
+        return ()
+    labels = wishes.labels or parts.labels
+    if labels is None and problem_type == "regression":
+        labels = tuple(f"score{n or ''}" for n in range(expected))
+    if labels is None:
+        raise ConversionRefused(
+            f"The files do not name the labels: give the names of all {expected}, in order"
+        )
+    if len(labels) != expected:
+        raise ConversionRefused(
+            f"The head has {expected} outputs: expected as many labels, found {len(labels)}"
+        )
+    notes.found.append(f"Labels, in order: {', '.join(labels[:20])}{'...' * (expected > 20)}.")
+    return labels
+
+
+def _template(parts: Parts, wishes: Wishes, notes: Notes) -> InputTemplate:
+    if wishes.template is not None:
+        return wishes.template
+    template = parts.template or TEMPLATES[parts.task_type]
+    if parts.template is None:
+        notes.lost.append(
+            "How the texts were put together is in none of the files: "
+            f"taken to be {_shown(template)}. Give a template if it was otherwise."
+        )
+    return template
+
+
+def _shown(template: InputTemplate) -> str:
+    pair = "" if template.text_pair is None else f" and {template.text_pair}"
+    return f"{template.text}{pair}"

@@ -1,0 +1,35 @@
+"""ImportReport: what an import found, what it folded, and what it could not carry over."""
+
+from dataclasses import dataclass, field
+
+from prefixes.prefix import Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """Three lists of sentences for the person who imports."""
+
+    found: tuple[str, ...]
+    folded: tuple[str, ...]
+    not_carried_over: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Notes:
+    """The sentences of a report while it is being written."""
+
+    found: list[str] = field(default_factory=list)
+    folded: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    def report(self) -> ImportReport:
+        """Close the notes."""
+        return ImportReport(tuple(self.found), tuple(self.folded), tuple(self.lost))
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A prefix made from another program's files, and the report on it."""
+
+    prefix: Prefix
+    report: ImportReport
