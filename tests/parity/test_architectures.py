@@ -128,7 +128,7 @@ def test_there_is_a_tiny_encoder_of_every_supported_architecture() -> None:
 
 
 def documented() -> dict[str, list[str]]:
-    """The rows of the page's first table: positions, token types, pooler, prefix by architecture."""
+    """The rows of the page's first table, by architecture: positions, types, pooler, prefix."""
     text = PAGE.partition("<!-- table:begin -->")[0]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
     return {row[0].strip("`"): row[1:] for row in rows if row[0] != "`model_type`"}
