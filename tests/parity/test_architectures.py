@@ -107,7 +107,7 @@ def plain_inputs(model: Any, row: Row, *, with_positions: bool = False) -> dict[
 @torch.no_grad()
 def run(backbone: Backbone, rows: list[Row], pool: Tensor) -> list[Tensor]:
     packed = PackedBatch.pack(rows)
-    return list(backbone(packed, pool).split([len(row.token_ids) for row in rows]))
+    return list(torch.split(backbone(packed, pool), [len(row.token_ids) for row in rows]))
 
 
 def mixed_rows(subject: Subject) -> list[Row]:
