@@ -15,6 +15,7 @@ import uvicorn
 
 from prefixes import BackboneFingerprint, Finding, InputTemplate, Prefix
 from prefixes.backbone import Backbone
+from prefixes.encoded import EncodedText
 from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
 from server.api.deps import Classifier
 from server.app import create_app

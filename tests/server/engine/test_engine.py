@@ -12,7 +12,7 @@ from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.engine.work import Inferred, TaskInput
-from tests.factories import encode_each, make_prefix, with_golden
+from tests.factories import encode_each, make_prefix, with_golden, with_tensors
 from tests.server.engine.conftest import RecordingMetrics
 
 pytestmark = pytest.mark.anyio
