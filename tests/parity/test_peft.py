@@ -1,92 +1,240 @@
-"""The packed forward pass against PEFT's prefix tuning on BERT."""
+"""Adapters that PEFT saves, imported, and prefixes that PEFT loads, against PEFT's own outputs."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification
 
-from prefixes import HeadSpec, Prefix
-from prefixes.backbone import Backbone, load_backbone, pool_of, run_mixed
-from tests.factories import encode_each, make_backbone_folder, make_spec
+from prefixes import HeadSpec, InputTemplate, Prefix
+from prefixes.backbone import Backbone, EncodedText, load_backbone, pool_of, run_mixed
+from prefixes.interop.errors import ConversionRefused
+from prefixes.interop.parts import Wishes
+from prefixes.interop.peft import MODEL_TYPES, export_peft, import_peft
+from prefixes.spec import TaskType
+from tests.factories import make_backbone_folder, make_prefix
 
 peft = pytest.importorskip("peft", reason="peft is not installed")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"  # peft asks transformers
 )
 
-NUM_LABELS, PREFIX_LENGTH = 3, 6
-TEXTS = ["a good film", "hello , where is the train ?", "win money now ! " * 12]
+TASKS: dict[str, tuple[TaskType, str]] = {
+    "SEQ_CLS": ("sequence_classification", "AutoModelForSequenceClassification"),
+    "TOKEN_CLS": ("token_classification", "AutoModelForTokenClassification"),
+    "QUESTION_ANS": ("question_answering", "AutoModelForQuestionAnswering"),
+}
+LABELS = ("O", "B-thing", "I-thing")
+PREFIX_LENGTH = 6
+TOKENS = ([2, 9, 17, 30, 3], [2, 11, 3], [2, *range(7, 50), 3])
+
+
+@pytest.fixture(scope="module", params=sorted(MODEL_TYPES))
+def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    folder = tmp_path_factory.mktemp("peft") / request.param
+    return load_backbone(make_backbone_folder(folder, request.param, seed=5), device="cpu")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_backbone_folder(tmp_path_factory.mktemp("peft") / "bert", seed=5)
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    folder = tmp_path_factory.mktemp("peft") / "bert"
+    return load_backbone(make_backbone_folder(folder, "bert", seed=5), device="cpu")
 
 
-def make_peft_model(folder: Path, *, projects: bool) -> Any:
+def plain_model(backbone: Backbone, task: str) -> Any:
+    """Transformers' own model for the task, with the backbone's weights and a random head."""
     torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=NUM_LABELS)
+    auto = getattr(transformers, TASKS[task][1])
+    num_labels = 2 if task == "QUESTION_ANS" else len(LABELS)
+    return auto.from_pretrained(backbone.model.config._name_or_path, num_labels=num_labels).eval()
+
+
+def trained(backbone: Backbone, task: str, *, projects: bool) -> Any:
     config = peft.PrefixTuningConfig(
-        task_type="SEQ_CLS",
+        task_type=task,
         num_virtual_tokens=PREFIX_LENGTH,
         prefix_projection=projects,
         encoder_hidden_size=24 if projects else None,
     )
-    return peft.get_peft_model(model, config).eval()
+    model = peft.get_peft_model(plain_model(backbone, task), config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "modules_to_save" in name:
+                parameter.normal_(0, 0.3)
+    return model
 
 
-def prefix_of(model: Any, backbone: Backbone) -> Prefix:
-    """Take what PEFT trained into a prefix: `[P, L * 2 * H * D]` to keys and values."""
-    facts = backbone.fingerprint
-    flat: Tensor = model.get_prompt_embedding_to_save("default")
-    shape = (PREFIX_LENGTH, facts.num_layers, 2, facts.num_heads, facts.head_size)
-    stacked = flat.view(shape).permute(1, 2, 3, 0, 4)  # (P, L, 2, H, D) -> (L, 2, H, P, D)
-    weights = {
-        name.rpartition(".")[2]: tensor.detach().numpy()
-        for name, tensor in model.named_parameters()
-        if "classifier.modules_to_save.default" in name
-    }
-    spec = make_spec(
-        facts,
-        labels=tuple(map(str, range(NUM_LABELS))),
-        prefix_length=PREFIX_LENGTH,
-        head=HeadSpec(pooling="pooler"),
-    )
-    kv = {"prefix.keys": stacked[:, 0].numpy(), "prefix.values": stacked[:, 1].numpy()}
-    head = {f"head.output.{name}": tensor for name, tensor in weights.items()}
-    return Prefix(spec, {**kv, **head})
+def texts_for(backbone: Backbone) -> list[EncodedText]:
+    """Texts whose second half is of the second type, where there is one."""
+    last_type = backbone.model.config.type_vocab_size - 1
+    return [EncodedText(tokens, [0, *[min(1, last_type)] * (len(tokens) - 1)]) for tokens in TOKENS]
+
+
+def outputs_of(model: Any, text: EncodedText) -> Tensor:
+    with torch.no_grad():
+        outputs = model(
+            input_ids=torch.tensor([text.token_ids]),
+            token_type_ids=torch.tensor([text.token_type_ids]),
+            attention_mask=torch.ones(1, len(text.token_ids), dtype=torch.int64),
+        )
+    if "logits" in outputs:
+        logits: Tensor = outputs.logits[0]
+        return logits
+    return torch.stack((outputs.start_logits[0], outputs.end_logits[0]), dim=-1)
+
+
+def assert_equal_outputs(backbone: Backbone, prefix: Prefix, model: Any) -> None:
+    pool, (resident,) = pool_of(backbone, [prefix])
+    texts = texts_for(backbone)
+    mine = run_mixed(backbone, pool, [(text, resident) for text in texts])
+    for text, values in zip(texts, mine, strict=True):
+        torch.testing.assert_close(values, outputs_of(model, text), atol=1e-5, rtol=0)
+
+
+def wishes_of(task: str) -> Wishes:
+    return Wishes(labels=None if task == "QUESTION_ANS" else LABELS, max_length=64)
 
 
 @pytest.mark.parametrize("projects", [False, True], ids=["plain", "with-projection"])
-def test_logits_equal_those_of_a_peft_model(folder: Path, *, projects: bool) -> None:
-    backbone = load_backbone(folder, device="cpu")
-    model = make_peft_model(folder, projects=projects)
-    prefix = Prefix.from_bytes(prefix_of(model, backbone).to_bytes(), fits=backbone.fingerprint)
-    pool, (resident,) = pool_of(backbone, [prefix])
-    encoded = encode_each(backbone, prefix.spec, [{"text": text} for text in TEXTS])
+@pytest.mark.parametrize("task", TASKS)
+def test_an_imported_adapter_gives_the_logits_of_peft(
+    backbone: Backbone, tmp_path: Path, task: str, *, projects: bool
+) -> None:
+    model = trained(backbone, task, projects=projects)
+    model.save_pretrained(tmp_path)
 
-    logits = run_mixed(backbone, pool, [(text, resident) for text in encoded])
+    imported = import_peft(tmp_path, backbone, wishes_of(task))
 
-    for text, mine in zip(encoded, logits, strict=True):
-        with torch.no_grad():
-            theirs = model(
-                input_ids=torch.tensor([text.token_ids]),
-                token_type_ids=torch.tensor([text.token_type_ids]),
-                attention_mask=torch.ones(1, len(text.token_ids), dtype=torch.int64),
-            ).logits[0]
-        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
+    assert imported.prefix.spec.task_type == TASKS[task][0]
+    assert imported.prefix.spec.position_offset == PREFIX_LENGTH
+    assert bool(imported.report.folded) == projects
+    assert_equal_outputs(backbone, imported.prefix, model)
 
 
-def test_the_position_offset_is_what_makes_them_equal(folder: Path) -> None:
-    backbone = load_backbone(folder, device="cpu")
-    prefix = prefix_of(make_peft_model(folder, projects=False), backbone)
+def test_the_position_offset_is_what_makes_them_equal(backbone: Backbone, tmp_path: Path) -> None:
+    model = trained(backbone, "SEQ_CLS", projects=False)
+    model.save_pretrained(tmp_path)
+    prefix = import_peft(tmp_path, backbone, wishes_of("SEQ_CLS")).prefix
     unshifted = Prefix(prefix.spec.model_copy(update={"position_offset": 0}), prefix.tensors)
-    pool, residents = pool_of(backbone, [prefix, unshifted])
-    (text,) = encode_each(backbone, prefix.spec, [{"text": TEXTS[0]}])
 
-    shifted, same_place = run_mixed(backbone, pool, [(text, resident) for resident in residents])
+    with pytest.raises(AssertionError):
+        assert_equal_outputs(backbone, unshifted, model)
 
-    assert not torch.allclose(shifted, same_place, atol=1e-3)
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_exported_prefix_gives_its_logits_in_peft(
+    backbone: Backbone, tmp_path: Path, task: str
+) -> None:
+    saved = tmp_path / "first"
+    trained(backbone, task, projects=False).save_pretrained(saved)
+    prefix = import_peft(saved, backbone, wishes_of(task)).prefix
+    random = make_prefix(
+        backbone.fingerprint,
+        seed=8,
+        **{
+            name: getattr(prefix.spec, name)
+            for name in ("task_type", "labels", "prefix_length", "position_offset", "head")
+        },
+    )
+
+    sentences = export_peft(random, tmp_path / "second", backbone)
+
+    assert TASKS[task][1] in sentences[0]
+    model = peft.PeftModel.from_pretrained(plain_model(backbone, task), tmp_path / "second")
+    assert_equal_outputs(backbone, random, model.eval())
+
+
+def test_an_export_reads_back_as_the_same_tensors(bert: Backbone, tmp_path: Path) -> None:
+    prefix = make_prefix(bert.fingerprint, head=HeadSpec(pooling="pooler"))
+
+    export_peft(prefix, tmp_path, bert)
+
+    again = import_peft(tmp_path, bert, Wishes(labels=prefix.spec.labels)).prefix
+    assert again.tensors.keys() == prefix.tensors.keys()
+    for name, tensor in prefix.tensors.items():
+        assert (again.tensors[name] == tensor).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"head": HeadSpec(pooling="mean")}, "mean"),
+        ({"head": HeadSpec(pooling="first_token", activation="tanh")}, "first_token"),
+        ({"position_offset": 0, "head": HeadSpec(pooling="pooler")}, "position 0"),
+        ({"method": "prompt", "head": HeadSpec(pooling="pooler")}, "shallow prompt"),
+        ({"task_type": "embedding"}, "no task of the type embedding"),
+        (
+            {
+                "task_type": "multiple_choice",
+                "input": InputTemplate(text="{premise}", text_pair="{choice}"),
+            },
+            "no task of the type multiple_choice",
+        ),
+    ],
+)
+def test_what_peft_cannot_express_is_refused_with_the_reason(
+    bert: Backbone, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    prefix = make_prefix(bert.fingerprint, **changes)
+
+    with pytest.raises(ConversionRefused, match=reason):
+        export_peft(prefix, tmp_path / "folder", bert)
+
+    assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.parametrize("architecture", ["deberta-v2", "distilbert", "albert", "mpnet"])
+def test_architectures_that_peft_cannot_run_are_refused_both_ways(
+    bert: Backbone, tmp_path: Path, architecture: str
+) -> None:
+    folder = make_backbone_folder(tmp_path / "backbone", architecture)
+    other = load_backbone(folder, device="cpu")
+    trained(bert, "SEQ_CLS", projects=False).save_pretrained(tmp_path / "adapter")
+
+    with pytest.raises(ConversionRefused, match=f"PEFT runs no prefix on {architecture}"):
+        import_peft(tmp_path / "adapter", other, wishes_of("SEQ_CLS"))
+    with pytest.raises(ConversionRefused, match=f"PEFT runs no prefix on {architecture}"):
+        export_peft(make_prefix(other.fingerprint), tmp_path / "out", other)
+
+
+def test_other_kinds_of_adapter_are_refused_by_name(bert: Backbone, tmp_path: Path) -> None:
+    config = peft.PromptTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=4)
+    peft.get_peft_model(plain_model(bert, "SEQ_CLS"), config).save_pretrained(tmp_path)
+
+    with pytest.raises(ConversionRefused, match=r"PROMPT_TUNING: expected PREFIX_TUNING"):
+        import_peft(tmp_path, bert, wishes_of("SEQ_CLS"))
+
+
+def test_an_adapter_for_another_size_is_refused_with_both_sizes(
+    bert: Backbone, tmp_path: Path
+) -> None:
+    small = transformers.BertConfig(
+        vocab_size=60, hidden_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    config = peft.PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=4)
+    model = transformers.BertForSequenceClassification(small)
+    peft.get_peft_model(model, config).save_pretrained(tmp_path)
+
+    with pytest.raises(ConversionRefused, match=r"expected 128 numbers .* found 32"):
+        import_peft(tmp_path, bert, wishes_of("SEQ_CLS"))
+
+
+def test_other_trained_modules_are_refused(bert: Backbone, tmp_path: Path) -> None:
+    config = peft.PrefixTuningConfig(
+        task_type="SEQ_CLS", num_virtual_tokens=4, modules_to_save=["pooler"]
+    )
+    peft.get_peft_model(plain_model(bert, "SEQ_CLS"), config).save_pretrained(tmp_path)
+
+    with pytest.raises(ConversionRefused, match=r"2 tensors beside prefix and head.*pooler"):
+        import_peft(tmp_path, bert, wishes_of("SEQ_CLS"))
+
+
+def test_labels_must_be_given_for_peft_saves_none(bert: Backbone, tmp_path: Path) -> None:
+    trained(bert, "SEQ_CLS", projects=False).save_pretrained(tmp_path)
+
+    with pytest.raises(ConversionRefused, match="give the names of all 3"):
+        import_peft(tmp_path, bert, Wishes())
+    with pytest.raises(ConversionRefused, match="3 outputs: expected as many labels, found 2"):
+        import_peft(tmp_path, bert, Wishes(labels=("a", "b")))
