@@ -17,8 +17,8 @@ import torch
 from prefixes import Prefix
 from prefixes.backbone import Backbone
 from training.config import TrainPlan
-from training.data import TaskData
 from training.errors import CheckpointRejected
+from training.examples import TaskData
 from training.run import Best, Evaluation, Run
 
 FORMAT: Final = 1

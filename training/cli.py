@@ -46,6 +46,13 @@ Tokens = Annotated[int, _place("Bounds one pass, and so the memory.", min=1)]
 
 def train(  # noqa: PLR0917 - typer passes all by name
     what: Annotated[str, typer.Argument(help="TENANT/TASK, or a plan: a .toml file of many.")],
+    task_type: Annotated[
+        str | None,
+        _task(
+            "sequence_classification, multiple_choice, token_classification, question_answering, "
+            "embedding."
+        ),
+    ] = None,
     train: Annotated[Path | None, _task("Labelled rows: .jsonl or .csv.")] = None,
     validation: Annotated[Path | None, _task("Rows that choose the best step.")] = None,
     test: Annotated[Path | None, _task("Rows for the final measurement.")] = None,
@@ -57,6 +64,14 @@ def train(  # noqa: PLR0917 - typer passes all by name
         str | None, _task("single_label_classification, multi_label_classification, regression.")
     ] = None,
     max_rows: Annotated[int | None, _task("Train on a sample this large.")] = None,
+    prompt: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option(
+            "--prompt",
+            help="Embeddings at the input instead of keys and values in every layer.",
+            rich_help_panel="Recipe",
+        ),
+    ] = False,
     prefix_length: Annotated[int | None, _recipe("Number of prefix slots.")] = None,
     projection_size: Annotated[int | None, _recipe("Width of the MLP, if wanted.")] = None,
     learning_rate: Annotated[float | None, _recipe("Of the prefix.")] = None,
@@ -115,7 +130,7 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     data: Annotated[Path, typer.Argument(help="Labelled rows: .jsonl or .csv.")],
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
-    label_column: Annotated[str, _task("Column of the label.")] = "label",
+    label_column: Annotated[str | None, _task("Column of the label.")] = None,
     backbone: BackboneName = "minilm",
     device: Device = "auto",
     dtype: Dtype = "float32",
@@ -124,11 +139,13 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
 ) -> None:
     """Measure a prefix file on labelled rows."""
     with _sentences():
-        from training.commands import Place, Source, evaluate_file
+        from training.commands import Place, evaluate_file
+        from training.examples import Columns
 
         evaluate_file(
             prefix_file,
-            Source(data, text_column, pair_column, label_column),
+            data,
+            Columns(text_column, pair_column, label_column),
             Place(backbone, device, dtype, tokens_per_batch),
             as_json=as_json,
         )
@@ -147,13 +164,15 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     dtype: Dtype = "float32",
     tokens_per_batch: Tokens = 8192,
 ) -> None:
-    """Label texts with a prefix file: one JSON object a text, with label and scores."""
+    """Run a prefix file over texts: one JSON object a row, with what the prefix says of it."""
     with _sentences():
-        from training.commands import Place, Source, predict_file
+        from training.commands import Place, predict_file
+        from training.examples import Columns
 
         predict_file(
             prefix_file,
-            Source(data, text_column, pair_column),
+            data,
+            Columns(text_column, pair_column),
             Place(backbone, device, dtype, tokens_per_batch),
             output=output,
         )
@@ -164,6 +183,8 @@ def _plan(what: str, flags: Mapping[str, Any]) -> "TrainPlan":
     from training.config import TrainConfig, TrainPlan, check_plan, load_plan
 
     run = {name: flags[name] for name in TrainConfig.model_fields if name in flags}
+    if flags.get("prompt"):
+        run["method"] = "prompt"
     if "labels" in run:
         run["labels"] = [label.strip() for label in run["labels"].split(",")]
     run |= _assignments(flags.get("set_", []))

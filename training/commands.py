@@ -13,14 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging as transformers_logging
 
-from prefixes import Prefix, PrefixSpec
+from prefixes import Prefix
 from prefixes.backbone import Backbone, load_backbone
 from training.config import TrainPlan
-from training.data import Columns, load_labelled, load_texts
-from training.errors import PlanRejected
-from training.evaluate import evaluate, logits_of
+from training.data import load_examples, load_inputs
+from training.evaluate import evaluate, predictions
+from training.examples import Columns
 from training.metrics import Measurement
-from training.predictions import predictions
 from training.progress import TrainingProgress
 from training.publish import Destination
 from training.session import Trained, best_of_each_task, discard_checkpoint, run_plan
@@ -36,30 +35,6 @@ class Place:
     device: str
     dtype: str
     tokens_per_batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file of texts, and the columns that were named for them."""
-
-    path: Path
-    text_column: str | None = None
-    pair_column: str | None = None
-    label_column: str = "label"
-    label_separator: str = "|"
-
-    def columns(self, spec: PrefixSpec) -> Columns:
-        """Assign columns to the task's input fields; those that are not named are called alike.
-
-        Raises:
-            PlanRejected: when a second column is named for a task of single texts.
-        """
-        named = [name for name in (self.text_column, self.pair_column) if name is not None]
-        fields = spec.input.fields
-        if len(named) > len(fields):
-            raise PlanRejected(f"The task takes the fields {', '.join(fields)}: too many columns")
-        columns = dict(zip(fields, [*named, *fields[len(named) :]], strict=True))
-        return Columns(columns, self.label_column, self.label_separator)
 
 
 def train_and_publish(
@@ -93,7 +68,9 @@ def train_and_publish(
     discard_checkpoint(output)
 
 
-def evaluate_file(prefix_file: Path, source: Source, place: Place, *, as_json: bool) -> None:
+def evaluate_file(
+    prefix_file: Path, data: Path, columns: Columns, place: Place, *, as_json: bool
+) -> None:
     """Measure a prefix file on labelled rows, and print the figures.
 
     Raises:
@@ -101,35 +78,30 @@ def evaluate_file(prefix_file: Path, source: Source, place: Place, *, as_json: b
         PrefixError: when the file or the backbone is refused.
     """
     prefix, backbone = _load(prefix_file, place)
-    spec = prefix.spec
-    data = load_labelled(
-        source.path,
-        source.columns(spec),
-        problem_type=spec.problem_type,
-        labels=spec.labels,
-    )
-    measurement = evaluate(backbone, prefix, data, tokens_per_batch=place.tokens_per_batch)
+    examples = load_examples(data, prefix.spec, columns)
+    measurement = evaluate(backbone, prefix, examples, tokens_per_batch=place.tokens_per_batch)
     console = Console()
     if as_json:
-        console.print_json(json.dumps({"rows": len(data), **dataclasses.asdict(measurement)}))
+        console.print_json(json.dumps({"rows": len(examples), **dataclasses.asdict(measurement)}))
         return
-    for table in _tables(spec.labels, measurement):
+    for table in _tables(prefix.spec.labels, measurement):
         console.print(table)
 
 
-def predict_file(prefix_file: Path, source: Source, place: Place, *, output: Path | None) -> None:
-    """Label every text of a file: JSONL to a file or to standard output.
+def predict_file(
+    prefix_file: Path, data: Path, columns: Columns, place: Place, *, output: Path | None
+) -> None:
+    """Say what a prefix makes of every row of a file: JSONL to a file or to standard output.
 
     Raises:
         TrainingError: for problems of the rows.
         PrefixError: when the file or the backbone is refused.
     """
     prefix, backbone = _load(prefix_file, place)
-    inputs = load_texts(source.path, source.columns(prefix.spec))
-    texts = backbone.texts.encode(prefix.spec, inputs)
-    logits = logits_of(backbone, prefix, texts, tokens_per_batch=place.tokens_per_batch)
+    inputs = load_inputs(data, prefix.spec, columns)
+    answers = predictions(backbone, prefix, inputs, tokens_per_batch=place.tokens_per_batch)
     with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as file:
-        for answer in predictions(prefix.spec, inputs, logits):
+        for answer in answers:
             file.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 
@@ -160,7 +132,7 @@ def _tables(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
         figures.add_row(name, f"{value:.4f}")
     yield figures
     if measurement.per_label:
-        by_label = Table("label", "precision", "recall", "f1", "rows")
+        by_label = Table("label", "precision", "recall", "f1", "support")
         for one in measurement.per_label:
             by_label.add_row(
                 one.label,

@@ -4,31 +4,31 @@ import itertools
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prefixes import PrefixError, PrefixRef
-from prefixes.spec import MAX_GOLDEN, MAX_PREFIX_LENGTH, Activation, Pooling, ProblemType
+from prefixes.spec import (
+    MAX_GOLDEN,
+    MAX_PREFIX_LENGTH,
+    Activation,
+    Method,
+    Pooling,
+    ProblemType,
+    TaskType,
+)
 from prefixes.values import Value
+from training.consistency import problems_of
+from training.defaults import DEFAULTS, METRICS, MetricName
 from training.errors import PlanRejected
+from training.examples import Columns
 
 ScheduleKind = Literal["linear", "cosine", "constant", "exponential"]
 
 Initialisation = Literal["activations", "noise"]
 """What a prefix begins as: keys and values of real training tokens, or N(0, initializer_range) as
 in P-tuning v2."""
-
-MetricName = Literal[
-    "accuracy", "macro_f1", "micro_f1", "matthews", "pearson", "spearman", "negative_mse"
-]
-
-_METRICS: Final[dict[ProblemType, tuple[MetricName, ...]]] = {
-    "single_label_classification": ("accuracy", "macro_f1", "matthews"),
-    "multi_label_classification": ("micro_f1", "macro_f1", "accuracy"),
-    "regression": ("pearson", "spearman", "negative_mse"),
-}
-"""The metrics that may choose the best step, by kind of task; the first is the default."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -37,12 +37,16 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class TrainConfig(Value):
     """One prefix to train: its data, its shape and its recipe.
 
-    The defaults are the recipe that `bench/accuracy.py` measures. Columns that are not named are
-    looked for: `text`, or `text_a` and `text_b`.
+    The defaults are the recipe that `bench/accuracy.py` measures for sequence classification.
+    Columns that are not named are looked for: `text`, or `text_a` and `text_b`.
     """
 
     task: str = Field(description="TENANT/TASK, the name to publish under")
     variant: str = Field(default="", description="tells the runs of a grid apart")
+    task_type: TaskType = "sequence_classification"
+    method: Method = Field(
+        default="prefix", description="prefix: keys and values; prompt: embeddings at the input"
+    )
 
     train: Path = Field(description="labelled rows: .jsonl or .csv")
     validation: Path | None = Field(default=None, description="split off `train` when not given")
@@ -51,10 +55,18 @@ class TrainConfig(Value):
     max_rows: int | None = Field(default=None, ge=2, description="train on a sample this large")
     text_column: str | None = None
     pair_column: str | None = None
-    label_column: str = "label"
+    label_column: str | None = Field(default=None, description="label, tags, entities or answers")
     label_separator: str = Field(default="|", min_length=1, description="several labels in a cell")
     labels: tuple[str, ...] | None = Field(default=None, description="inferred when not given")
-    problem_type: ProblemType = "single_label_classification"
+    problem_type: ProblemType | None = Field(
+        default=None, description="of sequence classification: single label when not given"
+    )
+    template: str | None = Field(default=None, description="how columns become a text")
+    pair_template: str | None = Field(default=None, description="how they become its second part")
+    stride: int | None = Field(
+        default=None, ge=0, description="tokens by which the windows of a context overlap"
+    )
+    max_answer_tokens: int | None = Field(default=None, ge=1, description="of an answer, at most")
     description: str = ""
 
     prefix_length: int = Field(default=16, ge=1, le=MAX_PREFIX_LENGTH)
@@ -118,23 +130,21 @@ class TrainConfig(Value):
             raise ValueError(f"{text!r} names a version or alias: expected TENANT/TASK")
         return f"{reference.tenant}/{reference.task}"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _begins_with_defaults(cls, data: Any) -> Any:
+        """Fill in what the type of task begins with."""
+        if not isinstance(data, dict):
+            return data
+        kind = data.get("task_type", "sequence_classification")
+        defaults = DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
+        return {**defaults, **data}
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        allowed = _METRICS[self.problem_type]
-        if self.select_by is not None and self.select_by not in allowed:
-            raise ValueError(
-                f"select_by {self.select_by!r} does not measure {self.problem_type}: "
-                f"expected one of {', '.join(allowed)}"
-            )
-        if self.initialisation == "activations" and self.projection_size is not None:
-            raise ValueError(
-                "initialisation 'activations' sets keys and values, which a projection makes: "
-                "leave out one of initialisation and projection_size"
-            )
-        if self.pair_column is not None and self.text_column is None:
-            raise ValueError("pair_column needs text_column: name both")
-        if self.labels is not None and self.problem_type == "regression":
-            raise ValueError("labels belong to classification: a regression has a number")
+        problems = problems_of(self)
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @property
@@ -143,8 +153,13 @@ class TrainConfig(Value):
         return f"{self.task}/{self.variant}" if self.variant else self.task
 
     @property
+    def metrics(self) -> tuple[MetricName, ...]:
+        """The metrics that may choose the best step."""
+        return METRICS[self.problem_type or self.task_type]
+
+    @property
     def metric(self) -> MetricName:
-        return self.select_by or _METRICS[self.problem_type][0]
+        return self.select_by or self.metrics[0]
 
     @property
     def begins_as_activations(self) -> bool:
@@ -152,7 +167,13 @@ class TrainConfig(Value):
 
     @property
     def offset(self) -> int:
+        if self.method == "prompt":
+            return 0  # a prompt takes positions of its own
         return self.prefix_length if self.position_offset is None else self.position_offset
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(self.text_column, self.pair_column, self.label_column, self.label_separator)
 
 
 class TrainPlan(Value):

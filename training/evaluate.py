@@ -1,28 +1,36 @@
-"""Run a folded prefix over texts, as a server would, and measure what it says."""
+"""Run a folded prefix over inputs, as a server would, and measure what it says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedText, pool_of, run_mixed
-from training.data import LabelledTexts
-from training.metrics import Measurement, measure
+from prefixes.backbone import Backbone, EncodedInput, pool_of, run_mixed
+from training.examples import Examples, Input
+from training.metrics import Measurement
+from training.tasks import KINDS, Outputs
 
 
-def logits_of(
-    backbone: Backbone, prefix: Prefix, texts: Sequence[EncodedText], *, tokens_per_batch: int
-) -> NDArray[np.float32]:
-    """Compute the logits `[n, C]` of n texts, similar lengths together, in their own order."""
+def outputs_of(
+    backbone: Backbone, prefix: Prefix, inputs: Sequence[EncodedInput], *, tokens_per_batch: int
+) -> list[Outputs]:
+    """Compute the outputs of n inputs, in their order: for each a list of those of its texts.
+
+    Texts of similar lengths run together, whichever inputs they belong to.
+    """
     pool, (resident,) = pool_of(backbone, [prefix])
-    logits = np.empty((len(texts), prefix.spec.num_labels), dtype=np.float32)
+    texts = [text for encoded in inputs for text in encoded]
     lengths = [len(text.token_ids) for text in texts]
     by_length = sorted(range(len(texts)), key=lengths.__getitem__)
-    for rows in batches(by_length, lengths, tokens_per_batch):
-        results = run_mixed(backbone, pool, [(texts[row], resident) for row in rows])
-        logits[rows] = np.stack([values.numpy() for values in results])
-    return logits
+    outputs: dict[int, NDArray[np.float32]] = {}
+    for numbers in batches(by_length, lengths, tokens_per_batch):
+        results = run_mixed(backbone, pool, [(texts[number], resident) for number in numbers])
+        # A copy, for the results of a batch are parts of one tensor and would keep it whole.
+        outputs |= zip(numbers, (values.numpy().copy() for values in results), strict=True)
+    flat = (outputs[number] for number in range(len(texts)))
+    return [[next(flat) for _ in encoded] for encoded in inputs]
 
 
 def batches(rows: Sequence[int], lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
@@ -39,10 +47,21 @@ def batches(rows: Sequence[int], lengths: Sequence[int], tokens_per_batch: int) 
 
 
 def evaluate(
-    backbone: Backbone, prefix: Prefix, data: LabelledTexts, *, tokens_per_batch: int
+    backbone: Backbone, prefix: Prefix, examples: Examples[Any], *, tokens_per_batch: int
 ) -> Measurement:
-    """Measure a prefix on labelled texts."""
-    texts = [text for (text,) in backbone.texts.encode(prefix.spec, data.inputs)]
-    logits = logits_of(backbone, prefix, texts, tokens_per_batch=tokens_per_batch)
-    spec = prefix.spec
-    return measure(spec.problem_type, spec.labels, logits, data.targets, thresholds=spec.thresholds)
+    """Measure a prefix on examples."""
+    kind = KINDS[prefix.spec.task_type]
+    encoded = kind.encode(backbone.texts, prefix.spec, examples)
+    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+    return kind.measure(prefix.spec, examples, encoded, outputs)
+
+
+def predictions(
+    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], *, tokens_per_batch: int
+) -> Iterator[dict[str, Any]]:
+    """Give each input's fields, and what the prefix says of them."""
+    kind = KINDS[prefix.spec.task_type]
+    encoded = backbone.texts.encode(prefix.spec, inputs)
+    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+    for fields, texts, values in zip(inputs, encoded, outputs, strict=True):
+        yield {**fields, **kind.answer(prefix.spec, fields, texts, values)}

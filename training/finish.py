@@ -1,22 +1,29 @@
 """From the best learner to a prefix file that is measured, checked and replayed."""
 
 import dataclasses
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from prefixes import GoldenExample, Prefix, PrefixRejected, Provenance, digest_of
 from prefixes.backbone import Backbone, replay_findings
+from prefixes.spec import MAX_LABELS
 from training.config import TrainConfig
-from training.data import LabelledTexts, TaskData
-from training.evaluate import evaluate, logits_of
+from training.evaluate import evaluate, outputs_of
+from training.examples import Examples, Input, TaskData
 from training.metrics import Measurement
+from training.tasks import KINDS
 
 _PATHS: Final = {"train", "validation", "test"}
+_CANDIDATES: Final = 4
+"""Inputs that are tried for each golden example: those with too many outputs are left out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,9 +58,9 @@ def finish(
     folded = _in_type(best, config.file_dtype)
     validation, test = (
         None
-        if texts is None
-        else evaluate(backbone, folded, texts, tokens_per_batch=tokens_per_batch)
-        for texts in (data.validation, data.test)
+        if part is None
+        else evaluate(backbone, folded, part, tokens_per_batch=tokens_per_batch)
+        for part in (data.validation, data.test)
     )
     assert validation is not None
     spec = folded.spec.model_copy(
@@ -80,10 +87,8 @@ def replay(backbone: Backbone, prefix: Prefix) -> None:
     """
     if not prefix.spec.golden:
         return
-    fields = [example.fields for example in prefix.spec.golden]
-    texts = [text for (text,) in backbone.texts.encode(prefix.spec, fields)]
-    logits = logits_of(backbone, prefix, texts, tokens_per_batch=1)
-    findings = replay_findings(prefix.spec, list(logits), backbone.dtype)
+    outputs = _flat_outputs(backbone, prefix, [one.fields for one in prefix.spec.golden])
+    findings = replay_findings(prefix.spec, outputs, backbone.dtype)
     if findings:
         raise PrefixRejected(findings)
 
@@ -111,26 +116,35 @@ def _version() -> str:
 
 
 def _golden(
-    backbone: Backbone, prefix: Prefix, texts: LabelledTexts, count: int
+    backbone: Backbone, prefix: Prefix, examples: Examples[Any], count: int
 ) -> tuple[GoldenExample, ...]:
-    """Choose validation inputs of as many different targets as there are, with their logits."""
-    chosen = texts.take(_spread(texts.targets, count))
-    if not len(chosen):
-        return ()
-    encoded = [text for (text,) in backbone.texts.encode(prefix.spec, chosen.inputs)]
-    logits = logits_of(backbone, prefix, encoded, tokens_per_batch=1)
-    return tuple(
+    """Choose validation inputs of as many different truths as there are, with their outputs."""
+    kind = KINDS[prefix.spec.task_type]
+    strata = [kind.stratum(truth) for truth in examples.truths]
+    inputs = [examples.inputs[row] for row in _spread(strata, count * _CANDIDATES)]
+    outputs = _flat_outputs(backbone, prefix, inputs)
+    golden = [
         GoldenExample(fields=dict(fields), logits=tuple(map(float, row)))
-        for fields, row in zip(chosen.inputs, logits, strict=True)
-    )
+        for fields, row in zip(inputs, outputs, strict=True)
+        if len(row) <= MAX_LABELS
+    ]
+    return tuple(golden[:count])
 
 
-def _spread(targets: Any, count: int) -> list[int]:
-    """List `count` rows, the first of every target before the second of any."""
-    _, kinds = np.unique(targets, axis=0, return_inverse=True)
-    seen: dict[int, int] = {}
+def _flat_outputs(
+    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input]
+) -> list[NDArray[np.float32]]:
+    """Compute all outputs of each input, in one row."""
+    encoded = backbone.texts.encode(prefix.spec, inputs)
+    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=1)
+    return [np.concatenate([values.ravel() for values in texts]) for texts in outputs]
+
+
+def _spread(strata: Sequence[Hashable], count: int) -> list[int]:
+    """List `count` rows, the first of every stratum before the second of any."""
+    seen = Counter[Hashable]()
     turns = []
-    for row, kind in enumerate(kinds.ravel().tolist()):
-        seen[kind] = seen.get(kind, 0) + 1
-        turns.append((seen[kind], row))
+    for row, stratum in enumerate(strata):
+        seen[stratum] += 1
+        turns.append((seen[stratum], row))
     return [row for _, row in sorted(turns)[:count]]

@@ -1,18 +1,17 @@
 """PrefixLearner: the only trainable parameters, and their folding into a prefix that is served."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from prefixes import HeadSpec, Prefix, PrefixSpec
+from prefixes import Prefix, PrefixSpec
 from prefixes.backbone import Backbone, Head
 from training.config import TrainConfig
-from training.data import TaskData
+from training.defaults import max_length_of
+from training.examples import TaskData
 from training.noise import drop, generator_for
-
-DEFAULT_MAX_LENGTH: Final = 256
+from training.tasks import KINDS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,17 +36,20 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         ValueError: pydantic's, when the task does not fit the backbone, as a text length for
             which it has no positions.
     """
-    room = backbone.fingerprint.max_positions - config.offset
+    kind = KINDS[config.task_type]
+    taken = config.prefix_length if config.method == "prompt" else config.offset
+    room = backbone.fingerprint.max_positions - taken
     return PrefixSpec(
-        problem_type=config.problem_type,
-        labels=data.labels,
+        task_type=config.task_type,
+        method=config.method,
         prefix_length=config.prefix_length,
         position_offset=config.offset,
-        max_length=config.max_length or min(DEFAULT_MAX_LENGTH, room),
-        head=HeadSpec(pooling=config.pooling, activation=config.head_activation),
+        max_length=config.max_length or min(max_length_of(config.task_type), room),
+        head=kind.head(config),
         input=data.template,
         backbone=backbone.fingerprint,
         description=config.description,
+        **kind.description(config, data),
     )
 
 
@@ -55,9 +57,10 @@ class PrefixLearner(nn.Module):
     """A prefix in training: a table of keys and values, or an MLP that makes them; and a head.
 
     The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
-    through Linear, Tanh, Linear. Weights begin as N(0, initializer_range) and biases as 0, as
-    the original's did: transformers initialises so whatever a checkpoint lacks. `begin_as` puts
-    real activations in the place of a table's noise.
+    through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`. Weights begin
+    as N(0, initializer_range) and biases as 0, as the original's did: transformers initialises so
+    whatever a checkpoint lacks. `begin_as` puts something of real tokens in the place of a table's
+    noise, `load_state_dict` any weights.
     """
 
     def __init__(
@@ -73,6 +76,8 @@ class PrefixLearner(nn.Module):
         facts = spec.backbone
         hidden = facts.hidden_size
         width = facts.num_layers * 2 * facts.num_heads * facts.head_size
+        if spec.method == "prompt":
+            width = facts.embedding_size or hidden
         self.table = nn.Parameter(
             torch.empty(spec.prefix_length, width if projection_size is None else hidden)
         )
@@ -84,7 +89,8 @@ class PrefixLearner(nn.Module):
             )
         )
         self.dense = nn.Linear(hidden, hidden) if spec.head.activation is not None else None
-        self.output = nn.Linear(hidden, spec.num_labels)
+        outputs = spec.num_outputs
+        self.output = None if outputs is None else nn.Linear(hidden, outputs)
         self._initialise(initializer_range, generator_for(seed, "weights"))
 
     @torch.no_grad()
@@ -96,20 +102,23 @@ class PrefixLearner(nn.Module):
                 parameter.normal_(0, spread, generator=generator)
 
     @torch.no_grad()
-    def begin_as(self, activations: Tensor) -> None:
-        """Begin with the keys and values of P real tokens, `[L, 2, P, H, D]`.
+    def begin_as(self, tokens: Tensor) -> None:
+        """Begin with what P real tokens have in the table's place, `[P, width]`.
 
         A prefix of small noise has keys that every query finds alike, and values of next to
         nothing: it takes attention away until it has learnt not to. The noise stays on top, so
         that a token drawn twice does not make two slots that learn alike for ever.
         """
-        flat = activations.permute(2, 0, 1, 3, 4)  # (L, 2, P, H, D) -> (P, L, 2, H, D)
-        self.table.add_(flat.reshape(self.table.shape))
+        self.table.add_(tokens)
 
-    def kv(self) -> Tensor:
-        """Give the keys and values in the pool's layout, `[L, 2, P, H, D]`."""
+    def steering(self) -> Tensor:
+        """Give what steers the backbone: keys and values in the pool's layout, `[L, 2, P, H, D]`,
+        or the embeddings of a prompt, `[P, E]`.
+        """
         facts = self.spec.backbone
         flat: Tensor = self.projection(self.table)
+        if self.spec.method == "prompt":
+            return flat
         split = flat.view(-1, facts.num_layers, 2, facts.num_heads, facts.head_size)
         return split.permute(1, 2, 0, 3, 4)  # (P, L, 2, H, D) -> (L, 2, P, H, D)
 
@@ -117,39 +126,34 @@ class PrefixLearner(nn.Module):
         self, dtype: torch.dtype, *, dropout: float, generator: torch.Generator
     ) -> LearningHead:
         """Give the head as the packed forward pass takes it; gradients flow back to it."""
-        dense = self.dense
         return LearningHead(
             self.spec.head,
-            self.output.weight.to(dtype),
-            self.output.bias.to(dtype),
-            None if dense is None else dense.weight.to(dtype),
-            None if dense is None else dense.bias.to(dtype),
+            *_in_type(self.output, dtype),
+            *_in_type(self.dense, dtype),
             dropout=dropout,
             generator=generator,
         )
 
     def prefix_parameters(self) -> list[nn.Parameter]:
-        """List the parameters that make the keys and values."""
+        """List the parameters that steer the backbone."""
         return [self.table, *self.projection.parameters()]
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """List the parameters of the head."""
-        return [*([] if self.dense is None else self.dense.parameters()), *self.output.parameters()]
+        """List the parameters of the head, which an embedding may have none of."""
+        layers = [layer for layer in (self.dense, self.output) if layer is not None]
+        return [parameter for layer in layers for parameter in layer.parameters()]
 
     @torch.no_grad()
     def fold(self, *, centre: float = 0.0, spread: float = 1.0) -> Prefix:
-        """Turn the training form into the served one: plain keys, values and head, in float32.
+        """Turn the training form into the served one: plain tensors by name, in float32.
 
         `centre` and `spread` put the targets of a regression, learnt with mean 0 and deviation
         1, back on their own scale.
         """
-        kv = self.kv().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
-        tensors = {
-            "prefix.keys": kv[:, 0],
-            "prefix.values": kv[:, 1],
-            "head.output.weight": self.output.weight * spread,
-            "head.output.bias": self.output.bias * spread + centre,
-        }
+        tensors = self._folded_steering()
+        if self.output is not None:
+            tensors["head.output.weight"] = self.output.weight * spread
+            tensors["head.output.bias"] = self.output.bias * spread + centre
         if self.dense is not None:
             tensors["head.dense.weight"] = self.dense.weight
             tensors["head.dense.bias"] = self.dense.bias
@@ -160,3 +164,13 @@ class PrefixLearner(nn.Module):
                 for name, tensor in tensors.items()
             },
         )
+
+    def _folded_steering(self) -> dict[str, Tensor]:
+        if self.spec.method == "prompt":
+            return {"prompt.embeddings": self.steering()}
+        kv = self.steering().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
+        return {"prefix.keys": kv[:, 0], "prefix.values": kv[:, 1]}
+
+
+def _in_type(layer: nn.Linear | None, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if layer is None else (layer.weight.to(dtype), layer.bias.to(dtype))

@@ -14,21 +14,68 @@ from torch import Tensor
 from prefixes.backbone import Backbone, Head, PackedBatch, head_outputs
 from training.evaluate import batches
 from training.noise import drop
-from training.run import Run, row_losses
+from training.run import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Share:
-    """What one run brings to a step: its rows, its slots in the pool, its head."""
+    """What one run brings to a step: its pieces, its slots in the pool or its prompt, its head.
+
+    `weight` makes the mean of the losses of its pieces.
+    """
 
     run: Run
-    rows: list[int]
+    pieces: list[int]
     slots: tuple[int, ...]
+    prompt: Tensor | None
     head: Head
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Steering:
+    """What steers the backbone in a step, cut off from what made it.
+
+    So the passes of the step add up their gradients in `pool` `[L, 2, C, H, D]` and in the
+    `prompts` `[P, E]`, and the parameters behind them are walked only once.
+    """
+
+    made: list[Tensor]
+    pool: Tensor
+    prompts: list[Tensor | None]
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], backbone: Backbone) -> "_Steering":
+        made = [
+            drop(run.learner.steering(), run.config.prefix_dropout, run.generator("prefix dropout"))
+            for run in runs
+        ]
+        is_prompt = [run.learner.spec.method == "prompt" for run in runs]
+        leaves = [values.detach().to(backbone.dtype) for values in made]
+        tables = [leaf for leaf, prompt in zip(leaves, is_prompt, strict=True) if not prompt]
+        pool = torch.cat(tables, dim=2) if tables else backbone.empty_pool(1)
+        prompts = [
+            leaf.requires_grad_() if prompt else None
+            for leaf, prompt in zip(leaves, is_prompt, strict=True)
+        ]
+        return cls(made, pool.requires_grad_(), prompts)
+
+    def walk_back(self, shares: Sequence[_Share]) -> None:
+        """Hand the gradients that came together to the parameters."""
+        gradients = []
+        for values, share in zip(self.made, shares, strict=True):
+            if share.prompt is not None:
+                gradient = share.prompt.grad
+            else:
+                assert self.pool.grad is not None
+                gradient = self.pool.grad[:, :, share.slots[0] : share.slots[-1] + 1]
+            assert gradient is not None
+            gradients.append(gradient.to(values.dtype))
+        torch.autograd.backward(self.made, gradients)
 
 
 Item = tuple[int, int]
-"""A row of a step: the number of its share, and the row's number in its run."""
+"""A piece of a step: the number of its share, and the piece's number in its run."""
 
 
 def train(
@@ -44,7 +91,8 @@ def train(
         backbone: frozen; runs of all tasks share it.
         runs: advanced in place; those that have ended are left alone.
         tokens_per_batch: bounds one forward and backward pass, and so the memory; a step that
-            has more tokens is made of several passes.
+            has more tokens is made of several passes. Where the pieces of a batch depend on each
+            other, as those of an embedding do, they run together even so.
         after_step: called with the runs that took part, when all of them are between two steps
             and may be saved.
     """
@@ -58,37 +106,31 @@ def train(
 
 def take_step(backbone: Backbone, runs: Sequence[Run], *, tokens_per_batch: int) -> None:
     """Let every run take one step of its optimiser."""
-    tables = torch.cat([_dropped_kv(run) for run in runs], dim=2)  # (L, 2, C, H, D)
-    # The pool is cut off from what made it, so that the passes of this step add up their
-    # gradients in it and the parameters behind it are walked only once.
-    pool = tables.detach().to(backbone.dtype).requires_grad_()
-    shares = _shares(backbone, runs)
+    steering = _Steering.of(runs, backbone)
+    shares = _shares(backbone, runs, steering)
     losses = torch.zeros(len(runs), device=backbone.device)
     for items in _passes(shares, tokens_per_batch):
-        loss = _losses(backbone, pool, shares, items)
+        loss = _losses(backbone, steering.pool, shares, items)
         loss.sum().backward()  # type: ignore[no-untyped-call]  # torch's own gap
         losses += loss.detach()
-    assert pool.grad is not None
-    tables.backward(pool.grad.to(tables.dtype))  # type: ignore[no-untyped-call]
+    steering.walk_back(shares)
     for run, value in zip(runs, losses.tolist(), strict=True):
         run.advance(value)
 
 
-def _dropped_kv(run: Run) -> Tensor:
-    return drop(run.learner.kv(), run.config.prefix_dropout, run.generator("prefix dropout"))
-
-
-def _shares(backbone: Backbone, runs: Sequence[Run]) -> list[_Share]:
+def _shares(backbone: Backbone, runs: Sequence[Run], steering: _Steering) -> list[_Share]:
     shares = []
     start = 0
-    for run in runs:
+    for run, prompt in zip(runs, steering.prompts, strict=True):
         head = run.learner.head(
             backbone.dtype,
             dropout=run.config.feature_dropout,
             generator=run.generator("feature dropout"),
         )
-        stop = start + run.config.prefix_length
-        shares.append(_Share(run, run.next_rows(), tuple(range(start, stop)), head))
+        stop = start + run.learner.spec.num_slots
+        numbers = run.next_rows()
+        weight = run.weight([run.pieces[number] for number in numbers])
+        shares.append(_Share(run, numbers, tuple(range(start, stop)), prompt, head, weight))
         start = stop
     return shares
 
@@ -96,43 +138,57 @@ def _shares(backbone: Backbone, runs: Sequence[Run]) -> list[_Share]:
 def _passes(shares: Sequence[_Share], tokens_per_batch: int) -> Iterator[list[Item]]:
     """Cut a step into forward passes: batch by batch of every run, none above the token budget."""
     for number in range(max(share.run.config.gradient_accumulation for share in shares)):
-        items = [
-            (index, row)
-            for index, share in enumerate(shares)
-            for row in _slice(share.rows, number, share.run.config.batch_size)
+        units = [
+            unit for index, share in enumerate(shares) for unit in _units(index, share, number)
         ]
-        lengths = [len(shares[index].run.texts[row].token_ids) for index, row in items]
-        for places in batches(range(len(items)), lengths, tokens_per_batch):
-            yield [items[place] for place in places]
+        lengths = [_num_tokens(shares, unit) for unit in units]
+        for places in batches(range(len(units)), lengths, tokens_per_batch):
+            yield [item for place in places for item in units[place]]
 
 
-def _slice(rows: Sequence[int], number: int, size: int) -> Sequence[int]:
-    return rows[number * size : (number + 1) * size]
+def _units(index: int, share: _Share, number: int) -> list[list[Item]]:
+    """List what must run together of one batch of a share: each piece alone, or all of them."""
+    size = share.run.config.batch_size
+    items = [(index, piece) for piece in share.pieces[number * size : (number + 1) * size]]
+    if share.run.kind.couples_pieces:
+        return [items] if items else []
+    return [[item] for item in items]
+
+
+def _num_tokens(shares: Sequence[_Share], items: Sequence[Item]) -> int:
+    pieces = [shares[index].run.pieces[number] for index, number in items]
+    return sum(len(text.token_ids) for piece in pieces for text in piece.texts)
 
 
 def _losses(
     backbone: Backbone, pool: Tensor, shares: Sequence[_Share], items: Sequence[Item]
 ) -> Tensor:
     """Run one pass; give what it adds to each share's mean loss, `[shares]`."""
+    pieces = [shares[index].run.pieces[number] for index, number in items]
+    owners = [
+        shares[index] for (index, _), piece in zip(items, pieces, strict=True) for _ in piece.texts
+    ]
+    texts = [text for piece in pieces for text in piece.texts]
     rows = [
         backbone.row(
-            shares[index].run.texts[row],
-            position_offset=shares[index].run.config.offset,
-            slots=shares[index].slots,
+            text,
+            position_offset=share.run.config.offset,
+            slots=share.slots,
+            prompt=share.prompt,
         )
-        for index, row in items
+        for share, text in zip(owners, texts, strict=True)
     ]
     batch = PackedBatch.pack(rows, backbone.device)
     hidden = backbone(batch, pool)
-    heads = [shares[index].head for index, _ in items]
-    logits = head_outputs(hidden, batch, heads, pooler=backbone.pooler)
+    heads = [share.head for share in owners]
+    flat = iter(head_outputs(hidden, batch, heads, pooler=backbone.pooler))
+    outputs = [[next(flat) for _ in piece.texts] for piece in pieces]
     losses = [torch.zeros((), device=backbone.device) for _ in shares]
     for index, places in _places_by_share(items).items():
-        share = shares[index]
-        targets = share.run.targets[[items[place][1] for place in places]]
-        own = torch.stack([logits[place] for place in places])
-        each = row_losses(share.run.config.problem_type, own, targets)
-        losses[index] = each.sum() / len(share.rows)
+        total = shares[index].run.loss(
+            [outputs[place] for place in places], [pieces[place].target for place in places]
+        )
+        losses[index] = total / shares[index].weight
     return torch.stack(losses)
 
 

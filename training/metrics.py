@@ -15,15 +15,15 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from prefixes.answers import DEFAULT_THRESHOLD, sigmoid
 from prefixes.spec import ProblemType
-from training.predictions import DEFAULT_THRESHOLD, sigmoid
 
 Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """How one label fared: of `support` rows that have it."""
+    """How one label fared: of `support` rows that have it, or entities that are of the type."""
 
     label: str
     precision: float

@@ -2,17 +2,15 @@
 
 import dataclasses
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from prefixes.backbone import Backbone
 from training.config import TrainPlan
-from training.data import LabelledTexts, TaskData
+from training.examples import TaskData
 from training.finish import FinishedPrefix
 from training.run import Run
 
@@ -45,7 +43,7 @@ def write_report(
         "device": str(backbone.device),
         "dtype": plan.dtype,
         "torch": str(torch.__version__),
-        "data": _data_facts(data),
+        "data": _data_facts(run, data),
         "num_parameters": {
             "trained": sum(x.numel() for x in run.learner.parameters()),
             "stored": finished.prefix.num_values,
@@ -64,21 +62,10 @@ def write_report(
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _data_facts(data: TaskData) -> dict[str, Any]:
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+def _data_facts(run: Run, data: TaskData) -> dict[str, Any]:
     return {
         "sha256": data.sha256,
         "labels": list(data.labels),
-        "rows": {name: len(part) for name, part in parts.items() if part is not None},
-        "train_rows_by_label": _counts(data.train, data.labels),
+        "rows": {name: len(part) for name, part in data.parts.items()},
+        "train_rows_by_label": run.kind.label_counts(data.labels, data.train.truths),
     }
-
-
-def _counts(texts: LabelledTexts, labels: tuple[str, ...]) -> dict[str, int] | None:
-    """Count the rows that have each label; a regression has none."""
-    if texts.targets.dtype == np.int64:
-        numbers = Counter(texts.targets.tolist())
-        return {label: numbers[number] for number, label in enumerate(labels)}
-    if texts.targets.shape[1] == 1:
-        return None
-    return dict(zip(labels, texts.targets.sum(axis=0).astype(int).tolist(), strict=True))

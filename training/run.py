@@ -7,21 +7,19 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedText, PackedBatch
-from prefixes.spec import ProblemType
+from prefixes.backbone import Backbone, EncodedInput
+from training.beginning import real_tokens
 from training.config import TrainConfig
-from training.data import TaskData
-from training.evaluate import logits_of
+from training.evaluate import outputs_of
+from training.examples import Examples, TaskData
 from training.learner import PrefixLearner, describe
-from training.metrics import measure
 from training.noise import generator_for
 from training.schedule import learning_rate_factor
+from training.tasks import KINDS, Outputs, Piece, Scale, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +41,30 @@ class Best:
     prefix: Prefix
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """The validation rows, tokenized."""
+
+    examples: Examples[Any]
+    encoded: Sequence[EncodedInput]
+    pieces: Sequence[Piece]
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """A learner with its rows, its optimiser and what it has come to.
 
-    `ended` says why the run is over, and is None while it is not.
+    `pieces` are what it learns from: its rows, or the windows of them. `ended` says why the run is
+    over, and is None while it is not.
     """
 
     config: TrainConfig
+    kind: TaskKind[Any]
     learner: PrefixLearner
     optimizer: torch.optim.Optimizer
-    texts: Sequence[EncodedText]
-    targets: Tensor
-    held_out: Sequence[EncodedText]
-    held_out_targets: NDArray[Any]
-    centre: float = 0.0
-    spread: float = 1.0
+    pieces: Sequence[Piece]
+    held_out: HeldOut
+    scale: Scale
     step: int = 0
     ended: str | None = None
     best: Best | None = None
@@ -68,6 +74,7 @@ class Run:
     @classmethod
     def start(cls, config: TrainConfig, data: TaskData, backbone: Backbone) -> Self:
         """Initialise a learner and tokenize all rows of its task."""
+        kind = KINDS[config.task_type]
         spec = describe(config, data, backbone)
         learner = PrefixLearner(
             spec,
@@ -75,21 +82,28 @@ class Run:
             projection_size=config.projection_size,
             seed=config.seed,
         ).to(backbone.device)
-        texts = [text for (text,) in backbone.texts.encode(spec, data.train.inputs)]
+        encoded, others = (
+            kind.encode(backbone.texts, spec, part) for part in (data.train, data.validation)
+        )
         if config.begins_as_activations:
-            learner.begin_as(_activations(config, texts, backbone))
-        centre, spread = _scale(config.problem_type, data.train.targets)
-        targets = _standardised(data.train.targets, centre, spread)
+            learner.begin_as(real_tokens(spec, encoded, backbone, seed=config.seed))
+        scale = kind.scale(spec, data.train.truths)
+        pieces, held_out_pieces = (
+            [
+                Piece(piece.texts, scale.standardise(piece.target))
+                for truth, texts in zip(part.truths, inputs, strict=True)
+                for piece in kind.pieces(spec, truth, texts)
+            ]
+            for part, inputs in ((data.train, encoded), (data.validation, others))
+        )
         return cls(
             config=config,
+            kind=kind,
             learner=learner,
             optimizer=_optimizer(config, learner),
-            texts=texts,
-            targets=torch.from_numpy(targets).to(backbone.device),
-            held_out=[text for (text,) in backbone.texts.encode(spec, data.validation.inputs)],
-            held_out_targets=data.validation.targets,
-            centre=centre,
-            spread=spread,
+            pieces=pieces,
+            held_out=HeldOut(data.validation, others, held_out_pieces),
+            scale=scale,
         )
 
     @property
@@ -98,7 +112,7 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.texts) / self.rows_per_step)
+        return math.ceil(len(self.pieces) / self.rows_per_step)
 
     @property
     def total_steps(self) -> int:
@@ -109,7 +123,7 @@ class Run:
     @property
     def num_rows_seen(self) -> int:
         epochs, steps = divmod(self.step, self.steps_per_epoch)
-        return epochs * len(self.texts) + steps * self.rows_per_step
+        return epochs * len(self.pieces) + steps * self.rows_per_step
 
     @property
     def is_evaluation_due(self) -> bool:
@@ -120,7 +134,7 @@ class Run:
         """List the rows of the coming step; the order of an epoch depends on the seed alone."""
         epoch, place = divmod(self.step, self.steps_per_epoch)
         generator = generator_for(self.config.seed, "order", epoch)
-        order = torch.randperm(len(self.texts), generator=generator)
+        order = torch.randperm(len(self.pieces), generator=generator)
         start = place * self.rows_per_step
         return [int(row) for row in order[start : start + self.rows_per_step]]
 
@@ -146,19 +160,23 @@ class Run:
         self.losses.append(loss)
         self.step += 1
 
+    def loss(self, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]) -> Tensor:
+        """Add up the losses of pieces, from the outputs `[outputs]` or `[S, outputs]` of each one's
+        texts.
+        """
+        return self.kind.loss(self.learner.spec, outputs, targets)
+
+    def weight(self, pieces: Sequence[Piece]) -> float:
+        """Give what the losses of pieces are divided by to be their mean."""
+        # One where nothing has a target: the loss of nothing is zero.
+        return sum(self.kind.weight(piece.target) for piece in pieces) or 1.0
+
     def evaluate(self, backbone: Backbone, tokens_per_batch: int) -> None:
         """Measure the prefix as it would be served; keep it if it is the best so far."""
-        prefix = self.learner.fold(centre=self.centre, spread=self.spread)
-        logits = logits_of(backbone, prefix, self.held_out, tokens_per_batch=tokens_per_batch)
-        spec = prefix.spec
-        measurement = measure(spec.problem_type, spec.labels, logits, self.held_out_targets)
-        loss = row_losses(
-            spec.problem_type,
-            *(
-                torch.from_numpy(_standardised(values, self.centre, self.spread))
-                for values in (logits, self.held_out_targets)
-            ),
-        )
+        prefix = self.learner.fold(centre=self.scale.centre, spread=self.scale.spread)
+        encoded = self.held_out.encoded
+        outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+        measurement = self.kind.measure(prefix.spec, self.held_out.examples, encoded, outputs)
         since = self.history[-1].step if self.history else 0
         self._record(
             prefix,
@@ -166,10 +184,23 @@ class Run:
                 step=self.step,
                 epoch=self.step / self.steps_per_epoch,
                 train_loss=float(np.mean(self.losses[since:])),
-                loss=float(loss.mean()),
+                loss=self._held_out_loss(outputs),
                 metrics=measurement.metrics,
             ),
         )
+
+    def _held_out_loss(self, outputs: Sequence[Outputs]) -> float:
+        """Give the mean loss of the validation rows, in batches as large as those of training."""
+        pieces = self.held_out.pieces
+        flat = (torch.from_numpy(values) for texts in outputs for values in texts)
+        each = [[self.scale.standardise(next(flat)) for _ in piece.texts] for piece in pieces]
+        targets = [piece.target for piece in pieces]
+        size = self.config.batch_size
+        losses = (
+            float(self.loss(each[start : start + size], targets[start : start + size]))
+            for start in range(0, len(pieces), size)
+        )
+        return sum(losses) / self.weight(pieces)
 
     def _record(self, prefix: Prefix, evaluation: Evaluation) -> None:
         self.history.append(evaluation)
@@ -185,41 +216,7 @@ class Run:
         return evaluation.metrics[self.config.metric], -evaluation.loss
 
 
-def row_losses(problem_type: ProblemType, logits: Tensor, targets: Tensor) -> Tensor:
-    """Give the loss `[n]` of each row from its logits `[n, C]`."""
-    match problem_type:
-        case "single_label_classification":
-            return functional.cross_entropy(logits, targets, reduction="none")
-        case "multi_label_classification":
-            losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        case "regression":
-            losses = functional.mse_loss(logits, targets, reduction="none")
-    return losses.mean(dim=1)
-
-
-def _activations(config: TrainConfig, texts: Sequence[EncodedText], backbone: Backbone) -> Tensor:
-    """Draw P tokens of as many training texts; give their keys and values, `[L, 2, P, H, D]`."""
-    generator = generator_for(config.seed, "activations")
-    chosen = torch.randperm(len(texts), generator=generator)[: config.prefix_length]
-    batch = PackedBatch.pack([backbone.row(texts[int(text)]) for text in chosen], backbone.device)
-    order = torch.randperm(batch.num_tokens, generator=generator)
-    tokens = order[torch.arange(config.prefix_length) % batch.num_tokens]
-    return backbone.keys_and_values(batch)[:, :, tokens.to(backbone.device)]
-
-
 def _optimizer(config: TrainConfig, learner: PrefixLearner) -> torch.optim.Optimizer:
     # The order of the groups is that of the two learning rates in `Run.advance`.
     groups = [{"params": learner.prefix_parameters()}, {"params": learner.head_parameters()}]
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-
-
-def _scale(problem_type: ProblemType, targets: NDArray[Any]) -> tuple[float, float]:
-    """Find a regression's mean and deviation: its head learns targets of mean 0, deviation 1."""
-    if problem_type != "regression":
-        return 0.0, 1.0
-    return float(targets.mean()), float(targets.std())
-
-
-def _standardised(values: NDArray[Any], centre: float, spread: float) -> NDArray[Any]:
-    """Bring a regression's numbers to mean 0 and deviation 1; leave label numbers as they are."""
-    return values if (centre, spread) == (0.0, 1.0) else (values - centre) / spread

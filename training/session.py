@@ -12,8 +12,9 @@ from prefixes.backbone import Backbone, load_backbone
 from training.checkpoint import Identity, load_checkpoint, save_checkpoint
 from training.config import TrainConfig, TrainPlan
 from training.curves import draw_curve, draw_overview
-from training.data import TaskData, load_task
+from training.data import load_task
 from training.errors import DataProblem, DataRejected, PlanRejected, TrainingError
+from training.examples import TaskData
 from training.finish import FinishedPrefix, finish
 from training.loop import train
 from training.report import Timing, write_report
@@ -148,6 +149,7 @@ def _load_all(configs: Sequence[TrainConfig]) -> list[TaskData]:
 
 
 _DATA_FIELDS: Final = (
+    "task_type",
     "train",
     "validation",
     "test",
@@ -159,6 +161,8 @@ _DATA_FIELDS: Final = (
     "label_separator",
     "labels",
     "problem_type",
+    "template",
+    "pair_template",
 )
 """The settings that decide what is read, and nothing else."""
 

@@ -42,7 +42,7 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Unit:
+class Unit:
     """Tokens that get one tag together: a word, or tokens of the same characters."""
 
     tokens: Sequence[int]
@@ -54,7 +54,7 @@ class _Unit:
 class _Tagged:
     """A unit with its tag, `B-` or `I-` taken off, and the score of it."""
 
-    unit: _Unit
+    unit: Unit
     label: str
     begins: bool
     score: float
@@ -83,9 +83,31 @@ def find_entities(
     scores = softmax(logits)
     if strategy == "none":
         return list(_single_tokens(spec, text, encoded, scores))
-    units = _units(encoded, by_word=strategy != "simple")
+    units = units_of(encoded, by_word=strategy != "simple")
     tagged = [_tagged(spec, unit, scores, strategy) for unit in units]
     return [_entity(text, group) for group in _groups(tagged)]
+
+
+def units_of(encoded: EncodedText, *, by_word: bool = True) -> list[Unit]:
+    """Put tokens of a word together, and always those that share characters.
+
+    The bytes of an emoji, say, are tokens of their own, but no slice of the text.
+    """
+    units: list[Unit] = []
+    last_word: int | None = None
+    for token, span in enumerate(encoded.spans):
+        if span is None:
+            continue
+        word = encoded.words[token]
+        is_same_word = by_word and word is not None and word == last_word
+        if units and (is_same_word or span[0] < units[-1].end):
+            last = units.pop()
+            end = max(last.end, span[1])
+            units.append(Unit([*last.tokens, token], last.start, end))
+        else:
+            units.append(Unit([token], *span))
+        last_word = word
+    return units
 
 
 def _single_tokens(
@@ -100,29 +122,7 @@ def _single_tokens(
             yield Entity(label, score, start, end, text[start:end], token)
 
 
-def _units(encoded: EncodedText, *, by_word: bool) -> list[_Unit]:
-    """Put tokens of a word together, and always those that share characters.
-
-    The bytes of an emoji, say, are tokens of their own, but no slice of the text.
-    """
-    units: list[_Unit] = []
-    last_word: int | None = None
-    for token, span in enumerate(encoded.spans):
-        if span is None:
-            continue
-        word = encoded.words[token]
-        is_same_word = by_word and word is not None and word == last_word
-        if units and (is_same_word or span[0] < units[-1].end):
-            last = units.pop()
-            end = max(last.end, span[1])
-            units.append(_Unit([*last.tokens, token], last.start, end))
-        else:
-            units.append(_Unit([token], *span))
-        last_word = word
-    return units
-
-
-def _tagged(spec: PrefixSpec, unit: _Unit, scores: Scores, strategy: Strategy) -> _Tagged:
+def _tagged(spec: PrefixSpec, unit: Unit, scores: Scores, strategy: Strategy) -> _Tagged:
     rows = scores[unit.tokens]  # (tokens of the unit, C)
     match strategy:
         case "average":

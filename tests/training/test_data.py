@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+from prefixes.backbone import Backbone
+from tests.factories import make_spec
 from tests.training.tasks import make_config, sentiment_rows, topic_rows, write_csv, write_jsonl
-from training.data import Columns, load_labelled, load_task, load_texts
-from training.errors import DataRejected
+from training.data import load_examples, load_inputs, load_task
+from training.errors import DataRejected, PlanRejected
+from training.examples import Columns
 
 
 def problems_of(path: Path, **changes: Any) -> list[str]:
@@ -24,7 +26,7 @@ def test_jsonl_and_csv_say_the_same(tmp_path: Path) -> None:
     cells = load_task(make_config(write_csv(tmp_path / "rows.csv", rows)))
     assert lines.labels == cells.labels == ("bad", "good")
     assert lines.train.inputs == cells.train.inputs
-    assert (lines.train.targets == cells.train.targets).all()
+    assert lines.train.truths == cells.train.truths
     assert lines.sha256 != cells.sha256
 
 
@@ -57,8 +59,8 @@ def test_several_labels_come_as_a_list_or_in_one_cell(tmp_path: Path) -> None:
     one = load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows), problem_type=kind))
     other = load_task(make_config(write_csv(tmp_path / "rows.csv", cells), problem_type=kind))
     assert one.labels == other.labels == ("book", "money", "prize")
-    assert (one.train.targets == other.train.targets).all()
-    assert one.train.targets.dtype == np.float32
+    assert one.train.truths == other.train.truths
+    assert set(one.train.truths[0]) <= {0.0, 1.0}
 
 
 def test_texts_are_found_by_their_usual_names_or_the_names_given(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_a_validation_part_is_split_off_the_same_way_each_time(tmp_path: Path) -
     assert len(one.train) == 180
     texts = [fields["text"] for part in (one.train, one.validation) for fields in part.inputs]
     assert sorted(texts) == sorted(row["text"] for row in rows)
-    assert 1 <= one.validation.targets.tolist().count(one.labels.index("rare")) <= 3
+    assert 1 <= one.validation.truths.count(one.labels.index("rare")) <= 3
 
 
 def test_a_sample_of_rows_leaves_validation_whole(tmp_path: Path) -> None:
@@ -184,19 +186,37 @@ def test_a_long_list_of_problems_is_cut_but_counted(tmp_path: Path) -> None:
     assert "and 30 more" in str(caught.value)
 
 
-def test_a_file_for_a_known_task_keeps_the_order_of_its_labels(tmp_path: Path) -> None:
+def test_a_file_for_a_known_task_keeps_the_order_of_its_labels(
+    backbone: Backbone, tmp_path: Path
+) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", [{"text": "x", "label": "a"}])
-    columns = Columns({"text": "text"})
-    texts = load_labelled(
-        path, columns, problem_type="single_label_classification", labels=("b", "a")
-    )
-    assert texts.targets.tolist() == [1]
+    known, other = (make_spec(backbone.fingerprint, labels=("b", name)) for name in ("a", "c"))
+    assert load_examples(path, known, Columns()).truths == (1,)
     with pytest.raises(DataRejected, match="not one of the task's labels"):
-        load_labelled(path, columns, problem_type="single_label_classification", labels=("b", "c"))
+        load_examples(path, other, Columns())
 
 
-def test_texts_without_labels_can_be_read(tmp_path: Path) -> None:
+def test_texts_without_labels_can_be_read(backbone: Backbone, tmp_path: Path) -> None:
+    spec = make_spec(backbone.fingerprint)
     path = write_jsonl(tmp_path / "rows.jsonl", [{"sentence": "x"}, {"sentence": "y"}])
-    assert load_texts(path, Columns({"text": "sentence"})) == [{"text": "x"}, {"text": "y"}]
+    assert load_inputs(path, spec, Columns("sentence")) == [{"text": "x"}, {"text": "y"}]
     with pytest.raises(DataRejected, match="only the columns sentence"):
-        load_texts(path, Columns({"text": "text"}))
+        load_inputs(path, spec, Columns())
+
+
+def test_more_columns_than_a_task_has_texts_are_refused(backbone: Backbone, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"a": "x", "b": "y"}])
+    with pytest.raises(PlanRejected, match="a and b are too many columns: the task takes text"):
+        load_inputs(path, make_spec(backbone.fingerprint), Columns("a", "b"))
+
+
+def test_a_template_makes_texts_of_other_columns(tmp_path: Path) -> None:
+    rows = [{"word": "bank", "first": "a", "second": "b", "label": n} for n in (0, 1, 1)]
+    config = make_config(
+        write_jsonl(tmp_path / "rows.jsonl", rows),
+        template="{word}: {first}",
+        pair_template="{word}: {second}",
+    )
+    data = load_task(config)
+    assert data.train.inputs[0] == {"word": "bank", "first": "a", "second": "b"}
+    assert data.template.render(data.train.inputs[0]) == [("bank: a", "bank: b")]

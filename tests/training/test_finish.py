@@ -1,6 +1,5 @@
 """Finishing: the file holds what was trained, measured on the numbers that will be served."""
 
-import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 
 from prefixes import Prefix, PrefixRejected, digest_of
 from prefixes.backbone import Backbone
+from tests.factories import with_tensors
 from tests.training.tasks import (
     PRAISE,
     make_config,
@@ -71,7 +71,8 @@ def test_a_prefix_that_no_longer_gives_its_golden_logits_is_refused(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     finished = finish_training(backbone, config_of(tmp_path, max_steps=2))
-    bent = dataclasses.replace(finished.prefix, keys=finished.prefix.tensors["prefix.keys"] + 1)
+    keys = finished.prefix.tensors["prefix.keys"] + 1
+    bent = with_tensors(finished.prefix, {"prefix.keys": keys})
     with pytest.raises(PrefixRejected, match=r"spec\.golden"):
         replay(backbone, bent)
 

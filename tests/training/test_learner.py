@@ -1,6 +1,5 @@
 """The learner: its layout, its beginning, and what folding makes of it."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,9 @@ from pydantic import ValidationError
 
 from prefixes import HeadSpec
 from prefixes.backbone import Backbone, PackedBatch, head_outputs
-from tests.factories import encode_each, make_spec
+from tests.factories import make_spec
 from tests.training.tasks import make_config, sentiment_rows, start, write_jsonl
-from training.evaluate import logits_of
+from training.evaluate import outputs_of
 from training.learner import PrefixLearner
 from training.noise import generator_for
 
@@ -28,7 +27,7 @@ def test_keys_and_values_lie_in_the_flat_table_as_in_p_tuning_v2(backbone: Backb
     learner = make_learner(backbone)
     facts = backbone.fingerprint
     heads, size = facts.num_heads, facts.head_size
-    kv = learner.kv()  # (L, 2, P, H, D)
+    kv = learner.steering()  # (L, 2, P, H, D)
     for layer, which, slot, head, d in [(0, 0, 0, 0, 0), (1, 0, 5, 3, 2), (1, 1, 2, 1, 7)]:
         column = ((2 * layer + which) * heads + head) * size + d
         assert kv[layer, which, slot, head, d] == learner.table[slot, column]
@@ -43,22 +42,23 @@ def test_the_folded_prefix_gives_the_logits_of_the_learner(
     learner = make_learner(backbone, projection_size=projection_size)
     prefix = learner.fold()
     inputs = [{"text": "the film is good"}, {"text": "bad plot"}]
-    texts = encode_each(backbone, prefix.spec, inputs)
-    folded = logits_of(backbone, prefix, texts, tokens_per_batch=64)
+    encoded = backbone.texts.encode(prefix.spec, inputs)
+    folded = np.concatenate(outputs_of(backbone, prefix, encoded, tokens_per_batch=64))
+    texts = [text for (text,) in encoded]
     rows = [backbone.row(text, position_offset=6, slots=tuple(range(6))) for text in texts]
     batch = PackedBatch.pack(rows)
     head = learner.head(torch.float32, dropout=0.0, generator=torch.Generator())
     with torch.no_grad():
-        hidden = backbone(batch, learner.kv())
+        hidden = backbone(batch, learner.steering())
         unfolded = head_outputs(hidden, batch, [head, head], pooler=None)
     np.testing.assert_allclose(folded, torch.stack(unfolded).numpy(), atol=1e-6)
 
 
 def test_folding_puts_a_regression_back_on_its_own_scale(backbone: Backbone) -> None:
     learner = make_learner(backbone)
-    texts = encode_each(backbone, learner.spec, [{"text": "the film is good"}])
+    texts = backbone.texts.encode(learner.spec, [{"text": "the film is good"}])
     plain, scaled = (
-        logits_of(backbone, prefix, texts, tokens_per_batch=64)
+        np.concatenate(outputs_of(backbone, prefix, texts, tokens_per_batch=64))
         for prefix in (learner.fold(), learner.fold(centre=50.0, spread=7.0))
     )
     np.testing.assert_allclose(scaled, plain * 7 + 50, rtol=1e-5)
@@ -84,9 +84,9 @@ def test_a_prefix_begins_as_keys_and_values_of_training_tokens(
     config = make_config(path, prefix_length=8, initialisation="activations")
     run = start(backbone, config)
     noise = start(backbone, config.model_copy(update={"initialisation": "noise"}))
-    batch = PackedBatch.pack([backbone.row(text) for text in run.texts])
+    batch = PackedBatch.pack([backbone.row(piece.texts[0]) for piece in run.pieces])
     tokens = backbone.keys_and_values(batch)  # (L, 2, T, H, D)
-    begun = (run.learner.kv() - noise.learner.kv()).detach()
+    begun = (run.learner.steering() - noise.learner.steering()).detach()
     for slot in range(8):
         distances = (tokens - begun[:, :, slot : slot + 1]).abs().amax((0, 1, 3, 4))
         assert float(distances.min()) < 1e-4
@@ -103,8 +103,7 @@ def test_more_slots_than_tokens_begin_as_slots_that_differ(
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(backbone: Backbone) -> None:
     one, same = make_learner(backbone), make_learner(backbone)
-    spec = dataclasses.replace(one.fold()).spec
-    other = PrefixLearner(spec, initializer_range=0.5, seed=4)
+    other = PrefixLearner(one.spec, initializer_range=0.5, seed=4)
     assert torch.equal(one.table, same.table)
     assert not torch.equal(one.table, other.table)
 

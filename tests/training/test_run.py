@@ -8,7 +8,7 @@ import torch
 
 from prefixes.backbone import Backbone
 from tests.training.tasks import make_config, sentiment_rows, start, train_all, write_jsonl
-from training.run import row_losses
+from training.losses import row_losses
 
 
 @pytest.fixture
@@ -88,6 +88,7 @@ def test_the_best_evaluation_is_kept_not_the_last(backbone: Backbone, rows: Path
     best = max(range(len(merits)), key=merits.__getitem__)
     assert run.best.evaluation == run.history[best]
     # A worse moment later changes nothing of what was kept.
+    assert run.learner.output is not None
     with torch.no_grad():
         run.learner.output.weight.neg_()
     run.step, run.losses = run.step + 1, [*run.losses, 1.0]

@@ -1,0 +1,32 @@
+"""What a prefix or a prompt begins as: something of real tokens of the training texts."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from prefixes import PrefixSpec
+from prefixes.backbone import Backbone, EncodedInput, PackedBatch
+from training.noise import generator_for
+
+
+def real_tokens(
+    spec: PrefixSpec, inputs: Sequence[EncodedInput], backbone: Backbone, *, seed: int
+) -> Tensor:
+    """Draw P tokens of as many training texts; give what a learner's table holds of them.
+
+    Keys and values `[P, L*2*H*D]`, as the backbone computes them without a prefix, or the word
+    embeddings `[P, E]` that a prompt stands in for.
+    """
+    generator = generator_for(seed, "activations")
+    chosen = torch.randperm(len(inputs), generator=generator)[: spec.prefix_length]
+    rows = [backbone.row(inputs[int(number)][0]) for number in chosen]
+    batch = PackedBatch.pack(rows, backbone.device)
+    order = torch.randperm(batch.num_tokens, generator=generator)
+    tokens = order[torch.arange(spec.prefix_length) % batch.num_tokens].to(backbone.device)
+    if spec.method == "prompt":
+        embed = backbone.model.get_input_embeddings()
+        embeddings: Tensor = embed(batch.token_ids[0, tokens])
+        return embeddings.detach()
+    kv = backbone.keys_and_values(batch)[:, :, tokens]
+    return kv.permute(2, 0, 1, 3, 4).flatten(1)  # (L, 2, P, H, D) -> (P, L*2*H*D)

@@ -1,0 +1,93 @@
+"""What must hold between the settings of a training; every check returns all its problems."""
+
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from prefixes import InputTemplate
+
+if TYPE_CHECKING:
+    from training.config import TrainConfig
+
+_PER_TOKEN: Final = {"token_classification", "question_answering"}
+
+
+def problems_of(config: "TrainConfig") -> list[str]:
+    """Hold settings against each other; one sentence for each thing that cannot be."""
+    return [
+        *_task_problems(config),
+        *_text_problems(config),
+        *_template_problems(config),
+        *_recipe_problems(config),
+    ]
+
+
+def _task_problems(config: "TrainConfig") -> list[str]:
+    kind = config.task_type
+    problems = []
+    if kind != "sequence_classification" and config.problem_type is not None:
+        problems.append(f"problem_type belongs to sequence_classification, this is {kind}")
+    has_labels = kind in {"sequence_classification", "token_classification"}
+    if config.labels is not None and (not has_labels or config.problem_type == "regression"):
+        found = config.problem_type or kind
+        problems.append(f"labels belong to classification: a {found} has none")
+    if (kind in _PER_TOKEN) != (config.pooling == "every_token"):
+        expected = "every_token" if kind in _PER_TOKEN else "mean, first_token or pooler"
+        problems.append(f"pooling of {kind} must be {expected}, not {config.pooling}")
+    if config.select_by is not None and config.select_by not in config.metrics:
+        problems.append(
+            f"select_by {config.select_by!r} does not measure {config.problem_type or kind}: "
+            f"expected one of {', '.join(config.metrics)}"
+        )
+    if kind == "embedding" and config.batch_size < 2:
+        problems.append(
+            "an embedding learns from the other rows of a batch: batch_size must be 2 or more"
+        )
+    return problems
+
+
+def _text_problems(config: "TrainConfig") -> list[str]:
+    problems = []
+    if config.pair_column is not None and config.text_column is None:
+        problems.append("pair_column needs text_column: name both")
+    is_answering = config.task_type == "question_answering"
+    if not is_answering and (config.stride, config.max_answer_tokens) != (None, None):
+        problems.append(
+            f"stride and max_answer_tokens belong to question_answering, this is {config.task_type}"
+        )
+    if is_answering and (config.stride is None or config.max_answer_tokens is None):
+        problems.append("question_answering needs stride and max_answer_tokens: leave them out")
+    return problems
+
+
+def _template_problems(config: "TrainConfig") -> list[str]:
+    kind = config.task_type
+    if config.template is None:
+        lacks = config.pair_template is not None
+        return ["pair_template needs template: give both"] if lacks else []
+    if kind in _PER_TOKEN:
+        return [f"the texts of {kind} are the fields as they are: leave out template"]
+    try:
+        template = InputTemplate(text=config.template, text_pair=config.pair_template)
+    except ValidationError as error:
+        return [f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors()]
+    problems = []
+    if template.has_choices != (kind == "multiple_choice"):
+        problems.append("a template has {choice} in a multiple_choice, and only there")
+    if kind == "embedding" and len(template.fields) != 1:
+        problems.append("the template of an embedding has one field, as 'query: {text}'")
+    return problems
+
+
+def _recipe_problems(config: "TrainConfig") -> list[str]:
+    problems = []
+    if config.initialisation == "activations" and config.projection_size is not None:
+        problems.append(
+            "initialisation 'activations' sets keys and values, which a projection makes: "
+            "leave out one of initialisation and projection_size"
+        )
+    if config.method == "prompt" and config.projection_size is not None:
+        problems.append("a projection makes keys and values, which a prompt has none of")
+    if config.method == "prompt" and config.position_offset:
+        problems.append("a prompt takes positions of its own: leave out position_offset")
+    return problems

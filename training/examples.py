@@ -1,0 +1,80 @@
+"""Examples: what the rows of a task's files say, as values without torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefixes import InputTemplate
+from prefixes.spec import ProblemType
+
+Truth = TypeVar("Truth")
+
+Input = Mapping[str, str | tuple[str, ...]]
+"""Texts by field name, as the task's template takes them; `choices` is several."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples(Generic[Truth]):
+    """n inputs as the prefix's template takes them, and what is true of each."""
+
+    inputs: tuple[Input, ...]
+    truths: tuple[Truth, ...]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Examples[Truth]":
+        """Choose rows, in the given order."""
+        return Examples(
+            tuple(self.inputs[row] for row in rows), tuple(self.truths[row] for row in rows)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskData:
+    """All rows of one task, and what the files say about it."""
+
+    labels: tuple[str, ...]
+    template: InputTemplate
+    train: Examples[Any]
+    validation: Examples[Any]
+    test: Examples[Any] | None
+    sha256: str
+
+    @property
+    def parts(self) -> dict[str, Examples[Any]]:
+        """The examples of each file, by what they are for."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that somebody has named; what is not named is looked for by its usual name.
+
+    `separator` parts several labels in one cell.
+    """
+
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
+    separator: str = "|"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the rows of a file keep what a task needs.
+
+    `columns` names the column of each text. `labels` are empty until they are known, and for
+    tasks that have none; `label` is None where the usual name is meant.
+    """
+
+    template: InputTemplate
+    columns: Mapping[str, str]
+    label: str | None = None
+    separator: str = "|"
+    labels: tuple[str, ...] = ()
+    problem_type: ProblemType | None = None

@@ -1,0 +1,81 @@
+"""Losses of every task type: plain functions of outputs and targets, one number for each row."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from prefixes.spec import ProblemType
+
+IGNORED: Final = -100
+"""The target of a token that no loss is taken of."""
+
+TEMPERATURE: Final = 0.05
+"""Divides the cosines of embeddings, as is usual since SimCSE."""
+
+
+def row_losses(problem_type: ProblemType, logits: Tensor, targets: Tensor) -> Tensor:
+    """Give the loss `[n]` of each row from its logits `[n, C]`.
+
+    `targets` are label numbers `[n]` of a single label, else `[n, C]`.
+    """
+    match problem_type:
+        case "single_label_classification":
+            return functional.cross_entropy(logits, targets, reduction="none")
+        case "multi_label_classification":
+            losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        case "regression":
+            losses = functional.mse_loss(logits, targets, reduction="none")
+    return losses.mean(dim=1)
+
+
+def choice_losses(scores: Sequence[Tensor], right: Tensor) -> Tensor:
+    """Give the loss `[n]` of n rows from the scores `[C]` of their choices; C may differ.
+
+    `right` `[n]` are the numbers of the right choices.
+    """
+    return functional.cross_entropy(_padded(scores), right, reduction="none")
+
+
+def tag_losses(logits: Tensor, tags: Tensor) -> Tensor:
+    """Give the loss `[T]` of each token from its logits `[T, C]`; 0 where its tag is `IGNORED`."""
+    return functional.cross_entropy(logits, tags, reduction="none", ignore_index=IGNORED)
+
+
+def answer_losses(logits: Sequence[Tensor], places: Tensor) -> Tensor:
+    """Give the loss `[n]` of n windows from the logits `[S, 2]` of their tokens; S may differ.
+
+    `places` `[n, 2]` are the tokens that begin and end the answers. The loss is the mean of both
+    cross-entropies, as in P-tuning v2.
+    """
+    starts, ends = (
+        functional.cross_entropy(
+            _padded([window[:, side] for window in logits]), places[:, side], reduction="none"
+        )
+        for side in (0, 1)
+    )
+    return (starts + ends) / 2
+
+
+def contrastive_losses(left: Tensor, right: Tensor, identities: Tensor) -> Tensor:
+    """Give the loss `[n]` of n pairs of embeddings `[n, hidden]` of length 1.
+
+    Each text must find its partner among those of the other pairs (symmetric InfoNCE, with the
+    batch for negatives). `identities` `[n, 2]` are numbers of the texts: a pair that shares a text
+    with another is no negative of it.
+    """
+    shared = (identities[:, None] == identities[None, :]).any(dim=-1)  # (n, 2) -> (n, n)
+    is_other = ~torch.eye(len(left), dtype=torch.bool, device=left.device)
+    scores = (left @ right.T / TEMPERATURE).masked_fill(shared & is_other, -torch.inf)
+    partners = torch.arange(len(left), device=left.device)
+    forwards = functional.cross_entropy(scores, partners, reduction="none")
+    backwards = functional.cross_entropy(scores.T, partners, reduction="none")
+    return (forwards + backwards) / 2
+
+
+def _padded(rows: Sequence[Tensor]) -> Tensor:
+    """Make rows of different lengths one matrix, with logits that take no part of a softmax."""
+    return pad_sequence(list(rows), batch_first=True, padding_value=-torch.inf)

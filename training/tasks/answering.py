@@ -1,0 +1,157 @@
+"""Question answering: the slice of a context that answers a question, or that there is none."""
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from prefixes import AnswerSpec, InputTemplate, PrefixSpec
+from prefixes.answers import find_answers
+from prefixes.backbone import EncodedInput, EncodedText
+from prefixes.encoded import Span
+from prefixes.template import template_fields
+from training.config import TrainConfig
+from training.examples import Examples, Input, Layout, TaskData
+from training.losses import answer_losses
+from training.metrics import Measurement
+from training.rows import Row
+from training.tasks.answer_scores import score_answers
+from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+
+QUESTION: Final = InputTemplate(text="{question}", text_pair="{context}")
+
+_NULL_THRESHOLD: Final = 0.0
+_NOWHERE: Final = (0, 0)
+"""The target of a window without the answer: its first token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An answer that is accepted: the characters of the context from `start` on that are `text`."""
+
+    text: str
+    start: int
+
+
+Answers = tuple[Accepted, ...]
+
+
+class QuestionAnswering(TaskKind[Answers]):
+    """Questions with a `context`, and `answers` as SQuAD has them: texts and where they begin.
+
+    A long context is cut into windows, of which each is learnt from on its own.
+    """
+
+    def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
+        return QUESTION
+
+    def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Answers:
+        """Read the accepted answers, and hold them against the context; none may be right."""
+        column = layout.label or "answers"
+        match row.columns.get(column):
+            case {"text": list(texts), "answer_start": list(starts)} if len(texts) == len(starts):
+                pairs = list(zip(texts, starts, strict=True))
+            case found:
+                problems.append(
+                    row.problem(
+                        f"{column!r}: expected text and answer_start, lists of one length, found "
+                        f"{found!r:.120}"
+                    )
+                )
+                return ()
+        (field,) = template_fields(layout.template.text_pair or "")
+        context = str(fields.get(field, ""))
+        wrong = [pair for pair in pairs if context and not _is_slice(context, *pair)]
+        if wrong:
+            text, start = wrong[0]
+            problems.append(
+                row.problem(
+                    f"{column!r}: expected characters of the context, but {text!r:.80} does not "
+                    f"stand at {start!r:.20}"
+                )
+            )
+            return ()
+        return tuple(Accepted(text, start) for text, start in pairs)
+
+    def objection(self, truths: Sequence[Answers]) -> str | None:
+        """Refuse questions that all have no answer."""
+        return None if any(truths) else "no question has an answer: expected some"
+
+    def stratum(self, truth: Answers) -> tuple[Any, ...]:
+        return (bool(truth),)
+
+    def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
+        """Say how answers are looked for; none is one where any question of the files has none."""
+        may_lack = any(not truth for part in data.parts.values() for truth in part.truths)
+        assert config.stride is not None
+        assert config.max_answer_tokens is not None
+        return {
+            "answers": AnswerSpec(
+                stride=config.stride,
+                max_answer_tokens=config.max_answer_tokens,
+                null_threshold=_NULL_THRESHOLD if may_lack else None,
+            )
+        }
+
+    def pieces(self, spec: PrefixSpec, truth: Answers, encoded: EncodedInput) -> list[Piece]:
+        return [
+            Piece((window,), torch.tensor(answer_place(truth[0], window) if truth else _NOWHERE))
+            for window in encoded
+        ]
+
+    def loss(
+        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+    ) -> Tensor:
+        """Add up the losses of windows."""
+        logits = [values for (values,) in outputs]
+        return answer_losses(logits, torch.stack(list(targets)).to(logits[0].device)).sum()
+
+    def measure(
+        self,
+        spec: PrefixSpec,
+        examples: Examples[Answers],
+        encoded: Sequence[EncodedInput],
+        outputs: Sequence[Outputs],
+    ) -> Measurement:
+        """Hold the best answer of every question against the accepted ones."""
+        found = [
+            str(self.answer(spec, fields, windows, logits)["answer"])
+            for fields, windows, logits in zip(examples.inputs, encoded, outputs, strict=True)
+        ]
+        return score_answers(found, [[one.text for one in truth] for truth in examples.truths])
+
+    def answer(
+        self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
+    ) -> dict[str, Any]:
+        """Give the `answer`, its `score`, and its characters `start` to `end`; none is empty."""
+        assert spec.sliced_field is not None
+        context = str(fields[spec.sliced_field])
+        (best,) = find_answers(spec, context, encoded, outputs)
+        return {"answer": best.text, "score": best.score, "start": best.start, "end": best.end}
+
+
+def answer_place(answer: Accepted, window: EncodedText) -> tuple[int, int]:
+    """Find the tokens of a window that begin and end an answer.
+
+    Where the answer does not lie in the window from beginning to end, both are the first token
+    of the window, as in P-tuning v2.
+    """
+    start, end = _visible(answer)
+    spans = [(token, span) for token, span in enumerate(window.spans) if span is not None]
+    inside = [token for token, (first, last) in spans if first < end and last > start]
+    is_whole = bool(inside) and spans[0][1][0] <= start and end <= spans[-1][1][1]
+    return (inside[0], inside[-1]) if is_whole else _NOWHERE
+
+
+def _visible(answer: Accepted) -> Span:
+    """Give an answer's characters without white space around them, which no token has."""
+    start = answer.start + len(answer.text) - len(answer.text.lstrip())
+    return start, start + len(answer.text.strip())
+
+
+def _is_slice(context: str, text: Any, start: Any) -> bool:
+    if not isinstance(text, str) or not text.strip() or type(start) is not int or start < 0:
+        return False
+    return context[start : start + len(text)] == text

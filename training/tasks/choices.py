@@ -1,0 +1,104 @@
+"""Multiple choice: which of a row's choices goes with its text."""
+
+from collections.abc import Container, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefixes import InputTemplate, PrefixSpec
+from prefixes.answers import softmax
+from prefixes.backbone import EncodedInput
+from prefixes.template import CHOICES, MAX_CHOICES
+from training.config import TrainConfig
+from training.examples import Examples, Input, Layout
+from training.losses import choice_losses
+from training.metrics import Measurement
+from training.rows import Row
+from training.tasks.cells import read_label, read_list, text_objection
+from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+
+_CHOICE: Final = "{choice}"
+
+
+class MultipleChoice(TaskKind[int]):
+    """Texts with `choices`, and as `label` the number of the right one, from 0.
+
+    Every choice runs as a text of its own, and gets one score.
+    """
+
+    def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
+        """Take the template that was given; else the text, with each choice for its pair."""
+        if config.template is not None:
+            return InputTemplate(text=config.template, text_pair=config.pair_template)
+        is_named = config.text_column is not None or "text" in present
+        field = "text_a" if "text_a" in present and not is_named else "text"
+        return InputTemplate(text=f"{{{field}}}", text_pair=_CHOICE)
+
+    def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
+        """Read a row's texts and its choices."""
+        fields = super().read_input(layout, row, problems)
+        choices = read_list(row, CHOICES, problems)
+        if choices and not 2 <= len(choices) <= MAX_CHOICES:
+            problems.append(
+                row.problem(f"'choices': expected 2 to {MAX_CHOICES}, found {len(choices)}")
+            )
+        problems += [
+            row.problem(f"'choices': expected texts, found {objection}")
+            for choice in choices
+            if (objection := text_objection(choice)) is not None
+        ]
+        return {**fields, CHOICES: choices}
+
+    def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> int:
+        """Read the number of the right choice."""
+        column = layout.label or "label"
+        names = read_label(row, column, problems)
+        numbers = [str(number) for number in range(len(fields[CHOICES]))]
+        if names and numbers and names[0] not in numbers:
+            problems.append(
+                row.problem(
+                    f"{column!r}: expected the number of a choice, 0 to {numbers[-1]}, "
+                    f"found {names[0]:.80}"
+                )
+            )
+        return int(names[0]) if names and names[0] in numbers else 0
+
+    def stratum(self, truth: int) -> tuple[Any, ...]:
+        return (truth,)
+
+    def pieces(self, spec: PrefixSpec, truth: int, encoded: EncodedInput) -> list[Piece]:
+        return [Piece(encoded, torch.tensor(truth))]
+
+    def loss(
+        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+    ) -> Tensor:
+        """Add up the losses of choosing among the scores of each row."""
+        scores = [torch.cat(list(choices)) for choices in outputs]
+        return choice_losses(scores, torch.stack(list(targets)).to(scores[0].device)).sum()
+
+    def measure(
+        self,
+        spec: PrefixSpec,
+        examples: Examples[int],
+        encoded: Sequence[EncodedInput],
+        outputs: Sequence[Outputs],
+    ) -> Measurement:
+        """Count the rows whose right choice has the highest score."""
+        chosen = [int(np.concatenate(choices).argmax()) for choices in outputs]
+        right = [choice == truth for choice, truth in zip(chosen, examples.truths, strict=True)]
+        return Measurement({"accuracy": float(np.mean(right))})
+
+    def answer(
+        self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
+    ) -> dict[str, Any]:
+        """Give the `label` of the best choice, its text, its `score`, and the `scores` of all."""
+        scores = softmax(np.concatenate(outputs)).tolist()
+        best = int(np.argmax(scores))
+        return {
+            "label": best,
+            "choice": fields[CHOICES][best],
+            "score": scores[best],
+            "scores": scores,
+        }

@@ -1,0 +1,134 @@
+"""Embedding: texts that belong together lie close together."""
+
+import hashlib
+from collections.abc import Container, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prefixes import HeadSpec, InputTemplate, PrefixSpec
+from prefixes.backbone import EncodedInput, TextEncoder
+from training.config import TrainConfig
+from training.examples import Examples, Input, Layout
+from training.losses import contrastive_losses
+from training.metrics import Measurement
+from training.rows import Row
+from training.tasks.cells import read_text, read_texts
+from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+
+_PARTNER: Final = "positive"
+_ROWS_AT_ONCE: Final = 1024
+
+
+class Embedding(TaskKind[str]):
+    """Texts, each with a `positive`: another that belongs with it.
+
+    All others of a batch are taken for texts that do not belong with it, so a batch runs as one.
+    """
+
+    couples_pieces = True
+
+    def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
+        return InputTemplate() if config.template is None else InputTemplate(text=config.template)
+
+    def columns(self, template: InputTemplate, present: Container[str]) -> dict[str, str]:
+        """Name the columns of a text and its partner."""
+        (field,) = template.fields
+        if field not in present and "text_a" in present:
+            return {field: "text_a", _PARTNER: "text_b"}
+        return {field: field, _PARTNER: _PARTNER}
+
+    def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
+        """Read a row's text; its partner is what is true of it."""
+        columns = {name: x for name, x in layout.columns.items() if name != _PARTNER}
+        return read_texts(row, columns, problems)
+
+    def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> str:
+        """Read the text that belongs with a row's text."""
+        return read_text(row, layout.columns[_PARTNER], problems) or ""
+
+    def objection(self, truths: Sequence[str]) -> str | None:
+        """Refuse rows in which there is nothing to tell apart."""
+        if len(set(truths)) < 2:
+            return "all rows have the same second text: expected two or more"
+        return None
+
+    def stratum(self, truth: str) -> tuple[Any, ...]:
+        return ()
+
+    def head(self, config: TrainConfig) -> HeadSpec:
+        return super().head(config).model_copy(update={"normalize": True})
+
+    def encode(
+        self, texts: TextEncoder, spec: PrefixSpec, examples: Examples[str]
+    ) -> list[EncodedInput]:
+        """Tokenize each text and its partner."""
+        (field,) = spec.input.fields
+        partners = [{field: truth} for truth in examples.truths]
+        return [
+            one + other
+            for one, other in zip(
+                texts.encode(spec, examples.inputs), texts.encode(spec, partners), strict=True
+            )
+        ]
+
+    def pieces(self, spec: PrefixSpec, truth: str, encoded: EncodedInput) -> list[Piece]:
+        return [Piece(encoded, torch.tensor([_identity(text.token_ids) for text in encoded]))]
+
+    def loss(
+        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+    ) -> Tensor:
+        """Add up the losses of finding each text's partner among all of the batch."""
+        left = torch.stack([one for one, _ in outputs])
+        right = torch.stack([other for _, other in outputs])
+        return contrastive_losses(left, right, torch.stack(list(targets)).to(left.device)).sum()
+
+    def measure(
+        self,
+        spec: PrefixSpec,
+        examples: Examples[str],
+        encoded: Sequence[EncodedInput],
+        outputs: Sequence[Outputs],
+    ) -> Measurement:
+        """Rank the partners of all rows for each text."""
+        ranks = partner_ranks(
+            np.stack([one for one, _ in outputs]),
+            np.stack([other for _, other in outputs]),
+            examples.truths,
+        )
+        return Measurement(
+            {"mrr": float((1 / ranks).mean()), "recall_at_1": float((ranks == 1).mean())}
+        )
+
+    def answer(
+        self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
+    ) -> dict[str, Any]:
+        """Give the `embedding`."""
+        return {"embedding": outputs[0].tolist()}
+
+
+def partner_ranks(
+    left: NDArray[np.float32], right: NDArray[np.float32], partners: Sequence[str]
+) -> NDArray[np.int64]:
+    """Rank, from 1, each text's partner among the partners of all, by the dot product.
+
+    `left` and `right` `[n, hidden]`. A partner that several rows have is one text: it counts
+    once among the others, and never against itself.
+    """
+    _, firsts, numbers = np.unique(partners, return_index=True, return_inverse=True)
+    distinct = right[firsts]  # (distinct partners, hidden)
+    ranks = []
+    for start in range(0, len(left), _ROWS_AT_ONCE):
+        own = numbers[start : start + _ROWS_AT_ONCE]
+        scores = left[start : start + _ROWS_AT_ONCE] @ distinct.T
+        ranks.append(1 + (scores > scores[np.arange(len(own)), own][:, None]).sum(axis=1))
+    return np.concatenate(ranks)
+
+
+def _identity(token_ids: Sequence[int]) -> int:
+    """Number a text, so that the same text has the same number."""
+    digest = hashlib.sha256(np.array(token_ids, dtype=np.int64).tobytes()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)

@@ -1,0 +1,143 @@
+"""TaskKind: all that is particular to one type of task, behind one protocol."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prefixes import HeadSpec, InputTemplate, PrefixSpec
+from prefixes.backbone import EncodedInput, TextEncoder
+from prefixes.template import CHOICES
+from training.config import TrainConfig
+from training.errors import DataProblem
+from training.examples import Examples, Input, Layout, TaskData, Truth
+from training.metrics import Measurement
+from training.rows import Row
+from training.tasks.cells import read_texts
+
+Outputs = Sequence[NDArray[np.float32]]
+"""What an input's texts came to, `[outputs]` each, or `[S, outputs]` for tasks of tokens."""
+
+Problems = list[DataProblem]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """What takes part in a step as one: the texts it runs, and what they should come to."""
+
+    texts: EncodedInput
+    target: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The numbers that are learnt, times `spread` plus `centre`, are those of the rows."""
+
+    centre: float = 0.0
+    spread: float = 1.0
+
+    def standardise(self, values: Tensor) -> Tensor:
+        """Bring a row's numbers to those that are learnt."""
+        return values if self == Scale() else (values - self.centre) / self.spread
+
+
+class TaskKind(ABC, Generic[Truth]):
+    """What rows of a type of task say, what is learnt from them, and how well.
+
+    One object of each kind serves all trainings: it has no state.
+    """
+
+    couples_pieces: bool = False
+    """Whether the loss of a piece depends on the others of its batch, which then run together."""
+
+    # Rows to examples
+
+    @abstractmethod
+    def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
+        """Say how rows that have the columns `present` become texts."""
+
+    def columns(self, template: InputTemplate, present: Container[str]) -> dict[str, str]:
+        """Name the usual column of every text that a row must have, in order."""
+        return {field: field for field in template.fields if field != CHOICES}
+
+    def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
+        """List the labels of the task: those of the layout, or those that occur in rows."""
+        return layout.labels
+
+    def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
+        """Read a row's texts; what is wrong with them goes to `problems`."""
+        return read_texts(row, layout.columns, problems)
+
+    @abstractmethod
+    def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Truth:
+        """Read what is true of a row; what is wrong with it goes to `problems`."""
+
+    def objection(self, truths: Sequence[Truth]) -> str | None:
+        """Say why nothing can be learnt from these rows, if nothing can."""
+        return None
+
+    @abstractmethod
+    def stratum(self, truth: Truth) -> tuple[Any, ...]:
+        """Give what parts of the data should have in proportion; it can be sorted."""
+
+    def label_counts(
+        self, labels: Sequence[str], truths: Sequence[Truth]
+    ) -> Mapping[str, int] | None:
+        """Count what the rows have of each label; None for tasks without labels."""
+        return None
+
+    # Examples to learning
+
+    def head(self, config: TrainConfig) -> HeadSpec:
+        """Describe the head."""
+        return HeadSpec(pooling=config.pooling, activation=config.head_activation)
+
+    def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
+        """Give the fields of a `PrefixSpec` that only this type of task has."""
+        return {}
+
+    def encode(
+        self, texts: TextEncoder, spec: PrefixSpec, examples: Examples[Truth]
+    ) -> list[EncodedInput]:
+        """Tokenize all texts of each example."""
+        return texts.encode(spec, examples.inputs)
+
+    def scale(self, spec: PrefixSpec, truths: Sequence[Truth]) -> Scale:
+        """Find the scale of numbers that are learnt."""
+        return Scale()
+
+    @abstractmethod
+    def pieces(self, spec: PrefixSpec, truth: Truth, encoded: EncodedInput) -> list[Piece]:
+        """Cut an example into pieces, which have its texts in order."""
+
+    @abstractmethod
+    def loss(
+        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+    ) -> Tensor:
+        """Add up the losses of pieces, from the outputs of each one's texts."""
+
+    def weight(self, target: Tensor) -> float:
+        """Give a piece's share in the mean that a step's loss is."""
+        return 1.0
+
+    # Outputs to figures and answers
+
+    @abstractmethod
+    def measure(
+        self,
+        spec: PrefixSpec,
+        examples: Examples[Truth],
+        encoded: Sequence[EncodedInput],
+        outputs: Sequence[Outputs],
+    ) -> Measurement:
+        """Hold outputs against what is true."""
+
+    @abstractmethod
+    def answer(
+        self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
+    ) -> dict[str, Any]:
+        """Say what an input's outputs mean, in values that JSON has."""

@@ -1,0 +1,138 @@
+"""Sequence classification: a label, several labels or a number for each text or pair of texts."""
+
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefixes import InputTemplate, PrefixSpec
+from prefixes.answers import best_label, chosen_labels, sigmoid, softmax
+from prefixes.backbone import EncodedInput
+from training.config import TrainConfig
+from training.examples import Examples, Input, Layout, TaskData
+from training.losses import row_losses
+from training.metrics import Measurement, measure
+from training.rows import Row
+from training.tasks.cells import in_order, read_label, read_labels, read_number, refuse_unknown
+from training.tasks.kind import Outputs, Piece, Problems, Scale, TaskKind
+
+PAIR: Final = InputTemplate(text="{text_a}", text_pair="{text_b}")
+REGRESSION_LABEL: Final = "score"
+
+Target = int | tuple[float, ...]
+"""The number of the label; or a one or zero for each of several labels; or a number alone."""
+
+
+class SequenceClassification(TaskKind[Target]):
+    """Texts, or pairs of texts, and the `label` of each."""
+
+    def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
+        """Take the template that was given; else a pair where two columns are named or there."""
+        if config.template is not None:
+            return InputTemplate(text=config.template, text_pair=config.pair_template)
+        is_named = config.text_column is not None or "text" in present
+        has_pair = "text_a" in present and "text_b" in present
+        return PAIR if config.pair_column or (has_pair and not is_named) else InputTemplate()
+
+    def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
+        """List the labels that were given, or else those that occur, in order."""
+        if layout.problem_type == "regression":
+            return (REGRESSION_LABEL,)
+        return layout.labels or in_order({name for row in rows for name in _names(layout, row, [])})
+
+    def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Target:
+        """Read a row's label, labels or number."""
+        if layout.problem_type == "regression":
+            return (read_number(row, layout.label or "label", problems),)
+        names = _names(layout, row, problems)
+        refuse_unknown(row, names, layout.labels, problems)
+        if layout.problem_type == "multi_label_classification":
+            return tuple(float(label in names) for label in layout.labels)
+        is_known = bool(names) and names[0] in layout.labels
+        return layout.labels.index(names[0]) if is_known else 0
+
+    def objection(self, truths: Sequence[Target]) -> str | None:
+        """Refuse rows that all say the same."""
+        if len(set(truths)) < 2:
+            return "all rows have the same label: expected two or more"
+        return None
+
+    def stratum(self, truth: Target) -> tuple[Any, ...]:
+        return (truth,) if isinstance(truth, int) else truth[::-1]
+
+    def label_counts(
+        self, labels: Sequence[str], truths: Sequence[Target]
+    ) -> Mapping[str, int] | None:
+        """Count the rows that have each label; a regression has none."""
+        if labels == (REGRESSION_LABEL,):
+            return None
+        counts = Counter(
+            number
+            for truth in truths
+            for number in ([truth] if isinstance(truth, int) else np.flatnonzero(truth).tolist())
+        )
+        return {label: counts[number] for number, label in enumerate(labels)}
+
+    def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
+        return {"problem_type": config.problem_type, "labels": data.labels}
+
+    def scale(self, spec: PrefixSpec, truths: Sequence[Target]) -> Scale:
+        """Find a regression's mean and deviation: its head learns mean 0 and deviation 1."""
+        if spec.problem_type != "regression":
+            return Scale()
+        numbers = np.array(truths, dtype=np.float32)
+        return Scale(float(numbers.mean()), float(numbers.std()))
+
+    def pieces(self, spec: PrefixSpec, truth: Target, encoded: EncodedInput) -> list[Piece]:
+        return [Piece(encoded, torch.tensor(truth))]
+
+    def loss(
+        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+    ) -> Tensor:
+        """Add up the losses of single texts."""
+        assert spec.problem_type is not None
+        logits = torch.stack([values for (values,) in outputs])
+        return row_losses(
+            spec.problem_type, logits, torch.stack(list(targets)).to(logits.device)
+        ).sum()
+
+    def measure(
+        self,
+        spec: PrefixSpec,
+        examples: Examples[Target],
+        encoded: Sequence[EncodedInput],
+        outputs: Sequence[Outputs],
+    ) -> Measurement:
+        """Measure labels or numbers."""
+        assert spec.problem_type is not None
+        return measure(
+            spec.problem_type,
+            spec.labels,
+            np.stack([values for (values,) in outputs]),
+            np.array(examples.truths),
+            thresholds=spec.thresholds,
+        )
+
+    def answer(
+        self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
+    ) -> dict[str, Any]:
+        """Give `label`, `score` and all `scores`; of several labels `labels`; or a `score`."""
+        (logits,) = outputs
+        if spec.problem_type == "regression":
+            return {"score": float(logits[0])}
+        if spec.problem_type == "multi_label_classification":
+            scores = dict(zip(spec.labels, sigmoid(logits).tolist(), strict=True))
+            return {"labels": chosen_labels(spec, logits), "scores": scores}
+        scores = dict(zip(spec.labels, softmax(logits).tolist(), strict=True))
+        best = best_label(spec, logits)
+        return {"label": best, "score": scores[best], "scores": scores}
+
+
+def _names(layout: Layout, row: Row, problems: Problems) -> list[str]:
+    column = layout.label or "label"
+    if layout.problem_type == "multi_label_classification":
+        return read_labels(row, column, layout.separator, problems)
+    return read_label(row, column, problems)

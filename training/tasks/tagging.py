@@ -1,0 +1,210 @@
+"""Token classification: the entities that a text names, learnt as a tag for each of its words."""
+
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefixes import InputTemplate, PrefixSpec
+from prefixes.answers import find_entities
+from prefixes.answers.entities import BACKGROUND
+from prefixes.backbone import EncodedInput
+from prefixes.encoded import whole_characters
+from training.config import TrainConfig
+from training.examples import Examples, Input, Layout, TaskData
+from training.losses import IGNORED, tag_losses
+from training.metrics import Measurement
+from training.rows import Row
+from training.tasks.cells import read_list
+from training.tasks.entity_scores import score_entities
+from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.tags import Mention, all_tags, join_tokens, mentions_of, tag_targets, type_of
+
+_TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
+
+Mentions = tuple[Mention, ...]
+
+
+class TokenClassification(TaskKind[Mentions]):
+    """Texts with `entities`, or `tokens` with `tags`; these are joined with spaces.
+
+    Either way a text is tokenized as it will be when it is served.
+    """
+
+    def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
+        return InputTemplate()
+
+    def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
+        """List the tags that were given, or those of the types that were given or occur."""
+        if BACKGROUND in layout.labels:
+            return layout.labels
+        if layout.labels:
+            return all_tags(f"B-{label}" for label in layout.labels)
+        return all_tags(tag for row in rows for tag in _tags(layout, row))
+
+    def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
+        """Read a row's text, or join its tokens to one."""
+        if _TOKENS not in row.columns:
+            return super().read_input(layout, row, problems)
+        tokens = read_list(row, _TOKENS, problems)
+        if tokens and not "".join(tokens).strip():
+            problems.append(row.problem(f"{_TOKENS!r}: expected text, found empty tokens"))
+        return {layout.template.fields[0]: join_tokens(tokens)[0]}
+
+    def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Mentions:
+        """Read the mentions of a row's text."""
+        text = str(fields.get(layout.template.fields[0], ""))
+        if _TOKENS in row.columns:
+            found = _tagged_mentions(layout, row, text, problems)
+        else:
+            found = _written_mentions(layout, row, text, problems)
+        types = {type_of(label) for label in layout.labels}
+        unknown = sorted({one.label for one in found} - types)
+        if unknown:
+            problems.append(
+                row.problem(f"the label {unknown[0][:80]!r} is not one of the task's labels")
+            )
+        return found
+
+    def objection(self, truths: Sequence[Mentions]) -> str | None:
+        """Refuse rows in which nothing is named."""
+        return None if any(truths) else "no row has an entity: expected some"
+
+    def stratum(self, truth: Mentions) -> tuple[Any, ...]:
+        return tuple(sorted({one.label for one in truth}))
+
+    def label_counts(
+        self, labels: Sequence[str], truths: Sequence[Mentions]
+    ) -> Mapping[str, int] | None:
+        """Count the entities of each type."""
+        counts = Counter(one.label for truth in truths for one in truth)
+        types = dict.fromkeys(type_of(label) for label in labels if label != BACKGROUND)
+        return {label: counts[label] for label in types}
+
+    def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
+        return {"labels": data.labels}
+
+    def pieces(self, spec: PrefixSpec, truth: Mentions, encoded: EncodedInput) -> list[Piece]:
+        (text,) = encoded
+        return [Piece(encoded, torch.tensor(tag_targets(spec.labels, truth, text)))]
+
+    def loss(
+        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+    ) -> Tensor:
+        """Add up the losses of all tokens that have a tag."""
+        logits = torch.cat([values for (values,) in outputs])
+        return tag_losses(logits, torch.cat(list(targets)).to(logits.device)).sum()
+
+    def weight(self, target: Tensor) -> float:
+        """Count the tokens that have a tag: the mean is over these, as in P-tuning v2."""
+        return float((target != IGNORED).sum())
+
+    def measure(
+        self,
+        spec: PrefixSpec,
+        examples: Examples[Mentions],
+        encoded: Sequence[EncodedInput],
+        outputs: Sequence[Outputs],
+    ) -> Measurement:
+        """Measure entities as they are served; what truncation cut off counts as missed."""
+        rows = list(zip(examples.inputs, examples.truths, encoded, outputs, strict=True))
+        found = [
+            {
+                Mention(one["start"], one["end"], one["label"])
+                for one in self.answer(spec, fields, texts, logits)[_ENTITIES]
+            }
+            for fields, _, texts, logits in rows
+        ]
+        is_right = [
+            logits.argmax(axis=-1)[tags != IGNORED] == tags[tags != IGNORED]
+            for _, truth, (text,), (logits,) in rows
+            for tags in [np.array(tag_targets(spec.labels, truth, text))]
+        ]
+        accuracy = np.concatenate(is_right).mean()
+        return score_entities(found, examples.truths, token_accuracy=float(accuracy))
+
+    def answer(
+        self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
+    ) -> dict[str, Any]:
+        """Give the `entities` of a text, in its order, each with its label, text and score."""
+        text = str(fields[spec.input.fields[0]])
+        entities = find_entities(spec, text, encoded[0], outputs[0])
+        return {
+            _ENTITIES: [
+                {
+                    "start": one.start,
+                    "end": one.end,
+                    "label": one.label,
+                    "text": one.text,
+                    "score": one.score,
+                }
+                for one in entities
+            ]
+        }
+
+
+def _tags(layout: Layout, row: Row) -> list[str]:
+    """List the tags that occur in a row, as far as it has any."""
+    column = layout.label or (_TAGS if _TOKENS in row.columns else _ENTITIES)
+    values = row.columns.get(column)
+    if not isinstance(values, list):
+        return []
+    if _TOKENS in row.columns:
+        return [tag for tag in values if isinstance(tag, str)]
+    labels = [one.get("label") for one in values if isinstance(one, dict)]
+    return [f"B-{label}" for label in labels if isinstance(label, str)]
+
+
+def _tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:
+    column = layout.label or _TAGS
+    tags = read_list(row, column, problems)
+    spans = join_tokens([x for x in row.columns[_TOKENS] if isinstance(x, str)])[1] if tags else []
+    if len(tags) != len(spans):
+        problems.append(
+            row.problem(
+                f"{column!r}: expected a tag for each token, found {len(tags)} tags for "
+                f"{len(spans)} tokens"
+            )
+        )
+        return ()
+    return mentions_of(text, spans, tags)
+
+
+def _written_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:
+    """Read mentions that are given by their characters; they must not share any."""
+    column = layout.label or _ENTITIES
+    values = row.columns.get(column)
+    if not isinstance(values, list):
+        problems.append(
+            row.problem(f"{column!r}: expected a list of entities, found {values!r:.80}")
+        )
+        return ()
+    mentions = [_written(text, value) for value in values]
+    wrong = [value for value, one in zip(values, mentions, strict=True) if one is None]
+    if wrong:
+        problems.append(
+            row.problem(
+                f"{column!r}: expected start, end and label of characters of the text, found "
+                f"{wrong[0]!r:.120}"
+            )
+        )
+    found = sorted(one for one in mentions if one is not None)
+    for one, other in pairwise(found):
+        if other.start < one.end:
+            problems.append(row.problem(f"{column!r}: {one} and {other} share characters"))
+    return tuple(found)
+
+
+def _written(text: str, value: Any) -> Mention | None:
+    match value:
+        case {"start": int(start), "end": int(end), "label": str(label)} if (
+            label.strip() and 0 <= start < end <= len(text)
+        ):
+            start, end = whole_characters(text, (start, end))
+            return Mention(start, end, label) if start < end else None
+        case _:
+            return None
