@@ -23,6 +23,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -32,7 +33,8 @@ from transformers.utils import logging as transformers_logging
 
 from prefixes.backbone import load_backbone
 from training.config import TrainConfig, TrainPlan
-from training.data import LabelledTexts, TaskData, load_task
+from training.data import load_task
+from training.examples import Examples, TaskData
 from training.noise import generator_for
 from training.schedule import learning_rate_factor
 from training.session import run_plan
@@ -110,7 +112,7 @@ def fine_tune(config: TrainConfig, data: TaskData, backbone: str, console: Conso
             factor = learning_rate_factor("linear", step, total, warmup=FINE_TUNING["warmup"])
             for group in optimizer.param_groups:
                 group["lr"] = FINE_TUNING["learning_rate"] * factor
-            targets = torch.from_numpy(data.train.targets[rows])
+            targets = torch.tensor(data.train.take(rows).truths)
             logits = _logits(model, tokenizer, data.train, rows)
             nn.functional.cross_entropy(logits, targets).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -134,7 +136,7 @@ def _groups(model: nn.Module) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
 
 
-def _batches_by_length(texts: LabelledTexts, seed: int, epoch: int) -> list[list[int]]:
+def _batches_by_length(texts: Examples[int], seed: int, epoch: int) -> list[list[int]]:
     """Shuffle rows, then batch neighbours of similar length, so that little is padded."""
     size = FINE_TUNING["batch_size"]
     generator = generator_for(seed, "fine-tuning", epoch)
@@ -148,7 +150,7 @@ def _batches_by_length(texts: LabelledTexts, seed: int, epoch: int) -> list[list
     return [batches[number] for number in shuffled]
 
 
-def _logits(model: Any, tokenizer: Any, texts: LabelledTexts, rows: Sequence[int]) -> Tensor:
+def _logits(model: Any, tokenizer: Any, texts: Examples[int], rows: Sequence[int]) -> Tensor:
     encoded = tokenizer(
         [texts.inputs[row]["text"] for row in rows],
         truncation=True,
@@ -161,14 +163,14 @@ def _logits(model: Any, tokenizer: Any, texts: LabelledTexts, rows: Sequence[int
 
 
 @torch.inference_mode()
-def _accuracy(model: Any, tokenizer: Any, texts: LabelledTexts) -> float:
+def _accuracy(model: Any, tokenizer: Any, texts: Examples[int]) -> float:
     model.eval()
     order = sorted(range(len(texts)), key=lambda row: len(texts.inputs[row]["text"]))
     correct = 0
     for start in range(0, len(order), 64):
         rows = order[start : start + 64]
         predicted = _logits(model, tokenizer, texts, rows).argmax(dim=1).numpy()
-        correct += int((predicted == texts.targets[rows]).sum())
+        correct += int((predicted == np.array(texts.take(rows).truths)).sum())
     return correct / len(texts)
 
 

@@ -62,7 +62,7 @@ def test_the_file_tells_where_it_came_from_and_how_well_it_does(
 def test_golden_examples_cover_the_labels_and_replay(backbone: Backbone, tmp_path: Path) -> None:
     finished = finish_training(backbone, config_of(tmp_path, max_steps=2, golden_examples=4))
     golden = finished.prefix.spec.golden
-    praised = [one.fields["text"].endswith(PRAISE) for one in golden]
+    praised = [str(one.fields["text"]).endswith(PRAISE) for one in golden]
     assert sorted(praised) == [False, False, True, True]
     replay(backbone, finished.prefix)
 
