@@ -63,6 +63,11 @@ def import_peft(folder: Path, backbone: Backbone, wishes: Wishes) -> Imported:
     notes = Notes([f"A prefix of {len(flat)} positions for {task_type}, and its head."])
     _note_folding(config, notes)
     _note_base_model(config, backbone, notes)
+    if _drops_types(task_type, backbone):
+        notes.lost.append(
+            "That PEFT's question answering never looks at token types, so that the task was "
+            "trained without them: here the context has types of its own, and scores differ."
+        )
     parts = Parts(
         tool="polyprefix import peft",
         task_type=task_type,
@@ -93,6 +98,15 @@ def _check_config(config: Mapping[str, Any], backbone: Backbone) -> TaskType:
             f"backbone of {', '.join(sorted(MODEL_TYPES))}"
         )
     return _TASKS[task]
+
+
+def _drops_types(task_type: TaskType, backbone: Backbone) -> bool:
+    """Say whether PEFT runs a task without the token types that its backbone tells apart.
+
+    `PeftModelForQuestionAnswering.forward` takes them, and passes them to nobody (PEFT 0.21).
+    """
+    num_types = getattr(backbone.model.config, "type_vocab_size", 0)
+    return task_type == "question_answering" and num_types > 1
 
 
 def _refuse_other_modules(head: Mapping[str, Tensor]) -> None:
@@ -171,6 +185,9 @@ def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
         f"PEFT has no task of the type {spec.task_type}": not tasks,
         f"its texts begin at position {spec.position_offset}, PEFT's at {spec.prefix_length}": (
             spec.position_offset != spec.prefix_length
+        ),
+        "PEFT's question answering never looks at token types": _drops_types(
+            spec.task_type, backbone
         ),
         f"its head is not that of transformers' {model_type}: {spec.head.pooling}, activation "
         f"{spec.head.activation}": spec.head != _head_of(spec),
