@@ -1,8 +1,8 @@
 """Foreign heads: the layers behind transformers' models for tasks, told in pooling and layers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import torch
 from torch import Tensor
@@ -39,16 +39,33 @@ class ForeignHead:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where a head keeps its layers: its output layer, and a dense layer with its activation."""
+    """Where a head keeps its layers: its output layer, and a dense layer with its activation.
+
+    `activation` reads the backbone's config; None where its architecture has no such head.
+    """
 
     output: str
     dense: str
-    activations: Mapping[str, Activation]
+    activation: Callable[[Any], object]
+
+
+def _pooler_activation(config: Any) -> object:
+    is_deberta = config.model_type in {"deberta", "deberta-v2"}
+    return getattr(config, "pooler_hidden_act", "gelu") if is_deberta else None
 
 
 _LAYOUTS: Final = (
-    _Layout("classifier.out_proj", "classifier.dense", DENSE_ACTIVATIONS),
-    _Layout("classifier", "pre_classifier", {"distilbert": "relu"}),
+    _Layout(
+        "classifier.out_proj",
+        "classifier.dense",
+        lambda config: DENSE_ACTIVATIONS.get(config.model_type),
+    ),
+    _Layout(
+        "classifier",
+        "pre_classifier",
+        lambda config: "relu" if config.model_type == "distilbert" else None,
+    ),
+    _Layout("classifier", "pooler.dense", _pooler_activation),
 )
 
 
@@ -64,16 +81,16 @@ def recognise(
         return _made(HeadSpec(pooling="every_token"), layer(tensors, "qa_outputs", "output"))
     if task_type == "token_classification":
         return _made(HeadSpec(pooling="every_token"), layer(tensors, "classifier", "output"))
-    model_type = backbone.fingerprint.model_type
     for layout in _LAYOUTS:
         if f"{layout.dense}.weight" in tensors:
-            activation = layout.activations.get(model_type)
+            activation = layout.activation(backbone.model.config)
             if activation is None:
                 raise ConversionRefused(
-                    f"The head has a layer {layout.dense}, which is not known of {model_type}"
+                    f"The head has a layer {layout.dense}, which is not known of "
+                    f"{backbone.fingerprint.model_type}"
                 )
             return _made(
-                HeadSpec(pooling="first_token", activation=activation),
+                HeadSpec(pooling="first_token", activation=activation_of(activation)),
                 layer(tensors, layout.dense, "dense"),
                 layer(tensors, layout.output, "output"),
             )

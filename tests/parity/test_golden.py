@@ -13,9 +13,7 @@ from typing import Any, Final
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from prefixes import Prefix
 from prefixes.backbone import (
@@ -30,6 +28,7 @@ from prefixes.backbone import (
 from prefixes.interop.flat import flat_of
 from prefixes.interop.parts import Wishes
 from prefixes.interop.ptuning_v2 import import_ptuning_v2
+from tests.parity.tokenizer import borrow_tokenizer
 
 GOLDEN: Final = Path(__file__).parents[2].parent / "shared" / "golden"
 CASES: Final = sorted(folder.parent.name for folder in GOLDEN.glob("*/case.json"))
@@ -76,17 +75,6 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         load_file(source / "expected.safetensors"),
         texts_of(load_file(source / "inputs.safetensors")),
     )
-
-
-def borrow_tokenizer(folder: Path) -> None:
-    """The original's tiny models have none; any will do, the inputs are token numbers."""
-    vocab = {"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3}
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]"
-    ).save_pretrained(folder)
 
 
 def texts_of(inputs: dict[str, Tensor]) -> list[EncodedText]:
