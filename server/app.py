@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, PrefixRegistry
-from server.api import classify, models, prefixes, problems, status, tei, vllm
+from server.api import embeddings, models, prefixes, problems, status, tasks, tei, vllm
 from server.api.deps import Classifier, Parts
 from server.api.middleware import BodyLimit, RequestLog
 from server.observe import Metrics
@@ -18,7 +18,8 @@ from server.seeding import seed_examples
 from server.settings import Settings
 
 _DESCRIPTION: Final = (
-    "Classification by thousands of small trained prefixes over one frozen encoder. Errors are "
+    "Thousands of small trained prefixes over one frozen encoder: classification, entities, "
+    "answers, choices, embeddings. Errors are "
     "`application/problem+json` (RFC 9457) with a stable `code`."
 )
 
@@ -70,7 +71,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.parts = parts
-    for module in (classify, tei, vllm, models, prefixes, status):
+    for module in (tasks, embeddings, tei, vllm, models, prefixes, status):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(

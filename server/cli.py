@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from server.interchange import export_prefix, import_prefix
 from training.cli import evaluate, predict, train
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ def version() -> None:
 
 for command in (train, evaluate, predict):
     app.command()(command)
+app.command("import")(import_prefix)
+app.command("export")(export_prefix)
 
 
 class ForeignPackage(Exception):
@@ -181,6 +184,7 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
         max_batch_tokens=settings.max_batch_tokens,
         max_batch_rows=settings.max_batch_rows,
         max_waiting=settings.max_waiting_inputs,
+        max_texts=settings.max_inputs_per_request,
         resident_bytes=settings.resident_mib * 2**20,
     )
     engine = Engine(backbone, registry, limits, metrics)

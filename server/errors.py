@@ -1,9 +1,10 @@
-"""What can be wrong with a request before the engine or the registry see it.
+"""What can be wrong with a request itself, whatever the prefixes it asks for.
 
     RequestRefused
     |- KeyRequired      an anonymous caller asked for what only a key can show, or do
     |- InvalidKey       a key that was never issued, or is revoked
     |- ModelRequired    no `model` in the request, and no default one
+    |- WrongTaskType    a task that the route asked does not answer; the message names the right one
     |- TooManyInputs    more texts than one request may hold
     |- TooManyScores    more scores than one response may hold
     '- BadUpload        a multipart body without the one file it must carry
@@ -30,6 +31,10 @@ class InvalidKey(RequestRefused):
 
 class ModelRequired(RequestRefused):
     code = "model_required"
+
+
+class WrongTaskType(RequestRefused):
+    code = "wrong_task_type"
 
 
 class TooManyInputs(RequestRefused):

@@ -13,6 +13,7 @@ from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.registry import ApiKeys, PrefixRegistry
 from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
+from server.engine.answering import Accept
 from server.engine.residents import ResidentStats
 from server.engine.work import Inferred, TaskInput
 from server.observe import Metrics, RequestRecord
@@ -40,6 +41,7 @@ class Classifier(Protocol):
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
+        accept: Accept,
     ) -> list[Inferred]: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
@@ -60,6 +62,7 @@ class Parts:
     # those by which every request's key is checked.
     _readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
     _changers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
+    _turners: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
 
     async def read(self, call: Callable[[], T]) -> T:
         """Ask the registry or the store for something, on a thread."""
@@ -68,6 +71,10 @@ class Parts:
     async def change(self, call: Callable[[], T]) -> T:
         """Change something in the registry, on a thread."""
         return await to_thread.run_sync(call, limiter=self._changers)
+
+    async def turn(self, call: Callable[[], T]) -> T:
+        """Turn large outputs into what is sent, on a thread."""
+        return await to_thread.run_sync(call, limiter=self._turners)
 
 
 class KeyedRoute(APIRoute):

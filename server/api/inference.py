@@ -1,35 +1,66 @@
-"""What the three classification routes share: references, bounds, deadline, cancellation."""
+"""What all inference routes share: references, bounds, task types, deadline, cancellation."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from functools import partial
+from typing import Annotated, Any, Final, Self, TypeVar
 
 from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 
-from prefixes import PrefixRef
+from prefixes import PrefixRef, PrefixSpec
 from prefixes.errors import InputRejected, InvalidName
-from prefixes.template import Fields
+from prefixes.spec import TaskType
+from prefixes.template import CHOICES, Fields
 from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
+from server.api.scores import MAX_SCORES
 from server.auth import Caller
 from server.engine.work import Inferred, TaskInput
-from server.errors import ModelRequired, TooManyInputs, TooManyScores
+from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
 from server.observe import RequestRecord
 
 T = TypeVar("T")
 
-MAX_SCORES: Final = 40_000
-"""Most scores in one response: the largest request to a task of 150 labels, or a single input to
-the largest task. Without it a request of a few bytes could ask for half a gigabyte."""
+ROUTES: Final[Mapping[TaskType, str]] = {
+    "sequence_classification": "/v1/classify",
+    "token_classification": "/v1/token-classification",
+    "question_answering": "/v1/question-answering",
+    "multiple_choice": "/v1/multiple-choice",
+    "embedding": "/v1/embeddings",
+}
+"""Where tasks of each type are answered; POST /v1/predict answers them all."""
+
+_INLINE_OUTPUTS: Final = 4096
+"""Numbers that are read on the event loop: about two milliseconds. More go to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One thing to classify, as the sender wrote it: fields, and a model of its own if any."""
+    """One input, as the sender wrote it: fields, and a model of its own if any."""
 
     fields: Fields
     model: str | None = None
+
+    @classmethod
+    def of(cls, item: str | Mapping[str, str | list[str]]) -> Self:
+        """Tell the model of an input from its fields.
+
+        Raises:
+            InvalidName: when the model is a list.
+        """
+        if isinstance(item, str):
+            return cls((item,))
+        model = item.get("model")
+        if isinstance(model, list):
+            raise InvalidName("The `model` of an input is a list: expected text")
+        return cls({name: value for name, value in item.items() if name != "model"}, model)
+
+    @property
+    def num_texts(self) -> int:
+        """Count the texts that it becomes at least."""
+        choices = self.fields.get(CHOICES) if isinstance(self.fields, Mapping) else None
+        return max(1, len(choices)) if isinstance(choices, list) else 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,24 +79,35 @@ class Inference:
         *,
         model: str | None,
         truncate: bool,
+        task_type: TaskType | None = None,
         top_k: int | None = None,
     ) -> list[Inferred]:
-        """Classify, in the order asked, for as long as the sender is there.
+        """Answer, in the order asked, for as long as the sender is there.
+
+        Args:
+            asked: inputs of any tasks of the route's type.
+            model: for those that name none.
+            truncate: cut texts that are too long instead of refusing them.
+            task_type: what the route answers; None for every type.
+            top_k: scores of a label that the sender wants to see; None for all.
 
         Raises:
-            InputRejected: when there is nothing to classify.
+            InputRejected: when there is nothing to answer.
             TooManyInputs: when there is too much.
+            WrongTaskType: when a task is not of the route's type.
             TooManyScores: when the answer would be too long; `top_k` of each input's count.
             ModelRequired: when an input has no model, nor the request, nor the settings.
             InvalidName: when a model is no reference.
             ClientDisconnect: when the sender left; the work was cancelled.
-            PrefixError, ServingError: as `Engine.classify`.
+            PrefixError, ServingError: as `Engine.infer`.
         """
         limit = self.parts.settings.max_inputs_per_request
         if not asked:
             raise InputRejected("The list of inputs is empty: expected at least one")
-        if len(asked) > limit:
-            raise TooManyInputs(f"{len(asked)} inputs: one request takes at most {limit}")
+        num_texts = sum(item.num_texts for item in asked)
+        if num_texts > limit:
+            kind = "inputs" if num_texts == len(asked) else "choices"
+            raise TooManyInputs(f"{num_texts} {kind}: one request takes at most {limit}")
         inputs = [
             TaskInput(self._ref(item.model or model, index, len(asked)), item.fields)
             for index, item in enumerate(asked)
@@ -77,11 +119,18 @@ class Inference:
                 reader=self.caller.tenant,
                 truncate=truncate,
                 timeout_seconds=self.timeout_seconds,
+                accept=partial(_accept, inputs, task_type),
             ),
         )
         self._note(answers)
         _check_num_scores(answers, top_k)
         return answers
+
+    async def read(self, answers: Sequence[Inferred], reading: Callable[[], T]) -> T:
+        """Turn answers into what is sent; on a thread when that takes long."""
+        if sum(outputs.size for answer in answers for outputs in answer.outputs) <= _INLINE_OUTPUTS:
+            return reading()
+        return await self.parts.turn(reading)
 
     def _ref(self, model: str | None, index: int, num_asked: int) -> PrefixRef:
         name = model or self.parts.settings.default_model
@@ -104,8 +153,25 @@ class Inference:
         self.record.device_ms = 1000 * max(a.timings.device_seconds for a in answers)
 
 
+def _accept(
+    inputs: Sequence[TaskInput], task_type: TaskType | None, place: int, spec: PrefixSpec
+) -> None:
+    if task_type is None or spec.task_type == task_type:
+        return
+    where = f"input[{place}]: " if len(inputs) > 1 else ""
+    kind, expected = (name.replace("_", " ") for name in (spec.task_type, task_type))
+    raise WrongTaskType(
+        f"{where}{inputs[place].ref} is a task of {kind}, and this route answers {expected}: "
+        f"send it to POST {ROUTES[spec.task_type]}"
+    )
+
+
 def _check_num_scores(answers: Sequence[Inferred], top_k: int | None) -> None:
-    counts = (answer.spec.num_labels for answer in answers)
+    counts = (
+        answer.spec.num_labels
+        for answer in answers
+        if answer.spec.task_type == "sequence_classification"
+    )
     num_scores = sum(count if top_k is None else min(count, top_k) for count in counts)
     if num_scores > MAX_SCORES:
         raise TooManyScores(

@@ -56,6 +56,7 @@ STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
     request_errors.KeyRequired: (401, "An API key is required"),
     request_errors.InvalidKey: (401, "The API key is not valid"),
     request_errors.ModelRequired: (422, "No model was named"),
+    request_errors.WrongTaskType: (422, "Another route answers this task"),
     request_errors.TooManyInputs: (413, "Too many inputs"),
     request_errors.TooManyScores: (422, "Too many scores"),
     request_errors.BadUpload: (422, "The upload cannot be understood"),
@@ -72,7 +73,7 @@ _HTTP_CODES: Final = {
     429: "overloaded",
 }
 _TEI_ROUTES: Final = {"/predict"}
-_OPENAI_ROUTES: Final = {"/classify", "/v1/models"}
+_OPENAI_ROUTES: Final = {"/classify", "/v1/embeddings", "/v1/models"}
 _TEI_TYPES: Final = {
     401: "Validation",
     429: "Overloaded",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 from typing_extensions import TypedDict
 
+from prefixes.template import MAX_CHOICES
 from prefixes.values import Value, at_most
 
 MAX_INPUTS: Final = 10_000
@@ -23,11 +24,11 @@ _MAX_FIELDS: Final = 50
 """Most fields of one input; a template cannot ask for more."""
 
 
-class _Request(Value):
+class StrictRequest(Value):
     model_config = ConfigDict(strict=True)
 
 
-class _Response(BaseModel):
+class WireResponse(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -43,8 +44,27 @@ def _kind(value: Any) -> str | None:
             return None
 
 
+def _value_kind(value: Any) -> str | None:
+    match value:
+        case str():
+            return "(text)"
+        case list():
+            return "(texts)"
+        case _:
+            return None
+
+
+_FieldValue = Annotated[
+    Annotated[str, Tag("(text)")]
+    | Annotated[list[str], Field(fail_fast=True), at_most(MAX_CHOICES), Tag("(texts)")],
+    Discriminator(
+        _value_kind,
+        custom_error_type="bad_field",
+        custom_error_message="expected a text; only `choices` is a list of texts",
+    ),
+]
 _Text = Annotated[str, Tag("(text)")]
-_Fields = Annotated[dict[str, str], at_most(_MAX_FIELDS), Tag("(fields)")]
+_Fields = Annotated[dict[str, _FieldValue], at_most(_MAX_FIELDS), Tag("(fields)")]
 
 Item = Annotated[
     _Text | _Fields,
@@ -55,9 +75,9 @@ Item = Annotated[
         '{"text": "...", "text_pair": "..."}',
     ),
 ]
-"""One thing to classify: a text, or the fields of the task, with its own `model` if need be."""
+"""One input: a text, or the fields of the task, with its own `model` if need be."""
 
-ClassifyInputs = Annotated[
+Inputs = Annotated[
     _Text
     | _Fields
     | Annotated[list[Item], Field(fail_fast=True), at_most(MAX_INPUTS), Tag("(list)")],
@@ -77,27 +97,6 @@ Model = Annotated[
 ]
 
 
-class ClassifyRequest(_Request):
-    """Texts to classify, each by the prefix it names or by that of the request."""
-
-    model: Model = None
-    input: ClassifyInputs = Field(
-        description="A text; an object with the task's fields (`text`, `text_pair`, or whatever "
-        "the task declares) and optionally its own `model`; or a list of these, of any tasks."
-    )
-    top_k: int | None = Field(
-        default=None, ge=1, description="How many scores to give, the best first; null: all."
-    )
-    function_to_apply: FunctionToApply | None = Field(
-        default=None,
-        description="How logits become scores; null: softmax for single-label tasks, sigmoid for "
-        "multi-label ones, none for regression.",
-    )
-    truncate: bool = Field(
-        default=True, description="Cut texts that are too long; false refuses them."
-    )
-
-
 class Score(TypedDict):
     """A plain mapping, for answers may hold tens of thousands: a model each would take longer
     to make than the forward pass.
@@ -105,45 +104,6 @@ class Score(TypedDict):
 
     label: str
     score: float
-
-
-class InputUsage(_Response):
-    tokens: int = Field(description="Tokens of this input, special tokens included.")
-    truncated: bool = Field(description="Whether its end was cut off to fit the task.")
-
-
-class ClassifyResult(_Response):
-    """The answer to one input. Of `label`, `labels` and `value` one is there, by problem type."""
-
-    index: int = Field(description="Place of the input in the request.")
-    model: str = Field(description="The version that answered, `tenant/task@version`.")
-    problem_type: str
-    label: str | None = Field(default=None, description="Single-label: the best label.")
-    labels: list[str] | None = Field(
-        default=None, description="Multi-label: the labels whose probability reaches its threshold."
-    )
-    value: float | None = Field(default=None, description="Regression with one output: the value.")
-    scores: list[Score] = Field(description="Sorted by score, the highest first.")
-    usage: InputUsage
-
-
-class Usage(_Response):
-    tokens: int
-
-
-class TimingsMs(_Response):
-    """Where the time went, in milliseconds; for several inputs, those of the slowest."""
-
-    total: float
-    queue: float
-    device: float
-
-
-class ClassifyResponse(_Response):
-    object: Literal["list"] = "list"
-    results: list[ClassifyResult] = Field(description="In the order of the request's inputs.")
-    usage: Usage
-    timings_ms: TimingsMs
 
 
 _Texts = Annotated[list[str], Field(min_length=1, max_length=2, fail_fast=True)]
@@ -174,7 +134,7 @@ TeiInputs = Annotated[
 ]
 
 
-class PredictRequest(_Request):
+class PredictRequest(StrictRequest):
     """text-embeddings-inference's request, and `model`."""
 
     inputs: TeiInputs = Field(
@@ -187,7 +147,7 @@ class PredictRequest(_Request):
     truncation_direction: Literal["right", "Right"] = "right"
 
 
-class VllmClassifyRequest(_Request):
+class VllmClassifyRequest(StrictRequest):
     """vLLM's request, as far as it says something about an encoder of texts."""
 
     model: Model = None
@@ -204,7 +164,7 @@ class VllmClassifyRequest(_Request):
     priority: int = 0
 
 
-class VllmClass(_Response):
+class VllmClass(WireResponse):
     index: int
     label: str
     probs: list[float] = Field(description="In the order of the task's labels.")
@@ -212,14 +172,14 @@ class VllmClass(_Response):
     scores: list[Score]
 
 
-class VllmUsage(_Response):
+class VllmUsage(WireResponse):
     prompt_tokens: int
     total_tokens: int
     completion_tokens: int = 0
     prompt_tokens_details: None = None
 
 
-class VllmClassifyResponse(_Response):
+class VllmClassifyResponse(WireResponse):
     id: str
     object: Literal["list"] = "list"
     created: int
@@ -228,7 +188,45 @@ class VllmClassifyResponse(_Response):
     usage: VllmUsage
 
 
-class ModelCard(_Response):
+EncodingFormat = Literal["float", "base64"]
+
+
+class EmbeddingsRequest(StrictRequest):
+    """OpenAI's request, and `truncate`. Only texts: tokens would be those of another tokenizer."""
+
+    model: Model = None
+    input: str | Annotated[list[str], Field(fail_fast=True), at_most(MAX_INPUTS)] = Field(
+        description="A text or a list of texts."
+    )
+    encoding_format: EncodingFormat = "float"
+    dimensions: None = Field(
+        default=None, description="Not supported: part of an embedding would be no embedding."
+    )
+    user: str | None = None
+    truncate: bool = Field(
+        default=False, description="Cut texts that are too long instead of refusing them."
+    )
+
+
+class Embedding(WireResponse):
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str = Field(description="Numbers, or base64 of little-endian float32.")
+
+
+class EmbeddingsUsage(WireResponse):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsResponse(WireResponse):
+    object: Literal["list"] = "list"
+    data: list[Embedding] = Field(description="In the order of the texts.")
+    model: str
+    usage: EmbeddingsUsage
+
+
+class ModelCard(WireResponse):
     id: str = Field(description="What to write in `model`.")
     object: Literal["model"] = "model"
     created: int
@@ -237,12 +235,12 @@ class ModelCard(_Response):
     parent: str = Field(description="The backbone.")
 
 
-class ModelList(_Response):
+class ModelList(WireResponse):
     object: Literal["list"] = "list"
     data: list[ModelCard]
 
 
-class AliasMove(_Response):
+class AliasMove(WireResponse):
     kind: str
     from_version: int | None
     to_version: int
@@ -251,13 +249,13 @@ class AliasMove(_Response):
     is_undone: bool
 
 
-class Alias(_Response):
+class Alias(WireResponse):
     name: str
     version: int
     history: list[AliasMove] = Field(description="Its moves, the oldest first.")
 
 
-class Version(_Response):
+class Version(WireResponse):
     ref: str = Field(description="`tenant/task@version`, as `model` takes it.")
     tenant: str
     task: str
@@ -279,35 +277,35 @@ class PublishedVersion(Version):
     is_new: bool = Field(description="False when the task already had these very bytes.")
 
 
-class PrefixSummary(_Response):
+class PrefixSummary(WireResponse):
     tenant: str
     task: str
     versions: list[int]
     aliases: dict[str, int]
 
 
-class PrefixList(_Response):
+class PrefixList(WireResponse):
     prefixes: list[PrefixSummary]
 
 
-class PrefixEntry(_Response):
+class PrefixEntry(WireResponse):
     tenant: str
     task: str
     versions: list[Version]
     aliases: list[Alias]
 
 
-class PromoteRequest(_Request):
+class PromoteRequest(StrictRequest):
     version: int = Field(ge=1, lt=10**9)
 
 
-class AliasTarget(_Response):
+class AliasTarget(WireResponse):
     ref: str
     version: int
     digest: str
 
 
-class ProblemBody(_Response):
+class ProblemBody(WireResponse):
     """RFC 9457. Routes of other dialects add that dialect's own `error` members."""
 
     type: str

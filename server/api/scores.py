@@ -1,4 +1,4 @@
-"""From logits to scores: activations, sorting, thresholds. Every dialect goes through here."""
+"""Scores as the wire gives them: activations by the sender's choice, and entries of labels."""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,18 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import PrefixSpec
+from prefixes.answers import ranked, sigmoid, softmax
 from server.api.schemas import FunctionToApply, Score
 from server.engine.errors import InferenceFailed
 from server.engine.work import Inferred
 
 Array = NDArray[np.float64]
 
+MAX_SCORES: Final = 40_000
+"""Most scores in one response: the largest request to a task of 150 labels, or a single input to
+the largest task. Without it a request of a few bytes could ask for half a gigabyte."""
+
 DEFAULT_FUNCTION: Final[dict[str, FunctionToApply]] = {
     "single_label_classification": "softmax",
     "multi_label_classification": "sigmoid",
     "regression": "none",
 }
-_DEFAULT_THRESHOLD: Final = 0.5
 
 
 def probabilities(answer: Inferred, function: FunctionToApply | None = None) -> Array:
@@ -40,43 +44,9 @@ def probabilities(answer: Inferred, function: FunctionToApply | None = None) -> 
     return _FUNCTIONS[function or DEFAULT_FUNCTION[answer.spec.problem_type or ""]](logits)
 
 
-def ranked(spec: PrefixSpec, scores: Array, top_k: int | None = None) -> list[Score]:
-    """Pair labels with scores, the highest first; equal scores keep the order of the labels."""
-    order = np.argsort(-scores, kind="stable")[:top_k]
-    return [
-        {"label": spec.labels[index], "score": score}
-        for index, score in zip(order.tolist(), scores[order].tolist(), strict=True)
-    ]
-
-
-def chosen_labels(answer: Inferred) -> list[str]:
-    """The labels of a multi-label answer whose probability reaches its threshold."""
-    spec = answer.spec
-    thresholds = spec.thresholds or (_DEFAULT_THRESHOLD,) * spec.num_labels
-    return [
-        label
-        for label, probability, threshold in zip(
-            spec.labels, _sigmoid(answer.outputs[0].astype(np.float64)), thresholds, strict=True
-        )
-        if probability >= threshold
-    ]
-
-
-def best_label(answer: Inferred) -> str:
-    """The label with the highest logit; no activation changes which one that is."""
-    return answer.spec.labels[int(answer.outputs[0].argmax())]
-
-
-def _softmax(logits: Array) -> Array:
-    weights = np.exp(logits - logits.max())
-    total: Array = weights / weights.sum()
-    return total
-
-
-def _sigmoid(logits: Array) -> Array:
-    # The form with tanh never overflows, however large the logit.
-    result: Array = 0.5 * (1.0 + np.tanh(0.5 * logits))
-    return result
+def ranked_scores(spec: PrefixSpec, scores: Array, top_k: int | None = None) -> list[Score]:
+    """List labels with their scores, the highest first."""
+    return [{"label": label, "score": score} for label, score in ranked(spec, scores, top_k)]
 
 
 def _same(logits: Array) -> Array:
@@ -84,7 +54,7 @@ def _same(logits: Array) -> Array:
 
 
 _FUNCTIONS: Final[dict[FunctionToApply, Callable[[Array], Array]]] = {
-    "softmax": _softmax,
-    "sigmoid": _sigmoid,
+    "softmax": softmax,
+    "sigmoid": sigmoid,
     "none": _same,
 }

@@ -10,7 +10,7 @@ from server.api.deps import KeyedRoute, RecordDep, bearer
 from server.api.inference import Asked, InferenceDep
 from server.api.problems import responses
 from server.api.schemas import FunctionToApply, PredictRequest, Score
-from server.api.scores import probabilities, ranked
+from server.api.scores import probabilities, ranked_scores
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 
@@ -29,9 +29,10 @@ async def predict(
         [Asked(tuple(item)) for item in texts],
         model=body.model,
         truncate=body.truncate is not False,
+        task_type="sequence_classification",
     )
     function: FunctionToApply | None = "none" if body.raw_scores else None
-    scores = [ranked(answer.spec, probabilities(answer, function)) for answer in answers]
+    scores = [ranked_scores(answer.spec, probabilities(answer, function)) for answer in answers]
     response.headers["x-compute-tokens"] = str(record.num_tokens)
     response.headers["x-queue-time"] = str(round(record.queue_ms))
     response.headers["x-inference-time"] = str(round(record.device_ms))

@@ -5,11 +5,12 @@ import uuid
 
 from fastapi import APIRouter, Depends
 
+from prefixes.answers import best_label
 from server.api.deps import KeyedRoute, RecordDep, bearer
 from server.api.inference import Asked, InferenceDep
 from server.api.problems import responses
 from server.api.schemas import VllmClass, VllmClassifyRequest, VllmClassifyResponse, VllmUsage
-from server.api.scores import best_label, probabilities, ranked
+from server.api.scores import probabilities, ranked_scores
 from server.engine.work import Inferred
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
@@ -29,6 +30,7 @@ async def classify(
         [Asked((text,)) for text in texts],
         model=body.model,
         truncate=body.truncate_prompt_tokens is not None,
+        task_type="sequence_classification",
     )
     has_activation = body.use_activation is not False
     return VllmClassifyResponse(
@@ -44,8 +46,8 @@ def _class(index: int, answer: Inferred, has_activation: bool) -> VllmClass:  # 
     probs = probabilities(answer, None if has_activation else "none")
     return VllmClass(
         index=index,
-        label=best_label(answer),
+        label=best_label(answer.spec, answer.outputs[0]),
         probs=probs.tolist(),
         num_classes=len(probs),
-        scores=ranked(answer.spec, probs),
+        scores=ranked_scores(answer.spec, probs),
     )

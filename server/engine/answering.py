@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from prefixes.backbone import TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
 from prefixes.template import Fields
+from server.engine.admission import Admitted
 from server.engine.dispatcher import Dispatcher
 from server.engine.residents import Lease, ResidentPrefixes
 from server.engine.work import Outcome, Timings, Work
@@ -23,13 +24,19 @@ Share = tuple[Lease, Sequence[int]]
 """A prefix on the device, and the places in the request of the inputs that ask for it."""
 
 
-@dataclass(frozen=True, slots=True)
+Accept = Callable[[int, PrefixSpec], None]
+"""Raises what the sender should hear when the task of an input, named by its place in the request,
+is not one that can be answered where they asked. Called on a thread, before anything is run."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """The inputs' fields, in the request's order; `deadline` in the event loop's seconds."""
+    """The inputs' fields, in the request's order, and what they were admitted as."""
 
     fields: Sequence[Fields]
     truncate: bool
-    deadline: float
+    admitted: Admitted
+    accept: Accept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,9 +112,13 @@ class Answering:
         """Tokenize, queue and await the inputs of prefixes on the device; gives the leases back."""
         try:
             texts = await self._tokenise(request, shares)
+            request.admitted.grow(sum(len(its_texts) - 1 for its_texts in texts.values()))
             now = asyncio.get_running_loop().time()
             works = {
-                place: [Work(lease.share(), text, request.deadline, now) for text in texts[place]]
+                place: [
+                    Work(lease.share(), text, request.admitted.deadline, now)
+                    for text in texts[place]
+                ]
                 for lease, places in shares
                 for place in places
             }
@@ -139,6 +150,8 @@ def _encode(
     """Tokenize by place in the request; what is wrong with an input of several names its place."""
     encoded: dict[int, EncodedInput] = {}
     for lease, places in shares:
+        for place in places:
+            request.accept(place, lease.resident.spec)
         fields = [request.fields[place] for place in places]
         try:
             its_texts = texts.encode(lease.resident.spec, fields, truncate=request.truncate)

@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from prefixes import Finding, Prefix
+from prefixes import Finding, Prefix, PrefixSpec
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from server.engine.admission import Admission
-from server.engine.answering import Answer, Answering, Request, TokenMetrics
+from server.engine.answering import Accept, Answer, Answering, Request, TokenMetrics
 from server.engine.dispatcher import BatchMetrics, Dispatcher
 from server.engine.errors import EngineUnavailable, InferenceFailed
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
@@ -27,17 +27,24 @@ _REPLAY_SECONDS = 60.0
 T = TypeVar("T")
 
 
+def _accept_all(_place: int, _spec: PrefixSpec) -> None:
+    """Answer inputs of any task."""
+
+
 class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenMetrics, Protocol):
     """All that the engine reports to the outside."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
-    """Bounds of the engine. `max_waiting` counts inputs admitted and not yet answered."""
+    """Bounds of the engine. `max_waiting` counts texts admitted and not yet answered, `max_texts`
+    those of one request; an input has one, or one for each choice or window.
+    """
 
     max_batch_tokens: int = 4096
     max_batch_rows: int = 256
     max_waiting: int = 2048
+    max_texts: int = 256
     resident_bytes: int = 512 * 2**20
 
 
@@ -67,6 +74,7 @@ class Engine:
         self._answering = Answering(
             self._residents, self._dispatcher, backbone.texts, self._tokenisers, metrics
         )
+        self._max_texts = limits.max_texts
         self._admission = Admission(limits.max_waiting, self._seconds_until_room)
         self._pause: str | None = "starting"
 
@@ -77,7 +85,7 @@ class Engine:
 
     @property
     def num_waiting(self) -> int:
-        """Count the inputs that were admitted and are not yet answered."""
+        """Count the texts that were admitted and are not yet answered."""
         return self._admission.num_waiting
 
     def resident_stats(self) -> ResidentStats:
@@ -109,6 +117,7 @@ class Engine:
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
+        accept: Accept = _accept_all,
     ) -> list[Inferred]:
         """Run inputs of any tasks; admitted and answered whole, or refused whole.
 
@@ -117,23 +126,26 @@ class Engine:
             reader: the caller's tenant, None for an anonymous caller.
             truncate: cut texts that are too long instead of refusing them.
             timeout_seconds: time until `DeadlineExceeded`.
+            accept: see `Accept`; what it raises is raised here.
 
         Raises:
             PrefixNotFound: when a prefix does not exist or is not the reader's to see.
             InputRejected: when a text does not fit its task; names the input of a list.
-            Overloaded: when there is no room for all inputs now.
+            TooManyInputs: when the inputs become more texts than one request may have.
+            Overloaded: when there is no room for all of them now.
             DeadlineExceeded: when the time ran out.
             EngineUnavailable: while starting, draining, or after the device failed.
             InferenceFailed: when the forward pass fails on one of these inputs.
         """
         self._check_ready()
-        async with self._admission.admit(len(inputs), timeout_seconds) as deadline:
+        admission = self._admission.admit(len(inputs), timeout_seconds, max_texts=self._max_texts)
+        async with admission as admitted:
             refs = {item.ref for item in inputs}
             versions = await self._in_thread(partial(self._registry.resolve, refs, reader=reader))
             places: dict[str, list[int]] = {}
             for place, item in enumerate(inputs):
                 places.setdefault(versions[item.ref].digest, []).append(place)
-            request = Request([item.fields for item in inputs], truncate, deadline)
+            request = Request([item.fields for item in inputs], truncate, admitted, accept)
             answers = await self._answering.answer_all(request, places)
         return [
             _inferred(versions[item.ref], item, answers[place]) for place, item in enumerate(inputs)
@@ -153,8 +165,8 @@ class Engine:
         fields = [example.fields for example in prefix.spec.golden]
         self._check_ready()
         try:
-            async with self._admission.admit(len(fields), _REPLAY_SECONDS) as deadline:
-                request = Request(fields, truncate=True, deadline=deadline)
+            async with self._admission.admit(len(fields), _REPLAY_SECONDS) as admitted:
+                request = Request(fields, truncate=True, admitted=admitted, accept=_accept_all)
                 lease = await self._residents.lease(digest, staged=prefix)
                 answers = await self._answering.answer(request, [(lease, range(len(fields)))])
         except InferenceFailed as error:

@@ -1,6 +1,7 @@
 """The values that travel the serving path: what comes in, what waits, what goes out."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput, EncodedText
-from prefixes.template import Fields
+from prefixes.template import CHOICES, Fields
 from server.engine.residents import Lease
 
 
@@ -60,6 +61,23 @@ class Inferred:
     @property
     def is_truncated(self) -> bool:
         return any(text.is_truncated for text in self.texts)
+
+    @property
+    def sliced_text(self) -> str:
+        """The text of the sender that answers point into; empty for tasks without such."""
+        name = self.spec.sliced_field
+        return "" if name is None else str(self._named_fields[name])
+
+    @property
+    def choices(self) -> Sequence[str]:
+        """The choices of a multiple choice, as the sender wrote them."""
+        return self._named_fields[CHOICES]
+
+    @property
+    def _named_fields(self) -> Mapping[str, str | Sequence[str]]:
+        if isinstance(self.fields, tuple):
+            return dict(zip(self.spec.input.fields, self.fields, strict=True))
+        return self.fields
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import numpy as np
@@ -17,8 +17,10 @@ from prefixes import BackboneFingerprint, Finding, InputTemplate, Prefix
 from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
 from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from prefixes.spec import TaskType
 from server.api.deps import Classifier
 from server.app import create_app
+from server.engine.answering import Accept
 from server.engine.engine import Engine, EngineLimits
 from server.engine.errors import EngineUnavailable
 from server.engine.residents import ResidentStats
@@ -29,6 +31,14 @@ from server.settings import Settings
 from tests.factories import make_prefix
 
 PAIR = InputTemplate(text="{text_a}", text_pair="{text_b}")
+
+TYPED: Final[dict[str, TaskType]] = {
+    "things": "token_classification",
+    "facts": "question_answering",
+    "causes": "multiple_choice",
+    "vectors": "embedding",
+}
+"""Public tasks of the other types, by name."""
 
 
 class FakeEngine:
@@ -80,6 +90,7 @@ class FakeEngine:
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
+        accept: Accept,
     ) -> list[Inferred]:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)
@@ -99,6 +110,8 @@ class FakeEngine:
             self.num_waiting -= len(inputs)
         found = [versions[item.ref] for item in inputs]
         specs = [self._registry.spec(version.digest) for version in found]
+        for place, spec in enumerate(specs):
+            accept(place, spec)
         return [
             Inferred(
                 version.ref,
@@ -202,6 +215,8 @@ def put_some(registry: PrefixRegistry, backbone: BackboneFingerprint) -> None:
         "examples/rating",
         make_prefix(backbone, seed=6, problem_type="regression", labels=("stars",)),
     )
+    for seed, (task, kind) in enumerate(TYPED.items(), start=7):
+        put(registry, f"examples/{task}", make_prefix(backbone, seed=seed, task_type=kind))
 
 
 @contextmanager
@@ -240,10 +255,9 @@ def serving(
     if engine is None:
         put_some(registry, backbone.fingerprint)
     metrics = Metrics()
-    used: Classifier = engine or Engine(
-        backbone, registry, EngineLimits(resident_bytes=2**20), metrics
-    )
     settings = Settings(store_folder=folder, **choices)
+    limits = EngineLimits(resident_bytes=2**20, max_texts=settings.max_inputs_per_request)
+    used: Classifier = engine or Engine(backbone, registry, limits, metrics)
     app = create_app(
         settings,
         backbone=backbone.fingerprint,

@@ -79,6 +79,10 @@ def json_after(title: str) -> list[Any]:
     ("title", "route"),
     [
         ("Classify", "/v1/classify"),
+        ("Token classification", "/v1/token-classification"),
+        ("Question answering", "/v1/question-answering"),
+        ("Multiple choice", "/v1/multiple-choice"),
+        ("Embeddings", "/v1/embeddings"),
         ("text-embeddings-inference", "/predict"),
         ("vLLM", "/classify"),
     ],

@@ -9,7 +9,7 @@ from prefixes import digest_of
 from prefixes.backbone import Backbone
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
-from tests.server.rest import Rest, until
+from tests.server.rest import TYPED, Rest, until
 
 TENANTS = "/v1/tenants"
 _SEEDS = itertools.count(1000)
@@ -130,7 +130,7 @@ def test_a_list_has_what_the_caller_may_see(rest: Rest) -> None:
         listed = rest.call("GET", f"{TENANTS}/{tenant}/prefixes", by).json()["prefixes"]
         return {item["task"] for item in listed}
 
-    assert tasks("examples", None) == {"mood", "topics", "rating"}
+    assert tasks("examples", None) == {"mood", "topics", "rating", *TYPED}
     assert tasks("zoo", "zoo") == {"secret"}
     assert tasks("zoo", "acme") == tasks("zoo", None) == tasks("nobody", "acme") == set()
 

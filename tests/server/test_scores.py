@@ -3,7 +3,7 @@ import pytest
 
 from prefixes import PrefixRef
 from prefixes.backbone import Backbone, EncodedText
-from server.api.scores import best_label, chosen_labels, probabilities, ranked
+from server.api.scores import probabilities, ranked_scores
 from server.engine.errors import InferenceFailed
 from server.engine.work import Inferred, Timings
 from tests.factories import make_spec
@@ -45,19 +45,9 @@ def test_logits_that_are_not_finite_are_a_failure_not_an_answer(
         probabilities(answer(backbone, [0.0, bad]))
 
 
-def test_equal_scores_keep_the_order_of_the_labels(backbone: Backbone) -> None:
-    same = answer(backbone, [1.0, 1.0, 1.0], **TOPICS)
-    for top_k, labels in ((None, ["a", "b", "c"]), (2, ["a", "b"]), (10**30, ["a", "b", "c"])):
-        scores = ranked(same.spec, probabilities(same), top_k)
-        assert [score["label"] for score in scores] == labels
-
-
-def test_labels_are_chosen_by_their_own_thresholds(backbone: Backbone) -> None:
-    logits = [0.0, np.log(3), -np.log(3)]  # probabilities 0.5, 0.75, 0.25
-    assert chosen_labels(answer(backbone, logits, **TOPICS)) == ["a", "b"]
-    own = answer(backbone, logits, **TOPICS, thresholds=(0.6, 0.8, 0.2))
-    assert chosen_labels(own) == ["c"]
-
-
-def test_the_best_label_is_that_of_the_highest_logit(backbone: Backbone) -> None:
-    assert best_label(answer(backbone, [-5.0, -4.0])) == "good"
+def test_scores_are_entries_of_labels_the_highest_first(backbone: Backbone) -> None:
+    spec = answer(backbone, [0.0] * 3, **TOPICS).spec
+    assert ranked_scores(spec, np.array([1.0, 3.0, 2.0]), 2) == [
+        {"label": "b", "score": 3.0},
+        {"label": "c", "score": 2.0},
+    ]

@@ -1,0 +1,68 @@
+"""POST /v1/embeddings as OpenAI answers it: each tenant's tuned embeddings of one backbone.
+
+Beyond it: `model` chooses the prefix, and `truncate` cuts texts that are too long.
+"""
+
+import base64
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Response
+
+from server.api import examples
+from server.api.deps import KeyedRoute, bearer
+from server.api.inference import ROUTES, Asked, InferenceDep
+from server.api.problems import responses
+from server.api.schemas import (
+    Embedding,
+    EmbeddingsRequest,
+    EmbeddingsResponse,
+    EmbeddingsUsage,
+    EncodingFormat,
+)
+from server.engine.work import Inferred
+
+router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+
+
+@router.post(
+    ROUTES["embedding"],
+    summary="Embed texts as OpenAI does",
+    response_model=EmbeddingsResponse,
+    responses=responses(401, 404, 413, 422, 429, 503, 504),
+)
+async def embeddings(
+    body: Annotated[EmbeddingsRequest, Body(openapi_examples=examples.EMBEDDINGS)],
+    inference: InferenceDep,
+) -> Response:
+    """One vector for every text, in order, as numbers or as base64 of little-endian float32."""
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    answers = await inference.run(
+        [Asked((text,)) for text in texts],
+        model=body.model,
+        truncate=body.truncate,
+        task_type="embedding",
+    )
+    content = await inference.read(answers, partial(_content, answers, body.encoding_format))
+    return Response(content, media_type="application/json")
+
+
+def _content(answers: Sequence[Inferred], encoding: EncodingFormat) -> str:
+    num_tokens = sum(answer.num_tokens for answer in answers)
+    return EmbeddingsResponse(
+        data=[
+            Embedding(index=index, embedding=_vector(answer, encoding))
+            for index, answer in enumerate(answers)
+        ],
+        model=str(answers[0].version),
+        usage=EmbeddingsUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
+    ).model_dump_json()
+
+
+def _vector(answer: Inferred, encoding: EncodingFormat) -> list[float] | str:
+    (vector,) = answer.outputs
+    if encoding == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    values: list[float] = vector.tolist()
+    return values

@@ -1,0 +1,172 @@
+"""From what the device made of an input to its result on the wire, one way for each task type."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from prefixes import PrefixSpec
+from prefixes.answers import (
+    Entity,
+    Strategy,
+    TextAnswer,
+    best_label,
+    chosen_labels,
+    find_answers,
+    find_entities,
+    softmax,
+)
+from prefixes.spec import TaskType
+from server.api.schemas import FunctionToApply
+from server.api.scores import MAX_SCORES, probabilities, ranked_scores
+from server.api.task_schemas import (
+    AnswerEntry,
+    AnyResult,
+    ClassifyResult,
+    EmbeddingResult,
+    EntityGroup,
+    EntityToken,
+    InputUsage,
+    MultipleChoiceResult,
+    QuestionAnsweringResult,
+    TokenClassificationResult,
+)
+from server.engine.work import Inferred
+from server.errors import TooManyScores
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the sender wants outputs read; every task type knows some of it."""
+
+    top_k: int | None = None
+    function: FunctionToApply | None = None
+    strategy: Strategy = "first"
+    max_answer_tokens: int | None = None
+    may_have_none: bool | None = None
+
+
+def results_of(answers: Sequence[Inferred], reading: Reading) -> list[AnyResult]:
+    """Read all answers of a request, in order.
+
+    Raises:
+        TooManyScores: when they hold more entities than one response may.
+    """
+    results: list[AnyResult] = []
+    num_entities = 0
+    for index, answer in enumerate(answers):
+        result = _BY_TYPE[answer.spec.task_type](answer, reading, _common(index, answer))
+        results.append(result)
+        if isinstance(result, TokenClassificationResult):
+            num_entities += len(result.entities)
+            if num_entities > MAX_SCORES:
+                raise TooManyScores(
+                    f"The answer would hold more than {MAX_SCORES} entities: send fewer or "
+                    "shorter inputs at once, or let `aggregation_strategy` join their tokens"
+                )
+    return results
+
+
+def _common(index: int, answer: Inferred) -> dict[str, Any]:
+    usage = InputUsage(tokens=answer.num_tokens, truncated=answer.is_truncated)
+    return {"index": index, "model": str(answer.version), "usage": usage}
+
+
+def _label(answer: Inferred, reading: Reading, common: dict[str, Any]) -> ClassifyResult:
+    spec, (logits,) = answer.spec, answer.outputs
+    scores = probabilities(answer, reading.function)
+    kind = spec.problem_type
+    is_one_value = kind == "regression" and len(scores) == 1
+    return ClassifyResult(
+        **common,
+        problem_type=kind,
+        label=best_label(spec, logits) if kind == "single_label_classification" else None,
+        labels=chosen_labels(spec, logits) if kind == "multi_label_classification" else None,
+        value=float(scores[0]) if is_one_value else None,
+        scores=ranked_scores(spec, scores, reading.top_k),
+    )
+
+
+def _entities(
+    answer: Inferred, reading: Reading, common: dict[str, Any]
+) -> TokenClassificationResult:
+    (text,), (logits,) = answer.texts, answer.outputs
+    found = find_entities(answer.spec, answer.sliced_text, text, logits, strategy=reading.strategy)
+    entry = _token if reading.strategy == "none" else _group
+    return TokenClassificationResult(**common, entities=[entry(entity) for entity in found])
+
+
+def _group(entity: Entity) -> EntityGroup:
+    return {
+        "entity_group": entity.label,
+        "score": entity.score,
+        "word": entity.text,
+        "start": entity.start,
+        "end": entity.end,
+    }
+
+
+def _token(entity: Entity) -> EntityToken:
+    return {
+        "entity": entity.label,
+        "score": entity.score,
+        "index": entity.index,
+        "word": entity.text,
+        "start": entity.start,
+        "end": entity.end,
+    }
+
+
+def _answers(answer: Inferred, reading: Reading, common: dict[str, Any]) -> QuestionAnsweringResult:
+    found = find_answers(
+        _with_rule_of_none(answer.spec, reading.may_have_none),
+        answer.sliced_text,
+        answer.texts,
+        answer.outputs,
+        top_k=reading.top_k or 1,
+        max_answer_tokens=reading.max_answer_tokens,
+    )
+    entries = [_answer_entry(one) for one in found]
+    answers = None if reading.top_k is None else entries
+    return QuestionAnsweringResult(**common, **entries[0], answers=answers)
+
+
+def _with_rule_of_none(spec: PrefixSpec, may_have_none: bool | None) -> PrefixSpec:  # noqa: FBT001 - as on the wire
+    """Let a sender forbid an empty answer, or ask for one where it is likelier than any other."""
+    rules = spec.answers
+    if rules is None or may_have_none in {None, rules.null_threshold is not None}:
+        return spec
+    threshold = 0.0 if may_have_none else None
+    return spec.model_copy(
+        update={"answers": rules.model_copy(update={"null_threshold": threshold})}
+    )
+
+
+def _answer_entry(answer: TextAnswer) -> AnswerEntry:
+    return {
+        "score": answer.score,
+        "start": answer.start,
+        "end": answer.end,
+        "answer": answer.text,
+    }
+
+
+def _choice(answer: Inferred, _reading: Reading, common: dict[str, Any]) -> MultipleChoiceResult:
+    scores = softmax(np.concatenate(answer.outputs))  # (1,) of each choice -> (choices,)
+    best = int(scores.argmax())
+    text = answer.choices[best]
+    return MultipleChoiceResult(**common, choice=best, text=text, scores=scores.tolist())
+
+
+def _embedding(answer: Inferred, _reading: Reading, common: dict[str, Any]) -> EmbeddingResult:
+    return EmbeddingResult(**common, embedding=answer.outputs[0].tolist())
+
+
+_BY_TYPE: Final[dict[TaskType, Callable[[Inferred, Reading, dict[str, Any]], AnyResult]]] = {
+    "sequence_classification": _label,
+    "token_classification": _entities,
+    "question_answering": _answers,
+    "multiple_choice": _choice,
+    "embedding": _embedding,
+}
