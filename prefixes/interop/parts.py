@@ -62,6 +62,20 @@ class Parts:
     recipe: dict[str, JsonValue] = field(default_factory=dict)
 
 
+def template_of(text: str | None, text_pair: str | None) -> InputTemplate | None:
+    """Make the template that the importing person asks for, if any.
+
+    Raises:
+        ConversionRefused: when it is none.
+    """
+    if text is None and text_pair is None:
+        return None
+    try:
+        return InputTemplate(text=text or "{text}", text_pair=text_pair)
+    except ValidationError as error:
+        raise ConversionRefused(f"The template is none: {error.errors()[0]['msg']}") from error
+
+
 def meaningful_labels(by_id: object) -> tuple[str, ...] | None:
     """Read the names of a config's `id2label` in order; None where they only count."""
     if not isinstance(by_id, dict) or not by_id:
