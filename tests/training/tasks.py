@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,68 @@ def pair_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
         }
         for denies in rng.random(count) < 0.5
     ]
+
+
+def tagged_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Tokens with tags: what the text is about, and one or two words of praise."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        praise = ["very", str(rng.choice(PRAISE))] if rng.random() < 0.5 else ["great"]
+        rows.append(
+            {
+                "tokens": ["the", str(rng.choice(NOUNS)), "is", *praise, "now"],
+                "tags": ["O", "B-topic", "O", "B-praise", *["I-praise"] * (len(praise) - 1), "O"],
+            }
+        )
+    return rows
+
+
+def question_rows(count: int, *, seed: int = 0, num_words: int = 8) -> list[dict[str, Any]]:
+    """Questions whose answer is the one word of a context that is no noun."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        words = [str(word) for word in rng.choice(NOUNS, num_words)]
+        answer = str(rng.choice(["money", "prize"]))
+        words[int(rng.integers(num_words))] = answer
+        context = " ".join(words)
+        answers = {"text": [answer], "answer_start": [context.index(answer)]}
+        rows.append({"question": "what is it", "context": context, "answers": answers})
+    return rows
+
+
+def choice_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Two or three choices, of which the right one praises."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        choices = [f"it is {rng.choice(BLAME)}" for _ in range(rng.integers(2, 4))]
+        right = int(rng.integers(len(choices)))
+        choices[right] = f"it is {rng.choice(PRAISE)}"
+        text = f"the {rng.choice(NOUNS)}"
+        rows.append({"text": text, "choices": choices, "label": str(right)})
+    return rows
+
+
+def partner_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Texts that belong together: two words of one are those of the other."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        noun, word = rng.choice(NOUNS), rng.choice(["lost", "late", "free", "now"])
+        rows.append({"text": f"the {noun} is {word}", "positive": f"my {word} and very {noun}"})
+    return rows
+
+
+ROWS_OF: Mapping[str, Callable[[int], list[dict[str, Any]]]] = {
+    "sequence_classification": sentiment_rows,
+    "multiple_choice": choice_rows,
+    "token_classification": tagged_rows,
+    "question_answering": question_rows,
+    "embedding": partner_rows,
+}
+"""Rows that can be learnt, by type of task."""
 
 
 def make_config(path: Path, **changes: Any) -> TrainConfig:

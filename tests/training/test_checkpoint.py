@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from prefixes import Prefix
-from tests.training.tasks import sentiment_rows, topic_rows, write_jsonl
+from tests.training.tasks import ROWS_OF, sentiment_rows, topic_rows, write_jsonl
 from training.config import TrainPlan, check_plan
 from training.errors import CheckpointRejected, TrainingError
 from training.run import Run
@@ -125,6 +125,36 @@ def test_a_training_killed_at_any_moment_ends_with_the_very_same_prefixes(
             for folder in (whole, killed)
         ]
         assert histories[0] == histories[1]
+
+
+def test_every_type_of_task_goes_on_where_it_was(backbone_folder: Path, tmp_path: Path) -> None:
+    runs = [
+        {
+            "task": f"acme/{kind}",
+            "task_type": kind,
+            "method": method,
+            "variant": method,
+            "train": str(write_jsonl(tmp_path / f"{kind}.jsonl", rows(24))),
+            "max_length": 32,
+            "batch_size": 8,
+            "max_steps": 5,
+        }
+        for kind, rows in ROWS_OF.items()
+        for method in ("prefix", "prompt")
+    ]
+    fields = {"runs": runs, "backbone": str(backbone_folder), "device": "cpu"}
+    plan = check_plan(fields, origin="test")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_plan(plan, whole, watch=ignore)
+    with pytest.raises(Killed):
+        run_plan(plan, killed, seconds_between_checkpoints=0, watch=stop_at(4))
+    run_plan(plan, killed, resume=True, watch=ignore)
+    files = sorted(path.relative_to(whole) for path in whole.rglob("*.safetensors"))
+    assert len(files) == 10
+    for file in files:
+        one, other = tensors_in(whole / file), tensors_in(killed / file)
+        for name, tensor in one.items():
+            np.testing.assert_array_equal(other[name], tensor, err_msg=f"{file}: {name}")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from prefixes import Prefix, PrefixRef
 from prefixes.registry import open_registry
-from tests.training.tasks import pair_rows, sentiment_rows, write_csv, write_jsonl
+from tests.training.tasks import ROWS_OF, pair_rows, sentiment_rows, write_csv, write_jsonl
 from training import cli
 
 QUICK = [
@@ -92,6 +92,55 @@ def test_a_task_is_trained_published_measured_and_used(
     assert [json.loads(line)["label"] for line in answers] == labels
     run("predict", output / "prefix.safetensors", test, *place, "-o", tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines() == answers
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "answer", "metric"),
+    [
+        pytest.param("token_classification", (), "entities", "entity_f1", id="entities"),
+        pytest.param(
+            "question_answering", ("--set", "stride=4"), "answer", "exact_match", id="answers"
+        ),
+        pytest.param(
+            "multiple_choice",
+            ("--set", "template={text}", "--set", "pair_template={choice} now"),
+            "choice",
+            "accuracy",
+            id="choices",
+        ),
+        pytest.param("embedding", (), "embedding", "recall_at_1", id="embedding"),
+        pytest.param("token_classification", ("--prompt",), "entities", "entity_f1", id="prompt"),
+    ],
+)
+def test_every_type_of_task_is_trained_measured_and_used(
+    run: CliCaller,
+    backbone_folder: Path,
+    tmp_path: Path,
+    kind: str,
+    options: tuple[str, ...],
+    answer: str,
+    metric: str,
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[kind](40))
+    test = write_jsonl(tmp_path / "test.jsonl", ROWS_OF[kind](12))
+    output = tmp_path / "output"
+    place = ("--backbone", backbone_folder)
+    run(
+        *("train", "acme/task", "--task-type", kind, "--train", rows, "--test", test, *place),
+        *("--output", output, *QUICK, "--epochs", "2", *options),
+    )
+    file = output / "prefix.safetensors"
+    spec = Prefix.load(file).spec
+    assert spec.method == ("prompt" if options == ("--prompt",) else "prefix")
+    figures = json.loads(run("evaluate", file, test, *place, "--device", "cpu", "--json"))
+    assert figures["metrics"][metric] == spec.metrics[f"test_{metric}"]
+    assert metric in run("evaluate", file, test, *place, "--device", "cpu")
+    lines = run("predict", file, test, *place, "--device", "cpu").splitlines()
+    assert len(lines) == 12
+    assert all(answer in json.loads(line) for line in lines)
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    assert report["data"]["rows"] == {"train": 36, "validation": 4, "test": 12}
+    assert report["num_parameters"]["stored"] == report["num_parameters"]["trained"]
 
 
 def test_a_plan_trains_a_grid_and_publishes_the_best_of_each_task(

@@ -1,10 +1,12 @@
 """Configurations: plans from TOML files, grids, and refusals that name what is wrong."""
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
-from training.config import load_plan
+from training.config import TrainConfig, load_plan
+from training.defaults import METRICS, MetricName
 from training.errors import PlanRejected
 
 PLAN = """
@@ -111,6 +113,29 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
             ["labels belong to classification"],
             id="labels-of-a-regression",
         ),
+        *(
+            pytest.param(
+                f'[[task]]\ntask = "a/x"\ntrain = "x"\n{settings}', [complaint], id=complaint
+            )
+            for settings, complaint in {
+                'task_type = "tagging"': "task_type: Input should be",
+                'task_type = "embedding"\nproblem_type = "regression"': "problem_type belongs to",
+                'task_type = "multiple_choice"\nlabels = ["a"]': "a multiple_choice has none",
+                'task_type = "token_classification"\npooling = "mean"': "must be every_token",
+                'pooling = "every_token"': "must be mean, first_token or pooler",
+                'task_type = "question_answering"\nselect_by = "mrr"': "does not measure",
+                'task_type = "embedding"\nbatch_size = 1': "batch_size must be 2 or more",
+                "stride = 4": "belong to question_answering",
+                'pair_template = "{b}"': "pair_template needs template",
+                'template = "{a.b}"': "is not a plain placeholder",
+                'template = "{choice}"': "{choice} in a multiple_choice",
+                'task_type = "multiple_choice"\ntemplate = "{a}"': "and only there",
+                'task_type = "token_classification"\ntemplate = "{a}"': "leave out template",
+                'task_type = "embedding"\ntemplate = "{a} {b}"': "has one field",
+                'method = "prompt"\nprojection_size = 8': "which a prompt has none of",
+                'method = "prompt"\nposition_offset = 8': "leave out position_offset",
+            }.items()
+        ),
         pytest.param(
             '[[task]]\ntask = "a/x"\ntrain = "x"\n[grid]\nseed = 3',
             ["must be a list"],
@@ -128,3 +153,21 @@ def test_a_plan_that_makes_no_sense_is_refused_by_name(
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanRejected, match="could not be read"):
         load_plan(tmp_path / "none.toml", plan={}, run={})
+
+
+def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
+    def config(**fields: Any) -> TrainConfig:
+        return TrainConfig(task="acme/x", train=Path("x"), **fields)
+
+    answers = config(task_type="question_answering", stride=64)
+    assert (answers.pooling, answers.stride, answers.max_answer_tokens) == ("every_token", 64, 30)
+    assert answers.metric == "f1"
+    assert config().problem_type == "single_label_classification"
+    assert config(task_type="multiple_choice").problem_type is None
+    assert config(task_type="token_classification").metric == "entity_f1"
+    assert config(method="prompt").offset == 0
+    assert config().offset == 16
+
+
+def test_the_metrics_that_may_choose_are_metrics_that_are_measured() -> None:
+    assert {name for names in METRICS.values() for name in names} == set(get_args(MetricName))

@@ -12,6 +12,7 @@ from prefixes.backbone import Backbone
 from tests.factories import with_tensors
 from tests.training.tasks import (
     PRAISE,
+    ROWS_OF,
     make_config,
     sentiment_rows,
     start,
@@ -93,3 +94,47 @@ def test_a_file_of_half_precision_is_half_as_large_and_says_the_same(
         half.prefix.tensors["prefix.keys"].nbytes * 2 == full.prefix.tensors["prefix.keys"].nbytes
     )
     assert half.test == full.test
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+@pytest.mark.parametrize("kind", ROWS_OF)
+def test_a_file_of_every_type_serves_what_was_trained(
+    backbone: Backbone, tmp_path: Path, kind: str, method: str
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[kind](40))
+    config = make_config(rows, task_type=kind, method=method, epochs=1, golden_examples=3)
+    run = start(backbone, config)
+    train_all(backbone, [run])
+    assert run.best is not None
+    finished = finish(
+        backbone, config, load_task(config), run.best.prefix, tokens_per_batch=500, now=NOW
+    )
+    prefix = Prefix.from_bytes(finished.data, fits=backbone.fingerprint)
+    assert (prefix.spec.task_type, prefix.spec.method) == (kind, method)
+    assert finished.validation.metrics == run.best.evaluation.metrics
+    assert len(prefix.spec.golden) == 3
+    replay(backbone, prefix)
+    name = "prompt.embeddings" if method == "prompt" else "prefix.values"
+    bent = with_tensors(prefix, {name: -prefix.tensors[name]})
+    with pytest.raises(PrefixRejected, match=r"spec\.golden"):
+        replay(backbone, bent)
+
+
+def test_inputs_with_too_many_outputs_are_no_golden_examples(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    # 300 tokens of 41 tags each are more than a golden example may have.
+    texts = [["good"] * (299 if n % 2 else 5) for n in range(8)]
+    rows = [{"tokens": text, "tags": ["B-x"] * len(text)} for text in texts]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    config = make_config(
+        path,
+        validation=path,
+        task_type="token_classification",
+        labels=("x", *(f"type{n}" for n in range(19))),
+        max_length=301,
+        max_steps=1,
+        golden_examples=4,
+    )
+    golden = finish_training(backbone, config).prefix.spec.golden
+    assert [len(example.logits) for example in golden] == [7 * 41] * 4

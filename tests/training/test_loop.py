@@ -10,11 +10,16 @@ import torch
 from prefixes import Prefix
 from prefixes.backbone import Backbone, load_backbone
 from tests.training.tasks import (
+    ROWS_OF,
+    choice_rows,
     count_rows,
     make_config,
     pair_rows,
+    partner_rows,
+    question_rows,
     sentiment_rows,
     start,
+    tagged_rows,
     topic_rows,
     train_all,
     write_jsonl,
@@ -60,6 +65,33 @@ def best_of(run: Run) -> Prefix:
         pytest.param(
             count_rows(128), {"problem_type": "regression", "epochs": 8}, "pearson", id="regression"
         ),
+        pytest.param(
+            choice_rows(96),
+            {"task_type": "multiple_choice", "epochs": 8},
+            "accuracy",
+            id="multiple-choice",
+        ),
+        pytest.param(
+            tagged_rows(96),
+            {"task_type": "token_classification", "epochs": 8},
+            "entity_f1",
+            id="token-classification",
+        ),
+        pytest.param(
+            question_rows(96),
+            {"task_type": "question_answering", "epochs": 12},
+            "exact_match",
+            id="question-answering",
+        ),
+        pytest.param(
+            sentiment_rows(96), {"method": "prompt", "epochs": 12}, "accuracy", id="prompt"
+        ),
+        pytest.param(
+            tagged_rows(96),
+            {"task_type": "token_classification", "method": "prompt", "epochs": 8},
+            "entity_f1",
+            id="prompt-of-tags",
+        ),
     ],
 )
 def test_a_task_that_can_be_learnt_is_learnt(
@@ -70,6 +102,20 @@ def test_a_task_that_can_be_learnt_is_learnt(
     train_all(backbone, [run])
     assert run.best is not None
     assert run.best.evaluation.metrics[metric] == pytest.approx(1.0, abs=0.01)
+
+
+def test_an_embedding_brings_together_what_belongs_together(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", partner_rows(128))
+    run = start(
+        backbone, make_config(path, task_type="embedding", epochs=10, batch_size=16, seed=1)
+    )
+    train_all(backbone, [run])
+    assert run.history[-1].loss < 0.5 * run.losses[0]
+    assert run.best is not None
+    assert run.best.evaluation.metrics["mrr"] > 0.9
+    assert len(run.best.prefix.tensors) == 2  # keys and values: there is no output layer
 
 
 def test_a_regression_answers_on_the_scale_of_its_labels(
@@ -89,7 +135,7 @@ def test_runs_that_share_batches_learn_what_each_learns_alone(
     words = write_jsonl(tmp_path / "words.jsonl", sentiment_rows(40))
     topics = write_jsonl(tmp_path / "topics.jsonl", topic_rows(56))
     numbers = write_jsonl(tmp_path / "numbers.jsonl", count_rows(30))
-    noisy = {"feature_dropout": 0.2, "prefix_dropout": 0.1, "max_steps": 6}
+    noisy: dict[str, Any] = {"feature_dropout": 0.2, "prefix_dropout": 0.1, "max_steps": 6}
     configs = [
         make_config(words, **noisy),
         make_config(words, **noisy, seed=1, prefix_length=9, projection_size=8),
@@ -105,6 +151,67 @@ def test_runs_that_share_batches_learn_what_each_learns_alone(
         np.testing.assert_allclose(other.losses, one.losses, rtol=1e-4)
         for name, tensor in best_of(one).tensors.items():
             np.testing.assert_allclose(best_of(other).tensors[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_types_of_task_that_share_batches_learn_what_each_learns_alone(
+    backbone: Backbone, tmp_path: Path, method: str
+) -> None:
+    configs = [
+        make_config(
+            write_jsonl(tmp_path / f"{number}.jsonl", rows(40)),
+            task_type=kind,
+            method=method if number != 1 else "prefix",  # both methods in a batch too
+            prefix_length=3 + number,
+            feature_dropout=0.2,
+            prefix_dropout=0.1,
+            max_steps=4,
+            gradient_accumulation=1 + number % 2,
+        )
+        for number, (kind, rows) in enumerate(ROWS_OF.items())
+    ]
+    alone = [start(backbone, config) for config in configs]
+    for run in alone:
+        train_all(backbone, [run])
+    together = [start(backbone, config) for config in configs]
+    train_all(backbone, together, tokens_per_batch=150)  # cuts steps where none was cut before
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(other.losses, one.losses, rtol=1e-5)
+        assert other.history[-1].metrics == one.history[-1].metrics
+        tensors = dict(best_of(one).tensors)
+        if one.config.task_type in {"multiple_choice", "question_answering"}:
+            # Added to the scores of all choices or tokens alike, it changes nothing and learns
+            # from nothing but rounding.
+            del tensors["head.output.bias"]
+        for name, tensor in tensors.items():
+            np.testing.assert_allclose(best_of(other).tensors[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_of_an_embedding_runs_as_one_whatever_the_budget(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", partner_rows(40))
+    config = make_config(path, task_type="embedding", batch_size=12, max_steps=3)
+    whole, cut = start(backbone, config), start(backbone, config)
+    train_all(backbone, [whole])
+    train_all(backbone, [cut], tokens_per_batch=1)
+    assert cut.losses == whole.losses
+
+
+def test_the_loss_of_tags_is_the_mean_over_the_tagged_tokens_of_a_step(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    rows = [{"tokens": ["good"] * n, "tags": ["B-x"] + ["O"] * (n - 1)} for n in (1, 2, 3, 9)]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    config = make_config(
+        path, task_type="token_classification", validation=path, batch_size=4, max_steps=1
+    )
+    whole = start(backbone, config)
+    parts = start(backbone, config.model_copy(update={"batch_size": 1, "gradient_accumulation": 4}))
+    train_all(backbone, [whole])
+    train_all(backbone, [parts])
+    assert whole.weight(whole.pieces) == 15
+    assert parts.losses == pytest.approx(whole.losses, rel=1e-5)
 
 
 def test_a_run_that_diverges_takes_no_other_with_it(backbone: Backbone, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import torch
 
 from prefixes.backbone import Backbone
 from tests.training.tasks import make_config, sentiment_rows, start, train_all, write_jsonl
-from training.losses import row_losses
 
 
 @pytest.fixture
@@ -95,13 +94,6 @@ def test_the_best_evaluation_is_kept_not_the_last(backbone: Backbone, rows: Path
     run.evaluate(backbone, 4096)
     assert run.best.evaluation == run.history[best]
     assert (run.best.prefix.tensors["prefix.keys"] == kept).all()
-
-
-def test_losses_of_several_labels_are_means_over_labels() -> None:
-    logits = torch.tensor([[0.0, 0.0], [100.0, -100.0]])
-    targets = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
-    losses = row_losses("multi_label_classification", logits, targets)
-    assert losses.tolist() == pytest.approx([0.6931, 0.0], abs=1e-4)
 
 
 def test_few_rows_are_gone_through_until_the_steps_are_enough(
