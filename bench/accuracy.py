@@ -1,11 +1,12 @@
 """How well the default recipe does beside full fine-tuning of the same backbone on the same rows.
 
-    python bench/accuracy.py --data DIR --tasks trec sst2 ag_news [--output bench/results/X.json]
+    python bench/accuracy.py --data DIR --tasks trec wnut17 copa [--output bench/results/X.json]
 
-DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl (rows of `text` and
-`label`) and labels.json. The prefix is trained by `training.session`, as `polyprefix train` does;
-the whole model in the plain padded loop that is usual with transformers. The best epoch by
-validation accuracy counts, for both. Figures are accuracies on the test file.
+DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl and labels.json. The
+prefix is trained by `training.session`, as `polyprefix train` does; the whole model in the plain
+padded loop that is usual with transformers (`bench/fine_tuning.py`). The best epoch by the
+validation rows counts, for both. Figures are of the test file, or of the validation file of sets
+that have no test: the epoch is then chosen by a tenth of the training rows.
 """
 
 import argparse
@@ -23,40 +24,41 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import numpy as np
 import torch
+from fine_tuning import FineTuning
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from prefixes.backbone import load_backbone
 from training.config import TrainConfig, TrainPlan
 from training.data import load_task
-from training.examples import Examples, TaskData
-from training.noise import generator_for
-from training.schedule import learning_rate_factor
 from training.session import run_plan
 
-ROWS: Final = {"sst2": 8000}
+ROWS: Final = {"sst2": 8000, "squad_small": 1500}
 """Tasks that are trained on a sample; the others on all rows."""
 
 FLOORS: Final = {"trec": 0.94}
 MAX_GAP: Final = 0.02
 
-FINE_TUNING: Final = {"learning_rate": 5e-5, "epochs": 3, "batch_size": 32, "warmup": 0.1}
-MAX_LENGTH: Final = 256
-CHUNK: Final = 50
+SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "token": {"task_type": "token_classification"},
+    "extractive_qa": {"task_type": "question_answering"},
+    "multiple_choice": {"task_type": "multiple_choice"},
+}
+"""What a set's kind of task, as its labels.json names it, says to a training."""
+
+UNLABELLED: Final = {"extractive_qa", "multiple_choice"}
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Test accuracy of one method on one task."""
+    """The test figure of one method on one task."""
 
     task: str
     method: str
-    accuracy: float
+    metric: str
+    measured: float
     num_rows: int
     seconds: float
 
@@ -66,22 +68,26 @@ def main() -> None:
     console = Console()
     transformers_logging.disable_progress_bar()
     figures = []
-    for task in arguments.tasks:
-        config = _config(arguments, task)
-        data = load_task(config)
-        for method in arguments.methods:
-            started = time.perf_counter()
-            train = train_prefix if method == "prefix" else fine_tune
-            accuracy = train(config, data, arguments.backbone, console)
-            seconds = time.perf_counter() - started
-            figures.append(Figure(task, method, accuracy, len(data.train), seconds))
+    with tempfile.TemporaryDirectory() as folder:
+        for task in arguments.tasks:
+            config = _config(arguments, task, Path(folder))
+            for method in arguments.methods:
+                started = time.perf_counter()
+                train = train_prefix if method == "prefix" else fine_tune
+                metrics, num_rows = train(config, arguments.backbone, console)
+                seconds = time.perf_counter() - started
+                console.print(task, method, metrics)
+                measured = metrics[config.metric]
+                figures.append(Figure(task, method, config.metric, measured, num_rows, seconds))
+                if arguments.output is not None:
+                    _save(arguments.output, figures)
     console.print(_table(figures))
-    if arguments.output is not None:
-        _save(arguments.output, figures)
 
 
-def train_prefix(config: TrainConfig, _: TaskData, backbone: str, console: Console) -> float:
-    """Train a prefix with the default recipe; returns its file's test accuracy."""
+def train_prefix(
+    config: TrainConfig, backbone: str, console: Console
+) -> tuple[dict[str, float], int]:
+    """Train a prefix with the default recipe; returns its file's test figures."""
     plan = TrainPlan(runs=(config,), backbone=backbone)
     seen = 0
 
@@ -94,105 +100,60 @@ def train_prefix(config: TrainConfig, _: TaskData, backbone: str, console: Conso
     with tempfile.TemporaryDirectory() as folder:
         (trained,) = run_plan(plan, Path(folder), watch=watch)
     assert trained.finished.test is not None
-    return trained.finished.test.metrics["accuracy"]
+    provenance = trained.finished.prefix.spec.provenance
+    assert provenance is not None
+    return trained.finished.test.metrics, provenance.train_rows or 0
 
 
-def fine_tune(config: TrainConfig, data: TaskData, backbone: str, console: Console) -> float:
-    """Train every weight of the backbone; returns the test accuracy of its best epoch."""
-    place = load_backbone(backbone, device="cpu").model.name_or_path
-    tokenizer = AutoTokenizer.from_pretrained(place)
-    torch.manual_seed(config.seed)
-    model = AutoModelForSequenceClassification.from_pretrained(place, num_labels=len(data.labels))
-    optimizer = torch.optim.AdamW(_groups(model), lr=FINE_TUNING["learning_rate"])
-    total = FINE_TUNING["epochs"] * -(-len(data.train) // FINE_TUNING["batch_size"])
-    best, weights, step = 0.0, {}, 0
-    for epoch in range(FINE_TUNING["epochs"]):
-        model.train()
-        for rows in _batches_by_length(data.train, config.seed, epoch):
-            factor = learning_rate_factor("linear", step, total, warmup=FINE_TUNING["warmup"])
-            for group in optimizer.param_groups:
-                group["lr"] = FINE_TUNING["learning_rate"] * factor
-            targets = torch.tensor(data.train.take(rows).truths)
-            logits = _logits(model, tokenizer, data.train, rows)
-            nn.functional.cross_entropy(logits, targets).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            step += 1
-        accuracy = _accuracy(model, tokenizer, data.validation)
-        console.print(f"{config.task} fine-tuning epoch {epoch + 1}: validation {accuracy:.4f}")
-        if accuracy > best:
-            best = accuracy
-            weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.load_state_dict(weights)
-    assert data.test is not None
-    return _accuracy(model, tokenizer, data.test)
+def fine_tune(config: TrainConfig, backbone: str, console: Console) -> tuple[dict[str, float], int]:
+    """Train every weight of the backbone; returns the test figures of its best epoch."""
+    data = load_task(config)
+    tuning = FineTuning(config, data, load_backbone(backbone, device="cpu"))
+    return tuning.run(data, console), len(data.train)
 
 
-def _groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Part the weights as usual: biases and normalisation do not decay."""
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim == 1]
-    return [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
-
-
-def _batches_by_length(texts: Examples[int], seed: int, epoch: int) -> list[list[int]]:
-    """Shuffle rows, then batch neighbours of similar length, so that little is padded."""
-    size = FINE_TUNING["batch_size"]
-    generator = generator_for(seed, "fine-tuning", epoch)
-    order = torch.randperm(len(texts), generator=generator).tolist()
-    batches = []
-    for start in range(0, len(order), size * CHUNK):
-        chunk = order[start : start + size * CHUNK]
-        chunk.sort(key=lambda row: len(texts.inputs[row]["text"]))
-        batches += [chunk[first : first + size] for first in range(0, len(chunk), size)]
-    shuffled = torch.randperm(len(batches), generator=generator).tolist()
-    return [batches[number] for number in shuffled]
-
-
-def _logits(model: Any, tokenizer: Any, texts: Examples[int], rows: Sequence[int]) -> Tensor:
-    encoded = tokenizer(
-        [texts.inputs[row]["text"] for row in rows],
-        truncation=True,
-        max_length=MAX_LENGTH,
-        padding=True,
-        return_tensors="pt",
-    )
-    logits: Tensor = model(**encoded).logits
-    return logits
-
-
-@torch.inference_mode()
-def _accuracy(model: Any, tokenizer: Any, texts: Examples[int]) -> float:
-    model.eval()
-    order = sorted(range(len(texts)), key=lambda row: len(texts.inputs[row]["text"]))
-    correct = 0
-    for start in range(0, len(order), 64):
-        rows = order[start : start + 64]
-        predicted = _logits(model, tokenizer, texts, rows).argmax(dim=1).numpy()
-        correct += int((predicted == np.array(texts.take(rows).truths)).sum())
-    return correct / len(texts)
-
-
-def _config(arguments: argparse.Namespace, task: str) -> TrainConfig:
+def _config(arguments: argparse.Namespace, task: str, scratch: Path) -> TrainConfig:
     folder = arguments.data / task
-    labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["labels"]
+    about = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    settings = SETTINGS.get(about["task"], {})
+    if about["task"] not in UNLABELLED:
+        settings = {**settings, "labels": tuple(about["labels"])}
+    files = {name: folder / f"{name}.jsonl" for name in ("train", "validation", "test")}
+    if not files["test"].exists():
+        files["test"] = files.pop("validation")
+    if task == "copa":
+        files = {name: _with_connectives(path, scratch) for name, path in files.items()}
     return TrainConfig(
-        task=f"bench/{task}",
-        train=folder / "train.jsonl",
-        validation=folder / "validation.jsonl",
-        test=folder / "test.jsonl",
-        labels=tuple(labels),
+        task=f"bench/{task.replace('_', '-')}",
         max_rows=arguments.rows or ROWS.get(task),
         seed=arguments.seed,
+        **files,
+        **settings,
     )
+
+
+def _with_connectives(path: Path, folder: Path) -> Path:
+    """End COPA's premises as P-tuning v2 did: with "because" or "so", as the question asks."""
+    target = folder / path.name
+    with path.open(encoding="utf-8") as rows, target.open("w", encoding="utf-8") as out:
+        for line in rows:
+            row = json.loads(line)
+            connective = "because" if row["question"] == "cause" else "so"
+            row = {**row, "text": f"{row.pop('text_a')} {connective}"}
+            out.write(json.dumps(row) + "\n")
+    return target
 
 
 def _table(figures: Sequence[Figure]) -> Table:
-    table = Table("task", "method", "rows", "test accuracy", "seconds")
+    table = Table("task", "method", "rows", "metric", "test", "seconds")
     for one in figures:
         table.add_row(
-            one.task, one.method, str(one.num_rows), f"{one.accuracy:.4f}", f"{one.seconds:.0f}"
+            one.task,
+            one.method,
+            str(one.num_rows),
+            one.metric,
+            f"{one.measured:.4f}",
+            f"{one.seconds:.0f}",
         )
     return table
 
@@ -213,25 +174,28 @@ def _save(path: Path, figures: Sequence[Figure]) -> None:
     for one in figures:
         name = f"{one.task}: {one.method}"
         bound = FLOORS.get(one.task) if one.method == "prefix" else None
-        entry = _entry(name, one.accuracy, bound, holds=bound is None or one.accuracy >= bound)
+        holds = bound is None or one.measured >= bound
+        entry = _entry(name, one.measured, bound, unit=one.metric, holds=holds)
         entries[name] = {**entry, **origin, "rows": one.num_rows, "seconds": round(one.seconds)}
     for task in dict.fromkeys(name.split(":")[0] for name in entries):
         prefix, full = (entries.get(f"{task}: {method}") for method in ("prefix", "fine-tuning"))
         if prefix is not None and full is not None and prefix["rows"] == full["rows"]:
             gap = full["measured"] - prefix["measured"]
             name = f"{task}: fine-tuning minus prefix"
-            entries[name] = _entry(name, gap, MAX_GAP, holds=gap <= MAX_GAP)
+            entries[name] = _entry(name, gap, MAX_GAP, unit=full["unit"], holds=gap <= MAX_GAP)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(list(entries.values()), indent=1) + "\n", encoding="utf-8")
 
 
-def _entry(name: str, measured: float, bound: float | None, *, holds: bool) -> dict[str, Any]:
+def _entry(
+    name: str, measured: float, bound: float | None, *, unit: str, holds: bool
+) -> dict[str, Any]:
     return {
         "name": name,
         "measured": round(measured, 4),
         "bound": bound,
         "holds": holds,
-        "unit": "accuracy",
+        "unit": unit,
     }
 
 
