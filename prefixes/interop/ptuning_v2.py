@@ -25,7 +25,7 @@ from prefixes.spec import HeadSpec, Method, ProblemType, TaskType
 
 _FILES: Final = ("model.safetensors", "pytorch_model.bin")
 _CLASS: Final = re.compile(r"(Bert|Roberta|Deberta|DebertaV2)(Prefix|Prompt)(?:Model)?For(\w+)")
-_MODEL_TYPES: Final = {
+MODEL_TYPES: Final = {
     "Bert": "bert",
     "Roberta": "roberta",
     "Deberta": "deberta",
@@ -107,15 +107,15 @@ def _kind(config: Mapping[str, Any], tensors: Tensors) -> _Kind:
             "P-tuning v2 such as BertPrefixForSequenceClassification"
         )
     method: Method = "prefix" if found[2] == "Prefix" else "prompt"
-    return _Kind(_MODEL_TYPES[found[1]], _TASKS[found[3]], method)
+    return _Kind(MODEL_TYPES[found[1]], _TASKS[found[3]], method)
 
 
 def _kind_by_tensors(config: Mapping[str, Any], tensors: Tensors) -> _Kind:
     model_type = str(config.get("model_type"))
-    if model_type not in _MODEL_TYPES.values():
+    if model_type not in MODEL_TYPES.values():
         raise ConversionRefused(
             f"config.json has model_type {model_type[:60]!r}: expected one of "
-            f"{', '.join(_MODEL_TYPES.values())}"
+            f"{', '.join(MODEL_TYPES.values())}"
         )
     method: Method = "prompt" if "prefix_encoder.weight" in tensors else "prefix"
     if "qa_outputs.weight" in tensors:

@@ -1,0 +1,45 @@
+"""The page on other programs names what the program reads, no more and no less."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from prefixes.interop import adapterhub, peft, ptuning_v2
+from server.cli import app
+from server.interchange import Source
+
+PAGE = (Path(__file__).parents[2] / "docs" / "interop.md").read_text()
+COMMANDS = re.findall(
+    r"^polyprefix (.*)$",
+    re.search(r"```sh\n(.*?)```", PAGE, re.DOTALL)[1].replace("\\\n", " "),  # type: ignore[index]
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_the_page_is_one(line: str) -> None:
+    name, *arguments = shlex.split(line)
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+
+    command.make_context(name, arguments)  # raises for arguments that it does not take
+
+
+def test_every_source_has_its_row_with_its_architectures() -> None:
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| [^|]* \| ([^|]*) \|", PAGE, re.MULTILINE))
+    named = {source: set(re.findall(r"`([\w-]+)`", cell)) for source, cell in rows.items()}
+
+    assert named == {
+        Source.PTUNING_V2: set(ptuning_v2.MODEL_TYPES.values()),
+        Source.PEFT: peft.MODEL_TYPES,
+        Source.ADAPTERHUB: adapterhub.MODEL_TYPES,
+    }
+
+
+def test_every_option_of_an_import_is_on_the_page() -> None:
+    command = get_command(app).commands["import"]  # type: ignore[attr-defined]
+    options = {flag for item in command.params for flag in item.opts if flag.startswith("--")}
+
+    assert {option for option in options if option not in PAGE} == set()
