@@ -1,43 +1,33 @@
 """Import of prefix-tuning adapters of AdapterHub's `adapters` library.
 
 Texts keep their positions: AdapterHub adds its keys and values within the attention, and the
-backbone's embeddings know nothing of them. Source: adapters, `methods/prefix_tuning.py` and
-`heads/base.py`.
+backbone's embeddings know nothing of them. Source: adapters, `methods/prefix_tuning.py`.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from torch import Tensor
 
 from prefixes.backbone import Backbone
+from prefixes.interop.adapterhub_heads import HEAD_CONFIG, adapterhub_head
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.flat import Projection, keys_and_values
 from prefixes.interop.folder import Tensors, has_any, read_settings, read_tensors
-from prefixes.interop.heads import (
-    PER_TOKEN,
-    ForeignHead,
-    activation_of,
-    layer,
-    recognise,
-    require_pooler,
-    take,
-)
-from prefixes.interop.parts import Parts, Wishes, assemble, meaningful_labels
+from prefixes.interop.heads import take
+from prefixes.interop.parts import Parts, Wishes, assemble
 from prefixes.interop.report import Imported, Notes
-from prefixes.spec import MAX_PREFIX_LENGTH, HeadSpec, Pooling, ProblemType, TaskType
+from prefixes.spec import MAX_PREFIX_LENGTH
 
 MODEL_TYPES: Final = frozenset(
     {"albert", "bert", "deberta-v2", "distilbert", "electra", "roberta", "xlm-roberta"}
 )
-"""Architectures whose outputs were held against AdapterHub's. Those of DeBERTa v1 are others: its
-`modeling_deberta.py` computes something else than P-tuning v2 did."""
+"""Architectures whose outputs were held against AdapterHub's. DeBERTa v1 is not
+among them: `adapters.init` changes its outputs even without an adapter (adapters 1.3.0)."""
 
 _CONFIG: Final = "adapter_config.json"
-_HEAD_CONFIG: Final = "head_config.json"
 _FILES: Final = ("adapter.safetensors", "pytorch_adapter.bin")
 _HEAD_FILES: Final = ("model_head.safetensors", "pytorch_model_head.bin")
 
@@ -45,30 +35,6 @@ _TENSOR: Final = re.compile(
     r"(?:.*\.)?prefix_tuning(?:\.pool)?\.prefix_tunings\.([^.]+)\.(\w+)\.(.+)"
 )
 """The pool's tensors and, in every layer, the same again: adapter, location, name."""
-
-_HEAD_TENSOR: Final = re.compile(r"heads\.(.+)\.(\d+)\.(?:weight|bias)")
-_CLASS: Final = re.compile(r"\w+For(\w+)")
-_CLASS_TASKS: Final[dict[str, TaskType]] = {
-    "SequenceClassification": "sequence_classification",
-    "TokenClassification": "token_classification",
-    "QuestionAnswering": "question_answering",
-    "MultipleChoice": "multiple_choice",
-}
-_HEAD_TASKS: Final[dict[str, TaskType]] = {
-    "classification": "sequence_classification",
-    "multilabel_classification": "sequence_classification",
-    "tagging": "token_classification",
-    "question_answering": "question_answering",
-    "multiple_choice": "multiple_choice",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _HeadParts:
-    task_type: TaskType
-    head: ForeignHead
-    problem_type: ProblemType | None
-    labels: tuple[str, ...] | None
 
 
 def import_adapterhub(folder: Path, backbone: Backbone, wishes: Wishes) -> Imported:
@@ -84,11 +50,13 @@ def import_adapterhub(folder: Path, backbone: Backbone, wishes: Wishes) -> Impor
     tuning = _check_config(config, backbone)
     notes = Notes()
     flat = _flat(read_tensors(folder, _FILES), tuning, backbone, notes)
-    if not has_any(folder, (_HEAD_CONFIG,)):
+    if not has_any(folder, (HEAD_CONFIG,)):
         raise ConversionRefused(
             f"The folder {str(folder)!r} has no head: save the adapter with with_head=True"
         )
-    head = _head(read_settings(folder, _HEAD_CONFIG), read_tensors(folder, _HEAD_FILES), backbone)
+    head = adapterhub_head(
+        read_settings(folder, HEAD_CONFIG), read_tensors(folder, _HEAD_FILES), backbone
+    )
     notes.found.append(f"A prefix of {len(flat)} positions for {head.task_type}, and its head.")
     notes.lost.append(
         f"Proof of the backbone: the adapter names {str(config.get('model_name'))[:200]!r} and "
@@ -196,76 +164,3 @@ def _unrolled(values: Tensor, tuning: Mapping[str, Any]) -> Tensor:
             f"prefix_length {str(length)[:20]} positions, of which there may be {MAX_PREFIX_LENGTH}"
         )
     return values.view(length, -1)
-
-
-def _head(config: Mapping[str, Any], tensors: Tensors, backbone: Backbone) -> _HeadParts:
-    described = config.get("config")
-    if isinstance(described, dict):
-        return _flexible_head(described, tensors, backbone)
-    found = _CLASS.fullmatch(str(config.get("model_class")))
-    if found is None or found[1] not in _CLASS_TASKS:
-        raise ConversionRefused(
-            f"{_HEAD_CONFIG} names the class {str(config.get('model_class'))[:100]!r}: expected "
-            f"one for {', '.join(_CLASS_TASKS)}"
-        )
-    task_type = _CLASS_TASKS[found[1]]
-    return _HeadParts(task_type, recognise(tensors, task_type, backbone), None, _labels(config))
-
-
-def _flexible_head(
-    described: Mapping[str, Any], tensors: Tensors, backbone: Backbone
-) -> _HeadParts:
-    """Read a head that AdapterHub built of layers: up to two, with an activation between them."""
-    kind = str(described.get("head_type"))
-    if kind not in _HEAD_TASKS:
-        raise ConversionRefused(
-            f"{_HEAD_CONFIG} has head_type {kind[:60]}: expected one of {', '.join(_HEAD_TASKS)}"
-        )
-    task_type = _HEAD_TASKS[kind]
-    sources = sorted(
-        {(int(found[2]), f"heads.{found[1]}.{found[2]}") for found in map(_matched, tensors)}
-    )
-    if len(sources) not in {1, 2} or len(sources) != described.get("layers"):
-        raise ConversionRefused(
-            f"The head has {len(sources)} layers, {_HEAD_CONFIG} says "
-            f"{str(described.get('layers'))[:20]}: expected one or two"
-        )
-    spec = HeadSpec(
-        pooling=_pooling(task_type, described, backbone),
-        activation=activation_of(described.get("activation_function"))
-        if len(sources) == 2
-        else None,
-    )
-    names = ("dense", "output")[-len(sources) :]
-    layers = {
-        key: tensor
-        for name, (_, source) in zip(names, sources, strict=True)
-        for key, tensor in layer(tensors, source, name).items()
-    }
-    multi: ProblemType | None = (
-        "multi_label_classification" if kind == "multilabel_classification" else None
-    )
-    return _HeadParts(task_type, ForeignHead(spec, layers), multi, _labels(described))
-
-
-def _matched(name: str) -> re.Match[str]:
-    found = _HEAD_TENSOR.fullmatch(name)
-    if found is None:
-        raise ConversionRefused(f"The head holds {name[:200]!r}: expected linear layers only")
-    return found
-
-
-def _pooling(task_type: TaskType, described: Mapping[str, Any], backbone: Backbone) -> Pooling:
-    if task_type in PER_TOKEN:
-        return "every_token"
-    if not described.get("use_pooler"):
-        return "first_token"
-    require_pooler(backbone)
-    return "pooler"
-
-
-def _labels(described: Mapping[str, Any]) -> tuple[str, ...] | None:
-    numbers = described.get("label2id")
-    if not isinstance(numbers, dict):
-        return None
-    return meaningful_labels({str(number): name for name, number in numbers.items()})
