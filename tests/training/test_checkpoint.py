@@ -132,15 +132,13 @@ def test_every_type_of_task_goes_on_where_it_was(backbone_folder: Path, tmp_path
         {
             "task": f"acme/{kind}",
             "task_type": kind,
-            "method": method,
-            "variant": method,
+            "method": "prompt" if number % 2 else "prefix",
             "train": str(write_jsonl(tmp_path / f"{kind}.jsonl", rows(24))),
             "max_length": 32,
             "batch_size": 8,
             "max_steps": 5,
         }
-        for kind, rows in ROWS_OF.items()
-        for method in ("prefix", "prompt")
+        for number, (kind, rows) in enumerate(ROWS_OF.items())
     ]
     fields = {"runs": runs, "backbone": str(backbone_folder), "device": "cpu"}
     plan = check_plan(fields, origin="test")
@@ -150,7 +148,7 @@ def test_every_type_of_task_goes_on_where_it_was(backbone_folder: Path, tmp_path
         run_plan(plan, killed, seconds_between_checkpoints=0, watch=stop_at(4))
     run_plan(plan, killed, resume=True, watch=ignore)
     files = sorted(path.relative_to(whole) for path in whole.rglob("*.safetensors"))
-    assert len(files) == 10
+    assert len(files) == 5
     for file in files:
         one, other = tensors_in(whole / file), tensors_in(killed / file)
         for name, tensor in one.items():
