@@ -159,10 +159,9 @@ def _accept(
     if task_type is None or spec.task_type == task_type:
         return
     where = f"input[{place}]: " if len(inputs) > 1 else ""
-    kind, expected = (name.replace("_", " ") for name in (spec.task_type, task_type))
     raise WrongTaskType(
-        f"{where}{inputs[place].ref} is a task of {kind}, and this route answers {expected}: "
-        f"send it to POST {ROUTES[spec.task_type]}"
+        f"{where}{inputs[place].ref} has the task type {spec.task_type}, this route answers "
+        f"{task_type}: send it to POST {ROUTES[spec.task_type]}"
     )
 
 

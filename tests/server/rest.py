@@ -216,7 +216,8 @@ def put_some(registry: PrefixRegistry, backbone: BackboneFingerprint) -> None:
         make_prefix(backbone, seed=6, problem_type="regression", labels=("stars",)),
     )
     for seed, (task, kind) in enumerate(TYPED.items(), start=7):
-        put(registry, f"examples/{task}", make_prefix(backbone, seed=seed, task_type=kind))
+        prefix = make_prefix(backbone, seed=seed, task_type=kind, max_length=16)
+        put(registry, f"examples/{task}", prefix)
 
 
 @contextmanager

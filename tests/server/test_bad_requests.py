@@ -20,14 +20,35 @@ from tests.factories import make_prefix
 from tests.server.conftest import Serve
 from tests.server.rest import Rest, put, until
 
-FIELDS = {"/v1/classify": "input", "/predict": "inputs", "/classify": "input"}
+FIELDS = {
+    "/v1/classify": "input",
+    "/predict": "inputs",
+    "/classify": "input",
+    "/v1/token-classification": "input",
+    "/v1/question-answering": "input",
+    "/v1/multiple-choice": "input",
+    "/v1/predict": "input",
+    "/v1/embeddings": "input",
+}
+MODELS = {
+    "/v1/token-classification": "examples/things",
+    "/v1/question-answering": "examples/facts",
+    "/v1/multiple-choice": "examples/causes",
+    "/v1/embeddings": "examples/vectors",
+}
+"""What a route is asked for, unless it is a task of labels."""
+LABELLING = pytest.mark.parametrize("route", ["/v1/classify", "/predict", "/classify"])
+TEXTUAL = pytest.mark.parametrize(
+    "route", [route for route in FIELDS if "question" not in route and "choice" not in route]
+)
+"""Routes whose inputs may be a plain text."""
 ROUTES = pytest.mark.parametrize("route", list(FIELDS))
 MEMBERS = {"type", "title", "status", "detail", "code"}
 OPTIONAL = {"errors", "findings", "retry_after"}
 
 
 def body_for(route: str, texts: Any, **more: Any) -> dict[str, Any]:
-    return {"model": "examples/mood", FIELDS[route]: texts, **more}
+    return {"model": MODELS.get(route, "examples/mood"), FIELDS[route]: texts, **more}
 
 
 def many(route: str, count: int) -> list[Any]:
@@ -49,7 +70,7 @@ def check_problem(response: Any, status: int, code: str) -> dict[str, Any]:
     if path == "/predict":
         assert extensions == {"error", "error_type"}
         assert problem["error"] == problem["detail"]
-    elif path in {"/classify", "/v1/models"}:
+    elif path in {"/classify", "/v1/embeddings", "/v1/models"}:
         assert extensions == {"error"}
         assert set(problem["error"]) == {"message", "type", "param", "code"}
     else:
@@ -112,21 +133,21 @@ def test_a_wrong_key_is_refused_before_the_body_is_looked_at(
     check_problem(response, 401, "invalid_key")
 
 
-@ROUTES
+@TEXTUAL
 @pytest.mark.parametrize("text", ["", "  \n"])
 def test_an_empty_text(rest: Rest, route: str, text: str) -> None:
     check_problem(rest.call("POST", route, json=body_for(route, text)), 422, "input_rejected")
 
 
-@ROUTES
+@TEXTUAL
 def test_text_that_is_not_unicode(rest: Rest, route: str) -> None:
-    content = f'{{"model": "examples/mood", "{FIELDS[route]}": "good \\ud800"}}'
+    content = json.dumps(body_for(route, "good \ud800"))
     headers = {"Content-Type": "application/json"}
     response = rest.call("POST", route, content=content, headers=headers)
     check_problem(response, 422, "input_rejected")
 
 
-@ROUTES
+@TEXTUAL
 def test_a_text_that_is_too_long_with_truncation_off(rest: Rest, route: str) -> None:
     body = body_for(route, "good " * 60)
     if route != "/classify":
@@ -298,7 +319,7 @@ def test_a_mistake_in_a_list_names_its_place(rest: Rest) -> None:
         assert "[2]" in check_problem(response, status, code)["detail"]
 
 
-@ROUTES
+@LABELLING
 def test_an_answer_of_more_scores_than_one_response_may_hold(
     serve: Serve, backbone: Backbone, route: str
 ) -> None:
