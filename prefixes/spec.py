@@ -110,7 +110,8 @@ class PrefixSpec(Value):
     `position_offset` is added to every text position: P for P-tuning v2 and PEFT on BERT, 0 for
     AdapterHub; a prompt takes positions of its own, and has 0. `max_length` bounds the tokens of a
     text, special tokens included. `problem_type` belongs to sequence classification, `labels` to
-    that and token classification, `answers` to question answering.
+    that and token classification, `answers` to question answering. Without `token_types` all
+    tokens are of type 0, whatever the tokenizer says: PEFT runs question answering so.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -123,6 +124,7 @@ class PrefixSpec(Value):
     max_length: int = Field(ge=3)
     head: HeadSpec
     input: InputTemplate = InputTemplate()
+    token_types: bool = True
     thresholds: Annotated[tuple[Threshold, ...] | None, at_most(MAX_LABELS)] = None
     answers: AnswerSpec | None = None
     backbone: BackboneFingerprint

@@ -84,7 +84,9 @@ def find_entities(
     if strategy == "none":
         return list(_single_tokens(spec, text, encoded, scores))
     units = units_of(encoded, by_word=strategy != "simple")
-    tagged = [_tagged(spec, unit, scores, strategy) for unit in units]
+    if not units:
+        return []
+    tagged = _tagged(spec, units, _deciding(units, scores, strategy))
     return [_entity(text, group) for group in _groups(tagged)]
 
 
@@ -122,19 +124,33 @@ def _single_tokens(
             yield Entity(label, score, start, end, text[start:end], token)
 
 
-def _tagged(spec: PrefixSpec, unit: Unit, scores: Scores, strategy: Strategy) -> _Tagged:
-    rows = scores[unit.tokens]  # (tokens of the unit, C)
+def _deciding(units: Sequence[Unit], scores: Scores, strategy: Strategy) -> Scores:
+    """Give each unit the scores that decide its tag, `[units, C]`."""
     match strategy:
         case "average":
-            row = rows.mean(axis=0)
+            sizes = np.array([len(unit.tokens) for unit in units])
+            tokens = [token for unit in units for token in unit.tokens]
+            sums = np.add.reduceat(scores[tokens], np.cumsum(sizes) - sizes, axis=0)
+            means: Scores = sums / sizes[:, None]
+            return means
         case "max":
-            row = rows[rows.max(axis=-1).argmax()]
+            surest = scores.max(axis=-1).tolist()
+            return scores[[max(unit.tokens, key=surest.__getitem__) for unit in units]]
         case _:
-            row = rows[0]
-    best = int(row.argmax())
-    tag = spec.labels[best]
-    label = tag[2:] if tag[:2] in {"B-", "I-"} else tag
-    return _Tagged(unit, label, begins=tag.startswith("B-"), score=float(row[best]))
+            return scores[[unit.tokens[0] for unit in units]]
+
+
+def _tagged(spec: PrefixSpec, units: Sequence[Unit], scores: Scores) -> list[_Tagged]:
+    tags = [spec.labels[number] for number in scores.argmax(axis=-1).tolist()]
+    return [
+        _Tagged(
+            unit,
+            label=tag[2:] if tag[:2] in {"B-", "I-"} else tag,
+            begins=tag.startswith("B-"),
+            score=score,
+        )
+        for unit, tag, score in zip(units, tags, scores.max(axis=-1).tolist(), strict=True)
+    ]
 
 
 def _groups(tagged: Sequence[_Tagged]) -> list[list[_Tagged]]:

@@ -90,15 +90,20 @@ def _best_spans(
 def _candidates(
     window: EncodedText, logits: NDArray[np.float64], longest: int
 ) -> Iterator[tuple[Span, float]]:
-    """Pair a window's best starts with its best ends, as far as they are an answer together."""
-    places = np.array([i for i, span in enumerate(window.spans) if span is not None], dtype=int)
+    """Pair a window's best starts with its best ends: the best pairs that are an answer."""
+    spans = window.spans
+    places = np.array([i for i, span in enumerate(spans) if span is not None], dtype=int)
     starts, ends = (
         places[np.argsort(-logits[places, side], kind="stable")[:NUM_BEST]] for side in (0, 1)
     )
     lengths = ends[None, :] - starts[:, None] + 1
     sums = logits[starts, 0][:, None] + logits[ends, 1][None, :]
-    for row, column in np.argwhere((lengths >= 1) & (lengths <= longest)).tolist():
-        first, last = window.spans[starts[row]], window.spans[ends[column]]
-        assert first is not None
-        assert last is not None
-        yield (first[0], last[1]), float(sums[row, column])
+    rows, columns = np.nonzero((lengths >= 1) & (lengths <= longest))
+    scores = sums[rows, columns]
+    best = np.argsort(-scores, kind="stable")[:NUM_BEST]
+    pairs = zip(starts[rows[best]].tolist(), ends[columns[best]].tolist(), strict=True)
+    for (first, last), score in zip(pairs, scores[best].tolist(), strict=True):
+        begin, end = spans[first], spans[last]
+        assert begin is not None
+        assert end is not None
+        yield (begin[0], end[1]), score

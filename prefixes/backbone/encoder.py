@@ -73,7 +73,7 @@ class Backbone:
         Tokens behind a prompt are embedded whole, and then a second time by the model, as the
         original did (P-tuning v2, `BertPromptForSequenceClassification`).
         """
-        bare = self.model.get_input_embeddings()(batch.token_ids)[0]
+        bare: Tensor = self.model.get_input_embeddings()(batch.token_ids)[0]
         texts = prompts.text_places
         whole = self.architecture.embed(
             self.model, batch.token_ids[:, texts], prompts.token_type_ids, prompts.position_ids

@@ -72,7 +72,7 @@ def head_outputs(
         if head.spec.pooling == "every_token":
             texts = [batch.texts[row] for row in rows]
             joined = head(hidden[_index(texts, hidden)]).float()
-            each = joined.split([len(text) for text in texts])
+            each = torch.split(joined, [len(text) for text in texts])
         else:
             each = head(torch.stack([features[row] for row in rows])).float().unbind()
         for row, values in zip(rows, each, strict=True):

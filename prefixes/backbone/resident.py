@@ -113,5 +113,5 @@ def run_mixed(
 def _to_host(outputs: Sequence[Tensor]) -> list[Tensor]:
     """Bring all outputs over in one copy: a copy per request would wait for the device N times."""
     flat = torch.cat([values.flatten() for values in outputs]).cpu()
-    parts = flat.split([values.numel() for values in outputs])
+    parts = torch.split(flat, [values.numel() for values in outputs])
     return [part.view(values.shape) for part, values in zip(parts, outputs, strict=True)]

@@ -143,7 +143,8 @@ def _cut(
 def _encoded(spec: PrefixSpec, encoding: Encoding, text: _Rendered, cut: Cut) -> EncodedText:
     token_ids, type_ids = encoding.ids, encoding.type_ids
     kept = cut.tokens
-    ids, types = [token_ids[i] for i in kept], [type_ids[i] for i in kept]
+    ids = [token_ids[i] for i in kept]
+    types = [type_ids[i] if spec.token_types else 0 for i in kept]
     is_truncated = cut.is_truncated or text.is_cut
     if spec.sliced_field is None:
         return EncodedText(ids, types, is_truncated)

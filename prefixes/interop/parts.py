@@ -59,6 +59,7 @@ class Parts:
     problem_type: ProblemType | None = None
     labels: tuple[str, ...] | None = None
     template: InputTemplate | None = None
+    token_types: bool = True
     recipe: dict[str, JsonValue] = field(default_factory=dict)
 
 
@@ -119,6 +120,7 @@ def _described(backbone: Backbone, parts: Parts, wishes: Wishes, notes: Notes) -
         "max_length": wishes.max_length or facts.max_positions - taken,
         "head": parts.head.spec,
         "input": _template(parts, wishes, notes),
+        "token_types": parts.token_types,
         "answers": AnswerSpec() if parts.task_type == "question_answering" else None,
         "backbone": facts,
         "provenance": Provenance(

@@ -63,10 +63,10 @@ def import_peft(folder: Path, backbone: Backbone, wishes: Wishes) -> Imported:
     notes = Notes([f"A prefix of {len(flat)} positions for {task_type}, and its head."])
     _note_folding(config, notes)
     _note_base_model(config, backbone, notes)
-    if _drops_types(task_type, backbone):
-        notes.lost.append(
-            "That PEFT's question answering never looks at token types, so that the task was "
-            "trained without them: here the context has types of its own, and scores differ."
+    drops_types = _drops_types(task_type, backbone)
+    if drops_types:
+        notes.found.append(
+            "PEFT's question answering never looks at token types: served here, neither does it."
         )
     parts = Parts(
         tool="polyprefix import peft",
@@ -75,6 +75,7 @@ def import_peft(folder: Path, backbone: Backbone, wishes: Wishes) -> Imported:
         prefix_length=len(flat),
         position_offset=len(flat),  # transformers counts positions on behind past_key_values
         head=recognise(head, task_type, backbone),
+        token_types=not drops_types,
         recipe={"peft_version": str(config.get("peft_version"))[:40]},
     )
     return assemble(backbone, parts, wishes, notes)
@@ -186,8 +187,11 @@ def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
         f"its texts begin at position {spec.position_offset}, PEFT's at {spec.prefix_length}": (
             spec.position_offset != spec.prefix_length
         ),
-        "PEFT's question answering never looks at token types": _drops_types(
-            spec.task_type, backbone
+        "PEFT's question answering never looks at token types": (
+            spec.token_types and _drops_types(spec.task_type, backbone)
+        ),
+        "it runs without token types, which PEFT passes on": (
+            not spec.token_types and spec.task_type != "question_answering"
         ),
         f"its head is not that of transformers' {model_type}: {spec.head.pooling}, activation "
         f"{spec.head.activation}": spec.head != _head_of(spec),

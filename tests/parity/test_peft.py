@@ -1,5 +1,6 @@
 """Adapters that PEFT saves, imported, and prefixes that PEFT loads, against PEFT's own outputs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,17 @@ def has_types(backbone: Backbone) -> bool:
     return int(backbone.model.config.type_vocab_size) > 1
 
 
-def texts_for(backbone: Backbone, task_type: TaskType) -> list[EncodedText]:
-    """Texts of two parts where they are told apart; PEFT does not in question answering."""
-    second = int(has_types(backbone) and task_type != "question_answering")
+def texts_of(backbone: Backbone) -> list[EncodedText]:
+    """Texts of two parts, where they are told apart."""
+    second = int(has_types(backbone))
     return [EncodedText(tokens, [0, *[second] * (len(tokens) - 1)]) for tokens in TOKENS]
+
+
+def as_encoded_for(prefix: Prefix, text: EncodedText) -> EncodedText:
+    """The text as `TextEncoder` gives it to a prefix."""
+    return (
+        text if prefix.spec.token_types else replace(text, token_type_ids=[0] * len(text.token_ids))
+    )
 
 
 def outputs_of(model: Any, text: EncodedText) -> Tensor:
@@ -91,8 +99,9 @@ def outputs_of(model: Any, text: EncodedText) -> Tensor:
 
 def assert_equal_outputs(backbone: Backbone, prefix: Prefix, model: Any) -> None:
     pool, (resident,) = pool_of(backbone, [prefix])
-    texts = texts_for(backbone, prefix.spec.task_type)
-    mine = run_mixed(backbone, pool, [(text, resident) for text in texts])
+    texts = texts_of(backbone)
+    work = [(as_encoded_for(prefix, text), resident) for text in texts]
+    mine = run_mixed(backbone, pool, work)
     for text, values in zip(texts, mine, strict=True):
         torch.testing.assert_close(values, outputs_of(model, text), atol=1e-5, rtol=0)
 
@@ -114,8 +123,9 @@ def test_an_imported_adapter_gives_the_logits_of_peft(
     assert imported.prefix.spec.task_type == TASKS[task][0]
     assert imported.prefix.spec.position_offset == PREFIX_LENGTH
     assert bool(imported.report.folded) == projects
-    says_so = any("token types" in sentence for sentence in imported.report.not_carried_over)
-    assert says_so == (task == "QUESTION_ANS" and has_types(backbone))
+    goes_without = task == "QUESTION_ANS" and has_types(backbone)
+    assert imported.prefix.spec.token_types == (not goes_without)
+    assert any("token types" in sentence for sentence in imported.report.found) == goes_without
     assert_equal_outputs(backbone, imported.prefix, model)
 
 
@@ -141,19 +151,35 @@ def test_an_exported_prefix_gives_its_logits_in_peft(
         seed=8,
         **{
             name: getattr(prefix.spec, name)
-            for name in ("task_type", "labels", "prefix_length", "position_offset", "head")
+            for name in (
+                "task_type",
+                "labels",
+                "prefix_length",
+                "position_offset",
+                "head",
+                "token_types",
+            )
         },
     )
 
-    if task == "QUESTION_ANS" and has_types(backbone):
-        with pytest.raises(ConversionRefused, match="token types"):
-            export_peft(random, tmp_path / "second", backbone)
-        return
     sentences = export_peft(random, tmp_path / "second", backbone)
 
     assert TASKS[task][1] in sentences[0]
     model = peft.PeftModel.from_pretrained(plain_model(backbone, task), tmp_path / "second")
     assert_equal_outputs(backbone, random, model.eval())
+
+
+@pytest.mark.parametrize(
+    ("task_type", "token_types"), [("question_answering", True), ("sequence_classification", False)]
+)
+def test_a_prefix_that_sees_other_token_types_than_peft_is_not_exported(
+    bert: Backbone, tmp_path: Path, task_type: str, *, token_types: bool
+) -> None:
+    head = {} if task_type == "question_answering" else {"head": HeadSpec(pooling="pooler")}
+    prefix = make_prefix(bert.fingerprint, task_type=task_type, token_types=token_types, **head)
+
+    with pytest.raises(ConversionRefused, match="token types"):
+        export_peft(prefix, tmp_path, bert)
 
 
 def test_an_export_reads_back_as_the_same_tensors(bert: Backbone, tmp_path: Path) -> None:

@@ -68,7 +68,9 @@ def test_prompts_of_any_length_share_a_batch_with_texts_that_have_none(folder: P
     pool = backbone.empty_pool(1)
 
     with torch.no_grad():
-        hidden = backbone(PackedBatch.pack(rows), pool).split([row.num_tokens for row in rows])
+        hidden = torch.split(
+            backbone(PackedBatch.pack(rows), pool), [row.num_tokens for row in rows]
+        )
 
         for row, mine in zip(rows, hidden, strict=True):
             if row.prompt is None:

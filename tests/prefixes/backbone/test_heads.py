@@ -39,6 +39,11 @@ def first_of(tokens: Tensor) -> Tensor:
     return torch.tanh(tokens[:, 0] * 3)
 
 
+def output_layer(head: Head, features: Tensor) -> Tensor:
+    assert head.output_weight is not None
+    return functional.linear(features, head.output_weight, head.output_bias)
+
+
 def test_the_mean_is_over_a_texts_own_tokens() -> None:
     batch, hidden = make_batch()
     head = make_head(2)
@@ -46,7 +51,7 @@ def test_the_mean_is_over_a_texts_own_tokens() -> None:
     logits = head_outputs(hidden, batch, [head] * 3, pooler=None)
 
     for values, rows in zip(logits, torch.split(hidden, LENGTHS), strict=True):
-        expected = functional.linear(rows.mean(0), head.output_weight, head.output_bias)
+        expected = output_layer(head, rows.mean(0))
         torch.testing.assert_close(values, expected)
 
 
@@ -57,7 +62,7 @@ def test_the_first_token_is_each_texts_own() -> None:
     logits = head_outputs(hidden, batch, [head] * 3, pooler=None)
 
     for values, rows in zip(logits, torch.split(hidden, LENGTHS), strict=True):
-        expected = functional.linear(rows[0], head.output_weight, head.output_bias)
+        expected = output_layer(head, rows[0])
         torch.testing.assert_close(values, expected)
 
 
@@ -69,7 +74,7 @@ def test_a_pooler_head_reads_the_backbones_pooler() -> None:
 
     for values, rows in zip(logits, torch.split(hidden, LENGTHS), strict=True):
         pooled = torch.tanh(rows[0] * 3)
-        expected = functional.linear(pooled, head.output_weight, head.output_bias)
+        expected = output_layer(head, pooled)
         torch.testing.assert_close(values, expected)
 
 

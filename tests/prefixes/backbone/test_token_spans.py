@@ -160,3 +160,15 @@ def test_a_choice_each_becomes_a_text_of_its_own(backbone: Backbone) -> None:
     assert [text.is_truncated for text in encoded] == [False, False, True]
     assert encoded[0].token_ids != encoded[1].token_ids
     assert all(text.spans == () for text in encoded)
+
+
+def test_a_task_without_token_types_has_all_of_type_0(backbone: Backbone) -> None:
+    fields = [{"question": "who", "context": "the film"}]
+    spec = make_spec(backbone.fingerprint, task_type="question_answering")
+
+    ((usual,),) = backbone.texts.encode(spec, fields)
+    ((without,),) = backbone.texts.encode(spec.model_copy(update={"token_types": False}), fields)
+
+    assert 1 in usual.token_type_ids
+    assert list(without.token_type_ids) == [0] * len(usual.token_ids)
+    assert without.token_ids == usual.token_ids
