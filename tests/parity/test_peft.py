@@ -175,8 +175,9 @@ def test_an_exported_prefix_gives_its_logits_in_peft(
 def test_a_prefix_that_sees_other_token_types_than_peft_is_not_exported(
     bert: Backbone, tmp_path: Path, task_type: str, *, token_types: bool
 ) -> None:
-    head = {} if task_type == "question_answering" else {"head": HeadSpec(pooling="pooler")}
-    prefix = make_prefix(bert.fingerprint, task_type=task_type, token_types=token_types, **head)
+    pooling = "every_token" if task_type == "question_answering" else "pooler"
+    head = HeadSpec.model_validate({"pooling": pooling})
+    prefix = make_prefix(bert.fingerprint, task_type=task_type, token_types=token_types, head=head)
 
     with pytest.raises(ConversionRefused, match="token types"):
         export_peft(prefix, tmp_path, bert)
