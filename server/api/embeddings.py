@@ -13,11 +13,13 @@ from fastapi import APIRouter, Body, Depends, Response
 from server.api import examples
 from server.api.deps import KeyedRoute, bearer
 from server.api.inference import ROUTES, Asked, InferenceDep
+from server.api.listing import list_json
 from server.api.problems import responses
 from server.api.schemas import (
     Embedding,
     EmbeddingsRequest,
     EmbeddingsResponse,
+    EmbeddingsTotal,
     EmbeddingsUsage,
     EncodingFormat,
 )
@@ -50,14 +52,15 @@ async def embeddings(
 
 def _content(answers: Sequence[Inferred], encoding: EncodingFormat) -> str:
     num_tokens = sum(answer.num_tokens for answer in answers)
-    return EmbeddingsResponse(
-        data=[
-            Embedding(index=index, embedding=_vector(answer, encoding))
-            for index, answer in enumerate(answers)
-        ],
+    total = EmbeddingsTotal(
         model=str(answers[0].version),
         usage=EmbeddingsUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
-    ).model_dump_json()
+    )
+    vectors = (
+        Embedding(index=index, embedding=_vector(answer, encoding))
+        for index, answer in enumerate(answers)
+    )
+    return list_json("data", vectors, total)
 
 
 def _vector(answer: Inferred, encoding: EncodingFormat) -> list[float] | str:

@@ -31,8 +31,9 @@ ROUTES: Final[Mapping[TaskType, str]] = {
 }
 """Where tasks of each type are answered; POST /v1/predict answers them all."""
 
-_INLINE_OUTPUTS: Final = 4096
-"""Numbers that are read on the event loop: about two milliseconds. More go to a thread."""
+_INLINE_OUTPUTS: Final = 2048
+_INLINE_TEXTS: Final = 16
+"""Numbers and texts that are read on the event loop, in a few milliseconds. More go to a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class Inference:
 
     async def read(self, answers: Sequence[Inferred], reading: Callable[[], T]) -> T:
         """Turn answers into what is sent; on a thread when that takes long."""
-        if sum(outputs.size for answer in answers for outputs in answer.outputs) <= _INLINE_OUTPUTS:
+        sizes = [outputs.size for answer in answers for outputs in answer.outputs]
+        if len(sizes) <= _INLINE_TEXTS and sum(sizes) <= _INLINE_OUTPUTS:
             return reading()
         return await self.parts.turn(reading)
 

@@ -219,11 +219,14 @@ class EmbeddingsUsage(WireResponse):
     total_tokens: int
 
 
-class EmbeddingsResponse(WireResponse):
+class EmbeddingsTotal(WireResponse):
+    model: str = Field(description="The version that answered, `tenant/task@version`.")
+    usage: EmbeddingsUsage
+
+
+class EmbeddingsResponse(EmbeddingsTotal):
     object: Literal["list"] = "list"
     data: list[Embedding] = Field(description="In the order of the texts.")
-    model: str
-    usage: EmbeddingsUsage
 
 
 class ModelCard(WireResponse):

@@ -201,8 +201,11 @@ class TimingsMs(WireResponse):
     device: float
 
 
-class TaskResponse(WireResponse, Generic[Result]):
-    object: Literal["list"] = "list"
-    results: list[Result] = Field(description="In the order of the request's inputs.")
+class Cost(WireResponse):
     usage: Usage
     timings_ms: TimingsMs
+
+
+class TaskResponse(Cost, Generic[Result]):
+    object: Literal["list"] = "list"
+    results: list[Result] = Field(description="In the order of the request's inputs.")

@@ -14,6 +14,7 @@ from prefixes.spec import TaskType
 from server.api import examples
 from server.api.deps import KeyedRoute, bearer
 from server.api.inference import ROUTES, Asked, Inference, InferenceDep
+from server.api.listing import list_json
 from server.api.problems import responses
 from server.api.results import Reading, results_of
 from server.api.task_schemas import (
@@ -21,6 +22,7 @@ from server.api.task_schemas import (
     AnyTaskRequest,
     ClassifyRequest,
     ClassifyResult,
+    Cost,
     MultipleChoiceRequest,
     MultipleChoiceResult,
     QuestionAnsweringRequest,
@@ -142,8 +144,7 @@ async def _answer(
 
 
 def _content(answers: Sequence[Inferred], reading: Reading, record: RequestRecord) -> str:
-    response = TaskResponse[AnyResult](
-        results=results_of(answers, reading),
+    cost = Cost(
         usage=Usage(tokens=record.num_tokens),
         timings_ms=TimingsMs(
             total=round(record.seconds * 1000, 3),
@@ -151,4 +152,4 @@ def _content(answers: Sequence[Inferred], reading: Reading, record: RequestRecor
             device=round(record.device_ms, 3),
         ),
     )
-    return response.model_dump_json(exclude_none=True)
+    return list_json("results", results_of(answers, reading), cost)

@@ -12,6 +12,7 @@ from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.encoded import EncodedInput
 from prefixes.template import Fields
 from server.api.inference import ROUTES
+from server.api.task_schemas import AnyResult, TaskResponse
 from tests.factories import make_prefix
 from tests.server.rest import TYPED, Rest, put
 from tests.server.test_bad_requests import check_problem
@@ -207,6 +208,17 @@ def test_inputs_of_all_types_in_one_request_are_answered_as_on_their_own_routes(
         assert rounded(mixed | {"index": 0}) == rounded(own)
 
 
+@pytest.mark.parametrize(
+    ("route", "count"), [("/v1/classify", 8), ("/v1/predict", 8), ("/v1/predict", 1)]
+)
+def test_responses_are_of_the_described_shape(rest: Rest, route: str, count: int) -> None:
+    items = [{"model": "examples/mood", **INPUTS["examples/mood"]}] * count
+    response = rest.call("POST", route, json={"input": items})
+    assert response.headers["content-type"] == "application/json"
+    answer = TaskResponse[AnyResult].model_validate_json(response.content)
+    assert [result.index for result in answer.results] == list(range(count))
+
+
 def rounded(value: Any) -> Any:
     match value:
         case dict():
@@ -217,6 +229,18 @@ def rounded(value: Any) -> Any:
             return pytest.approx(value, abs=1e-5)
         case _:
             return value
+
+
+def test_long_inputs_are_answered_like_short_ones(rest: Rest, backbone: Backbone) -> None:
+    prefix = make_prefix(
+        backbone.fingerprint, seed=3, task_type="token_classification", max_length=300
+    )
+    put(rest.registry, "acme/long", prefix)
+    texts = [{"text": word + " the book was lost" * 60} for word in ("now", "who", "my", "it")]
+    together = ask(rest, "/v1/predict", "acme", model="long", input=texts)
+    for text, result in zip(texts, together, strict=True):
+        (one,) = ask(rest, "/v1/token-classification", "acme", model="long", input=text)
+        assert rounded(result | {"index": 0}) == rounded(one)
 
 
 def test_options_reach_the_types_that_know_them(rest: Rest, backbone: Backbone) -> None:

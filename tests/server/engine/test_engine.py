@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prefixes import Prefix, PrefixRef, digest_of
+from prefixes import GoldenExample, Prefix, PrefixRef, PrefixSpec, digest_of
 from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
 from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.engine.work import Inferred, TaskInput
+from server.errors import TooManyInputs, WrongTaskType
 from tests.factories import encode_each, make_prefix, with_golden, with_tensors
 from tests.server.engine.conftest import RecordingMetrics
 
@@ -38,7 +39,7 @@ def registry(tmp_path: Path) -> PrefixRegistry:
 async def engine(
     backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> AsyncIterator[Engine]:
-    limits = EngineLimits(max_waiting=40, resident_bytes=2**20)
+    limits = EngineLimits(max_waiting=40, max_texts=32, resident_bytes=2**20)
     engine = Engine(backbone, registry, limits, metrics)
     await engine.start()
     yield engine
@@ -130,6 +131,59 @@ async def test_a_request_is_admitted_whole_or_not_at_all(
     assert refused.value.retry_after_seconds >= 1
     assert metrics.batches == []
     assert len(await ask(engine, *[asks("acme/tone")] * 40)) == 40
+    assert engine.num_waiting == 0
+
+
+async def test_choices_of_an_input_are_texts_that_wait(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    prefix = make_prefix(backbone.fingerprint, task_type="multiple_choice")
+    publish(registry, "acme", "causes", prefix)
+    fields = {"premise": "the train was late", "choices": ["now", "it was lost", "very good"]}
+    question = TaskInput(PrefixRef.parse("acme/causes"), fields)
+    with pytest.raises(TooManyInputs, match="become 33 texts"):
+        await ask(engine, *[question] * 11)
+    assert metrics.batches == []
+    (first, *_) = await ask(engine, *[question] * 10)
+    assert [outputs.shape for outputs in first.outputs] == [(1,)] * 3
+    two = [ask(engine, *[question] * 8) for _ in range(2)]  # 48 texts, and 40 may wait
+    assert {type(one) for one in await asyncio.gather(*two, return_exceptions=True)} == {
+        list,
+        Overloaded,
+    }
+    assert engine.num_waiting == 0
+
+
+async def test_a_task_that_is_not_accepted_stops_the_request_before_anything_runs(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    publish(registry, "acme", "vectors", make_prefix(backbone.fingerprint, task_type="embedding"))
+
+    def accept(place: int, spec: PrefixSpec) -> None:
+        if spec.task_type == "embedding":
+            raise WrongTaskType(f"not the one at {place}")
+
+    for ref in ("acme/tone", "acme/vectors"):
+        await ask(engine, asks(ref))  # brings both to the device
+    num_batches = len(metrics.batches)
+    inputs = [asks("acme/tone"), asks("acme/vectors")]
+    with pytest.raises(WrongTaskType, match="at 1"):
+        await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=30, accept=accept)
+    assert len(metrics.batches) == num_batches
+    assert engine.num_waiting == 0
+
+
+async def test_golden_examples_of_many_texts_are_replayed_whatever_one_request_may_have(
+    engine: Engine, backbone: Backbone
+) -> None:
+    prefix = make_prefix(backbone.fingerprint, task_type="multiple_choice")
+    fields = {"premise": "now", "choices": ("it was lost",) * 50}
+    example = GoldenExample(fields=fields, logits=(9.0,) * 50)
+    spec = prefix.spec.model_copy(update={"golden": (example,)})
+    told = Prefix(spec, prefix.tensors)
+    findings = await engine.replay(told, digest_of(told.to_bytes()))
+    assert {finding.code for finding in findings} == {"golden_mismatch"}
     assert engine.num_waiting == 0
 
 
