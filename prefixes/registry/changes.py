@@ -90,6 +90,7 @@ def add_version(
             created_at=version.created_at,
             created_by=by,
             spec=spec.model_dump_json(),
+            task_type=spec.task_type,
         )
     )
     return Published(version, is_new=True)

@@ -6,7 +6,6 @@ public tenants, and every query carries that condition.
 
 from collections import defaultdict
 from collections.abc import Collection
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
@@ -14,7 +13,14 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 from prefixes.errors import PrefixNotFound
 from prefixes.names import PrefixRef
 from prefixes.registry.tables import alias_moves, aliases, prefixes, tenants, versions
-from prefixes.registry.values import Alias, AliasMove, PrefixEntry, PrefixSummary, PrefixVersion
+from prefixes.registry.values import (
+    Alias,
+    AliasMove,
+    ListedVersion,
+    PrefixEntry,
+    PrefixSummary,
+    PrefixVersion,
+)
 
 _VERSION_COLUMNS = (
     tenants.c.name,
@@ -56,7 +62,13 @@ _BY_ALIAS = (
 )
 
 _NUMBERS = (
-    select(tenants.c.name, prefixes.c.task, versions.c.number, versions.c.created_at)
+    select(
+        tenants.c.name,
+        prefixes.c.task,
+        versions.c.number,
+        versions.c.created_at,
+        versions.c.task_type,
+    )
     .select_from(_ALL_VERSIONS)
     .where(_VISIBLE)
     .order_by(tenants.c.name, prefixes.c.task, versions.c.number)
@@ -145,10 +157,12 @@ def find_summaries(
 ) -> tuple[PrefixSummary, ...]:
     """List all tasks that the reader may see, of one tenant or of all, in the order of names."""
     only = () if tenant is None else (tenants.c.name == tenant,)
-    numbers: dict[tuple[str, str], dict[int, datetime]] = defaultdict(dict)
+    numbers: dict[tuple[str, str], dict[int, ListedVersion]] = defaultdict(dict)
     targets: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for owner, task, number, at in connection.execute(_NUMBERS.where(*only), {"reader": reader}):
-        numbers[owner, task][number] = at
+    for owner, task, number, *about in connection.execute(
+        _NUMBERS.where(*only), {"reader": reader}
+    ):
+        numbers[owner, task][number] = ListedVersion(*about)
     for owner, task, name, number in connection.execute(_TARGETS.where(*only), {"reader": reader}):
         targets[owner, task][name] = number
     return tuple(

@@ -80,7 +80,8 @@ prefixes = Table(
     UniqueConstraint("tenant_id", "task"),
 )
 
-# `spec` is long and stands last, so that reading the other columns does not page through it.
+# `spec` is long and stands late, so that reading the columns before it, as every request does,
+# does not page through it. Lists of versions read `task_type` too, which came later.
 versions = Table(
     "versions",
     metadata,
@@ -91,6 +92,7 @@ versions = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("spec", Text, nullable=False),
+    Column("task_type", String(32), nullable=False, server_default="sequence_classification"),
     UniqueConstraint("prefix_id", "digest"),
 )
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from prefixes.names import PrefixRef
+from prefixes.spec import TaskType
 
 MoveKind = Literal["publish", "promote", "rollback"]
 
@@ -65,12 +66,20 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedVersion:
+    """What a list says of a version."""
+
+    created_at: datetime
+    task_type: TaskType
+
+
+@dataclass(frozen=True, slots=True)
 class PrefixSummary:
-    """A task in a list: its version numbers, rising, with their times, and its aliases' targets."""
+    """A task in a list: its versions by number, rising, and its aliases' targets."""
 
     tenant: str
     task: str
-    versions: Mapping[int, datetime]
+    versions: Mapping[int, ListedVersion]
     aliases: Mapping[str, int]
 
 

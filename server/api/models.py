@@ -35,8 +35,9 @@ def _cards(item: PrefixSummary, backbone: str) -> Iterator[ModelCard]:
     for ref, number in targets.items():
         yield ModelCard(
             id=str(ref),
-            created=int(item.versions[number].timestamp()),
+            created=int(item.versions[number].created_at.timestamp()),
             owned_by=item.tenant,
             root=str(PrefixRef(item.tenant, item.task, version=number)),
             parent=backbone,
+            task_type=item.versions[number].task_type,
         )

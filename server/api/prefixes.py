@@ -150,7 +150,10 @@ async def show_version(
     found = await _find(parts, caller.tenant, PrefixRef(tenant, task, version=version))
     spec = await parts.read(partial(parts.registry.spec, found.digest))
     return VersionDetail(
-        **_version(found), spec=spec.model_dump(mode="json"), metrics=dict(spec.metrics)
+        **_version(found),
+        task_type=spec.task_type,
+        spec=spec.model_dump(mode="json"),
+        metrics=dict(spec.metrics),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 from typing_extensions import TypedDict
 
+from prefixes.spec import TaskType
 from prefixes.template import MAX_CHOICES
 from prefixes.values import Value, at_most
 
@@ -236,6 +237,7 @@ class ModelCard(WireResponse):
     owned_by: str
     root: str = Field(description="The version it stands for now.")
     parent: str = Field(description="The backbone.")
+    task_type: TaskType = Field(description="What it answers, and so the route to send it to.")
 
 
 class ModelList(WireResponse):
@@ -270,6 +272,7 @@ class Version(WireResponse):
 
 
 class VersionDetail(Version):
+    task_type: TaskType
     spec: dict[str, JsonValue] = Field(
         description="The description in the file: labels, backbone, golden examples, metrics."
     )

@@ -15,11 +15,15 @@ from prefixes.errors import (
     TenantNotFound,
     VersionInUse,
 )
-from prefixes.registry import PrefixRegistry, PrefixSummary, Tenant
+from prefixes.registry import ListedVersion, PrefixRegistry, PrefixSummary, Tenant
 from prefixes.store import PrefixStore, Staged
 from tests.prefixes.publishing import publish, tiny_prefix
 
 REF = PrefixRef("acme", "topic", alias="live")
+
+
+def listed(created_at: datetime) -> ListedVersion:
+    return ListedVersion(created_at, "sequence_classification")
 
 
 class PowerCut(BaseException):
@@ -246,7 +250,7 @@ def test_everybody_reads_the_prefixes_of_a_public_tenant(
     assert registry.version(at(1, tenant="examples"), reader=reader) == version
     assert registry.show("examples", "topic", reader=reader).versions == (version,)
     assert registry.list_prefixes(reader=reader) == (
-        PrefixSummary("examples", "topic", {1: version.created_at}, {"live": 1}),
+        PrefixSummary("examples", "topic", {1: listed(version.created_at)}, {"live": 1}),
     )
 
 
@@ -288,10 +292,12 @@ def test_a_reader_lists_their_own_and_public_tasks_in_order_of_name(
     }
     later = publish(registry, "acme", "a", "2", alias="next").version.created_at
     own = (
-        PrefixSummary("acme", "a", {1: times["acme", "a"], 2: later}, {"live": 1, "next": 2}),
-        PrefixSummary("acme", "z", {1: times["acme", "z"]}, {"live": 1}),
+        PrefixSummary(
+            "acme", "a", {1: listed(times["acme", "a"]), 2: listed(later)}, {"live": 1, "next": 2}
+        ),
+        PrefixSummary("acme", "z", {1: listed(times["acme", "z"])}, {"live": 1}),
     )
-    public = (PrefixSummary("examples", "b", {1: times["examples", "b"]}, {"live": 1}),)
+    public = (PrefixSummary("examples", "b", {1: listed(times["examples", "b"])}, {"live": 1}),)
     assert registry.list_prefixes(reader="acme") == own + public
     assert registry.list_prefixes(reader="acme", tenant="acme") == own
     assert registry.list_prefixes(reader="acme", tenant="examples") == public

@@ -41,6 +41,29 @@ def test_a_registry_opened_again_still_knows_everything(
     again.close()
 
 
+def test_a_database_from_before_types_were_listed_learns_them(
+    registry: PrefixRegistry, tmp_path: Path
+) -> None:
+    publish(registry, "acme", "old", "one")
+    publish(registry, "acme", "newer", "two")
+    registry.close()
+    with sqlite3.connect(tmp_path / "registry" / "registry.db") as connection:
+        connection.execute("ALTER TABLE versions DROP COLUMN task_type")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute(
+            "UPDATE versions SET spec = replace(spec, 'sequence_classification', 'embedding') "
+            "WHERE spec LIKE '%two%'"
+        )
+    connection.close()
+    again = open_registry(tmp_path / "registry")
+    types = {
+        summary.task: [version.task_type for version in summary.versions.values()]
+        for summary in again.list_prefixes(reader="acme")
+    }
+    assert types == {"newer": ["embedding"], "old": ["sequence_classification"]}
+    again.close()
+
+
 def test_the_database_may_lie_elsewhere(tmp_path: Path) -> None:
     registry = open_registry(
         tmp_path / "bytes", database_url=f"sqlite:///{tmp_path}/elsewhere 100%.db"

@@ -149,6 +149,16 @@ def test_models_are_the_callers_own_and_the_public_ones(rest: Rest) -> None:
     assert all(abs(model["created"] - time.time()) < 3600 for model in models)
 
 
+@pytest.mark.parametrize("task", TYPED)
+def test_the_type_of_a_task_stands_in_lists_and_in_its_version(rest: Rest, task: str) -> None:
+    models = rest.call("GET", "/v1/models").json()["data"]
+    types = {model["id"]: model["task_type"] for model in models}
+    assert types[f"examples/{task}:live"] == types[f"examples/{task}@1"] == TYPED[task]
+    assert types["examples/mood:live"] == "sequence_classification"
+    version = rest.call("GET", f"{TENANTS}/examples/prefixes/{task}/versions/1").json()
+    assert version["task_type"] == version["spec"]["task_type"] == TYPED[task]
+
+
 READS: list[tuple[str, str, Any]] = [
     ("GET", "/{tenant}/prefixes/{task}", None),
     ("GET", "/{tenant}/prefixes/{task}/versions/1", None),
