@@ -35,7 +35,7 @@ from training.config import TrainConfig, TrainPlan
 from training.data import load_task
 from training.session import run_plan
 
-ROWS: Final = {"sst2": 8000, "squad_small": 1500}
+ROWS: Final = {"sst2": 8000, "squad_small": 1000}
 """Tasks that are trained on a sample; the others on all rows."""
 
 FLOORS: Final = {"trec": 0.94}

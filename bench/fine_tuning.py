@@ -29,7 +29,6 @@ CLASSES: Final = {
     "multiple_choice": "AutoModelForMultipleChoice",
 }
 LEARNING_RATE: Final = 5e-5
-BATCH_SIZE: Final = 32
 WARMUP: Final = 0.1
 EPOCHS: Final = {"question_answering": 3, "sequence_classification": 3}
 """Passes over the rows; 10 for the other types, whose sets are small."""
@@ -63,11 +62,11 @@ class FineTuning:
         ]
         optimizer = torch.optim.AdamW(_groups(self.model), lr=LEARNING_RATE)
         epochs = EPOCHS.get(self.config.task_type, 10)
-        total = epochs * -(-len(pieces) // BATCH_SIZE)
+        total = epochs * -(-len(pieces) // self.config.batch_size)
         best, weights, step = -1.0, {}, 0
         for epoch in range(epochs):
             self.model.train()
-            for rows in _batches_by_length(pieces, self.config.seed, epoch):
+            for rows in _batches_by_length(pieces, self.config, epoch):
                 factor = learning_rate_factor("linear", step, total, warmup=WARMUP)
                 for group in optimizer.param_groups:
                     group["lr"] = LEARNING_RATE * factor
@@ -156,14 +155,15 @@ def _groups(model: nn.Module) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
 
 
-def _batches_by_length(pieces: Sequence[Piece], seed: int, epoch: int) -> list[list[int]]:
+def _batches_by_length(pieces: Sequence[Piece], config: TrainConfig, epoch: int) -> list[list[int]]:
     """Shuffle pieces, then batch neighbours of similar length, so that little is padded."""
-    generator = generator_for(seed, "fine-tuning", epoch)
+    size = config.batch_size
+    generator = generator_for(config.seed, "fine-tuning", epoch)
     order = torch.randperm(len(pieces), generator=generator).tolist()
     batches = []
-    for start in range(0, len(order), BATCH_SIZE * CHUNK):
-        chunk = order[start : start + BATCH_SIZE * CHUNK]
+    for start in range(0, len(order), size * CHUNK):
+        chunk = order[start : start + size * CHUNK]
         chunk.sort(key=lambda row: len(pieces[row].texts[0].token_ids))
-        batches += [chunk[first : first + BATCH_SIZE] for first in range(0, len(chunk), BATCH_SIZE)]
+        batches += [chunk[first : first + size] for first in range(0, len(chunk), size)]
     shuffled = torch.randperm(len(batches), generator=generator).tolist()
     return [batches[number] for number in shuffled]

@@ -36,6 +36,7 @@ DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "token_classification": {"pooling": "every_token"},
     "question_answering": {
         "pooling": "every_token",
+        "batch_size": 8,  # as P-tuning v2: a row is as long as ten of another task
         "feature_dropout": 0.0,  # P-tuning v2 drops nothing before this output layer
         "stride": 128,
         "max_answer_tokens": 30,

@@ -17,9 +17,11 @@ from prefixes.template import Fields, TextPair
 T = TypeVar("T")
 
 _CHARACTERS_PER_TOKEN: Final = 32
+_CONTEXT_CHARACTERS_PER_TOKEN: Final = 8
 _MIN_CHARACTERS: Final = 10_000
 _TEXTS_AT_ONCE: Final = 32
-"""Texts whose whole encodings are in memory at once; they take some hundred bytes per token."""
+_CHARACTERS_AT_ONCE: Final = 100_000
+"""Bounds what is encoded at once: an encoding takes some hundred bytes per token."""
 
 _PROBES: Final = (
     "The quick brown fox, aged 42, jumps over 3.5 lazy dogs!",
@@ -68,8 +70,8 @@ class TextEncoder:
         ]
 
     def _encodings(self, texts: Sequence[str | tuple[str, str]]) -> Iterator[Encoding]:
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            yield from self._tokenizer.encode_batch(texts[start : start + _TEXTS_AT_ONCE])
+        for some in _chunks(texts):
+            yield from self._tokenizer.encode_batch(some)
 
     def digest(self) -> str:
         """Identify the tokenizer by its vocabulary and by what it does to a few probing texts.
@@ -83,6 +85,21 @@ class TextEncoder:
         for encoding in self._tokenizer.encode_batch([*_PROBES, (_PROBES[0], _PROBES[1])]):
             digest.update(f"{encoding.ids} {encoding.type_ids}\n".encode())
         return digest.hexdigest()
+
+
+def _chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[list[str | tuple[str, str]]]:
+    """Cut a list where one more text would make too many, or too many characters."""
+    chunk: list[str | tuple[str, str]] = []
+    size = 0
+    for text in texts:
+        length = len(text) if isinstance(text, str) else sum(map(len, text))
+        if chunk and (len(chunk) == _TEXTS_AT_ONCE or size + length > _CHARACTERS_AT_ONCE):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(text)
+        size += length
+    if chunk:
+        yield chunk
 
 
 def _naming_index(index: int, step: Callable[..., T], *arguments: Any) -> T:
@@ -107,8 +124,10 @@ def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> list[_Render
 
 
 def _bounded(spec: PrefixSpec, texts: TextPair, *, truncate: bool) -> _Rendered:
-    num_tokens = spec.max_length * (1 if spec.answers is None else MAX_WINDOWS)
-    limit = max(_MIN_CHARACTERS, _CHARACTERS_PER_TOKEN * num_tokens)
+    num_tokens, each = spec.max_length, _CHARACTERS_PER_TOKEN
+    if spec.answers is not None:
+        num_tokens, each = num_tokens * MAX_WINDOWS, _CONTEXT_CHARACTERS_PER_TOKEN
+    limit = max(_MIN_CHARACTERS, each * num_tokens)
     text, pair = texts
     longest = max(len(text), len(pair or ""))
     if longest > limit and not truncate:
