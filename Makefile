@@ -26,8 +26,8 @@ fix: $(DEV_READY)  ## Format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV_READY)  ## Measure; writes bench/results/latest.json
-	$(BIN)/python bench/mixed.py --output bench/results/latest.json
+bench: $(DEV_READY)  ## Measure beside the peers; writes bench/results/latest.json (docs/benchmarks.md)
+	$(BIN)/python -m bench
 
 examples: $(SERVE_READY)  ## Train the example prefixes again
 	$(BIN)/polyprefix train examples/prefixes.toml --output var/examples

@@ -1,0 +1,203 @@
+"""The benchmark: ours beside its peers in one run, and what must hold of it.
+
+    python -m bench [--only NAME ...] [--quick]
+
+docs/benchmarks.md tells what is measured and how.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from transformers.utils import logging as transformers_logging
+
+from bench.backbones import BACKBONES, make_folder
+from bench.figures import Figure
+from bench.origin import has_bfloat16, processor
+from bench.processes import ServerFailed
+from bench.report import notes, table, write
+from bench.residency import cold_prefixes, memory
+from bench.serving import OpenLoop, Serving, over_http
+from bench.stores import Store, make_store
+from bench.throughput import FAMILIES, NUM_TASKS, PREFIX_LENGTH, Race, run_race
+from bench.workloads import make_workloads
+from prefixes.backbone import load_backbone
+
+SERVED: Final = ("http", "infinity", "open-loop", "cold", "memory")
+"""Parts that ask a server over HTTP; it serves the first of the backbones."""
+
+TEXTS: Final = {"minilm": 256, "bert-base": 128, "roberta-large": 64}
+QUICK: Final = {
+    "backbones": ["minilm"],
+    "texts": 32,
+    "batch": 16,
+    "rounds": 2,
+    "seconds": 1.5,
+    "tasks": 150,
+    "registered": 2000,
+    "open_loop": 5.0,
+}
+"""Figures of a quick run show that the benchmark works; they are no figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was asked for: contenders by family, and parts over HTTP."""
+
+    families: tuple[str, ...]
+    served: frozenset[str]
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> "Parts":
+        chosen = names or (*FAMILIES, *SERVED)
+        return cls(
+            tuple(name for name in FAMILIES if name in chosen),
+            frozenset(SERVED) & frozenset(chosen),
+        )
+
+
+def main() -> None:
+    options = _options()
+    # Wide enough for the longest names also where the output goes to a file.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    dtypes = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
+    if len(dtypes) == 1:
+        console.print(f"{processor()} has no bfloat16 in hardware: float32 only")
+    parts = Parts.named(options.only)
+    figures: list[Figure] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        console.status("starting") as status,
+    ):
+        for measured in _measure(options, parts, dtypes, Path(scratch), status.update):
+            figures += measured
+            write(figures, options.output)  # each time: a long run may be stopped
+    console.print(table(figures))
+    for note in notes(figures):
+        console.print(note, markup=False)
+    console.print(f"written to {options.output} and {options.output.with_suffix('.png')}")
+
+
+def _measure(
+    options: argparse.Namespace,
+    parts: Parts,
+    dtypes: Sequence[str],
+    scratch: Path,
+    report: Callable[[str], None],
+) -> Iterator[list[Figure]]:
+    """Measure part after part; each gives its figures when it is done."""
+    for backbone in options.backbones:
+        report(f"making {backbone}")
+        folder = make_folder(backbone, scratch)
+        count = options.texts or TEXTS[backbone]
+        workloads = make_workloads(folder, count, NUM_TASKS)
+        for dtype in dtypes:
+            race = Race(
+                backbone=backbone,
+                folder=folder,
+                dtype=dtype,
+                workloads=workloads,
+                # int8 stands beside the fastest exact precision only.
+                families=[name for name in parts.families if name != "int8" or dtype == dtypes[-1]],
+                batch=options.batch,
+                rounds=options.rounds,
+                num_threads=options.threads,
+            )
+            if race.families:
+                yield list(run_race(race, report))
+        if backbone == options.backbones[0]:
+            short = workloads[1].texts
+            for dtype in dtypes:
+                serving = Serving(
+                    backbone=backbone,
+                    folder=folder,
+                    dtype=dtype,
+                    texts=short,
+                    num_threads=options.threads,
+                    rounds=options.rounds,
+                    seconds=options.seconds,
+                )
+                yield from _serve(options, parts.served, serving, scratch, report)
+        shutil.rmtree(folder)
+
+
+def _serve(
+    options: argparse.Namespace,
+    served: frozenset[str],
+    serving: Serving,
+    scratch: Path,
+    report: Callable[[str], None],
+) -> Iterator[list[Figure]]:
+    if not served:
+        return
+    report(f"{serving.group}: publishing {options.tasks} prefixes")
+    facts = load_backbone(serving.folder, device="cpu").fingerprint
+
+    def store(name: str, num_tasks: int, num_rows: int = 0) -> Store:
+        place = scratch / serving.dtype / name
+        place.parent.mkdir(exist_ok=True)
+        length = PREFIX_LENGTH
+        return make_store(place, facts, num_tasks=num_tasks, length=length, num_rows=num_rows)
+
+    tasks = store("tasks", options.tasks)
+    if served & {"http", "infinity", "open-loop"}:
+        seconds = options.open_loop
+        loop = OpenLoop(seconds, options.share) if "open-loop" in served else None
+        beside = "infinity" in served
+        figures = over_http(serving, tasks, report, beside_infinity=beside, open_loop=loop)
+        yield _all(figures, serving, "http")
+    if "cold" in served:
+        yield _all(cold_prefixes(serving, tasks, report), serving, "cold")
+    if "memory" in served:
+        report(f"{serving.group}: registering {options.registered} tasks")
+        registered = store("few", 1), store("many", 1, options.registered)
+        yield _all(memory(serving, tasks, registered, report), serving, "memory")
+
+
+def _all(figures: Iterator[Figure], serving: Serving, part: str) -> list[Figure]:
+    """Collect the figures of a part as far as its server answers."""
+    collected: list[Figure] = []
+    try:
+        collected.extend(figures)
+    except ServerFailed as error:
+        collected.append(Figure.absent(serving.group, f"the rest of {part}", "", str(error)))
+    return collected
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        choices=[*FAMILIES, *SERVED],
+        default=[],
+        help=f"measure these alone: {', '.join([*FAMILIES, *SERVED])}",
+    )
+    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--texts", type=int, help=f"texts of a round; by default {TEXTS}")
+    parser.add_argument("--batch", type=int, default=64, help="texts of a batch")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every contender")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of a round over HTTP")
+    parser.add_argument("--tasks", type=int, default=1000, help="tasks served over HTTP")
+    parser.add_argument("--registered", type=int, default=100_000, help="tasks only registered")
+    parser.add_argument("--open-loop", type=float, default=600.0, help="seconds of the open loop")
+    parser.add_argument("--share", type=float, default=0.7, help="of capacity, in the open loop")
+    parser.add_argument("--output", type=Path, default=Path("bench/results/latest.json"))
+    parser.add_argument("--quick", action="store_true", help="see whether it works, in minutes")
+    parser.set_defaults(**(QUICK if "--quick" in sys.argv else {}))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

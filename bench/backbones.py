@@ -1,0 +1,73 @@
+"""The encoders that are measured: MiniLM's real weights, and the usual shapes with random ones.
+
+Each is a folder that every contender loads: a classifier whose encoder is the backbone. A speed
+does not depend on what the weights say.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from tokenizers import Tokenizer, processors
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    PretrainedConfig,
+    RobertaConfig,
+)
+
+from prefixes.backbone.loading import locate_backbone
+
+NUM_LABELS: Final = 4
+
+SHAPES: Final[dict[str, Callable[..., PretrainedConfig]]] = {
+    "bert-base": BertConfig,
+    "roberta-large": partial(
+        RobertaConfig,
+        vocab_size=50265,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    ),
+}
+
+BACKBONES: Final = ("minilm", *SHAPES)
+
+
+def make_folder(name: str, parent: Path) -> Path:
+    """Save a classifier of the backbone `name` under `parent`, and its tokenizer beside it."""
+    _, packaged = locate_backbone("minilm")
+    folder = parent / name
+    torch.manual_seed(0)
+    kind: Any = AutoModelForSequenceClassification
+    if name in SHAPES:
+        model = kind.from_config(SHAPES[name](num_labels=NUM_LABELS))
+    else:
+        model = kind.from_pretrained(packaged, num_labels=NUM_LABELS)
+    model.save_pretrained(folder)
+    _save_tokenizer(Path(packaged), folder, has_types=model.config.type_vocab_size > 1)
+    return folder
+
+
+def _save_tokenizer(packaged: Path, folder: Path, *, has_types: bool) -> None:
+    """Give every backbone MiniLM's words, in a form that old and new transformers can read."""
+    shutil.copy(packaged / "tokenizer.json", folder)
+    if not has_types:
+        tokenizer = Tokenizer.from_file(str(packaged / "tokenizer.json"))
+        specials = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=specials
+        )
+        tokenizer.save(str(folder / "tokenizer.json"))
+    described = json.loads((packaged / "special_tokens_map.json").read_text(encoding="utf-8"))
+    described |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512}
+    text = json.dumps(described, indent=1)
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,46 @@
+"""Virtual environments of the peers: made on demand from pinned requirements, and kept."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+_HERE: Final = Path(__file__).parent
+_FOLDER: Final = _HERE / ".venvs"
+_SECONDS: Final = 3600
+
+
+class EnvironmentUnavailable(Exception):
+    """A peer could not be installed on this machine; the message is the installer's own."""
+
+
+def environment(name: str) -> Path:
+    """Give the folder of programs of the environment that `requirements/NAME.txt` describes.
+
+    Raises:
+        EnvironmentUnavailable: when it cannot be made.
+    """
+    requirements = _HERE / "requirements" / f"{name}.txt"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    folder = _FOLDER / name
+    mark = folder / "installed"
+    if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+        # Torch first and alone: a looser requirement of a peer must not choose its build.
+        pinned = requirements.read_text(encoding="utf-8").splitlines()
+        _run([*pip, *(line for line in pinned if line.startswith("torch=="))])
+        _run([*pip, "--requirement", str(requirements)])
+        mark.write_text(wanted, encoding="utf-8")
+    return folder / "bin"
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=_SECONDS, cwd=_HERE
+    )
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = errors[-1] if errors else done.stderr.strip()[-300:]
+        raise EnvironmentUnavailable(f"{Path(command[0]).name} {command[2]} failed: {reason}")

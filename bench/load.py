@@ -1,0 +1,210 @@
+"""The load generator, a process of its own: HTTP requests in a closed or an open loop.
+
+Reads one JSON object from standard input (`LoadPlan`), writes one to standard output (`Load`).
+"""
+
+import asyncio
+import itertools
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, cast
+
+import uvloop
+
+_MAX_CONNECTIONS: Final = 512
+_PATIENCE: Final = 30.0
+"""Seconds that an answer may take after the last request was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What to send to `host:port`: POST `path` with each of the `bodies` in turn.
+
+    With a `rate`, requests are sent at random moments, so many a second, whether or not earlier
+    ones were answered (an open loop); otherwise each of the `connections` sends its next one when
+    it has its answer (a closed loop). It ends after `seconds`, or in a closed loop after `count`
+    requests. Answers within the first `warm_up` seconds do not count.
+    """
+
+    host: str
+    port: int
+    path: str
+    bodies: list[str]
+    headers: dict[str, str] = field(default_factory=dict)
+    connections: int = 1
+    rate: float | None = None
+    seconds: float | None = None
+    count: int | None = None
+    warm_up: float = 0.0
+
+
+@dataclass(slots=True)
+class Load:
+    """What came of it: latencies in seconds in the order of the answers, from the moment that a
+    request was due; the time they took; all requests sent, and the errors by kind.
+    """
+
+    latencies: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    num_sent: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+
+    def fail(self, kind: str) -> None:
+        self.errors[kind] = self.errors.get(kind, 0) + 1
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with at most one request under way."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._answer: asyncio.Future[str] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._settle(f"connection lost: {exc}")
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if end and len(body) >= _content_length(head):
+            self._received = b""
+            self._settle(head[9:12].decode())
+
+    async def post(self, request: bytes) -> str:
+        """Send a request; returns the status, or what went wrong."""
+        if self._transport is None:
+            return "connection lost"
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._answer
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _settle(self, status: str) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(status)
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length":
+            return int(value)
+    raise ValueError("an answer without a Content-Length")
+
+
+async def run(plan: LoadPlan) -> Load:
+    """Send what a plan asks for."""
+    return await (_closed(plan) if plan.rate is None else _open(plan, plan.rate))
+
+
+async def _closed(plan: LoadPlan) -> Load:
+    load = Load()
+    requests = _requests(plan)
+    started = time.perf_counter()
+    counted_from = started + plan.warm_up
+    until = float("inf") if plan.seconds is None else counted_from + plan.seconds
+
+    async def send() -> None:
+        connection = await _connect(plan)
+        while time.perf_counter() < until and load.num_sent != plan.count:
+            load.num_sent += 1
+            sent = time.perf_counter()
+            status = await connection.post(next(requests))
+            done = time.perf_counter()
+            if status != "200":
+                load.fail(status)
+                connection = connection if connection.is_open else await _connect(plan)
+            elif counted_from <= done <= until:
+                load.latencies.append(done - sent)
+        connection.close()
+
+    await asyncio.gather(*(send() for _ in range(plan.connections)))
+    load.seconds = min(until, time.perf_counter()) - counted_from
+    return load
+
+
+async def _open(plan: LoadPlan, rate: float) -> Load:
+    assert plan.seconds is not None
+    load = Load()
+    requests = _requests(plan)
+    idle: list[Connection] = [await _connect(plan) for _ in range(plan.connections)]
+    room = asyncio.Semaphore(_MAX_CONNECTIONS)
+
+    async def send(due: float, *, counts: bool) -> None:
+        async with room:
+            connection = idle.pop() if idle else await _connect(plan)
+            status = await connection.post(next(requests))
+            if connection.is_open:
+                idle.append(connection)
+        if status != "200":
+            load.fail(status)
+        elif counts:
+            load.latencies.append(time.perf_counter() - due)
+
+    tasks: set[asyncio.Task[None]] = set()
+    started = time.perf_counter()
+    for after in _moments(rate, plan.warm_up + plan.seconds):
+        await asyncio.sleep(max(0.0, started + after - time.perf_counter()))
+        task = asyncio.create_task(send(started + after, counts=after >= plan.warm_up))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        load.num_sent += 1
+    _, late = await asyncio.wait(tasks, timeout=_PATIENCE) if tasks else (set(), set())
+    for task in late:
+        task.cancel()
+        load.fail("no answer")
+    load.seconds = plan.seconds
+    return load
+
+
+def _moments(rate: float, seconds: float) -> Iterator[float]:
+    """Give the moments of a Poisson process; the same each time."""
+    rng = random.Random(0)  # noqa: S311 - a benchmark, no secret
+    moment = rng.expovariate(rate)
+    while moment < seconds:
+        yield moment
+        moment += rng.expovariate(rate)
+
+
+def _requests(plan: LoadPlan) -> Iterator[bytes]:
+    """Write each body's request once, then repeat them."""
+    fields = {"Host": f"{plan.host}:{plan.port}", "Content-Type": "application/json"}
+    fields |= plan.headers
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    requests = []
+    for body in plan.bodies:
+        data = body.encode()
+        head = f"POST {plan.path} HTTP/1.1\r\n{lines}Content-Length: {len(data)}\r\n\r\n"
+        requests.append(head.encode() + data)
+    return itertools.cycle(requests)
+
+
+async def _connect(plan: LoadPlan) -> Connection:
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(Connection, plan.host, plan.port)
+    return connection
+
+
+def main() -> None:
+    plan: dict[str, Any] = json.load(sys.stdin)
+    json.dump(asdict(uvloop.run(run(LoadPlan(**plan)))), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

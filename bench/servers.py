@@ -1,0 +1,148 @@
+"""The two servers under load: ours with a thousand tasks, infinity with one fine-tuned model."""
+
+import json
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from bench.contenders import ROOT, environment_variables
+from bench.environments import environment
+from bench.load import Load, LoadPlan
+from bench.processes import Server, ServerFailed, server_process
+from bench.stores import Store
+
+_LOAD_SECONDS: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running server, and how it is asked."""
+
+    server: Server
+    path: str
+    bodies: list[str]
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def plan(self, bodies: list[str] | None = None, **how: Any) -> LoadPlan:
+        """Plan a load of all of its bodies, or of others; `how` goes to LoadPlan."""
+        return LoadPlan(
+            host=self.server.host,
+            port=self.server.port,
+            path=self.path,
+            bodies=self.bodies if bodies is None else bodies,
+            headers=self.headers,
+            **how,
+        )
+
+
+@contextmanager
+def ours(
+    folder: Path, store: Store, texts: Sequence[str], *, dtype: str, num_threads: int
+) -> Iterator[Target]:
+    """Serve a store's tasks; each body asks for a text of a task drawn at random."""
+    flags = {"store-folder": store.folder, "backbone": folder, "dtype": dtype, "port": 0}
+    flags |= {"device": "cpu", "num-threads": num_threads}
+    options = [f"--{name}={value}" for name, value in flags.items()]
+    serving = server_process(
+        [sys.executable, "-m", "server", "serve", *options],
+        num_threads=num_threads,
+        announced=r"listens on http://[^\s:]+:(\d+)",
+        ready="/readyz",
+    )
+    with serving as server:
+        rng = random.Random(0)  # noqa: S311 - a benchmark, no secret
+        bodies = [body(rng.choice(store.tasks), text) for text in texts]
+        yield Target(server, "/v1/classify", bodies, {"Authorization": f"Bearer {store.key}"})
+
+
+def body(task: str, text: str) -> str:
+    """Ask for the classification of one text by one task."""
+    return json.dumps({"model": task, "input": text})
+
+
+@contextmanager
+def infinity(
+    folder: Path, texts: Sequence[str], *, dtype: str, num_threads: int
+) -> Iterator[Target]:
+    """Serve the one fine-tuned model in a folder by infinity's own command.
+
+    Raises:
+        EnvironmentUnavailable: when infinity cannot be installed.
+        ServerFailed: when it does not start.
+    """
+    port = _free_port()
+    flags = {"model-id": folder, "served-model-name": "one", "engine": "torch", "device": "cpu"}
+    flags |= {"dtype": dtype, "host": "127.0.0.1", "port": port, "log-level": "error"}
+    options = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    serving = server_process(
+        # Its other engine wants packages that it does not run with.
+        [str(environment("infinity") / "infinity_emb"), "v2", *options, "--no-bettertransformer"],
+        num_threads=num_threads,
+        announced=None,
+        ready="/health",
+        port=port,
+    )
+    with serving as server:
+        bodies = [json.dumps({"model": "one", "input": [text]}) for text in texts]
+        yield Target(server, "/classify", bodies)
+
+
+def send(plan: LoadPlan) -> Load:
+    """Send a load from a process of its own, and wait for its end.
+
+    Raises:
+        ServerFailed: when a request was not answered with 200.
+    """
+    return Sending(plan).flawless_result()
+
+
+class Sending:
+    """A load that is being sent by a process of its own."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.load"],
+            cwd=ROOT,
+            env=environment_variables(1),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdin is not None
+        json.dump(asdict(plan), self._process.stdin)
+        self._process.stdin.close()
+        self._process.stdin = None
+
+    @property
+    def is_done(self) -> bool:
+        return self._process.poll() is not None
+
+    def result(self) -> Load:
+        """Wait for its end. Raises ServerFailed when it could not be sent."""
+        try:
+            output, _ = self._process.communicate(timeout=_LOAD_SECONDS)
+        finally:
+            self._process.kill()
+        if self._process.returncode:
+            raise ServerFailed("the load could not be sent: the server does not answer")
+        return Load(**json.loads(output))
+
+    def flawless_result(self) -> Load:
+        """Wait for its end. Raises ServerFailed when a request was not answered with 200."""
+        load = self.result()
+        if load.errors or not load.latencies:
+            raise ServerFailed(f"{load.num_sent} requests, errors: {load.errors or 'no answer'}")
+        return load
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,102 @@
+"""Stores to serve from: a thousand random prefixes, or a hundred thousand rows without bytes."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, insert, select
+
+from bench.random_prefixes import random_prefix
+from prefixes import BackboneFingerprint
+from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from prefixes.registry.tables import aliases, now, prefixes, tenants, versions
+
+TENANT: Final = "bench"
+_CHUNK: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder to serve from, and a key of its tenant.
+
+    `tasks` have prefixes of `prefix_bytes` in float32 each; `num_rows` more are only registered.
+    """
+
+    folder: Path
+    key: str
+    tasks: tuple[str, ...]
+    prefix_bytes: int
+    num_rows: int
+
+
+def make_store(
+    folder: Path, facts: BackboneFingerprint, *, num_tasks: int, length: int, num_rows: int = 0
+) -> Store:
+    """Publish `num_tasks` prefixes, and register `num_rows` further tasks that have no bytes."""
+    registry = open_registry(folder)
+    try:
+        registry.ensure_tenant(TENANT)
+        key = ApiKeys(registry.database).issue(TENANT, "bench")
+        tasks = tuple(f"task-{number}" for number in range(num_tasks))
+        sizes = [_publish(registry, facts, task, length, seed) for seed, task in enumerate(tasks)]
+        if num_rows:
+            spec = random_prefix(facts, length, 0).spec.model_dump_json()
+            for start in range(0, num_rows, _CHUNK):
+                numbers = range(start, min(start + _CHUNK, num_rows))
+                with registry.database.write() as connection:
+                    _register(connection, numbers, spec)
+    finally:
+        registry.close()
+    return Store(folder, key, tasks, sizes[0], num_rows)
+
+
+def _publish(
+    registry: PrefixRegistry, facts: BackboneFingerprint, task: str, length: int, seed: int
+) -> int:
+    """Publish a random prefix; returns the bytes of its numbers."""
+    prefix = random_prefix(facts, length, seed)
+    with registry.store.stage() as staged:
+        staged.write(prefix.to_bytes())
+        registry.publish(TENANT, task, staged, prefix, by="bench")
+    return sum(tensor.nbytes for tensor in prefix.tensors.values())
+
+
+def _register(connection: Connection, numbers: Sequence[int], spec: str) -> None:
+    """Write the rows of published tasks, and nothing else: to publish so many would take hours."""
+    tenant = connection.scalar(select(tenants.c.id).where(tenants.c.name == TENANT))
+    rows = [
+        {"tenant_id": tenant, "task": f"registered-{number}", "next_version": 2}
+        for number in numbers
+    ]
+    added = connection.execute(insert(prefixes).returning(prefixes.c.id), rows)
+    ids = added.scalars().all()
+    connection.execute(
+        insert(versions),
+        [
+            {
+                "prefix_id": id_,
+                "number": 1,
+                "digest": hashlib.sha256(str(id_).encode()).hexdigest(),
+                "size_bytes": 1,
+                "created_at": now(),
+                "created_by": "bench",
+                "spec": spec,
+            }
+            for id_ in ids
+        ],
+    )
+    live = [{"prefix_id": id_, "name": "live", "version": 1} for id_ in ids]
+    connection.execute(insert(aliases), live)
+
+
+def forget_files(store: Store) -> None:
+    """Drop the files from the system's cache, so that the next read comes from the disk."""
+    os.sync()  # only what is on the disk already can be dropped
+    for path in store.folder.rglob("*"):
+        if path.is_file():
+            file = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(file)

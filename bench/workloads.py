@@ -1,0 +1,94 @@
+"""What is classified: real texts, their tokens, and which of many tasks each is for."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tokenizers import Tokenizer
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+FOLDERS: Final = (ROOT.parent / "shared" / "data", ROOT / "examples" / "data")
+"""Where labelled texts may lie: a larger collection beside this checkout, else the samples."""
+
+SETS: Final = (
+    "ag_news",
+    "banking",
+    "banking77",
+    "clinc150",
+    "intents",
+    "sms_spam",
+    "spam",
+    "sst2",
+    "trec",
+    "tweeteval_emotion",
+)
+SHORT: Final = range(14, 27)
+"""Tokens of a short text: twenty on average, with the two special ones."""
+
+MAX_TOKENS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """N texts with their tokens; `uniform` and `zipf` give the task of each by its number."""
+
+    name: str
+    texts: tuple[str, ...]
+    tokens: tuple[list[int], ...]
+    uniform: tuple[int, ...]
+    zipf: tuple[int, ...]
+
+
+def make_workloads(folder: Path, count: int, num_tasks: int) -> tuple[Workload, Workload]:
+    """Draw `count` texts of all lengths, and as many short ones, tokenized as `folder` says."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    texts = _texts()
+    tokens = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    short = [place for place, ids in enumerate(tokens) if len(ids) in SHORT]
+    return (
+        _draw("all lengths", texts, tokens, range(len(texts)), count=count, num_tasks=num_tasks),
+        _draw("short texts", texts, tokens, short, count=count, num_tasks=num_tasks),
+    )
+
+
+def zipf_tasks(rng: random.Random, num_tasks: int, count: int) -> list[int]:
+    """Draw tasks of which the one at rank r is asked for with a weight of 1 / r."""
+    weights = [1 / rank for rank in range(1, num_tasks + 1)]
+    return rng.choices(range(num_tasks), weights, k=count)
+
+
+def _draw(
+    name: str,
+    texts: Sequence[str],
+    tokens: Sequence[list[int]],
+    places: Sequence[int],
+    *,
+    count: int,
+    num_tasks: int,
+) -> Workload:
+    rng = random.Random(0)  # noqa: S311 - a benchmark, no secret
+    drawn = rng.choices(places, k=count)
+    return Workload(
+        name=name,
+        texts=tuple(texts[place] for place in drawn),
+        tokens=tuple(tokens[place] for place in drawn),
+        uniform=tuple(rng.choices(range(num_tasks), k=count)),
+        zipf=tuple(zipf_tasks(rng, num_tasks, count)),
+    )
+
+
+def _texts() -> list[str]:
+    """Read up to a thousand texts of every set, from the first folder that is there."""
+    found = next(folder for folder in FOLDERS if folder.is_dir())
+    files = [found / name / "train.jsonl" for name in SETS if (found / name).is_dir()]
+    texts: list[str] = []
+    for file in files:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        rng = random.Random(0)  # noqa: S311 - as above
+        texts += [json.loads(line)["text"] for line in rng.sample(lines, min(1000, len(lines)))]
+    return texts
