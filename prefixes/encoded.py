@@ -3,9 +3,16 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 Span = tuple[int, int]
 """Characters of a text, from the first to after the last, as Python slices count them."""
+
+_JOINER: Final = "\u200d"
+_FLAG_LETTERS: Final = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+_LONGEST: Final = 32
+"""What a span grows by at most, on either side. Unicode's stream-safe text has 30 marks in a row
+at most (UAX 15), and a hostile one could be all of a single character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +43,26 @@ def whole_characters(text: str, span: Span) -> Span:
         start += 1
     while start < end and text[end - 1].isspace():
         end -= 1
-    while 0 < start < end and _is_attached(text, start) and not text[start - 1].isspace():
+    if start == end:
+        return start, end
+    first, last = max(0, start - _LONGEST), min(len(text), end + _LONGEST)
+    while first < start and _is_attached(text, start) and not text[start - 1].isspace():
         start -= 1
-    while start < end < len(text) and _is_attached(text, end):
+    while end < last and _is_attached(text, end):
         end += 1
     return start, end
 
 
 def _is_attached(text: str, place: int) -> bool:
-    """Say whether a character belongs to the one before it: a mark, or half of a joined emoji."""
-    joiner = "\u200d"
+    """Say whether a character belongs to the one before it: a mark, or a part of an emoji."""
     character = text[place]
+    if character in _FLAG_LETTERS:
+        before = text[max(0, place - _LONGEST) : place]
+        return (len(before) - len(before.rstrip(_FLAG_LETTERS))) % 2 == 1  # two are a flag
     return (
         unicodedata.category(character).startswith("M")
-        or character == joiner
-        or (text[place - 1] == joiner and not character.isspace())
+        or character == _JOINER
+        or (text[place - 1] == _JOINER and not character.isspace())
         or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= character <= "\U000e007f"  # tags, as in the flag of Wales
     )

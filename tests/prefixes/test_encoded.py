@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from prefixes.encoded import whole_characters
 
+WALES = "🏴" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbwls") + "\U000e007f"
+
 
 @pytest.mark.parametrize(
     ("text", "span", "expected"),
@@ -18,6 +20,10 @@ from prefixes.encoded import whole_characters
         pytest.param("a 👩\u200d🔬 b", (2, 3), "👩\u200d🔬", id="joined-emoji"),
         pytest.param("a 👍🏽 b", (2, 3), "👍🏽", id="skin-tone"),
         pytest.param("a\u200d b", (0, 2), "a\u200d", id="joiner-before-white-space"),
+        pytest.param("a 🇩🇪🇫🇷 b", (2, 3), "🇩🇪", id="first-half-of-a-flag"),
+        pytest.param("a 🇩🇪🇫🇷 b", (5, 6), "🇫🇷", id="second-half-of-a-flag"),
+        pytest.param("a 🇩🇪🇫🇷 b", (2, 4), "🇩🇪", id="flag-beside-another"),
+        pytest.param(f"a {WALES} b", (2, 3), WALES, id="flag-of-tags"),
         pytest.param("漢字", (0, 1), "漢", id="ideograph"),
         pytest.param("a   b", (1, 4), "", id="nothing-but-white-space"),
     ],
@@ -30,7 +36,9 @@ def test_a_span_holds_whole_characters(text: str, span: tuple[int, int], expecte
 
 @given(st.data())
 def test_every_span_stays_within_its_text_and_cuts_no_mark_off(data: st.DataObject) -> None:
-    text = data.draw(st.text(st.sampled_from("ab e\u0301\u200d👩🔬🏽漢\u0938\u094d"), min_size=1))
+    text = data.draw(
+        st.text(st.sampled_from("ab e\u0301\u200d👩🔬🏽漢\u0938\u094d"), min_size=1, max_size=32)
+    )
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
 
@@ -40,3 +48,11 @@ def test_every_span_stays_within_its_text_and_cuts_no_mark_off(data: st.DataObje
     assert text[begin:stop] == text[begin:stop].strip()
     if begin < stop < len(text):
         assert not unicodedata.category(text[stop]).startswith("M")
+
+
+def test_a_text_that_is_all_one_character_does_not_make_every_span_as_long_as_itself() -> None:
+    text = "漢\u200d" * 10_000
+
+    start, end = whole_characters(text, (10_000, 10_001))
+
+    assert end - start < 100
