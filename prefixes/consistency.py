@@ -106,7 +106,7 @@ def _golden_problems(spec: "PrefixSpec") -> list[str]:
     problems = []
     for number, example in enumerate(spec.golden):
         try:
-            num_texts = len(spec.input.render(example.fields))
+            num_texts = len(spec.input.render(example.fields, max_characters=1))
         except InputRejected as error:
             problems.append(f"golden example {number}: {error}")
             continue

@@ -80,19 +80,26 @@ class InputTemplate(Value):
         """The names of all fields that a request must give, in order of first use."""
         return tuple(CHOICES if name == CHOICE else name for name in self._placeholders)
 
-    def render(self, values: Fields) -> list[TextPair]:
+    def render(self, values: Fields, *, max_characters: int | None = None) -> list[TextPair]:
         """Fill the templates with a request's fields: once, or once for each choice.
+
+        Of every field, the first `max_characters` are filled in: where placeholders repeat a long
+        field for a hundred choices, a request of a megabyte would become gigabytes.
 
         Raises:
             InputRejected: when a field is missing, unknown, of the wrong kind, has nothing but
                 white space, or is not valid Unicode.
         """
         named = self._named(values)
-        texts = {name: _text(name, value) for name, value in named.items() if name != CHOICES}
+        texts = {
+            name: _text(name, value)[:max_characters]
+            for name, value in named.items()
+            if name != CHOICES
+        }
         if not self.has_choices:
             return [self._fill(texts)]
         choices = _choices(named[CHOICES])
-        return [self._fill({**texts, CHOICE: choice}) for choice in choices]
+        return [self._fill({**texts, CHOICE: choice[:max_characters]}) for choice in choices]
 
     def _fill(self, texts: Mapping[str, str]) -> TextPair:
         pair = None if self.text_pair is None else self.text_pair.format_map(texts)

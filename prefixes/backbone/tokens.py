@@ -120,23 +120,31 @@ class _Rendered:
 
 
 def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> list[_Rendered]:
-    return [_bounded(spec, pair, truncate=truncate) for pair in spec.input.render(fields)]
+    limits = _max_characters(spec)
+    # One more than is looked at, which shows that there are more.
+    pairs = spec.input.render(fields, max_characters=max(limits) + 1)
+    return [_bounded(pair, limits, truncate=truncate) for pair in pairs]
 
 
-def _bounded(spec: PrefixSpec, texts: TextPair, *, truncate: bool) -> _Rendered:
-    num_tokens, each = spec.max_length, _CHARACTERS_PER_TOKEN
-    if spec.answers is not None:
-        num_tokens, each = num_tokens * MAX_WINDOWS, _CONTEXT_CHARACTERS_PER_TOKEN
-    limit = max(_MIN_CHARACTERS, each * num_tokens)
+def _max_characters(spec: PrefixSpec) -> tuple[int, int]:
+    """Bound the characters of a text and of its second part, which may be cut into windows."""
+    usual = max(_MIN_CHARACTERS, _CHARACTERS_PER_TOKEN * spec.max_length)
+    if spec.answers is None:
+        return usual, usual
+    return usual, max(usual, _CONTEXT_CHARACTERS_PER_TOKEN * spec.max_length * MAX_WINDOWS)
+
+
+def _bounded(texts: TextPair, limits: tuple[int, int], *, truncate: bool) -> _Rendered:
     text, pair = texts
-    longest = max(len(text), len(pair or ""))
-    if longest > limit and not truncate:
+    exceeded = [limit for part, limit in zip(texts, limits, strict=True) if len(part or "") > limit]
+    if exceeded and not truncate:
         raise TextTooLong(
-            f"The input has {longest} characters, the task takes at most {limit} and "
-            f"{num_tokens} tokens: shorten it, or ask for truncation"
+            f"The input has more than {exceeded[0]} characters, far more than the task's tokens "
+            "can need: shorten it, or ask for truncation"
         )
-    parts = text[:limit] if pair is None else (text[:limit], pair[:limit])
-    return _Rendered(parts, is_cut=longest > limit)
+    first, second = limits
+    parts = text[:first] if pair is None else (text[:first], pair[:second])
+    return _Rendered(parts, is_cut=bool(exceeded))
 
 
 def _cut(

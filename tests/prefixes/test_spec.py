@@ -1,5 +1,6 @@
 """The description of a prefix: what it may say, and how it makes texts of a request's fields."""
 
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -321,3 +322,14 @@ def test_every_type_of_task_is_described_by_either_method(task_type: str, method
 def test_a_task_has_what_it_needs_and_nothing_else(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         make_spec(BACKBONE, **changes)
+
+
+def test_a_golden_example_is_checked_without_writing_out_what_its_template_repeats() -> None:
+    choices = tuple("x" * 500_000 for _ in range(2)) + ("y",) * 98
+    example = {"fields": {"text": "x" * 1_000_000, "choices": choices}, "logits": (0.0,) * 100}
+    template = InputTemplate(text="{text}" * 19, text_pair="{choice}")
+    tracemalloc.start()
+    make_spec(BACKBONE, task_type="multiple_choice", input=template, golden=(example,))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000

@@ -47,3 +47,11 @@ def test_bare_texts_cannot_fill_a_template_with_choices() -> None:
 def test_the_list_itself_is_no_placeholder() -> None:
     with pytest.raises(ValidationError, match=r"use \{choice\}"):
         InputTemplate(text="{choices}")
+
+
+def test_of_a_field_no_more_is_filled_in_than_will_be_looked_at() -> None:
+    fields = {"premise": "x" * 1000, "choices": ["y" * 1000, "z"]}
+
+    rendered = TEMPLATE.render(fields, max_characters=3)
+
+    assert rendered == [("xxx so", "yyy"), ("xxx so", "z")]
