@@ -15,6 +15,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 from prefixes.backbone.packing import AttentionGroup, PackedBatch
+from prefixes.backbone.varlen import HALF
 
 ATTENTION: Final = "polyprefix_packed"
 
@@ -70,6 +71,10 @@ class PrefixedCall:
         self.num_layers_done += 1
         if self.recorded is not None:
             self.recorded.append(torch.stack((key, value)))
+        if self.packed.varlen is not None and query.dtype in HALF and not dropout:
+            reaches_all = window is None or window >= self.packed.varlen.max_queries
+            if relative_scores is None and reaches_all:
+                return self.packed.varlen.attend(query, key, value, layer_pool, scaling=scaling)
         outputs = []
         for group in self.packed.groups:
             q, k, v = (_gather(x, group.tokens, group.num_rows) for x in (query, key, value))

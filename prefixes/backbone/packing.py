@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prefixes.backbone.varlen import VarlenPlan
+
 Ints = NDArray[np.int64]
 
 
@@ -75,7 +77,7 @@ class PackedBatch:
 
     Request i owns tokens `cu_tokens[i]:cu_tokens[i + 1]`, a prompt's positions among them; its
     text lies at `texts[i]`. `restore` `[T]` finds each token in the groups' outputs laid end to
-    end.
+    end. On CUDA, attention that has nothing but prefixes goes by `varlen` instead of the groups.
     """
 
     token_ids: Tensor
@@ -86,6 +88,7 @@ class PackedBatch:
     groups: tuple[AttentionGroup, ...]
     restore: Tensor
     prompts: Prompts | None = None
+    varlen: VarlenPlan | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -117,6 +120,9 @@ class PackedBatch:
             groups=tuple(plan.to(device) for plan in plans),
             restore=_tensor(_restore(plans, int(cu_tokens[-1])), device),
             prompts=_prompts(rows, starts, device),
+            varlen=VarlenPlan.of(lengths.tolist(), [row.slots for row in rows], device)
+            if torch.device(device).type == "cuda"
+            else None,
         )
 
 
