@@ -1,8 +1,9 @@
 """From the best learner to a prefix file that is measured, checked and replayed."""
 
 import dataclasses
+import json
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from pydantic import JsonValue
 
 from prefixes import GoldenExample, Prefix, PrefixRejected, Provenance, digest_of
 from prefixes.backbone import Backbone, replay_findings
+from prefixes.file import MAX_HEADER_BYTES
 from prefixes.spec import MAX_LABELS
 from training.config import TrainConfig
 from training.evaluate import evaluate, outputs_of
@@ -23,7 +25,9 @@ from training.tasks import KINDS
 
 _PATHS: Final = {"train", "validation", "test"}
 _CANDIDATES: Final = 4
-"""Inputs that are tried for each golden example: those with too many outputs are left out."""
+"""Inputs that are tried for each golden example: those that are too large are left out."""
+_GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2
+"""What golden examples take of a file's header at most: the rest of the description needs room."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,12 +127,25 @@ def _golden(
     strata = [kind.stratum(truth) for truth in examples.truths]
     inputs = [examples.inputs[row] for row in _spread(strata, count * _CANDIDATES)]
     outputs = _flat_outputs(backbone, prefix, inputs)
-    golden = [
+    candidates = (
         GoldenExample(fields=dict(fields), logits=tuple(map(float, row)))
         for fields, row in zip(inputs, outputs, strict=True)
         if len(row) <= MAX_LABELS
-    ]
-    return tuple(golden[:count])
+    )
+    return _fitting(candidates, count)
+
+
+def _fitting(candidates: Iterable[GoldenExample], count: int) -> tuple[GoldenExample, ...]:
+    """Take the first examples for which a file's header has room."""
+    taken: list[GoldenExample] = []
+    room = _GOLDEN_BYTES
+    for example in candidates:
+        # The description is a string within the header's JSON: what it quotes is quoted twice.
+        size = len(json.dumps(example.model_dump_json(), ensure_ascii=False).encode())
+        if len(taken) < count and size <= room:
+            taken.append(example)
+            room -= size
+    return tuple(taken)
 
 
 def _flat_outputs(

@@ -138,3 +138,19 @@ def test_inputs_with_too_many_outputs_are_no_golden_examples(
     )
     golden = finish_training(backbone, config).prefix.spec.golden
     assert [len(example.logits) for example in golden] == [7 * 41] * 4
+
+
+def test_golden_examples_leave_room_in_the_file_however_long_the_texts_are(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    rows = [
+        {"text": f'{"good" if n % 2 else "bad"} "{n}"' + ' "' * 100_000, "label": n % 2}
+        for n in range(16)
+    ]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    config = make_config(path, validation=path, max_steps=1, golden_examples=8)
+
+    prefix = finish_training(backbone, config).prefix
+
+    assert 0 < len(prefix.spec.golden) < 8
+    replay(backbone, prefix)
