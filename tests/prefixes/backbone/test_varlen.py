@@ -76,15 +76,15 @@ def test_what_the_kernel_cannot_do_goes_by_groups(kind: str) -> None:
     dtype = torch.float32 if kind == "float32" else torch.bfloat16
     q = torch.randn(sum(LENGTHS), 4, 8).to(dtype)
     packed = replace(PackedBatch.pack(rows()), varlen=VarlenPlan.of(LENGTHS, SLOTS, "cpu", never))
-    extra: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "float32": {},
         "window": {"window": 9},
         "distances": {"relative_scores": lambda q, _: q.new_zeros(1, 4, q.shape[1], q.shape[1])},
         "dropout": {"dropout": 0.5},
-    }[kind]
+    }
 
     attended = PrefixedCall(packed, torch.zeros(1, 2, 20, 4, 8)).attend(
-        q, q, q, scaling=0.5, **extra
+        q, q, q, scaling=0.5, **kinds[kind]
     )
 
     assert attended.isfinite().all()
