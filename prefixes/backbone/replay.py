@@ -11,7 +11,8 @@ from prefixes.findings import Finding
 from prefixes.spec import PrefixSpec
 
 TOLERANCES: Final = {torch.float32: 1e-3, torch.bfloat16: 6e-2}
-"""Largest allowed difference of a logit, relative to 1 + the largest golden logit's magnitude.
+"""Largest allowed difference of a logit, relative to 1 + the largest golden logit's magnitude; of
+an embedding the distance, relative to its length, for all its numbers may be small.
 
 Wide enough for another processor's order of summation and narrow enough that a wrong weight,
 position or head shows."""
@@ -26,7 +27,7 @@ def replay_findings(
     """
     findings = []
     for number, (example, found) in enumerate(zip(spec.golden, logits, strict=True)):
-        expected = np.array(example.logits, dtype=np.float32)
+        expected = np.array(example.logits)
         if found.shape != expected.shape:
             findings.append(
                 Finding(
@@ -38,8 +39,8 @@ def replay_findings(
                 )
             )
             continue
-        allowed = TOLERANCES[dtype] * (1 + float(np.abs(expected).max()))
-        difference = float(np.abs(expected - found).max())
+        difference, scale = _difference(spec, expected, found)
+        allowed = TOLERANCES[dtype] * scale
         if not difference <= allowed:  # also true of NaN
             findings.append(
                 Finding(
@@ -52,3 +53,12 @@ def replay_findings(
                 )
             )
     return tuple(findings)
+
+
+def _difference(
+    spec: PrefixSpec, expected: NDArray[np.float64], found: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Measure how far outputs are from those in the file, and what that is relative to."""
+    if spec.task_type == "embedding":
+        return float(np.linalg.norm(expected - found)), float(np.linalg.norm(expected))
+    return float(np.abs(expected - found).max()), 1 + float(np.abs(expected).max())
