@@ -19,7 +19,11 @@ from prefixes.fingerprint import BackboneFingerprint
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backbone:
-    """One frozen encoder on one device, shared by every prefix. Built by `load_backbone`."""
+    """One frozen encoder on one device, shared by every prefix. Built by `load_backbone`.
+
+    `dtype` is that of weights, activations and prefixes; the linear layers of a quantized encoder
+    multiply in int8.
+    """
 
     model: PreTrainedModel
     texts: TextEncoder
@@ -28,6 +32,12 @@ class Backbone:
     pooler: Callable[[Tensor], Any] | None
     device: torch.device
     dtype: torch.dtype
+    is_quantized: bool = False
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The number type of its matrix multiplications, which decides how far outputs drift."""
+        return torch.int8 if self.is_quantized else self.dtype
 
     def __call__(self, batch: PackedBatch, prefix_pool: Tensor) -> Tensor:
         """Run a packed batch of T tokens.

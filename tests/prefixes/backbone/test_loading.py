@@ -405,4 +405,6 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device:
 def test_an_unknown_precision_is_refused_before_anything_is_loaded() -> None:
     refusal = refusal_of("nowhere", dtype="int8")
 
-    assert refusal == "A backbone does not run in 'int8': expected one of float32, bfloat16"
+    assert refusal == (
+        "A backbone does not run in 'int8': expected one of auto, float32, bfloat16, float16"
+    )

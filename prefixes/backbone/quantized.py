@@ -1,0 +1,129 @@
+"""Int8 linear layers of a frozen encoder on a CPU: a scale for each output, and for each token.
+
+A token's scale is its own. One scale for a whole batch would be cheaper, and would let a request
+with large numbers blur the answers of its neighbours.
+
+Weights use all 8 bits, activations 7: processors without VNNI add pairs of products in 16 bits,
+which 255 * 127 * 2 exceeds and 127 * 127 * 2 does not. So every processor computes the same.
+"""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from prefixes.errors import BackboneUnavailable, UnsupportedBackbone
+
+_HIGHEST: Final = 127
+_SMALLEST_SCALE: Final = 1e-30
+"""Keeps the scale of equal numbers above zero."""
+
+_ROWS_AT_ONCE: Final = 512
+"""Tokens that are rounded at once: what is in the cache need not be read again."""
+
+_FLOAT_PARTS: Final = ("embeddings", "pooler")
+"""Modules of a model that stay as they are; some embed in one size and project to another."""
+
+
+class QuantizedLinear(nn.Module):
+    """A linear layer `[..., I]` to `[..., O]` that multiplies in int8; it has no gradients."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach()  # (O, I)
+        self.out_features = linear.out_features
+        self._scales = weight.abs().amax(1).clamp_min(_SMALLEST_SCALE) / _HIGHEST
+        codes = (weight / self._scales[:, None]).round().to(torch.int8)
+        self._packed = torch.ops.onednn.qlinear_prepack(codes, None)
+        self._zeros = torch.zeros(self.out_features, dtype=torch.int64)
+        bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
+        # What one more in every input adds to each output; and the bias.
+        self._shifts = torch.stack((codes.float().sum(1) * self._scales, bias))  # (2, O)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Multiply; a token that holds a number that is not finite gets such, and no other does.
+
+        Raises:
+            UnsupportedBackbone: when a gradient should flow through.
+        """
+        if inputs.requires_grad:
+            raise UnsupportedBackbone(
+                "The backbone runs in int8, which has no gradients: load it without quantize to "
+                "train"
+            )
+        codes, scales, lows = _rounded(inputs.reshape(-1, inputs.shape[-1]))
+        products: Tensor = torch.ops.onednn.qlinear_pointwise(
+            codes,
+            1.0,  # scale and zero point of the tokens
+            0,
+            self._packed,
+            self._scales,
+            self._zeros,
+            None,  # bias
+            1.0,  # scale and zero point of the output, which is no code
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
+        # token = scale * code + low, so that its output is scale * product + low * shift + bias.
+        outputs = products.mul_(scales).addmm_(lows, self._shifts)
+        return outputs.view(*inputs.shape[:-1], self.out_features)
+
+
+def _rounded(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Round T tokens `[T, I]` to codes from 0 to 127.
+
+    Returns:
+        Codes `[T, I]` uint8, scales `[T, 1]`, and low ends beside ones `[T, 2]`.
+    """
+    lows = torch.ones(len(tokens), 2)
+    scales = torch.empty(len(tokens), 1)
+    codes = torch.empty(tokens.shape, dtype=torch.int8)
+    room = torch.empty(min(_ROWS_AT_ONCE, len(tokens)), tokens.shape[1])
+    for start in range(0, len(tokens), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        some = tokens[part]
+        low, scale = lows[part, :1], scales[part]
+        torch.amin(some, -1, keepdim=True, out=low)
+        torch.sub(some.amax(-1, keepdim=True), low, out=scale)
+        scale.div_(_HIGHEST).clamp_min_(_SMALLEST_SCALE)
+        steps = torch.sub(some, low, out=room[: len(some)]).mul_(1 / scale)
+        codes[part] = steps.round_()  # to int8, which is several times as fast as to uint8
+    return codes.view(torch.uint8), scales, lows
+
+
+def quantize_encoder(model: Any) -> None:
+    """Put int8 layers in the place of all linear layers behind the embeddings, but the pooler.
+
+    Raises:
+        BackboneUnavailable: when this machine's torch does not multiply int8 exactly.
+    """
+    _check_arithmetic()
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Linear) and not name.startswith(_FLOAT_PARTS):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, QuantizedLinear(module))
+
+
+def _check_arithmetic() -> None:
+    """Multiply the largest codes, whose sums are the first to overflow."""
+    linear = nn.Linear(64, 2)
+    with torch.no_grad():
+        linear.weight.fill_(1.0)
+        linear.bias.zero_()
+        token = torch.ones(1, 64)
+        token[0, 0] = 0.0  # the low end; all others become 127
+        try:
+            found = float(QuantizedLinear(linear)(token)[0, 0])
+        except (AttributeError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise BackboneUnavailable(
+                f"This machine's torch has no int8 layers: run without quantize; {reason}"
+            ) from error
+    if abs(found - 63) > 1e-3:
+        raise BackboneUnavailable(
+            "This machine does not multiply int8 as it should: expected 63 from a layer of ones, "
+            f"found {found:.6g}; run without quantize"
+        )

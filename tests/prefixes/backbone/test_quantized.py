@@ -1,0 +1,174 @@
+"""Int8 layers: near float32, the same whoever shares the batch, and never trained through."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from prefixes.backbone import Backbone, EncodedText, load_backbone, pool_of, run_mixed
+from prefixes.backbone.packing import PackedBatch
+from prefixes.backbone.quantized import QuantizedLinear
+from prefixes.backbone.replay import TOLERANCES, drifts, golden_outputs, replay_findings
+from prefixes.errors import UnsupportedBackbone
+from tests.encoders import ENCODERS
+from tests.factories import make_backbone_folder, make_prefix, with_golden, with_tensors
+
+TEXTS = ("a good film", "what was the plot of this very poor book?", "now")
+
+
+def layer(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(inputs, outputs, bias=bias).requires_grad_(requires_grad=False)
+
+
+def distance(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.fixture
+def int8(backbone_folder: Path) -> Backbone:
+    return load_backbone(backbone_folder, device="cpu", quantize="int8")
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 7), (2, 3, 7)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_gives_nearly_what_the_float_layer_gives(
+    shape: tuple[int, ...], *, bias: bool
+) -> None:
+    plain = layer(shape[-1], 5, bias=bias)
+    tokens = torch.randn(shape) + 3  # GELU's outputs, too, are not centred
+
+    found = QuantizedLinear(plain)(tokens)
+
+    assert found.shape == plain(tokens).shape
+    assert distance(found, plain(tokens)) < 0.02
+
+
+def test_sums_of_the_largest_products_are_exact() -> None:
+    plain = layer(512, 3)
+    plain.weight.fill_(1.0)
+    tokens = torch.ones(4, 512)
+    tokens[:, 0] = 0.0
+
+    assert torch.allclose(QuantizedLinear(plain)(tokens), plain(tokens), rtol=1e-6)
+
+
+def test_many_tokens_are_rounded_as_each_of_them_alone() -> None:
+    quantized = QuantizedLinear(layer(16, 8))
+    tokens = torch.randn(1100, 16)
+
+    together = quantized(tokens)
+
+    alone = torch.cat([quantized(token[None]) for token in tokens])
+    assert torch.allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("number", [1e9, float("inf"), float("-inf"), float("nan")])
+def test_a_neighbour_with_wild_numbers_changes_nothing_for_others(number: float) -> None:
+    quantized = QuantizedLinear(layer(16, 8))
+    tokens = torch.randn(6, 16)
+    expected = quantized(tokens)
+    tokens[2, 5] = number
+
+    found = quantized(tokens)
+
+    others = [0, 1, 3, 4, 5]
+    assert torch.equal(found[others], expected[others])
+    assert bool(found[2].isfinite().all()) == (number == 1e9)
+
+
+def test_tokens_of_equal_numbers_are_exact() -> None:
+    plain = layer(16, 8)
+
+    zeros, twos = torch.zeros(1, 16), torch.full((1, 16), 2.0)
+
+    quantized = QuantizedLinear(plain)
+    assert torch.allclose(quantized(zeros), plain(zeros))
+    assert distance(quantized(twos), plain(twos)) < 0.02  # the weights are rounded still
+
+
+def test_a_layer_refuses_to_be_trained_through() -> None:
+    tokens = torch.randn(2, 16, requires_grad=True)
+
+    with pytest.raises(UnsupportedBackbone, match="int8, which has no gradients"):
+        QuantizedLinear(layer(16, 8))(tokens)
+
+
+def test_a_quantized_backbone_refuses_to_train_a_prefix(int8: Backbone) -> None:
+    row = int8.row(EncodedText([2, 5, 6, 3], [0] * 4), slots=(0,))
+    pool = int8.empty_pool(1).requires_grad_()
+
+    with pytest.raises(UnsupportedBackbone, match="int8, which has no gradients"):
+        int8(PackedBatch.pack([row], int8.device), pool)
+
+
+@pytest.mark.parametrize("architecture", sorted(ENCODERS))
+def test_every_architecture_runs_in_int8_within_the_bound_of_the_replay(
+    architecture: str, tmp_path: Path
+) -> None:
+    folder = make_backbone_folder(tmp_path / architecture, architecture)
+    plain = load_backbone(folder, device="cpu")
+    int8 = load_backbone(folder, device="cpu", quantize="int8")
+    prefix = with_golden(plain, make_prefix(plain.fingerprint), TEXTS)
+
+    pool, (resident,) = pool_of(int8, [prefix])
+    outputs = golden_outputs(int8, pool, resident)
+
+    assert 0 < max(drifts(prefix.spec, outputs)) < TOLERANCES[torch.int8]
+    left = [name for name, one in int8.model.named_modules() if isinstance(one, nn.Linear)]
+    assert all(name.startswith(("embeddings", "pooler")) for name in left)
+
+
+def test_how_a_backbone_runs_is_no_part_of_what_it_is(backbone: Backbone, int8: Backbone) -> None:
+    assert int8.fingerprint == backbone.fingerprint
+    assert int8.dtype == int8.empty_pool(1).dtype == torch.float32
+    assert int8.precision == torch.int8
+
+
+def test_only_the_layers_of_the_encoder_are_quantized(int8: Backbone) -> None:
+    quantized = [
+        name for name, module in int8.model.named_modules() if isinstance(module, QuantizedLinear)
+    ]
+
+    assert len(quantized) == 2 * 6
+    assert all(name.startswith("encoder.layer.") for name in quantized)
+
+
+def test_threads_that_run_at_once_get_what_each_gets_alone(int8: Backbone) -> None:
+    prefixes = [make_prefix(int8.fingerprint, seed=seed) for seed in range(4)]
+    pool, residents = pool_of(int8, prefixes)
+    texts = [int8.texts.encode(prefix.spec, [{"text": "a good film"}])[0][0] for prefix in prefixes]
+
+    def outputs(number: int) -> list[float]:
+        (found,) = run_mixed(int8, pool, [(texts[number], residents[number])])
+        return [float(value) for value in found]
+
+    alone = [outputs(number) for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        at_once = list(threads.map(outputs, [0, 1, 2, 3] * 5))
+
+    assert np.allclose(at_once, alone * 5, atol=1e-5)
+
+
+def test_the_replay_lets_int8_pass_and_finds_other_tensors(
+    backbone: Backbone, int8: Backbone
+) -> None:
+    prefix = with_golden(backbone, make_prefix(backbone.fingerprint), TEXTS)
+    swapped = with_tensors(
+        prefix,
+        {
+            "prefix.keys": prefix.tensors["prefix.values"],
+            "prefix.values": prefix.tensors["prefix.keys"],
+        },
+    )
+    findings = []
+    for one in (prefix, swapped):
+        pool, (resident,) = pool_of(int8, [one])
+        outputs = golden_outputs(int8, pool, resident)
+        findings.append(replay_findings(one.spec, outputs, int8.precision))
+
+    assert findings[0] == ()
+    assert {finding.code for finding in findings[1]} == {"golden_mismatch"}
