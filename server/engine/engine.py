@@ -15,6 +15,7 @@ from prefixes.backbone import Backbone, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from server.engine.admission import Admission
 from server.engine.answering import Accept, Answer, Answering, Request, TokenMetrics
+from server.engine.checking import GoldenCheck
 from server.engine.dispatcher import BatchMetrics, Dispatcher
 from server.engine.errors import EngineUnavailable, InferenceFailed
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
@@ -61,8 +62,13 @@ class Engine:
         self.backbone = backbone
         self._registry = registry
         self._metrics = metrics
+        self._golden = GoldenCheck(backbone) if backbone.is_quantized else None
         self._residents = ResidentPrefixes(
-            backbone, budget_bytes=limits.resident_bytes, fetch=self._fetch, metrics=metrics
+            backbone,
+            budget_bytes=limits.resident_bytes,
+            fetch=self._fetch,
+            metrics=metrics,
+            check=self._golden,
         )
         batch_limits = BatchLimits(limits.max_batch_tokens, limits.max_batch_rows)
         runner = Runner(backbone, self._residents.pool)
@@ -178,7 +184,7 @@ class Engine:
                 np.concatenate([one.outputs.ravel() for one in answers[place].outcomes])
                 for place in range(len(fields))
             ]
-            findings = replay_findings(prefix.spec, logits, self.backbone.dtype)
+            findings = replay_findings(prefix.spec, logits, self.backbone.precision)
         if findings:
             self._residents.discard(digest)
         return findings
@@ -193,6 +199,8 @@ class Engine:
         return min(60, max(1, math.ceil(seconds)))
 
     def _fetch(self, digest: str) -> Prefix:
+        if self._golden is not None:
+            self._golden.refuse_known(digest)
         return Prefix.from_bytes(self._registry.store.get(digest), fits=self.backbone.fingerprint)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:

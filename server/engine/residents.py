@@ -13,11 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from torch import Tensor
+
 from prefixes import Prefix
 from prefixes.backbone import Backbone, ResidentPrefix
 from server.engine.errors import InferenceFailed
 
 _NUM_LOADERS = 2
+
+Check = Callable[[str, ResidentPrefix, Tensor], None]
+"""Gets the digest of a prefix, and where it stands in the pool; raises PrefixError to refuse it."""
 
 
 class ResidencyMetrics(Protocol):
@@ -82,6 +87,7 @@ class ResidentPrefixes:
         budget_bytes: int,
         fetch: Callable[[str], Prefix],
         metrics: ResidencyMetrics,
+        check: Check | None = None,
     ) -> None:
         """Set up the pool.
 
@@ -90,6 +96,7 @@ class ResidentPrefixes:
             budget_bytes: bound on the bytes of keys, values and heads together.
             fetch: reads a prefix by digest; runs on a loader thread, may raise PrefixError.
             metrics: told of loads and evictions.
+            check: sees what a store gave before anybody leases it; as `fetch`.
         """
         self._slot_bytes = backbone.empty_pool(1).nbytes
         num_slots = max(1, budget_bytes // self._slot_bytes)
@@ -101,6 +108,7 @@ class ResidentPrefixes:
         self._loads: dict[str, _Load] = {}
         self._room_changed = asyncio.Event()
         self._fetch = fetch
+        self._check = check
         self._metrics = metrics
         self._loaders = ThreadPoolExecutor(_NUM_LOADERS, thread_name_prefix="loader")
 
@@ -175,6 +183,10 @@ class ResidentPrefixes:
                 resident = await loop.run_in_executor(
                     self._loaders, ResidentPrefix.place, prefix, self.pool, slots
                 )
+                if self._check is not None and staged is None:
+                    await loop.run_in_executor(
+                        self._loaders, self._check, digest, resident, self.pool
+                    )
             except BaseException:
                 self._give_back(slots, num_bytes)
                 raise

@@ -1,0 +1,53 @@
+"""GoldenCheck: a quantized backbone serves no prefix before its golden examples were replayed."""
+
+import logging
+from typing import Final
+
+from torch import Tensor
+
+from prefixes import Finding, PrefixRejected
+from prefixes.backbone import Backbone, ResidentPrefix, replay_findings
+from prefixes.backbone.replay import golden_outputs
+
+_MAX_REMEMBERED: Final = 100_000
+
+_log = logging.getLogger(__name__)
+
+
+class GoldenCheck:
+    """Replays a prefix when it first comes to the device, and remembers what came of it.
+
+    Prefixes in the store were accepted in whatever precision the server then ran in. Threads may
+    share it.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self._findings: dict[str, tuple[Finding, ...]] = {}
+
+    def refuse_known(self, digest: str) -> None:
+        """Raise PrefixRejected for a prefix that was refused before; nobody makes room for it."""
+        findings = self._findings.get(digest)
+        if findings:
+            raise PrefixRejected(findings)
+
+    def __call__(self, digest: str, resident: ResidentPrefix, pool: Tensor) -> None:
+        """Replay a prefix that has its slots in a pool, at its first time.
+
+        It takes as long as its examples one after another, some 10 ms each for a small backbone,
+        on a thread of its own: the device goes on with other requests, more slowly meanwhile.
+
+        Raises:
+            PrefixRejected: naming each example whose outputs drift past the bound.
+        """
+        if digest in self._findings:
+            return
+        outputs = golden_outputs(self._backbone, pool, resident)
+        findings = replay_findings(resident.spec, outputs, self._backbone.precision)
+        if len(self._findings) >= _MAX_REMEMBERED:
+            self._findings.clear()  # replaying again costs a little time, remembering all memory
+        self._findings[digest] = findings
+        if findings:
+            error = PrefixRejected(findings)
+            _log.warning("prefix %s is not served on the quantized backbone: %s", digest, error)
+            raise error
