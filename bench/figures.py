@@ -1,5 +1,6 @@
 """Figure: one measured value with the bound it has to hold; and ratios of alternating rounds."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,4 +69,4 @@ def speed_ratios(seconds: Sequence[float], others: Sequence[float]) -> list[floa
 def quantile(values: Sequence[float], share: float) -> float:
     """Give the smallest value that this share of all does not exceed, of at least one."""
     ordered = sorted(values)
-    return ordered[max(0, -(-int(share * 10_000) * len(ordered) // 10_000) - 1)]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -64,12 +64,14 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._received = b""
         self._answer: asyncio.Future[str] | None = None
+        self._lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._lost.set()
         self._settle(f"connection lost: {exc}")
 
     def data_received(self, data: bytes) -> None:
@@ -91,9 +93,10 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+            await self._lost.wait()
 
     def _settle(self, status: str) -> None:
         if self._answer is not None and not self._answer.done():
@@ -132,7 +135,7 @@ async def _closed(plan: LoadPlan) -> Load:
                 connection = connection if connection.is_open else await _connect(plan)
             elif counted_from <= done <= until:
                 load.latencies.append(done - sent)
-        connection.close()
+        await connection.close()
 
     await asyncio.gather(*(send() for _ in range(plan.connections)))
     load.seconds = min(until, time.perf_counter()) - counted_from
@@ -169,6 +172,8 @@ async def _open(plan: LoadPlan, rate: float) -> Load:
     for task in late:
         task.cancel()
         load.fail("no answer")
+    for connection in idle:
+        await connection.close()
     load.seconds = plan.seconds
     return load
 

@@ -12,8 +12,9 @@ from bench.stores import Store, forget_files
 _NUM_WARM: Final = 16
 """Tasks that are asked for all the time."""
 
-_NUM_WARMING: Final = 400
-"""Requests after which a server has the memory that requests as such take."""
+_WARMING_PER_SECOND: Final = 80
+"""Requests, for each second of a round, after which a server has the memory that requests as
+such take."""
 
 _OTHERS_PER_SECOND: Final = 40.0
 _MOST_COLD_PER_SECOND: Final = 8.0
@@ -130,8 +131,9 @@ def _registered(serving: Serving, group: str, stores: tuple[Store, Store]) -> It
 
 def _warm_up(serving: Serving, target: Target, tasks: Sequence[str]) -> None:
     """Send so many requests that the server has all memory that it needs beside the prefixes."""
+    count = round(_WARMING_PER_SECOND * serving.seconds)
     bodies = [
         body(tasks[number % len(tasks)], serving.texts[number % len(serving.texts)])
-        for number in range(_NUM_WARMING)
+        for number in range(count)
     ]
-    send(target.plan(bodies, connections=8, count=_NUM_WARMING))
+    send(target.plan(bodies, connections=8, count=count))

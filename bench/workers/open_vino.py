@@ -19,6 +19,9 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
         "PERFORMANCE_HINT": "LATENCY",  # all threads on one batch, as every contender here
     }
     compiled = openvino.Core().compile_model(model, "CPU", settings)
+    given = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+    if given != PRECISIONS[job["dtype"]]:
+        raise ValueError(f"OpenVINO runs in {given} on this processor, not in {job['dtype']}")
     return {
         name: {
             "OpenVINO, one model": _sorted(compiled, work["tokens"], job["batch"], classifier.pad)

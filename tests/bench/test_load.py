@@ -1,0 +1,83 @@
+"""The load generator against a small server of the test's own."""
+
+import asyncio
+import json
+from typing import Any
+
+from bench.load import Load, LoadPlan, run
+
+
+class Echo:
+    """Answers every POST with 200 in two pieces, or with 500 when its body says so."""
+
+    def __init__(self) -> None:
+        self.tasks: list[str] = []
+        self.handlers: list[asyncio.Task[None] | None] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.handlers.append(asyncio.current_task())
+        try:
+            while True:
+                await self.answer(reader, writer)
+        except asyncio.IncompleteReadError:
+            writer.close()
+            await writer.wait_closed()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        task = json.loads(await reader.readexactly(length))["task"]
+        self.tasks.append(task)
+        status = b"500 Internal Server Error" if task == "broken" else b"200 OK"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 4\r\n\r\nab")
+        await writer.drain()
+        await asyncio.sleep(0)
+        writer.write(b"cd")
+        await writer.drain()
+
+
+def sent(echo: Echo, tasks: list[str], **how: float) -> Load:
+    async def serve_and_send() -> Load:
+        async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            bodies = [json.dumps({"task": task}) for task in tasks]
+            plan: dict[str, Any] = {
+                "host": "127.0.0.1",
+                "port": port,
+                "path": "/",
+                "bodies": bodies,
+                **how,
+            }
+            load = await run(LoadPlan(**plan))
+            await asyncio.wait([handler for handler in echo.handlers if handler is not None])
+            return load
+
+    return asyncio.run(serve_and_send())
+
+
+def test_a_closed_loop_asks_each_body_in_turn_until_the_count_is_full() -> None:
+    echo = Echo()
+    load = sent(echo, ["a", "b", "c"], connections=1, count=5)
+    assert echo.tasks == ["a", "b", "c", "a", "b"]
+    assert len(load.latencies) == load.num_sent == 5
+    assert not load.errors
+
+
+def test_connections_are_kept_and_shared_between_requests() -> None:
+    echo = Echo()
+    sent(echo, ["a"], connections=3, count=30)
+    assert len(echo.handlers) == 3
+    assert len(echo.tasks) == 30
+
+
+def test_answers_other_than_200_count_as_errors_and_not_as_latencies() -> None:
+    load = sent(Echo(), ["a", "broken"], connections=1, count=6)
+    assert load.errors == {"500": 3}
+    assert len(load.latencies) == 3
+
+
+def test_an_open_loop_sends_its_requests_and_waits_for_their_answers() -> None:
+    echo = Echo()
+    load = sent(echo, ["a"], connections=1, rate=200.0, seconds=0.2)
+    assert len(load.latencies) == load.num_sent == len(echo.tasks) > 0
+    assert not load.errors
