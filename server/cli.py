@@ -49,7 +49,11 @@ def serve(  # noqa: PLR0917 - typer passes all by name
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...", show_default="auto")] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16.", show_default="float32")
+        str | None,
+        typer.Option(help="auto, float32, bfloat16 or float16.", show_default="auto"),
+    ] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="int8: linear layers on a CPU, in 8 bits.")
     ] = None,
     num_threads: Annotated[
         int | None, typer.Option(help="CPU threads of the forward pass.")
@@ -177,8 +181,13 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
     transformers_logging.disable_progress_bar()
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
-    backbone = load_backbone(settings.backbone, device=settings.device, dtype=settings.dtype)
     configure_logging()
+    backbone = load_backbone(
+        settings.backbone,
+        device=settings.device,
+        dtype=settings.dtype,
+        quantize=settings.quantize,
+    )
     metrics = Metrics()
     limits = EngineLimits(
         max_batch_tokens=settings.max_batch_tokens,

@@ -45,8 +45,15 @@ class Settings(BaseSettings):
         default="auto",
         description="Where the backbone runs: `cpu`, `cuda`, `cuda:1`; `auto` takes a GPU if any.",
     )
-    dtype: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="Number type of the backbone's weights and activations."
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="Number type of the backbone's weights and activations: `float32`, `bfloat16`, "
+        "`float16`; `auto` measures at start and takes the one that the device does well.",
+    )
+    quantize: Literal["int8"] | None = Field(
+        default=None,
+        description="`int8`: the encoder's linear layers multiply in int8, on a CPU; unset: they "
+        "do not.",
     )
     num_threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads of the forward pass; unset: all."

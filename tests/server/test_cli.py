@@ -1,6 +1,7 @@
+import logging
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,16 @@ from server.serving import bind
 from server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """`serve` sets up the logging of a whole process, which here goes on."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def run(arguments: Sequence[str]) -> tuple[int, str, str]:
@@ -87,6 +98,7 @@ def test_a_second_key_leaves_a_public_tenant_public(tmp_path: Path) -> None:
         (["serve", "--examples-folder", "/no/such"], "POLYPREFIX_EXAMPLES_FOLDER"),
         (["serve", "--host", "192.0.2.1"], "Cannot listen on 192.0.2.1"),
         (["serve", "--backbone", "/no/such/folder", "--port", "0"], "/no/such/folder"),
+        (["serve", "--quantize", "int8", "--dtype", "bfloat16", "--port", "0"], "quantized"),
     ],
 )
 def test_an_operators_mistake_is_one_sentence_and_an_exit_code(

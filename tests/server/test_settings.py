@@ -44,6 +44,7 @@ def test_an_unknown_flag_is_refused() -> None:
         ("port", 70_000),
         ("port", "http"),
         ("dtype", "int8"),
+        ("quantize", "int4"),
         ("max_batch_tokens", 0),
         ("max_upload_mib", 1000),
         ("request_timeout_seconds", 0),
