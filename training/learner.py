@@ -122,14 +122,12 @@ class PrefixLearner(nn.Module):
         split = flat.view(-1, facts.num_layers, 2, facts.num_heads, facts.head_size)
         return split.permute(1, 2, 0, 3, 4)  # (P, L, 2, H, D) -> (L, 2, P, H, D)
 
-    def head(
-        self, dtype: torch.dtype, *, dropout: float, generator: torch.Generator
-    ) -> LearningHead:
+    def head(self, *, dropout: float, generator: torch.Generator) -> LearningHead:
         """Give the head as the packed forward pass takes it; gradients flow back to it."""
         return LearningHead(
             self.spec.head,
-            *_in_type(self.output, dtype),
-            *_in_type(self.dense, dtype),
+            *_parameters(self.output),
+            *_parameters(self.dense),
             dropout=dropout,
             generator=generator,
         )
@@ -172,5 +170,5 @@ class PrefixLearner(nn.Module):
         return {"prefix.keys": kv[:, 0], "prefix.values": kv[:, 1]}
 
 
-def _in_type(layer: nn.Linear | None, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
-    return (None, None) if layer is None else (layer.weight.to(dtype), layer.bias.to(dtype))
+def _parameters(layer: nn.Linear | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if layer is None else (layer.weight, layer.bias)

@@ -107,7 +107,7 @@ def train(
 def take_step(backbone: Backbone, runs: Sequence[Run], *, tokens_per_batch: int) -> None:
     """Let every run take one step of its optimiser."""
     steering = _Steering.of(runs, backbone)
-    shares = _shares(backbone, runs, steering)
+    shares = _shares(runs, steering)
     losses = torch.zeros(len(runs), device=backbone.device)
     for items in _passes(shares, tokens_per_batch):
         loss = _losses(backbone, steering.pool, shares, items)
@@ -118,12 +118,11 @@ def take_step(backbone: Backbone, runs: Sequence[Run], *, tokens_per_batch: int)
         run.advance(value)
 
 
-def _shares(backbone: Backbone, runs: Sequence[Run], steering: _Steering) -> list[_Share]:
+def _shares(runs: Sequence[Run], steering: _Steering) -> list[_Share]:
     shares = []
     start = 0
     for run, prompt in zip(runs, steering.prompts, strict=True):
         head = run.learner.head(
-            backbone.dtype,
             dropout=run.config.feature_dropout,
             generator=run.generator("feature dropout"),
         )

@@ -23,7 +23,8 @@ _ACTIVATIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
 class Head:
     """A task's head on the device: output `[outputs, hidden]`, and its dense layer if any.
 
-    An embedding has no output layer: its outputs are the hidden size.
+    An embedding has no output layer: its outputs are the hidden size. A head is in float32
+    whatever the backbone runs in: the years of a regression would be eight apart in bfloat16.
     """
 
     spec: HeadSpec
@@ -33,14 +34,15 @@ class Head:
     dense_bias: Tensor | None = None
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Map features `[n, hidden]` to outputs `[n, outputs]`."""
+        """Map features `[n, hidden]` to outputs `[n, outputs]`, in float32."""
+        features = features.float()
         if self.spec.activation is not None:
             assert self.dense_weight is not None
             dense = functional.linear(features, self.dense_weight, self.dense_bias)
             features = _ACTIVATIONS[self.spec.activation](dense)
         if self.output_weight is not None:
             features = functional.linear(features, self.output_weight, self.output_bias)
-        return functional.normalize(features.float(), dim=-1) if self.spec.normalize else features
+        return functional.normalize(features, dim=-1) if self.spec.normalize else features
 
 
 def head_outputs(
@@ -71,10 +73,10 @@ def head_outputs(
         head = heads[rows[0]]
         if head.spec.pooling == "every_token":
             texts = [batch.texts[row] for row in rows]
-            joined = head(hidden[_index(texts, hidden)]).float()
+            joined = head(hidden[_index(texts, hidden)])
             each = torch.split(joined, [len(text) for text in texts])
         else:
-            each = head(torch.stack([features[row] for row in rows])).float().unbind()
+            each = head(torch.stack([features[row] for row in rows])).unbind()
         for row, values in zip(rows, each, strict=True):
             outputs[row] = values
     return [values for values in outputs if values is not None]
@@ -121,7 +123,7 @@ def _pool(
         owner = torch.repeat_interleave(torch.arange(len(texts), device=hidden.device), lengths)
         sums = hidden.new_zeros(len(texts), hidden.shape[1], dtype=torch.float32)
         total = sums.index_add(0, owner, hidden[_index(texts, hidden)].float())
-        return (total / lengths[:, None]).to(hidden.dtype)
+        return total / lengths[:, None]
     if firsts is None:
         firsts = torch.tensor([text.start for text in texts], device=hidden.device)
     first = hidden[firsts]

@@ -30,9 +30,10 @@ class ResidentPrefix:
     @classmethod
     def place(cls, prefix: Prefix, pool: Tensor, slots: Sequence[int]) -> Self:
         """Copy a prefix into its free slots of a pool `[L, 2, C, H, D]`."""
-        head = head_on(prefix, pool)
+        head = head_on(prefix, pool.device)
         if prefix.spec.method == "prompt":
-            return cls(prefix.spec, (), head, _on(prefix, "prompt.embeddings", pool))
+            prompt = torch.from_numpy(prefix.tensors["prompt.embeddings"]).to(pool)
+            return cls(prefix.spec, (), head, prompt)
         pool[:, :, list(slots)] = stacked_kv(prefix).to(pool)
         return cls(prefix.spec, tuple(slots), head)
 
@@ -46,15 +47,14 @@ def stacked_kv(prefix: Prefix) -> Tensor:
     return torch.stack(both, dim=1)  # (L, H, P, D) twice -> (L, 2, P, H, D)
 
 
-def head_on(prefix: Prefix, like: Tensor) -> Head:
-    """Bring a prefix's head to the device and dtype of a tensor."""
+def head_on(prefix: Prefix, device: torch.device) -> Head:
+    """Bring a prefix's head to a device."""
     parts = ("output.weight", "output.bias", "dense.weight", "dense.bias")
-    return Head(prefix.spec.head, *(_on(prefix, f"head.{part}", like) for part in parts))
-
-
-def _on(prefix: Prefix, name: str, like: Tensor) -> Tensor | None:
-    tensor = prefix.tensors.get(name)
-    return None if tensor is None else torch.from_numpy(tensor).to(like)
+    tensors = (prefix.tensors.get(f"head.{part}") for part in parts)
+    return Head(
+        prefix.spec.head,
+        *(None if x is None else torch.from_numpy(x).to(device, torch.float32) for x in tensors),
+    )
 
 
 def pool_of(backbone: Backbone, prefixes: Sequence[Prefix]) -> tuple[Tensor, list[ResidentPrefix]]:

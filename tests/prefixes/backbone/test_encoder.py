@@ -2,8 +2,10 @@
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ from prefixes.backbone import (
     pool_of,
     run_mixed,
 )
-from tests.factories import encode_each, make_prefix, make_spec
+from tests.factories import encode_each, make_prefix, make_spec, with_tensors
 
 SLOTS = 160
 
@@ -82,7 +84,7 @@ def head_of(request: Request, backbone: Backbone) -> Head:
     hidden = backbone.fingerprint.hidden_size
 
     def tensor(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator).to(backbone.dtype) / math.sqrt(shape[-1])
+        return torch.randn(shape, generator=generator) / math.sqrt(shape[-1])
 
     spec = HeadSpec(pooling=request.pooling, activation=request.activation)
     output = tensor(request.num_labels, hidden), tensor(request.num_labels)
@@ -288,6 +290,18 @@ def test_bfloat16_runs_and_is_near_float32(
     scale = max(float(values.abs().max()) for values in expected)
     assert largest_difference(logits, expected) < 0.05 * scale
     assert largest_difference(logits, expected) > 0
+
+
+def test_a_regression_is_as_fine_in_bfloat16_as_its_head_is(backbone_folder: Path) -> None:
+    small = load_backbone(backbone_folder, device="cpu", dtype="bfloat16")
+    prefix = make_prefix(small.fingerprint, problem_type="regression", labels=("year",))
+    years = with_tensors(prefix, {"head.output.bias": np.array([2000.3], np.float32)})
+    pool, residents = pool_of(small, [prefix, years])
+    (text,) = encode_each(small, prefix.spec, [{"text": "a good film"}])
+
+    without, year = run_mixed(small, pool, [(text, resident) for resident in residents])
+
+    assert float(year - without) == pytest.approx(2000.3 - prefix.tensors["head.output.bias"][0])
 
 
 def test_gradients_flow_to_the_pool_and_never_into_the_backbone(each_backbone: Backbone) -> None:

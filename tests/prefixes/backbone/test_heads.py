@@ -135,16 +135,17 @@ def test_numbers_that_are_not_finite_stay_with_their_text() -> None:
     torch.testing.assert_close(logits[1:], sound[1:])
 
 
-def test_logits_are_float32_whatever_the_backbone_computes_in() -> None:
+@pytest.mark.parametrize("pooling", ["mean", "every_token"])
+def test_a_head_loses_nothing_of_its_numbers_whatever_the_backbone_computes_in(
+    pooling: str,
+) -> None:
     batch, hidden = make_batch()
-    head = make_head(2)
-    small = replace(
-        head,
-        **{name: getattr(head, name).bfloat16() for name in ("output_weight", "output_bias")},
-    )
+    head = make_head(2, pooling)
+    assert head.output_bias is not None
+    years = replace(head, output_bias=head.output_bias + 2000)  # eight apart in bfloat16
 
-    exact = head_outputs(hidden, batch, [head] * 3, pooler=None)
-    logits = head_outputs(hidden.bfloat16(), batch, [small] * 3, pooler=None)
+    exact = head_outputs(hidden, batch, [years] * 3, pooler=None)
+    logits = head_outputs(hidden.bfloat16(), batch, [years] * 3, pooler=None)
 
     assert {values.dtype for values in logits} == {torch.float32}
     torch.testing.assert_close(logits, exact, atol=5e-2, rtol=0)
