@@ -161,10 +161,16 @@ def _cut(
     )
     if not truncate and any(cut.is_truncated for cut in cuts):
         raise TextTooLong(
-            f"The input has {len(encoding.ids)} tokens, the task takes at most "
-            f"{spec.max_length}: shorten it, or ask for truncation"
+            f"The input has {len(encoding.ids)} tokens, the task takes at most {_most(spec)}: "
+            "shorten it, or ask for truncation"
         )
     return [_encoded(spec, encoding, text, cut) for cut in cuts]
+
+
+def _most(spec: PrefixSpec) -> str:
+    if spec.answers is None:
+        return str(spec.max_length)
+    return f"{MAX_WINDOWS} windows of {spec.max_length}, half of each for the question"
 
 
 def _encoded(spec: PrefixSpec, encoding: Encoding, text: _Rendered, cut: Cut) -> EncodedText:

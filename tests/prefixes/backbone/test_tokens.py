@@ -143,6 +143,17 @@ def test_a_text_too_long_is_refused_with_both_numbers_when_truncation_is_off(
         encode_each(backbone, spec, [{"text": "a " * 7}], truncate=False)
 
 
+def test_a_context_longer_than_all_windows_is_refused_with_their_number(
+    backbone: Backbone,
+) -> None:
+    spec = make_spec(backbone.fingerprint, task_type="question_answering", max_length=16)
+    inside = {"question": "good", "context": "film " * 40}
+    assert len(backbone.texts.encode(spec, [inside], truncate=False)[0]) > 1
+
+    with pytest.raises(TextTooLong, match="takes at most 32 windows of 16, half of each for"):
+        backbone.texts.encode(spec, [inside | {"context": "film " * 900}], truncate=False)
+
+
 def test_a_length_without_room_for_the_special_tokens_is_refused(backbone: Backbone) -> None:
     encoder = TextEncoder(byte_level_tokenizer())
 
