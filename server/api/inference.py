@@ -145,7 +145,10 @@ class Inference:
         try:
             return PrefixRef.parse(name, default_tenant=self.caller.tenant)
         except InvalidName as error:
-            raise InvalidName(f"{where}{error}") from error
+            # Who left out both key and tenant most likely forgot the key.
+            keyless = self.caller.tenant is None and "/" not in name
+            hint = "; the tenant may be left out only with its key" if keyless else ""
+            raise InvalidName(f"{where}{error}{hint}") from error
 
     def _note(self, answers: Sequence[Inferred]) -> None:
         self.record.models = tuple(dict.fromkeys(str(answer.version) for answer in answers))

@@ -105,6 +105,16 @@ def test_a_model_that_cannot_be_used(
 
 
 @ROUTES
+def test_who_leaves_out_key_and_tenant_is_told_that_a_key_stands_for_the_tenant(
+    rest: Rest, route: str
+) -> None:
+    for model, is_hinted in (("mood", True), ("examples/Mood!", False)):
+        response = rest.call("POST", route, json=body_for(route, "good") | {"model": model})
+        problem = check_problem(response, 422, "invalid_name")
+        assert ("only with its key" in problem["detail"]) is is_hinted
+
+
+@ROUTES
 def test_with_a_key_a_model_that_is_not_there_is_not_found(rest: Rest, route: str) -> None:
     body = body_for(route, "good") | {"model": "acme/nothing"}
     check_problem(rest.call("POST", route, "acme", json=body), 404, "prefix_not_found")
