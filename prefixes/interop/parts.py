@@ -168,7 +168,8 @@ def _labels(
         labels = tuple(f"score{n or ''}" for n in range(expected))
     if labels is None:
         raise ConversionRefused(
-            f"The files do not name the labels: give the names of all {expected}, in order"
+            f"The files do not name the labels: give the names of all {expected}, in order "
+            "(--labels)"
         )
     if len(labels) != expected:
         raise ConversionRefused(

@@ -184,7 +184,7 @@ def test_labels_that_only_count_must_be_given(bert: Backbone, tmp_path: Path) ->
     checkpoint.config["id2label"] = {"0": "LABEL_0", "1": "LABEL_1"}
     folder = checkpoint.write(tmp_path)
 
-    assert "give the names of all 2" in refusal_of(folder, bert)
+    assert "give the names of all 2, in order (--labels)" in refusal_of(folder, bert)
     assert import_ptuning_v2(folder, bert, Wishes(labels=LABELS)).prefix.spec.labels == LABELS
 
 
