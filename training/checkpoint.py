@@ -16,6 +16,7 @@ import torch
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone
+from prefixes.backbone.precision import dtype_name
 from training.config import TrainPlan
 from training.errors import CheckpointRejected
 from training.examples import TaskData
@@ -37,7 +38,7 @@ class Identity:
     def of(cls, plan: TrainPlan, data: Sequence[TaskData], backbone: Backbone) -> "Identity":
         """Gather the facts. Files may move: their bytes count, not their paths."""
         facts = {
-            "dtype": plan.dtype,
+            "dtype": dtype_name(backbone.dtype),
             "tokens_per_batch": str(plan.tokens_per_batch),
             "backbone": backbone.fingerprint.weights_sha256,
             "tokenizer": backbone.fingerprint.tokenizer_sha256,

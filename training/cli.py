@@ -40,7 +40,8 @@ PairColumn = Annotated[str | None, _task("Column of a pair's second text.")]
 PrefixFile = Annotated[Path, typer.Argument(help="A prefix file, as `train` writes it.")]
 BackboneName = Annotated[str, _place("`minilm`, a folder, or a model id.")]
 Device = Annotated[str, _place("auto, cpu, cuda, ...")]
-Dtype = Annotated[str, _place("float32 or bfloat16.")]
+Dtype = Annotated[str, _place("auto, float32, bfloat16 or float16.")]
+Quantize = Annotated[str | None, _place("int8: linear layers on a CPU, in 8 bits.")]
 Tokens = Annotated[int, _place("Bounds one pass, and so the memory.", min=1)]
 
 
@@ -91,7 +92,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
     ] = None,
     backbone: Annotated[str | None, _place("`minilm`, a folder, or a model id.")] = None,
     device: Annotated[str | None, _place("auto, cpu, cuda, ...")] = None,
-    dtype: Annotated[str | None, _place("float32 or bfloat16.")] = None,
+    dtype: Annotated[str | None, _place("auto, float32 or bfloat16.")] = None,
     tokens_per_batch: Annotated[int | None, _place("Bounds one pass, and so the memory.")] = None,
     output: Annotated[
         Path | None,
@@ -134,10 +135,15 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     backbone: BackboneName = "minilm",
     device: Device = "auto",
     dtype: Dtype = "float32",
+    quantize: Quantize = None,
     tokens_per_batch: Tokens = 8192,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:
-    """Measure a prefix file on labelled rows."""
+    """Measure a prefix file on labelled rows.
+
+    In another precision than float32, also by how much its figures differ from those in float32,
+    and how many answers changed.
+    """
     with _sentences():
         from training.commands import Place, evaluate_file
         from training.examples import Columns
@@ -146,7 +152,7 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
             prefix_file,
             data,
             Columns(text_column, pair_column, label_column),
-            Place(backbone, device, dtype, tokens_per_batch),
+            Place(backbone, device, dtype, quantize, tokens_per_batch),
             as_json=as_json,
         )
 
@@ -162,6 +168,7 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     backbone: BackboneName = "minilm",
     device: Device = "auto",
     dtype: Dtype = "float32",
+    quantize: Quantize = None,
     tokens_per_batch: Tokens = 8192,
 ) -> None:
     """Run a prefix file over texts: one JSON object a row, with what the prefix says of it."""
@@ -173,7 +180,7 @@ def predict(  # noqa: PLR0917 - typer passes all by name
             prefix_file,
             data,
             Columns(text_column, pair_column),
-            Place(backbone, device, dtype, tokens_per_batch),
+            Place(backbone, device, dtype, quantize, tokens_per_batch),
             output=output,
         )
 

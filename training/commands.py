@@ -7,14 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import torch
 from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging as transformers_logging
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone.precision import dtype_name
+from training.comparison import Comparison, compare
 from training.config import TrainPlan
 from training.data import load_examples, load_inputs
 from training.evaluate import evaluate, predictions
@@ -34,6 +37,7 @@ class Place:
     backbone: str
     device: str
     dtype: str
+    quantize: str | None
     tokens_per_batch: int
 
 
@@ -73,17 +77,32 @@ def evaluate_file(
 ) -> None:
     """Measure a prefix file on labelled rows, and print the figures.
 
+    In another precision than float32, it is measured in float32 as well.
+
     Raises:
         TrainingError: for problems of the rows.
         PrefixError: when the file or the backbone is refused.
     """
     prefix, backbone = _load(prefix_file, place)
     examples = load_examples(data, prefix.spec, columns)
-    measurement = evaluate(backbone, prefix, examples, tokens_per_batch=place.tokens_per_batch)
+    if backbone.precision == torch.float32:
+        comparison = None
+        measurement = evaluate(backbone, prefix, examples, tokens_per_batch=place.tokens_per_batch)
+    else:
+        exact = load_backbone(place.backbone, device=place.device)
+        tokens = place.tokens_per_batch
+        comparison = compare(backbone, exact, prefix, examples, tokens_per_batch=tokens)
+        measurement = comparison.measurement
+    precision = dtype_name(backbone.precision)
     console = Console()
     if as_json:
-        console.print_json(json.dumps({"rows": len(examples), **dataclasses.asdict(measurement)}))
+        figures = {"rows": len(examples), **dataclasses.asdict(measurement)}
+        if comparison is not None:
+            figures |= _compared(precision, comparison)
+        console.print_json(json.dumps(figures))
         return
+    if comparison is not None:
+        console.print(_comparison_table(precision, comparison))
     for table in _tables(prefix.spec.labels, measurement):
         console.print(table)
 
@@ -107,7 +126,9 @@ def predict_file(
 
 def _load(prefix_file: Path, place: Place) -> tuple[Prefix, Backbone]:
     transformers_logging.disable_progress_bar()
-    backbone = load_backbone(place.backbone, device=place.device, dtype=place.dtype)
+    backbone = load_backbone(
+        place.backbone, device=place.device, dtype=place.dtype, quantize=place.quantize
+    )
     return Prefix.load(prefix_file, fits=backbone.fingerprint), backbone
 
 
@@ -123,6 +144,25 @@ def _summary(trained: Sequence[Trained]) -> Table:
             "" if test is None else f"{test.metrics[metric]:.4f}",
             str(one.file),
         )
+    return table
+
+
+def _compared(precision: str, comparison: Comparison) -> dict[str, Any]:
+    return {
+        "precision": precision,
+        "float32": comparison.exact.metrics,
+        "difference": comparison.differences,
+        "changed_answers": comparison.changed,
+    }
+
+
+def _comparison_table(precision: str, comparison: Comparison) -> Table:
+    table = Table("metric", precision, "float32", "difference")
+    for name, difference in comparison.differences.items():
+        values = (comparison.measurement.metrics[name], comparison.exact.metrics[name])
+        table.add_row(name, *(f"{value:.4f}" for value in values), f"{difference:+.4f}")
+    if comparison.changed is not None:
+        table.add_row("changed answers", f"{comparison.changed:.4f}", "", "")
     return table
 
 

@@ -182,10 +182,20 @@ class TrainPlan(Value):
     runs: tuple[TrainConfig, ...]
     backbone: str = "minilm"
     device: str = "auto"
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     tokens_per_batch: int = Field(
         default=8192, ge=1, description="bounds the memory of one forward and backward pass"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_quantized(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "quantize" in data:
+            raise ValueError(
+                "prefixes are trained in float32 or bfloat16, for int8 has no gradients: leave "
+                "out quantize, and give it to evaluate, predict or serve"
+            )
+        return data
 
     @model_validator(mode="after")
     def _has_distinct_runs(self) -> Self:

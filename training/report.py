@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from prefixes.backbone import Backbone
-from training.config import TrainPlan
+from prefixes.backbone.precision import dtype_name
 from training.examples import TaskData
 from training.finish import FinishedPrefix
 from training.run import Run
@@ -30,7 +30,6 @@ def write_report(
     data: TaskData,
     finished: FinishedPrefix,
     *,
-    plan: TrainPlan,
     backbone: Backbone,
     timing: Timing,
 ) -> None:
@@ -41,7 +40,7 @@ def write_report(
         "config": run.config.model_dump(mode="json"),
         "backbone": backbone.fingerprint.model_dump(),
         "device": str(backbone.device),
-        "dtype": plan.dtype,
+        "dtype": dtype_name(backbone.dtype),
         "torch": str(torch.__version__),
         "data": _data_facts(run, data),
         "num_parameters": {

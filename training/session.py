@@ -98,7 +98,7 @@ def run_plan(
             "it, or choose another output folder"
         )
     data = _load_all(plan.runs)
-    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype)
+    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype, to_train=True)
     runs = [_start(config, task, backbone) for config, task in zip(plan.runs, data, strict=True)]
     identity = Identity.of(plan, data, backbone)
     earlier = load_checkpoint(checkpoint, identity, runs) if checkpoint.exists() else 0.0
@@ -202,9 +202,7 @@ def _write_all(
         file = folder / PREFIX_FILE
         file.write_bytes(finished.data)
         draw_curve(run, folder / "curve.png")
-        write_report(
-            folder / "report.json", run, task, finished, plan=plan, backbone=backbone, timing=timing
-        )
+        write_report(folder / "report.json", run, task, finished, backbone=backbone, timing=timing)
         trained.append(Trained(run.config, file, finished))
     if not trained:
         raise TrainingError("; ".join(f"{run.config.run_name} {run.ended}" for run in runs))

@@ -30,6 +30,7 @@ def load_backbone(
     device: str = "auto",
     dtype: str = "float32",
     quantize: str | None = None,
+    to_train: bool = False,
 ) -> Backbone:
     """Load a backbone and freeze it. How it runs makes no difference to its fingerprint.
 
@@ -39,6 +40,7 @@ def load_backbone(
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one.
         dtype: `float32`, `bfloat16` or `float16`; `auto` takes what the device does well.
         quantize: `int8` for the linear layers of the encoder on a CPU; the rest is float32.
+        to_train: whether prefixes will be trained, for which `auto` takes no float16.
 
     Raises:
         BackboneUnavailable: when there is no such model, device or way of running, or the
@@ -63,7 +65,7 @@ def load_backbone(
             tokenizer_sha256=texts.digest(),
         )
     model.requires_grad_(requires_grad=False).eval().to(on)
-    precision = torch.float32 if quantize else find_dtype(model, on, dtype)
+    precision = torch.float32 if quantize else find_dtype(model, on, dtype, to_train=to_train)
     if quantize:
         quantize_encoder(model)
     for parameter in model.parameters():  # never the tables of rotary positions, which lose by it

@@ -58,11 +58,14 @@ def check_precision(device: torch.device, dtype: str, quantize: str | None) -> N
         )
 
 
-def find_dtype(model: nn.Module, device: torch.device, dtype: str) -> torch.dtype:
+def find_dtype(
+    model: nn.Module, device: torch.device, dtype: str, *, to_train: bool = False
+) -> torch.dtype:
     """Give the number type of a name; for `auto`, measure what this device does well.
 
     It multiplies tokens with the largest linear layer of the model, for at most about a second.
-    float32 wins unless another is 1.2 times as fast.
+    float32 wins unless another is 1.2 times as fast. float16 is no choice for training, whose
+    gradients would vanish in it.
     """
     if dtype != AUTO:
         return DTYPES[dtype]
@@ -70,13 +73,15 @@ def find_dtype(model: nn.Module, device: torch.device, dtype: str) -> torch.dtyp
         (layer for layer in model.modules() if isinstance(layer, nn.Linear)),
         key=lambda layer: layer.weight.numel(),
     )
-    seconds = _measure(largest.weight, device, _candidates(device))
+    seconds = _measure(largest.weight, device, _candidates(device, to_train=to_train))
     chosen = choose(seconds)
-    figures = ", ".join(f"{_name(kind)} {value * 1000:.3g} ms" for kind, value in seconds.items())
+    figures = ", ".join(
+        f"{dtype_name(kind)} {value * 1000:.3g} ms" for kind, value in seconds.items()
+    )
     shape = "x".join(map(str, largest.weight.shape))
     _log.info(
         "the backbone runs in %s on %s: %d tokens through its layer of %s took %s",
-        *(_name(chosen), device, _TOKENS[device.type], shape, figures),
+        *(dtype_name(chosen), device, _TOKENS[device.type], shape, figures),
     )
     return chosen
 
@@ -88,9 +93,9 @@ def choose(seconds: dict[torch.dtype, float]) -> torch.dtype:
     return fastest if is_worth_it else torch.float32
 
 
-def _candidates(device: torch.device) -> tuple[torch.dtype, ...]:
+def _candidates(device: torch.device, *, to_train: bool) -> tuple[torch.dtype, ...]:
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return (torch.float32, torch.float16)
+        return (torch.float32,) if to_train else (torch.float32, torch.float16)
     return (torch.float32, torch.bfloat16)
 
 
@@ -124,5 +129,6 @@ def _seconds_of(call: Any, device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def _name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
+    """Name a number type as settings do."""
     return str(dtype).removeprefix("torch.")

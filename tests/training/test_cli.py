@@ -87,6 +87,16 @@ def test_a_task_is_trained_published_measured_and_used(
     assert "accuracy" in table
     assert "predicted" in table
 
+    int8 = (*place, "--quantize", "int8")
+    figures = json.loads(run("evaluate", output / "prefix.safetensors", test, *int8, "--json"))
+    assert figures["precision"] == "int8"
+    assert figures["float32"]["accuracy"] == 1.0
+    assert figures["difference"]["accuracy"] == figures["metrics"]["accuracy"] - 1.0
+    assert 0 <= figures["changed_answers"] <= 1
+    table = run("evaluate", output / "prefix.safetensors", test, *int8)
+    assert "changed answers" in table
+    assert "float32" in table
+
     answers = run("predict", output / "prefix.safetensors", test, *place).splitlines()
     labels = [row["label"] for row in sentiment_rows(20, seed=5)]
     assert [json.loads(line)["label"] for line in answers] == labels
@@ -236,7 +246,16 @@ def test_mistakes_are_told_in_a_sentence(
     assert "Publishing to" in ask("train", "acme/x", "--train", rows, *place, "--publish", rows)
     assert "No such file" in ask("evaluate", tmp_path / "none", rows, "--backbone", backbone_folder)
     assert "file" in ask("predict", rows, rows, "--backbone", backbone_folder)
+    assert "int8 has no gradients" in ask(
+        "train", _plan_in_int8(tmp_path, rows), *output, "--backbone", backbone_folder
+    )
     assert not (tmp_path / "output" / "prefix.safetensors").exists()
+
+
+def _plan_in_int8(folder: Path, rows: Path) -> Path:
+    path = folder / "plan.toml"
+    path.write_text(f'quantize = "int8"\n[[task]]\ntask = "acme/x"\ntrain = "{rows}"\n')
+    return path
 
 
 def test_help_loads_no_torch() -> None:

@@ -83,6 +83,8 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
         pytest.param("not toml", ["could not be read"], id="no-toml"),
         pytest.param("task = 1", ["[[task]] tables"], id="task-is-no-table"),
         pytest.param("runs = []", ["describe tasks in [[task]]"], id="runs"),
+        pytest.param('quantize = "int8"', ["int8 has no gradients"], id="int8"),
+        pytest.param('dtype = "float16"', ["'auto', 'float32' or 'bfloat16'"], id="float16"),
         pytest.param(
             '[[task]]\ntask = "acme/x"\ntrain = "x"\nlearning_rat = 1\nbatch_size = 0',
             ["runs.0.learning_rat: Extra inputs", "runs.0.batch_size"],
