@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from prefixes.backbone import Backbone
+from tests.factories import make_spec
+from tests.prefixes.facts import BACKBONE
 from tests.training.tasks import make_config, sentiment_rows, start, train_all, write_jsonl
+from training.tasks import KINDS
 
 
 @pytest.fixture
@@ -105,3 +108,11 @@ def test_few_rows_are_gone_through_until_the_steps_are_enough(
     assert few.total_steps == 50
     assert many.total_steps == 40 * many.steps_per_epoch > 50
     assert bounded.total_steps == 9
+
+
+def test_a_regression_whose_sample_is_all_alike_keeps_its_own_scale() -> None:
+    spec = make_spec(BACKBONE, problem_type="regression", labels=("score",))
+
+    scale = KINDS["sequence_classification"].scale(spec, [(3.0,)] * 4)
+
+    assert (scale.centre, scale.spread) == (3.0, 1.0)

@@ -84,7 +84,8 @@ class SequenceClassification(TaskKind[Target]):
         if spec.problem_type != "regression":
             return Scale()
         numbers = np.array(truths, dtype=np.float32)
-        return Scale(float(numbers.mean()), float(numbers.std()))
+        # A sample, or what a split left, may say the same of all its rows.
+        return Scale(float(numbers.mean()), float(numbers.std()) or 1.0)
 
     def pieces(self, spec: PrefixSpec, truth: Target, encoded: EncodedInput) -> list[Piece]:
         return [Piece(encoded, torch.tensor(truth))]
