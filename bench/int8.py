@@ -63,7 +63,7 @@ def _shortest(calls: Sequence[Callable[[], object]]) -> list[float]:
 
 def _whole(backbones: Mapping[str, Backbone], prefix: Prefix) -> None:
     """Time the whole forward pass over as many golden examples as make so many tokens."""
-    for num_tokens in TOKENS:
+    for num_tokens in (*TOKENS, 1):  # the last is a single text
         calls = []
         for backbone in backbones.values():
             pool, (resident,) = pool_of(backbone, [prefix])
