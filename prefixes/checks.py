@@ -98,7 +98,7 @@ def check_backbone(spec: PrefixSpec, backbone: BackboneFingerprint) -> Findings:
             "spec.backbone",
             f"a prefix for {backbone.name}",
             difference,
-            "train the prefix on this server's backbone, or serve it where its own is loaded",
+            "train the prefix on this backbone, or load the one that it was trained on",
         )
         for difference in spec.backbone.differences(backbone)
     )

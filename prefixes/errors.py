@@ -52,7 +52,8 @@ class PrefixRejected(PrefixError):
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
         lines = "; ".join(str(finding) for finding in findings)
-        super().__init__(f"The prefix was refused: {lines}")
+        hints = "; ".join(dict.fromkeys(finding.hint for finding in findings if finding.hint))
+        super().__init__(f"The prefix was refused: {lines}" + (f" ({hints})" if hints else ""))
         self.findings = findings
 
 

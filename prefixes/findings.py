@@ -18,5 +18,4 @@ class Finding:
     hint: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.subject}: expected {self.expected}, found {self.found}"
-        return f"{text} ({self.hint})" if self.hint else text
+        return f"{self.subject}: expected {self.expected}, found {self.found}"

@@ -6,6 +6,7 @@ without loading torch.
 
 # ruff: noqa: PLC0415 - see above
 
+import os
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -223,6 +224,9 @@ def _sentences() -> Iterator[None]:
 
     try:
         yield
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (TrainingError, PrefixError, OSError) as error:
         _leave(str(error), _FAILED)
     except KeyboardInterrupt:

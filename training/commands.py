@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from transformers.utils import logging as transformers_logging
 
 from prefixes import Prefix
@@ -83,7 +83,7 @@ def evaluate_file(
         TrainingError: for problems of the rows.
         PrefixError: when the file or the backbone is refused.
     """
-    prefix, backbone = _load(prefix_file, place)
+    prefix, backbone = _load(prefix_file, data, place)
     examples = load_examples(data, prefix.spec, columns)
     if backbone.precision == torch.float32:
         comparison = None
@@ -116,7 +116,7 @@ def predict_file(
         TrainingError: for problems of the rows.
         PrefixError: when the file or the backbone is refused.
     """
-    prefix, backbone = _load(prefix_file, place)
+    prefix, backbone = _load(prefix_file, data, place)
     inputs = load_inputs(data, prefix.spec, columns)
     answers = predictions(backbone, prefix, inputs, tokens_per_batch=place.tokens_per_batch)
     with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as file:
@@ -124,7 +124,9 @@ def predict_file(
             file.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 
-def _load(prefix_file: Path, place: Place) -> tuple[Prefix, Backbone]:
+def _load(prefix_file: Path, data: Path, place: Place) -> tuple[Prefix, Backbone]:
+    for path in (prefix_file, data):
+        path.stat()  # a file that is not there shall not be told after a minute of loading
     transformers_logging.disable_progress_bar()
     backbone = load_backbone(
         place.backbone, device=place.device, dtype=place.dtype, quantize=place.quantize
@@ -133,7 +135,7 @@ def _load(prefix_file: Path, place: Place) -> tuple[Prefix, Backbone]:
 
 
 def _summary(trained: Sequence[Trained]) -> Table:
-    table = Table("run", "best by", "validation", "test", "file")
+    table = Table("run", "best by", "validation", "test", Column("file", overflow="fold"))
     for one in trained:
         metric = one.config.metric
         test = one.finished.test

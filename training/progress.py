@@ -1,8 +1,9 @@
 """What a person sees of a training: a bar per run with loss, metric, speed and time left."""
 
+import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -16,14 +17,20 @@ from rich.progress import (
 
 from training.run import Run
 
+_SECONDS_BETWEEN_LINES: Final = 60.0
+
 
 class TrainingProgress:
-    """One bar per run; on a terminal it moves, elsewhere it prints every evaluation as a line."""
+    """One bar per run; on a terminal it moves, elsewhere a line a minute says how far it is.
+
+    Every evaluation is a line on both.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: dict[int, TaskID] = {}
         self._num_evaluations: dict[int, int] = {}
+        self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -56,7 +63,20 @@ class TrainingProgress:
                 self._print_evaluation(run)
             if run.ended is not None:
                 self._progress.update(bar, total=run.step)
-                self._console.print(f"{run.config.run_name}: {run.ended}", highlight=False)
+                self._say(f"{run.config.run_name}: {run.ended}")
+        if not self._console.is_terminal and self._is_silent:
+            for run in runs:
+                self._say(
+                    f"{run.config.run_name}: step {run.step}/{run.total_steps}  {_figures(run)}"
+                )
+
+    @property
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
+
+    def _say(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        self._console.print(line, highlight=False, soft_wrap=True)
 
     def _bar(self, run: Run) -> TaskID:
         if id(run) not in self._bars:
@@ -70,10 +90,9 @@ class TrainingProgress:
     def _print_evaluation(self, run: Run) -> None:
         latest = run.history[-1]
         figures = "  ".join(f"{name} {value:.4f}" for name, value in latest.metrics.items())
-        self._console.print(
+        self._say(
             f"{run.config.run_name}: epoch {latest.epoch:.1f}, step {latest.step}/"
-            f"{run.total_steps}  loss {latest.train_loss:.4f} / {latest.loss:.4f}  {figures}",
-            highlight=False,
+            f"{run.total_steps}  loss {latest.train_loss:.4f} / {latest.loss:.4f}  {figures}"
         )
 
 

@@ -113,7 +113,7 @@ class Answering:
         try:
             texts = await self._tokenise(request, shares)
             request.admitted.grow(sum(len(its_texts) - 1 for its_texts in texts.values()))
-            now = asyncio.get_running_loop().time()
+            now = time.perf_counter()
             works = {
                 place: [
                     Work(lease.share(), text, request.admitted.deadline, now)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -132,7 +133,7 @@ class Dispatcher:
 
     async def _run_and_settle(self, batch: Sequence[Work], packed: MixedBatch | None) -> None:
         loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = time.perf_counter()
         jobs = [(work.text, work.lease.resident) for work in batch]
         result = await loop.run_in_executor(self._device, self._runner.run, jobs, packed)
         self._report(batch, result, started)

@@ -84,7 +84,8 @@ class Inferred:
 class Work:
     """One text that waits for the device, carrying its own reply and its hold on its prefix.
 
-    `deadline` and `enqueued_at` are times of the event loop's clock, in seconds.
+    `deadline` is a time of the event loop's clock, `enqueued_at` of `time.perf_counter`: uvloop's
+    clock counts whole milliseconds. Both are in seconds.
     """
 
     lease: Lease

@@ -77,7 +77,7 @@ def test_the_choice_of_the_highest_score_is_the_answer(backbone: Backbone) -> No
     outputs = [np.array([score], dtype=np.float32) for score in (1.0, 3.0, 2.0)]
     kind = KINDS[KIND]
     answer = kind.answer(spec, fields, (), outputs)
-    assert (answer["label"], answer["choice"]) == (1, "b")
+    assert (answer["label"], answer["chosen"]) == (1, "b")
     assert sum(answer["scores"]) == pytest.approx(1)
     assert answer["score"] == max(answer["scores"])
     measured = kind.measure(spec, Examples((fields, fields), (1, 2)), [(), ()], [outputs, outputs])

@@ -114,7 +114,7 @@ def test_a_task_is_trained_published_measured_and_used(
         pytest.param(
             "multiple_choice",
             ("--set", "template={text}", "--set", "pair_template={choice} now"),
-            "choice",
+            "chosen",
             "accuracy",
             id="choices",
         ),

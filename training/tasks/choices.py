@@ -98,7 +98,7 @@ class MultipleChoice(TaskKind[int]):
         best = int(np.argmax(scores))
         return {
             "label": best,
-            "choice": fields[CHOICES][best],
+            "chosen": fields[CHOICES][best],
             "score": scores[best],
             "scores": scores,
         }
