@@ -1,12 +1,15 @@
 """What must hold between the parts of a description; every check returns all its problems."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prefixes.errors import InputRejected
 from prefixes.template import template_fields
 
 if TYPE_CHECKING:
     from prefixes.spec import PrefixSpec
+
+MAX_TAGS: Final = 1_000
+"""Labels of token classification: there are outputs for every one of them, of every token."""
 
 
 def problems_of(spec: "PrefixSpec") -> list[str]:
@@ -65,6 +68,8 @@ def _label_problems(spec: "PrefixSpec") -> list[str]:
     problems = []
     if len(set(spec.labels)) != len(spec.labels):
         problems.append("labels must differ from each other")
+    if spec.task_type == "token_classification" and len(spec.labels) > MAX_TAGS:
+        problems.append(f"a token has one of at most {MAX_TAGS} labels, found {len(spec.labels)}")
     if spec.problem_type == "single_label_classification" and len(spec.labels) < 2:
         problems.append("single_label_classification needs at least two labels")
     if spec.thresholds is not None and spec.problem_type != "multi_label_classification":

@@ -14,6 +14,7 @@ from prefixes.values import Value, at_most
 SCHEMA_VERSION: Final = 1
 MAX_LABELS = 10_000
 MAX_PREFIX_LENGTH = 1024
+MAX_TOKENS = 100_000
 MAX_METRICS = 100
 MAX_GOLDEN = 64
 
@@ -69,8 +70,8 @@ class AnswerSpec(Value):
     by more than it (the rule of SQuAD 2.0).
     """
 
-    stride: int = Field(default=128, ge=0)
-    max_answer_tokens: int = Field(default=30, ge=1)
+    stride: int = Field(default=128, ge=0, le=MAX_TOKENS)
+    max_answer_tokens: int = Field(default=30, ge=1, le=MAX_TOKENS)
     null_threshold: Finite | None = None
 
 

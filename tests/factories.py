@@ -138,7 +138,7 @@ def make_spec(backbone: BackboneFingerprint, **changes: Any) -> PrefixSpec:
         "max_length": 64,
         "head": HeadSpec(pooling="mean"),
         "backbone": backbone,
-        **TASKS[changes.get("task_type", "sequence_classification")],
+        **TASKS.get(changes.get("task_type", "sequence_classification"), {}),
     }
     return PrefixSpec(**{**fields, **changes})
 

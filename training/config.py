@@ -81,6 +81,9 @@ class TrainConfig(Value):
     )
     max_length: int | None = Field(default=None, ge=3, description="tokens of a text, at most")
     pooling: Pooling = "mean"
+    normalize: bool | None = Field(
+        default=None, description="embeddings of length 1, compared by their angle: the default"
+    )
     head_activation: Activation | None = Field(
         default=None, description="puts a trained dense layer before the output layer"
     )

@@ -39,6 +39,8 @@ def _task_problems(config: "TrainConfig") -> list[str]:
             f"select_by {config.select_by!r} does not measure {config.problem_type or kind}: "
             f"expected one of {', '.join(config.metrics)}"
         )
+    if kind != "embedding" and config.normalize is not None:
+        problems.append(f"normalize belongs to embedding, this is {kind}")
     if kind == "embedding" and config.batch_size < 2:
         problems.append(
             "an embedding learns from the other rows of a batch: batch_size must be 2 or more"

@@ -60,8 +60,10 @@ def answer_losses(logits: Sequence[Tensor], places: Tensor) -> Tensor:
     return (starts + ends) / 2
 
 
-def contrastive_losses(left: Tensor, right: Tensor, identities: Tensor) -> Tensor:
-    """Give the loss `[n]` of n pairs of embeddings `[n, hidden]` of length 1.
+def contrastive_losses(
+    left: Tensor, right: Tensor, identities: Tensor, *, temperature: float = TEMPERATURE
+) -> Tensor:
+    """Give the loss `[n]` of n pairs of embeddings `[n, hidden]`.
 
     Each text must find its partner among those of the other pairs (symmetric InfoNCE, with the
     batch for negatives). `identities` `[n, 2]` are numbers of the texts: a pair that shares a text
@@ -69,7 +71,7 @@ def contrastive_losses(left: Tensor, right: Tensor, identities: Tensor) -> Tenso
     """
     shared = (identities[:, None] == identities[None, :]).any(dim=-1)  # (n, 2) -> (n, n)
     is_other = ~torch.eye(len(left), dtype=torch.bool, device=left.device)
-    scores = (left @ right.T / TEMPERATURE).masked_fill(shared & is_other, -torch.inf)
+    scores = (left @ right.T / temperature).masked_fill(shared & is_other, -torch.inf)
     partners = torch.arange(len(left), device=left.device)
     forwards = functional.cross_entropy(scores, partners, reduction="none")
     backwards = functional.cross_entropy(scores.T, partners, reduction="none")

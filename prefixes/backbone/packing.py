@@ -183,6 +183,12 @@ def _tensor(values: Ints, device: torch.device | str) -> Tensor:
 _STEPS = np.array([8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024])
 
 
+_SCORES_AT_ONCE = 2**22
+"""Bounds a group's scores of tokens with tokens: where they depend on distance, they are in memory
+as a whole, for every head.
+"""
+
+
 def _step(length: int) -> int:
     """Round up to the next step, so that a group's texts differ by a third at most (above 8)."""
     index = int(np.searchsorted(_STEPS, length))
@@ -194,7 +200,12 @@ def _similar(rows: Sequence[Row]) -> list[list[int]]:
     for index, row in enumerate(rows):
         prefix_step = _step(len(row.slots)) if row.slots else 0
         groups.setdefault((_step(row.num_tokens), prefix_step), []).append(index)
-    return list(groups.values())
+    return [
+        members[start : start + size]
+        for (length, _), members in groups.items()
+        for size in [max(1, _SCORES_AT_ONCE // length**2)]
+        for start in range(0, len(members), size)
+    ]
 
 
 def _plan_group(rows: Sequence[Row], members: Sequence[int], cu_tokens: Ints) -> _GroupPlan:

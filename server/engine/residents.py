@@ -202,10 +202,11 @@ class ResidentPrefixes:
         return entry
 
     def _bytes_of(self, prefix: Prefix) -> int:
-        in_pool = ("prefix.keys", "prefix.values")
-        others = sum(x.size for name, x in prefix.tensors.items() if name not in in_pool)
+        heads = sum(x.size for name, x in prefix.tensors.items() if name.startswith("head."))
+        prompt = sum(x.size for name, x in prefix.tensors.items() if name.startswith("prompt."))
         slots_bytes = prefix.spec.num_slots * self._slot_bytes
-        return int(slots_bytes + others * self.pool.element_size())
+        # Heads compute in float32, whatever the backbone does.
+        return int(slots_bytes + prompt * self.pool.element_size() + heads * 4)
 
     async def _make_room(self, num_slots: int, num_bytes: int) -> list[int]:
         if num_slots > self.pool.shape[2] or num_bytes > self._budget_bytes:

@@ -305,6 +305,22 @@ def test_every_type_of_task_is_described_by_either_method(task_type: str, method
             id="text-in-a-frame",
         ),
         pytest.param(
+            {
+                "task_type": "token_classification",
+                "labels": tuple(f"B-{n}" for n in range(1001)),
+            },
+            "at most 1000 labels",
+            id="too-many-tags",
+        ),
+        pytest.param(
+            {
+                "task_type": "question_answering",
+                "answers": {"max_answer_tokens": 10**40},
+            },
+            "max_answer_tokens",
+            id="endless-answers",
+        ),
+        pytest.param(
             {"method": "prompt", "position_offset": 4}, "offset must be 0", id="shifted-prompt"
         ),
         pytest.param(

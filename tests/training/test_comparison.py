@@ -74,7 +74,11 @@ def test_answers_of_another_backbone_are_counted_as_changed(
     ("kind", "changes", "decides"),
     [
         ("multiple_choice", {"input": InputTemplate(text="{text}", text_pair="{choice}")}, True),
-        ("token_classification", {"labels": ("O", "B-praise", "I-praise", "B-topic", "I-topic")}, True),
+        (
+            "token_classification",
+            {"labels": ("O", "B-praise", "I-praise", "B-topic", "I-topic")},
+            True,
+        ),
         ("question_answering", {}, True),
         ("embedding", {}, False),
     ],

@@ -5,9 +5,10 @@ from typing import Final
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from prefixes.backbone import Backbone
-from tests.training.tasks import make_config, start, write_jsonl
+from tests.training.tasks import make_config, partner_rows, start, train_all, write_jsonl
 from training.data import load_task
 from training.errors import DataRejected
 from training.learner import describe
@@ -89,3 +90,22 @@ def test_rows_that_all_have_one_partner_are_refused(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", [{"text": str(n), "positive": "x"} for n in (1, 2)])
     with pytest.raises(DataRejected, match="the same second text"):
         load_task(make_config(path, task_type=KIND))
+
+
+def test_embeddings_of_any_length_learn_by_their_products(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", partner_rows(40))
+    config = make_config(path, task_type="embedding", normalize=False, max_steps=6)
+    run = start(backbone, config)
+
+    train_all(backbone, [run])
+
+    assert run.best is not None
+    assert not run.best.prefix.spec.head.normalize
+    assert run.losses[-1] < run.losses[0]
+
+
+def test_nothing_but_an_embedding_is_normalized(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="normalize belongs to embedding"):
+        make_config(tmp_path / "rows.jsonl", normalize=True)

@@ -201,3 +201,11 @@ def test_a_prefix_is_measured_on_rows_and_predicts_rows_of_the_same_form(
     measured = evaluate(backbone, prefix, predicted, tokens_per_batch=64)
     assert any(predicted.truths)
     assert measured.metrics["entity_f1"] == 1.0
+
+
+def test_the_background_is_no_entity(tmp_path: Path) -> None:
+    rows = [{"text": "the film", "entities": [{"start": 4, "end": 8, "label": "O"}]}]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+
+    with pytest.raises(DataRejected, match="expected start, end and label"):
+        load_task(make_config(path, task_type="token_classification"))

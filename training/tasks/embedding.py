@@ -13,7 +13,7 @@ from prefixes import HeadSpec, InputTemplate, PrefixSpec
 from prefixes.backbone import EncodedInput, TextEncoder
 from training.config import TrainConfig
 from training.examples import Examples, Input, Layout
-from training.losses import contrastive_losses
+from training.losses import TEMPERATURE, contrastive_losses
 from training.metrics import Measurement
 from training.rows import Row
 from training.tasks.cells import read_text, read_texts
@@ -60,7 +60,7 @@ class Embedding(TaskKind[str]):
         return ()
 
     def head(self, config: TrainConfig) -> HeadSpec:
-        return super().head(config).model_copy(update={"normalize": True})
+        return super().head(config).model_copy(update={"normalize": config.normalize is not False})
 
     def encode(
         self, texts: TextEncoder, spec: PrefixSpec, examples: Examples[str]
@@ -84,7 +84,9 @@ class Embedding(TaskKind[str]):
         """Add up the losses of finding each text's partner among all of the batch."""
         left = torch.stack([one for one, _ in outputs])
         right = torch.stack([other for _, other in outputs])
-        return contrastive_losses(left, right, torch.stack(list(targets)).to(left.device)).sum()
+        temperature = TEMPERATURE if spec.head.normalize else 1.0  # DPR's plain products have none
+        identities = torch.stack(list(targets)).to(left.device)
+        return contrastive_losses(left, right, identities, temperature=temperature).sum()
 
     def measure(
         self,

@@ -202,7 +202,7 @@ def _written_mentions(layout: Layout, row: Row, text: str, problems: Problems) -
 def _written(text: str, value: Any) -> Mention | None:
     match value:
         case {"start": int(start), "end": int(end), "label": str(label)} if (
-            label.strip() and 0 <= start < end <= len(text)
+            label.strip() and label != BACKGROUND and 0 <= start < end <= len(text)
         ):
             start, end = whole_characters(text, (start, end))
             return Mention(start, end, label) if start < end else None

@@ -128,3 +128,13 @@ def test_rows_of_one_length_need_one_group_and_no_mask() -> None:
 
     assert group.num_rows == 5
     assert group.mask is None
+
+
+def test_long_texts_are_parted_into_groups_whose_scores_fit_in_memory() -> None:
+    rows = [Row([5] * 512, [0] * 512, 0, (1, 2)) for _ in range(40)]
+
+    groups = PackedBatch.pack(rows).groups
+
+    assert [group.num_rows for group in groups] == [16, 16, 8]
+    short = [Row([5] * 20, [0] * 20, 0) for _ in range(256)]
+    assert len(PackedBatch.pack(short).groups) == 1
