@@ -40,6 +40,7 @@ ROWS: Final = {"sst2": 8000, "squad_small": 1000}
 
 FLOORS: Final = {"trec": 0.94}
 MAX_GAP: Final = 0.02
+"""By which a prefix may fall short in classifying texts; other tasks have no bound yet."""
 
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "token": {"task_type": "token_classification"},
@@ -182,7 +183,9 @@ def _save(path: Path, figures: Sequence[Figure]) -> None:
         if prefix is not None and full is not None and prefix["rows"] == full["rows"]:
             gap = full["measured"] - prefix["measured"]
             name = f"{task}: fine-tuning minus prefix"
-            entries[name] = _entry(name, gap, MAX_GAP, unit=full["unit"], holds=gap <= MAX_GAP)
+            bound = MAX_GAP if full["unit"] == "accuracy" and task != "copa" else None
+            holds = bound is None or gap <= bound
+            entries[name] = _entry(name, gap, bound, unit=full["unit"], holds=holds)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(list(entries.values()), indent=1) + "\n", encoding="utf-8")
 
