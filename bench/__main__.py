@@ -8,6 +8,7 @@ docs/benchmarks.md tells what is measured and how.
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +66,8 @@ class Parts:
 
 def main() -> None:
     options = _options()
+    # Whoever ends the run ends the servers and workers with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     # Wide enough for the longest names also where the output goes to a file.
     console = Console(width=None if sys.stdout.isatty() else 140)
     transformers_logging.disable_progress_bar()
@@ -78,7 +81,8 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="bench-") as scratch,
         console.status("starting") as status,
     ):
-        for measured in _measure(options, parts, dtypes, Path(scratch), status.update):
+        report = status.update if console.is_terminal else console.log
+        for measured in _measure(options, parts, dtypes, Path(scratch), report):
             figures += measured
             write(figures, options.output)  # each time: a long run may be stopped
     console.print(table(figures))
