@@ -11,9 +11,6 @@ that have no test: the epoch is then chosen by a tenth of the training rows.
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +21,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import origin
 import torch
 from fine_tuning import FineTuning
 from rich.console import Console
@@ -164,12 +162,12 @@ def _save(path: Path, figures: Sequence[Figure]) -> None:
     entries: dict[str, Any] = {}
     if path.exists():
         entries = {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))}
-    origin = {
+    where = {
         "rows": None,
         "seconds": None,
-        "processor": _processor(),
+        "processor": origin.processor(),
         "threads": torch.get_num_threads(),
-        "commit": _commit(),
+        "commit": origin.commit(),
         "command": " ".join(["python", *sys.argv]),
     }
     for one in figures:
@@ -177,7 +175,7 @@ def _save(path: Path, figures: Sequence[Figure]) -> None:
         bound = FLOORS.get(one.task) if one.method == "prefix" else None
         holds = bound is None or one.measured >= bound
         entry = _entry(name, one.measured, bound, unit=one.metric, holds=holds)
-        entries[name] = {**entry, **origin, "rows": one.num_rows, "seconds": round(one.seconds)}
+        entries[name] = {**entry, **where, "rows": one.num_rows, "seconds": round(one.seconds)}
     for task in dict.fromkeys(name.split(":")[0] for name in entries):
         prefix, full = (entries.get(f"{task}: {method}") for method in ("prefix", "fine-tuning"))
         if prefix is not None and full is not None and prefix["rows"] == full["rows"]:
@@ -200,23 +198,6 @@ def _entry(
         "holds": holds,
         "unit": unit,
     }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
-
-
-def _commit() -> str:
-    return subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
 
 
 def _arguments() -> argparse.Namespace:
