@@ -29,8 +29,9 @@ from rich.table import Table
 from transformers.utils import logging as transformers_logging
 
 from prefixes.backbone import load_backbone
-from training.config import TrainConfig, TrainPlan
+from training.config import TrainConfig
 from training.data import load_task
+from training.plan import TrainPlan
 from training.session import run_plan
 
 ROWS: Final = {"sst2": 8000, "squad_small": 1000}

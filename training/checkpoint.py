@@ -17,9 +17,9 @@ import torch
 from prefixes import Prefix
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
-from training.config import TrainPlan
 from training.errors import CheckpointRejected
 from training.examples import TaskData
+from training.plan import TrainPlan
 from training.run import Best, Evaluation, Run
 
 FORMAT: Final = 1

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from training.config import TrainPlan
+    from training.plan import TrainPlan
 
 _FAILED: Final = 2
 _INTERRUPTED: Final = 130
@@ -188,7 +188,8 @@ def predict(  # noqa: PLR0917 - typer passes all by name
 
 def _plan(what: str, flags: Mapping[str, Any]) -> "TrainPlan":
     """Build the plan of a training: flags come before what a plan file says."""
-    from training.config import TrainConfig, TrainPlan, check_plan, load_plan
+    from training.config import TrainConfig
+    from training.plan import TrainPlan, check_plan, load_plan
 
     run = {name: flags[name] for name in TrainConfig.model_fields if name in flags}
     if flags.get("prompt"):

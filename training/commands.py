@@ -18,11 +18,11 @@ from prefixes import Prefix
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.precision import dtype_name
 from training.comparison import Comparison, compare
-from training.config import TrainPlan
 from training.data import load_examples, load_inputs
 from training.evaluate import evaluate, predictions
 from training.examples import Columns
 from training.metrics import Measurement
+from training.plan import TrainPlan
 from training.progress import TrainingProgress
 from training.publish import Destination
 from training.session import Trained, best_of_each_task, discard_checkpoint, run_plan

@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from prefixes.backbone import Backbone, load_backbone
 from training.checkpoint import Identity, load_checkpoint, save_checkpoint
-from training.config import TrainConfig, TrainPlan
+from training.config import TrainConfig
 from training.curves import draw_curve, draw_overview
 from training.data import load_task
 from training.errors import DataProblem, DataRejected, PlanRejected, TrainingError
 from training.examples import TaskData
 from training.finish import FinishedPrefix, finish
 from training.loop import train
+from training.plan import TrainPlan
 from training.report import Timing, write_report
 from training.run import Run
 

@@ -16,8 +16,8 @@ import torch
 
 from prefixes import Prefix
 from tests.training.tasks import ROWS_OF, sentiment_rows, topic_rows, write_jsonl
-from training.config import TrainPlan, check_plan
 from training.errors import CheckpointRejected, TrainingError
+from training.plan import TrainPlan, check_plan
 from training.run import Run
 from training.session import CHECKPOINT, run_plan
 
@@ -26,7 +26,7 @@ SCRIPT = """
 import json, sys, time
 from pathlib import Path
 import torch
-from training.config import check_plan
+from training.plan import check_plan
 from training.session import run_plan
 
 fields, output = json.loads(sys.argv[1]), Path(sys.argv[2])

@@ -5,9 +5,10 @@ from typing import Any, get_args
 
 import pytest
 
-from training.config import TrainConfig, load_plan
+from training.config import TrainConfig
 from training.defaults import METRICS, MetricName
 from training.errors import PlanRejected
+from training.plan import load_plan
 
 PLAN = """
 backbone = "minilm"

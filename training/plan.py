@@ -1,0 +1,110 @@
+"""TrainPlan: every prefix of one run, from flags or a TOML file."""
+
+import itertools
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from prefixes.values import Value
+from training.config import TrainConfig
+from training.errors import PlanRejected
+
+
+class TrainPlan(Value):
+    """Every prefix of one run over one loaded backbone."""
+
+    runs: tuple[TrainConfig, ...]
+    backbone: str = "minilm"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    tokens_per_batch: int = Field(
+        default=8192, ge=1, description="bounds the memory of one forward and backward pass"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_quantized(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "quantize" in data:
+            raise ValueError(
+                "prefixes are trained in float32 or bfloat16, for int8 has no gradients: leave "
+                "out quantize, and give it to evaluate, predict or serve"
+            )
+        return data
+
+    @model_validator(mode="after")
+    def _has_distinct_runs(self) -> Self:
+        if not self.runs:
+            raise ValueError("there is nothing to train: describe a task in a [[task]] table")
+        names = [run.run_name for run in self.runs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two runs have the same name: {', '.join(twice)}")
+        return self
+
+
+def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) -> TrainPlan:
+    """Read a plan from a TOML file; entries of `plan` and of `run` come before what it says.
+
+    `[[task]]` tables describe the tasks, `[defaults]` what they share, and `[grid]` gives lists of
+    values: every task is trained once for each combination. Data files are relative to the plan.
+
+    Raises:
+        PlanRejected: naming each field that is missing, unknown or out of range.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PlanRejected(f"The plan {path} could not be read: {error}") from error
+    if "runs" in document:
+        raise PlanRejected(f"The plan {path} has 'runs': describe tasks in [[task]] tables")
+    tasks = document.pop("task", [])
+    defaults, grid = document.pop("defaults", {}), document.pop("grid", {})
+    if not isinstance(tasks, list) or not all(
+        isinstance(x, dict) for x in (*tasks, defaults, grid)
+    ):
+        raise PlanRejected(f"The plan {path} must have [[task]] tables, [defaults] and [grid]")
+    runs = [
+        {**_relative_to(path.parent, {**defaults, **task}), **point, **run}
+        for task in tasks
+        for point in _points(grid)
+    ]
+    return check_plan({**document, **plan, "runs": runs}, origin=str(path))
+
+
+def check_plan(fields: Mapping[str, Any], *, origin: str) -> TrainPlan:
+    """Build a plan from plain values.
+
+    Raises:
+        PlanRejected: naming each field that is missing, unknown or out of range.
+    """
+    try:
+        return TrainPlan.model_validate(fields)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        lines = [f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg']}" for d in details]
+        raise PlanRejected(f"The plan from {origin} was refused:\n" + "\n".join(lines)) from error
+
+
+def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    files = {
+        key: str(folder / value)
+        for key in ("train", "validation", "test")
+        if isinstance(value := fields.get(key), str)
+    }
+    return {**fields, **files}
+
+
+def _points(grid: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the combinations of a grid, each with the name of its run; one empty point if none."""
+    if not all(isinstance(values, list) and values for values in grid.values()):
+        raise PlanRejected("Every entry of [grid] must be a list of values to try")
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if not grid:
+        return points
+    return [
+        {**point, "variant": ",".join(f"{key}={value}" for key, value in point.items())}
+        for point in points
+    ]
