@@ -109,9 +109,9 @@ def shape(value: Any) -> Any:
             return type(value).__name__
 
 
-def test_every_file_that_a_page_names_is_there() -> None:
+def test_every_module_that_a_page_names_is_there() -> None:
     root = DOCS.parent
-    pattern = re.compile(r"`((?:prefixes|training|server|tests|bench|examples)/[\w/.-]+\.\w+)`")
+    pattern = re.compile(r"`((?:prefixes|training|server|tests|bench|examples)/[\w/.-]+\.py)`")
     pages = [root / "README.md", *DOCS.rglob("*.md")]
     named = {(page.name, path) for page in pages for path in pattern.findall(page.read_text())}
 
