@@ -43,6 +43,14 @@ class Database:
         # Writers wait here, each in turn, and not in the database: there they would hold all the
         # connections while readers need one.
         self._turn = threading.Lock()
+        self._watch = _Watch(engine) if _is_sqlite_file(engine) else None
+
+    def state(self) -> int | None:
+        """Give a number that is another one after every change, in a few microseconds.
+
+        Changes by other processes count. None when the database cannot tell, or not now.
+        """
+        return None if self._watch is None else self._watch.state()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -74,7 +82,39 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._watch is not None:
+            self._watch.close()
         self._reader.dispose()
+
+
+class _Watch:
+    """A connection that only watches for the commits of all others."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def state(self) -> int | None:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                (state,) = self._connection.execute("PRAGMA data_version").fetchone()
+            except sqlite3.Error:
+                return None  # locked, or gone: whoever asks the database itself hears about it
+        return int(state)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _connect(self) -> sqlite3.Connection:
+        where, options = self._engine.dialect.create_connect_args(self._engine.url)
+        # Never waits for a lock: it is asked on the event loop.
+        return sqlite3.connect(*where, **options | {"check_same_thread": False, "timeout": 0})
 
 
 def open_database(url: str | URL) -> Database:
@@ -101,6 +141,10 @@ def open_database(url: str | URL) -> Database:
         database.close()
         raise
     return database
+
+
+def _is_sqlite_file(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite" and engine.url.database not in {None, "", ":memory:"}
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from prefixes.checks import parse_spec
 from prefixes.errors import PrefixNotFound
@@ -20,6 +20,7 @@ from prefixes.registry.changes import (
 )
 from prefixes.registry.database import Database
 from prefixes.registry.lookup import find_entry, find_summaries, find_versions
+from prefixes.registry.memory import Remembered
 from prefixes.registry.tables import versions
 from prefixes.registry.tenants import find_tenant, find_tenants, set_tenant
 from prefixes.registry.values import PrefixEntry, PrefixSummary, PrefixVersion, Published, Tenant
@@ -39,6 +40,9 @@ class PrefixRegistry:
     def __init__(self, database: Database, store: PrefixStore) -> None:
         self.database = database
         self.store = store
+        self._resolved: Remembered[tuple[PrefixRef, str | None], PrefixVersion] = Remembered(
+            database
+        )
 
     def close(self) -> None:
         """Close all connections to the database."""
@@ -75,8 +79,19 @@ class PrefixRegistry:
         Raises:
             PrefixNotFound: when a reference is unknown or not the reader's; names all of these.
         """
-        with self.database.read() as connection:
-            return find_versions(connection, refs, reader)
+
+        def read(connection: Connection) -> dict[tuple[PrefixRef, str | None], PrefixVersion]:
+            found = find_versions(connection, refs, reader)
+            return {(ref, reader): version for ref, version in found.items()}
+
+        return {ref: version for (ref, _), version in self._resolved.ask(read).items()}
+
+    def recall(
+        self, refs: Collection[PrefixRef], *, reader: str | None
+    ) -> dict[PrefixRef, PrefixVersion] | None:
+        """Give what `resolve` would, if that is known without waiting for the database."""
+        found = self._resolved.recall([(ref, reader) for ref in refs])
+        return None if found is None else {ref: version for (ref, _), version in found.items()}
 
     def version(self, ref: PrefixRef, *, reader: str | None) -> PrefixVersion:
         """Find what one reference stands for now. Raises as `resolve`."""

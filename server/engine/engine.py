@@ -18,6 +18,7 @@ from server.engine.answering import Accept, Answer, Answering, Request, TokenMet
 from server.engine.checking import GoldenCheck
 from server.engine.dispatcher import BatchMetrics, Dispatcher
 from server.engine.errors import EngineUnavailable, InferenceFailed
+from server.engine.latency import TrialBatches, limits_within
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
@@ -39,7 +40,8 @@ class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenMetrics, Protocol):
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
     """Bounds of the engine. `max_waiting` counts texts admitted and not yet answered, `max_texts`
-    those of one request; an input has one, or one for each choice or window.
+    those of one request; an input has one, or one for each choice or window. With
+    `target_seconds`, trials at start lower `max_batch_tokens` to what keeps to it.
     """
 
     max_batch_tokens: int = 4096
@@ -47,6 +49,7 @@ class EngineLimits:
     max_waiting: int = 2048
     max_texts: int = 256
     resident_bytes: int = 512 * 2**20
+    target_seconds: float | None = None
 
 
 class Engine:
@@ -80,6 +83,10 @@ class Engine:
         self._answering = Answering(
             self._residents, self._dispatcher, backbone.texts, self._tokenisers, metrics
         )
+        self._find_limits: Callable[[], BatchLimits] | None = None
+        if limits.target_seconds is not None:
+            trials = TrialBatches(backbone, self._residents.pool)
+            self._find_limits = partial(limits_within, batch_limits, limits.target_seconds, trials)
         self._max_texts = limits.max_texts
         self._admission = Admission(limits.max_waiting, self._seconds_until_room)
         self._pause: str | None = "starting"
@@ -94,13 +101,18 @@ class Engine:
         """Count the texts that were admitted and are not yet answered."""
         return self._admission.num_waiting
 
+    @property
+    def max_batch_tokens(self) -> int:
+        """Give the most tokens of a batch; with a target, as found at start."""
+        return self._dispatcher.limits.max_tokens
+
     def resident_stats(self) -> ResidentStats:
         """Report what is on the device."""
         return self._residents.stats
 
     async def start(self) -> None:
         """Warm up, then take work."""
-        await self._dispatcher.start()
+        await self._dispatcher.start(self._find_limits)
         self._pause = None
 
     async def drain(self) -> None:
@@ -147,7 +159,10 @@ class Engine:
         admission = self._admission.admit(len(inputs), timeout_seconds, max_texts=self._max_texts)
         async with admission as admitted:
             refs = {item.ref for item in inputs}
-            versions = await self._in_thread(partial(self._registry.resolve, refs, reader=reader))
+            versions = self._registry.recall(refs, reader=reader)
+            if versions is None:
+                resolve = partial(self._registry.resolve, refs, reader=reader)
+                versions = await self._in_thread(resolve)
             places: dict[str, list[int]] = {}
             for place, item in enumerate(inputs):
                 places.setdefault(versions[item.ref].digest, []).append(place)

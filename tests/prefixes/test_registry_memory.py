@@ -1,0 +1,111 @@
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from prefixes import PrefixRef
+from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from prefixes.registry.memory import Remembered
+from tests.prefixes.publishing import publish
+
+LIVE = PrefixRef("acme", "topic", alias="live")
+
+
+@pytest.fixture
+def other(registry: PrefixRegistry, tmp_path: Path) -> Iterator[PrefixRegistry]:
+    """The same registry as another process would open it."""
+    other = open_registry(tmp_path / "registry")
+    yield other
+    other.close()
+
+
+def test_what_was_resolved_is_known_without_asking_again(registry: PrefixRegistry) -> None:
+    version = publish(registry, "acme", "topic", "one", alias="live").version
+    assert registry.recall([LIVE], reader="acme") is None
+    assert registry.resolve([LIVE], reader="acme") == {LIVE: version}
+    assert registry.recall([LIVE], reader="acme") == {LIVE: version}
+
+
+def test_what_one_reader_may_see_is_not_recalled_for_another(registry: PrefixRegistry) -> None:
+    publish(registry, "acme", "topic", "one", alias="live")
+    registry.resolve([LIVE], reader="acme")
+    assert registry.recall([LIVE], reader="globex") is None
+    assert registry.recall([LIVE], reader=None) is None
+
+
+def test_one_unknown_reference_makes_all_be_asked_for(registry: PrefixRegistry) -> None:
+    publish(registry, "acme", "topic", "one", alias="live")
+    publish(registry, "acme", "tone", "two", alias="live")
+    registry.resolve([LIVE], reader="acme")
+    tone = PrefixRef("acme", "tone", alias="live")
+    assert registry.recall([LIVE, tone], reader="acme") is None
+
+
+def test_an_alias_that_anybody_moves_is_not_recalled(
+    registry: PrefixRegistry, other: PrefixRegistry
+) -> None:
+    publish(registry, "acme", "topic", "one", alias="live")
+    registry.resolve([LIVE], reader="acme")
+    second = publish(other, "acme", "topic", "two", alias="live").version
+    assert registry.recall([LIVE], reader="acme") is None
+    assert registry.resolve([LIVE], reader="acme") == {LIVE: second}
+    first = registry.rollback("acme", "topic", "live", by="ada")
+    assert registry.recall([LIVE], reader="acme") is None
+    assert registry.resolve([LIVE], reader="acme")[LIVE].number == first == 1
+
+
+def test_a_key_that_another_process_revokes_is_not_recalled(
+    registry: PrefixRegistry, other: PrefixRegistry
+) -> None:
+    keys = ApiKeys(registry.database)
+    key = keys.issue("acme", "laptop")
+    assert keys.recall(key) is None
+    owner = keys.authenticate(key)
+    assert owner is not None
+    assert keys.recall(key) == owner
+    ApiKeys(other.database).revoke(key.split("_")[1])
+    assert keys.recall(key) is None
+    assert keys.authenticate(key) is None
+    assert keys.recall(key) is None
+
+
+@pytest.mark.parametrize("key", ["", "pp_\ud800_x", f"pp_{'0' * 12}_{'A' * 43}"])
+def test_what_proves_nobody_is_never_recalled(registry: PrefixRegistry, key: str) -> None:
+    keys = ApiKeys(registry.database)
+    keys.authenticate(key)
+    assert keys.recall(key) is None
+
+
+def test_an_answer_read_while_something_changed_is_not_remembered(
+    registry: PrefixRegistry, other: PrefixRegistry
+) -> None:
+    remembered: Remembered[str, int] = Remembered(registry.database)
+
+    def read(_: Connection) -> Mapping[str, int]:
+        other.ensure_tenant("initech")
+        return {"how many tenants": 4}
+
+    assert remembered.ask(read) == {"how many tenants": 4}
+    assert remembered.recall(["how many tenants"]) is None
+
+
+def test_the_number_of_remembered_answers_is_bounded(registry: PrefixRegistry) -> None:
+    remembered: Remembered[int, int] = Remembered(registry.database)
+    for start in range(0, 40_000, 10_000):
+        numbers = range(start, start + 10_000)
+        remembered.ask(lambda _, numbers=numbers: {one: one for one in numbers})
+        assert remembered.recall(numbers) == {one: one for one in numbers}
+    assert remembered.recall([0]) is None
+
+
+def test_a_database_that_cannot_be_watched_is_asked_every_time(tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "registry", database_url="sqlite://")
+    try:
+        registry.ensure_tenant("acme")
+        publish(registry, "acme", "topic", "one", alias="live")
+        registry.resolve([LIVE], reader="acme")
+        assert registry.database.state() is None
+        assert registry.recall([LIVE], reader="acme") is None
+    finally:
+        registry.close()
