@@ -104,4 +104,9 @@ def _watch(metrics: Metrics, engine: Classifier) -> None:
         "Bytes that prefixes may take on the device.",
         lambda: engine.resident_stats().capacity_bytes,
     )
+    metrics.watch(
+        "max_batch_tokens",
+        "Most tokens in one forward pass, as set or as found at start.",
+        lambda: engine.max_batch_tokens,
+    )
     metrics.watch("ready", "1 while requests are taken.", lambda: engine.problem is None)

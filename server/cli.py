@@ -58,6 +58,10 @@ def serve(  # noqa: PLR0917 - typer passes all by name
     num_threads: Annotated[
         int | None, typer.Option(help="CPU threads of the forward pass.")
     ] = None,
+    target_latency_ms: Annotated[
+        float | None,
+        typer.Option(help="Time for waiting and forward pass; bounds the batches."),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port.", show_default="8000")] = None,
     examples_folder: Annotated[
@@ -189,12 +193,14 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
         quantize=settings.quantize,
     )
     metrics = Metrics()
+    target = settings.target_latency_ms
     limits = EngineLimits(
         max_batch_tokens=settings.max_batch_tokens,
         max_batch_rows=settings.max_batch_rows,
         max_waiting=settings.max_waiting_inputs,
         max_texts=settings.max_inputs_per_request,
         resident_bytes=settings.resident_mib * 2**20,
+        target_seconds=None if target is None else target / 1000,
     )
     engine = Engine(backbone, registry, limits, metrics)
     application = create_app(

@@ -75,6 +75,13 @@ class Settings(BaseSettings):
     max_batch_tokens: int = Field(
         default=4096, ge=16, description="Most tokens in one forward pass."
     )
+    target_latency_ms: float | None = Field(
+        default=None,
+        gt=0,
+        le=60_000,
+        description="Time in milliseconds for waiting and forward pass of a text; trials at start "
+        "lower max_batch_tokens to what keeps to it. Unset: no trials.",
+    )
     max_batch_rows: int = Field(default=256, ge=1, description="Most texts in one forward pass.")
     max_waiting_inputs: int = Field(
         default=2048,

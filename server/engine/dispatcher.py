@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -52,9 +52,16 @@ class Dispatcher:
     def num_waiting_tokens(self) -> int:
         return self._queue.num_tokens
 
-    async def start(self) -> None:
-        """Warm the device up, then serve."""
-        await asyncio.get_running_loop().run_in_executor(self._device, self._runner.probe)
+    @property
+    def limits(self) -> BatchLimits:
+        return self._limits
+
+    async def start(self, find_limits: Callable[[], BatchLimits] | None = None) -> None:
+        """Warm the device up, try there which limits to keep to, then serve."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._device, self._runner.probe)
+        if find_limits is not None:
+            self._limits = await loop.run_in_executor(self._device, find_limits)
         self._loop_task = asyncio.create_task(self._serve())
         self._loop_task.add_done_callback(self._loop_ended)
 

@@ -52,6 +52,7 @@ class FakeEngine:
         self.failure: Exception | None = None
         self.findings: tuple[Finding, ...] = ()
         self.num_waiting = 0
+        self.max_batch_tokens = 4096
         self.num_calls = 0
         self.num_cancelled = 0
         self.timeouts: list[float] = []

@@ -46,6 +46,8 @@ def test_an_unknown_flag_is_refused() -> None:
         ("dtype", "int8"),
         ("quantize", "int4"),
         ("max_batch_tokens", 0),
+        ("target_latency_ms", 0),
+        ("target_latency_ms", "nan"),
         ("max_upload_mib", 1000),
         ("request_timeout_seconds", 0),
         ("drain_seconds", -1),
