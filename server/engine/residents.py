@@ -8,18 +8,24 @@ others, and many requests for the same missing prefix wait for one load.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Protocol
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, TypeVar
 
 from torch import Tensor
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone, ResidentPrefix
 from server.engine.errors import InferenceFailed
+from server.engine.room import Need, Room, Rooms
 
-_NUM_LOADERS = 2
+_NUM_LOADERS: Final = 2
+_NUM_TURNS: Final = 2 * _NUM_LOADERS
+"""Prefixes that are in memory between store and device at once."""
+
+T = TypeVar("T")
 
 Check = Callable[[str, ResidentPrefix, Tensor], None]
 """Gets the digest of a prefix, and where it stands in the pool; raises PrefixError to refuse it."""
@@ -37,6 +43,7 @@ class ResidentStats:
     num_resident: int
     used_bytes: int
     capacity_bytes: int
+    num_pinned: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -65,8 +72,8 @@ class Lease:
 @dataclass(slots=True, eq=False)
 class _Entry:
     resident: ResidentPrefix
-    num_bytes: int
-    num_leases: int = 0
+    room: Room
+    num_leases: int
 
 
 @dataclass(slots=True, eq=False)
@@ -101,11 +108,11 @@ class ResidentPrefixes:
         self._slot_bytes = backbone.empty_pool(1).nbytes
         num_slots = max(1, budget_bytes // self._slot_bytes)
         self.pool = backbone.empty_pool(num_slots)  # (L, 2, C, H, D)
-        self._free_slots = list(range(num_slots))
-        self._budget_bytes = budget_bytes
-        self._used_bytes = 0
+        self._rooms = Rooms(num_slots, budget_bytes)
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
         self._loads: dict[str, _Load] = {}
+        self._pins: dict[str, Lease] = {}
+        self._turns = asyncio.Semaphore(_NUM_TURNS)
         self._room_changed = asyncio.Event()
         self._fetch = fetch
         self._check = check
@@ -114,7 +121,8 @@ class ResidentPrefixes:
 
     @property
     def stats(self) -> ResidentStats:
-        return ResidentStats(len(self._entries), self._used_bytes, self._budget_bytes)
+        used, capacity = self._rooms.used_bytes, self._rooms.all.num_bytes
+        return ResidentStats(len(self._entries), used, capacity, len(self._pins))
 
     async def lease(self, digest: str, *, staged: Prefix | None = None) -> Lease:
         """Hold a prefix on the device, loading it first where it is missing.
@@ -137,6 +145,34 @@ class ResidentPrefixes:
         self._entries.move_to_end(digest)
         entry.num_leases += 1
         return self._counted_lease(digest, entry)
+
+    async def pin(self, digest: str) -> None:
+        """Keep a prefix on the device until `unpin`, loading it first where it is missing.
+
+        Raises:
+            PrefixError: when the store cannot give it.
+            InferenceFailed: when pinned prefixes would leave too little room for all others.
+        """
+        lease = await self.lease(digest)
+        room = self._entries[digest].room
+        if digest in self._pins:
+            lease.release()
+        elif self._rooms.pin(room):
+            self._pins[digest] = lease
+        else:
+            lease.release()
+            raise InferenceFailed(
+                f"The prefix needs {room.num_bytes} bytes on the device and cannot be pinned: "
+                f"{self._rooms.pinned_bytes} of {self._rooms.all.num_bytes} bytes are pinned, and "
+                "other prefixes need room, too: raise POLYPREFIX_RESIDENT_MIB, or pin fewer"
+            )
+
+    def unpin(self, digest: str) -> None:
+        """Let a pinned prefix go when its room is needed; one that is not pinned may go anyway."""
+        lease = self._pins.pop(digest, None)
+        if lease is not None:
+            self._rooms.unpin(self._entries[digest].room)
+            lease.release()
 
     def discard(self, digest: str) -> None:
         """Free a prefix's room now, unless someone holds it."""
@@ -170,29 +206,11 @@ class ResidentPrefixes:
 
     async def _load(self, digest: str, staged: Prefix | None) -> _Entry:
         started = time.perf_counter()
-        loop = asyncio.get_running_loop()
         try:
-            prefix = (
-                staged
-                if staged is not None
-                else await loop.run_in_executor(self._loaders, self._fetch, digest)
-            )
-            num_bytes = self._bytes_of(prefix)
-            slots = await self._make_room(prefix.spec.num_slots, num_bytes)
-            try:
-                resident = await loop.run_in_executor(
-                    self._loaders, ResidentPrefix.place, prefix, self.pool, slots
-                )
-                if self._check is not None and staged is None:
-                    await loop.run_in_executor(
-                        self._loaders, self._check, digest, resident, self.pool
-                    )
-            except BaseException:
-                self._give_back(slots, num_bytes)
-                raise
+            resident, room = await self._bring(digest, staged)
             # Leased to its waiters from the first moment: another load that waits for room wakes
             # before they do, and the two would evict each other's prefixes forever.
-            entry = _Entry(resident, num_bytes, num_leases=self._loads[digest].num_waiting)
+            entry = _Entry(resident, room, num_leases=self._loads[digest].num_waiting)
             self._entries[digest] = entry
         finally:
             del self._loads[digest]
@@ -201,42 +219,96 @@ class ResidentPrefixes:
         self._metrics.prefix_loaded(time.perf_counter() - started)
         return entry
 
-    def _bytes_of(self, prefix: Prefix) -> int:
+    async def _bring(self, digest: str, staged: Prefix | None) -> tuple[ResidentPrefix, Room]:
+        """Read a prefix and copy it to a room of its own.
+
+        Who has to wait for room does so without the prefix, and reads it again: those of many
+        who wait would fill the memory beside the device.
+        """
+        async with self._turns:
+            prefix = await self._read(digest, staged)
+            need = self._need_of(prefix)
+            room = self._make_room(need)
+            if room is not None:
+                with self._given_back_on_failure(room):
+                    return await self._place(digest, prefix, room, staged), room
+        del prefix
+        room = await self._wait_for_room(need)
+        with self._given_back_on_failure(room):
+            async with self._turns:
+                prefix = await self._read(digest, staged)
+                return await self._place(digest, prefix, room, staged), room
+
+    async def _read(self, digest: str, staged: Prefix | None) -> Prefix:
+        return staged if staged is not None else await self._on_loader(self._fetch, digest)
+
+    async def _place(
+        self, digest: str, prefix: Prefix, room: Room, staged: Prefix | None
+    ) -> ResidentPrefix:
+        resident = await self._on_loader(ResidentPrefix.place, prefix, self.pool, room.slots)
+        if self._check is not None and staged is None:
+            await self._on_loader(self._check, digest, resident, self.pool)
+        return _without_records(resident)
+
+    async def _on_loader(self, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._loaders, call, *args)
+
+    def _need_of(self, prefix: Prefix) -> Need:
         heads = sum(x.size for name, x in prefix.tensors.items() if name.startswith("head."))
         prompt = sum(x.size for name, x in prefix.tensors.items() if name.startswith("prompt."))
         slots_bytes = prefix.spec.num_slots * self._slot_bytes
         # Heads compute in float32, whatever the backbone does.
-        return int(slots_bytes + prompt * self.pool.element_size() + heads * 4)
+        num_bytes = int(slots_bytes + prompt * self.pool.element_size() + heads * 4)
+        return Need(prefix.spec.num_slots, num_bytes)
 
-    async def _make_room(self, num_slots: int, num_bytes: int) -> list[int]:
-        if num_slots > self.pool.shape[2] or num_bytes > self._budget_bytes:
+    async def _wait_for_room(self, need: Need) -> Room:
+        while (room := self._make_room(need)) is None:
+            self._room_changed.clear()
+            await self._room_changed.wait()
+        return room
+
+    def _make_room(self, need: Need) -> Room | None:
+        """Take room, evicting what is idle; None when all the rest is leased."""
+        if not self._rooms.may_have(need):
             raise InferenceFailed(
-                f"The prefix needs {num_bytes} bytes on the device, this server keeps "
-                f"{self._budget_bytes} for all: raise POLYPREFIX_RESIDENT_MIB"
+                f"The prefix needs {need.num_bytes} bytes on the device, this server keeps "
+                f"{self._rooms.all.num_bytes} for all, {self._rooms.pinned_bytes} of them for "
+                "pinned prefixes: raise POLYPREFIX_RESIDENT_MIB"
             )
-        while not self._has_room(num_slots, num_bytes):
+        while (room := self._rooms.take(need)) is None:
             idle = next((d for d, entry in self._entries.items() if entry.num_leases == 0), None)
-            if idle is not None:
-                self._evict(idle)
-            else:
-                self._room_changed.clear()
-                await self._room_changed.wait()
-        self._used_bytes += num_bytes
-        return [self._free_slots.pop() for _ in range(num_slots)]
-
-    def _has_room(self, num_slots: int, num_bytes: int) -> bool:
-        fits_budget = self._used_bytes + num_bytes <= self._budget_bytes
-        return fits_budget and len(self._free_slots) >= num_slots
+            if idle is None:
+                return None
+            self._evict(idle)
+        return room
 
     def _evict(self, digest: str) -> None:
         entry = self._entries.pop(digest)
-        self._give_back(entry.resident.slots, entry.num_bytes)
+        self._give_back(entry.room)
         self._metrics.prefix_evicted()
 
-    def _give_back(self, slots: list[int] | tuple[int, ...], num_bytes: int) -> None:
-        self._free_slots.extend(slots)
-        self._used_bytes -= num_bytes
+    @contextmanager
+    def _given_back_on_failure(self, room: Room) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._give_back(room)
+            raise
+
+    def _give_back(self, room: Room) -> None:
+        self._rooms.give_back(room)
         self._room_changed.set()
+
+
+def _without_records(resident: ResidentPrefix) -> ResidentPrefix:
+    """Leave out what serving never reads: examples and provenance may outweigh the head."""
+    records: dict[str, object] = {
+        "golden": (),
+        "provenance": None,
+        "metrics": {},
+        "description": "",
+    }
+    return replace(resident, spec=resident.spec.model_copy(update=records))
 
 
 def _read_exception(task: asyncio.Task[_Entry]) -> None:

@@ -1,12 +1,18 @@
 import asyncio
 import threading
+import weakref
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from prefixes import Prefix, digest_of
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreCorrupted
+from prefixes.spec import GoldenExample, Provenance
 from server.engine.errors import InferenceFailed
 from server.engine.residents import ResidentPrefixes
 from tests.factories import make_prefix
@@ -134,7 +140,7 @@ async def test_those_who_wait_for_room_for_different_prefixes_all_get_their_turn
         await asyncio.sleep(0.01)
     held.release()
     await asyncio.wait_for(asyncio.gather(*takers), 30)
-    assert shelf.num_fetches == 6  # nothing was evicted before it was used
+    assert metrics.num_loads == 6  # nothing was evicted before it was used
 
 
 async def test_a_caller_who_leaves_as_the_load_ends_keeps_no_lease(
@@ -214,4 +220,134 @@ async def test_bytes_and_slots_come_back_after_any_number_of_evictions(
         residents.discard(digest)
     assert residents.stats.num_resident == 0
     assert residents.stats.used_bytes == 0
-    assert sorted(residents._free_slots) == list(range(residents.pool.shape[2]))
+    assert sorted(residents._rooms._free_slots) == list(range(residents.pool.shape[2]))
+
+
+class Copies(Shelf):
+    """A shelf that reads a copy each time, as a store does, and knows which are still held."""
+
+    def __init__(self, *prefixes: Prefix) -> None:
+        super().__init__(*prefixes)
+        self._read: list[weakref.ref[NDArray[Any]]] = []
+
+    def fetch(self, digest: str) -> Prefix:
+        prefix = super().fetch(digest)
+        keys = prefix.tensors["prefix.keys"].copy()
+        self._read.append(weakref.ref(keys))
+        return replace(prefix, tensors={**prefix.tensors, "prefix.keys": keys})
+
+    @property
+    def num_held(self) -> int:
+        return sum(one() is not None for one in self._read)
+
+
+async def test_who_waits_for_room_holds_no_prefix_in_memory_meanwhile(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = Copies(*shelf_of(backbone, 20).prefixes.values())
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    held = await residents.lease(shelf.digests[0])
+    waiting = [asyncio.create_task(residents.lease(digest)) for digest in shelf.digests[1:]]
+    while shelf.num_fetches < 20:  # noqa: ASYNC110 - threads fetch
+        await asyncio.sleep(0.01)
+    while shelf.num_held:  # noqa: ASYNC110 - the last one is let go when its load goes on
+        await asyncio.sleep(0.01)
+    held.release()
+    for task in asyncio.as_completed(waiting):
+        (await task).release()
+
+
+async def test_a_prefix_that_is_gone_when_there_is_room_for_it_leaves_the_room_free(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 3)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    held = await residents.lease(shelf.digests[0])
+    waiting = asyncio.create_task(residents.lease(shelf.digests[1]))
+    while shelf.num_fetches < 2:  # noqa: ASYNC110 - threads fetch
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.02)
+    del shelf.prefixes[shelf.digests[1]]
+    held.release()
+    with pytest.raises(StoreCorrupted):
+        await waiting
+    assert residents.stats.used_bytes == 0
+    await asyncio.wait_for(residents.lease(list(shelf.prefixes)[1]), 30)
+
+
+async def test_what_serving_never_reads_is_not_kept(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    prefix = make_prefix(
+        backbone.fingerprint,
+        description="long",
+        golden=(GoldenExample(fields={"text": "a film"}, logits=(1.0, 2.0)),),
+        provenance=Provenance(created_at=datetime.now(UTC), tool="test"),
+        metrics={"accuracy": 0.9},
+    )
+    shelf = Shelf(prefix)
+    residents = residents_for(backbone, shelf, metrics, room_for=1)
+    spec = (await residents.lease(shelf.digests[0])).resident.spec
+    assert (spec.golden, spec.provenance, spec.metrics, spec.description) == ((), None, {}, "")
+    assert (spec.labels, spec.head, spec.max_length) == (
+        prefix.spec.labels,
+        prefix.spec.head,
+        prefix.spec.max_length,
+    )
+
+
+async def test_a_pinned_prefix_stays_whatever_comes(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 6)
+    residents = residents_for(backbone, shelf, metrics, room_for=2)
+    pinned, *others = shelf.digests
+    await residents.pin(pinned)
+    for digest in others:
+        (await residents.lease(digest)).release()
+    residents.discard(pinned)
+    assert residents.stats.num_pinned == 1
+    (await residents.lease(pinned)).release()
+    assert shelf.num_fetches == 6
+
+
+async def test_a_prefix_that_is_pinned_no_longer_makes_room_like_any_other(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 3)
+    residents = residents_for(backbone, shelf, metrics, room_for=2)
+    for _ in range(2):  # a second time changes nothing
+        await residents.pin(shelf.digests[0])
+    for _ in range(2):
+        residents.unpin(shelf.digests[0])
+    for digest in shelf.digests[1:]:
+        await residents.lease(digest)  # both are held
+    assert residents.stats.num_resident == 2
+    assert residents.stats.num_pinned == 0
+
+
+async def test_pinned_prefixes_leave_room_for_others(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 3)
+    residents = residents_for(backbone, shelf, metrics, room_for=2)
+    await residents.pin(shelf.digests[0])
+    with pytest.raises(InferenceFailed, match="POLYPREFIX_RESIDENT_MIB"):
+        await residents.pin(shelf.digests[1])
+    assert residents.stats.num_pinned == 1
+    for digest in shelf.digests:
+        (await asyncio.wait_for(residents.lease(digest), 30)).release()
+
+
+async def test_a_prefix_that_never_fits_beside_the_pinned_ones_is_refused_and_does_not_wait(
+    backbone: Backbone, metrics: RecordingMetrics
+) -> None:
+    shelf = shelf_of(backbone, 1)
+    large = make_prefix(backbone.fingerprint, prefix_length=5)
+    shelf.prefixes["large"] = large
+    residents = residents_for(backbone, shelf, metrics, room_for=2)
+    await residents.pin(shelf.digests[0])
+    with pytest.raises(InferenceFailed, match="pinned"):
+        await asyncio.wait_for(residents.lease("large"), 30)
+    residents.unpin(shelf.digests[0])
+    (await asyncio.wait_for(residents.lease("large"), 30)).release()
