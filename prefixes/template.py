@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from pydantic import Field, field_validator
@@ -22,6 +23,7 @@ the order of the fields."""
 TextPair = tuple[str, str | None]
 
 
+@lru_cache(maxsize=1024)
 def template_fields(template: str) -> tuple[str, ...]:
     """List the field names of a template such as `"{premise} because"`.
 

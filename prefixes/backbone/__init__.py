@@ -9,11 +9,12 @@ from prefixes.backbone.loading import load_backbone
 from prefixes.backbone.packing import PackedBatch, Row
 from prefixes.backbone.replay import replay_findings
 from prefixes.backbone.resident import MixedBatch, ResidentPrefix, pool_of, run_mixed
-from prefixes.backbone.tokens import TextEncoder
+from prefixes.backbone.tokens import EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput, EncodedText
 
 __all__ = [
     "Backbone",
+    "EncodeJob",
     "EncodedInput",
     "EncodedText",
     "Head",

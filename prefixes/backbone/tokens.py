@@ -1,9 +1,11 @@
 """TextEncoder: the texts of a task's inputs to tokens, within the length rules of the task."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from tokenizers import Encoding, Tokenizer
@@ -56,17 +58,34 @@ class TextEncoder:
             TextTooLong: when `truncate` is false and an input has more tokens than the task
                 takes, or far more characters than these can need.
         """
-        render = partial(_render, spec, truncate=truncate)
-        rendered = [_naming_index(index, render, fields) for index, fields in enumerate(inputs)]
-        encodings = self._encodings([text.parts for texts in rendered for text in texts])
-        cut = partial(_cut, spec, truncate=truncate)
-        return [
-            tuple(
-                encoded
+        (result,) = self.encode_together([EncodeJob(spec, inputs, truncate=truncate)])
+        if isinstance(result, InputRejected):
+            raise result
+        return result
+
+    def encode_together(
+        self, jobs: Sequence["EncodeJob"]
+    ) -> list[list[EncodedInput] | InputRejected]:
+        """Encode inputs of many tasks, each as `encode` does: the tokenizer is called once.
+
+        Returns:
+            What each job gives, or what is wrong with the first of its bad inputs.
+        """
+        rendered = [_caught(job.render) for job in jobs]
+        encodings = self._encodings(
+            [
+                text.parts
+                for inputs in rendered
+                if not isinstance(inputs, InputRejected)
+                for texts in inputs
                 for text in texts
-                for encoded in _naming_index(index, cut, next(encodings), text)
-            )
-            for index, texts in enumerate(rendered)
+            ]
+        )
+        return [
+            inputs
+            if isinstance(inputs, InputRejected)
+            else _caught(partial(job.cut, inputs, encodings))
+            for job, inputs in zip(jobs, rendered, strict=True)
         ]
 
     def _encodings(self, texts: Sequence[str | tuple[str, str]]) -> Iterator[Encoding]:
@@ -117,6 +136,45 @@ class _Rendered:
 
     parts: str | tuple[str, str]
     is_cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeJob:
+    """Inputs of one task, to be encoded as `TextEncoder.encode` does."""
+
+    spec: PrefixSpec
+    inputs: Sequence[Fields]
+    truncate: bool
+
+    def render(self) -> list[list[_Rendered]]:
+        """Fill the template with every input."""
+        step = partial(_render, self.spec, truncate=self.truncate)
+        return [_naming_index(index, step, fields) for index, fields in enumerate(self.inputs)]
+
+    def cut(
+        self, inputs: Sequence[Sequence[_Rendered]], encodings: Iterator[Encoding]
+    ) -> list[EncodedInput]:
+        """Take each text's encoding in turn, and choose the tokens that stay."""
+        step = partial(_cut, self.spec, truncate=self.truncate)
+        mine = islice(encodings, sum(map(len, inputs)))
+        try:
+            return [
+                tuple(
+                    encoded
+                    for text in texts
+                    for encoded in _naming_index(index, step, next(mine), text)
+                )
+                for index, texts in enumerate(inputs)
+            ]
+        finally:
+            deque(mine, maxlen=0)  # after an error: the next encoding is another job's
+
+
+def _caught(step: Callable[[], T]) -> T | InputRejected:
+    try:
+        return step()
+    except InputRejected as error:
+        return error
 
 
 def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> list[_Rendered]:

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from alembic import command
 from alembic.config import Config
@@ -114,7 +115,8 @@ class _Watch:
     def _connect(self) -> sqlite3.Connection:
         where, options = self._engine.dialect.create_connect_args(self._engine.url)
         # Never waits for a lock: it is asked on the event loop.
-        return sqlite3.connect(*where, **options | {"check_same_thread": False, "timeout": 0})
+        options.update(check_same_thread=False, timeout=0)
+        return cast("sqlite3.Connection", self._engine.dialect.connect(*where, **options))
 
 
 def open_database(url: str | URL) -> Database:

@@ -13,8 +13,8 @@ from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.registry import ApiKeys, PrefixRegistry
 from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
-from server.engine.answering import Accept
 from server.engine.residents import ResidentStats
+from server.engine.tokenising import Accept
 from server.engine.work import Inferred, TaskInput
 from server.observe import Metrics, RequestRecord
 from server.publishing import Publisher

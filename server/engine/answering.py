@@ -2,31 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from prefixes import PrefixSpec
-from prefixes.backbone import TextEncoder
 from prefixes.encoded import EncodedInput
-from prefixes.errors import InputRejected
 from prefixes.template import Fields
 from server.engine.admission import Admitted
 from server.engine.dispatcher import Dispatcher
 from server.engine.residents import Lease, ResidentPrefixes
+from server.engine.tokenising import Accept, Tokenising, Wanted
 from server.engine.work import Outcome, Timings, Work
 
 T = TypeVar("T")
 
 Share = tuple[Lease, Sequence[int]]
 """A prefix on the device, and the places in the request of the inputs that ask for it."""
-
-
-Accept = Callable[[int, PrefixSpec], None]
-"""Raises what the sender should hear when the task of an input, named by its place in the request,
-is not one that can be answered where they asked. Called on a thread, before anything is run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,14 +61,12 @@ class Answering:
         self,
         residents: ResidentPrefixes,
         dispatcher: Dispatcher,
-        texts: TextEncoder,
-        threads: Executor,
+        tokenising: Tokenising,
         metrics: TokenMetrics,
     ) -> None:
         self._residents = residents
         self._dispatcher = dispatcher
-        self._texts = texts
-        self._threads = threads
+        self._tokenising = tokenising
         self._metrics = metrics
 
     async def answer_all(
@@ -136,31 +127,12 @@ class Answering:
 
     async def _tokenise(self, request: Request, shares: Sequence[Share]) -> dict[int, EncodedInput]:
         started = time.perf_counter()
-        texts = await asyncio.get_running_loop().run_in_executor(
-            self._threads, _encode, self._texts, request, shares
-        )
+        tasks = [(lease.resident.spec, places) for lease, places in shares]
+        wanted = Wanted(request.fields, tasks, request.truncate, request.accept)
+        texts = await self._tokenising.encode(wanted)
         num_tokens = sum(len(one.token_ids) for parts in texts.values() for one in parts)
         self._metrics.tokenised(time.perf_counter() - started, num_tokens)
         return texts
-
-
-def _encode(
-    texts: TextEncoder, request: Request, shares: Sequence[Share]
-) -> dict[int, EncodedInput]:
-    """Tokenize by place in the request; what is wrong with an input of several names its place."""
-    encoded: dict[int, EncodedInput] = {}
-    for lease, places in shares:
-        for place in places:
-            request.accept(place, lease.resident.spec)
-        fields = [request.fields[place] for place in places]
-        try:
-            its_texts = texts.encode(lease.resident.spec, fields, truncate=request.truncate)
-        except InputRejected as error:
-            if len(request.fields) == 1 or error.index is None:
-                raise
-            raise type(error)(f"input[{places[error.index]}]: {error}") from error
-        encoded.update(zip(places, its_texts, strict=True))
-    return encoded
 
 
 def _answer(texts: EncodedInput, works: Sequence[Work]) -> Answer:

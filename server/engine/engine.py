@@ -14,7 +14,7 @@ from prefixes import Finding, Prefix, PrefixSpec
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from server.engine.admission import Admission
-from server.engine.answering import Accept, Answer, Answering, Request, TokenMetrics
+from server.engine.answering import Answer, Answering, Request, TokenMetrics
 from server.engine.checking import GoldenCheck
 from server.engine.dispatcher import BatchMetrics, Dispatcher
 from server.engine.errors import EngineUnavailable, InferenceFailed
@@ -22,6 +22,7 @@ from server.engine.latency import TrialBatches, limits_within
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
+from server.engine.tokenising import Accept, Tokenising
 from server.engine.work import Inferred, TaskInput
 
 _REPLAY_SECONDS = 60.0
@@ -76,13 +77,9 @@ class Engine:
         batch_limits = BatchLimits(limits.max_batch_tokens, limits.max_batch_rows)
         runner = Runner(backbone, self._residents.pool)
         self._dispatcher = Dispatcher(runner, batch_limits, metrics)
-        # Apart from each other: a request of megabytes of text must not keep others waiting
-        # before it is even known what they ask for.
         self._resolvers = ThreadPoolExecutor(2, thread_name_prefix="resolve")
-        self._tokenisers = ThreadPoolExecutor(2, thread_name_prefix="tokenise")
-        self._answering = Answering(
-            self._residents, self._dispatcher, backbone.texts, self._tokenisers, metrics
-        )
+        self._tokenising = Tokenising(backbone.texts)
+        self._answering = Answering(self._residents, self._dispatcher, self._tokenising, metrics)
         self._find_limits: Callable[[], BatchLimits] | None = None
         if limits.target_seconds is not None:
             trials = TrialBatches(backbone, self._residents.pool)
@@ -125,8 +122,8 @@ class Engine:
         self._pause = self._pause or "stopped"
         await self._dispatcher.stop()
         self._residents.close()
-        for threads in (self._resolvers, self._tokenisers):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
+        self._tokenising.close()
 
     async def infer(
         self,

@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ from prefixes import PrefixRef
 from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
 from prefixes.registry.memory import Remembered
 from tests.prefixes.publishing import publish
+
+
+def _just(answers: Mapping[int, int], _: Connection) -> Mapping[int, int]:
+    return answers
+
 
 LIVE = PrefixRef("acme", "topic", alias="live")
 
@@ -94,8 +100,9 @@ def test_the_number_of_remembered_answers_is_bounded(registry: PrefixRegistry) -
     remembered: Remembered[int, int] = Remembered(registry.database)
     for start in range(0, 40_000, 10_000):
         numbers = range(start, start + 10_000)
-        remembered.ask(lambda _, numbers=numbers: {one: one for one in numbers})
-        assert remembered.recall(numbers) == {one: one for one in numbers}
+        answers = {number: number for number in numbers}
+        remembered.ask(partial(_just, answers))
+        assert remembered.recall(numbers) == answers
     assert remembered.recall([0]) is None
 
 

@@ -20,10 +20,10 @@ from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
 from prefixes.spec import TaskType
 from server.api.deps import Classifier
 from server.app import create_app
-from server.engine.answering import Accept
 from server.engine.engine import Engine, EngineLimits
 from server.engine.errors import EngineUnavailable
 from server.engine.residents import ResidentStats
+from server.engine.tokenising import Accept
 from server.engine.work import Inferred, TaskInput, Timings
 from server.observe import Metrics
 from server.protocol import BoundedHttp
