@@ -19,6 +19,7 @@ from prefixes.errors import InvalidName, PrefixRejected, StoreCorrupted, StoreUn
 from prefixes.file import MAX_FILE_BYTES
 from prefixes.findings import Finding
 
+_FOLDER_LETTERS: Final = 2
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PROGRAM: Final = tuple(
     Path(__file__).parents[1] / package for package in ("prefixes", "server", "training")
@@ -169,7 +170,13 @@ class PrefixStore:
     def digests(self) -> frozenset[str]:
         """The digests of all blobs that are there."""
         with _disk("list", self._blobs):
-            names = frozenset(path.name for path in self._blobs.glob("??/*"))
+            # Not `glob`, which makes a Path of each name: every start lists all blobs.
+            names = [
+                entry.name
+                for folder in self._blobs.iterdir()
+                if len(folder.name) == _FOLDER_LETTERS and folder.is_dir()
+                for entry in os.scandir(folder)
+            ]
         return frozenset(name for name in names if _DIGEST.fullmatch(name))
 
     def sweep(self, known: AbstractSet[str], *, older_than_seconds: float, now: float) -> int:
@@ -192,7 +199,7 @@ class PrefixStore:
     def _path(self, digest: str) -> Path:
         if _DIGEST.fullmatch(digest) is None:
             raise InvalidName(f"{digest[:80]!r} is no digest: expected 64 hexadecimal digits")
-        return self._blobs / digest[:2] / digest
+        return self._blobs / digest[:_FOLDER_LETTERS] / digest
 
 
 def _check_digest(path: Path, digest: str, found: str, num_bytes: int) -> None:

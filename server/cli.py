@@ -215,9 +215,9 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
 
 def _announce(address: str, registry: "PrefixRegistry") -> None:
     typer.echo(f"polyprefix listens on {address}; its documentation is at {address}/docs")
-    public = registry.list_prefixes(reader=None)
-    if public:
-        model = f"{public[0].tenant}/{public[0].task}"
+    public = registry.public_example()
+    if public is not None:
+        model = f"{public.tenant}/{public.task}"
         body = f'{{"model": "{model}", "input": "What a fine day!"}}'
         typer.echo(
             f"Try: curl {address}/v1/classify -H 'Content-Type: application/json' -d '{body}'"

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
 
 from prefixes.errors import PrefixNotFound
-from prefixes.names import PrefixRef
+from prefixes.names import DEFAULT_ALIAS, PrefixRef
 from prefixes.registry.tables import alias_moves, aliases, prefixes, tenants, versions
 from prefixes.registry.values import (
     Alias,
@@ -78,6 +78,13 @@ _TARGETS = (
     .select_from(_ALL_TARGETS)
     .where(_VISIBLE)
     .order_by(tenants.c.name, prefixes.c.task, aliases.c.name)
+)
+_PUBLIC = (
+    select(tenants.c.name, prefixes.c.task)
+    .select_from(_ALL_TARGETS)
+    .where(tenants.c.is_public, aliases.c.name == DEFAULT_ALIAS)
+    .order_by(tenants.c.name, prefixes.c.task)
+    .limit(1)
 )
 _VERSIONS = (
     select(*_VERSION_COLUMNS, prefixes.c.id)
@@ -169,6 +176,12 @@ def find_summaries(
         PrefixSummary(owner, task, found, targets[owner, task])
         for (owner, task), found in numbers.items()
     )
+
+
+def find_public(connection: Connection) -> PrefixRef | None:
+    """Find the first task by name that everybody may use, as its alias `live`; None without."""
+    row = connection.execute(_PUBLIC).one_or_none()
+    return None if row is None else PrefixRef(row.name, row.task, alias=DEFAULT_ALIAS)
 
 
 def find_entry(connection: Connection, tenant: str, task: str, reader: str | None) -> PrefixEntry:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from sqlalchemy import Connection, select
 
 from prefixes.checks import parse_spec
-from prefixes.errors import PrefixNotFound
+from prefixes.errors import PrefixNotFound, StoreUnavailable
 from prefixes.names import DEFAULT_ALIAS, PrefixRef, check_alias, check_name
 from prefixes.prefix import Prefix
 from prefixes.registry.aliases import AliasPointer
@@ -19,7 +19,7 @@ from prefixes.registry.changes import (
     remove_version,
 )
 from prefixes.registry.database import Database
-from prefixes.registry.lookup import find_entry, find_summaries, find_versions
+from prefixes.registry.lookup import find_entry, find_public, find_summaries, find_versions
 from prefixes.registry.memory import Remembered
 from prefixes.registry.tables import versions
 from prefixes.registry.tenants import find_tenant, find_tenants, set_tenant
@@ -110,12 +110,32 @@ class PrefixRegistry:
             raise PrefixNotFound(f"No version has the digest {digest}: it was deleted meanwhile")
         return parse_spec(text)
 
+    def read(self, digest: str) -> bytes:
+        """Read the bytes of a version by its digest.
+
+        Raises:
+            PrefixNotFound: when no version has these bytes any more.
+            StoreCorrupted: when they are no longer those that were published.
+            StoreUnavailable: when they cannot be read, though a version has them.
+        """
+        try:
+            return self.store.get(digest)
+        except StoreUnavailable:
+            # Rows go before bytes: whoever resolved the version a moment ago finds neither.
+            self.spec(digest)
+            raise
+
     def list_prefixes(
         self, *, reader: str | None, tenant: str | None = None
     ) -> tuple[PrefixSummary, ...]:
         """List all tasks that the reader may see, of one tenant or of all, in order of name."""
         with self.database.read() as connection:
             return find_summaries(connection, reader, tenant)
+
+    def public_example(self) -> PrefixRef | None:
+        """Name a task that everybody may use: the first by name, None when there is none."""
+        with self.database.read() as connection:
+            return find_public(connection)
 
     def show(self, tenant: str, task: str, *, reader: str | None) -> PrefixEntry:
         """Read one task with its versions, aliases and their history.

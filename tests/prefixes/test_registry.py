@@ -412,3 +412,41 @@ def test_many_threads_publish_and_resolve_at_once(registry: PrefixRegistry) -> N
         numbers = list(pool.map(work, range(1, 21)))
     assert sorted(numbers) == list(range(2, 22))
     assert len(registry.show("acme", "topic", reader="acme").versions) == 21
+
+
+def test_the_bytes_of_a_version_are_read_by_its_digest(registry: PrefixRegistry) -> None:
+    version = publish(registry, "acme", "topic", "first").version
+    assert digest_of(registry.read(version.digest)) == version.digest
+
+
+def test_bytes_of_a_version_that_was_deleted_meanwhile_are_not_found(
+    registry: PrefixRegistry,
+) -> None:
+    version = publish(registry, "acme", "topic", "first").version
+    registry.delete_prefix("acme", "topic")
+    with pytest.raises(PrefixNotFound, match="deleted meanwhile"):
+        registry.read(version.digest)
+
+
+def test_bytes_that_are_missing_though_a_version_has_them_are_the_stores_fault(
+    registry: PrefixRegistry,
+) -> None:
+    version = publish(registry, "acme", "topic", "first").version
+    registry.store.delete(version.digest)
+    with pytest.raises(StoreUnavailable, match=version.digest):
+        registry.read(version.digest)
+
+
+def test_an_example_for_everybody_is_the_first_public_task_by_name(
+    registry: PrefixRegistry,
+) -> None:
+    publish(registry, "acme", "a-private-one", "first")
+    assert registry.public_example() is None
+    registry.ensure_tenant("commons", is_public=True)
+    for task in ("topic", "spam"):
+        publish(registry, "commons", task, task)
+    registry.delete_prefix("commons", "spam")
+    publish(registry, "commons", "tone", "tone")
+    example = registry.public_example()
+    assert example == PrefixRef("commons", "tone", alias="live")
+    assert registry.version(example, reader=None).number == 1

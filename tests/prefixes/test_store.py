@@ -170,6 +170,15 @@ def test_a_deleted_blob_is_gone_and_deleting_it_again_is_fine(store: PrefixStore
     assert store.digests() == {other}
 
 
+def test_what_else_lies_beside_the_blobs_is_no_blob(store: PrefixStore, tmp_path: Path) -> None:
+    digest = put(store, b"bytes")
+    blobs = tmp_path / "store" / "blobs"
+    (blobs / "ab").mkdir(exist_ok=True)
+    for stray in (blobs / "notes", blobs / "no", blobs / "ab" / "notes"):
+        stray.write_bytes(b"a note")
+    assert store.digests() == {digest}
+
+
 def test_sweeping_removes_old_leftovers_and_keeps_known_blobs_and_young_files(
     store: PrefixStore, tmp_path: Path
 ) -> None:
