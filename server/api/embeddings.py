@@ -11,7 +11,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Response
 
 from server.api import examples
-from server.api.deps import KeyedRoute, bearer
+from server.api.deps import bearer
+from server.api.direct import DirectRoute
 from server.api.inference import ROUTES, Asked, InferenceDep
 from server.api.listing import list_json
 from server.api.problems import responses
@@ -25,7 +26,7 @@ from server.api.schemas import (
 )
 from server.engine.work import Inferred
 
-router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+router = APIRouter(route_class=DirectRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 
 
 @router.post(

@@ -74,6 +74,17 @@ class Inference:
     record: RequestRecord
     timeout_seconds: float
 
+    @classmethod
+    def of_plain(cls, request: Request) -> Self | None:
+        """Make it for a request with a known caller that says nothing of its time; else None."""
+        if "x-timeout-ms" in request.headers:
+            return None
+        parts: Parts = request.app.state.parts
+        state = request.state
+        return cls(
+            request, parts, state.caller, state.record, parts.settings.request_timeout_seconds
+        )
+
     async def run(
         self,
         asked: Sequence[Asked],

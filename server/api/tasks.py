@@ -12,7 +12,8 @@ from fastapi import APIRouter, Body, Depends, Response
 
 from prefixes.spec import TaskType
 from server.api import examples
-from server.api.deps import KeyedRoute, bearer
+from server.api.deps import bearer
+from server.api.direct import DirectRoute
 from server.api.inference import ROUTES, Asked, Inference, InferenceDep
 from server.api.listing import list_json
 from server.api.problems import responses
@@ -38,7 +39,7 @@ from server.engine.work import Inferred
 from server.observe import RequestRecord
 
 router = APIRouter(
-    route_class=KeyedRoute,
+    route_class=DirectRoute,
     tags=["tasks"],
     dependencies=[Depends(bearer)],
     responses=responses(401, 404, 413, 422, 429, 503, 504),
