@@ -6,6 +6,7 @@ open; what was admitted is answered; then the listener closes. A second signal e
 
 import asyncio
 import errno
+import gc
 import logging
 import socket
 import time
@@ -94,6 +95,10 @@ class DrainingServer(uvicorn.Server):
         """Start, then announce."""
         await super().startup(sockets)
         if self.started:
+            # What is there now stays: the libraries' and the backbone's million objects. To look
+            # through them for garbage again and again takes half a second each time.
+            gc.collect()
+            gc.freeze()
             self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - overrides
