@@ -100,6 +100,21 @@ def _watch(metrics: Metrics, engine: Classifier) -> None:
         lambda: engine.resident_stats().used_bytes,
     )
     metrics.watch(
+        "pinned_prefixes",
+        "Prefixes that never leave the device.",
+        lambda: engine.resident_stats().num_pinned,
+    )
+    metrics.watch(
+        "host_prefixes",
+        "Prefixes in the host's memory, beside the device.",
+        lambda: engine.resident_stats().host.num_prefixes,
+    )
+    metrics.watch(
+        "host_bytes",
+        "Bytes that prefixes take in the host's memory, beside the device.",
+        lambda: engine.resident_stats().host.used_bytes,
+    )
+    metrics.watch(
         "resident_capacity_bytes",
         "Bytes that prefixes may take on the device.",
         lambda: engine.resident_stats().capacity_bytes,

@@ -70,6 +70,9 @@ def serve(  # noqa: PLR0917 - typer passes all by name
     default_model: Annotated[
         str | None, typer.Option(help="Prefix for requests that name none.")
     ] = None,
+    pinned: Annotated[
+        str | None, typer.Option(help="Prefixes that stay on the device: a/b,c/d:alias,...")
+    ] = None,
 ) -> None:
     """Answer requests until SIGTERM. Every setting is also a POLYPREFIX_ variable."""
     flags = dict(locals())
@@ -200,6 +203,8 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
         max_waiting=settings.max_waiting_inputs,
         max_texts=settings.max_inputs_per_request,
         resident_bytes=settings.resident_mib * 2**20,
+        host_bytes=None if settings.host_mib is None else settings.host_mib * 2**20,
+        pinned=settings.pinned_refs,
         target_seconds=None if target is None else target / 1000,
     )
     engine = Engine(backbone, registry, limits, metrics)

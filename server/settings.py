@@ -1,13 +1,16 @@
 """Settings: what an operator may choose. Nothing else in the program reads the environment."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import DirectoryPath, Field, ValidationError, model_validator
+from pydantic import DirectoryPath, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from prefixes.errors import InvalidName
+from prefixes.names import PrefixRef
 
 ENV_PREFIX = "POLYPREFIX_"
 _CLIENT_VARIABLES = frozenset({"key"})
@@ -93,6 +96,17 @@ class Settings(BaseSettings):
         ge=1,
         description="Memory in MiB for prefixes on the device; the longest unused make room.",
     )
+    host_mib: int | None = Field(
+        default=None,
+        ge=0,
+        description="Memory in MiB for prefixes that made room on the device, so that they are not "
+        "read again; unset: 4096 beside a GPU, 0 on a CPU, whose memory is the device's.",
+    )
+    pinned: str | None = Field(
+        default=None,
+        description="Prefixes that never leave the device, as references with commas between them; "
+        "unset: none.",
+    )
     max_inputs_per_request: int = Field(
         default=256, ge=1, le=10_000, description="Most texts in one request."
     )
@@ -114,6 +128,20 @@ class Settings(BaseSettings):
         le=3600,
         description="Time in seconds for work in flight to finish after SIGTERM.",
     )
+
+    @property
+    def pinned_refs(self) -> tuple[PrefixRef, ...]:
+        """The references in `pinned`."""
+        return tuple(_references(self.pinned or ""))
+
+    @field_validator("pinned")
+    @classmethod
+    def _names_prefixes(cls, pinned: str | None) -> str | None:
+        try:
+            list(_references(pinned or ""))
+        except InvalidName as error:
+            raise ValueError(str(error)) from error
+        return pinned
 
     @model_validator(mode="after")
     def _has_room_for_a_request(self) -> Self:
@@ -147,6 +175,12 @@ class Settings(BaseSettings):
 def variable_of(name: str) -> str:
     """Name the environment variable of a setting."""
     return ENV_PREFIX + name.upper()
+
+
+def _references(text: str) -> Iterator[PrefixRef]:
+    for part in text.split(","):
+        if part.strip():
+            yield PrefixRef.parse(part.strip())
 
 
 def _unknown_variables(environment: Mapping[str, str], known: AbstractSet[str]) -> list[str]:

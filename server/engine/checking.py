@@ -10,6 +10,7 @@ from prefixes.backbone import Backbone, ResidentPrefix, replay_findings
 from prefixes.backbone.replay import golden_outputs
 
 _MAX_REMEMBERED: Final = 100_000
+"""Prefixes, and findings about them, that are remembered: some 50 MB at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class GoldenCheck:
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
         self._findings: dict[str, tuple[Finding, ...]] = {}
+        self._num_remembered = 0
 
     def refuse_known(self, digest: str) -> None:
         """Raise PrefixRejected for a prefix that was refused before; nobody makes room for it."""
@@ -41,13 +43,20 @@ class GoldenCheck:
             PrefixRejected: naming each example whose outputs drift past the bound.
         """
         if digest in self._findings:
+            self.refuse_known(digest)
             return
         outputs = golden_outputs(self._backbone, pool, resident)
         findings = replay_findings(resident.spec, outputs, self._backbone.precision)
-        if len(self._findings) >= _MAX_REMEMBERED:
-            self._findings.clear()  # replaying again costs a little time, remembering all memory
-        self._findings[digest] = findings
+        self._remember(digest, findings)
         if findings:
             error = PrefixRejected(findings)
             _log.warning("prefix %s is not served on the quantized backbone: %s", digest, error)
             raise error
+
+    def _remember(self, digest: str, findings: tuple[Finding, ...]) -> None:
+        if self._num_remembered >= _MAX_REMEMBERED:
+            # Replaying again costs a little time, remembering all memory.
+            self._findings.clear()
+            self._num_remembered = 0
+        self._findings[digest] = findings
+        self._num_remembered += 1 + len(findings)

@@ -4,13 +4,13 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from prefixes import Finding, Prefix, PrefixSpec
+from prefixes import Finding, Prefix, PrefixRef, PrefixSpec
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from server.engine.admission import Admission
@@ -18,7 +18,9 @@ from server.engine.answering import Answer, Answering, Request, TokenMetrics
 from server.engine.checking import GoldenCheck
 from server.engine.dispatcher import BatchMetrics, Dispatcher
 from server.engine.errors import EngineUnavailable, InferenceFailed
+from server.engine.host import HostPrefixes, default_host_bytes
 from server.engine.latency import TrialBatches, limits_within
+from server.engine.pins import Pins
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
@@ -42,7 +44,8 @@ class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenMetrics, Protocol):
 class EngineLimits:
     """Bounds of the engine. `max_waiting` counts texts admitted and not yet answered, `max_texts`
     those of one request; an input has one, or one for each choice or window. With
-    `target_seconds`, trials at start lower `max_batch_tokens` to what keeps to it.
+    `target_seconds`, trials at start lower `max_batch_tokens` to what keeps to it. Without
+    `host_bytes`, the device decides. `pinned` prefixes never leave the device.
     """
 
     max_batch_tokens: int = 4096
@@ -50,6 +53,8 @@ class EngineLimits:
     max_waiting: int = 2048
     max_texts: int = 256
     resident_bytes: int = 512 * 2**20
+    host_bytes: int | None = None
+    pinned: tuple[PrefixRef, ...] = ()
     target_seconds: float | None = None
 
 
@@ -67,6 +72,10 @@ class Engine:
         self._registry = registry
         self._metrics = metrics
         self._golden = GoldenCheck(backbone) if backbone.is_quantized else None
+        host_bytes = limits.host_bytes
+        if host_bytes is None:
+            host_bytes = default_host_bytes(backbone.device)
+        self._host = HostPrefixes(self._read, budget_bytes=host_bytes)
         self._residents = ResidentPrefixes(
             backbone,
             budget_bytes=limits.resident_bytes,
@@ -78,6 +87,7 @@ class Engine:
         runner = Runner(backbone, self._residents.pool)
         self._dispatcher = Dispatcher(runner, batch_limits, metrics)
         self._resolvers = ThreadPoolExecutor(2, thread_name_prefix="resolve")
+        self._pins = Pins(limits.pinned, registry, self._residents, self._resolvers)
         self._tokenising = Tokenising(backbone.texts)
         self._answering = Answering(self._residents, self._dispatcher, self._tokenising, metrics)
         self._find_limits: Callable[[], BatchLimits] | None = None
@@ -104,12 +114,13 @@ class Engine:
         return self._dispatcher.limits.max_tokens
 
     def resident_stats(self) -> ResidentStats:
-        """Report what is on the device."""
-        return self._residents.stats
+        """Report what is on the device, and beside it in the host's memory."""
+        return replace(self._residents.stats, host=self._host.stats)
 
     async def start(self) -> None:
         """Warm up, then take work."""
         await self._dispatcher.start(self._find_limits)
+        await self._pins.start()
         self._pause = None
 
     async def drain(self) -> None:
@@ -120,6 +131,7 @@ class Engine:
     async def stop(self) -> None:
         """End the threads; what still waits is refused."""
         self._pause = self._pause or "stopped"
+        self._pins.stop()
         await self._dispatcher.stop()
         self._residents.close()
         self._resolvers.shutdown(wait=False, cancel_futures=True)
@@ -213,7 +225,10 @@ class Engine:
     def _fetch(self, digest: str) -> Prefix:
         if self._golden is not None:
             self._golden.refuse_known(digest)
-        return Prefix.from_bytes(self._registry.store.get(digest), fits=self.backbone.fingerprint)
+        return self._host.fetch(digest)
+
+    def _read(self, digest: str) -> Prefix:
+        return Prefix.from_bytes(self._registry.read(digest), fits=self.backbone.fingerprint)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._resolvers, call)

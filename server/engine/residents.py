@@ -19,6 +19,7 @@ from torch import Tensor
 from prefixes import Prefix
 from prefixes.backbone import Backbone, ResidentPrefix
 from server.engine.errors import InferenceFailed
+from server.engine.host import HostStats
 from server.engine.room import Need, Room, Rooms
 
 _NUM_LOADERS: Final = 2
@@ -40,10 +41,13 @@ class ResidencyMetrics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ResidentStats:
+    """What is on the device; `host` is what the host's memory holds beside it."""
+
     num_resident: int
     used_bytes: int
     capacity_bytes: int
     num_pinned: int = 0
+    host: HostStats = field(default_factory=HostStats)
 
 
 @dataclass(slots=True, eq=False)

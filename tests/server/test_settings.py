@@ -51,6 +51,8 @@ def test_an_unknown_flag_is_refused() -> None:
         ("max_upload_mib", 1000),
         ("request_timeout_seconds", 0),
         ("drain_seconds", -1),
+        ("host_mib", -1),
+        ("pinned", "acme/spam,/tone"),
         ("num_threads", 0),
         ("examples_folder", Path("/no/such/folder")),
     ],
@@ -65,6 +67,15 @@ def test_a_value_out_of_range_is_refused_naming_setting_and_variable(
 def test_a_request_larger_than_what_may_wait_is_refused_as_a_setting() -> None:
     with pytest.raises(InvalidSettings, match="never be admitted"):
         Settings.load(max_waiting_inputs=10, max_inputs_per_request=11)
+
+
+def test_pinned_prefixes_are_references_with_commas_between_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Settings.load().pinned_refs == ()
+    monkeypatch.setenv("POLYPREFIX_PINNED", "acme/spam, acme/tone:next,shop/topic@3,")
+    expected = ("acme/spam:live", "acme/tone:next", "shop/topic@3")
+    assert tuple(str(ref) for ref in Settings.load().pinned_refs) == expected
 
 
 def test_settings_never_change() -> None:
