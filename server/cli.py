@@ -60,7 +60,7 @@ def serve(  # noqa: PLR0917 - typer passes all by name
     ] = None,
     target_latency_ms: Annotated[
         float | None,
-        typer.Option(help="Time for waiting and forward pass; bounds the batches."),
+        typer.Option(help="Time that a text may take; bounds the batches."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port.", show_default="8000")] = None,

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         default=None,
         gt=0,
         le=60_000,
-        description="Time in milliseconds for waiting and forward pass of a text; trials at start "
+        description="Time in milliseconds that a text may take in the server; trials at start "
         "lower max_batch_tokens to what keeps to it. Unset: no trials.",
     )
     max_batch_rows: int = Field(default=256, ge=1, description="Most texts in one forward pass.")

@@ -25,8 +25,10 @@ SecondsOf = Callable[[int], float]
 _SMALLEST: Final = 16
 """Tokens of the first trial. A longer text goes alone anyway, so a lower limit gains nothing."""
 
-_BATCHES_PER_TARGET: Final = 2
-"""A text waits at worst for the batch that runs, and then for its own."""
+_BATCHES_PER_TARGET: Final = 2.5
+"""A text waits for the batch that runs, and then for its own; half as much time as a batch takes is
+left for reading the request, tokenizing and answering.
+"""
 
 _SECONDS: Final = 1.0
 _ROUNDS: Final = 5
@@ -48,13 +50,13 @@ class Trial:
 
 
 def limits_within(limits: BatchLimits, target_seconds: float, seconds_of: SecondsOf) -> BatchLimits:
-    """Lower a batch's most tokens to what keeps a text's time on the device within a target.
+    """Lower a batch's most tokens to what keeps a text's time in the server within a target.
 
     What comes of it is logged, and so is a target that no batch can hold.
 
     Args:
         limits: the bounds of the operator, which are never exceeded.
-        target_seconds: what a text may wait for the running batch and its own together.
+        target_seconds: what a text may take that finds one batch running and none waiting.
         seconds_of: called some dozens of times, for about two seconds in all.
     """
     _log.info("measuring how large a batch a target of %.4g ms allows", target_seconds * 1000)
@@ -64,15 +66,15 @@ def limits_within(limits: BatchLimits, target_seconds: float, seconds_of: Second
     if found.seconds > most_seconds:
         _log.warning(
             "the target of %.4g ms cannot be held: even batches of %d tokens take %.3g ms each, "
-            "and a text waits for up to %d of them; the server goes on with these: set "
+            "and a text waits for one and then for its own; the server goes on with these: set "
             "target_latency_ms to %.3g or more, or take a faster device or a smaller backbone",
-            *(target_seconds * 1000, found.num_tokens, found.seconds * 1000, _BATCHES_PER_TARGET),
+            *(target_seconds * 1000, found.num_tokens, found.seconds * 1000),
             _BATCHES_PER_TARGET * found.seconds * 1000,
         )
     else:
         _log.info(
-            "batches have at most %d tokens, which take %.3g ms: a text waits for up to %d of them",
-            *(found.num_tokens, found.seconds * 1000, _BATCHES_PER_TARGET),
+            "batches have at most %d tokens, which take %.3g ms",
+            *(found.num_tokens, found.seconds * 1000),
         )
     return replace(limits, max_tokens=found.num_tokens)
 

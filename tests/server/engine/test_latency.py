@@ -88,9 +88,9 @@ def test_a_device_that_takes_no_time_is_given_the_operators_bound() -> None:
     assert largest_within(lambda _: 0.0, 0.001, 4096).num_tokens == 4096
 
 
-def test_a_text_has_time_for_the_batch_before_it_and_its_own() -> None:
-    limits = limits_within(BatchLimits(4096, max_rows=7), 0.008, line)
-    assert 2 * line(limits.max_tokens) <= 0.008 < 2.2 * line(limits.max_tokens)
+def test_a_text_has_time_for_the_batch_before_it_and_its_own_and_half_as_much_to_spare() -> None:
+    limits = limits_within(BatchLimits(4096, max_rows=7), 0.01, line)
+    assert 2.5 * line(limits.max_tokens) <= 0.01 < 2.5 * 1.1 * line(limits.max_tokens)
     assert limits.max_rows == 7
 
 
@@ -109,7 +109,7 @@ def test_a_target_that_no_batch_keeps_is_told_with_what_would(
     (message,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert "target of 2 ms cannot be held" in message
     assert "16 tokens take 1.16 ms" in message
-    assert "target_latency_ms to 2.32 or more" in message
+    assert "target_latency_ms to 2.9 or more" in message
 
 
 def test_trial_batches_run_on_the_backbone_with_any_number_of_tokens(backbone: Backbone) -> None:
