@@ -24,14 +24,14 @@ from bench.figures import Figure
 from bench.origin import has_bfloat16, processor
 from bench.processes import ServerFailed
 from bench.report import notes, table, write
-from bench.residency import cold_prefixes, memory
+from bench.residency import cold_prefixes, memory, warm_start
 from bench.serving import OpenLoop, Serving, over_http
 from bench.stores import Store, make_store
 from bench.throughput import FAMILIES, NUM_TASKS, PREFIX_LENGTH, Race, run_race
 from bench.workloads import make_workloads
 from prefixes.backbone import load_backbone
 
-SERVED: Final = ("http", "infinity", "open-loop", "cold", "memory")
+SERVED: Final = ("http", "infinity", "open-loop", "cold", "memory", "warm-start")
 """Parts that ask a server over HTTP; it serves the first of the backbones."""
 
 TEXTS: Final = {"minilm": 256, "bert-base": 128, "roberta-large": 64}
@@ -43,6 +43,7 @@ QUICK: Final = {
     "seconds": 1.0,
     "tasks": 60,
     "registered": 1000,
+    "published": 200,
     "open_loop": 3.0,
 }
 """Figures of a quick run show that the benchmark works; they are no figures."""
@@ -146,10 +147,9 @@ def _serve(
     report(f"{serving.group}: publishing {options.tasks} prefixes")
     facts = load_backbone(serving.folder, device="cpu").fingerprint
 
-    def store(name: str, num_tasks: int, num_rows: int = 0) -> Store:
+    def store(name: str, num_tasks: int, num_rows: int = 0, length: int = PREFIX_LENGTH) -> Store:
         place = scratch / serving.dtype / name
         place.parent.mkdir(exist_ok=True)
-        length = PREFIX_LENGTH
         return make_store(place, facts, num_tasks=num_tasks, length=length, num_rows=num_rows)
 
     tasks = store("tasks", options.tasks)
@@ -165,6 +165,11 @@ def _serve(
         report(f"{serving.group}: registering {options.registered} tasks")
         registered = store("few", 1), store("many", 1, options.registered)
         yield _all(memory(serving, tasks, registered, report), serving, "memory")
+    if "warm-start" in served:
+        report(f"{serving.group}: publishing {options.published} short prefixes")
+        # A start reads no prefix, so that short ones do, and save the disk a gigabyte.
+        few, many = store("one", 1, length=1), store("published", options.published, length=1)
+        yield _all(warm_start(serving, few, many, report), serving, "warm-start")
 
 
 def _all(figures: Iterator[Figure], serving: Serving, part: str) -> list[Figure]:
@@ -195,6 +200,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="of a round over HTTP")
     parser.add_argument("--tasks", type=int, default=1000, help="tasks served over HTTP")
     parser.add_argument("--registered", type=int, default=100_000, help="tasks only registered")
+    parser.add_argument("--published", type=int, default=10_000, help="files of a warm start")
     parser.add_argument("--open-loop", type=float, default=600.0, help="seconds of the open loop")
     parser.add_argument("--share", type=float, default=0.7, help="of capacity, in the open loop")
     parser.add_argument("--output", type=Path, default=Path("bench/results/latest.json"))

@@ -1,4 +1,4 @@
-"""Residency: what tasks cost in memory, and what a prefix costs that is not there yet."""
+"""Residency: what tasks cost in memory and at start, and a prefix that is not there yet."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -127,6 +127,34 @@ def _registered(serving: Serving, group: str, stores: tuple[Store, Store]) -> It
     added = starts[1] - starts[0]
     bound = Bound(5, "at most")
     yield Figure(group, f"added to a start by {number} tasks", "s", added, bound=bound)
+
+
+def warm_start(
+    serving: Serving, few: Store, many: Store, report: Callable[[str], None]
+) -> Iterator[Figure]:
+    """Start a server on a store of very few prefix files and on one of many, by turns."""
+    group = f"{serving.backbone}, {serving.dtype}, warm start"
+    name = f"{len(many.tasks)} prefixes"
+    stores = {f"{len(few.tasks)} prefix": few, name: many}
+    for each, store in stores.items():
+        report(f"{group}: {each}, first start")
+        _start_seconds(serving, store)  # only the second start is an ordinary one
+    starts: dict[str, list[float]] = {each: [] for each in stores}
+    for number in range(serving.rounds):
+        for each in list(stores)[:: 1 if number % 2 == 0 else -1]:
+            report(f"{group}: {each}, round {number + 1}")
+            starts[each].append(_start_seconds(serving, stores[each]))
+    for each, seconds in starts.items():
+        yield Figure.of_rounds(group, f"start with {each}", "s", seconds)
+    fewest, most = starts.values()
+    added = [more - less for less, more in zip(fewest, most, strict=True)]
+    bound = Bound(5, "at most")
+    yield Figure.of_rounds(group, f"added to a start by {name}", "s", added, bound)
+
+
+def _start_seconds(serving: Serving, store: Store) -> float:
+    with serving.serve(store) as target:
+        return target.server.start_seconds
 
 
 def _warm_up(serving: Serving, target: Target, tasks: Sequence[str]) -> None:
