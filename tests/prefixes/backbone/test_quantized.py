@@ -56,9 +56,20 @@ def test_sums_of_the_largest_products_are_exact() -> None:
     assert torch.allclose(QuantizedLinear(plain)(tokens), plain(tokens), rtol=1e-6)
 
 
+def test_numbers_are_rounded_to_the_nearest_code() -> None:
+    plain = layer(128, 128, bias=False)
+    plain.weight.copy_(torch.eye(128))
+    tokens = torch.arange(128.0)[None] + torch.tensor([-0.4, 0.0, 0.4, 0.0]).repeat(32)
+    tokens[0, 0] = 0.0
+
+    found = QuantizedLinear(plain)(tokens)
+
+    assert torch.allclose(found, torch.arange(128.0), atol=1e-3)
+
+
 def test_many_tokens_are_rounded_as_each_of_them_alone() -> None:
-    quantized = QuantizedLinear(layer(16, 8))
-    tokens = torch.randn(1100, 16)
+    quantized = QuantizedLinear(layer(2048, 8))
+    tokens = torch.randn(600, 2048)  # more than are rounded at once
 
     together = quantized(tokens)
 
