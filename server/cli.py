@@ -206,6 +206,7 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
         host_bytes=None if settings.host_mib is None else settings.host_mib * 2**20,
         pinned=settings.pinned_refs,
         target_seconds=None if target is None else target / 1000,
+        num_streams=settings.num_streams,
     )
     engine = Engine(backbone, registry, limits, metrics)
     application = create_app(

@@ -61,6 +61,13 @@ class Settings(BaseSettings):
     num_threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads of the forward pass; unset: all."
     )
+    num_streams: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Batches that run at once on a CPU, each with its share of num_threads; unset: "
+        "as many as there are threads, at most 4. A GPU runs one.",
+    )
     host: str = Field(
         default="127.0.0.1",
         description="Address to listen on; `0.0.0.0` makes the server reachable from outside.",

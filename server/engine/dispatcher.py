@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from prefixes.backbone import MixedBatch
@@ -12,6 +13,7 @@ from server.engine.errors import DeadlineExceeded, EngineUnavailable
 from server.engine.queue import WorkQueue
 from server.engine.runner import BatchResult, Runner
 from server.engine.scheduler import BatchLimits, plan
+from server.engine.streams import Streams
 from server.engine.work import Outcome, Timings, Work
 
 _log = logging.getLogger(__name__)
@@ -33,17 +35,19 @@ class BatchMetrics(Protocol):
 
 
 class Dispatcher:
-    """Plans, packs and runs batches, one on the device and at most one prepared ahead."""
+    """Plans, packs and runs batches, one on each stream and at most one prepared ahead."""
 
-    def __init__(self, runner: Runner, limits: BatchLimits, metrics: BatchMetrics) -> None:
+    def __init__(
+        self, runner: Runner, limits: BatchLimits, metrics: BatchMetrics, streams: Streams
+    ) -> None:
         self._runner = runner
+        self._streams = streams
         self._limits = limits
         self._metrics = metrics
         self._queue = WorkQueue()
         self._wake = asyncio.Event()
-        self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="packer")
-        self._running: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self.tokens_per_second = 0.0
         self.failure: str | None = None
@@ -58,21 +62,20 @@ class Dispatcher:
 
     async def start(self, find_limits: Callable[[], BatchLimits] | None = None) -> None:
         """Warm the device up, try there which limits to keep to, then serve."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._device, self._runner.probe)
+        await self._streams.run(self._runner.probe)
         if find_limits is not None:
-            self._limits = await loop.run_in_executor(self._device, find_limits)
+            self._limits = await self._streams.run(find_limits)
         self._loop_task = asyncio.create_task(self._serve())
         self._loop_task.add_done_callback(self._loop_ended)
 
     async def stop(self) -> None:
-        """Let the running batch finish, refuse what still waits, end the threads."""
+        """Let the running batches finish, refuse what still waits, end the threads."""
         if self._loop_task is not None:
             self._loop_task.cancel()
-        if self._running is not None:
-            await asyncio.wait({self._running})
+        if self._running:
+            await asyncio.wait(self._running)
         self._refuse_waiting("the server is shutting down")
-        self._device.shutdown()
+        self._streams.close()
         self._packer.shutdown()
 
     def submit(self, works: Sequence[Work]) -> None:
@@ -89,18 +92,21 @@ class Dispatcher:
             if not batch:
                 continue
             try:
-                packed = await self._pack(batch)
-                if self._running is not None:
-                    await asyncio.wait({self._running})  # does not cancel it when we are cancelled
+                packed = await self._pack(batch) if self._is_busy else None
+                while self._is_busy:  # to wait for the runs does not cancel them when we are
+                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
             except BaseException:
                 _settle_all(batch, EngineUnavailable("The server is shutting down"))
                 raise
-            self._running = asyncio.create_task(self._run(batch, packed))
+            is_alone = not self._running and not self._queue
+            run = asyncio.create_task(self._run(batch, packed, is_alone=is_alone))
+            self._running.add(run)
+            run.add_done_callback(self._ended)
 
     async def _until_a_batch_is_due(self) -> None:
-        """Wait until the device is free, or there is enough to fill the batch after this one.
+        """Wait until a stream is free, or there is enough to fill the batch after these.
 
-        While the device is busy and the queue short, waiting costs nothing and makes the next
+        While all streams are busy and the queue short, waiting costs nothing and makes the next
         batch larger.
         """
         while not self._queue or (self._is_busy and not self._has_full_batch):
@@ -109,7 +115,7 @@ class Dispatcher:
 
     @property
     def _is_busy(self) -> bool:
-        return self._running is not None and not self._running.done()
+        return len(self._running) == self._streams.num
 
     @property
     def _has_full_batch(self) -> bool:
@@ -130,19 +136,26 @@ class Dispatcher:
             self._packer, self._runner.pack, jobs
         )
 
-    async def _run(self, batch: Sequence[Work], packed: MixedBatch | None) -> None:
+    async def _run(
+        self, batch: Sequence[Work], packed: MixedBatch | None, *, is_alone: bool
+    ) -> None:
         try:
-            await self._run_and_settle(batch, packed)
+            await self._run_and_settle(batch, packed, is_alone=is_alone)
         except Exception as error:  # noqa: BLE001 - the top of the device's work: fail its waiters
             self._fail(f"the device thread failed: {type(error).__name__}: {error}")
             _settle_all(batch, EngineUnavailable(f"No answer: {self.failure}"))
+
+    def _ended(self, run: asyncio.Task[None]) -> None:
+        self._running.discard(run)
         self._wake.set()
 
-    async def _run_and_settle(self, batch: Sequence[Work], packed: MixedBatch | None) -> None:
-        loop = asyncio.get_running_loop()
+    async def _run_and_settle(
+        self, batch: Sequence[Work], packed: MixedBatch | None, *, is_alone: bool
+    ) -> None:
         started = time.perf_counter()
         jobs = [(work.text, work.lease.resident) for work in batch]
-        result = await loop.run_in_executor(self._device, self._runner.run, jobs, packed)
+        run = partial(self._runner.run, jobs, packed)
+        result = await self._streams.run(run, is_alone=is_alone)
         self._report(batch, result, started)
         for work, row in zip(batch, result.rows, strict=True):
             timings = Timings(started - work.enqueued_at, result.device_seconds)
@@ -161,13 +174,13 @@ class Dispatcher:
         )
         if result.was_split:
             self._metrics.batch_failed()
-        speed = num_tokens / max(result.device_seconds, 1e-6)
+        speed = len(self._running) * num_tokens / max(result.device_seconds, 1e-6)
         self.tokens_per_second = 0.8 * (self.tokens_per_second or speed) + 0.2 * speed
 
     async def _probe_device(self) -> None:
         """A batch failed as a whole: find out whether the device itself still works."""
         try:
-            await asyncio.get_running_loop().run_in_executor(self._device, self._runner.probe)
+            await self._streams.run(self._runner.probe)
         except Exception as error:  # noqa: BLE001 - any failure of the probe condemns the device
             self._fail(f"the device failed: {type(error).__name__}: {error}")
 

@@ -24,6 +24,7 @@ from server.engine.pins import Pins
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
+from server.engine.streams import Streams
 from server.engine.tokenising import Accept, Tokenising
 from server.engine.work import Inferred, TaskInput
 
@@ -45,7 +46,8 @@ class EngineLimits:
     """Bounds of the engine. `max_waiting` counts texts admitted and not yet answered, `max_texts`
     those of one request; an input has one, or one for each choice or window. With
     `target_seconds`, trials at start lower `max_batch_tokens` to what keeps to it. Without
-    `host_bytes`, the device decides. `pinned` prefixes never leave the device.
+    `host_bytes`, the device decides. `pinned` prefixes never leave the device. `num_streams`
+    batches run at once; None for as many as do well.
     """
 
     max_batch_tokens: int = 4096
@@ -56,6 +58,7 @@ class EngineLimits:
     host_bytes: int | None = None
     pinned: tuple[PrefixRef, ...] = ()
     target_seconds: float | None = None
+    num_streams: int | None = None
 
 
 class Engine:
@@ -85,7 +88,8 @@ class Engine:
         )
         batch_limits = BatchLimits(limits.max_batch_tokens, limits.max_batch_rows)
         runner = Runner(backbone, self._residents.pool)
-        self._dispatcher = Dispatcher(runner, batch_limits, metrics)
+        streams = Streams.on(backbone.device, limits.num_streams)
+        self._dispatcher = Dispatcher(runner, batch_limits, metrics, streams)
         self._resolvers = ThreadPoolExecutor(2, thread_name_prefix="resolve")
         self._pins = Pins(limits.pinned, registry, self._residents, self._resolvers)
         self._tokenising = Tokenising(backbone.texts)

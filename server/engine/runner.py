@@ -1,4 +1,4 @@
-"""Runner: owns the device, and keeps one request's failure from reaching another."""
+"""Runner: runs batches on the device, and keeps one request's failure from reaching another."""
 
 import logging
 import time
@@ -30,7 +30,7 @@ class BatchResult:
 
 
 class Runner:
-    """Runs batches on the one device. `run` and `probe` are called from one thread only."""
+    """Runs batches on the one device. Each of its streams may run one at the same time."""
 
     def __init__(self, backbone: Backbone, pool: Tensor) -> None:
         self._backbone = backbone

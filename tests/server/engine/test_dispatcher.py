@@ -11,6 +11,7 @@ from server.engine.dispatcher import Dispatcher
 from server.engine.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed
 from server.engine.runner import BatchResult, Job
 from server.engine.scheduler import BatchLimits
+from server.engine.streams import Streams
 from server.engine.work import Outcome
 from tests.server.engine.conftest import MakeWork, RecordingMetrics, settled
 
@@ -58,7 +59,7 @@ def runner() -> FakeRunner:
 @pytest.fixture
 async def dispatcher(runner: FakeRunner, metrics: RecordingMetrics) -> AsyncIterator[Dispatcher]:
     limits = BatchLimits(max_tokens=20, max_rows=8)
-    dispatcher = Dispatcher(runner, limits, metrics)  # type: ignore[arg-type]
+    dispatcher = Dispatcher(runner, limits, metrics, Streams(1))  # type: ignore[arg-type]
     await dispatcher.start()
     yield dispatcher
     runner.gate.set()
@@ -184,7 +185,7 @@ async def test_stopping_refuses_what_still_waits(
     runner: FakeRunner, metrics: RecordingMetrics, make_work: MakeWork
 ) -> None:
     limits = BatchLimits(max_tokens=20, max_rows=1)
-    dispatcher = Dispatcher(runner, limits, metrics)  # type: ignore[arg-type]
+    dispatcher = Dispatcher(runner, limits, metrics, Streams(1))  # type: ignore[arg-type]
     await dispatcher.start()
     runner.gate.clear()
     works = [make_work(2) for _ in range(4)]
