@@ -7,11 +7,14 @@ Weights use all 8 bits, activations 7: processors without VNNI add pairs of prod
 which 255 * 127 * 2 exceeds and 127 * 127 * 2 does not. So every processor computes the same.
 """
 
+from collections import Counter, defaultdict
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from prefixes.errors import BackboneUnavailable, UnsupportedBackbone
 
@@ -25,15 +28,24 @@ _NUMBERS_AT_ONCE: Final = 2**19
 _FLOAT_PARTS: Final = ("embeddings", "pooler")
 """Modules of a model that stay as they are; some embed in one size and project to another."""
 
-_Rounded = tuple[Tensor, Tensor, Tensor]
+Rounded = tuple[Tensor, Tensor, Tensor]
 """Codes `[T, I]` from 0 to 127 in uint8, scales `[T, 1]`, and low ends beside ones `[T, 2]`."""
+
+Roundings = MutableMapping[Tensor, Rounded]
+"""Tensors that were rounded, by who they are and not by their numbers, while they live."""
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer `[..., I]` to `[..., O]` that multiplies in int8; it has no gradients."""
+    """A linear layer `[..., I]` to `[..., O]` that multiplies in int8; it has no gradients.
 
-    def __init__(self, linear: nn.Linear) -> None:
+    Layers that are given one and the same tensor, as a query's, key's and value's are, may share
+    `roundings`: the first rounds, and what it found lives as long as the tensor does. Nobody may
+    write into a tensor between such layers.
+    """
+
+    def __init__(self, linear: nn.Linear, roundings: Roundings | None = None) -> None:
         super().__init__()
+        self._roundings = roundings
         weight = linear.weight.detach()  # (O, I)
         self.out_features = linear.out_features
         self._scales = weight.abs().amax(1).clamp_min(_SMALLEST_SCALE) / _HIGHEST
@@ -55,7 +67,7 @@ class QuantizedLinear(nn.Module):
                 "The backbone runs in int8, which has no gradients: load it without quantize to "
                 "train"
             )
-        codes, scales, lows = _rounded(inputs.reshape(-1, inputs.shape[-1]))
+        codes, scales, lows = self._rounding_of(inputs)
         products: Tensor = torch.ops.onednn.qlinear_pointwise(
             codes,
             1.0,  # scale and zero point of the tokens
@@ -75,8 +87,16 @@ class QuantizedLinear(nn.Module):
         outputs = products.mul_(scales).addmm_(lows, self._shifts)
         return outputs.view(*inputs.shape[:-1], self.out_features)
 
+    def _rounding_of(self, inputs: Tensor) -> Rounded:
+        if self._roundings is None:
+            return _rounded(inputs.reshape(-1, inputs.shape[-1]))
+        found = self._roundings.get(inputs)
+        if found is None:
+            found = self._roundings[inputs] = _rounded(inputs.reshape(-1, inputs.shape[-1]))
+        return found
 
-def _rounded(tokens: Tensor) -> _Rounded:
+
+def _rounded(tokens: Tensor) -> Rounded:
     """Round T tokens `[T, I]`, so many at once that they stay in the cache."""
     rows = max(1, _NUMBERS_AT_ONCE // tokens.shape[1])
     parts = [_round(some) for some in torch.split(tokens, rows)]
@@ -86,7 +106,7 @@ def _rounded(tokens: Tensor) -> _Rounded:
     return codes, scales, lows
 
 
-def _round(tokens: Tensor) -> _Rounded:
+def _round(tokens: Tensor) -> Rounded:
     low = tokens.amin(-1, keepdim=True)
     scales = tokens.amax(-1, keepdim=True).sub_(low).div_(_HIGHEST).clamp_min_(_SMALLEST_SCALE)
     # Half a step stays in, so that the conversion, which cuts fractions off, rounds. To int8 it
@@ -103,10 +123,17 @@ def quantize_encoder(model: Any) -> None:
         BackboneUnavailable: when this machine's torch does not multiply int8 exactly.
     """
     _check_arithmetic()
-    for name, module in list(model.named_modules()):
-        if isinstance(module, nn.Linear) and not name.startswith(_FLOAT_PARTS):
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, QuantizedLinear(module))
+    layers = [
+        (*name.rpartition(".")[::2], layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and not name.startswith(_FLOAT_PARTS)
+    ]
+    siblings = Counter((parent, layer.in_features) for parent, _, layer in layers)
+    shared: defaultdict[tuple[str, int], Roundings] = defaultdict(WeakTensorKeyDictionary)
+    for parent, child, layer in layers:
+        kind = (parent, layer.in_features)
+        roundings = shared[kind] if siblings[kind] > 1 else None
+        setattr(model.get_submodule(parent), child, QuantizedLinear(layer, roundings))
 
 
 def _check_arithmetic() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from prefixes.backbone import Backbone, EncodedText, load_backbone, pool_of, run_mixed
 from prefixes.backbone.packing import PackedBatch
@@ -35,7 +36,7 @@ def int8(backbone_folder: Path) -> Backbone:
 
 @pytest.mark.parametrize("shape", [(7,), (1, 7), (2, 3, 7)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_gives_nearly_what_the_float_layer_gives(
+def test_a_lineargives_nearly_what_the_float_lineargives(
     shape: tuple[int, ...], *, bias: bool
 ) -> None:
     plain = layer(shape[-1], 5, bias=bias)
@@ -101,7 +102,31 @@ def test_tokens_of_equal_numbers_are_exact() -> None:
     assert distance(quantized(twos), plain(twos)) < 0.02  # the weights are rounded still
 
 
-def test_a_layer_refuses_to_be_trained_through() -> None:
+def test_layers_that_share_roundings_give_what_each_gives_alone() -> None:
+    roundings = WeakTensorKeyDictionary()
+    linears = (layer(16, 8), layer(16, 4, bias=False))
+    shared = [QuantizedLinear(linear, roundings) for linear in linears]
+    alone = [QuantizedLinear(linear) for linear in linears]
+
+    for _ in range(20):  # a tensor may lie where another, now freed, has lain
+        tokens = torch.randn(1, 3, 16)
+        for one, other in zip(shared, alone, strict=True):
+            assert torch.equal(one(tokens), other(tokens))
+
+
+def test_a_rounding_lives_as_long_as_what_was_rounded() -> None:
+    roundings = WeakTensorKeyDictionary()
+    quantized = QuantizedLinear(layer(16, 8), roundings)
+    tokens = torch.randn(3, 16)
+
+    quantized(tokens)
+    assert len(roundings) == 1
+    del tokens
+
+    assert not roundings
+
+
+def test_a_linearrefuses_to_be_trained_through() -> None:
     tokens = torch.randn(2, 16, requires_grad=True)
 
     with pytest.raises(UnsupportedBackbone, match="int8, which has no gradients"):
@@ -129,6 +154,13 @@ def test_every_architecture_runs_in_int8_within_the_bound_of_the_replay(
     outputs = golden_outputs(int8, pool, resident)
 
     assert 0 < max(drifts(prefix.spec, outputs)) < TOLERANCES[torch.int8]
+    for name, linear in list(plain.model.named_modules()):
+        if isinstance(linear, nn.Linear) and not name.startswith(("embeddings", "pooler")):
+            parent, _, child = name.rpartition(".")
+            setattr(plain.model.get_submodule(parent), child, QuantizedLinear(linear))
+    pool, (resident,) = pool_of(plain, [prefix])
+    unshared = golden_outputs(plain, pool, resident)
+    assert all(map(np.array_equal, unshared, outputs))  # no rounding is stale
     left = [name for name, one in int8.model.named_modules() if isinstance(one, nn.Linear)]
     assert all(name.startswith(("embeddings", "pooler")) for name in left)
 
