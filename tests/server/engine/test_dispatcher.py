@@ -102,6 +102,58 @@ async def test_one_batch_is_prepared_while_another_runs_when_there_is_enough_for
     assert runner.batches == [2, 2, 2]
 
 
+@pytest.fixture
+async def two_streams(runner: FakeRunner, metrics: RecordingMetrics) -> AsyncIterator[Dispatcher]:
+    limits = BatchLimits(max_tokens=20, max_rows=8)
+    dispatcher = Dispatcher(runner, limits, metrics, Streams(2))  # type: ignore[arg-type]
+    await dispatcher.start()
+    yield dispatcher
+    runner.gate.set()
+    await dispatcher.stop()
+
+
+async def test_each_stream_runs_a_batch_and_one_more_is_prepared(
+    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(10) for _ in range(8)]  # four full batches of two
+    two_streams.submit(works)
+    await asyncio.sleep(0.05)
+    assert two_streams.num_waiting_tokens == 20  # two run, one is prepared, one waits
+    runner.gate.set()
+    await settled(*works)
+    assert runner.batches == [2, 2, 2, 2]
+
+
+async def test_a_free_stream_takes_what_comes_while_another_is_busy(
+    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    first, second, third, fourth = (make_work(2) for _ in range(4))
+    for work in (first, second, third, fourth):
+        two_streams.submit([work])
+        await asyncio.sleep(0.02)
+    assert two_streams.num_waiting_tokens == 4  # the first two run, each alone
+    runner.gate.set()
+    await settled(first, second, third, fourth)
+    assert sorted(runner.batches) == [1, 1, 2]
+
+
+async def test_when_a_stream_dies_whoever_waits_is_told(
+    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(2) for _ in range(3)]
+    for work in works:
+        two_streams.submit([work])
+        await asyncio.sleep(0.02)
+    runner.dies = True
+    runner.gate.set()
+    results = await settled(*works)
+    assert {type(result) for result in results} == {EngineUnavailable}
+    assert two_streams.failure is not None
+
+
 async def test_a_poison_work_fails_alone(
     dispatcher: Dispatcher, runner: FakeRunner, metrics: RecordingMetrics, make_work: MakeWork
 ) -> None:
