@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from prefixes import Prefix, PrefixRef, PrefixRejected, digest_of
-from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone import Backbone, load_backbone, pool_of
 from prefixes.registry import PrefixRegistry, open_registry
+from server.engine.checking import GoldenCheck
 from server.engine.engine import Engine, EngineLimits
 from server.engine.work import Inferred, TaskInput
 from tests.factories import make_prefix, with_golden, with_tensors
@@ -95,6 +96,16 @@ async def test_a_stored_prefix_that_drifts_too_far_is_refused_and_leaves_no_trac
 
     assert engine.resident_stats().used_bytes == 0
     assert len(await ask(engine, "tone")) == 1
+
+
+async def test_a_refused_prefix_is_refused_again_wherever_it_comes_from(
+    int8: Backbone, backbone: Backbone
+) -> None:
+    check = GoldenCheck(int8)
+    pool, (resident,) = pool_of(int8, [drifting(backbone)])
+    for _ in range(2):
+        with pytest.raises(PrefixRejected):
+            check("0" * 64, resident, pool)
 
 
 async def test_an_upload_that_drifts_too_far_is_refused_and_one_within_the_bound_is_not(
