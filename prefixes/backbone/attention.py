@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface
 
-from prefixes.backbone.packing import AttentionGroup, PackedBatch
+from prefixes.backbone.grouping import AttentionGroup
+from prefixes.backbone.packing import PackedBatch
 from prefixes.backbone.varlen import HALF
 
 ATTENTION: Final = "polyprefix_packed"
@@ -75,17 +76,21 @@ class PrefixedCall:
             reaches_all = window is None or window >= self.packed.varlen.max_queries
             if relative_scores is None and reaches_all:
                 return self.packed.varlen.attend(query, key, value, layer_pool, scaling=scaling)
+        groups = self.packed.groups
+        sizes = [group.num_tokens for group in groups]
         outputs = []
-        for group in self.packed.groups:
-            q, k, v = (_gather(x, group.tokens, group.num_rows) for x in (query, key, value))
+        for group, *parts in zip(
+            groups, *(torch.split(x, sizes) for x in (query, key, value)), strict=True
+        ):
+            q, k, v = (group.by_row(part) for part in parts)
             bias = _bias(group, q, k, window=window, relative_scores=relative_scores)
             if group.slots is not None:
                 pk, pv = (_gather(x, group.slots, group.num_rows) for x in layer_pool)
                 # (n, P, H, D)
                 k, v = torch.cat((pk.to(k.dtype), k), 1), torch.cat((pv.to(v.dtype), v), 1)
             attended = _attend(q, k, v, bias=bias, scaling=scaling, dropout=dropout)
-            outputs.append(attended.flatten(0, 1))  # (n * S, H, D)
-        return torch.cat(outputs).index_select(0, self.packed.restore)
+            outputs.append(group.end_to_end(attended))
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def packed_attention(
@@ -113,7 +118,7 @@ def packed_attention(
 
 
 def _gather(values: Tensor, index: Tensor, num_rows: int) -> Tensor:
-    """Collect rows' entries: `[X, H, D]` by an index `[n * S]` to `[n, S, H, D]`."""
+    """Collect prefixes of the pool: `[C, H, D]` by slots `[n * P]` to `[n, P, H, D]`."""
     gathered = values.index_select(0, index)
     return gathered.view(num_rows, -1, *values.shape[1:])
 

@@ -134,7 +134,7 @@ def _run(
     model: Any, inputs: ModelInputs, call: PrefixedCall, project: _Project, num_terms: int
 ) -> Tensor:
     hidden: Tensor = model.embeddings(**inputs.named("token_type_ids", "position_ids"))[0]
-    longest = max(len(group.tokens) // group.num_rows for group in call.packed.groups)
+    longest = max(group.longest for group in call.packed.groups)
     distances = _Distances.of(model.encoder, longest)
     conv = getattr(model.encoder, "conv", None)
     for number, layer in enumerate(model.encoder.layer):
@@ -222,7 +222,8 @@ def _convolved(conv: Any, before: Tensor, after: Tensor, packed: PackedBatch) ->
     """
     reach = conv.conv.padding[0]
     owner = torch.repeat_interleave(packed.cu_tokens.diff(), output_size=packed.num_tokens)
-    places = torch.arange(packed.num_tokens, device=before.device) + reach * owner
+    spread = torch.arange(packed.num_tokens, device=before.device) + reach * owner
+    places = torch.empty_like(spread).index_copy(0, packed.restore, spread)  # of tokens as they lie
     width = packed.num_tokens + reach * packed.num_rows
     spaced = [
         x.new_zeros(1, width, x.shape[-1]).index_copy(1, places, x[None]) for x in (before, after)

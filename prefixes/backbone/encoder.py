@@ -61,7 +61,7 @@ class Backbone:
         """
         recorded: list[Tensor] = []
         self._run(batch, self.empty_pool(1), recorded)
-        return torch.stack(recorded)
+        return torch.stack(recorded).index_select(2, batch.restore)
 
     def _run(
         self, batch: PackedBatch, prefix_pool: Tensor, recorded: list[Tensor] | None
@@ -75,7 +75,7 @@ class Backbone:
         )
         hidden = self.architecture.forward(self.model, inputs, call)
         assert call.num_layers_done == self.fingerprint.num_layers
-        return hidden
+        return hidden.index_select(0, batch.restore)
 
     def _embeddings(self, batch: PackedBatch, prompts: Prompts) -> Tensor:
         """Embed a batch with prompts, `[1, T, E]`: bare words, which the model goes on with.

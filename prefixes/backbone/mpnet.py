@@ -19,14 +19,13 @@ def first_position(_: Any) -> int:
 def run_mpnet(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
     """Run an `MPNetModel`; gives the last hidden states `[T, hidden]`."""
     hidden: Tensor = model.embeddings(**inputs.named("position_ids"))[0]
-    biases: dict[int, Tensor] = {}
+    longest = max(group.longest for group in call.packed.groups)
+    # It looks at the shape [1, S, ...] and the device of what it is given. (1, H, S, S)
+    biases: Tensor = model.encoder.compute_position_bias(hidden[None, :longest])
 
     def relative_scores(query: Tensor, _: Tensor) -> Tensor:
         num_tokens = query.shape[1]
-        if num_tokens not in biases:
-            # It looks at the shape [1, S, ...] and the device of what it is given.
-            biases[num_tokens] = model.encoder.compute_position_bias(query[:1])
-        return biases[num_tokens]  # (1, H, S, S)
+        return biases[:, :, :num_tokens, :num_tokens]
 
     for layer in model.encoder.layer:
         attention = layer.attention.attn

@@ -26,13 +26,22 @@ def random_tensors(dtype: torch.dtype = torch.float32) -> list[Tensor]:
 
 def attend(tensors: list[Tensor], *, layer: int = 1, dropout: float = 0.0) -> Tensor:
     query, key, value, pool = tensors
-    call = PrefixedCall(PackedBatch.pack(ROWS), pool, num_layers_done=layer)
+    packed = PackedBatch.pack(ROWS)
+    call = PrefixedCall(packed, pool, num_layers_done=layer)
+    laid = packed.restore.argsort()  # a layer works on tokens as they lie
     output, weights = packed_attention(
-        nn.Identity(), query, key, value, None, scaling=SCALING, call=call, dropout=dropout
+        nn.Identity(),
+        query[:, :, laid],
+        key[:, :, laid],
+        value[:, :, laid],
+        None,
+        scaling=SCALING,
+        call=call,
+        dropout=dropout,
     )
     assert weights is None
     assert call.num_layers_done == layer + 1
-    return output
+    return output[:, packed.restore]
 
 
 def attend_slowly(tensors: list[Tensor], layer: int) -> Tensor:

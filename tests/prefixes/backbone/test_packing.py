@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefixes.backbone import PackedBatch, Row
-from prefixes.backbone.packing import AttentionGroup
+from prefixes.backbone.grouping import AttentionGroup, similar_rows
 
 
 def make_row(length: int, num_slots: int, first_slot: int, first_position: int) -> Row:
@@ -26,36 +26,53 @@ rows = st.builds(
 batches = st.lists(rows, min_size=1, max_size=12)
 
 
-def columns_of(group: AttentionGroup) -> tuple[list[list[int]], list[list[int]]]:
-    """List, for each row of a group, the indexes of its tokens and slots, padding included."""
-    tokens = group.tokens.view(group.num_rows, -1).tolist()
-    slots: list[list[int]] = [[]] * group.num_rows
-    if group.slots is not None:
-        slots = group.slots.view(group.num_rows, -1).tolist()
-    return tokens, slots
+Columns = tuple[AttentionGroup, list[list[int]], list[list[int]]]
+
+
+def columns_of(packed: PackedBatch) -> list[Columns]:
+    """List each group with the tokens, as the caller counts them, and slots of its rows.
+
+    Padding is included.
+    """
+    numbers = torch.split(packed.restore.argsort(), [group.num_tokens for group in packed.groups])
+    columns: list[Columns] = []
+    for group, own in zip(packed.groups, numbers, strict=True):
+        slots: list[list[int]] = [[]] * group.num_rows
+        if group.slots is not None:
+            slots = group.slots.view(group.num_rows, -1).tolist()
+        columns.append((group, group.by_row(own).tolist(), slots))
+    return columns
 
 
 @given(batches)
-def test_rows_lie_end_to_end_in_order(batch: list[Row]) -> None:
+def test_rows_are_given_back_end_to_end_in_the_callers_order(batch: list[Row]) -> None:
     packed = PackedBatch.pack(batch)
 
     assert packed.num_rows == len(batch)
     assert packed.num_tokens == sum(len(row.token_ids) for row in batch)
+    token_ids, types, positions = (
+        values[0, packed.restore]
+        for values in (packed.token_ids, packed.token_type_ids, packed.position_ids)
+    )
     for index, row in enumerate(batch):
         begin, end = packed.cu_tokens[index : index + 2].tolist()
-        assert packed.token_ids[0, begin:end].tolist() == row.token_ids
-        assert packed.token_type_ids[0, begin:end].tolist() == row.token_type_ids
-        positions = range(row.first_position, row.first_position + len(row.token_ids))
-        assert packed.position_ids[0, begin:end].tolist() == list(positions)
+        assert token_ids[begin:end].tolist() == row.token_ids
+        assert types[begin:end].tolist() == row.token_type_ids
+        expected = range(row.first_position, row.first_position + len(row.token_ids))
+        assert positions[begin:end].tolist() == list(expected)
 
 
 @given(batches)
 def test_every_token_finds_its_own_place_in_the_groups_outputs(batch: list[Row]) -> None:
     packed = PackedBatch.pack(batch)
+    numbers = torch.arange(packed.num_tokens)
+    parts = torch.split(numbers, [group.num_tokens for group in packed.groups])
 
-    outputs = torch.cat([group.tokens for group in packed.groups])  # each place computes a token
+    pairs = zip(packed.groups, parts, strict=True)
+    outputs = [group.end_to_end(group.by_row(part)) for group, part in pairs]
 
-    assert outputs[packed.restore].tolist() == list(range(packed.num_tokens))
+    assert torch.cat(outputs).tolist() == numbers.tolist()
+    assert packed.restore.sort().values.tolist() == numbers.tolist()
 
 
 @given(batches)
@@ -65,8 +82,7 @@ def test_a_row_attends_to_its_own_slots_and_tokens_each_once_and_to_nothing_else
     packed = PackedBatch.pack(batch)
     bounds = packed.cu_tokens.tolist()
     seen = []
-    for group in packed.groups:
-        tokens, slots = columns_of(group)
+    for group, tokens, slots in columns_of(packed):
         for number, (own_tokens, own_slots) in enumerate(zip(tokens, slots, strict=True)):
             index = int(np.searchsorted(bounds, own_tokens[0], side="right")) - 1
             attended = [True] * len(own_slots + own_tokens)
@@ -84,8 +100,7 @@ def test_a_row_attends_to_its_own_slots_and_tokens_each_once_and_to_nothing_else
 def test_padding_points_at_the_rows_own_tokens_and_slots(batch: list[Row]) -> None:
     packed = PackedBatch.pack(batch)
     bounds = packed.cu_tokens.tolist()
-    for group in packed.groups:
-        tokens, slots = columns_of(group)
+    for _, tokens, slots in columns_of(packed):
         for own_tokens, own_slots in zip(tokens, slots, strict=True):
             index = int(np.searchsorted(bounds, own_tokens[0], side="right")) - 1
             assert set(own_tokens) == set(range(bounds[index], bounds[index + 1]))
@@ -107,8 +122,7 @@ def test_a_group_wastes_at_most_a_third_of_a_row_on_padding(
     batch = [
         Row([0] * length, [0] * length, 0, range(16 * has_prefix)) for length, has_prefix in shapes
     ]
-    for group in PackedBatch.pack(batch).groups:
-        tokens, _ = columns_of(group)
+    for _, tokens, _ in columns_of(PackedBatch.pack(batch)):
         for own_tokens in tokens:
             assert 3 * len(set(own_tokens)) >= 2 * len(own_tokens)
 
@@ -128,6 +142,32 @@ def test_rows_of_one_length_need_one_group_and_no_mask() -> None:
 
     assert group.num_rows == 5
     assert group.mask is None
+
+
+def test_texts_of_few_lengths_are_grouped_by_them_and_need_no_padding() -> None:
+    lengths = [18, 19, 20] * 5
+    batch = [Row([5] * n, [0] * n, 0, (1, 2)) for n in lengths]
+
+    groups = PackedBatch.pack(batch).groups
+
+    assert [(group.num_rows, group.longest) for group in groups] == [(5, 18), (5, 19), (5, 20)]
+    assert all(group.padding is None and group.mask is None for group in groups)
+
+
+def test_short_texts_that_all_differ_share_a_call_instead() -> None:
+    batch = [Row([5] * n, [0] * n, 0, (1, 2)) for n in (17, 19, 20, 22)]
+
+    (group,) = PackedBatch.pack(batch).groups
+
+    assert group.padding is not None
+    assert group.longest == 22
+
+
+def test_a_gpu_is_given_few_calls_however_long_the_texts() -> None:
+    lengths = [100, 101, 102]
+
+    assert similar_rows(lengths, [4, 4, 4], parts_lengths=True) == [[0], [1], [2]]
+    assert similar_rows(lengths, [4, 4, 4], parts_lengths=False) == [[0, 1, 2]]
 
 
 def test_long_texts_are_parted_into_groups_whose_scores_fit_in_memory() -> None:

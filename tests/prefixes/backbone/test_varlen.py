@@ -48,7 +48,9 @@ def rows() -> list[Row]:
 
 
 def with_plan(packed: PackedBatch) -> PackedBatch:
-    return replace(packed, varlen=VarlenPlan.of(LENGTHS, SLOTS, "cpu", one_by_one))
+    order = packed.restore[packed.cu_tokens[:-1]].argsort().tolist()  # as the rows lie
+    lengths, slots = [LENGTHS[i] for i in order], [SLOTS[i] for i in order]
+    return replace(packed, varlen=VarlenPlan.of(lengths, slots, "cpu", one_by_one))
 
 
 @pytest.mark.parametrize("num_key_heads", [4, 2])
