@@ -94,4 +94,7 @@ def environment_variables(num_threads: int) -> dict[str, str]:
         "CI": "true",  # OpenVINO, likewise: with it, it waits for no answer
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
+        # Freed memory is kept for the next batch, as our server has it: so for everybody.
+        "MALLOC_MMAP_THRESHOLD_": str(2**30),
+        "MALLOC_TRIM_THRESHOLD_": str(2**30),
     }

@@ -181,6 +181,7 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
     from transformers.utils import logging as transformers_logging
 
     from prefixes.backbone import load_backbone
+    from server.allocation import keep_freed_memory
     from server.app import create_app
     from server.engine.engine import Engine, EngineLimits
     from server.observe import Metrics, configure_logging
@@ -189,6 +190,7 @@ def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
     configure_logging()
+    keep_freed_memory()
     backbone = load_backbone(
         settings.backbone,
         device=settings.device,
