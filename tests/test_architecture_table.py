@@ -94,7 +94,7 @@ async def served_as_alone(folder: Path, backbone: Backbone, learnt: dict[str, Pr
     """Publish all, ask for all in one request; name those that are answered as they are alone."""
     registry = open_registry(folder / "store")
     metrics = RecordingMetrics()
-    engine = Engine(backbone, registry, EngineLimits(resident_bytes=2**23), metrics)
+    engine = Engine(backbone, registry, EngineLimits(resident_bytes=2**23, num_streams=1), metrics)
     await engine.start()
     try:
         inputs = []

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -47,7 +49,7 @@ class Dispatcher:
         self._queue = WorkQueue()
         self._wake = asyncio.Event()
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="packer")
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], int] = {}  # and the tokens of each
         self._loop_task: asyncio.Task[None] | None = None
         self.tokens_per_second = 0.0
         self.failure: str | None = None
@@ -100,7 +102,7 @@ class Dispatcher:
                 raise
             is_alone = not self._running and not self._queue
             run = asyncio.create_task(self._run(batch, packed, is_alone=is_alone))
-            self._running.add(run)
+            self._running[run] = sum(work.num_tokens for work in batch)
             run.add_done_callback(self._ended)
 
     async def _until_a_batch_is_due(self) -> None:
@@ -124,11 +126,21 @@ class Dispatcher:
 
     def _take_batch(self) -> tuple[Work, ...]:
         now = asyncio.get_running_loop().time()
-        planned = plan(self._queue, self._limits, now)
+        planned = plan(self._queue, self._limits_of_share(), now)
         self._queue.pop_first(planned.num_seen)
         late = DeadlineExceeded("The request's time ran out while it waited")
         _settle_all(planned.late + planned.unwanted, late)
         return planned.batch
+
+    def _limits_of_share(self) -> BatchLimits:
+        """Bound a batch to a stream's share of all that waits and runs.
+
+        If the first stream that is free took everything, the others would soon stand idle, and
+        whoever comes next would find one stream busy for long.
+        """
+        num_tokens = self._queue.num_tokens + sum(self._running.values())
+        share = math.ceil(num_tokens / self._streams.num)
+        return replace(self._limits, max_tokens=min(self._limits.max_tokens, share))
 
     async def _pack(self, batch: Sequence[Work]) -> MixedBatch | None:
         jobs = [(work.text, work.lease.resident) for work in batch]
@@ -146,7 +158,7 @@ class Dispatcher:
             _settle_all(batch, EngineUnavailable(f"No answer: {self.failure}"))
 
     def _ended(self, run: asyncio.Task[None]) -> None:
-        self._running.discard(run)
+        del self._running[run]
         self._wake.set()
 
     async def _run_and_settle(

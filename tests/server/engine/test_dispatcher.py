@@ -136,7 +136,20 @@ async def test_a_free_stream_takes_what_comes_while_another_is_busy(
     assert two_streams.num_waiting_tokens == 4  # the first two run, each alone
     runner.gate.set()
     await settled(first, second, third, fourth)
-    assert sorted(runner.batches) == [1, 1, 2]
+    assert sum(runner.batches) == 4
+
+
+async def test_what_waits_is_shared_among_the_streams(
+    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(2) for _ in range(8)]
+    two_streams.submit(works)
+    await asyncio.sleep(0.02)
+    assert two_streams.num_waiting_tokens == 0
+    runner.gate.set()
+    await settled(*works)
+    assert runner.batches == [4, 4]
 
 
 async def test_when_a_stream_dies_whoever_waits_is_told(

@@ -39,7 +39,7 @@ def registry(tmp_path: Path) -> PrefixRegistry:
 async def engine(
     backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> AsyncIterator[Engine]:
-    limits = EngineLimits(max_waiting=40, max_texts=32, resident_bytes=2**20)
+    limits = EngineLimits(max_waiting=40, max_texts=32, resident_bytes=2**20, num_streams=1)
     engine = Engine(backbone, registry, limits, metrics)
     await engine.start()
     yield engine
