@@ -12,7 +12,8 @@ from prefixes.encoded import EncodedInput
 from prefixes.template import Fields
 from server.engine.admission import Admitted
 from server.engine.dispatcher import Dispatcher
-from server.engine.residents import Lease, ResidentPrefixes
+from server.engine.leases import Lease
+from server.engine.residents import ResidentPrefixes
 from server.engine.tokenising import Accept, Tokenising, Wanted
 from server.engine.work import Outcome, Timings, Work
 

@@ -20,6 +20,7 @@ from prefixes import Prefix
 from prefixes.backbone import Backbone, ResidentPrefix
 from server.engine.errors import InferenceFailed
 from server.engine.host import HostStats
+from server.engine.leases import Held, Lease
 from server.engine.room import Need, Room, Rooms
 
 _NUM_LOADERS: Final = 2
@@ -51,40 +52,10 @@ class ResidentStats:
 
 
 @dataclass(slots=True, eq=False)
-class Lease:
-    """A promise that a prefix stays on the device until `release`."""
-
-    digest: str
-    resident: ResidentPrefix
-    _entry: "_Entry" = field(repr=False)
-    _on_release: Callable[[], None] = field(repr=False)
-    _is_held: bool = True
-
-    def release(self) -> None:
-        """Give the prefix back; a second call does nothing."""
-        if self._is_held:
-            self._is_held = False
-            self._entry.num_leases -= 1
-            self._on_release()
-
-    def share(self) -> "Lease":
-        """Take a second lease of the same prefix, to be released on its own."""
-        self._entry.num_leases += 1
-        return Lease(self.digest, self.resident, self._entry, self._on_release)
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    resident: ResidentPrefix
-    room: Room
-    num_leases: int
-
-
-@dataclass(slots=True, eq=False)
 class _Load:
     """A prefix on its way to the device, and how many wait for a lease of it."""
 
-    task: asyncio.Task[_Entry]
+    task: asyncio.Task[Held]
     num_waiting: int = 0
 
 
@@ -113,7 +84,7 @@ class ResidentPrefixes:
         num_slots = max(1, budget_bytes // self._slot_bytes)
         self.pool = backbone.empty_pool(num_slots)  # (L, 2, C, H, D)
         self._rooms = Rooms(num_slots, budget_bytes)
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
+        self._entries: OrderedDict[str, Held] = OrderedDict()  # least recently used first
         self._loads: dict[str, _Load] = {}
         self._pins: dict[str, Lease] = {}
         self._turns = asyncio.Semaphore(_NUM_TURNS)
@@ -188,7 +159,7 @@ class ResidentPrefixes:
         """Stop the loader threads."""
         self._loaders.shutdown(wait=False, cancel_futures=True)
 
-    def _counted_lease(self, digest: str, entry: _Entry) -> Lease:
+    def _counted_lease(self, digest: str, entry: Held) -> Lease:
         return Lease(digest, entry.resident, entry, self._room_changed.set)
 
     async def _lease_loaded(self, digest: str, staged: Prefix | None) -> Lease:
@@ -208,13 +179,13 @@ class ResidentPrefixes:
             raise
         return self._counted_lease(digest, entry)
 
-    async def _load(self, digest: str, staged: Prefix | None) -> _Entry:
+    async def _load(self, digest: str, staged: Prefix | None) -> Held:
         started = time.perf_counter()
         try:
             resident, room = await self._bring(digest, staged)
             # Leased to its waiters from the first moment: another load that waits for room wakes
             # before they do, and the two would evict each other's prefixes forever.
-            entry = _Entry(resident, room, num_leases=self._loads[digest].num_waiting)
+            entry = Held(resident, room, num_leases=self._loads[digest].num_waiting)
             self._entries[digest] = entry
         finally:
             del self._loads[digest]
@@ -315,7 +286,7 @@ def _without_records(resident: ResidentPrefix) -> ResidentPrefix:
     return replace(resident, spec=resident.spec.model_copy(update=records))
 
 
-def _read_exception(task: asyncio.Task[_Entry]) -> None:
+def _read_exception(task: asyncio.Task[Held]) -> None:
     """Mark a failed load as seen: those who still wait get its error, if anyone does."""
     if not task.cancelled():
         task.exception()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput, EncodedText
 from prefixes.template import CHOICES, Fields
-from server.engine.residents import Lease
+from server.engine.leases import Lease
 
 
 @dataclass(frozen=True, slots=True)

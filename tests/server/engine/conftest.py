@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from prefixes.backbone import Backbone, EncodedText, ResidentPrefix, pool_of
-from server.engine.residents import Lease
+from server.engine.leases import Lease
 from server.engine.work import Work
 from tests.factories import make_prefix
 
