@@ -151,6 +151,9 @@ async def _open(plan: LoadPlan, rate: float) -> Load:
 
     async def send(due: float, *, counts: bool) -> None:
         async with room:
+            # The server closes what was idle for long.
+            while idle and not idle[-1].is_open:
+                idle.pop()
             connection = idle.pop() if idle else await _connect(plan)
             status = await connection.post(next(requests))
             if connection.is_open:

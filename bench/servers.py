@@ -5,6 +5,7 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -107,12 +108,14 @@ class Sending:
 
     def __init__(self, plan: LoadPlan) -> None:
         """Start it."""
+        # Not a pipe, which holds 64 KiB: while nobody reads, a long load would never be done.
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read by `result`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.load"],
             cwd=ROOT,
             env=environment_variables(1),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=self._output,
             text=True,
         )
         assert self._process.stdin is not None
@@ -127,12 +130,14 @@ class Sending:
     def result(self) -> Load:
         """Wait for its end. Raises ServerFailed when it could not be sent."""
         try:
-            output, _ = self._process.communicate(timeout=_LOAD_SECONDS)
+            self._process.wait(timeout=_LOAD_SECONDS)
         finally:
             self._process.kill()
         if self._process.returncode:
             raise ServerFailed("the load could not be sent: the server does not answer")
-        return Load(**json.loads(output))
+        with self._output as output:
+            output.seek(0)
+            return Load(**json.load(output))
 
     def flawless_result(self) -> Load:
         """Wait for its end. Raises ServerFailed when a request was not answered with 200."""

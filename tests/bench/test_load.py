@@ -1,10 +1,13 @@
 """The load generator against a small server of the test's own."""
 
 import asyncio
+import contextlib
 import json
+import time
 from typing import Any
 
 from bench.load import Load, LoadPlan, run
+from bench.servers import Sending
 
 
 class Echo:
@@ -81,3 +84,44 @@ def test_an_open_loop_sends_its_requests_and_waits_for_their_answers() -> None:
     load = sent(echo, ["a"], connections=1, rate=200.0, seconds=0.2)
     assert len(load.latencies) == load.num_sent == len(echo.tasks) > 0
     assert not load.errors
+
+
+def test_an_open_loop_leaves_connections_that_the_server_has_closed() -> None:
+    class Impatient(Echo):
+        """Closes each connection after one answer."""
+
+        async def __call__(
+            self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            self.handlers.append(asyncio.current_task())
+            with contextlib.suppress(asyncio.IncompleteReadError):  # it was never asked
+                await self.answer(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+
+    load = sent(Impatient(), ["a"], connections=4, rate=40.0, seconds=1.0)
+    assert load.errors == {}
+    assert len(load.latencies) == load.num_sent
+
+
+def test_a_long_load_ends_though_nobody_reads_its_result_yet() -> None:
+    echo = Echo()
+
+    def send_many(port: int) -> Load:
+        plan = LoadPlan("127.0.0.1", port, "/", ['{"task": "a"}'], connections=8, count=6000)
+        sending = Sending(plan)  # latencies of some 20 digits each: more than a pipe holds
+        deadline = time.monotonic() + 60
+        while not sending.is_done:
+            assert time.monotonic() < deadline, "it never ended"
+            time.sleep(0.01)
+        return sending.result()
+
+    async def serve_and_send() -> Load:
+        async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            load = await asyncio.to_thread(send_many, port)
+            await asyncio.wait([handler for handler in echo.handlers if handler is not None])
+            return load
+
+    load = asyncio.run(serve_and_send())
+    assert len(load.latencies) == load.num_sent == 6000
