@@ -1,7 +1,7 @@
 """DirectRoute: answers plain requests without the general machinery, which costs more than they do.
 
-FastAPI finds out anew for every request what its handler depends on: half a millisecond of
-processor time, several times what it takes to read a short request. A request that is as
+FastAPI finds out anew for every request what its handler depends on: two fifths of the processor
+time of a short request beside its forward pass, when that was profiled. A request that is as
 expected goes straight to its handler; any other takes FastAPI's way, which words the errors.
 """
 

@@ -16,7 +16,7 @@ from prefixes.backbone import EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
 from prefixes.template import Fields
-from server.engine.errors import EngineUnavailable
+from server.engine.errors import EngineUnavailable, InferenceFailed
 
 Accept = Callable[[int, PrefixSpec], None]
 """Raises what the sender should hear when the task of an input, named by its place in the request,
@@ -80,7 +80,10 @@ class Tokenising:
         """
         if _num_characters(wanted.fields, at_most=_SHORT) >= _SHORT:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._long, _encode_one, self._texts, wanted)
+            result = await loop.run_in_executor(self._long, _caught, self._texts, wanted)
+            if isinstance(result, Exception):
+                raise result
+            return result
         waiting = _Waiting(wanted)
         self._waiting.append(waiting)
         if not self._is_busy:
@@ -142,12 +145,12 @@ def _encode_together(
     accepted = [w for w, refusal in zip(all_wanted, results, strict=True) if refusal is None]
     try:
         encoded = iter(texts.encode_together([job for w in accepted for job in _jobs(w)]))
-    except Exception:  # noqa: BLE001 - whatever it is, neighbours must get answers
+        return [
+            _placed(wanted, [next(encoded) for _ in wanted.tasks]) if refusal is None else refusal
+            for wanted, refusal in zip(all_wanted, results, strict=True)
+        ]
+    except BaseException:  # noqa: BLE001 - whatever it is, neighbours must get answers
         return [_caught(texts, wanted) for wanted in all_wanted]
-    return [
-        _placed(wanted, [next(encoded) for _ in wanted.tasks]) if refusal is None else refusal
-        for wanted, refusal in zip(all_wanted, results, strict=True)
-    ]
 
 
 def _encode_one(texts: TextEncoder, wanted: Wanted) -> dict[int, EncodedInput]:
@@ -163,6 +166,8 @@ def _caught(texts: TextEncoder, wanted: Wanted) -> dict[int, EncodedInput] | Exc
         return _encode_one(texts, wanted)
     except Exception as error:  # noqa: BLE001 - as above; the request's own task raises it
         return error
+    except BaseException as error:  # noqa: BLE001 - a panic in the tokenizer's Rust is no Exception
+        return InferenceFailed(f"The tokenizer failed on this input: {error}")
 
 
 def _refusal(wanted: Wanted) -> Exception | None:

@@ -9,11 +9,15 @@ from prefixes.backbone import Backbone, EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
 from prefixes.template import InputTemplate
-from server.engine.errors import EngineUnavailable
+from server.engine.errors import EngineUnavailable, InferenceFailed
 from server.engine.tokenising import Tokenising, Wanted
 from tests.factories import make_spec
 
 pytestmark = pytest.mark.anyio
+
+
+class Panic(BaseException):
+    """As a panic of the tokenizers library comes to Python: no Exception."""
 
 
 class SlowTexts(TextEncoder):
@@ -37,6 +41,8 @@ class SlowTexts(TextEncoder):
         for job in jobs:
             if ("the bug",) in job.inputs:
                 raise RuntimeError("a bug")
+            if ("the panic",) in job.inputs:
+                raise Panic("in Rust")
         return self._real.encode_together(jobs)
 
 
@@ -131,6 +137,22 @@ async def test_a_bug_in_one_request_does_not_reach_those_that_went_with_it(
     hello, city = backbone.texts.encode(spec, [("hello",), ("city",)])
     assert isinstance(second, RuntimeError)
     assert (first, third) == ({0: hello}, {0: city})
+
+
+async def test_a_panic_of_the_tokenizer_fails_its_request_and_nothing_after_it(
+    tokenising: Tokenising, backbone: Backbone, spec: PrefixSpec
+) -> None:
+    calls = [
+        asyncio.create_task(tokenising.encode(wanted(spec, *some)))
+        for some in (["hello"], ["the panic"], ["the panic", "long " * 1000])
+    ]
+    first, second, third = await results(*calls)
+    (hello,) = backbone.texts.encode(spec, [("hello",)])
+    assert first == {0: hello}
+    assert isinstance(second, InferenceFailed)
+    assert isinstance(third, InferenceFailed)
+    later = asyncio.create_task(tokenising.encode(wanted(spec, "hello")))
+    assert await results(later) == [{0: hello}]
 
 
 async def test_a_long_request_does_not_keep_short_ones_waiting(
