@@ -3,6 +3,8 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 
 import httpx
@@ -130,3 +132,29 @@ def test_draining_is_given_up_when_its_time_is_over() -> None:
     with bind("127.0.0.1", 0) as listener:
         server.run(sockets=[listener])
     assert not server.force_exit
+
+
+_FROZEN = """
+import asyncio, gc
+from server.serving import DrainingServer, bind
+
+async def app(scope, receive, send):
+    raise RuntimeError("it has no lifespan, and nobody asks it")
+
+async def drain():
+    pass
+
+def announce():
+    print(gc.get_freeze_count())
+    server.should_exit = True
+
+server = DrainingServer(app, drain=drain, drain_seconds=1, announce=announce)
+server.run(sockets=[bind("127.0.0.1", 0)])
+"""
+
+
+def test_what_is_there_at_the_start_is_no_longer_looked_through_for_garbage() -> None:
+    program = subprocess.run(
+        [sys.executable, "-c", _FROZEN], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert int(program.stdout) > 10_000
