@@ -19,6 +19,8 @@ _MAX_CONNECTIONS: Final = 512
 _PATIENCE: Final = 30.0
 """Seconds that an answer may take after the last request was sent."""
 
+_LOST: Final = "connection lost"
+
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
@@ -72,7 +74,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._lost.set()
-        self._settle(f"connection lost: {exc}")
+        self._settle(f"{_LOST}: {exc}")
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -84,7 +86,7 @@ class Connection(asyncio.Protocol):
     async def post(self, request: bytes) -> str:
         """Send a request; returns the status, or what went wrong."""
         if self._transport is None:
-            return "connection lost"
+            return _LOST
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answer
@@ -151,11 +153,11 @@ async def _open(plan: LoadPlan, rate: float) -> Load:
 
     async def send(due: float, *, counts: bool) -> None:
         async with room:
-            # The server closes what was idle for long.
-            while idle and not idle[-1].is_open:
-                idle.pop()
-            connection = idle.pop() if idle else await _connect(plan)
-            status = await connection.post(next(requests))
+            request = next(requests)
+            connection, status = await _post_idle(idle, request)
+            if connection is None:
+                connection = await _connect(plan)
+                status = await connection.post(request)
             if connection.is_open:
                 idle.append(connection)
         if status != "200":
@@ -179,6 +181,22 @@ async def _open(plan: LoadPlan, rate: float) -> Load:
         await connection.close()
     load.seconds = plan.seconds
     return load
+
+
+async def _post_idle(
+    idle: list[Connection], request: bytes
+) -> tuple[Connection, str] | tuple[None, str]:
+    """Send a request on a connection that is there, if one is.
+
+    The server may close what was idle for long at the very moment that it is used again: as
+    every client, this one then asks on a new connection (RFC 9112, section 9.3.1).
+    """
+    while idle:
+        connection = idle.pop()
+        if connection.is_open:
+            status = await connection.post(request)
+            return (None, status) if status.startswith(_LOST) else (connection, status)
+    return None, _LOST
 
 
 def _moments(rate: float, seconds: float) -> Iterator[float]:
