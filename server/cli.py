@@ -1,4 +1,4 @@
-"""The command `polyprefix`, and the composition root: here alone all parts are put together."""
+"""The command `polyprefix`."""
 
 # ruff: noqa: PLC0415 - a command imports what it needs, so that --help is there at once
 
@@ -61,6 +61,10 @@ def serve(  # noqa: PLR0917 - typer passes all by name
     target_latency_ms: Annotated[
         float | None,
         typer.Option(help="Time that a text may take; bounds the batches."),
+    ] = None,
+    num_front_ends: Annotated[
+        int | None,
+        typer.Option(help="Processes that speak HTTP beside the engine's.", show_default="0"),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port.", show_default="8000")] = None,
@@ -160,65 +164,14 @@ def refuse_foreign_packages(owners: Mapping[str, Sequence[str]]) -> None:
 
 
 def _serve(settings: "Settings") -> None:
-    from server.serving import DrainingServer, bind
+    from server.assembly import serve as serve_until_a_signal
+    from server.serving import bind
 
-    listener = bind(settings.host, settings.port)
-    with listener, _registry_of(settings) as registry:
-        application, engine = _compose(settings, registry)
+    with bind(settings.host, settings.port) as listener, _registry_of(settings) as registry:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
-        server = DrainingServer(
-            application,
-            drain=engine.drain,
-            drain_seconds=settings.drain_seconds,
-            announce=lambda: _announce(address, registry),
+        serve_until_a_signal(
+            settings, registry, listener, announce=lambda: _announce(address, registry)
         )
-        server.run(sockets=[listener])
-
-
-def _compose(settings: "Settings", registry: "PrefixRegistry") -> tuple[Any, Any]:
-    """Load the backbone and join all parts to an application and its engine."""
-    import torch
-    from transformers.utils import logging as transformers_logging
-
-    from prefixes.backbone import load_backbone
-    from server.allocation import keep_freed_memory
-    from server.app import create_app
-    from server.engine.engine import Engine, EngineLimits
-    from server.observe import Metrics, configure_logging
-
-    transformers_logging.disable_progress_bar()
-    if settings.num_threads is not None:
-        torch.set_num_threads(settings.num_threads)
-    configure_logging()
-    keep_freed_memory()
-    backbone = load_backbone(
-        settings.backbone,
-        device=settings.device,
-        dtype=settings.dtype,
-        quantize=settings.quantize,
-    )
-    metrics = Metrics()
-    target = settings.target_latency_ms
-    limits = EngineLimits(
-        max_batch_tokens=settings.max_batch_tokens,
-        max_batch_rows=settings.max_batch_rows,
-        max_waiting=settings.max_waiting_inputs,
-        max_texts=settings.max_inputs_per_request,
-        resident_bytes=settings.resident_mib * 2**20,
-        host_bytes=None if settings.host_mib is None else settings.host_mib * 2**20,
-        pinned=settings.pinned_refs,
-        target_seconds=None if target is None else target / 1000,
-        num_streams=settings.num_streams,
-    )
-    engine = Engine(backbone, registry, limits, metrics)
-    application = create_app(
-        settings,
-        backbone=backbone.fingerprint,
-        engine=engine,
-        registry=registry,
-        metrics=metrics,
-    )
-    return application, engine
 
 
 def _announce(address: str, registry: "PrefixRegistry") -> None:
@@ -261,14 +214,14 @@ def _registry_of(settings: "Settings") -> Iterator["PrefixRegistry"]:
 def _sentences() -> Iterator[None]:
     """Tell an operator's mistake in one sentence and an exit code, without a traceback."""
     from prefixes.errors import PrefixError
-    from server.serving import AddressUnavailable
+    from server.errors import AddressUnavailable, FrontEndFailed
     from server.settings import InvalidSettings
 
     try:
         yield
     except InvalidSettings as error:
         _leave(f"Invalid settings: {error}", _USAGE)
-    except (PrefixError, AddressUnavailable, ForeignPackage) as error:
+    except (PrefixError, AddressUnavailable, FrontEndFailed, ForeignPackage) as error:
         _leave(str(error), _FAILED)
 
 

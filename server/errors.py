@@ -1,4 +1,4 @@
-"""What can be wrong with a request itself, whatever the prefixes it asks for.
+"""What can be wrong with a request itself, and what can keep a server from starting.
 
     RequestRefused
     |- KeyRequired      an anonymous caller asked for what only a key can show, or do
@@ -9,10 +9,12 @@
     |- TooManyScores    more scores than one response may hold
     '- BadUpload        a multipart body without the one file it must carry
 
-`server/api/problems.py` alone maps these to status codes.
+`server/api/problems.py` alone maps these to status codes. The others are for the operator.
 """
 
 from typing import ClassVar
+
+from prefixes.spec import TaskType
 
 
 class RequestRefused(Exception):
@@ -34,7 +36,14 @@ class ModelRequired(RequestRefused):
 
 
 class WrongTaskType(RequestRefused):
+    """The task of the input at `place` in the request has another type: `task_type`."""
+
     code = "wrong_task_type"
+
+    def __init__(self, message: str, *, place: int, task_type: TaskType) -> None:
+        super().__init__(message)
+        self.place = place
+        self.task_type = task_type
 
 
 class TooManyInputs(RequestRefused):
@@ -47,3 +56,11 @@ class TooManyScores(RequestRefused):
 
 class BadUpload(RequestRefused):
     code = "bad_upload"
+
+
+class AddressUnavailable(OSError):
+    """The address to listen on is taken or is not this machine's."""
+
+
+class FrontEndFailed(Exception):
+    """A front-end process ended before it ever took a connection."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -22,6 +22,13 @@ _SECONDS: Final = (
 )  # fmt: skip
 _COUNTS: Final = tuple(float(2**power) for power in range(15))
 _MAX_LOGGED_MODELS: Final = 10
+
+
+class RequestMetrics(Protocol):
+    """Where requests are counted, and whence all metrics come."""
+
+    def request_done(self, route: str, status: int, seconds: float) -> None: ...
+    async def exposition(self) -> bytes: ...
 
 
 class Metrics:
@@ -95,7 +102,7 @@ class Metrics:
         """Add a gauge that is read whenever metrics are asked for."""
         Gauge(f"polyprefix_{name}", meaning, registry=self._collectors).set_function(read)
 
-    def exposition(self) -> bytes:
+    async def exposition(self) -> bytes:
         """Write all metrics in Prometheus' text format."""
         return generate_latest(self._collectors)
 

@@ -6,7 +6,6 @@ open; what was admitted is answered; then the listener closes. A second signal e
 
 import asyncio
 import errno
-import gc
 import logging
 import socket
 import time
@@ -17,6 +16,8 @@ from typing import Any, Final
 
 import uvicorn
 
+from server.allocation import keep_what_is_there
+from server.errors import AddressUnavailable
 from server.protocol import BoundedHttp
 
 _log = logging.getLogger(__name__)
@@ -24,10 +25,6 @@ _log = logging.getLogger(__name__)
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies usually keep an idle connection: when they close first, nobody
 sends a request into a connection that the server is just closing."""
-
-
-class AddressUnavailable(OSError):
-    """The address to listen on is taken or is not this machine's."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -95,10 +92,7 @@ class DrainingServer(uvicorn.Server):
         """Start, then announce."""
         await super().startup(sockets)
         if self.started:
-            # What is there now stays: the libraries' and the backbone's million objects. To look
-            # through them for garbage again and again takes half a second each time.
-            gc.collect()
-            gc.freeze()
+            keep_what_is_there()
             self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - overrides
@@ -114,15 +108,18 @@ class DrainingServer(uvicorn.Server):
         self._draining = asyncio.create_task(self._drain_and_exit())
 
     async def _drain_and_exit(self) -> None:
-        started = time.monotonic()
-        _log.info(
-            "draining: no new work, at most %g seconds for that in flight", self._drain_seconds
-        )
-        try:
-            async with asyncio.timeout(self._drain_seconds):
-                await self._drain()
-        except TimeoutError:
-            _log.warning("work was still in flight after %g seconds", self._drain_seconds)
-        left = self._drain_seconds - (time.monotonic() - started)
-        self.config.timeout_graceful_shutdown = max(1, round(left))
+        seconds_left = await drained(self._drain(), self._drain_seconds)
+        self.config.timeout_graceful_shutdown = max(1, round(seconds_left))
         self.should_exit = True
+
+
+async def drained(draining: Awaitable[None], seconds: float) -> float:
+    """Wait until what is in flight is done, for some seconds; gives those that are left."""
+    started = time.monotonic()
+    _log.info("draining: no new work, at most %g seconds for that in flight", seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            await draining
+    except TimeoutError:
+        _log.warning("work was still in flight after %g seconds", seconds)
+    return seconds - (time.monotonic() - started)

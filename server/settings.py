@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         description="Batches that run at once on a CPU, each with its share of num_threads; unset: "
         "as many as there are threads, at most 4. A GPU runs one.",
     )
+    num_front_ends: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Processes that speak HTTP, beside the engine's own; 0: that one does it all.",
+    )
     host: str = Field(
         default="127.0.0.1",
         description="Address to listen on; `0.0.0.0` makes the server reachable from outside.",

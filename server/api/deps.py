@@ -11,12 +11,11 @@ from fastapi.security import HTTPBearer
 
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.registry import ApiKeys, PrefixRegistry
+from prefixes.spec import TaskType
 from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
-from server.engine.residents import ResidentStats
-from server.engine.tokenising import Accept
-from server.engine.work import Inferred, TaskInput
-from server.observe import Metrics, RequestRecord
+from server.engine.inferred import Inferred, TaskInput
+from server.observe import RequestMetrics, RequestRecord
 from server.publishing import Publisher
 from server.settings import Settings
 
@@ -26,16 +25,7 @@ T = TypeVar("T")
 class Classifier(Protocol):
     """What the wire needs of the engine; see `server.engine.engine.Engine` for the promises."""
 
-    @property
-    def problem(self) -> str | None: ...
-    @property
-    def num_waiting(self) -> int: ...
-    @property
-    def max_batch_tokens(self) -> int: ...
-    def resident_stats(self) -> ResidentStats: ...
-    async def start(self) -> None: ...
-    async def drain(self) -> None: ...
-    async def stop(self) -> None: ...
+    async def find_problem(self) -> str | None: ...
     async def infer(
         self,
         inputs: Sequence[TaskInput],
@@ -43,7 +33,7 @@ class Classifier(Protocol):
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
-        accept: Accept,
+        task_type: TaskType | None,
     ) -> list[Inferred]: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
@@ -58,7 +48,7 @@ class Parts:
     publisher: Publisher
     registry: PrefixRegistry
     keys: ApiKeys
-    metrics: Metrics
+    metrics: RequestMetrics
     uploads: UploadSlots = field(default_factory=UploadSlots)
     # Threads of their own: lists of thousands, and changes that wait for each other, must not take
     # those by which every request's key is checked.

@@ -24,7 +24,7 @@ from server.api.schemas import (
     EmbeddingsUsage,
     EncodingFormat,
 )
-from server.engine.work import Inferred
+from server.engine.inferred import Inferred
 
 router = APIRouter(route_class=DirectRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 

@@ -3,20 +3,19 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, Final, Self, TypeVar
 
 from fastapi import Depends, Header, Request
 from starlette.requests import ClientDisconnect
 
-from prefixes import PrefixRef, PrefixSpec
+from prefixes import PrefixRef
 from prefixes.errors import InputRejected, InvalidName
 from prefixes.spec import TaskType
 from prefixes.template import CHOICES, Fields
 from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
 from server.api.scores import MAX_SCORES
 from server.auth import Caller
-from server.engine.work import Inferred, TaskInput
+from server.engine.inferred import Inferred, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
 from server.observe import RequestRecord
 
@@ -124,16 +123,17 @@ class Inference:
             TaskInput(self._ref(item.model or model, index, len(asked)), item.fields)
             for index, item in enumerate(asked)
         ]
-        answers = await while_connected(
-            self.request,
-            self.parts.engine.infer(
-                inputs,
-                reader=self.caller.tenant,
-                truncate=truncate,
-                timeout_seconds=self.timeout_seconds,
-                accept=partial(_accept, inputs, task_type),
-            ),
+        work = self.parts.engine.infer(
+            inputs,
+            reader=self.caller.tenant,
+            truncate=truncate,
+            timeout_seconds=self.timeout_seconds,
+            task_type=task_type,
         )
+        try:
+            answers = await while_connected(self.request, work)
+        except WrongTaskType as error:
+            raise _naming_the_right_route(error, inputs) from error
         self._note(answers)
         _check_num_scores(answers, top_k)
         return answers
@@ -169,15 +169,13 @@ class Inference:
         self.record.device_ms = 1000 * max(a.timings.device_seconds for a in answers)
 
 
-def _accept(
-    inputs: Sequence[TaskInput], task_type: TaskType | None, place: int, spec: PrefixSpec
-) -> None:
-    if task_type is None or spec.task_type == task_type:
-        return
-    where = f"input[{place}]: " if len(inputs) > 1 else ""
-    raise WrongTaskType(
-        f"{where}{inputs[place].ref} has the task type {spec.task_type}, this route answers "
-        f"{task_type}: send it to POST {ROUTES[spec.task_type]}"
+def _naming_the_right_route(error: WrongTaskType, inputs: Sequence[TaskInput]) -> WrongTaskType:
+    where = f"input[{error.place}]: " if len(inputs) > 1 else ""
+    return WrongTaskType(
+        f"{where}{inputs[error.place].ref} has the task type {error.task_type}, which this route "
+        f"does not answer: send it to POST {ROUTES[error.task_type]}",
+        place=error.place,
+        task_type=error.task_type,
     )
 
 

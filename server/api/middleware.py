@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.problems import CLIENT_GONE, problem_of
-from server.observe import Metrics, RequestRecord
+from server.observe import RequestMetrics, RequestRecord
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class RequestLog:
     The outermost layer, so that no response, not even that of a bug, goes out unobserved.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self._app = app
         self._metrics = metrics
 

@@ -32,7 +32,7 @@ from server.api.task_schemas import (
     QuestionAnsweringResult,
     TokenClassificationResult,
 )
-from server.engine.work import Inferred
+from server.engine.inferred import Inferred
 from server.errors import TooManyScores
 
 

@@ -10,7 +10,7 @@ from prefixes import PrefixSpec
 from prefixes.answers import ranked, sigmoid, softmax
 from server.api.schemas import FunctionToApply, Score
 from server.engine.errors import InferenceFailed
-from server.engine.work import Inferred
+from server.engine.inferred import Inferred
 
 Array = NDArray[np.float64]
 

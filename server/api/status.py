@@ -37,7 +37,8 @@ async def livez() -> dict[str, str]:
 @router.get("/readyz", summary="Whether requests are taken, or why not", responses=responses(503))
 async def readyz(request: Request, parts: PartsDep) -> Response:
     """503 with the reasons while starting, draining, or when a part has failed."""
-    reasons = [reason for reason in (parts.engine.problem, await _store_problem(parts)) if reason]
+    problems = (await parts.engine.find_problem(), await _store_problem(parts))
+    reasons = [problem for problem in problems if problem]
     if reasons:
         return not_ready(reasons).response(request.scope)
     return Response('{"status":"ready"}', media_type="application/json")
@@ -46,7 +47,7 @@ async def readyz(request: Request, parts: PartsDep) -> Response:
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
 async def metrics(parts: PartsDep) -> Response:
     """All metrics in Prometheus' text format."""
-    return Response(parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def program_version() -> str:

@@ -35,7 +35,7 @@ from server.api.task_schemas import (
     TokenClassificationResult,
     Usage,
 )
-from server.engine.work import Inferred
+from server.engine.inferred import Inferred
 from server.observe import RequestRecord
 
 router = APIRouter(

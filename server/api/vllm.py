@@ -11,7 +11,7 @@ from server.api.inference import Asked, InferenceDep
 from server.api.problems import responses
 from server.api.schemas import VllmClass, VllmClassifyRequest, VllmClassifyResponse, VllmUsage
 from server.api.scores import probabilities, ranked_scores
-from server.engine.work import Inferred
+from server.engine.inferred import Inferred
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 

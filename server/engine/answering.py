@@ -9,13 +9,15 @@ from typing import Protocol, TypeVar
 
 from prefixes import PrefixSpec
 from prefixes.encoded import EncodedInput
+from prefixes.spec import TaskType
 from prefixes.template import Fields
 from server.engine.admission import Admitted
 from server.engine.dispatcher import Dispatcher
+from server.engine.inferred import Timings
 from server.engine.leases import Lease
 from server.engine.residents import ResidentPrefixes
-from server.engine.tokenising import Accept, Tokenising, Wanted
-from server.engine.work import Outcome, Timings, Work
+from server.engine.tokenising import Tokenising, Wanted
+from server.engine.work import Outcome, Work
 
 T = TypeVar("T")
 
@@ -25,12 +27,15 @@ Share = tuple[Lease, Sequence[int]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """The inputs' fields, in the request's order, and what they were admitted as."""
+    """The inputs' fields, in the request's order, and what they were admitted as.
+
+    All of their tasks must have the `task_type`, if one is given.
+    """
 
     fields: Sequence[Fields]
     truncate: bool
     admitted: Admitted
-    accept: Accept
+    task_type: TaskType | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +134,7 @@ class Answering:
     async def _tokenise(self, request: Request, shares: Sequence[Share]) -> dict[int, EncodedInput]:
         started = time.perf_counter()
         tasks = [(lease.resident.spec, places) for lease, places in shares]
-        wanted = Wanted(request.fields, tasks, request.truncate, request.accept)
+        wanted = Wanted(request.fields, tasks, request.truncate, request.task_type)
         texts = await self._tokenising.encode(wanted)
         num_tokens = sum(len(one.token_ids) for parts in texts.values() for one in parts)
         self._metrics.tokenised(time.perf_counter() - started, num_tokens)

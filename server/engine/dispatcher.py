@@ -12,11 +12,12 @@ from typing import Protocol
 
 from prefixes.backbone import MixedBatch
 from server.engine.errors import DeadlineExceeded, EngineUnavailable
+from server.engine.inferred import Timings
 from server.engine.queue import WorkQueue
 from server.engine.runner import BatchResult, Runner
 from server.engine.scheduler import BatchLimits, plan
 from server.engine.streams import Streams
-from server.engine.work import Outcome, Timings, Work
+from server.engine.work import Outcome, Work
 
 _log = logging.getLogger(__name__)
 

@@ -10,31 +10,28 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from prefixes import Finding, Prefix, PrefixRef, PrefixSpec
+from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
+from prefixes.spec import TaskType
 from server.engine.admission import Admission
 from server.engine.answering import Answer, Answering, Request, TokenMetrics
 from server.engine.checking import GoldenCheck
 from server.engine.dispatcher import BatchMetrics, Dispatcher
 from server.engine.errors import EngineUnavailable, InferenceFailed
 from server.engine.host import HostPrefixes, default_host_bytes
+from server.engine.inferred import Inferred, TaskInput
 from server.engine.latency import TrialBatches, limits_within
 from server.engine.pins import Pins
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
 from server.engine.streams import Streams
-from server.engine.tokenising import Accept, Tokenising
-from server.engine.work import Inferred, TaskInput
+from server.engine.tokenising import Tokenising
 
 _REPLAY_SECONDS = 60.0
 
 T = TypeVar("T")
-
-
-def _accept_all(_place: int, _spec: PrefixSpec) -> None:
-    """Answer inputs of any task."""
 
 
 class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenMetrics, Protocol):
@@ -107,6 +104,10 @@ class Engine:
         """Say in one sentence why no work is taken; None when the engine is ready."""
         return self._pause or self._dispatcher.failure
 
+    async def find_problem(self) -> str | None:
+        """Give the `problem`, in the way of engines that are in another process."""
+        return self.problem
+
     @property
     def num_waiting(self) -> int:
         """Count the texts that were admitted and are not yet answered."""
@@ -148,7 +149,7 @@ class Engine:
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
-        accept: Accept = _accept_all,
+        task_type: TaskType | None = None,
     ) -> list[Inferred]:
         """Run inputs of any tasks; admitted and answered whole, or refused whole.
 
@@ -157,10 +158,11 @@ class Engine:
             reader: the caller's tenant, None for an anonymous caller.
             truncate: cut texts that are too long instead of refusing them.
             timeout_seconds: time until `DeadlineExceeded`.
-            accept: see `Accept`; what it raises is raised here.
+            task_type: what all tasks must be; None for any.
 
         Raises:
             PrefixNotFound: when a prefix does not exist or is not the reader's to see.
+            WrongTaskType: when a task is not of the type asked for; before anything is run.
             InputRejected: when a text does not fit its task; names the input of a list.
             TooManyInputs: when the inputs become more texts than one request may have.
             Overloaded: when there is no room for all of them now.
@@ -179,7 +181,7 @@ class Engine:
             places: dict[str, list[int]] = {}
             for place, item in enumerate(inputs):
                 places.setdefault(versions[item.ref].digest, []).append(place)
-            request = Request([item.fields for item in inputs], truncate, admitted, accept)
+            request = Request([item.fields for item in inputs], truncate, admitted, task_type)
             answers = await self._answering.answer_all(request, places)
         return [
             _inferred(versions[item.ref], item, answers[place]) for place, item in enumerate(inputs)
@@ -200,7 +202,7 @@ class Engine:
         self._check_ready()
         try:
             async with self._admission.admit(len(fields), _REPLAY_SECONDS) as admitted:
-                request = Request(fields, truncate=True, admitted=admitted, accept=_accept_all)
+                request = Request(fields, truncate=True, admitted=admitted)
                 lease = await self._residents.lease(digest, staged=prefix)
                 answers = await self._answering.answer(request, [(lease, range(len(fields)))])
         except InferenceFailed as error:

@@ -5,7 +5,7 @@ busy waits and then goes together, in one call of the tokenizer.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,12 +15,10 @@ from prefixes import PrefixSpec
 from prefixes.backbone import EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
+from prefixes.spec import TaskType
 from prefixes.template import Fields
 from server.engine.errors import EngineUnavailable, InferenceFailed
-
-Accept = Callable[[int, PrefixSpec], None]
-"""Raises what the sender should hear when the task of an input, named by its place in the request,
-is not one that can be answered where they asked. Called on a thread, before anything is run."""
+from server.errors import WrongTaskType
 
 _SHORT: Final = 4_000
 """Characters of a request that goes with others: about a millisecond's work."""
@@ -33,12 +31,15 @@ _NUM_LONG: Final = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wanted:
-    """A request's inputs, in its order, and their tasks: each with the places of its inputs."""
+    """A request's inputs, in its order, and their tasks: each with the places of its inputs.
+
+    All tasks must have the `task_type`, if one is given.
+    """
 
     fields: Sequence[Fields]
     tasks: Sequence[tuple[PrefixSpec, Sequence[int]]]
     truncate: bool
-    accept: Accept
+    task_type: TaskType | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +77,7 @@ class Tokenising:
 
         Raises:
             InputRejected: when one does not fit its task; names its place among several.
-            Exception: what `wanted.accept` raises.
+            WrongTaskType: when a task has not the type that is wanted.
         """
         if _num_characters(wanted.fields, at_most=_SHORT) >= _SHORT:
             loop = asyncio.get_running_loop()
@@ -170,13 +171,15 @@ def _caught(texts: TextEncoder, wanted: Wanted) -> dict[int, EncodedInput] | Exc
         return InferenceFailed(f"The tokenizer failed on this input: {error}")
 
 
-def _refusal(wanted: Wanted) -> Exception | None:
-    try:
-        for spec, places in wanted.tasks:
-            for place in places:
-                wanted.accept(place, spec)
-    except Exception as error:  # noqa: BLE001 - as above
-        return error
+def _refusal(wanted: Wanted) -> WrongTaskType | None:
+    for spec, places in wanted.tasks:
+        if wanted.task_type not in {None, spec.task_type}:
+            return WrongTaskType(
+                f"input[{places[0]}]: its task has the type {spec.task_type}, asked was for "
+                f"{wanted.task_type}",
+                place=places[0],
+                task_type=spec.task_type,
+            )
     return None
 
 

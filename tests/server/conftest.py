@@ -13,6 +13,11 @@ from tests.server.rest import FakeEngine, Rest, new_registry, put_some, serving
 Serve = Callable[..., tuple[Rest, FakeEngine]]
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def rest(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rest]:
     """A server with the real engine on the tiny backbone."""

@@ -3,8 +3,8 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +22,12 @@ from server.api.deps import Classifier
 from server.app import create_app
 from server.engine.engine import Engine, EngineLimits
 from server.engine.errors import EngineUnavailable
+from server.engine.inferred import Inferred, TaskInput, Timings
 from server.engine.residents import ResidentStats
-from server.engine.tokenising import Accept
-from server.engine.work import Inferred, TaskInput, Timings
+from server.errors import WrongTaskType
 from server.observe import Metrics
 from server.protocol import BoundedHttp
+from server.running import running, watch
 from server.settings import Settings
 from tests.factories import make_prefix
 
@@ -64,16 +65,14 @@ class FakeEngine:
     def resident_stats(self) -> ResidentStats:
         return ResidentStats(3, 1000, 5000)
 
-    async def start(self) -> None:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-
-    async def stop(self) -> None:
+        yield
         self.problem = "stopped"
 
-    async def drain(self) -> None:
-        self.problem = "draining"
-        while self.num_waiting:  # noqa: ASYNC110 - a fake may poll
-            await asyncio.sleep(0.005)
+    async def find_problem(self) -> str | None:
+        return self.problem
 
     def hold(self) -> None:
         """Keep every answer back until `release`."""
@@ -91,7 +90,7 @@ class FakeEngine:
         reader: str | None,
         truncate: bool,
         timeout_seconds: float,
-        accept: Accept,
+        task_type: TaskType | None,
     ) -> list[Inferred]:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)
@@ -112,7 +111,8 @@ class FakeEngine:
         found = [versions[item.ref] for item in inputs]
         specs = [self._registry.spec(version.digest) for version in found]
         for place, spec in enumerate(specs):
-            accept(place, spec)
+            if task_type not in {None, spec.task_type}:
+                raise WrongTaskType("not this type", place=place, task_type=spec.task_type)
         return [
             Inferred(
                 version.ref,
@@ -222,7 +222,7 @@ def put_some(registry: PrefixRegistry, backbone: BackboneFingerprint) -> None:
 
 
 @contextmanager
-def running(app: Any, **choices: Any) -> Iterator[str]:
+def on_a_port(app: Any, **choices: Any) -> Iterator[str]:
     """Serve an app on a free port of the loopback; gives its URL."""
     server = uvicorn.Server(
         uvicorn.Config(
@@ -259,14 +259,21 @@ def serving(
     metrics = Metrics()
     settings = Settings(store_folder=folder, **choices)
     limits = EngineLimits(resident_bytes=2**20, max_texts=settings.max_inputs_per_request)
-    used: Classifier = engine or Engine(backbone, registry, limits, metrics)
+    used: Classifier
+    if engine is None:
+        used = real = Engine(backbone, registry, limits, metrics)
+        watch(real, metrics)
+        while_served = running(real, registry, settings.examples_folder)
+    else:
+        used, while_served = engine, engine.running()
     app = create_app(
         settings,
         backbone=backbone.fingerprint,
         engine=used,
         registry=registry,
         metrics=metrics,
+        while_served=while_served,
     )
-    with running(app) as url:
+    with on_a_port(app) as url:
         yield Rest(url, registry, folder, keys)
     registry.close()

@@ -24,7 +24,8 @@ def the_line(caplog: pytest.LogCaptureFixture) -> dict[str, object]:
     return line
 
 
-def test_a_batch_is_counted_with_its_mix_and_its_times() -> None:
+@pytest.mark.anyio
+async def test_a_batch_is_counted_with_its_mix_and_its_times() -> None:
     metrics = Metrics()
     metrics.batch_done(
         rows=5, tokens=70, distinct_prefixes=3, device_seconds=0.25, queue_seconds=[0.5, 0.25]
@@ -34,7 +35,7 @@ def test_a_batch_is_counted_with_its_mix_and_its_times() -> None:
     metrics.prefix_evicted()
     metrics.tokenised(0.125, 70)
     metrics.request_done("/predict", 200, 0.75)
-    text = metrics.exposition().decode()
+    text = (await metrics.exposition()).decode()
     for line in (
         "polyprefix_batch_rows_sum 5.0",
         "polyprefix_batch_tokens_sum 70.0",
@@ -53,13 +54,14 @@ def test_a_batch_is_counted_with_its_mix_and_its_times() -> None:
         assert f"\n{line}\n" in text
 
 
-def test_a_watched_value_is_read_when_metrics_are_asked_for() -> None:
+@pytest.mark.anyio
+async def test_a_watched_value_is_read_when_metrics_are_asked_for() -> None:
     metrics = Metrics()
     values = [1.0, 2.0]
     metrics.watch("waiting_inputs", "Waiting.", lambda: values[-1])
-    assert b"polyprefix_waiting_inputs 2.0" in metrics.exposition()
+    assert b"polyprefix_waiting_inputs 2.0" in await metrics.exposition()
     values.append(3.0)
-    assert b"polyprefix_waiting_inputs 3.0" in metrics.exposition()
+    assert b"polyprefix_waiting_inputs 3.0" in await metrics.exposition()
 
 
 def test_the_real_engine_reports_batches_and_residents(rest: Rest) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.rest import Rest, running
+from tests.server.rest import Rest, on_a_port
 
 
 @contextmanager
@@ -78,6 +78,9 @@ def test_a_head_that_does_not_come_ends_the_connection(start: bytes) -> None:
         if scope["type"] == "http":
             raise AssertionError("nobody asks")
 
-    with running(app, timeout_keep_alive=0.2, lifespan="off") as url, connected(url) as connection:
+    with (
+        on_a_port(app, timeout_keep_alive=0.2, lifespan="off") as url,
+        connected(url) as connection,
+    ):
         connection.sendall(start)
         assert until_closed(connection) == b""

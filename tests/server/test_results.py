@@ -6,7 +6,7 @@ from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
 from server.api.results import Reading, results_of
 from server.api.scores import MAX_SCORES
-from server.engine.work import Inferred, Timings
+from server.engine.inferred import Inferred, Timings
 from server.errors import TooManyScores
 from tests.factories import make_spec
 

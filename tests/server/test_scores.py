@@ -5,7 +5,7 @@ from prefixes import PrefixRef
 from prefixes.backbone import Backbone, EncodedText
 from server.api.scores import probabilities, ranked_scores
 from server.engine.errors import InferenceFailed
-from server.engine.work import Inferred, Timings
+from server.engine.inferred import Inferred, Timings
 from tests.factories import make_spec
 
 TOPICS = {"problem_type": "multi_label_classification", "labels": ("a", "b", "c")}

@@ -10,7 +10,8 @@ import threading
 import httpx
 import pytest
 
-from server.serving import AddressUnavailable, DrainingServer, bind
+from server.errors import AddressUnavailable
+from server.serving import DrainingServer, bind
 from tests.server.conftest import Serve
 from tests.server.rest import until
 

@@ -14,11 +14,6 @@ from tests.factories import make_prefix
 MakeWork = Callable[..., Work]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass
 class RecordingMetrics:
     """Remembers all that the engine reports."""

@@ -10,7 +10,7 @@ from prefixes.backbone import Backbone, load_backbone, pool_of
 from prefixes.registry import PrefixRegistry, open_registry
 from server.engine.checking import GoldenCheck
 from server.engine.engine import Engine, EngineLimits
-from server.engine.work import Inferred, TaskInput
+from server.engine.inferred import Inferred, TaskInput
 from tests.factories import make_prefix, with_golden, with_tensors
 from tests.server.engine.conftest import RecordingMetrics
 

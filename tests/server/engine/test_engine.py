@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prefixes import GoldenExample, Prefix, PrefixRef, PrefixSpec, digest_of
+from prefixes import GoldenExample, Prefix, PrefixRef, digest_of
 from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
 from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
-from server.engine.work import Inferred, TaskInput
+from server.engine.inferred import Inferred, TaskInput
 from server.errors import TooManyInputs, WrongTaskType
 from tests.factories import encode_each, make_prefix, with_golden, with_tensors
 from tests.server.engine.conftest import RecordingMetrics
@@ -154,22 +154,25 @@ async def test_choices_of_an_input_are_texts_that_wait(
     assert engine.num_waiting == 0
 
 
-async def test_a_task_that_is_not_accepted_stops_the_request_before_anything_runs(
+async def test_a_task_of_another_type_stops_the_request_before_anything_runs(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> None:
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
     publish(registry, "acme", "vectors", make_prefix(backbone.fingerprint, task_type="embedding"))
 
-    def accept(place: int, spec: PrefixSpec) -> None:
-        if spec.task_type == "embedding":
-            raise WrongTaskType(f"not the one at {place}")
-
     for ref in ("acme/tone", "acme/vectors"):
         await ask(engine, asks(ref))  # brings both to the device
     num_batches = len(metrics.batches)
     inputs = [asks("acme/tone"), asks("acme/vectors")]
-    with pytest.raises(WrongTaskType, match="at 1"):
-        await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=30, accept=accept)
+    with pytest.raises(WrongTaskType) as refusal:
+        await engine.infer(
+            inputs,
+            reader="acme",
+            truncate=True,
+            timeout_seconds=30,
+            task_type="sequence_classification",
+        )
+    assert (refusal.value.place, refusal.value.task_type) == (1, "embedding")
     assert len(metrics.batches) == num_batches
     assert engine.num_waiting == 0
 

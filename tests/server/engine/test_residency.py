@@ -12,7 +12,7 @@ from prefixes.errors import PrefixNotFound, StoreUnavailable
 from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from prefixes.store import PrefixStore
 from server.engine.engine import Engine, EngineLimits
-from server.engine.work import Inferred, TaskInput
+from server.engine.inferred import Inferred, TaskInput
 from tests.factories import make_prefix
 from tests.server.engine.conftest import RecordingMetrics
 

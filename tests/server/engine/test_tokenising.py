@@ -11,6 +11,7 @@ from prefixes.errors import InputRejected
 from prefixes.template import InputTemplate
 from server.engine.errors import EngineUnavailable, InferenceFailed
 from server.engine.tokenising import Tokenising, Wanted
+from server.errors import WrongTaskType
 from tests.factories import make_spec
 
 pytestmark = pytest.mark.anyio
@@ -64,13 +65,9 @@ def spec(backbone: Backbone) -> PrefixSpec:
     return make_spec(backbone.fingerprint)
 
 
-def accept_all(_place: int, _spec: PrefixSpec) -> None:
-    pass
-
-
 def wanted(spec: PrefixSpec, *texts: str) -> Wanted:
     fields = [(text,) for text in texts]
-    return Wanted(fields, [(spec, range(len(texts)))], truncate=True, accept=accept_all)
+    return Wanted(fields, [(spec, range(len(texts)))], truncate=True, task_type=None)
 
 
 async def results(*calls: asyncio.Task[dict[int, EncodedInput]]) -> list[object]:
@@ -98,7 +95,7 @@ async def test_inputs_of_several_tasks_come_back_at_their_places(
 ) -> None:
     cut = make_spec(backbone.fingerprint, max_length=4)
     fields = [("hello city",), ("a very late train",), ("my card",)]
-    asked = Wanted(fields, [(cut, [1]), (spec, [2, 0])], truncate=True, accept=accept_all)
+    asked = Wanted(fields, [(cut, [1]), (spec, [2, 0])], truncate=True, task_type=None)
     found = await tokenising.encode(asked)
     assert [found[place] for place in (2, 0)] == backbone.texts.encode(spec, [fields[2], fields[0]])
     assert [found[1]] == backbone.texts.encode(cut, [fields[1]])
@@ -107,12 +104,9 @@ async def test_inputs_of_several_tasks_come_back_at_their_places(
 async def test_what_is_wrong_with_one_request_is_heard_by_its_sender_alone(
     tokenising: Tokenising, backbone: Backbone, spec: PrefixSpec
 ) -> None:
-    def refuse(place: int, _spec: PrefixSpec) -> None:
-        raise PermissionError(f"not {place}")
-
     pair = make_spec(backbone.fingerprint, input=InputTemplate(text="{a}", text_pair="{b}"))
-    bad = Wanted([("x",), ("y", "z")], [(pair, [1, 0])], truncate=True, accept=accept_all)
-    refused = Wanted([("x",)], [(spec, [0])], truncate=True, accept=refuse)
+    bad = Wanted([("x",), ("y", "z")], [(pair, [1, 0])], truncate=True, task_type=None)
+    refused = Wanted([("x",)], [(spec, [0])], truncate=True, task_type="embedding")
     calls = [
         asyncio.create_task(tokenising.encode(one))
         for one in (bad, wanted(spec, "hello"), refused, wanted(spec, "city", " "))
@@ -121,7 +115,8 @@ async def test_what_is_wrong_with_one_request_is_heard_by_its_sender_alone(
     assert isinstance(first, InputRejected)
     assert str(first).startswith("input[0]: ")
     assert second == {0: backbone.texts.encode(spec, [("hello",)])[0]}
-    assert isinstance(third, PermissionError)
+    assert isinstance(third, WrongTaskType)
+    assert (third.place, third.task_type) == (0, "sequence_classification")
     assert isinstance(fourth, InputRejected)
     assert str(fourth).startswith("input[1]: ")
 

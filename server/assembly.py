@@ -1,0 +1,123 @@
+"""Assembly: all parts of a server put together, from settings to a process that serves."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+import uvicorn
+from transformers.utils import logging as transformers_logging
+
+from prefixes.backbone import load_backbone
+from prefixes.registry import PrefixRegistry
+from server.allocation import keep_freed_memory
+from server.app import create_app
+from server.engine.engine import Engine, EngineLimits
+from server.observe import Metrics, configure_logging
+from server.processes.parent import EngineProcess
+from server.running import running, watch
+from server.serving import DrainingServer
+from server.settings import Settings
+
+
+def serve(
+    settings: Settings,
+    registry: PrefixRegistry,
+    listener: socket.socket,
+    announce: Callable[[], None],
+) -> None:
+    """Load the backbone and answer requests until a signal.
+
+    Args:
+        settings: the operator's choices.
+        registry: where prefixes, tenants and keys are kept; stays open.
+        listener: bound to the address to listen on.
+        announce: called once requests are answered.
+
+    Raises:
+        BackboneUnavailable: when the backbone cannot be loaded.
+        FrontEndFailed: when a front end cannot start.
+    """
+    transformers_logging.disable_progress_bar()
+    if settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
+    configure_logging()
+    keep_freed_memory()
+    assembly = Assembly.of(settings, registry)
+    if settings.num_front_ends:
+        assembly.serve_through_front_ends(listener, announce)
+    else:
+        assembly.serve_alone(listener, announce)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assembly:
+    """The parts that a server has, however many processes it is."""
+
+    settings: Settings
+    registry: PrefixRegistry
+    engine: Engine
+    metrics: Metrics
+
+    @classmethod
+    def of(cls, settings: Settings, registry: PrefixRegistry) -> Self:
+        """Load the backbone, and build an engine around it."""
+        metrics = Metrics()
+        engine = _engine(settings, registry, metrics)
+        watch(engine, metrics)
+        return cls(settings, registry, engine, metrics)
+
+    def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
+        """Serve from this process."""
+        application = create_app(
+            self.settings,
+            backbone=self.engine.backbone.fingerprint,
+            engine=self.engine,
+            registry=self.registry,
+            metrics=self.metrics,
+            while_served=self._running(),
+        )
+        server = DrainingServer(
+            application,
+            drain=self.engine.drain,
+            drain_seconds=self.settings.drain_seconds,
+            announce=announce,
+        )
+        server.run(sockets=[listener])
+
+    def serve_through_front_ends(
+        self, listener: socket.socket, announce: Callable[[], None]
+    ) -> None:
+        """Serve from this process and those that speak HTTP for it."""
+        process = EngineProcess(self.settings, self.engine, self.metrics, listener)
+        loop_factory = uvicorn.Config(create_app).get_loop_factory()  # as when it serves alone
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(process.run(self._running(), announce))
+
+    def _running(self) -> AbstractAsyncContextManager[None]:
+        return running(self.engine, self.registry, self.settings.examples_folder)
+
+
+def _engine(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> Engine:
+    backbone = load_backbone(
+        settings.backbone,
+        device=settings.device,
+        dtype=settings.dtype,
+        quantize=settings.quantize,
+    )
+    target = settings.target_latency_ms
+    limits = EngineLimits(
+        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_rows=settings.max_batch_rows,
+        max_waiting=settings.max_waiting_inputs,
+        max_texts=settings.max_inputs_per_request,
+        resident_bytes=settings.resident_mib * 2**20,
+        host_bytes=None if settings.host_mib is None else settings.host_mib * 2**20,
+        pinned=settings.pinned_refs,
+        target_seconds=None if target is None else target / 1000,
+        num_streams=settings.num_streams,
+    )
+    return Engine(backbone, registry, limits, metrics)

@@ -1,0 +1,1 @@
+"""HTTP in processes of its own, beside the engine's; see docs/architecture.md."""

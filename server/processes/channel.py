@@ -1,0 +1,74 @@
+"""Channel: whole messages between the processes of one server.
+
+Messages are pickles. Both ends of a channel are made by the same parent and inherited, nobody else
+can write to it; nothing that a client sends is ever unpickled.
+"""
+
+import asyncio
+import pickle
+import socket
+import struct
+from typing import Any, Final, Self
+
+_LENGTH: Final = struct.Struct("<Q")
+
+
+class Channel:
+    """One end of a pair of connected sockets. Belongs to the event loop."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, end: socket.socket) -> Self:
+        """Talk over a connected socket, which is closed with the channel."""
+        return cls(*await asyncio.open_connection(sock=end))
+
+    def send(self, message: object) -> None:
+        """Send a message without waiting; to an end that is gone, send nothing."""
+        if not self._writer.is_closing():
+            self._writer.write(_framed(message))
+
+    async def receive(self) -> Any:
+        """Wait for a message.
+
+        Raises:
+            EOFError: when the other end is gone.
+        """
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            return pickle.loads(await self._reader.readexactly(length))  # noqa: S301 - our own
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise EOFError("The process at the other end is gone") from error
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
+def send_at_once(end: socket.socket, message: object) -> None:
+    """Send the message that comes before all others, without an event loop."""
+    end.sendall(_framed(message))
+
+
+def receive_at_once(end: socket.socket) -> Any:
+    """Wait for the message that comes before all others, without an event loop.
+
+    Raises:
+        EOFError: when the other end is gone.
+    """
+    (length,) = _LENGTH.unpack(_received(end, _LENGTH.size))
+    return pickle.loads(_received(end, length))  # noqa: S301 - our own
+
+
+def _framed(message: object) -> bytes:
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    return _LENGTH.pack(len(data)) + data
+
+
+def _received(end: socket.socket, num_bytes: int) -> bytes:
+    data = end.recv(num_bytes, socket.MSG_WAITALL)
+    if len(data) < num_bytes:
+        raise EOFError("The process at the other end is gone")
+    return data

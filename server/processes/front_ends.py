@@ -1,0 +1,126 @@
+"""FrontEnds: starts the processes that speak HTTP, starts them again, and ends them."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from server.errors import FrontEndFailed
+from server.processes.channel import Channel, send_at_once
+from server.processes.messages import Listening, Welcome
+
+_MODULE: Final = "server.processes.front_end"
+_SECONDS_BETWEEN_STARTS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class FrontEnds:
+    """Keeps processes that share one listening socket. Belongs to the event loop.
+
+    What waits on the socket while one of them is gone is taken by another, or by its successor.
+    """
+
+    def __init__(
+        self,
+        num: int,
+        listener: socket.socket,
+        welcome: Welcome,
+        serve: Callable[[Channel], Awaitable[None]],
+    ) -> None:
+        """Set up.
+
+        Args:
+            num: processes.
+            listener: bound; it need not listen yet.
+            welcome: what each of them is told first.
+            serve: answers what comes over a front end's channel, until that is gone.
+        """
+        self._num = num
+        self._listener = listener
+        self._welcome = welcome
+        self._serve = serve
+        self._processes: set[asyncio.subprocess.Process] = set()
+        self._keeping: list[asyncio.Task[None]] = []
+        self._is_stopping = False
+
+    @property
+    def num_running(self) -> int:
+        """Count the processes that are there now."""
+        return len(self._processes)
+
+    async def start(self) -> None:
+        """Start all; returns when each takes connections.
+
+        Raises:
+            FrontEndFailed: when one of them ends instead.
+        """
+        listening = [asyncio.Event() for _ in range(self._num)]
+        self._keeping = [asyncio.create_task(self._keep(event)) for event in listening]
+        starting = asyncio.create_task(_wait_for(listening))
+        await asyncio.wait([starting, *self._keeping], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await self.stop(0)
+            raise FrontEndFailed("A front-end process ended as it started; its log line says why")
+
+    async def stop(self, seconds: float) -> None:
+        """Let them answer what they have begun, for some seconds; then end them."""
+        self._is_stopping = True
+        self._signal(signal.SIGTERM)
+        if self._keeping:
+            _, late = await asyncio.wait(self._keeping, timeout=seconds)
+            if late:
+                self._signal(signal.SIGKILL)
+                await asyncio.wait(late)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            if process.returncode is None:
+                process.send_signal(number)
+
+    async def _keep(self, listening: asyncio.Event) -> None:
+        """Run a front end again and again, unless it ends before it ever listened."""
+        while not self._is_stopping:
+            started = time.monotonic()
+            await self._run(listening)
+            if self._is_stopping or not listening.is_set():
+                return
+            _log.error("a front end has ended; another one is started")
+            await asyncio.sleep(max(0.0, started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
+
+    async def _run(self, listening: asyncio.Event) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            files = (theirs.fileno(), self._listener.fileno())
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", _MODULE, *map(str, files)),
+                pass_fds=files,
+            )
+        self._processes.add(process)
+        try:
+            send_at_once(ours, self._welcome)
+            channel = await Channel.over(ours)
+            if await _says_that_it_listens(channel):
+                listening.set()
+                await self._serve(channel)
+            channel.close()
+            await process.wait()
+        finally:
+            self._processes.remove(process)
+
+
+async def _wait_for(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()
+
+
+async def _says_that_it_listens(channel: Channel) -> bool:
+    try:
+        return isinstance(await channel.receive(), Listening)
+    except EOFError:
+        return False

@@ -1,0 +1,89 @@
+"""The engine's process behind front ends: start, announce, wait for a signal, drain, end."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final
+
+from server.allocation import keep_what_is_there
+from server.engine.engine import Engine
+from server.observe import Metrics
+from server.processes.channel import Channel
+from server.processes.engine_end import EngineEnd
+from server.processes.front_ends import FrontEnds
+from server.processes.messages import Welcome
+from server.serving import drained
+from server.settings import Settings
+
+_MIN_SECONDS: Final = 1.0
+"""For the front ends to send their last answers."""
+
+
+class EngineProcess:
+    """Serves through front ends until a signal, then drains as `DrainingServer` does."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        metrics: Metrics,
+        listener: socket.socket,
+    ) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._listener = listener
+        self._drain_seconds = settings.drain_seconds
+        welcome = Welcome(settings, engine.backbone.fingerprint)
+        self._front_ends = FrontEnds(settings.num_front_ends, listener, welcome, self._serve)
+        metrics.watch(
+            "front_ends",
+            "Processes that speak HTTP beside the engine's.",
+            lambda: self._front_ends.num_running,
+        )
+
+    async def run(
+        self, while_served: AbstractAsyncContextManager[None], announce: Callable[[], None]
+    ) -> None:
+        """Serve.
+
+        Args:
+            while_served: entered before the front ends start, left after they have ended.
+            announce: called once requests are answered.
+
+        Raises:
+            FrontEndFailed: when a front end cannot start.
+        """
+        signalled = _drain_at_first_signal_end_at_second()
+        seconds_left = 0.0
+        with suppress(asyncio.CancelledError):
+            async with while_served:
+                try:
+                    await self._front_ends.start()
+                    keep_what_is_there()
+                    announce()
+                    await signalled.wait()
+                    seconds_left = await drained(self._engine.drain(), self._drain_seconds)
+                finally:
+                    # What waits on the socket now is refused, not left without an answer.
+                    self._listener.close()
+                    await self._front_ends.stop(max(seconds_left, _MIN_SECONDS))
+
+    async def _serve(self, channel: Channel) -> None:
+        await EngineEnd(channel, self._engine, self._metrics).serve()
+
+
+def _drain_at_first_signal_end_at_second() -> asyncio.Event:
+    signalled = asyncio.Event()
+    running = asyncio.current_task()
+    assert running is not None
+
+    def handle() -> None:
+        if signalled.is_set():
+            running.cancel()
+        signalled.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, handle)
+    return signalled
