@@ -44,11 +44,17 @@ class Target:
 
 @contextmanager
 def ours(
-    folder: Path, store: Store, texts: Sequence[str], *, dtype: str, num_threads: int
+    folder: Path,
+    store: Store,
+    texts: Sequence[str],
+    *,
+    dtype: str,
+    num_threads: int,
+    num_front_ends: int,
 ) -> Iterator[Target]:
     """Serve a store's tasks; each body asks for a text of a task drawn at random."""
     flags = {"store-folder": store.folder, "backbone": folder, "dtype": dtype, "port": 0}
-    flags |= {"device": "cpu", "num-threads": num_threads}
+    flags |= {"device": "cpu", "num-threads": num_threads, "num-front-ends": num_front_ends}
     options = [f"--{name}={value}" for name, value in flags.items()]
     serving = server_process(
         [sys.executable, "-m", "server", "serve", *options],

@@ -19,6 +19,7 @@ from bench.stores import Store
 
 CONNECTIONS: Final = 32
 INFINITY: Final = "infinity, one model"
+APART: Final = ", a front end apart"
 
 _WARM_UP: Final = 0.5
 _OPEN_WARM_UP: Final = 5.0
@@ -43,9 +44,16 @@ class Serving:
     def group(self) -> str:
         return f"{self.backbone}, {self.dtype}, over HTTP"
 
-    def serve(self, store: Store) -> AbstractContextManager[Target]:
+    def serve(self, store: Store, *, num_front_ends: int = 0) -> AbstractContextManager[Target]:
         """Run our server on a store."""
-        return ours(self.folder, store, self.texts, dtype=self.dtype, num_threads=self.num_threads)
+        return ours(
+            self.folder,
+            store,
+            self.texts,
+            dtype=self.dtype,
+            num_threads=self.num_threads,
+            num_front_ends=num_front_ends,
+        )
 
     def touch_plan(self, target: Target, tasks: Sequence[str]) -> LoadPlan:
         """Plan to ask each of some tasks once."""
@@ -87,7 +95,10 @@ def over_http(
     with ExitStack() as stack:
         report(f"{serving.group}: starting {name}")
         mine = targets[name] = stack.enter_context(serving.serve(store))
-        send(serving.touch_plan(mine, store.tasks))
+        apart = serving.serve(store, num_front_ends=1)
+        targets[name + APART] = stack.enter_context(apart)
+        for target in targets.values():
+            send(serving.touch_plan(target, store.tasks))
         if beside_infinity:
             report(f"{serving.group}: starting infinity")
             peer = infinity(
@@ -137,6 +148,13 @@ def _closed_figures(
         yield Figure.of_rounds(group, f"{each}: CPU per request", "ms", [one.cpu for one in rounds])
     for each, reason in absent.items():
         yield Figure.absent(group, each, "requests/s", reason)
+    for each in (name, name + APART):
+        yield from _beside_infinity(group, each, served, absent)
+
+
+def _beside_infinity(
+    group: str, name: str, served: Mapping[str, Sequence[Served]], absent: Mapping[str, str]
+) -> Iterator[Figure]:
     faster, slower = Bound(4), Bound(1, "at most")
     titles = (f"{name} / {INFINITY}: requests/s", f"{name} / {INFINITY}: p99")
     if {name, INFINITY} <= served.keys():
