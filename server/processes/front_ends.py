@@ -87,7 +87,10 @@ class FrontEnds:
         """Run a front end again and again, unless it ends before it ever listened."""
         while not self._is_stopping:
             started = time.monotonic()
-            await self._run(listening)
+            try:
+                await self._run(listening)
+            except Exception:  # noqa: BLE001 - whatever it was, the next one may fare better
+                _log.exception("a front end has failed")
             if self._is_stopping or not listening.is_set():
                 return
             _log.error("a front end has ended; another one is started")
@@ -103,15 +106,20 @@ class FrontEnds:
             )
         self._processes.add(process)
         try:
-            send_at_once(ours, self._welcome)
-            channel = await Channel.over(ours)
+            with ours:
+                send_at_once(ours, self._welcome)
+                await self._talk(await Channel.over(ours), listening)
+        finally:
+            await process.wait()  # it ends when its channel does
+            self._processes.remove(process)
+
+    async def _talk(self, channel: Channel, listening: asyncio.Event) -> None:
+        try:
             if await _says_that_it_listens(channel):
                 listening.set()
                 await self._serve(channel)
-            channel.close()
-            await process.wait()
         finally:
-            self._processes.remove(process)
+            channel.close()
 
 
 async def _wait_for(events: Sequence[asyncio.Event]) -> None:

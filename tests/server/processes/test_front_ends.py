@@ -1,13 +1,20 @@
 """Front ends as processes: replaced when they end, gone when the engine's process is."""
 
+import asyncio
 import os
 import signal
+import socket
 from pathlib import Path
 
 import httpx
 import pytest
 
 from prefixes.backbone import Backbone
+from server.errors import FrontEndFailed
+from server.processes import front_ends
+from server.processes.channel import Channel
+from server.processes.messages import Welcome
+from server.settings import Settings
 from tests.factories import make_prefix, with_golden
 from tests.server.rest import until
 from tests.server.test_process import client, server_process, store, upload
@@ -59,6 +66,23 @@ def test_a_front_end_that_is_killed_is_replaced(
         assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.anyio
+async def test_front_ends_that_cannot_start_are_an_error_and_not_tried_for_ever(
+    monkeypatch: pytest.MonkeyPatch, backbone: Backbone
+) -> None:
+    monkeypatch.setattr(front_ends, "_MODULE", "server.processes.messages")  # it just ends
+
+    async def serve(channel: Channel) -> None:
+        await channel.receive()
+
+    with socket.socket() as listener:
+        welcome = Welcome(Settings(), backbone.fingerprint)
+        starting = front_ends.FrontEnds(2, listener, welcome, serve)
+        with pytest.raises(FrontEndFailed):
+            await asyncio.wait_for(starting.start(), 60)
+        assert starting.num_running == 0
+
+
 def test_requests_to_all_front_ends_are_counted_together(
     store: tuple[Path, str], flags: tuple[str, ...]
 ) -> None:
@@ -73,8 +97,8 @@ def test_front_ends_end_with_the_engine_s_process(
     store: tuple[Path, str], flags: tuple[str, ...]
 ) -> None:
     with server_process(store[0], *flags) as (process, _):
-        front_ends = children(process.pid)
-        assert len(front_ends) == 2
+        ours = children(process.pid)
+        assert len(ours) == 2
         process.kill()
         process.wait()
-        until(lambda: not any(is_there(one) for one in front_ends))
+        until(lambda: not any(is_there(one) for one in ours))
