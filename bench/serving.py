@@ -23,6 +23,9 @@ APART: Final = ", a front end apart"
 
 _WARM_UP: Final = 0.5
 _OPEN_WARM_UP: Final = 5.0
+_LARGEST: Final = 4 * CONNECTIONS
+"""Connections that fill larger batches than those of an open loop."""
+
 _POLL: Final = 0.5
 _FLAT: Final = 1.02
 """Memory of an open loop's last fifth over its first: what still counts as flat."""
@@ -121,6 +124,8 @@ def over_http(
         if open_loop is not None and name in served:
             rate = open_loop.share * statistics.median(each.rate for each in served[name])
             report(f"{serving.group}: {rate:.0f} requests/s for {open_loop.seconds:.0f} s")
+            # Freed memory is kept for the next batch, so it grows until the largest has been seen.
+            send(mine.plan(connections=_LARGEST, seconds=2 * serving.seconds))
             group = f"{serving.group}, {rate:.0f} requests/s in an open loop"
             yield from _open_loop(group, mine, rate, open_loop.seconds)
 
