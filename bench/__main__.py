@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from bench.backbones import BACKBONES, make_folder
 from bench.figures import Figure
+from bench.learning import Learning, learn
 from bench.origin import has_bfloat16, processor
 from bench.processes import ServerFailed
 from bench.report import notes, table, write
@@ -33,6 +34,10 @@ from prefixes.backbone import load_backbone
 
 SERVED: Final = ("http", "infinity", "open-loop", "cold", "memory", "warm-start")
 """Parts that ask a server over HTTP; it serves the first of the backbones."""
+
+TRAINING: Final = "training"
+
+PARTS: Final = (*FAMILIES, *SERVED, TRAINING)
 
 TEXTS: Final = {"minilm": 256, "bert-base": 128, "roberta-large": 64}
 QUICK: Final = {
@@ -51,17 +56,19 @@ QUICK: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What was asked for: contenders by family, and parts over HTTP."""
+    """What was asked for: contenders by family, parts over HTTP, and training."""
 
     families: tuple[str, ...]
     served: frozenset[str]
+    has_training: bool
 
     @classmethod
     def named(cls, names: Sequence[str]) -> "Parts":
-        chosen = names or (*FAMILIES, *SERVED)
+        chosen = names or PARTS
         return cls(
             tuple(name for name in FAMILIES if name in chosen),
             frozenset(SERVED) & frozenset(chosen),
+            TRAINING in chosen,
         )
 
 
@@ -119,6 +126,16 @@ def _measure(
             )
             if race.families:
                 yield list(run_race(race, report))
+            if parts.has_training:
+                learning = Learning(
+                    backbone=backbone,
+                    folder=folder,
+                    dtype=dtype,
+                    workloads=workloads,
+                    rounds=options.rounds,
+                    num_threads=options.threads,
+                )
+                yield list(learn(learning, report))
         if backbone == options.backbones[0]:
             short = workloads[1].texts
             for dtype in dtypes:
@@ -188,9 +205,9 @@ def _options() -> argparse.Namespace:
         "--only",
         nargs="+",
         metavar="NAME",
-        choices=[*FAMILIES, *SERVED],
+        choices=PARTS,
         default=[],
-        help=f"measure these alone: {', '.join([*FAMILIES, *SERVED])}",
+        help=f"measure these alone: {', '.join(PARTS)}",
     )
     parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES))
     parser.add_argument("--rounds", type=int, default=5)

@@ -49,6 +49,12 @@ class Worker:
         reply = self._ask({"do": "run", "workload": workload, "contender": contender})
         return reply["seconds"], reply["rows"]
 
+    def peak_bytes(self) -> int:
+        """Give the most memory that it has taken so far; from /proc, so on Linux."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
+        (line,) = (each for each in status.splitlines() if each.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
     def close(self) -> None:
         """End the process."""
         self._process.kill()

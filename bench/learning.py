@@ -1,0 +1,176 @@
+"""Learning: how fast prefixes are trained, and in how much memory, beside PEFT's."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from bench.contenders import Worker, WorkerFailed
+from bench.environments import EnvironmentUnavailable, environment
+from bench.figures import Bound, Figure, speed_ratios
+from bench.rounds import alternate
+from bench.throughput import PREFIX_LENGTH
+from bench.workloads import Workload
+
+OURS: Final = "one run"
+PEFT: Final = "PEFT"
+CONFIGURATIONS: Final = 8
+TOGETHER: Final = f"{CONFIGURATIONS} configurations"
+MORE_ROWS: Final = f"one run, {CONFIGURATIONS} times the rows"
+SEPARATE: Final = f"{CONFIGURATIONS} runs, one after another"
+
+_NUM_LABELS: Final = 6
+_BATCH: Final = 32
+
+Place = tuple[str, str]
+"""A workload and a contender in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """One backbone in one precision: what all contenders learn from."""
+
+    backbone: str
+    folder: Path
+    dtype: str
+    workloads: Sequence[Workload]
+    rounds: int
+    num_threads: int
+
+    def group(self, workload: str) -> str:
+        return f"{self.backbone}, {self.dtype}, training, {workload}"
+
+    def job(self, contenders: Sequence[str]) -> dict[str, Any]:
+        """Say what a worker must make; the labels say nothing, for nobody looks at the result."""
+        return {
+            "model": str(self.folder),
+            "dtype": self.dtype,
+            "threads": self.num_threads,
+            "batch": _BATCH,
+            "prefix_length": PREFIX_LENGTH,
+            "num_labels": _NUM_LABELS,
+            "num_configurations": CONFIGURATIONS if len(contenders) > 1 else 1,
+            "contenders": list(contenders),
+            "workloads": {
+                work.name: {
+                    "texts": work.texts,
+                    "tokens": work.tokens,
+                    "labels": [place % _NUM_LABELS for place in range(len(work.texts))],
+                }
+                for work in self.workloads
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """A worker's script, the environment that it runs in (None: ours), and its contenders."""
+
+    script: str
+    environment: str | None
+    contenders: tuple[str, ...]
+
+    def start(self, learning: Learning) -> Worker:
+        programs = Path(sys.executable).parent
+        if self.environment is not None:
+            programs = environment(self.environment)
+        return Worker(programs / "python", self.script, num_threads=learning.num_threads)
+
+
+_FAMILIES: Final = (
+    _Family("prefix_training", None, (OURS, TOGETHER, MORE_ROWS, SEPARATE)),
+    _Family("peft_training", "peft", (PEFT,)),
+)
+_FAILURES: Final = (WorkerFailed, EnvironmentUnavailable)
+
+
+def learn(learning: Learning, report: Callable[[str], None]) -> Iterator[Figure]:
+    """Let all learn from the same texts by turns; then each alone, for its memory."""
+    seconds, absent = _seconds(learning, report)
+    for work in learning.workloads:
+        mine = {name: each for (at, name), each in seconds.items() if at == work.name}
+        yield from _speeds(learning.group(work.name), len(work.texts), mine)
+        yield from _ratios(learning.group(work.name), mine, absent)
+    yield from _peaks(learning, report)
+
+
+def _seconds(
+    learning: Learning, report: Callable[[str], None]
+) -> tuple[dict[Place, list[float]], str | None]:
+    """Measure a pass over the rows, by turns; and say what keeps contenders from it."""
+    reasons: list[str] = []
+    with ExitStack() as stack:
+        passes: dict[Place, Callable[[], float]] = {}
+        for family in _FAMILIES:
+            report(f"{learning.backbone} {learning.dtype}: loading {family.script}")
+            try:
+                worker = stack.enter_context(family.start(learning))
+                found = worker.load(learning.job(family.contenders))
+            except _FAILURES as error:
+                reasons.append(str(error))
+            else:
+                passes |= {
+                    (at, name): partial(_pass, worker, at, name)
+                    for at, names in found.items()
+                    for name in names
+                }
+        seconds, failures = alternate(
+            passes,
+            learning.rounds,
+            failure=WorkerFailed,
+            report=lambda place: report(f"{learning.group(place[0])}: {place[1]}"),
+        )
+    return seconds, "; ".join([*reasons, *failures.values()]) or None
+
+
+def _pass(worker: Worker, workload: str, contender: str) -> float:
+    return worker.run(workload, contender)[0]
+
+
+def _speeds(group: str, num_texts: int, seconds: Mapping[str, Sequence[float]]) -> Iterator[Figure]:
+    for name, rounds in seconds.items():
+        rows = num_texts * (1 if name in {OURS, PEFT} else CONFIGURATIONS)
+        yield Figure.of_rounds(group, name, "texts/s", [rows / each for each in rounds])
+
+
+def _ratios(
+    group: str, seconds: Mapping[str, Sequence[float]], absent: str | None
+) -> Iterator[Figure]:
+    """Compare times: the bounds are on how long one takes of what another one takes."""
+    for name, other, bound, is_speed in (
+        (OURS, PEFT, Bound(3), True),
+        (TOGETHER, MORE_ROWS, Bound(1.3, "at most"), False),
+        (TOGETHER, SEPARATE, Bound(1, "at most"), False),
+    ):
+        title = f"{name} / {other}: {'speed' if is_speed else 'time'}"
+        if name in seconds and other in seconds:
+            ratios = speed_ratios(seconds[name], seconds[other])
+            rounds = ratios if is_speed else [1 / ratio for ratio in ratios]
+            yield Figure.of_rounds(group, title, "times", rounds, bound)
+        else:
+            yield Figure.absent(group, title, "times", absent or "not measured", bound)
+
+
+def _peaks(learning: Learning, report: Callable[[str], None]) -> Iterator[Figure]:
+    """Let each contender learn alone in a new process, and see how much memory it took at most."""
+    work = learning.workloads[0].name
+    group = learning.group(f"{work}: memory")
+    peaks: dict[str, int] = {}
+    for family in _FAMILIES:
+        name = family.contenders[0]
+        report(f"{group}: {name}")
+        try:
+            with family.start(learning) as worker:
+                worker.load(learning.job([name]))
+                worker.run(work, name)
+                peaks[name] = worker.peak_bytes()
+        except _FAILURES as error:
+            yield Figure.absent(group, name, "MiB", str(error))
+        else:
+            yield Figure(group, name, "MiB", peaks[name] / 2**20)
+    if len(peaks) == len(_FAMILIES):
+        bound = Bound(1, "at most")
+        yield Figure(group, f"{OURS} / {PEFT}", "times", peaks[OURS] / peaks[PEFT], bound=bound)
