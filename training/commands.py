@@ -65,6 +65,8 @@ def train_and_publish(
     with TrainingProgress(console) as progress:
         trained = run_plan(plan, output, resume=resume, watch=progress.show)
     console.print(_summary(trained))
+    for warning in _warnings(trained):
+        console.print(warning, style="yellow", highlight=False)
     if destination is not None:
         for best in best_of_each_task(trained):
             reference = destination.publish(best.finished, best.config.task)
@@ -147,6 +149,17 @@ def _summary(trained: Sequence[Trained]) -> Table:
             str(one.file),
         )
     return table
+
+
+def _warnings(trained: Sequence[Trained]) -> Iterator[str]:
+    for one in trained:
+        label = one.finished.validation.only_answer
+        if label is not None:
+            yield (
+                f"{one.config.run_name} answers {label!r} to every validation row: it has learnt "
+                "which label is the most frequent, and no more. Try more epochs, another "
+                "learning_rate, or more rows of the other labels"
+            )
 
 
 def _compared(precision: str, comparison: Comparison) -> dict[str, Any]:

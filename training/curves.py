@@ -1,4 +1,4 @@
-"""Pictures of a training: the loss and the metric by step, and all runs side by side."""
+"""Pictures of a training: loss and metric by step, runs side by side, labels mistaken."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.metrics import Measurement
 from training.run import Run
 
 _POINTS: Final = 200
 """A curve of more steps is drawn through the means of so many stretches of steps."""
+
+_MAX_INCHES: Final = 24
+_MAX_WRITTEN: Final = 30
+"""Labels up to which the counts are written into the picture."""
 
 
 def draw_curve(run: Run, path: Path) -> None:
@@ -39,6 +44,31 @@ def draw_overview(runs: Sequence[Run], path: Path) -> None:
     axes.set(xlabel="step", ylabel=f"validation {' / '.join(metrics)}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
+    """Draw which label the rows of each label were given, in shares of its rows.
+
+    Draws nothing for tasks where a row does not have one label of a set.
+    """
+    if measurement.confusion is None or np.ndim(measurement.confusion) != 2:
+        return
+    counts = np.array(measurement.confusion)
+    labels = [score.label for score in measurement.per_label]
+    side = min(_MAX_INCHES, 4 + 0.3 * len(labels))
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), "Blues", vmax=1)
+    image.set_clim(0, 1)
+    places = range(len(labels))
+    axes.set_xticks(places, labels, rotation=90)
+    axes.set_yticks(places, labels)
+    axes.set(xlabel="given", ylabel="true", title=title)
+    if len(labels) <= _MAX_WRITTEN:
+        for (row, column), count in np.ndenumerate(counts):
+            shade = "white" if count > counts[row].sum() / 2 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=shade)
     figure.savefig(path, dpi=120)
 
 

@@ -17,6 +17,7 @@ from prefixes import GoldenExample, Prefix, PrefixRejected, Provenance, digest_o
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.file import MAX_HEADER_BYTES
 from prefixes.spec import MAX_LABELS
+from training.calibration import calibrate
 from training.config import TrainConfig
 from training.evaluate import evaluate, outputs_of
 from training.examples import Examples, Input, TaskData
@@ -32,12 +33,17 @@ _GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedPrefix:
-    """A prefix file's bytes, what they say, and how the prefix in them measures."""
+    """A prefix file's bytes, what they say, and how the prefix in them measures.
+
+    Its outputs were divided by the `temperature`, in the file already; None where there are no
+    probabilities to calibrate.
+    """
 
     prefix: Prefix
     data: bytes
     validation: Measurement
     test: Measurement | None
+    temperature: float | None
 
     @property
     def digest(self) -> str:
@@ -53,13 +59,14 @@ def finish(
     tokens_per_batch: int,
     now: datetime | None = None,
 ) -> FinishedPrefix:
-    """Make the file of a folded prefix, and hold what can be read from it against what went in.
+    """Calibrate a folded prefix, make its file, and hold what can be read from it against that.
 
     Raises:
         PrefixRejected: when the bytes do not read back as a prefix for this backbone that gives
             the logits of its golden examples.
     """
-    folded = _in_type(best, config.file_dtype)
+    calibrated = calibrate(backbone, best, data.validation, tokens_per_batch=tokens_per_batch)
+    folded = _in_type(calibrated.prefix if calibrated else best, config.file_dtype)
     validation, test = (
         None
         if part is None
@@ -80,7 +87,8 @@ def finish(
     written = dataclasses.replace(folded, spec=spec).to_bytes()
     prefix = Prefix.from_bytes(written, fits=backbone.fingerprint)
     replay(backbone, prefix)
-    return FinishedPrefix(prefix, written, validation, test)
+    temperature = calibrated.temperature if calibrated else None
+    return FinishedPrefix(prefix, written, validation, test, temperature)
 
 
 def replay(backbone: Backbone, prefix: Prefix) -> None:

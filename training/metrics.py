@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,14 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from prefixes.answers import DEFAULT_THRESHOLD, sigmoid
+from prefixes.answers import DEFAULT_THRESHOLD, sigmoid, softmax
 from prefixes.spec import ProblemType
 
 Floats = NDArray[np.floating[Any]]
+
+CALIBRATION_ERROR: Final = "expected_calibration_error"
+
+_BINS: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,15 @@ class Measurement:
     per_label: tuple[LabelScore, ...] = ()
     confusion: list[Any] | None = None
 
+    @property
+    def only_answer(self) -> str | None:
+        """Name the label that every row was given, where there are rows of other labels, too."""
+        if self.confusion is None or np.ndim(self.confusion) != 2:
+            return None
+        counts = np.array(self.confusion)
+        given, true = (np.flatnonzero(counts.sum(axis=axis)) for axis in (0, 1))
+        return self.per_label[given[0]].label if len(given) == 1 and len(true) > 1 else None
+
 
 def measure(
     problem_type: ProblemType,
@@ -61,20 +74,31 @@ def measure(
     if problem_type == "regression":
         return Measurement(_regression(logits[:, 0], targets[:, 0]))
     if problem_type == "single_label_classification":
-        return _single_label(labels, logits.argmax(axis=1), targets)
-    chosen = sigmoid(logits) >= np.array(thresholds or DEFAULT_THRESHOLD)
-    return _multi_label(labels, chosen, targets.astype(bool))
+        return _single_label(labels, logits, targets)
+    return _multi_label(labels, logits, targets.astype(bool), thresholds)
 
 
-def _single_label(
-    labels: Sequence[str], predicted: NDArray[np.int64], targets: NDArray[np.int64]
-) -> Measurement:
+def calibration_error(confidences: Floats, is_right: NDArray[np.bool_]) -> float:
+    """Give by how much confidence `[n]` and the share of right answers differ, in the mean.
+
+    The expected calibration error of Guo et al. (arXiv:1706.04599): the differences within 15
+    equal stretches of confidence, weighted by how many answers fall into each.
+    """
+    places = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(places, weights=is_right - confidences, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(confidences))
+
+
+def _single_label(labels: Sequence[str], logits: Floats, targets: NDArray[np.int64]) -> Measurement:
     numbers = list(range(len(labels)))
+    predicted = logits.argmax(axis=1)
+    confidences = softmax(logits).max(axis=1)
     return Measurement(
         {
             "accuracy": float(accuracy_score(targets, predicted)),
             "macro_f1": _f1(targets, predicted, "macro"),
             "matthews": float(matthews_corrcoef(targets, predicted)),
+            CALIBRATION_ERROR: calibration_error(confidences, predicted == targets),
         },
         _per_label(labels, targets, predicted),
         confusion_matrix(targets, predicted, labels=numbers).tolist(),
@@ -82,13 +106,21 @@ def _single_label(
 
 
 def _multi_label(
-    labels: Sequence[str], predicted: NDArray[np.bool_], targets: NDArray[np.bool_]
+    labels: Sequence[str],
+    logits: Floats,
+    targets: NDArray[np.bool_],
+    thresholds: Sequence[float] | None,
 ) -> Measurement:
+    probabilities = sigmoid(logits)
+    predicted = probabilities >= np.array(thresholds or DEFAULT_THRESHOLD)
+    confidences = np.maximum(probabilities, 1 - probabilities).ravel()
+    is_right = ((probabilities > 0.5) == targets).ravel()
     return Measurement(
         {
             "micro_f1": _f1(targets, predicted, "micro"),
             "macro_f1": _f1(targets, predicted, "macro"),
             "accuracy": float((predicted == targets).all(axis=1).mean()),
+            CALIBRATION_ERROR: calibration_error(confidences, is_right),
         },
         _per_label(labels, targets, predicted),
         multilabel_confusion_matrix(targets, predicted).tolist(),

@@ -56,6 +56,8 @@ def write_report(
         },
         "validation": dataclasses.asdict(finished.validation),
         "test": dataclasses.asdict(finished.test) if finished.test else None,
+        "temperature": finished.temperature,
+        "only_answer": finished.validation.only_answer,
         "file": {"sha256": finished.digest, "bytes": len(finished.data)},
     }
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from prefixes.backbone import Backbone, load_backbone
 from training.checkpoint import Identity, load_checkpoint, save_checkpoint
 from training.config import TrainConfig
-from training.curves import draw_curve, draw_overview
+from training.curves import draw_confusion, draw_curve, draw_overview
 from training.data import load_task
 from training.errors import DataProblem, DataRejected, PlanRejected, TrainingError
 from training.examples import TaskData
@@ -203,6 +203,7 @@ def _write_all(
         file = folder / PREFIX_FILE
         file.write_bytes(finished.data)
         draw_curve(run, folder / "curve.png")
+        draw_confusion(run.config.run_name, finished.validation, folder / "confusion.png")
         write_report(folder / "report.json", run, task, finished, backbone=backbone, timing=timing)
         trained.append(Trained(run.config, file, finished))
     if not trained:

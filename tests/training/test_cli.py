@@ -69,6 +69,7 @@ def test_a_task_is_trained_published_measured_and_used(
         *("--set", "feature_dropout=0.05", "--set", "description=moods"),
     )
     assert sorted(path.name for path in output.iterdir()) == [
+        "confusion.png",
         "curve.png",
         "prefix.safetensors",
         "report.json",

@@ -177,7 +177,7 @@ def test_types_of_task_that_share_batches_learn_what_each_learns_alone(
     train_all(backbone, together, tokens_per_batch=150)  # cuts steps where none was cut before
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_allclose(other.losses, one.losses, rtol=1e-5)
-        assert other.history[-1].metrics == one.history[-1].metrics
+        assert other.history[-1].metrics == pytest.approx(one.history[-1].metrics, rel=1e-5)
         tensors = dict(best_of(one).tensors)
         if one.config.task_type in {"multiple_choice", "question_answering"}:
             # Added to the scores of all choices or tokens alike, it changes nothing and learns

@@ -24,7 +24,7 @@ from training.publish import Destination
 @pytest.fixture
 def finished(backbone: Backbone) -> FinishedPrefix:
     prefix = with_golden(backbone, make_prefix(backbone.fingerprint), ("good film",))
-    return FinishedPrefix(prefix, prefix.to_bytes(), Measurement({"accuracy": 1.0}), None)
+    return FinishedPrefix(prefix, prefix.to_bytes(), Measurement({"accuracy": 1.0}), None, None)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from prefixes.template import CHOICES, MAX_CHOICES
 from training.config import TrainConfig
 from training.examples import Examples, Input, Layout
 from training.losses import choice_losses
-from training.metrics import Measurement
+from training.metrics import CALIBRATION_ERROR, Measurement, calibration_error
 from training.rows import Row
 from training.tasks.cells import read_label, read_list, text_objection
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
@@ -86,9 +86,13 @@ class MultipleChoice(TaskKind[int]):
         outputs: Sequence[Outputs],
     ) -> Measurement:
         """Count the rows whose right choice has the highest score."""
-        chosen = [int(np.concatenate(choices).argmax()) for choices in outputs]
-        right = [choice == truth for choice, truth in zip(chosen, examples.truths, strict=True)]
-        return Measurement({"accuracy": float(np.mean(right))})
+        scores = [softmax(np.concatenate(choices)) for choices in outputs]
+        right = [one.argmax() == truth for one, truth in zip(scores, examples.truths, strict=True)]
+        error = calibration_error(np.array([one.max() for one in scores]), np.array(right))
+        return Measurement({"accuracy": float(np.mean(right)), CALIBRATION_ERROR: error})
+
+    def has_probabilities(self, spec: PrefixSpec) -> bool:
+        return True
 
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs

@@ -136,6 +136,10 @@ class TaskKind(ABC, Generic[Truth]):
     ) -> Measurement:
         """Hold outputs against what is true."""
 
+    def has_probabilities(self, spec: PrefixSpec) -> bool:
+        """Say whether answers carry the probability of a label or of a choice."""
+        return False
+
     @abstractmethod
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs

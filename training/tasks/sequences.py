@@ -117,6 +117,10 @@ class SequenceClassification(TaskKind[Target]):
             thresholds=spec.thresholds,
         )
 
+    def has_probabilities(self, spec: PrefixSpec) -> bool:
+        """A number has none."""
+        return spec.problem_type != "regression"
+
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
     ) -> dict[str, Any]:
