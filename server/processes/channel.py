@@ -28,7 +28,9 @@ class Channel:
     def send(self, message: object) -> None:
         """Send a message without waiting; to an end that is gone, send nothing."""
         if not self._writer.is_closing():
-            self._writer.write(_framed(message))
+            data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+            self._writer.write(_LENGTH.pack(len(data)))
+            self._writer.write(data)
 
     async def receive(self) -> Any:
         """Wait for a message.
@@ -49,7 +51,8 @@ class Channel:
 
 def send_at_once(end: socket.socket, message: object) -> None:
     """Send the message that comes before all others, without an event loop."""
-    end.sendall(_framed(message))
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    end.sendall(_LENGTH.pack(len(data)) + data)
 
 
 def receive_at_once(end: socket.socket) -> Any:
@@ -60,11 +63,6 @@ def receive_at_once(end: socket.socket) -> Any:
     """
     (length,) = _LENGTH.unpack(_received(end, _LENGTH.size))
     return pickle.loads(_received(end, length))  # noqa: S301 - our own
-
-
-def _framed(message: object) -> bytes:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    return _LENGTH.pack(len(data)) + data
 
 
 def _received(end: socket.socket, num_bytes: int) -> bytes:

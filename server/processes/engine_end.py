@@ -15,8 +15,11 @@ from server.observe import RequestMetrics
 from server.processes.channel import Channel
 from server.processes.messages import Answer, Ask, Cancel, Failure, RequestDone, Row, Rows
 
-_MAX_SPECS: Final = 10_000
-"""Specs that a front end keeps, of some kilobytes each."""
+_MAX_SPEC_BYTES: Final = 32 * 2**20
+"""What the specs that a front end keeps may take, roughly; beyond it, it begins anew."""
+
+_BYTES_OF_A_SPEC: Final = 2048
+"""Without its labels, which alone have no small bound."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ class EngineEnd:
         self._metrics = metrics
         self._asked: dict[int, asyncio.Task[None]] = {}
         self._carried: set[str] = set()
+        self._carried_bytes = 0
 
     async def serve(self) -> None:
         """Answer until the other end is gone; then cancel what it no longer waits for."""
@@ -56,14 +60,13 @@ class EngineEnd:
 
     async def _answer(self, ask: Ask) -> None:
         try:
-            value = await self._value(ask)
+            self._channel.send(Answer(ask.number, await self._value(ask)))
         except (PrefixError, ServingError, RequestRefused) as error:
             self._channel.send(Failure.of(ask.number, error))
         except Exception as error:  # noqa: BLE001 - a bug: the front end answers it as every other one
             _log.exception("a front end's question failed unexpectedly: %s", ask.question)
+            self._forget_carried()  # who knows what of them has arrived
             self._channel.send(Failure.of(ask.number, RuntimeError(repr(error))))
-        else:
-            self._channel.send(Answer(ask.number, value))
 
     async def _value(self, ask: Ask) -> Any:
         arguments: Mapping[str, Any] = ask.arguments
@@ -79,11 +82,20 @@ class EngineEnd:
 
     def _rows(self, answers: Sequence[Inferred]) -> Rows:
         """Note which specs the front end gets; nothing may be awaited between this and sending."""
-        is_fresh = len(self._carried) >= _MAX_SPECS
+        is_fresh = self._carried_bytes >= _MAX_SPEC_BYTES
         if is_fresh:
-            self._carried.clear()
+            self._forget_carried()
         specs: dict[str, PrefixSpec] = {
             one.digest: one.spec for one in answers if one.digest not in self._carried
         }
         self._carried.update(specs)
+        self._carried_bytes += sum(map(_num_bytes, specs.values()))
         return Rows([Row.of(one) for one in answers], specs, is_fresh)
+
+    def _forget_carried(self) -> None:
+        self._carried.clear()
+        self._carried_bytes = 0
+
+
+def _num_bytes(spec: PrefixSpec) -> int:
+    return _BYTES_OF_A_SPEC + sum(map(len, spec.labels))

@@ -76,9 +76,9 @@ def _end_unless_cancelled(listening: asyncio.Task[None]) -> None:
 
 def main() -> None:
     """Run with the numbers of two inherited files: the channel's end and the listener."""
-    # The terminal's Ctrl-C is for the parent alone, which ends its front ends in order. A session
-    # of its own would do that, too, and was measured to cost a third of the throughput: Linux
-    # shares processors among sessions (autogroups) before it shares them among processes.
+    # From here on the terminal's Ctrl-C is for the parent alone, which ends its front ends in
+    # order. A session of its own would do that, too, and was measured to cost a third of the
+    # throughput: Linux shares processors among sessions (autogroups) first, then among processes.
     os.setpgid(0, 0)
     configure_logging()
     channel_end, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:])

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from server.processes.messages import Listening, Welcome
 
 _MODULE: Final = "server.processes.front_end"
 _SECONDS_BETWEEN_STARTS: Final = 1.0
+_SECONDS_TO_CANCEL: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -69,14 +71,22 @@ class FrontEnds:
             raise FrontEndFailed("A front-end process ended as it started; its log line says why")
 
     async def stop(self, seconds: float) -> None:
-        """Let them answer what they have begun, for some seconds; then end them."""
+        """Let them answer what they have begun, for some seconds; then let them cancel it."""
         self._is_stopping = True
-        self._signal(signal.SIGTERM)
+        try:
+            for patience in (seconds, _SECONDS_TO_CANCEL):
+                self._signal(signal.SIGTERM)
+                if await self._have_ended(patience):
+                    break
+        finally:
+            self._signal(signal.SIGKILL)
+        await self._have_ended(None)
+
+    async def _have_ended(self, seconds: float | None) -> bool:
+        """Wait for all of them, for some seconds; says whether they have ended."""
         if self._keeping:
-            _, late = await asyncio.wait(self._keeping, timeout=seconds)
-            if late:
-                self._signal(signal.SIGKILL)
-                await asyncio.wait(late)
+            await asyncio.wait(self._keeping, timeout=seconds)
+        return all(keeping.done() for keeping in self._keeping)
 
     def _signal(self, number: signal.Signals) -> None:
         for process in self._processes:
@@ -101,10 +111,14 @@ class FrontEnds:
         with theirs:
             files = (theirs.fileno(), self._listener.fileno())
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", _MODULE, *map(str, files)),
+                # -P: what lies in the folder that the operator happens to be in is none of ours.
+                *(sys.executable, "-P", "-m", _MODULE, *map(str, files)),
                 pass_fds=files,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
         self._processes.add(process)
+        if self._is_stopping:  # it was not there when the others were told
+            process.kill()
         try:
             with ours:
                 send_at_once(ours, self._welcome)

@@ -9,6 +9,7 @@ from typing import Final
 
 from server.allocation import keep_what_is_there
 from server.engine.engine import Engine
+from server.errors import FrontEndFailed
 from server.observe import Metrics
 from server.processes.channel import Channel
 from server.processes.engine_end import EngineEnd
@@ -60,15 +61,24 @@ class EngineProcess:
         with suppress(asyncio.CancelledError):
             async with while_served:
                 try:
-                    await self._front_ends.start()
-                    keep_what_is_there()
-                    announce()
-                    await signalled.wait()
-                    seconds_left = await drained(self._engine.drain(), self._drain_seconds)
+                    if await self._front_ends_started(signalled):
+                        keep_what_is_there()
+                        announce()
+                        await signalled.wait()
+                        seconds_left = await drained(self._engine.drain(), self._drain_seconds)
                 finally:
                     # What waits on the socket now is refused, not left without an answer.
                     self._listener.close()
                     await self._front_ends.stop(max(seconds_left, _MIN_SECONDS))
+
+    async def _front_ends_started(self, signalled: asyncio.Event) -> bool:
+        try:
+            await self._front_ends.start()
+        except FrontEndFailed:
+            if signalled.is_set():  # the signal went to them as well: no failure
+                return False
+            raise
+        return True
 
     async def _serve(self, channel: Channel) -> None:
         await EngineEnd(channel, self._engine, self._metrics).serve()

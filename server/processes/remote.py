@@ -95,8 +95,8 @@ class RemoteEngine:
             raise EngineUnavailable("The server takes no requests now: its engine is gone")
         number = next(self._numbers)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
-        self._channel.send(Ask(number, question, arguments))
         try:
+            self._channel.send(Ask(number, question, arguments))
             return await reply
         except asyncio.CancelledError:
             if self._channel is not None:

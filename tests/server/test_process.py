@@ -25,12 +25,20 @@ NUM_KILLS = 2
 
 
 @contextmanager
-def server_process(store: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server_process(
+    store: Path, *flags: str, folder: Path = ROOT
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server process on a free port, and its URL once it answers."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "server", "serve", "--port", "0", "--store-folder", store, *flags],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        [sys.executable, "-P", "-m", "server", "serve", "--port", "0", "--store-folder", store]
+        + list(flags),
+        cwd=folder,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -66,6 +66,19 @@ def test_a_front_end_that_is_killed_is_replaced(
         assert process.wait(timeout=60) == 0
 
 
+def test_what_lies_in_the_working_folder_is_not_imported(
+    store: tuple[Path, str], flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    for name in ("server", "types", "uvicorn", "prefixes"):
+        (trap / f"{name}.py").write_text("raise SystemExit('imported from the working folder')")
+    with server_process(store[0], *flags, folder=trap) as (process, url):
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
 @pytest.mark.anyio
 async def test_front_ends_that_cannot_start_are_an_error_and_not_tried_for_ever(
     monkeypatch: pytest.MonkeyPatch, backbone: Backbone

@@ -150,6 +150,18 @@ async def test_a_bug_in_the_engine_is_the_asker_s_error_and_nobody_else_s(
         assert len(await ask(remote, "acme/mood")) == 1
 
 
+async def test_an_answer_that_cannot_be_sent_is_an_error_and_not_waited_for(
+    engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with behind_a_channel(engine, metrics) as remote:
+        with monkeypatch.context() as patched:
+            patched.setattr(engine_end, "Answer", lambda *_: iter(lambda: 0, 1))  # has no pickle
+            with pytest.raises(RuntimeError, match="pickle"):
+                await asyncio.wait_for(ask(remote, "acme/mood"), 30)
+        (answer,) = await ask(remote, "acme/mood")  # with its spec, which had not arrived
+        assert answer.spec.task_type == "sequence_classification"
+
+
 async def test_who_no_longer_waits_has_their_work_cancelled(
     fake: FakeEngine, metrics: Metrics
 ) -> None:
@@ -178,7 +190,7 @@ async def test_a_front_end_that_is_gone_has_its_work_cancelled(
 async def test_each_spec_travels_once_until_there_are_too_many(
     engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_end, "_MAX_SPECS", 2)
+    monkeypatch.setattr(engine_end, "_MAX_SPEC_BYTES", 4000)  # of two
     async with behind_a_channel(engine, metrics) as remote:
         kept = remote._specs
         first = await ask(remote, "acme/mood", "examples/things")
