@@ -22,6 +22,7 @@ from tests.factories import make_prefix, with_golden
 
 ROOT = Path(__file__).parents[2]
 NUM_KILLS = 2
+SERVE = (sys.executable, "-P", "-m", "server", "serve")
 
 
 @contextmanager
@@ -30,8 +31,7 @@ def server_process(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server process on a free port, and its URL once it answers."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "server", "serve", "--port", "0", "--store-folder", store]
-        + list(flags),
+        [*SERVE, "--port", "0", "--store-folder", str(store), *flags],
         cwd=folder,
         env={
             **os.environ,
