@@ -28,9 +28,6 @@ _LOG_BOUNDS: Final = (-3.0, 3.0)
 
 _OUTPUT_LAYER: Final = ("head.output.weight", "head.output.bias")
 
-Outputs = list[list[Tensor]]
-"""What the texts of each piece came to."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
