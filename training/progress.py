@@ -18,6 +18,8 @@ from rich.progress import (
 from training.run import Run
 
 _SECONDS_BETWEEN_LINES: Final = 60.0
+_MAX_BARS: Final = 20
+"""Runs up to which the bars of those that have ended stay in sight."""
 
 
 class TrainingProgress:
@@ -62,7 +64,7 @@ class TrainingProgress:
                 self._num_evaluations[id(run)] = len(run.history)
                 self._print_evaluation(run)
             if run.ended is not None:
-                self._progress.update(bar, total=run.step)
+                self._progress.update(bar, total=run.step, visible=len(self._bars) <= _MAX_BARS)
                 self._say(f"{run.config.run_name}: {run.ended}")
         if not self._console.is_terminal and self._is_silent:
             for run in runs:

@@ -130,6 +130,12 @@ class Run:
         every = self.config.evaluate_every or self.steps_per_epoch
         return self.step % every == 0 or self.step == self.total_steps
 
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What makes the best evaluation better than another: its metric, then a lower loss."""
+        assert self.best is not None
+        return self._merit(self.best.evaluation)
+
     def next_rows(self) -> list[int]:
         """List the rows of the coming step; the order of an epoch depends on the seed alone."""
         epoch, place = divmod(self.step, self.steps_per_epoch)
@@ -204,7 +210,7 @@ class Run:
 
     def _record(self, prefix: Prefix, evaluation: Evaluation) -> None:
         self.history.append(evaluation)
-        if self.best is None or self._merit(evaluation) > self._merit(self.best.evaluation):
+        if self.best is None or self._merit(evaluation) > self.merit:
             self.best = Best(evaluation, prefix)
         stale = sum(one.step > self.best.evaluation.step for one in self.history)
         if self.step >= self.total_steps:

@@ -1,0 +1,111 @@
+"""Course: the runs of a plan as they come and go, in the order in which they share batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import JsonValue, ValidationError
+
+from prefixes.backbone import Backbone
+from training.checkpoint import Saved
+from training.config import TrainConfig
+from training.errors import PlanRejected
+from training.examples import TaskData
+from training.learner import describe
+from training.plan import TrainPlan
+from training.run import Run
+from training.space import with_settings
+from training.sweep import Event, Sweep
+from training.sweep_report import SweepRecord, choose
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Winner:
+    """A run to keep, its rows, and where its settings come from."""
+
+    run: Run
+    data: TaskData
+    sweep: SweepRecord | None = None
+
+    @property
+    def origins(self) -> dict[str, JsonValue]:
+        return {} if self.sweep is None else {"sweep": self.sweep.facts()}
+
+
+@dataclass(slots=True, eq=False)
+class Course:
+    """All runs so far: those of the plan, or the trials of its sweep.
+
+    `runs` grows while a sweep goes on; `data` are the rows of each run.
+    """
+
+    backbone: Backbone
+    tasks: Sequence[TaskData]
+    sweep: Sweep | None
+    runs: list[Run]
+    data: list[TaskData]
+
+    @classmethod
+    def begin(
+        cls, plan: TrainPlan, tasks: Sequence[TaskData], backbone: Backbone, saved: Saved | None
+    ) -> Self:
+        """Start the runs of a plan, and bring them to where a checkpoint left them.
+
+        Raises:
+            PlanRejected: when a run, or a setting that a sweep may try, does not fit the backbone.
+        """
+        sweep = None if plan.sweep is None else Sweep(plan.sweep, plan.runs)
+        course = cls(backbone, tasks, sweep, [], [])
+        if sweep is None:
+            for config, data in zip(plan.runs, tasks, strict=True):
+                course._start(config, data)
+        else:
+            for config, data in zip(plan.runs, tasks, strict=True):
+                for settings in sweep.plan.corners():
+                    _check_fit(with_settings(config, settings, "trial"), data, backbone)
+            sweep.replay(saved.journal if saved else ())
+            for trial in sweep.trials:
+                course._start(trial.config, tasks[trial.task])
+        if saved is not None:
+            saved.restore(course.runs)
+        course._fill()
+        return course
+
+    @property
+    def journal(self) -> Sequence[Event]:
+        return () if self.sweep is None else self.sweep.journal
+
+    def go_on(self) -> None:
+        """Between two steps of a sweep: end what others have left behind, begin what is next."""
+        if self.sweep is not None:
+            self.sweep.observe(self.runs)
+            self._fill()
+
+    def winners(self) -> list[Winner]:
+        """List the runs to keep: all that were evaluated, or of a sweep the best of each task."""
+        if self.sweep is None:
+            pairs = zip(self.runs, self.data, strict=True)
+            return [Winner(run, data) for run, data in pairs if run.best is not None]
+        return [
+            Winner(self.runs[place], self.data[place], record)
+            for place, record in choose(self.sweep, self.runs)
+        ]
+
+    def _fill(self) -> None:
+        for trial in self.sweep.fill() if self.sweep is not None else ():
+            self._start(trial.config, self.tasks[trial.task])
+
+    def _start(self, config: TrainConfig, data: TaskData) -> None:
+        _check_fit(config, data, self.backbone)
+        self.runs.append(Run.start(config, data, self.backbone))
+        self.data.append(data)
+
+
+def _check_fit(config: TrainConfig, data: TaskData, backbone: Backbone) -> None:
+    try:
+        describe(config, data, backbone)
+    except ValidationError as error:
+        reasons = "; ".join(detail["msg"] for detail in error.errors())
+        raise PlanRejected(
+            f"{config.run_name} does not fit the backbone {backbone.fingerprint.name}: {reasons}"
+        ) from error
