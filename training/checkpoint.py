@@ -22,10 +22,11 @@ from training.examples import TaskData
 from training.plan import TrainPlan
 from training.run import Best, Evaluation, Run
 from training.sweep import Event, optuna_version
+from training.warm_start import WarmStart
 
 FORMAT: Final = 2
 
-_PATHS: Final = {"train", "validation", "test"}
+_PATHS: Final = {"train", "validation", "test", "start_from"}
 _LIST_AFTER: Final = 10
 
 
@@ -36,7 +37,13 @@ class Identity:
     facts: Mapping[str, str]
 
     @classmethod
-    def of(cls, plan: TrainPlan, data: Sequence[TaskData], backbone: Backbone) -> "Identity":
+    def of(
+        cls,
+        plan: TrainPlan,
+        data: Sequence[TaskData],
+        backbone: Backbone,
+        starts: Mapping[str, WarmStart],
+    ) -> "Identity":
         """Gather the facts. Files may move: their bytes count, not their paths."""
         facts = {
             "dtype": dtype_name(backbone.dtype),
@@ -50,6 +57,8 @@ class Identity:
                 facts[f"sweep: {name}"] = json.dumps(value)
         for config, task in zip(plan.runs, data, strict=True):
             facts[f"{config.run_name}: data"] = task.sha256
+            if config.start_from is not None:
+                facts[f"{config.run_name}: start_from"] = starts[config.start_from].sha256
             for name, value in config.model_dump(mode="json", exclude=_PATHS).items():
                 facts[f"{config.run_name}: {name}"] = json.dumps(value)
         return cls(facts)

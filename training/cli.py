@@ -76,6 +76,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
     ] = False,
     prefix_length: Annotated[int | None, _recipe("Number of prefix slots.")] = None,
     projection_size: Annotated[int | None, _recipe("Width of the MLP, if wanted.")] = None,
+    start_from: Annotated[
+        str | None, _recipe("A prefix file, or STORE#TENANT/TASK, to begin as.")
+    ] = None,
     learning_rate: Annotated[float | None, _recipe("Of the prefix.")] = None,
     head_learning_rate: Annotated[float | None, _recipe("Of the head.")] = None,
     schedule: Annotated[str | None, _recipe("linear, cosine, constant or exponential.")] = None,
@@ -111,7 +114,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
         typer.Option("--resume", help="Go on after a kill.", rich_help_panel="Where"),
     ] = False,
     publish: Annotated[str | None, _place("URL of a server, or a store folder.")] = None,
-    key: Annotated[str, _place("API key for that server.", envvar="POLYPREFIX_KEY")] = "",
+    key: Annotated[str, _place("API key for a server.", envvar="POLYPREFIX_KEY")] = "",
     alias: Annotated[str | None, _place("Alias to point to the result.")] = None,
 ) -> None:
     """Train prefixes on labelled rows, measure them, and publish them if asked to.

@@ -65,7 +65,7 @@ def train_and_publish(
         for task in dict.fromkeys(run.task for run in plan.runs):
             destination.check(task)  # now, not after hours of training
     with TrainingProgress(console) as progress:
-        trained = run_plan(plan, output, resume=resume, watch=progress.show)
+        trained = run_plan(plan, output, resume=resume, key=key, watch=progress.show)
     for one in trained:
         if one.sweep is not None:
             console.print(_sweep_table(one.sweep))
@@ -160,7 +160,8 @@ def _sweep_table(record: SweepRecord) -> Table:
     """List the best trials of a task, with what of their settings was searched."""
     fields = list(record.plan.space)
     title = f"{record.task}: {len(record.trials)} trials"
-    table = Table("trial", *fields, record.metric, "steps", "ended", title=title)
+    searched = [Column(field, overflow="fold") for field in fields]
+    table = Table("trial", *searched, record.metric, "steps", "ended", title=title)
     evaluated = [trial for trial in record.trials if trial.value is not None]
     for trial in sorted(evaluated, key=lambda one: one.value or 0, reverse=True)[:_MAX_TRIALS]:
         table.add_row(

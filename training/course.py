@@ -1,6 +1,6 @@
 """Course: the runs of a plan as they come and go, in the order in which they share batches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,6 +17,7 @@ from training.run import Run
 from training.space import with_settings
 from training.sweep import Event, Sweep
 from training.sweep_report import SweepRecord, choose
+from training.warm_start import WarmStart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +30,11 @@ class Winner:
 
     @property
     def origins(self) -> dict[str, JsonValue]:
-        return {} if self.sweep is None else {"sweep": self.sweep.facts()}
+        begun = self.run.begun
+        return {
+            **({} if self.sweep is None else {"sweep": self.sweep.facts()}),
+            **({} if begun is None else {"start_from": begun.facts}),
+        }
 
 
 @dataclass(slots=True, eq=False)
@@ -41,28 +46,35 @@ class Course:
 
     backbone: Backbone
     tasks: Sequence[TaskData]
+    starts: Mapping[str, WarmStart]
     sweep: Sweep | None
     runs: list[Run]
     data: list[TaskData]
 
     @classmethod
     def begin(
-        cls, plan: TrainPlan, tasks: Sequence[TaskData], backbone: Backbone, saved: Saved | None
+        cls,
+        plan: TrainPlan,
+        tasks: Sequence[TaskData],
+        backbone: Backbone,
+        starts: Mapping[str, WarmStart],
+        saved: Saved | None,
     ) -> Self:
         """Start the runs of a plan, and bring them to where a checkpoint left them.
 
         Raises:
-            PlanRejected: when a run, or a setting that a sweep may try, does not fit the backbone.
+            PlanRejected: when a run, or a setting that a sweep may try, fits neither the backbone
+                nor what it shall begin as.
         """
         sweep = None if plan.sweep is None else Sweep(plan.sweep, plan.runs)
-        course = cls(backbone, tasks, sweep, [], [])
+        course = cls(backbone, tasks, starts, sweep, [], [])
         if sweep is None:
             for config, data in zip(plan.runs, tasks, strict=True):
                 course._start(config, data)
         else:
             for config, data in zip(plan.runs, tasks, strict=True):
                 for settings in sweep.plan.corners():
-                    _check_fit(with_settings(config, settings, "trial"), data, backbone)
+                    course._check_fit(with_settings(config, settings, "trial"), data)
             sweep.replay(saved.journal if saved else ())
             for trial in sweep.trials:
                 course._start(trial.config, tasks[trial.task])
@@ -96,16 +108,21 @@ class Course:
             self._start(trial.config, self.tasks[trial.task])
 
     def _start(self, config: TrainConfig, data: TaskData) -> None:
-        _check_fit(config, data, self.backbone)
-        self.runs.append(Run.start(config, data, self.backbone))
+        self._check_fit(config, data)
+        run = Run.start(config, data, self.backbone)
+        if config.start_from is not None:
+            run.begun = self.starts[config.start_from].hand_over(run)
+        self.runs.append(run)
         self.data.append(data)
 
-
-def _check_fit(config: TrainConfig, data: TaskData, backbone: Backbone) -> None:
-    try:
-        describe(config, data, backbone)
-    except ValidationError as error:
-        reasons = "; ".join(detail["msg"] for detail in error.errors())
-        raise PlanRejected(
-            f"{config.run_name} does not fit the backbone {backbone.fingerprint.name}: {reasons}"
-        ) from error
+    def _check_fit(self, config: TrainConfig, data: TaskData) -> None:
+        try:
+            spec = describe(config, data, self.backbone)
+        except ValidationError as error:
+            reasons = "; ".join(detail["msg"] for detail in error.errors())
+            name = self.backbone.fingerprint.name
+            raise PlanRejected(
+                f"{config.run_name} does not fit the backbone {name}: {reasons}"
+            ) from error
+        if config.start_from is not None:
+            self.starts[config.start_from].check(spec, config.run_name)

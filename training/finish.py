@@ -24,7 +24,7 @@ from training.examples import Examples, Input, TaskData
 from training.metrics import Measurement
 from training.tasks import KINDS
 
-_PATHS: Final = {"train", "validation", "test"}
+_PATHS: Final = {"train", "validation", "test", "start_from"}
 _CANDIDATES: Final = 4
 """Inputs that are tried for each golden example: those that are too large are left out."""
 _GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2

@@ -116,6 +116,9 @@ def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
         for key in ("train", "validation", "test")
         if isinstance(value := fields.get(key), str)
     }
+    start = fields.get("start_from")
+    if isinstance(start, str) and not start.startswith(("http://", "https://")):
+        files["start_from"] = str(folder / start)
     return {**fields, **files}
 
 

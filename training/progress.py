@@ -87,6 +87,8 @@ class TrainingProgress:
             )
             self._bars[id(run)] = bar
             self._num_evaluations[id(run)] = max(0, len(run.history) - 1)
+            if run.begun is not None:
+                self._say(f"{run.config.run_name} {run.begun}")
         return self._bars[id(run)]
 
     def _print_evaluation(self, run: Run) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
@@ -41,6 +42,26 @@ class Best:
     prefix: Prefix
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a run has begun as: a prefix `name` of that digest, and why not with its head.
+
+    `head_differs` is empty where the head was taken over too.
+    """
+
+    name: str
+    sha256: str
+    head_differs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        head = f"a head of its own ({'; '.join(self.head_differs)})"
+        return f"begins as {self.name}, with {head if self.head_differs else 'its head'}"
+
+    @property
+    def facts(self) -> dict[str, JsonValue]:
+        return {"from": self.name, "sha256": self.sha256, "head": not self.head_differs}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
     """The validation rows, tokenized."""
@@ -54,8 +75,8 @@ class HeldOut:
 class Run:
     """A learner with its rows, its optimiser and what it has come to.
 
-    `pieces` are what it learns from: its rows, or the windows of them. `ended` says why the run is
-    over, and is None while it is not.
+    `pieces` are what it learns from: its rows, or the windows of them. `begun` says which
+    published prefix it has begun as, if any; `ended` why it is over, None while it is not.
     """
 
     config: TrainConfig
@@ -65,6 +86,7 @@ class Run:
     pieces: Sequence[Piece]
     held_out: HeldOut
     scale: Scale
+    begun: Begun | None = None
     step: int = 0
     ended: str | None = None
     best: Best | None = None

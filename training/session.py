@@ -21,6 +21,7 @@ from training.report import Timing, write_report
 from training.run import Run
 from training.sweep_picture import draw_sweep
 from training.sweep_report import SweepRecord
+from training.warm_start import read_starts
 
 CHECKPOINT: Final = "checkpoint.pt"
 PREFIX_FILE: Final = "prefix.safetensors"
@@ -75,6 +76,7 @@ def run_plan(
     *,
     resume: bool = False,
     seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
+    key: str = "",
     watch: Watcher,
 ) -> list[Trained]:
     """Train every prefix of a plan; write each one's file, report and picture.
@@ -87,6 +89,7 @@ def run_plan(
             folders of their names; of a sweep, the best run of each task writes.
         resume: go on where a checkpoint in `output` ends; begin where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
+        key: for the server that `start_from` names, where it wants one.
         watch: called with all runs at first, then after every step with those that took part.
 
     Raises:
@@ -103,9 +106,10 @@ def run_plan(
     _check_sweep(plan)
     data = _load_all(plan.runs)
     backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype, to_train=True)
-    identity = Identity.of(plan, data, backbone)
+    starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
+    identity = Identity.of(plan, data, backbone, starts)
     saved = load_checkpoint(checkpoint, identity) if checkpoint.exists() else None
-    course = Course.begin(plan, data, backbone, saved)
+    course = Course.begin(plan, data, backbone, starts, saved)
     output.mkdir(parents=True, exist_ok=True)
     stopwatch = _Stopwatch.start(saved.seconds if saved else 0.0)
     watch(course.runs)

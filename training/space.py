@@ -15,7 +15,7 @@ PrunerName = Literal["none", "median", "successive_halving"]
 Number = StrictInt | StrictFloat
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
 
-_NEVER: Final = frozenset({"task", "variant", "task_type", "select_by"})
+_NEVER: Final = frozenset({"task", "variant", "task_type", "select_by", "start_from"})
 """Settings without which the trials of a task could not be held against each other."""
 
 _MAX_CORNERS: Final = 1000

@@ -11,7 +11,7 @@ from training.space import Range
 from training.sweep_report import SweepRecord, TrialRecord
 
 _COLUMNS: Final = 3
-_FADED: Final = 0.25
+_FADED: Final = 0.4
 _COLOURS: Final = {"complete": "tab:blue", "pruned": "tab:gray", "diverged": "tab:red"}
 
 
@@ -30,7 +30,7 @@ def draw_sweep(record: SweepRecord, path: Path) -> None:
     _draw_curves(panels[len(fields)], record)
     for axes in panels[len(fields) + 1 :]:
         axes.set_axis_off()
-    figure.suptitle(f"{record.task}: {len(record.trials)} trials, the best is {record.best}")
+    figure.suptitle(f"{record.task}: best of {len(record.trials)} trials: {record.best}")
     figure.savefig(path, dpi=120)
 
 
@@ -62,6 +62,7 @@ def _draw_curves(axes: Axes, record: SweepRecord) -> None:
             [value for _, value in trial.curve],
             color="tab:orange" if is_best else _COLOURS[trial.outcome],
             alpha=1 if is_best else _alpha(trial),
+            marker=".",
             linewidth=2 if is_best else 1,
             zorder=3 if is_best else 2,
         )
