@@ -51,6 +51,8 @@ class Identity:
             "backbone": backbone.fingerprint.weights_sha256,
             "tokenizer": backbone.fingerprint.tokenizer_sha256,
         }
+        if plan.multitask is not None:
+            facts["multitask"] = plan.multitask.model_dump_json()
         if plan.sweep is not None:
             facts["optuna"] = optuna_version()
             for name, value in plan.sweep.model_dump(mode="json").items():
@@ -77,10 +79,12 @@ class Identity:
 class Saved:
     """What a checkpoint holds: the states of the runs in their order, and how they came about.
 
-    `seconds` is the time that the training took so far, `journal` what its sweep went through.
+    `seconds` is the time that the training took so far, `journal` what its sweep went through,
+    `shared_sha256` the digest of the prefix that all began as, None while they still learn it.
     """
 
     seconds: float
+    shared_sha256: str | None
     journal: Sequence[Event]
     runs: Sequence[Mapping[str, Any]]
 
@@ -96,6 +100,7 @@ def save_checkpoint(
     runs: Sequence[Run],
     *,
     seconds: float,
+    shared_sha256: str | None = None,
     journal: Sequence[Event] = (),
 ) -> None:
     """Write a checkpoint; a crash at any moment leaves the earlier one or this one, whole."""
@@ -103,6 +108,7 @@ def save_checkpoint(
         "format": FORMAT,
         "identity": dict(identity.facts),
         "seconds": seconds,
+        "shared_sha256": shared_sha256,
         "journal": list(journal),
         # Nobody looks at the learner of a trial again that has ended, and trials may be many.
         "runs": [_run_state(run, is_slim=bool(journal) and run.ended is not None) for run in runs],
@@ -144,7 +150,7 @@ def load_checkpoint(path: Path, identity: Identity) -> Saved:
             f"{len(differences)} point(s):\n{shown}\n"
             "Give the same settings and data again, or choose another output folder"
         )
-    return Saved(content["seconds"], content["journal"], content["runs"])
+    return Saved(**{name: content[name] for name in Saved.__slots__})
 
 
 def _run_state(run: Run, *, is_slim: bool) -> dict[str, Any]:

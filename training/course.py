@@ -12,7 +12,9 @@ from training.config import TrainConfig
 from training.errors import PlanRejected
 from training.examples import TaskData
 from training.learner import describe
+from training.multitask import SharedPrefix, share
 from training.plan import TrainPlan
+from training.report import Timing
 from training.run import Run
 from training.space import with_settings
 from training.sweep import Event, Sweep
@@ -22,10 +24,11 @@ from training.warm_start import WarmStart
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Winner:
-    """A run to keep, its rows, and where its settings come from."""
+    """A run to keep, its rows, and where its settings and its beginning come from."""
 
     run: Run
     data: TaskData
+    shared: SharedPrefix | None = None
     sweep: SweepRecord | None = None
 
     @property
@@ -33,6 +36,7 @@ class Winner:
         begun = self.run.begun
         return {
             **({} if self.sweep is None else {"sweep": self.sweep.facts()}),
+            **({} if self.shared is None else {"multitask": self.shared.facts}),
             **({} if begun is None else {"start_from": begun.facts}),
         }
 
@@ -41,13 +45,15 @@ class Winner:
 class Course:
     """All runs so far: those of the plan, or the trials of its sweep.
 
-    `runs` grows while a sweep goes on; `data` are the rows of each run.
+    `runs` grows while a sweep goes on; `data` are the rows of each run. Of a plan with several
+    phases, every phase is a course, and `shared` is what an earlier one came to.
     """
 
     backbone: Backbone
     tasks: Sequence[TaskData]
     starts: Mapping[str, WarmStart]
     sweep: Sweep | None
+    shared: SharedPrefix | None
     runs: list[Run]
     data: list[TaskData]
 
@@ -58,7 +64,9 @@ class Course:
         tasks: Sequence[TaskData],
         backbone: Backbone,
         starts: Mapping[str, WarmStart],
+        *,
         saved: Saved | None,
+        shared: SharedPrefix | None = None,
     ) -> Self:
         """Start the runs of a plan, and bring them to where a checkpoint left them.
 
@@ -67,7 +75,7 @@ class Course:
                 nor what it shall begin as.
         """
         sweep = None if plan.sweep is None else Sweep(plan.sweep, plan.runs)
-        course = cls(backbone, tasks, starts, sweep, [], [])
+        course = cls(backbone, tasks, starts, sweep, shared, [], [])
         if sweep is None:
             for config, data in zip(plan.runs, tasks, strict=True):
                 course._start(config, data)
@@ -78,9 +86,31 @@ class Course:
             sweep.replay(saved.journal if saved else ())
             for trial in sweep.trials:
                 course._start(trial.config, tasks[trial.task])
+        for run, state in zip(course.runs, shared.learners if shared else (), strict=False):
+            run.learner.load_state_dict(state)
         if saved is not None:
             saved.restore(course.runs)
         course._fill()
+        return course
+
+    @classmethod
+    def begin_sharing(
+        cls,
+        plan: TrainPlan,
+        tasks: Sequence[TaskData],
+        backbone: Backbone,
+        starts: Mapping[str, WarmStart],
+        *,
+        saved: Saved | None,
+    ) -> Self:
+        """Start the runs of a plan as they learn one prefix together. Raises as `begin`."""
+        assert plan.multitask is not None
+        course = cls(backbone, tasks, starts, None, None, [], [])
+        for config, data in zip(plan.runs, tasks, strict=True):
+            course._start(plan.multitask.together(config), data)
+        share(course.runs)
+        if saved is not None:
+            saved.restore(course.runs)
         return course
 
     @property
@@ -97,11 +127,17 @@ class Course:
         """List the runs to keep: all that were evaluated, or of a sweep the best of each task."""
         if self.sweep is None:
             pairs = zip(self.runs, self.data, strict=True)
-            return [Winner(run, data) for run, data in pairs if run.best is not None]
+            return [Winner(run, data, self.shared) for run, data in pairs if run.best is not None]
         return [
-            Winner(self.runs[place], self.data[place], record)
+            Winner(self.runs[place], self.data[place], self.shared, record)
             for place, record in choose(self.sweep, self.runs)
         ]
+
+    def timing(self, seconds: float) -> Timing:
+        """Tell how many rows the runs have seen, those of an earlier phase included."""
+        before = self.shared.steps if self.shared else 0
+        num_rows = sum(run.num_rows_seen + run.num_rows_in(before) for run in self.runs)
+        return Timing(seconds, len(self.runs), num_rows)
 
     def _fill(self) -> None:
         for trial in self.sweep.fill() if self.sweep is not None else ():

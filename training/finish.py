@@ -118,18 +118,19 @@ def _provenance(
     recipe: dict[str, JsonValue] = config.model_dump(mode="json", exclude=_PATHS)
     return Provenance(
         created_at=now,
-        tool=f"polyprefix {_version()}",
+        tool=tool_name(),
         data_sha256=data.sha256,
         train_rows=len(data.train),
         recipe={**recipe, **origins},
     )
 
 
-def _version() -> str:
+def tool_name() -> str:
+    """Say what makes the files: this program, with its version."""
     try:
-        return version("polyprefix")
+        return f"polyprefix {version('polyprefix')}"
     except PackageNotFoundError:  # run from a checkout that was not installed
-        return "from source"
+        return "polyprefix from source"
 
 
 def _golden(

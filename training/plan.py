@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from prefixes.values import Value
 from training.config import TrainConfig
 from training.errors import PlanRejected
+from training.sharing import MultitaskPlan
 from training.space import SweepPlan, with_settings
 
 
@@ -20,6 +21,9 @@ class TrainPlan(Value):
     runs: tuple[TrainConfig, ...]
     sweep: SweepPlan | None = Field(
         default=None, description="searches settings for each of the runs"
+    )
+    multitask: MultitaskPlan | None = Field(
+        default=None, description="all runs first learn one prefix together"
     )
     backbone: str = "minilm"
     device: str = "auto"
@@ -46,6 +50,17 @@ class TrainPlan(Value):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two runs have the same name: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_share(self) -> Self:
+        if self.multitask is None:
+            return self
+        problems = self.multitask.problems(self.runs)
+        if self.sweep is not None:
+            problems.append("[multitask] and [sweep] do not go together: expected one of them")
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")

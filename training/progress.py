@@ -30,8 +30,8 @@ class TrainingProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars: dict[int, TaskID] = {}
-        self._num_evaluations: dict[int, int] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._num_evaluations: dict[str, int] = {}
         self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -60,8 +60,8 @@ class TrainingProgress:
         for run in runs:
             bar = self._bar(run)
             self._progress.update(bar, completed=run.step, figures=_figures(run))
-            if self._num_evaluations[id(run)] < len(run.history):
-                self._num_evaluations[id(run)] = len(run.history)
+            if self._num_evaluations[run.config.run_name] < len(run.history):
+                self._num_evaluations[run.config.run_name] = len(run.history)
                 self._print_evaluation(run)
             if run.ended is not None:
                 self._progress.update(bar, total=run.step, visible=len(self._bars) <= _MAX_BARS)
@@ -81,15 +81,15 @@ class TrainingProgress:
         self._console.print(line, highlight=False, soft_wrap=True)
 
     def _bar(self, run: Run) -> TaskID:
-        if id(run) not in self._bars:
+        if run.config.run_name not in self._bars:
             bar = self._progress.add_task(
                 run.config.run_name, total=run.total_steps, completed=run.step, figures=""
             )
-            self._bars[id(run)] = bar
-            self._num_evaluations[id(run)] = max(0, len(run.history) - 1)
+            self._bars[run.config.run_name] = bar
+            self._num_evaluations[run.config.run_name] = max(0, len(run.history) - 1)
             if run.begun is not None:
                 self._say(f"{run.config.run_name} {run.begun}")
-        return self._bars[id(run)]
+        return self._bars[run.config.run_name]
 
     def _print_evaluation(self, run: Run) -> None:
         latest = run.history[-1]

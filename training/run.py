@@ -7,13 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import JsonValue
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone, EncodedInput
-from training.beginning import real_tokens
+from training.beginning import Begun, real_tokens
 from training.config import TrainConfig
 from training.evaluate import outputs_of
 from training.examples import Examples, TaskData
@@ -40,26 +40,6 @@ class Best:
 
     evaluation: Evaluation
     prefix: Prefix
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """What a run has begun as: a prefix `name` of that digest, and why not with its head.
-
-    `head_differs` is empty where the head was taken over too.
-    """
-
-    name: str
-    sha256: str
-    head_differs: tuple[str, ...]
-
-    def __str__(self) -> str:
-        head = f"a head of its own ({'; '.join(self.head_differs)})"
-        return f"begins as {self.name}, with {head if self.head_differs else 'its head'}"
-
-    @property
-    def facts(self) -> dict[str, JsonValue]:
-        return {"from": self.name, "sha256": self.sha256, "head": not self.head_differs}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +102,7 @@ class Run:
             config=config,
             kind=kind,
             learner=learner,
-            optimizer=_optimizer(config, learner),
+            optimizer=_optimizer(config, learner.prefix_parameters(), learner.head_parameters()),
             pieces=pieces,
             held_out=HeldOut(data.validation, others, held_out_pieces),
             scale=scale,
@@ -144,8 +124,12 @@ class Run:
 
     @property
     def num_rows_seen(self) -> int:
-        epochs, steps = divmod(self.step, self.steps_per_epoch)
-        return epochs * len(self.pieces) + steps * self.rows_per_step
+        return self.num_rows_in(self.step)
+
+    def num_rows_in(self, steps: int) -> int:
+        """Count the rows that so many steps from the first see."""
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        return epochs * len(self.pieces) + rest * self.rows_per_step
 
     @property
     def is_evaluation_due(self) -> bool:
@@ -157,6 +141,15 @@ class Run:
         """What makes the best evaluation better than another: its metric, then a lower loss."""
         assert self.best is not None
         return self._merit(self.best.evaluation)
+
+    def steer_by(self, owner: "Run") -> None:
+        """Steer by the parameters of another run, whose optimiser alone moves them.
+
+        Gradients of both come together there; `owner` must come first in every step.
+        """
+        self.learner.table = owner.learner.table
+        self.learner.projection = owner.learner.projection
+        self.optimizer = _optimizer(self.config, [], self.learner.head_parameters())
 
     def next_rows(self) -> list[int]:
         """List the rows of the coming step; the order of an epoch depends on the seed alone."""
@@ -244,7 +237,9 @@ class Run:
         return evaluation.metrics[self.config.metric], -evaluation.loss
 
 
-def _optimizer(config: TrainConfig, learner: PrefixLearner) -> torch.optim.Optimizer:
+def _optimizer(
+    config: TrainConfig, prefix: Sequence[Parameter], head: Sequence[Parameter]
+) -> torch.optim.Optimizer:
     # The order of the groups is that of the two learning rates in `Run.advance`.
-    groups = [{"params": learner.prefix_parameters()}, {"params": learner.head_parameters()}]
+    groups = [{"params": prefix}, {"params": head}]
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)

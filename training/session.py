@@ -1,13 +1,12 @@
 """A whole training: from a plan to prefix files, reports and pictures in a folder."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from prefixes.backbone import Backbone, load_backbone
-from training.checkpoint import Identity, load_checkpoint, save_checkpoint
+from training.checkpoint import Identity, load_checkpoint
 from training.config import TrainConfig
 from training.course import Course, Winner
 from training.curves import draw_confusion, draw_curve, draw_overview
@@ -15,19 +14,18 @@ from training.data import load_task
 from training.errors import DataProblem, DataRejected, PlanRejected, TrainingError
 from training.examples import TaskData
 from training.finish import FinishedPrefix, finish
-from training.loop import train
+from training.multitask import SharedPrefix
+from training.phases import Phases, Stopwatch, Watcher
 from training.plan import TrainPlan
 from training.report import Timing, write_report
-from training.run import Run
 from training.sweep_picture import draw_sweep
 from training.sweep_report import SweepRecord
 from training.warm_start import read_starts
 
 CHECKPOINT: Final = "checkpoint.pt"
 PREFIX_FILE: Final = "prefix.safetensors"
+SHARED_FILE: Final = "shared.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
-
-Watcher = Callable[[Sequence[Run]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,32 +40,6 @@ class Trained:
     @property
     def merit(self) -> float:
         return self.finished.validation.metrics[self.config.metric]
-
-
-@dataclass(slots=True)
-class _Stopwatch:
-    """Seconds of training, those before a kill included, and when they were last saved."""
-
-    earlier_seconds: float
-    started: float
-    saved: float
-
-    @classmethod
-    def start(cls, earlier_seconds: float) -> "_Stopwatch":
-        now = time.perf_counter()
-        return cls(earlier_seconds, now, now)
-
-    @property
-    def seconds(self) -> float:
-        return self.earlier_seconds + time.perf_counter() - self.started
-
-    def is_due(self, interval: float) -> bool:
-        """Say whether so many seconds have gone since this last said yes."""
-        now = time.perf_counter()
-        if now - self.saved < interval:
-            return False
-        self.saved = now
-        return True
 
 
 def run_plan(
@@ -86,7 +58,8 @@ def run_plan(
     Args:
         plan: what to train.
         output: a folder, made when it is missing. A single run writes into it, several into
-            folders of their names; of a sweep, the best run of each task writes.
+            folders of their names; of a sweep, the best run of each task writes; what tasks have
+            learnt together lies beside them.
         resume: go on where a checkpoint in `output` ends; begin where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
         key: for the server that `start_from` names, where it wants one.
@@ -109,27 +82,24 @@ def run_plan(
     starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
     identity = Identity.of(plan, data, backbone, starts)
     saved = load_checkpoint(checkpoint, identity) if checkpoint.exists() else None
-    course = Course.begin(plan, data, backbone, starts, saved)
-    output.mkdir(parents=True, exist_ok=True)
-    stopwatch = _Stopwatch.start(saved.seconds if saved else 0.0)
-    watch(course.runs)
-
-    def save() -> None:
-        save_checkpoint(
-            checkpoint, identity, course.runs, seconds=stopwatch.seconds, journal=course.journal
-        )
-
-    def after_step(active: Sequence[Run]) -> None:
-        course.go_on()
-        watch(active)
-        if stopwatch.is_due(seconds_between_checkpoints):
-            save()
-
-    train(backbone, course.runs, tokens_per_batch=plan.tokens_per_batch, after_step=after_step)
-    save()
-    seen = sum(run.num_rows_seen for run in course.runs)
-    timing = Timing(stopwatch.seconds, len(course.runs), seen)
-    return _write_all(course, output, plan=plan, timing=timing)
+    stopwatch = Stopwatch.start(saved.seconds if saved else 0.0)
+    phases = Phases(
+        backbone=backbone,
+        checkpoint=checkpoint,
+        identity=identity,
+        stopwatch=stopwatch,
+        seconds_between_checkpoints=seconds_between_checkpoints,
+        tokens_per_batch=plan.tokens_per_batch,
+        watch=watch,
+    )
+    shared = SharedPrefix.again(plan, saved.shared_sha256 if saved else None)
+    if plan.multitask is not None and shared is None:
+        first = Course.begin_sharing(plan, data, backbone, starts, saved=saved)
+        phases.go(first)
+        shared, saved = SharedPrefix.write(output / SHARED_FILE, first.runs), None
+    course = Course.begin(plan, data, backbone, starts, saved=saved, shared=shared)
+    phases.go(course)
+    return _write_all(course, output, plan=plan, timing=course.timing(stopwatch.seconds))
 
 
 def discard_checkpoint(output: Path) -> None:

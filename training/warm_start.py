@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from prefixes import Prefix, PrefixError, PrefixSpec, digest_of
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.prefix import Array
+from training.beginning import Begun
 from training.config import TrainConfig
 from training.errors import PlanRejected
 from training.published import read_published
-from training.run import Begun, Run
+from training.run import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
