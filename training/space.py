@@ -1,7 +1,9 @@
 """SweepPlan: what a sweep tries, how it chooses what to try next, and what it gives up early."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
@@ -9,16 +11,19 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model
 from prefixes.values import Value
 from training.config import TrainConfig
 
-SamplerName = Literal["random", "tpe"]
+SamplerName = Literal["random", "tpe", "grid"]
 PrunerName = Literal["none", "median", "successive_halving"]
 
-Number = StrictInt | StrictFloat
-Scalar = StrictBool | StrictInt | StrictFloat | StrictStr
+Fraction = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Number = StrictInt | Fraction
+Scalar = StrictBool | StrictInt | Fraction | StrictStr
 
 _NEVER: Final = frozenset({"task", "variant", "task_type", "select_by", "start_from"})
 """Settings without which the trials of a task could not be held against each other."""
 
 _MAX_CORNERS: Final = 1000
+_TRIALS: Final = 16
+MAX_TRIALS: Final = 10_000
 _LOG_FROM: Final = 10
 """A range of the command line whose ends are so many times apart is searched by magnitude."""
 
@@ -41,6 +46,9 @@ class Range(Value):
             raise ValueError("log and step do not go together: give one of them")
         if self.is_whole and isinstance(self.step, float):
             raise ValueError(f"whole numbers need a whole step: {self.step} was given")
+        low, high, step = (Decimal(str(x or 0)) for x in (self.low, self.high, self.step))
+        if step and (high - low) % step:
+            raise ValueError(f"no number of steps of {step} leads from {low} to {high}")
         return self
 
     @property
@@ -67,11 +75,26 @@ class SweepPlan(Value):
     space: dict[str, Range | Choices] = Field(
         min_length=1, description="by field: a range {low, high, log, step}, or a list of values"
     )
-    trials: int = Field(default=16, ge=1, le=10_000, description="of each task")
+    trials: int | None = Field(
+        default=None, ge=1, le=MAX_TRIALS, description="of each task: 16, or the whole grid"
+    )
     together: int = Field(default=8, ge=1, description="trials that learn in the same batches")
     sampler: SamplerName = Field(default="tpe", description="how Optuna chooses what to try")
     pruner: PrunerName = Field(default="median", description="how it gives up on a trial")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of what is tried")
+
+    @model_validator(mode="after")
+    def _is_a_grid(self) -> Self:
+        if self.sampler != "grid":
+            return self
+        ranges = [name for name, entry in self.space.items() if isinstance(entry, Range)]
+        if ranges:
+            raise ValueError(f"a grid needs lists of values, not the range of {', '.join(ranges)}")
+        if self.trials is not None:
+            raise ValueError("a grid tries every combination: leave out trials")
+        if self.num_trials > MAX_TRIALS:
+            raise ValueError(f"a grid of {self.num_trials} is too large: at most {MAX_TRIALS}")
+        return self
 
     @model_validator(mode="after")
     def _leaves_the_task_alone(self) -> Self:
@@ -79,6 +102,18 @@ class SweepPlan(Value):
         if fixed:
             raise ValueError(f"a sweep cannot change {', '.join(fixed)}: it compares by them")
         return self
+
+    @property
+    def num_trials(self) -> int:
+        """Count the trials of each task."""
+        if self.sampler != "grid":
+            return self.trials or _TRIALS
+        return math.prod(len(entry) for entry in self.space.values() if isinstance(entry, tuple))
+
+    def points(self) -> list[dict[str, Any]]:
+        """List every combination of the values of a grid."""
+        values = [entry for entry in self.space.values() if not isinstance(entry, Range)]
+        return [dict(zip(self.space, point, strict=True)) for point in itertools.product(*values)]
 
     def corners(self) -> Iterator[dict[str, Any]]:
         """List the outermost settings, and each choice: what they allow, all others will do."""

@@ -66,7 +66,7 @@ class Sweep:
         before = len(self.trials)
         while sum(trial.outcome == "open" for trial in self.trials) < self.plan.together:
             counts = [sum(one.task == task for one in self.trials) for task in self._numbers]
-            if min(counts) == self.plan.trials:
+            if min(counts) == self.plan.num_trials:
                 break
             self._say("ask", counts.index(min(counts)))
         return self.trials[before:]
@@ -123,7 +123,9 @@ class Sweep:
     def _ask(self, task: int) -> None:
         asked = self._studies[task].ask()
         settings = {name: _suggest(asked, name, entry) for name, entry in self.plan.space.items()}
-        config = with_settings(self.tasks[task], settings, f"trial-{asked.number}")
+        base = self.tasks[task]
+        variant = f"{base.variant}/trial-{asked.number}".removeprefix("/")
+        config = with_settings(base, settings, variant)
         self.trials.append(Trial(config, task, asked.number, settings, asked))
 
 
@@ -158,9 +160,15 @@ def _open_study(plan: SweepPlan) -> "optuna.Study":
             min_resource=1, reduction_factor=_REDUCTION
         ),
     }
-    return optuna.create_study(
-        direction="maximize", sampler=samplers[plan.sampler], pruner=pruners[plan.pruner]
+    study = optuna.create_study(
+        direction="maximize",
+        # Of a grid nothing is left to be drawn.
+        sampler=samplers.get(plan.sampler, samplers["random"]),
+        pruner=pruners[plan.pruner],
     )
+    for point in plan.points() if plan.sampler == "grid" else ():
+        study.enqueue_trial(point)
+    return study
 
 
 def _suggest(asked: "optuna.Trial", name: str, entry: Range | Sequence[Any]) -> Any:

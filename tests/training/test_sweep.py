@@ -106,6 +106,18 @@ def test_no_more_trials_learn_together_than_shall(backbone_folder: Path, tmp_pat
     assert len(watched.runs) == 5
 
 
+def test_a_grid_tries_every_combination_once(backbone_folder: Path, tmp_path: Path) -> None:
+    space = {"learning_rate": [0.01, 0.001], "prefix_length": [2, 3]}
+    plan = make_plan(backbone_folder, tmp_path, ["mood"], sampler="grid", trials=None, space=space)
+    run_plan(plan, tmp_path / "output", watch=Watched())
+    settings = [trial["settings"] for trial in sweep_in(tmp_path / "output")["trials"]]
+    assert settings == [
+        {"learning_rate": rate, "prefix_length": length}
+        for rate in (0.01, 0.001)
+        for length in (2, 3)
+    ]
+
+
 @pytest.mark.parametrize("pruner", ["median", "successive_halving"])
 def test_a_trial_that_is_given_up_ends_early_and_makes_room(
     backbone_folder: Path, tmp_path: Path, pruner: str
@@ -171,13 +183,18 @@ def test_a_killed_sweep_ends_as_if_nothing_had_happened(
         ({"space": {"learn_rate": [0.1]}}, "learn_rate: Extra inputs"),
         ({"space": {"learning_rate": {"low": 0.1, "high": 0.01}}}, "low must be below high"),
         ({"space": {"learning_rate": {"low": 0.0, "high": 1.0, "log": True}}}, "above 0"),
+        ({"space": {"learning_rate": {"low": 0.1, "high": float("inf")}}}, "finite number"),
+        ({"sampler": "grid", "trials": None, "space": {"seed": [*range(20_000)]}}, "at most 10000"),
         ({"space": {"learning_rate": {"low": -1.0, "high": 1.0}}}, "greater than 0"),
         ({"space": {"prefix_length": {"low": 2.0, "high": 8.0}}}, "valid integer"),
         ({"space": {"prefix_length": {"low": 2, "high": 8, "step": 0.5}}}, "whole step"),
+        ({"space": {"prefix_length": {"low": 2, "high": 9, "step": 3}}}, "no number of steps"),
         ({"space": {"projection_size": {"low": 2, "high": 8, "log": True, "step": 2}}}, "step"),
         ({"space": {"method": ["prompt"], "projection_size": [8]}}, "a prompt has none of"),
         ({"space": {"task": ["acme/b"]}}, "cannot change task"),
-        ({"sampler": "grid"}, "sweep.sampler"),
+        ({"sampler": "annealing"}, "sweep.sampler"),
+        ({"sampler": "grid", "trials": None}, "not the range of learning_rate"),
+        ({"sampler": "grid", "space": {"epochs": [2, 3]}, "trials": 2}, "leave out trials"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused_by_name(
