@@ -1,11 +1,12 @@
 """Course: the runs of a plan as they come and go, in the order in which they share batches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from pydantic import JsonValue, ValidationError
 
+from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
 from training.checkpoint import Saved
 from training.config import TrainConfig
@@ -19,6 +20,7 @@ from training.run import Run
 from training.space import with_settings
 from training.sweep import Event, Sweep
 from training.sweep_report import SweepRecord, choose
+from training.tokenized import SharedRows
 from training.warm_start import WarmStart
 
 
@@ -54,8 +56,9 @@ class Course:
     starts: Mapping[str, WarmStart]
     sweep: Sweep | None
     shared: SharedPrefix | None
-    runs: list[Run]
-    data: list[TaskData]
+    rows: SharedRows
+    runs: list[Run] = field(default_factory=list)
+    data: list[TaskData] = field(default_factory=list)
 
     @classmethod
     def begin(
@@ -75,7 +78,7 @@ class Course:
                 nor what it shall begin as.
         """
         sweep = None if plan.sweep is None else Sweep(plan.sweep, plan.runs)
-        course = cls(backbone, tasks, starts, sweep, shared, [], [])
+        course = cls(backbone, tasks, starts, sweep, shared, SharedRows(backbone))
         if sweep is None:
             for config, data in zip(plan.runs, tasks, strict=True):
                 course._start(config, data)
@@ -105,7 +108,7 @@ class Course:
     ) -> Self:
         """Start the runs of a plan as they learn one prefix together. Raises as `begin`."""
         assert plan.multitask is not None
-        course = cls(backbone, tasks, starts, None, None, [], [])
+        course = cls(backbone, tasks, starts, None, None, SharedRows(backbone))
         for config, data in zip(plan.runs, tasks, strict=True):
             course._start(plan.multitask.together(config), data)
         share(course.runs)
@@ -144,14 +147,14 @@ class Course:
             self._start(trial.config, self.tasks[trial.task])
 
     def _start(self, config: TrainConfig, data: TaskData) -> None:
-        self._check_fit(config, data)
-        run = Run.start(config, data, self.backbone)
+        rows = self.rows.of(self._check_fit(config, data), data)
+        run = Run.start(config, data, self.backbone, rows)
         if config.start_from is not None:
             run.begun = self.starts[config.start_from].hand_over(run)
         self.runs.append(run)
         self.data.append(data)
 
-    def _check_fit(self, config: TrainConfig, data: TaskData) -> None:
+    def _check_fit(self, config: TrainConfig, data: TaskData) -> PrefixSpec:
         try:
             spec = describe(config, data, self.backbone)
         except ValidationError as error:
@@ -162,3 +165,4 @@ class Course:
             ) from error
         if config.start_from is not None:
             self.starts[config.start_from].check(spec, config.run_name)
+        return spec

@@ -12,15 +12,16 @@ from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedInput
+from prefixes.backbone import Backbone
 from training.beginning import Begun, real_tokens
 from training.config import TrainConfig
 from training.evaluate import outputs_of
-from training.examples import Examples, TaskData
+from training.examples import TaskData
 from training.learner import PrefixLearner, describe
 from training.noise import generator_for
 from training.schedule import learning_rate_factor
 from training.tasks import KINDS, Outputs, Piece, Scale, TaskKind
+from training.tokenized import HeldOut, Tokenized
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,6 @@ class Best:
 
     evaluation: Evaluation
     prefix: Prefix
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """The validation rows, tokenized."""
-
-    examples: Examples[Any]
-    encoded: Sequence[EncodedInput]
-    pieces: Sequence[Piece]
 
 
 @dataclass(slots=True, eq=False)
@@ -74,9 +66,14 @@ class Run:
     history: list[Evaluation] = field(default_factory=list)
 
     @classmethod
-    def start(cls, config: TrainConfig, data: TaskData, backbone: Backbone) -> Self:
-        """Initialise a learner and tokenize all rows of its task."""
-        kind = KINDS[config.task_type]
+    def start(
+        cls,
+        config: TrainConfig,
+        data: TaskData,
+        backbone: Backbone,
+        rows: Tokenized | None = None,
+    ) -> Self:
+        """Initialise a learner; tokenize all rows of its task, where nobody has done so."""
         spec = describe(config, data, backbone)
         learner = PrefixLearner(
             spec,
@@ -84,28 +81,17 @@ class Run:
             projection_size=config.projection_size,
             seed=config.seed,
         ).to(backbone.device)
-        encoded, others = (
-            kind.encode(backbone.texts, spec, part) for part in (data.train, data.validation)
-        )
+        rows = rows or Tokenized.of(spec, data, backbone)
         if config.begins_as_activations:
-            learner.begin_as(real_tokens(spec, encoded, backbone, seed=config.seed))
-        scale = kind.scale(spec, data.train.truths)
-        pieces, held_out_pieces = (
-            [
-                Piece(piece.texts, scale.standardise(piece.target))
-                for truth, texts in zip(part.truths, inputs, strict=True)
-                for piece in kind.pieces(spec, truth, texts)
-            ]
-            for part, inputs in ((data.train, encoded), (data.validation, others))
-        )
+            learner.begin_as(real_tokens(spec, rows.encoded, backbone, seed=config.seed))
         return cls(
             config=config,
-            kind=kind,
+            kind=KINDS[config.task_type],
             learner=learner,
             optimizer=_optimizer(config, learner.prefix_parameters(), learner.head_parameters()),
-            pieces=pieces,
-            held_out=HeldOut(data.validation, others, held_out_pieces),
-            scale=scale,
+            pieces=rows.pieces,
+            held_out=rows.held_out,
+            scale=rows.scale,
         )
 
     @property

@@ -118,6 +118,20 @@ def test_a_grid_tries_every_combination_once(backbone_folder: Path, tmp_path: Pa
     ]
 
 
+def test_trials_that_see_the_same_tokens_tokenize_them_once(
+    backbone_folder: Path, tmp_path: Path
+) -> None:
+    watched = Watched()
+    space = {"max_length": [4, 32], "prefix_length": [2, 3]}
+    plan = make_plan(backbone_folder, tmp_path, ["mood"], sampler="grid", trials=None, space=space)
+    run_plan(plan, tmp_path / "output", watch=watched)
+    pieces = [watched.runs[f"acme/mood/trial-{number}"].pieces for number in range(4)]
+    assert pieces[0] is pieces[1]
+    assert pieces[2] is pieces[3]
+    assert max(len(piece.texts[0].token_ids) for piece in pieces[0]) == 4
+    assert max(len(piece.texts[0].token_ids) for piece in pieces[2]) > 4
+
+
 @pytest.mark.parametrize("pruner", ["median", "successive_halving"])
 def test_a_trial_that_is_given_up_ends_early_and_makes_room(
     backbone_folder: Path, tmp_path: Path, pruner: str
