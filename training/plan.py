@@ -104,7 +104,7 @@ def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) ->
     if grid and "sweep" in document:
         raise PlanRejected(f"The plan {path} has [grid] and [sweep]: expected one of them")
     runs = [
-        {**_relative_to(path.parent, {**defaults, **task}), **point, **run}
+        {**_relative_to(path.parent, {**defaults, **task, **point}), **run}
         for task in tasks
         for point in _points(grid)
     ]

@@ -18,6 +18,7 @@ from training.multitask import SharedPrefix
 from training.phases import Phases, Stopwatch, Watcher
 from training.plan import TrainPlan
 from training.report import Timing, write_report
+from training.sweep import optuna_version
 from training.sweep_picture import draw_sweep
 from training.sweep_report import SweepRecord
 from training.warm_start import read_starts
@@ -154,9 +155,10 @@ _DATA_FIELDS: Final = (
 
 def _check_sweep(plan: TrainPlan) -> None:
     """Refuse to search what decides the rows: all trials of a task learn from the same ones."""
-    fixed = (
-        [] if plan.sweep is None else [name for name in _DATA_FIELDS if name in plan.sweep.space]
-    )
+    if plan.sweep is None:
+        return
+    optuna_version()  # now, not after the backbone was loaded
+    fixed = [name for name in _DATA_FIELDS if name in plan.sweep.space]
     if fixed:
         raise PlanRejected(f"A sweep cannot change {', '.join(fixed)}: describe another [[task]]")
 

@@ -14,9 +14,9 @@ from training.config import TrainConfig
 SamplerName = Literal["random", "tpe", "grid"]
 PrunerName = Literal["none", "median", "successive_halving"]
 
-Fraction = Annotated[StrictFloat, Field(allow_inf_nan=False)]
-Number = StrictInt | Fraction
-Scalar = StrictBool | StrictInt | Fraction | StrictStr
+Real = Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Number = StrictInt | Real
+Scalar = StrictBool | StrictInt | Real | StrictStr
 
 _NEVER: Final = frozenset({"task", "variant", "task_type", "select_by", "start_from"})
 """Settings without which the trials of a task could not be held against each other."""

@@ -1,6 +1,7 @@
 """Sweeps: settings are searched, poor trials make room, and a killed sweep goes on as it was."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,15 @@ def test_a_sweep_that_cannot_be_is_refused_by_name(
 ) -> None:
     with pytest.raises(PlanRejected, match=complaint):
         make_plan(backbone_folder, tmp_path, ["mood"], **{"space": SPACE, **sweep})
+
+
+def test_without_optuna_a_sweep_says_what_is_missing(
+    backbone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(backbone_folder, tmp_path, ["mood"])
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(PlanRejected, match=r"polyprefix\[sweep\]"):
+        run_plan(plan, tmp_path / "output", watch=Watched())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Warm starts: what was published is gone on with exactly, and what does not fit is refused."""
 
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from prefixes import Prefix, digest_of
 from prefixes.backbone import Backbone, load_backbone
@@ -30,6 +32,7 @@ from training.course import Course
 from training.data import load_task
 from training.errors import CheckpointRejected, PlanRejected
 from training.plan import TrainPlan, check_plan, load_plan
+from training.progress import TrainingProgress
 from training.published import read_published
 from training.run import Run
 from training.session import run_plan
@@ -77,6 +80,10 @@ def test_a_run_of_the_same_kind_goes_on_with_prefix_and_head(
         np.testing.assert_allclose(folded.tensors[name], tensor, rtol=1e-5, atol=1e-6, err_msg=name)
     assert run.begun is not None
     assert str(run.begun) == "begins as earlier.safetensors, with its head"
+    console = Console(file=io.StringIO(), width=200)
+    TrainingProgress(console).show([run])
+    assert isinstance(console.file, io.StringIO)
+    assert "acme/task begins as earlier.safetensors, with its head" in console.file.getvalue()
     assert run.begun.sha256 == digest_of(Path(path).read_bytes())
 
 
