@@ -76,6 +76,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
     ] = False,
     prefix_length: Annotated[int | None, _recipe("Number of prefix slots.")] = None,
     projection_size: Annotated[int | None, _recipe("Width of the MLP, if wanted.")] = None,
+    start_from: Annotated[
+        str | None, _recipe("A prefix file, or STORE#TENANT/TASK, to begin as.")
+    ] = None,
     learning_rate: Annotated[float | None, _recipe("Of the prefix.")] = None,
     head_learning_rate: Annotated[float | None, _recipe("Of the head.")] = None,
     schedule: Annotated[str | None, _recipe("linear, cosine, constant or exponential.")] = None,
@@ -91,6 +94,13 @@ def train(  # noqa: PLR0917 - typer passes all by name
         list[str] | None,
         typer.Option("--set", help="Any field of a task: NAME=VALUE.", rich_help_panel="Recipe"),
     ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Search a field: NAME=LOW..HIGH or NAME=A,B,C.", rich_help_panel="Recipe"
+        ),
+    ] = None,
+    trials: Annotated[int | None, _recipe("Settings that a sweep tries.")] = None,
     backbone: Annotated[str | None, _place("`minilm`, a folder, or a model id.")] = None,
     device: Annotated[str | None, _place("auto, cpu, cuda, ...")] = None,
     dtype: Annotated[str | None, _place("auto, float32 or bfloat16.")] = None,
@@ -104,7 +114,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
         typer.Option("--resume", help="Go on after a kill.", rich_help_panel="Where"),
     ] = False,
     publish: Annotated[str | None, _place("URL of a server, or a store folder.")] = None,
-    key: Annotated[str, _place("API key for that server.", envvar="POLYPREFIX_KEY")] = "",
+    key: Annotated[str, _place("API key for a server.", envvar="POLYPREFIX_KEY")] = "",
     alias: Annotated[str | None, _place("Alias to point to the result.")] = None,
 ) -> None:
     """Train prefixes on labelled rows, measure them, and publish them if asked to.
@@ -197,10 +207,30 @@ def _plan(what: str, flags: Mapping[str, Any]) -> "TrainPlan":
     if "labels" in run:
         run["labels"] = [label.strip() for label in run["labels"].split(",")]
     run |= _assignments(flags.get("set_", []))
-    shared = {name: flags[name] for name in TrainPlan.model_fields if name in flags}
+    fields = [name for name in TrainPlan.model_fields if name != "sweep"]
+    shared = {name: flags[name] for name in fields if name in flags}
     if what.endswith(".toml"):
+        if "sweep" in flags or "trials" in flags:
+            _leave("--sweep and --trials are for a single task: a plan has [sweep]", _FAILED)
         return load_plan(Path(what), plan=shared, run=run)
-    return check_plan({**shared, "runs": [{"task": what, **run}]}, origin="the command line")
+    runs = [{"task": what, **run}]
+    return check_plan({**shared, **_sweep(flags), "runs": runs}, origin="the command line")
+
+
+def _sweep(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what shall be searched, if anything."""
+    from training.space import parse_space
+
+    if "sweep" not in flags:
+        if "trials" in flags:
+            _leave("--trials belongs to a sweep: say with --sweep what to search", _FAILED)
+        return {}
+    try:
+        space = dict(map(parse_space, flags["sweep"]))
+    except ValueError as error:
+        _leave(str(error), _FAILED)
+    counts = {"trials": flags["trials"]} if "trials" in flags else {}
+    return {"sweep": {"space": space, **counts}}
 
 
 def _assignments(texts: Sequence[str]) -> dict[str, Any]:

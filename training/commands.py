@@ -26,8 +26,10 @@ from training.plan import TrainPlan
 from training.progress import TrainingProgress
 from training.publish import Destination
 from training.session import Trained, best_of_each_task, discard_checkpoint, run_plan
+from training.sweep_report import SweepRecord
 
 _MAX_CONFUSION: Final = 12
+_MAX_TRIALS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,10 @@ def train_and_publish(
         for task in dict.fromkeys(run.task for run in plan.runs):
             destination.check(task)  # now, not after hours of training
     with TrainingProgress(console) as progress:
-        trained = run_plan(plan, output, resume=resume, watch=progress.show)
+        trained = run_plan(plan, output, resume=resume, key=key, watch=progress.show)
+    for one in trained:
+        if one.sweep is not None:
+            console.print(_sweep_table(one.sweep))
     console.print(_summary(trained))
     for warning in _warnings(trained):
         console.print(warning, style="yellow", highlight=False)
@@ -149,6 +154,29 @@ def _summary(trained: Sequence[Trained]) -> Table:
             str(one.file),
         )
     return table
+
+
+def _sweep_table(record: SweepRecord) -> Table:
+    """List the best trials of a task, with what of their settings was searched."""
+    fields = list(record.plan.space)
+    title = f"{record.task}: {len(record.trials)} trials"
+    searched = [Column(field, overflow="fold") for field in fields]
+    table = Table("trial", *searched, record.metric, "steps", "ended", title=title)
+    evaluated = [trial for trial in record.trials if trial.value is not None]
+    for trial in sorted(evaluated, key=lambda one: one.value or 0, reverse=True)[:_MAX_TRIALS]:
+        table.add_row(
+            str(trial.number),
+            *(_short(trial.settings[field]) for field in fields),
+            f"{trial.value:.4f}",
+            str(trial.curve[-1][0]),
+            trial.outcome,
+            style="bold" if trial.number == record.best else None,
+        )
+    return table
+
+
+def _short(setting: Any) -> str:
+    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
 
 
 def _warnings(trained: Sequence[Trained]) -> Iterator[str]:

@@ -72,6 +72,10 @@ class TrainConfig(Value):
     initialisation: Initialisation | None = Field(
         default=None, description="activations, unless there is a projection: that needs noise"
     )
+    start_from: str | None = Field(
+        default=None,
+        description="a prefix file, or STORE#TENANT/TASK[@VERSION|:ALIAS], or a server's URL so",
+    )
     position_offset: int | None = Field(
         default=None, ge=0, description="positions that texts are shifted by; prefix length if none"
     )
@@ -162,7 +166,8 @@ class TrainConfig(Value):
 
     @property
     def begins_as_activations(self) -> bool:
-        return self.initialisation != "noise" and self.projection_size is None
+        is_plain = self.projection_size is None and self.start_from is None
+        return is_plain and self.initialisation != "noise"
 
     @property
     def offset(self) -> int:

@@ -88,6 +88,10 @@ def _recipe_problems(config: "TrainConfig") -> list[str]:
             "initialisation 'activations' sets keys and values, which a projection makes: "
             "leave out one of initialisation and projection_size"
         )
+    if config.start_from is not None:
+        rivals = ("initialisation", "projection_size")
+        given = [name for name in rivals if getattr(config, name) is not None]
+        problems += [f"start_from says what the prefix begins as: leave out {x}" for x in given]
     if config.method == "prompt" and config.projection_size is not None:
         problems.append("a projection makes keys and values, which a prompt has none of")
     if config.method == "prompt" and config.position_offset:

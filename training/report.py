@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import JsonValue
 
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
@@ -32,12 +34,17 @@ def write_report(
     *,
     backbone: Backbone,
     timing: Timing,
+    origins: Mapping[str, JsonValue],
 ) -> None:
-    """Write what a run was given, went through and came to."""
+    """Write what a run was given, went through and came to.
+
+    `origins` say what the settings or the prefix began from, where that was something made.
+    """
     assert run.best is not None
     report = {
         "run": run.config.run_name,
         "config": run.config.model_dump(mode="json"),
+        **origins,
         "backbone": backbone.fingerprint.model_dump(),
         "device": str(backbone.device),
         "dtype": dtype_name(backbone.dtype),
