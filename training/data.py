@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 from collections.abc import Container, Iterable
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ from training.config import TrainConfig
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Columns, Examples, Input, Layout, TaskData
 from training.rows import RowFile, read_rows
+from training.sources import Source
 from training.tasks import KINDS, TaskKind
 
 _SPLIT_SEED: Final = 0
@@ -25,8 +25,8 @@ def load_task(config: TrainConfig) -> TaskData:
     Raises:
         DataRejected: with every problem of every file.
     """
-    paths = (config.train, config.validation, config.test)
-    files = [None if path is None else read_rows(path) for path in paths]
+    sources = (config.train, config.validation, config.test)
+    files = [None if source is None else read_rows(source) for source in sources]
     train = files[0]
     assert train is not None
     kind = KINDS[config.task_type]
@@ -52,14 +52,14 @@ def load_task(config: TrainConfig) -> TaskData:
     )
 
 
-def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
+def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
     """Read the labelled rows of a file for a task that is known.
 
     Raises:
         PlanRejected: when more columns are named than the task has texts.
         DataRejected: with every problem of the file.
     """
-    file = read_rows(path)
+    file = read_rows(source)
     kind, layout = _known(spec, columns, file)
     problems: list[DataProblem] = []
     examples = _read(kind, layout, file, problems)
@@ -67,14 +67,14 @@ def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[An
     return examples
 
 
-def load_inputs(path: Path, spec: PrefixSpec, columns: Columns) -> list[Input]:
+def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> list[Input]:
     """Read the texts of a file, labelled or not.
 
     Raises:
         PlanRejected: as `load_examples`.
         DataRejected: with every problem of the file.
     """
-    file = read_rows(path)
+    file = read_rows(source)
     kind, layout = _known(spec, columns, file)
     problems = list(file.problems)
     inputs = [kind.read_input(layout, row, problems) for row in file.rows]

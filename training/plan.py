@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from prefixes.values import Value
 from training.config import TrainConfig
 from training.errors import PlanRejected
+from training.sources import is_hub
 
 
 class TrainPlan(Value):
@@ -92,7 +93,7 @@ def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
     files = {
         key: str(folder / value)
         for key in ("train", "validation", "test")
-        if isinstance(value := fields.get(key), str)
+        if isinstance(value := fields.get(key), str) and not is_hub(value)
     }
     return {**fields, **files}
 
