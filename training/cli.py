@@ -79,6 +79,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
     ] = False,
     prefix_length: Annotated[int | None, _recipe("Number of prefix slots.")] = None,
     projection_size: Annotated[int | None, _recipe("Width of the MLP, if wanted.")] = None,
+    class_weights: Annotated[
+        str | None, _recipe("balanced: every label counts alike, however rare.")
+    ] = None,
     learning_rate: Annotated[float | None, _recipe("Of the prefix.")] = None,
     head_learning_rate: Annotated[float | None, _recipe("Of the head.")] = None,
     schedule: Annotated[str | None, _recipe("linear, cosine, constant or exponential.")] = None,

@@ -86,6 +86,9 @@ class TrainConfig(Value):
         default=None, description="puts a trained dense layer before the output layer"
     )
 
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: every label counts alike, however rare it is"
+    )
     learning_rate: Positive = 2e-2
     head_learning_rate: Positive = 5e-3
     schedule: ScheduleKind = "linear"
@@ -160,7 +163,9 @@ class TrainConfig(Value):
 
     @property
     def metric(self) -> MetricName:
-        return self.select_by or self.metrics[0]
+        """The metric that chooses: of balanced labels one in which all count alike."""
+        usual = "macro_f1" if self.class_weights == "balanced" else self.metrics[0]
+        return self.select_by or usual
 
     @property
     def begins_as_activations(self) -> bool:

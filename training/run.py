@@ -16,6 +16,7 @@ from training.beginning import real_tokens
 from training.config import TrainConfig
 from training.evaluate import outputs_of
 from training.examples import Examples, TaskData
+from training.inspection import cut_off
 from training.learner import PrefixLearner, describe
 from training.noise import generator_for
 from training.schedule import learning_rate_factor
@@ -54,8 +55,9 @@ class HeldOut:
 class Run:
     """A learner with its rows, its optimiser and what it has come to.
 
-    `pieces` are what it learns from: its rows, or the windows of them. `ended` says why the run is
-    over, and is None while it is not.
+    `pieces` are what it learns from: its rows, or the windows of them. `class_weights` are `[C]`
+    where they are wanted, and `doubts` what a person should know of the rows. `ended` says why
+    the run is over, and is None while it is not.
     """
 
     config: TrainConfig
@@ -65,6 +67,8 @@ class Run:
     pieces: Sequence[Piece]
     held_out: HeldOut
     scale: Scale
+    class_weights: Tensor | None = None
+    doubts: tuple[str, ...] = ()
     step: int = 0
     ended: str | None = None
     best: Best | None = None
@@ -104,6 +108,8 @@ class Run:
             pieces=pieces,
             held_out=HeldOut(data.validation, others, held_out_pieces),
             scale=scale,
+            class_weights=_class_weights(config, kind, data),
+            doubts=(*data.doubts, *cut_off(encoded, spec.max_length)),
         )
 
     @property
@@ -164,7 +170,10 @@ class Run:
         """Add up the losses of pieces, from the outputs `[outputs]` or `[S, outputs]` of each one's
         texts.
         """
-        return self.kind.loss(self.learner.spec, outputs, targets)
+        weights = self.class_weights
+        if weights is not None:
+            weights = weights.to(outputs[0][0].device)  # those of validation lie on the CPU
+        return self.kind.loss(self.learner.spec, outputs, targets, weights)
 
     def weight(self, pieces: Sequence[Piece]) -> float:
         """Give what the losses of pieces are divided by to be their mean."""
@@ -214,6 +223,13 @@ class Run:
 
     def _merit(self, evaluation: Evaluation) -> tuple[float, float]:
         return evaluation.metrics[self.config.metric], -evaluation.loss
+
+
+def _class_weights(config: TrainConfig, kind: TaskKind[Any], data: TaskData) -> Tensor | None:
+    if config.class_weights == "none":
+        return None
+    weights = kind.class_weights(data.labels, data.train.truths)
+    return None if weights is None else torch.tensor(weights)
 
 
 def _optimizer(config: TrainConfig, learner: PrefixLearner) -> torch.optim.Optimizer:

@@ -39,7 +39,8 @@ def finish_training(backbone: Backbone, config: TrainConfig) -> FinishedPrefix:
 def config_of(tmp_path: Path, **changes: Any) -> TrainConfig:
     train = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(64))
     test = write_jsonl(tmp_path / "test.jsonl", sentiment_rows(40, seed=1))
-    return make_config(train, test=test, **{"epochs": 6, **changes})
+    held_out = write_jsonl(tmp_path / "held-out.jsonl", sentiment_rows(20, seed=2))
+    return make_config(train, validation=held_out, test=test, **{"epochs": 6, **changes})
 
 
 def test_the_file_tells_where_it_came_from_and_how_well_it_does(
