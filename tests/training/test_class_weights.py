@@ -77,7 +77,8 @@ def recall_of_the_rare(backbone: Backbone, path: Path, class_weights: str) -> fl
         validation=path,
         class_weights=class_weights,
         batch_size=64,
-        epochs=16,
+        epochs=32,
+        seed=3,
         schedule="constant",
     )
     run = start(backbone, config)

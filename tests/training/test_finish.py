@@ -55,7 +55,7 @@ def test_the_file_tells_where_it_came_from_and_how_well_it_does(
     assert spec.metrics["validation_macro_f1"] == finished.validation.metrics["macro_f1"]
     assert spec.provenance is not None
     assert spec.provenance.created_at == NOW
-    assert spec.provenance.train_rows == 58
+    assert spec.provenance.train_rows == 64
     assert spec.provenance.data_sha256 == load_task(config).sha256
     assert spec.provenance.recipe["learning_rate"] == config.learning_rate
     assert not {"train", "validation", "test"} & set(spec.provenance.recipe)  # no paths

@@ -36,7 +36,7 @@ def best_of(run: Run) -> Prefix:
 @pytest.mark.parametrize(
     ("rows", "changes", "metric"),
     [
-        pytest.param(sentiment_rows(96), {}, "accuracy", id="single-label"),
+        pytest.param(sentiment_rows(96), {"epochs": 8}, "accuracy", id="single-label"),
         pytest.param(
             sentiment_rows(96),
             {"projection_size": 16, "learning_rate": 0.01, "epochs": 8},
@@ -45,7 +45,7 @@ def best_of(run: Run) -> Prefix:
         ),
         pytest.param(
             sentiment_rows(96),
-            {"head_activation": "tanh", "head_learning_rate": 0.02, "epochs": 8},
+            {"head_activation": "tanh", "head_learning_rate": 0.02, "epochs": 12},
             "accuracy",
             id="single-label-with-dense-head",
         ),
