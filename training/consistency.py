@@ -85,7 +85,10 @@ def _template_problems(config: "TrainConfig") -> list[str]:
     try:
         template = InputTemplate(text=config.template, text_pair=config.pair_template)
     except ValidationError as error:
-        return [f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors()]
+        return [
+            f"{'.'.join(map(str, d['loc']))}: {d['msg'].removeprefix('Value error, ')}"
+            for d in error.errors()
+        ]
     problems = []
     if template.has_choices != (kind == "multiple_choice"):
         problems.append("a template has {choice} in a multiple_choice, and only there")

@@ -85,7 +85,10 @@ def check_plan(fields: Mapping[str, Any], *, origin: str) -> TrainPlan:
         return TrainPlan.model_validate(fields)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-        lines = [f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg']}" for d in details]
+        lines = [
+            f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg'].removeprefix('Value error, ')}"
+            for d in details
+        ]
         raise PlanRejected(f"The plan from {origin} was refused:\n" + "\n".join(lines)) from error
 
 
