@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _FAILED: Final = 2
 _INTERRUPTED: Final = 130
 _OUTPUT: Final = Path("var/training")
+_SOURCES: Final = (
+    ".jsonl, .json, .csv, .tsv, .parquet, a folder of save_to_disk, or hub:PATH:CONFIG:SPLIT"
+)
 
 
 def _task(text: str) -> Any:
@@ -55,9 +58,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
             "embedding."
         ),
     ] = None,
-    train: Annotated[Path | None, _task("Labelled rows: .jsonl or .csv.")] = None,
-    validation: Annotated[Path | None, _task("Rows that choose the best step.")] = None,
-    test: Annotated[Path | None, _task("Rows for the final measurement.")] = None,
+    train: Annotated[str | None, _task(f"Labelled rows: {_SOURCES}.")] = None,
+    validation: Annotated[str | None, _task("Rows that choose the best step.")] = None,
+    test: Annotated[str | None, _task("Rows for the final measurement.")] = None,
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
     label_column: Annotated[str | None, _task("Column of the label.")] = None,
@@ -78,6 +81,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
     projection_size: Annotated[int | None, _recipe("Width of the MLP, if wanted.")] = None,
     start_from: Annotated[
         str | None, _recipe("A prefix file, or STORE#TENANT/TASK, to begin as.")
+    ] = None,
+    class_weights: Annotated[
+        str | None, _recipe("balanced: every label counts alike, however rare.")
     ] = None,
     learning_rate: Annotated[float | None, _recipe("Of the prefix.")] = None,
     head_learning_rate: Annotated[float | None, _recipe("Of the head.")] = None,
@@ -139,7 +145,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
 
 def evaluate(  # noqa: PLR0917 - typer passes all by name
     prefix_file: PrefixFile,
-    data: Annotated[Path, typer.Argument(help="Labelled rows: .jsonl or .csv.")],
+    data: Annotated[str, typer.Argument(help=f"Labelled rows: {_SOURCES}.")],
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
     label_column: Annotated[str | None, _task("Column of the label.")] = None,
@@ -156,12 +162,12 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     and how many answers changed.
     """
     with _sentences():
-        from training.commands import Place, evaluate_file
+        from training.commands import Place, evaluate_file, source_of
         from training.examples import Columns
 
         evaluate_file(
             prefix_file,
-            data,
+            source_of(data),
             Columns(text_column, pair_column, label_column),
             Place(backbone, device, dtype, quantize, tokens_per_batch),
             as_json=as_json,
@@ -170,7 +176,7 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
 
 def predict(  # noqa: PLR0917 - typer passes all by name
     prefix_file: PrefixFile,
-    data: Annotated[Path, typer.Argument(help="Texts: .jsonl or .csv.")],
+    data: Annotated[str, typer.Argument(help=f"Texts: {_SOURCES}.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .jsonl file.", show_default="stdout")
     ] = None,
@@ -184,12 +190,12 @@ def predict(  # noqa: PLR0917 - typer passes all by name
 ) -> None:
     """Run a prefix file over texts: one JSON object a row, with what the prefix says of it."""
     with _sentences():
-        from training.commands import Place, predict_file
+        from training.commands import Place, predict_file, source_of
         from training.examples import Columns
 
         predict_file(
             prefix_file,
-            data,
+            source_of(data),
             Columns(text_column, pair_column),
             Place(backbone, device, dtype, quantize, tokens_per_batch),
             output=output,

@@ -19,6 +19,7 @@ from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.precision import dtype_name
 from training.comparison import Comparison, compare
 from training.data import load_examples, load_inputs
+from training.errors import PlanRejected
 from training.evaluate import evaluate, predictions
 from training.examples import Columns
 from training.metrics import Measurement
@@ -26,6 +27,7 @@ from training.plan import TrainPlan
 from training.progress import TrainingProgress
 from training.publish import Destination
 from training.session import Trained, best_of_each_task, discard_checkpoint, run_plan
+from training.sources import Source, parse_source
 from training.sweep_report import SweepRecord
 
 _MAX_CONFUSION: Final = 12
@@ -79,8 +81,20 @@ def train_and_publish(
     discard_checkpoint(output)
 
 
+def source_of(text: str) -> Source:
+    """Read where rows come from.
+
+    Raises:
+        PlanRejected: as `parse_source`.
+    """
+    try:
+        return parse_source(text)
+    except ValueError as error:
+        raise PlanRejected(str(error)) from error
+
+
 def evaluate_file(
-    prefix_file: Path, data: Path, columns: Columns, place: Place, *, as_json: bool
+    prefix_file: Path, data: Source, columns: Columns, place: Place, *, as_json: bool
 ) -> None:
     """Measure a prefix file on labelled rows, and print the figures.
 
@@ -115,7 +129,7 @@ def evaluate_file(
 
 
 def predict_file(
-    prefix_file: Path, data: Path, columns: Columns, place: Place, *, output: Path | None
+    prefix_file: Path, data: Source, columns: Columns, place: Place, *, output: Path | None
 ) -> None:
     """Say what a prefix makes of every row of a file: JSONL to a file or to standard output.
 
@@ -131,9 +145,10 @@ def predict_file(
             file.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 
-def _load(prefix_file: Path, data: Path, place: Place) -> tuple[Prefix, Backbone]:
+def _load(prefix_file: Path, data: Source, place: Place) -> tuple[Prefix, Backbone]:
     for path in (prefix_file, data):
-        path.stat()  # a file that is not there shall not be told after a minute of loading
+        if isinstance(path, Path):
+            path.stat()  # a file that is not there shall not be told after a minute of loading
     transformers_logging.disable_progress_bar()
     backbone = load_backbone(
         place.backbone, device=place.device, dtype=place.dtype, quantize=place.quantize

@@ -1,6 +1,5 @@
 """TrainConfig: one prefix to train, its data, its shape and its recipe."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -19,6 +18,7 @@ from prefixes.values import Value
 from training.consistency import problems_of
 from training.defaults import DEFAULTS, METRICS, MetricName
 from training.examples import Columns
+from training.sources import SourceField
 
 ScheduleKind = Literal["linear", "cosine", "constant", "exponential"]
 
@@ -44,9 +44,11 @@ class TrainConfig(Value):
         default="prefix", description="prefix: keys and values; prompt: embeddings at the input"
     )
 
-    train: Path = Field(description="labelled rows: .jsonl or .csv")
-    validation: Path | None = Field(default=None, description="split off `train` when not given")
-    test: Path | None = Field(default=None, description="measured once, at the end")
+    train: SourceField = Field(description="labelled rows: a file, folder or hub:PATH:CONFIG:SPLIT")
+    validation: SourceField | None = Field(
+        default=None, description="split off `train` when not given"
+    )
+    test: SourceField | None = Field(default=None, description="measured once, at the end")
     validation_fraction: Fraction = Field(default=0.1, gt=0)
     max_rows: int | None = Field(default=None, ge=2, description="train on a sample this large")
     text_column: str | None = None
@@ -88,6 +90,9 @@ class TrainConfig(Value):
         default=None, description="puts a trained dense layer before the output layer"
     )
 
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: every label counts alike, however rare it is"
+    )
     learning_rate: Positive = 2e-2
     head_learning_rate: Positive = 5e-3
     schedule: ScheduleKind = "linear"
@@ -162,7 +167,9 @@ class TrainConfig(Value):
 
     @property
     def metric(self) -> MetricName:
-        return self.select_by or self.metrics[0]
+        """The metric that chooses: of balanced labels one in which all count alike."""
+        usual = "macro_f1" if self.class_weights == "balanced" else self.metrics[0]
+        return self.select_by or usual
 
     @property
     def begins_as_activations(self) -> bool:

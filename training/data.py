@@ -3,8 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Container, Iterable
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +11,11 @@ from prefixes import InputTemplate, PrefixSpec
 from training.config import TrainConfig
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Columns, Examples, Input, Layout, TaskData
+from training.inspection import Part, doubts_of
 from training.rows import RowFile, read_rows
+from training.sources import Source
+from training.split import SPLIT_SEED, split
 from training.tasks import KINDS, TaskKind
-
-_SPLIT_SEED: Final = 0
-"""Fixed, so that runs that differ in their seed are measured on the same rows."""
 
 
 def load_task(config: TrainConfig) -> TaskData:
@@ -25,41 +24,40 @@ def load_task(config: TrainConfig) -> TaskData:
     Raises:
         DataRejected: with every problem of every file.
     """
-    paths = (config.train, config.validation, config.test)
-    files = [None if path is None else read_rows(path) for path in paths]
-    train = files[0]
-    assert train is not None
+    sources = {"train": config.train, "validation": config.validation, "test": config.test}
+    files = {name: read_rows(source) for name, source in sources.items() if source is not None}
     kind = KINDS[config.task_type]
-    layout = _layout(kind, config, train)
+    layout = _layout(kind, config, files["train"])
     problems: list[DataProblem] = []
-    rows, held_out, tested = (
-        None if file is None else _read(kind, layout, file, problems) for file in files
-    )
-    assert rows is not None
-    objection = None if problems else kind.objection(rows.truths)
+    parts = {name: Part(file, _read(kind, layout, file, problems)) for name, file in files.items()}
+    train = parts.pop("train")
+    objection = None if problems else kind.objection(train.examples.truths)
     if objection is not None:
-        problems.append(DataProblem(train.path, None, objection))
+        problems.append(DataProblem(train.file.path, None, objection))
     _refuse(problems)
+    examples = {name: part.examples for name, part in parts.items()}
+    rows, held_out = train.examples, examples.get("validation")
     if held_out is None:
-        rows, held_out = _split(kind, rows, config.validation_fraction)
+        rows, held_out = split(kind, rows, config.validation_fraction)
     return TaskData(
         labels=layout.labels,
         template=layout.template,
         train=_sample(rows, config.max_rows),
         validation=held_out,
-        test=tested,
-        sha256=_digest(file for file in files if file is not None),
+        test=examples.get("test"),
+        sha256=_digest(files.values()),
+        doubts=doubts_of(kind, layout.labels, train, list(parts.values()), remedy=_remedy(config)),
     )
 
 
-def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
+def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
     """Read the labelled rows of a file for a task that is known.
 
     Raises:
         PlanRejected: when more columns are named than the task has texts.
         DataRejected: with every problem of the file.
     """
-    file = read_rows(path)
+    file = read_rows(source)
     kind, layout = _known(spec, columns, file)
     problems: list[DataProblem] = []
     examples = _read(kind, layout, file, problems)
@@ -67,14 +65,14 @@ def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[An
     return examples
 
 
-def load_inputs(path: Path, spec: PrefixSpec, columns: Columns) -> list[Input]:
+def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> list[Input]:
     """Read the texts of a file, labelled or not.
 
     Raises:
         PlanRejected: as `load_examples`.
         DataRejected: with every problem of the file.
     """
-    file = read_rows(path)
+    file = read_rows(source)
     kind, layout = _known(spec, columns, file)
     problems = list(file.problems)
     inputs = [kind.read_input(layout, row, problems) for row in file.rows]
@@ -143,26 +141,19 @@ def _refuse(problems: list[DataProblem]) -> None:
         raise DataRejected(tuple(problems))
 
 
-def _split(
-    kind: TaskKind[Any], examples: Examples[Any], fraction: float
-) -> tuple[Examples[Any], Examples[Any]]:
-    """Hold out a share of the rows, the same on every run, with every label in proportion.
-
-    Rows in random order, then sorted by what is true of them, of which every n-th is taken.
-    """
-    shuffled = np.random.default_rng(_SPLIT_SEED).permutation(len(examples)).tolist()
-    order = sorted(shuffled, key=lambda row: kind.stratum(examples.truths[row]))
-    count = max(1, round(len(examples) * fraction))
-    places = np.linspace(0, len(examples) - 1, count + 2)[1:-1].round().astype(np.int64)
-    held_out = np.sort(np.array(order)[places])
-    rest = np.setdiff1d(np.arange(len(examples)), held_out)
-    return examples.take(rest), examples.take(held_out)
+def _remedy(config: TrainConfig) -> str | None:
+    """Say what helps against rare labels, where nothing was done against them."""
+    if config.class_weights == "balanced":
+        return None
+    more = "more rows of what is rare"
+    has_weights = config.task_type == "sequence_classification"
+    return f"class_weights = balanced, or {more}" if has_weights else more
 
 
 def _sample(examples: Examples[Any], max_rows: int | None) -> Examples[Any]:
     if max_rows is None or max_rows >= len(examples):
         return examples
-    chosen = np.random.default_rng(_SPLIT_SEED).permutation(len(examples))[:max_rows]
+    chosen = np.random.default_rng(SPLIT_SEED).permutation(len(examples))[:max_rows]
     return examples.take(np.sort(chosen))
 
 

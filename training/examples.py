@@ -1,6 +1,6 @@
 """Examples: what the rows of a task's files say, as values without torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +14,11 @@ Truth = TypeVar("Truth")
 
 Input = Mapping[str, str | tuple[str, ...]]
 """Texts by field name, as the task's template takes them; `choices` is several."""
+
+
+def identity(fields: Input) -> Hashable:
+    """Give what equal inputs have in common, and no others."""
+    return tuple(sorted(fields.items()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +40,7 @@ class Examples(Generic[Truth]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskData:
-    """All rows of one task, and what the files say about it."""
+    """All rows of one task, and what the files say about it; `doubts` are about the rows."""
 
     labels: tuple[str, ...]
     template: InputTemplate
@@ -43,6 +48,7 @@ class TaskData:
     validation: Examples[Any]
     test: Examples[Any] | None
     sha256: str
+    doubts: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, Examples[Any]]:

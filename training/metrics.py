@@ -97,12 +97,18 @@ def _single_label(labels: Sequence[str], logits: Floats, targets: NDArray[np.int
         {
             "accuracy": float(accuracy_score(targets, predicted)),
             "macro_f1": _f1(targets, predicted, "macro"),
-            "matthews": float(matthews_corrcoef(targets, predicted)),
+            "matthews": _matthews(targets, predicted),
             CALIBRATION_ERROR: calibration_error(confidences, predicted == targets),
         },
         _per_label(labels, targets, predicted),
         confusion_matrix(targets, predicted, labels=numbers).tolist(),
     )
+
+
+def _matthews(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """Give 0 where there is one label in all: nothing correlates, and scikit-learn would warn."""
+    is_constant = len({*targets.tolist(), *predicted.tolist()}) < 2
+    return 0.0 if is_constant else float(matthews_corrcoef(targets, predicted))
 
 
 def _multi_label(

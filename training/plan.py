@@ -12,6 +12,7 @@ from prefixes.values import Value
 from training.config import TrainConfig
 from training.errors import PlanRejected
 from training.sharing import MultitaskPlan
+from training.sources import is_hub
 from training.space import SweepPlan, with_settings
 
 
@@ -121,7 +122,10 @@ def check_plan(fields: Mapping[str, Any], *, origin: str) -> TrainPlan:
         return TrainPlan.model_validate(fields)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-        lines = [f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg']}" for d in details]
+        lines = [
+            f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg'].removeprefix('Value error, ')}"
+            for d in details
+        ]
         raise PlanRejected(f"The plan from {origin} was refused:\n" + "\n".join(lines)) from error
 
 
@@ -129,7 +133,7 @@ def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
     files = {
         key: str(folder / value)
         for key in ("train", "validation", "test")
-        if isinstance(value := fields.get(key), str)
+        if isinstance(value := fields.get(key), str) and not is_hub(value)
     }
     start = fields.get("start_from")
     if isinstance(start, str) and not start.startswith(("http://", "https://")):

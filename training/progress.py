@@ -32,6 +32,7 @@ class TrainingProgress:
         self._console = console
         self._bars: dict[str, TaskID] = {}
         self._num_evaluations: dict[str, int] = {}
+        self._told: set[str] = set()
         self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -80,8 +81,16 @@ class TrainingProgress:
         self._last_line = time.monotonic()
         self._console.print(line, highlight=False, soft_wrap=True)
 
+    def _tell_doubts(self, run: Run) -> None:
+        """Say what is doubtful about a run's rows, once for all runs that share them."""
+        for doubt in run.doubts:
+            if doubt not in self._told:
+                self._told.add(doubt)
+                self._console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
+
     def _bar(self, run: Run) -> TaskID:
         if run.config.run_name not in self._bars:
+            self._tell_doubts(run)
             bar = self._progress.add_task(
                 run.config.run_name, total=run.total_steps, completed=run.step, figures=""
             )

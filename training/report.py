@@ -61,6 +61,8 @@ def write_report(
             **dataclasses.asdict(timing),
             "rows_per_second": timing.num_rows / timing.seconds if timing.seconds else None,
         },
+        "class_weights": _weights(run, data),
+        "doubts": list(run.doubts),
         "validation": dataclasses.asdict(finished.validation),
         "test": dataclasses.asdict(finished.test) if finished.test else None,
         "temperature": finished.temperature,
@@ -68,6 +70,12 @@ def write_report(
         "file": {"sha256": finished.digest, "bytes": len(finished.data)},
     }
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _weights(run: Run, data: TaskData) -> dict[str, float] | None:
+    if run.class_weights is None:
+        return None
+    return dict(zip(data.labels, run.class_weights.tolist(), strict=True))
 
 
 def _data_facts(run: Run, data: TaskData) -> dict[str, Any]:

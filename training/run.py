@@ -17,6 +17,7 @@ from training.beginning import Begun, real_tokens
 from training.config import TrainConfig
 from training.evaluate import outputs_of
 from training.examples import TaskData
+from training.inspection import cut_off
 from training.learner import PrefixLearner, describe
 from training.noise import generator_for
 from training.schedule import learning_rate_factor
@@ -47,7 +48,8 @@ class Best:
 class Run:
     """A learner with its rows, its optimiser and what it has come to.
 
-    `pieces` are what it learns from: its rows, or the windows of them. `begun` says which
+    `pieces` are what it learns from: its rows, or the windows of them. `class_weights` are `[C]`
+    where they are wanted, and `doubts` what a person should know of the rows. `begun` says which
     published prefix it has begun as, if any; `ended` why it is over, None while it is not.
     """
 
@@ -58,6 +60,8 @@ class Run:
     pieces: Sequence[Piece]
     held_out: HeldOut
     scale: Scale
+    class_weights: Tensor | None = None
+    doubts: tuple[str, ...] = ()
     begun: Begun | None = None
     step: int = 0
     ended: str | None = None
@@ -92,6 +96,8 @@ class Run:
             pieces=rows.pieces,
             held_out=rows.held_out,
             scale=rows.scale,
+            class_weights=_class_weights(config, data, backbone),
+            doubts=(*data.doubts, *cut_off(rows.encoded, spec.max_length)),
         )
 
     @property
@@ -171,7 +177,10 @@ class Run:
         """Add up the losses of pieces, from the outputs `[outputs]` or `[S, outputs]` of each one's
         texts.
         """
-        return self.kind.loss(self.learner.spec, outputs, targets)
+        weights = self.class_weights
+        if weights is not None:
+            weights = weights.to(outputs[0][0].device)  # those of validation lie on the CPU
+        return self.kind.loss(self.learner.spec, outputs, targets, weights)
 
     def weight(self, pieces: Sequence[Piece]) -> float:
         """Give what the losses of pieces are divided by to be their mean."""
@@ -221,6 +230,13 @@ class Run:
 
     def _merit(self, evaluation: Evaluation) -> tuple[float, float]:
         return evaluation.metrics[self.config.metric], -evaluation.loss
+
+
+def _class_weights(config: TrainConfig, data: TaskData, backbone: Backbone) -> Tensor | None:
+    if config.class_weights == "none":
+        return None
+    weights = KINDS[config.task_type].class_weights(data.labels, data.train.truths)
+    return None if weights is None else torch.tensor(weights, device=backbone.device)
 
 
 def _optimizer(

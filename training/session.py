@@ -147,6 +147,7 @@ _DATA_FIELDS: Final = (
     "label_separator",
     "labels",
     "problem_type",
+    "class_weights",
     "template",
     "pair_template",
 )

@@ -64,7 +64,7 @@ def test_a_task_is_trained_published_measured_and_used(
     output, store = tmp_path / "output", tmp_path / "store"
     run(
         *("train", "acme/mood", "--train", rows, "--test", test, "--backbone", backbone_folder),
-        *("--output", output, "--publish", store, "--alias", "live"),
+        *("--validation", test, "--output", output, "--publish", store, "--alias", "live"),
         *(*QUICK, "--epochs", "8"),
         *("--set", "feature_dropout=0.05", "--set", "description=moods"),
     )

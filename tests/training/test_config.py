@@ -194,6 +194,7 @@ def test_a_plan_that_makes_no_sense_is_refused_by_name(
 ) -> None:
     message = refusal_of(tmp_path, text)
     assert [complaint for complaint in complaints if complaint not in message] == []
+    assert "Value error" not in message
 
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:

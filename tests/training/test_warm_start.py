@@ -69,11 +69,12 @@ def made_earlier(backbone: Backbone, folder: Path, config: TrainConfig) -> tuple
 def test_a_run_of_the_same_kind_goes_on_with_prefix_and_head(
     backbone: Backbone, tmp_path: Path, rows: Callable[[int], Any], settings: dict[str, Any]
 ) -> None:
-    config = make_config(write_jsonl(tmp_path / "rows.jsonl", rows(24)), **settings)
+    train = write_jsonl(tmp_path / "rows.jsonl", rows(24))
+    config = make_config(train, **settings)
     path, earlier = made_earlier(backbone, tmp_path, config)
     run = begin(
         backbone,
-        make_config(config.train, **settings, start_from=path, initialisation=None, seed=5),
+        make_config(train, **settings, start_from=path, initialisation=None, seed=5),
     )
     folded = run.learner.fold(centre=run.scale.centre, spread=run.scale.spread)
     for name, tensor in earlier.tensors.items():
