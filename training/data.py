@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from prefixes import InputTemplate, PrefixSpec
 from training.config import TrainConfig
+from training.datasets import CANDIDATE, DATASETS, dataset_named
+from training.defaults import QUERY_METRICS
 from training.errors import DataProblem, DataRejected, PlanRejected
-from training.examples import Columns, Examples, Input, Layout, TaskData
-from training.rows import RowFile, read_rows
+from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
+from training.rows import Row, RowFile, read_rows
 from training.tasks import KINDS, TaskKind
 
 _SPLIT_SEED: Final = 0
@@ -26,11 +28,12 @@ def load_task(config: TrainConfig) -> TaskData:
         DataRejected: with every problem of every file.
     """
     paths = (config.train, config.validation, config.test)
-    files = [None if path is None else read_rows(path) for path in paths]
+    files = [None if path is None else read_part(path, config.dataset) for path in paths]
     train = files[0]
     assert train is not None
     kind = KINDS[config.task_type]
-    layout = _layout(kind, config, train)
+    layout = _layout(kind, config, [file for file in files if file is not None])
+    _check_metric(config, layout)
     problems: list[DataProblem] = []
     rows, held_out, tested = (
         None if file is None else _read(kind, layout, file, problems) for file in files
@@ -46,10 +49,19 @@ def load_task(config: TrainConfig) -> TaskData:
         labels=layout.labels,
         template=layout.template,
         train=_sample(rows, config.max_rows),
-        validation=held_out,
-        test=tested,
+        validation=_sample(held_out, config.max_validation_rows),
+        test=None if tested is None else _sample(tested, config.max_test_rows),
         sha256=_digest(file for file in files if file is not None),
     )
+
+
+def read_part(source: Path, dataset: str | None) -> RowFile:
+    """Read a file, or a part of the hub: of a set by name, in any of the set's forms.
+
+    Raises:
+        DataRejected: when it cannot be read at all, or has other columns than the set.
+    """
+    return read_rows(source) if dataset is None else dataset_named(dataset).read(source)
 
 
 def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
@@ -59,7 +71,7 @@ def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[An
         PlanRejected: when more columns are named than the task has texts.
         DataRejected: with every problem of the file.
     """
-    file = read_rows(path)
+    file = read_part(path, _dataset_of(spec))
     kind, layout = _known(spec, columns, file)
     problems: list[DataProblem] = []
     examples = _read(kind, layout, file, problems)
@@ -74,7 +86,7 @@ def load_inputs(path: Path, spec: PrefixSpec, columns: Columns) -> list[Input]:
         PlanRejected: as `load_examples`.
         DataRejected: with every problem of the file.
     """
-    file = read_rows(path)
+    file = read_part(path, _dataset_of(spec))
     kind, layout = _known(spec, columns, file)
     problems = list(file.problems)
     inputs = [kind.read_input(layout, row, problems) for row in file.rows]
@@ -82,9 +94,37 @@ def load_inputs(path: Path, spec: PrefixSpec, columns: Columns) -> list[Input]:
     return inputs
 
 
-def _layout(kind: TaskKind[Any], config: TrainConfig, file: RowFile) -> Layout:
-    """Decide where the texts stand: in the columns that were named, or those that are there."""
-    present = _present(file)
+def _dataset_of(spec: PrefixSpec) -> str | None:
+    """Name the set that a prefix was trained on, as its file tells it; None for any other rows."""
+    recipe = spec.provenance.recipe if spec.provenance else {}
+    name = recipe.get("dataset")
+    return name if isinstance(name, str) and name in DATASETS else None
+
+
+def _check_metric(config: TrainConfig, layout: Layout) -> None:
+    """Refuse a metric that is of this type of task, but not of these labels or rows.
+
+    Raises:
+        PlanRejected: when it would choose the best step.
+    """
+    if config.metric == "f1" and config.task_type == "sequence_classification":
+        if len(layout.labels) != 2:
+            raise PlanRejected(
+                f"select_by f1 is that of the second of two labels, {config.run_name} has "
+                f"{len(layout.labels)}: choose macro_f1"
+            )
+    elif config.metric in QUERY_METRICS and not layout.has_candidates:
+        raise PlanRejected(
+            f"select_by {config.metric} is for rows that answer queries, as ReCoRD's"
+        )
+
+
+def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) -> Layout:
+    """Decide where the texts stand: in the columns that were named, or those that are there.
+
+    Labels that nobody gave are those of the training rows; of a set by name, of all its rows.
+    """
+    present = _present(files[0])
     template = kind.template(config, present)
     layout = Layout(
         template=template,
@@ -93,12 +133,16 @@ def _layout(kind: TaskKind[Any], config: TrainConfig, file: RowFile) -> Layout:
         separator=config.label_separator,
         labels=config.labels or (),
         problem_type=config.problem_type,
+        has_candidates=config.dataset is not None and DATASETS[config.dataset].has_candidates,
     )
-    return dataclasses.replace(layout, labels=kind.labels(layout, file.rows))
+    known = files if config.dataset is not None else files[:1]
+    rows = [row for file in known for row in file.rows]
+    return dataclasses.replace(layout, labels=kind.labels(layout, rows))
 
 
 def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[Any], Layout]:
     kind = KINDS[spec.task_type]
+    dataset = _dataset_of(spec)
     return kind, Layout(
         template=spec.input,
         columns=_columns(kind, spec.input, columns, _present(file)),
@@ -106,6 +150,7 @@ def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[
         separator=columns.separator,
         labels=spec.labels,
         problem_type=spec.problem_type,
+        has_candidates=dataset is not None and DATASETS[dataset].has_candidates,
     )
 
 
@@ -135,7 +180,13 @@ def _read(
         kind.read_truth(layout, row, fields, problems)
         for row, fields in zip(file.rows, inputs, strict=True)
     )
-    return Examples(inputs, truths)
+    candidates = tuple(map(_candidate, file.rows)) if layout.has_candidates else ()
+    return Examples(inputs, truths, candidates)
+
+
+def _candidate(row: Row) -> Candidate:
+    values = row.columns[CANDIDATE]
+    return Candidate(values["query"], values["text"], tuple(values["accepted"]))
 
 
 def _refuse(problems: list[DataProblem]) -> None:
@@ -150,20 +201,27 @@ def _split(
 
     Rows in random order, then sorted by what is true of them, of which every n-th is taken.
     """
-    shuffled = np.random.default_rng(_SPLIT_SEED).permutation(len(examples)).tolist()
-    order = sorted(shuffled, key=lambda row: kind.stratum(examples.truths[row]))
-    count = max(1, round(len(examples) * fraction))
-    places = np.linspace(0, len(examples) - 1, count + 2)[1:-1].round().astype(np.int64)
-    held_out = np.sort(np.array(order)[places])
+    units = examples.units()
+    shuffled = np.random.default_rng(_SPLIT_SEED).permutation(len(units)).tolist()
+    order = sorted(shuffled, key=lambda unit: kind.stratum(examples.truths[units[unit][0]]))
+    count = max(1, round(len(units) * fraction))
+    places = np.linspace(0, len(units) - 1, count + 2)[1:-1].round().astype(np.int64)
+    held_out = np.sort(np.array([row for place in places for row in units[order[place]]]))
     rest = np.setdiff1d(np.arange(len(examples)), held_out)
     return examples.take(rest), examples.take(held_out)
 
 
 def _sample(examples: Examples[Any], max_rows: int | None) -> Examples[Any]:
+    """Choose so many rows at random; of queries, all rows of as many as have so many rows."""
     if max_rows is None or max_rows >= len(examples):
         return examples
-    chosen = np.random.default_rng(_SPLIT_SEED).permutation(len(examples))[:max_rows]
-    return examples.take(np.sort(chosen))
+    units = examples.units()
+    chosen: list[int] = []
+    for unit in np.random.default_rng(_SPLIT_SEED).permutation(len(units)).tolist():
+        if len(chosen) >= max_rows:
+            break
+        chosen += units[unit]
+    return examples.take(sorted(chosen))
 
 
 def _digest(files: Iterable[RowFile]) -> str:
