@@ -111,7 +111,9 @@ class OriginalFlags:
             return {**settings, **self._dropout(task_type)}
         dataset = dataset_named(name)
         sources = self.sources(dataset, flags)
-        files = {part: sources[part] for part in ("train", "validation") if part in sources}
+        files: dict[str, Any] = {
+            part: sources[part] for part in ("train", "validation") if part in sources
+        }
         settings |= {"dataset": name, **files, **self._dropout(dataset.task_type)}
         if self.template_id is not None:
             settings |= dataset.template(self.template_id)

@@ -71,15 +71,15 @@ def _ner(
 def predicate_phrase(words: Sequence[str], place: int) -> str:
     """Say which word of a text is the predicate: the word itself, where it occurs once.
 
-    Of several, the shortest run of words that ends in this one and occurs once; the first word of
-    a text stands alone even so, for all others have a word before them.
+    Of several, the shortest run of words that ends in this one and occurs once, or where there is
+    none, the run from the beginning of the text: no two words of a text are named alike.
     """
     for start in range(place, -1, -1):
         run = list(words[start : place + 1])
         size = len(run)
         if sum(list(words[at : at + size]) == run for at in range(len(words) - size + 1)) == 1:
             return " ".join(run)
-    return words[place]
+    return " ".join(words[: place + 1])
 
 
 def _with_predicate(columns: Columns) -> Iterable[Columns]:
