@@ -20,7 +20,7 @@ def test_a_set_without_files_is_that_of_the_hub() -> None:
     found = settings({})
     assert found["train"] == "hub:aps/super_glue:rte:train"
     assert found["validation"] == "hub:aps/super_glue:rte:validation"
-    config = TrainConfig(task="a/b", dataset="superglue/rte")
+    config = TrainConfig.model_validate({"task": "a/b", "dataset": "superglue/rte"})
     assert str(config.train) == found["train"]
     assert str(config.validation) == found["validation"]
 

@@ -126,7 +126,7 @@ TAGGING: Final[tuple[Dataset, ...]] = (
         _CONLL03_TAGS,
         {"train": ("train.txt",), "validation": ("valid.txt",), "test": ("test.txt",)},
         forms=[_numbered(_CONLL03_TAGS)],
-        hub=Hub("tomaarsen/conll2003"),
+        hub=Hub("lhoestq/conll2003"),
     ),
     _ner(
         "conll2004",

@@ -1,7 +1,7 @@
 """Small sets in the official formats: made-up rows that say of a noun whether it is good."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,7 +124,7 @@ def write_superglue(folder: Path, task: str) -> Path:
     return folder
 
 
-GLUE: Final[Mapping[str, tuple[str, Sequence[str]]]] = {
+GLUE: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "cola": ("", ("gj04\t1\t\tthe film is good", "gj04\t0\t*\tthe film good is")),
     "mnli": (
         (

@@ -200,6 +200,6 @@ def test_an_entity_that_stops_within_a_word_is_one_of_whole_words(backbone: Back
 
 def test_licensed_sets_are_asked_for_as_files() -> None:
     with pytest.raises(ValueError, match="licensed and not on the hub"):
-        TrainConfig(task="a/b", dataset="srl/conll2012")
+        TrainConfig.model_validate({"task": "a/b", "dataset": "srl/conll2012"})
     with pytest.raises(PlanRejected, match="--data-dir"):
         DATASETS["ner/ontonotes"].hub_sources()
