@@ -95,7 +95,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
     projection_size: Annotated[int | None, _recipe("Width of the MLP, if wanted.")] = None,
     learning_rate: Annotated[float | None, _recipe("Of the prefix.")] = None,
     head_learning_rate: Annotated[float | None, _recipe("Of the head.")] = None,
-    schedule: Annotated[str | None, _recipe("linear, cosine, constant or exponential.")] = None,
+    schedule: Annotated[
+        str | None, _recipe("linear, cosine, constant, exponential or exponential_per_epoch.")
+    ] = None,
     warmup: Annotated[float | None, _recipe("Share of the steps.")] = None,
     epochs: Annotated[
         float | None, _recipe("Passes over the rows.", "--epochs", "--num-train-epochs")
@@ -229,11 +231,12 @@ def predict(  # noqa: PLR0917 - typer passes all by name
 def recipes() -> None:
     """List the recipes that `train --recipe` knows: the scripts of P-tuning v2, and our own."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from training.recipes import recipe_rows
 
-    table = Table("name", "dataset", "backbone", "lr", "length", "epochs", "batch")
+    names = ("name", "dataset", "backbone", "lr", "length", "epochs", "batch")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for row in recipe_rows():
         table.add_row(*row)
     Console().print(table)

@@ -14,7 +14,7 @@ from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.defaults import QUERY_METRICS
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
-from training.rows import Row, RowFile, read_rows
+from training.rows import RowFile, read_rows
 from training.tasks import KINDS, TaskKind
 
 _SPLIT_SEED: Final = 0
@@ -33,7 +33,6 @@ def load_task(config: TrainConfig) -> TaskData:
     assert train is not None
     kind = KINDS[config.task_type]
     layout = _layout(kind, config, [file for file in files if file is not None])
-    _check_metric(config, layout)
     problems: list[DataProblem] = []
     rows, held_out, tested = (
         None if file is None else _read(kind, layout, file, problems) for file in files
@@ -43,6 +42,7 @@ def load_task(config: TrainConfig) -> TaskData:
     if objection is not None:
         problems.append(DataProblem(train.path, None, objection))
     _refuse(problems)
+    _check_metric(config, layout)
     if held_out is None:
         rows, held_out = _split(kind, rows, config.validation_fraction)
     return TaskData(
@@ -71,7 +71,7 @@ def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[An
         PlanRejected: when more columns are named than the task has texts.
         DataRejected: with every problem of the file.
     """
-    file = read_part(path, _dataset_of(spec))
+    file = read_part(path, _dataset_of(spec, columns))
     kind, layout = _known(spec, columns, file)
     problems: list[DataProblem] = []
     examples = _read(kind, layout, file, problems)
@@ -86,7 +86,7 @@ def load_inputs(path: Path, spec: PrefixSpec, columns: Columns) -> list[Input]:
         PlanRejected: as `load_examples`.
         DataRejected: with every problem of the file.
     """
-    file = read_part(path, _dataset_of(spec))
+    file = read_part(path, _dataset_of(spec, columns))
     kind, layout = _known(spec, columns, file)
     problems = list(file.problems)
     inputs = [kind.read_input(layout, row, problems) for row in file.rows]
@@ -94,8 +94,13 @@ def load_inputs(path: Path, spec: PrefixSpec, columns: Columns) -> list[Input]:
     return inputs
 
 
-def _dataset_of(spec: PrefixSpec) -> str | None:
-    """Name the set that a prefix was trained on, as its file tells it; None for any other rows."""
+def _dataset_of(spec: PrefixSpec, columns: Columns) -> str | None:
+    """Name the set that a prefix was trained on, as its file tells it.
+
+    None for any other rows, as those whose columns somebody has named.
+    """
+    if any((columns.text, columns.pair, columns.label)):
+        return None
     recipe = spec.provenance.recipe if spec.provenance else {}
     name = recipe.get("dataset")
     return name if isinstance(name, str) and name in DATASETS else None
@@ -133,7 +138,7 @@ def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) 
         separator=config.label_separator,
         labels=config.labels or (),
         problem_type=config.problem_type,
-        has_candidates=config.dataset is not None and DATASETS[config.dataset].has_candidates,
+        has_candidates=config.dataset is not None and CANDIDATE in present,
     )
     known = files if config.dataset is not None else files[:1]
     rows = [row for file in known for row in file.rows]
@@ -142,7 +147,7 @@ def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) 
 
 def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[Any], Layout]:
     kind = KINDS[spec.task_type]
-    dataset = _dataset_of(spec)
+    dataset = _dataset_of(spec, columns)
     return kind, Layout(
         template=spec.input,
         columns=_columns(kind, spec.input, columns, _present(file)),
@@ -150,7 +155,7 @@ def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[
         separator=columns.separator,
         labels=spec.labels,
         problem_type=spec.problem_type,
-        has_candidates=dataset is not None and DATASETS[dataset].has_candidates,
+        has_candidates=dataset is not None and CANDIDATE in _present(file),
     )
 
 
@@ -180,13 +185,19 @@ def _read(
         kind.read_truth(layout, row, fields, problems)
         for row, fields in zip(file.rows, inputs, strict=True)
     )
-    candidates = tuple(map(_candidate, file.rows)) if layout.has_candidates else ()
+    candidates = _candidates(file, problems) if layout.has_candidates else ()
     return Examples(inputs, truths, candidates)
 
 
-def _candidate(row: Row) -> Candidate:
-    values = row.columns[CANDIDATE]
-    return Candidate(values["query"], values["text"], tuple(values["accepted"]))
+def _candidates(file: RowFile, problems: list[DataProblem]) -> tuple[Candidate, ...]:
+    """Read which answer to which query every row proposes."""
+    problems += [
+        row.problem("expected an entity of a query, found a text alone")
+        for row in file.rows
+        if CANDIDATE not in row.columns
+    ]
+    found = [row.columns[CANDIDATE] for row in file.rows if CANDIDATE in row.columns]
+    return tuple(Candidate(one["query"], one["text"], tuple(one["accepted"])) for one in found)
 
 
 def _refuse(problems: list[DataProblem]) -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from training import cli
 from training.config import TrainConfig
 from training.errors import PlanRejected
 from training.original_flags import OriginalFlags
@@ -95,6 +98,13 @@ def test_the_recipes_are_those_of_the_scripts() -> None:
     assert rows["conll12_bert"][1] == "bert-large-uncased"
     wic = load_recipe("wic_bert")
     assert (wic["projection_size"], wic["template"]) == (512, "{word}: {sentence1}")
+
+
+def test_the_command_lists_all_recipes() -> None:
+    app = typer.Typer()
+    app.command()(cli.recipes)
+    listed = CliRunner().invoke(app, [], env={"COLUMNS": "200"}).stdout
+    assert all(name in listed for name in recipe_names())
 
 
 def test_a_recipe_is_asked_for_by_a_name_that_there_is() -> None:

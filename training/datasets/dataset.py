@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from prefixes import InputTemplate
 from prefixes.spec import TaskType
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.rows import Row, RowFile, read_rows
@@ -80,7 +81,6 @@ class Dataset:
     readers: Mapping[str, Reader] = field(default_factory=lambda: MappingProxyType({}))
     label: str = "label"
     labels: tuple[str, ...] | None = None
-    has_candidates: bool = False
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -160,7 +160,8 @@ class Dataset:
         """
         if not file.rows:
             return file
-        form = next((form for form in self.forms if form.fits(file.rows[0])), None)
+        forms = (*self.forms, *self._served_forms())
+        form = next((form for form in forms if form.fits(file.rows[0])), None)
         if form is None:
             raise DataRejected((self._no_form(file.rows[0]),))
         rows: list[Row] = []
@@ -171,6 +172,11 @@ class Dataset:
             except (ValueError, TypeError, KeyError) as error:
                 problems.append(row.problem(f"is no row of {self.name}: {error}"))
         return dataclasses.replace(file, rows=tuple(rows), problems=tuple(problems))
+
+    def _served_forms(self) -> list[Form]:
+        """List the forms of rows that are what a server is asked: the fields of the texts."""
+        inputs = [InputTemplate(text=one.text, text_pair=one.pair) for one in self.templates]
+        return [Form(one.fields, renamed()) for one in inputs or [InputTemplate()]]
 
     def _no_form(self, row: Row) -> DataProblem:
         expected = ", or ".join(" and ".join(form.columns) for form in self.forms)

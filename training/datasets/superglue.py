@@ -216,7 +216,6 @@ SUPERGLUE: Final = (
         labels=("0", "1"),
         templates=(Template("{passage}", "{query}"),),
         fields={"select_by": "query_f1"},
-        has_candidates=True,
     ),
     _superglue(
         "multirc",

@@ -1,18 +1,21 @@
 """SuperGLUE: official rows, those of the hub and plain ones become the texts of P-tuning v2."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefixes.backbone import load_backbone
-from tests.factories import make_backbone_folder
+from prefixes import InputTemplate, Provenance
+from prefixes.backbone import Backbone, load_backbone
+from tests.factories import make_backbone_folder, make_spec
 from tests.training.datasets.samples import SUPERGLUE, unlabelled, write_superglue
 from tests.training.tasks import make_config, start, train_all, write_jsonl
 from training.config import TrainConfig
-from training.data import load_task
+from training.data import load_examples, load_task
 from training.datasets import DATASETS
-from training.errors import DataRejected
+from training.errors import DataRejected, PlanRejected
+from training.examples import Columns
 from training.tasks.answer_scores import score_candidates
 
 
@@ -207,3 +210,36 @@ def test_rows_of_no_form_are_told_with_what_was_expected(
         load_task(config)
     assert expected in str(caught.value)
     assert "rows.jsonl, line 1" in str(caught.value)
+
+
+def test_a_prefix_of_a_set_reads_other_columns_by_their_names(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    recipe = {"dataset": "superglue/boolq"}
+    provenance = Provenance(created_at=datetime.now(UTC), tool="test", recipe=recipe)
+    pair = InputTemplate(text="{question}", text_pair="{passage}")
+    labels = ("False", "True")
+    spec = make_spec(backbone.fingerprint, labels=labels, input=pair, provenance=provenance)
+    official = {"question": "is it", "passage": "it is", "label": True}
+    other = {"q": "is it", "p": "it is", "label": "True"}
+    for row, columns in ((official, Columns()), (other, Columns("q", "p"))):
+        examples = load_examples(write_jsonl(tmp_path / "rows.jsonl", [row]), spec, columns)
+        assert examples.inputs == ({"question": "is it", "passage": "it is"},)
+        assert examples.truths == (1,)
+
+
+def test_record_without_its_queries_cannot_be_chosen_by_their_answers(tmp_path: Path) -> None:
+    rows = [{"passage": "x", "query": "y", "label": label} for label in (0, 1)]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    config = TrainConfig(task="a/b", dataset="superglue/record", train=path, validation=path)
+    with pytest.raises(PlanRejected, match="rows that answer queries"):
+        load_task(config)
+
+
+def test_every_row_of_record_belongs_to_a_query_where_any_does(tmp_path: Path) -> None:
+    train = write_jsonl(tmp_path / "train.jsonl", [SUPERGLUE["record"](0, "film", "good")])
+    row = {"passage": "x", "query": "y", "label": 1}
+    validation = write_jsonl(tmp_path / "validation.jsonl", [row])
+    config = TrainConfig(task="a/b", dataset="superglue/record", train=train, validation=validation)
+    with pytest.raises(DataRejected, match="line 1: expected an entity of a query"):
+        load_task(config)
