@@ -158,15 +158,16 @@ def train(  # noqa: PLR0917 - typer passes all by name
         if name is None:
             raise PlanRejected("Name what to train: TENANT/TASK, a plan, or --task and --dataset")
         folder = output or _OUTPUT / (Path(name).stem if name.endswith(".toml") else name)
+        parts = original.parts(dataset, flags)  # now, not after hours of training
         if original.trains:
             plan = _plan(name, flags, recipe)
             from training.commands import train_and_publish
 
             train_and_publish(plan, folder, resume=resume, publish_to=publish, key=key, alias=alias)
-        if original.measures_files:
+        if parts:
             from training.flow import use_parts
 
-            use_parts(original, dataset, folder, {**recipe, **flags})
+            use_parts(parts, folder, {**recipe, **flags}, n_best=original.n_best_size)
 
 
 def evaluate(  # noqa: PLR0917 - typer passes all by name
@@ -252,7 +253,7 @@ def _plan(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> "Tr
     of_run = {name: value for name, value in recipe.items() if name not in of_plan}
     run = original.settings(of_run, flags)
     # Where the test rows are predicted, they are measured with that, as far as they have labels.
-    unused = {"test", "dataset"} if original.do_predict else {"dataset"}
+    unused = {"test"} if original.do_predict else set()
     run |= {x: flags[x] for x in TrainConfig.model_fields if x in flags and x not in unused}
     if flags.get("prompt"):
         run["method"] = "prompt"

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,28 +15,14 @@ from training.datasets import dataset_named
 from training.errors import PlanRejected
 from training.evaluate import evaluate, outputs_of
 from training.examples import Columns
-from training.original_flags import OriginalFlags
+from training.original_flags import Part
 from training.plan import TrainPlan
 from training.session import PREFIX_FILE
 from training.tasks import KINDS
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Rows to use a prefix on, the first of them where there is a bound."""
-
-    name: str
-    source: Path
-    dataset: str
-    most: int | None
-
-    def is_labelled(self) -> bool:
-        label = dataset_named(self.dataset).label
-        return all(label in row.columns for row in read_part(self.source, self.dataset).rows)
-
-
 def use_parts(
-    original: OriginalFlags, dataset: str | None, folder: Path, flags: Mapping[str, Any]
+    parts: Sequence[Part], folder: Path, flags: Mapping[str, Any], *, n_best: int
 ) -> None:
     """Measure the validation rows, or predict the test rows, with the prefix file of a folder.
 
@@ -44,32 +30,26 @@ def use_parts(
     `predict_results.json` with the figures of those that have labels.
 
     Args:
-        original: says what to do, and with how many rows.
-        dataset: the set, as FAMILY/NAME.
+        parts: the rows.
         folder: where `train` has written the prefix file, and where the results go.
         flags: of the command line, over those of a recipe.
+        n_best: answers to write of each question.
 
     Raises:
-        TrainingError: for problems of the rows, or when a part is not there.
+        TrainingError: for problems of the rows, or when there is no prefix file.
         PrefixError: when the file or the backbone is refused.
     """
-    if dataset is None:
-        raise PlanRejected(
-            "--do-eval and --do-predict are for a set that --task and --dataset name: use "
-            "`polyprefix evaluate` and `polyprefix predict` for any other rows"
-        )
-    parts = _parts(original, dataset, flags)
     file = folder / PREFIX_FILE
     if not file.is_file():
         raise PlanRejected(f"{folder} has no {PREFIX_FILE}: train with --do-train first")
-    user = _User.load(file, flags, original.n_best_size)
+    user = _User.load(file, flags, n_best)
     results: dict[str, Any] = {}
     for part in parts:
         if part.name != "validation":
             lines = (json.dumps(line, ensure_ascii=False) for line in user.predictions(part))
             predicted = "".join(f"{line}\n" for line in lines)
             (folder / f"{part.name}_predictions.jsonl").write_text(predicted, encoding="utf-8")
-        if part.is_labelled():
+        if _is_labelled(part):
             results[part.name] = user.measured(part)
     validation = results.pop("validation", None)
     if validation is not None:
@@ -98,7 +78,7 @@ class _User:
         backbone = load_backbone(place.pop("backbone"), **place)
         return cls(backbone, Prefix.load(file, fits=backbone.fingerprint), tokens, n_best)
 
-    def measured(self, part: _Part) -> dict[str, Any]:
+    def measured(self, part: Part) -> dict[str, Any]:
         examples = load_examples(part.source, self.prefix.spec, Columns())
         if part.most is not None:
             examples = examples.take(range(min(part.most, len(examples))))
@@ -106,7 +86,7 @@ class _User:
         measurement = evaluate(self.backbone, self.prefix, examples, tokens_per_batch=tokens)
         return {"rows": len(examples), **measurement.metrics}
 
-    def predictions(self, part: _Part) -> Iterator[dict[str, Any]]:
+    def predictions(self, part: Part) -> Iterator[dict[str, Any]]:
         """Say of each row its number in the set, its texts, and what the prefix makes of them."""
         spec = self.prefix.spec
         rows = read_part(part.source, part.dataset).rows[: part.most]
@@ -126,21 +106,9 @@ class _User:
             yield line
 
 
-def _parts(original: OriginalFlags, name: str, flags: Mapping[str, Any]) -> list[_Part]:
-    dataset = dataset_named(name)
-    sources = original.sources(dataset, flags)
-    tests = [part for part in dataset.tests if part in sources]
-    wanted = []
-    if original.do_eval and not original.trains:
-        wanted.append(("validation", original.max_eval_samples))
-    if original.do_predict:
-        # A file that --test-file names has no part of its own where a set has several.
-        named = tests or ["test"]
-        wanted += [(part, original.max_predict_samples) for part in named]
-    missing = [part for part, _ in wanted if part not in sources]
-    if missing:
-        raise PlanRejected(f"{name} has no {missing[0]} rows here: name a file of them")
-    return [_Part(part, Path(sources[part]), name, most) for part, most in wanted]
+def _is_labelled(part: Part) -> bool:
+    label = dataset_named(part.dataset).label
+    return all(label in row.columns for row in read_part(part.source, part.dataset).rows)
 
 
 def _write(path: Path, results: Mapping[str, Any]) -> None:

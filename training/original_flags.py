@@ -29,6 +29,16 @@ def _flag(text: str, *names: str, **more: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of a set to use a prefix on, the first of them where there is a bound."""
+
+    name: str
+    source: Path
+    dataset: str
+    most: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class OriginalFlags:
     """What `run.py` takes beside what has an equal among our own flags."""
 
@@ -68,11 +78,6 @@ class OriginalFlags:
     )
 
     @property
-    def measures_files(self) -> bool:
-        """Whether a prefix file is to be measured or used, be it trained now or before."""
-        return self.do_predict or (self.do_eval and not self.do_train)
-
-    @property
     def trains(self) -> bool:
         """Whether to train: unless something else was asked for alone."""
         return self.do_train or not (self.do_eval or self.do_predict)
@@ -108,9 +113,13 @@ class OriginalFlags:
         if name is None:
             if self.template_id is not None:
                 raise PlanRejected("--template-id is of a set that --task and --dataset name")
-            return {**settings, **self._dropout(task_type)}
+            single = _single(flags) if recipe else {}
+            return {**settings, **self._dropout(task_type), **single}
         dataset = dataset_named(name)
         sources = self.sources(dataset, flags)
+        if self.data_dir is not None and "train" not in sources:
+            expected = " or ".join(dataset.files["train"])
+            raise PlanRejected(f"{self.data_dir} has no {expected}: name it with --train-file")
         files: dict[str, Any] = {
             part: sources[part] for part in ("train", "validation") if part in sources
         }
@@ -141,6 +150,32 @@ class OriginalFlags:
         if self.prefix_projection:
             given["projection_size"] = self.prefix_hidden_size
         return {name: value for name, value in given.items() if value is not None}
+
+    def parts(self, name: str | None, flags: Mapping[str, Any]) -> list[Part]:
+        """List the rows that a finished prefix is used on: to be measured alone, or predicted.
+
+        Raises:
+            PlanRejected: when there is no set of this name, or it lacks such rows.
+        """
+        measures = self.do_eval and not self.trains
+        if not measures and not self.do_predict:
+            return []
+        if name is None:
+            raise PlanRejected(
+                "--do-eval and --do-predict are for a set that --task and --dataset name: use "
+                "`polyprefix evaluate` and `polyprefix predict` for any other rows"
+            )
+        dataset = dataset_named(name)
+        sources = self.sources(dataset, flags)
+        wanted = [("validation", self.max_eval_samples)] if measures else []
+        if self.do_predict:
+            # A file that --test-file names stands for all test parts that a set may have.
+            tests = [part for part in dataset.tests if part in sources] or ["test"]
+            wanted += [(part, self.max_predict_samples) for part in tests]
+        missing = [part for part, _ in wanted if part not in sources]
+        if missing:
+            raise PlanRejected(f"{name} has no {missing[0]} rows here: name a file of them")
+        return [Part(part, Path(sources[part]), name, most) for part, most in wanted]
 
     def sources(self, dataset: Dataset, flags: Mapping[str, Any]) -> dict[str, str]:
         """Find the parts of a set: files that flags name, those of a folder, or those on the hub.

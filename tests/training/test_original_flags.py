@@ -53,6 +53,10 @@ def test_dropout_is_that_of_the_prefix_and_of_what_the_head_sees() -> None:
 def test_one_learning_rate_is_that_of_the_head_too() -> None:
     assert settings({"learning_rate": 0.01})["head_learning_rate"] == 0.01
     assert "head_learning_rate" not in settings()
+    by_recipe = OriginalFlags(recipe="original")
+    found = by_recipe.settings(load_recipe("original"), {"learning_rate": 0.01})
+    assert found["head_learning_rate"] == 0.01
+    assert "head_learning_rate" not in OriginalFlags().settings({}, {"learning_rate": 0.01})
 
 
 def test_epochs_that_were_asked_for_are_neither_more_nor_less() -> None:
@@ -74,9 +78,16 @@ def test_bounds_are_set_where_they_are_ours() -> None:
 def test_training_is_what_happens_unless_something_else_is_asked_for() -> None:
     assert OriginalFlags().trains
     assert OriginalFlags(do_train=True, do_eval=True).trains
-    assert not OriginalFlags(do_train=True, do_eval=True).measures_files
     assert not OriginalFlags(do_eval=True).trains
-    assert OriginalFlags(do_train=True, do_predict=True).measures_files
+    files = {"validation": "dev.jsonl", "test": "test.jsonl"}
+
+    def parts(**modes: Any) -> list[str]:
+        return [one.name for one in OriginalFlags(**modes).parts("superglue/rte", files)]
+
+    assert parts() == parts(do_train=True, do_eval=True) == []
+    assert parts(do_eval=True) == ["validation"]
+    assert parts(do_train=True, do_eval=True, do_predict=True) == ["test"]
+    assert parts(do_eval=True, do_predict=True) == ["validation", "test"]
 
 
 @pytest.mark.parametrize("name", recipe_names())

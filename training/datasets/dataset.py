@@ -114,7 +114,7 @@ class Dataset:
         """Find the set's parts in a folder, by their usual names.
 
         Raises:
-            PlanRejected: when there is no folder, or no file to train or to validate with.
+            PlanRejected: when it has none of them.
         """
         found = {
             part: str(path)
@@ -122,8 +122,8 @@ class Dataset:
             for path in [next((folder / x for x in names if (folder / x).is_file()), None)]
             if path is not None
         }
-        if "train" not in found and "validation" not in found:
-            expected = " or ".join([*self.files["train"], *self.files["validation"]])
+        if not found:
+            expected = " or ".join(name for names in self.files.values() for name in names)
             raise PlanRejected(
                 f"{folder} has no rows of {self.name}: expected {expected}, or name the files "
                 "with --train-file and --validation-file"

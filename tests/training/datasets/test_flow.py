@@ -189,6 +189,7 @@ def test_mistakes_are_told_in_a_sentence(flow: Flow, tmp_path: Path) -> None:
     assert "--template-id is of a set" in ask("a/b", "--template_id", "1")
     assert "train with --do-train first" in ask(*rte, "--do_predict")
     assert "use `polyprefix evaluate`" in ask("a/b", "--do_eval")
+    assert "use `polyprefix evaluate`" in ask("a/b", "--do_train", "--do_predict")
     assert "expected train.jsonl" in ask(
         *named("superglue/rte"), "--data_dir", tmp_path, "--prefix"
     )
@@ -196,4 +197,6 @@ def test_mistakes_are_told_in_a_sentence(flow: Flow, tmp_path: Path) -> None:
     assert "knows its columns" in ask(*rte, "--prefix", "--text_column", "x")
     assert "leave out task_type" in ask(*rte, "--prefix", "--task_type", "embedding")
     squad = write_set(tmp_path / "squad", "qa", "squad")
+    (squad / "train-v1.1.json").unlink()
+    assert "has no train-v1.1.json" in ask(*named("qa/squad"), "--data_dir", squad, "--prefix")
     assert "has no test rows here" in ask(*named("qa/squad"), "--data_dir", squad, "--do_predict")
