@@ -49,7 +49,7 @@ def use_parts(
             lines = (json.dumps(line, ensure_ascii=False) for line in user.predictions(part))
             predicted = "".join(f"{line}\n" for line in lines)
             (folder / f"{part.name}_predictions.jsonl").write_text(predicted, encoding="utf-8")
-        if _is_labelled(part):
+        if part.name == "validation" or _is_labelled(part):
             results[part.name] = user.measured(part)
     validation = results.pop("validation", None)
     if validation is not None:

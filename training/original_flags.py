@@ -20,7 +20,6 @@ UNDERSCORES: Final[dict[str, Any]] = {
 _DROPS_FEATURES: Final = {"sequence_classification", "multiple_choice", "token_classification"}
 """Question answering drops nothing before its output layer."""
 
-
 _PARTS: Final = ("train", "validation", "test")
 
 
@@ -107,6 +106,8 @@ class OriginalFlags:
         Raises:
             PlanRejected: when flags contradict each other, or name what is not there.
         """
+        if self.prefix and flags.get("prompt"):
+            raise PlanRejected("--prefix and --prompt are two methods: leave out one of them")
         name = self.dataset_of(recipe)
         task_type = flags.get("task_type", "sequence_classification")
         settings = {**recipe, **self._shape()}
