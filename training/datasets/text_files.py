@@ -45,7 +45,7 @@ def srl_lines() -> Reader:
 
 
 def squad_json() -> Reader:
-    """Make a reader of SQuAD's JSON: `data`, of `paragraphs`, of `qas`."""
+    """Make a reader of SQuAD's JSON: `data`, of `paragraphs`, of `qas`; rows are numbered."""
     return partial(_read, parse=_squad)
 
 
@@ -133,13 +133,17 @@ def _srl(path: Path, text: str) -> Iterator[Row | DataProblem]:
 
 def _squad(path: Path, text: str) -> Iterator[Row | DataProblem]:
     try:
-        articles = json.loads(text)["data"]
-        for article in articles:
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    yield Row(path, 1, _question(paragraph["context"], question))
+        questions = [
+            _question(paragraph["context"], question)
+            for article in json.loads(text)["data"]
+            for paragraph in article["paragraphs"]
+            for question in paragraph["qas"]
+        ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield DataProblem(path, None, f"expected SQuAD's data, paragraphs and qas: {error!r:.80}")
+        return
+    for number, columns in enumerate(questions, start=1):
+        yield Row(path, number, columns)
 
 
 def _question(context: str, question: Mapping[str, Any]) -> dict[str, Any]:

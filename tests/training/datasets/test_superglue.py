@@ -208,8 +208,9 @@ def test_rows_of_no_form_are_told_with_what_was_expected(
     config = TrainConfig(task="a/b", dataset=f"superglue/{task}", train=path, validation=path)
     with pytest.raises(DataRejected) as caught:
         load_task(config)
-    assert expected in str(caught.value)
-    assert "rows.jsonl, line 1" in str(caught.value)
+    problem = caught.value.problems[0]
+    assert (problem.file.name, problem.line) == ("rows.jsonl", 1)
+    assert expected in problem.message
 
 
 def test_a_prefix_of_a_set_reads_other_columns_by_their_names(
@@ -241,5 +242,5 @@ def test_every_row_of_record_belongs_to_a_query_where_any_does(tmp_path: Path) -
     row = {"passage": "x", "query": "y", "label": 1}
     validation = write_jsonl(tmp_path / "validation.jsonl", [row])
     config = TrainConfig(task="a/b", dataset="superglue/record", train=train, validation=validation)
-    with pytest.raises(DataRejected, match="line 1: expected an entity of a query"):
+    with pytest.raises(DataRejected, match="expected an entity of a query"):
         load_task(config)

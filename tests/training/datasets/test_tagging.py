@@ -92,8 +92,9 @@ def test_lines_that_are_none_are_told_by_their_numbers(
     config = TrainConfig(task="a/b", dataset=name, train=path, validation=path)
     with pytest.raises(DataRejected) as caught:
         load_task(config)
-    assert "train.txt, line 2: expected" in str(caught.value)
-    assert expected in str(caught.value)
+    problem = caught.value.problems[0]
+    assert (problem.file.name, problem.line) == ("train.txt", 2)
+    assert expected in problem.message
 
 
 def test_a_predicate_is_named_with_the_words_before_it_that_tell_it_apart() -> None:
