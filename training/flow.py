@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -11,12 +11,13 @@ from prefixes import Prefix
 from prefixes.answers import find_answers
 from prefixes.backbone import Backbone, load_backbone
 from training.data import load_examples, load_inputs, read_part
-from training.datasets import dataset_named
+from training.datasets import CANDIDATE, dataset_named
 from training.errors import PlanRejected
 from training.evaluate import evaluate, outputs_of
 from training.examples import Columns
 from training.original_flags import Part
 from training.plan import TrainPlan
+from training.rows import Row
 from training.session import PREFIX_FILE
 from training.tasks import KINDS
 
@@ -27,7 +28,8 @@ def use_parts(
     """Measure the validation rows, or predict the test rows, with the prefix file of a folder.
 
     Writes `eval_results.json` or, for each test part, `PART_predictions.jsonl`, and
-    `predict_results.json` with the figures of those that have labels.
+    `predict_results.json` with the figures of those that have labels. Where rows propose answers
+    to queries, `PART_answers.jsonl` has the one that was chosen for each.
 
     Args:
         parts: the rows.
@@ -46,9 +48,11 @@ def use_parts(
     results: dict[str, Any] = {}
     for part in parts:
         if part.name != "validation":
-            lines = (json.dumps(line, ensure_ascii=False) for line in user.predictions(part))
-            predicted = "".join(f"{line}\n" for line in lines)
-            (folder / f"{part.name}_predictions.jsonl").write_text(predicted, encoding="utf-8")
+            rows = read_part(part.source, part.dataset).rows[: part.most]
+            lines = list(user.predictions(part, rows))
+            _write_lines(folder / f"{part.name}_predictions.jsonl", lines)
+            if rows and CANDIDATE in rows[0].columns:
+                _write_lines(folder / f"{part.name}_answers.jsonl", _answers(rows, lines))
         if part.name == "validation" or _is_labelled(part):
             results[part.name] = user.measured(part)
     validation = results.pop("validation", None)
@@ -86,10 +90,9 @@ class _User:
         measurement = evaluate(self.backbone, self.prefix, examples, tokens_per_batch=tokens)
         return {"rows": len(examples), **measurement.metrics}
 
-    def predictions(self, part: Part) -> Iterator[dict[str, Any]]:
+    def predictions(self, part: Part, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         """Say of each row its number in the set, its texts, and what the prefix makes of them."""
         spec = self.prefix.spec
-        rows = read_part(part.source, part.dataset).rows[: part.most]
         inputs = load_inputs(part.source, spec, Columns())[: part.most]
         encoded = self.backbone.texts.encode(spec, inputs)
         outputs = outputs_of(
@@ -106,9 +109,27 @@ class _User:
             yield line
 
 
+def _answers(rows: Sequence[Row], lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Answer each query with the candidate that is accepted most surely."""
+    best: dict[str, dict[str, Any]] = {}
+    for row, line in zip(rows, lines, strict=True):
+        candidate = row.columns[CANDIDATE]
+        score = line["scores"]["1"]
+        leader = best.get(candidate["query"])
+        if leader is None or (score, candidate["text"]) > (leader["score"], leader["label"]):
+            found = {"idx": line.get("idx"), "label": candidate["text"], "score": score}
+            best[candidate["query"]] = found
+    yield from best.values()
+
+
 def _is_labelled(part: Part) -> bool:
     label = dataset_named(part.dataset).label
     return all(label in row.columns for row in read_part(part.source, part.dataset).rows)
+
+
+def _write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.write_text(text, encoding="utf-8")
 
 
 def _write(path: Path, results: Mapping[str, Any]) -> None:

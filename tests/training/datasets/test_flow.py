@@ -128,6 +128,36 @@ def test_predictions_carry_the_numbers_of_the_set(flow: Flow, tmp_path: Path) ->
     assert labels <= {"entailment", "not_entailment"}
 
 
+def test_a_query_is_answered_with_the_surest_of_its_candidates(flow: Flow, tmp_path: Path) -> None:
+    data = write_set(tmp_path / "data", "superglue", "record")
+    flow(*named("superglue/record"), "--data_dir", data, *QUICK, "--do_train", "--do_predict")
+    lines, answers = (flow.lines(f"test_{kind}.jsonl") for kind in ("predictions", "answers"))
+    assert [one["idx"] for one in answers] == [{"passage": n, "query": n} for n in range(4)]
+    for answer, pair in zip(answers, zip(lines[::2], lines[1::2], strict=True), strict=True):
+        surest = max(pair, key=lambda line: line["scores"]["1"])
+        assert answer["score"] == surest["scores"]["1"]
+        assert surest["query"].endswith(answer["label"])
+
+
+def test_a_plan_names_sets_too(flow: Flow, tmp_path: Path) -> None:
+    for task in ("sst2", "rte"):
+        write_set(tmp_path / task, "glue", task)
+    plan = tmp_path / "plan.toml"
+    tables = [
+        f'[[task]]\ntask = "acme/{task}"\ndataset = "glue/{task}"\n'
+        f'train = "{task}/train.tsv"\nvalidation = "{task}/dev.tsv"\n'
+        for task in ("sst2", "rte")
+    ]
+    quick = "[defaults]\nmax_length = 48\nmin_steps = 1\nepochs = 1\ninitialisation = 'noise'\n"
+    plan.write_text('device = "cpu"\n' + quick + "".join(tables), encoding="utf-8")
+    flow(plan)
+    labels = [
+        Prefix.load(flow.output / f"acme/{task}/prefix.safetensors").spec.labels
+        for task in ("sst2", "rte")
+    ]
+    assert labels == [("negative", "positive"), ("entailment", "not_entailment")]
+
+
 def test_as_many_answers_are_written_as_were_asked_for(flow: Flow, tmp_path: Path) -> None:
     data = write_set(tmp_path / "data", "qa", "squad")
     dev = DATASETS["qa/squad"].local_files(data)["validation"]
