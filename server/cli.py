@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from server.interchange import export_prefix, import_prefix
-from training.cli import evaluate, predict, train
+from training.cli import evaluate, predict, recipes, train
+from training.original_flags import UNDERSCORES
 
 if TYPE_CHECKING:
     from prefixes.registry import PrefixRegistry
@@ -135,7 +136,8 @@ def version() -> None:
     typer.echo(program_version())
 
 
-for command in (train, evaluate, predict):
+app.command(context_settings=UNDERSCORES)(train)
+for command in (evaluate, predict, recipes):
     app.command()(command)
 app.command("import")(import_prefix)
 app.command("export")(export_prefix)

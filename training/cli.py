@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
+from training.errors import PlanRejected
+from training.original_flags import OriginalFlags, takes_original_flags
+from training.recipes import load_recipe
+
 if TYPE_CHECKING:
     from training.plan import TrainPlan
 
@@ -27,16 +31,16 @@ _SOURCES: Final = (
 )
 
 
-def _task(text: str) -> Any:
-    return typer.Option(help=text, rich_help_panel="Task")
+def _task(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Task")
 
 
-def _recipe(text: str) -> Any:
-    return typer.Option(help=text, rich_help_panel="Recipe")
+def _recipe(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Recipe")
 
 
-def _place(text: str, **more: Any) -> Any:
-    return typer.Option(help=text, rich_help_panel="Where", **more)
+def _place(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Where", **more)
 
 
 TextColumn = Annotated[str | None, _task("Column of the text, when it is not `text`.")]
@@ -49,8 +53,11 @@ Quantize = Annotated[str | None, _place("int8: linear layers on a CPU, in 8 bits
 Tokens = Annotated[int, _place("Bounds one pass, and so the memory.", min=1)]
 
 
+@takes_original_flags
 def train(  # noqa: PLR0917 - typer passes all by name
-    what: Annotated[str, typer.Argument(help="TENANT/TASK, or a plan: a .toml file of many.")],
+    what: Annotated[
+        str | None, typer.Argument(help="TENANT/TASK, or a plan: a .toml file of many.")
+    ] = None,
     task_type: Annotated[
         str | None,
         _task(
@@ -58,9 +65,15 @@ def train(  # noqa: PLR0917 - typer passes all by name
             "embedding."
         ),
     ] = None,
-    train: Annotated[str | None, _task(f"Labelled rows: {_SOURCES}.")] = None,
-    validation: Annotated[str | None, _task("Rows that choose the best step.")] = None,
-    test: Annotated[str | None, _task("Rows for the final measurement.")] = None,
+    train: Annotated[
+        str | None, _task(f"Labelled rows: {_SOURCES}.", "--train", "--train-file")
+    ] = None,
+    validation: Annotated[
+        str | None, _task("Rows that choose the best step.", "--validation", "--validation-file")
+    ] = None,
+    test: Annotated[
+        str | None, _task("Rows for the final measurement.", "--test", "--test-file")
+    ] = None,
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
     label_column: Annotated[str | None, _task("Column of the label.")] = None,
@@ -68,7 +81,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
     problem_type: Annotated[
         str | None, _task("single_label_classification, multi_label_classification, regression.")
     ] = None,
-    max_rows: Annotated[int | None, _task("Train on a sample this large.")] = None,
+    max_rows: Annotated[
+        int | None, _task("Train on a sample this large.", "--max-rows", "--max-train-samples")
+    ] = None,
     prompt: Annotated[  # noqa: FBT002
         bool,
         typer.Option(
@@ -77,7 +92,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
             rich_help_panel="Recipe",
         ),
     ] = False,
-    prefix_length: Annotated[int | None, _recipe("Number of prefix slots.")] = None,
+    prefix_length: Annotated[
+        int | None, _recipe("Number of prefix slots.", "--prefix-length", "--pre-seq-len")
+    ] = None,
     projection_size: Annotated[int | None, _recipe("Width of the MLP, if wanted.")] = None,
     start_from: Annotated[
         str | None, _recipe("A prefix file, or STORE#TENANT/TASK, to begin as.")
@@ -87,14 +104,25 @@ def train(  # noqa: PLR0917 - typer passes all by name
     ] = None,
     learning_rate: Annotated[float | None, _recipe("Of the prefix.")] = None,
     head_learning_rate: Annotated[float | None, _recipe("Of the head.")] = None,
-    schedule: Annotated[str | None, _recipe("linear, cosine, constant or exponential.")] = None,
+    schedule: Annotated[
+        str | None, _recipe("linear, cosine, constant, exponential or exponential_per_epoch.")
+    ] = None,
     warmup: Annotated[float | None, _recipe("Share of the steps.")] = None,
-    epochs: Annotated[float | None, _recipe("Passes over the rows.")] = None,
+    epochs: Annotated[
+        float | None, _recipe("Passes over the rows.", "--epochs", "--num-train-epochs")
+    ] = None,
     max_steps: Annotated[int | None, _recipe("End before the epochs are over.")] = None,
-    batch_size: Annotated[int | None, _recipe("Rows of a batch.")] = None,
-    gradient_accumulation: Annotated[int | None, _recipe("Batches of a step.")] = None,
+    batch_size: Annotated[
+        int | None, _recipe("Rows of a batch.", "--batch-size", "--per-device-train-batch-size")
+    ] = None,
+    gradient_accumulation: Annotated[
+        int | None,
+        _recipe("Batches of a step.", "--gradient-accumulation", "--gradient-accumulation-steps"),
+    ] = None,
     patience: Annotated[int | None, _recipe("Evaluations without a new best.")] = None,
-    max_length: Annotated[int | None, _recipe("Tokens of a text, at most.")] = None,
+    max_length: Annotated[
+        int | None, _recipe("Tokens of a text, at most.", "--max-length", "--max-seq-length")
+    ] = None,
     seed: Annotated[int | None, _recipe("Of all that is random.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -107,13 +135,21 @@ def train(  # noqa: PLR0917 - typer passes all by name
         ),
     ] = None,
     trials: Annotated[int | None, _recipe("Settings that a sweep tries.")] = None,
-    backbone: Annotated[str | None, _place("`minilm`, a folder, or a model id.")] = None,
+    backbone: Annotated[
+        str | None,
+        _place("`minilm`, a folder, or a model id.", "--backbone", "--model-name-or-path"),
+    ] = None,
     device: Annotated[str | None, _place("auto, cpu, cuda, ...")] = None,
     dtype: Annotated[str | None, _place("auto, float32 or bfloat16.")] = None,
     tokens_per_batch: Annotated[int | None, _place("Bounds one pass, and so the memory.")] = None,
     output: Annotated[
         Path | None,
-        _place("Folder for files, reports and pictures.", show_default="var/training/WHAT"),
+        _place(
+            "Folder for files, reports and pictures.",
+            "--output",
+            "--output-dir",
+            show_default="var/training/WHAT",
+        ),
     ] = None,
     resume: Annotated[  # noqa: FBT002
         bool,
@@ -122,25 +158,32 @@ def train(  # noqa: PLR0917 - typer passes all by name
     publish: Annotated[str | None, _place("URL of a server, or a store folder.")] = None,
     key: Annotated[str, _place("API key for a server.", envvar="POLYPREFIX_KEY")] = "",
     alias: Annotated[str | None, _place("Alias to point to the result.")] = None,
+    *,
+    original: OriginalFlags,
 ) -> None:
     """Train prefixes on labelled rows, measure them, and publish them if asked to.
 
     Several prefixes (a plan) learn at once over one loaded backbone. Of a grid, the best run of
-    each task is published.
+    each task is published. A set of P-tuning v2 is named by --task and --dataset, or a --recipe.
     """
     flags = {name: value for name, value in locals().items() if value is not None}
     with _sentences():
-        plan = _plan(what, flags)
-        from training.commands import train_and_publish
+        recipe = load_recipe(original.recipe) if original.recipe else {}
+        dataset = original.dataset_of(recipe)
+        name = what or (dataset and f"local/{dataset.replace('/', '-')}")
+        if name is None:
+            raise PlanRejected("Name what to train: TENANT/TASK, a plan, or --task and --dataset")
+        folder = output or _OUTPUT / (Path(name).stem if name.endswith(".toml") else name)
+        parts = original.parts(dataset, flags)  # now, not after hours of training
+        if original.trains:
+            plan = _plan(name, flags, recipe)
+            from training.commands import train_and_publish
 
-        train_and_publish(
-            plan,
-            output or _OUTPUT / (Path(what).stem if what.endswith(".toml") else what),
-            resume=resume,
-            publish_to=publish,
-            key=key,
-            alias=alias,
-        )
+            train_and_publish(plan, folder, resume=resume, publish_to=publish, key=key, alias=alias)
+        if parts:
+            from training.flow import use_parts
+
+            use_parts(parts, folder, {**recipe, **flags}, n_best=original.n_best_size)
 
 
 def evaluate(  # noqa: PLR0917 - typer passes all by name
@@ -202,19 +245,39 @@ def predict(  # noqa: PLR0917 - typer passes all by name
         )
 
 
-def _plan(what: str, flags: Mapping[str, Any]) -> "TrainPlan":
-    """Build the plan of a training: flags come before what a plan file says."""
+def recipes() -> None:
+    """List the recipes that `train --recipe` knows: the scripts of P-tuning v2, and our own."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from training.recipes import recipe_rows
+
+    names = ("name", "dataset", "backbone", "lr", "length", "epochs", "batch")
+    table = Table(*(Column(name, overflow="fold") for name in names))
+    for row in recipe_rows():
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _plan(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> "TrainPlan":
+    """Build the plan of a training: flags come before what a recipe or a plan file says."""
     from training.config import TrainConfig
     from training.plan import TrainPlan, check_plan, load_plan
 
-    run = {name: flags[name] for name in TrainConfig.model_fields if name in flags}
+    original: OriginalFlags = flags["original"]
+    of_plan = {name: recipe[name] for name in TrainPlan.model_fields if name in recipe}
+    of_run = {name: value for name, value in recipe.items() if name not in of_plan}
+    run = original.settings(of_run, flags)
+    # Where the test rows are predicted, they are measured with that, as far as they have labels.
+    unused = {"test"} if original.do_predict else set()
+    run |= {x: flags[x] for x in TrainConfig.model_fields if x in flags and x not in unused}
     if flags.get("prompt"):
         run["method"] = "prompt"
     if "labels" in run:
         run["labels"] = [label.strip() for label in run["labels"].split(",")]
     run |= _assignments(flags.get("set_", []))
     fields = [name for name in TrainPlan.model_fields if name != "sweep"]
-    shared = {name: flags[name] for name in fields if name in flags}
+    shared = {**of_plan, **{name: flags[name] for name in fields if name in flags}}
     if what.endswith(".toml"):
         if "sweep" in flags or "trials" in flags:
             _leave("--sweep and --trials are for a single task: a plan has [sweep]", _FAILED)

@@ -1,5 +1,6 @@
 """TrainConfig: one prefix to train, its data, its shape and its recipe."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -16,11 +17,13 @@ from prefixes.spec import (
 )
 from prefixes.values import Value
 from training.consistency import problems_of
+from training.datasets import dataset_named
 from training.defaults import DEFAULTS, METRICS, MetricName
+from training.errors import PlanRejected
 from training.examples import Columns
 from training.sources import SourceField
 
-ScheduleKind = Literal["linear", "cosine", "constant", "exponential"]
+ScheduleKind = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
 
 Initialisation = Literal["activations", "noise"]
 """What a prefix begins as: keys and values of real training tokens, or N(0, initializer_range) as
@@ -39,6 +42,9 @@ class TrainConfig(Value):
 
     task: str = Field(description="TENANT/TASK, the name to publish under")
     variant: str = Field(default="", description="tells the runs of a grid apart")
+    dataset: str | None = Field(
+        default=None, description="a published set, as superglue/rte: its rows, texts and labels"
+    )
     task_type: TaskType = "sequence_classification"
     method: Method = Field(
         default="prefix", description="prefix: keys and values; prompt: embeddings at the input"
@@ -51,6 +57,8 @@ class TrainConfig(Value):
     test: SourceField | None = Field(default=None, description="measured once, at the end")
     validation_fraction: Fraction = Field(default=0.1, gt=0)
     max_rows: int | None = Field(default=None, ge=2, description="train on a sample this large")
+    max_validation_rows: int | None = Field(default=None, ge=1, description="validate on a sample")
+    max_test_rows: int | None = Field(default=None, ge=1, description="test on a sample")
     text_column: str | None = None
     pair_column: str | None = None
     label_column: str | None = Field(default=None, description="label, tags, entities or answers")
@@ -65,6 +73,11 @@ class TrainConfig(Value):
         default=None, ge=0, description="tokens by which the windows of a context overlap"
     )
     max_answer_tokens: int | None = Field(default=None, ge=1, description="of an answer, at most")
+    null_threshold: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="by how much the score of no answer must exceed the best answer's",
+    )
     description: str = ""
 
     prefix_length: int = Field(default=16, ge=1, le=MAX_PREFIX_LENGTH)
@@ -141,9 +154,10 @@ class TrainConfig(Value):
     @model_validator(mode="before")
     @classmethod
     def _begins_with_defaults(cls, data: Any) -> Any:
-        """Fill in what the type of task begins with."""
+        """Fill in what the dataset and the type of task begin with."""
         if not isinstance(data, dict):
             return data
+        data = {**_of_dataset(data), **data}
         kind = data.get("task_type", "sequence_classification")
         defaults = DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
         return {**defaults, **data}
@@ -185,3 +199,18 @@ class TrainConfig(Value):
     @property
     def columns(self) -> Columns:
         return Columns(self.text_column, self.pair_column, self.label_column, self.label_separator)
+
+
+def _of_dataset(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a set of a known name begins with; its rows are those of the hub by default."""
+    name = data.get("dataset")
+    if not isinstance(name, str):
+        return {}
+    try:
+        dataset = dataset_named(name)
+        if "train" in data:
+            return dataset.defaults
+        sources = dataset.hub_sources()
+    except PlanRejected as error:
+        raise ValueError(str(error)) from error
+    return {**dataset.defaults, "train": sources["train"], "validation": sources["validation"]}

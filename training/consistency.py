@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from prefixes import InputTemplate
+from training.datasets import DATASETS
 
 if TYPE_CHECKING:
     from training.config import TrainConfig
 
 _PER_TOKEN: Final = {"token_classification", "question_answering"}
+_BARE: Final = "{text}"
+"""What the template of a tagged text may be, beside a pair's: offsets stay the user's."""
 
 
 def problems_of(config: "TrainConfig") -> list[str]:
@@ -25,6 +28,9 @@ def problems_of(config: "TrainConfig") -> list[str]:
 def _task_problems(config: "TrainConfig") -> list[str]:
     kind = config.task_type
     problems = []
+    if config.dataset is not None and kind != DATASETS[config.dataset].task_type:
+        own = DATASETS[config.dataset].task_type
+        problems.append(f"{config.dataset} is a {own}: leave out task_type {kind}")
     if kind != "sequence_classification" and config.problem_type is not None:
         problems.append(f"problem_type belongs to sequence_classification, this is {kind}")
     has_labels = kind in {"sequence_classification", "token_classification"}
@@ -63,12 +69,17 @@ def _class_weight_problems(config: "TrainConfig") -> list[str]:
 
 def _text_problems(config: "TrainConfig") -> list[str]:
     problems = []
+    named = (config.text_column, config.pair_column, config.label_column)
+    if config.dataset is not None and any(named):
+        problems.append(f"{config.dataset} knows its columns: leave out the names of others")
     if config.pair_column is not None and config.text_column is None:
         problems.append("pair_column needs text_column: name both")
     is_answering = config.task_type == "question_answering"
-    if not is_answering and (config.stride, config.max_answer_tokens) != (None, None):
+    only_there = (config.stride, config.max_answer_tokens, config.null_threshold)
+    if not is_answering and only_there != (None, None, None):
         problems.append(
-            f"stride and max_answer_tokens belong to question_answering, this is {config.task_type}"
+            "stride, max_answer_tokens and null_threshold belong to question_answering, this is "
+            f"{config.task_type}"
         )
     if is_answering and (config.stride is None or config.max_answer_tokens is None):
         problems.append("question_answering needs stride and max_answer_tokens: leave them out")
@@ -80,7 +91,7 @@ def _template_problems(config: "TrainConfig") -> list[str]:
     if config.template is None:
         lacks = config.pair_template is not None
         return ["pair_template needs template: give both"] if lacks else []
-    if kind in _PER_TOKEN:
+    if kind == "question_answering" or (kind in _PER_TOKEN and config.template != _BARE):
         return [f"the texts of {kind} are the fields as they are: leave out template"]
     try:
         template = InputTemplate(text=config.template, text_pair=config.pair_template)

@@ -2,15 +2,17 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from prefixes import InputTemplate, PrefixSpec
 from training.config import TrainConfig
+from training.datasets import CANDIDATE, DATASETS, dataset_named
+from training.defaults import QUERY_METRICS
 from training.errors import DataProblem, DataRejected, PlanRejected
-from training.examples import Columns, Examples, Input, Layout, TaskData
+from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
 from training.inspection import Part, doubts_of
 from training.rows import RowFile, read_rows
 from training.sources import Source
@@ -25,9 +27,13 @@ def load_task(config: TrainConfig) -> TaskData:
         DataRejected: with every problem of every file.
     """
     sources = {"train": config.train, "validation": config.validation, "test": config.test}
-    files = {name: read_rows(source) for name, source in sources.items() if source is not None}
+    files = {
+        name: read_part(source, config.dataset)
+        for name, source in sources.items()
+        if source is not None
+    }
     kind = KINDS[config.task_type]
-    layout = _layout(kind, config, files["train"])
+    layout = _layout(kind, config, list(files.values()))
     problems: list[DataProblem] = []
     parts = {name: Part(file, _read(kind, layout, file, problems)) for name, file in files.items()}
     train = parts.pop("train")
@@ -35,19 +41,29 @@ def load_task(config: TrainConfig) -> TaskData:
     if objection is not None:
         problems.append(DataProblem(train.file.path, None, objection))
     _refuse(problems)
+    _check_metric(config, layout)
     examples = {name: part.examples for name, part in parts.items()}
-    rows, held_out = train.examples, examples.get("validation")
+    rows, held_out, tested = train.examples, examples.get("validation"), examples.get("test")
     if held_out is None:
         rows, held_out = split(kind, rows, config.validation_fraction)
     return TaskData(
         labels=layout.labels,
         template=layout.template,
         train=_sample(rows, config.max_rows),
-        validation=held_out,
-        test=examples.get("test"),
+        validation=_sample(held_out, config.max_validation_rows),
+        test=None if tested is None else _sample(tested, config.max_test_rows),
         sha256=_digest(files.values()),
         doubts=doubts_of(kind, layout.labels, train, list(parts.values()), remedy=_remedy(config)),
     )
+
+
+def read_part(source: Source, dataset: str | None) -> RowFile:
+    """Read a file, or a part of the hub: of a set by name, in any of the set's forms.
+
+    Raises:
+        DataRejected: when it cannot be read at all, or has other columns than the set.
+    """
+    return read_rows(source) if dataset is None else dataset_named(dataset).read(source)
 
 
 def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
@@ -57,7 +73,7 @@ def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Example
         PlanRejected: when more columns are named than the task has texts.
         DataRejected: with every problem of the file.
     """
-    file = read_rows(source)
+    file = read_part(source, _dataset_of(spec, columns))
     kind, layout = _known(spec, columns, file)
     problems: list[DataProblem] = []
     examples = _read(kind, layout, file, problems)
@@ -72,7 +88,7 @@ def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> list[Inpu
         PlanRejected: as `load_examples`.
         DataRejected: with every problem of the file.
     """
-    file = read_rows(source)
+    file = read_part(source, _dataset_of(spec, columns))
     kind, layout = _known(spec, columns, file)
     problems = list(file.problems)
     inputs = [kind.read_input(layout, row, problems) for row in file.rows]
@@ -80,9 +96,42 @@ def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> list[Inpu
     return inputs
 
 
-def _layout(kind: TaskKind[Any], config: TrainConfig, file: RowFile) -> Layout:
-    """Decide where the texts stand: in the columns that were named, or those that are there."""
-    present = _present(file)
+def _dataset_of(spec: PrefixSpec, columns: Columns) -> str | None:
+    """Name the set that a prefix was trained on, as its file tells it.
+
+    None for any other rows, as those whose columns somebody has named.
+    """
+    if any((columns.text, columns.pair, columns.label)):
+        return None
+    recipe = spec.provenance.recipe if spec.provenance else {}
+    name = recipe.get("dataset")
+    return name if isinstance(name, str) and name in DATASETS else None
+
+
+def _check_metric(config: TrainConfig, layout: Layout) -> None:
+    """Refuse a metric that is of this type of task, but not of these labels or rows.
+
+    Raises:
+        PlanRejected: when it would choose the best step.
+    """
+    if config.metric == "f1" and config.task_type == "sequence_classification":
+        if len(layout.labels) != 2:
+            raise PlanRejected(
+                f"select_by f1 is that of the second of two labels, {config.run_name} has "
+                f"{len(layout.labels)}: choose macro_f1"
+            )
+    elif config.metric in QUERY_METRICS and not layout.has_candidates:
+        raise PlanRejected(
+            f"select_by {config.metric} is for rows that answer queries, as ReCoRD's"
+        )
+
+
+def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) -> Layout:
+    """Decide where the texts stand: in the columns that were named, or those that are there.
+
+    Labels that nobody gave are those of the training rows; of a set by name, of all its rows.
+    """
+    present = _present(files[0])
     template = kind.template(config, present)
     layout = Layout(
         template=template,
@@ -91,12 +140,16 @@ def _layout(kind: TaskKind[Any], config: TrainConfig, file: RowFile) -> Layout:
         separator=config.label_separator,
         labels=config.labels or (),
         problem_type=config.problem_type,
+        has_candidates=config.dataset is not None and CANDIDATE in present,
     )
-    return dataclasses.replace(layout, labels=kind.labels(layout, file.rows))
+    known = files if config.dataset is not None else files[:1]
+    rows = [row for file in known for row in file.rows]
+    return dataclasses.replace(layout, labels=kind.labels(layout, rows))
 
 
 def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[Any], Layout]:
     kind = KINDS[spec.task_type]
+    dataset = _dataset_of(spec, columns)
     return kind, Layout(
         template=spec.input,
         columns=_columns(kind, spec.input, columns, _present(file)),
@@ -104,6 +157,7 @@ def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[
         separator=columns.separator,
         labels=spec.labels,
         problem_type=spec.problem_type,
+        has_candidates=dataset is not None and CANDIDATE in _present(file),
     )
 
 
@@ -133,7 +187,19 @@ def _read(
         kind.read_truth(layout, row, fields, problems)
         for row, fields in zip(file.rows, inputs, strict=True)
     )
-    return Examples(inputs, truths)
+    candidates = _candidates(file, problems) if layout.has_candidates else ()
+    return Examples(inputs, truths, candidates)
+
+
+def _candidates(file: RowFile, problems: list[DataProblem]) -> tuple[Candidate, ...]:
+    """Read which answer to which query every row proposes."""
+    problems += [
+        row.problem("expected an entity of a query, found a text alone")
+        for row in file.rows
+        if CANDIDATE not in row.columns
+    ]
+    found = [row.columns[CANDIDATE] for row in file.rows if CANDIDATE in row.columns]
+    return tuple(Candidate(one["query"], one["text"], tuple(one["accepted"])) for one in found)
 
 
 def _refuse(problems: list[DataProblem]) -> None:
@@ -151,10 +217,16 @@ def _remedy(config: TrainConfig) -> str | None:
 
 
 def _sample(examples: Examples[Any], max_rows: int | None) -> Examples[Any]:
+    """Choose so many rows at random; of queries, all rows of as many as have so many rows."""
     if max_rows is None or max_rows >= len(examples):
         return examples
-    chosen = np.random.default_rng(SPLIT_SEED).permutation(len(examples))[:max_rows]
-    return examples.take(np.sort(chosen))
+    units = examples.units()
+    chosen: list[int] = []
+    for unit in np.random.default_rng(SPLIT_SEED).permutation(len(units)).tolist():
+        if len(chosen) >= max_rows:
+            break
+        chosen += units[unit]
+    return examples.take(sorted(chosen))
 
 
 def _digest(files: Iterable[RowFile]) -> str:

@@ -9,10 +9,14 @@ MetricName = Literal[
     "macro_f1",
     "micro_f1",
     "matthews",
+    "combined",
+    "query_f1",
+    "query_exact_match",
     "pearson",
     "spearman",
     "negative_mse",
     "entity_f1",
+    "word_entity_f1",
     "token_accuracy",
     "f1",
     "exact_match",
@@ -21,15 +25,21 @@ MetricName = Literal[
 ]
 
 METRICS: Final[dict[TaskType | ProblemType, tuple[MetricName, ...]]] = {
-    "single_label_classification": ("accuracy", "macro_f1", "matthews"),
+    "single_label_classification": (
+        *("accuracy", "macro_f1", "matthews", "f1", "combined"),
+        *("query_f1", "query_exact_match"),
+    ),
     "multi_label_classification": ("micro_f1", "macro_f1", "accuracy"),
-    "regression": ("pearson", "spearman", "negative_mse"),
+    "regression": ("pearson", "spearman", "combined", "negative_mse"),
     "multiple_choice": ("accuracy",),
-    "token_classification": ("entity_f1", "macro_f1", "token_accuracy"),
+    "token_classification": ("entity_f1", "word_entity_f1", "macro_f1", "token_accuracy"),
     "question_answering": ("f1", "exact_match"),
     "embedding": ("mrr", "recall_at_1"),
 }
 """The metrics that may choose the best step, by kind of task; the first is the default."""
+
+QUERY_METRICS: Final = frozenset({"query_f1", "query_exact_match"})
+"""Those that need rows which propose answers to queries."""
 
 DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "sequence_classification": {"problem_type": "single_label_classification"},

@@ -21,12 +21,25 @@ def identity(fields: Input) -> Hashable:
     return tuple(sorted(fields.items()))
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An answer that a row proposes to a query, and those that are accepted."""
+
+    query: str
+    text: str
+    accepted: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples(Generic[Truth]):
-    """n inputs as the prefix's template takes them, and what is true of each."""
+    """n inputs as the prefix's template takes them, and what is true of each.
+
+    Where rows propose answers to queries, `candidates` says which; else it is empty.
+    """
 
     inputs: tuple[Input, ...]
     truths: tuple[Truth, ...]
+    candidates: tuple[Candidate, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -34,8 +47,19 @@ class Examples(Generic[Truth]):
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Examples[Truth]":
         """Choose rows, in the given order."""
         return Examples(
-            tuple(self.inputs[row] for row in rows), tuple(self.truths[row] for row in rows)
+            tuple(self.inputs[row] for row in rows),
+            tuple(self.truths[row] for row in rows),
+            tuple(self.candidates[row] for row in rows) if self.candidates else (),
         )
+
+    def units(self) -> list[list[int]]:
+        """List what stays together when rows are parted: each row, or all rows of a query."""
+        if not self.candidates:
+            return [[row] for row in range(len(self))]
+        units: dict[str, list[int]] = {}
+        for row, candidate in enumerate(self.candidates):
+            units.setdefault(candidate.query, []).append(row)
+        return list(units.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,3 +108,4 @@ class Layout:
     separator: str = "|"
     labels: tuple[str, ...] = ()
     problem_type: ProblemType | None = None
+    has_candidates: bool = False

@@ -69,7 +69,8 @@ def measure(
     """Hold logits `[n, C]` against targets: `[n]` label numbers for a single label, else `[n, C]`.
 
     Of several labels, those are predicted whose probability reaches its threshold, one half where
-    none is given.
+    none is given. `combined` is GLUE's and SuperGLUE's mean: of accuracy and F1 (of two labels the
+    F1 of the second, of more the mean over labels), or of both correlations.
     """
     if problem_type == "regression":
         return Measurement(_regression(logits[:, 0], targets[:, 0]))
@@ -93,14 +94,20 @@ def _single_label(labels: Sequence[str], logits: Floats, targets: NDArray[np.int
     numbers = list(range(len(labels)))
     predicted = logits.argmax(axis=1)
     confidences = softmax(logits).max(axis=1)
+    per_label = _per_label(labels, targets, predicted)
+    accuracy, macro_f1 = float(accuracy_score(targets, predicted)), _f1(targets, predicted, "macro")
+    # Of two labels the second is the one to find, as everywhere in GLUE and SuperGLUE.
+    f1 = {"f1": per_label[1].f1} if len(labels) == 2 else {}
     return Measurement(
         {
-            "accuracy": float(accuracy_score(targets, predicted)),
-            "macro_f1": _f1(targets, predicted, "macro"),
+            "accuracy": accuracy,
+            "macro_f1": macro_f1,
             "matthews": _matthews(targets, predicted),
+            **f1,
+            "combined": (accuracy + f1.get("f1", macro_f1)) / 2,
             CALIBRATION_ERROR: calibration_error(confidences, predicted == targets),
         },
-        _per_label(labels, targets, predicted),
+        per_label,
         confusion_matrix(targets, predicted, labels=numbers).tolist(),
     )
 
@@ -150,9 +157,12 @@ def _per_label(
 
 
 def _regression(predicted: Floats, targets: Floats) -> dict[str, float]:
+    pearson = _correlation(predicted, targets)
+    spearman = _correlation(_ranks(predicted), _ranks(targets))
     return {
-        "pearson": _correlation(predicted, targets),
-        "spearman": _correlation(_ranks(predicted), _ranks(targets)),
+        "pearson": pearson,
+        "spearman": spearman,
+        "combined": (pearson + spearman) / 2,
         "negative_mse": -float(np.mean((predicted - targets) ** 2)),
     }
 

@@ -163,7 +163,11 @@ class Run:
         config = self.config
         clip_grad_norm_(self.learner.parameters(), config.max_gradient_norm)
         factor = learning_rate_factor(
-            config.schedule, self.step, self.total_steps, warmup=config.warmup
+            config.schedule,
+            self.step,
+            self.total_steps,
+            warmup=config.warmup,
+            steps_per_epoch=self.steps_per_epoch,
         )
         peaks = (config.learning_rate, config.head_learning_rate)
         for group, peak in zip(self.optimizer.param_groups, peaks, strict=True):

@@ -7,12 +7,15 @@ from training.config import ScheduleKind
 _DECAY_PER_PASS = 0.95
 """The exponential schedule multiplies by this after each twentieth of the training.
 
-P-tuning v2 decays by 0.95 an epoch for its tagging and question answering tasks; counted in
-twentieths the curve does not depend on how often the rows are seen.
+P-tuning v2 decays by 0.95 an epoch for its tagging and question answering tasks
+(`exponential_per_epoch`, in steps); counted in twentieths the curve does not depend on how often
+the rows are seen.
 """
 
 
-def learning_rate_factor(kind: ScheduleKind, step: int, total: int, *, warmup: float) -> float:
+def learning_rate_factor(
+    kind: ScheduleKind, step: int, total: int, *, warmup: float, steps_per_epoch: int
+) -> float:
     """Give the factor of the peak learning rate for a step of `total`, counted from 0.
 
     The first `warmup` share of the steps rises linearly; the rest follows `kind`.
@@ -30,3 +33,5 @@ def learning_rate_factor(kind: ScheduleKind, step: int, total: int, *, warmup: f
             return (1.0 + math.cos(math.pi * progress)) / 2
         case "exponential":
             return float(_DECAY_PER_PASS ** (20 * progress))
+        case "exponential_per_epoch":
+            return float(_DECAY_PER_PASS ** ((step - rising) // steps_per_epoch))

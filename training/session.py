@@ -135,12 +135,15 @@ def _load_all(configs: Sequence[TrainConfig]) -> list[TaskData]:
 
 
 _DATA_FIELDS: Final = (
+    "dataset",
     "task_type",
     "train",
     "validation",
     "test",
     "validation_fraction",
     "max_rows",
+    "max_validation_rows",
+    "max_test_rows",
     "text_column",
     "pair_column",
     "label_column",

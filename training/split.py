@@ -18,13 +18,15 @@ def split(
 ) -> tuple[Examples[Any], Examples[Any]]:
     """Hold out a share of the rows, with every label in proportion.
 
-    Rows of one group, as those of the same input, stay on one side. Groups in random order, then
-    sorted by what is true of their first row, of which every n-th is taken while it fits; others
-    fill up what is left. Where all rows are one group, they are parted all the same.
+    Rows of one group, as those of the same input or query, stay on one side. Groups in random
+    order, then sorted by what is true of their first row, of which every n-th is taken while it
+    fits; others fill up what is left. Where all rows are one group, they are parted all the same.
     """
     random = np.random.default_rng(SPLIT_SEED)
     shuffled = random.permutation(len(examples)).tolist()
-    groups = _groups([kind.group(fields) for fields in examples.inputs], shuffled)
+    queries: list[Hashable] = [candidate.query for candidate in examples.candidates]
+    keys = queries or [kind.group(fields) for fields in examples.inputs]
+    groups = _groups(keys, shuffled)
     groups.sort(key=lambda rows: kind.stratum(examples.truths[rows[0]]))
     wanted = max(1, round(len(examples) * fraction))
     held_out = np.sort(np.array(_chosen(groups, wanted, fraction, random)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prefixes import Prefix, PrefixRef
+from prefixes import InputTemplate, Prefix, PrefixRef
 from prefixes.answers import find_answers, find_entities, softmax
 from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.encoded import EncodedInput
@@ -241,6 +241,23 @@ def test_long_inputs_are_answered_like_short_ones(rest: Rest, backbone: Backbone
     for text, result in zip(texts, together, strict=True):
         (one,) = ask(rest, "/v1/token-classification", "acme", model="long", input=text)
         assert rounded(result | {"index": 0}) == rounded(one)
+
+
+def test_a_tagged_text_may_come_with_a_second_one_that_says_what_its_tags_are_about(
+    rest: Rest, backbone: Backbone
+) -> None:
+    template = InputTemplate(text="{text}", text_pair="{predicate}")
+    prefix = make_prefix(
+        backbone.fingerprint, seed=3, task_type="token_classification", input=template
+    )
+    put(rest.registry, "acme/roles", prefix)
+    texts = [{"text": "my city lost the train", "predicate": word} for word in ("lost", "train")]
+    route = "/v1/token-classification"
+    results = ask(rest, route, "acme", model="roles", input=texts, aggregation_strategy="none")
+    for fields, result in zip(texts, results, strict=True):
+        for one in result["entities"]:
+            assert fields["text"][one["start"] : one["end"]] == one["word"]
+    assert rounded(results[0]["entities"]) != rounded(results[1]["entities"])
 
 
 def test_options_reach_the_types_that_know_them(rest: Rest, backbone: Backbone) -> None:

@@ -7,10 +7,15 @@ from training.schedule import learning_rate_factor
 
 
 def course(kind: ScheduleKind, *, total: int = 100, warmup: float = 0.1) -> list[float]:
-    return [learning_rate_factor(kind, step, total, warmup=warmup) for step in range(total)]
+    return [
+        learning_rate_factor(kind, step, total, warmup=warmup, steps_per_epoch=20)
+        for step in range(total)
+    ]
 
 
-@pytest.mark.parametrize("kind", ["linear", "cosine", "constant", "exponential"])
+@pytest.mark.parametrize(
+    "kind", ["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
+)
 def test_every_schedule_warms_up_to_its_peak_and_never_rises_again(kind: ScheduleKind) -> None:
     factors = course(kind)
     assert factors[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
@@ -25,6 +30,7 @@ def test_every_schedule_warms_up_to_its_peak_and_never_rises_again(kind: Schedul
         pytest.param("cosine", 0.5, 0.0, id="cosine"),
         pytest.param("constant", 1.0, 1.0, id="constant"),
         pytest.param("exponential", 0.95**10, 0.95**20, id="exponential"),
+        pytest.param("exponential_per_epoch", 0.95**2, 0.95**4, id="exponential-per-epoch"),
     ],
 )
 def test_a_schedule_falls_as_its_name_says(kind: ScheduleKind, halfway: float, last: float) -> None:
@@ -34,5 +40,12 @@ def test_a_schedule_falls_as_its_name_says(kind: ScheduleKind, halfway: float, l
 
 
 def test_a_training_of_one_step_learns() -> None:
-    assert learning_rate_factor("linear", 0, 1, warmup=0.06) > 0
-    assert learning_rate_factor("linear", 0, 1, warmup=0) > 0
+    assert course("linear", total=1, warmup=0.06) > [0]
+    assert course("linear", total=1, warmup=0) > [0]
+
+
+def test_a_schedule_by_epochs_falls_between_epochs_only() -> None:
+    factors = course("exponential_per_epoch", total=60, warmup=0)
+    assert [factors[step] for step in (0, 19, 20, 39, 40, 59)] == pytest.approx(
+        [1.0, 1.0, 0.95, 0.95, 0.95**2, 0.95**2]
+    )

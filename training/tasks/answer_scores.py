@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from training.examples import Candidate
 from training.metrics import Measurement
 
 _ARTICLES: Final = re.compile(r"\b(a|an|the)\b")
@@ -17,15 +19,47 @@ _NO_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 def score_answers(found: Sequence[str], true: Sequence[Sequence[str]]) -> Measurement:
     """Hold the answers to n questions against all true ones of each; none is the empty text.
 
-    Of several true answers the one counts that fits best.
+    Of several true answers the one counts that fits best. Where some questions have an answer and
+    others have none, there are figures for both.
     """
-    exact, overlap = [], []
-    for answer, accepted in zip(found, true, strict=True):
-        words = normalised(answer)
-        gold = [normalised(text) for text in accepted] or [[]]
-        exact.append(float(words in gold))
-        overlap.append(max(_f1(words, one) for one in gold))
-    return Measurement({"f1": float(np.mean(overlap)), "exact_match": float(np.mean(exact))})
+    pairs = list(zip(found, true, strict=True))
+    scores = np.array([_overlap(answer, accepted) for answer, accepted in pairs])
+    has_answer = np.array([bool(accepted) for accepted in true])
+    metrics = _means("", scores)
+    if has_answer.any() and not has_answer.all():
+        metrics |= _means("has_answer_", scores[has_answer])
+        metrics |= _means("no_answer_", scores[~has_answer])
+    return Measurement(metrics)
+
+
+def score_candidates(candidates: Sequence[Candidate], scores: Sequence[float]) -> dict[str, float]:
+    """Hold the candidate of each query that scores highest against the accepted answers.
+
+    As ReCoRD is measured: the best F1 and the best exact match over the accepted answers, in the
+    mean over queries. Of equal scores the text counts that comes last in the alphabet, as in
+    P-tuning v2; a query without an accepted answer scores nothing.
+    """
+    best: dict[str, tuple[float, str, Candidate]] = {}
+    for candidate, score in zip(candidates, scores, strict=True):
+        entry = (score, candidate.text, candidate)
+        if candidate.query not in best or entry[:2] > best[candidate.query][:2]:
+            best[candidate.query] = entry
+    found = [
+        _overlap(text, one.accepted) if one.accepted else (0, 0) for _, text, one in best.values()
+    ]
+    return _means("query_", np.array(found))
+
+
+def _overlap(answer: str, accepted: Sequence[str]) -> tuple[float, float]:
+    """Give F1 and exact match with the accepted answer that fits best."""
+    words = normalised(answer)
+    gold = [normalised(text) for text in accepted] or [[]]
+    return max(_f1(words, one) for one in gold), float(words in gold)
+
+
+def _means(prefix: str, scores: NDArray[np.float64]) -> dict[str, float]:
+    f1, exact = scores.mean(axis=0).tolist()
+    return {f"{prefix}f1": f1, f"{prefix}exact_match": exact}
 
 
 def normalised(answer: str) -> list[str]:

@@ -92,15 +92,19 @@ class QuestionAnswering(TaskKind[Answers]):
         return texts[0].isdisjoint(texts[1]) and texts[0] != texts[1]
 
     def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
-        """Say how answers are looked for; none is one where any question of the files has none."""
+        """Say how answers are looked for.
+
+        None is one where a threshold was given, or any question of the files has none.
+        """
         may_lack = any(not truth for part in data.parts.values() for truth in part.truths)
+        given = config.null_threshold
         assert config.stride is not None
         assert config.max_answer_tokens is not None
         return {
             "answers": AnswerSpec(
                 stride=config.stride,
                 max_answer_tokens=config.max_answer_tokens,
-                null_threshold=_NULL_THRESHOLD if may_lack else None,
+                null_threshold=_NULL_THRESHOLD if may_lack and given is None else given,
             )
         }
 

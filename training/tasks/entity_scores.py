@@ -39,6 +39,17 @@ def score_entities(
     )
 
 
+def entity_f1(
+    found: Sequence[set[Mention]], true: Sequence[Sequence[Mention]], *, but: str | None = None
+) -> float:
+    """Give the F1 over all mentions of n texts, but those of one type."""
+    mine, theirs = (
+        {(row, one) for row, mentions in enumerate(side) for one in mentions if one.label != but}
+        for side in (found, true)
+    )
+    return _score("", len(mine), len(theirs), len(mine & theirs)).f1
+
+
 def _score(label: str, found: int, true: int, right: int) -> LabelScore:
     return LabelScore(
         label,

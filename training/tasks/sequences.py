@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.examples import Examples, Input, Layout, TaskData
 from training.losses import row_losses
 from training.metrics import Measurement, measure
 from training.rows import Row
+from training.tasks.answer_scores import score_candidates
 from training.tasks.cells import in_order, read_label, read_labels, read_number, refuse_unknown
 from training.tasks.kind import Outputs, Piece, Problems, Scale, TaskKind
 
@@ -130,15 +132,20 @@ class SequenceClassification(TaskKind[Target]):
         encoded: Sequence[EncodedInput],
         outputs: Sequence[Outputs],
     ) -> Measurement:
-        """Measure labels or numbers."""
+        """Measure labels or numbers, and where rows propose answers to queries, the answers."""
         assert spec.problem_type is not None
-        return measure(
+        logits = np.stack([values for (values,) in outputs])
+        measured = measure(
             spec.problem_type,
             spec.labels,
-            np.stack([values for (values,) in outputs]),
+            logits,
             np.array(examples.truths),
             thresholds=spec.thresholds,
         )
+        if not examples.candidates:
+            return measured
+        by_query = score_candidates(examples.candidates, logits[:, 1].tolist())
+        return replace(measured, metrics={**measured.metrics, **by_query})
 
     def has_probabilities(self, spec: PrefixSpec) -> bool:
         """A number has none."""

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -19,12 +20,16 @@ from training.examples import Examples, Input, Layout, TaskData
 from training.losses import IGNORED, tag_losses
 from training.metrics import Measurement
 from training.rows import Row
-from training.tasks.cells import read_list
-from training.tasks.entity_scores import score_entities
+from training.tasks.cells import read_list, read_texts
+from training.tasks.entity_scores import entity_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 from training.tasks.tags import Mention, all_tags, join_tokens, mentions_of, tag_targets, type_of
+from training.tasks.words import first_tags, tags_of_words, word_mentions
 
 _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
+
+PREDICATE: Final = "V"
+"""The type of a predicate among its roles; the official score of roles leaves it out."""
 
 Mentions = tuple[Mention, ...]
 
@@ -36,7 +41,8 @@ class TokenClassification(TaskKind[Mentions]):
     """
 
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
-        return InputTemplate()
+        """Take the text as it is; a second one may say what its tags are about."""
+        return InputTemplate(text_pair=config.pair_template)
 
     def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
         """List the tags that were given, or those of the types that were given or occur."""
@@ -53,7 +59,9 @@ class TokenClassification(TaskKind[Mentions]):
         tokens = read_list(row, _TOKENS, problems)
         if tokens and not "".join(tokens).strip():
             problems.append(row.problem(f"{_TOKENS!r}: expected text, found empty tokens"))
-        return {layout.template.fields[0]: join_tokens(tokens)[0]}
+        field, *others = layout.template.fields
+        columns = {name: layout.columns[name] for name in others}
+        return {field: join_tokens(tokens)[0], **read_texts(row, columns, problems)}
 
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Mentions:
         """Read the mentions of a row's text."""
@@ -129,7 +137,11 @@ class TokenClassification(TaskKind[Mentions]):
             for tags in [np.array(tag_targets(spec.labels, truth, text))]
         ]
         accuracy = np.concatenate(is_right).mean()
-        return score_entities(found, examples.truths, token_accuracy=float(accuracy))
+        measured = score_entities(found, examples.truths, token_accuracy=float(accuracy))
+        others = {"word_entity_f1": _word_f1(spec, examples, encoded, outputs)}
+        if f"B-{PREDICATE}" in spec.labels:
+            others["role_f1"] = entity_f1(found, examples.truths, but=PREDICATE)
+        return replace(measured, metrics={**measured.metrics, **others})
 
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
@@ -149,6 +161,29 @@ class TokenClassification(TaskKind[Mentions]):
                 for one in entities
             ]
         }
+
+
+def _word_f1(
+    spec: PrefixSpec,
+    examples: Examples[Mentions],
+    encoded: Sequence[EncodedInput],
+    outputs: Sequence[Outputs],
+) -> float:
+    """Give the F1 of entities made of whole words between spaces, each tagged as its first token.
+
+    So seqeval counts for P-tuning v2, whose rows are words: a full stop at the end of one is no
+    word of its own.
+    """
+    texts = [str(fields[spec.input.fields[0]]) for fields in examples.inputs]
+    found = [
+        word_mentions(text, first_tags(text, one, [spec.labels[n] for n in logits.argmax(axis=-1)]))
+        for text, (one,), (logits,) in zip(texts, encoded, outputs, strict=True)
+    ]
+    true = [
+        word_mentions(text, tags_of_words(text, truth))
+        for text, truth in zip(texts, examples.truths, strict=True)
+    ]
+    return entity_f1([set(mentions) for mentions in found], true)
 
 
 def _tags(layout: Layout, row: Row) -> list[str]:

@@ -1,0 +1,7 @@
+"""What the samples say: of a noun whether it is good."""
+
+from tests.training.tasks import NOUNS
+
+
+def facts(count: int) -> list[tuple[int, str, str]]:
+    return [(n, NOUNS[n % len(NOUNS)], ("bad", "good")[n % 2]) for n in range(count)]

@@ -1,0 +1,30 @@
+"""The sets that P-tuning v2 was measured on, by name: `superglue/rte`, `glue/cola`, `qa/squad`."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from training.datasets.answering import ANSWERING
+from training.datasets.dataset import CANDIDATE, Dataset
+from training.datasets.glue import GLUE
+from training.datasets.superglue import SUPERGLUE
+from training.datasets.tagging import TAGGING
+from training.errors import PlanRejected
+
+__all__ = ["CANDIDATE", "DATASETS", "Dataset", "dataset_named"]
+
+DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
+    {one.name: one for one in (*SUPERGLUE, *GLUE, *TAGGING, *ANSWERING)}
+)
+"""Every set by FAMILY/NAME, as the original's `--task_name` and `--dataset_name` have it."""
+
+
+def dataset_named(name: str) -> Dataset:
+    """Find a set.
+
+    Raises:
+        PlanRejected: when there is none of this name.
+    """
+    if name not in DATASETS:
+        raise PlanRejected(f"There is no dataset {name!r:.80}: expected {', '.join(DATASETS)}")
+    return DATASETS[name]
