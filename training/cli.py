@@ -66,11 +66,14 @@ def train(  # noqa: PLR0917 - typer passes all by name
         str | None, _task("single_label_classification, multi_label_classification, regression.")
     ] = None,
     max_rows: Annotated[int | None, _task("Train on a sample this large.")] = None,
+    method: Annotated[
+        str | None, _recipe("prefix, prompt, or head: the frozen backbone with a head alone.")
+    ] = None,
     prompt: Annotated[  # noqa: FBT002
         bool,
         typer.Option(
             "--prompt",
-            help="Embeddings at the input instead of keys and values in every layer.",
+            help="Short for --method prompt: embeddings at the input only.",
             rich_help_panel="Recipe",
         ),
     ] = False,
@@ -193,6 +196,8 @@ def _plan(what: str, flags: Mapping[str, Any]) -> "TrainPlan":
 
     run = {name: flags[name] for name in TrainConfig.model_fields if name in flags}
     if flags.get("prompt"):
+        if run.get("method", "prompt") != "prompt":
+            _leave(f"--prompt and --method {run['method']} contradict each other", _FAILED)
         run["method"] = "prompt"
     if "labels" in run:
         run["labels"] = [label.strip() for label in run["labels"].split(",")]

@@ -41,7 +41,8 @@ class TrainConfig(Value):
     variant: str = Field(default="", description="tells the runs of a grid apart")
     task_type: TaskType = "sequence_classification"
     method: Method = Field(
-        default="prefix", description="prefix: keys and values; prompt: embeddings at the input"
+        default="prefix",
+        description="prefix: keys and values; prompt: embeddings at the input; head: neither",
     )
 
     train: Path = Field(description="labelled rows: .jsonl or .csv")
@@ -65,7 +66,7 @@ class TrainConfig(Value):
     max_answer_tokens: int | None = Field(default=None, ge=1, description="of an answer, at most")
     description: str = ""
 
-    prefix_length: int = Field(default=16, ge=1, le=MAX_PREFIX_LENGTH)
+    prefix_length: int = Field(default=16, ge=0, le=MAX_PREFIX_LENGTH)
     projection_size: int | None = Field(
         default=None, ge=1, description="width of the MLP reparametrisation; none without it"
     )
@@ -137,6 +138,8 @@ class TrainConfig(Value):
             return data
         kind = data.get("task_type", "sequence_classification")
         defaults = DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
+        if data.get("method") == "head":
+            defaults = {**defaults, "prefix_length": 0}
         return {**defaults, **data}
 
     @model_validator(mode="after")
@@ -162,12 +165,13 @@ class TrainConfig(Value):
 
     @property
     def begins_as_activations(self) -> bool:
-        return self.initialisation != "noise" and self.projection_size is None
+        has_table = self.method != "head" and self.projection_size is None
+        return has_table and self.initialisation != "noise"
 
     @property
     def offset(self) -> int:
-        if self.method == "prompt":
-            return 0  # a prompt takes positions of its own
+        if self.method != "prefix":
+            return 0  # a prompt takes positions of its own, a head none
         return self.prefix_length if self.position_offset is None else self.position_offset
 
     @property

@@ -50,28 +50,32 @@ class _Steering:
             drop(run.learner.steering(), run.config.prefix_dropout, run.generator("prefix dropout"))
             for run in runs
         ]
-        is_prompt = [run.learner.spec.method == "prompt" for run in runs]
+        methods = [run.learner.spec.method for run in runs]
         leaves = [values.detach().to(backbone.dtype) for values in made]
-        tables = [leaf for leaf, prompt in zip(leaves, is_prompt, strict=True) if not prompt]
+        tables = [leaf for leaf, how in zip(leaves, methods, strict=True) if how == "prefix"]
         pool = torch.cat(tables, dim=2) if tables else backbone.empty_pool(1)
         prompts = [
-            leaf.requires_grad_() if prompt else None
-            for leaf, prompt in zip(leaves, is_prompt, strict=True)
+            leaf.requires_grad_() if how == "prompt" else None
+            for leaf, how in zip(leaves, methods, strict=True)
         ]
-        return cls(made, pool.requires_grad_(), prompts)
+        # Without a prefix nothing is to be known of the pool, and so of no layer either.
+        return cls(made, pool.requires_grad_(bool(tables)), prompts)
 
     def walk_back(self, shares: Sequence[_Share]) -> None:
         """Hand the gradients that came together to the parameters."""
-        gradients = []
+        steered, gradients = [], []
         for values, share in zip(self.made, shares, strict=True):
             if share.prompt is not None:
                 gradient = share.prompt.grad
-            else:
+            elif share.slots:
                 assert self.pool.grad is not None
                 gradient = self.pool.grad[:, :, share.slots[0] : share.slots[-1] + 1]
+            else:
+                continue  # a head alone
             assert gradient is not None
+            steered.append(values)
             gradients.append(gradient.to(values.dtype))
-        torch.autograd.backward(self.made, gradients)
+        torch.autograd.backward(steered, gradients)
 
 
 Item = tuple[int, int]
