@@ -102,6 +102,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
         Path | None,
         _place("Folder for files, reports and pictures.", show_default="var/training/WHAT"),
     ] = None,
+    num_processes: Annotated[
+        int, _place("Processes that share each step, as one for each GPU.", min=1)
+    ] = 1,
     resume: Annotated[  # noqa: FBT002
         bool,
         typer.Option("--resume", help="Go on after a kill.", rich_help_panel="Where"),
@@ -118,6 +121,10 @@ def train(  # noqa: PLR0917 - typer passes all by name
     flags = {name: value for name, value in locals().items() if value is not None}
     with _sentences():
         plan = _plan(what, flags)
+        if num_processes > 1 and "WORLD_SIZE" not in os.environ:
+            from training.launch import run_together
+
+            sys.exit(run_together(sys.orig_argv, num_processes))
         from training.commands import train_and_publish
 
         train_and_publish(

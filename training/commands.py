@@ -22,6 +22,7 @@ from training.data import load_examples, load_inputs
 from training.evaluate import evaluate, predictions
 from training.examples import Columns
 from training.metrics import Measurement
+from training.parallel import is_first_process
 from training.plan import TrainPlan
 from training.progress import TrainingProgress
 from training.publish import Destination
@@ -56,7 +57,7 @@ def train_and_publish(
         TrainingError: as `run_plan`, and when a prefix cannot be published; then the checkpoint
             stays, and resuming publishes without training again.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not is_first_process())
     transformers_logging.disable_progress_bar()
     destination = None if publish_to is None else Destination(publish_to, key, alias)
     if destination is not None:
@@ -64,6 +65,8 @@ def train_and_publish(
             destination.check(task)  # now, not after hours of training
     with TrainingProgress(console) as progress:
         trained = run_plan(plan, output, resume=resume, watch=progress.show)
+    if not is_first_process():
+        return  # the first has it all
     console.print(_summary(trained))
     for warning in _warnings(trained):
         console.print(warning, style="yellow", highlight=False)

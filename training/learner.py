@@ -28,6 +28,11 @@ class LearningHead(Head):
         """Map pooled features `[n, hidden]` to logits `[n, labels]`."""
         return Head.__call__(self, drop(features, self.dropout, self.generator))
 
+    def pass_over(self, num_features: int, hidden_size: int) -> None:
+        """Draw what so many pooled features would have drawn, that are computed elsewhere."""
+        if self.dropout:
+            torch.rand(num_features, hidden_size, generator=self.generator)
+
 
 def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixSpec:
     """Describe the prefix that a training will make.

@@ -17,6 +17,7 @@ from training.errors import DataProblem, DataRejected, PlanRejected, TrainingErr
 from training.examples import TaskData
 from training.finish import FinishedPrefix, finish
 from training.loop import train
+from training.parallel import join_processes
 from training.plan import TrainPlan
 from training.report import Timing, write_report
 from training.run import Run
@@ -91,6 +92,8 @@ def run_plan(
         TrainingError: for problems of plan, data or checkpoint, all before the first step; or
             when no run came as far as one evaluation.
         PrefixError: when the backbone cannot be loaded or a file cannot be accepted.
+
+    Among several processes, the first alone writes, and gives what was trained.
     """
     checkpoint = output / CHECKPOINT
     if checkpoint.exists() and not resume:
@@ -99,20 +102,31 @@ def run_plan(
             "it, or choose another output folder"
         )
     data = _load_all(plan.runs)
-    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype, to_train=True)
+    processes, device = join_processes(plan.device)
+    backbone = load_backbone(plan.backbone, device=device, dtype=plan.dtype, to_train=True)
     runs = [_start(config, task, backbone) for config, task in zip(plan.runs, data, strict=True)]
     identity = Identity.of(plan, data, backbone)
     earlier = load_checkpoint(checkpoint, identity, runs) if checkpoint.exists() else 0.0
+    processes.meet()  # nobody may change the checkpoint before all have read it
+    is_main = processes.number == 0
     output.mkdir(parents=True, exist_ok=True)
     stopwatch = _Stopwatch.start(earlier)
     watch(runs)
 
     def after_step(active: Sequence[Run]) -> None:
         watch(active)
-        if stopwatch.is_due(seconds_between_checkpoints):
+        if is_main and stopwatch.is_due(seconds_between_checkpoints):
             save_checkpoint(checkpoint, identity, runs, seconds=stopwatch.seconds)
 
-    train(backbone, runs, tokens_per_batch=plan.tokens_per_batch, after_step=after_step)
+    train(
+        backbone,
+        runs,
+        tokens_per_batch=plan.tokens_per_batch,
+        after_step=after_step,
+        processes=processes,
+    )
+    if not is_main:
+        return []
     save_checkpoint(checkpoint, identity, runs, seconds=stopwatch.seconds)
     timing = Timing(stopwatch.seconds, len(runs), sum(run.num_rows_seen for run in runs))
     return _write_all(plan, output, runs, data, backbone=backbone, timing=timing)
