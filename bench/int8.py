@@ -92,6 +92,8 @@ def _damaged(prefix: Prefix) -> Iterator[tuple[str, Prefix]]:
         name = "prompt.embeddings"
         yield copy("prompt is zero", **{name: 0 * tensors[name]})
         return
+    if spec.method == "head":
+        return
     keys, values = tensors["prefix.keys"], tensors["prefix.values"]
     yield copy("keys and values swapped", **{"prefix.keys": values, "prefix.values": keys})
     yield copy(

@@ -49,7 +49,7 @@ def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:
     if spec.method == "prefix":
         kv = (backbone.num_layers, backbone.num_heads, spec.prefix_length, backbone.head_size)
         shapes |= {"prefix.keys": kv, "prefix.values": kv}
-    else:
+    elif spec.method == "prompt":
         shapes["prompt.embeddings"] = (spec.prefix_length, backbone.embedding_size or hidden)
     if spec.head.activation is not None:
         shapes |= {"head.dense.weight": (hidden, hidden), "head.dense.bias": (hidden,)}

@@ -17,6 +17,7 @@ def problems_of(spec: "PrefixSpec") -> list[str]:
     return [
         *_task_problems(spec),
         *_label_problems(spec),
+        *_method_problems(spec),
         *_place_problems(spec),
         *_golden_problems(spec),
     ]
@@ -79,11 +80,27 @@ def _label_problems(spec: "PrefixSpec") -> list[str]:
     return problems
 
 
+def _method_problems(spec: "PrefixSpec") -> list[str]:
+    problems = []
+    if (spec.method == "head") != (spec.prefix_length == 0):
+        expected = "0" if spec.method == "head" else "1 or more"
+        problems.append(
+            f"prefix_length of a {spec.method} must be {expected}, found {spec.prefix_length}"
+        )
+    if spec.method == "prompt" and spec.position_offset != 0:
+        problems.append("a prompt takes positions of its own: position_offset must be 0")
+    if spec.method == "head" and spec.position_offset != 0:
+        problems.append("without a prefix texts are not shifted: position_offset must be 0")
+    if spec.method == "head" and spec.num_outputs is None and spec.head.activation is None:
+        problems.append("an embedding without a prefix needs a dense layer: nothing else is learnt")
+    return problems
+
+
 def _place_problems(spec: "PrefixSpec") -> list[str]:
     problems = []
     taken, by = (
         (spec.position_offset, "position_offset")
-        if spec.method == "prefix"
+        if spec.method != "prompt"
         else (spec.prefix_length, "the prompt")
     )
     room = spec.backbone.max_positions - taken
@@ -93,8 +110,6 @@ def _place_problems(spec: "PrefixSpec") -> list[str]:
             f"{spec.backbone.max_positions} positions, {taken} of them taken "
             f"by {by}, which leaves {room}"
         )
-    if spec.method == "prompt" and spec.position_offset != 0:
-        problems.append("a prompt takes positions of its own: position_offset must be 0")
     if spec.head.pooling == "pooler" and not spec.backbone.has_pooler:
         problems.append(
             "pooling is pooler, but the backbone has none: pool its first token, and put the "

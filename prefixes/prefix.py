@@ -22,7 +22,7 @@ Array = NDArray[np.floating]
 class Prefix:
     """A task's description, and its tensors by the names that they have in its file.
 
-    `prefix.keys` and `prefix.values` `[L, H, P, D]`, or `prompt.embeddings` `[P, E]`;
+    `prefix.keys` and `prefix.values` `[L, H, P, D]`, or `prompt.embeddings` `[P, E]`, or neither;
     `head.dense.weight` `[hidden, hidden]`, `head.dense.bias` `[hidden]`, `head.output.weight`
     `[outputs, hidden]`, `head.output.bias` `[outputs]`, as far as the description has them.
 

@@ -28,9 +28,10 @@ TaskType = Literal[
 """What a prefix is for: the four kinds of P-tuning v2 (question answering is extractive, and a
 regression is a sequence classification), and text embedding."""
 
-Method = Literal["prefix", "prompt"]
-"""How a task steers the backbone: keys and values in every layer (P-tuning v2, `--prefix`), or
-embeddings in front of the text at the input only (`--prompt`; Lester et al., prompt tuning)."""
+Method = Literal["prefix", "prompt", "head"]
+"""How a task steers the backbone: keys and values in every layer (P-tuning v2, `--prefix`);
+embeddings in front of the text at the input only (`--prompt`; Lester et al., prompt tuning); or not
+at all, with a head on the frozen backbone (linear probing)."""
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 """How logits are read, with the names of transformers' `config.problem_type`."""
@@ -109,10 +110,11 @@ class PrefixSpec(Value):
     """All that a server must know about a prefix beside its tensors.
 
     `position_offset` is added to every text position: P for P-tuning v2 and PEFT on BERT, 0 for
-    AdapterHub; a prompt takes positions of its own, and has 0. `max_length` bounds the tokens of a
-    text, special tokens included. `problem_type` belongs to sequence classification, `labels` to
-    that and token classification, `answers` to question answering. Without `token_types` all
-    tokens are of type 0, whatever the tokenizer says: PEFT runs question answering so.
+    AdapterHub; a prompt takes positions of its own, and has 0; a head alone has neither length
+    nor offset. `max_length` bounds the tokens of a text, special tokens included. `problem_type`
+    belongs to sequence classification, `labels` to that and token classification, `answers` to
+    question answering. Without `token_types` all tokens are of type 0, whatever the tokenizer says:
+    PEFT runs question answering so.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -120,7 +122,7 @@ class PrefixSpec(Value):
     method: Method = "prefix"
     problem_type: ProblemType | None = None
     labels: Annotated[tuple[Label, ...], at_most(MAX_LABELS)] = ()
-    prefix_length: int = Field(ge=1, le=MAX_PREFIX_LENGTH)
+    prefix_length: int = Field(ge=0, le=MAX_PREFIX_LENGTH)
     position_offset: int = Field(ge=0, le=MAX_PREFIX_LENGTH)
     max_length: int = Field(ge=3)
     head: HeadSpec
@@ -160,7 +162,7 @@ class PrefixSpec(Value):
 
     @property
     def num_slots(self) -> int:
-        """Count the slots of keys and values that the prefix takes; a prompt takes none."""
+        """Count the slots of keys and values that the prefix takes; a prompt or head takes none."""
         return self.prefix_length if self.method == "prefix" else 0
 
     @property

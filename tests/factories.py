@@ -131,10 +131,11 @@ TASKS: dict[str, dict[str, Any]] = {
 
 def make_spec(backbone: BackboneFingerprint, **changes: Any) -> PrefixSpec:
     """Describe a task of prefix length 4, of two labels unless it is of another type."""
-    length = changes.get("prefix_length", 4)
+    method = changes.get("method", "prefix")
+    length = changes.get("prefix_length", 0 if method == "head" else 4)
     fields: dict[str, Any] = {
         "prefix_length": length,
-        "position_offset": length if changes.get("method") != "prompt" else 0,
+        "position_offset": length if method == "prefix" else 0,
         "max_length": 64,
         "head": HeadSpec(pooling="mean"),
         "backbone": backbone,

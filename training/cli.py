@@ -84,11 +84,14 @@ def train(  # noqa: PLR0917 - typer passes all by name
     max_rows: Annotated[
         int | None, _task("Train on a sample this large.", "--max-rows", "--max-train-samples")
     ] = None,
+    method: Annotated[
+        str | None, _recipe("prefix, prompt, or head: the frozen backbone with a head alone.")
+    ] = None,
     prompt: Annotated[  # noqa: FBT002
         bool,
         typer.Option(
             "--prompt",
-            help="Embeddings at the input instead of keys and values in every layer.",
+            help="Short for --method prompt: embeddings at the input only.",
             rich_help_panel="Recipe",
         ),
     ] = False,
@@ -151,6 +154,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
             show_default="var/training/WHAT",
         ),
     ] = None,
+    num_processes: Annotated[
+        int, _place("Processes that share each step, as one for each GPU.", min=1)
+    ] = 1,
     resume: Annotated[  # noqa: FBT002
         bool,
         typer.Option("--resume", help="Go on after a kill.", rich_help_panel="Where"),
@@ -177,6 +183,10 @@ def train(  # noqa: PLR0917 - typer passes all by name
         parts = original.parts(dataset, flags)  # now, not after hours of training
         if original.trains:
             plan = _plan(name, flags, recipe)
+            if num_processes > 1 and "WORLD_SIZE" not in os.environ:
+                from training.launch import run_together
+
+                sys.exit(run_together(sys.orig_argv, num_processes))
             from training.commands import train_and_publish
 
             train_and_publish(plan, folder, resume=resume, publish_to=publish, key=key, alias=alias)
@@ -272,6 +282,8 @@ def _plan(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> "Tr
     unused = {"test"} if original.do_predict else set()
     run |= {x: flags[x] for x in TrainConfig.model_fields if x in flags and x not in unused}
     if flags.get("prompt"):
+        if run.get("method", "prompt") != "prompt":
+            _leave(f"--prompt and --method {run['method']} contradict each other", _FAILED)
         run["method"] = "prompt"
     if "labels" in run:
         run["labels"] = [label.strip() for label in run["labels"].split(",")]

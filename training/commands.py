@@ -23,6 +23,7 @@ from training.errors import PlanRejected
 from training.evaluate import evaluate, predictions
 from training.examples import Columns
 from training.metrics import Measurement
+from training.parallel import is_first_process
 from training.plan import TrainPlan
 from training.progress import TrainingProgress
 from training.publish import Destination
@@ -60,7 +61,7 @@ def train_and_publish(
         TrainingError: as `run_plan`, and when a prefix cannot be published; then the checkpoint
             stays, and resuming publishes without training again.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not is_first_process())
     transformers_logging.disable_progress_bar()
     destination = None if publish_to is None else Destination(publish_to, key, alias)
     if destination is not None:
@@ -68,6 +69,8 @@ def train_and_publish(
             destination.check(task)  # now, not after hours of training
     with TrainingProgress(console) as progress:
         trained = run_plan(plan, output, resume=resume, key=key, watch=progress.show)
+    if not is_first_process():
+        return  # the first has it all
     for one in trained:
         if one.sweep is not None:
             console.print(_sweep_table(one.sweep))

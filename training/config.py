@@ -47,7 +47,8 @@ class TrainConfig(Value):
     )
     task_type: TaskType = "sequence_classification"
     method: Method = Field(
-        default="prefix", description="prefix: keys and values; prompt: embeddings at the input"
+        default="prefix",
+        description="prefix: keys and values; prompt: embeddings at the input; head: neither",
     )
 
     train: SourceField = Field(description="labelled rows: a file, folder or hub:PATH:CONFIG:SPLIT")
@@ -80,7 +81,7 @@ class TrainConfig(Value):
     )
     description: str = ""
 
-    prefix_length: int = Field(default=16, ge=1, le=MAX_PREFIX_LENGTH)
+    prefix_length: int = Field(default=16, ge=0, le=MAX_PREFIX_LENGTH)
     projection_size: int | None = Field(
         default=None, ge=1, description="width of the MLP reparametrisation; none without it"
     )
@@ -160,6 +161,8 @@ class TrainConfig(Value):
         data = {**_of_dataset(data), **data}
         kind = data.get("task_type", "sequence_classification")
         defaults = DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
+        if data.get("method") == "head":
+            defaults = {**defaults, "prefix_length": 0}
         return {**defaults, **data}
 
     @model_validator(mode="after")
@@ -187,13 +190,13 @@ class TrainConfig(Value):
 
     @property
     def begins_as_activations(self) -> bool:
-        is_plain = self.projection_size is None and self.start_from is None
-        return is_plain and self.initialisation != "noise"
+        has_table = self.method != "head" and self.projection_size is None
+        return has_table and self.start_from is None and self.initialisation != "noise"
 
     @property
     def offset(self) -> int:
-        if self.method == "prompt":
-            return 0  # a prompt takes positions of its own
+        if self.method != "prefix":
+            return 0  # a prompt takes positions of its own, a head none
         return self.prefix_length if self.position_offset is None else self.position_offset
 
     @property

@@ -22,6 +22,7 @@ def problems_of(config: "TrainConfig") -> list[str]:
         *_text_problems(config),
         *_template_problems(config),
         *_recipe_problems(config),
+        *_head_problems(config),
     ]
 
 
@@ -123,4 +124,27 @@ def _recipe_problems(config: "TrainConfig") -> list[str]:
         problems.append("a projection makes keys and values, which a prompt has none of")
     if config.method == "prompt" and config.position_offset:
         problems.append("a prompt takes positions of its own: leave out position_offset")
+    return problems
+
+
+def _head_problems(config: "TrainConfig") -> list[str]:
+    """Hold the length of a prefix against the method; a head alone has nothing of a prefix."""
+    if config.method != "head":
+        return [] if config.prefix_length else ["prefix_length must be 1 or more, or method 'head'"]
+    rules = {
+        "prefix_length": config.prefix_length != 0,
+        "projection_size": config.projection_size is not None,
+        "position_offset": bool(config.position_offset),
+        "initialisation": config.initialisation == "activations",
+        "prefix_dropout": config.prefix_dropout != 0,
+    }
+    problems = [
+        f"{name} belongs to a prefix, which method 'head' has none of: leave it out"
+        for name, holds in rules.items()
+        if holds
+    ]
+    if config.task_type == "embedding" and config.head_activation is None:
+        problems.append(
+            "an embedding of method 'head' learns nothing but a dense layer: set head_activation"
+        )
     return problems

@@ -28,6 +28,11 @@ class LearningHead(Head):
         """Map pooled features `[n, hidden]` to logits `[n, labels]`."""
         return Head.__call__(self, drop(features, self.dropout, self.generator))
 
+    def pass_over(self, num_features: int, hidden_size: int) -> None:
+        """Draw what so many pooled features would have drawn, that are computed elsewhere."""
+        if self.dropout:
+            torch.rand(num_features, hidden_size, generator=self.generator)
+
 
 def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixSpec:
     """Describe the prefix that a training will make.
@@ -57,10 +62,10 @@ class PrefixLearner(nn.Module):
     """A prefix in training: a table of keys and values, or an MLP that makes them; and a head.
 
     The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
-    through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`. Weights begin
-    as N(0, initializer_range) and biases as 0, as the original's did: transformers initialises so
-    whatever a checkpoint lacks. `begin_as` puts something of real tokens in the place of a table's
-    noise, `load_state_dict` any weights.
+    through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`; of a head alone
+    it has no rows. Weights begin as N(0, initializer_range) and biases as 0, as the original's did:
+    transformers initialises so whatever a checkpoint lacks. `begin_as` puts something of real
+    tokens in the place of a table's noise, `load_state_dict` any weights.
     """
 
     def __init__(
@@ -119,7 +124,7 @@ class PrefixLearner(nn.Module):
         flat: Tensor = self.projection(self.table)
         if self.spec.method == "prompt":
             return flat
-        split = flat.view(-1, facts.num_layers, 2, facts.num_heads, facts.head_size)
+        split = flat.view(len(flat), facts.num_layers, 2, facts.num_heads, facts.head_size)
         return split.permute(1, 2, 0, 3, 4)  # (P, L, 2, H, D) -> (L, 2, P, H, D)
 
     def head(self, *, dropout: float, generator: torch.Generator) -> LearningHead:
@@ -166,6 +171,8 @@ class PrefixLearner(nn.Module):
     def _folded_steering(self) -> dict[str, Tensor]:
         if self.spec.method == "prompt":
             return {"prompt.embeddings": self.steering()}
+        if self.spec.method == "head":
+            return {}
         kv = self.steering().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
         return {"prefix.keys": kv[:, 0], "prefix.values": kv[:, 1]}
 

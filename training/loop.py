@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prefixes.backbone import Backbone, Head, PackedBatch, head_outputs
+from prefixes.backbone import Backbone, PackedBatch, head_outputs
 from training.evaluate import batches
+from training.learner import LearningHead
 from training.noise import drop
+from training.parallel import OneProcess, Processes
 from training.run import Run
 
 
@@ -28,7 +30,7 @@ class _Share:
     pieces: list[int]
     slots: tuple[int, ...]
     prompt: Tensor | None
-    head: Head
+    head: LearningHead
     weight: float
 
 
@@ -50,28 +52,37 @@ class _Steering:
             drop(run.learner.steering(), run.config.prefix_dropout, run.generator("prefix dropout"))
             for run in runs
         ]
-        is_prompt = [run.learner.spec.method == "prompt" for run in runs]
+        methods = [run.learner.spec.method for run in runs]
         leaves = [values.detach().to(backbone.dtype) for values in made]
-        tables = [leaf for leaf, prompt in zip(leaves, is_prompt, strict=True) if not prompt]
+        tables = [leaf for leaf, how in zip(leaves, methods, strict=True) if how == "prefix"]
         pool = torch.cat(tables, dim=2) if tables else backbone.empty_pool(1)
         prompts = [
-            leaf.requires_grad_() if prompt else None
-            for leaf, prompt in zip(leaves, is_prompt, strict=True)
+            leaf.requires_grad_() if how == "prompt" else None
+            for leaf, how in zip(leaves, methods, strict=True)
         ]
-        return cls(made, pool.requires_grad_(), prompts)
+        # Without a prefix nothing is to be known of the pool, and so of no layer either.
+        return cls(made, pool.requires_grad_(bool(tables)), prompts)
+
+    def gradients(self) -> list[Tensor]:
+        """List the gradients that the passes have added up: zero where none came."""
+        leaves = [self.pool, *(prompt for prompt in self.prompts if prompt is not None)]
+        return [_gradient(leaf) for leaf in leaves if leaf.requires_grad]
 
     def walk_back(self, shares: Sequence[_Share]) -> None:
         """Hand the gradients that came together to the parameters."""
-        gradients = []
+        steered, gradients = [], []
         for values, share in zip(self.made, shares, strict=True):
             if share.prompt is not None:
                 gradient = share.prompt.grad
-            else:
+            elif share.slots:
                 assert self.pool.grad is not None
                 gradient = self.pool.grad[:, :, share.slots[0] : share.slots[-1] + 1]
+            else:
+                continue  # a head alone
             assert gradient is not None
+            steered.append(values)
             gradients.append(gradient.to(values.dtype))
-        torch.autograd.backward(self.made, gradients)
+        torch.autograd.backward(steered, gradients)
 
 
 Item = tuple[int, int]
@@ -84,6 +95,7 @@ def train(
     *,
     tokens_per_batch: int,
     after_step: Callable[[Sequence[Run]], None],
+    processes: Processes | None = None,
 ) -> None:
     """Train until every run is over.
 
@@ -96,24 +108,36 @@ def train(
             other, as those of an embedding do, they run together even so.
         after_step: called with the runs that took part, when all of them are between two steps
             and may be saved.
+        processes: those that share each step; all must hold the same runs.
     """
     while active := [run for run in runs if run.ended is None]:
-        take_step(backbone, active, tokens_per_batch=tokens_per_batch)
+        take_step(backbone, active, tokens_per_batch=tokens_per_batch, processes=processes)
         for run in active:
             if run.ended is None and run.is_evaluation_due:
                 run.evaluate(backbone, tokens_per_batch)
         after_step(active)
 
 
-def take_step(backbone: Backbone, runs: Sequence[Run], *, tokens_per_batch: int) -> None:
+def take_step(
+    backbone: Backbone,
+    runs: Sequence[Run],
+    *,
+    tokens_per_batch: int,
+    processes: Processes | None = None,
+) -> None:
     """Let every run take one step of its optimiser."""
+    processes = processes or OneProcess()
     steering = _Steering.of(runs, backbone)
     shares = _shares(runs, steering)
     losses = torch.zeros(len(runs), device=backbone.device)
-    for items in _passes(shares, tokens_per_batch):
+    for items, is_mine in _shared_out(shares, tokens_per_batch, processes):
+        if not is_mine:
+            _draw_as_others_do(shares, items)
+            continue
         loss = _losses(backbone, steering.pool, shares, items)
         loss.sum().backward()  # type: ignore[no-untyped-call]  # torch's own gap
         losses += loss.detach()
+    processes.add_up([losses, *steering.gradients(), *_head_gradients(runs)])
     steering.walk_back(shares)
     for run, value in zip(runs, losses.tolist(), strict=True):
         run.advance(value)
@@ -133,6 +157,44 @@ def _shares(runs: Sequence[Run], steering: _Steering) -> list[_Share]:
         shares.append(_Share(run, numbers, tuple(range(start, stop)), prompt, head, weight))
         start = stop
     return shares
+
+
+def _head_gradients(runs: Sequence[Run]) -> list[Tensor]:
+    return [_gradient(values) for run in runs for values in run.learner.head_parameters()]
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    if leaf.grad is None:
+        leaf.grad = torch.zeros_like(leaf)
+    return leaf.grad
+
+
+def _shared_out(
+    shares: Sequence[_Share], tokens_per_batch: int, processes: Processes
+) -> Iterator[tuple[list[Item], bool]]:
+    """Cut a step into passes, and say of each whether this process runs it.
+
+    Passes are cut so that every process has one, and go to who has the fewest tokens so far.
+    """
+    if processes.count > 1:
+        items = [(index, piece) for index, share in enumerate(shares) for piece in share.pieces]
+        a_part = -(-_num_tokens(shares, items) // processes.count)
+        tokens_per_batch = min(tokens_per_batch, a_part)
+    loads = [0] * processes.count
+    for some in _passes(shares, tokens_per_batch):
+        owner = loads.index(min(loads))
+        loads[owner] += _num_tokens(shares, some)
+        yield some, owner == processes.number
+
+
+def _draw_as_others_do(shares: Sequence[_Share], items: Sequence[Item]) -> None:
+    """Draw the random numbers of a pass that another process runs, for those after it to follow."""
+    for index, number in items:
+        hidden_size = shares[index].run.learner.spec.backbone.hidden_size
+        head = shares[index].head
+        for text in shares[index].run.pieces[number].texts:
+            num_features = len(text.token_ids) if head.spec.pooling == "every_token" else 1
+            head.pass_over(num_features, hidden_size)
 
 
 def _passes(shares: Sequence[_Share], tokens_per_batch: int) -> Iterator[list[Item]]:

@@ -7,7 +7,6 @@ that the gradients of their losses add up in them; then each goes on with a copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 
 from pydantic import JsonValue
@@ -23,19 +22,21 @@ from training.run import Run
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedPrefix:
-    """What the first phase came to: the digest of its file, and each task's learner.
+    """What the first phase came to: its file with its digest, and each task's learner.
 
-    `learners` is empty where a training goes on in its second phase: these have been copied.
+    `file` and `learners` are empty where a training goes on in its second phase: the one has been
+    written, the others copied.
     """
 
     sha256: str
     steps: int
     tasks: tuple[str, ...]
+    file: bytes = b""
     learners: Sequence[Mapping[str, Tensor]] = ()
 
     @classmethod
-    def write(cls, path: Path, runs: Sequence[Run]) -> Self:
-        """Write what all runs have learnt together, as the file of a prefix without a head.
+    def of(cls, runs: Sequence[Run]) -> Self:
+        """Make a file of what all runs have learnt together, a prefix without a head.
 
         Raises:
             TrainingError: when they have learnt nothing.
@@ -46,8 +47,7 @@ class SharedPrefix:
         owner = runs[0]
         steps, tasks = owner.step, tuple(run.config.task for run in runs)
         data = _headless(owner, steps, tasks).to_bytes()
-        path.write_bytes(data)
-        return cls(digest_of(data), steps, tasks, [run.learner.state_dict() for run in runs])
+        return cls(digest_of(data), steps, tasks, data, [run.learner.state_dict() for run in runs])
 
     @classmethod
     def again(cls, plan: TrainPlan, sha256: str | None) -> Self | None:

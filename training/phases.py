@@ -9,6 +9,7 @@ from prefixes.backbone import Backbone
 from training.checkpoint import Identity, save_checkpoint
 from training.course import Course
 from training.loop import train
+from training.parallel import Processes
 from training.run import Run
 
 Watcher = Callable[[Sequence[Run]], None]
@@ -45,6 +46,7 @@ class Phases:
     """What every phase of a training goes through: steps, watched, with checkpoints."""
 
     backbone: Backbone
+    processes: Processes
     checkpoint: Path
     identity: Identity
     stopwatch: Stopwatch
@@ -52,20 +54,31 @@ class Phases:
     tokens_per_batch: int
     watch: Watcher
 
+    @property
+    def saves(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.processes.number == 0
+
     def go(self, course: Course) -> None:
         """Train the runs of a course until all of them are over."""
 
         def after_step(active: Sequence[Run]) -> None:
             course.go_on()
             self.watch(active)
-            if self.stopwatch.is_due(self.seconds_between_checkpoints):
+            if self.saves and self.stopwatch.is_due(self.seconds_between_checkpoints):
                 self._save(course)
 
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         self.watch(course.runs)
-        tokens = self.tokens_per_batch
-        train(self.backbone, course.runs, tokens_per_batch=tokens, after_step=after_step)
-        self._save(course)
+        train(
+            self.backbone,
+            course.runs,
+            tokens_per_batch=self.tokens_per_batch,
+            after_step=after_step,
+            processes=self.processes,
+        )
+        if self.saves:
+            self._save(course)
 
     def _save(self, course: Course) -> None:
         save_checkpoint(

@@ -15,6 +15,7 @@ from training.errors import DataProblem, DataRejected, PlanRejected, TrainingErr
 from training.examples import TaskData
 from training.finish import FinishedPrefix, finish
 from training.multitask import SharedPrefix
+from training.parallel import join_processes
 from training.phases import Phases, Stopwatch, Watcher
 from training.plan import TrainPlan
 from training.report import Timing, write_report
@@ -70,6 +71,8 @@ def run_plan(
         TrainingError: for problems of plan, data or checkpoint, all before the first step; or
             when no run came as far as one evaluation.
         PrefixError: when the backbone cannot be loaded or a file cannot be accepted.
+
+    Among several processes, the first alone writes, and gives what was trained.
     """
     checkpoint = output / CHECKPOINT
     if checkpoint.exists() and not resume:
@@ -79,13 +82,16 @@ def run_plan(
         )
     _check_sweep(plan)
     data = _load_all(plan.runs)
-    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype, to_train=True)
+    processes, device = join_processes(plan.device)
+    backbone = load_backbone(plan.backbone, device=device, dtype=plan.dtype, to_train=True)
     starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
     identity = Identity.of(plan, data, backbone, starts)
     saved = load_checkpoint(checkpoint, identity) if checkpoint.exists() else None
+    processes.meet()  # nobody may change the checkpoint before all have read it
     stopwatch = Stopwatch.start(saved.seconds if saved else 0.0)
     phases = Phases(
         backbone=backbone,
+        processes=processes,
         checkpoint=checkpoint,
         identity=identity,
         stopwatch=stopwatch,
@@ -97,9 +103,13 @@ def run_plan(
     if plan.multitask is not None and shared is None:
         first = Course.begin_sharing(plan, data, backbone, starts, saved=saved)
         phases.go(first)
-        shared, saved = SharedPrefix.write(output / SHARED_FILE, first.runs), None
+        shared, saved = SharedPrefix.of(first.runs), None
+        if phases.saves:
+            (output / SHARED_FILE).write_bytes(shared.file)
     course = Course.begin(plan, data, backbone, starts, saved=saved, shared=shared)
     phases.go(course)
+    if not phases.saves:
+        return []
     return _write_all(course, output, plan=plan, timing=course.timing(stopwatch.seconds))
 
 

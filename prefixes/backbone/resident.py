@@ -19,7 +19,7 @@ from prefixes.spec import PrefixSpec
 class ResidentPrefix:
     """A prefix whose keys and values stand in `slots` of a pool, and its head on the device.
 
-    A shallow prompt has no slots, but its embeddings `[P, E]`.
+    A shallow prompt has no slots, but its embeddings `[P, E]`; a head alone has neither.
     """
 
     spec: PrefixSpec
@@ -34,6 +34,8 @@ class ResidentPrefix:
         if prefix.spec.method == "prompt":
             prompt = torch.from_numpy(prefix.tensors["prompt.embeddings"]).to(pool)
             return cls(prefix.spec, (), head, prompt)
+        if prefix.spec.method == "head":
+            return cls(prefix.spec, (), head)
         pool[:, :, list(slots)] = stacked_kv(prefix).to(pool)
         return cls(prefix.spec, tuple(slots), head)
 

@@ -181,8 +181,9 @@ def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
     reasons = {
         f"PEFT runs no prefix on {model_type}": model_type not in MODEL_TYPES,
         "it is a shallow prompt, which the original embeds twice and PEFT once": (
-            spec.method != "prefix"
+            spec.method == "prompt"
         ),
+        "it is a head without a prefix, which PEFT has no name for": (spec.method == "head"),
         f"PEFT has no task of the type {spec.task_type}": not tasks,
         f"its texts begin at position {spec.position_offset}, PEFT's at {spec.prefix_length}": (
             spec.position_offset != spec.prefix_length

@@ -41,7 +41,7 @@ def test_a_sound_description_is_read() -> None:
 
 def test_every_wrong_field_of_a_description_is_told() -> None:
     findings = findings_of(
-        spec_json(labels=["a", 1], prefix_length=0, surprise=1, backbone={"name": "x"})
+        spec_json(labels=["a", 1], prefix_length=-1, surprise=1, backbone={"name": "x"})
     )
 
     subjects = {finding.subject for finding in findings}
@@ -51,10 +51,10 @@ def test_every_wrong_field_of_a_description_is_told() -> None:
 
 
 def test_a_finding_of_a_description_tells_what_was_expected_and_found() -> None:
-    (finding,) = findings_of(spec_json(prefix_length=0))
+    (finding,) = findings_of(spec_json(prefix_length=-1))
 
     assert str(finding) == (
-        "spec.prefix_length: expected Input should be greater than or equal to 1, found 0"
+        "spec.prefix_length: expected Input should be greater than or equal to 0, found -1"
     )
 
 

@@ -30,6 +30,15 @@ from tests.prefixes.facts import BACKBONE
             {"labels": tuple(map(str, range(10_001)))}, "at most 10000 entries", id="many-labels"
         ),
         pytest.param({"prefix_length": 0}, "prefix_length", id="no-prefix"),
+        pytest.param(
+            {"method": "head", "prefix_length": 4}, "of a head must be 0, found 4", id="long-head"
+        ),
+        pytest.param({"method": "head", "position_offset": 4}, "not shifted", id="head-offset"),
+        pytest.param(
+            {"method": "head", "task_type": "embedding"},
+            "needs a dense layer",
+            id="head-of-nothing",
+        ),
         pytest.param({"prefix_length": 1025}, "prefix_length", id="long-prefix"),
         pytest.param({"position_offset": -1}, "position_offset", id="negative-offset"),
         pytest.param({"position_offset": 1025}, "position_offset", id="large-offset"),

@@ -121,6 +121,13 @@ def test_a_task_is_trained_published_measured_and_used(
         ),
         pytest.param("embedding", (), "embedding", "recall_at_1", id="embedding"),
         pytest.param("token_classification", ("--prompt",), "entities", "entity_f1", id="prompt"),
+        pytest.param(
+            "multiple_choice",
+            ("--method", "head", "--prefix-length", "0"),
+            "chosen",
+            "accuracy",
+            id="head",
+        ),
     ],
 )
 def test_every_type_of_task_is_trained_measured_and_used(
@@ -142,7 +149,9 @@ def test_every_type_of_task_is_trained_measured_and_used(
     )
     file = output / "prefix.safetensors"
     spec = Prefix.load(file).spec
-    assert spec.method == ("prompt" if options == ("--prompt",) else "prefix")
+    assert spec.method == {"--prompt": "prompt", "--method": "head"}.get(
+        "".join(options[:1]), "prefix"
+    )
     figures = json.loads(run("evaluate", file, test, *place, "--device", "cpu", "--json"))
     assert figures["metrics"][metric] == spec.metrics[f"test_{metric}"]
     assert metric in run("evaluate", file, test, *place, "--device", "cpu")
@@ -308,3 +317,9 @@ def test_help_loads_no_torch() -> None:
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True)
+
+
+def test_methods_that_contradict_each_other_are_refused(run: CliCaller, tmp_path: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))
+    message = run.refusal("train", "acme/x", "--train", rows, "--prompt", "--method", "head")
+    assert message == "polyprefix: --prompt and --method head contradict each other"

@@ -175,6 +175,10 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
                 'task_type = "embedding"\ntemplate = "{a} {b}"': "has one field",
                 'method = "prompt"\nprojection_size = 8': "which a prompt has none of",
                 'method = "prompt"\nposition_offset = 8': "leave out position_offset",
+                "prefix_length = 0": "must be 1 or more, or method 'head'",
+                'method = "head"\nprefix_length = 8': "prefix_length belongs to a prefix",
+                'method = "head"\nprojection_size = 8': "projection_size belongs to a prefix",
+                'method = "head"\ntask_type = "embedding"': "set head_activation",
             }.items()
         ),
         pytest.param(
@@ -214,6 +218,8 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
     assert config(task_type="token_classification").metric == "entity_f1"
     assert config(method="prompt").offset == 0
     assert config().offset == 16
+    head = config(method="head")
+    assert (head.prefix_length, head.offset, head.begins_as_activations) == (0, 0, False)
 
 
 def test_the_metrics_that_may_choose_are_metrics_that_are_measured() -> None:

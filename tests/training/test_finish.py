@@ -101,13 +101,17 @@ def test_a_file_of_half_precision_is_half_as_large_and_says_the_same(
     assert half.test.confusion == full.test.confusion
 
 
-@pytest.mark.parametrize("method", ["prefix", "prompt"])
+BENT = {"prefix": "prefix.values", "prompt": "prompt.embeddings", "head": "head.dense.weight"}
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt", "head"])
 @pytest.mark.parametrize("kind", ROWS_OF)
 def test_a_file_of_every_type_serves_what_was_trained(
     backbone: Backbone, tmp_path: Path, kind: str, method: str
 ) -> None:
     rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[kind](40))
-    config = make_config(rows, task_type=kind, method=method, epochs=1, golden_examples=3)
+    own = {"prefix_length": 0, "head_activation": "tanh"} if method == "head" else {}
+    config = make_config(rows, task_type=kind, method=method, epochs=1, golden_examples=3, **own)
     run = start(backbone, config)
     train_all(backbone, [run])
     assert run.best is not None
@@ -122,7 +126,7 @@ def test_a_file_of_every_type_serves_what_was_trained(
     assert finished.validation.metrics == figures
     assert len(prefix.spec.golden) == 3
     replay(backbone, prefix)
-    name = "prompt.embeddings" if method == "prompt" else "prefix.values"
+    name = BENT[method]
     bent = with_tensors(prefix, {name: -prefix.tensors[name]})
     with pytest.raises(PrefixRejected, match=r"spec\.golden"):
         replay(backbone, bent)

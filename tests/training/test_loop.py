@@ -92,6 +92,12 @@ def best_of(run: Run) -> Prefix:
             "entity_f1",
             id="prompt-of-tags",
         ),
+        pytest.param(
+            sentiment_rows(96),
+            {"method": "head", "prefix_length": 0, "epochs": 12},
+            "accuracy",
+            id="head",
+        ),
     ],
 )
 def test_a_task_that_can_be_learnt_is_learnt(
@@ -141,6 +147,14 @@ def test_runs_that_share_batches_learn_what_each_learns_alone(
         make_config(words, **noisy, seed=1, prefix_length=9, projection_size=8),
         make_config(topics, **noisy, problem_type="multi_label_classification", batch_size=5),
         make_config(numbers, **noisy, problem_type="regression", gradient_accumulation=2),
+        make_config(
+            words,
+            method="head",
+            prefix_length=0,
+            feature_dropout=0.2,
+            head_activation="tanh",
+            max_steps=6,
+        ),
     ]
     alone = [start(backbone, config) for config in configs]
     for run in alone:

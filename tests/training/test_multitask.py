@@ -93,7 +93,7 @@ def test_tasks_share_one_prefix_at_first_and_part_afterwards(
     for run, steering in zip(first, steerings, strict=True):
         assert run.learner.table is first[0].learner.table
         assert torch.equal(steering, steerings[0])
-    second = going_on(plan, backbone, SharedPrefix.write(tmp_path / "shared", first))
+    second = going_on(plan, backbone, SharedPrefix.of(first))
     for run, before in zip(second, first, strict=True):
         for name, tensor in before.learner.state_dict().items():
             assert torch.equal(run.learner.state_dict()[name], tensor), name

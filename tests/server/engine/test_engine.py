@@ -56,12 +56,13 @@ async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(
     prefixes = {
         "tone": make_prefix(backbone.fingerprint, seed=1),
         "topic": make_prefix(backbone.fingerprint, seed=2, prefix_length=9, labels=tuple("abcde")),
+        "plain": make_prefix(backbone.fingerprint, seed=3, method="head"),
     }
     for task, prefix in prefixes.items():
         publish(registry, "acme", task, prefix)
     texts = ["hello city", "what a late train", "my card", "free prize"]
     inputs = [asks(f"acme/{task}", text) for text in texts for task in prefixes]
-    await ask(engine, *inputs)  # brings both to the device
+    await ask(engine, *inputs)  # brings all to the device
     answers = await ask(engine, *inputs)
     for item, answer in zip(inputs, answers, strict=True):
         prefix = prefixes[item.ref.task]
@@ -70,7 +71,7 @@ async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(
         (alone,) = run_mixed(backbone, pool, [(encoded, resident)])
         np.testing.assert_allclose(answer.outputs[0], alone.numpy(), atol=1e-5)
         assert answer.version == PrefixRef("acme", item.ref.task, version=1)
-    assert metrics.batches[-1] == {"rows": 8, "tokens": 36, "distinct": 2}
+    assert metrics.batches[-1] == {"rows": 12, "tokens": 54, "distinct": 3}
 
 
 async def test_a_promoted_version_answers_the_next_request(

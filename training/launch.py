@@ -1,0 +1,91 @@
+"""Start a command several times over, as the processes of one training, and end them together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import IO, Final
+
+_SECONDS_BETWEEN_LOOKS: Final = 0.1
+_SECONDS_TO_END: Final = 10.0
+
+
+def run_together(command: Sequence[str], count: int) -> int:
+    """Run a command in `count` processes that know of each other; give the exit code for all.
+
+    When one fails the others are ended. The first speaks for all: what another says on standard
+    error is shown only if that one failed before the rest.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with ExitStack() as stack:
+        unheard = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
+        errors: list[IO[bytes] | None] = [None, *unheard]
+        processes = [
+            subprocess.Popen(  # noqa: S603 - the very command that runs here
+                command, stderr=error, env=_environment(number, count, port)
+            )
+            for number, error in enumerate(errors)
+        ]
+        try:
+            failed = _first_that_fails(processes)
+        except KeyboardInterrupt:
+            failed = None  # a terminal interrupts them all
+        finally:
+            _end(processes)
+        if failed is None:
+            return processes[0].returncode
+        code = processes[failed].returncode
+        if failed > 0 or code < 0:
+            _tell(failed, code, errors[failed])
+        return code if code > 0 else 1
+
+
+def _environment(number: int, count: int, port: int) -> dict[str, str]:
+    cores = max(1, len(os.sched_getaffinity(0)) // count)
+    return {
+        "OMP_NUM_THREADS": str(cores),
+        **os.environ,
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+def _first_that_fails(processes: Sequence[subprocess.Popen[bytes]]) -> int | None:
+    while True:
+        codes = [process.poll() for process in processes]
+        failed = [number for number, code in enumerate(codes) if code]
+        if failed:
+            # A process that was killed takes others along, who fail with words: it comes first.
+            return min(failed, key=lambda number: (codes[number] or 0) > 0)
+        if None not in codes:
+            return None
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _tell(number: int, code: int, error: IO[bytes] | None) -> None:
+    how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    sys.stderr.write(f"polyprefix: process {number} of the training {how}; all were ended\n")
+    if error is not None:
+        error.seek(0)
+        sys.stderr.write(error.read().decode(errors="replace"))
