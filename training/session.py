@@ -13,7 +13,13 @@ from training.checkpoint import Identity, load_checkpoint, save_checkpoint
 from training.config import TrainConfig
 from training.curves import draw_confusion, draw_curve, draw_overview
 from training.data import load_task
-from training.errors import DataProblem, DataRejected, PlanRejected, TrainingError
+from training.errors import (
+    DataProblem,
+    DataRejected,
+    PlanRejected,
+    TrainingError,
+    TrainingStopped,
+)
 from training.examples import TaskData
 from training.finish import FinishedPrefix, finish
 from training.loop import train
@@ -85,7 +91,8 @@ def run_plan(
             folders of their names.
         resume: go on where a checkpoint in `output` ends; begin where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
-        watch: called with all runs at first, then after every step with those that took part.
+        watch: called with all runs at first, then after every step with those that took part; it
+            may raise TrainingStopped, which leaves a checkpoint and goes on to the caller.
 
     Raises:
         TrainingError: for problems of plan, data or checkpoint, all before the first step; or
@@ -112,7 +119,11 @@ def run_plan(
         if stopwatch.is_due(seconds_between_checkpoints):
             save_checkpoint(checkpoint, identity, runs, seconds=stopwatch.seconds)
 
-    train(backbone, runs, tokens_per_batch=plan.tokens_per_batch, after_step=after_step)
+    try:
+        train(backbone, runs, tokens_per_batch=plan.tokens_per_batch, after_step=after_step)
+    except TrainingStopped:
+        save_checkpoint(checkpoint, identity, runs, seconds=stopwatch.seconds)
+        raise
     save_checkpoint(checkpoint, identity, runs, seconds=stopwatch.seconds)
     timing = Timing(stopwatch.seconds, len(runs), sum(run.num_rows_seen for run in runs))
     return _write_all(plan, output, runs, data, backbone=backbone, timing=timing)
