@@ -121,7 +121,10 @@ def _step_back() -> None:
 
 
 def _stop_with_parent(watcher: Watcher) -> None:
-    sys.stdin.buffer.read()  # returns when the other end is closed, by whatever
+    # Ends when the other end is closed, by whatever. Not `sys.stdin`: Python would fail at its exit
+    # over the lock that a thread holds there.
+    while os.read(0, 1):
+        pass
     watcher.stop()
     time.sleep(_SECONDS_TO_STOP)
     os._exit(STOPPED)

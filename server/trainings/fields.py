@@ -5,7 +5,8 @@ worker, which tells it as the training's error.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -15,6 +16,13 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "boolean": (bool,),
     "array": (list,),
     "null": (type(None),),
+}
+
+_BOUNDS: Final[Mapping[str, tuple[str, Callable[[float, float], bool]]]] = {
+    "minimum": ("at least", operator.ge),
+    "maximum": ("at most", operator.le),
+    "exclusiveMinimum": ("more than", operator.gt),
+    "exclusiveMaximum": ("less than", operator.lt),
 }
 
 
@@ -55,13 +63,7 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _beyond(value: float, schema: Mapping[str, Any]) -> str | None:
-    bounds = {
-        "minimum": ("at least", lambda bound: value >= bound),
-        "maximum": ("at most", lambda bound: value <= bound),
-        "exclusiveMinimum": ("more than", lambda bound: value > bound),
-        "exclusiveMaximum": ("less than", lambda bound: value < bound),
-    }
-    for name, (words, holds) in bounds.items():
-        if name in schema and not holds(schema[name]):
+    for name, (words, holds) in _BOUNDS.items():
+        if name in schema and not holds(value, schema[name]):
             return f"expected {words} {schema[name]:g}"
     return None

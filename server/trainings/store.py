@@ -162,7 +162,7 @@ class TrainingStore:
     def num_in(self, state: State) -> int:
         """Count the trainings in a state."""
         with self._database.read() as connection:
-            return connection.scalar(_count().where(trainings.c.state == state)) or 0
+            return connection.execute(_count().where(trainings.c.state == state)).scalar_one()
 
     def ids(self) -> frozenset[str]:
         """The ids of all trainings."""
@@ -176,8 +176,9 @@ class TrainingStore:
 
     def _check_room(self, connection: Connection, tenant: str) -> None:
         query = _count().where(trainings.c.state == "queued")
-        total = connection.scalar(query) or 0
-        theirs = connection.scalar(query.join(tenants).where(tenants.c.name == tenant)) or 0
+        of_tenant = query.join(tenants).where(tenants.c.name == tenant)
+        total = connection.execute(query).scalar_one()
+        theirs = connection.execute(of_tenant).scalar_one()
         if total >= self._max_queued or theirs >= self._max_queued_per_tenant:
             raise Overloaded(
                 f"{theirs} trainings of {tenant} wait, and at most {self._max_queued_per_tenant} "
@@ -195,7 +196,7 @@ def training_store(settings: Settings, database: Database) -> TrainingStore:
     )
 
 
-def _count() -> Select[tuple[int]]:
+def _count() -> Select[int]:
     return select(func.count()).select_from(trainings)
 
 
