@@ -87,7 +87,7 @@ def _run(watcher: Watcher) -> int:
     import torch  # noqa: PLC0415
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
-    from prefixes.errors import PrefixError  # noqa: PLC0415
+    from prefixes.errors import PrefixRejected  # noqa: PLC0415
     from training.errors import TrainingError, TrainingStopped  # noqa: PLC0415
     from training.measured import measured_training  # noqa: PLC0415
     from training.outcome import refusal  # noqa: PLC0415
@@ -105,7 +105,7 @@ def _run(watcher: Watcher) -> int:
         )
     except TrainingStopped:
         return STOPPED
-    except (TrainingError, PrefixError) as error:
+    except (TrainingError, PrefixRejected) as error:  # others are the operator's, for the log
         outcome = refusal(error)
     _write_whole(Path("outcome.json"), outcome)
     return 0

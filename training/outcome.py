@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from prefixes.errors import PrefixError
+from prefixes.errors import PrefixRejected
 from training.errors import DataRejected, PlanRejected, TrainingError
 
 _MAX_PROBLEMS = 100
@@ -33,7 +33,7 @@ def success(
     }
 
 
-def refusal(error: TrainingError | PrefixError) -> dict[str, Any]:
+def refusal(error: TrainingError | PrefixRejected) -> dict[str, Any]:
     """Describe why there is no prefix; problems of rows each with its file and line."""
     rows = error.problems if isinstance(error, DataRejected) else ()
     return {
@@ -50,13 +50,13 @@ def refusal(error: TrainingError | PrefixError) -> dict[str, Any]:
     }
 
 
-def _code(error: TrainingError | PrefixError) -> str:
+def _code(error: TrainingError | PrefixRejected) -> str:
     match error:
         case DataRejected():
             return "data_rejected"
         case PlanRejected():
             return "config_rejected"
-        case PrefixError():
+        case PrefixRejected():
             return error.code
         case _:
             return "training_failed"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.errors import PrefixError, PrefixNotFound
+from prefixes.errors import PrefixNotFound, PrefixRejected
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
@@ -20,7 +20,7 @@ from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
 from server.trainings.folders import TrainingFolder, TrainingFolders
-from server.trainings.judging import judge, overtaken
+from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
 from server.trainings.store import training_store
 from server.trainings.worker import STOPPED, Worker
@@ -186,50 +186,16 @@ class TrainingRunner:
             problem = _problem(422, outcome["code"], outcome["detail"], outcome["errors"])
             raise _Ended("failed", problem)
         try:
-            result = await self._publish(training, folder, outcome)
-        except PrefixError as error:
+            result = await publish_trained(
+                training, folder, outcome, registry=self._registry, publisher=self._publisher
+            )
+        except PrefixRejected as error:
             raise _Ended("failed", _problem(422, error.code, str(error))) from error
         except ServingError:
             # The device has failed, or the server is about to end: its next start publishes.
             _log.exception("training %s waits for the next start to be published", training.id)
             return
         await self._end(training, "succeeded", result=result)
-
-    async def _publish(
-        self, training: Training, folder: TrainingFolder, outcome: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        asked = training.asked
-        live = folder.job()["live_version"]
-        with self._registry.store.stage() as staged:
-            await run_in_threadpool(lambda: staged.write(folder.prefix()))
-            published = await self._publisher.publish(
-                staged, tenant=asked.tenant, task=asked.task, alias=None, by=training.id
-            )
-        version = published.version
-        verdict = judge(outcome, live_version=live, margin=asked.margin)
-        if verdict.is_promoted:
-            is_moved = await run_in_threadpool(
-                lambda: self._registry.replace(
-                    asked.tenant,
-                    asked.task,
-                    asked.alias,
-                    version.number,
-                    instead_of=live,
-                    by=training.id,
-                )
-            )
-            verdict = verdict if is_moved else overtaken(live)
-        return {
-            "ref": str(version.ref),
-            "version": version.number,
-            "live_version": live,
-            "is_promoted": verdict.is_promoted,
-            "reason": verdict.reason,
-            **{
-                name: outcome[name]
-                for name in ("metric", "measured_on", "num_rows", "new", "live", "warnings")
-            },
-        }
 
     async def _end(self, training: Training, state: State, **how: Any) -> None:
         await run_in_threadpool(lambda: self._store.end(training.id, state, **how))
