@@ -14,6 +14,7 @@ import pytest
 from prefixes.backbone import Backbone
 from prefixes.registry import ApiKeys, open_registry
 from tests.factories import make_prefix
+from tests.server.processes.test_front_ends import is_there
 from tests.server.test_process import client, server_process, store, upload
 from tests.training.tasks import sentiment_rows, write_csv
 
@@ -53,6 +54,7 @@ def shared(
             client(url, keys[0]) as sender,
             client(url, keys[1]) as stranger,
         ):
+            patch.undo()  # it has started: other servers shall have their own bounds
             yield sender, stranger, folder
 
 
@@ -201,7 +203,7 @@ def test_a_killed_server_goes_on_with_its_training_when_it_is_there_again(
         process.kill()
         process.wait()
         deadline = time.monotonic() + SECONDS
-        while Path(f"/proc/{worker}").exists():  # it ends by itself, with a checkpoint
+        while is_there(worker):  # it ends by itself, with a checkpoint
             assert time.monotonic() < deadline
             time.sleep(0.1)
     assert list(folder.glob("trainings/*/out/checkpoint.pt"))
