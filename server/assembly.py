@@ -18,9 +18,12 @@ from server.app import create_app
 from server.engine.engine import Engine, EngineLimits
 from server.observe import Metrics, configure_logging
 from server.processes.parent import EngineProcess
+from server.publishing import Publisher
 from server.running import running, watch
 from server.serving import DrainingServer
 from server.settings import Settings
+from server.trainings.records import Trainer
+from server.trainings.runner import TrainingRunner
 
 
 def serve(
@@ -28,6 +31,7 @@ def serve(
     registry: PrefixRegistry,
     listener: socket.socket,
     announce: Callable[[], None],
+    trainer: Trainer,
 ) -> None:
     """Load the backbone and answer requests until a signal.
 
@@ -36,6 +40,7 @@ def serve(
         registry: where prefixes, tenants and keys are kept; stays open.
         listener: bound to the address to listen on.
         announce: called once requests are answered.
+        trainer: what runs the trainings that tenants ask for.
 
     Raises:
         BackboneUnavailable: when the backbone cannot be loaded.
@@ -46,7 +51,7 @@ def serve(
         torch.set_num_threads(settings.num_threads)
     configure_logging()
     keep_freed_memory()
-    assembly = Assembly.of(settings, registry)
+    assembly = Assembly.of(settings, registry, trainer)
     if settings.num_front_ends:
         assembly.serve_through_front_ends(listener, announce)
     else:
@@ -61,14 +66,15 @@ class Assembly:
     registry: PrefixRegistry
     engine: Engine
     metrics: Metrics
+    trainer: Trainer
 
     @classmethod
-    def of(cls, settings: Settings, registry: PrefixRegistry) -> Self:
+    def of(cls, settings: Settings, registry: PrefixRegistry, trainer: Trainer) -> Self:
         """Load the backbone, and build an engine around it."""
         metrics = Metrics()
         engine = _engine(settings, registry, metrics)
         watch(engine, metrics)
-        return cls(settings, registry, engine, metrics)
+        return cls(settings, registry, engine, metrics, trainer)
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
         """Serve from this process."""
@@ -78,6 +84,7 @@ class Assembly:
             engine=self.engine,
             registry=self.registry,
             metrics=self.metrics,
+            trainer=self.trainer,
             while_served=self._running(),
         )
         server = DrainingServer(
@@ -92,13 +99,19 @@ class Assembly:
         self, listener: socket.socket, announce: Callable[[], None]
     ) -> None:
         """Serve from this process and those that speak HTTP for it."""
-        process = EngineProcess(self.settings, self.engine, self.metrics, listener)
+        process = EngineProcess(self.settings, self.engine, self.metrics, listener, self.trainer)
         loop_factory = uvicorn.Config(create_app).get_loop_factory()  # as when it serves alone
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(process.run(self._running(), announce))
 
     def _running(self) -> AbstractAsyncContextManager[None]:
-        return running(self.engine, self.registry, self.settings.examples_folder)
+        publisher = Publisher(self.registry, self.engine, self.engine.backbone.fingerprint)
+        trainings = TrainingRunner(
+            self.settings, self.trainer, self.registry, publisher, self.metrics
+        )
+        return running(
+            self.engine, self.registry, self.settings.examples_folder, trainings.running()
+        )
 
 
 def _engine(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> Engine:

@@ -168,11 +168,18 @@ def refuse_foreign_packages(owners: Mapping[str, Sequence[str]]) -> None:
 def _serve(settings: "Settings") -> None:
     from server.assembly import serve as serve_until_a_signal
     from server.serving import bind
+    from server.trainings.records import Trainer
+    from training import service
 
+    trainer = Trainer(service.COMMAND, service.fields(), service.SUFFIXES)
     with bind(settings.host, settings.port) as listener, _registry_of(settings) as registry:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
         serve_until_a_signal(
-            settings, registry, listener, announce=lambda: _announce(address, registry)
+            settings,
+            registry,
+            listener,
+            announce=lambda: _announce(address, registry),
+            trainer=trainer,
         )
 
 

@@ -7,7 +7,9 @@
     |- WrongTaskType    a task that the route asked does not answer; the message names the right one
     |- TooManyInputs    more texts than one request may hold
     |- TooManyScores    more scores than one response may hold
-    '- BadUpload        a multipart body without the one file it must carry
+    |- BadUpload        a multipart body without the one file it must carry
+    |- TrainingNotFound no such training, or not the caller's
+    '- NothingToShow    a training has not come as far as what was asked for
 
 `server/api/problems.py` alone maps these to status codes. The others are for the operator.
 """
@@ -56,6 +58,14 @@ class TooManyScores(RequestRefused):
 
 class BadUpload(RequestRefused):
     code = "bad_upload"
+
+
+class TrainingNotFound(RequestRefused):
+    code = "training_not_found"
+
+
+class NothingToShow(RequestRefused):
+    code = "nothing_to_show"
 
 
 class AddressUnavailable(OSError):

@@ -59,6 +59,14 @@ class Metrics:
             "request_seconds", "Time from a request's first byte to its last.", labels=("route",)
         )
 
+        self._trainings = self._counter(
+            "trainings", "Trainings that have ended, by how.", ("state",)
+        )
+        self._trainings_now = {
+            "queued": self._gauge("trainings_queued", "Trainings that wait."),
+            "running": self._gauge("trainings_running", "Trainings that run."),
+        }
+
     def batch_done(
         self,
         *,
@@ -98,6 +106,14 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
+    def training_done(self, state: str) -> None:
+        """Count a training that has ended: succeeded, failed or cancelled."""
+        self._trainings.labels(state).inc()
+
+    def trainings_in(self, state: str, number: int) -> None:
+        """Show how many trainings are queued or running."""
+        self._trainings_now[state].set(number)
+
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a gauge that is read whenever metrics are asked for."""
         Gauge(f"polyprefix_{name}", meaning, registry=self._collectors).set_function(read)
@@ -116,6 +132,9 @@ class Metrics:
         return Histogram(
             f"polyprefix_{name}", meaning, labels, buckets=buckets, registry=self._collectors
         )
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(f"polyprefix_{name}", meaning, registry=self._collectors)
 
     def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"polyprefix_{name}", meaning, labels, registry=self._collectors)

@@ -1,7 +1,7 @@
 """What belongs around a server's requests: the store swept, the engine started, examples there."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from fastapi.concurrency import run_in_threadpool
@@ -15,16 +15,20 @@ from server.seeding import seed_examples
 
 @asynccontextmanager
 async def running(
-    engine: Engine, registry: PrefixRegistry, examples_folder: Path | None
+    engine: Engine,
+    registry: PrefixRegistry,
+    examples_folder: Path | None,
+    trainings: AbstractAsyncContextManager[None],
 ) -> AsyncIterator[None]:
-    """Start the engine and publish the examples, if there are any; stop it at the end."""
+    """Start the engine, publish examples, if there are any, run trainings; stop at the end."""
     await run_in_threadpool(registry.sweep)
     await engine.start()
     try:
         if examples_folder is not None:
             publisher = Publisher(registry, engine, engine.backbone.fingerprint)
             await seed_examples(examples_folder, registry, publisher)
-        yield
+        async with trainings:
+            yield
     finally:
         await engine.stop()
 

@@ -142,6 +142,44 @@ class Settings(BaseSettings):
         description="Time in seconds for work in flight to finish after SIGTERM.",
     )
 
+    num_trainings: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Trainings that run at once, each in a process with a backbone of its own.",
+    )
+    training_threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="CPU threads of each training; unset: half of the processors.",
+    )
+    max_queued_trainings: int = Field(
+        default=64, ge=1, description="Most trainings that wait; beyond it, new ones get 429."
+    )
+    max_queued_trainings_per_tenant: int = Field(
+        default=4, ge=1, description="Most trainings of one tenant that wait."
+    )
+    max_training_file_mib: int = Field(
+        default=32,
+        ge=1,
+        le=1024,
+        description="Largest body in MiB of a training's files, together.",
+    )
+    max_training_steps: int = Field(
+        default=5000, ge=1, description="Most steps of one training; more are cut to this."
+    )
+    max_training_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        description="Time in seconds that a training may run; beyond it, it has failed.",
+    )
+    training_retention_days: float = Field(
+        default=7.0,
+        gt=0,
+        description="Time in days after which a training that has ended is removed, files and all.",
+    )
+
     @property
     def pinned_refs(self) -> tuple[PrefixRef, ...]:
         """The references in `pinned`."""

@@ -4,6 +4,7 @@ TrainingError
 |- PlanRejected        a configuration that cannot be read or does not make sense
 |- DataRejected        labelled files with problems; carries every one, with its row
 |- CheckpointRejected  a checkpoint that is damaged, or belongs to another training
+|- TrainingStopped     somebody asked a training to stop; resuming goes on with it
 '- PublishFailed       a registry or server that did not take the prefix
 """
 
@@ -81,6 +82,10 @@ def at(source: Source, lines: Iterable[int]) -> str:
 
 
 class CheckpointRejected(TrainingError):
+    pass
+
+
+class TrainingStopped(TrainingError):
     pass
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from prefixes.backbone import Backbone
 from training.checkpoint import Identity, save_checkpoint
 from training.course import Course
+from training.errors import TrainingStopped
 from training.loop import train
 from training.parallel import Processes
 from training.run import Run
@@ -60,7 +61,11 @@ class Phases:
         return self.processes.number == 0
 
     def go(self, course: Course) -> None:
-        """Train the runs of a course until all of them are over."""
+        """Train the runs of a course until all of them are over.
+
+        Raises:
+            TrainingStopped: when `watch` did; what was learnt is saved.
+        """
 
         def after_step(active: Sequence[Run]) -> None:
             course.go_on()
@@ -70,13 +75,17 @@ class Phases:
 
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         self.watch(course.runs)
-        train(
-            self.backbone,
-            course.runs,
-            tokens_per_batch=self.tokens_per_batch,
-            after_step=after_step,
-            processes=self.processes,
-        )
+        try:
+            train(
+                self.backbone,
+                course.runs,
+                tokens_per_batch=self.tokens_per_batch,
+                after_step=after_step,
+                processes=self.processes,
+            )
+        except TrainingStopped:
+            self._save(course)
+            raise
         if self.saves:
             self._save(course)
 

@@ -11,7 +11,12 @@ from training.config import TrainConfig
 from training.course import Course, Winner
 from training.curves import draw_confusion, draw_curve, draw_overview
 from training.data import load_task
-from training.errors import DataProblem, DataRejected, PlanRejected, TrainingError
+from training.errors import (
+    DataProblem,
+    DataRejected,
+    PlanRejected,
+    TrainingError,
+)
 from training.examples import TaskData
 from training.finish import FinishedPrefix, finish
 from training.multitask import SharedPrefix
@@ -65,7 +70,8 @@ def run_plan(
         resume: go on where a checkpoint in `output` ends; begin where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
         key: for the server that `start_from` names, where it wants one.
-        watch: called with all runs at first, then after every step with those that took part.
+        watch: called with all runs at first, then after every step with those that took part; it
+            may raise TrainingStopped, which leaves a checkpoint and goes on to the caller.
 
     Raises:
         TrainingError: for problems of plan, data or checkpoint, all before the first step; or

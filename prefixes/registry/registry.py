@@ -194,6 +194,25 @@ class PrefixRegistry:
             find_digest(connection, row, version)
             AliasPointer(connection, row, alias).move(version, kind="promote", by=by)
 
+    def replace(
+        self, tenant: str, task: str, alias: str, version: int, *, instead_of: int | None, by: str
+    ) -> bool:
+        """Point an alias to a version, provided that it points to `instead_of` (None: nowhere).
+
+        Says whether it points to the version now.
+
+        Raises: as `promote`.
+        """
+        check_alias(alias)
+        with self.database.write() as connection:
+            row = find_prefix(connection, tenant, task)
+            find_digest(connection, row, version)
+            pointer = AliasPointer(connection, row, alias)
+            if pointer.version not in {instead_of, version}:
+                return False
+            pointer.move(version, kind="promote", by=by)
+            return True
+
     def rollback(self, tenant: str, task: str, alias: str, *, by: str) -> int:
         """Take back the last move of an alias that still stands; returns where it points now.
 

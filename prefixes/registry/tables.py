@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -120,4 +121,24 @@ alias_moves = Table(
     Column("moved_by", Text, nullable=False),
     Column("is_undone", Boolean, nullable=False, server_default=false()),
     Index(None, "prefix_id", "alias"),
+)
+
+# A training's files lie in a folder of its id. `config`, `problem` and `result` are JSON.
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("id", String(32), primary_key=True),  # rises with time: ordered by it, they queue
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("task", String(64), nullable=False),
+    Column("alias", String(64), nullable=False),
+    Column("margin", Float, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("is_cancelling", Boolean, nullable=False),
+    Column("num_crashes", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("problem", Text),
+    Column("result", Text),
 )

@@ -18,6 +18,9 @@ from server.engine.inferred import Inferred, TaskInput
 from server.observe import RequestMetrics, RequestRecord
 from server.publishing import Publisher
 from server.settings import Settings
+from server.trainings.folders import TrainingFolders
+from server.trainings.records import Trainer
+from server.trainings.store import TrainingStore
 
 T = TypeVar("T")
 
@@ -49,6 +52,9 @@ class Parts:
     registry: PrefixRegistry
     keys: ApiKeys
     metrics: RequestMetrics
+    trainer: Trainer
+    trainings: TrainingStore
+    training_folders: TrainingFolders
     uploads: UploadSlots = field(default_factory=UploadSlots)
     # Threads of their own: lists of thousands, and changes that wait for each other, must not take
     # those by which every request's key is checked.

@@ -17,6 +17,7 @@ _log = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _UPLOAD_PATH: Final = re.compile(r"/v1/tenants/[^/]+/prefixes/[^/]+/versions/?")
+_TRAINING_PATH: Final = re.compile(r"/v1/tenants/[^/]+/trainings/?")
 _FORM_BYTES: Final = 64 * 1024
 """Room for what a multipart body holds beside its file: boundaries, part headers, the alias."""
 _UPLOAD_SECONDS: Final = 600.0
@@ -73,11 +74,20 @@ class BodyLimit:
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int, body_seconds: float
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        max_upload_bytes: int,
+        max_training_bytes: int,
+        body_seconds: float,
     ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
-        self._max_upload_bytes = max_upload_bytes
+        self._max_upload_bytes = {
+            _UPLOAD_PATH: max_upload_bytes,
+            _TRAINING_PATH: max_training_bytes,
+        }
         self._body_seconds = body_seconds
         self._held_bytes = 0
 
@@ -86,8 +96,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_upload = scope["method"] == "POST" and _UPLOAD_PATH.fullmatch(scope["path"]) is not None
-        limit = self._max_upload_bytes + _FORM_BYTES if is_upload else self._max_body_bytes
+        upload_bytes = self._upload_bytes(scope)
+        is_upload = upload_bytes is not None
+        limit = self._max_body_bytes if upload_bytes is None else upload_bytes + _FORM_BYTES
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             response = problem_of(_too_large(limit)).response(scope)
@@ -121,6 +132,15 @@ class BodyLimit:
         finally:
             if not is_upload:
                 self._held_bytes -= num_bytes
+
+    def _upload_bytes(self, scope: Scope) -> int | None:
+        """Give the most bytes of an upload's files; None for other requests."""
+        if scope["method"] != "POST":
+            return None
+        matching = (
+            most for path, most in self._max_upload_bytes.items() if path.fullmatch(scope["path"])
+        )
+        return next(matching, None)
 
 
 def _too_large(limit: int) -> HTTPException:

@@ -60,6 +60,8 @@ STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
     request_errors.TooManyInputs: (413, "Too many inputs"),
     request_errors.TooManyScores: (422, "Too many scores"),
     request_errors.BadUpload: (422, "The upload cannot be understood"),
+    request_errors.TrainingNotFound: (404, "No such training"),
+    request_errors.NothingToShow: (404, "Nothing to show yet"),
 }
 """The one table from an error's class, or its nearest base, to status and title."""
 

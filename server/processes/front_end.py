@@ -40,6 +40,7 @@ class FrontEnd:
                 engine=self._engine,
                 registry=registry,
                 metrics=self._engine,
+                trainer=welcome.trainer,
                 while_served=self._connected(),
             )
             server = DrainingServer(

@@ -8,6 +8,7 @@ from prefixes import BackboneFingerprint, PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
 from server.engine.inferred import Inferred, TaskInput, Timings
 from server.settings import Settings
+from server.trainings.records import Trainer
 
 Question = Literal["infer", "replay", "find_problem", "exposition"]
 
@@ -18,6 +19,7 @@ class Welcome:
 
     settings: Settings
     backbone: BackboneFingerprint
+    trainer: Trainer
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from server.processes.front_ends import FrontEnds
 from server.processes.messages import Welcome
 from server.serving import drained
 from server.settings import Settings
+from server.trainings.records import Trainer
 
 _MIN_SECONDS: Final = 1.0
 """For the front ends to send their last answers."""
@@ -31,12 +32,13 @@ class EngineProcess:
         engine: Engine,
         metrics: Metrics,
         listener: socket.socket,
+        trainer: Trainer,
     ) -> None:
         self._engine = engine
         self._metrics = metrics
         self._listener = listener
         self._drain_seconds = settings.drain_seconds
-        welcome = Welcome(settings, engine.backbone.fingerprint)
+        welcome = Welcome(settings, engine.backbone.fingerprint, trainer)
         self._front_ends = FrontEnds(settings.num_front_ends, listener, welcome, self._serve)
         metrics.watch(
             "front_ends",

@@ -37,6 +37,18 @@ def test_promoting_makes_an_alias_that_is_missing(topic: PrefixRegistry) -> None
     assert alias_of(topic).version == 1
 
 
+def test_an_alias_is_replaced_only_where_it_points_to_what_was_expected(
+    topic: PrefixRegistry,
+) -> None:
+    assert alias_of(topic).version == 1
+    assert not topic.replace("acme", "topic", "live", 3, instead_of=2, by="bob")
+    assert not topic.replace("acme", "topic", "live", 3, instead_of=None, by="bob")
+    assert alias_of(topic).version == 1
+    assert topic.replace("acme", "topic", "live", 3, instead_of=1, by="bob")
+    assert topic.replace("acme", "topic", "canary", 2, instead_of=None, by="bob")
+    assert (alias_of(topic).version, alias_of(topic, "canary").version) == (3, 2)
+
+
 def test_the_history_says_who_moved_an_alias_when_from_where_and_whether_it_was_undone(
     topic: PrefixRegistry,
 ) -> None:

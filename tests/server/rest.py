@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,9 +29,14 @@ from server.observe import Metrics
 from server.protocol import BoundedHttp
 from server.running import running, watch
 from server.settings import Settings
+from server.trainings.records import Trainer
 from tests.factories import make_prefix
+from training import service
 
 PAIR = InputTemplate(text="{text_a}", text_pair="{text_b}")
+
+TRAINER: Final = Trainer(service.COMMAND, service.fields(), service.SUFFIXES)
+"""As the command line gives it; nothing of it runs here."""
 
 TYPED: Final[dict[str, TaskType]] = {
     "things": "token_classification",
@@ -263,7 +268,7 @@ def serving(
     if engine is None:
         used = real = Engine(backbone, registry, limits, metrics)
         watch(real, metrics)
-        while_served = running(real, registry, settings.examples_folder)
+        while_served = running(real, registry, settings.examples_folder, nullcontext())
     else:
         used, while_served = engine, engine.running()
     app = create_app(
@@ -272,6 +277,7 @@ def serving(
         engine=used,
         registry=registry,
         metrics=metrics,
+        trainer=TRAINER,
         while_served=while_served,
     )
     with on_a_port(app) as url:

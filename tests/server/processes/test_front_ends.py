@@ -16,7 +16,7 @@ from server.processes.channel import Channel
 from server.processes.messages import Welcome
 from server.settings import Settings
 from tests.factories import make_prefix, with_golden
-from tests.server.rest import until
+from tests.server.rest import TRAINER, until
 from tests.server.test_process import client, server_process, store, upload
 
 __all__ = ["store"]
@@ -89,7 +89,7 @@ async def test_front_ends_that_cannot_start_are_an_error_and_not_tried_for_ever(
         await channel.receive()
 
     with socket.socket() as listener:
-        welcome = Welcome(Settings(), backbone.fingerprint)
+        welcome = Welcome(Settings(), backbone.fingerprint, TRAINER)
         starting = front_ends.FrontEnds(2, listener, welcome, serve)
         with pytest.raises(FrontEndFailed):
             await asyncio.wait_for(starting.start(), 60)

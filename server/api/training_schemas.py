@@ -1,0 +1,110 @@
+"""Wire models of trainings: what a caller sees of one."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, Field
+
+from server.api.schemas import ProblemBody, WireResponse
+from server.trainings.folders import Event
+from server.trainings.records import State, Training
+
+
+class Evaluation(WireResponse):
+    step: int
+    epoch: float
+    train_loss: float | None
+    loss: float | None = Field(description="Of the validation rows; lower is better.")
+    metrics: dict[str, float | None]
+
+
+class Progress(WireResponse):
+    step: int
+    total_steps: int
+    loss: float | None = Field(description="Of the last step's rows.")
+    metric: str = Field(description="What chooses the best evaluation; higher is better.")
+    latest: Evaluation | None
+    best: Evaluation | None
+
+
+class Result(WireResponse):
+    ref: str = Field(description="The version that was published.")
+    version: int
+    is_promoted: bool = Field(description="Whether the alias points to it now.")
+    reason: str
+    metric: str
+    measured_on: Literal["validation", "test"]
+    num_rows: int
+    new: float | None = Field(description="The metric of the new version.")
+    live: float | None = Field(description="That of the live one, on the same rows.")
+    live_version: int | None
+    warnings: list[str]
+
+
+class TrainingLinks(WireResponse):
+    self: str
+    events: str
+    cancel: str
+    report: str
+    curve: str
+
+
+class TrainingStatus(WireResponse):
+    id: str
+    tenant: str
+    task: str
+    alias: str
+    margin: float
+    config: dict[str, Any]
+    state: State
+    is_cancelling: bool
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+    progress: Progress | None
+    result: Result | None
+    error: ProblemBody | None = Field(description="Why it failed, in the shape of every error.")
+    links: TrainingLinks
+
+
+class TrainingList(WireResponse):
+    trainings: list[TrainingStatus]
+    next: str | None = Field(description="Path of the next page; null on the last.")
+
+
+def status_of(training: Training, last: Event | None) -> TrainingStatus:
+    """Describe a training; `last` is what its worker said last."""
+    asked = training.asked
+    path = path_of(training)
+    return TrainingStatus(
+        id=training.id,
+        tenant=asked.tenant,
+        task=asked.task,
+        alias=asked.alias,
+        margin=asked.margin,
+        config=dict(asked.config),
+        state=training.state,
+        is_cancelling=training.is_cancelling,
+        created_at=training.created_at,
+        started_at=training.started_at,
+        ended_at=training.ended_at,
+        progress=None if last is None else Progress.model_validate(last.facts),
+        result=_optional(Result, training.result),
+        error=_optional(ProblemBody, training.problem),
+        links=TrainingLinks(
+            self=path,
+            events=f"{path}/events",
+            cancel=f"{path}/cancel",
+            report=f"{path}/report",
+            curve=f"{path}/curve.png",
+        ),
+    )
+
+
+def path_of(training: Training) -> str:
+    """Give the path of a training's own resource."""
+    return f"/v1/tenants/{training.asked.tenant}/trainings/{training.id}"
+
+
+def _optional(kind: Any, value: Mapping[str, Any] | None) -> Any:
+    return None if value is None else kind.model_validate(value)

@@ -1,0 +1,217 @@
+"""Trainings under /v1/tenants/{tenant}/trainings: ask for one, list, follow, cancel, look at it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path as FilePath
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+
+from server.api.deps import CallerDep, KeyedRoute, Parts, PartsDep, bearer
+from server.api.problems import responses
+from server.api.training_forms import FORM, receive_training
+from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
+from server.auth import Caller
+from server.engine.errors import ServingError
+from server.errors import KeyRequired, NothingToShow, TrainingNotFound
+from server.trainings.records import Training
+from server.trainings.store import new_id
+
+router = APIRouter(
+    prefix="/v1/tenants/{tenant}/trainings",
+    route_class=KeyedRoute,
+    tags=["trainings"],
+    dependencies=[Depends(bearer)],
+    responses=responses(401, 404, 422, 503),
+)
+
+_POLL_SECONDS: Final = 0.5
+_SECONDS_BETWEEN_COMMENTS: Final = 15.0
+_EVENT_STREAM: Final = "text/event-stream"
+
+
+@router.post(
+    "",
+    summary="Train a prefix on labelled rows, publish it, and promote it if it is better",
+    status_code=202,
+    responses=responses(413, 429),
+    openapi_extra=FORM,
+)
+async def ask_for_training(
+    tenant: str, request: Request, response: Response, parts: PartsDep, caller: CallerDep
+) -> TrainingStatus:
+    """Queue a training: `links.self` of the answer tells how it goes on.
+
+    Problems of the rows are found when it runs, and stand in its `error`, each with its line.
+    """
+    _require_owner(caller, tenant)
+    await parts.read(partial(parts.trainings.check_room, tenant))
+    training_id = new_id()
+    folder = parts.training_folders.of(training_id)
+    is_queued = False
+    try:
+        with parts.uploads.take(tenant):
+            asked = await receive_training(request, tenant, parts.trainer, folder)
+            training = await parts.change(partial(parts.trainings.add, training_id, asked))
+        is_queued = True
+    finally:
+        if not is_queued:
+            folder.remove()
+    response.headers["Location"] = path_of(training)
+    return status_of(training, None)
+
+
+@router.get("", summary="List a tenant's trainings, the latest first")
+async def list_trainings(
+    tenant: str,
+    parts: PartsDep,
+    caller: CallerDep,
+    before: Annotated[str | None, Query(max_length=32)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> TrainingList:
+    """A page of them; `next` leads to the following one."""
+    _require_owner(caller, tenant)
+    found = await parts.read(partial(parts.trainings.list, tenant, before=before, limit=limit))
+    described = await parts.read(lambda: [_described(parts, one) for one in found])
+    path = f"/v1/tenants/{tenant}/trainings"
+    is_last = len(found) < limit
+    return TrainingList(
+        trainings=described,
+        next=None if is_last else f"{path}?limit={limit}&before={found[-1].id}",
+    )
+
+
+@router.get("/{training}", summary="Show a training: its state, how far it is, what came of it")
+async def show_training(
+    tenant: str, training: str, parts: PartsDep, caller: CallerDep
+) -> TrainingStatus:
+    """`result` once it has succeeded, `error` once it has failed."""
+    found = await _find(parts, caller, tenant, training)
+    return await parts.read(partial(_described, parts, found))
+
+
+@router.get(
+    "/{training}/events",
+    summary="Follow a training: server-sent events until it has ended",
+    response_class=Response,
+    responses={200: {"content": {_EVENT_STREAM: {}}, "description": "A stream of events."}},
+)
+async def follow_training(
+    tenant: str,
+    training: str,
+    parts: PartsDep,
+    caller: CallerDep,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Events `progress` and `evaluation` say how far it is, `state` is the whole training.
+
+    `Last-Event-ID` goes on behind that event. A server that is about to end ends the stream.
+    """
+    found = await _find(parts, caller, tenant, training)
+    start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    return StreamingResponse(
+        _events(parts, found, start),
+        media_type=_EVENT_STREAM,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@router.post("/{training}/cancel", summary="Cancel a training")
+async def cancel_training(
+    tenant: str, training: str, parts: PartsDep, caller: CallerDep
+) -> TrainingStatus:
+    """What waits is cancelled at once, what runs stops within seconds, what has ended stays so."""
+    _require_owner(caller, tenant)
+    found = await parts.change(partial(parts.trainings.cancel, tenant, training))
+    return await parts.read(partial(_described, parts, found))
+
+
+@router.get(
+    "/{training}/report",
+    summary="Read a training's report",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}}, "description": "report.json"}},
+)
+async def read_report(
+    tenant: str, training: str, parts: PartsDep, caller: CallerDep
+) -> FileResponse:
+    """What it was given, went through and came to: figures, history, confusion."""
+    found = await _find(parts, caller, tenant, training)
+    return _file(parts.training_folders.of(found.id).report, "application/json")
+
+
+@router.get(
+    "/{training}/curve.png",
+    summary="See how a training went: its curves",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}, "description": "A picture."}},
+)
+async def see_curve(tenant: str, training: str, parts: PartsDep, caller: CallerDep) -> FileResponse:
+    """Losses and the metric, by steps."""
+    found = await _find(parts, caller, tenant, training)
+    return _file(parts.training_folders.of(found.id).curve, "image/png")
+
+
+async def _find(parts: Parts, caller: Caller, tenant: str, training: str) -> Training:
+    _require_owner(caller, tenant)
+    return await parts.read(partial(parts.trainings.find, tenant, training))
+
+
+def _require_owner(caller: Caller, tenant: str) -> None:
+    """Let the tenant pass: also what a public tenant trains on is nobody else's business."""
+    if caller.tenant is None:
+        raise KeyRequired("Trainings need a key of the tenant")
+    if caller.tenant != tenant:
+        raise TrainingNotFound("There is no such training here, or it was removed: list them")
+
+
+def _described(parts: Parts, training: Training) -> TrainingStatus:
+    return status_of(training, parts.training_folders.of(training.id).last_event())
+
+
+def _file(path: FilePath, media_type: str) -> FileResponse:
+    if not path.is_file():
+        raise NothingToShow("The training has not written this yet: wait until it has succeeded")
+    return FileResponse(path, media_type=media_type, headers={"Cache-Control": "no-store"})
+
+
+async def _events(parts: Parts, training: Training, start: int) -> AsyncIterator[str]:
+    """Tell what is new until the training has ended, or the server is about to."""
+    folder = parts.training_folders.of(training.id)
+    told: Training | None = None
+    silent = 0.0
+    while True:
+        # Read before the events: when it has ended, all of them are there.
+        training = await parts.read(
+            partial(parts.trainings.find, training.asked.tenant, training.id)
+        )
+        text = ""
+        for event in await parts.read(partial(folder.events, start)):
+            start = event.end
+            text += _message(event.kind, json.dumps(event.facts), start)
+        if training != told:
+            told = training
+            status = await parts.read(partial(_described, parts, training))
+            text += _message("state", status.model_dump_json(), start)
+        silent = 0.0 if text else silent + _POLL_SECONDS
+        if silent >= _SECONDS_BETWEEN_COMMENTS:
+            silent, text = 0.0, ": still there\n\n"
+        if text:
+            yield text
+        if training.has_ended or await _is_ending(parts):
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _is_ending(parts: Parts) -> bool:
+    try:
+        return await parts.engine.find_problem() is not None
+    except ServingError:
+        return True
+
+
+def _message(kind: str, data: str, number: int) -> str:
+    return f"event: {kind}\nid: {number}\ndata: {data}\n\n"

@@ -1,0 +1,160 @@
+"""The folders of trainings: what their workers are given, and what they leave there."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+_EVENTS: Final = "events.jsonl"
+_PREFIX: Final = "prefix.safetensors"
+_TAIL_BYTES: Final = 16 * 1024
+"""More than an event takes: how much of the file is read to find the last one."""
+_MAX_READ_BYTES: Final = 2**18
+_ORPHAN_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that a worker said; `end` is where its line ends, and the next one begins."""
+
+    end: int
+    kind: str
+    facts: Mapping[str, Any]
+
+
+class TrainingFolders:
+    """One folder for each training, named by its id, beside the blobs of the store."""
+
+    def __init__(self, store_folder: Path) -> None:
+        self._root = store_folder.absolute() / "trainings"
+
+    def of(self, training_id: str) -> "TrainingFolder":
+        """The folder of a training, whether it is there or not."""
+        return TrainingFolder(self._root / training_id)
+
+    def sweep(self, known: AbstractSet[str]) -> None:
+        """Remove the folders of trainings that are not known; new ones may be about to be."""
+        if not self._root.is_dir():
+            return
+        for path in self._root.iterdir():
+            if path.name not in known and path.stat().st_mtime < time.time() - _ORPHAN_SECONDS:
+                TrainingFolder(path).remove()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFolder:
+    """What server and worker share of one training."""
+
+    path: Path
+
+    def make(self) -> None:
+        """Make the folder, for its owner alone: it holds what the tenant has sent."""
+        self.path.mkdir(parents=True, mode=0o700)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it; one that is gone already is as good."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def log(self) -> Path:
+        """What the worker printed, for the operator."""
+        return self.path / "worker.log"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "out" / "report.json"
+
+    @property
+    def curve(self) -> Path:
+        return self.path / "out" / "curve.png"
+
+    def prefix(self) -> bytes:
+        """The prefix file that the worker wrote."""
+        return (self.path / "out" / _PREFIX).read_bytes()
+
+    def rows(self) -> dict[str, str]:
+        """The names of the labelled files, by what they are for."""
+        parts = ("train", "validation", "test")
+        return {part: path.name for part in parts for path in self.path.glob(f"{part}.*")}
+
+    def begin(self, job: Mapping[str, Any], live: bytes | None) -> None:
+        """Write what the worker is to do, unless an earlier one has begun with it.
+
+        So all workers of a training compare with the same version, and go the same steps.
+        """
+        if (self.path / "job.json").exists():
+            return
+        if live is not None:
+            (self.path / "live.safetensors").write_bytes(live)
+        self._write("job.json", {**job, "has_live": live is not None})
+
+    def job(self) -> dict[str, Any]:
+        """What the worker was told to do."""
+        return self._read("job.json") or {}
+
+    def outcome(self) -> dict[str, Any] | None:
+        """What the training came to; None while it has not come to an end."""
+        return self._read("outcome.json")
+
+    def last_event(self) -> Event | None:
+        """What the worker said last."""
+        size = self._num_event_bytes()
+        events = self.events(max(0, size - _TAIL_BYTES))
+        return events[-1] if events else None
+
+    def events(self, start: int) -> list[Event]:
+        """What the worker has said from a byte of its file on; lines cut short are left out."""
+        if start > self._num_event_bytes():
+            start = 0
+        events = []
+        try:
+            with (self.path / _EVENTS).open("rb") as file:
+                file.seek(start)
+                data = file.read(_MAX_READ_BYTES)
+        except FileNotFoundError:
+            return []
+        end = start
+        for line in data.splitlines(keepends=True):
+            end += len(line)
+            event = _event(line, end)
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _num_event_bytes(self) -> int:
+        try:
+            return (self.path / _EVENTS).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            value: dict[str, Any] = json.loads((self.path / name).read_bytes())
+        except FileNotFoundError:
+            return None
+        return value
+
+    def _write(self, name: str, value: Mapping[str, Any]) -> None:
+        partial = self.path / f"{name}.partial"
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(value, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path / name)
+
+
+def _event(line: bytes, end: int) -> Event | None:
+    if not line.endswith(b"\n"):
+        return None  # it is being written
+    try:
+        facts = json.loads(line)
+    except ValueError:
+        return None  # a kill has cut it short, or the seek has
+    if not isinstance(facts, dict) or "event" not in facts:
+        return None
+    return Event(end, facts.pop("event"), facts)

@@ -1,0 +1,57 @@
+"""A training as the server keeps it, and what it knows of those who train."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+ENDED: Final = frozenset[State]({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """What trains, told by the composition root: data, for the server imports none of it.
+
+    `command` runs one training, with its folder's name behind it; `fields` has a JSON schema for
+    each field of a configuration that a tenant may set; files of rows end in `suffixes`.
+    """
+
+    command: tuple[str, ...]
+    fields: Mapping[str, Mapping[str, Any]]
+    suffixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewTraining:
+    """What somebody asks for."""
+
+    tenant: str
+    task: str
+    alias: str
+    margin: float
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training. `problem` says why it failed, `result` what was published.
+
+    `is_cancelling` is true once somebody has cancelled it, until it has ended.
+    """
+
+    id: str
+    asked: NewTraining
+    state: State
+    is_cancelling: bool
+    num_crashes: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    problem: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED

@@ -1,0 +1,228 @@
+"""TrainingRunner: takes trainings from the queue, has them run, and publishes what they made."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+from fastapi.concurrency import run_in_threadpool
+
+from prefixes.errors import PrefixNotFound, PrefixRejected
+from prefixes.names import PrefixRef
+from prefixes.registry import PrefixRegistry
+from prefixes.registry.tables import now
+from server.engine.errors import ServingError
+from server.observe import Metrics
+from server.publishing import Publisher
+from server.settings import Settings
+from server.trainings.folders import TrainingFolder, TrainingFolders
+from server.trainings.publication import publish_trained
+from server.trainings.records import State, Trainer, Training
+from server.trainings.store import training_store
+from server.trainings.worker import STOPPED, Worker
+
+_POLL_SECONDS: Final = 0.5
+_SECONDS_BETWEEN_SWEEPS: Final = 600.0
+_MAX_CRASHES: Final = 2
+"""Workers that may die under one training: the second goes on from the first one's checkpoint."""
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingRunner:
+    """Runs in one process of a server: that of the engine. Belongs to its event loop.
+
+    Others, such as front ends, add, cancel and read trainings through the database and the folders.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        trainer: Trainer,
+        registry: PrefixRegistry,
+        publisher: Publisher,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._trainer = trainer
+        self._registry = registry
+        self._publisher = publisher
+        self._metrics = metrics
+        self._store = training_store(settings, registry.database)
+        self._folders = TrainingFolders(settings.store_folder)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run trainings as long as the block lasts; those that run then go on at a next start."""
+        await run_in_threadpool(self._store.requeue_running)
+        loops = [self._work() for _ in range(self._settings.num_trainings)]
+        tasks = [asyncio.create_task(loop) for loop in (*loops, self._keep_house())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                training = await run_in_threadpool(self._store.claim)
+                if training is not None:
+                    await self._run(training)
+            except Exception:  # noqa: BLE001 - the top of a task: the next one may fare better
+                _log.exception("a training could not be run")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _keep_house(self) -> None:
+        """Show how many wait and run, and now and then remove what ended long ago."""
+        swept = float("-inf")
+        while True:
+            try:
+                for state in ("queued", "running"):
+                    number = await run_in_threadpool(self._store.num_in, state)
+                    self._metrics.trainings_in(state, number)
+                if time.monotonic() - swept > _SECONDS_BETWEEN_SWEEPS:
+                    swept = time.monotonic()
+                    await run_in_threadpool(self._sweep)
+            except Exception:  # noqa: BLE001 - the top of a task: the next turn may fare better
+                _log.exception("trainings could not be counted or removed")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _sweep(self) -> None:
+        retention = timedelta(days=self._settings.training_retention_days)
+        self._store.remove_ended(now() - retention)
+        self._folders.sweep(self._store.ids())
+
+    async def _run(self, training: Training) -> None:
+        folder = self._folders.of(training.id)
+        try:
+            await run_in_threadpool(self._begin, training, folder)
+            if folder.outcome() is None:  # else a server ended before it could publish
+                await self._train(training, folder)
+            await self._conclude(training, folder)
+        except _Ended as ended:
+            await self._end(training, ended.state, problem=ended.problem)
+        except Exception:  # noqa: BLE001 - a defect: its owner hears that it failed
+            _log.exception("training %s failed unexpectedly", training.id)
+            detail = "The server failed on this training; its log has the reason"
+            await self._end(training, "failed", problem=_problem(500, "internal_error", detail))
+
+    def _begin(self, training: Training, folder: TrainingFolder) -> None:
+        """Write down the plan, and the version that is live now with its bytes."""
+        asked = training.asked
+        live, data = None, None
+        try:
+            ref = PrefixRef(asked.tenant, asked.task, alias=asked.alias)
+            version = self._registry.version(ref, reader=asked.tenant)
+            live, data = version.number, self._registry.read(version.digest)
+        except PrefixNotFound:
+            pass  # its first version
+        steps = self._settings.max_training_steps
+        config = {
+            **asked.config,
+            **folder.rows(),
+            "task": f"{asked.tenant}/{asked.task}",
+            "max_steps": min(asked.config.get("max_steps") or steps, steps),
+        }
+        plan = {
+            "runs": [config],
+            "backbone": _absolute(self._settings.backbone),
+            "device": self._settings.device,
+        }
+        job = {"plan": plan, "num_threads": self._num_threads, "live_version": live}
+        folder.begin(job, data)
+
+    @property
+    def _num_threads(self) -> int:
+        return self._settings.training_threads or max(1, (os.cpu_count() or 1) // 2)
+
+    async def _train(self, training: Training, folder: TrainingFolder) -> None:
+        """Have workers train until one has come to an outcome.
+
+        Raises:
+            _Ended: when it was cancelled, took too long, or died too often.
+        """
+        deadline = time.monotonic() + self._settings.max_training_seconds
+        while True:
+            code = await self._work_through(training, folder, deadline)
+            if code == 0:
+                return
+            if code == STOPPED:  # by somebody else's signal: no fault of the training
+                continue
+            crashes = await run_in_threadpool(self._store.note_crash, training.id)
+            _log.error("the worker of training %s died with %d", training.id, code)
+            if crashes >= _MAX_CRASHES:
+                detail = f"Its process died {crashes} times, the last time with the code {code}"
+                raise _Ended("failed", _problem(500, "training_failed", detail))
+
+    async def _work_through(
+        self, training: Training, folder: TrainingFolder, deadline: float
+    ) -> int:
+        worker = await Worker.start(self._trainer.command, folder, num_threads=self._num_threads)
+        try:
+            while (code := await worker.wait(_POLL_SECONDS)) is None:
+                if await run_in_threadpool(self._store.is_cancelling, training.id):
+                    raise _Ended("cancelled")
+                if time.monotonic() > deadline:
+                    seconds = self._settings.max_training_seconds
+                    detail = (
+                        f"It ran for more than the {seconds:g} seconds that a training may run: "
+                        "give it fewer rows, or fewer steps"
+                    )
+                    raise _Ended("failed", _problem(504, "training_too_long", detail))
+            return code
+        finally:
+            await worker.stop()
+
+    async def _conclude(self, training: Training, folder: TrainingFolder) -> None:
+        outcome = folder.outcome()
+        assert outcome is not None
+        if not outcome["is_success"]:
+            problem = _problem(422, outcome["code"], outcome["detail"], outcome["errors"])
+            raise _Ended("failed", problem)
+        try:
+            result = await publish_trained(
+                training, folder, outcome, registry=self._registry, publisher=self._publisher
+            )
+        except PrefixRejected as error:
+            raise _Ended("failed", _problem(422, error.code, str(error))) from error
+        except ServingError:
+            # The device has failed, or the server is about to end: its next start publishes.
+            _log.exception("training %s waits for the next start to be published", training.id)
+            return
+        await self._end(training, "succeeded", result=result)
+
+    async def _end(self, training: Training, state: State, **how: Any) -> None:
+        await run_in_threadpool(lambda: self._store.end(training.id, state, **how))
+        self._metrics.training_done(state)
+        _log.info("training %s of %s has %s", training.id, training.asked.tenant, state)
+
+
+class _Ended(Exception):
+    """A training has ended without a prefix."""
+
+    def __init__(self, state: State, problem: Mapping[str, Any] | None = None) -> None:
+        super().__init__(state)
+        self.state = state
+        self.problem = problem
+
+
+def _problem(status: int, code: str, detail: str, errors: Any = ()) -> dict[str, Any]:
+    return {
+        "type": f"urn:polyprefix:problem:{code}",
+        "title": "The training failed",
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **({"errors": list(errors)} if errors else {}),
+    }
+
+
+def _absolute(backbone: str) -> str:
+    """Name a backbone so that a process in another folder finds it."""
+    return os.path.abspath(backbone) if os.path.isdir(backbone) else backbone  # noqa: PTH100, PTH112 - may be no path at all

@@ -1,0 +1,43 @@
+"""What a server needs to know of trainings that its tenants may ask for: data, no calls.
+
+The composition root hands it over, for the server does not import this package.
+"""
+
+import sys
+from typing import Any, Final
+
+from training.config import TrainConfig
+
+COMMAND: Final = (sys.executable, "-P", "-m", "training.job")
+"""What runs one training, with the name of its folder behind it."""
+
+_FIELDS: Final = (
+    "task_type", "method", "validation_fraction", "max_rows", "text_column", "pair_column",
+    "label_column", "label_separator", "labels", "problem_type", "template", "pair_template",
+    "stride", "max_answer_tokens", "description", "prefix_length", "projection_size",
+    "initialisation", "position_offset", "max_length", "pooling", "normalize", "head_activation",
+    "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",
+    "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",
+    "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
+    "select_by", "seed", "file_dtype", "golden_examples",
+)  # fmt: skip
+"""What a tenant may set. Named one by one, so that a new field, which may name a file of the
+server's machine, is withheld until somebody has thought about it."""
+
+SUFFIXES: Final = (".csv", ".jsonl")
+"""How names of files of labelled rows that a server takes may end."""
+
+_BOUNDS: Final = {"batch_size": 512, "gradient_accumulation": 64, "projection_size": 4096}
+"""Most that a tenant may ask for, where `TrainConfig` has no bound and memory depends on it."""
+
+
+def fields() -> dict[str, Any]:
+    """Describe the fields that a tenant may set: a JSON schema for each."""
+    schema = TrainConfig.model_json_schema()["properties"]
+    chosen = {name: dict(schema[name]) for name in _FIELDS}
+    for name, most in _BOUNDS.items():
+        numbers = [chosen[name], *chosen[name].get("anyOf", ())]
+        for one in numbers:
+            if one.get("type") == "integer":
+                one["maximum"] = most
+    return chosen
