@@ -1,45 +1,30 @@
-"""How well the default recipe does beside full fine-tuning of the same backbone on the same rows.
+"""How well prefixes do beside full fine-tuning and PEFT's prefixes, on the same rows.
 
-    python bench/accuracy.py --data DIR --tasks trec wnut17 copa [--output bench/results/X.json]
+    python -m bench.accuracy --data DIR --tasks trec sst2 --rows 2000 --output FILE
 
-DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl and labels.json. The
-prefix is trained by `training.session`, as `polyprefix train` does; the whole model in the plain
-padded loop that is usual with transformers (`bench/fine_tuning.py`). The best epoch by the
-validation rows counts, for both. Figures are of the test file, or of the validation file of sets
-that have no test: the epoch is then chosen by a tenth of the training rows.
+DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl and labels.json. Every
+method trains as many steps of as many rows; the step or epoch that is best on the validation rows
+counts. Where a method has several settings, the first seed tries all of them, and the validation
+rows choose. Figures are of the test file, or of the validation file of sets that have no test: a
+tenth of the training rows is then held out in its place. What FILE has already is not run again.
 """
 
 import argparse
 import json
-import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import origin
-import torch
-from fine_tuning import FineTuning
 from rich.console import Console
-from rich.table import Table
 from transformers.utils import logging as transformers_logging
 
-from prefixes.backbone import load_backbone
+from bench.methods import METHODS, Settings
+from bench.report import table
+from bench.scores import Scores, best_settings, summary
 from training.config import TrainConfig
-from training.data import load_task
-from training.plan import TrainPlan
-from training.session import run_plan
 
-ROWS: Final = {"sst2": 8000, "squad_small": 1000}
-"""Tasks that are trained on a sample; the others on all rows."""
-
-FLOORS: Final = {"trec": 0.94}
-MAX_GAP: Final = 0.02
-"""By which a prefix may fall short in classifying texts; other tasks have no bound yet."""
+TASKS: Final = ("trec", "sst2", "ag_news", "banking77", "mrpc", "tweeteval_emotion")
 
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "token": {"task_type": "token_classification"},
@@ -51,68 +36,52 @@ SETTINGS: Final[dict[str, dict[str, Any]]] = {
 UNLABELLED: Final = {"extractive_qa", "multiple_choice"}
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """The test figure of one method on one task."""
-
-    task: str
-    method: str
-    metric: str
-    measured: float
-    num_rows: int
-    seconds: float
-
-
 def main() -> None:
+    """Run what is missing, and show what there is."""
     arguments = _arguments()
     console = Console()
     transformers_logging.disable_progress_bar()
-    figures = []
+    scores = Scores(arguments.output)
+    bench = _Bench(scores, arguments.backbone, console.print)
     with tempfile.TemporaryDirectory() as folder:
         for task in arguments.tasks:
-            config = _config(arguments, task, Path(folder))
+            configs = [_config(arguments, task, seed, Path(folder)) for seed in arguments.seeds]
             for method in arguments.methods:
-                started = time.perf_counter()
-                train = train_prefix if method == "prefix" else fine_tune
-                metrics, num_rows = train(config, arguments.backbone, console)
-                seconds = time.perf_counter() - started
-                console.print(task, method, metrics)
-                measured = metrics[config.metric]
-                figures.append(Figure(task, method, config.metric, measured, num_rows, seconds))
-                if arguments.output is not None:
-                    _save(arguments.output, figures)
-    console.print(_table(figures))
+                bench.measure(task, method, configs)
+    console.print(table(list(summary(scores, arguments.tasks, arguments.seeds))))
 
 
-def train_prefix(
-    config: TrainConfig, backbone: str, console: Console
-) -> tuple[dict[str, float], int]:
-    """Train a prefix with the default recipe; returns its file's test figures."""
-    plan = TrainPlan(runs=(config,), backbone=backbone)
-    seen = 0
+class _Bench:
+    """Runs what a file of scores lacks."""
 
-    def watch(runs: Sequence[Any]) -> None:
-        nonlocal seen
-        if len(runs[0].history) > seen:
-            seen = len(runs[0].history)
-            console.print(f"{config.task} prefix", runs[0].history[-1])
+    def __init__(self, scores: Scores, backbone: str, report: Callable[[str], None]) -> None:
+        self._scores = scores
+        self._backbone = backbone
+        self._report = report
 
-    with tempfile.TemporaryDirectory() as folder:
-        (trained,) = run_plan(plan, Path(folder), watch=watch)
-    assert trained.finished.test is not None
-    provenance = trained.finished.prefix.spec.provenance
-    assert provenance is not None
-    return trained.finished.test.metrics, provenance.train_rows or 0
+    def measure(self, task: str, method: str, configs: Sequence[TrainConfig]) -> None:
+        """Try all settings with the first seed, then the best of them with the others."""
+        grid = METHODS[method].grid
+        for settings in grid:
+            self._learn(task, method, configs if len(grid) == 1 else configs[:1], settings)
+        chosen = best_settings(self._scores.of(task, method), configs[0].seed)
+        self._learn(task, method, configs, chosen)
+
+    def _learn(
+        self, task: str, method: str, configs: Sequence[TrainConfig], settings: Settings
+    ) -> None:
+        found = self._scores.of(task, method)
+        done = {one.seed for one in found if one.settings == settings}
+        missing = [one for one in configs if one.seed not in done]
+        if not missing:
+            return
+        learn = METHODS[method].learn
+        for score in learn(missing, self._backbone, settings, self._report):
+            self._scores.add(score)
+            self._report(f"{task} {method} {dict(settings)} seed {score.seed}: {score.test}")
 
 
-def fine_tune(config: TrainConfig, backbone: str, console: Console) -> tuple[dict[str, float], int]:
-    """Train every weight of the backbone; returns the test figures of its best epoch."""
-    data = load_task(config)
-    tuning = FineTuning(config, data, load_backbone(backbone, device="cpu"))
-    return tuning.run(data, console), len(data.train)
-
-
-def _config(arguments: argparse.Namespace, task: str, scratch: Path) -> TrainConfig:
+def _config(arguments: argparse.Namespace, task: str, seed: int, scratch: Path) -> TrainConfig:
     folder = arguments.data / task
     about = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     settings = SETTINGS.get(about["task"], {})
@@ -122,11 +91,11 @@ def _config(arguments: argparse.Namespace, task: str, scratch: Path) -> TrainCon
     if not files["test"].exists():
         files["test"] = files.pop("validation")
     if task == "copa":
-        files = {name: _with_connectives(path, scratch) for name, path in files.items()}
+        files = {name: _with_connectives(path, scratch / task) for name, path in files.items()}
     return TrainConfig(
         task=f"bench/{task.replace('_', '-')}",
-        max_rows=arguments.rows or ROWS.get(task),
-        seed=arguments.seed,
+        max_rows=arguments.rows,
+        seed=seed,
         **files,
         **settings,
     )
@@ -134,6 +103,7 @@ def _config(arguments: argparse.Namespace, task: str, scratch: Path) -> TrainCon
 
 def _with_connectives(path: Path, folder: Path) -> Path:
     """End COPA's premises as P-tuning v2 did: with "because" or "so", as the question asks."""
+    folder.mkdir(exist_ok=True)
     target = folder / path.name
     with path.open(encoding="utf-8") as rows, target.open("w", encoding="utf-8") as out:
         for line in rows:
@@ -144,74 +114,15 @@ def _with_connectives(path: Path, folder: Path) -> Path:
     return target
 
 
-def _table(figures: Sequence[Figure]) -> Table:
-    table = Table("task", "method", "rows", "metric", "test", "seconds")
-    for one in figures:
-        table.add_row(
-            one.task,
-            one.method,
-            str(one.num_rows),
-            one.metric,
-            f"{one.measured:.4f}",
-            f"{one.seconds:.0f}",
-        )
-    return table
-
-
-def _save(path: Path, figures: Sequence[Figure]) -> None:
-    """Write the figures, and keep those of other tasks and methods that the file has already."""
-    entries: dict[str, Any] = {}
-    if path.exists():
-        entries = {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))}
-    where = {
-        "rows": None,
-        "seconds": None,
-        "processor": origin.processor(),
-        "threads": torch.get_num_threads(),
-        "commit": origin.commit(),
-        "command": " ".join(["python", *sys.argv]),
-    }
-    for one in figures:
-        name = f"{one.task}: {one.method}"
-        bound = FLOORS.get(one.task) if one.method == "prefix" else None
-        holds = bound is None or one.measured >= bound
-        entry = _entry(name, one.measured, bound, unit=one.metric, holds=holds)
-        entries[name] = {**entry, **where, "rows": one.num_rows, "seconds": round(one.seconds)}
-    for task in dict.fromkeys(name.split(":")[0] for name in entries):
-        prefix, full = (entries.get(f"{task}: {method}") for method in ("prefix", "fine-tuning"))
-        if prefix is not None and full is not None and prefix["rows"] == full["rows"]:
-            gap = full["measured"] - prefix["measured"]
-            name = f"{task}: fine-tuning minus prefix"
-            bound = MAX_GAP if full["unit"] == "accuracy" and task != "copa" else None
-            holds = bound is None or gap <= bound
-            entries[name] = _entry(name, gap, bound, unit=full["unit"], holds=holds)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(list(entries.values()), indent=1) + "\n", encoding="utf-8")
-
-
-def _entry(
-    name: str, measured: float, bound: float | None, *, unit: str, holds: bool
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "measured": round(measured, 4),
-        "bound": bound,
-        "holds": holds,
-        "unit": unit,
-    }
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tasks", nargs="+", default=["trec", "sst2", "ag_news"])
-    parser.add_argument(
-        "--methods", nargs="+", choices=["prefix", "fine-tuning"], default=["prefix", "fine-tuning"]
-    )
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--rows", type=int, help="train on a sample this large")
     parser.add_argument("--backbone", default="minilm")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="add the figures to this .json file")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")
     return parser.parse_args()
 
 

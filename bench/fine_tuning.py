@@ -4,13 +4,13 @@ The texts, targets, losses and figures are those of `training.tasks`, so that no
 method differs from training a prefix.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
 import transformers
-from rich.console import Console
 from torch import Tensor, nn
 
 from prefixes import PrefixSpec
@@ -28,21 +28,39 @@ CLASSES: Final = {
     "question_answering": "AutoModelForQuestionAnswering",
     "multiple_choice": "AutoModelForMultipleChoice",
 }
-LEARNING_RATE: Final = 5e-5
 WARMUP: Final = 0.1
-EPOCHS: Final = {"question_answering": 3, "sequence_classification": 3}
-"""Passes over the rows; 10 for the other types, whose sets are small."""
-
 CHUNK: Final = 50
 TOKENS_AT_ONCE: Final = 4096
 """Bounds one pass: gradients of a batch are gathered over as many as it needs."""
 
 
-class FineTuning:
-    """One model that learns one task, whole."""
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the weights are taught: AdamW, a tenth of warm-up, then linearly down to nothing."""
 
-    def __init__(self, config: TrainConfig, data: TaskData, backbone: Backbone) -> None:
+    learning_rate: float
+    epochs: int
+    weight_decay: float
+
+
+Figures = Mapping[str, float]
+Adapt = Callable[[Any, TrainConfig], nn.Module]
+
+
+class FineTuning:
+    """One model that learns one task: whole, or what `adapt` leaves to be learnt."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        data: TaskData,
+        backbone: Backbone,
+        recipe: Recipe,
+        *,
+        adapt: Adapt | None = None,
+    ) -> None:
         """Load the backbone's weights anew, with a fresh head."""
+        self.recipe = recipe
         torch.manual_seed(config.seed)
         self.config = config
         self.kind = KINDS[config.task_type]
@@ -50,39 +68,44 @@ class FineTuning:
         self.backbone = backbone
         model_class = getattr(transformers, CLASSES[config.task_type])
         outputs = {} if self.spec.num_labels == 0 else {"num_labels": self.spec.num_labels}
-        self.model: Any = model_class.from_pretrained(backbone.model.name_or_path, **outputs)
+        model = model_class.from_pretrained(backbone.model.name_or_path, **outputs)
+        self.model: Any = model if adapt is None else adapt(model, config)
 
-    def run(self, data: TaskData, console: Console) -> dict[str, float]:
-        """Train; give the test figures of the epoch that was best on the validation rows."""
+    def run(self, data: TaskData, report: Callable[[str], None]) -> tuple[Figures, Figures]:
+        """Train; give the figures of the epoch that was best on the validation rows, on these
+        rows and on the test rows.
+        """
         encoded = self._encode(data.train)
         pieces = [
             piece
             for truth, texts in zip(data.train.truths, encoded, strict=True)
             for piece in self.kind.pieces(self.spec, truth, texts)
         ]
-        optimizer = torch.optim.AdamW(_groups(self.model), lr=LEARNING_RATE)
-        epochs = EPOCHS.get(self.config.task_type, 10)
-        total = epochs * -(-len(pieces) // self.config.batch_size)
-        best, weights, step = -1.0, {}, 0
-        for epoch in range(epochs):
+        recipe = self.recipe
+        optimizer = torch.optim.AdamW(_groups(self.model, recipe.weight_decay))
+        total = recipe.epochs * -(-len(pieces) // self.config.batch_size)
+        best: Figures = {}
+        weights, step = {}, 0
+        for epoch in range(recipe.epochs):
             self.model.train()
             for rows in _batches_by_length(pieces, self.config, epoch):
                 factor = learning_rate_factor("linear", step, total, warmup=WARMUP)
                 for group in optimizer.param_groups:
-                    group["lr"] = LEARNING_RATE * factor
+                    group["lr"] = recipe.learning_rate * factor
                 self._learn([pieces[row] for row in rows])
                 nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 optimizer.step()
                 optimizer.zero_grad()
                 step += 1
-            merit = self.measure(data.validation)[self.config.metric]
-            console.print(f"{self.config.task} fine-tuning epoch {epoch + 1}: {merit:.4f}")
-            if merit > best:
-                best = merit
+            figures = self.measure(data.validation)
+            merit = figures[self.config.metric]
+            report(f"{self.config.task}, epoch {epoch + 1} at {recipe}: {merit:.4f}")
+            if not best or merit > best[self.config.metric]:
+                best = figures
                 weights = {name: x.clone() for name, x in self.model.state_dict().items()}
         self.model.load_state_dict(weights)
         assert data.test is not None
-        return self.measure(data.test)
+        return best, self.measure(data.test)
 
     @torch.inference_mode()
     def measure(self, examples: Examples[Any]) -> dict[str, float]:
@@ -148,11 +171,15 @@ def _padded(texts: Sequence[EncodedText], padding: int) -> dict[str, Tensor]:
     }
 
 
-def _groups(model: nn.Module) -> list[dict[str, Any]]:
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Part the weights as usual: biases and normalisation do not decay."""
-    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim == 1]
-    return [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in learnt if parameter.ndim > 1]
+    others = [parameter for parameter in learnt if parameter.ndim == 1]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
 
 
 def _batches_by_length(pieces: Sequence[Piece], config: TrainConfig, epoch: int) -> list[list[int]]:

@@ -55,11 +55,18 @@ def test_every_example_prefix_fits_the_packaged_backbone(minilm: Backbone) -> No
         assert prefix.spec.provenance is not None
 
 
+def test_the_sweep_of_the_examples_is_one() -> None:
+    plan = load_plan(ROOT / "examples" / "sweep.toml", plan={}, run={})
+    assert plan.sweep is not None
+    assert plan.sweep.num_trials == 12
+    assert all(isinstance(run.train, Path) and run.train.is_file() for run in plan.runs)
+
+
 def test_the_plan_of_the_examples_makes_these_very_tasks() -> None:
     plan = load_plan(ROOT / "examples" / "prefixes.toml", plan={}, run={})
     tasks = {run.task.removeprefix("examples/") for run in plan.runs}
     assert tasks == {file.stem for file in EXAMPLES.glob("*.safetensors")}
-    assert all(run.train.is_file() for run in plan.runs)
+    assert all(isinstance(run.train, Path) and run.train.is_file() for run in plan.runs)
 
 
 def test_the_first_request_of_the_readme_is_answered_with_sense(server: tuple[str, str]) -> None:

@@ -1,13 +1,35 @@
-"""What a prefix or a prompt begins as: something of real tokens of the training texts."""
+"""What a prefix or a prompt begins as: something of real tokens, or one that was published."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone, EncodedInput, PackedBatch
 from training.noise import generator_for
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a run has begun as: a prefix `name` of that digest, and why not with its head.
+
+    `head_differs` is empty where the head was taken over too.
+    """
+
+    name: str
+    sha256: str
+    head_differs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        head = f"a head of its own ({'; '.join(self.head_differs)})"
+        return f"begins as {self.name}, with {head if self.head_differs else 'its head'}"
+
+    @property
+    def facts(self) -> dict[str, JsonValue]:
+        return {"from": self.name, "sha256": self.sha256, "head": not self.head_differs}
 
 
 def real_tokens(

@@ -21,10 +21,12 @@ from training.errors import CheckpointRejected
 from training.examples import TaskData
 from training.plan import TrainPlan
 from training.run import Best, Evaluation, Run
+from training.sweep import Event, optuna_version
+from training.warm_start import WarmStart
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
-_PATHS: Final = {"train", "validation", "test"}
+_PATHS: Final = {"train", "validation", "test", "start_from"}
 _LIST_AFTER: Final = 10
 
 
@@ -35,7 +37,13 @@ class Identity:
     facts: Mapping[str, str]
 
     @classmethod
-    def of(cls, plan: TrainPlan, data: Sequence[TaskData], backbone: Backbone) -> "Identity":
+    def of(
+        cls,
+        plan: TrainPlan,
+        data: Sequence[TaskData],
+        backbone: Backbone,
+        starts: Mapping[str, WarmStart],
+    ) -> "Identity":
         """Gather the facts. Files may move: their bytes count, not their paths."""
         facts = {
             "dtype": dtype_name(backbone.dtype),
@@ -43,8 +51,16 @@ class Identity:
             "backbone": backbone.fingerprint.weights_sha256,
             "tokenizer": backbone.fingerprint.tokenizer_sha256,
         }
+        if plan.multitask is not None:
+            facts["multitask"] = plan.multitask.model_dump_json()
+        if plan.sweep is not None:
+            facts["optuna"] = optuna_version()
+            for name, value in plan.sweep.model_dump(mode="json").items():
+                facts[f"sweep: {name}"] = json.dumps(value)
         for config, task in zip(plan.runs, data, strict=True):
             facts[f"{config.run_name}: data"] = task.sha256
+            if config.start_from is not None:
+                facts[f"{config.run_name}: start_from"] = starts[config.start_from].sha256
             for name, value in config.model_dump(mode="json", exclude=_PATHS).items():
                 facts[f"{config.run_name}: {name}"] = json.dumps(value)
         return cls(facts)
@@ -59,16 +75,43 @@ class Identity:
         ]
 
 
-def save_checkpoint(path: Path, identity: Identity, runs: Sequence[Run], *, seconds: float) -> None:
-    """Write a checkpoint; a crash at any moment leaves the earlier one or this one, whole.
+@dataclass(frozen=True, slots=True, eq=False)
+class Saved:
+    """What a checkpoint holds: the states of the runs in their order, and how they came about.
 
-    `seconds` is the time that the training took so far.
+    `seconds` is the time that the training took so far, `journal` what its sweep went through,
+    `shared_sha256` the digest of the prefix that all began as, None while they still learn it.
     """
+
+    seconds: float
+    shared_sha256: str | None
+    journal: Sequence[Event]
+    runs: Sequence[Mapping[str, Any]]
+
+    def restore(self, runs: Sequence[Run]) -> None:
+        """Bring freshly started runs to where they were."""
+        for run, state in zip(runs, self.runs, strict=True):
+            _restore(run, state)
+
+
+def save_checkpoint(
+    path: Path,
+    identity: Identity,
+    runs: Sequence[Run],
+    *,
+    seconds: float,
+    shared_sha256: str | None = None,
+    journal: Sequence[Event] = (),
+) -> None:
+    """Write a checkpoint; a crash at any moment leaves the earlier one or this one, whole."""
     content = {
         "format": FORMAT,
         "identity": dict(identity.facts),
         "seconds": seconds,
-        "runs": [_run_state(run) for run in runs],
+        "shared_sha256": shared_sha256,
+        "journal": list(journal),
+        # Nobody looks at the learner of a trial again that has ended, and trials may be many.
+        "runs": [_run_state(run, is_slim=bool(journal) and run.ended is not None) for run in runs],
     }
     temporary = path.with_suffix(".partial")
     with temporary.open("wb") as file:
@@ -83,8 +126,8 @@ def save_checkpoint(path: Path, identity: Identity, runs: Sequence[Run], *, seco
         os.close(folder)
 
 
-def load_checkpoint(path: Path, identity: Identity, runs: Sequence[Run]) -> float:
-    """Bring freshly started runs to where a checkpoint left them; returns its seconds.
+def load_checkpoint(path: Path, identity: Identity) -> Saved:
+    """Read a checkpoint of this training.
 
     Raises:
         CheckpointRejected: when the file is damaged, or belongs to another training; then the
@@ -107,19 +150,17 @@ def load_checkpoint(path: Path, identity: Identity, runs: Sequence[Run]) -> floa
             f"{len(differences)} point(s):\n{shown}\n"
             "Give the same settings and data again, or choose another output folder"
         )
-    for run, state in zip(runs, content["runs"], strict=True):
-        _restore(run, state)
-    return float(content["seconds"])
+    return Saved(**{name: content[name] for name in Saved.__slots__})
 
 
-def _run_state(run: Run) -> dict[str, Any]:
+def _run_state(run: Run, *, is_slim: bool) -> dict[str, Any]:
     return {
         "step": run.step,
         "ended": run.ended,
         "losses": run.losses,
         "history": [dataclasses.asdict(evaluation) for evaluation in run.history],
-        "learner": run.learner.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
+        "learner": None if is_slim else run.learner.state_dict(),
+        "optimizer": None if is_slim else run.optimizer.state_dict(),
         "best": None if run.best is None else _best_state(run.best),
     }
 
@@ -129,8 +170,9 @@ def _restore(run: Run, state: Mapping[str, Any]) -> None:
     run.ended = state["ended"]
     run.losses = list(state["losses"])
     run.history = [Evaluation(**fields) for fields in state["history"]]
-    run.learner.load_state_dict(state["learner"])
-    run.optimizer.load_state_dict(state["optimizer"])
+    if state["learner"] is not None:
+        run.learner.load_state_dict(state["learner"])
+        run.optimizer.load_state_dict(state["optimizer"])
     run.best = None if state["best"] is None else _best(run, state["best"])
 
 

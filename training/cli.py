@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _FAILED: Final = 2
 _INTERRUPTED: Final = 130
 _OUTPUT: Final = Path("var/training")
+_SOURCES: Final = (
+    ".jsonl, .json, .csv, .tsv, .parquet, a folder of save_to_disk, or hub:PATH:CONFIG:SPLIT"
+)
 
 
 def _task(text: str, *names: str) -> Any:
@@ -63,13 +66,13 @@ def train(  # noqa: PLR0917 - typer passes all by name
         ),
     ] = None,
     train: Annotated[
-        Path | None, _task("Labelled rows: .jsonl or .csv.", "--train", "--train-file")
+        str | None, _task(f"Labelled rows: {_SOURCES}.", "--train", "--train-file")
     ] = None,
     validation: Annotated[
-        Path | None, _task("Rows that choose the best step.", "--validation", "--validation-file")
+        str | None, _task("Rows that choose the best step.", "--validation", "--validation-file")
     ] = None,
     test: Annotated[
-        Path | None, _task("Rows for the final measurement.", "--test", "--test-file")
+        str | None, _task("Rows for the final measurement.", "--test", "--test-file")
     ] = None,
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
@@ -93,6 +96,12 @@ def train(  # noqa: PLR0917 - typer passes all by name
         int | None, _recipe("Number of prefix slots.", "--prefix-length", "--pre-seq-len")
     ] = None,
     projection_size: Annotated[int | None, _recipe("Width of the MLP, if wanted.")] = None,
+    start_from: Annotated[
+        str | None, _recipe("A prefix file, or STORE#TENANT/TASK, to begin as.")
+    ] = None,
+    class_weights: Annotated[
+        str | None, _recipe("balanced: every label counts alike, however rare.")
+    ] = None,
     learning_rate: Annotated[float | None, _recipe("Of the prefix.")] = None,
     head_learning_rate: Annotated[float | None, _recipe("Of the head.")] = None,
     schedule: Annotated[
@@ -119,6 +128,13 @@ def train(  # noqa: PLR0917 - typer passes all by name
         list[str] | None,
         typer.Option("--set", help="Any field of a task: NAME=VALUE.", rich_help_panel="Recipe"),
     ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Search a field: NAME=LOW..HIGH or NAME=A,B,C.", rich_help_panel="Recipe"
+        ),
+    ] = None,
+    trials: Annotated[int | None, _recipe("Settings that a sweep tries.")] = None,
     backbone: Annotated[
         str | None,
         _place("`minilm`, a folder, or a model id.", "--backbone", "--model-name-or-path"),
@@ -140,7 +156,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
         typer.Option("--resume", help="Go on after a kill.", rich_help_panel="Where"),
     ] = False,
     publish: Annotated[str | None, _place("URL of a server, or a store folder.")] = None,
-    key: Annotated[str, _place("API key for that server.", envvar="POLYPREFIX_KEY")] = "",
+    key: Annotated[str, _place("API key for a server.", envvar="POLYPREFIX_KEY")] = "",
     alias: Annotated[str | None, _place("Alias to point to the result.")] = None,
     *,
     original: OriginalFlags,
@@ -172,7 +188,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
 
 def evaluate(  # noqa: PLR0917 - typer passes all by name
     prefix_file: PrefixFile,
-    data: Annotated[Path, typer.Argument(help="Labelled rows: .jsonl or .csv.")],
+    data: Annotated[str, typer.Argument(help=f"Labelled rows: {_SOURCES}.")],
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
     label_column: Annotated[str | None, _task("Column of the label.")] = None,
@@ -189,12 +205,12 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     and how many answers changed.
     """
     with _sentences():
-        from training.commands import Place, evaluate_file
+        from training.commands import Place, evaluate_file, source_of
         from training.examples import Columns
 
         evaluate_file(
             prefix_file,
-            data,
+            source_of(data),
             Columns(text_column, pair_column, label_column),
             Place(backbone, device, dtype, quantize, tokens_per_batch),
             as_json=as_json,
@@ -203,7 +219,7 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
 
 def predict(  # noqa: PLR0917 - typer passes all by name
     prefix_file: PrefixFile,
-    data: Annotated[Path, typer.Argument(help="Texts: .jsonl or .csv.")],
+    data: Annotated[str, typer.Argument(help=f"Texts: {_SOURCES}.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .jsonl file.", show_default="stdout")
     ] = None,
@@ -217,12 +233,12 @@ def predict(  # noqa: PLR0917 - typer passes all by name
 ) -> None:
     """Run a prefix file over texts: one JSON object a row, with what the prefix says of it."""
     with _sentences():
-        from training.commands import Place, predict_file
+        from training.commands import Place, predict_file, source_of
         from training.examples import Columns
 
         predict_file(
             prefix_file,
-            data,
+            source_of(data),
             Columns(text_column, pair_column),
             Place(backbone, device, dtype, quantize, tokens_per_batch),
             output=output,
@@ -260,11 +276,30 @@ def _plan(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> "Tr
     if "labels" in run:
         run["labels"] = [label.strip() for label in run["labels"].split(",")]
     run |= _assignments(flags.get("set_", []))
-    given = {name: flags[name] for name in TrainPlan.model_fields if name in flags}
-    shared = {**of_plan, **given}
+    fields = [name for name in TrainPlan.model_fields if name != "sweep"]
+    shared = {**of_plan, **{name: flags[name] for name in fields if name in flags}}
     if what.endswith(".toml"):
+        if "sweep" in flags or "trials" in flags:
+            _leave("--sweep and --trials are for a single task: a plan has [sweep]", _FAILED)
         return load_plan(Path(what), plan=shared, run=run)
-    return check_plan({**shared, "runs": [{"task": what, **run}]}, origin="the command line")
+    runs = [{"task": what, **run}]
+    return check_plan({**shared, **_sweep(flags), "runs": runs}, origin="the command line")
+
+
+def _sweep(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what shall be searched, if anything."""
+    from training.space import parse_space
+
+    if "sweep" not in flags:
+        if "trials" in flags:
+            _leave("--trials belongs to a sweep: say with --sweep what to search", _FAILED)
+        return {}
+    try:
+        space = dict(map(parse_space, flags["sweep"]))
+    except ValueError as error:
+        _leave(str(error), _FAILED)
+    counts = {"trials": flags["trials"]} if "trials" in flags else {}
+    return {"sweep": {"space": space, **counts}}
 
 
 def _assignments(texts: Sequence[str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.precision import dtype_name
 from training.comparison import Comparison, compare
 from training.data import load_examples, load_inputs
+from training.errors import PlanRejected
 from training.evaluate import evaluate, predictions
 from training.examples import Columns
 from training.metrics import Measurement
@@ -26,8 +27,11 @@ from training.plan import TrainPlan
 from training.progress import TrainingProgress
 from training.publish import Destination
 from training.session import Trained, best_of_each_task, discard_checkpoint, run_plan
+from training.sources import Source, parse_source
+from training.sweep_report import SweepRecord
 
 _MAX_CONFUSION: Final = 12
+_MAX_TRIALS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,10 @@ def train_and_publish(
         for task in dict.fromkeys(run.task for run in plan.runs):
             destination.check(task)  # now, not after hours of training
     with TrainingProgress(console) as progress:
-        trained = run_plan(plan, output, resume=resume, watch=progress.show)
+        trained = run_plan(plan, output, resume=resume, key=key, watch=progress.show)
+    for one in trained:
+        if one.sweep is not None:
+            console.print(_sweep_table(one.sweep))
     console.print(_summary(trained))
     for warning in _warnings(trained):
         console.print(warning, style="yellow", highlight=False)
@@ -74,8 +81,20 @@ def train_and_publish(
     discard_checkpoint(output)
 
 
+def source_of(text: str) -> Source:
+    """Read where rows come from.
+
+    Raises:
+        PlanRejected: as `parse_source`.
+    """
+    try:
+        return parse_source(text)
+    except ValueError as error:
+        raise PlanRejected(str(error)) from error
+
+
 def evaluate_file(
-    prefix_file: Path, data: Path, columns: Columns, place: Place, *, as_json: bool
+    prefix_file: Path, data: Source, columns: Columns, place: Place, *, as_json: bool
 ) -> None:
     """Measure a prefix file on labelled rows, and print the figures.
 
@@ -110,7 +129,7 @@ def evaluate_file(
 
 
 def predict_file(
-    prefix_file: Path, data: Path, columns: Columns, place: Place, *, output: Path | None
+    prefix_file: Path, data: Source, columns: Columns, place: Place, *, output: Path | None
 ) -> None:
     """Say what a prefix makes of every row of a file: JSONL to a file or to standard output.
 
@@ -126,9 +145,10 @@ def predict_file(
             file.write(json.dumps(answer, ensure_ascii=False) + "\n")
 
 
-def _load(prefix_file: Path, data: Path, place: Place) -> tuple[Prefix, Backbone]:
+def _load(prefix_file: Path, data: Source, place: Place) -> tuple[Prefix, Backbone]:
     for path in (prefix_file, data):
-        path.stat()  # a file that is not there shall not be told after a minute of loading
+        if isinstance(path, Path):
+            path.stat()  # a file that is not there shall not be told after a minute of loading
     transformers_logging.disable_progress_bar()
     backbone = load_backbone(
         place.backbone, device=place.device, dtype=place.dtype, quantize=place.quantize
@@ -149,6 +169,29 @@ def _summary(trained: Sequence[Trained]) -> Table:
             str(one.file),
         )
     return table
+
+
+def _sweep_table(record: SweepRecord) -> Table:
+    """List the best trials of a task, with what of their settings was searched."""
+    fields = list(record.plan.space)
+    title = f"{record.task}: {len(record.trials)} trials"
+    searched = [Column(field, overflow="fold") for field in fields]
+    table = Table("trial", *searched, record.metric, "steps", "ended", title=title)
+    evaluated = [trial for trial in record.trials if trial.value is not None]
+    for trial in sorted(evaluated, key=lambda one: one.value or 0, reverse=True)[:_MAX_TRIALS]:
+        table.add_row(
+            str(trial.number),
+            *(_short(trial.settings[field]) for field in fields),
+            f"{trial.value:.4f}",
+            str(trial.curve[-1][0]),
+            trial.outcome,
+            style="bold" if trial.number == record.best else None,
+        )
+    return table
+
+
+def _short(setting: Any) -> str:
+    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
 
 
 def _warnings(trained: Sequence[Trained]) -> Iterator[str]:

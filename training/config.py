@@ -1,7 +1,6 @@
 """TrainConfig: one prefix to train, its data, its shape and its recipe."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -22,6 +21,7 @@ from training.datasets import dataset_named
 from training.defaults import DEFAULTS, METRICS, MetricName
 from training.errors import PlanRejected
 from training.examples import Columns
+from training.sources import SourceField
 
 ScheduleKind = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
 
@@ -50,9 +50,11 @@ class TrainConfig(Value):
         default="prefix", description="prefix: keys and values; prompt: embeddings at the input"
     )
 
-    train: Path = Field(description="labelled rows: .jsonl or .csv")
-    validation: Path | None = Field(default=None, description="split off `train` when not given")
-    test: Path | None = Field(default=None, description="measured once, at the end")
+    train: SourceField = Field(description="labelled rows: a file, folder or hub:PATH:CONFIG:SPLIT")
+    validation: SourceField | None = Field(
+        default=None, description="split off `train` when not given"
+    )
+    test: SourceField | None = Field(default=None, description="measured once, at the end")
     validation_fraction: Fraction = Field(default=0.1, gt=0)
     max_rows: int | None = Field(default=None, ge=2, description="train on a sample this large")
     max_validation_rows: int | None = Field(default=None, ge=1, description="validate on a sample")
@@ -85,6 +87,10 @@ class TrainConfig(Value):
     initialisation: Initialisation | None = Field(
         default=None, description="activations, unless there is a projection: that needs noise"
     )
+    start_from: str | None = Field(
+        default=None,
+        description="a prefix file, or STORE#TENANT/TASK[@VERSION|:ALIAS], or a server's URL so",
+    )
     position_offset: int | None = Field(
         default=None, ge=0, description="positions that texts are shifted by; prefix length if none"
     )
@@ -97,6 +103,9 @@ class TrainConfig(Value):
         default=None, description="puts a trained dense layer before the output layer"
     )
 
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: every label counts alike, however rare it is"
+    )
     learning_rate: Positive = 2e-2
     head_learning_rate: Positive = 5e-3
     schedule: ScheduleKind = "linear"
@@ -172,11 +181,14 @@ class TrainConfig(Value):
 
     @property
     def metric(self) -> MetricName:
-        return self.select_by or self.metrics[0]
+        """The metric that chooses: of balanced labels one in which all count alike."""
+        usual = "macro_f1" if self.class_weights == "balanced" else self.metrics[0]
+        return self.select_by or usual
 
     @property
     def begins_as_activations(self) -> bool:
-        return self.initialisation != "noise" and self.projection_size is None
+        is_plain = self.projection_size is None and self.start_from is None
+        return is_plain and self.initialisation != "noise"
 
     @property
     def offset(self) -> int:

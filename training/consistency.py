@@ -45,6 +45,7 @@ def _task_problems(config: "TrainConfig") -> list[str]:
             f"select_by {config.select_by!r} does not measure {config.problem_type or kind}: "
             f"expected one of {', '.join(config.metrics)}"
         )
+    problems += _class_weight_problems(config)
     if kind != "embedding" and config.normalize is not None:
         problems.append(f"normalize belongs to embedding, this is {kind}")
     if kind == "embedding" and config.batch_size < 2:
@@ -52,6 +53,18 @@ def _task_problems(config: "TrainConfig") -> list[str]:
             "an embedding learns from the other rows of a batch: batch_size must be 2 or more"
         )
     return problems
+
+
+def _class_weight_problems(config: "TrainConfig") -> list[str]:
+    if config.class_weights == "none":
+        return []
+    if config.task_type == "token_classification":
+        reason = "nearly every word has the tag O; of like weight, tags would be found everywhere"
+        return [f"class_weights belong to labels of whole texts: {reason}"]
+    if config.task_type != "sequence_classification" or config.problem_type == "regression":
+        found = config.problem_type or config.task_type
+        return [f"class_weights belong to labels, which a {found} has none of"]
+    return []
 
 
 def _text_problems(config: "TrainConfig") -> list[str]:
@@ -83,7 +96,10 @@ def _template_problems(config: "TrainConfig") -> list[str]:
     try:
         template = InputTemplate(text=config.template, text_pair=config.pair_template)
     except ValidationError as error:
-        return [f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors()]
+        return [
+            f"{'.'.join(map(str, d['loc']))}: {d['msg'].removeprefix('Value error, ')}"
+            for d in error.errors()
+        ]
     problems = []
     if template.has_choices != (kind == "multiple_choice"):
         problems.append("a template has {choice} in a multiple_choice, and only there")
@@ -99,6 +115,10 @@ def _recipe_problems(config: "TrainConfig") -> list[str]:
             "initialisation 'activations' sets keys and values, which a projection makes: "
             "leave out one of initialisation and projection_size"
         )
+    if config.start_from is not None:
+        rivals = ("initialisation", "projection_size")
+        given = [name for name in rivals if getattr(config, name) is not None]
+        problems += [f"start_from says what the prefix begins as: leave out {x}" for x in given]
     if config.method == "prompt" and config.projection_size is not None:
         problems.append("a projection makes keys and values, which a prompt has none of")
     if config.method == "prompt" and config.position_offset:

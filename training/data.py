@@ -3,8 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Container, Iterable, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,11 @@ from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.defaults import QUERY_METRICS
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
+from training.inspection import Part, doubts_of
 from training.rows import RowFile, read_rows
+from training.sources import Source
+from training.split import SPLIT_SEED, split
 from training.tasks import KINDS, TaskKind
-
-_SPLIT_SEED: Final = 0
-"""Fixed, so that runs that differ in their seed are measured on the same rows."""
 
 
 def load_task(config: TrainConfig) -> TaskData:
@@ -27,35 +26,38 @@ def load_task(config: TrainConfig) -> TaskData:
     Raises:
         DataRejected: with every problem of every file.
     """
-    paths = (config.train, config.validation, config.test)
-    files = [None if path is None else read_part(path, config.dataset) for path in paths]
-    train = files[0]
-    assert train is not None
+    sources = {"train": config.train, "validation": config.validation, "test": config.test}
+    files = {
+        name: read_part(source, config.dataset)
+        for name, source in sources.items()
+        if source is not None
+    }
     kind = KINDS[config.task_type]
-    layout = _layout(kind, config, [file for file in files if file is not None])
+    layout = _layout(kind, config, list(files.values()))
     problems: list[DataProblem] = []
-    rows, held_out, tested = (
-        None if file is None else _read(kind, layout, file, problems) for file in files
-    )
-    assert rows is not None
-    objection = None if problems else kind.objection(rows.truths)
+    parts = {name: Part(file, _read(kind, layout, file, problems)) for name, file in files.items()}
+    train = parts.pop("train")
+    objection = None if problems else kind.objection(train.examples.truths)
     if objection is not None:
-        problems.append(DataProblem(train.path, None, objection))
+        problems.append(DataProblem(train.file.path, None, objection))
     _refuse(problems)
     _check_metric(config, layout)
+    examples = {name: part.examples for name, part in parts.items()}
+    rows, held_out, tested = train.examples, examples.get("validation"), examples.get("test")
     if held_out is None:
-        rows, held_out = _split(kind, rows, config.validation_fraction)
+        rows, held_out = split(kind, rows, config.validation_fraction)
     return TaskData(
         labels=layout.labels,
         template=layout.template,
         train=_sample(rows, config.max_rows),
         validation=_sample(held_out, config.max_validation_rows),
         test=None if tested is None else _sample(tested, config.max_test_rows),
-        sha256=_digest(file for file in files if file is not None),
+        sha256=_digest(files.values()),
+        doubts=doubts_of(kind, layout.labels, train, list(parts.values()), remedy=_remedy(config)),
     )
 
 
-def read_part(source: Path, dataset: str | None) -> RowFile:
+def read_part(source: Source, dataset: str | None) -> RowFile:
     """Read a file, or a part of the hub: of a set by name, in any of the set's forms.
 
     Raises:
@@ -64,14 +66,14 @@ def read_part(source: Path, dataset: str | None) -> RowFile:
     return read_rows(source) if dataset is None else dataset_named(dataset).read(source)
 
 
-def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
+def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
     """Read the labelled rows of a file for a task that is known.
 
     Raises:
         PlanRejected: when more columns are named than the task has texts.
         DataRejected: with every problem of the file.
     """
-    file = read_part(path, _dataset_of(spec, columns))
+    file = read_part(source, _dataset_of(spec, columns))
     kind, layout = _known(spec, columns, file)
     problems: list[DataProblem] = []
     examples = _read(kind, layout, file, problems)
@@ -79,14 +81,14 @@ def load_examples(path: Path, spec: PrefixSpec, columns: Columns) -> Examples[An
     return examples
 
 
-def load_inputs(path: Path, spec: PrefixSpec, columns: Columns) -> list[Input]:
+def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> list[Input]:
     """Read the texts of a file, labelled or not.
 
     Raises:
         PlanRejected: as `load_examples`.
         DataRejected: with every problem of the file.
     """
-    file = read_part(path, _dataset_of(spec, columns))
+    file = read_part(source, _dataset_of(spec, columns))
     kind, layout = _known(spec, columns, file)
     problems = list(file.problems)
     inputs = [kind.read_input(layout, row, problems) for row in file.rows]
@@ -205,21 +207,13 @@ def _refuse(problems: list[DataProblem]) -> None:
         raise DataRejected(tuple(problems))
 
 
-def _split(
-    kind: TaskKind[Any], examples: Examples[Any], fraction: float
-) -> tuple[Examples[Any], Examples[Any]]:
-    """Hold out a share of the rows, the same on every run, with every label in proportion.
-
-    Rows in random order, then sorted by what is true of them, of which every n-th is taken.
-    """
-    units = examples.units()
-    shuffled = np.random.default_rng(_SPLIT_SEED).permutation(len(units)).tolist()
-    order = sorted(shuffled, key=lambda unit: kind.stratum(examples.truths[units[unit][0]]))
-    count = max(1, round(len(units) * fraction))
-    places = np.linspace(0, len(units) - 1, count + 2)[1:-1].round().astype(np.int64)
-    held_out = np.sort(np.array([row for place in places for row in units[order[place]]]))
-    rest = np.setdiff1d(np.arange(len(examples)), held_out)
-    return examples.take(rest), examples.take(held_out)
+def _remedy(config: TrainConfig) -> str | None:
+    """Say what helps against rare labels, where nothing was done against them."""
+    if config.class_weights == "balanced":
+        return None
+    more = "more rows of what is rare"
+    has_weights = config.task_type == "sequence_classification"
+    return f"class_weights = balanced, or {more}" if has_weights else more
 
 
 def _sample(examples: Examples[Any], max_rows: int | None) -> Examples[Any]:
@@ -228,7 +222,7 @@ def _sample(examples: Examples[Any], max_rows: int | None) -> Examples[Any]:
         return examples
     units = examples.units()
     chosen: list[int] = []
-    for unit in np.random.default_rng(_SPLIT_SEED).permutation(len(units)).tolist():
+    for unit in np.random.default_rng(SPLIT_SEED).permutation(len(units)).tolist():
         if len(chosen) >= max_rows:
             break
         chosen += units[unit]

@@ -1,6 +1,6 @@
 """Examples: what the rows of a task's files say, as values without torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +23,11 @@ class Candidate:
     query: str
     text: str
     accepted: tuple[str, ...]
+
+
+def identity(fields: Input) -> Hashable:
+    """Give what equal inputs have in common, and no others."""
+    return tuple(sorted(fields.items()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +64,7 @@ class Examples(Generic[Truth]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskData:
-    """All rows of one task, and what the files say about it."""
+    """All rows of one task, and what the files say about it; `doubts` are about the rows."""
 
     labels: tuple[str, ...]
     template: InputTemplate
@@ -67,6 +72,7 @@ class TaskData:
     validation: Examples[Any]
     test: Examples[Any] | None
     sha256: str
+    doubts: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, Examples[Any]]:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +24,7 @@ from training.examples import Examples, Input, TaskData
 from training.metrics import Measurement
 from training.tasks import KINDS
 
-_PATHS: Final = {"train", "validation", "test"}
+_PATHS: Final = {"train", "validation", "test", "start_from"}
 _CANDIDATES: Final = 4
 """Inputs that are tried for each golden example: those that are too large are left out."""
 _GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2
@@ -58,8 +58,11 @@ def finish(
     *,
     tokens_per_batch: int,
     now: datetime | None = None,
+    origins: Mapping[str, JsonValue] | None = None,
 ) -> FinishedPrefix:
     """Calibrate a folded prefix, make its file, and hold what can be read from it against that.
+
+    `origins` stand in its provenance beside the settings: how these were found, for example.
 
     Raises:
         PrefixRejected: when the bytes do not read back as a prefix for this backbone that gives
@@ -76,7 +79,7 @@ def finish(
     assert validation is not None
     spec = folded.spec.model_copy(
         update={
-            "provenance": _provenance(config, data, now or datetime.now(UTC)),
+            "provenance": _provenance(config, data, now or datetime.now(UTC), origins or {}),
             "metrics": {
                 **{f"validation_{name}": value for name, value in validation.metrics.items()},
                 **{f"test_{name}": value for name, value in (test.metrics if test else {}).items()},
@@ -109,22 +112,25 @@ def _in_type(prefix: Prefix, dtype: str) -> Prefix:
     return Prefix(prefix.spec, {name: x.astype(dtype) for name, x in prefix.tensors.items()})
 
 
-def _provenance(config: TrainConfig, data: TaskData, now: datetime) -> Provenance:
+def _provenance(
+    config: TrainConfig, data: TaskData, now: datetime, origins: Mapping[str, JsonValue]
+) -> Provenance:
     recipe: dict[str, JsonValue] = config.model_dump(mode="json", exclude=_PATHS)
     return Provenance(
         created_at=now,
-        tool=f"polyprefix {_version()}",
+        tool=tool_name(),
         data_sha256=data.sha256,
         train_rows=len(data.train),
-        recipe=recipe,
+        recipe={**recipe, **origins},
     )
 
 
-def _version() -> str:
+def tool_name() -> str:
+    """Say what makes the files: this program, with its version."""
     try:
-        return version("polyprefix")
+        return f"polyprefix {version('polyprefix')}"
     except PackageNotFoundError:  # run from a checkout that was not installed
-        return "from source"
+        return "polyprefix from source"
 
 
 def _golden(

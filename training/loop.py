@@ -89,7 +89,8 @@ def train(
 
     Args:
         backbone: frozen; runs of all tasks share it.
-        runs: advanced in place; those that have ended are left alone.
+        runs: advanced in place; those that have ended are left alone. `after_step` may end some,
+            or add others that join from the next step on.
         tokens_per_batch: bounds one forward and backward pass, and so the memory; a step that
             has more tokens is made of several passes. Where the pieces of a batch depend on each
             other, as those of an embedding do, they run together even so.

@@ -17,16 +17,25 @@ TEMPERATURE: Final = 0.05
 """Divides the cosines of embeddings, as is usual since SimCSE."""
 
 
-def row_losses(problem_type: ProblemType, logits: Tensor, targets: Tensor) -> Tensor:
+def row_losses(
+    problem_type: ProblemType,
+    logits: Tensor,
+    targets: Tensor,
+    class_weights: Tensor | None = None,
+) -> Tensor:
     """Give the loss `[n]` of each row from its logits `[n, C]`.
 
-    `targets` are label numbers `[n]` of a single label, else `[n, C]`.
+    `targets` are label numbers `[n]` of a single label, else `[n, C]`. `class_weights` `[C]`
+    multiply the loss of a row by the weight of its label, or of several labels by those of the
+    labels that it has.
     """
     match problem_type:
         case "single_label_classification":
-            return functional.cross_entropy(logits, targets, reduction="none")
+            return functional.cross_entropy(logits, targets, class_weights, reduction="none")
         case "multi_label_classification":
-            losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+            losses = functional.binary_cross_entropy_with_logits(
+                logits, targets, pos_weight=class_weights, reduction="none"
+            )
         case "regression":
             losses = functional.mse_loss(logits, targets, reduction="none")
     return losses.mean(dim=1)

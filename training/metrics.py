@@ -102,7 +102,7 @@ def _single_label(labels: Sequence[str], logits: Floats, targets: NDArray[np.int
         {
             "accuracy": accuracy,
             "macro_f1": macro_f1,
-            "matthews": float(matthews_corrcoef(targets, predicted)),
+            "matthews": _matthews(targets, predicted),
             **f1,
             "combined": (accuracy + f1.get("f1", macro_f1)) / 2,
             CALIBRATION_ERROR: calibration_error(confidences, predicted == targets),
@@ -110,6 +110,12 @@ def _single_label(labels: Sequence[str], logits: Floats, targets: NDArray[np.int
         per_label,
         confusion_matrix(targets, predicted, labels=numbers).tolist(),
     )
+
+
+def _matthews(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """Give 0 where there is one label in all: nothing correlates, and scikit-learn would warn."""
+    is_constant = len({*targets.tolist(), *predicted.tolist()}) < 2
+    return 0.0 if is_constant else float(matthews_corrcoef(targets, predicted))
 
 
 def _multi_label(

@@ -11,12 +11,21 @@ from pydantic import Field, ValidationError, model_validator
 from prefixes.values import Value
 from training.config import TrainConfig
 from training.errors import PlanRejected
+from training.sharing import MultitaskPlan
+from training.sources import is_hub
+from training.space import SweepPlan, with_settings
 
 
 class TrainPlan(Value):
     """Every prefix of one run over one loaded backbone."""
 
     runs: tuple[TrainConfig, ...]
+    sweep: SweepPlan | None = Field(
+        default=None, description="searches settings for each of the runs"
+    )
+    multitask: MultitaskPlan | None = Field(
+        default=None, description="all runs first learn one prefix together"
+    )
     backbone: str = "minilm"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
@@ -44,12 +53,39 @@ class TrainPlan(Value):
             raise ValueError(f"two runs have the same name: {', '.join(twice)}")
         return self
 
+    @model_validator(mode="after")
+    def _can_share(self) -> Self:
+        if self.multitask is None:
+            return self
+        problems = self.multitask.problems(self.runs)
+        if self.sweep is not None:
+            problems.append("[multitask] and [sweep] do not go together: expected one of them")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_swept(self) -> Self:
+        corners = [] if self.sweep is None else list(self.sweep.corners())
+        for run, settings in itertools.product(self.runs, corners):
+            try:
+                with_settings(run, settings, "trial")
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_context=False)[0]
+                field = "".join(f"{part}: " for part in first["loc"])
+                raise ValueError(
+                    f"the sweep would train {run.run_name} with {settings}, which cannot be: "
+                    f"{field}{first['msg']}"
+                ) from error
+        return self
+
 
 def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) -> TrainPlan:
     """Read a plan from a TOML file; entries of `plan` and of `run` come before what it says.
 
     `[[task]]` tables describe the tasks, `[defaults]` what they share, and `[grid]` gives lists of
-    values: every task is trained once for each combination. Data files are relative to the plan.
+    values: every task is trained once for each combination. `[sweep]` searches instead. Data files
+    are relative to the plan.
 
     Raises:
         PlanRejected: naming each field that is missing, unknown or out of range.
@@ -66,8 +102,10 @@ def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) ->
         isinstance(x, dict) for x in (*tasks, defaults, grid)
     ):
         raise PlanRejected(f"The plan {path} must have [[task]] tables, [defaults] and [grid]")
+    if grid and "sweep" in document:
+        raise PlanRejected(f"The plan {path} has [grid] and [sweep]: expected one of them")
     runs = [
-        {**_relative_to(path.parent, {**defaults, **task}), **point, **run}
+        {**_relative_to(path.parent, {**defaults, **task, **point}), **run}
         for task in tasks
         for point in _points(grid)
     ]
@@ -84,7 +122,10 @@ def check_plan(fields: Mapping[str, Any], *, origin: str) -> TrainPlan:
         return TrainPlan.model_validate(fields)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-        lines = [f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg']}" for d in details]
+        lines = [
+            f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg'].removeprefix('Value error, ')}"
+            for d in details
+        ]
         raise PlanRejected(f"The plan from {origin} was refused:\n" + "\n".join(lines)) from error
 
 
@@ -92,8 +133,11 @@ def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
     files = {
         key: str(folder / value)
         for key in ("train", "validation", "test")
-        if isinstance(value := fields.get(key), str)
+        if isinstance(value := fields.get(key), str) and not is_hub(value)
     }
+    start = fields.get("start_from")
+    if isinstance(start, str) and not start.startswith(("http://", "https://")):
+        files["start_from"] = str(folder / start)
     return {**fields, **files}
 
 

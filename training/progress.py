@@ -18,6 +18,8 @@ from rich.progress import (
 from training.run import Run
 
 _SECONDS_BETWEEN_LINES: Final = 60.0
+_MAX_BARS: Final = 20
+"""Runs up to which the bars of those that have ended stay in sight."""
 
 
 class TrainingProgress:
@@ -28,8 +30,9 @@ class TrainingProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars: dict[int, TaskID] = {}
-        self._num_evaluations: dict[int, int] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._num_evaluations: dict[str, int] = {}
+        self._told: set[str] = set()
         self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -58,11 +61,11 @@ class TrainingProgress:
         for run in runs:
             bar = self._bar(run)
             self._progress.update(bar, completed=run.step, figures=_figures(run))
-            if self._num_evaluations[id(run)] < len(run.history):
-                self._num_evaluations[id(run)] = len(run.history)
+            if self._num_evaluations[run.config.run_name] < len(run.history):
+                self._num_evaluations[run.config.run_name] = len(run.history)
                 self._print_evaluation(run)
             if run.ended is not None:
-                self._progress.update(bar, total=run.step)
+                self._progress.update(bar, total=run.step, visible=len(self._bars) <= _MAX_BARS)
                 self._say(f"{run.config.run_name}: {run.ended}")
         if not self._console.is_terminal and self._is_silent:
             for run in runs:
@@ -78,14 +81,24 @@ class TrainingProgress:
         self._last_line = time.monotonic()
         self._console.print(line, highlight=False, soft_wrap=True)
 
+    def _tell_doubts(self, run: Run) -> None:
+        """Say what is doubtful about a run's rows, once for all runs that share them."""
+        for doubt in run.doubts:
+            if doubt not in self._told:
+                self._told.add(doubt)
+                self._console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
+
     def _bar(self, run: Run) -> TaskID:
-        if id(run) not in self._bars:
+        if run.config.run_name not in self._bars:
+            self._tell_doubts(run)
             bar = self._progress.add_task(
                 run.config.run_name, total=run.total_steps, completed=run.step, figures=""
             )
-            self._bars[id(run)] = bar
-            self._num_evaluations[id(run)] = max(0, len(run.history) - 1)
-        return self._bars[id(run)]
+            self._bars[run.config.run_name] = bar
+            self._num_evaluations[run.config.run_name] = max(0, len(run.history) - 1)
+            if run.begun is not None:
+                self._say(f"{run.config.run_name} {run.begun}")
+        return self._bars[run.config.run_name]
 
     def _print_evaluation(self, run: Run) -> None:
         latest = run.history[-1]

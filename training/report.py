@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import JsonValue
 
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
@@ -32,12 +34,17 @@ def write_report(
     *,
     backbone: Backbone,
     timing: Timing,
+    origins: Mapping[str, JsonValue],
 ) -> None:
-    """Write what a run was given, went through and came to."""
+    """Write what a run was given, went through and came to.
+
+    `origins` say what the settings or the prefix began from, where that was something made.
+    """
     assert run.best is not None
     report = {
         "run": run.config.run_name,
         "config": run.config.model_dump(mode="json"),
+        **origins,
         "backbone": backbone.fingerprint.model_dump(),
         "device": str(backbone.device),
         "dtype": dtype_name(backbone.dtype),
@@ -54,6 +61,8 @@ def write_report(
             **dataclasses.asdict(timing),
             "rows_per_second": timing.num_rows / timing.seconds if timing.seconds else None,
         },
+        "class_weights": _weights(run, data),
+        "doubts": list(run.doubts),
         "validation": dataclasses.asdict(finished.validation),
         "test": dataclasses.asdict(finished.test) if finished.test else None,
         "temperature": finished.temperature,
@@ -61,6 +70,12 @@ def write_report(
         "file": {"sha256": finished.digest, "bytes": len(finished.data)},
     }
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _weights(run: Run, data: TaskData) -> dict[str, float] | None:
+    if run.class_weights is None:
+        return None
+    return dict(zip(data.labels, run.class_weights.tolist(), strict=True))
 
 
 def _data_facts(run: Run, data: TaskData) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Rows of JSONL and CSV files, each with the line where it begins; no meaning yet."""
+"""Rows of files and data sets, each with the place where it stands; no meaning yet."""
 
 import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import DataProblem, DataRejected
+from training.sources import HubSource, Source
+from training.tables import read_table
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file: its columns by name, as they stand there."""
+    """One row of a source: its columns by name, as they stand there.
 
-    file: Path
+    `line` is the line of a text file where it begins, elsewhere its number, from 1.
+    """
+
+    file: Source
     line: int
     columns: Mapping[str, Any]
 
@@ -25,42 +31,69 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowFile:
-    """A file's rows, the lines that are no rows, and the sha256 of its bytes."""
+    """A source's rows, what in it is no row, and the sha256 of its bytes.
 
-    path: Path
+    That of a folder or a data set of the hub is of its rows as JSON.
+    """
+
+    path: Source
     rows: tuple[Row, ...]
     problems: tuple[DataProblem, ...]
     sha256: str
 
 
-def read_rows(path: Path) -> RowFile:
-    """Read a `.jsonl` or `.csv` file in UTF-8. Blank lines are skipped.
+def read_rows(source: Source) -> RowFile:
+    """Read all rows of a source. Text is UTF-8; blank lines are skipped.
+
+    Of files it takes `.jsonl`, `.json` (an array of objects), `.csv`, `.tsv` (without quotes: a
+    cell is what stands between two tabs) and `.parquet`; of folders what `save_to_disk` of the
+    package `datasets` writes; and splits of data sets of the hub.
 
     Raises:
-        DataRejected: when the file cannot be read as text of one of these kinds at all.
+        DataRejected: when the source cannot be read as one of these kinds at all.
     """
-    readers = {".jsonl": _jsonl, ".csv": _csv}
-    if path.suffix not in readers:
-        expected = " or ".join(readers)
-        raise _unreadable(path, f"expected a {expected} file, found {path.suffix or 'no suffix'!r}")
+    if isinstance(source, HubSource) or source.is_dir():
+        columns = read_table(source)
+        text = json.dumps(columns, sort_keys=True, default=repr)
+        return _file(source, _tabular(source, columns), text.encode())
+    readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _tsv}
+    if source.suffix not in {*readers, ".parquet"}:
+        expected = ", ".join([*readers, ".parquet"])
+        raise _unreadable(
+            source, f"expected a file of {expected}, found {source.suffix or 'no suffix'!r}"
+        )
     try:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")  # spreadsheets begin their CSV with a byte order mark
+        data = source.read_bytes()
     except OSError as error:
-        raise _unreadable(path, f"cannot be read: {error.strerror}") from error
+        raise _unreadable(source, f"cannot be read: {error.strerror}") from error
+    if source.suffix == ".parquet":
+        return _file(source, _tabular(source, read_table(source)), data)
+    return _file(source, readers[source.suffix](source, _text(source, data)), data)
+
+
+def _text(path: Path, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")  # spreadsheets begin their CSV with a byte order mark
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise _unreadable(path, "is not UTF-8 text", line) from error
-    found = list(readers[path.suffix](path, text))
+
+
+def _file(source: Source, items: Iterable[Row | DataProblem], data: bytes) -> RowFile:
+    found = list(items)
     rows = tuple(item for item in found if isinstance(item, Row))
     problems = tuple(item for item in found if isinstance(item, DataProblem))
-    if not rows and not problems:
-        problems = (DataProblem(path, None, "has no rows"),)
-    return RowFile(path, rows, problems, hashlib.sha256(data).hexdigest())
+    if not found:
+        problems = (DataProblem(source, None, "has no rows"),)
+    return RowFile(source, rows, problems, hashlib.sha256(data).hexdigest())
 
 
 def _unreadable(path: Path, message: str, line: int | None = None) -> DataRejected:
     return DataRejected((DataProblem(path, line, message),))
+
+
+def _tabular(source: Source, columns: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    return (Row(source, number, each) for number, each in enumerate(columns, start=1))
 
 
 def _jsonl(path: Path, text: str) -> Iterator[Row | DataProblem]:
@@ -73,26 +106,57 @@ def _jsonl(path: Path, text: str) -> Iterator[Row | DataProblem]:
         except (ValueError, RecursionError) as error:
             yield DataProblem(path, number, f"is not JSON: {error}")
             continue
-        if isinstance(value, dict):
-            yield Row(path, number, value)
-        else:
-            yield DataProblem(path, number, "expected a JSON object, found another value")
+        yield _object(path, number, value)
+
+
+def _json(path: Path, text: str) -> Iterator[Row | DataProblem]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        yield DataProblem(path, None, f"is not JSON: {error}")
+        return
+    if not isinstance(values, list):
+        yield DataProblem(path, None, "expected an array of objects, found another value")
+        return
+    for number, value in enumerate(values, start=1):
+        yield _object(path, number, value)
+
+
+def _object(path: Path, number: int, value: Any) -> Row | DataProblem:
+    if isinstance(value, dict):
+        return Row(path, number, value)
+    return DataProblem(path, number, "expected a JSON object, found another value")
 
 
 def _csv(path: Path, text: str) -> Iterator[Row | DataProblem]:
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
-    records = _numbered(reader)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        _, header = next(records, (1, []))
-        for line, cells in records:
-            if len(cells) == len(header):
-                yield Row(path, line, dict(zip(header, cells, strict=True)))
-            else:
-                yield DataProblem(
-                    path, line, f"expected {len(header)} cells as in the header, found {len(cells)}"
-                )
+        yield from _headed(path, _numbered(reader))
     except csv.Error as error:
         yield DataProblem(path, reader.line_num, f"is not CSV: {error}")
+
+
+def _tsv(path: Path, text: str) -> Iterator[Row | DataProblem]:
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
+    records = (
+        (number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()
+    )
+    return _headed(path, records)
+
+
+def _headed(path: Path, records: Iterator[tuple[int, list[str]]]) -> Iterator[Row | DataProblem]:
+    """Give records as rows; the first of them names the columns."""
+    first, header = next(records, (1, []))
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        yield DataProblem(path, first, f"the header has {twice[0]!r} more than once")
+    for line, cells in records:
+        if len(cells) == len(header):
+            yield Row(path, line, dict(zip(header, cells, strict=True)))
+        else:
+            yield DataProblem(
+                path, line, f"expected {len(header)} cells as in the header, found {len(cells)}"
+            )
 
 
 def _numbered(reader: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:

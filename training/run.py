@@ -8,18 +8,21 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedInput
-from training.beginning import real_tokens
+from prefixes.backbone import Backbone
+from training.beginning import Begun, real_tokens
 from training.config import TrainConfig
 from training.evaluate import outputs_of
-from training.examples import Examples, TaskData
+from training.examples import TaskData
+from training.inspection import cut_off
 from training.learner import PrefixLearner, describe
 from training.noise import generator_for
 from training.schedule import learning_rate_factor
 from training.tasks import KINDS, Outputs, Piece, Scale, TaskKind
+from training.tokenized import HeldOut, Tokenized
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +44,13 @@ class Best:
     prefix: Prefix
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """The validation rows, tokenized."""
-
-    examples: Examples[Any]
-    encoded: Sequence[EncodedInput]
-    pieces: Sequence[Piece]
-
-
 @dataclass(slots=True, eq=False)
 class Run:
     """A learner with its rows, its optimiser and what it has come to.
 
-    `pieces` are what it learns from: its rows, or the windows of them. `ended` says why the run is
-    over, and is None while it is not.
+    `pieces` are what it learns from: its rows, or the windows of them. `class_weights` are `[C]`
+    where they are wanted, and `doubts` what a person should know of the rows. `begun` says which
+    published prefix it has begun as, if any; `ended` why it is over, None while it is not.
     """
 
     config: TrainConfig
@@ -65,6 +60,9 @@ class Run:
     pieces: Sequence[Piece]
     held_out: HeldOut
     scale: Scale
+    class_weights: Tensor | None = None
+    doubts: tuple[str, ...] = ()
+    begun: Begun | None = None
     step: int = 0
     ended: str | None = None
     best: Best | None = None
@@ -72,9 +70,14 @@ class Run:
     history: list[Evaluation] = field(default_factory=list)
 
     @classmethod
-    def start(cls, config: TrainConfig, data: TaskData, backbone: Backbone) -> Self:
-        """Initialise a learner and tokenize all rows of its task."""
-        kind = KINDS[config.task_type]
+    def start(
+        cls,
+        config: TrainConfig,
+        data: TaskData,
+        backbone: Backbone,
+        rows: Tokenized | None = None,
+    ) -> Self:
+        """Initialise a learner; tokenize all rows of its task, where nobody has done so."""
         spec = describe(config, data, backbone)
         learner = PrefixLearner(
             spec,
@@ -82,28 +85,19 @@ class Run:
             projection_size=config.projection_size,
             seed=config.seed,
         ).to(backbone.device)
-        encoded, others = (
-            kind.encode(backbone.texts, spec, part) for part in (data.train, data.validation)
-        )
+        rows = rows or Tokenized.of(spec, data, backbone)
         if config.begins_as_activations:
-            learner.begin_as(real_tokens(spec, encoded, backbone, seed=config.seed))
-        scale = kind.scale(spec, data.train.truths)
-        pieces, held_out_pieces = (
-            [
-                Piece(piece.texts, scale.standardise(piece.target))
-                for truth, texts in zip(part.truths, inputs, strict=True)
-                for piece in kind.pieces(spec, truth, texts)
-            ]
-            for part, inputs in ((data.train, encoded), (data.validation, others))
-        )
+            learner.begin_as(real_tokens(spec, rows.encoded, backbone, seed=config.seed))
         return cls(
             config=config,
-            kind=kind,
+            kind=KINDS[config.task_type],
             learner=learner,
-            optimizer=_optimizer(config, learner),
-            pieces=pieces,
-            held_out=HeldOut(data.validation, others, held_out_pieces),
-            scale=scale,
+            optimizer=_optimizer(config, learner.prefix_parameters(), learner.head_parameters()),
+            pieces=rows.pieces,
+            held_out=rows.held_out,
+            scale=rows.scale,
+            class_weights=_class_weights(config, data, backbone),
+            doubts=(*data.doubts, *cut_off(rows.encoded, spec.max_length)),
         )
 
     @property
@@ -122,13 +116,32 @@ class Run:
 
     @property
     def num_rows_seen(self) -> int:
-        epochs, steps = divmod(self.step, self.steps_per_epoch)
-        return epochs * len(self.pieces) + steps * self.rows_per_step
+        return self.num_rows_in(self.step)
+
+    def num_rows_in(self, steps: int) -> int:
+        """Count the rows that so many steps from the first see."""
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        return epochs * len(self.pieces) + rest * self.rows_per_step
 
     @property
     def is_evaluation_due(self) -> bool:
         every = self.config.evaluate_every or self.steps_per_epoch
         return self.step % every == 0 or self.step == self.total_steps
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What makes the best evaluation better than another: its metric, then a lower loss."""
+        assert self.best is not None
+        return self._merit(self.best.evaluation)
+
+    def steer_by(self, owner: "Run") -> None:
+        """Steer by the parameters of another run, whose optimiser alone moves them.
+
+        Gradients of both come together there; `owner` must come first in every step.
+        """
+        self.learner.table = owner.learner.table
+        self.learner.projection = owner.learner.projection
+        self.optimizer = _optimizer(self.config, [], self.learner.head_parameters())
 
     def next_rows(self) -> list[int]:
         """List the rows of the coming step; the order of an epoch depends on the seed alone."""
@@ -168,7 +181,10 @@ class Run:
         """Add up the losses of pieces, from the outputs `[outputs]` or `[S, outputs]` of each one's
         texts.
         """
-        return self.kind.loss(self.learner.spec, outputs, targets)
+        weights = self.class_weights
+        if weights is not None:
+            weights = weights.to(outputs[0][0].device)  # those of validation lie on the CPU
+        return self.kind.loss(self.learner.spec, outputs, targets, weights)
 
     def weight(self, pieces: Sequence[Piece]) -> float:
         """Give what the losses of pieces are divided by to be their mean."""
@@ -208,7 +224,7 @@ class Run:
 
     def _record(self, prefix: Prefix, evaluation: Evaluation) -> None:
         self.history.append(evaluation)
-        if self.best is None or self._merit(evaluation) > self._merit(self.best.evaluation):
+        if self.best is None or self._merit(evaluation) > self.merit:
             self.best = Best(evaluation, prefix)
         stale = sum(one.step > self.best.evaluation.step for one in self.history)
         if self.step >= self.total_steps:
@@ -220,7 +236,16 @@ class Run:
         return evaluation.metrics[self.config.metric], -evaluation.loss
 
 
-def _optimizer(config: TrainConfig, learner: PrefixLearner) -> torch.optim.Optimizer:
+def _class_weights(config: TrainConfig, data: TaskData, backbone: Backbone) -> Tensor | None:
+    if config.class_weights == "none":
+        return None
+    weights = KINDS[config.task_type].class_weights(data.labels, data.train.truths)
+    return None if weights is None else torch.tensor(weights, device=backbone.device)
+
+
+def _optimizer(
+    config: TrainConfig, prefix: Sequence[Parameter], head: Sequence[Parameter]
+) -> torch.optim.Optimizer:
     # The order of the groups is that of the two learning rates in `Run.advance`.
-    groups = [{"params": learner.prefix_parameters()}, {"params": learner.head_parameters()}]
+    groups = [{"params": prefix}, {"params": head}]
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)

@@ -1,70 +1,46 @@
 """A whole training: from a plan to prefix files, reports and pictures in a folder."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
 from prefixes.backbone import Backbone, load_backbone
-from training.checkpoint import Identity, load_checkpoint, save_checkpoint
+from training.checkpoint import Identity, load_checkpoint
 from training.config import TrainConfig
+from training.course import Course, Winner
 from training.curves import draw_confusion, draw_curve, draw_overview
 from training.data import load_task
 from training.errors import DataProblem, DataRejected, PlanRejected, TrainingError
 from training.examples import TaskData
 from training.finish import FinishedPrefix, finish
-from training.loop import train
+from training.multitask import SharedPrefix
+from training.phases import Phases, Stopwatch, Watcher
 from training.plan import TrainPlan
 from training.report import Timing, write_report
-from training.run import Run
+from training.sweep import optuna_version
+from training.sweep_picture import draw_sweep
+from training.sweep_report import SweepRecord
+from training.warm_start import read_starts
 
 CHECKPOINT: Final = "checkpoint.pt"
 PREFIX_FILE: Final = "prefix.safetensors"
+SHARED_FILE: Final = "shared.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
-
-Watcher = Callable[[Sequence[Run]], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A run that is done: its file on disk, and how well its prefix does."""
+    """A run that is done: its file on disk, how well its prefix does, and the sweep behind it."""
 
     config: TrainConfig
     file: Path
     finished: FinishedPrefix
+    sweep: SweepRecord | None = None
 
     @property
     def merit(self) -> float:
         return self.finished.validation.metrics[self.config.metric]
-
-
-@dataclass(slots=True)
-class _Stopwatch:
-    """Seconds of training, those before a kill included, and when they were last saved."""
-
-    earlier_seconds: float
-    started: float
-    saved: float
-
-    @classmethod
-    def start(cls, earlier_seconds: float) -> "_Stopwatch":
-        now = time.perf_counter()
-        return cls(earlier_seconds, now, now)
-
-    @property
-    def seconds(self) -> float:
-        return self.earlier_seconds + time.perf_counter() - self.started
-
-    def is_due(self, interval: float) -> bool:
-        """Say whether so many seconds have gone since this last said yes."""
-        now = time.perf_counter()
-        if now - self.saved < interval:
-            return False
-        self.saved = now
-        return True
 
 
 def run_plan(
@@ -73,6 +49,7 @@ def run_plan(
     *,
     resume: bool = False,
     seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
+    key: str = "",
     watch: Watcher,
 ) -> list[Trained]:
     """Train every prefix of a plan; write each one's file, report and picture.
@@ -82,9 +59,11 @@ def run_plan(
     Args:
         plan: what to train.
         output: a folder, made when it is missing. A single run writes into it, several into
-            folders of their names.
+            folders of their names; of a sweep, the best run of each task writes; what tasks have
+            learnt together lies beside them.
         resume: go on where a checkpoint in `output` ends; begin where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
+        key: for the server that `start_from` names, where it wants one.
         watch: called with all runs at first, then after every step with those that took part.
 
     Raises:
@@ -98,24 +77,30 @@ def run_plan(
             f"{output} holds a training that did not come to its end: add --resume to go on with "
             "it, or choose another output folder"
         )
+    _check_sweep(plan)
     data = _load_all(plan.runs)
     backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype, to_train=True)
-    runs = [_start(config, task, backbone) for config, task in zip(plan.runs, data, strict=True)]
-    identity = Identity.of(plan, data, backbone)
-    earlier = load_checkpoint(checkpoint, identity, runs) if checkpoint.exists() else 0.0
-    output.mkdir(parents=True, exist_ok=True)
-    stopwatch = _Stopwatch.start(earlier)
-    watch(runs)
-
-    def after_step(active: Sequence[Run]) -> None:
-        watch(active)
-        if stopwatch.is_due(seconds_between_checkpoints):
-            save_checkpoint(checkpoint, identity, runs, seconds=stopwatch.seconds)
-
-    train(backbone, runs, tokens_per_batch=plan.tokens_per_batch, after_step=after_step)
-    save_checkpoint(checkpoint, identity, runs, seconds=stopwatch.seconds)
-    timing = Timing(stopwatch.seconds, len(runs), sum(run.num_rows_seen for run in runs))
-    return _write_all(plan, output, runs, data, backbone=backbone, timing=timing)
+    starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
+    identity = Identity.of(plan, data, backbone, starts)
+    saved = load_checkpoint(checkpoint, identity) if checkpoint.exists() else None
+    stopwatch = Stopwatch.start(saved.seconds if saved else 0.0)
+    phases = Phases(
+        backbone=backbone,
+        checkpoint=checkpoint,
+        identity=identity,
+        stopwatch=stopwatch,
+        seconds_between_checkpoints=seconds_between_checkpoints,
+        tokens_per_batch=plan.tokens_per_batch,
+        watch=watch,
+    )
+    shared = SharedPrefix.again(plan, saved.shared_sha256 if saved else None)
+    if plan.multitask is not None and shared is None:
+        first = Course.begin_sharing(plan, data, backbone, starts, saved=saved)
+        phases.go(first)
+        shared, saved = SharedPrefix.write(output / SHARED_FILE, first.runs), None
+    course = Course.begin(plan, data, backbone, starts, saved=saved, shared=shared)
+    phases.go(course)
+    return _write_all(course, output, plan=plan, timing=course.timing(stopwatch.seconds))
 
 
 def discard_checkpoint(output: Path) -> None:
@@ -165,52 +150,66 @@ _DATA_FIELDS: Final = (
     "label_separator",
     "labels",
     "problem_type",
+    "class_weights",
     "template",
     "pair_template",
 )
 """The settings that decide what is read, and nothing else."""
 
 
-def _start(config: TrainConfig, data: TaskData, backbone: Backbone) -> Run:
-    try:
-        return Run.start(config, data, backbone)
-    except ValidationError as error:
-        reasons = "; ".join(detail["msg"] for detail in error.errors())
-        raise PlanRejected(
-            f"{config.run_name} does not fit the backbone {backbone.fingerprint.name}: {reasons}"
-        ) from error
+def _check_sweep(plan: TrainPlan) -> None:
+    """Refuse to search what decides the rows: all trials of a task learn from the same ones."""
+    if plan.sweep is None:
+        return
+    optuna_version()  # now, not after the backbone was loaded
+    fixed = [name for name in _DATA_FIELDS if name in plan.sweep.space]
+    if fixed:
+        raise PlanRejected(f"A sweep cannot change {', '.join(fixed)}: describe another [[task]]")
 
 
-def _write_all(
-    plan: TrainPlan,
-    output: Path,
-    runs: Sequence[Run],
-    data: Sequence[TaskData],
-    *,
-    backbone: Backbone,
-    timing: Timing,
-) -> list[Trained]:
+def _write_all(course: Course, output: Path, *, plan: TrainPlan, timing: Timing) -> list[Trained]:
+    winners = course.winners()
+    if not winners:
+        raise TrainingError("; ".join(f"{run.config.run_name} {run.ended}" for run in course.runs))
+    if len(plan.runs) > 1 and plan.sweep is None:
+        draw_overview(course.runs, output / "overview.png")
     trained = []
-    for run, task in zip(runs, data, strict=True):
-        if run.best is None:
-            continue
-        folder = output if len(runs) == 1 else output / run.config.run_name
+    for winner in winners:
+        config = winner.run.config
+        name = config.run_name if winner.sweep is None else winner.sweep.task
+        folder = output if len(plan.runs) == 1 else output / name
         folder.mkdir(parents=True, exist_ok=True)
-        finished = finish(
-            backbone,
-            run.config,
-            task,
-            run.best.prefix,
-            tokens_per_batch=plan.tokens_per_batch,
-        )
-        file = folder / PREFIX_FILE
-        file.write_bytes(finished.data)
-        draw_curve(run, folder / "curve.png")
-        draw_confusion(run.config.run_name, finished.validation, folder / "confusion.png")
-        write_report(folder / "report.json", run, task, finished, backbone=backbone, timing=timing)
-        trained.append(Trained(run.config, file, finished))
-    if not trained:
-        raise TrainingError("; ".join(f"{run.config.run_name} {run.ended}" for run in runs))
-    if len(runs) > 1:
-        draw_overview(runs, output / "overview.png")
+        trained.append(_write(winner, folder, course.backbone, plan.tokens_per_batch, timing))
+        if winner.sweep is not None:
+            winner.sweep.write(folder / "sweep.json")
+            draw_sweep(winner.sweep, folder / "sweep.png")
     return trained
+
+
+def _write(
+    winner: Winner, folder: Path, backbone: Backbone, tokens_per_batch: int, timing: Timing
+) -> Trained:
+    run = winner.run
+    assert run.best is not None
+    finished = finish(
+        backbone,
+        run.config,
+        winner.data,
+        run.best.prefix,
+        tokens_per_batch=tokens_per_batch,
+        origins=winner.origins,
+    )
+    file = folder / PREFIX_FILE
+    file.write_bytes(finished.data)
+    draw_curve(run, folder / "curve.png")
+    draw_confusion(run.config.run_name, finished.validation, folder / "confusion.png")
+    write_report(
+        folder / "report.json",
+        run,
+        winner.data,
+        finished,
+        backbone=backbone,
+        timing=timing,
+        origins=winner.origins,
+    )
+    return Trained(run.config, file, finished, winner.sweep)

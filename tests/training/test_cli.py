@@ -64,7 +64,7 @@ def test_a_task_is_trained_published_measured_and_used(
     output, store = tmp_path / "output", tmp_path / "store"
     run(
         *("train", "acme/mood", "--train", rows, "--test", test, "--backbone", backbone_folder),
-        *("--output", output, "--publish", store, "--alias", "live"),
+        *("--validation", test, "--output", output, "--publish", store, "--alias", "live"),
         *(*QUICK, "--epochs", "8"),
         *("--set", "feature_dropout=0.05", "--set", "description=moods"),
     )
@@ -152,6 +152,45 @@ def test_every_type_of_task_is_trained_measured_and_used(
     report = json.loads((output / "report.json").read_text(encoding="utf-8"))
     assert report["data"]["rows"] == {"train": 36, "validation": 4, "test": 12}
     assert report["num_parameters"]["stored"] == report["num_parameters"]["trained"]
+
+
+def test_one_task_is_searched_from_the_command_line(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(48))
+    output, store = tmp_path / "output", tmp_path / "store"
+    command = ("train", "acme/mood", "--train", rows, "--backbone", backbone_folder, *QUICK)
+    run(
+        *(*command, "--epochs", "1", "--output", output, "--publish", store),
+        *("--sweep", "learning_rate=1e-3..5e-2", "--sweep", "prefix_length=2,4", "--trials", "3"),
+    )
+    found = json.loads((output / "sweep.json").read_text(encoding="utf-8"))
+    assert found["space"] == {
+        "learning_rate": {"low": 1e-3, "high": 5e-2, "log": True, "step": None},
+        "prefix_length": [2, 4],
+    }
+    assert [trial["number"] for trial in found["trials"]] == [0, 1, 2]
+    registry = open_registry(store)
+    published = registry.version(PrefixRef.parse("acme/mood"), reader="acme").digest
+    registry.close()
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    assert published == report["file"]["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--sweep", "learning_rate"], "expected NAME=LOW..HIGH"),
+        (["--sweep", "learning_rate=low..high"], "expected two numbers"),
+        (["--sweep", "prefix_length=8..2"], "low must be below high"),
+        (["--trials", "3"], "say with --sweep what to search"),
+    ],
+)
+def test_a_search_that_cannot_be_read_is_refused(
+    run: CliCaller, tmp_path: Path, flags: list[str], complaint: str
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(12))
+    assert complaint in run.refusal("train", "acme/mood", "--train", rows, *flags)
 
 
 def test_a_plan_trains_a_grid_and_publishes_the_best_of_each_task(

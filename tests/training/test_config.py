@@ -9,6 +9,7 @@ from training.config import TrainConfig
 from training.defaults import METRICS, MetricName
 from training.errors import PlanRejected
 from training.plan import load_plan
+from training.space import Range, parse_space
 
 PLAN = """
 backbone = "minilm"
@@ -58,6 +59,43 @@ def test_a_grid_trains_every_task_once_for_each_combination(tmp_path: Path) -> N
         (16, 0.01),
         (16, 0.03),
     }
+
+
+def test_a_plan_says_what_is_searched(tmp_path: Path) -> None:
+    text = """
+        [[task]]
+        task = "acme/x"
+        train = "x.csv"
+        [sweep]
+        trials = 5
+        [sweep.space]
+        learning_rate = { low = 1e-3, high = 5e-2, log = true }
+        prefix_length = { low = 8, high = 32, step = 8 }
+        initialisation = ["activations", "noise"]
+    """
+    plan = load_plan(write(tmp_path, text), plan={}, run={})
+    assert [run.run_name for run in plan.runs] == ["acme/x"]
+    assert plan.sweep is not None
+    assert (plan.sweep.trials, plan.sweep.together, plan.sweep.sampler) == (5, 8, "tpe")
+    assert plan.sweep.space == {
+        "learning_rate": Range(low=1e-3, high=5e-2, log=True),
+        "prefix_length": Range(low=8, high=32, step=8),
+        "initialisation": ("activations", "noise"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "entry"),
+    [
+        ("a=1e-3..5e-2", {"low": 1e-3, "high": 5e-2, "log": True}),
+        ("a=0.1..0.5", {"low": 0.1, "high": 0.5, "log": False}),
+        ("a=0..30", {"low": 0, "high": 30, "log": False}),
+        ("a=8,16", [8, 16]),
+        ("a=linear, cosine", ["linear", "cosine"]),
+    ],
+)
+def test_a_range_or_a_list_is_read_from_a_flag(text: str, entry: Any) -> None:
+    assert parse_space(text) == ("a", entry)
 
 
 def test_tasks_share_defaults_and_may_differ_from_them(tmp_path: Path) -> None:
@@ -144,6 +182,11 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
             ["must be a list"],
             id="grid-without-lists",
         ),
+        pytest.param(
+            '[[task]]\ntask = "a/x"\ntrain = "x"\n[grid]\nseed = [3]\n[sweep]\nspace.seed = [4]',
+            ["[grid] and [sweep]: expected one of them"],
+            id="grid-and-sweep",
+        ),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused_by_name(
@@ -151,6 +194,7 @@ def test_a_plan_that_makes_no_sense_is_refused_by_name(
 ) -> None:
     message = refusal_of(tmp_path, text)
     assert [complaint for complaint in complaints if complaint not in message] == []
+    assert "Value error" not in message
 
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:

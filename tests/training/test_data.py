@@ -174,16 +174,19 @@ def test_files_of_no_rows_or_another_kind_are_refused(tmp_path: Path) -> None:
     foreign.write_bytes(b"PK")
     binary.write_bytes(b"text,label\n\xff\xfe,1\n")
     assert "has no rows" in problems_of(empty)[0]
-    assert "expected a .jsonl or .csv file" in problems_of(foreign)[0]
+    assert (
+        "expected a file of .jsonl, .json, .csv, .tsv, .parquet, found '.xlsx'"
+        in problems_of(foreign)[0]
+    )
     assert "line 2: is not UTF-8 text" in problems_of(binary)[0]
     assert "cannot be read" in problems_of(tmp_path / "nothing.jsonl")[0]
 
 
-def test_a_long_list_of_problems_is_cut_but_counted(tmp_path: Path) -> None:
+def test_rows_with_the_same_defect_are_told_together(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", [{"text": "", "label": "a"}] * 50)
     with pytest.raises(DataRejected, match=r"50 problem\(s\)") as caught:
         load_task(make_config(path))
-    assert "and 30 more" in str(caught.value)
+    assert "50 rows, the first at lines 1, 2, 3: 'text': expected text" in str(caught.value)
 
 
 def test_a_file_for_a_known_task_keeps_the_order_of_its_labels(

@@ -39,7 +39,8 @@ def finish_training(backbone: Backbone, config: TrainConfig) -> FinishedPrefix:
 def config_of(tmp_path: Path, **changes: Any) -> TrainConfig:
     train = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(64))
     test = write_jsonl(tmp_path / "test.jsonl", sentiment_rows(40, seed=1))
-    return make_config(train, test=test, **{"epochs": 6, **changes})
+    held_out = write_jsonl(tmp_path / "held-out.jsonl", sentiment_rows(20, seed=2))
+    return make_config(train, validation=held_out, test=test, **{"epochs": 6, **changes})
 
 
 def test_the_file_tells_where_it_came_from_and_how_well_it_does(
@@ -54,7 +55,7 @@ def test_the_file_tells_where_it_came_from_and_how_well_it_does(
     assert spec.metrics["validation_macro_f1"] == finished.validation.metrics["macro_f1"]
     assert spec.provenance is not None
     assert spec.provenance.created_at == NOW
-    assert spec.provenance.train_rows == 58
+    assert spec.provenance.train_rows == 64
     assert spec.provenance.data_sha256 == load_task(config).sha256
     assert spec.provenance.recipe["learning_rate"] == config.learning_rate
     assert not {"train", "validation", "test"} & set(spec.provenance.recipe)  # no paths

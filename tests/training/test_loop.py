@@ -36,7 +36,7 @@ def best_of(run: Run) -> Prefix:
 @pytest.mark.parametrize(
     ("rows", "changes", "metric"),
     [
-        pytest.param(sentiment_rows(96), {}, "accuracy", id="single-label"),
+        pytest.param(sentiment_rows(96), {"epochs": 8}, "accuracy", id="single-label"),
         pytest.param(
             sentiment_rows(96),
             {"projection_size": 16, "learning_rate": 0.01, "epochs": 8},
@@ -45,7 +45,7 @@ def best_of(run: Run) -> Prefix:
         ),
         pytest.param(
             sentiment_rows(96),
-            {"head_activation": "tanh", "head_learning_rate": 0.02, "epochs": 8},
+            {"head_activation": "tanh", "head_learning_rate": 0.02, "epochs": 12},
             "accuracy",
             id="single-label-with-dense-head",
         ),
@@ -98,7 +98,7 @@ def test_a_task_that_can_be_learnt_is_learnt(
     backbone: Backbone, tmp_path: Path, rows: list[Any], changes: dict[str, Any], metric: str
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    run = start(backbone, make_config(path, **changes))
+    run = start(backbone, make_config(path, validation=path, **changes))
     train_all(backbone, [run])
     assert run.best is not None
     assert run.best.evaluation.metrics[metric] == pytest.approx(1.0, abs=0.01)
@@ -261,7 +261,7 @@ def test_every_parameter_of_a_learner_learns(backbone: Backbone, tmp_path: Path)
 def test_training_runs_in_bfloat16(backbone_folder: Path, tmp_path: Path) -> None:
     half = load_backbone(backbone_folder, device="cpu", dtype="bfloat16")
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(96))
-    run = start(half, make_config(path, feature_dropout=0.1, epochs=8))
+    run = start(half, make_config(path, validation=path, feature_dropout=0.1, epochs=8))
     train_all(half, [run], tokens_per_batch=40)  # several passes walk back to one head
     assert run.best is not None
     assert run.best.evaluation.metrics["accuracy"] == 1.0

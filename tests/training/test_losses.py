@@ -71,3 +71,18 @@ def test_both_directions_of_a_pair_count_alike() -> None:
     one = contrastive_losses(left, right, identities)
     other = contrastive_losses(right, left, identities)
     torch.testing.assert_close(one, other)
+
+
+def test_class_weights_multiply_the_losses_of_their_labels() -> None:
+    weights = torch.tensor([1.0, 3.0])
+    one_of = row_losses(
+        "single_label_classification", torch.zeros(2, 2), torch.tensor([0, 1]), weights
+    )
+    assert one_of.tolist() == pytest.approx([math.log(2), 3 * math.log(2)])
+    some_of = row_losses(
+        "multi_label_classification",
+        torch.zeros(2, 2),
+        torch.tensor([[0.0, 0.0], [1.0, 1.0]]),
+        weights,
+    )
+    assert some_of.tolist() == pytest.approx([math.log(2), 2 * math.log(2)])

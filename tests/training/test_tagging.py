@@ -209,3 +209,11 @@ def test_the_background_is_no_entity(tmp_path: Path) -> None:
 
     with pytest.raises(DataRejected, match="expected start, end and label"):
         load_task(make_config(path, task_type="token_classification"))
+
+
+@pytest.mark.parametrize("tag", ["B-", "I-", "B- ", ""])
+def test_a_tag_without_a_type_is_a_problem(tmp_path: Path, tag: str) -> None:
+    rows = [{"tokens": ["a", "b"], "tags": ["B-x", tag]}]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(DataRejected, match=f"line 1: 'tags': expected tags .* found '{tag}'"):
+        load_task(make_config(path, task_type="token_classification"))

@@ -5,13 +5,13 @@ from types import MappingProxyType
 from typing import Final
 
 from training.datasets.answering import ANSWERING
-from training.datasets.dataset import CANDIDATE, HUB, Dataset
+from training.datasets.dataset import CANDIDATE, Dataset
 from training.datasets.glue import GLUE
 from training.datasets.superglue import SUPERGLUE
 from training.datasets.tagging import TAGGING
 from training.errors import PlanRejected
 
-__all__ = ["CANDIDATE", "DATASETS", "HUB", "Dataset", "dataset_named"]
+__all__ = ["CANDIDATE", "DATASETS", "Dataset", "dataset_named"]
 
 DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
     {one.name: one for one in (*SUPERGLUE, *GLUE, *TAGGING, *ANSWERING)}

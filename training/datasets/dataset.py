@@ -11,9 +11,7 @@ from prefixes import InputTemplate
 from prefixes.spec import TaskType
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.rows import Row, RowFile, read_rows
-
-HUB: Final = "hub:"
-"""What a source on the Hugging Face hub begins with: `hub:PATH:CONFIG:SPLIT`."""
+from training.sources import HubSource, Source
 
 CANDIDATE: Final = "candidate"
 """The column that says which answer to which query a row proposes."""
@@ -57,7 +55,7 @@ class Hub:
     config: str = ""
 
     def source(self, split: str) -> str:
-        return f"{HUB}{self.path}:{self.config}:{split}"
+        return str(HubSource(self.path, self.config, split))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,14 +141,15 @@ class Dataset:
             )
         return {part: self.hub.source(split) for part, split in self.splits.items()}
 
-    def read(self, source: Path) -> RowFile:
+    def read(self, source: Source) -> RowFile:
         """Read a file, or a part on the hub, as rows that `training.data` reads.
 
         Raises:
             DataRejected: when it cannot be read, or its columns are of no form of this set.
         """
-        reader = None if str(source).startswith(HUB) else self.readers.get(source.suffix)
-        return self.convert(read_rows(source) if reader is None else reader(source))
+        if isinstance(source, Path) and source.suffix in self.readers:
+            return self.convert(self.readers[source.suffix](source))
+        return self.convert(read_rows(source))
 
     def convert(self, file: RowFile) -> RowFile:
         """Bring rows to the usual form; a row that cannot be is one of the file's problems.

@@ -1,6 +1,6 @@
 """Question answering: the slice of a context that answers a question, or that there is none."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,6 +82,15 @@ class QuestionAnswering(TaskKind[Answers]):
     def stratum(self, truth: Answers) -> tuple[Any, ...]:
         return (bool(truth),)
 
+    def group(self, fields: Input) -> Hashable:
+        """Questions about one context stay together: whoever has read it knows the others."""
+        return fields["context"]
+
+    def contradicts(self, one: Answers, other: Answers) -> bool:
+        """Two lists of accepted answers agree where they share one, or both are empty."""
+        texts = [{answer.text for answer in answers} for answers in (one, other)]
+        return texts[0].isdisjoint(texts[1]) and texts[0] != texts[1]
+
     def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
         """Say how answers are looked for.
 
@@ -106,7 +115,11 @@ class QuestionAnswering(TaskKind[Answers]):
         ]
 
     def loss(
-        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+        self,
+        spec: PrefixSpec,
+        outputs: Sequence[Sequence[Tensor]],
+        targets: Sequence[Tensor],
+        class_weights: Tensor | None = None,
     ) -> Tensor:
         """Add up the losses of windows."""
         logits = [values for (values,) in outputs]

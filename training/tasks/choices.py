@@ -72,7 +72,11 @@ class MultipleChoice(TaskKind[int]):
         return [Piece(encoded, torch.tensor(truth))]
 
     def loss(
-        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+        self,
+        spec: PrefixSpec,
+        outputs: Sequence[Sequence[Tensor]],
+        targets: Sequence[Tensor],
+        class_weights: Tensor | None = None,
     ) -> Tensor:
         """Add up the losses of choosing among the scores of each row."""
         scores = [torch.cat(list(choices)) for choices in outputs]

@@ -59,6 +59,10 @@ class Embedding(TaskKind[str]):
     def stratum(self, truth: str) -> tuple[Any, ...]:
         return ()
 
+    def contradicts(self, one: str, other: str) -> bool:
+        """A text may belong with any number of others."""
+        return False
+
     def head(self, config: TrainConfig) -> HeadSpec:
         return super().head(config).model_copy(update={"normalize": config.normalize is not False})
 
@@ -79,7 +83,11 @@ class Embedding(TaskKind[str]):
         return [Piece(encoded, torch.tensor([_identity(text.token_ids) for text in encoded]))]
 
     def loss(
-        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+        self,
+        spec: PrefixSpec,
+        outputs: Sequence[Sequence[Tensor]],
+        targets: Sequence[Tensor],
+        class_weights: Tensor | None = None,
     ) -> Tensor:
         """Add up the losses of finding each text's partner among all of the batch."""
         left = torch.stack([one for one, _ in outputs])

@@ -1,7 +1,7 @@
 """TaskKind: all that is particular to one type of task, behind one protocol."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -14,7 +14,7 @@ from prefixes.backbone import EncodedInput, TextEncoder
 from prefixes.template import CHOICES
 from training.config import TrainConfig
 from training.errors import DataProblem
-from training.examples import Examples, Input, Layout, TaskData, Truth
+from training.examples import Examples, Input, Layout, TaskData, Truth, identity
 from training.metrics import Measurement
 from training.rows import Row
 from training.tasks.cells import read_texts
@@ -84,10 +84,24 @@ class TaskKind(ABC, Generic[Truth]):
     def stratum(self, truth: Truth) -> tuple[Any, ...]:
         """Give what parts of the data should have in proportion; it can be sorted."""
 
+    def group(self, fields: Input) -> Hashable:
+        """Give what inputs have in common that must not be parted by a split."""
+        return identity(fields)
+
+    def contradicts(self, one: Truth, other: Truth) -> bool:
+        """Say whether two truths of the same input cannot both be right."""
+        return one != other
+
     def label_counts(
         self, labels: Sequence[str], truths: Sequence[Truth]
     ) -> Mapping[str, int] | None:
         """Count what the rows have of each label; None for tasks without labels."""
+        return None
+
+    def class_weights(
+        self, labels: Sequence[str], truths: Sequence[Truth]
+    ) -> tuple[float, ...] | None:
+        """Give each label a weight that makes up for how rare it is; None for tasks without."""
         return None
 
     # Examples to learning
@@ -116,9 +130,16 @@ class TaskKind(ABC, Generic[Truth]):
 
     @abstractmethod
     def loss(
-        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+        self,
+        spec: PrefixSpec,
+        outputs: Sequence[Sequence[Tensor]],
+        targets: Sequence[Tensor],
+        class_weights: Tensor | None = None,
     ) -> Tensor:
-        """Add up the losses of pieces, from the outputs of each one's texts."""
+        """Add up the losses of pieces, from the outputs of each one's texts.
+
+        `class_weights` `[C]` are those of a task that has them, where they are wanted.
+        """
 
     def weight(self, target: Tensor) -> float:
         """Give a piece's share in the mean that a step's loss is."""

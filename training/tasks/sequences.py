@@ -78,6 +78,22 @@ class SequenceClassification(TaskKind[Target]):
         )
         return {label: counts[number] for number, label in enumerate(labels)}
 
+    def class_weights(
+        self, labels: Sequence[str], truths: Sequence[Target]
+    ) -> tuple[float, ...] | None:
+        """Weigh labels so that each counts alike; those that do not occur, or always do, by 1.
+
+        Of a single label, n rows / (k labels * rows of this one), as scikit-learn's `balanced`;
+        of several labels, the rows without this one for each row that has it.
+        """
+        counts = self.label_counts(labels, truths)
+        if counts is None:
+            return None
+        n, k = len(truths), sum(count > 0 for count in counts.values())
+        if isinstance(truths[0], int):
+            return tuple(n / (k * count) if count else 1.0 for count in counts.values())
+        return tuple((n - c) / c if 0 < c < n else 1.0 for c in counts.values())
+
     def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
         return {"problem_type": config.problem_type, "labels": data.labels}
 
@@ -93,13 +109,20 @@ class SequenceClassification(TaskKind[Target]):
         return [Piece(encoded, torch.tensor(truth))]
 
     def loss(
-        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+        self,
+        spec: PrefixSpec,
+        outputs: Sequence[Sequence[Tensor]],
+        targets: Sequence[Tensor],
+        class_weights: Tensor | None = None,
     ) -> Tensor:
         """Add up the losses of single texts."""
         assert spec.problem_type is not None
         logits = torch.stack([values for (values,) in outputs])
         return row_losses(
-            spec.problem_type, logits, torch.stack(list(targets)).to(logits.device)
+            spec.problem_type,
+            logits,
+            torch.stack(list(targets)).to(logits.device),
+            class_weights,
         ).sum()
 
     def measure(

@@ -101,7 +101,11 @@ class TokenClassification(TaskKind[Mentions]):
         return [Piece(encoded, torch.tensor(tag_targets(spec.labels, truth, text)))]
 
     def loss(
-        self, spec: PrefixSpec, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]
+        self,
+        spec: PrefixSpec,
+        outputs: Sequence[Sequence[Tensor]],
+        targets: Sequence[Tensor],
+        class_weights: Tensor | None = None,
     ) -> Tensor:
         """Add up the losses of all tokens that have a tag."""
         logits = torch.cat([values for (values,) in outputs])
@@ -204,6 +208,12 @@ def _tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) ->
                 f"{column!r}: expected a tag for each token, found {len(tags)} tags for "
                 f"{len(spans)} tokens"
             )
+        )
+        return ()
+    nameless = [tag for tag in tags if not type_of(tag).strip()]
+    if nameless:
+        problems.append(
+            row.problem(f"{column!r}: expected tags as O, B-x and I-x, found {nameless[0]!r:.80}")
         )
         return ()
     return mentions_of(text, spans, tags)

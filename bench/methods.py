@@ -1,0 +1,153 @@
+"""Ways to learn a task whose accuracy is compared: prefixes, full fine-tuning, PEFT's prefixes."""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from peft import PrefixTuningConfig, TaskType, get_peft_model
+from torch import nn
+
+from bench.fine_tuning import FineTuning, Recipe
+from bench.scores import Score
+from prefixes.backbone import Backbone, load_backbone
+from training.config import TrainConfig
+from training.data import load_task
+from training.plan import TrainPlan
+from training.run import Run
+from training.session import run_plan
+
+Settings = Mapping[str, float]
+Report = Callable[[str], None]
+
+
+class Method(Protocol):
+    """One way to learn; `grid` lists the settings among which validation rows choose."""
+
+    @property
+    def grid(self) -> Sequence[Settings]: ...
+
+    def learn(
+        self, configs: Sequence[TrainConfig], backbone: str, settings: Settings, report: Report
+    ) -> Iterator[Score]:
+        """Learn one task with the seeds of several configurations."""
+
+
+class Prefixes:
+    """Ours, by the default recipe; all seeds learn in the same batches."""
+
+    grid: Sequence[Settings] = ({},)
+
+    def learn(
+        self, configs: Sequence[TrainConfig], backbone: str, settings: Settings, report: Report
+    ) -> Iterator[Score]:
+        runs = tuple(
+            TrainConfig.model_validate(
+                config.model_dump(exclude_unset=True)
+                | {**settings, "variant": f"seed-{config.seed}"}
+            )
+            for config in configs
+        )
+        seen = 0
+
+        def watch(active: Sequence[Run]) -> None:
+            nonlocal seen
+            if len(active[0].history) > seen:
+                seen = len(active[0].history)
+                last = active[0].history[-1]
+                merit = last.metrics[runs[0].metric]
+                report(f"{runs[0].task} prefixes, step {last.step}: {merit:.4f}")
+
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            trained = run_plan(TrainPlan(runs=runs, backbone=backbone), Path(folder), watch=watch)
+        seconds = (time.perf_counter() - started) / len(runs)
+        for one in trained:
+            provenance = one.finished.prefix.spec.provenance
+            assert provenance is not None
+            assert one.finished.test is not None
+            yield Score(
+                task=_name(one.config),
+                method="prefix",
+                settings=settings,
+                seed=one.config.seed,
+                rows=provenance.train_rows or 0,
+                chosen_by=one.config.metric,
+                validation=one.finished.validation.metrics,
+                test=one.finished.test.metrics,
+                seconds=seconds,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PaddedLoop:
+    """The usual loop over padded batches of transformers' own class, for as many rows as ours.
+
+    All of the model learns, or what `adapt` leaves of it.
+    """
+
+    name: str
+    grid: Sequence[Settings]
+    weight_decay: float
+    adapt: Callable[[Any, TrainConfig], nn.Module] | None = None
+
+    def learn(
+        self, configs: Sequence[TrainConfig], backbone: str, settings: Settings, report: Report
+    ) -> Iterator[Score]:
+        for config in configs:
+            started = time.perf_counter()
+            data = load_task(config)
+            rows = max(config.epochs * len(data.train), config.min_steps * config.batch_size)
+            recipe = Recipe(
+                learning_rate=settings["learning_rate"],
+                epochs=math.ceil(rows / len(data.train)),
+                weight_decay=self.weight_decay,
+            )
+            tuning = FineTuning(config, data, _backbone(backbone), recipe, adapt=self.adapt)
+            validation, test = tuning.run(data, report)
+            yield Score(
+                task=_name(config),
+                method=self.name,
+                settings=settings,
+                seed=config.seed,
+                rows=len(data.train),
+                chosen_by=config.metric,
+                validation=validation,
+                test=test,
+                seconds=time.perf_counter() - started,
+            )
+
+
+def _name(config: TrainConfig) -> str:
+    """Name a task by its folder."""
+    return config.train.parent.name
+
+
+def _with_peft(model: Any, config: TrainConfig) -> nn.Module:
+    """Leave a prefix as long as ours, and a head, by PEFT's defaults."""
+    peft = PrefixTuningConfig(task_type=TaskType.SEQ_CLS, num_virtual_tokens=config.prefix_length)
+    adapted: nn.Module = get_peft_model(model, peft)
+    return adapted
+
+
+_METHODS: Final = (
+    PaddedLoop(
+        "fine-tuning", [{"learning_rate": rate} for rate in (5e-5, 1.5e-4)], weight_decay=0.01
+    ),
+    PaddedLoop(
+        "PEFT",
+        [{"learning_rate": rate} for rate in (3e-3, 1e-2, 3e-2)],
+        weight_decay=0.0,
+        adapt=_with_peft,
+    ),
+)
+METHODS: Final[Mapping[str, Method]] = {"prefix": Prefixes()} | {one.name: one for one in _METHODS}
+
+
+@cache
+def _backbone(name: str) -> Backbone:
+    return load_backbone(name, device="cpu")

@@ -1,0 +1,116 @@
+"""The scores of runs in a file, what of them is missing, and what they say together."""
+
+import json
+import os
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from bench import origin
+from bench.figures import Bound, Figure
+
+MAX_GAP: Final = Bound(0.01, "at most")
+"""By which prefixes may fall short of full fine-tuning, on average, in classifying texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one run came to: its figures by metric, on validation and on test rows.
+
+    `settings` are what the method tried, by name; `chosen_by` is the metric that chose its best
+    step, and that settings are chosen by.
+    """
+
+    task: str
+    method: str
+    settings: Mapping[str, float]
+    seed: int
+    rows: int
+    chosen_by: str
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+    seconds: float
+
+    @property
+    def merit(self) -> float:
+        return self.validation[self.chosen_by]
+
+
+class Scores:
+    """A JSON file of runs, each with where it was measured."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[Score]:
+        for entry in self._entries():
+            yield Score(**{name: entry[name] for name in Score.__dataclass_fields__})
+
+    def add(self, score: Score) -> None:
+        """Append a run. Others may add theirs to the same file meanwhile."""
+        where = {
+            "processor": origin.processor(),
+            "threads": torch.get_num_threads(),
+            "commit": origin.commit(),
+            "command": f"python -m bench.accuracy {' '.join(sys.argv[1:])}",
+        }
+        entries = [*self._entries(), {**asdict(score), "seconds": round(score.seconds), **where}]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+        draft.replace(self._path)
+
+    def of(self, task: str, method: str) -> list[Score]:
+        return [score for score in self if (score.task, score.method) == (task, method)]
+
+    def _entries(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        entries: list[dict[str, Any]] = json.loads(self._path.read_text(encoding="utf-8"))
+        return entries
+
+
+def best_settings(scores: Sequence[Score], seed: int) -> Mapping[str, float]:
+    """Give the settings with which one seed did best on the validation rows."""
+    return max((one for one in scores if one.seed == seed), key=lambda one: one.merit).settings
+
+
+def summary(scores: Scores, tasks: Sequence[str], seeds: Sequence[int]) -> Iterator[Figure]:
+    """Give each method's mean over the seeds, by the settings that were chosen, and how prefixes
+    compare; PEFT's bound is to be below them.
+    """
+    for task in tasks:
+        means: dict[str, float] = {}
+        for method in ("prefix", "fine-tuning", "PEFT"):
+            if found := scores.of(task, method):
+                figure = _mean(found, seeds)
+                means[method] = figure.measured or 0.0
+                yield figure
+        yield from _gaps(task, means)
+
+
+def _mean(scores: Sequence[Score], seeds: Sequence[int]) -> Figure:
+    settings = best_settings(scores, seeds[0])
+    chosen = [one for one in scores if one.settings == settings and one.seed in seeds]
+    values = [one.test[one.chosen_by] for one in chosen]
+    name = ", ".join([scores[0].method, *(f"{key} {value:g}" for key, value in settings.items())])
+    return Figure(
+        group=scores[0].task,
+        name=f"{name}, {chosen[0].rows} rows, {len(values)} seeds",
+        unit=chosen[0].chosen_by,
+        measured=statistics.mean(values),
+        low=min(values),
+        high=max(values),
+    )
+
+
+def _gaps(task: str, means: Mapping[str, float]) -> Iterator[Figure]:
+    for name, other, bound in (("fine-tuning", "prefix", MAX_GAP), ("prefix", "PEFT", Bound(0))):
+        if name in means and other in means:
+            gap = means[name] - means[other]
+            yield Figure(task, f"{name} minus {other}", "", gap, bound=bound)

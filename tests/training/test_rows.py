@@ -1,0 +1,77 @@
+"""Files of rows: every format says the same, and what is wrong is told with its place."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.tasks import write_csv, write_jsonl
+from training.errors import DataRejected
+from training.rows import read_rows
+
+ROWS = [
+    {"text": "a good film", "label": "good"},
+    {"text": "line\u2028separator, and a comma", "label": "bad"},
+]
+
+
+def write_tsv(path: Path, rows: list[dict[str, Any]], *, end: str = "\n") -> Path:
+    lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows)]
+    path.write_bytes("".join(line + end for line in lines).encode())
+    return path
+
+
+def test_every_text_format_says_the_same(tmp_path: Path) -> None:
+    array = tmp_path / "rows.json"
+    array.write_text(json.dumps(ROWS), encoding="utf-8")
+    files = [
+        array,
+        write_jsonl(tmp_path / "rows.jsonl", ROWS),
+        write_csv(tmp_path / "rows.csv", ROWS),
+        write_tsv(tmp_path / "rows.tsv", ROWS),
+        write_tsv(tmp_path / "windows.tsv", ROWS, end="\r\n"),
+    ]
+    for file in files:
+        assert [row.columns for row in read_rows(file).rows] == ROWS, file.name
+
+
+def test_quotes_in_a_tsv_are_part_of_its_cells(tmp_path: Path) -> None:
+    rows = [{"text": '"never closed', "label": "x"}, {"text": 'says "no"', "label": "y"}]
+    file = read_rows(write_tsv(tmp_path / "rows.tsv", rows))
+    assert [row.columns for row in file.rows] == rows
+    assert [row.line for row in file.rows] == [2, 3]
+
+
+def test_rows_of_an_array_have_numbers_from_one(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[{"text": "a"}, 7]', encoding="utf-8")
+    file = read_rows(path)
+    assert file.rows[0].line == 1
+    assert [str(problem) for problem in file.problems] == [
+        "rows.json, row 2: expected a JSON object, found another value"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("{", "rows.json: is not JSON"), ('{"data": []}', "rows.json: expected an array of objects")],
+)
+def test_json_that_is_no_array_is_refused(tmp_path: Path, content: str, expected: str) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(content, encoding="utf-8")
+    assert str(read_rows(path).problems[0]).startswith(expected)
+
+
+def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text("text\tlabel\ttext\na\tb\tc\n", encoding="utf-8")
+    assert [str(problem) for problem in read_rows(path).problems] == [
+        "rows.tsv, line 1: the header has 'text' more than once"
+    ]
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    with pytest.raises(DataRejected, match="cannot be read as a folder of datasets' save_to_disk"):
+        read_rows(tmp_path)

@@ -1,0 +1,152 @@
+"""What is doubtful about rows that can be learnt from: told before training, refusing nothing.
+
+Every doubt is one sentence with a count, which names a few of the rows.
+"""
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prefixes.encoded import EncodedInput
+from training.errors import at
+from training.examples import Examples, identity
+from training.rows import RowFile
+from training.sources import place_in
+from training.tasks import TaskKind
+
+_SKEWED: Final = 10
+"""How many times as often the most frequent label may occur as the rarest without a word."""
+_FEW: Final = 2
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A source's rows and what they say, one example for each row."""
+
+    file: RowFile
+    examples: Examples[Any]
+
+    @property
+    def name(self) -> str:
+        return self.file.path.name
+
+    def at(self, rows: Sequence[int]) -> str:
+        """Say where rows stand, naming a few of them."""
+        return at(self.file.path, [self.file.rows[row].line for row in rows])
+
+    def place(self, row: int) -> str:
+        """Say where one row stands."""
+        return f"{place_in(self.file.path)} {self.file.rows[row].line}"
+
+
+def doubts_of(
+    kind: TaskKind[Any],
+    labels: Sequence[str],
+    train: Part,
+    others: Sequence[Part],
+    *,
+    remedy: str | None,
+) -> tuple[str, ...]:
+    """Look over the rows of a task.
+
+    `others` are those that training is measured by. `remedy` says what helps against rare labels;
+    without one they are no doubt.
+    """
+    counts = kind.label_counts(labels, train.examples.truths) or {}
+    firsts = _firsts(train.examples)
+    return (
+        *_repeats(kind, train, firsts),
+        *(doubt for other in others for doubt in _leaks(train, firsts, other)),
+        *_alike(train.name, list(counts)),
+        *_rare(train.name, counts),
+        *(() if remedy is None else _skew(train.name, counts, remedy)),
+    )
+
+
+def cut_off(encoded: Sequence[EncodedInput], max_length: int) -> tuple[str, ...]:
+    """Look for inputs whose ends no model will see."""
+    count = sum(any(text.is_truncated for text in texts) for texts in encoded)
+    if not count:
+        return ()
+    share = count / len(encoded)
+    cut = f"{count} of {len(encoded)} training inputs ({share:.1%})"
+    return (f"{cut} are cut off at max_length {max_length}",)
+
+
+def _firsts(examples: Examples[Any]) -> dict[Hashable, int]:
+    """Find the first row of every input."""
+    firsts: dict[Hashable, int] = {}
+    for row, fields in enumerate(examples.inputs):
+        firsts.setdefault(identity(fields), row)
+    return firsts
+
+
+def _repeats(kind: TaskKind[Any], part: Part, firsts: Mapping[Hashable, int]) -> Iterator[str]:
+    """Look for rows of the same input: with another label, or with nothing new."""
+    truths = part.examples.truths
+    origins = [firsts[identity(fields)] for fields in part.examples.inputs]
+    later = [(row, first) for row, first in enumerate(origins) if row != first]
+    against = [pair for pair in later if kind.contradicts(truths[pair[0]], truths[pair[1]])]
+    if against:
+        yield (
+            f"{part.name}: {_rows(against)} labelled otherwise than an earlier row of the same "
+            f"input: {_pairs(part, against, part)}"
+        )
+    same = [row for row, first in later if truths[row] == truths[first]]
+    if same:
+        yield f"{part.name}: {len(same)} row(s) repeat an earlier one, {part.at(same)}"
+
+
+def _leaks(train: Part, firsts: Mapping[Hashable, int], other: Part) -> Iterator[str]:
+    keys = [identity(fields) for fields in other.examples.inputs]
+    seen = [(row, firsts[key]) for row, key in enumerate(keys) if key in firsts]
+    if seen:
+        yield (
+            f"{other.name}: {_rows(seen)} in {train.name} as well, of {len(keys)}: figures on them "
+            f"say what was remembered: {_pairs(other, seen, train)}"
+        )
+
+
+def _alike(name: str, labels: Sequence[str]) -> Iterator[str]:
+    """Look for labels that a person would read as one."""
+    spellings: dict[str, list[str]] = {}
+    for label in labels:
+        spellings.setdefault(" ".join(label.casefold().split()), []).append(label)
+    alike = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
+    if alike:
+        yield f"{name}: labels that differ by case or spaces alone: {_few(alike)}"
+
+
+def _rare(name: str, counts: Mapping[str, int]) -> Iterator[str]:
+    rare = [f"{label!r} ({count})" for label, count in counts.items() if count < _FEW]
+    if rare:
+        yield f"{name}: labels that occur less than {_FEW} times: {_few(rare)}"
+
+
+def _skew(name: str, counts: Mapping[str, int], remedy: str) -> Iterator[str]:
+    occurring = {label: count for label, count in counts.items() if count}
+    if not occurring:
+        return
+    rarest, usual = (choose(occurring, key=occurring.__getitem__) for choose in (min, max))
+    if occurring[usual] > _SKEWED * occurring[rarest]:
+        yield (
+            f"{name}: the label {rarest!r} occurs {occurring[rarest]} time(s), {usual!r} "
+            f"{occurring[usual]} times: consider {remedy}"
+        )
+
+
+def _rows(pairs: Sequence[object]) -> str:
+    return f"{len(pairs)} row is" if len(pairs) == 1 else f"{len(pairs)} rows are"
+
+
+def _pairs(part: Part, pairs: Sequence[tuple[int, int]], origin: Part) -> str:
+    """Name rows of a part, each with the row of another that it is held against."""
+    named = [f"{part.place(row)} ({origin.place(first)})" for row, first in pairs[:_NAMED]]
+    return _few(named, len(pairs))
+
+
+def _few(names: Sequence[str], count: int | None = None) -> str:
+    total = len(names) if count is None else count
+    more = f" and {total - _NAMED} more" if total > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

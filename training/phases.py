@@ -1,0 +1,78 @@
+"""Phases: the steps of a training, watched, timed, and saved now and then."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefixes.backbone import Backbone
+from training.checkpoint import Identity, save_checkpoint
+from training.course import Course
+from training.loop import train
+from training.run import Run
+
+Watcher = Callable[[Sequence[Run]], None]
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds of training, those before a kill included, and when they were last saved."""
+
+    earlier_seconds: float
+    started: float
+    saved: float
+
+    @classmethod
+    def start(cls, earlier_seconds: float) -> "Stopwatch":
+        now = time.perf_counter()
+        return cls(earlier_seconds, now, now)
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+    def is_due(self, interval: float) -> bool:
+        """Say whether so many seconds have gone since this last said yes."""
+        now = time.perf_counter()
+        if now - self.saved < interval:
+            return False
+        self.saved = now
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Phases:
+    """What every phase of a training goes through: steps, watched, with checkpoints."""
+
+    backbone: Backbone
+    checkpoint: Path
+    identity: Identity
+    stopwatch: Stopwatch
+    seconds_between_checkpoints: float
+    tokens_per_batch: int
+    watch: Watcher
+
+    def go(self, course: Course) -> None:
+        """Train the runs of a course until all of them are over."""
+
+        def after_step(active: Sequence[Run]) -> None:
+            course.go_on()
+            self.watch(active)
+            if self.stopwatch.is_due(self.seconds_between_checkpoints):
+                self._save(course)
+
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        self.watch(course.runs)
+        tokens = self.tokens_per_batch
+        train(self.backbone, course.runs, tokens_per_batch=tokens, after_step=after_step)
+        self._save(course)
+
+    def _save(self, course: Course) -> None:
+        save_checkpoint(
+            self.checkpoint,
+            self.identity,
+            course.runs,
+            seconds=self.stopwatch.seconds,
+            shared_sha256=course.shared.sha256 if course.shared else None,
+            journal=course.journal,
+        )

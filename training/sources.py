@@ -1,0 +1,75 @@
+"""Where labelled rows come from: a file or folder, or a split of a dataset of the hub."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import PlainSerializer, PlainValidator
+
+_HUB: Final = "hub:"
+_LINES: Final = {".jsonl", ".csv", ".tsv", ".txt", ".conllx"}
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """A split of a dataset that the package `datasets` loads by name; `config` may be empty."""
+
+    path: str
+    config: str
+    split: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `hub:PATH:CONFIG:SPLIT`.
+
+        Raises:
+            ValueError: when the text has another form.
+        """
+        parts = text.removeprefix(_HUB).split(":")
+        if len(parts) != 3 or not parts[0] or not parts[2]:
+            raise ValueError(
+                f"{text!r}: expected hub:PATH:CONFIG:SPLIT, as in hub:ag_news::train where the "
+                "dataset has no configurations"
+            )
+        return cls(*parts)
+
+    @property
+    def name(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"{_HUB}{self.path}:{self.config}:{self.split}"
+
+
+Source = Path | HubSource
+
+
+def is_hub(text: str) -> bool:
+    """Say whether a text names a dataset of the hub, and no file."""
+    return text.startswith(_HUB)
+
+
+def parse_source(text: str) -> Source:
+    """Read where rows come from: a path, or `hub:PATH:CONFIG:SPLIT`.
+
+    Raises:
+        ValueError: when a text that begins as the second goes on otherwise.
+    """
+    return HubSource.parse(text) if is_hub(text) else Path(text)
+
+
+def place_in(source: Source) -> str:
+    """Say what the numbers of a source's rows count: lines of its text, or rows."""
+    return "line" if isinstance(source, Path) and source.suffix in _LINES else "row"
+
+
+def _as_source(value: Any) -> Source:
+    if isinstance(value, str):
+        return parse_source(value)
+    if isinstance(value, Source):
+        return value
+    raise ValueError(f"expected a path or hub:PATH:CONFIG:SPLIT, found {value!r:.80}")
+
+
+SourceField = Annotated[Source, PlainValidator(_as_source), PlainSerializer(str)]
+"""A source as a setting: a text in files and on the command line."""
