@@ -16,6 +16,11 @@ Input = Mapping[str, str | tuple[str, ...]]
 """Texts by field name, as the task's template takes them; `choices` is several."""
 
 
+def identity(fields: Input) -> Hashable:
+    """Give what equal inputs have in common, and no others."""
+    return tuple(sorted(fields.items()))
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An answer that a row proposes to a query, and those that are accepted."""
@@ -23,11 +28,6 @@ class Candidate:
     query: str
     text: str
     accepted: tuple[str, ...]
-
-
-def identity(fields: Input) -> Hashable:
-    """Give what equal inputs have in common, and no others."""
-    return tuple(sorted(fields.items()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

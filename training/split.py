@@ -24,8 +24,9 @@ def split(
     """
     random = np.random.default_rng(SPLIT_SEED)
     shuffled = random.permutation(len(examples)).tolist()
-    keys: list[Hashable] = [candidate.query for candidate in examples.candidates]
-    groups = _groups(keys or [kind.group(fields) for fields in examples.inputs], shuffled)
+    queries: list[Hashable] = [candidate.query for candidate in examples.candidates]
+    keys = queries or [kind.group(fields) for fields in examples.inputs]
+    groups = _groups(keys, shuffled)
     groups.sort(key=lambda rows: kind.stratum(examples.truths[rows[0]]))
     wanted = max(1, round(len(examples) * fraction))
     held_out = np.sort(np.array(_chosen(groups, wanted, fraction, random)))
