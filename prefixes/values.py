@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-_MAX_FIELDS: Final = 50
+_MAX_FIELDS: Final = 100
 
 
 class Value(BaseModel):

@@ -11,6 +11,7 @@ import typer
 
 from training.datasets import Dataset, dataset_named
 from training.errors import PlanRejected
+from training.sources import Source, parse_source
 
 UNDERSCORES: Final[dict[str, Any]] = {
     "token_normalize_func": lambda name: name.replace("_", "-"),
@@ -32,7 +33,7 @@ class Part:
     """Rows of a set to use a prefix on, the first of them where there is a bound."""
 
     name: str
-    source: Path
+    source: Source
     dataset: str
     most: int | None
 
@@ -176,7 +177,7 @@ class OriginalFlags:
         missing = [part for part, _ in wanted if part not in sources]
         if missing:
             raise PlanRejected(f"{name} has no {missing[0]} rows here: name a file of them")
-        return [Part(part, Path(sources[part]), name, most) for part, most in wanted]
+        return [Part(part, parse_source(sources[part]), name, most) for part, most in wanted]
 
     def sources(self, dataset: Dataset, flags: Mapping[str, Any]) -> dict[str, str]:
         """Find the parts of a set: files that flags name, those of a folder, or those on the hub.

@@ -14,11 +14,12 @@ the rows are seen.
 
 
 def learning_rate_factor(
-    kind: ScheduleKind, step: int, total: int, *, warmup: float, steps_per_epoch: int
+    kind: ScheduleKind, step: int, total: int, *, warmup: float, steps_per_epoch: int = 1
 ) -> float:
     """Give the factor of the peak learning rate for a step of `total`, counted from 0.
 
-    The first `warmup` share of the steps rises linearly; the rest follows `kind`.
+    The first `warmup` share of the steps rises linearly; the rest follows `kind`, of which only
+    `exponential_per_epoch` asks for `steps_per_epoch`.
     """
     rising = math.ceil(total * warmup)
     if step < rising:

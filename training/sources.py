@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import PlainSerializer, PlainValidator
 
 _HUB: Final = "hub:"
-_LINES: Final = {".jsonl", ".csv", ".tsv"}
+_LINES: Final = {".jsonl", ".csv", ".tsv", ".txt", ".conllx"}
 
 
 @dataclass(frozen=True, slots=True)
