@@ -152,7 +152,8 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=1024,
-        description="CPU threads of each training; unset: half of the processors.",
+        description="CPU threads of each training; unset: one for each processor, which serving "
+        "takes back whenever it needs it.",
     )
     max_queued_trainings: int = Field(
         default=64, ge=1, description="Most trainings that wait; beyond it, new ones get 429."

@@ -11,8 +11,9 @@ from training.data import load_task
 from training.evaluate import evaluate
 from training.examples import TaskData
 from training.outcome import success
+from training.phases import Watcher
 from training.plan import TrainPlan, check_plan
-from training.session import Trained, Watcher, run_plan
+from training.session import Trained, run_plan
 
 
 def measured_training(

@@ -1,10 +1,12 @@
 """What a training that ran for a server came to, as plain values for `outcome.json`."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from prefixes.errors import PrefixRejected
-from training.errors import DataRejected, PlanRejected, TrainingError
+from training.errors import DataProblem, DataRejected, PlanRejected, TrainingError
+from training.sources import place_in
 
 _MAX_PROBLEMS = 100
 
@@ -42,12 +44,18 @@ def refusal(error: TrainingError | PrefixRejected) -> dict[str, Any]:
         "detail": str(error),
         "errors": [
             {
-                "field": f"{row.file.stem}, line {row.line}" if row.line else row.file.stem,
+                "field": _place(row),
                 "message": row.message,
             }
             for row in rows[:_MAX_PROBLEMS]
         ],
     }
+
+
+def _place(row: DataProblem) -> str:
+    """Say where a problem is by the part that its file is, and never by where the file lies."""
+    part = Path(row.file.name).stem
+    return f"{part}, {place_in(row.file)} {row.line}" if row.line else part
 
 
 def _code(error: TrainingError | PrefixRejected) -> str:

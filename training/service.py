@@ -19,12 +19,12 @@ _FIELDS: Final = (
     "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",
     "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",
     "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
-    "select_by", "seed", "file_dtype", "golden_examples",
+    "select_by", "seed", "class_weights", "file_dtype", "golden_examples",
 )  # fmt: skip
 """What a tenant may set. Named one by one, so that a new field, which may name a file of the
 server's machine, is withheld until somebody has thought about it."""
 
-SUFFIXES: Final = (".csv", ".jsonl")
+SUFFIXES: Final = (".csv", ".json", ".jsonl", ".tsv")
 """How names of files of labelled rows that a server takes may end."""
 
 _BOUNDS: Final = {"batch_size": 512, "gradient_accumulation": 64, "projection_size": 4096}

@@ -139,7 +139,7 @@ class TrainingRunner:
 
     @property
     def _num_threads(self) -> int:
-        return self._settings.training_threads or max(1, (os.cpu_count() or 1) // 2)
+        return self._settings.training_threads or len(os.sched_getaffinity(0))
 
     async def _train(self, training: Training, folder: TrainingFolder) -> None:
         """Have workers train until one has come to an outcome.
