@@ -129,8 +129,11 @@ class OriginalFlags:
         if self.template_id is not None:
             settings |= dataset.template(self.template_id)
         methods = [one for one in flags.get("set_", ()) if one.startswith("method=")]
-        if "method" not in settings and not flags.get("prompt") and not methods:
-            raise PlanRejected("Neither --prefix nor --prompt: say which of them is to be trained")
+        if not ("method" in settings or "method" in flags or flags.get("prompt") or methods):
+            raise PlanRejected(
+                "Neither --prefix nor --prompt: say which of them is to be trained, or --method "
+                "head for a head alone on the frozen backbone"
+            )
         return {**settings, **_single(flags)}
 
     def _dropout(self, task_type: str) -> dict[str, float]:

@@ -196,6 +196,14 @@ def test_a_recipe_trains_as_its_script_did_and_flags_come_first(flow: Flow, tmp_
     assert config["schedule"] == "exponential_per_epoch"
 
 
+def test_a_head_alone_is_trained_on_a_set_by_its_name(flow: Flow, tmp_path: Path) -> None:
+    data = write_set(tmp_path / "data", "superglue", "rte")
+    steps = QUICK[3:-2]  # no prefix, its length, or what it begins as
+    flow(*named("superglue/rte"), "--data_dir", data, *steps, "--method", "head")
+    prefix = Prefix.load(flow.output / "prefix.safetensors")
+    assert (prefix.spec.method, prefix.spec.prefix_length) == ("head", 0)
+
+
 def test_what_does_not_fit_the_backbone_is_told_before_anything_is_trained(
     flow: Flow, tmp_path: Path
 ) -> None:
