@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from server.interchange import export_prefix, import_prefix
-from training.cli import evaluate, predict, recipes, train
+from training.cli import recipes, train
+from training.cli_use import evaluate, predict
 from training.original_flags import UNDERSCORES
 
 if TYPE_CHECKING:

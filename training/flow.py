@@ -15,7 +15,7 @@ from training.datasets import CANDIDATE, dataset_named
 from training.errors import PlanRejected
 from training.evaluate import evaluate, outputs_of
 from training.examples import Columns
-from training.original_flags import Part
+from training.original import Part
 from training.plan import TrainPlan
 from training.rows import Row
 from training.session import PREFIX_FILE

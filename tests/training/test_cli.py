@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from prefixes import Prefix, PrefixRef
 from prefixes.registry import open_registry
 from tests.training.tasks import ROWS_OF, pair_rows, sentiment_rows, write_csv, write_jsonl
-from training import cli
+from training import cli, cli_use
 
 QUICK = [
     *("--prefix-length", "4", "--max-length", "32", "--batch-size", "8", "--epochs", "4"),
@@ -41,7 +41,7 @@ class CliCaller:
 
     def __init__(self) -> None:
         self._app = typer.Typer()
-        for command in (cli.train, cli.evaluate, cli.predict):
+        for command in (cli.train, cli_use.evaluate, cli_use.predict):
             self._app.command()(command)
 
     def __call__(self, *arguments: object) -> str:
@@ -309,11 +309,11 @@ def _plan_in_int8(folder: Path, rows: Path) -> Path:
 
 def test_help_loads_no_torch() -> None:
     code = (
-        "import sys, typer; from training import cli; app = typer.Typer();"
-        "app.command()(cli.train); app.command()(cli.predict)\n"
+        "import sys, typer; from training import cli, cli_use; app = typer.Typer();"
+        "app.command()(cli.train); app.command()(cli_use.predict)\n"
         "try: app(['train', '--help'])\n"
         "except SystemExit: pass\n"
-        "assert not {'torch', 'transformers', 'sklearn'} & set(sys.modules)"
+        "assert not {'torch', 'numpy', 'transformers', 'sklearn'} & set(sys.modules)"
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True)

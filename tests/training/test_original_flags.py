@@ -10,13 +10,14 @@ from typer.testing import CliRunner
 from training import cli
 from training.config import TrainConfig
 from training.errors import PlanRejected
+from training.original import parts_of, settings_of
 from training.original_flags import OriginalFlags
 from training.recipes import load_recipe, recipe_names, recipe_rows
 
 
 def settings(flags: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
     original = OriginalFlags(family="superglue", dataset="rte", prefix=True, **given)
-    return original.settings({}, {"train": "x.jsonl"} if flags is None else flags)
+    return settings_of(original, {}, {"train": "x.jsonl"} if flags is None else flags)
 
 
 def test_a_set_without_files_is_that_of_the_hub() -> None:
@@ -45,7 +46,7 @@ def test_dropout_is_that_of_the_prefix_and_of_what_the_head_sees() -> None:
     found = settings(hidden_dropout_prob=0.2)
     assert (found["prefix_dropout"], found["feature_dropout"]) == (0.2, 0.2)
     squad = OriginalFlags("qa", "squad", prefix=True, hidden_dropout_prob=0.2)
-    found = squad.settings({}, {"train": "x.json"})
+    found = settings_of(squad, {}, {"train": "x.json"})
     assert found["prefix_dropout"] == 0.2
     assert "feature_dropout" not in found  # the original drops nothing there
 
@@ -54,9 +55,9 @@ def test_one_learning_rate_is_that_of_the_head_too() -> None:
     assert settings({"learning_rate": 0.01})["head_learning_rate"] == 0.01
     assert "head_learning_rate" not in settings()
     by_recipe = OriginalFlags(recipe="original")
-    found = by_recipe.settings(load_recipe("original"), {"learning_rate": 0.01})
+    found = settings_of(by_recipe, load_recipe("original"), {"learning_rate": 0.01})
     assert found["head_learning_rate"] == 0.01
-    assert "head_learning_rate" not in OriginalFlags().settings({}, {"learning_rate": 0.01})
+    assert "head_learning_rate" not in settings_of(OriginalFlags(), {}, {"learning_rate": 0.01})
 
 
 def test_epochs_that_were_asked_for_are_neither_more_nor_less() -> None:
@@ -82,7 +83,7 @@ def test_training_is_what_happens_unless_something_else_is_asked_for() -> None:
     files = {"validation": "dev.jsonl", "test": "test.jsonl"}
 
     def parts(**modes: Any) -> list[str]:
-        return [one.name for one in OriginalFlags(**modes).parts("superglue/rte", files)]
+        return [one.name for one in parts_of(OriginalFlags(**modes), "superglue/rte", files)]
 
     assert parts() == parts(do_train=True, do_eval=True) == []
     assert parts(do_eval=True) == ["validation"]

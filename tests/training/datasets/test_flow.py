@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from prefixes import Prefix
 from tests.training.datasets.samples import write_set
-from training import cli
+from training import cli, cli_use
 from training.datasets import DATASETS
 from training.original_flags import UNDERSCORES
 
@@ -176,7 +176,7 @@ def test_a_prefix_reads_its_sets_files_in_the_other_commands_too(
     file = flow.output / "prefix.safetensors"
     assert Prefix.load(file).spec.input.text_pair == "{word}: {sentence2}"
     app = typer.Typer()
-    app.command()(cli.evaluate)
+    app.command()(cli_use.evaluate)
     place = ("--backbone", str(backbone_folder), "--device", "cpu", "--json")
     result = CliRunner().invoke(app, [str(file), str(data / "val.jsonl"), *place])
     assert result.exit_code == 0, result.output

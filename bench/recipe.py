@@ -1,0 +1,174 @@
+"""Which settings make a good default recipe: variants of it, measured on rows that nobody tests on.
+
+    python -m bench.recipe --data DIR --tasks trec sst2 --output FILE
+        --variants "" "batch_size=16 min_steps=800" "prefix_length=32"
+
+DIR is that of `bench.accuracy`. Of each set's train.jsonl 2,000 rows train, 500 choose the best
+step, and up to 3,000 others measure what came of it: no validation or test file is read, so that
+what is chosen here can be measured there. All variants of a set learn in the same batches; what
+FILE has already is not run again.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from transformers.utils import logging as transformers_logging
+
+from bench import origin
+from training.config import TrainConfig
+from training.plan import TrainPlan
+from training.run import Run
+from training.session import Trained, run_plan
+
+PARTS: Final = {"train": 2000, "validation": 500, "test": 3000}
+"""How many rows of a training file each part gets, in this order, as far as there are any."""
+
+Entry = Mapping[str, Any]
+
+
+def main() -> None:
+    """Run what is missing, and show what there is."""
+    arguments = _arguments()
+    transformers_logging.disable_progress_bar()
+    console = Console()
+    entries = _read(arguments.output)
+    for task in arguments.tasks:
+        for seed in arguments.seeds:
+            done = {e["variant"] for e in entries if (e["task"], e["seed"]) == (task, seed)}
+            missing = [one for one in arguments.variants if one not in done]
+            if missing:
+                entries += _measure(arguments, task, seed, missing, console.print)
+                arguments.output.parent.mkdir(parents=True, exist_ok=True)
+                arguments.output.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+    console.print(_table(entries))
+
+
+def _measure(
+    arguments: argparse.Namespace,
+    task: str,
+    seed: int,
+    variants: Sequence[str],
+    report: Callable[[str], None],
+) -> list[Entry]:
+    """Train variants of the recipe on one set, together."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = _part(arguments.data / task / "train.jsonl", Path(folder), seed)
+        about = json.loads((arguments.data / task / "labels.json").read_text(encoding="utf-8"))
+        labels = tuple(about["labels"])
+        runs = tuple(
+            TrainConfig(
+                task=f"bench/{task.replace('_', '-')}",
+                variant=f"variant-{number}",
+                labels=labels,
+                seed=seed,
+                **files,
+                **_settings(variant),
+            )
+            for number, variant in enumerate(variants)
+        )
+        watch = _Watch(report)
+        trained = run_plan(TrainPlan(runs=runs), Path(folder) / "out", watch=watch)
+    return [_entry(task, seed, *pair) for pair in zip(variants, trained, strict=True)]
+
+
+class _Watch:
+    """Tells every evaluation once."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._seen: dict[str, int] = {}
+
+    def __call__(self, active: Sequence[Run]) -> None:
+        for run in active:
+            name = run.config.run_name
+            if len(run.history) > self._seen.get(name, 0):
+                last = run.history[-1]
+                merit = last.metrics[run.config.metric]
+                self._report(f"{name} {last.step}: {last.train_loss:.3f} {last.loss:.3f} {merit}")
+            self._seen[name] = len(run.history)
+
+
+def _entry(task: str, seed: int, variant: str, trained: Trained) -> Entry:
+    test = trained.finished.test
+    assert test is not None
+    metric = trained.config.metric
+    return {
+        "task": task,
+        "seed": seed,
+        "variant": variant,
+        "metric": metric,
+        "chosen_by": trained.merit,
+        "measured": test.metrics[metric],
+        "processor": origin.processor(),
+        "commit": origin.commit(),
+        "command": origin.command(),
+    }
+
+
+def _part(train: Path, folder: Path, seed: int) -> dict[str, Path]:
+    """Deal the rows of a training file out; rows of the same text go to the same part."""
+    lines = list(dict.fromkeys(train.read_text(encoding="utf-8").splitlines()))
+    random.Random(seed).shuffle(lines)  # noqa: S311 - a sample, not a secret
+    files, start = {}, 0
+    for name, count in PARTS.items():
+        files[name] = folder / f"{name}.jsonl"
+        part = lines[start : start + count]
+        files[name].write_text("\n".join(part) + "\n", encoding="utf-8")
+        start += count
+    return files
+
+
+def _settings(variant: str) -> dict[str, Any]:
+    """Read `name=value name=value`; values as in JSON, or plain text."""
+    settings: dict[str, Any] = {}
+    for pair in variant.split():
+        name, _, value = pair.partition("=")
+        try:
+            settings[name] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name] = value
+    return settings
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    """Show each variant's mean by set, and the mean of its differences from the default."""
+    tasks = list(dict.fromkeys(entry["task"] for entry in entries))
+    found = {(e["variant"], e["task"], e["seed"]): e["measured"] for e in entries}
+    table = Table("variant", *tasks, "minus default", "runs")
+    for variant in dict.fromkeys(entry["variant"] for entry in entries):
+        mine = {key[1:]: value for key, value in found.items() if key[0] == variant}
+        pairs = [value - found["", *key] for key, value in mine.items() if ("", *key) in found]
+        means = [[value for (name, _), value in mine.items() if name == task] for task in tasks]
+        table.add_row(
+            variant or "default",
+            *(f"{statistics.mean(values):.3f}" if values else "" for values in means),
+            f"{statistics.mean(pairs):+.4f}" if pairs else "",
+            str(len(mine)),
+        )
+    return table
+
+
+def _read(path: Path) -> list[Entry]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--tasks", nargs="+", required=True)
+    parser.add_argument("--variants", nargs="+", default=[""], help='"" is the default recipe')
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

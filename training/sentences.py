@@ -1,0 +1,35 @@
+"""How a command ends that cannot go on: a sentence and an exit code, without a traceback."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NoReturn
+
+import typer
+
+from training.errors import TrainingError
+
+_FAILED: Final = 2
+_INTERRUPTED: Final = 130
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Tell what went wrong in a sentence and an exit code, without a traceback."""
+    from prefixes.errors import PrefixError  # noqa: PLC0415 - needs numpy, which takes a while
+
+    try:
+        yield
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (TrainingError, PrefixError, OSError) as error:
+        leave(str(error), _FAILED)
+    except KeyboardInterrupt:
+        leave("stopped; the same command with --resume goes on", _INTERRUPTED)
+
+
+def leave(message: str, exit_code: int) -> NoReturn:
+    typer.echo(f"polyprefix: {message}", err=True)
+    sys.exit(exit_code)
