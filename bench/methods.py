@@ -12,14 +12,18 @@ from typing import Any, Final, Protocol
 from peft import PrefixTuningConfig, TaskType, get_peft_model
 from torch import nn
 
-from bench.fine_tuning import FineTuning, Recipe
 from bench.scores import Score
 from prefixes.backbone import Backbone, load_backbone
 from training.config import TrainConfig
 from training.data import load_task
+from training.fine_tuning import Adapt, FineTuning
+from training.full import learn
+from training.learning import Learning
 from training.plan import TrainPlan
-from training.run import Run
 from training.session import run_plan
+
+_TOKENS_AT_ONCE: Final = 4096
+"""Bounds one pass: gradients of a batch are gathered over as many as it needs."""
 
 Settings = Mapping[str, float]
 Report = Callable[[str], None]
@@ -52,19 +56,11 @@ class Prefixes:
             )
             for config in configs
         )
-        seen = 0
-
-        def watch(active: Sequence[Run]) -> None:
-            nonlocal seen
-            if len(active[0].history) > seen:
-                seen = len(active[0].history)
-                last = active[0].history[-1]
-                merit = last.metrics[runs[0].metric]
-                report(f"{runs[0].task} prefixes, step {last.step}: {merit:.4f}")
-
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            trained = run_plan(TrainPlan(runs=runs, backbone=backbone), Path(folder), watch=watch)
+            trained = run_plan(
+                TrainPlan(runs=runs, backbone=backbone), Path(folder), watch=_Telling(report)
+            )
         seconds = (time.perf_counter() - started) / len(runs)
         for one in trained:
             provenance = one.finished.prefix.spec.provenance
@@ -93,7 +89,7 @@ class PaddedLoop:
     name: str
     grid: Sequence[Settings]
     weight_decay: float
-    adapt: Callable[[Any, TrainConfig], nn.Module] | None = None
+    adapt: Adapt | None = None
 
     def learn(
         self, configs: Sequence[TrainConfig], backbone: str, settings: Settings, report: Report
@@ -102,13 +98,20 @@ class PaddedLoop:
             started = time.perf_counter()
             data = load_task(config)
             rows = max(config.epochs * len(data.train), config.min_steps * config.batch_size)
-            recipe = Recipe(
-                learning_rate=settings["learning_rate"],
-                epochs=math.ceil(rows / len(data.train)),
-                weight_decay=self.weight_decay,
+            tuning = FineTuning.start(
+                TrainConfig.model_validate(
+                    config.model_dump(exclude_unset=True)
+                    | {**settings, "method": "full", "weight_decay": self.weight_decay}
+                    | {"epochs": math.ceil(rows / len(data.train)), "min_steps": 1}
+                ),
+                data,
+                _backbone(backbone),
+                tokens_per_batch=_TOKENS_AT_ONCE,
+                adapt=self.adapt,
             )
-            tuning = FineTuning(config, data, _backbone(backbone), recipe, adapt=self.adapt)
-            validation, test = tuning.run(data, report)
+            learn(tuning, _Telling(report))
+            assert tuning.best is not None
+            assert data.test is not None
             yield Score(
                 task=_name(config),
                 method=self.name,
@@ -116,10 +119,26 @@ class PaddedLoop:
                 seed=config.seed,
                 rows=len(data.train),
                 chosen_by=config.metric,
-                validation=validation,
-                test=test,
+                validation=tuning.best.metrics,
+                test=tuning.measure(_backbone(backbone), data.test).metrics,
                 seconds=time.perf_counter() - started,
             )
+
+
+@dataclass(slots=True)
+class _Telling:
+    """Tells every evaluation of the first of some runs."""
+
+    report: Report
+    seen: int = 0
+
+    def __call__(self, active: Sequence[Learning]) -> None:
+        first = active[0]
+        if len(first.history) > self.seen:
+            self.seen = len(first.history)
+            last = first.history[-1]
+            merit = last.metrics[first.config.metric]
+            self.report(f"{first.config.run_name}, step {last.step}: {merit:.4f}")
 
 
 def _name(config: TrainConfig) -> str:
@@ -127,9 +146,10 @@ def _name(config: TrainConfig) -> str:
     return config.train.parent.name
 
 
-def _with_peft(model: Any, config: TrainConfig) -> nn.Module:
+def _with_peft(model: Any) -> nn.Module:
     """Leave a prefix as long as ours, and a head, by PEFT's defaults."""
-    peft = PrefixTuningConfig(task_type=TaskType.SEQ_CLS, num_virtual_tokens=config.prefix_length)
+    length = TrainConfig.model_fields["prefix_length"].default
+    peft = PrefixTuningConfig(task_type=TaskType.SEQ_CLS, num_virtual_tokens=length)
     adapted: nn.Module = get_peft_model(model, peft)
     return adapted
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -38,9 +39,10 @@ def commit() -> str:
 
 
 def command() -> str:
-    """Give the command line that runs this."""
-    options = " ".join(sys.argv[1:])
-    return f"python -m bench {options}".strip()
+    """Give the command line that runs this module of the benchmarks."""
+    spec = sys.modules["__main__"].__spec__
+    module = "bench" if spec is None else spec.name.removesuffix(".__main__")
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
 
 
 def _cpuinfo(field: str) -> list[str]:

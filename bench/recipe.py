@@ -5,8 +5,9 @@
 
 DIR is that of `bench.accuracy`. Of each set's train.jsonl 2,000 rows train, 500 choose the best
 step, and up to 3,000 others measure what came of it: no validation or test file is read, so that
-what is chosen here can be measured there. All variants of a set learn in the same batches; what
-FILE has already is not run again.
+what is chosen here can be measured there. With --longest the others are the longest half of what is
+left, 1,500 at most: texts unlike those that were learnt from. All variants of a set learn in the
+same batches, but "method=full", which is full fine-tuning; what FILE has already is not run again.
 """
 
 import argparse
@@ -24,9 +25,11 @@ from transformers.utils import logging as transformers_logging
 
 from bench import origin
 from training.config import TrainConfig
+from training.full import tune_plan
+from training.learning import Learning
+from training.metrics import Measurement
 from training.plan import TrainPlan
-from training.run import Run
-from training.session import Trained, run_plan
+from training.session import run_plan
 
 PARTS: Final = {"train": 2000, "validation": 500, "test": 3000}
 """How many rows of a training file each part gets, in this order, as far as there are any."""
@@ -42,7 +45,8 @@ def main() -> None:
     entries = _read(arguments.output)
     for task in arguments.tasks:
         for seed in arguments.seeds:
-            done = {e["variant"] for e in entries if (e["task"], e["seed"]) == (task, seed)}
+            asked = (task, seed, arguments.longest)
+            done = {e["variant"] for e in entries if (e["task"], e["seed"], e["longest"]) == asked}
             missing = [one for one in arguments.variants if one not in done]
             if missing:
                 entries += _measure(arguments, task, seed, missing, console.print)
@@ -60,23 +64,38 @@ def _measure(
 ) -> list[Entry]:
     """Train variants of the recipe on one set, together."""
     with tempfile.TemporaryDirectory() as folder:
-        files = _part(arguments.data / task / "train.jsonl", Path(folder), seed)
+        train = arguments.data / task / "train.jsonl"
+        files = part_out(train, Path(folder), seed=seed, longest=arguments.longest)
         about = json.loads((arguments.data / task / "labels.json").read_text(encoding="utf-8"))
         labels = tuple(about["labels"])
-        runs = tuple(
+        runs = [
             TrainConfig(
                 task=f"bench/{task.replace('_', '-')}",
                 variant=f"variant-{number}",
                 labels=labels,
                 seed=seed,
                 **files,
-                **_settings(variant),
+                **settings_of(variant),
             )
             for number, variant in enumerate(variants)
-        )
-        watch = _Watch(report)
-        trained = run_plan(TrainPlan(runs=runs), Path(folder) / "out", watch=watch)
-    return [_entry(task, seed, *pair) for pair in zip(variants, trained, strict=True)]
+        ]
+        results = _train(runs, Path(folder) / "out", _Watch(report))
+    where = {"task": task, "seed": seed, "longest": arguments.longest}
+    return [
+        {**where, "variant": variant, **results[run.run_name]}
+        for variant, run in zip(variants, runs, strict=True)
+    ]
+
+
+def _train(runs: Sequence[TrainConfig], folder: Path, watch: "_Watch") -> dict[str, Entry]:
+    """Train prefixes together and whole models one by one; give each run's figures by its name."""
+    prefixes = tuple(run for run in runs if run.method != "full")
+    models = tuple(run for run in runs if run.method == "full")
+    trained = run_plan(TrainPlan(runs=prefixes), folder, watch=watch) if prefixes else []
+    tuned = tune_plan(TrainPlan(runs=models), folder, watch=watch) if models else []
+    figures = [(one.config, one.finished.validation, one.finished.test) for one in trained]
+    figures += [(one.config, one.validation, one.test) for one in tuned]
+    return {run.run_name: _entry(run, validation, test) for run, validation, test in figures}
 
 
 class _Watch:
@@ -86,7 +105,7 @@ class _Watch:
         self._report = report
         self._seen: dict[str, int] = {}
 
-    def __call__(self, active: Sequence[Run]) -> None:
+    def __call__(self, active: Sequence[Learning]) -> None:
         for run in active:
             name = run.config.run_name
             if len(run.history) > self._seen.get(name, 0):
@@ -96,27 +115,26 @@ class _Watch:
             self._seen[name] = len(run.history)
 
 
-def _entry(task: str, seed: int, variant: str, trained: Trained) -> Entry:
-    test = trained.finished.test
+def _entry(config: TrainConfig, validation: Measurement, test: Measurement | None) -> Entry:
     assert test is not None
-    metric = trained.config.metric
     return {
-        "task": task,
-        "seed": seed,
-        "variant": variant,
-        "metric": metric,
-        "chosen_by": trained.merit,
-        "measured": test.metrics[metric],
+        "metric": config.metric,
+        "chosen_by": validation.metrics[config.metric],
+        "measured": test.metrics[config.metric],
         "processor": origin.processor(),
         "commit": origin.commit(),
         "command": origin.command(),
     }
 
 
-def _part(train: Path, folder: Path, seed: int) -> dict[str, Path]:
-    """Deal the rows of a training file out; rows of the same text go to the same part."""
+def part_out(train: Path, folder: Path, *, seed: int, longest: bool = False) -> dict[str, Path]:
+    """Deal the rows of a training file out, each to one part."""
     lines = list(dict.fromkeys(train.read_text(encoding="utf-8").splitlines()))
     random.Random(seed).shuffle(lines)  # noqa: S311 - a sample, not a secret
+    if longest:
+        first = PARTS["train"] + PARTS["validation"]
+        others = sorted(lines[first:], key=len, reverse=True)
+        lines = lines[:first] + others[: min(PARTS["test"] // 2, len(others) // 2)]
     files, start = {}, 0
     for name, count in PARTS.items():
         files[name] = folder / f"{name}.jsonl"
@@ -126,7 +144,7 @@ def _part(train: Path, folder: Path, seed: int) -> dict[str, Path]:
     return files
 
 
-def _settings(variant: str) -> dict[str, Any]:
+def settings_of(variant: str) -> dict[str, Any]:
     """Read `name=value name=value`; values as in JSON, or plain text."""
     settings: dict[str, Any] = {}
     for pair in variant.split():
@@ -140,13 +158,14 @@ def _settings(variant: str) -> dict[str, Any]:
 
 def _table(entries: Sequence[Entry]) -> Table:
     """Show each variant's mean by set, and the mean of its differences from the default."""
-    tasks = list(dict.fromkeys(entry["task"] for entry in entries))
-    found = {(e["variant"], e["task"], e["seed"]): e["measured"] for e in entries}
-    table = Table("variant", *tasks, "minus default", "runs")
+    sets = list(dict.fromkeys((entry["task"], entry["longest"]) for entry in entries))
+    found = {(e["variant"], e["task"], e["longest"], e["seed"]): e["measured"] for e in entries}
+    names = [f"{task}, longest" if longest else task for task, longest in sets]
+    table = Table("variant", *names, "minus default", "runs")
     for variant in dict.fromkeys(entry["variant"] for entry in entries):
         mine = {key[1:]: value for key, value in found.items() if key[0] == variant}
         pairs = [value - found["", *key] for key, value in mine.items() if ("", *key) in found]
-        means = [[value for (name, _), value in mine.items() if name == task] for task in tasks]
+        means = [[value for key, value in mine.items() if key[:2] == one] for one in sets]
         table.add_row(
             variant or "default",
             *(f"{statistics.mean(values):.3f}" if values else "" for values in means),
@@ -166,6 +185,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", required=True)
     parser.add_argument("--variants", nargs="+", default=[""], help='"" is the default recipe')
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--longest", action="store_true", help="measure on the longest others")
     parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")
     return parser.parse_args()
 

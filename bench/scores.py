@@ -3,7 +3,6 @@
 import json
 import os
 import statistics
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,7 +56,7 @@ class Scores:
             "processor": origin.processor(),
             "threads": torch.get_num_threads(),
             "commit": origin.commit(),
-            "command": f"python -m bench.accuracy {' '.join(sys.argv[1:])}",
+            "command": origin.command(),
         }
         entries = [*self._entries(), {**asdict(score), "seconds": round(score.seconds), **where}]
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -85,8 +85,8 @@ def learn(folder: Path, backbone: Backbone) -> dict[str, Prefix]:
     learnt = {}
     for name, run, start in zip(COLUMNS, runs, before, strict=True):
         moved = not torch.equal(run.learner.steering().detach(), start)
-        if run.step == STEPS and moved and all(map(np.isfinite, run.losses)) and run.best:
-            learnt[name] = Prefix.from_bytes(run.best.prefix.to_bytes(), fits=backbone.fingerprint)
+        if run.step == STEPS and moved and all(map(np.isfinite, run.losses)) and run.best_prefix:
+            learnt[name] = Prefix.from_bytes(run.best_prefix.to_bytes(), fits=backbone.fingerprint)
     return learnt
 
 

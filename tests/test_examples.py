@@ -99,6 +99,32 @@ def test_the_quickstart_trains_publishes_and_gets_right_answers(server: tuple[st
     assert float(sums[1]) > float(counts[1])  # at least one batch held several prefixes
 
 
+def test_a_training_is_queued_followed_and_asked_over_http_alone(server: tuple[str, str]) -> None:
+    url, key = server
+    example = [
+        sys.executable,
+        str(ROOT / "examples/train_over_http.py"),
+        "--url",
+        url,
+        "--key",
+        key,
+    ]
+    quick = json.dumps({"max_rows": 100, "min_steps": 20, "epochs": 1})
+    done = subprocess.run(
+        [*example, "--config", quick], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(
+        r"running\n(step \d+ of 20: .*\n)+succeeded\nPublished acme/messages@1", done.stdout
+    )
+    assert '"label"' in done.stdout
+    refused = subprocess.run(
+        [*example, "--config", '{"epochs": -1}'], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert "epochs" in refused.stderr
+
+
 def test_the_commands_of_the_readme_exist(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"polyprefix (serve|train|key create|evaluate|predict)", readme))

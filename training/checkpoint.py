@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
 from training.errors import CheckpointRejected
 from training.examples import TaskData
+from training.learning import Evaluation
 from training.plan import TrainPlan
-from training.run import Best, Evaluation, Run
+from training.run import Run
 from training.sweep import Event, optuna_version
 from training.warm_start import WarmStart
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 _PATHS: Final = {"train", "validation", "test", "start_from"}
 _LIST_AFTER: Final = 10
@@ -161,7 +163,7 @@ def _run_state(run: Run, *, is_slim: bool) -> dict[str, Any]:
         "history": [dataclasses.asdict(evaluation) for evaluation in run.history],
         "learner": None if is_slim else run.learner.state_dict(),
         "optimizer": None if is_slim else run.optimizer.state_dict(),
-        "best": None if run.best is None else _best_state(run.best),
+        "best": None if run.best_prefix is None else _tensors(run.best_prefix),
     }
 
 
@@ -173,16 +175,12 @@ def _restore(run: Run, state: Mapping[str, Any]) -> None:
     if state["learner"] is not None:
         run.learner.load_state_dict(state["learner"])
         run.optimizer.load_state_dict(state["optimizer"])
-    run.best = None if state["best"] is None else _best(run, state["best"])
+    run.best_prefix = None if state["best"] is None else _prefix(run, state["best"])
 
 
-def _best_state(best: Best) -> dict[str, Any]:
-    return {
-        "evaluation": dataclasses.asdict(best.evaluation),
-        "tensors": {name: torch.from_numpy(array) for name, array in best.prefix.tensors.items()},
-    }
+def _tensors(prefix: Prefix) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in prefix.tensors.items()}
 
 
-def _best(run: Run, state: Mapping[str, Any]) -> Best:
-    arrays = {name: tensor.numpy() for name, tensor in state["tensors"].items()}
-    return Best(Evaluation(**state["evaluation"]), Prefix(run.learner.spec, arrays))
+def _prefix(run: Run, tensors: Mapping[str, Tensor]) -> Prefix:
+    return Prefix(run.spec, {name: tensor.numpy() for name, tensor in tensors.items()})

@@ -9,7 +9,7 @@ without loading torch.
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -18,9 +18,6 @@ from training.options import SOURCES, PairColumn, TextColumn, of_place, of_recip
 from training.original_flags import OriginalFlags, takes_original_flags
 from training.recipes import load_recipe, recipe_rows
 from training.sentences import sentences
-
-if TYPE_CHECKING:
-    pass
 
 _OUTPUT: Final = Path("var/training")
 
@@ -57,7 +54,8 @@ def train(  # noqa: PLR0917 - typer passes all by name
         int | None, of_task("Train on a sample this large.", "--max-rows", "--max-train-samples")
     ] = None,
     method: Annotated[
-        str | None, of_recipe("prefix, prompt, or head: the frozen backbone with a head alone.")
+        str | None,
+        of_recipe("prefix, prompt, head (alone, the backbone frozen), or full (fine-tuning)."),
     ] = None,
     prompt: Annotated[  # noqa: FBT002
         bool,
@@ -158,6 +156,18 @@ def train(  # noqa: PLR0917 - typer passes all by name
         parts = parts_of(original, dataset, flags)  # now, not after hours of training
         if original.trains:
             plan = plan_of(name, flags, recipe)
+            if plan.is_full:
+                from training.commands import fine_tune
+
+                given = {
+                    "--resume": resume,
+                    "--publish": publish is not None,
+                    "--alias": alias is not None,
+                    "--num-processes": num_processes > 1,
+                    "--do-predict": bool(parts),
+                }
+                fine_tune(plan, folder, refused=[name for name, is_so in given.items() if is_so])
+                return
             if num_processes > 1 and "WORLD_SIZE" not in os.environ:
                 from training.launch import run_together
 

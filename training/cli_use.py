@@ -41,8 +41,8 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     and how many answers changed.
     """
     with sentences():
-        from training.commands import Place, evaluate_file, source_of
         from training.examples import Columns
+        from training.using import Place, evaluate_file, source_of
 
         evaluate_file(
             prefix_file,
@@ -69,8 +69,8 @@ def predict(  # noqa: PLR0917 - typer passes all by name
 ) -> None:
     """Run a prefix file over texts: one JSON object a row, with what the prefix says of it."""
     with sentences():
-        from training.commands import Place, predict_file, source_of
         from training.examples import Columns
+        from training.using import Place, predict_file, source_of
 
         predict_file(
             prefix_file,

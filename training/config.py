@@ -18,12 +18,16 @@ from prefixes.spec import (
 from prefixes.values import Value
 from training.consistency import problems_of
 from training.datasets import dataset_named
-from training.defaults import DEFAULTS, METRICS, MetricName
+from training.defaults import DEFAULTS, METHOD_DEFAULTS, METRICS, MetricName
 from training.errors import PlanRejected
 from training.examples import Columns
 from training.sources import SourceField
 
 ScheduleKind = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
+
+LearningMethod = Literal["prefix", "prompt", "head", "full"]
+"""What is learnt: what a prefix file holds, by its methods, or the whole model beside which it is
+measured."""
 
 Initialisation = Literal["activations", "noise"]
 """What a prefix begins as: keys and values of real training tokens, or N(0, initializer_range) as
@@ -36,7 +40,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class TrainConfig(Value):
     """One prefix to train: its data, its shape and its recipe.
 
-    The defaults are the recipe that `bench/accuracy.py` measures for sequence classification.
+    The defaults are the recipe that `bench.accuracy` measures for sequence classification.
     Columns that are not named are looked for: `text`, or `text_a` and `text_b`.
     """
 
@@ -46,9 +50,10 @@ class TrainConfig(Value):
         default=None, description="a published set, as superglue/rte: its rows, texts and labels"
     )
     task_type: TaskType = "sequence_classification"
-    method: Method = Field(
+    method: LearningMethod = Field(
         default="prefix",
-        description="prefix: keys and values; prompt: embeddings at the input; head: neither",
+        description="prefix: keys and values; prompt: embeddings at the input; head: neither; "
+        "full: a model of its own, all of it fine-tuned",
     )
 
     train: SourceField = Field(description="labelled rows: a file, folder or hub:PATH:CONFIG:SPLIT")
@@ -161,9 +166,7 @@ class TrainConfig(Value):
         data = {**_of_dataset(data), **data}
         kind = data.get("task_type", "sequence_classification")
         defaults = DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
-        if data.get("method") == "head":
-            defaults = {**defaults, "prefix_length": 0}
-        return {**defaults, **data}
+        return {**defaults, **METHOD_DEFAULTS.get(str(data.get("method")), {}), **data}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -189,8 +192,13 @@ class TrainConfig(Value):
         return self.select_by or usual
 
     @property
+    def file_method(self) -> Method:
+        """The method of a prefix file that describes it; of a whole model, that of a head."""
+        return "head" if self.method == "full" else self.method
+
+    @property
     def begins_as_activations(self) -> bool:
-        has_table = self.method != "head" and self.projection_size is None
+        has_table = self.method in {"prefix", "prompt"} and self.projection_size is None
         return has_table and self.start_from is None and self.initialisation != "noise"
 
     @property

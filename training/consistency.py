@@ -128,8 +128,8 @@ def _recipe_problems(config: "TrainConfig") -> list[str]:
 
 
 def _head_problems(config: "TrainConfig") -> list[str]:
-    """Hold the length of a prefix against the method; a head alone has nothing of a prefix."""
-    if config.method != "head":
+    """Hold the length of a prefix against the method; others than it have nothing of a prefix."""
+    if config.method in {"prefix", "prompt"}:
         return [] if config.prefix_length else ["prefix_length must be 1 or more, or method 'head'"]
     rules = {
         "prefix_length": config.prefix_length != 0,
@@ -139,12 +139,26 @@ def _head_problems(config: "TrainConfig") -> list[str]:
         "prefix_dropout": config.prefix_dropout != 0,
     }
     problems = [
-        f"{name} belongs to a prefix, which method 'head' has none of: leave it out"
+        f"{name} belongs to a prefix, which method {config.method!r} has none of: leave it out"
         for name, holds in rules.items()
         if holds
     ]
+    if config.method == "full":
+        return problems + _full_problems(config)
     if config.task_type == "embedding" and config.head_activation is None:
         problems.append(
             "an embedding of method 'head' learns nothing but a dense layer: set head_activation"
         )
+    return problems
+
+
+def _full_problems(config: "TrainConfig") -> list[str]:
+    """Refuse what a model of transformers' own has no place for."""
+    problems = [
+        f"{name} belongs to a prefix file, which method 'full' makes none of: leave it out"
+        for name in ("start_from", "head_activation", "normalize")
+        if getattr(config, name) is not None
+    ]
+    if config.task_type == "embedding":
+        problems.append("method 'full' has no embedding: expected another task_type or method")
     return problems

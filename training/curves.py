@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.learning import Learning
 from training.metrics import Measurement
-from training.run import Run
 
 _POINTS: Final = 200
 """A curve of more steps is drawn through the means of so many stretches of steps."""
@@ -19,7 +19,7 @@ _MAX_WRITTEN: Final = 30
 """Labels up to which the counts are written into the picture."""
 
 
-def draw_curve(run: Run, path: Path) -> None:
+def draw_curve(run: Learning, path: Path) -> None:
     """Draw one run: training loss, validation loss and metric by step, the best one marked."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -32,7 +32,7 @@ def draw_curve(run: Run, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def draw_overview(runs: Sequence[Run], path: Path) -> None:
+def draw_overview(runs: Sequence[Learning], path: Path) -> None:
     """Draw the validation metric of many runs in one picture."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
@@ -72,7 +72,7 @@ def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _draw_losses(axes: Axes, run: Run) -> None:
+def _draw_losses(axes: Axes, run: Learning) -> None:
     steps, losses = _smooth(run.losses)
     axes.plot(steps, losses, color="tab:blue", alpha=0.7, label="training loss")
     axes.plot(
@@ -87,14 +87,14 @@ def _draw_losses(axes: Axes, run: Run) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_metric(axes: Axes, run: Run) -> None:
+def _draw_metric(axes: Axes, run: Learning) -> None:
     name = run.config.metric
     steps = [evaluation.step for evaluation in run.history]
     merits = [evaluation.metrics[name] for evaluation in run.history]
     axes.plot(steps, merits, color="tab:orange", marker=".", label=f"validation {name}")
     axes.set_ylabel(f"validation {name}")
     if run.best is not None:
-        best = run.best.evaluation
+        best = run.best
         label = f"best: {best.metrics[name]:.4f} at step {best.step}"
         axes.plot([best.step], [best.metrics[name]], "*", color="tab:red", ms=14, label=label)
 

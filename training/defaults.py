@@ -54,6 +54,12 @@ DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 }
 """Settings of a training in which a type of task differs from what all begin with."""
 
+METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    "head": {"prefix_length": 0},
+    "full": {"prefix_length": 0, "learning_rate": 5e-5, "weight_decay": 0.01, "warmup": 0.1},
+}
+"""Settings in which a method differs: a whole model is moved in steps that are far smaller."""
+
 _MAX_LENGTH: Final = 256
 _WINDOW: Final = 384
 

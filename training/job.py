@@ -132,7 +132,7 @@ def _stop_with_parent(watcher: Watcher) -> None:
 
 def _progress(run: "Run") -> dict[str, Any]:
     latest = run.history[-1] if run.history else None
-    best = None if run.best is None else run.best.evaluation
+    best = run.best
     return {
         "step": run.step,
         "total_steps": run.total_steps,

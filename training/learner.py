@@ -46,7 +46,7 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
     room = backbone.fingerprint.max_positions - taken
     return PrefixSpec(
         task_type=config.task_type,
-        method=config.method,
+        method=config.file_method,
         prefix_length=config.prefix_length,
         position_offset=config.offset,
         max_length=config.max_length or min(max_length_of(config.task_type), room),

@@ -14,9 +14,9 @@ from torch import Tensor
 from prefixes.backbone import Backbone, PackedBatch, head_outputs
 from training.evaluate import batches
 from training.learner import LearningHead
-from training.noise import drop
 from training.parallel import OneProcess, Processes
 from training.run import Run
+from training.steering import Steering, gradient_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,57 +32,6 @@ class _Share:
     prompt: Tensor | None
     head: LearningHead
     weight: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Steering:
-    """What steers the backbone in a step, cut off from what made it.
-
-    So the passes of the step add up their gradients in `pool` `[L, 2, C, H, D]` and in the
-    `prompts` `[P, E]`, and the parameters behind them are walked only once.
-    """
-
-    made: list[Tensor]
-    pool: Tensor
-    prompts: list[Tensor | None]
-
-    @classmethod
-    def of(cls, runs: Sequence[Run], backbone: Backbone) -> "_Steering":
-        made = [
-            drop(run.learner.steering(), run.config.prefix_dropout, run.generator("prefix dropout"))
-            for run in runs
-        ]
-        methods = [run.learner.spec.method for run in runs]
-        leaves = [values.detach().to(backbone.dtype) for values in made]
-        tables = [leaf for leaf, how in zip(leaves, methods, strict=True) if how == "prefix"]
-        pool = torch.cat(tables, dim=2) if tables else backbone.empty_pool(1)
-        prompts = [
-            leaf.requires_grad_() if how == "prompt" else None
-            for leaf, how in zip(leaves, methods, strict=True)
-        ]
-        # Without a prefix nothing is to be known of the pool, and so of no layer either.
-        return cls(made, pool.requires_grad_(bool(tables)), prompts)
-
-    def gradients(self) -> list[Tensor]:
-        """List the gradients that the passes have added up: zero where none came."""
-        leaves = [self.pool, *(prompt for prompt in self.prompts if prompt is not None)]
-        return [_gradient(leaf) for leaf in leaves if leaf.requires_grad]
-
-    def walk_back(self, shares: Sequence[_Share]) -> None:
-        """Hand the gradients that came together to the parameters."""
-        steered, gradients = [], []
-        for values, share in zip(self.made, shares, strict=True):
-            if share.prompt is not None:
-                gradient = share.prompt.grad
-            elif share.slots:
-                assert self.pool.grad is not None
-                gradient = self.pool.grad[:, :, share.slots[0] : share.slots[-1] + 1]
-            else:
-                continue  # a head alone
-            assert gradient is not None
-            steered.append(values)
-            gradients.append(gradient.to(values.dtype))
-        torch.autograd.backward(steered, gradients)
 
 
 Item = tuple[int, int]
@@ -127,7 +76,7 @@ def take_step(
 ) -> None:
     """Let every run take one step of its optimiser."""
     processes = processes or OneProcess()
-    steering = _Steering.of(runs, backbone)
+    steering = Steering.of(runs, backbone)
     shares = _shares(runs, steering)
     losses = torch.zeros(len(runs), device=backbone.device)
     for items, is_mine in _shared_out(shares, tokens_per_batch, processes):
@@ -138,35 +87,26 @@ def take_step(
         loss.sum().backward()  # type: ignore[no-untyped-call]  # torch's own gap
         losses += loss.detach()
     processes.add_up([losses, *steering.gradients(), *_head_gradients(runs)])
-    steering.walk_back(shares)
+    steering.walk_back()
     for run, value in zip(runs, losses.tolist(), strict=True):
         run.advance(value)
 
 
-def _shares(runs: Sequence[Run], steering: _Steering) -> list[_Share]:
+def _shares(runs: Sequence[Run], steering: Steering) -> list[_Share]:
     shares = []
-    start = 0
-    for run, prompt in zip(runs, steering.prompts, strict=True):
+    for run, slots, prompt in zip(runs, steering.slots, steering.prompts, strict=True):
         head = run.learner.head(
             dropout=run.config.feature_dropout,
             generator=run.generator("feature dropout"),
         )
-        stop = start + run.learner.spec.num_slots
         numbers = run.next_rows()
         weight = run.weight([run.pieces[number] for number in numbers])
-        shares.append(_Share(run, numbers, tuple(range(start, stop)), prompt, head, weight))
-        start = stop
+        shares.append(_Share(run, numbers, tuple(slots), prompt, head, weight))
     return shares
 
 
 def _head_gradients(runs: Sequence[Run]) -> list[Tensor]:
-    return [_gradient(values) for run in runs for values in run.learner.head_parameters()]
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    if leaf.grad is None:
-        leaf.grad = torch.zeros_like(leaf)
-    return leaf.grad
+    return [gradient_of(values) for run in runs for values in run.learner.head_parameters()]
 
 
 def _shared_out(
@@ -190,7 +130,7 @@ def _shared_out(
 def _draw_as_others_do(shares: Sequence[_Share], items: Sequence[Item]) -> None:
     """Draw the random numbers of a pass that another process runs, for those after it to follow."""
     for index, number in items:
-        hidden_size = shares[index].run.learner.spec.backbone.hidden_size
+        hidden_size = shares[index].run.spec.backbone.hidden_size
         head = shares[index].head
         for text in shares[index].run.pieces[number].texts:
             num_features = len(text.token_ids) if head.spec.pooling == "every_token" else 1

@@ -70,7 +70,7 @@ def share(runs: Sequence[Run]) -> None:
 
 def _headless(owner: Run, steps: int, tasks: tuple[str, ...]) -> Prefix:
     """Describe shared keys and values as an embedding: the type of task that has no head."""
-    mine = owner.learner.spec
+    mine = owner.spec
     recipe: dict[str, Any] = {"multitask": {"steps": steps, "tasks": list(tasks)}}
     spec = PrefixSpec(
         task_type="embedding",

@@ -59,13 +59,15 @@ def settings_of(
     settings |= {"dataset": name, **files, **_dropout(original, dataset.task_type)}
     if original.template_id is not None:
         settings |= dataset.template(original.template_id)
-    methods = [one for one in flags.get("set_", ()) if one.startswith("method=")]
-    if not ("method" in settings or "method" in flags or flags.get("prompt") or methods):
-        raise PlanRejected(
-            "Neither --prefix nor --prompt: say which of them is to be trained, or --method "
-            "head for a head alone on the frozen backbone"
-        )
+    if not ("method" in flags or flags.get("prompt")):
+        settings = {"method": _unnamed_method(dataset), **settings}
     return {**settings, **_single(flags)}
+
+
+def _unnamed_method(dataset: Dataset) -> str:
+    """Say what the original trains with neither `--prefix` nor `--prompt`."""
+    has_frozen = dataset.task_type in {"question_answering", "multiple_choice"}
+    return "head" if has_frozen or dataset.name.startswith("ner/") else "full"
 
 
 def _dropout(original: OriginalFlags, task_type: str) -> dict[str, float]:

@@ -54,6 +54,27 @@ class TrainPlan(Value):
         return self
 
     @model_validator(mode="after")
+    def _learns_whole_models_alone(self) -> Self:
+        if not any(run.method == "full" for run in self.runs):
+            return self
+        if not self.is_full:
+            raise ValueError("method 'full' is for all runs of a plan or for none of them")
+        others = {
+            "[sweep]": self.sweep is not None,
+            "[multitask]": self.multitask is not None,
+            f"dtype {self.dtype}": self.dtype == "bfloat16",
+        }
+        given = [name for name, is_given in others.items() if is_given]
+        if given:
+            raise ValueError(f"method 'full' does not go with {', '.join(given)}: leave it out")
+        return self
+
+    @property
+    def is_full(self) -> bool:
+        """Whether whole models are to be fine-tuned, instead of prefixes."""
+        return all(run.method == "full" for run in self.runs)
+
+    @model_validator(mode="after")
     def _can_share(self) -> Self:
         if self.multitask is None:
             return self

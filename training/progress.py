@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from training.run import Run
+from training.learning import Learning
 
 _SECONDS_BETWEEN_LINES: Final = 60.0
 _MAX_BARS: Final = 20
@@ -56,7 +56,7 @@ class TrainingProgress:
     ) -> None:
         self._progress.stop()
 
-    def show(self, runs: Sequence[Run]) -> None:
+    def show(self, runs: Sequence[Learning]) -> None:
         """Bring the bars of these runs up to date."""
         for run in runs:
             bar = self._bar(run)
@@ -81,14 +81,14 @@ class TrainingProgress:
         self._last_line = time.monotonic()
         self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _tell_doubts(self, run: Run) -> None:
+    def _tell_doubts(self, run: Learning) -> None:
         """Say what is doubtful about a run's rows, once for all runs that share them."""
         for doubt in run.doubts:
             if doubt not in self._told:
                 self._told.add(doubt)
                 self._console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
 
-    def _bar(self, run: Run) -> TaskID:
+    def _bar(self, run: Learning) -> TaskID:
         if run.config.run_name not in self._bars:
             self._tell_doubts(run)
             bar = self._progress.add_task(
@@ -100,7 +100,7 @@ class TrainingProgress:
                 self._say(f"{run.config.run_name} {run.begun}")
         return self._bars[run.config.run_name]
 
-    def _print_evaluation(self, run: Run) -> None:
+    def _print_evaluation(self, run: Learning) -> None:
         latest = run.history[-1]
         figures = "  ".join(f"{name} {value:.4f}" for name, value in latest.metrics.items())
         self._say(
@@ -109,9 +109,9 @@ class TrainingProgress:
         )
 
 
-def _figures(run: Run) -> str:
+def _figures(run: Learning) -> str:
     loss = f"loss {run.losses[-1]:.4f}" if run.losses else ""
     if run.best is None:
         return loss
     metric = run.config.metric
-    return f"{loss}  best {metric} {run.best.evaluation.metrics[metric]:.4f}"
+    return f"{loss}  best {metric} {run.best.metrics[metric]:.4f}"

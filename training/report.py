@@ -13,7 +13,10 @@ from pydantic import JsonValue
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
 from training.examples import TaskData
+from training.fine_tuning import FineTuning
 from training.finish import FinishedPrefix
+from training.learning import Learning
+from training.metrics import Measurement
 from training.run import Run
 
 
@@ -40,48 +43,87 @@ def write_report(
 
     `origins` say what the settings or the prefix began from, where that was something made.
     """
-    assert run.best is not None
+    counts = {
+        "trained": sum(x.numel() for x in run.learner.parameters()),
+        "stored": finished.prefix.num_values,
+    }
     report = {
-        "run": run.config.run_name,
-        "config": run.config.model_dump(mode="json"),
+        **_course(run, data, backbone, timing),
         **origins,
+        "num_parameters": counts,
+        **_figures(finished.validation, finished.test),
+        "temperature": finished.temperature,
+        "file": {"sha256": finished.digest, "bytes": len(finished.data)},
+    }
+    _write(path, report)
+
+
+def write_model_report(
+    path: Path,
+    tuning: FineTuning,
+    data: TaskData,
+    *,
+    backbone: Backbone,
+    timing: Timing,
+    validation: Measurement,
+    test: Measurement | None,
+) -> None:
+    """Write what the fine-tuning of a whole model was given, went through and came to."""
+    count = sum(x.numel() for x in tuning.padded.model.parameters())
+    report = {
+        **_course(tuning, data, backbone, timing),
+        "num_parameters": {"trained": count, "stored": count},
+        **_figures(validation, test),
+    }
+    _write(path, report)
+
+
+def _course(
+    learning: Learning, data: TaskData, backbone: Backbone, timing: Timing
+) -> dict[str, Any]:
+    assert learning.best is not None
+    return {
+        "run": learning.config.run_name,
+        "config": learning.config.model_dump(mode="json"),
         "backbone": backbone.fingerprint.model_dump(),
         "device": str(backbone.device),
         "dtype": dtype_name(backbone.dtype),
         "torch": str(torch.__version__),
-        "data": _data_facts(run, data),
-        "num_parameters": {
-            "trained": sum(x.numel() for x in run.learner.parameters()),
-            "stored": finished.prefix.num_values,
-        },
-        "history": [dataclasses.asdict(evaluation) for evaluation in run.history],
-        "best": dataclasses.asdict(run.best.evaluation),
-        "ended": run.ended,
+        "data": _data_facts(learning, data),
+        "history": [dataclasses.asdict(evaluation) for evaluation in learning.history],
+        "best": dataclasses.asdict(learning.best),
+        "ended": learning.ended,
         "timing": {
             **dataclasses.asdict(timing),
             "rows_per_second": timing.num_rows / timing.seconds if timing.seconds else None,
         },
-        "class_weights": _weights(run, data),
-        "doubts": list(run.doubts),
-        "validation": dataclasses.asdict(finished.validation),
-        "test": dataclasses.asdict(finished.test) if finished.test else None,
-        "temperature": finished.temperature,
-        "only_answer": finished.validation.only_answer,
-        "file": {"sha256": finished.digest, "bytes": len(finished.data)},
+        "class_weights": _weights(learning, data),
+        "doubts": list(learning.doubts),
     }
+
+
+def _figures(validation: Measurement, test: Measurement | None) -> dict[str, Any]:
+    return {
+        "validation": dataclasses.asdict(validation),
+        "test": dataclasses.asdict(test) if test else None,
+        "only_answer": validation.only_answer,
+    }
+
+
+def _write(path: Path, report: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _weights(run: Run, data: TaskData) -> dict[str, float] | None:
-    if run.class_weights is None:
+def _weights(learning: Learning, data: TaskData) -> dict[str, float] | None:
+    if learning.class_weights is None:
         return None
-    return dict(zip(data.labels, run.class_weights.tolist(), strict=True))
+    return dict(zip(data.labels, learning.class_weights.tolist(), strict=True))
 
 
-def _data_facts(run: Run, data: TaskData) -> dict[str, Any]:
+def _data_facts(learning: Learning, data: TaskData) -> dict[str, Any]:
     return {
         "sha256": data.sha256,
         "labels": list(data.labels),
         "rows": {name: len(part) for name, part in data.parts.items()},
-        "train_rows_by_label": run.kind.label_counts(data.labels, data.train.truths),
+        "train_rows_by_label": learning.kind.label_counts(data.labels, data.train.truths),
     }

@@ -4,8 +4,9 @@ The composition root hands it over, for the server does not import this package.
 """
 
 import sys
-from typing import Any, Final
+from typing import Any, Final, get_args
 
+from prefixes.spec import Method
 from training.config import TrainConfig
 
 COMMAND: Final = (sys.executable, "-P", "-m", "training.job")
@@ -35,6 +36,8 @@ def fields() -> dict[str, Any]:
     """Describe the fields that a tenant may set: a JSON schema for each."""
     schema = TrainConfig.model_json_schema()["properties"]
     chosen = {name: dict(schema[name]) for name in _FIELDS}
+    # A whole model is no prefix: a server could not serve it.
+    chosen["method"]["enum"] = list(get_args(Method))
     for name, most in _BOUNDS.items():
         numbers = [chosen[name], *chosen[name].get("anyOf", ())]
         for one in numbers:

@@ -10,15 +10,9 @@ from training.checkpoint import Identity, load_checkpoint
 from training.config import TrainConfig
 from training.course import Course, Winner
 from training.curves import draw_confusion, draw_curve, draw_overview
-from training.data import load_task
-from training.errors import (
-    DataProblem,
-    DataRejected,
-    PlanRejected,
-    TrainingError,
-)
-from training.examples import TaskData
+from training.errors import PlanRejected, TrainingError
 from training.finish import FinishedPrefix, finish
+from training.loading import DATA_FIELDS, load_all
 from training.multitask import SharedPrefix
 from training.parallel import join_processes
 from training.phases import Phases, Stopwatch, Watcher
@@ -87,7 +81,7 @@ def run_plan(
             "it, or choose another output folder"
         )
     _check_sweep(plan)
-    data = _load_all(plan.runs)
+    data = load_all(plan.runs)
     processes, device = join_processes(plan.device)
     backbone = load_backbone(plan.backbone, device=device, dtype=plan.dtype, to_train=True)
     starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
@@ -134,51 +128,12 @@ def best_of_each_task(trained: Sequence[Trained]) -> list[Trained]:
     return list(best.values())
 
 
-def _load_all(configs: Sequence[TrainConfig]) -> list[TaskData]:
-    """Read every task's files, those of several runs once; tell the problems of all of them."""
-    loaded: dict[str, TaskData] = {}
-    problems: dict[DataProblem, None] = {}
-    keys = [config.model_dump_json(include=set(_DATA_FIELDS)) for config in configs]
-    for key, config in zip(keys, configs, strict=True):
-        if key not in loaded:
-            try:
-                loaded[key] = load_task(config)
-            except DataRejected as error:
-                problems |= dict.fromkeys(error.problems)
-    if problems:
-        raise DataRejected(tuple(problems))
-    return [loaded[key] for key in keys]
-
-
-_DATA_FIELDS: Final = (
-    "dataset",
-    "task_type",
-    "train",
-    "validation",
-    "test",
-    "validation_fraction",
-    "max_rows",
-    "max_validation_rows",
-    "max_test_rows",
-    "text_column",
-    "pair_column",
-    "label_column",
-    "label_separator",
-    "labels",
-    "problem_type",
-    "class_weights",
-    "template",
-    "pair_template",
-)
-"""The settings that decide what is read, and nothing else."""
-
-
 def _check_sweep(plan: TrainPlan) -> None:
     """Refuse to search what decides the rows: all trials of a task learn from the same ones."""
     if plan.sweep is None:
         return
     optuna_version()  # now, not after the backbone was loaded
-    fixed = [name for name in _DATA_FIELDS if name in plan.sweep.space]
+    fixed = [name for name in DATA_FIELDS if name in plan.sweep.space]
     if fixed:
         raise PlanRejected(f"A sweep cannot change {', '.join(fixed)}: describe another [[task]]")
 
@@ -206,12 +161,12 @@ def _write(
     winner: Winner, folder: Path, backbone: Backbone, tokens_per_batch: int, timing: Timing
 ) -> Trained:
     run = winner.run
-    assert run.best is not None
+    assert run.best_prefix is not None
     finished = finish(
         backbone,
         run.config,
         winner.data,
-        run.best.prefix,
+        run.best_prefix,
         tokens_per_batch=tokens_per_batch,
         origins=winner.origins,
     )

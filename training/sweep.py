@@ -86,7 +86,7 @@ class Sweep:
                 run.ended = f"pruned at step {run.step}: others did better"
                 self._say("prune", number)
             elif run.ended is not None and run.best is not None:
-                self._say("complete", number, run.best.evaluation.metrics[run.config.metric])
+                self._say("complete", number, run.best.metrics[run.config.metric])
         for number, trial, run in open_:
             if run.ended is not None and trial.outcome == "open":
                 # It ended between two evaluations, as only a loss without bounds does. Optuna

@@ -37,7 +37,7 @@ class TrialRecord:
             settings=settings,
             outcome=outcome,
             ended=run.ended or "",
-            value=None if run.best is None else run.best.evaluation.metrics[metric],
+            value=None if run.best is None else run.best.metrics[metric],
             curve=tuple((one.step, one.metrics[metric]) for one in run.history),
         )
 

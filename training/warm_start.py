@@ -62,7 +62,7 @@ class WarmStart:
             learner.table.copy_(_table(self.prefix))
             differs = _head_differences(self.prefix.spec, learner.spec)
             if not differs and learner.output is not None:
-                scale = run.scale  # a regression learns targets of mean 0 and deviation 1
+                scale = run.rows.scale  # a regression learns targets of mean 0 and deviation 1
                 weight, bias = tensors["head.output.weight"], tensors["head.output.bias"]
                 _copy(learner.output, weight / scale.spread, (bias - scale.centre) / scale.spread)
             if not differs and learner.dense is not None:

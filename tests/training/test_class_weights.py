@@ -84,7 +84,7 @@ def recall_of_the_rare(backbone: Backbone, path: Path, class_weights: str) -> fl
     run = start(backbone, config)
     train_all(backbone, [run])
     prefix = run.learner.fold()
-    measurement = evaluate(backbone, prefix, run.held_out.examples, tokens_per_batch=4096)
+    measurement = evaluate(backbone, prefix, run.rows.held_out.examples, tokens_per_batch=4096)
     (rare,) = [one for one in measurement.per_label if one.label == "rare"]
     return rare.recall
 

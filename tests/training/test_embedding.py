@@ -101,8 +101,8 @@ def test_embeddings_of_any_length_learn_by_their_products(
 
     train_all(backbone, [run])
 
-    assert run.best is not None
-    assert not run.best.prefix.spec.head.normalize
+    assert run.best_prefix is not None
+    assert not run.best_prefix.spec.head.normalize
     assert run.losses[-1] < run.losses[0]
 
 

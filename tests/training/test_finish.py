@@ -30,9 +30,9 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 def finish_training(backbone: Backbone, config: TrainConfig) -> FinishedPrefix:
     run = start(backbone, config)
     train_all(backbone, [run])
-    assert run.best is not None
+    assert run.best_prefix is not None
     return finish(
-        backbone, config, load_task(config), run.best.prefix, tokens_per_batch=500, now=NOW
+        backbone, config, load_task(config), run.best_prefix, tokens_per_batch=500, now=NOW
     )
 
 
@@ -115,12 +115,13 @@ def test_a_file_of_every_type_serves_what_was_trained(
     run = start(backbone, config)
     train_all(backbone, [run])
     assert run.best is not None
+    assert run.best_prefix is not None
     finished = finish(
-        backbone, config, load_task(config), run.best.prefix, tokens_per_batch=500, now=NOW
+        backbone, config, load_task(config), run.best_prefix, tokens_per_batch=500, now=NOW
     )
     prefix = Prefix.from_bytes(finished.data, fits=backbone.fingerprint)
     assert (prefix.spec.task_type, prefix.spec.method) == (kind, method)
-    figures = dict(run.best.evaluation.metrics)
+    figures = dict(run.best.metrics)
     if finished.temperature is not None:
         figures[CALIBRATION_ERROR] = finished.validation.metrics[CALIBRATION_ERROR]
     assert finished.validation.metrics == figures

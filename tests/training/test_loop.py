@@ -29,8 +29,8 @@ from training.run import Run
 
 
 def best_of(run: Run) -> Prefix:
-    assert run.best is not None
-    return run.best.prefix
+    assert run.best_prefix is not None
+    return run.best_prefix
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_task_that_can_be_learnt_is_learnt(
     run = start(backbone, make_config(path, validation=path, **changes))
     train_all(backbone, [run])
     assert run.best is not None
-    assert run.best.evaluation.metrics[metric] == pytest.approx(1.0, abs=0.01)
+    assert run.best.metrics[metric] == pytest.approx(1.0, abs=0.01)
 
 
 def test_an_embedding_brings_together_what_belongs_together(
@@ -120,8 +120,9 @@ def test_an_embedding_brings_together_what_belongs_together(
     train_all(backbone, [run])
     assert run.history[-1].loss < 0.5 * run.losses[0]
     assert run.best is not None
-    assert run.best.evaluation.metrics["mrr"] > 0.9
-    assert len(run.best.prefix.tensors) == 2  # keys and values: there is no output layer
+    assert run.best_prefix is not None
+    assert run.best.metrics["mrr"] > 0.9
+    assert len(run.best_prefix.tensors) == 2  # keys and values: there is no output layer
 
 
 def test_a_regression_answers_on_the_scale_of_its_labels(
@@ -131,8 +132,8 @@ def test_a_regression_answers_on_the_scale_of_its_labels(
     run = start(backbone, make_config(path, problem_type="regression", epochs=8))
     train_all(backbone, [run])
     assert run.best is not None
-    assert run.best.evaluation.metrics["negative_mse"] > -4  # labels run from 100 to 150
-    assert run.best.evaluation.loss < 0.1  # losses are told in deviations, as those of training
+    assert run.best.metrics["negative_mse"] > -4  # labels run from 100 to 150
+    assert run.best.loss < 0.1  # losses are told in deviations, as those of training
 
 
 def test_runs_that_share_batches_learn_what_each_learns_alone(
@@ -278,5 +279,6 @@ def test_training_runs_in_bfloat16(backbone_folder: Path, tmp_path: Path) -> Non
     run = start(half, make_config(path, validation=path, feature_dropout=0.1, epochs=8))
     train_all(half, [run], tokens_per_batch=40)  # several passes walk back to one head
     assert run.best is not None
-    assert run.best.evaluation.metrics["accuracy"] == 1.0
-    assert run.best.prefix.tensors["prefix.keys"].dtype == np.float32
+    assert run.best_prefix is not None
+    assert run.best.metrics["accuracy"] == 1.0
+    assert run.best_prefix.tensors["prefix.keys"].dtype == np.float32

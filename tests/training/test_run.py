@@ -78,25 +78,25 @@ def test_a_run_ends_early_when_it_gets_no_better(backbone: Backbone, rows: Path)
     train_all(backbone, [run])
     assert run.best is not None
     assert run.ended == "no better in 2 evaluations"
-    assert run.step == run.best.evaluation.step + 2 * run.steps_per_epoch
+    assert run.step == run.best.step + 2 * run.steps_per_epoch
 
 
 def test_the_best_evaluation_is_kept_not_the_last(backbone: Backbone, rows: Path) -> None:
     run = start(backbone, make_config(rows, epochs=3))
     train_all(backbone, [run])
-    assert run.best is not None
-    kept = run.best.prefix.tensors["prefix.keys"].copy()
+    assert run.best_prefix is not None
+    kept = run.best_prefix.tensors["prefix.keys"].copy()
     merits = [(one.metrics["accuracy"], -one.loss) for one in run.history]
     best = max(range(len(merits)), key=merits.__getitem__)
-    assert run.best.evaluation == run.history[best]
+    assert run.best == run.history[best]
     # A worse moment later changes nothing of what was kept.
     assert run.learner.output is not None
     with torch.no_grad():
         run.learner.output.weight.neg_()
     run.step, run.losses = run.step + 1, [*run.losses, 1.0]
     run.evaluate(backbone, 4096)
-    assert run.best.evaluation == run.history[best]
-    assert (run.best.prefix.tensors["prefix.keys"] == kept).all()
+    assert run.best == run.history[best]
+    assert (run.best_prefix.tensors["prefix.keys"] == kept).all()
 
 
 def test_few_rows_are_gone_through_until_the_steps_are_enough(

@@ -50,10 +50,10 @@ def made_earlier(backbone: Backbone, folder: Path, config: TrainConfig) -> tuple
     """Learn something for two steps, and write its file."""
     run = start(backbone, config.model_copy(update={"max_steps": 2}))
     train_all(backbone, [run])
-    assert run.best is not None
+    assert run.best_prefix is not None
     path = folder / "earlier.safetensors"
-    path.write_bytes(run.best.prefix.to_bytes())
-    return str(path), run.best.prefix
+    path.write_bytes(run.best_prefix.to_bytes())
+    return str(path), run.best_prefix
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_run_of_the_same_kind_goes_on_with_prefix_and_head(
         backbone,
         make_config(train, **settings, start_from=path, initialisation=None, seed=5),
     )
-    folded = run.learner.fold(centre=run.scale.centre, spread=run.scale.spread)
+    folded = run.learner.fold(centre=run.rows.scale.centre, spread=run.rows.scale.spread)
     for name, tensor in earlier.tensors.items():
         np.testing.assert_allclose(folded.tensors[name], tensor, rtol=1e-5, atol=1e-6, err_msg=name)
     assert run.begun is not None

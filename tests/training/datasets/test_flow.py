@@ -204,6 +204,29 @@ def test_a_head_alone_is_trained_on_a_set_by_its_name(flow: Flow, tmp_path: Path
     assert (prefix.spec.method, prefix.spec.prefix_length) == ("head", 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "method"), [("superglue/rte", "full"), ("srl/conll2005", "full"), ("qa/squad", "head")]
+)
+def test_without_prefix_and_prompt_the_original_tunes_all_or_a_head(
+    name: str, method: str, flow: Flow, tmp_path: Path
+) -> None:
+    data = write_set(tmp_path / "data", *name.split("/"))
+    steps = [x for x in QUICK[3:-2] if x not in {"--learning_rate", "0.05"}]
+    flow(*named(name), "--data_dir", data, *steps)
+    assert flow.json("report.json")["config"]["method"] == method
+    made = "model/model.safetensors" if method == "full" else "prefix.safetensors"
+    assert (flow.output / made).is_file()
+
+
+def test_flags_of_a_prefix_file_are_refused_for_a_whole_model(flow: Flow, tmp_path: Path) -> None:
+    data = write_set(tmp_path / "data", "superglue", "rte")
+    place = (*named("superglue/rte"), "--data_dir", data, *QUICK[3:-2])
+    for flags in (["--resume"], ["--publish", "store"], ["--num-processes", "2"]):
+        assert f"leave out {flags[0]}" in flow.refusal(*place, *flags)
+    assert "leave out --do-predict" in flow.refusal(*place, "--do_train", "--do_predict")
+    assert not flow.output.exists()
+
+
 def test_what_does_not_fit_the_backbone_is_told_before_anything_is_trained(
     flow: Flow, tmp_path: Path
 ) -> None:
@@ -222,7 +245,6 @@ def test_mistakes_are_told_in_a_sentence(flow: Flow, tmp_path: Path) -> None:
     assert "belong together" in ask("--task", "superglue", "--prefix")
     assert "There is no dataset 'superglue/axb'" in ask(*named("superglue/axb"), "--prefix")
     assert "There is no recipe 'x'" in ask("--recipe", "x")
-    assert "Neither --prefix nor --prompt" in ask(*rte)
     assert "leave out one of them" in ask(*rte, "--prefix", "--prompt")
     hidden = ("--validation_file", tmp_path / "d" / "test.jsonl")
     flow(*rte, *QUICK)

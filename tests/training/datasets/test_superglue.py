@@ -181,7 +181,7 @@ def test_record_learns_with_a_tokenizer_that_has_no_types_of_tokens(tmp_path: Pa
     run = start(backbone, config)
     train_all(backbone, [run])
     assert run.best is not None
-    assert 0 <= run.best.evaluation.metrics["query_f1"] <= 1
+    assert 0 <= run.best.metrics["query_f1"] <= 1
 
 
 @pytest.mark.parametrize(

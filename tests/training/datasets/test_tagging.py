@@ -132,7 +132,7 @@ def test_roles_are_learnt_from_the_text_and_its_predicate(
     run = start(backbone, config)
     train_all(backbone, [run])
     assert run.best is not None
-    assert {"entity_f1", "role_f1"} <= run.best.evaluation.metrics.keys()
+    assert {"entity_f1", "role_f1"} <= run.best.metrics.keys()
 
 
 def test_the_f1_of_roles_leaves_predicates_out() -> None:
