@@ -14,12 +14,12 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
-from bench.methods import METHODS, Settings
+from bench.methods import METHODS, Dtype, Place, Settings
 from bench.report import table
 from bench.scores import Scores, best_settings, summary
 from training.config import TrainConfig
@@ -42,7 +42,7 @@ def main() -> None:
     console = Console()
     transformers_logging.disable_progress_bar()
     scores = Scores(arguments.output)
-    bench = _Bench(scores, arguments.backbone, console.print)
+    bench = _Bench(scores, Place(arguments.backbone, arguments.dtype), console.print)
     with tempfile.TemporaryDirectory() as folder:
         for task in arguments.tasks:
             configs = [_config(arguments, task, seed, Path(folder)) for seed in arguments.seeds]
@@ -54,9 +54,9 @@ def main() -> None:
 class _Bench:
     """Runs what a file of scores lacks."""
 
-    def __init__(self, scores: Scores, backbone: str, report: Callable[[str], None]) -> None:
+    def __init__(self, scores: Scores, place: Place, report: Callable[[str], None]) -> None:
         self._scores = scores
-        self._backbone = backbone
+        self._place = place
         self._report = report
 
     def measure(self, task: str, method: str, configs: Sequence[TrainConfig]) -> None:
@@ -76,7 +76,7 @@ class _Bench:
         if not missing:
             return
         learn = METHODS[method].learn
-        for score in learn(missing, self._backbone, settings, self._report):
+        for score in learn(missing, self._place, settings, self._report):
             self._scores.add(score)
             self._report(f"{task} {method} {dict(settings)} seed {score.seed}: {score.test}")
 
@@ -121,6 +121,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--rows", type=int, help="train on a sample this large")
     parser.add_argument("--backbone", default="minilm")
+    parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")
     return parser.parse_args()

@@ -1,13 +1,12 @@
 """Ways to learn a task whose accuracy is compared: prefixes, full fine-tuning, PEFT's prefixes."""
 
-import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from peft import PrefixTuningConfig, TaskType, get_peft_model
 from torch import nn
@@ -25,8 +24,24 @@ from training.session import run_plan
 _TOKENS_AT_ONCE: Final = 4096
 """Bounds one pass: gradients of a batch are gathered over as many as it needs."""
 
+Dtype = Literal["float32", "bfloat16"]
 Settings = Mapping[str, float]
 Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What all methods learn on: a backbone, and the number type that it computes in.
+
+    Weights that learn are float32 whatever it is.
+    """
+
+    backbone: str
+    dtype: Dtype
+
+    @cached_property
+    def loaded(self) -> Backbone:
+        return load_backbone(self.backbone, device="cpu", dtype=self.dtype, to_train=True)
 
 
 class Method(Protocol):
@@ -36,7 +51,7 @@ class Method(Protocol):
     def grid(self) -> Sequence[Settings]: ...
 
     def learn(
-        self, configs: Sequence[TrainConfig], backbone: str, settings: Settings, report: Report
+        self, configs: Sequence[TrainConfig], place: Place, settings: Settings, report: Report
     ) -> Iterator[Score]:
         """Learn one task with the seeds of several configurations."""
 
@@ -47,7 +62,7 @@ class Prefixes:
     grid: Sequence[Settings] = ({},)
 
     def learn(
-        self, configs: Sequence[TrainConfig], backbone: str, settings: Settings, report: Report
+        self, configs: Sequence[TrainConfig], place: Place, settings: Settings, report: Report
     ) -> Iterator[Score]:
         runs = tuple(
             TrainConfig.model_validate(
@@ -58,9 +73,8 @@ class Prefixes:
         )
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            trained = run_plan(
-                TrainPlan(runs=runs, backbone=backbone), Path(folder), watch=_Telling(report)
-            )
+            plan = TrainPlan(runs=runs, backbone=place.backbone, dtype=place.dtype)
+            trained = run_plan(plan, Path(folder), watch=_Telling(report))
         seconds = (time.perf_counter() - started) / len(runs)
         for one in trained:
             provenance = one.finished.prefix.spec.provenance
@@ -71,6 +85,7 @@ class Prefixes:
                 method="prefix",
                 settings=settings,
                 seed=one.config.seed,
+                dtype=place.dtype,
                 rows=provenance.train_rows or 0,
                 chosen_by=one.config.metric,
                 validation=one.finished.validation.metrics,
@@ -81,9 +96,10 @@ class Prefixes:
 
 @dataclass(frozen=True, slots=True)
 class PaddedLoop:
-    """The usual loop over padded batches of transformers' own class, for as many rows as ours.
+    """The usual loop over padded batches of transformers' own class.
 
-    All of the model learns, or what `adapt` leaves of it.
+    All of the model learns, or what `adapt` leaves of it: for 4 passes over the rows, and for 400
+    steps of 32 rows where those are more.
     """
 
     name: str
@@ -92,20 +108,19 @@ class PaddedLoop:
     adapt: Adapt | None = None
 
     def learn(
-        self, configs: Sequence[TrainConfig], backbone: str, settings: Settings, report: Report
+        self, configs: Sequence[TrainConfig], place: Place, settings: Settings, report: Report
     ) -> Iterator[Score]:
         for config in configs:
             started = time.perf_counter()
             data = load_task(config)
-            rows = max(config.epochs * len(data.train), config.min_steps * config.batch_size)
             tuning = FineTuning.start(
                 TrainConfig.model_validate(
                     config.model_dump(exclude_unset=True)
                     | {**settings, "method": "full", "weight_decay": self.weight_decay}
-                    | {"epochs": math.ceil(rows / len(data.train)), "min_steps": 1}
+                    | {"batch_size": 32, "epochs": 4, "min_steps": 400}
                 ),
                 data,
-                _backbone(backbone),
+                place.loaded,
                 tokens_per_batch=_TOKENS_AT_ONCE,
                 adapt=self.adapt,
             )
@@ -117,10 +132,11 @@ class PaddedLoop:
                 method=self.name,
                 settings=settings,
                 seed=config.seed,
+                dtype=place.dtype,
                 rows=len(data.train),
                 chosen_by=config.metric,
                 validation=tuning.best.metrics,
-                test=tuning.measure(_backbone(backbone), data.test).metrics,
+                test=tuning.measure(place.loaded, data.test).metrics,
                 seconds=time.perf_counter() - started,
             )
 
@@ -166,8 +182,3 @@ _METHODS: Final = (
     ),
 )
 METHODS: Final[Mapping[str, Method]] = {"prefix": Prefixes()} | {one.name: one for one in _METHODS}
-
-
-@cache
-def _backbone(name: str) -> Backbone:
-    return load_backbone(name, device="cpu")

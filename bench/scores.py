@@ -29,6 +29,7 @@ class Score:
     method: str
     settings: Mapping[str, float]
     seed: int
+    dtype: str
     rows: int
     chosen_by: str
     validation: Mapping[str, float]

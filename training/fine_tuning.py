@@ -63,7 +63,8 @@ class FineTuning(Learning):
             class_weights=class_weights_of(config, data),
             doubts=(*data.doubts, *cut_off(rows.encoded, spec.max_length)),
             padded=padded,
-            optimizer=torch.optim.AdamW(_groups(padded.model, config.weight_decay)),
+            # One pass over all weights, instead of ten: a quarter of a step's time on a CPU.
+            optimizer=torch.optim.AdamW(_groups(padded.model, config.weight_decay), fused=True),
             tokens_per_batch=tokens_per_batch,
         )
 

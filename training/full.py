@@ -49,7 +49,7 @@ def tune_plan(
         PrefixError: when the backbone cannot be loaded.
     """
     data = load_all(plan.runs)
-    backbone = load_backbone(plan.backbone, device=plan.device, to_train=True)
+    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype, to_train=True)
     tuned = []
     for config, rows in zip(plan.runs, data, strict=True):
         stopwatch = Stopwatch.start(0.0)

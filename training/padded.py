@@ -28,12 +28,16 @@ _INPUTS_AT_ONCE: Final = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PaddedModel:
-    """A model of transformers with a head for one task, run on padded batches."""
+    """A model of transformers with a head for one task, run on padded batches.
+
+    Its weights are float32; in bfloat16 it computes what torch's autocast thinks safe.
+    """
 
     spec: PrefixSpec
     model: Any
     place: str
     takes_token_types: bool
+    dtype: torch.dtype
 
     @classmethod
     def load(cls, spec: PrefixSpec, backbone: Backbone) -> Self:
@@ -52,7 +56,7 @@ class PaddedModel:
             place, dtype=torch.float32, trust_remote_code=False, **settings
         )
         takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
-        return cls(spec, model.to(backbone.device), place, takes_token_types)
+        return cls(spec, model.to(backbone.device), place, takes_token_types, backbone.dtype)
 
     def outputs(self, inputs: Sequence[EncodedInput]) -> list[list[Tensor]]:
         """Run inputs padded to their longest text; give the outputs of each one's texts."""
@@ -60,12 +64,13 @@ class PaddedModel:
         padded = self._padded(texts)
         if self.spec.task_type == "multiple_choice":
             padded = {name: x[:, None] for name, x in padded.items()}  # one choice a row
-        output = self.model(**padded)
+        with self._precision():
+            output = self.model(**padded)
         rows = (
             torch.stack((output.start_logits, output.end_logits), -1)
             if self.spec.task_type == "question_answering"
             else output.logits
-        )
+        ).float()
         lengths = [len(text.token_ids) for text in texts]
         is_per_token = self.spec.head.pooling == "every_token"
         flat = iter(
@@ -83,7 +88,7 @@ class PaddedModel:
             rows = order[start : start + _INPUTS_AT_ONCE]
             found = self.outputs([inputs[row] for row in rows])
             outputs |= {
-                row: [np.asarray(x.float().cpu().numpy()) for x in values]
+                row: [np.asarray(x.cpu().numpy()) for x in values]
                 for row, values in zip(rows, found, strict=True)
             }
         return [outputs[row] for row in range(len(inputs))]
@@ -100,6 +105,10 @@ class PaddedModel:
         """Write the model with its tokenizer, for transformers to load."""
         self.model.save_pretrained(folder)
         AutoTokenizer.from_pretrained(self.place, trust_remote_code=False).save_pretrained(folder)
+
+    def _precision(self) -> torch.autocast:
+        is_lower = self.dtype != torch.float32
+        return torch.autocast(self.model.device.type, self.dtype, enabled=is_lower)
 
     def _padded(self, texts: Sequence[EncodedText]) -> dict[str, Tensor]:
         longest = max(len(text.token_ids) for text in texts)

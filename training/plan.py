@@ -62,7 +62,6 @@ class TrainPlan(Value):
         others = {
             "[sweep]": self.sweep is not None,
             "[multitask]": self.multitask is not None,
-            f"dtype {self.dtype}": self.dtype == "bfloat16",
         }
         given = [name for name, is_given in others.items() if is_given]
         if given:

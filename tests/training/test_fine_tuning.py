@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,23 @@ def test_a_task_that_can_be_learnt_is_learnt(
     tuning = tune(backbone, full(path, **changes))
     assert tuning.best is not None
     assert tuning.best.metrics[metric] > 0.95
+
+
+def test_in_bfloat16_it_computes_by_autocast_and_learns_in_float32(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(96))
+    tuning = tune(replace(backbone, dtype=torch.bfloat16), full(path))
+    exact = replace(tuning.padded, dtype=torch.float32)
+    inputs = tuning.rows.held_out.encoded[:16]
+    drift = np.ptp(np.array(tuning.padded.outputs_of(inputs)) - np.array(exact.outputs_of(inputs)))
+    assert tuning.best is not None
+    assert tuning.best.metrics["accuracy"] > 0.95
+    assert {values.dtype for values in tuning.padded.model.state_dict().values()} <= {
+        torch.float32,
+        torch.int64,
+    }
+    assert 0 < drift < 0.2
     measured = tuning.measure(backbone, load_task(tuning.config).validation)
     assert measured.metrics[metric] == pytest.approx(tuning.best.metrics[metric])
 
@@ -202,7 +220,7 @@ def test_what_a_whole_model_has_no_place_for_is_refused(
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        pytest.param({"dtype": "bfloat16"}, "does not go with dtype bfloat16", id="half"),
+        pytest.param({"multitask": {"steps": 2}}, r"with \[multitask\]", id="multitask"),
         pytest.param({"sweep": {"space": {"seed": [1, 2]}}}, r"with \[sweep\]", id="sweep"),
     ],
 )
