@@ -17,13 +17,14 @@ import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging as transformers_logging
 
 from bench import origin
+from bench.methods import Dtype
 from training.config import TrainConfig
 from training.full import tune_plan
 from training.learning import Learning
@@ -79,7 +80,7 @@ def _measure(
             )
             for number, variant in enumerate(variants)
         ]
-        results = _train(runs, Path(folder) / "out", _Watch(report))
+        results = _train(runs, arguments.dtype, Path(folder) / "out", _Watch(report))
     where = {"task": task, "seed": seed, "longest": arguments.longest}
     return [
         {**where, "variant": variant, **results[run.run_name]}
@@ -87,12 +88,16 @@ def _measure(
     ]
 
 
-def _train(runs: Sequence[TrainConfig], folder: Path, watch: "_Watch") -> dict[str, Entry]:
+def _train(
+    runs: Sequence[TrainConfig], dtype: Dtype, folder: Path, watch: "_Watch"
+) -> dict[str, Entry]:
     """Train prefixes together and whole models one by one; give each run's figures by its name."""
     prefixes = tuple(run for run in runs if run.method != "full")
     models = tuple(run for run in runs if run.method == "full")
-    trained = run_plan(TrainPlan(runs=prefixes), folder, watch=watch) if prefixes else []
-    tuned = tune_plan(TrainPlan(runs=models), folder, watch=watch) if models else []
+    trained = (
+        run_plan(TrainPlan(runs=prefixes, dtype=dtype), folder, watch=watch) if prefixes else []
+    )
+    tuned = tune_plan(TrainPlan(runs=models, dtype=dtype), folder, watch=watch) if models else []
     figures = [(one.config, one.finished.validation, one.finished.test) for one in trained]
     figures += [(one.config, one.validation, one.test) for one in tuned]
     return {run.run_name: _entry(run, validation, test) for run, validation, test in figures}
@@ -185,6 +190,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", required=True)
     parser.add_argument("--variants", nargs="+", default=[""], help='"" is the default recipe')
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--longest", action="store_true", help="measure on the longest others")
     parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")
     return parser.parse_args()
