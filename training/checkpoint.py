@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,7 @@ from training.run import Run
 from training.sweep import Event, optuna_version
 from training.warm_start import WarmStart
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 
 _PATHS: Final = {"train", "validation", "test", "start_from"}
 _LIST_AFTER: Final = 10
@@ -163,6 +164,7 @@ def _run_state(run: Run, *, is_slim: bool) -> dict[str, Any]:
         "history": [dataclasses.asdict(evaluation) for evaluation in run.history],
         "learner": None if is_slim else run.learner.state_dict(),
         "optimizer": None if is_slim else run.optimizer.state_dict(),
+        "average": None if is_slim or run.average is None else run.average.state_dict(),
         "best": None if run.best_prefix is None else _tensors(run.best_prefix),
     }
 
@@ -175,6 +177,9 @@ def _restore(run: Run, state: Mapping[str, Any]) -> None:
     if state["learner"] is not None:
         run.learner.load_state_dict(state["learner"])
         run.optimizer.load_state_dict(state["optimizer"])
+    if state["average"] is not None:
+        run.average = deepcopy(run.learner)
+        run.average.load_state_dict(state["average"])
     run.best_prefix = None if state["best"] is None else _prefix(run, state["best"])
 
 

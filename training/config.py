@@ -112,6 +112,9 @@ class TrainConfig(Value):
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: every label counts alike, however rare it is"
     )
+    label_smoothing: Fraction = Field(
+        default=0.0, description="share of certainty that is dealt out to all labels alike"
+    )
     learning_rate: Positive = 2e-2
     head_learning_rate: Positive = 5e-3
     schedule: ScheduleKind = "linear"
@@ -132,6 +135,10 @@ class TrainConfig(Value):
     evaluate_every: int | None = Field(default=None, ge=1, description="steps; an epoch if none")
     patience: int | None = Field(
         default=None, ge=1, description="stop after this many evaluations without a new best"
+    )
+    averaging: Fraction = Field(
+        default=0.0,
+        description="decay of a moving average of the weights, which is what is kept; none at 0",
     )
     select_by: MetricName | None = Field(default=None, description="metric that chooses the best")
     seed: int = Field(default=0, ge=0)

@@ -47,6 +47,7 @@ def _task_problems(config: "TrainConfig") -> list[str]:
             f"expected one of {', '.join(config.metrics)}"
         )
     problems += _class_weight_problems(config)
+    problems += _smoothing_problems(config)
     if kind != "embedding" and config.normalize is not None:
         problems.append(f"normalize belongs to embedding, this is {kind}")
     if kind == "embedding" and config.batch_size < 2:
@@ -66,6 +67,15 @@ def _class_weight_problems(config: "TrainConfig") -> list[str]:
         found = config.problem_type or config.task_type
         return [f"class_weights belong to labels, which a {found} has none of"]
     return []
+
+
+def _smoothing_problems(config: "TrainConfig") -> list[str]:
+    if not config.label_smoothing or config.task_type == "token_classification":
+        return []
+    found = config.problem_type or config.task_type
+    if found == "single_label_classification":
+        return []
+    return [f"label_smoothing belongs to tasks in which one label is right, this is {found}"]
 
 
 def _text_problems(config: "TrainConfig") -> list[str]:
@@ -159,6 +169,8 @@ def _full_problems(config: "TrainConfig") -> list[str]:
         for name in ("start_from", "head_activation", "normalize")
         if getattr(config, name) is not None
     ]
+    if config.averaging:
+        problems.append("averaging is of prefixes and heads, not of method 'full': leave it out")
     if config.task_type == "embedding":
         problems.append("method 'full' has no embedding: expected another task_type or method")
     return problems

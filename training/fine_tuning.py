@@ -16,7 +16,7 @@ from training.config import TrainConfig
 from training.examples import Examples, TaskData
 from training.inspection import cut_off
 from training.learner import describe
-from training.learning import Learning, class_weights_of
+from training.learning import Learning, loss_settings_of
 from training.metrics import Measurement
 from training.noise import generator_for
 from training.padded import PaddedModel, batches_by_length
@@ -60,7 +60,7 @@ class FineTuning(Learning):
             spec=spec,
             kind=KINDS[config.task_type],
             rows=rows,
-            class_weights=class_weights_of(config, data),
+            loss_settings=loss_settings_of(config, data),
             doubts=(*data.doubts, *cut_off(rows.encoded, spec.max_length)),
             padded=padded,
             # One pass over all weights, instead of ten: a quarter of a step's time on a CPU.

@@ -13,6 +13,7 @@ from prefixes import PrefixSpec
 from training.beginning import Begun
 from training.config import TrainConfig
 from training.examples import TaskData
+from training.losses import PLAIN, LossSettings
 from training.noise import generator_for
 from training.schedule import learning_rate_factor
 from training.tasks import KINDS, Outputs, Piece, TaskKind
@@ -34,16 +35,15 @@ class Evaluation:
 class Learning:
     """A task that is learnt step by step.
 
-    `class_weights` are `[C]` where they are wanted, and `doubts` what a person should know of the
-    rows. `begun` says which published prefix it has begun as, if any; `ended` why it is over, None
-    while it is not.
+    `doubts` are what a person should know of the rows. `begun` says which published prefix it has
+    begun as, if any; `ended` why it is over, None while it is not.
     """
 
     config: TrainConfig
     spec: PrefixSpec
     kind: TaskKind[Any]
     rows: Tokenized
-    class_weights: Tensor | None = None
+    loss_settings: LossSettings = PLAIN
     doubts: tuple[str, ...] = ()
     begun: Begun | None = None
     step: int = 0
@@ -161,10 +161,8 @@ class Learning:
         """Add up the losses of pieces, from the outputs `[outputs]` or `[S, outputs]` of each one's
         texts.
         """
-        weights = self.class_weights
-        if weights is not None:
-            weights = weights.to(outputs[0][0].device)
-        return self.kind.loss(self.spec, outputs, targets, weights)
+        settings = self.loss_settings.to(outputs[0][0].device)
+        return self.kind.loss(self.spec, outputs, targets, settings)
 
     def weight(self, pieces: Sequence[Piece]) -> float:
         """Give what the losses of pieces are divided by to be their mean."""
@@ -185,9 +183,9 @@ class Learning:
         return sum(losses) / self.weight(pieces)
 
 
-def class_weights_of(config: TrainConfig, data: TaskData) -> Tensor | None:
-    """Give the weights of labels `[C]`, where they are wanted."""
-    if config.class_weights == "none":
-        return None
-    weights = KINDS[config.task_type].class_weights(data.labels, data.train.truths)
-    return None if weights is None else torch.tensor(weights)
+def loss_settings_of(config: TrainConfig, data: TaskData) -> LossSettings:
+    """Say how much labels count, by what the rows have of each."""
+    weights = None
+    if config.class_weights == "balanced":
+        weights = KINDS[config.task_type].class_weights(data.labels, data.train.truths)
+    return LossSettings(None if weights is None else torch.tensor(weights), config.label_smoothing)

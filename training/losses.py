@@ -1,6 +1,7 @@
 """Losses of every task type: plain functions of outputs and targets, one number for each row."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -17,24 +18,45 @@ TEMPERATURE: Final = 0.05
 """Divides the cosines of embeddings, as is usual since SimCSE."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LossSettings:
+    """How much labels count.
+
+    `class_weights` `[C]` multiply the loss of a row by the weight of its label, or of several
+    labels by those of the labels that it has. `label_smoothing` is the share of certainty that is
+    dealt out to all labels alike (Szegedy et al. 2016, arXiv:1512.00567).
+    """
+
+    class_weights: Tensor | None = None
+    label_smoothing: float = 0.0
+
+    def to(self, device: torch.device) -> "LossSettings":
+        weights = None if self.class_weights is None else self.class_weights.to(device)
+        return LossSettings(weights, self.label_smoothing)
+
+
+PLAIN: Final = LossSettings()
+
+
 def row_losses(
-    problem_type: ProblemType,
-    logits: Tensor,
-    targets: Tensor,
-    class_weights: Tensor | None = None,
+    problem_type: ProblemType, logits: Tensor, targets: Tensor, settings: LossSettings = PLAIN
 ) -> Tensor:
     """Give the loss `[n]` of each row from its logits `[n, C]`.
 
-    `targets` are label numbers `[n]` of a single label, else `[n, C]`. `class_weights` `[C]`
-    multiply the loss of a row by the weight of its label, or of several labels by those of the
-    labels that it has.
+    `targets` are label numbers `[n]` of a single label, else `[n, C]`.
     """
     match problem_type:
         case "single_label_classification":
-            return functional.cross_entropy(logits, targets, class_weights, reduction="none")
+            return functional.cross_entropy(
+                logits,
+                targets,
+                settings.class_weights,
+                reduction="none",
+                label_smoothing=settings.label_smoothing,
+            )
         case "multi_label_classification":
             losses = functional.binary_cross_entropy_with_logits(
-                logits, targets, pos_weight=class_weights, reduction="none"
+                logits, targets, pos_weight=settings.class_weights, reduction="none"
             )
         case "regression":
             losses = functional.mse_loss(logits, targets, reduction="none")
@@ -49,9 +71,15 @@ def choice_losses(scores: Sequence[Tensor], right: Tensor) -> Tensor:
     return functional.cross_entropy(_padded(scores), right, reduction="none")
 
 
-def tag_losses(logits: Tensor, tags: Tensor) -> Tensor:
+def tag_losses(logits: Tensor, tags: Tensor, settings: LossSettings = PLAIN) -> Tensor:
     """Give the loss `[T]` of each token from its logits `[T, C]`; 0 where its tag is `IGNORED`."""
-    return functional.cross_entropy(logits, tags, reduction="none", ignore_index=IGNORED)
+    return functional.cross_entropy(
+        logits,
+        tags,
+        reduction="none",
+        ignore_index=IGNORED,
+        label_smoothing=settings.label_smoothing,
+    )
 
 
 def answer_losses(logits: Sequence[Tensor], places: Tensor) -> Tensor:

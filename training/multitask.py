@@ -47,7 +47,7 @@ class SharedPrefix:
         owner = runs[0]
         steps, tasks = owner.step, tuple(run.config.task for run in runs)
         data = _headless(owner, steps, tasks).to_bytes()
-        return cls(digest_of(data), steps, tasks, data, [run.learner.state_dict() for run in runs])
+        return cls(digest_of(data), steps, tasks, data, [run.kept.state_dict() for run in runs])
 
     @classmethod
     def again(cls, plan: TrainPlan, sha256: str | None) -> Self | None:
@@ -84,5 +84,5 @@ def _headless(owner: Run, steps: int, tasks: tuple[str, ...]) -> Prefix:
         description=f"Shared by {', '.join(tasks)}, to begin others as"[:2000],
         provenance=Provenance(created_at=datetime.now(UTC), tool=tool_name(), recipe=recipe),
     )
-    tensors = owner.learner.fold().tensors
+    tensors = owner.kept.fold().tensors
     return Prefix(spec, {name: x for name, x in tensors.items() if not name.startswith("head.")})

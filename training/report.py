@@ -115,9 +115,10 @@ def _write(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def _weights(learning: Learning, data: TaskData) -> dict[str, float] | None:
-    if learning.class_weights is None:
+    weights = learning.loss_settings.class_weights
+    if weights is None:
         return None
-    return dict(zip(data.labels, learning.class_weights.tolist(), strict=True))
+    return dict(zip(data.labels, weights.tolist(), strict=True))
 
 
 def _data_facts(learning: Learning, data: TaskData) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Run: one prefix on its way, from its first step to its best evaluation."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,7 +17,7 @@ from training.evaluate import outputs_of
 from training.examples import TaskData
 from training.inspection import cut_off
 from training.learner import PrefixLearner, describe
-from training.learning import Learning, class_weights_of
+from training.learning import Learning, loss_settings_of
 from training.noise import generator_for
 from training.tasks import KINDS
 from training.tokenized import Tokenized
@@ -26,10 +27,12 @@ from training.tokenized import Tokenized
 class Run(Learning):
     """A learner with its rows, its optimiser and what it has come to.
 
-    `best_prefix` is that of the best evaluation, folded.
+    `average` is what the learner has been of late, where that is what is kept; `best_prefix` that
+    of the best evaluation, folded.
     """
 
     learner: PrefixLearner
+    average: PrefixLearner | None = None
     optimizer: torch.optim.Optimizer
     best_prefix: Prefix | None = None
 
@@ -59,7 +62,7 @@ class Run(Learning):
             rows=rows,
             learner=learner,
             optimizer=_optimizer(config, learner.prefix_parameters(), learner.head_parameters()),
-            class_weights=class_weights_of(config, data),
+            loss_settings=loss_settings_of(config, data),
             doubts=(*data.doubts, *cut_off(rows.encoded, spec.max_length)),
         )
 
@@ -71,6 +74,11 @@ class Run(Learning):
         self.learner.table = owner.learner.table
         self.learner.projection = owner.learner.projection
         self.optimizer = _optimizer(self.config, [], self.learner.head_parameters())
+
+    @property
+    def kept(self) -> PrefixLearner:
+        """What is measured and kept: the learner, or its average."""
+        return self.average or self.learner
 
     def generator(self, purpose: str) -> torch.Generator:
         """Make the generator of one purpose in the coming step."""
@@ -88,12 +96,28 @@ class Run(Learning):
             group["lr"] = peak * factor
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if config.averaging:
+            self.follow()
         self.stepped(loss)
+
+    def follow(self) -> None:
+        """Move the average towards the learner; the first steps count alike.
+
+        The decay grows to its full value as TensorFlow's `ExponentialMovingAverage` lets it:
+        (1 + n) / (10 + n) after n steps.
+        """
+        if self.average is None:
+            self.average = deepcopy(self.learner)
+        decay = min(self.config.averaging, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.parameters(), self.learner.parameters(), strict=True)
+        with torch.no_grad():
+            for mean, value in pairs:
+                mean.lerp_(value, 1 - decay)
 
     def evaluate(self, backbone: Backbone, tokens_per_batch: int) -> None:
         """Measure the prefix as it would be served; keep it if it is the best so far."""
         scale, encoded = self.rows.scale, self.rows.held_out.encoded
-        prefix = self.learner.fold(centre=scale.centre, spread=scale.spread)
+        prefix = self.kept.fold(centre=scale.centre, spread=scale.spread)
         outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
         if self.record(outputs):
             self.best_prefix = prefix

@@ -20,7 +20,8 @@ _FIELDS: Final = (
     "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",
     "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",
     "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
-    "select_by", "seed", "class_weights", "file_dtype", "golden_examples",
+    "select_by", "seed", "class_weights", "label_smoothing", "averaging", "file_dtype",
+    "golden_examples",
 )  # fmt: skip
 """What a tenant may set. Named one by one, so that a new field, which may name a file of the
 server's machine, is withheld until somebody has thought about it."""

@@ -56,7 +56,14 @@ def fields_of(backbone_folder: Path, data: Path, **changes: Any) -> dict[str, An
         "min_steps": 1,
     }
     runs = [
-        {**recipe, "task": "acme/words", "train": str(words), "epochs": 3, **changes},
+        {
+            **recipe,
+            "task": "acme/words",
+            "train": str(words),
+            "averaging": 0.8,
+            "epochs": 3,
+            **changes,
+        },
         {
             **recipe,
             "task": "acme/topics",

@@ -166,6 +166,8 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
                 'pooling = "every_token"': "must be mean, first_token or pooler",
                 'task_type = "question_answering"\nselect_by = "mrr"': "does not measure",
                 'task_type = "embedding"\nbatch_size = 1': "batch_size must be 2 or more",
+                'label_smoothing = 0.1\nproblem_type = "regression"': "one label is right, this is",
+                'label_smoothing = 0.1\ntask_type = "multiple_choice"': "one label is right",
                 "stride = 4": "belong to question_answering",
                 'pair_template = "{b}"': "pair_template needs template",
                 'template = "{a.b}"': "is not a plain placeholder",

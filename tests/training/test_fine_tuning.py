@@ -206,6 +206,7 @@ def test_a_training_that_never_came_to_an_evaluation_is_told(
     [
         pytest.param({"prefix_length": 4}, "prefix_length belongs to a prefix", id="prefix"),
         pytest.param({"start_from": "x"}, "start_from belongs to a prefix file", id="start"),
+        pytest.param({"averaging": 0.9}, "averaging is of prefixes and heads", id="average"),
         pytest.param({"head_activation": "tanh"}, "head_activation belongs", id="head"),
         pytest.param({"task_type": "embedding"}, "has no embedding", id="embedding"),
     ],

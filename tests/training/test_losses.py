@@ -8,6 +8,7 @@ import torch
 from training.losses import (
     IGNORED,
     TEMPERATURE,
+    LossSettings,
     answer_losses,
     choice_losses,
     contrastive_losses,
@@ -74,7 +75,7 @@ def test_both_directions_of_a_pair_count_alike() -> None:
 
 
 def test_class_weights_multiply_the_losses_of_their_labels() -> None:
-    weights = torch.tensor([1.0, 3.0])
+    weights = LossSettings(class_weights=torch.tensor([1.0, 3.0]))
     one_of = row_losses(
         "single_label_classification", torch.zeros(2, 2), torch.tensor([0, 1]), weights
     )
@@ -86,3 +87,13 @@ def test_class_weights_multiply_the_losses_of_their_labels() -> None:
         weights,
     )
     assert some_of.tolist() == pytest.approx([math.log(2), 2 * math.log(2)])
+
+
+def test_smoothing_deals_certainty_out_to_all_labels() -> None:
+    logits = torch.tensor([[math.log(3.0), 0.0]])  # probabilities of 3/4 and 1/4
+    smoothed = LossSettings(label_smoothing=0.2)
+    expected = -0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4)
+    one_of = row_losses("single_label_classification", logits, torch.tensor([0]), smoothed)
+    assert one_of.tolist() == pytest.approx([expected])
+    tags = tag_losses(logits.expand(2, 2), torch.tensor([0, IGNORED]), smoothed)
+    assert tags.tolist() == pytest.approx([expected, 0.0])

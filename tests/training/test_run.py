@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from prefixes.backbone import Backbone
 from tests.factories import make_spec
 from tests.prefixes.facts import BACKBONE
 from tests.training.tasks import make_config, sentiment_rows, start, train_all, write_jsonl
+from training.loop import train
 from training.tasks import KINDS
 
 
@@ -116,3 +118,22 @@ def test_a_regression_whose_sample_is_all_alike_keeps_its_own_scale() -> None:
     scale = KINDS["sequence_classification"].scale(spec, [(3.0,)] * 4)
 
     assert (scale.centre, scale.spread) == (3.0, 1.0)
+
+
+def test_an_average_follows_what_is_learnt_and_is_what_is_kept(
+    backbone: Backbone, rows: Path
+) -> None:
+    run = start(backbone, make_config(rows, averaging=0.15, max_steps=2, epochs=2))
+    tables = [run.learner.table.detach().clone()]
+    train(
+        backbone,
+        [run],
+        tokens_per_batch=4096,
+        after_step=lambda _: tables.append(run.learner.table.detach().clone()),
+    )
+    second = tables[1] * 0.15 + tables[2] * 0.85
+    assert run.average is not None
+    torch.testing.assert_close(run.average.table, second)
+    assert run.best_prefix is not None
+    kept = run.average.fold().tensors["prefix.keys"]
+    np.testing.assert_array_equal(run.best_prefix.tensors["prefix.keys"], kept)

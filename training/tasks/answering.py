@@ -14,7 +14,7 @@ from prefixes.encoded import Span
 from prefixes.template import template_fields
 from training.config import TrainConfig
 from training.examples import Examples, Input, Layout, TaskData
-from training.losses import answer_losses
+from training.losses import PLAIN, LossSettings, answer_losses
 from training.metrics import Measurement
 from training.rows import Row
 from training.tasks.answer_scores import score_answers
@@ -119,7 +119,7 @@ class QuestionAnswering(TaskKind[Answers]):
         spec: PrefixSpec,
         outputs: Sequence[Sequence[Tensor]],
         targets: Sequence[Tensor],
-        class_weights: Tensor | None = None,
+        settings: LossSettings = PLAIN,
     ) -> Tensor:
         """Add up the losses of windows."""
         logits = [values for (values,) in outputs]

@@ -13,7 +13,7 @@ from prefixes.backbone import EncodedInput
 from prefixes.template import CHOICES, MAX_CHOICES
 from training.config import TrainConfig
 from training.examples import Examples, Input, Layout
-from training.losses import choice_losses
+from training.losses import PLAIN, LossSettings, choice_losses
 from training.metrics import CALIBRATION_ERROR, Measurement, calibration_error
 from training.rows import Row
 from training.tasks.cells import read_label, read_list, text_objection
@@ -76,7 +76,7 @@ class MultipleChoice(TaskKind[int]):
         spec: PrefixSpec,
         outputs: Sequence[Sequence[Tensor]],
         targets: Sequence[Tensor],
-        class_weights: Tensor | None = None,
+        settings: LossSettings = PLAIN,
     ) -> Tensor:
         """Add up the losses of choosing among the scores of each row."""
         scores = [torch.cat(list(choices)) for choices in outputs]

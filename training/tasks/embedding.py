@@ -13,7 +13,7 @@ from prefixes import HeadSpec, InputTemplate, PrefixSpec
 from prefixes.backbone import EncodedInput, TextEncoder
 from training.config import TrainConfig
 from training.examples import Examples, Input, Layout
-from training.losses import TEMPERATURE, contrastive_losses
+from training.losses import PLAIN, TEMPERATURE, LossSettings, contrastive_losses
 from training.metrics import Measurement
 from training.rows import Row
 from training.tasks.cells import read_text, read_texts
@@ -87,7 +87,7 @@ class Embedding(TaskKind[str]):
         spec: PrefixSpec,
         outputs: Sequence[Sequence[Tensor]],
         targets: Sequence[Tensor],
-        class_weights: Tensor | None = None,
+        settings: LossSettings = PLAIN,
     ) -> Tensor:
         """Add up the losses of finding each text's partner among all of the batch."""
         left = torch.stack([one for one, _ in outputs])

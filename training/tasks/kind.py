@@ -15,6 +15,7 @@ from prefixes.template import CHOICES
 from training.config import TrainConfig
 from training.errors import DataProblem
 from training.examples import Examples, Input, Layout, TaskData, Truth, identity
+from training.losses import PLAIN, LossSettings
 from training.metrics import Measurement
 from training.rows import Row
 from training.tasks.cells import read_texts
@@ -134,11 +135,11 @@ class TaskKind(ABC, Generic[Truth]):
         spec: PrefixSpec,
         outputs: Sequence[Sequence[Tensor]],
         targets: Sequence[Tensor],
-        class_weights: Tensor | None = None,
+        settings: LossSettings = PLAIN,
     ) -> Tensor:
         """Add up the losses of pieces, from the outputs of each one's texts.
 
-        `class_weights` `[C]` are those of a task that has them, where they are wanted.
+        Class weights come only to a task that has them, label smoothing to one of classes.
         """
 
     def weight(self, target: Tensor) -> float:

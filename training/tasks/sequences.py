@@ -14,7 +14,7 @@ from prefixes.answers import best_label, chosen_labels, sigmoid, softmax
 from prefixes.backbone import EncodedInput
 from training.config import TrainConfig
 from training.examples import Examples, Input, Layout, TaskData
-from training.losses import row_losses
+from training.losses import PLAIN, LossSettings, row_losses
 from training.metrics import Measurement, measure
 from training.rows import Row
 from training.tasks.answer_scores import score_candidates
@@ -113,7 +113,7 @@ class SequenceClassification(TaskKind[Target]):
         spec: PrefixSpec,
         outputs: Sequence[Sequence[Tensor]],
         targets: Sequence[Tensor],
-        class_weights: Tensor | None = None,
+        settings: LossSettings = PLAIN,
     ) -> Tensor:
         """Add up the losses of single texts."""
         assert spec.problem_type is not None
@@ -122,7 +122,7 @@ class SequenceClassification(TaskKind[Target]):
             spec.problem_type,
             logits,
             torch.stack(list(targets)).to(logits.device),
-            class_weights,
+            settings,
         ).sum()
 
     def measure(

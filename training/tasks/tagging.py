@@ -17,7 +17,7 @@ from prefixes.backbone import EncodedInput
 from prefixes.encoded import whole_characters
 from training.config import TrainConfig
 from training.examples import Examples, Input, Layout, TaskData
-from training.losses import IGNORED, tag_losses
+from training.losses import IGNORED, PLAIN, LossSettings, tag_losses
 from training.metrics import Measurement
 from training.rows import Row
 from training.tasks.cells import read_list, read_texts
@@ -105,11 +105,11 @@ class TokenClassification(TaskKind[Mentions]):
         spec: PrefixSpec,
         outputs: Sequence[Sequence[Tensor]],
         targets: Sequence[Tensor],
-        class_weights: Tensor | None = None,
+        settings: LossSettings = PLAIN,
     ) -> Tensor:
         """Add up the losses of all tokens that have a tag."""
         logits = torch.cat([values for (values,) in outputs])
-        return tag_losses(logits, torch.cat(list(targets)).to(logits.device)).sum()
+        return tag_losses(logits, torch.cat(list(targets)).to(logits.device), settings).sum()
 
     def weight(self, target: Tensor) -> float:
         """Count the tokens that have a tag: the mean is over these, as in P-tuning v2."""
