@@ -47,7 +47,7 @@ def main() -> None:
         for task in arguments.tasks:
             configs = [_config(arguments, task, seed, Path(folder)) for seed in arguments.seeds]
             for method in arguments.methods:
-                bench.measure(task, method, configs)
+                bench.measure(task, method, configs, arguments.learning_rates)
     console.print(table(list(summary(scores, arguments.tasks, arguments.seeds))))
 
 
@@ -59,9 +59,13 @@ class _Bench:
         self._place = place
         self._report = report
 
-    def measure(self, task: str, method: str, configs: Sequence[TrainConfig]) -> None:
+    def measure(
+        self, task: str, method: str, configs: Sequence[TrainConfig], rates: Sequence[float]
+    ) -> None:
         """Try all settings with the first seed, then the best of them with the others."""
         grid = METHODS[method].grid
+        if len(grid) > 1 and rates:
+            grid = [{"learning_rate": rate} for rate in rates]
         for settings in grid:
             self._learn(task, method, configs if len(grid) == 1 else configs[:1], settings)
         chosen = best_settings(self._scores.of(task, method), configs[0].seed)
@@ -120,6 +124,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--rows", type=int, help="train on a sample this large")
+    parser.add_argument(
+        "--learning-rates", nargs="+", type=float, default=[], help="in place of those of a grid"
+    )
     parser.add_argument("--backbone", default="minilm")
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

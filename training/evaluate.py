@@ -1,5 +1,6 @@
 """Run a folded prefix over inputs, as a server would, and measure what it says."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedInput, pool_of, run_mixed
+from prefixes.backbone import Backbone, EncodedInput, Streams, pool_of, run_mixed
 from training.examples import Examples, Input
 from training.metrics import Measurement
 from training.tasks import KINDS, Outputs
@@ -24,25 +25,41 @@ def outputs_of(
     texts = [text for encoded in inputs for text in encoded]
     lengths = [len(text.token_ids) for text in texts]
     by_length = sorted(range(len(texts)), key=lengths.__getitem__)
-    outputs: dict[int, NDArray[np.float32]] = {}
-    for numbers in batches(by_length, lengths, tokens_per_batch):
+
+    def run(numbers: Sequence[int]) -> list[NDArray[np.float32]]:
         results = run_mixed(backbone, pool, [(texts[number], resident) for number in numbers])
         # A copy, for the results of a batch are parts of one tensor and would keep it whole.
-        outputs |= zip(numbers, (values.numpy().copy() for values in results), strict=True)
+        return [values.numpy().copy() for values in results]
+
+    outputs: dict[int, NDArray[np.float32]] = {}
+    with Streams.on(backbone.device) as streams:
+        most = max(1, tokens_per_batch // streams.num)
+        passes = batches(by_length, lengths, most, at_least=streams.num)
+        for numbers, values in zip(passes, streams.map(run, passes), strict=True):
+            outputs |= zip(numbers, values, strict=True)
     flat = (outputs[number] for number in range(len(texts)))
     return [[next(flat) for _ in encoded] for encoded in inputs]
 
 
-def batches(rows: Sequence[int], lengths: Sequence[int], tokens_per_batch: int) -> list[list[int]]:
-    """Cut rows into batches of at most so many tokens; a longer row is a batch of its own."""
+def batches(
+    rows: Sequence[int], lengths: Sequence[int], tokens_per_batch: int, *, at_least: int = 1
+) -> list[list[int]]:
+    """Cut rows into `at_least` so many batches of about as many tokens each, as far as there are.
+
+    None has more than `tokens_per_batch`, but a longer row, which is a batch of its own.
+    """
+    total = sum(lengths[row] for row in rows)
+    share = total / max(at_least, math.ceil(total / tokens_per_batch))
     cut: list[list[int]] = []
-    tokens = 0
+    tokens = before = 0
     for row in rows:
-        if not cut or tokens + lengths[row] > tokens_per_batch:
+        is_full = tokens + lengths[row] > tokens_per_batch
+        if not cut or is_full or before + lengths[row] / 2 > share * len(cut):
             cut.append([])
             tokens = 0
         cut[-1].append(row)
         tokens += lengths[row]
+        before += lengths[row]
     return cut
 
 

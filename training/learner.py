@@ -10,28 +10,21 @@ from prefixes.backbone import Backbone, Head
 from training.config import TrainConfig
 from training.defaults import max_length_of
 from training.examples import TaskData
-from training.noise import drop, generator_for
+from training.noise import generator_for
 from training.tasks import KINDS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearningHead(Head):
-    """A head in training: drops pooled features at random, from a generator of its own.
+    """A head in training: its pooled features are first multiplied by `factors` `[n, hidden]`."""
 
-    Its own, so that a learner's numbers are the same whoever shares its batch.
-    """
-
-    dropout: float = 0.0
-    generator: torch.Generator | None = None
+    factors: Tensor | None = None
 
     def __call__(self, features: Tensor) -> Tensor:
         """Map pooled features `[n, hidden]` to logits `[n, labels]`."""
-        return Head.__call__(self, drop(features, self.dropout, self.generator))
-
-    def pass_over(self, num_features: int, hidden_size: int) -> None:
-        """Draw what so many pooled features would have drawn, that are computed elsewhere."""
-        if self.dropout:
-            torch.rand(num_features, hidden_size, generator=self.generator)
+        if self.factors is not None:
+            features = features * self.factors.to(features)
+        return Head.__call__(self, features)
 
 
 def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixSpec:
@@ -127,14 +120,16 @@ class PrefixLearner(nn.Module):
         split = flat.view(len(flat), facts.num_layers, 2, facts.num_heads, facts.head_size)
         return split.permute(1, 2, 0, 3, 4)  # (P, L, 2, H, D) -> (L, 2, P, H, D)
 
-    def head(self, *, dropout: float, generator: torch.Generator) -> LearningHead:
-        """Give the head as the packed forward pass takes it; gradients flow back to it."""
+    def head(self, factors: Tensor | None = None) -> LearningHead:
+        """Give the head as the packed forward pass takes it; gradients flow back to it.
+
+        `factors` are those of dropout, of the features in the order of the texts of a pass.
+        """
         return LearningHead(
             self.spec.head,
             *_parameters(self.output),
             *_parameters(self.dense),
-            dropout=dropout,
-            generator=generator,
+            factors=factors,
         )
 
     def prefix_parameters(self) -> list[nn.Parameter]:

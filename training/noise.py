@@ -5,6 +5,7 @@ the state of a generator; and a run draws the same numbers whichever runs share 
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,13 +17,18 @@ def generator_for(seed: int, purpose: str, step: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
 
 
-def drop(values: Tensor, probability: float, generator: torch.Generator | None) -> Tensor:
-    """Zero entries at random and scale up the rest, as dropout does.
+def dropout_factors(shape: Sequence[int], probability: float, generator: torch.Generator) -> Tensor:
+    """Draw what dropout multiplies by: zero, or what makes up for the zeros.
 
     The numbers are drawn one after another on the CPU, so that rows taken together or apart are
     dropped alike, on every device.
     """
+    keep = torch.rand(tuple(shape), generator=generator) >= probability
+    return keep / (1 - probability)
+
+
+def drop(values: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Zero entries at random and scale up the rest, as dropout does."""
     if not probability:
         return values
-    keep = torch.rand(values.shape, generator=generator) >= probability
-    return values * keep.to(values) / (1 - probability)
+    return values * dropout_factors(values.shape, probability, generator).to(values)

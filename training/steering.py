@@ -46,10 +46,11 @@ class Steering:
         # Without a prefix nothing is to be known of the pool, and so of no layer either.
         return cls(made, pool.requires_grad_(bool(tables)), slots, prompts)
 
-    def gradients(self) -> list[Tensor]:
-        """List the gradients that the passes have added up: zero where none came."""
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What the passes find gradients of."""
         leaves = [self.pool, *(prompt for prompt in self.prompts if prompt is not None)]
-        return [gradient_of(leaf) for leaf in leaves if leaf.requires_grad]
+        return [leaf for leaf in leaves if leaf.requires_grad]
 
     def walk_back(self) -> None:
         """Hand the gradients that came together to the parameters."""

@@ -8,7 +8,7 @@ from protocol import Run as Timed
 from protocol import serve
 
 from prefixes import InputTemplate
-from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone import Backbone, Streams, load_backbone
 from training.config import TrainConfig
 from training.examples import Examples, TaskData
 from training.loop import take_step
@@ -41,10 +41,11 @@ def _contenders(backbone: Backbone, job: dict[str, Any], data: TaskData) -> dict
 def _learn(backbone: Backbone, groups: list[list[Run]]) -> int:
     """Let groups learn one after another, each for one pass over the rows; count the rows."""
     rows = 0
-    for runs in groups:
-        for _ in range(runs[0].steps_per_epoch):
-            take_step(backbone, runs, tokens_per_batch=TOKENS_PER_BATCH)
-        rows += len(runs) * len(runs[0].pieces)
+    with Streams.on(backbone.device) as streams:
+        for runs in groups:
+            for _ in range(runs[0].steps_per_epoch):
+                take_step(backbone, runs, tokens_per_batch=TOKENS_PER_BATCH, streams=streams)
+            rows += len(runs) * len(runs[0].pieces)
     return rows
 
 

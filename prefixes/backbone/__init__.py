@@ -9,6 +9,7 @@ from prefixes.backbone.loading import load_backbone
 from prefixes.backbone.packing import PackedBatch, Row
 from prefixes.backbone.replay import replay_findings
 from prefixes.backbone.resident import MixedBatch, ResidentPrefix, pool_of, run_mixed
+from prefixes.backbone.streams import Streams
 from prefixes.backbone.tokens import EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput, EncodedText
 
@@ -22,6 +23,7 @@ __all__ = [
     "PackedBatch",
     "ResidentPrefix",
     "Row",
+    "Streams",
     "TextEncoder",
     "head_outputs",
     "load_backbone",

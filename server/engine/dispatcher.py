@@ -4,19 +4,19 @@ import asyncio
 import logging
 import math
 import time
+from asyncio import wrap_future
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from prefixes.backbone import MixedBatch
+from prefixes.backbone import MixedBatch, Streams
 from server.engine.errors import DeadlineExceeded, EngineUnavailable
 from server.engine.inferred import Timings
 from server.engine.queue import WorkQueue
 from server.engine.runner import BatchResult, Runner
 from server.engine.scheduler import BatchLimits, plan
-from server.engine.streams import Streams
 from server.engine.work import Outcome, Work
 
 _log = logging.getLogger(__name__)
@@ -65,9 +65,9 @@ class Dispatcher:
 
     async def start(self, find_limits: Callable[[], BatchLimits] | None = None) -> None:
         """Warm the device up, try there which limits to keep to, then serve."""
-        await self._streams.run(self._runner.probe)
+        await wrap_future(self._streams.submit(self._runner.probe))
         if find_limits is not None:
-            self._limits = await self._streams.run(find_limits)
+            self._limits = await wrap_future(self._streams.submit(find_limits))
         self._loop_task = asyncio.create_task(self._serve())
         self._loop_task.add_done_callback(self._loop_ended)
 
@@ -168,7 +168,7 @@ class Dispatcher:
         started = time.perf_counter()
         jobs = [(work.text, work.lease.resident) for work in batch]
         run = partial(self._runner.run, jobs, packed)
-        result = await self._streams.run(run, is_alone=is_alone)
+        result = await wrap_future(self._streams.submit(run, is_alone=is_alone))
         self._report(batch, result, started)
         for work, row in zip(batch, result.rows, strict=True):
             timings = Timings(started - work.enqueued_at, result.device_seconds)
@@ -193,7 +193,7 @@ class Dispatcher:
     async def _probe_device(self) -> None:
         """A batch failed as a whole: find out whether the device itself still works."""
         try:
-            await self._streams.run(self._runner.probe)
+            await wrap_future(self._streams.submit(self._runner.probe))
         except Exception as error:  # noqa: BLE001 - any failure of the probe condemns the device
             self._fail(f"the device failed: {type(error).__name__}: {error}")
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from prefixes import Finding, Prefix, PrefixRef
-from prefixes.backbone import Backbone, replay_findings
+from prefixes.backbone import Backbone, Streams, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from prefixes.spec import TaskType
 from server.engine.admission import Admission
@@ -26,7 +26,6 @@ from server.engine.pins import Pins
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
-from server.engine.streams import Streams
 from server.engine.tokenising import Tokenising
 
 _REPLAY_SECONDS = 60.0

@@ -78,7 +78,7 @@ def outputs_of(case: Case, learner: PrefixLearner) -> list[Tensor]:
     ]
     packed = PackedBatch.pack(rows)
     hidden = case.backbone(packed, case.backbone.empty_pool(1) if is_prompt else steering)
-    head = learner.head(dropout=0.0, generator=torch.Generator())
+    head = learner.head()
     return head_outputs(hidden, packed, [head] * len(rows), pooler=case.backbone.pooler)
 
 

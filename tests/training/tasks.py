@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from prefixes.backbone import Backbone
+from prefixes.backbone import Backbone, Streams
 from training.config import TrainConfig
 from training.data import load_task
-from training.loop import train
+from training.loop import take_step, train
 from training.run import Run
 
 NOUNS = ("film", "plot", "card", "train", "city", "river", "book")
@@ -163,3 +163,9 @@ def start(backbone: Backbone, config: TrainConfig) -> Run:
 
 def train_all(backbone: Backbone, runs: Sequence[Run], *, tokens_per_batch: int = 4096) -> None:
     train(backbone, runs, tokens_per_batch=tokens_per_batch, after_step=lambda _: None)
+
+
+def step_all(backbone: Backbone, runs: Sequence[Run]) -> None:
+    """Let every run take one step."""
+    with Streams.on(backbone.device) as streams:
+        take_step(backbone, runs, tokens_per_batch=4096, streams=streams)

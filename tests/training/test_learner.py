@@ -13,7 +13,7 @@ from tests.factories import make_spec
 from tests.training.tasks import make_config, sentiment_rows, start, write_jsonl
 from training.evaluate import outputs_of
 from training.learner import PrefixLearner
-from training.noise import generator_for
+from training.noise import dropout_factors, generator_for
 
 
 def make_learner(backbone: Backbone, *, projection_size: int | None = None) -> PrefixLearner:
@@ -47,7 +47,7 @@ def test_the_folded_prefix_gives_the_logits_of_the_learner(
     texts = [text for (text,) in encoded]
     rows = [backbone.row(text, position_offset=6, slots=tuple(range(6))) for text in texts]
     batch = PackedBatch.pack(rows)
-    head = learner.head(dropout=0.0, generator=torch.Generator())
+    head = learner.head()
     with torch.no_grad():
         hidden = backbone(batch, learner.steering())
         unfolded = head_outputs(hidden, batch, [head, head], pooler=None)
@@ -113,8 +113,8 @@ def test_dropout_leaves_the_expected_features_and_a_folded_head_drops_nothing(
 ) -> None:
     learner = make_learner(backbone)
     features = torch.ones(400, backbone.fingerprint.hidden_size)
-    steady = learner.head(dropout=0.0, generator=generator_for(0, "x"))
-    noisy = learner.head(dropout=0.5, generator=generator_for(0, "x"))
+    factors = dropout_factors(features.shape, 0.5, generator_for(0, "x"))
+    steady, noisy = learner.head(), learner.head(factors)
     with torch.no_grad():
         assert (steady(features) == steady(features)[0]).all()
         assert not (noisy(features) == noisy(features)[0]).all()

@@ -19,12 +19,12 @@ from tests.training.tasks import (
     question_rows,
     sentiment_rows,
     start,
+    step_all,
     tagged_rows,
     topic_rows,
     train_all,
     write_jsonl,
 )
-from training.loop import take_step
 from training.run import Run
 
 
@@ -256,7 +256,7 @@ def test_gradient_accumulation_equals_one_large_batch(backbone: Backbone, tmp_pa
 def test_the_backbone_is_left_as_it_was(backbone: Backbone, tmp_path: Path) -> None:
     before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
     run = start(backbone, make_config(write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))))
-    take_step(backbone, [run], tokens_per_batch=4096)
+    step_all(backbone, [run])
     assert all(parameter.grad is None for parameter in backbone.model.parameters())
     after = backbone.model.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
@@ -267,7 +267,7 @@ def test_every_parameter_of_a_learner_learns(backbone: Backbone, tmp_path: Path)
     config = make_config(path, projection_size=8, head_activation="gelu", warmup=0)
     run = start(backbone, config)
     before = {name: tensor.clone() for name, tensor in run.learner.state_dict().items()}
-    take_step(backbone, [run], tokens_per_batch=4096)
+    step_all(backbone, [run])
     after = run.learner.state_dict()
     unchanged = [name for name, tensor in before.items() if torch.equal(after[name], tensor)]
     assert not unchanged

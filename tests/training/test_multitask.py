@@ -17,6 +17,7 @@ from tests.training.tasks import (
     partner_rows,
     sentiment_rows,
     start,
+    step_all,
     tagged_rows,
     train_all,
     write_jsonl,
@@ -24,7 +25,6 @@ from tests.training.tasks import (
 from training.course import Course
 from training.data import load_task
 from training.errors import PlanRejected, TrainingError
-from training.loop import take_step
 from training.multitask import SharedPrefix
 from training.plan import TrainPlan, check_plan
 from training.run import Run
@@ -97,7 +97,7 @@ def test_tasks_share_one_prefix_at_first_and_part_afterwards(
     for run, before in zip(second, first, strict=True):
         for name, tensor in before.learner.state_dict().items():
             assert torch.equal(run.learner.state_dict()[name], tensor), name
-    take_step(backbone, second, tokens_per_batch=4096)
+    step_all(backbone, second)
     tables = [run.learner.table for run in second]
     assert all(not torch.equal(table, first[0].learner.table) for table in tables)
     assert all(not torch.equal(one, tables[0]) for one in tables[1:])
@@ -130,11 +130,11 @@ def test_the_gradients_of_all_tasks_add_up_in_the_shared_prefix(
     for config in plan.runs:
         alone = plainly(start(backbone, config))
         assert torch.equal(alone.learner.table, begun)  # of one seed and one spread
-        take_step(backbone, [alone], tokens_per_batch=4096)
+        step_all(backbone, [alone])
         moved += alone.learner.table.detach() - begun
     for run in together:
         plainly(run, steers=run is together[0])
-    take_step(backbone, together, tokens_per_batch=4096)
+    step_all(backbone, together)
     np.testing.assert_allclose(
         (together[0].learner.table.detach() - begun).numpy(), moved.numpy(), rtol=1e-3, atol=1e-6
     )

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from prefixes.backbone import MixedBatch
+from prefixes.backbone import MixedBatch, Streams
 from server.engine.dispatcher import Dispatcher
 from server.engine.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed
 from server.engine.runner import BatchResult, Job
 from server.engine.scheduler import BatchLimits
-from server.engine.streams import Streams
 from server.engine.work import Outcome
 from tests.server.engine.conftest import MakeWork, RecordingMetrics, settled
 

@@ -4,13 +4,13 @@ A batch that has all cores keeps them waiting for each other after every layer, 
 the machine does in between holds all of them up. Batches that have a core or a few each do not.
 """
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, Self, TypeVar
 
 import torch
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _MOST: Final = 4
@@ -36,15 +36,29 @@ class Streams:
         num_threads = torch.get_num_threads()
         return cls(min(num or _MOST, num_threads), num_threads=num_threads)
 
-    async def run(self, call: Callable[[], T], *, is_alone: bool = False) -> T:
+    def submit(self, call: Callable[[], T], *, is_alone: bool = False) -> Future[T]:
         """Call on a stream; one that is alone gets all the threads, for as long as it runs."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._call, call, is_alone
-        )
+        return self._threads.submit(self._call, call, is_alone)
+
+    def map(self, function: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
+        """Call a function of each item side by side; give what comes of them in their order.
+
+        What is alone runs where it was called, with all the threads.
+        """
+        if self.num == 1 or len(items) == 1:
+            return map(function, items)
+        futures = [self.submit(lambda item=item: function(item)) for item in items]  # type: ignore[misc]
+        return (future.result() for future in futures)
 
     def close(self) -> None:
         """End the threads once they are done."""
         self._threads.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _call(self, call: Callable[[], T], is_alone: bool) -> T:  # noqa: FBT001 - as executors pass it
         if self._num_threads is not None:
