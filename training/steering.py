@@ -34,7 +34,8 @@ class Steering:
             for run in runs
         ]
         methods = [run.spec.method for run in runs]
-        leaves = [values.detach().to(backbone.dtype) for values in made]
+        # In float32 whatever the backbone computes in: gradients of all rows add up in them.
+        leaves = [values.detach() for values in made]
         tables = [leaf for leaf, how in zip(leaves, methods, strict=True) if how == "prefix"]
         pool = torch.cat(tables, dim=2) if tables else backbone.empty_pool(1)
         prompts = [

@@ -76,6 +76,11 @@ class PrefixedCall:
             reaches_all = window is None or window >= self.packed.varlen.max_queries
             if relative_scores is None and reaches_all:
                 return self.packed.varlen.attend(query, key, value, layer_pool, scaling=scaling)
+        dtype = query.dtype
+        if dtype == torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled():
+            # The backward pass of bfloat16 attention runs several times slower than float32's on
+            # a CPU and would eat all that bfloat16 gains in the linear layers.
+            query, key, value = query.float(), key.float(), value.float()
         groups = self.packed.groups
         sizes = [group.num_tokens for group in groups]
         outputs = []
@@ -90,7 +95,7 @@ class PrefixedCall:
                 k, v = torch.cat((pk.to(k.dtype), k), 1), torch.cat((pv.to(v.dtype), v), 1)
             attended = _attend(q, k, v, bias=bias, scaling=scaling, dropout=dropout)
             outputs.append(group.end_to_end(attended))
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).to(dtype)
 
 
 def packed_attention(
@@ -154,12 +159,6 @@ def _bias(
 def _attend(
     q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None, scaling: float, dropout: float
 ) -> Tensor:
-    dtype = q.dtype
-    if dtype == torch.bfloat16 and q.device.type == "cpu" and torch.is_grad_enabled():
-        # The backward pass of bfloat16 attention runs several times slower than float32's on a
-        # CPU and would eat all that bfloat16 gains in the linear layers.
-        q, k, v = q.float(), k.float(), v.float()
-        bias = bias if bias is None or bias.dtype == torch.bool else bias.float()
     attended = functional.scaled_dot_product_attention(
         q.transpose(1, 2),  # (n, S, H, D) -> (n, H, S, D)
         k.transpose(1, 2),
@@ -169,7 +168,7 @@ def _attend(
         scale=scaling,
         enable_gqa=q.shape[2] != k.shape[2],
     )
-    return attended.transpose(1, 2).to(dtype)
+    return attended.transpose(1, 2)
 
 
 AttentionInterface.register(ATTENTION, packed_attention)

@@ -211,7 +211,7 @@ def _relative_scores(
 
 def _scores_at(tokens: Tensor, distances: Tensor, places: Tensor) -> Tensor:
     """Score tokens `[n, S, H, D]` with distances `[R, H, D]`, at `places` `[S, S]` of R."""
-    all_scores = torch.einsum("nshd,rhd->nhsr", tokens, distances)
+    all_scores = torch.einsum("nshd,rhd->nhsr", tokens, distances.to(tokens.dtype))
     return all_scores.gather(-1, places.expand(*all_scores.shape[:3], -1))
 
 
