@@ -152,7 +152,8 @@ def _bias(
         mask = near if mask is None else (mask & near) | itself
     if relative_scores is None:
         return mask
-    scores = functional.pad(relative_scores(q, k), (num_slots, 0))  # (n or 1, H, S, P + S)
+    scores = relative_scores(q, k).to(q.dtype)
+    scores = functional.pad(scores, (num_slots, 0))  # (n or 1, H, S, P + S)
     return scores if mask is None else scores.masked_fill(~mask, -torch.inf)
 
 
