@@ -65,9 +65,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
             rich_help_panel="Recipe",
         ),
     ] = False,
-    prefix_length: Annotated[
-        int | None, of_recipe("Number of prefix slots.", "--prefix-length", "--pre-seq-len")
-    ] = None,
+    prefix_length: Annotated[int | None, of_recipe("Number of prefix slots.")] = None,
     projection_size: Annotated[int | None, of_recipe("Width of the MLP, if wanted.")] = None,
     start_from: Annotated[
         str | None, of_recipe("A prefix file, or STORE#TENANT/TASK, to begin as.")

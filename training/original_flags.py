@@ -39,6 +39,7 @@ class OriginalFlags:
         Path | None, _flag("Folder of the set's files; without it they come from the hub.")
     ] = None
     prefix: Annotated[bool, _flag("Keys and values in every layer.", "--prefix")] = False
+    pre_seq_len: Annotated[int | None, _flag("--prefix-length, of a prefix or a prompt.")] = None
     prefix_projection: Annotated[bool, _flag("Make them with an MLP.", "--prefix-projection")] = (
         False
     )

@@ -385,9 +385,3 @@ def test_help_loads_no_torch() -> None:
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True)
-
-
-def test_methods_that_contradict_each_other_are_refused(run: CliCaller, tmp_path: Path) -> None:
-    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))
-    message = run.refusal("train", "acme/x", "--train", rows, "--prompt", "--method", "head")
-    assert message == "polyprefix: --prompt and --method head contradict each other"
