@@ -216,6 +216,9 @@ def test_without_prefix_and_prompt_the_original_tunes_all_or_a_head(
     assert flow.json("report.json")["config"]["method"] == method
     made = "model/model.safetensors" if method == "full" else "prefix.safetensors"
     assert (flow.output / made).is_file()
+    if method == "full":
+        refusal = flow.refusal(*named(name), "--data_dir", data, "--do_eval")
+        assert "holds a whole model, of method 'full'" in refusal
 
 
 def test_flags_of_a_prefix_file_are_refused_for_a_whole_model(flow: Flow, tmp_path: Path) -> None:
