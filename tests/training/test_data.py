@@ -120,7 +120,7 @@ def test_all_problems_of_all_files_are_told_with_their_lines(tmp_path: Path) -> 
     message = "\n".join(problems)
     for part in (
         "an empty text",
-        "'label': no such column; --label-column can name another",
+        "'label': no such column; if it has another name, give that with --label-column",
         "only the columns label",
         "found 7",
         "surrogate",
@@ -197,7 +197,8 @@ def test_a_column_of_another_name_is_told_once_with_the_flag_that_names_it(tmp_p
         assert str(caught.value) == (
             "The data has 1 problem(s):\n"
             "  rows.jsonl: 30 rows, the first at lines 1, 2, 3: 'label': no such column; "
-            "--label-column can name another, found only the columns text, mood"
+            "if it has another name, give that with --label-column, "
+            "found only the columns text, mood"
         )
 
 

@@ -34,8 +34,8 @@ def _is_absent(row: Row, column: str, flags: str, problems: list[DataProblem]) -
         return False
     problems.append(
         row.problem(
-            f"{column!r}: no such column; {flags} can name another, found only the columns "
-            f"{', '.join(row.columns):.200}"
+            f"{column!r}: no such column; if it has another name, give that with {flags}, "
+            f"found only the columns {', '.join(row.columns):.200}"
         )
     )
     return True
