@@ -107,6 +107,14 @@ def test_a_script_of_the_original_runs_as_it_is(invoke: Invoker, tmp_path: Path,
     assert {x: getattr(config, x) for x in same} == {x: recipe[x] for x in same}
 
 
+def test_the_search_of_the_original_is_a_recipe(invoke: Invoker) -> None:
+    plan = invoke.plan("--recipe search_copa_roberta")
+    assert plan.sweep is not None
+    assert plan.sweep.num_trials == 108
+    assert {one["prefix_length"] for one in plan.sweep.points()} == {4, 8, 16, 32, 64, 128}
+    assert (plan.backbone, plan.runs[0].dataset) == ("roberta-large", "superglue/copa")
+
+
 def test_flags_without_a_meaning_are_named_in_one_line(invoke: Invoker) -> None:
     remarks = invoke.remarks(script("rte_bert"))
     assert remarks == (
