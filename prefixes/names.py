@@ -1,6 +1,8 @@
 """Names of tenants, tasks and aliases, and references to prefixes made of them."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -35,6 +37,12 @@ def check_alias(text: str) -> str:
     if text.isdigit():
         raise InvalidName(f"{text!r} is no alias name: digits alone would read as a version")
     return text
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known names was meant; nothing where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 @dataclass(frozen=True, slots=True)

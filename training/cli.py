@@ -8,6 +8,7 @@ without loading torch.
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -65,9 +66,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
             rich_help_panel="Recipe",
         ),
     ] = False,
-    prefix_length: Annotated[
-        int | None, of_recipe("Number of prefix slots.", "--prefix-length", "--pre-seq-len")
-    ] = None,
+    prefix_length: Annotated[int | None, of_recipe("Number of prefix slots.")] = None,
     projection_size: Annotated[int | None, of_recipe("Width of the MLP, if wanted.")] = None,
     start_from: Annotated[
         str | None, of_recipe("A prefix file, or STORE#TENANT/TASK, to begin as.")
@@ -78,9 +77,21 @@ def train(  # noqa: PLR0917 - typer passes all by name
     learning_rate: Annotated[float | None, of_recipe("Of the prefix.")] = None,
     head_learning_rate: Annotated[float | None, of_recipe("Of the head.")] = None,
     schedule: Annotated[
-        str | None, of_recipe("linear, cosine, constant, exponential or exponential_per_epoch.")
+        str | None,
+        of_recipe(
+            "linear, cosine, constant, exponential or exponential_per_epoch.",
+            "--schedule",
+            "--lr-scheduler-type",
+        ),
     ] = None,
-    warmup: Annotated[float | None, of_recipe("Share of the steps.")] = None,
+    warmup: Annotated[
+        float | None, of_recipe("Share of the steps.", "--warmup", "--warmup-ratio")
+    ] = None,
+    weight_decay: Annotated[float | None, of_recipe("Of all that learns.")] = None,
+    max_gradient_norm: Annotated[
+        float | None,
+        of_recipe("Gradients are cut to it.", "--max-gradient-norm", "--max-grad-norm"),
+    ] = None,
     epochs: Annotated[
         float | None, of_recipe("Passes over the rows.", "--epochs", "--num-train-epochs")
     ] = None,
@@ -142,11 +153,14 @@ def train(  # noqa: PLR0917 - typer passes all by name
     Several prefixes (a plan) learn at once over one loaded backbone. Of a grid, the best run of
     each task is published. A set of P-tuning v2 is named by --task and --dataset, or a --recipe.
     """
-    flags = {name: value for name, value in locals().items() if value is not None}
+    own = {name: value for name, value in locals().items() if value is not None}
+    flags = {**original.place, **own}
     with sentences():
         from training.flags import plan_of
         from training.original import parts_of
 
+        if num_processes == 1 or "WORLD_SIZE" in os.environ:  # else the processes say it
+            _tell(original.remarks)
         recipe = load_recipe(original.recipe) if original.recipe else {}
         dataset = original.dataset_of(recipe)
         name = what or (dataset and f"local/{dataset.replace('/', '-')}")
@@ -179,6 +193,12 @@ def train(  # noqa: PLR0917 - typer passes all by name
             from training.flow import use_parts
 
             use_parts(parts, folder, {**recipe, **flags}, n_best=original.n_best_size)
+
+
+def _tell(remarks: Sequence[str]) -> None:
+    if os.environ.get("RANK", "0") == "0":  # one for all processes
+        for remark in remarks:
+            typer.echo(remark, err=True)
 
 
 def recipes() -> None:

@@ -12,12 +12,14 @@ from transformers.utils import logging as transformers_logging
 from training.config import TrainConfig
 from training.errors import PlanRejected, TrainingError
 from training.full import tune_plan
+from training.learning import Learning
 from training.metrics import Measurement
 from training.parallel import is_first_process
 from training.plan import TrainPlan
 from training.progress import TrainingProgress
 from training.publish import Destination
-from training.session import best_of_each_task, discard_checkpoint, run_plan
+from training.session import CHECKPOINT, best_of_each_task, discard_checkpoint, run_plan
+from training.stopping import Stopper
 from training.sweep_report import SweepRecord
 
 _MAX_TRIALS: Final = 20
@@ -37,6 +39,7 @@ def train_and_publish(
     Raises:
         TrainingError: as `run_plan`, and when a prefix cannot be published; then the checkpoint
             stays, and resuming publishes without training again.
+        TrainingStopped: after Ctrl-C or SIGTERM, with a checkpoint.
     """
     console = Console(stderr=True, quiet=not is_first_process())
     transformers_logging.disable_progress_bar()
@@ -44,8 +47,16 @@ def train_and_publish(
     if destination is not None:
         for task in dict.fromkeys(run.task for run in plan.runs):
             destination.check(task)  # now, not after hours of training
-    with TrainingProgress(console) as progress:
-        trained = run_plan(plan, output, resume=resume, key=key, watch=progress.show)
+    if resume and not (output / CHECKPOINT).exists():
+        console.print(f"There is nothing to resume in {output}: it begins anew", highlight=False)
+    with TrainingProgress(console) as progress, Stopper() as stopper:
+
+        def watch(runs: Sequence[Learning]) -> None:
+            progress.show(runs)
+            stopper.check()
+
+        trained = run_plan(plan, output, resume=resume, key=key, watch=watch)
+        stopper.check()  # all is written, but it may not be wanted any more that it is published
     if not is_first_process():
         return  # the first has it all
     for one in trained:

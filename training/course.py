@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from pydantic import JsonValue, ValidationError
 
@@ -12,7 +12,7 @@ from training.checkpoint import Saved
 from training.config import TrainConfig
 from training.errors import PlanRejected
 from training.examples import TaskData
-from training.learner import describe
+from training.learner import describe, room_for_texts
 from training.multitask import SharedPrefix, share
 from training.plan import TrainPlan
 from training.report import Timing
@@ -22,6 +22,9 @@ from training.sweep import Event, Sweep
 from training.sweep_report import SweepRecord, choose
 from training.tokenized import SharedRows
 from training.warm_start import WarmStart
+
+_SHORTEST_TEXT: Final = 3
+"""Tokens of a text at least: one, between those that every text begins and ends with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,13 +158,20 @@ class Course:
         self.data.append(data)
 
     def _check_fit(self, config: TrainConfig, data: TaskData) -> PrefixSpec:
+        fingerprint = self.backbone.fingerprint
+        if room_for_texts(config, self.backbone) < _SHORTEST_TEXT:
+            name = "prefix_length" if config.position_offset is None else "position_offset"
+            raise PlanRejected(
+                f"{config.run_name} does not fit the backbone {fingerprint.name}: {name} "
+                f"{getattr(config, name)} leaves no room for texts among its "
+                f"{fingerprint.max_positions} positions"
+            )
         try:
             spec = describe(config, data, self.backbone)
         except ValidationError as error:
             reasons = "; ".join(detail["msg"] for detail in error.errors())
-            name = self.backbone.fingerprint.name
             raise PlanRejected(
-                f"{config.run_name} does not fit the backbone {name}: {reasons}"
+                f"{config.run_name} does not fit the backbone {fingerprint.name}: {reasons}"
             ) from error
         if config.start_from is not None:
             self.starts[config.start_from].check(spec, config.run_name)

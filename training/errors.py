@@ -58,7 +58,7 @@ class DataRejected(TrainingError):
         lines = [f"  {_together(group)}" for group in islice(groups.values(), _SHOWN)]
         if len(groups) > _SHOWN:
             lines.append(f"  ... and {len(groups) - _SHOWN} more")
-        super().__init__(f"The data has {len(problems)} problem(s):\n" + "\n".join(lines))
+        super().__init__(f"The data has {len(groups)} problem(s):\n" + "\n".join(lines))
         self.problems = problems
 
 

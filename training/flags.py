@@ -7,7 +7,7 @@ from typing import Any
 
 from training.config import TrainConfig
 from training.errors import PlanRejected
-from training.original import settings_of
+from training.original import fitting, settings_of
 from training.original_flags import OriginalFlags
 from training.plan import TrainPlan, check_plan, load_plan
 from training.space import parse_space
@@ -18,17 +18,16 @@ def plan_of(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> T
     original: OriginalFlags = flags["original"]
     of_plan = {name: recipe[name] for name in TrainPlan.model_fields if name in recipe}
     of_run = {name: value for name, value in recipe.items() if name not in of_plan}
-    run = settings_of(original, of_run, flags)
+    implied = settings_of(original, of_run, flags)
     # Where the test rows are predicted, they are measured with that, as far as they have labels.
     unused = {"test"} if original.do_predict else set()
-    run |= {x: flags[x] for x in TrainConfig.model_fields if x in flags and x not in unused}
-    if flags.get("prompt"):
-        if run.get("method", "prompt") != "prompt":
-            raise PlanRejected(f"--prompt and --method {run['method']} contradict each other")
-        run["method"] = "prompt"
-    if "labels" in run:
-        run["labels"] = [label.strip() for label in run["labels"].split(",")]
-    run |= _assignments(flags.get("set_", []))
+    given = {x: flags[x] for x in TrainConfig.model_fields if x in flags and x not in unused}
+    given |= _method(original, flags)
+    if "labels" in given:
+        given["labels"] = [label.strip() for label in given["labels"].split(",")]
+    given |= _assignments(flags.get("set_", []))
+    method = given.get("method", implied.get("method", "prefix"))
+    run = {**fitting(implied, method), **given}
     fields = [name for name in TrainPlan.model_fields if name != "sweep"]
     shared = {**of_plan, **{name: flags[name] for name in fields if name in flags}}
     if what.endswith(".toml"):
@@ -37,6 +36,16 @@ def plan_of(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> T
         return load_plan(Path(what), plan=shared, run=run)
     runs = [{"task": what, **run}]
     return check_plan({**shared, **_sweep(flags), "runs": runs}, origin="the command line")
+
+
+def _method(original: OriginalFlags, flags: Mapping[str, Any]) -> dict[str, str]:
+    """Read the method that flags name, each in its way."""
+    if original.prefix and flags["prompt"]:
+        raise PlanRejected("--prefix and --prompt are two methods: leave out one of them")
+    method = "prefix" if original.prefix else "prompt" if flags["prompt"] else None
+    if method is not None and flags.get("method", method) != method:
+        raise PlanRejected(f"--{method} and --method {flags['method']} contradict each other")
+    return {} if method is None else {"method": method}
 
 
 def _sweep(flags: Mapping[str, Any]) -> dict[str, Any]:

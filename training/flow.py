@@ -15,6 +15,7 @@ from training.datasets import CANDIDATE, dataset_named
 from training.errors import PlanRejected
 from training.evaluate import evaluate, outputs_of
 from training.examples import Columns
+from training.full import MODEL_FOLDER
 from training.original import Part
 from training.plan import TrainPlan
 from training.rows import Row
@@ -43,7 +44,7 @@ def use_parts(
     """
     file = folder / PREFIX_FILE
     if not file.is_file():
-        raise PlanRejected(f"{folder} has no {PREFIX_FILE}: train with --do-train first")
+        raise PlanRejected(_absence(folder))
     user = _User.load(file, flags, n_best)
     results: dict[str, Any] = {}
     for part in parts:
@@ -60,6 +61,17 @@ def use_parts(
         _write(folder / "eval_results.json", validation)
     if results:
         _write(folder / "predict_results.json", results)
+
+
+def _absence(folder: Path) -> str:
+    """Say why a folder has no prefix file."""
+    if not (folder / MODEL_FOLDER).is_dir():
+        return f"{folder} has no {PREFIX_FILE}: train with --do-train first"
+    return (
+        f"{folder} holds a whole model, of method 'full': --do-eval and --do-predict use prefix "
+        "files. Its figures are in report.json, those of test rows too where it was trained with "
+        f"--test-file; transformers' from_pretrained loads it from {folder / MODEL_FOLDER}"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

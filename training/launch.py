@@ -19,11 +19,14 @@ def run_together(command: Sequence[str], count: int) -> int:
     """Run a command in `count` processes that know of each other; give the exit code for all.
 
     When one fails the others are ended. The first speaks for all: what another says on standard
-    error is shown only if that one failed before the rest.
+    error is shown only if that one failed before the rest. Ctrl-C and SIGTERM are theirs, too: all
+    have the time that they need to save what they have learnt.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with ExitStack() as stack:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGTERM, before)
         unheard = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
         errors: list[IO[bytes] | None] = [None, *unheard]
         processes = [
@@ -35,9 +38,10 @@ def run_together(command: Sequence[str], count: int) -> int:
         try:
             failed = _first_that_fails(processes)
         except KeyboardInterrupt:
-            failed = None  # a terminal interrupts them all
+            _end(processes, None)  # a terminal interrupts them all, and once more if need be
+            failed = None
         finally:
-            _end(processes)
+            _end(processes, _SECONDS_TO_END)
         if failed is None:
             return processes[0].returncode
         code = processes[failed].returncode
@@ -72,12 +76,12 @@ def _first_that_fails(processes: Sequence[subprocess.Popen[bytes]]) -> int | Non
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _end(processes: Sequence[subprocess.Popen[bytes]], seconds: float | None) -> None:
     for process in processes:
         process.send_signal(signal.SIGTERM)
     for process in processes:
         try:
-            process.wait(_SECONDS_TO_END)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -35,8 +35,7 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
             which it has no positions.
     """
     kind = KINDS[config.task_type]
-    taken = config.prefix_length if config.method == "prompt" else config.offset
-    room = backbone.fingerprint.max_positions - taken
+    room = room_for_texts(config, backbone)
     return PrefixSpec(
         task_type=config.task_type,
         method=config.file_method,
@@ -49,6 +48,12 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         description=config.description,
         **kind.description(config, data),
     )
+
+
+def room_for_texts(config: TrainConfig, backbone: Backbone) -> int:
+    """Count the positions that a prefix leaves to texts; below 0 where it takes more than all."""
+    taken = config.prefix_length if config.method == "prompt" else config.offset
+    return backbone.fingerprint.max_positions - taken
 
 
 class PrefixLearner(nn.Module):

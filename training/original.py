@@ -5,12 +5,27 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from training.datasets import Dataset, dataset_named
+from training.defaults import METHOD_DEFAULTS
 from training.errors import PlanRejected
 from training.original_flags import OriginalFlags
 from training.sources import Source, parse_source
 
 _DROPS_FEATURES: Final = {"sequence_classification", "multiple_choice", "token_classification"}
 """Question answering drops nothing before its output layer."""
+
+_OF_PREFIXES: Final = {
+    "prefix_length",
+    "projection_size",
+    "position_offset",
+    "initialisation",
+    "prefix_dropout",
+}
+_FOREIGN: Final = {
+    "prompt": {"projection_size", "position_offset"},
+    "head": _OF_PREFIXES,
+    "full": {*_OF_PREFIXES, *METHOD_DEFAULTS["full"], "head_activation"},
+}
+"""Settings of a recipe for prefixes that other methods have none of, or of quite another size."""
 
 _PARTS: Final = ("train", "validation", "test")
 
@@ -28,7 +43,7 @@ class Part:
 def settings_of(
     original: OriginalFlags, recipe: Mapping[str, Any], flags: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give what the flags and a recipe set of a `TrainConfig`.
+    """Give what the original's flags and a recipe set of a `TrainConfig`.
 
     Args:
         original: the original's flags.
@@ -38,8 +53,6 @@ def settings_of(
     Raises:
         PlanRejected: when flags contradict each other, or name what is not there.
     """
-    if original.prefix and flags.get("prompt"):
-        raise PlanRejected("--prefix and --prompt are two methods: leave out one of them")
     name = original.dataset_of(recipe)
     task_type = flags.get("task_type", "sequence_classification")
     settings = {**recipe, **_shape(original)}
@@ -59,9 +72,15 @@ def settings_of(
     settings |= {"dataset": name, **files, **_dropout(original, dataset.task_type)}
     if original.template_id is not None:
         settings |= dataset.template(original.template_id)
-    if not ("method" in flags or flags.get("prompt")):
+    if not (original.prefix or flags.get("prompt") or "method" in flags):
         settings = {"method": _unnamed_method(dataset), **settings}
     return {**settings, **_single(flags)}
+
+
+def fitting(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Leave out what a method has no use for, as the original ignores it."""
+    foreign = _FOREIGN.get(method, set())
+    return {name: value for name, value in settings.items() if name not in foreign}
 
 
 def _unnamed_method(dataset: Dataset) -> str:
@@ -84,9 +103,8 @@ def _shape(original: OriginalFlags) -> dict[str, Any]:
         "max_test_rows": original.max_predict_samples,
         "max_answer_tokens": original.max_answer_length,
         "null_threshold": original.null_score_diff_threshold,
+        "prefix_length": original.pre_seq_len,
     }
-    if original.prefix:
-        given["method"] = "prefix"
     if original.prefix_projection:
         given["projection_size"] = original.prefix_hidden_size
     return {name: value for name, value in given.items() if value is not None}

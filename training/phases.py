@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from prefixes.backbone import Backbone
 from training.checkpoint import Identity, save_checkpoint
 from training.course import Course
@@ -69,12 +71,12 @@ class Phases:
 
         def after_step(active: Sequence[Run]) -> None:
             course.go_on()
-            self.watch(active)
-            if self.saves and self.stopwatch.is_due(self.seconds_between_checkpoints):
+            self._show(active)
+            if self.stopwatch.is_due(self.seconds_between_checkpoints):
                 self._save(course)
 
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        self.watch(course.runs)
+        self._show(course.runs)
         try:
             train(
                 self.backbone,
@@ -86,10 +88,23 @@ class Phases:
         except TrainingStopped:
             self._save(course)
             raise
-        if self.saves:
-            self._save(course)
+        self._save(course)
+
+    def _show(self, runs: Sequence[Run]) -> None:
+        """Let `watch` see the runs. Processes stop together, or one would wait for the others."""
+        try:
+            self.watch(runs)
+            stopped = None
+        except TrainingStopped as error:
+            stopped = error
+        num_stopped = torch.tensor([float(stopped is not None)], device=self.backbone.device)
+        self.processes.add_up([num_stopped])
+        if num_stopped.item():
+            raise stopped or TrainingStopped("another process of the training was stopped")
 
     def _save(self, course: Course) -> None:
+        if not self.saves:
+            return
         save_checkpoint(
             self.checkpoint,
             self.identity,

@@ -4,10 +4,12 @@ import itertools
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from prefixes.names import nearest
 from prefixes.values import Value
 from training.config import TrainConfig
 from training.errors import PlanRejected
@@ -100,6 +102,15 @@ class TrainPlan(Value):
         return self
 
 
+_MODELS: Final[dict[str | int, type[Value]]] = {
+    "": TrainPlan,
+    "runs": TrainConfig,
+    "sweep": SweepPlan,
+    "multitask": MultitaskPlan,
+}
+"""What the settings of each part of a plan are; of the plan itself, without a name."""
+
+
 def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) -> TrainPlan:
     """Read a plan from a TOML file; entries of `plan` and of `run` come before what it says.
 
@@ -142,11 +153,19 @@ def check_plan(fields: Mapping[str, Any], *, origin: str) -> TrainPlan:
         return TrainPlan.model_validate(fields)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-        lines = [
-            f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {d['msg'].removeprefix('Value error, ')}"
-            for d in details
-        ]
+        lines = [f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {_sentence(d)}" for d in details]
         raise PlanRejected(f"The plan from {origin} was refused:\n" + "\n".join(lines)) from error
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """Say what is wrong with one setting, and what may have been meant."""
+    *within, name = detail["loc"] or ("",)
+    model: type[Value] | None = _MODELS.get(within[0] if within else "")
+    if detail["type"] == "extra_forbidden" and model is not None:
+        return f"is not a known setting{nearest(str(name), model.model_fields)}"
+    if detail["type"] == "missing" and name == "train":
+        return "there are no rows to learn from: name them with --train, in a plan as train = ..."
+    return detail["msg"].removeprefix("Value error, ")
 
 
 def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Rows of files and data sets, each with the place where it stands; no meaning yet."""
 
+import codecs
 import csv
 import hashlib
 import io
@@ -68,15 +69,24 @@ def read_rows(source: Source) -> RowFile:
         raise _unreadable(source, f"cannot be read: {error.strerror}") from error
     if source.suffix == ".parquet":
         return _file(source, _tabular(source, read_table(source)), data)
-    return _file(source, readers[source.suffix](source, _text(source, data)), data)
+    return _file(source, readers[source.suffix](source, decode(source, data)), data)
 
 
-def _text(path: Path, data: bytes) -> str:
+def decode(path: Path, data: bytes) -> str:
+    """Read the bytes of a file as text.
+
+    Raises:
+        DataRejected: when they are not UTF-8; it says how to make them so.
+    """
+    convert = f"convert it, as with iconv -f {{}} -t UTF-8 {path.name} > utf-8{path.suffix}"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise _unreadable(path, f"is UTF-16, expected UTF-8: {convert.format('UTF-16')}")
     try:
         return data.decode("utf-8-sig")  # spreadsheets begin their CSV with a byte order mark
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise _unreadable(path, "is not UTF-8 text", line) from error
+        remedy = f"if it is Latin-1 or Windows-1252, {convert.format('WINDOWS-1252')}"
+        raise _unreadable(path, f"is not UTF-8 text: {remedy}", line) from error
 
 
 def _file(source: Source, items: Iterable[Row | DataProblem], data: bytes) -> RowFile:
@@ -129,6 +139,15 @@ def _object(path: Path, number: int, value: Any) -> Row | DataProblem:
 
 
 def _csv(path: Path, text: str) -> Iterator[Row | DataProblem]:
+    header = text.partition("\n")[0]
+    if ";" in header and "," not in header:
+        yield DataProblem(
+            path,
+            1,
+            "looks separated by semicolons, expected commas: export it with commas, or with tabs "
+            "as a .tsv",
+        )
+        return
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         yield from _headed(path, _numbered(reader))

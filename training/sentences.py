@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 import typer
 
-from training.errors import TrainingError
+from training.errors import TrainingError, TrainingStopped
 
 _FAILED: Final = 2
 _INTERRUPTED: Final = 130
@@ -24,10 +24,12 @@ def sentences() -> Iterator[None]:
     except BrokenPipeError:
         # Whoever read the output has seen enough. Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except TrainingStopped as stopped:
+        leave(str(stopped), _INTERRUPTED)
     except (TrainingError, PrefixError, OSError) as error:
         leave(str(error), _FAILED)
     except KeyboardInterrupt:
-        leave("stopped; the same command with --resume goes on", _INTERRUPTED)
+        leave("stopped", _INTERRUPTED)
 
 
 def leave(message: str, exit_code: int) -> NoReturn:

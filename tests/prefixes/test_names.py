@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefixes.errors import InvalidName
-from prefixes.names import PrefixRef, check_alias, check_name
+from prefixes.names import PrefixRef, check_alias, check_name, nearest
 
 ENDS = string.ascii_lowercase + string.digits
 names = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", fullmatch=True).filter(
@@ -135,3 +135,8 @@ def test_a_refused_name_is_quoted_in_printable_characters_and_cut_short() -> Non
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 3000
+
+
+def test_a_name_with_a_slip_is_held_against_those_that_there_are() -> None:
+    assert nearest("learning_rat", ["epochs", "learning_rate"]) == "; did you mean 'learning_rate'?"
+    assert nearest("xyz", ["epochs", "learning_rate"]) == ""

@@ -138,6 +138,7 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         load_task(make_config(path, task_type=KIND))
     told = {(one.line, one.message) for one in caught.value.problems}
     place = "'answers': expected characters of the context, but "
+    absent = "no such column; if it has another name, give that with --text-column or --pair-column"
     lists = "'answers': expected text and answer_start, lists of one length, found "
     assert told == {
         (2, f"{place}'film' does not stand at 5"),
@@ -146,7 +147,7 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         (5, f"{lists}'film'"),
         (6, f"{place}' ' does not stand at 3"),
         (7, "'question': expected text, found an empty text"),
-        (8, "'context': expected text, found only the columns question, answers"),
+        (8, f"'context': {absent}, found only the columns question, answers"),
     }
 
 

@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from prefixes import Prefix
 from tests.training.tasks import ROWS_OF, sentiment_rows, topic_rows, write_jsonl
-from training.errors import CheckpointRejected, TrainingError
+from training import session
+from training.errors import CheckpointRejected, TrainingError, TrainingStopped
+from training.parallel import OneProcess
 from training.plan import TrainPlan, check_plan
 from training.run import Run
 from training.session import CHECKPOINT, run_plan
@@ -132,6 +135,33 @@ def test_a_training_killed_at_any_moment_ends_with_the_very_same_prefixes(
             for folder in (whole, killed)
         ]
         assert histories[0] == histories[1]
+
+
+class StoppedTogether(OneProcess):
+    """The first of two processes, the other of which is stopped after the second step."""
+
+    def __init__(self) -> None:
+        self.num_looks = 0
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        if len(tensors) == 1:
+            self.num_looks += 1
+            tensors[0] += float(self.num_looks == 3)
+
+
+def test_a_process_stops_with_another_one_and_saves(
+    backbone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "join_processes", lambda device: (StoppedTogether(), device))
+    steps: list[int] = []
+    with pytest.raises(TrainingStopped, match="another process"):
+        run_plan(
+            make_plan(backbone_folder, tmp_path),
+            tmp_path / "output",
+            watch=lambda runs: steps.append(runs[0].step),
+        )
+    assert steps == [0, 1, 2]
+    assert (tmp_path / "output" / CHECKPOINT).exists()
 
 
 def test_every_type_of_task_goes_on_where_it_was(backbone_folder: Path, tmp_path: Path) -> None:

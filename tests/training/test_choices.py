@@ -61,13 +61,14 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         load_task(make_config(path, task_type=KIND))
     told = {(one.line, one.message) for one in caught.value.problems}
     last = len(sound["choices"]) - 1
+    absent = "no such column; if it has another name, give that with --text-column or --pair-column"
     assert told == {
         (2, f"'label': expected the number of a choice, 0 to {last}, found 7"),
         (3, "'label': expected a label of 1 to 200 characters, found None"),
         (4, "'choices': expected 2 to 100, found 1"),
         (5, "'choices': expected a list of texts, found 'one two'"),
         (6, "'choices': expected texts, found an empty text"),
-        (7, "'text': expected text, found only the columns choices, label"),
+        (7, f"'text': {absent}, found only the columns choices, label"),
     }
 
 

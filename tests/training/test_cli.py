@@ -1,18 +1,22 @@
 """The commands: from flags to files, and every mistake told in a sentence."""
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from prefixes import Prefix, PrefixRef
 from prefixes.registry import open_registry
 from tests.training.tasks import ROWS_OF, pair_rows, sentiment_rows, write_csv, write_jsonl
 from training import cli, cli_use
+from training.progress import TrainingProgress
+from training.run import Run
 
 QUICK = [
     *("--prefix-length", "4", "--max-length", "32", "--batch-size", "8", "--epochs", "4"),
@@ -45,12 +49,15 @@ class CliCaller:
             self._app.command()(command)
 
     def __call__(self, *arguments: object) -> str:
-        result = CliRunner().invoke(self._app, [str(argument) for argument in arguments])
+        result = self.end(*arguments)
         assert result.exit_code == 0, result.output
         return result.stdout
 
+    def end(self, *arguments: object) -> Result:
+        return CliRunner().invoke(self._app, [str(argument) for argument in arguments])
+
     def refusal(self, *arguments: object) -> str:
-        result = CliRunner().invoke(self._app, [str(argument) for argument in arguments])
+        result = self.end(*arguments)
         assert result.exit_code == 2, result.output
         assert "Traceback" not in result.output
         return " ".join(result.stderr.split())
@@ -280,9 +287,16 @@ def test_mistakes_are_told_in_a_sentence(
     output = ("--output", tmp_path / "output")
     place = ("--backbone", backbone_folder, *output)
     ask = run.refusal
-    assert "runs.0.train: Field required" in ask("train", "acme/x", *output)
+    assert "runs.0.train: there are no rows to learn from: name them with --train" in ask(
+        "train", "acme/x", *output
+    )
     assert "TENANT/TASK" in ask("train", "x", "--train", rows, *output)
-    assert "runs.0.foo" in ask("train", "acme/x", "--train", rows, "--set", "foo=1", *output)
+    assert ask("train", "acme/x", "--train", rows, "--set", "foo=1", *output).endswith(
+        "runs.0.foo: is not a known setting"
+    )
+    assert "runs.0.epoch: is not a known setting; did you mean 'epochs'?" in ask(
+        "train", "acme/x", "--train", rows, "--set", "epoch=1", *output
+    )
     assert "NAME=VALUE" in ask("train", "acme/x", "--train", rows, "--set", "foo", *output)
     assert "an empty text" in ask("train", "acme/x", "--train", broken, *place)
     assert "could not be read" in ask("train", tmp_path / "none.toml", *output)
@@ -307,6 +321,67 @@ def _plan_in_int8(folder: Path, rows: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def mood(backbone_folder: Path, tmp_path: Path) -> list[object]:
+    """Give the command line of a training of twelve steps, into the folder `output`."""
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(48))
+    place = ("--backbone", backbone_folder, "--output", tmp_path / "output")
+    return ["train", "acme/mood", "--train", rows, *place, *QUICK, "--epochs", "2"]
+
+
+def signal_at(monkeypatch: pytest.MonkeyPatch, step: int, *signals: signal.Signals) -> list[int]:
+    """Send signals to this process at a step; give the list that all steps go into."""
+    seen: list[int] = []
+
+    def show(_: object, runs: Sequence[Run]) -> None:
+        seen.append(runs[0].step)
+        if runs[0].step == step and seen.count(step) == 1:
+            for one in signals:
+                signal.raise_signal(one)
+
+    monkeypatch.setattr(TrainingProgress, "show", show)
+    return seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_learnt_until_a_signal_is_saved(
+    run: CliCaller,
+    mood: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    seen = signal_at(monkeypatch, 3, number)
+    stopped = run.end(*mood)
+    assert stopped.exit_code == 130
+    assert "stopped; the same command with --resume goes on" in stopped.stderr
+    assert seen == [0, 1, 2, 3]
+    assert (tmp_path / "output" / "checkpoint.pt").exists()
+    resumed = run.end(*mood, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert seen[4:] == list(range(3, 13))
+    assert "nothing to resume" not in resumed.stderr
+
+
+def test_a_second_interrupt_ends_at_once_and_a_termination_after_one_does_not(
+    run: CliCaller, mood: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal_at(monkeypatch, 1, signal.SIGINT, signal.SIGINT)
+    assert run.end(*mood).stderr.endswith("polyprefix: stopped\n")
+    assert not (tmp_path / "output" / "checkpoint.pt").exists()
+    signal_at(monkeypatch, 1, signal.SIGINT, signal.SIGTERM)
+    assert "--resume goes on" in run.end(*mood).stderr
+    assert (tmp_path / "output" / "checkpoint.pt").exists()
+
+
+def test_resuming_where_there_is_no_checkpoint_says_that_it_begins_anew(
+    run: CliCaller, mood: list[object]
+) -> None:
+    begun = run.end(*mood, "--resume")
+    assert begun.exit_code == 0, begun.output
+    assert "There is nothing to resume in" in " ".join(begun.stderr.split())
+
+
 def test_help_loads_no_torch() -> None:
     code = (
         "import sys, typer; from training import cli, cli_use; app = typer.Typer();"
@@ -317,9 +392,3 @@ def test_help_loads_no_torch() -> None:
     )
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True)
-
-
-def test_methods_that_contradict_each_other_are_refused(run: CliCaller, tmp_path: Path) -> None:
-    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))
-    message = run.refusal("train", "acme/x", "--train", rows, "--prompt", "--method", "head")
-    assert message == "polyprefix: --prompt and --method head contradict each other"

@@ -126,10 +126,21 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
         pytest.param('dtype = "float16"', ["'auto', 'float32' or 'bfloat16'"], id="float16"),
         pytest.param(
             '[[task]]\ntask = "acme/x"\ntrain = "x"\nlearning_rat = 1\nbatch_size = 0',
-            ["runs.0.learning_rat: Extra inputs", "runs.0.batch_size"],
+            [
+                "runs.0.learning_rat: is not a known setting; did you mean 'learning_rate'?",
+                "runs.0.batch_size",
+            ],
             id="every-field",
         ),
-        pytest.param('[[task]]\ntask = "acme/x"', ["runs.0.train: Field required"], id="no-data"),
+        pytest.param('[[task]]\ntask = "acme/x"', ["in a plan as train = ..."], id="no-data"),
+        pytest.param(
+            "devise = 1", ["  devise: is not a known setting; did you mean 'device'?"], id="plan"
+        ),
+        pytest.param(
+            "[sweep]\ntrails = 1",
+            ["sweep.trails: is not a known setting; did you mean 'trials'?"],
+            id="sweep",
+        ),
         pytest.param(
             '[[task]]\ntask = "acme/x"\ntrain = "x"\n[[task]]\ntask = "acme/x"\ntrain = "y"',
             ["the same name: acme/x"],

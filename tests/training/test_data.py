@@ -120,7 +120,7 @@ def test_all_problems_of_all_files_are_told_with_their_lines(tmp_path: Path) -> 
     message = "\n".join(problems)
     for part in (
         "an empty text",
-        "found None",
+        "'label': no such column; if it has another name, give that with --label-column",
         "only the columns label",
         "found 7",
         "surrogate",
@@ -184,9 +184,31 @@ def test_files_of_no_rows_or_another_kind_are_refused(tmp_path: Path) -> None:
 
 def test_rows_with_the_same_defect_are_told_together(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", [{"text": "", "label": "a"}] * 50)
-    with pytest.raises(DataRejected, match=r"50 problem\(s\)") as caught:
+    with pytest.raises(DataRejected, match=r"1 problem\(s\)") as caught:
         load_task(make_config(path))
     assert "50 rows, the first at lines 1, 2, 3: 'text': expected text" in str(caught.value)
+
+
+def test_a_column_of_another_name_is_told_once_with_the_flag_that_names_it(tmp_path: Path) -> None:
+    rows = [{"text": f"text {number}", "mood": "good"} for number in range(30)]
+    for kind in ("single_label_classification", "multi_label_classification", "regression"):
+        with pytest.raises(DataRejected) as caught:
+            load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows), problem_type=kind))
+        assert str(caught.value) == (
+            "The data has 1 problem(s):\n"
+            "  rows.jsonl: 30 rows, the first at lines 1, 2, 3: 'label': no such column; "
+            "if it has another name, give that with --label-column, "
+            "found only the columns text, mood"
+        )
+
+
+def test_whole_numbers_with_a_point_are_labels(tmp_path: Path) -> None:
+    rows = [{"text": f"text {number}", "label": float(number % 2)} for number in range(20)]
+    data = load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows)))
+    assert data.labels == ("0", "1")
+    assert sorted(data.train.truths + data.validation.truths) == [0] * 10 + [1] * 10
+    problems = problems_of(write_jsonl(tmp_path / "rows.jsonl", [{"text": "x", "label": 0.5}]))
+    assert "expected a label of 1 to 200 characters, found 0.5" in problems[0]
 
 
 def test_a_file_for_a_known_task_keeps_the_order_of_its_labels(

@@ -79,9 +79,10 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(DataRejected) as caught:
         load_task(make_config(path, task_type=KIND))
+    absent = "no such column; if it has another name, give that with --text-column or --pair-column"
     assert [(one.line, one.message) for one in caught.value.problems] == [
         (3, "'text': expected text, found an empty text"),
-        (2, "'positive': expected text, found only the columns text"),
+        (2, f"'positive': {absent}, found only the columns text"),
         (3, "'positive': expected text, found 3"),
     ]
 

@@ -39,3 +39,18 @@ def test_a_process_that_fails_ends_all_and_is_named(
     said = capsys.readouterr().err
     assert told in said
     assert ("no memory" in said) == ("no memory" in end)
+
+
+def test_a_launcher_that_is_told_to_stop_lets_all_processes_save(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys, time; number = os.environ['RANK'];"
+        "ready, saved = (pathlib.Path(sys.argv[1], number + x) for x in ('ready', 'saved'));"
+        "signal.signal(signal.SIGTERM, lambda *_: (saved.touch(), sys.exit(130)));"
+        "ready.touch();"
+        "other = ready.with_name('1ready')\n"
+        "while number == '0' and not other.exists(): time.sleep(0.01)\n"
+        "if number == '0': os.kill(os.getppid(), signal.SIGTERM)\n"
+        "time.sleep(600)"
+    )
+    assert run_together([*python(code), str(tmp_path)], 2) == 130
+    assert {"0saved", "1saved"} <= {file.name for file in tmp_path.iterdir()}

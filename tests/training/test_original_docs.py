@@ -6,6 +6,7 @@ from pathlib import Path
 from training.datasets import DATASETS
 from training.original_flags import OriginalFlags
 from training.recipes import recipe_names
+from training.unused_flags import UNUSED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from-p-tuning-v2.md").read_text(encoding="utf-8")
 
@@ -21,10 +22,11 @@ def test_the_page_names_every_set_and_its_texts() -> None:
 
 
 def test_the_page_names_every_flag() -> None:
-    own = {"family", "dataset", "recipe", "data_dir"}
+    own = {"family", "dataset", "recipe", "data_dir", "remarks"}
     flags = {one.name for one in dataclasses.fields(OriginalFlags)} - own
     missing = [flag for flag in flags if f"`--{flag.replace('_', '-')}`" not in PAGE]
     assert missing == []
+    assert [flag for flag in UNUSED if f"`--{flag}`" not in PAGE] == []
     assert all(f"--{flag}" in PAGE for flag in ("task", "dataset", "recipe", "data-dir"))
 
 

@@ -95,6 +95,8 @@ def test_training_is_what_happens_unless_something_else_is_asked_for() -> None:
 def test_every_recipe_is_one_that_can_be_trained(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     backbone = recipe.pop("backbone", None)
+    assert ("sweep" in recipe) == name.startswith("search_")
+    recipe.pop("sweep", None)
     config = TrainConfig(task="a/b", **{"train": tmp_path / "x.jsonl", **recipe})
     assert (backbone is None) == (name in {"default", "original"})
     assert config.dataset == recipe.get("dataset")
@@ -104,7 +106,8 @@ def test_every_recipe_is_one_that_can_be_trained(name: str, tmp_path: Path) -> N
 
 def test_the_recipes_are_those_of_the_scripts() -> None:
     rows = {row[0]: row[1:] for row in recipe_rows()}
-    assert len(rows) == 20 + 2
+    assert len(rows) == 20 + 2 + 1
+    assert rows["search_copa_roberta"][2:4] == ("0.005 0.007 0.01", "4 8 16 32 64 128")
     expected = ("superglue/rte", "roberta-large", "0.005", "128", "100", "32")
     assert rows["rte_roberta"] == expected
     assert rows["conll12_bert"][1] == "bert-large-uncased"

@@ -63,6 +63,32 @@ def test_json_that_is_no_array_is_refused(tmp_path: Path, content: str, expected
     assert str(read_rows(path).problems[0]).startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("utf-16", "rows.csv: is UTF-16, expected UTF-8: convert it, as with iconv -f UTF-16"),
+        ("latin-1", "rows.csv, line 2: is not UTF-8 text: if it is Latin-1 or Windows-1252"),
+    ],
+)
+def test_text_of_another_encoding_is_refused_with_its_remedy(
+    tmp_path: Path, encoding: str, told: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\ncaf\xe9,good\n", encoding=encoding)
+    with pytest.raises(DataRejected) as caught:
+        read_rows(path)
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(told)
+    assert str(problem).endswith("-t UTF-8 rows.csv > utf-8.csv")
+
+
+def test_a_csv_with_semicolons_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text;label\ngood, bad;x\nfine;y\n", encoding="utf-8")
+    (problem,) = read_rows(path).problems
+    assert "line 1: looks separated by semicolons, expected commas" in str(problem)
+
+
 def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
     path = tmp_path / "rows.tsv"
     path.write_text("text\tlabel\ttext\na\tb\tc\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from training.datasets.dataset import Reader
 from training.errors import DataProblem, DataRejected
-from training.rows import Row, RowFile
+from training.rows import Row, RowFile, decode
 
 Parse = Callable[[Path, str], Iterator[Row | DataProblem]]
 
@@ -52,12 +52,9 @@ def squad_json() -> Reader:
 def _read(path: Path, *, parse: Parse) -> RowFile:
     try:
         data = path.read_bytes()
-        text = data.decode("utf-8-sig")
     except OSError as error:
         raise _rejected(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise _rejected(path, "is not UTF-8 text") from error
-    found = list(parse(path, text))
+    found = list(parse(path, decode(path, data)))
     rows = tuple(item for item in found if isinstance(item, Row))
     problems = tuple(item for item in found if isinstance(item, DataProblem))
     if not rows and not problems:

@@ -15,7 +15,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str) -> dict[str, Any]:
-    """Give the settings of a recipe: those of a task, and its `backbone` where it has one.
+    """Give the settings of a recipe: those of a task, and of a plan its `backbone` and `sweep`.
 
     Raises:
         PlanRejected: when there is none of this name.
@@ -30,4 +30,10 @@ def recipe_rows() -> Iterator[tuple[str, ...]]:
     shown = ("dataset", "backbone", "learning_rate", "prefix_length", "epochs", "batch_size")
     for name in recipe_names():
         recipe = load_recipe(name)
-        yield name, *(str(recipe.get(field, "")) for field in shown)
+        searched = recipe.get("sweep", {}).get("space", {})
+        yield name, *(_shown({**recipe, **searched}.get(field, "")) for field in shown)
+
+
+def _shown(value: Any) -> str:
+    """Write a setting, or all those among which a search chooses."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

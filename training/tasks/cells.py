@@ -8,6 +8,7 @@ from training.errors import DataProblem
 from training.rows import Row
 
 MAX_LABEL_LENGTH: Final = 200
+_LABEL_FLAG: Final = "--label-column"
 
 
 def read_texts(row: Row, columns: Mapping[str, str], problems: list[DataProblem]) -> dict[str, Any]:
@@ -18,14 +19,26 @@ def read_texts(row: Row, columns: Mapping[str, str], problems: list[DataProblem]
 
 def read_text(row: Row, column: str, problems: list[DataProblem]) -> str | None:
     """Read a text that has more than white space, and can be written as UTF-8."""
-    if column not in row.columns:
-        objection: str | None = f"only the columns {', '.join(row.columns)}"
-    else:
-        objection = text_objection(row.columns[column])
+    if _is_absent(row, column, "--text-column or --pair-column", problems):
+        return None
+    objection = text_objection(row.columns[column])
     if objection is not None:
         problems.append(row.problem(f"{column!r}: expected text, found {objection:.200}"))
         return None
     return str(row.columns[column])
+
+
+def _is_absent(row: Row, column: str, flags: str, problems: list[DataProblem]) -> bool:
+    """Note that a row has no such column, and which flags name another; say whether it is so."""
+    if column in row.columns:
+        return False
+    problems.append(
+        row.problem(
+            f"{column!r}: no such column; if it has another name, give that with {flags}, "
+            f"found only the columns {', '.join(row.columns):.200}"
+        )
+    )
+    return True
 
 
 def text_objection(value: Any) -> str | None:
@@ -55,9 +68,11 @@ def read_list(row: Row, column: str, problems: list[DataProblem]) -> tuple[str, 
 
 def read_number(row: Row, column: str, problems: list[DataProblem]) -> float:
     """Read a finite number; without one it is not a number."""
-    value = row.columns.get(column)
+    if _is_absent(row, column, _LABEL_FLAG, problems):
+        return math.nan
+    value = row.columns[column]
     try:
-        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]  # whatever the file holds
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
@@ -67,19 +82,23 @@ def read_number(row: Row, column: str, problems: list[DataProblem]) -> float:
 
 def read_label(row: Row, column: str, problems: list[DataProblem]) -> list[str]:
     """Read exactly one label; without it there is none."""
+    if _is_absent(row, column, _LABEL_FLAG, problems):
+        return []
     return _labels(row, column, [row.columns.get(column)], problems)
 
 
 def read_labels(row: Row, column: str, separator: str, problems: list[DataProblem]) -> list[str]:
     """Read any number of labels: a list, or one cell in which `separator` parts them."""
-    value = row.columns.get(column)
+    if _is_absent(row, column, _LABEL_FLAG, problems):
+        return []
+    value = row.columns[column]
     if isinstance(value, str):
         value = [part.strip() for part in value.split(separator) if part.strip()]
     return _labels(row, column, value if isinstance(value, list) else [value], problems)
 
 
 def _labels(row: Row, column: str, values: list[Any], problems: list[DataProblem]) -> list[str]:
-    names = [_name(item) for item in values if isinstance(item, str | int)]
+    names = [_name(item) for item in values if isinstance(item, str | int) or _is_whole(item)]
     if len(names) != len(values) or not all(0 < len(x) <= MAX_LABEL_LENGTH for x in names):
         expected = f"a label of 1 to {MAX_LABEL_LENGTH} characters"
         found = row.columns.get(column)
@@ -104,8 +123,15 @@ def in_order(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=_natural))
 
 
-def _name(label: str | int) -> str:
-    """Write a label as the file does; JSON's `true` is not Python's."""
+def _is_whole(item: Any) -> bool:
+    """Say whether it is a whole number as tables write it that have gaps: 1.0."""
+    return isinstance(item, float) and item.is_integer()
+
+
+def _name(label: str | float) -> str:
+    """Write a label as the file does; JSON's `true` is not Python's, and 1.0 is the label 1."""
+    if isinstance(label, float):
+        label = int(label)
     return str(label).lower() if isinstance(label, bool) else str(label).strip()
 
 

@@ -216,6 +216,9 @@ def test_without_prefix_and_prompt_the_original_tunes_all_or_a_head(
     assert flow.json("report.json")["config"]["method"] == method
     made = "model/model.safetensors" if method == "full" else "prefix.safetensors"
     assert (flow.output / made).is_file()
+    if method == "full":
+        refusal = flow.refusal(*named(name), "--data_dir", data, "--do_eval")
+        assert "holds a whole model, of method 'full'" in refusal
 
 
 def test_flags_of_a_prefix_file_are_refused_for_a_whole_model(flow: Flow, tmp_path: Path) -> None:
@@ -235,6 +238,9 @@ def test_what_does_not_fit_the_backbone_is_told_before_anything_is_trained(
     refusal = flow.refusal(*named("ner/conll2003"), "--data_dir", data, *QUICK, *long)
     assert "max_length 30 does not fit" in refusal
     assert "320 positions, 300 of them taken" in refusal
+    far = ("--pre_seq_len", "400")
+    refusal = flow.refusal(*named("ner/conll2003"), "--data_dir", data, *QUICK, *far)
+    assert "prefix_length 400 leaves no room for texts among its 320 positions" in refusal
     assert not flow.output.exists()
 
 
@@ -248,7 +254,7 @@ def test_mistakes_are_told_in_a_sentence(flow: Flow, tmp_path: Path) -> None:
     assert "leave out one of them" in ask(*rte, "--prefix", "--prompt")
     hidden = ("--validation_file", tmp_path / "d" / "test.jsonl")
     flow(*rte, *QUICK)
-    assert "expected a label" in ask(*rte, *hidden, "--do_eval", "--device", "cpu")
+    assert "'label': no such column" in ask(*rte, *hidden, "--do_eval", "--device", "cpu")
     (flow.output / "prefix.safetensors").unlink()
     assert "one template only" in ask(*rte, "--prefix", "--template_id", "1")
     assert "--template-id is of a set" in ask("a/b", "--template_id", "1")
