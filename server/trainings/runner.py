@@ -15,10 +15,11 @@ from prefixes.errors import PrefixNotFound, PrefixRejected
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
-from server.engine.errors import ServingError
+from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
+from server.trainings.ending import Ended, problem
 from server.trainings.folders import TrainingFolder, TrainingFolders
 from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
@@ -27,6 +28,8 @@ from server.trainings.worker import STOPPED, Worker
 
 _POLL_SECONDS: Final = 0.5
 _SECONDS_BETWEEN_SWEEPS: Final = 600.0
+_PAUSES: Final = (*(2.0**n for n in range(6)), *([60.0] * 60))
+"""Seconds between attempts to publish on a busy server, for an hour in all."""
 _MAX_CRASHES: Final = 2
 """Workers that may die under one training: the second goes on from the first one's checkpoint."""
 
@@ -105,12 +108,12 @@ class TrainingRunner:
             if folder.outcome() is None:  # else a server ended before it could publish
                 await self._train(training, folder)
             await self._conclude(training, folder)
-        except _Ended as ended:
+        except Ended as ended:
             await self._end(training, ended.state, problem=ended.problem)
         except Exception:  # noqa: BLE001 - a defect: its owner hears that it failed
             _log.exception("training %s failed unexpectedly", training.id)
             detail = "The server failed on this training; its log has the reason"
-            await self._end(training, "failed", problem=_problem(500, "internal_error", detail))
+            await self._end(training, "failed", problem=problem(500, "internal_error", detail))
 
     def _begin(self, training: Training, folder: TrainingFolder) -> None:
         """Write down the plan, and the version that is live now with its bytes."""
@@ -145,7 +148,7 @@ class TrainingRunner:
         """Have workers train until one has come to an outcome.
 
         Raises:
-            _Ended: when it was cancelled, took too long, or died too often.
+            Ended: when it was cancelled, took too long, or died too often.
         """
         deadline = time.monotonic() + self._settings.max_training_seconds
         while True:
@@ -158,7 +161,7 @@ class TrainingRunner:
             _log.error("the worker of training %s died with %d", training.id, code)
             if crashes >= _MAX_CRASHES:
                 detail = f"Its process died {crashes} times, the last time with the code {code}"
-                raise _Ended("failed", _problem(500, "training_failed", detail))
+                raise Ended("failed", problem(500, "training_failed", detail))
 
     async def _work_through(
         self, training: Training, folder: TrainingFolder, deadline: float
@@ -166,15 +169,14 @@ class TrainingRunner:
         worker = await Worker.start(self._trainer.command, folder, num_threads=self._num_threads)
         try:
             while (code := await worker.wait(_POLL_SECONDS)) is None:
-                if await run_in_threadpool(self._store.is_cancelling, training.id):
-                    raise _Ended("cancelled")
+                await self._check_cancelled(training)
                 if time.monotonic() > deadline:
                     seconds = self._settings.max_training_seconds
                     detail = (
                         f"It ran for more than the {seconds:g} seconds that a training may run: "
                         "give it fewer rows, or fewer steps"
                     )
-                    raise _Ended("failed", _problem(504, "training_too_long", detail))
+                    raise Ended("failed", problem(504, "training_too_long", detail))
             return code
         finally:
             await worker.stop()
@@ -183,44 +185,59 @@ class TrainingRunner:
         outcome = folder.outcome()
         assert outcome is not None
         if not outcome["is_success"]:
-            problem = _problem(422, outcome["code"], outcome["detail"], outcome["errors"])
-            raise _Ended("failed", problem)
+            why = problem(422, outcome["code"], outcome["detail"], outcome["errors"])
+            raise Ended("failed", why)
         try:
-            result = await publish_trained(
-                training, folder, outcome, registry=self._registry, publisher=self._publisher
-            )
+            result = await self._published(training, folder, outcome)
         except PrefixRejected as error:
-            raise _Ended("failed", _problem(422, error.code, str(error))) from error
-        except ServingError:
+            raise Ended("failed", problem(422, error.code, str(error))) from error
+        except EngineUnavailable:
             # The device has failed, or the server is about to end: its next start publishes.
             _log.exception("training %s waits for the next start to be published", training.id)
             return
         await self._end(training, "succeeded", result=result)
 
+    async def _published(
+        self, training: Training, folder: TrainingFolder, outcome: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Publish what was trained, again and again while the server is too busy to check it.
+
+        Raises:
+            Ended: when it was cancelled meanwhile, or the server was never less busy.
+            PrefixError: as `publish_trained`.
+            EngineUnavailable: as `publish_trained`.
+        """
+        for pause in _PAUSES:
+            try:
+                return await publish_trained(
+                    training, folder, outcome, registry=self._registry, publisher=self._publisher
+                )
+            except (Overloaded, DeadlineExceeded) as error:
+                _log.warning("training %s is published later: %s", training.id, error)
+                reason = error
+            await self._pause(training, pause)
+        detail = (
+            f"It was trained, but in {len(_PAUSES)} attempts the server was too busy to check it "
+            f"({reason}): ask again when it has less to do"
+        )
+        raise Ended("failed", problem(503, "training_failed", detail)) from reason
+
+    async def _pause(self, training: Training, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            await self._check_cancelled(training)
+            if time.monotonic() >= end:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _check_cancelled(self, training: Training) -> None:
+        if await run_in_threadpool(self._store.is_cancelling, training.id):
+            raise Ended("cancelled")
+
     async def _end(self, training: Training, state: State, **how: Any) -> None:
         await run_in_threadpool(lambda: self._store.end(training.id, state, **how))
         self._metrics.training_done(state)
         _log.info("training %s of %s has %s", training.id, training.asked.tenant, state)
-
-
-class _Ended(Exception):
-    """A training has ended without a prefix."""
-
-    def __init__(self, state: State, problem: Mapping[str, Any] | None = None) -> None:
-        super().__init__(state)
-        self.state = state
-        self.problem = problem
-
-
-def _problem(status: int, code: str, detail: str, errors: Any = ()) -> dict[str, Any]:
-    return {
-        "type": f"urn:polyprefix:problem:{code}",
-        "title": "The training failed",
-        "status": status,
-        "detail": detail,
-        "code": code,
-        **({"errors": list(errors)} if errors else {}),
-    }
 
 
 def _absolute(backbone: str) -> str:
