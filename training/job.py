@@ -2,9 +2,9 @@
 
 The server and this process share a folder. It begins with `job.json` (the plan, and the version
 that is live now) and the labelled rows; this process adds `events.jsonl`, a line whenever there is
-something new, `warnings.json`, what is doubtful about the rows as far as it is known, `out/`, what
-`run_plan` writes, and at last `outcome.json`. Exit codes: 0 there is an outcome, 75 stopped and can
-go on, anything else: it died.
+something new, `warnings.json`, what is doubtful about the rows as far as it is known, `spent.json`,
+its seconds of a processor, `out/`, what `run_plan` writes, and at last `outcome.json`. Exit codes:
+0 there is an outcome, 75 stopped and can go on, anything else: it died.
 
 SIGTERM, or the end of standard input, stops it at its next step, with a checkpoint: a server that
 dies takes its trainings with it.
@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from training.spent import SpentTime
 
 if TYPE_CHECKING:
     from training.run import Run
@@ -94,6 +96,8 @@ def main() -> None:
         watcher = Watcher(Path())
         signal.signal(signal.SIGTERM, lambda *_: watcher.stop())
         threading.Thread(target=_stop_with_parent, args=[watcher], daemon=True).start()
+        spent = SpentTime(Path("spent.json"))
+        threading.Thread(target=spent.keep_noting, daemon=True).start()
         sys.exit(_run(watcher))
 
 

@@ -103,6 +103,10 @@ class TrainingFolder:
         found: dict[str, Any] | None = self._read("outcome.json")
         return found
 
+    def spent_seconds(self) -> float:
+        """The processor time of all workers so far, as the last of them has noted it."""
+        return float(self._read("spent.json") or 0)
+
     def warnings(self) -> list[str]:
         """What the worker doubts about the rows, as far as it knows them."""
         found: list[str] = self._read("warnings.json") or []

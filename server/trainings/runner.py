@@ -150,9 +150,8 @@ class TrainingRunner:
         Raises:
             Ended: when it was cancelled, took too long, or died too often.
         """
-        deadline = time.monotonic() + self._settings.max_training_seconds
         while True:
-            code = await self._work_through(training, folder, deadline)
+            code = await self._work_through(training, folder)
             if code == 0:
                 return
             if code == STOPPED:  # by somebody else's signal: no fault of the training
@@ -163,23 +162,24 @@ class TrainingRunner:
                 detail = f"Its process died {crashes} times, the last time with the code {code}"
                 raise Ended("failed", problem(500, "training_failed", detail))
 
-    async def _work_through(
-        self, training: Training, folder: TrainingFolder, deadline: float
-    ) -> int:
+    async def _work_through(self, training: Training, folder: TrainingFolder) -> int:
         worker = await Worker.start(self._trainer.command, folder, num_threads=self._num_threads)
         try:
             while (code := await worker.wait(_POLL_SECONDS)) is None:
                 await self._check_cancelled(training)
-                if time.monotonic() > deadline:
-                    seconds = self._settings.max_training_seconds
-                    detail = (
-                        f"It ran for more than the {seconds:g} seconds that a training may run: "
-                        "give it fewer rows, or fewer steps"
-                    )
-                    raise Ended("failed", problem(504, "training_too_long", detail))
+                await run_in_threadpool(self._check_spent, folder)
             return code
         finally:
             await worker.stop()
+
+    def _check_spent(self, folder: TrainingFolder) -> None:
+        most, spent = self._settings.max_training_seconds, folder.spent_seconds()
+        if spent > most:
+            detail = (
+                f"It has taken {spent:.0f} seconds of a processor, and a training may take "
+                f"{most:g}: give it fewer rows, or fewer steps"
+            )
+            raise Ended("failed", problem(504, "training_too_long", detail))
 
     async def _conclude(self, training: Training, folder: TrainingFolder) -> None:
         outcome = folder.outcome()

@@ -1,9 +1,11 @@
 """What a worker writes is what the server reads."""
 
+import time
 from pathlib import Path
 
 from server.trainings.folders import TrainingFolder
 from training.job import Watcher
+from training.spent import SpentTime
 
 
 def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress(
@@ -27,3 +29,14 @@ def test_a_doubt_that_quotes_a_long_label_is_cut(tmp_path: Path) -> None:
     Watcher(tmp_path).warn(("x" * 1_000_000,))
     (event,) = TrainingFolder(tmp_path).events(0)
     assert len(event.facts["warnings"][0]) < 2000
+
+
+def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: Path) -> None:
+    file = tmp_path / "spent.json"
+    assert TrainingFolder(tmp_path).spent_seconds() == 0
+    file.write_text("100.5")
+    spent = SpentTime(file)
+    spent.note()
+    noted = TrainingFolder(tmp_path).spent_seconds()
+    assert 100.5 < noted <= 100.5 + time.process_time()
+    assert SpentTime(file).seconds > noted

@@ -1,8 +1,10 @@
-"""The runner by itself: what it does with a training that its worker has finished."""
+"""The runner by itself: what it does with workers, and with what they have finished."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.anyio
 BUSY: Final = Overloaded("4 texts are waiting", retry_after_seconds=1)
 SLOW: Final = DeadlineExceeded("No answer within 60 seconds")
 SECONDS: Final = 60
+REFUSAL: Final = {"is_success": False, "code": "data_rejected", "detail": "no rows", "errors": []}
 
 
 class Replayer:
@@ -52,25 +55,32 @@ class Bench:
     def __init__(
         self, folder: Path, registry: PrefixRegistry, backbone: BackboneFingerprint
     ) -> None:
-        self.settings = Settings(store_folder=folder)
+        self.settings = Settings(store_folder=folder, max_training_seconds=10)
+        self.trainer = TRAINER
         self.registry = registry
         self.backbone = backbone
         self.store: TrainingStore = training_store(self.settings, registry.database)
         self.id = new_id()
-        put = TrainingFolders(folder).of(self.id)
-        (put.path / "out").mkdir(parents=True)
-        (put.path / "out" / "prefix.safetensors").write_bytes(make_prefix(backbone).to_bytes())
+        self.folder = TrainingFolders(folder).of(self.id).path
+        (self.folder / "out").mkdir(parents=True)
+        (self.folder / "out" / "prefix.safetensors").write_bytes(make_prefix(backbone).to_bytes())
         outcome = {"is_success": True, "metric": "accuracy", "measured_on": "validation",
                    "num_rows": 4, "new": 1.0, "live": None, "warnings": []}  # fmt: skip
-        (put.path / "outcome.json").write_text(json.dumps(outcome))
+        (self.folder / "outcome.json").write_text(json.dumps(outcome))
         self.store.add(self.id, NewTraining("acme", "mood", "live", 0.0, {}))
+
+    def begin_again(self, worker: str) -> None:
+        """Let it be trained by a script, in whose `folder` its files are."""
+        (self.folder / "outcome.json").unlink()
+        script = f"import pathlib, sys, time\nfolder = pathlib.Path(sys.argv[1])\n{worker}"
+        self.trainer = replace(TRAINER, command=(sys.executable, "-c", script))
 
     async def run(
         self, replayer: Replayer, until: Callable[[Training], bool], *, cancels: bool = False
     ) -> Training:
         """Run trainings until it is as told; cancel it once it was tried, if told so."""
         publisher = Publisher(self.registry, replayer, self.backbone)
-        runner = TrainingRunner(self.settings, TRAINER, self.registry, publisher, Metrics())
+        runner = TrainingRunner(self.settings, self.trainer, self.registry, publisher, Metrics())
         async with runner.running():
             with anyio.fail_after(SECONDS):
                 while not until(found := self.store.find("acme", self.id)):
@@ -121,3 +131,25 @@ async def test_what_a_broken_device_could_not_check_is_published_by_the_next_sta
     assert left.state == "running"
     assert (await bench.run(Replayer(None), lambda one: one.has_ended)).state == "succeeded"
     assert broken.num_calls == 1
+
+
+async def test_a_worker_that_waits_for_a_processor_may_take_longer_than_one_that_has_it(
+    bench: Bench,
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"max_training_seconds": 0.05})
+    bench.begin_again(
+        "(folder / 'spent.json').write_text('0.01')\n"
+        "time.sleep(0.5)\n"
+        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
+    )
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+
+
+async def test_a_worker_that_has_taken_its_time_of_a_processor_is_ended(bench: Bench) -> None:
+    bench.begin_again("(folder / 'spent.json').write_text('10.5')\ntime.sleep(3600)")
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "training_too_long"
+    assert "may take 10" in ended.problem["detail"]
