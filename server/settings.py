@@ -155,6 +155,17 @@ class Settings(BaseSettings):
         description="CPU threads of each training; unset: one for each processor, which serving "
         "takes back whenever it needs it.",
     )
+    training_device: str = Field(
+        default="auto",
+        description="Where trainings run: `cpu`, `cuda:1`, ...; `auto`: where the backbone does.",
+    )
+    training_memory_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of the memory of a GPU that serves which trainings may take together; "
+        "beyond it, a training has failed.",
+    )
     max_queued_trainings: int = Field(
         default=64, ge=1, description="Most trainings that wait; beyond it, new ones get 429."
     )

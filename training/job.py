@@ -33,6 +33,10 @@ _SECONDS_BETWEEN_EVENTS: Final = 1.0
 _SECONDS_BETWEEN_CHECKPOINTS: Final = 10.0
 _SECONDS_TO_STOP: Final = 15.0
 _MAX_DOUBT: Final = 1000
+_NO_MEMORY: Final = (
+    "It needs more memory of the GPU than trainings may take: give it a smaller max_length, "
+    "batch_size or prefix_length"
+)
 
 
 class Watcher:
@@ -113,6 +117,8 @@ def _run(watcher: Watcher) -> int:
 
     job = json.loads(Path("job.json").read_text(encoding="utf-8"))
     torch.set_num_threads(job["num_threads"])
+    if job["memory_share"] is not None:
+        torch.cuda.set_per_process_memory_fraction(job["memory_share"], job["plan"]["device"])
     transformers_logging.disable_progress_bar()
     try:
         outcome = measured_training(
@@ -127,6 +133,8 @@ def _run(watcher: Watcher) -> int:
         return STOPPED
     except (TrainingError, PrefixRejected) as error:  # others are the operator's, for the log
         outcome = refusal(error)
+    except torch.OutOfMemoryError:
+        outcome = refusal(TrainingError(_NO_MEMORY))
     _write_whole(Path("outcome.json"), outcome)
     return 0
 

@@ -21,6 +21,7 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.trainings.ending import Ended, problem
 from server.trainings.folders import TrainingFolder, TrainingFolders
+from server.trainings.placement import Placement
 from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
 from server.trainings.store import training_store
@@ -49,9 +50,12 @@ class TrainingRunner:
         registry: PrefixRegistry,
         publisher: Publisher,
         metrics: Metrics,
+        *,
+        placement: Placement,
     ) -> None:
         self._settings = settings
         self._trainer = trainer
+        self._placement = placement
         self._registry = registry
         self._publisher = publisher
         self._metrics = metrics
@@ -135,9 +139,14 @@ class TrainingRunner:
         plan = {
             "runs": [config],
             "backbone": _absolute(self._settings.backbone),
-            "device": self._settings.device,
+            "device": self._placement.device,
         }
-        job = {"plan": plan, "num_threads": self._num_threads, "live_version": live}
+        job = {
+            "plan": plan,
+            "memory_share": self._placement.memory_share,
+            "num_threads": self._num_threads,
+            "live_version": live,
+        }
         folder.begin(job, data)
 
     @property

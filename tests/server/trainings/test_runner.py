@@ -20,6 +20,7 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.trainings import runner as module
 from server.trainings.folders import TrainingFolders
+from server.trainings.placement import Placement
 from server.trainings.records import NewTraining, Training
 from server.trainings.runner import TrainingRunner
 from server.trainings.store import TrainingStore, new_id, training_store
@@ -57,6 +58,7 @@ class Bench:
     ) -> None:
         self.settings = Settings(store_folder=folder, max_training_seconds=10)
         self.trainer = TRAINER
+        self.placement = Placement("cpu")
         self.registry = registry
         self.backbone = backbone
         self.store: TrainingStore = training_store(self.settings, registry.database)
@@ -80,7 +82,14 @@ class Bench:
     ) -> Training:
         """Run trainings until it is as told; cancel it once it was tried, if told so."""
         publisher = Publisher(self.registry, replayer, self.backbone)
-        runner = TrainingRunner(self.settings, self.trainer, self.registry, publisher, Metrics())
+        runner = TrainingRunner(
+            self.settings,
+            self.trainer,
+            self.registry,
+            publisher,
+            Metrics(),
+            placement=self.placement,
+        )
         async with runner.running():
             with anyio.fail_after(SECONDS):
                 while not until(found := self.store.find("acme", self.id)):
@@ -153,3 +162,10 @@ async def test_a_worker_that_has_taken_its_time_of_a_processor_is_ended(bench: B
     assert ended.problem is not None
     assert ended.problem["code"] == "training_too_long"
     assert "may take 10" in ended.problem["detail"]
+
+
+async def test_a_worker_is_told_its_device_and_its_share_of_it(bench: Bench) -> None:
+    bench.placement = Placement("cuda:0", memory_share=0.25)
+    await bench.run(Replayer(None), lambda one: one.has_ended)
+    job = json.loads((bench.folder / "job.json").read_text())
+    assert (job["plan"]["device"], job["memory_share"]) == ("cuda:0", 0.25)
