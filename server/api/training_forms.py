@@ -134,6 +134,11 @@ def _check_files(files: Mapping[str, UploadFile], trainer: Trainer) -> None:
                 f"{name} is named {(file.filename or '')[:80]!r}: expected a name that ends in "
                 f"{', '.join(trainer.suffixes)}"
             )
+        if _suffix(file) in trainer.lacking:
+            raise BadUpload(
+                f"{name} is a {_suffix(file)} file, which needs {trainer.lacking[_suffix(file)]}: "
+                "ask who runs the server for it, or send the rows in another format"
+            )
         if not file.size:
             raise BadUpload(f"{name} is empty: expected labelled rows")
 

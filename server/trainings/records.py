@@ -16,13 +16,15 @@ class Trainer:
 
     `command` runs one training, with its folder's name behind it; `fields` has a JSON schema for
     each field of a configuration that a tenant may set; `problems` holds such fields together, and
-    gives the field, or "" for several, and what is wrong; files of rows end in `suffixes`.
+    gives the field, or "" for several, and what is wrong; files of rows end in `suffixes`, but
+    for those in `lacking`, which says what they need.
     """
 
     command: tuple[str, ...]
     fields: Mapping[str, Mapping[str, Any]]
     problems: Callable[[Mapping[str, Any]], Sequence[tuple[str, str]]]
     suffixes: tuple[str, ...]
+    lacking: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,14 @@
+from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
+from starlette.datastructures import UploadFile
 
+from server.api.training_forms import _check_files
+from server.errors import BadUpload
 from server.trainings.fields import problems_of
-from tests.server.rest import Rest
+from tests.server.rest import TRAINER, Rest
 from training import service
 from training.config import TrainConfig
 
@@ -62,6 +67,16 @@ def test_a_form_with_such_fields_is_refused_at_once(rest: Rest) -> None:
     assert error["field"] == "config"
     assert "leave it out" in error["message"]
     assert rest.call("GET", path, "acme").json()["trainings"] == []
+
+
+def test_parquet_is_refused_where_the_package_that_reads_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = {"file": UploadFile(BytesIO(b"PAR1"), size=4, filename="rows.parquet")}
+    _check_files(files, TRAINER)
+    monkeypatch.setattr(service, "find_spec", lambda _: None)
+    with pytest.raises(BadUpload, match=r"\.parquet file, which needs .*polyprefix\[data\]"):
+        _check_files(files, replace(TRAINER, lacking=service.lacking()))
 
 
 def test_the_defaults_of_all_fields_are_taken() -> None:
