@@ -21,6 +21,7 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.trainings.ending import Ended, problem
 from server.trainings.folders import TrainingFolder, TrainingFolders
+from server.trainings.jobs import job_of
 from server.trainings.placement import Placement
 from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
@@ -129,24 +130,14 @@ class TrainingRunner:
             live, data = version.number, self._registry.read(version.digest)
         except PrefixNotFound:
             pass  # its first version
-        steps = self._settings.max_training_steps
-        config = {
-            **asked.config,
-            **folder.rows(),
-            "task": f"{asked.tenant}/{asked.task}",
-            "max_steps": min(asked.config.get("max_steps") or steps, steps),
-        }
-        plan = {
-            "runs": [config],
-            "backbone": _absolute(self._settings.backbone),
-            "device": self._placement.device,
-        }
-        job = {
-            "plan": plan,
-            "memory_share": self._placement.memory_share,
-            "num_threads": self._num_threads,
-            "live_version": live,
-        }
+        job = job_of(
+            training,
+            folder.rows(),
+            self._settings,
+            placement=self._placement,
+            num_threads=self._num_threads,
+            live_version=live,
+        )
         folder.begin(job, data)
 
     @property
@@ -247,8 +238,3 @@ class TrainingRunner:
         await run_in_threadpool(lambda: self._store.end(training.id, state, **how))
         self._metrics.training_done(state)
         _log.info("training %s of %s has %s", training.id, training.asked.tenant, state)
-
-
-def _absolute(backbone: str) -> str:
-    """Name a backbone so that a process in another folder finds it."""
-    return os.path.abspath(backbone) if os.path.isdir(backbone) else backbone  # noqa: PTH100, PTH112 - may be no path at all
