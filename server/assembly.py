@@ -22,6 +22,7 @@ from server.publishing import Publisher
 from server.running import running, watch
 from server.serving import DrainingServer
 from server.settings import Settings
+from server.trainings.placement import Placement
 from server.trainings.records import Trainer
 from server.trainings.runner import TrainingRunner
 
@@ -43,7 +44,7 @@ def serve(
         trainer: what runs the trainings that tenants ask for.
 
     Raises:
-        BackboneUnavailable: when the backbone cannot be loaded.
+        BackboneUnavailable: when the backbone cannot be loaded, or trainings have no device.
         FrontEndFailed: when a front end cannot start.
     """
     transformers_logging.disable_progress_bar()
@@ -107,7 +108,12 @@ class Assembly:
     def _running(self) -> AbstractAsyncContextManager[None]:
         publisher = Publisher(self.registry, self.engine, self.engine.backbone.fingerprint)
         trainings = TrainingRunner(
-            self.settings, self.trainer, self.registry, publisher, self.metrics
+            self.settings,
+            self.trainer,
+            self.registry,
+            publisher,
+            self.metrics,
+            placement=Placement.of(self.settings, self.engine.backbone.device),
         )
         return running(
             self.engine, self.registry, self.settings.examples_folder, trainings.running()

@@ -172,7 +172,9 @@ def _serve(settings: "Settings") -> None:
     from server.trainings.records import Trainer
     from training import service
 
-    trainer = Trainer(service.COMMAND, service.fields(), service.SUFFIXES)
+    trainer = Trainer(
+        service.COMMAND, service.fields(), service.problems, service.SUFFIXES, service.lacking()
+    )
     with bind(settings.host, settings.port) as listener, _registry_of(settings) as registry:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
         serve_until_a_signal(

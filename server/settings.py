@@ -155,6 +155,17 @@ class Settings(BaseSettings):
         description="CPU threads of each training; unset: one for each processor, which serving "
         "takes back whenever it needs it.",
     )
+    training_device: str = Field(
+        default="auto",
+        description="Where trainings run: `cpu`, `cuda:1`, ...; `auto`: where the backbone does.",
+    )
+    training_memory_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of the memory of a GPU that serves which trainings may take together; "
+        "beyond it, a training has failed.",
+    )
     max_queued_trainings: int = Field(
         default=64, ge=1, description="Most trainings that wait; beyond it, new ones get 429."
     )
@@ -173,7 +184,8 @@ class Settings(BaseSettings):
     max_training_seconds: float = Field(
         default=3600.0,
         gt=0,
-        description="Time in seconds that a training may run; beyond it, it has failed.",
+        description="Processor time in seconds that a training may take, as its main thread counts "
+        "it: waiting for a busy processor is free; beyond it, it has failed.",
     )
     training_retention_days: float = Field(
         default=7.0,

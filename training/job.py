@@ -2,8 +2,9 @@
 
 The server and this process share a folder. It begins with `job.json` (the plan, and the version
 that is live now) and the labelled rows; this process adds `events.jsonl`, a line whenever there is
-something new, `out/`, what `run_plan` writes, and at last `outcome.json`. Exit codes: 0 there is
-an outcome, 75 stopped and can go on, anything else: it died.
+something new, `warnings.json`, what is doubtful about the rows as far as it is known, `spent.json`,
+its seconds of a processor, `out/`, what `run_plan` writes, and at last `outcome.json`. Exit codes:
+0 there is an outcome, 75 stopped and can go on, anything else: it died.
 
 SIGTERM, or the end of standard input, stops it at its next step, with a checkpoint: a server that
 dies takes its trainings with it.
@@ -22,6 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from training.spent import SpentTime
+
 if TYPE_CHECKING:
     from training.run import Run
 
@@ -29,22 +32,39 @@ STOPPED: Final = 75
 _SECONDS_BETWEEN_EVENTS: Final = 1.0
 _SECONDS_BETWEEN_CHECKPOINTS: Final = 10.0
 _SECONDS_TO_STOP: Final = 15.0
+_MAX_DOUBT: Final = 1000
+_NO_MEMORY: Final = (
+    "It needs more memory of the GPU than trainings may take: give it a smaller max_length, "
+    "batch_size or prefix_length"
+)
 
 
 class Watcher:
-    """Tells of every evaluation, and of steps once a second; stops the training when told to."""
+    """Tells of doubtful rows, of every evaluation, and of steps once a second.
 
-    def __init__(self, events: Path) -> None:
-        self._events = events
+    Stops the training when told to. Writes into a folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._events = folder / "events.jsonl"
+        self._warnings = folder / "warnings.json"
         self._stop = threading.Event()
         self._num_evaluations: int | None = None
         self._last = -math.inf
-        with events.open("ab") as file:
+        with self._events.open("ab") as file:
             file.write(b"\n")  # ends a line that a kill has cut short
 
     def stop(self) -> None:
         """Let the training end at its next step."""
         self._stop.set()
+
+    def warn(self, doubts: Sequence[str]) -> None:
+        """Write down what is doubtful about the rows, unless an earlier worker has done so."""
+        told = json.loads(self._warnings.read_bytes()) if self._warnings.exists() else []
+        warnings = [_shortened(doubt) for doubt in doubts]
+        if set(warnings) > set(told):
+            _write_whole(self._warnings, warnings)
+            self._write("warnings", {"warnings": warnings})
 
     def show(self, runs: "Sequence[Run]") -> None:
         """Write down how far the one run is.
@@ -55,6 +75,7 @@ class Watcher:
         from training.errors import TrainingStopped  # noqa: PLC0415 - see `main`
 
         (run,) = runs
+        self.warn(run.doubts)
         is_evaluated = self._num_evaluations not in {None, len(run.history)}
         self._num_evaluations = len(run.history)
         if is_evaluated or time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
@@ -76,9 +97,11 @@ def main() -> None:
     with Path("lock").open("w", encoding="utf-8") as lock:
         # A worker of a server that was killed may still be about to stop.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        watcher = Watcher(Path("events.jsonl"))
+        watcher = Watcher(Path())
         signal.signal(signal.SIGTERM, lambda *_: watcher.stop())
         threading.Thread(target=_stop_with_parent, args=[watcher], daemon=True).start()
+        spent = SpentTime(Path("spent.json"))
+        threading.Thread(target=spent.keep_noting, daemon=True).start()
         sys.exit(_run(watcher))
 
 
@@ -94,6 +117,8 @@ def _run(watcher: Watcher) -> int:
 
     job = json.loads(Path("job.json").read_text(encoding="utf-8"))
     torch.set_num_threads(job["num_threads"])
+    if job["memory_share"] is not None:
+        torch.cuda.set_per_process_memory_fraction(job["memory_share"], job["plan"]["device"])
     transformers_logging.disable_progress_bar()
     try:
         outcome = measured_training(
@@ -102,11 +127,14 @@ def _run(watcher: Watcher) -> int:
             live=Path("live.safetensors") if job["has_live"] else None,
             seconds_between_checkpoints=_SECONDS_BETWEEN_CHECKPOINTS,
             watch=watcher.show,
+            warn=watcher.warn,
         )
     except TrainingStopped:
         return STOPPED
     except (TrainingError, PrefixRejected) as error:  # others are the operator's, for the log
         outcome = refusal(error)
+    except torch.OutOfMemoryError:
+        outcome = refusal(TrainingError(_NO_MEMORY))
     _write_whole(Path("outcome.json"), outcome)
     return 0
 
@@ -157,7 +185,12 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _write_whole(path: Path, value: dict[str, Any]) -> None:
+def _shortened(doubt: str) -> str:
+    """Cut a sentence that quotes long labels: who reads lines of events bounds them."""
+    return doubt if len(doubt) <= _MAX_DOUBT else f"{doubt[:_MAX_DOUBT]} ..."
+
+
+def _write_whole(path: Path, value: Any) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as file:
         json.dump(value, file, allow_nan=False)

@@ -1,6 +1,6 @@
 """A training measured beside the version that is live: both on the same held-out rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def measured_training(
     live: Path | None,
     seconds_between_checkpoints: float,
     watch: Watcher,
+    warn: Callable[[Sequence[str]], None],
 ) -> dict[str, Any]:
     """Train a plan of one run, from its checkpoint if there is one, and say how it did.
 
@@ -32,6 +33,7 @@ def measured_training(
         live: file of the version to compare with, None where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
         watch: as of `run_plan`.
+        warn: told what is doubtful about the rows, once they are read.
 
     Raises:
         TrainingError: as `run_plan`, or when `watch` stops it.
@@ -46,6 +48,7 @@ def measured_training(
         config = config.model_copy(update={"labels": before.spec.labels or None})
         plan = plan.model_copy(update={"runs": (config,)})
         data = load_task(config)
+    warn(data.doubts)
     (trained,) = run_plan(
         plan,
         output,
@@ -60,7 +63,7 @@ def _outcome(
     plan: TrainPlan, config: TrainConfig, data: TaskData, trained: Trained, live: Prefix | None
 ) -> dict[str, Any]:
     finished = trained.finished
-    remarks = []
+    remarks = list(trained.doubts)
     label = finished.validation.only_answer
     if label is not None:
         remarks.append(f"It answers {label!r} to every validation row, and has learnt no more")

@@ -1,10 +1,14 @@
-"""What a server needs to know of trainings that its tenants may ask for: data, no calls.
+"""What a server needs to know of trainings that its tenants may ask for; imports no torch.
 
 The composition root hands it over, for the server does not import this package.
 """
 
 import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Final, get_args
+
+from pydantic import ValidationError
 
 from prefixes.spec import Method
 from training.config import TrainConfig
@@ -26,11 +30,33 @@ _FIELDS: Final = (
 """What a tenant may set. Named one by one, so that a new field, which may name a file of the
 server's machine, is withheld until somebody has thought about it."""
 
-SUFFIXES: Final = (".csv", ".json", ".jsonl", ".tsv")
-"""How names of files of labelled rows that a server takes may end."""
+SUFFIXES: Final = (".csv", ".json", ".jsonl", ".tsv", ".parquet")
+"""How names of files of labelled rows that a server takes may end, where nothing is `lacking`."""
 
 _BOUNDS: Final = {"batch_size": 512, "gradient_accumulation": 64, "projection_size": 4096}
 """Most that a tenant may ask for, where `TrainConfig` has no bound and memory depends on it."""
+
+
+def lacking() -> dict[str, str]:
+    """Say which of the `SUFFIXES` cannot be read here, and what they need."""
+    if find_spec("datasets") is not None:
+        return {}
+    return {".parquet": "the server's extra `data`, as in pip install 'polyprefix[data]'"}
+
+
+def problems(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Hold all settings that a tenant has chosen together: the field, or "" for several, and why.
+
+    Those that the server chooses, such as the files, go with any of them.
+    """
+    try:
+        TrainConfig.model_validate({**config, "task": "tenant/task", "train": "train.csv"})
+    except ValidationError as error:
+        return [
+            (".".join(map(str, found["loc"])), found["msg"].removeprefix("Value error, "))
+            for found in error.errors(include_url=False, include_context=False)
+        ]
+    return []
 
 
 def fields() -> dict[str, Any]:

@@ -31,11 +31,15 @@ SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A run that is done: its file on disk, how well its prefix does, and the sweep behind it."""
+    """A run that is done: its file on disk, how well its prefix does, and the sweep behind it.
+
+    `doubts` are what a person should know of the rows.
+    """
 
     config: TrainConfig
     file: Path
     finished: FinishedPrefix
+    doubts: tuple[str, ...] = ()
     sweep: SweepRecord | None = None
 
     @property
@@ -183,4 +187,4 @@ def _write(
         timing=timing,
         origins=winner.origins,
     )
-    return Trained(run.config, file, finished, winner.sweep)
+    return Trained(run.config, file, finished, run.doubts, winner.sweep)

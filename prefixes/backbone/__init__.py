@@ -5,7 +5,7 @@ Training and serving both call it, so they cannot drift apart.
 
 from prefixes.backbone.encoder import Backbone
 from prefixes.backbone.heads import Head, head_outputs
-from prefixes.backbone.loading import load_backbone
+from prefixes.backbone.loading import find_device, load_backbone
 from prefixes.backbone.packing import PackedBatch, Row
 from prefixes.backbone.replay import replay_findings
 from prefixes.backbone.resident import MixedBatch, ResidentPrefix, pool_of, run_mixed
@@ -25,6 +25,7 @@ __all__ = [
     "Row",
     "Streams",
     "TextEncoder",
+    "find_device",
     "head_outputs",
     "load_backbone",
     "pool_of",

@@ -47,7 +47,7 @@ def load_backbone(
             model's files cannot be read or do not belong together.
         UnsupportedBackbone: when its architecture or tokenizer is of a kind we do not know.
     """
-    on = _find_device(device)
+    on = find_device(device)
     check_precision(on, dtype, quantize)
     name, place = locate_backbone(source)
     with _reading(source, "config.json"):
@@ -82,7 +82,12 @@ def load_backbone(
     )
 
 
-def _find_device(text: str) -> torch.device:
+def find_device(text: str) -> torch.device:
+    """Read the name of a device; `auto` is a GPU where there is one.
+
+    Raises:
+        BackboneUnavailable: when it is not there.
+    """
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if text == "auto":
         return torch.device("cuda" if num_gpus else "cpu")

@@ -83,7 +83,8 @@ async def receive_training(
     Raises:
         BadUpload: when it has no `file`, or something unknown, or its format is not known.
         InvalidName: when the task or the alias is no name.
-        RequestValidationError: naming each field of `config` that is wrong.
+        RequestValidationError: naming each field of `config` that is wrong, or saying which do not
+            go together.
     """
     # Files larger than a megabyte go to disk as they come; how large all may be is bounded before.
     form = await request.form(
@@ -133,6 +134,11 @@ def _check_files(files: Mapping[str, UploadFile], trainer: Trainer) -> None:
                 f"{name} is named {(file.filename or '')[:80]!r}: expected a name that ends in "
                 f"{', '.join(trainer.suffixes)}"
             )
+        if _suffix(file) in trainer.lacking:
+            raise BadUpload(
+                f"{name} is a {_suffix(file)} file, which needs {trainer.lacking[_suffix(file)]}: "
+                "ask who runs the server for it, or send the rows in another format"
+            )
         if not file.size:
             raise BadUpload(f"{name} is empty: expected labelled rows")
 
@@ -158,9 +164,11 @@ def _config(text: str, trainer: Trainer) -> dict[str, Any]:
         raise _invalid([("config", f"is not valid JSON: {error}")]) from error
     if not isinstance(config, dict):
         raise _invalid([("config", "expected a JSON object")])
-    problems = list(problems_of(config, trainer.fields))
+    problems = list(problems_of(config, trainer.fields)) or trainer.problems(config)
     if problems:
-        raise _invalid([(f"config.{name}", message) for name, message in problems])
+        raise _invalid(
+            [(f"config.{name}" if name else "config", message) for name, message in problems]
+        )
     return config
 
 

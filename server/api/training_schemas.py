@@ -1,6 +1,6 @@
 """Wire models of trainings: what a caller sees of one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
@@ -38,7 +38,9 @@ class Result(WireResponse):
     new: float | None = Field(description="The metric of the new version.")
     live: float | None = Field(description="That of the live one, on the same rows.")
     live_version: int | None
-    warnings: list[str]
+    warnings: list[str] = Field(
+        description="What is doubtful about the rows, the training and the comparison."
+    )
 
 
 class TrainingLinks(WireResponse):
@@ -61,6 +63,9 @@ class TrainingStatus(WireResponse):
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     ended_at: AwareDatetime | None
+    warnings: list[str] = Field(
+        description="What is doubtful about the rows, once they are read; nothing is refused."
+    )
     progress: Progress | None
     result: Result | None
     error: ProblemBody | None = Field(description="Why it failed, in the shape of every error.")
@@ -72,8 +77,16 @@ class TrainingList(WireResponse):
     next: str | None = Field(description="Path of the next page; null on the last.")
 
 
-def status_of(training: Training, last: Event | None) -> TrainingStatus:
-    """Describe a training; `last` is what its worker said last."""
+def status_of(
+    training: Training, last: Event | None = None, warnings: Sequence[str] = ()
+) -> TrainingStatus:
+    """Describe a training.
+
+    Args:
+        training: what is to be described.
+        last: how far its worker was when it last said so.
+        warnings: what its worker doubts about the rows.
+    """
     asked = training.asked
     path = path_of(training)
     return TrainingStatus(
@@ -88,6 +101,7 @@ def status_of(training: Training, last: Event | None) -> TrainingStatus:
         created_at=training.created_at,
         started_at=training.started_at,
         ended_at=training.ended_at,
+        warnings=list(warnings),
         progress=None if last is None else Progress.model_validate(last.facts),
         result=_optional(Result, training.result),
         error=_optional(ProblemBody, training.problem),

@@ -61,7 +61,7 @@ async def ask_for_training(
         if not is_queued:
             folder.remove()
     response.headers["Location"] = path_of(training)
-    return status_of(training, None)
+    return status_of(training)
 
 
 @router.get("", summary="List a tenant's trainings, the latest first")
@@ -106,7 +106,8 @@ async def follow_training(
     caller: CallerDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Events `progress` and `evaluation` say how far it is, `state` is the whole training.
+    """Events `progress` and `evaluation` say how far it is, `warnings` what is doubtful about the
+    rows, `state` is the whole training.
 
     `Last-Event-ID` goes on behind that event. A server that is about to end ends the stream.
     """
@@ -169,7 +170,8 @@ def _require_owner(caller: Caller, tenant: str) -> None:
 
 
 def _described(parts: Parts, training: Training) -> TrainingStatus:
-    return status_of(training, parts.training_folders.of(training.id).last_event())
+    folder = parts.training_folders.of(training.id)
+    return status_of(training, folder.last_progress(), folder.warnings())
 
 
 def _file(path: FilePath, media_type: str) -> FileResponse:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-import numpy as np
-
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams, replay_findings
 from prefixes.registry import PrefixRegistry, PrefixVersion
@@ -23,12 +21,11 @@ from server.engine.host import HostPrefixes, default_host_bytes
 from server.engine.inferred import Inferred, TaskInput
 from server.engine.latency import TrialBatches, limits_within
 from server.engine.pins import Pins
+from server.engine.replaying import Replaying
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
 from server.engine.tokenising import Tokenising
-
-_REPLAY_SECONDS = 60.0
 
 T = TypeVar("T")
 
@@ -96,6 +93,8 @@ class Engine:
             self._find_limits = partial(limits_within, batch_limits, limits.target_seconds, trials)
         self._max_texts = limits.max_texts
         self._admission = Admission(limits.max_waiting, self._seconds_until_room)
+        at_once = min(limits.max_texts, limits.max_waiting)
+        self._replaying = Replaying(self._admission, self._residents, self._answering, at_once)
         self._pause: str | None = "starting"
 
     @property
@@ -197,22 +196,14 @@ class Engine:
             DeadlineExceeded: when the time ran out.
             EngineUnavailable: while starting, draining, or after the device failed.
         """
-        fields = [example.fields for example in prefix.spec.golden]
         self._check_ready()
         try:
-            async with self._admission.admit(len(fields), _REPLAY_SECONDS) as admitted:
-                request = Request(fields, truncate=True, admitted=admitted)
-                lease = await self._residents.lease(digest, staged=prefix)
-                answers = await self._answering.answer(request, [(lease, range(len(fields)))])
+            logits = await self._replaying.logits(prefix, digest)
         except InferenceFailed as error:
             findings: tuple[Finding, ...] = (
                 Finding("golden_failed", "spec.golden", "logits", str(error)),
             )
         else:
-            logits = [
-                np.concatenate([one.outputs.ravel() for one in answers[place].outcomes])
-                for place in range(len(fields))
-            ]
             findings = replay_findings(prefix.spec, logits, self.backbone.precision)
         if findings:
             self._residents.discard(digest)

@@ -1,7 +1,7 @@
 """Holds a configuration against the fields that a tenant may set: at once, without the trainer.
 
 What is said here is what a JSON schema of single fields can say. How fields go together is for the
-worker, which tells it as the training's error.
+trainer's own `problems`.
 """
 
 import difflib

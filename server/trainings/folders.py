@@ -95,17 +95,28 @@ class TrainingFolder:
 
     def job(self) -> dict[str, Any]:
         """What the worker was told to do."""
-        return self._read("job.json") or {}
+        found: dict[str, Any] = self._read("job.json") or {}
+        return found
 
     def outcome(self) -> dict[str, Any] | None:
         """What the training came to; None while it has not come to an end."""
-        return self._read("outcome.json")
+        found: dict[str, Any] | None = self._read("outcome.json")
+        return found
 
-    def last_event(self) -> Event | None:
-        """What the worker said last."""
+    def spent_seconds(self) -> float:
+        """The processor time of all workers so far, as the last of them has noted it."""
+        return float(self._read("spent.json") or 0)
+
+    def warnings(self) -> list[str]:
+        """What the worker doubts about the rows, as far as it knows them."""
+        found: list[str] = self._read("warnings.json") or []
+        return found
+
+    def last_progress(self) -> Event | None:
+        """How far the worker was when it last said so."""
         size = self._num_event_bytes()
         events = self.events(max(0, size - _TAIL_BYTES))
-        return events[-1] if events else None
+        return next((event for event in reversed(events) if "step" in event.facts), None)
 
     def events(self, start: int) -> list[Event]:
         """What the worker has said from a byte of its file on; lines cut short are left out."""
@@ -132,12 +143,11 @@ class TrainingFolder:
         except FileNotFoundError:
             return 0
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str) -> Any:
         try:
-            value: dict[str, Any] = json.loads((self.path / name).read_bytes())
+            return json.loads((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
-        return value
 
     def _write(self, name: str, value: Mapping[str, Any]) -> None:
         partial = self.path / f"{name}.partial"

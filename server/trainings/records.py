@@ -1,6 +1,6 @@
 """A training as the server keeps it, and what it knows of those who train."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -12,15 +12,19 @@ ENDED: Final = frozenset[State]({"succeeded", "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """What trains, told by the composition root: data, for the server imports none of it.
+    """What trains, told by the composition root, for the server imports none of it.
 
     `command` runs one training, with its folder's name behind it; `fields` has a JSON schema for
-    each field of a configuration that a tenant may set; files of rows end in `suffixes`.
+    each field of a configuration that a tenant may set; `problems` holds such fields together, and
+    gives the field, or "" for several, and what is wrong; files of rows end in `suffixes`, but
+    for those in `lacking`, which says what they need.
     """
 
     command: tuple[str, ...]
     fields: Mapping[str, Mapping[str, Any]]
+    problems: Callable[[Mapping[str, Any]], Sequence[tuple[str, str]]]
     suffixes: tuple[str, ...]
+    lacking: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

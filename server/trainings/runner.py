@@ -15,11 +15,14 @@ from prefixes.errors import PrefixNotFound, PrefixRejected
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
-from server.engine.errors import ServingError
+from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
+from server.trainings.ending import Ended, problem
 from server.trainings.folders import TrainingFolder, TrainingFolders
+from server.trainings.jobs import job_of
+from server.trainings.placement import Placement
 from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
 from server.trainings.store import training_store
@@ -27,6 +30,8 @@ from server.trainings.worker import STOPPED, Worker
 
 _POLL_SECONDS: Final = 0.5
 _SECONDS_BETWEEN_SWEEPS: Final = 600.0
+_PAUSES: Final = (*(2.0**n for n in range(6)), *([60.0] * 60))
+"""Seconds between attempts to publish on a busy server, for an hour in all."""
 _MAX_CRASHES: Final = 2
 """Workers that may die under one training: the second goes on from the first one's checkpoint."""
 
@@ -46,9 +51,12 @@ class TrainingRunner:
         registry: PrefixRegistry,
         publisher: Publisher,
         metrics: Metrics,
+        *,
+        placement: Placement,
     ) -> None:
         self._settings = settings
         self._trainer = trainer
+        self._placement = placement
         self._registry = registry
         self._publisher = publisher
         self._metrics = metrics
@@ -105,12 +113,12 @@ class TrainingRunner:
             if folder.outcome() is None:  # else a server ended before it could publish
                 await self._train(training, folder)
             await self._conclude(training, folder)
-        except _Ended as ended:
+        except Ended as ended:
             await self._end(training, ended.state, problem=ended.problem)
         except Exception:  # noqa: BLE001 - a defect: its owner hears that it failed
             _log.exception("training %s failed unexpectedly", training.id)
             detail = "The server failed on this training; its log has the reason"
-            await self._end(training, "failed", problem=_problem(500, "internal_error", detail))
+            await self._end(training, "failed", problem=problem(500, "internal_error", detail))
 
     def _begin(self, training: Training, folder: TrainingFolder) -> None:
         """Write down the plan, and the version that is live now with its bytes."""
@@ -122,19 +130,14 @@ class TrainingRunner:
             live, data = version.number, self._registry.read(version.digest)
         except PrefixNotFound:
             pass  # its first version
-        steps = self._settings.max_training_steps
-        config = {
-            **asked.config,
-            **folder.rows(),
-            "task": f"{asked.tenant}/{asked.task}",
-            "max_steps": min(asked.config.get("max_steps") or steps, steps),
-        }
-        plan = {
-            "runs": [config],
-            "backbone": _absolute(self._settings.backbone),
-            "device": self._settings.device,
-        }
-        job = {"plan": plan, "num_threads": self._num_threads, "live_version": live}
+        job = job_of(
+            training,
+            folder.rows(),
+            self._settings,
+            placement=self._placement,
+            num_threads=self._num_threads,
+            live_version=live,
+        )
         folder.begin(job, data)
 
     @property
@@ -145,11 +148,10 @@ class TrainingRunner:
         """Have workers train until one has come to an outcome.
 
         Raises:
-            _Ended: when it was cancelled, took too long, or died too often.
+            Ended: when it was cancelled, took too long, or died too often.
         """
-        deadline = time.monotonic() + self._settings.max_training_seconds
         while True:
-            code = await self._work_through(training, folder, deadline)
+            code = await self._work_through(training, folder)
             if code == 0:
                 return
             if code == STOPPED:  # by somebody else's signal: no fault of the training
@@ -158,71 +160,81 @@ class TrainingRunner:
             _log.error("the worker of training %s died with %d", training.id, code)
             if crashes >= _MAX_CRASHES:
                 detail = f"Its process died {crashes} times, the last time with the code {code}"
-                raise _Ended("failed", _problem(500, "training_failed", detail))
+                raise Ended("failed", problem(500, "training_failed", detail))
 
-    async def _work_through(
-        self, training: Training, folder: TrainingFolder, deadline: float
-    ) -> int:
+    async def _work_through(self, training: Training, folder: TrainingFolder) -> int:
         worker = await Worker.start(self._trainer.command, folder, num_threads=self._num_threads)
         try:
             while (code := await worker.wait(_POLL_SECONDS)) is None:
-                if await run_in_threadpool(self._store.is_cancelling, training.id):
-                    raise _Ended("cancelled")
-                if time.monotonic() > deadline:
-                    seconds = self._settings.max_training_seconds
-                    detail = (
-                        f"It ran for more than the {seconds:g} seconds that a training may run: "
-                        "give it fewer rows, or fewer steps"
-                    )
-                    raise _Ended("failed", _problem(504, "training_too_long", detail))
+                await self._check_cancelled(training)
+                await run_in_threadpool(self._check_spent, folder)
             return code
         finally:
             await worker.stop()
+
+    def _check_spent(self, folder: TrainingFolder) -> None:
+        most, spent = self._settings.max_training_seconds, folder.spent_seconds()
+        if spent > most:
+            detail = (
+                f"It has taken {spent:.0f} seconds of a processor, and a training may take "
+                f"{most:g}: give it fewer rows, or fewer steps"
+            )
+            raise Ended("failed", problem(504, "training_too_long", detail))
 
     async def _conclude(self, training: Training, folder: TrainingFolder) -> None:
         outcome = folder.outcome()
         assert outcome is not None
         if not outcome["is_success"]:
-            problem = _problem(422, outcome["code"], outcome["detail"], outcome["errors"])
-            raise _Ended("failed", problem)
+            why = problem(422, outcome["code"], outcome["detail"], outcome["errors"])
+            raise Ended("failed", why)
         try:
-            result = await publish_trained(
-                training, folder, outcome, registry=self._registry, publisher=self._publisher
-            )
+            result = await self._published(training, folder, outcome)
         except PrefixRejected as error:
-            raise _Ended("failed", _problem(422, error.code, str(error))) from error
-        except ServingError:
+            raise Ended("failed", problem(422, error.code, str(error))) from error
+        except EngineUnavailable:
             # The device has failed, or the server is about to end: its next start publishes.
             _log.exception("training %s waits for the next start to be published", training.id)
             return
         await self._end(training, "succeeded", result=result)
 
+    async def _published(
+        self, training: Training, folder: TrainingFolder, outcome: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Publish what was trained, again and again while the server is too busy to check it.
+
+        Raises:
+            Ended: when it was cancelled meanwhile, or the server was never less busy.
+            PrefixError: as `publish_trained`.
+            EngineUnavailable: as `publish_trained`.
+        """
+        for pause in _PAUSES:
+            try:
+                return await publish_trained(
+                    training, folder, outcome, registry=self._registry, publisher=self._publisher
+                )
+            except (Overloaded, DeadlineExceeded) as error:
+                _log.warning("training %s is published later: %s", training.id, error)
+                reason = error
+            await self._pause(training, pause)
+        detail = (
+            f"It was trained, but in {len(_PAUSES)} attempts the server was too busy to check it "
+            f"({reason}): ask again when it has less to do"
+        )
+        raise Ended("failed", problem(503, "training_failed", detail)) from reason
+
+    async def _pause(self, training: Training, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            await self._check_cancelled(training)
+            if time.monotonic() >= end:
+                return
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _check_cancelled(self, training: Training) -> None:
+        if await run_in_threadpool(self._store.is_cancelling, training.id):
+            raise Ended("cancelled")
+
     async def _end(self, training: Training, state: State, **how: Any) -> None:
         await run_in_threadpool(lambda: self._store.end(training.id, state, **how))
         self._metrics.training_done(state)
         _log.info("training %s of %s has %s", training.id, training.asked.tenant, state)
-
-
-class _Ended(Exception):
-    """A training has ended without a prefix."""
-
-    def __init__(self, state: State, problem: Mapping[str, Any] | None = None) -> None:
-        super().__init__(state)
-        self.state = state
-        self.problem = problem
-
-
-def _problem(status: int, code: str, detail: str, errors: Any = ()) -> dict[str, Any]:
-    return {
-        "type": f"urn:polyprefix:problem:{code}",
-        "title": "The training failed",
-        "status": status,
-        "detail": detail,
-        "code": code,
-        **({"errors": list(errors)} if errors else {}),
-    }
-
-
-def _absolute(backbone: str) -> str:
-    """Name a backbone so that a process in another folder finds it."""
-    return os.path.abspath(backbone) if os.path.isdir(backbone) else backbone  # noqa: PTH100, PTH112 - may be no path at all

@@ -35,7 +35,9 @@ from training import service
 
 PAIR = InputTemplate(text="{text_a}", text_pair="{text_b}")
 
-TRAINER: Final = Trainer(service.COMMAND, service.fields(), service.SUFFIXES)
+TRAINER: Final = Trainer(
+    service.COMMAND, service.fields(), service.problems, service.SUFFIXES, service.lacking()
+)
 """As the command line gives it; nothing of it runs here."""
 
 TYPED: Final[dict[str, TaskType]] = {

@@ -18,6 +18,7 @@ def train(
     *,
     live: Path | None = None,
     watch: Callable[[Sequence[Run]], None] = lambda _: None,
+    warn: Callable[[Sequence[str]], None] = lambda _: None,
     **changes: Any,
 ) -> dict[str, Any]:
     run = make_config(rows, **{"epochs": 2, **changes}).model_dump(mode="json")
@@ -27,6 +28,7 @@ def train(
         live=live,
         seconds_between_checkpoints=3600,
         watch=watch,
+        warn=warn,
     )
 
 
@@ -84,3 +86,25 @@ def test_a_live_version_of_other_labels_is_not_compared_and_why_is_said(
     outcome = train(rows, backbone_folder, tmp_path / "second", live=live)
     assert outcome["live"] is None
     assert "labels" in outcome["warnings"][-1]
+
+
+def test_doubts_about_rows_are_told_before_the_first_step_and_stand_in_the_outcome(
+    backbone_folder: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[str, ...]] = []
+
+    def watch(runs: Sequence[Run]) -> None:
+        assert told
+
+    repeated = write_csv(tmp_path / "rows.csv", sentiment_rows(60) * 2)
+    outcome = train(
+        repeated,
+        backbone_folder,
+        tmp_path / "out",
+        watch=watch,
+        warn=lambda doubts: told.append(tuple(doubts)),
+        max_steps=1,
+    )
+    (doubts,) = told
+    assert any("repeat an earlier one" in doubt for doubt in doubts)
+    assert set(doubts) <= set(outcome["warnings"])

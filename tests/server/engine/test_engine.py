@@ -237,6 +237,19 @@ async def test_golden_examples_that_agree_give_no_finding(
     assert await engine.replay(prefix, digest_of(prefix.to_bytes())) == ()
 
 
+async def test_more_golden_examples_than_may_ever_wait_are_replayed_in_parts(
+    backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    limits = EngineLimits(max_waiting=4, max_texts=4, resident_bytes=2**20, num_streams=1)
+    engine = Engine(backbone, registry, limits, metrics)
+    await engine.start()
+    texts = tuple(f"a film of {number} minutes" for number in range(9))
+    prefix = with_golden(backbone, make_prefix(backbone.fingerprint), texts)
+    assert await engine.replay(prefix, digest_of(prefix.to_bytes())) == ()
+    assert sum(int(str(batch["rows"])) for batch in metrics.batches) == len(texts)
+    await engine.stop()
+
+
 async def test_golden_examples_tell_of_tensors_that_were_changed(
     engine: Engine, backbone: Backbone
 ) -> None:

@@ -1,8 +1,14 @@
+from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import pytest
+from starlette.datastructures import UploadFile
 
+from server.api.training_forms import _check_files
+from server.errors import BadUpload
 from server.trainings.fields import problems_of
+from tests.server.rest import TRAINER, Rest
 from training import service
 from training.config import TrainConfig
 
@@ -33,9 +39,51 @@ def test_a_field_that_cannot_be_is_named_with_what_was_expected(
     assert word in message
 
 
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        ({"method": "head", "prefix_length": 4}, "prefix_length belongs to a prefix"),
+        ({"task_type": "embedding", "problem_type": "regression"}, "sequence_classification"),
+        ({"pair_template": "{text_b}"}, "needs template"),
+        ({"select_by": "mrr"}, "accuracy"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_told_before_a_worker_starts(
+    config: dict[str, Any], word: str
+) -> None:
+    assert not list(problems_of(config, FIELDS))
+    ((name, message),) = service.problems(config)
+    assert name == ""
+    assert word in message
+
+
+def test_a_form_with_such_fields_is_refused_at_once(rest: Rest) -> None:
+    form = {"task": "mood", "config": '{"method": "head", "prefix_length": 4}'}
+    files = {"file": ("rows.csv", b"text,label\r\nfine,good\r\n")}
+    path = "/v1/tenants/acme/trainings"
+    refused = rest.call("POST", path, "acme", data=form, files=files)
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["field"] == "config"
+    assert "leave it out" in error["message"]
+    assert rest.call("GET", path, "acme").json()["trainings"] == []
+
+
+def test_parquet_is_refused_where_the_package_that_reads_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = {"file": UploadFile(BytesIO(b"PAR1"), size=4, filename="rows.parquet")}
+    _check_files(files, TRAINER)
+    monkeypatch.setattr(service, "find_spec", lambda _: None)
+    with pytest.raises(BadUpload, match=r"\.parquet file, which needs .*polyprefix\[data\]"):
+        _check_files(files, replace(TRAINER, lacking=service.lacking()))
+
+
 def test_the_defaults_of_all_fields_are_taken() -> None:
     config = TrainConfig(task="acme/mood", train="rows.csv").model_dump(mode="json")
-    assert not list(problems_of({name: config[name] for name in FIELDS}, FIELDS))
+    chosen = {name: config[name] for name in FIELDS}
+    assert not list(problems_of(chosen, FIELDS))
+    assert not service.problems(chosen)
 
 
 def test_no_field_that_may_be_set_names_a_file() -> None:

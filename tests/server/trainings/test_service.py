@@ -112,6 +112,9 @@ def test_a_csv_becomes_a_live_endpoint_through_one_call_to_a_front_end(
         assert ended["progress"]["step"] == ended["progress"]["total_steps"]
         answer = sender.post("/v1/classify", json={"model": "mood", "input": "the film is good"})
         assert answer.json()["results"][0]["model"] == ended["result"]["ref"]
+        assert events.index("event: warnings\n") < events.index("event: progress\n")
+        assert any("repeat an earlier one" in warning for warning in ended["warnings"])
+        assert set(ended["warnings"]) <= set(ended["result"]["warnings"])
         assert "event: evaluation\n" in events
         assert '"state":"succeeded"' in events
         assert sender.get(links["report"]).json()["run"] == "acme/mood"

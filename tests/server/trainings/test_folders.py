@@ -1,0 +1,42 @@
+"""What a worker writes is what the server reads."""
+
+import time
+from pathlib import Path
+
+from server.trainings.folders import TrainingFolder
+from training.job import Watcher
+from training.spent import SpentTime
+
+
+def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress(
+    tmp_path: Path,
+) -> None:
+    folder = TrainingFolder(tmp_path)
+    assert folder.warnings() == []
+    first = Watcher(tmp_path)
+    first.warn(())
+    first.warn(("rows repeat",))
+    first.warn(("rows repeat", "texts are cut off"))
+    second = Watcher(tmp_path)
+    second.warn(("rows repeat",))
+    assert folder.warnings() == ["rows repeat", "texts are cut off"]
+    told = [(event.kind, event.facts["warnings"]) for event in folder.events(0)]
+    assert told == [("warnings", ["rows repeat"]), ("warnings", folder.warnings())]
+    assert folder.last_progress() is None
+
+
+def test_a_doubt_that_quotes_a_long_label_is_cut(tmp_path: Path) -> None:
+    Watcher(tmp_path).warn(("x" * 1_000_000,))
+    (event,) = TrainingFolder(tmp_path).events(0)
+    assert len(event.facts["warnings"][0]) < 2000
+
+
+def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: Path) -> None:
+    file = tmp_path / "spent.json"
+    assert TrainingFolder(tmp_path).spent_seconds() == 0
+    file.write_text("100.5")
+    spent = SpentTime(file)
+    spent.note()
+    noted = TrainingFolder(tmp_path).spent_seconds()
+    assert 100.5 < noted <= 100.5 + time.process_time()
+    assert SpentTime(file).seconds > noted

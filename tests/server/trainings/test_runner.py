@@ -1,0 +1,171 @@
+"""The runner by itself: what it does with workers, and with what they have finished."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import anyio
+import pytest
+
+from prefixes import BackboneFingerprint, Finding, Prefix
+from prefixes.backbone import Backbone
+from prefixes.registry import PrefixRegistry, open_registry
+from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
+from server.observe import Metrics
+from server.publishing import Publisher
+from server.settings import Settings
+from server.trainings import runner as module
+from server.trainings.folders import TrainingFolders
+from server.trainings.placement import Placement
+from server.trainings.records import NewTraining, Training
+from server.trainings.runner import TrainingRunner
+from server.trainings.store import TrainingStore, new_id, training_store
+from tests.factories import make_prefix
+from tests.server.rest import TRAINER
+
+pytestmark = pytest.mark.anyio
+
+BUSY: Final = Overloaded("4 texts are waiting", retry_after_seconds=1)
+SLOW: Final = DeadlineExceeded("No answer within 60 seconds")
+SECONDS: Final = 60
+REFUSAL: Final = {"is_success": False, "code": "data_rejected", "detail": "no rows", "errors": []}
+
+
+class Replayer:
+    """Fails as told, one failure after another, the last one again and again."""
+
+    def __init__(self, *failures: Exception | None) -> None:
+        self.failures = failures
+        self.num_calls = 0
+
+    async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
+        failure = self.failures[min(self.num_calls, len(self.failures) - 1)]
+        self.num_calls += 1
+        if failure is not None:
+            raise failure
+        return ()
+
+
+class Bench:
+    """A store with one training that is trained, and not yet published."""
+
+    def __init__(
+        self, folder: Path, registry: PrefixRegistry, backbone: BackboneFingerprint
+    ) -> None:
+        self.settings = Settings(store_folder=folder, max_training_seconds=10)
+        self.trainer = TRAINER
+        self.placement = Placement("cpu")
+        self.registry = registry
+        self.backbone = backbone
+        self.store: TrainingStore = training_store(self.settings, registry.database)
+        self.id = new_id()
+        self.folder = TrainingFolders(folder).of(self.id).path
+        (self.folder / "out").mkdir(parents=True)
+        (self.folder / "out" / "prefix.safetensors").write_bytes(make_prefix(backbone).to_bytes())
+        outcome = {"is_success": True, "metric": "accuracy", "measured_on": "validation",
+                   "num_rows": 4, "new": 1.0, "live": None, "warnings": []}  # fmt: skip
+        (self.folder / "outcome.json").write_text(json.dumps(outcome))
+        self.store.add(self.id, NewTraining("acme", "mood", "live", 0.0, {}))
+
+    def begin_again(self, worker: str) -> None:
+        """Let it be trained by a script, in whose `folder` its files are."""
+        (self.folder / "outcome.json").unlink()
+        script = f"import pathlib, sys, time\nfolder = pathlib.Path(sys.argv[1])\n{worker}"
+        self.trainer = replace(TRAINER, command=(sys.executable, "-c", script))
+
+    async def run(
+        self, replayer: Replayer, until: Callable[[Training], bool], *, cancels: bool = False
+    ) -> Training:
+        """Run trainings until it is as told; cancel it once it was tried, if told so."""
+        publisher = Publisher(self.registry, replayer, self.backbone)
+        runner = TrainingRunner(
+            self.settings,
+            self.trainer,
+            self.registry,
+            publisher,
+            Metrics(),
+            placement=self.placement,
+        )
+        async with runner.running():
+            with anyio.fail_after(SECONDS):
+                while not until(found := self.store.find("acme", self.id)):
+                    if cancels and replayer.num_calls:
+                        self.store.cancel("acme", self.id)
+                    await anyio.sleep(0.01)
+        return found
+
+
+@pytest.fixture
+def bench(tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(module, "_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
+    registry = open_registry(tmp_path)
+    registry.ensure_tenant("acme")
+    with closing(registry):
+        yield Bench(tmp_path, registry, backbone.fingerprint)
+
+
+async def test_a_busy_server_publishes_a_training_later(bench: Bench) -> None:
+    ended = await bench.run(Replayer(BUSY, SLOW, None), lambda one: one.has_ended)
+    assert ended.state == "succeeded"
+    assert ended.result is not None
+    assert ended.result["is_promoted"]
+
+
+async def test_a_server_that_is_never_less_busy_ends_the_training_and_says_so(bench: Bench) -> None:
+    ended = await bench.run(Replayer(BUSY), lambda one: one.has_ended)
+    assert ended.state == "failed"
+    assert ended.problem is not None
+    assert ended.problem["code"] == "training_failed"
+    assert "4 texts are waiting" in ended.problem["detail"]
+
+
+async def test_a_training_that_waits_to_be_published_can_be_cancelled(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAUSES", (3600.0,))
+    ended = await bench.run(Replayer(BUSY), lambda one: one.has_ended, cancels=True)
+    assert ended.state == "cancelled"
+
+
+async def test_what_a_broken_device_could_not_check_is_published_by_the_next_start(
+    bench: Bench,
+) -> None:
+    broken = Replayer(EngineUnavailable("the device failed"))
+    left = await bench.run(broken, lambda _: broken.num_calls > 0)
+    assert left.state == "running"
+    assert (await bench.run(Replayer(None), lambda one: one.has_ended)).state == "succeeded"
+    assert broken.num_calls == 1
+
+
+async def test_a_worker_that_waits_for_a_processor_may_take_longer_than_one_that_has_it(
+    bench: Bench,
+) -> None:
+    bench.settings = bench.settings.model_copy(update={"max_training_seconds": 0.05})
+    bench.begin_again(
+        "(folder / 'spent.json').write_text('0.01')\n"
+        "time.sleep(0.5)\n"
+        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
+    )
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+
+
+async def test_a_worker_that_has_taken_its_time_of_a_processor_is_ended(bench: Bench) -> None:
+    bench.begin_again("(folder / 'spent.json').write_text('10.5')\ntime.sleep(3600)")
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "training_too_long"
+    assert "may take 10" in ended.problem["detail"]
+
+
+async def test_a_worker_is_told_its_device_and_its_share_of_it(bench: Bench) -> None:
+    bench.placement = Placement("cuda:0", memory_share=0.25)
+    await bench.run(Replayer(None), lambda one: one.has_ended)
+    job = json.loads((bench.folder / "job.json").read_text())
+    assert (job["plan"]["device"], job["memory_share"]) == ("cuda:0", 0.25)
