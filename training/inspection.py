@@ -17,6 +17,7 @@ from training.tasks import TaskKind
 _SKEWED: Final = 10
 """How many times as often the most frequent label may occur as the rarest without a word."""
 _FEW: Final = 2
+_MANY_LABELS: Final = 20
 _NAMED: Final = 3
 
 
@@ -59,6 +60,7 @@ def doubts_of(
         *_repeats(kind, train, firsts),
         *(doubt for other in others for doubt in _leaks(train, firsts, other)),
         *_alike(train.name, list(counts)),
+        *_many(train, counts),
         *_rare(train.name, counts),
         *(() if remedy is None else _skew(train.name, counts, remedy)),
     )
@@ -116,6 +118,17 @@ def _alike(name: str, labels: Sequence[str]) -> Iterator[str]:
     alike = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
     if alike:
         yield f"{name}: labels that differ by case or spaces alone: {_few(alike)}"
+
+
+def _many(train: Part, counts: Mapping[str, int]) -> Iterator[str]:
+    """Look for single labels of which most rows have one of their own."""
+    num_labels, num_rows = len(counts), len(train.examples)
+    has_one_each = all(isinstance(truth, int) for truth in train.examples.truths)
+    if has_one_each and num_labels > max(_MANY_LABELS, num_rows / 2):
+        yield (
+            f"{train.name}: {num_labels} labels for {num_rows} rows: is the label column a number "
+            "(problem_type = regression) or a text?"
+        )
 
 
 def _rare(name: str, counts: Mapping[str, int]) -> Iterator[str]:

@@ -75,6 +75,17 @@ def test_labels_that_are_given_and_never_occur_are_told(tmp_path: Path) -> None:
     assert "'unused' (0)" in doubt
 
 
+def test_labels_that_are_numbers_or_texts_are_told(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": n // 2 if n < 20 else n} for n in range(50)]
+    first, _ = doubts_of(write_jsonl(tmp_path / "rows.jsonl", rows))
+    assert first == (
+        "rows.jsonl: 40 labels for 50 rows: is the label column a number "
+        "(problem_type = regression) or a text?"
+    )
+    numbers = doubts_of(tmp_path / "rows.jsonl", problem_type="regression")
+    assert not any("is the label column" in doubt for doubt in numbers)
+
+
 def skewed_rows() -> list[dict[str, Any]]:
     return [{"text": f"text {n}", "label": "rare" if n % 23 == 0 else "often"} for n in range(46)]
 
