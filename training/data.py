@@ -18,6 +18,7 @@ from training.rows import RowFile, read_rows
 from training.sources import Source
 from training.split import SPLIT_SEED, split
 from training.tasks import KINDS, TaskKind
+from training.tasks.entity_scores import has_roles
 
 
 def load_task(config: TrainConfig) -> TaskData:
@@ -123,6 +124,11 @@ def _check_metric(config: TrainConfig, layout: Layout) -> None:
     elif config.metric in QUERY_METRICS and not layout.has_candidates:
         raise PlanRejected(
             f"select_by {config.metric} is for rows that answer queries, as ReCoRD's"
+        )
+    elif config.metric == "role_f1" and not has_roles(layout.labels):
+        raise PlanRejected(
+            f"select_by role_f1 is for predicates (V) with their roles, {config.run_name} has no "
+            "label B-V: choose entity_f1"
         )
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +21,12 @@ from training.losses import IGNORED, PLAIN, LossSettings, tag_losses
 from training.metrics import Measurement
 from training.rows import Row
 from training.tasks.cells import read_list, read_texts
-from training.tasks.entity_scores import entity_f1, score_entities
+from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 from training.tasks.tags import Mention, all_tags, join_tokens, mentions_of, tag_targets, type_of
 from training.tasks.words import first_tags, tags_of_words, word_mentions
 
 _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
-
-PREDICATE: Final = "V"
-"""The type of a predicate among its roles; the official score of roles leaves it out."""
 
 Mentions = tuple[Mention, ...]
 
@@ -138,9 +135,10 @@ class TokenClassification(TaskKind[Mentions]):
         ]
         accuracy = np.concatenate(is_right).mean()
         measured = score_entities(found, examples.truths, token_accuracy=float(accuracy))
-        others = {"word_entity_f1": _word_f1(spec, examples, encoded, outputs)}
-        if f"B-{PREDICATE}" in spec.labels:
-            others["role_f1"] = entity_f1(found, examples.truths, but=PREDICATE)
+        in_words = _word_mentions(spec, examples, encoded, outputs)
+        others = {"word_entity_f1": entity_f1(*in_words)}
+        if has_roles(spec.labels):
+            others["role_f1"] = role_f1(*in_words)
         return replace(measured, metrics={**measured.metrics, **others})
 
     def answer(
@@ -163,16 +161,19 @@ class TokenClassification(TaskKind[Mentions]):
         }
 
 
-def _word_f1(
+def _word_mentions(
     spec: PrefixSpec,
     examples: Examples[Mentions],
     encoded: Sequence[EncodedInput],
     outputs: Sequence[Outputs],
-) -> float:
-    """Give the F1 of entities made of whole words between spaces, each tagged as its first token.
+) -> tuple[list[Mentions], list[Mentions]]:
+    """Give mentions made of whole words between spaces, each tagged as its first token.
 
     So seqeval counts for P-tuning v2, whose rows are words: a full stop at the end of one is no
     word of its own.
+
+    Returns:
+        Those that were found in each text, and the true ones.
     """
     texts = [str(fields[spec.input.fields[0]]) for fields in examples.inputs]
     found = [
@@ -183,7 +184,7 @@ def _word_f1(
         word_mentions(text, tags_of_words(text, truth))
         for text, truth in zip(texts, examples.truths, strict=True)
     ]
-    return entity_f1([set(mentions) for mentions in found], true)
+    return found, true
 
 
 def _tags(layout: Layout, row: Row) -> list[str]:
