@@ -13,7 +13,7 @@ from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.defaults import QUERY_METRICS
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
-from training.inspection import Part, doubts_of
+from training.inspection import Part, doubts_of, doubts_of_validation
 from training.rows import RowFile, read_rows
 from training.sources import Source
 from training.split import SPLIT_SEED, split
@@ -47,14 +47,20 @@ def load_task(config: TrainConfig) -> TaskData:
     rows, held_out, tested = train.examples, examples.get("validation"), examples.get("test")
     if held_out is None:
         rows, held_out = split(kind, rows, config.validation_fraction)
+    learnt = _sample(rows, config.max_rows)
+    validation = _sample(held_out, config.max_validation_rows)
+    others = list(parts.values())
     return TaskData(
         labels=layout.labels,
         template=layout.template,
-        train=_sample(rows, config.max_rows),
-        validation=_sample(held_out, config.max_validation_rows),
+        train=learnt,
+        validation=validation,
         test=None if tested is None else _sample(tested, config.max_test_rows),
         sha256=_digest(files.values()),
-        doubts=doubts_of(kind, layout.labels, train, list(parts.values()), remedy=_remedy(config)),
+        doubts=(
+            *doubts_of(kind, layout.labels, train, others, remedy=_remedy(config)),
+            *doubts_of_validation(kind, layout.labels, learnt, validation),
+        ),
     )
 
 

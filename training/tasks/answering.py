@@ -44,6 +44,8 @@ class QuestionAnswering(TaskKind[Answers]):
     A long context is cut into windows, of which each is learnt from on its own.
     """
 
+    points_into_text = True
+
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
         return QUESTION
 

@@ -55,6 +55,9 @@ class TaskKind(ABC, Generic[Truth]):
     couples_pieces: bool = False
     """Whether the loss of a piece depends on the others of its batch, which then run together."""
 
+    points_into_text: bool = False
+    """Whether truths name characters of a text, which are others where it is spaced otherwise."""
+
     # Rows to examples
 
     @abstractmethod

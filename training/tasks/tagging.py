@@ -37,6 +37,8 @@ class TokenClassification(TaskKind[Mentions]):
     Either way a text is tokenized as it will be when it is served.
     """
 
+    points_into_text = True
+
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
         """Take the text as it is; a second one may say what its tags are about."""
         return InputTemplate(text_pair=config.pair_template)
