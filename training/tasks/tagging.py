@@ -23,7 +23,16 @@ from training.rows import Row
 from training.tasks.cells import read_list, read_texts
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
-from training.tasks.tags import Mention, all_tags, join_tokens, mentions_of, tag_targets, type_of
+from training.tasks.tags import (
+    Mention,
+    all_tags,
+    bio_of,
+    in_bio,
+    join_tokens,
+    mentions_of,
+    tag_targets,
+    type_of,
+)
 from training.tasks.words import first_tags, tags_of_words, word_mentions
 
 _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
@@ -46,10 +55,10 @@ class TokenClassification(TaskKind[Mentions]):
     def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
         """List the tags that were given, or those of the types that were given or occur."""
         if BACKGROUND in layout.labels:
-            return layout.labels
+            return in_bio(layout.labels)
         if layout.labels:
             return all_tags(f"B-{label}" for label in layout.labels)
-        return all_tags(tag for row in rows for tag in _tags(layout, row))
+        return all_tags(in_bio(tag for row in rows for tag in _tags(layout, row)))
 
     def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
         """Read a row's text, or join its tokens to one."""
@@ -203,7 +212,7 @@ def _tags(layout: Layout, row: Row) -> list[str]:
 
 def _tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:
     column = layout.label or _TAGS
-    tags = read_list(row, column, problems)
+    tags = [bio_of(tag, layout.labels) for tag in read_list(row, column, problems)]
     spans = join_tokens([x for x in row.columns[_TOKENS] if isinstance(x, str)])[1] if tags else []
     if len(tags) != len(spans):
         problems.append(
