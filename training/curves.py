@@ -7,14 +7,20 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from training.learning import Learning
 from training.metrics import Measurement
+
+Numbers = NDArray[np.int64]
 
 _POINTS: Final = 200
 """A curve of more steps is drawn through the means of so many stretches of steps."""
 
 _MAX_INCHES: Final = 24
+_MAX_DRAWN: Final = 100
+"""Labels up to which all are drawn; of more, the `_MOST_MISTAKEN`."""
+_MOST_MISTAKEN: Final = 40
 _MAX_WRITTEN: Final = 30
 """Labels up to which the counts are written into the picture."""
 
@@ -50,26 +56,53 @@ def draw_overview(runs: Sequence[Learning], path: Path) -> None:
 def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
     """Draw which label the rows of each label were given, in shares of its rows.
 
-    Draws nothing for tasks where a row does not have one label of a set.
+    Of very many labels it draws those that are mistaken most often, and says so. Draws nothing for
+    tasks where a row does not have one label of a set.
     """
-    if measurement.confusion is None or np.ndim(measurement.confusion) != 2:
+    cells = measurement.cells
+    if cells is None:
         return
-    counts = np.array(measurement.confusion)
-    labels = [score.label for score in measurement.per_label]
-    side = min(_MAX_INCHES, 4 + 0.3 * len(labels))
+    num_labels = len(measurement.per_label)
+    drawn = _most_mistaken(cells, num_labels) if num_labels > _MAX_DRAWN else np.arange(num_labels)
+    if len(drawn) < num_labels:
+        title = f"{title}: the {len(drawn)} of {num_labels} labels most often mistaken"
+    side = min(_MAX_INCHES, 4 + 0.3 * len(drawn))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), "Blues", vmax=1)
-    image.set_clim(0, 1)
-    places = range(len(labels))
-    axes.set_xticks(places, labels, rotation=90)
-    axes.set_yticks(places, labels)
+    scores = [measurement.per_label[number] for number in drawn]
+    _draw_shares(axes, _matrix(cells, drawn), np.array([score.support for score in scores]))
+    labels = [score.label for score in scores]
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(labels)), labels)
     axes.set(xlabel="given", ylabel="true", title=title)
-    if len(labels) <= _MAX_WRITTEN:
-        for (row, column), count in np.ndenumerate(counts):
-            shade = "white" if count > counts[row].sum() / 2 else "black"
-            axes.text(column, row, str(count), ha="center", va="center", color=shade)
     figure.savefig(path, dpi=120)
+
+
+def _most_mistaken(cells: Numbers, num_labels: int) -> Numbers:
+    """Choose the labels of most rows that have it and were given another, or the reverse."""
+    wrong = cells[cells[:, 0] != cells[:, 1]]
+    mistakes = np.zeros(num_labels, dtype=np.int64)
+    np.add.at(mistakes, wrong[:, :2], wrong[:, 2:])
+    return np.sort(np.argsort(-mistakes, kind="stable")[:_MOST_MISTAKEN])
+
+
+def _matrix(cells: Numbers, drawn: Numbers) -> Numbers:
+    """Count the rows of each of these labels that were given each of them."""
+    is_drawn = np.isin(cells[:, :2], drawn).all(axis=1)
+    counts = np.zeros((len(drawn), len(drawn)), dtype=np.int64)
+    true, given = np.searchsorted(drawn, cells[is_drawn, :2]).T
+    counts[true, given] = cells[is_drawn, 2]
+    return counts
+
+
+def _draw_shares(axes: Axes, counts: Numbers, totals: Numbers) -> None:
+    """Draw counts as shares of all rows of their label, and write them where there is room."""
+    axes.imshow(counts / np.maximum(totals[:, None], 1), "Blues").set_clim(0, 1)
+    if len(counts) > _MAX_WRITTEN:
+        return
+    for (row, column), count in np.ndenumerate(counts):
+        shade = "white" if count > totals[row] / 2 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=shade)
 
 
 def _draw_losses(axes: Axes, run: Learning) -> None:

@@ -13,11 +13,12 @@ from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.defaults import QUERY_METRICS
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
-from training.inspection import Part, doubts_of
+from training.inspection import Part, doubts_of, doubts_of_validation
 from training.rows import RowFile, read_rows
 from training.sources import Source
 from training.split import SPLIT_SEED, split
 from training.tasks import KINDS, TaskKind
+from training.tasks.entity_scores import has_roles
 
 
 def load_task(config: TrainConfig) -> TaskData:
@@ -46,14 +47,20 @@ def load_task(config: TrainConfig) -> TaskData:
     rows, held_out, tested = train.examples, examples.get("validation"), examples.get("test")
     if held_out is None:
         rows, held_out = split(kind, rows, config.validation_fraction)
+    learnt = _sample(rows, config.max_rows)
+    validation = _sample(held_out, config.max_validation_rows)
+    others = list(parts.values())
     return TaskData(
         labels=layout.labels,
         template=layout.template,
-        train=_sample(rows, config.max_rows),
-        validation=_sample(held_out, config.max_validation_rows),
+        train=learnt,
+        validation=validation,
         test=None if tested is None else _sample(tested, config.max_test_rows),
         sha256=_digest(files.values()),
-        doubts=doubts_of(kind, layout.labels, train, list(parts.values()), remedy=_remedy(config)),
+        doubts=(
+            *doubts_of(kind, layout.labels, train, others, remedy=_remedy(config)),
+            *doubts_of_validation(kind, layout.labels, learnt, validation),
+        ),
     )
 
 
@@ -123,6 +130,11 @@ def _check_metric(config: TrainConfig, layout: Layout) -> None:
     elif config.metric in QUERY_METRICS and not layout.has_candidates:
         raise PlanRejected(
             f"select_by {config.metric} is for rows that answer queries, as ReCoRD's"
+        )
+    elif config.metric == "role_f1" and not has_roles(layout.labels):
+        raise PlanRejected(
+            f"select_by role_f1 is for predicates (V) with their roles, {config.run_name} has no "
+            "label B-V: choose entity_f1"
         )
 
 

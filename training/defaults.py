@@ -17,6 +17,7 @@ MetricName = Literal[
     "negative_mse",
     "entity_f1",
     "word_entity_f1",
+    "role_f1",
     "token_accuracy",
     "f1",
     "exact_match",
@@ -32,7 +33,10 @@ METRICS: Final[dict[TaskType | ProblemType, tuple[MetricName, ...]]] = {
     "multi_label_classification": ("micro_f1", "macro_f1", "accuracy"),
     "regression": ("pearson", "spearman", "combined", "negative_mse"),
     "multiple_choice": ("accuracy",),
-    "token_classification": ("entity_f1", "word_entity_f1", "macro_f1", "token_accuracy"),
+    "token_classification": (
+        *("entity_f1", "word_entity_f1", "role_f1"),
+        *("macro_f1", "token_accuracy"),
+    ),
     "question_answering": ("f1", "exact_match"),
     "embedding": ("mrr", "recall_at_1"),
 }

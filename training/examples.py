@@ -21,6 +21,16 @@ def identity(fields: Input) -> Hashable:
     return tuple(sorted(fields.items()))
 
 
+def wording(fields: Input) -> Hashable:
+    """Give what inputs of the same words have in common, whatever their case and spacing."""
+    return tuple(sorted((name, _words(value)) for name, value in fields.items()))
+
+
+def _words(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else value
+    return tuple(" ".join(text.casefold().split()) for text in texts)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An answer that a row proposes to a query, and those that are accepted."""

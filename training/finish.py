@@ -83,6 +83,7 @@ def finish(
             "metrics": {
                 **{f"validation_{name}": value for name, value in validation.metrics.items()},
                 **{f"test_{name}": value for name, value in (test.metrics if test else {}).items()},
+                **({"temperature": calibrated.temperature} if calibrated else {}),
             },
             "golden": _golden(backbone, folded, data.validation, config.golden_examples),
         }

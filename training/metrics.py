@@ -1,5 +1,6 @@
 """Figures that say how well logits match their targets, by kind of task."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import (
     accuracy_score,
-    confusion_matrix,
     f1_score,
-    matthews_corrcoef,
     multilabel_confusion_matrix,
     precision_recall_fscore_support,
 )
@@ -40,8 +39,9 @@ class LabelScore:
 class Measurement:
     """All figures of one evaluation.
 
-    `confusion` counts rows `[true label][predicted label]` for a single label, and
-    `[label][[true negatives, false positives], [false negatives, true positives]]` for several.
+    `confusion` counts rows as `[true label, given label, rows]` for a single label, by the
+    numbers of labels and without what never occurs: most pairs of many labels never do. For several
+    labels it is `[[true negatives, false positives], [false negatives, true positives]]` of each.
     """
 
     metrics: dict[str, float]
@@ -49,13 +49,20 @@ class Measurement:
     confusion: list[Any] | None = None
 
     @property
-    def only_answer(self) -> str | None:
-        """Name the label that every row was given, where there are rows of other labels, too."""
+    def cells(self) -> NDArray[np.int64] | None:
+        """Give the confusion of a single label, `[cells, 3]`; None of anything else."""
         if self.confusion is None or np.ndim(self.confusion) != 2:
             return None
-        counts = np.array(self.confusion)
-        given, true = (np.flatnonzero(counts.sum(axis=axis)) for axis in (0, 1))
-        return self.per_label[given[0]].label if len(given) == 1 and len(true) > 1 else None
+        return np.array(self.confusion)
+
+    @property
+    def only_answer(self) -> str | None:
+        """Name the label that every row was given, where not every row has it."""
+        cells = self.cells
+        if cells is None:
+            return None
+        true, given = (set(cells[:, side].tolist()) for side in (0, 1))
+        return self.per_label[min(given)].label if len(given) == 1 and true != given else None
 
 
 def measure(
@@ -91,7 +98,6 @@ def calibration_error(confidences: Floats, is_right: NDArray[np.bool_]) -> float
 
 
 def _single_label(labels: Sequence[str], logits: Floats, targets: NDArray[np.int64]) -> Measurement:
-    numbers = list(range(len(labels)))
     predicted = logits.argmax(axis=1)
     confidences = softmax(logits).max(axis=1)
     per_label = _per_label(labels, targets, predicted)
@@ -108,14 +114,27 @@ def _single_label(labels: Sequence[str], logits: Floats, targets: NDArray[np.int
             CALIBRATION_ERROR: calibration_error(confidences, predicted == targets),
         },
         per_label,
-        confusion_matrix(targets, predicted, labels=numbers).tolist(),
+        _confusion(targets, predicted),
     )
 
 
+def _confusion(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> list[list[int]]:
+    pairs, counts = np.unique(np.stack([targets, predicted]), axis=1, return_counts=True)
+    cells: list[list[int]] = np.vstack([pairs, counts]).T.tolist()
+    return cells
+
+
 def _matthews(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    """Give 0 where there is one label in all: nothing correlates, and scikit-learn would warn."""
-    is_constant = len({*targets.tolist(), *predicted.tolist()}) < 2
-    return 0.0 if is_constant else float(matthews_corrcoef(targets, predicted))
+    """Correlate true and given labels, as R_K of Gorodkin; 0 where one side is always the same.
+
+    From how often each label occurs: the matrix of all pairs of many labels would fill the memory.
+    """
+    size = int(max(targets.max(), predicted.max())) + 1
+    true, given = (np.bincount(side, minlength=size).astype(float) for side in (targets, predicted))
+    n = float(len(targets))
+    covariance = n * float((targets == predicted).sum()) - float(true @ given)
+    spread = (n * n - float(true @ true)) * (n * n - float(given @ given))
+    return covariance / math.sqrt(spread) if spread else 0.0
 
 
 def _multi_label(

@@ -152,10 +152,11 @@ def _tables(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
 
 def _confusion(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
     """Draw the confusion counts where there is one small matrix: rows true, columns predicted."""
-    counts = measurement.confusion
-    if counts is None or len(labels) > _MAX_CONFUSION or not isinstance(counts[0][0], int):
+    cells = measurement.cells
+    if cells is None or len(labels) > _MAX_CONFUSION:
         return
+    counts = {(true, given): count for true, given, count in cells.tolist()}
     table = Table("true \\ predicted", *labels)
-    for label, row in zip(labels, counts, strict=True):
-        table.add_row(label, *map(str, row))
+    for true, label in enumerate(labels):
+        table.add_row(label, *(str(counts.get((true, given), 0)) for given in range(len(labels))))
     yield table

@@ -96,6 +96,21 @@ def test_windows_of_a_question_are_as_long_as_the_backbone_lets_them_be(
     assert describe(config, load_task(config), backbone).max_length == 300  # of 384 wanted
 
 
+def test_answers_may_be_a_list_of_objects(tmp_path: Path) -> None:
+    of_lists = make_rows({"text": ["film", "money"], "answer_start": [4, 24]}, NO_ANSWER)
+    objects = [{"text": "film", "answer_start": 4}, {"text": "money", "answer_start": 24}]
+    of_objects = [{**of_lists[0], "answers": objects}, {**of_lists[1], "answers": []}]
+    first, second = (
+        load_task(make_config(path, validation=path, task_type=KIND)).train.truths
+        for path in (
+            write_jsonl(tmp_path / "lists.jsonl", of_lists),
+            write_jsonl(tmp_path / "objects.jsonl", of_objects),
+        )
+    )
+    assert first == second
+    assert first[0] == (Accepted("film", 4), Accepted("money", 24))
+
+
 @pytest.mark.parametrize(
     ("answer", "gold", "f1", "exact"),
     [
@@ -139,7 +154,10 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
     told = {(one.line, one.message) for one in caught.value.problems}
     place = "'answers': expected characters of the context, but "
     absent = "no such column; if it has another name, give that with --text-column or --pair-column"
-    lists = "'answers': expected text and answer_start, lists of one length, found "
+    lists = (
+        "'answers': expected text and answer_start, lists of one length, or a list of objects with "
+        "both, found "
+    )
     assert told == {
         (2, f"{place}'film' does not stand at 5"),
         (3, f"{lists}{{'text': ['film'], 'answer_start': []}}"),

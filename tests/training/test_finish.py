@@ -125,6 +125,7 @@ def test_a_file_of_every_type_serves_what_was_trained(
     if finished.temperature is not None:
         figures[CALIBRATION_ERROR] = finished.validation.metrics[CALIBRATION_ERROR]
     assert finished.validation.metrics == figures
+    assert prefix.spec.metrics.get("temperature") == finished.temperature
     assert len(prefix.spec.golden) == 3
     replay(backbone, prefix)
     name = BENT[method]

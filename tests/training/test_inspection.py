@@ -14,7 +14,9 @@ from training.progress import TrainingProgress
 
 
 def doubts_of(path: Path, **changes: Any) -> tuple[str, ...]:
-    return load_task(make_config(path, **changes)).doubts
+    """Give the doubts of the files, without those of a validation part that is small in most."""
+    doubts = load_task(make_config(path, **changes)).doubts
+    return tuple(one for one in doubts if "validation" not in one)
 
 
 def rows_of(*texts_and_labels: tuple[str, str]) -> list[dict[str, Any]]:
@@ -58,8 +60,80 @@ def test_inputs_that_are_measured_and_learnt_are_named_in_both_files(tmp_path: P
         "remembered: line 2 (line 10), line 3 (line 9), line 4 (line 9) and 1 more"
     )
     assert doubts_of(train, validation=held_out) == (expected,)
-    clean = write_jsonl(tmp_path / "clean.jsonl", [{"text": "new", "label": "x"}])
+    clean = write_jsonl(tmp_path / "clean.jsonl", [{"text": "newer", "label": "x"}])
     assert doubts_of(train, validation=clean, test=held_out) == (expected,)
+
+
+def test_inputs_that_choose_the_best_step_and_are_tested_are_told_once(tmp_path: Path) -> None:
+    train = write_jsonl(tmp_path / "train.jsonl", rows_of(("a", "x")))
+    held, tested = (
+        write_jsonl(tmp_path / name, [{"text": text, "label": "x"} for text in texts])
+        for name, texts in (("held.jsonl", ("new", "a")), ("tested.jsonl", ("a", "other", "new")))
+    )
+    assert doubts_of(train, validation=held, test=tested) == (
+        (
+            "held.jsonl: 1 row is in train.jsonl as well, of 2: figures on them say what was "
+            "remembered: line 2 (line 9)"
+        ),
+        (
+            "tested.jsonl: 1 row is in train.jsonl as well, of 3: figures on them say what was "
+            "remembered: line 1 (line 9)"
+        ),
+        (
+            "tested.jsonl: 1 row is in held.jsonl as well, of 3: figures on them are of rows that "
+            "chose the best step: line 3 (line 1)"
+        ),
+    )
+
+
+def test_texts_are_compared_by_their_words(tmp_path: Path) -> None:
+    train = write_jsonl(
+        tmp_path / "rows.jsonl", rows_of(("A good  film", "x"), ("a Good film ", "y"))
+    )
+    tested = write_jsonl(tmp_path / "test.jsonl", [{"text": "a good\nfilm", "label": "x"}])
+    against, leak = doubts_of(train, test=tested)
+    assert "1 row is labelled otherwise than an earlier row" in against
+    assert "test.jsonl: 1 row is in rows.jsonl as well" in leak
+
+
+def test_entities_of_a_text_that_is_spaced_otherwise_are_no_contradiction(tmp_path: Path) -> None:
+    rows = [
+        {"text": text, "entities": [{"start": start, "end": start + 4, "label": "thing"}]}
+        for text, start in (("the film", 4), ("the  film", 5))
+    ]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert doubts_of(path, task_type="token_classification") == ()
+
+
+def test_a_small_validation_part_is_told(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": ("x", "y")[n % 2]} for n in range(200)]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    chance = "the validation part has {} row(s): figures of fewer than 20 are mostly chance"
+    assert not any("validation" in one for one in load_task(make_config(path)).doubts)
+    small = load_task(make_config(path, validation_fraction=0.05))
+    assert small.doubts[-1] == chance.format(10)
+    sampled = load_task(make_config(path, max_validation_rows=4))
+    assert chance.format(4) in sampled.doubts
+
+
+def test_labels_that_no_validation_row_has_are_told(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": f"label {n % 6}"} for n in range(60)]
+    train = write_jsonl(tmp_path / "rows.jsonl", rows)
+    one = write_jsonl(
+        tmp_path / "one.jsonl", [{"text": f"new {n}", "label": "label 2"} for n in range(20)]
+    )
+    two = write_jsonl(
+        tmp_path / "two.jsonl", [{"text": f"new {n}", "label": f"label {n % 2}"} for n in range(20)]
+    )
+    assert load_task(make_config(train, validation=one)).doubts == (
+        (
+            "the validation part has one label only, 'label 2': figures on it do not tell whether "
+            "any other is learnt"
+        ),
+    )
+    assert load_task(make_config(train, validation=two)).doubts == (
+        "labels without a validation row: 'label 2', 'label 3', 'label 4' and 1 more",
+    )
 
 
 def test_labels_that_look_alike_and_labels_that_are_rare_are_told(tmp_path: Path) -> None:
@@ -73,6 +147,17 @@ def test_labels_that_are_given_and_never_occur_are_told(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", rows_of())
     (doubt,) = doubts_of(path, labels=("x", "y", "unused"))
     assert "'unused' (0)" in doubt
+
+
+def test_labels_that_are_numbers_or_texts_are_told(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": n // 2 if n < 20 else n} for n in range(50)]
+    first, _ = doubts_of(write_jsonl(tmp_path / "rows.jsonl", rows))
+    assert first == (
+        "rows.jsonl: 40 labels for 50 rows: is the label column a number "
+        "(problem_type = regression) or a text?"
+    )
+    numbers = doubts_of(tmp_path / "rows.jsonl", problem_type="regression")
+    assert not any("is the label column" in doubt for doubt in numbers)
 
 
 def skewed_rows() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import matthews_corrcoef
 
 from training.metrics import measure
 
@@ -19,7 +20,8 @@ def test_a_single_label_is_measured_as_by_hand() -> None:
     assert result.metrics["macro_f1"] == pytest.approx((4 / 5 + 1 / 2 + 2 / 3) / 3)
     # covariances: c*s - sum(p*t) = 4*6 - (2*3 + 2*2 + 2*1) = 12; of true 36-14, of predicted 36-12
     assert result.metrics["matthews"] == pytest.approx(12 / (22 * 24) ** 0.5)
-    assert result.confusion == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    # true, given, rows
+    assert result.confusion == [[0, 0, 2], [0, 1, 1], [1, 1, 1], [1, 2, 1], [2, 2, 1]]
     assert [(one.label, one.support) for one in result.per_label] == [("a", 3), ("b", 2), ("c", 1)]
     assert result.per_label[0].precision == 1.0
     assert result.per_label[0].recall == pytest.approx(2 / 3)
@@ -71,3 +73,35 @@ def test_a_label_that_no_row_has_is_listed_and_counts_zero() -> None:
     assert result.per_label[2].support == 0
     assert result.per_label[2].f1 == 0.0
     assert result.metrics["accuracy"] == 1.0
+
+
+def test_the_confusion_of_many_labels_has_only_what_occurs() -> None:
+    names = [f"label {number}" for number in range(3000)]
+    predicted = np.arange(10)
+    logits = np.zeros((10, len(names)), dtype=np.float32)
+    logits[predicted, predicted] = 1
+    targets = predicted.copy()
+    targets[0] = 2999
+    result = measure("single_label_classification", names, logits, targets)
+    assert result.confusion is not None
+    assert len(result.confusion) == 10
+    assert [2999, 0, 1] in result.confusion
+    assert result.only_answer is None
+
+
+def test_rows_of_one_label_that_all_got_another_are_told() -> None:
+    logits = one_hot([1, 1], 2)
+    told, right = (
+        measure("single_label_classification", "ab", logits, np.array(targets)).only_answer
+        for targets in ([0, 0], [1, 1])
+    )
+    assert told == "b"
+    assert right is None  # nothing tells whether other rows would be answered so
+
+
+def test_matthews_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    targets, given = random.integers(0, 5, (2, 40))
+    result = measure("single_label_classification", "abcdefg", one_hot(given.tolist(), 7), targets)
+    expected = matthews_corrcoef(targets, given)
+    assert result.metrics["matthews"] == pytest.approx(expected)

@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.training.tasks import make_config, write_jsonl
 from training.data import load_task
 from training.examples import TaskData
@@ -67,3 +69,45 @@ def test_rows_of_one_context_are_parted_when_there_is_no_other(tmp_path: Path) -
     ]
     data = load(tmp_path, rows, task_type="question_answering", stride=4)
     assert (len(data.train), len(data.validation)) == (18, 2)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.25])
+def test_rows_that_are_added_leave_nearly_all_of_the_part_as_it_was(
+    tmp_path: Path, fraction: float
+) -> None:
+    labels = ["often"] * 8 + ["rare", "rarer"]
+    rows = [{"text": f"text {n}", "label": labels[n * n % 10]} for n in range(400)]
+
+    def held_out(count: int) -> set[str]:
+        data = load(tmp_path, rows[:count], validation_fraction=fraction)
+        return {str(fields["text"]) for fields in data.validation.inputs}
+
+    first, with_one, with_all = (held_out(count) for count in (300, 301, 400))
+    assert len(first) == 300 * fraction
+    assert len(with_one - first) <= 2
+    learnt_before = {row["text"] for row in rows[:300]} - first
+    assert len(with_all & learnt_before) <= 3
+
+
+def test_every_label_is_held_out_in_proportion(tmp_path: Path) -> None:
+    labels = [f"label {n % 20}" if n < 200 else "often" for n in range(1000)]
+    rows = [{"text": f"text {n}", "label": label} for n, label in enumerate(labels)]
+    data = load(tmp_path, rows)
+    counts = Counter(data.labels[truth] for truth in data.validation.truths)
+    assert counts["often"] == pytest.approx(80, abs=2)
+    assert all(counts[f"label {n}"] in {0, 1, 2} for n in range(20))
+    assert sum(f"label {n}" in counts for n in range(20)) >= 15
+
+
+def test_texts_that_differ_by_case_or_spacing_stay_on_one_side(tmp_path: Path) -> None:
+    forms = ("a text of {}", "A Text of  {}", " a text OF {}")
+    rows = [
+        {"text": form.format(n), "label": ("x", "y")[n % 2]} for n in range(40) for form in forms
+    ]
+    data = load(tmp_path, rows)
+    learnt, held_out = (
+        {str(fields["text"]).split()[-1] for fields in part.inputs}
+        for part in (data.train, data.validation)
+    )
+    assert not learnt & held_out
+    assert len(data.validation) == 12

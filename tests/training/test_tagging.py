@@ -79,6 +79,40 @@ def test_tags_are_listed_with_o_first() -> None:
     assert all_tags(["VERB", "NOUN"]) == ("O", "NOUN", "VERB")
 
 
+@pytest.mark.parametrize(
+    ("scheme", "given"),
+    [("BIOES", "B-a I-a E-a S-a S-b O"), ("BILOU", "B-a I-a L-a U-a U-b O")],
+)
+def test_tags_of_other_schemes_say_what_bio_says(tmp_path: Path, scheme: str, given: str) -> None:
+    tokens = ["u", "v", "w", "x", "y", "z"]
+    sets = [
+        read(
+            write_jsonl(tmp_path / f"{name}.jsonl", [{"tokens": tokens, "tags": tags.split()}]),
+            **changes,
+        )
+        for name, tags, changes in (
+            (scheme, given, {}),
+            ("given", given, {"labels": tuple(dict.fromkeys(given.split()))}),
+            ("bio", "B-a I-a I-a B-a B-b O", {}),
+        )
+    ]
+    found, with_labels, expected = sets
+    assert found.labels == expected.labels == ("O", "B-a", "I-a", "B-b", "I-b")
+    assert found.train.truths == with_labels.train.truths == expected.train.truths
+    assert with_labels.labels == ("B-a", "I-a", "B-b", "O")
+
+
+def test_a_type_may_be_named_like_a_mark(tmp_path: Path) -> None:
+    rows = [{"tokens": ["w", "x", "y"], "tags": ["E-mail", "O", "S-Bahn"]}]
+    data = read(write_jsonl(tmp_path / "rows.jsonl", rows))
+    assert data.labels == ("O", "E-mail", "S-Bahn")
+    assert data.train.truths == ((Mention(0, 1, "E-mail"), Mention(4, 5, "S-Bahn")),)
+    marked = [{"tokens": ["w", "x", "y"], "tags": ["B-E-mail", "O", "plain"]}]
+    assert read(write_jsonl(tmp_path / "marked.jsonl", marked)).labels == (
+        *("O", "B-E-mail", "I-E-mail", "plain"),
+    )
+
+
 def test_labels_may_be_given_as_tags_or_as_types(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", tagged_rows(10))
     tags = ("O", "B-praise", "B-topic", "I-praise", "I-topic")

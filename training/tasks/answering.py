@@ -44,23 +44,23 @@ class QuestionAnswering(TaskKind[Answers]):
     A long context is cut into windows, of which each is learnt from on its own.
     """
 
+    points_into_text = True
+
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
         return QUESTION
 
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Answers:
         """Read the accepted answers, and hold them against the context; none may be right."""
         column = layout.label or "answers"
-        match row.columns.get(column):
-            case {"text": list(texts), "answer_start": list(starts)} if len(texts) == len(starts):
-                pairs = list(zip(texts, starts, strict=True))
-            case found:
-                problems.append(
-                    row.problem(
-                        f"{column!r}: expected text and answer_start, lists of one length, found "
-                        f"{found!r:.120}"
-                    )
+        pairs = _pairs(row.columns.get(column))
+        if pairs is None:
+            problems.append(
+                row.problem(
+                    f"{column!r}: expected text and answer_start, lists of one length, or a list "
+                    f"of objects with both, found {row.columns.get(column)!r:.120}"
                 )
-                return ()
+            )
+            return ()
         (field,) = template_fields(layout.template.text_pair or "")
         context = str(fields.get(field, ""))
         wrong = [pair for pair in pairs if context and not _is_slice(context, *pair)]
@@ -166,6 +166,17 @@ def _visible(answer: Accepted) -> Span:
     """Give an answer's characters without white space around them, which no token has."""
     start = answer.start + len(answer.text) - len(answer.text.lstrip())
     return start, start + len(answer.text.strip())
+
+
+def _pairs(answers: Any) -> list[tuple[Any, Any]] | None:
+    """List texts with where they begin; None where this is neither of SQuAD's two forms."""
+    match answers:
+        case {"text": list(texts), "answer_start": list(starts)} if len(texts) == len(starts):
+            return list(zip(texts, starts, strict=True))
+        case list() if all(isinstance(one, dict) for one in answers):
+            return [(one.get("text"), one.get("answer_start")) for one in answers]
+        case _:
+            return None
 
 
 def _is_slice(context: str, text: Any, start: Any) -> bool:

@@ -1,10 +1,21 @@
 """How well found entities match the true ones: exactly, or not at all."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Final
 
+from prefixes.encoded import Span
 from training.metrics import LabelScore, Measurement
 from training.tasks.tags import Mention
+
+_PREDICATE: Final = "V"
+"""The type of a predicate among its roles."""
+
+_CONTINUATION: Final = "C-"
+"""Before the type of a further part of a role that other words interrupt."""
+
+_Role = tuple[str, tuple[Span, ...]]
+"""The type of a role, and its parts in order."""
 
 
 def score_entities(
@@ -39,13 +50,47 @@ def score_entities(
     )
 
 
-def entity_f1(
-    found: Sequence[set[Mention]], true: Sequence[Sequence[Mention]], *, but: str | None = None
-) -> float:
-    """Give the F1 over all mentions of n texts, but those of one type."""
+def entity_f1(found: Sequence[Iterable[Mention]], true: Sequence[Iterable[Mention]]) -> float:
+    """Give the F1 over all mentions of n texts."""
+    return _f1(found, true)
+
+
+def has_roles(labels: Sequence[str]) -> bool:
+    """Say whether these are the tags of a predicate and its roles."""
+    return f"B-{_PREDICATE}" in labels
+
+
+def role_f1(found: Sequence[Iterable[Mention]], true: Sequence[Iterable[Mention]]) -> float:
+    """Give the F1 over all roles of n texts, as srl-eval of CoNLL-2005 counts them.
+
+    A role is right when its type and all its parts are; predicates do not count.
+    """
     mine, theirs = (
-        {(row, one) for row, mentions in enumerate(side) for one in mentions if one.label != but}
+        [[role for role in _roles(mentions) if role[0] != _PREDICATE] for mentions in side]
         for side in (found, true)
+    )
+    return _f1(mine, theirs)
+
+
+def _roles(mentions: Iterable[Mention]) -> list[_Role]:
+    """Join a mention of `C-x` to the last role of type x before it, or else let it begin one."""
+    roles: list[_Role] = []
+    last: dict[str, int] = {}
+    for one in sorted(mentions):
+        part = (one.start, one.end)
+        label = one.label.removeprefix(_CONTINUATION)
+        if label != one.label and label in last:
+            place = last[label]
+            roles[place] = (label, (*roles[place][1], part))
+        else:
+            last[label] = len(roles)
+            roles.append((label, (part,)))
+    return roles
+
+
+def _f1(found: Sequence[Iterable[Hashable]], true: Sequence[Iterable[Hashable]]) -> float:
+    mine, theirs = (
+        {(row, one) for row, ones in enumerate(side) for one in ones} for side in (found, true)
     )
     return _score("", len(mine), len(theirs), len(mine & theirs)).f1
 

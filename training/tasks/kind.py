@@ -14,7 +14,7 @@ from prefixes.backbone import EncodedInput, TextEncoder
 from prefixes.template import CHOICES
 from training.config import TrainConfig
 from training.errors import DataProblem
-from training.examples import Examples, Input, Layout, TaskData, Truth, identity
+from training.examples import Examples, Input, Layout, TaskData, Truth, wording
 from training.losses import PLAIN, LossSettings
 from training.metrics import Measurement
 from training.rows import Row
@@ -55,6 +55,9 @@ class TaskKind(ABC, Generic[Truth]):
     couples_pieces: bool = False
     """Whether the loss of a piece depends on the others of its batch, which then run together."""
 
+    points_into_text: bool = False
+    """Whether truths name characters of a text, which are others where it is spaced otherwise."""
+
     # Rows to examples
 
     @abstractmethod
@@ -87,7 +90,7 @@ class TaskKind(ABC, Generic[Truth]):
 
     def group(self, fields: Input) -> Hashable:
         """Give what inputs have in common that must not be parted by a split."""
-        return identity(fields)
+        return wording(fields)
 
     def contradicts(self, one: Truth, other: Truth) -> bool:
         """Say whether two truths of the same input cannot both be right."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +21,21 @@ from training.losses import IGNORED, PLAIN, LossSettings, tag_losses
 from training.metrics import Measurement
 from training.rows import Row
 from training.tasks.cells import read_list, read_texts
-from training.tasks.entity_scores import entity_f1, score_entities
+from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
-from training.tasks.tags import Mention, all_tags, join_tokens, mentions_of, tag_targets, type_of
+from training.tasks.tags import (
+    Mention,
+    all_tags,
+    bio_of,
+    in_bio,
+    join_tokens,
+    mentions_of,
+    tag_targets,
+    type_of,
+)
 from training.tasks.words import first_tags, tags_of_words, word_mentions
 
 _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
-
-PREDICATE: Final = "V"
-"""The type of a predicate among its roles; the official score of roles leaves it out."""
 
 Mentions = tuple[Mention, ...]
 
@@ -40,6 +46,8 @@ class TokenClassification(TaskKind[Mentions]):
     Either way a text is tokenized as it will be when it is served.
     """
 
+    points_into_text = True
+
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
         """Take the text as it is; a second one may say what its tags are about."""
         return InputTemplate(text_pair=config.pair_template)
@@ -47,10 +55,10 @@ class TokenClassification(TaskKind[Mentions]):
     def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
         """List the tags that were given, or those of the types that were given or occur."""
         if BACKGROUND in layout.labels:
-            return layout.labels
+            return in_bio(layout.labels)
         if layout.labels:
             return all_tags(f"B-{label}" for label in layout.labels)
-        return all_tags(tag for row in rows for tag in _tags(layout, row))
+        return all_tags(in_bio(tag for row in rows for tag in _tags(layout, row)))
 
     def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
         """Read a row's text, or join its tokens to one."""
@@ -138,9 +146,10 @@ class TokenClassification(TaskKind[Mentions]):
         ]
         accuracy = np.concatenate(is_right).mean()
         measured = score_entities(found, examples.truths, token_accuracy=float(accuracy))
-        others = {"word_entity_f1": _word_f1(spec, examples, encoded, outputs)}
-        if f"B-{PREDICATE}" in spec.labels:
-            others["role_f1"] = entity_f1(found, examples.truths, but=PREDICATE)
+        in_words = _word_mentions(spec, examples, encoded, outputs)
+        others = {"word_entity_f1": entity_f1(*in_words)}
+        if has_roles(spec.labels):
+            others["role_f1"] = role_f1(*in_words)
         return replace(measured, metrics={**measured.metrics, **others})
 
     def answer(
@@ -163,16 +172,19 @@ class TokenClassification(TaskKind[Mentions]):
         }
 
 
-def _word_f1(
+def _word_mentions(
     spec: PrefixSpec,
     examples: Examples[Mentions],
     encoded: Sequence[EncodedInput],
     outputs: Sequence[Outputs],
-) -> float:
-    """Give the F1 of entities made of whole words between spaces, each tagged as its first token.
+) -> tuple[list[Mentions], list[Mentions]]:
+    """Give mentions made of whole words between spaces, each tagged as its first token.
 
     So seqeval counts for P-tuning v2, whose rows are words: a full stop at the end of one is no
     word of its own.
+
+    Returns:
+        Those that were found in each text, and the true ones.
     """
     texts = [str(fields[spec.input.fields[0]]) for fields in examples.inputs]
     found = [
@@ -183,7 +195,7 @@ def _word_f1(
         word_mentions(text, tags_of_words(text, truth))
         for text, truth in zip(texts, examples.truths, strict=True)
     ]
-    return entity_f1([set(mentions) for mentions in found], true)
+    return found, true
 
 
 def _tags(layout: Layout, row: Row) -> list[str]:
@@ -200,7 +212,7 @@ def _tags(layout: Layout, row: Row) -> list[str]:
 
 def _tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:
     column = layout.label or _TAGS
-    tags = read_list(row, column, problems)
+    tags = [bio_of(tag, layout.labels) for tag in read_list(row, column, problems)]
     spans = join_tokens([x for x in row.columns[_TOKENS] if isinstance(x, str)])[1] if tags else []
     if len(tags) != len(spans):
         problems.append(

@@ -1,11 +1,15 @@
 """Tags and what they stand for: mentions, which are labelled slices of a text."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from prefixes.answers.entities import BACKGROUND, units_of
 from prefixes.encoded import EncodedText, Span, whole_characters
 from training.losses import IGNORED
+
+_IN_BIO: Final = {"S-": "B-", "U-": "B-", "E-": "I-", "L-": "I-"}
+"""What the marks of BIOES (single, end) and BILOU (unit, last) are in BIO."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,6 +24,28 @@ class Mention:
 def type_of(tag: str) -> str:
     """Take `B-` or `I-` off a tag; a tag without them is a type by itself."""
     return tag[2:] if tag[:2] in {"B-", "I-"} else tag
+
+
+def in_bio(tags: Iterable[str]) -> tuple[str, ...]:
+    """List tags, those of BIOES and BILOU as the ones of BIO that say the same.
+
+    Where not every tag has a mark, or none has one of BIO, `S-x` is the name of a type.
+    """
+    found = tuple(dict.fromkeys(tags))
+    marks = {tag[:2] for tag in found if tag != BACKGROUND}
+    if not marks & {"B-", "I-"} or marks - {"B-", "I-", *_IN_BIO}:
+        return found
+    return tuple(dict.fromkeys(_marked(tag) for tag in found))
+
+
+def bio_of(tag: str, labels: Container[str]) -> str:
+    """Take a tag of BIOES or BILOU for the one of BIO, unless it is a label of the task itself."""
+    is_marked = f"B-{tag[2:]}" in labels or f"I-{tag[2:]}" in labels
+    return _marked(tag) if is_marked and tag not in labels else tag
+
+
+def _marked(tag: str) -> str:
+    return _IN_BIO.get(tag[:2], tag[:2]) + tag[2:]
 
 
 def all_tags(tags: Iterable[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 from prefixes.backbone import Backbone
 from tests.factories import make_spec
 from tests.training.datasets.samples import CONLL04, ONTONOTES, SRL, conll03
-from tests.training.tasks import make_config, start, train_all, write_jsonl
+from tests.training.tasks import make_config, start, tagged_rows, train_all, write_jsonl
 from training.config import TrainConfig
 from training.data import load_task
 from training.datasets import DATASETS
@@ -18,7 +18,7 @@ from training.errors import DataRejected, PlanRejected
 from training.examples import Examples
 from training.learner import describe
 from training.tasks import KINDS
-from training.tasks.entity_scores import entity_f1
+from training.tasks.entity_scores import entity_f1, role_f1
 from training.tasks.tags import Mention, join_tokens, mentions_of, tag_targets
 from training.tasks.words import tags_of_words, word_mentions
 
@@ -135,11 +135,57 @@ def test_roles_are_learnt_from_the_text_and_its_predicate(
     assert {"entity_f1", "role_f1"} <= run.best.metrics.keys()
 
 
-def test_the_f1_of_roles_leaves_predicates_out() -> None:
-    verb, agent, other = Mention(0, 1, "V"), Mention(2, 3, "A0"), Mention(4, 5, "A1")
-    found, true = [{verb, other}], [[verb, agent]]
-    assert entity_f1(found, true) == 0.5
-    assert entity_f1(found, true, but="V") == 0.0
+ROLES: Final = "B-A1 O B-V B-C-V B-C-A1 I-C-A1 B-A0"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param("B-A1 O B-V B-C-V B-C-A1 I-C-A1 B-A0", 1.0, id="all-right"),
+        pytest.param("B-A1 O B-V O B-C-A1 I-C-A1 B-A0", 1.0, id="C-V-missed"),
+        pytest.param("B-A1 O O O B-C-A1 I-C-A1 B-A0", 1.0, id="V-missed"),
+        # A1 of one part is another role than A1 of two: one right of two found and of two true
+        pytest.param("B-A1 O B-V B-C-V O O B-A0", 0.5, id="continuation-missed"),
+        pytest.param("B-A1 O B-V B-C-V B-C-A1 O B-A0", 0.5, id="continuation-too-short"),
+        # C-A2 continues nothing and is a role of its own: one right of three found and two true
+        pytest.param("B-A1 O B-V B-C-V B-C-A2 I-C-A2 B-A0", 0.4, id="continues-nothing"),
+        # without a role before it, C-A1 is an A1
+        pytest.param("O O B-V B-C-V B-C-A1 I-C-A1 B-A0", 0.5, id="first-part-missed"),
+        pytest.param("O O B-V O O O O", 0.0, id="nothing-but-V"),
+    ],
+)
+def test_the_f1_of_roles_is_that_of_srl_eval(given: str, expected: float) -> None:
+    text, _ = join_tokens(["w"] * 7)
+    found, true = (word_mentions(text, tags.split()) for tags in (given, ROLES))
+    assert role_f1([found], [true]) == pytest.approx(expected)
+
+
+def test_a_continuation_without_a_role_before_it_is_that_role() -> None:
+    text, _ = join_tokens(["w"] * 3)
+    found, true = (word_mentions(text, tags.split()) for tags in ("O B-C-A1 O", "O B-A1 O"))
+    assert role_f1([found], [true]) == 1.0
+
+
+def test_roles_are_made_of_whole_words(backbone: Backbone) -> None:
+    labels = ("O", "B-A1", "I-A1", "B-V", "I-V")
+    spec = make_spec(backbone.fingerprint, task_type="token_classification", labels=labels)
+    inputs = ({"text": "my card. now"},)
+    encoded = backbone.texts.encode(spec, inputs)
+    # [CLS] my card . now [SEP]: the full stop is missed
+    logits = np.eye(5, dtype=np.float32)[[0, 3, 1, 0, 0, 0]]
+    examples = Examples(inputs, ((Mention(0, 2, "V"), Mention(3, 8, "A1")),))
+    measured = KIND.measure(spec, examples, encoded, [[logits]])
+    assert measured.metrics["role_f1"] == 1.0
+
+
+def test_the_f1_of_roles_chooses_the_best_step_where_there_are_roles(tmp_path: Path) -> None:
+    path = tmp_path / "conll05.train.txt"
+    path.write_text(SRL, encoding="utf-8")
+    config = make_config(path, dataset="srl/conll2005", validation=path, select_by="role_f1")
+    assert "B-V" in load_task(config).labels
+    rows = write_jsonl(tmp_path / "rows.jsonl", tagged_rows(10))
+    with pytest.raises(PlanRejected, match=r"select_by role_f1 .* has no label B-V"):
+        load_task(make_config(rows, task_type="token_classification", select_by="role_f1"))
 
 
 def test_a_sentence_longer_than_max_length_trains(backbone: Backbone, tmp_path: Path) -> None:
