@@ -68,7 +68,9 @@ def calibrate(
         divided = [[values / np.exp(log_temperature) for values in texts] for texts in outputs]
         return float(kind.loss(spec, divided, targets)) + log_temperature**2 / 2
 
-    fitted = minimize_scalar(surprise, bounds=_LOG_BOUNDS, method="bounded")
+    fitted = minimize_scalar(
+        surprise, bounds=_LOG_BOUNDS, method="bounded", options={"xatol": 1e-8}
+    )
     temperature = float(np.exp(fitted.x))
     return Calibrated(_divided(prefix, temperature), temperature)
 
@@ -76,7 +78,8 @@ def calibrate(
 def _by_piece(
     pieces: Sequence[Piece], outputs: Sequence[Sequence[NDArray[np.float32]]]
 ) -> Iterator[list[Tensor]]:
-    flat = (torch.from_numpy(values) for texts in outputs for values in texts)
+    # In float64: near its minimum a sum in float32 is so flat that rounding would choose.
+    flat = (torch.from_numpy(values).double() for texts in outputs for values in texts)
     for piece in pieces:
         yield [next(flat) for _ in piece.texts]
 
