@@ -82,12 +82,18 @@ def start_two(
     ]
 
 
+SHIFTED = {"multiple_choice", "question_answering"}
+"""Tasks whose outputs a bias shifts all alike: it learns from nothing but rounding."""
+
+
 def check_same(one: Path, other: Path) -> None:
     files = sorted(path.relative_to(one) for path in one.rglob("*.safetensors"))
     assert len(files) == len(ROWS_OF)
     for file in files:
         expected, found = (Prefix.load(folder / file).tensors for folder in (one, other))
         for name, tensor in expected.items():
+            if name == "head.output.bias" and file.parent.name in SHIFTED:
+                continue
             np.testing.assert_allclose(found[name], tensor, rtol=1e-4, atol=1e-5, err_msg=str(file))
 
 
