@@ -34,7 +34,7 @@ def outputs_of(
     outputs: dict[int, NDArray[np.float32]] = {}
     with Streams.on(backbone.device) as streams:
         most = max(1, tokens_per_batch // streams.num)
-        passes = batches(by_length, lengths, most, at_least=streams.num)
+        passes = batches(by_length, lengths, most, at_once=streams.num)
         for numbers, values in zip(passes, streams.map(run, passes), strict=True):
             outputs |= zip(numbers, values, strict=True)
     flat = (outputs[number] for number in range(len(texts)))
@@ -42,14 +42,14 @@ def outputs_of(
 
 
 def batches(
-    rows: Sequence[int], lengths: Sequence[int], tokens_per_batch: int, *, at_least: int = 1
+    rows: Sequence[int], lengths: Sequence[int], tokens_per_batch: int, *, at_once: int = 1
 ) -> list[list[int]]:
-    """Cut rows into `at_least` so many batches of about as many tokens each, as far as there are.
+    """Cut rows into batches of about as many tokens each, so that `at_once` never wait for one.
 
     None has more than `tokens_per_batch`, but a longer row, which is a batch of its own.
     """
     total = sum(lengths[row] for row in rows)
-    share = total / max(at_least, math.ceil(total / tokens_per_batch))
+    share = total / (at_once * max(1, math.ceil(total / (tokens_per_batch * at_once))))
     cut: list[list[int]] = []
     tokens = before = 0
     for row in rows:

@@ -73,7 +73,7 @@ def passes_of(
     loads = [0] * processes.count
     mine = []
     most = max(1, tokens_per_batch // streams.num)
-    for items in _cut(shares, most, at_least=streams.num * processes.count):
+    for items in _cut(shares, most, at_once=streams.num * processes.count):
         owner = loads.index(min(loads))
         loads[owner] += _num_tokens(shares, items)
         if owner == processes.number:
@@ -81,7 +81,7 @@ def passes_of(
     return mine
 
 
-def _cut(shares: Sequence[Share], most: int, *, at_least: int) -> Iterator[list[Item]]:
+def _cut(shares: Sequence[Share], most: int, *, at_once: int) -> Iterator[list[Item]]:
     """Cut a step batch by batch of every run. Texts of similar lengths go through together."""
     for number in range(max(share.run.config.gradient_accumulation for share in shares)):
         units = [
@@ -89,7 +89,7 @@ def _cut(shares: Sequence[Share], most: int, *, at_least: int) -> Iterator[list[
         ]
         lengths = [_num_tokens(shares, unit) for unit in units]
         by_length = sorted(range(len(units)), key=lengths.__getitem__)
-        for places in batches(by_length, lengths, most, at_least=at_least):
+        for places in batches(by_length, lengths, most, at_once=at_once):
             yield [item for place in places for item in units[place]]
 
 

@@ -56,6 +56,13 @@ def test_batches_hold_every_row_once_within_the_budget() -> None:
     assert batches([], lengths, 12) == []
 
 
+def test_batches_that_run_at_once_end_together() -> None:
+    rows = range(60)
+    cut = batches(rows, [10] * 60, 250, at_once=2)  # three would do, and leave one alone
+    assert [len(batch) for batch in cut] == [15, 15, 15, 15]
+    assert [row for batch in cut for row in batch] == list(rows)
+
+
 def test_a_prefix_is_measured_on_the_labels_it_knows(backbone: Backbone, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(30))
     prefix = make_prefix(backbone.fingerprint)
