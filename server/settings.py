@@ -184,8 +184,8 @@ class Settings(BaseSettings):
     max_training_seconds: float = Field(
         default=3600.0,
         gt=0,
-        description="Processor time in seconds that a training may take, as its main thread counts "
-        "it: waiting for a busy processor is free; beyond it, it has failed.",
+        description="Processor time in seconds that a training may take, for each of its "
+        "threads: waiting for a busy processor is free; beyond it, it has failed.",
     )
     training_retention_days: float = Field(
         default=7.0,

@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -100,12 +100,13 @@ def main() -> None:
         watcher = Watcher(Path())
         signal.signal(signal.SIGTERM, lambda *_: watcher.stop())
         threading.Thread(target=_stop_with_parent, args=[watcher], daemon=True).start()
-        spent = SpentTime(Path("spent.json"))
+        job = json.loads(Path("job.json").read_text(encoding="utf-8"))
+        spent = SpentTime(Path("spent.json"), job["num_threads"])
         threading.Thread(target=spent.keep_noting, daemon=True).start()
-        sys.exit(_run(watcher))
+        sys.exit(_run(job, watcher))
 
 
-def _run(watcher: Watcher) -> int:
+def _run(job: Mapping[str, Any], watcher: Watcher) -> int:
     # Only now, at the lowest priority: importing torch takes seconds.
     import torch  # noqa: PLC0415
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
@@ -115,7 +116,6 @@ def _run(watcher: Watcher) -> int:
     from training.measured import measured_training  # noqa: PLC0415
     from training.outcome import refusal  # noqa: PLC0415
 
-    job = json.loads(Path("job.json").read_text(encoding="utf-8"))
     torch.set_num_threads(job["num_threads"])
     if job["memory_share"] is not None:
         torch.cuda.set_per_process_memory_fraction(job["memory_share"], job["plan"]["device"])

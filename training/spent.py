@@ -1,7 +1,6 @@
 """SpentTime: the processor time of a training, over all processes that have worked on it."""
 
 import json
-import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -10,23 +9,21 @@ _SECONDS_BETWEEN_NOTES: Final = 1.0
 
 
 class SpentTime:
-    """Adds what this process's main thread takes to what earlier ones have noted in a file.
+    """Adds what this process takes, for each of its threads, to what earlier ones have noted.
 
     A thread waiting for a processor takes none, so a training that yields to others is not charged
-    for their work. The main thread takes part in all that is computed: its time is about what the
-    training would take on an idle machine, however many threads help.
+    for their work. The time of all threads counts, for passes run on several, divided by how many
+    the training has: about what it would take on an idle machine.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, num_threads: int) -> None:
         self._file = file
+        self._num_threads = num_threads
         self._earlier: float = json.loads(file.read_bytes()) if file.exists() else 0.0
-        main = threading.main_thread().ident
-        assert main is not None
-        self._clock = time.pthread_getcpuclockid(main)
 
     @property
     def seconds(self) -> float:
-        return self._earlier + time.clock_gettime(self._clock)
+        return self._earlier + time.process_time() / self._num_threads
 
     def note(self) -> None:
         """Write down the time so far, in one go: somebody may be reading."""

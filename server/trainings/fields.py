@@ -4,10 +4,11 @@ What is said here is what a JSON schema of single fields can say. How fields go 
 trainer's own `problems`.
 """
 
-import difflib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+
+from prefixes.names import nearest
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
@@ -32,9 +33,7 @@ def problems_of(
     """Give the name of each field that is wrong, and what is wrong with it."""
     for name, value in config.items():
         if name not in fields:
-            near = difflib.get_close_matches(name, fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            yield name[:80], f"is no field that can be set{hint}"
+            yield name[:80], f"is no field that can be set{nearest(name, fields)}"
         else:
             problem = _problem(value, fields[name])
             if problem is not None:

@@ -1,5 +1,6 @@
 """What a worker writes is what the server reads."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -35,8 +36,23 @@ def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: 
     file = tmp_path / "spent.json"
     assert TrainingFolder(tmp_path).spent_seconds() == 0
     file.write_text("100.5")
-    spent = SpentTime(file)
+    spent = SpentTime(file, 1)
     spent.note()
     noted = TrainingFolder(tmp_path).spent_seconds()
     assert 100.5 < noted <= 100.5 + time.process_time()
-    assert SpentTime(file).seconds > noted
+    assert SpentTime(file, 1).seconds > noted
+
+
+def test_what_other_threads_of_a_training_compute_is_time_spent(tmp_path: Path) -> None:
+    spent = SpentTime(tmp_path / "spent.json", 2)
+    before = spent.seconds
+
+    def compute() -> None:
+        end = time.thread_time() + 0.2
+        while time.thread_time() < end:
+            pass
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+    assert spent.seconds >= before + 0.1  # of the two threads that it has, one was busy
