@@ -31,7 +31,7 @@ def run(monkeypatch: pytest.MonkeyPatch, error: Exception, share: float | None) 
 
     monkeypatch.setattr(measured, "measured_training", train)
     facts = {"plan": {"device": "cuda:0"}, "num_threads": 1, "memory_share": share}
-    return job._run({**facts, "live_version": None}, job.Watcher(Path()))
+    return job._run({**facts, "has_live": False}, job.Watcher(Path()))
 
 
 def test_a_share_of_the_memory_is_set_where_there_is_one(
