@@ -2,11 +2,12 @@
 
     python -m bench.accuracy --data DIR --tasks trec sst2 --rows 2000 --output FILE
 
-DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl and labels.json. Every
-method trains as many steps of as many rows; the step or epoch that is best on the validation rows
-counts. Where a method has several settings, the first seed tries all of them, and the validation
-rows choose. Figures are of the test file, or of the validation file of sets that have no test: a
-tenth of the training rows is then held out in its place. What FILE has already is not run again.
+DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl and labels.json. The
+step or epoch that is best on the validation rows counts. Prefixes learn by the default recipe; the
+others try all settings of their grids with the first seed, and the validation rows of each set
+choose the one that the other seeds take. Figures are of the test file, or of the validation file of
+sets that have no test: a tenth of the training rows is then held out in its place. What FILE has
+already is not run again.
 """
 
 import argparse
@@ -41,13 +42,15 @@ def main() -> None:
     arguments = _arguments()
     console = Console()
     transformers_logging.disable_progress_bar()
-    scores = Scores(arguments.output)
-    bench = _Bench(scores, Place(arguments.backbone, arguments.dtype), console.print)
+    scores = Scores(arguments.output, arguments.device)
+    bench = _Bench(
+        scores, Place(arguments.backbone, arguments.device, arguments.dtype), console.print
+    )
     with tempfile.TemporaryDirectory() as folder:
         for task in arguments.tasks:
             configs = [_config(arguments, task, seed, Path(folder)) for seed in arguments.seeds]
             for method in arguments.methods:
-                bench.measure(task, method, configs, arguments.learning_rates)
+                bench.measure(task, method, configs)
     console.print(table(list(summary(scores, arguments.tasks, arguments.seeds))))
 
 
@@ -59,13 +62,9 @@ class _Bench:
         self._place = place
         self._report = report
 
-    def measure(
-        self, task: str, method: str, configs: Sequence[TrainConfig], rates: Sequence[float]
-    ) -> None:
+    def measure(self, task: str, method: str, configs: Sequence[TrainConfig]) -> None:
         """Try all settings with the first seed, then the best of them with the others."""
         grid = METHODS[method].grid
-        if len(grid) > 1 and rates:
-            grid = [{"learning_rate": rate} for rate in rates]
         for settings in grid:
             self._learn(task, method, configs if len(grid) == 1 else configs[:1], settings)
         chosen = best_settings(self._scores.of(task, method), configs[0].seed)
@@ -124,10 +123,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--rows", type=int, help="train on a sample this large")
-    parser.add_argument(
-        "--learning-rates", nargs="+", type=float, default=[], help="in place of those of a grid"
-    )
     parser.add_argument("--backbone", default="minilm")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ...")
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")

@@ -31,17 +31,18 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Place:
-    """What all methods learn on: a backbone, and the number type that it computes in.
+    """What all methods learn on: a backbone, its device, and the number type that it computes in.
 
     Weights that learn are float32 whatever it is.
     """
 
     backbone: str
+    device: str
     dtype: Dtype
 
     @cached_property
     def loaded(self) -> Backbone:
-        return load_backbone(self.backbone, device="cpu", dtype=self.dtype, to_train=True)
+        return load_backbone(self.backbone, device=self.device, dtype=self.dtype, to_train=True)
 
 
 class Method(Protocol):
@@ -73,7 +74,9 @@ class Prefixes:
         )
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            plan = TrainPlan(runs=runs, backbone=place.backbone, dtype=place.dtype)
+            plan = TrainPlan(
+                runs=runs, backbone=place.backbone, device=place.device, dtype=place.dtype
+            )
             trained = run_plan(plan, Path(folder), watch=_Telling(report))
         seconds = (time.perf_counter() - started) / len(runs)
         for one in trained:
@@ -98,8 +101,8 @@ class Prefixes:
 class PaddedLoop:
     """The usual loop over padded batches of transformers' own class.
 
-    All of the model learns, or what `adapt` leaves of it: for 4 passes over the rows, and for 400
-    steps of 32 rows where those are more.
+    All of the model learns, or what `adapt` leaves of it: in batches of 32 rows, for 4 passes over
+    them or as many steps as the settings say, whichever are more.
     """
 
     name: str
@@ -116,8 +119,9 @@ class PaddedLoop:
             tuning = FineTuning.start(
                 TrainConfig.model_validate(
                     config.model_dump(exclude_unset=True)
-                    | {**settings, "method": "full", "weight_decay": self.weight_decay}
-                    | {"batch_size": 32, "epochs": 4, "min_steps": 400}
+                    | {"method": "full", "weight_decay": self.weight_decay}
+                    | {"batch_size": 32, "epochs": 4}
+                    | settings
                 ),
                 data,
                 place.loaded,
@@ -172,11 +176,17 @@ def _with_peft(model: Any) -> nn.Module:
 
 _METHODS: Final = (
     PaddedLoop(
-        "fine-tuning", [{"learning_rate": rate} for rate in (5e-5, 1.5e-4)], weight_decay=0.01
+        "fine-tuning",
+        [
+            {"learning_rate": rate, "min_steps": steps}
+            for steps in (400, 1200)
+            for rate in (5e-5, 1.5e-4)
+        ],
+        weight_decay=0.01,
     ),
     PaddedLoop(
         "PEFT",
-        [{"learning_rate": rate} for rate in (3e-3, 1e-2, 3e-2)],
+        [{"learning_rate": rate, "min_steps": 400} for rate in (1e-2, 3e-2, 1e-1)],
         weight_decay=0.0,
         adapt=_with_peft,
     ),

@@ -9,6 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import torch
+
+from prefixes.backbone import find_device
+
 _CPUINFO: Final = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
@@ -18,6 +22,12 @@ def processor() -> str:
     """Name the processor and count its cores as well as the system can."""
     names = _cpuinfo("model name")
     return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def device(name: str) -> str:
+    """Name what a device of torch is: a GPU by its model, or the processor."""
+    on = find_device(name)
+    return torch.cuda.get_device_name(on) if on.type == "cuda" else processor()
 
 
 def has_bfloat16() -> bool:

@@ -80,24 +80,24 @@ def _measure(
             )
             for number, variant in enumerate(variants)
         ]
-        results = _train(runs, arguments.dtype, Path(folder) / "out", _Watch(report))
+        results = _train(runs, arguments, Path(folder) / "out", _Watch(report))
     where = {"task": task, "seed": seed, "longest": arguments.longest}
+    device = origin.device(arguments.device)
     return [
-        {**where, "variant": variant, **results[run.run_name]}
+        {**where, "variant": variant, **results[run.run_name], "device": device}
         for variant, run in zip(variants, runs, strict=True)
     ]
 
 
 def _train(
-    runs: Sequence[TrainConfig], dtype: Dtype, folder: Path, watch: "_Watch"
+    runs: Sequence[TrainConfig], arguments: argparse.Namespace, folder: Path, watch: "_Watch"
 ) -> dict[str, Entry]:
     """Train prefixes together and whole models one by one; give each run's figures by its name."""
     prefixes = tuple(run for run in runs if run.method != "full")
     models = tuple(run for run in runs if run.method == "full")
-    trained = (
-        run_plan(TrainPlan(runs=prefixes, dtype=dtype), folder, watch=watch) if prefixes else []
-    )
-    tuned = tune_plan(TrainPlan(runs=models, dtype=dtype), folder, watch=watch) if models else []
+    where = {"device": arguments.device, "dtype": arguments.dtype}
+    trained = run_plan(TrainPlan(runs=prefixes, **where), folder, watch=watch) if prefixes else []
+    tuned = tune_plan(TrainPlan(runs=models, **where), folder, watch=watch) if models else []
     figures = [(one.config, one.finished.validation, one.finished.test) for one in trained]
     figures += [(one.config, one.validation, one.test) for one in tuned]
     return {run.run_name: _entry(run, validation, test) for run, validation, test in figures}
@@ -126,7 +126,6 @@ def _entry(config: TrainConfig, validation: Measurement, test: Measurement | Non
         "metric": config.metric,
         "chosen_by": validation.metrics[config.metric],
         "measured": test.metrics[config.metric],
-        "processor": origin.processor(),
         "commit": origin.commit(),
         "command": origin.command(),
     }
@@ -190,6 +189,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", required=True)
     parser.add_argument("--variants", nargs="+", default=[""], help='"" is the default recipe')
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--device", default="auto", help="cpu, cuda, ...")
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--longest", action="store_true", help="measure on the longest others")
     parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")

@@ -42,10 +42,11 @@ class Score:
 
 
 class Scores:
-    """A JSON file of runs, each with where it was measured."""
+    """A JSON file of runs, each with where it was measured: what is added, on `device`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, device: str = "cpu") -> None:
         self._path = path
+        self._device = device
 
     def __iter__(self) -> Iterator[Score]:
         for entry in self._entries():
@@ -54,7 +55,7 @@ class Scores:
     def add(self, score: Score) -> None:
         """Append a run. Others may add theirs to the same file meanwhile."""
         where = {
-            "processor": origin.processor(),
+            "device": origin.device(self._device),
             "threads": torch.get_num_threads(),
             "commit": origin.commit(),
             "command": origin.command(),
