@@ -2,12 +2,12 @@
 
     python -m bench.accuracy --data DIR --tasks trec sst2 --rows 2000 --output FILE
 
-DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl and labels.json. The
-step or epoch that is best on the validation rows counts. Prefixes learn by the default recipe; the
-others try all settings of their grids with the first seed, and the validation rows of each set
-choose the one that the other seeds take. Figures are of the test file, or of the validation file of
-sets that have no test: a tenth of the training rows is then held out in its place. What FILE has
-already is not run again.
+DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl and labels.json. Every
+method sees the rows as often; the step or epoch that is best on the validation rows counts.
+Prefixes learn by the default recipe; the others try all learning rates of their grids with the
+first seed, and the validation rows of each set choose the one that the other seeds take. Figures
+are of the test file, or of the validation file of sets that have no test: a tenth of the training
+rows is then held out in its place. What FILE has already is not run again.
 """
 
 import argparse
