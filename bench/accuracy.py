@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from bench.methods import METHODS, Dtype, Place, Settings
 from bench.report import table
 from bench.scores import Scores, best_settings, summary
-from training.config import TrainConfig
+from training.settings.config import TrainConfig
 
 TASKS: Final = ("trec", "sst2", "ag_news", "banking77", "mrpc", "tweeteval_emotion")
 

@@ -13,13 +13,13 @@ from torch import nn
 
 from bench.scores import Score
 from prefixes.backbone import Backbone, load_backbone
-from training.config import TrainConfig
-from training.data import load_task
-from training.fine_tuning import Adapt, FineTuning
-from training.full import learn
-from training.learning import Learning
-from training.plan import TrainPlan
-from training.session import run_plan
+from training.baselines.fine_tuning import Adapt, FineTuning
+from training.data.parts import load_task
+from training.learning.base import Learning
+from training.sessions.full import learn
+from training.sessions.session import run_plan
+from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan
 
 _TOKENS_AT_ONCE: Final = 4096
 """Bounds one pass: gradients of a batch are gathered over as many as it needs."""

@@ -25,12 +25,12 @@ from transformers.utils import logging as transformers_logging
 
 from bench import origin
 from bench.methods import Dtype
-from training.config import TrainConfig
-from training.full import tune_plan
-from training.learning import Learning
+from training.learning.base import Learning
 from training.metrics import Measurement
-from training.plan import TrainPlan
-from training.session import run_plan
+from training.sessions.full import tune_plan
+from training.sessions.session import run_plan
+from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan
 
 PARTS: Final = {"train": 2000, "validation": 500, "test": 3000}
 """How many rows of a training file each part gets, in this order, as far as there are any."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from server.interchange import export_prefix, import_prefix
-from training.cli import recipes, train
-from training.cli_use import evaluate, predict
-from training.original_flags import UNDERSCORES
+from training.command_line.cli import recipes, train
+from training.command_line.original_flags import UNDERSCORES
+from training.command_line.use import evaluate, predict
 
 if TYPE_CHECKING:
     from prefixes.registry import PrefixRegistry
@@ -170,10 +170,10 @@ def _serve(settings: "Settings") -> None:
     from server.assembly import serve as serve_until_a_signal
     from server.serving import bind
     from server.trainings.records import Trainer
-    from training import service
+    from training.service import offer
 
     trainer = Trainer(
-        service.COMMAND, service.fields(), service.problems, service.SUFFIXES, service.lacking()
+        offer.COMMAND, offer.fields(), offer.problems, offer.SUFFIXES, offer.lacking()
     )
     with bind(settings.host, settings.port) as listener, _registry_of(settings) as registry:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"

@@ -16,7 +16,7 @@ from prefixes import Prefix
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.registry import ApiKeys, open_registry
 from tests.server.test_process import ROOT, server_process
-from training.plan import load_plan
+from training.settings.plan import load_plan
 
 pytestmark = [
     pytest.mark.minilm,

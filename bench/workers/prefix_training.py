@@ -9,10 +9,10 @@ from protocol import serve
 
 from prefixes import InputTemplate
 from prefixes.backbone import Backbone, Streams, load_backbone
-from training.config import TrainConfig
 from training.examples import Examples, TaskData
-from training.loop import take_step
-from training.run import Run
+from training.learning.loop import take_step
+from training.learning.run import Run
+from training.settings.config import TrainConfig
 
 TOKENS_PER_BATCH = 4096
 

@@ -37,8 +37,8 @@ class Worker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                # Linux shares processors among sessions: see `training.job`, which then makes its
-                # own the last in line.
+                # Linux shares processors among sessions: see `training.service.job`, which then
+                # makes its own the last in line.
                 start_new_session=True,
                 env={
                     **os.environ,

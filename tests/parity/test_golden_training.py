@@ -14,7 +14,7 @@ from torch import Tensor
 from prefixes.backbone import PackedBatch, head_outputs
 from prefixes.interop.folder import read_tensors
 from tests.parity.test_golden import GOLDEN, Case, case
-from training.learner import PrefixLearner
+from training.learning.learner import PrefixLearner
 from training.tasks import KINDS
 
 __all__ = ["case"]  # a fixture

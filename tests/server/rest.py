@@ -31,12 +31,12 @@ from server.running import running, watch
 from server.settings import Settings
 from server.trainings.records import Trainer
 from tests.factories import make_prefix
-from training import service
+from training.service import offer
 
 PAIR = InputTemplate(text="{text_a}", text_pair="{text_b}")
 
 TRAINER: Final = Trainer(
-    service.COMMAND, service.fields(), service.problems, service.SUFFIXES, service.lacking()
+    offer.COMMAND, offer.fields(), offer.problems, offer.SUFFIXES, offer.lacking()
 )
 """As the command line gives it; nothing of it runs here."""
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from prefixes.backbone import Backbone, Streams
-from training.config import TrainConfig
-from training.data import load_task
-from training.loop import take_step, train
-from training.run import Run
+from training.data.parts import load_task
+from training.learning.loop import take_step, train
+from training.learning.run import Run
+from training.settings.config import TrainConfig
 
 NOUNS = ("film", "plot", "card", "train", "city", "river", "book")
 PRAISE, BLAME = ("good", "great"), ("bad", "poor")

@@ -9,10 +9,10 @@ from prefixes import AnswerSpec, PrefixSpec
 from prefixes.backbone import Backbone, EncodedText
 from tests.factories import make_spec
 from tests.training.tasks import make_config, question_rows, start, train_all, write_jsonl
-from training.data import load_task
+from training.data.parts import load_task
 from training.errors import DataRejected
-from training.evaluate import evaluate
-from training.learner import describe
+from training.learning.evaluate import evaluate
+from training.learning.learner import describe
 from training.tasks import KINDS
 from training.tasks.answer_scores import normalised, score_answers
 from training.tasks.answering import Accepted, answer_place

@@ -6,10 +6,10 @@ import pytest
 from prefixes import Prefix
 from prefixes.backbone import Backbone
 from tests.factories import make_prefix
-from training.calibration import calibrate
-from training.evaluate import evaluate, outputs_of
 from training.examples import Examples, Input
+from training.learning.evaluate import evaluate, outputs_of
 from training.metrics import CALIBRATION_ERROR, calibration_error, measure
+from training.results.calibration import calibrate
 from training.tasks import KINDS
 
 TEXTS = ("a good film", "the late train", "my card", "hello city", "a free prize", "bad news")

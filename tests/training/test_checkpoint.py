@@ -17,20 +17,20 @@ from torch import Tensor
 
 from prefixes import Prefix
 from tests.training.tasks import ROWS_OF, sentiment_rows, topic_rows, write_jsonl
-from training import session
 from training.errors import CheckpointRejected, TrainingError, TrainingStopped
-from training.parallel import OneProcess
-from training.plan import TrainPlan, check_plan
-from training.run import Run
-from training.session import CHECKPOINT, run_plan
+from training.learning.parallel import OneProcess
+from training.learning.run import Run
+from training.sessions import session
+from training.sessions.session import CHECKPOINT, run_plan
+from training.settings.plan import TrainPlan, check_plan
 
 # A process of its own that saves after every step and is slow enough to be killed midway.
 SCRIPT = """
 import json, sys, time
 from pathlib import Path
 import torch
-from training.plan import check_plan
-from training.session import run_plan
+from training.settings.plan import check_plan
+from training.sessions.session import run_plan
 
 fields, output = json.loads(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(int(sys.argv[3]))  # sums are added up in another order with other threads

@@ -9,7 +9,7 @@ import pytest
 from prefixes.backbone import Backbone
 from tests.factories import make_spec
 from tests.training.tasks import choice_rows, make_config, write_jsonl
-from training.data import load_examples, load_inputs, load_task
+from training.data.parts import load_examples, load_inputs, load_task
 from training.errors import DataRejected
 from training.examples import Columns, Examples, Input
 from training.tasks import KINDS

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from prefixes.backbone import Backbone
 from tests.training.tasks import NOUNS, make_config, start, train_all, write_jsonl
-from training.evaluate import evaluate
-from training.plan import check_plan
-from training.run import Run
-from training.session import run_plan
+from training.learning.evaluate import evaluate
+from training.learning.run import Run
+from training.sessions.session import run_plan
+from training.settings.plan import check_plan
 from training.tasks import KINDS
 
 KIND = KINDS["sequence_classification"]

@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 from prefixes import Prefix, PrefixRef
 from prefixes.registry import open_registry
 from tests.training.tasks import ROWS_OF, pair_rows, sentiment_rows, write_csv, write_jsonl
-from training import cli, cli_use
-from training.progress import TrainingProgress
-from training.run import Run
+from training.command_line import cli, use
+from training.command_line.progress import TrainingProgress
+from training.learning.run import Run
 
 QUICK = [
     *("--prefix-length", "4", "--max-length", "32", "--batch-size", "8", "--epochs", "4"),
@@ -45,7 +45,7 @@ class CliCaller:
 
     def __init__(self) -> None:
         self._app = typer.Typer()
-        for command in (cli.train, cli_use.evaluate, cli_use.predict):
+        for command in (cli.train, use.evaluate, use.predict):
             self._app.command()(command)
 
     def __call__(self, *arguments: object) -> str:
@@ -384,8 +384,8 @@ def test_resuming_where_there_is_no_checkpoint_says_that_it_begins_anew(
 
 def test_help_loads_no_torch() -> None:
     code = (
-        "import sys, typer; from training import cli, cli_use; app = typer.Typer();"
-        "app.command()(cli.train); app.command()(cli_use.predict)\n"
+        "import sys, typer; from training.command_line import cli, use; app = typer.Typer();"
+        "app.command()(cli.train); app.command()(use.predict)\n"
         "try: app(['train', '--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'torch', 'numpy', 'transformers', 'sklearn'} & set(sys.modules)"

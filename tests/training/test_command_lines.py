@@ -8,11 +8,11 @@ import typer
 from typer.testing import CliRunner
 
 from tests.training.tasks import sentiment_rows, write_jsonl
-from training import cli, commands, flow
-from training.config import TrainConfig
-from training.original_flags import UNDERSCORES
-from training.plan import TrainPlan
+from training.command_line import cli, commands, flow
+from training.command_line.original_flags import UNDERSCORES
 from training.recipes import load_recipe
+from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan
 
 BERT, UNCASED, ROBERTA = "bert-large-cased", "bert-large-uncased", "roberta-large"
 PROJECTED = "--prefix_projection --template_id 1"

@@ -9,10 +9,10 @@ from prefixes import InputTemplate
 from prefixes.backbone import Backbone, load_backbone
 from tests.factories import make_prefix
 from tests.training.tasks import ROWS_OF, sentiment_rows, write_jsonl
-from training.comparison import Comparison, compare
-from training.data import load_examples
-from training.evaluate import evaluate
+from training.data.parts import load_examples
 from training.examples import Columns
+from training.learning.evaluate import evaluate
+from training.results.comparison import Comparison, compare
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from typing import Any, get_args
 
 import pytest
 
-from training.config import TrainConfig
-from training.defaults import METRICS, MetricName
 from training.errors import PlanRejected
-from training.plan import load_plan
-from training.space import Range, parse_space
+from training.settings.config import TrainConfig
+from training.settings.defaults import METRICS, MetricName
+from training.settings.plan import load_plan
+from training.settings.space import Range, parse_space
 
 PLAN = """
 backbone = "minilm"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from training.curves import draw_confusion
 from training.metrics import Measurement, measure
+from training.results.curves import draw_confusion
 
 
 def measured(num_labels: int, true: list[int], given: list[int]) -> Measurement:

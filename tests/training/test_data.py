@@ -9,7 +9,7 @@ import pytest
 from prefixes.backbone import Backbone
 from tests.factories import make_spec
 from tests.training.tasks import make_config, sentiment_rows, topic_rows, write_csv, write_jsonl
-from training.data import load_examples, load_inputs, load_task
+from training.data.parts import load_examples, load_inputs, load_task
 from training.errors import DataRejected, PlanRejected
 from training.examples import Columns
 

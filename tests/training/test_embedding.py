@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from prefixes.backbone import Backbone
 from tests.training.tasks import make_config, partner_rows, start, train_all, write_jsonl
-from training.data import load_task
+from training.data.parts import load_task
 from training.errors import DataRejected
-from training.learner import describe
+from training.learning.learner import describe
 from training.tasks.embedding import partner_ranks
 
 KIND: Final = "embedding"

@@ -11,9 +11,9 @@ from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
 from tests.factories import make_prefix, make_spec
 from tests.training.tasks import sentiment_rows, write_jsonl
-from training.data import load_examples
-from training.evaluate import batches, evaluate, outputs_of, predictions
+from training.data.parts import load_examples
 from training.examples import Columns
+from training.learning.evaluate import batches, evaluate, outputs_of, predictions
 from training.tasks import KINDS
 
 

@@ -22,13 +22,13 @@ from tests.training.tasks import (
     topic_rows,
     write_jsonl,
 )
-from training.config import TrainConfig
-from training.data import load_task
+from training.baselines.fine_tuning import FineTuning
+from training.data.parts import load_task
 from training.errors import PlanRejected, TrainingError
-from training.fine_tuning import FineTuning
-from training.full import learn, tune_plan
-from training.learning import Learning
-from training.plan import TrainPlan, check_plan
+from training.learning.base import Learning
+from training.sessions.full import learn, tune_plan
+from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan, check_plan
 
 
 def full(path: Path, **changes: Any) -> TrainConfig:

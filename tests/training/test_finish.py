@@ -19,10 +19,10 @@ from tests.training.tasks import (
     train_all,
     write_jsonl,
 )
-from training.config import TrainConfig
-from training.data import load_task
-from training.finish import FinishedPrefix, finish, replay
+from training.data.parts import load_task
 from training.metrics import CALIBRATION_ERROR
+from training.results.finish import FinishedPrefix, finish, replay
+from training.settings.config import TrainConfig
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from prefixes.backbone import Backbone
 from tests.training.tasks import ROWS_OF, make_config, sentiment_rows, start, write_csv, write_jsonl
-from training.data import load_task
-from training.progress import TrainingProgress
+from training.command_line.progress import TrainingProgress
+from training.data.parts import load_task
 
 
 def doubts_of(path: Path, **changes: Any) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from training import job, measured
 from training.errors import TrainingStopped
+from training.service import job
+from training.sessions import measured
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.launch import run_together
+from training.command_line.launch import run_together
 
 
 def python(code: str) -> list[str]:

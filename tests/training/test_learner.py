@@ -11,8 +11,8 @@ from prefixes import HeadSpec
 from prefixes.backbone import Backbone, PackedBatch, head_outputs
 from tests.factories import make_spec
 from tests.training.tasks import make_config, sentiment_rows, start, write_jsonl
-from training.evaluate import outputs_of
-from training.learner import PrefixLearner
+from training.learning.evaluate import outputs_of
+from training.learning.learner import PrefixLearner
 from training.noise import dropout_factors, generator_for
 
 

@@ -25,7 +25,7 @@ from tests.training.tasks import (
     train_all,
     write_jsonl,
 )
-from training.run import Run
+from training.learning.run import Run
 
 
 def best_of(run: Run) -> Prefix:

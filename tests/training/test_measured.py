@@ -7,8 +7,8 @@ import pytest
 from prefixes import Prefix
 from tests.training.tasks import make_config, sentiment_rows, write_csv
 from training.errors import TrainingStopped
-from training.measured import measured_training
-from training.run import Run
+from training.learning.run import Run
+from training.sessions.measured import measured_training
 
 
 def train(

@@ -22,14 +22,14 @@ from tests.training.tasks import (
     train_all,
     write_jsonl,
 )
-from training.course import Course
-from training.data import load_task
+from training.data.parts import load_task
 from training.errors import PlanRejected, TrainingError
-from training.multitask import SharedPrefix
-from training.plan import TrainPlan, check_plan
-from training.run import Run
-from training.session import run_plan
-from training.warm_start import WarmStart
+from training.learning.run import Run
+from training.sessions.course import Course
+from training.sessions.multitask import SharedPrefix
+from training.sessions.session import run_plan
+from training.sessions.warm_start import WarmStart
+from training.settings.plan import TrainPlan, check_plan
 
 TASKS = {
     "mood": (sentiment_rows, {}),

@@ -3,10 +3,10 @@
 import dataclasses
 from pathlib import Path
 
+from training.command_line.original_flags import OriginalFlags
+from training.command_line.unused_flags import UNUSED
 from training.datasets import DATASETS
-from training.original_flags import OriginalFlags
 from training.recipes import recipe_names
-from training.unused_flags import UNUSED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from-p-tuning-v2.md").read_text(encoding="utf-8")
 

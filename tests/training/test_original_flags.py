@@ -7,12 +7,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from training import cli
-from training.config import TrainConfig
+from training.command_line import cli
+from training.command_line.original import parts_of, settings_of
+from training.command_line.original_flags import OriginalFlags
 from training.errors import PlanRejected
-from training.original import parts_of, settings_of
-from training.original_flags import OriginalFlags
 from training.recipes import load_recipe, recipe_names, recipe_rows
+from training.settings.config import TrainConfig
 
 
 def settings(flags: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:

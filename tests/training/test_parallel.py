@@ -16,9 +16,9 @@ import pytest
 from prefixes import Prefix
 from tests.training.tasks import ROWS_OF, write_jsonl
 from training.errors import PlanRejected
-from training.parallel import OneProcess, join_processes
-from training.plan import check_plan
-from training.session import CHECKPOINT, run_plan
+from training.learning.parallel import OneProcess, join_processes
+from training.sessions.session import CHECKPOINT, run_plan
+from training.settings.plan import check_plan
 
 pytest.importorskip("accelerate", reason="the extra [parallel] is not installed")
 
@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, sys, time
 from pathlib import Path
-from training.plan import check_plan
-from training.session import run_plan
+from training.settings.plan import check_plan
+from training.sessions.session import run_plan
 
 run_plan(
     check_plan(json.loads(sys.argv[1]), origin="test"),

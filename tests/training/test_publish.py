@@ -16,9 +16,9 @@ from prefixes.backbone import Backbone
 from prefixes.registry import open_registry
 from tests.factories import make_prefix, with_golden
 from training.errors import PublishFailed
-from training.finish import FinishedPrefix
 from training.metrics import Measurement
-from training.publish import Destination
+from training.results.finish import FinishedPrefix
+from training.sessions.publish import Destination
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from tests.training.tasks import write_csv, write_jsonl
 from training.errors import DataRejected
-from training.rows import read_rows
+from training.files.rows import read_rows
 
 ROWS = [
     {"text": "a good film", "label": "good"},

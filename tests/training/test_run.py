@@ -11,7 +11,7 @@ from prefixes.backbone import Backbone
 from tests.factories import make_spec
 from tests.prefixes.facts import BACKBONE
 from tests.training.tasks import make_config, sentiment_rows, start, train_all, write_jsonl
-from training.loop import train
+from training.learning.loop import train
 from training.tasks import KINDS
 
 

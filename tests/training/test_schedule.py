@@ -2,8 +2,8 @@
 
 import pytest
 
-from training.config import ScheduleKind
-from training.schedule import learning_rate_factor
+from training.learning.schedule import learning_rate_factor
+from training.settings.config import ScheduleKind
 
 
 def course(kind: ScheduleKind, *, total: int = 100, warmup: float = 0.1) -> list[float]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.training.tasks import make_config
-from training.config import TrainConfig
-from training.plan import load_plan
+from training.settings.config import TrainConfig
+from training.settings.plan import load_plan
 from training.sources import HubSource, parse_source
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.training.tasks import make_config, write_jsonl
-from training.data import load_task
+from training.data.parts import load_task
 from training.examples import TaskData
 
 

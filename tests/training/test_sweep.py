@@ -12,9 +12,9 @@ import pytest
 from prefixes import Prefix
 from tests.training.tasks import pair_rows, sentiment_rows, write_jsonl
 from training.errors import PlanRejected
-from training.plan import TrainPlan, check_plan
-from training.run import Run
-from training.session import best_of_each_task, run_plan
+from training.learning.run import Run
+from training.sessions.session import best_of_each_task, run_plan
+from training.settings.plan import TrainPlan, check_plan
 
 RATE = {"low": 1e-6, "high": 0.05, "log": True}
 SPACE = {"learning_rate": RATE, "head_learning_rate": RATE, "prefix_length": [2, 4]}

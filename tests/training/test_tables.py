@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.training.tasks import make_config
-from training.data import load_task
+from training.data.parts import load_task
 from training.errors import DataRejected
-from training.rows import read_rows
+from training.files.rows import read_rows
 
 datasets = pytest.importorskip("datasets", reason="needs the extra `data`")
 
@@ -101,7 +101,8 @@ def test_a_broken_parquet_file_is_told(tmp_path: Path) -> None:
 def read_elsewhere(source: str, **environment: str) -> list[str]:
     """Read in a process of its own: the package decides at its import where the hub is."""
     code = (
-        "import sys; from training.rows import read_rows; from training.sources import parse_source"
+        "import sys; from training.files.rows import read_rows"
+        "\nfrom training.sources import parse_source"
         "\nfrom training.errors import TrainingError"
         "\ntry: print(len(read_rows(parse_source(sys.argv[1])).rows))"
         "\nexcept TrainingError as error: print(error)"
@@ -149,7 +150,7 @@ def test_a_hub_out_of_reach_is_told_in_a_sentence(
 def test_without_the_package_its_extra_is_named(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['datasets'] = None"
-        "\nfrom pathlib import Path; from training.rows import read_rows"
+        "\nfrom pathlib import Path; from training.files.rows import read_rows"
         "\ntry: read_rows(Path(sys.argv[1]))"
         "\nexcept Exception as error: print(error)"
     )

@@ -9,10 +9,10 @@ import pytest
 from prefixes.backbone import Backbone
 from tests.factories import make_prefix, make_spec
 from tests.training.tasks import make_config, tagged_rows, write_jsonl
-from training.data import load_examples, load_task
+from training.data.parts import load_examples, load_task
 from training.errors import DataRejected
-from training.evaluate import evaluate, predictions
 from training.examples import Columns, Examples
+from training.learning.evaluate import evaluate, predictions
 from training.losses import IGNORED
 from training.tasks import KINDS
 from training.tasks.entity_scores import score_entities

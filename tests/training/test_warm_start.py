@@ -27,16 +27,16 @@ from tests.training.tasks import (
     train_all,
     write_jsonl,
 )
-from training.config import TrainConfig
-from training.course import Course
-from training.data import load_task
+from training.command_line.progress import TrainingProgress
+from training.data.parts import load_task
 from training.errors import CheckpointRejected, PlanRejected
-from training.plan import TrainPlan, check_plan, load_plan
-from training.progress import TrainingProgress
-from training.published import read_published
-from training.run import Run
-from training.session import run_plan
-from training.warm_start import read_starts
+from training.learning.run import Run
+from training.sessions.course import Course
+from training.sessions.published import read_published
+from training.sessions.session import run_plan
+from training.sessions.warm_start import read_starts
+from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan, check_plan, load_plan
 
 
 def begin(backbone: Backbone, config: TrainConfig) -> Run:

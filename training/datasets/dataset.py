@@ -10,7 +10,7 @@ from typing import Any, Final
 from prefixes import InputTemplate
 from prefixes.spec import TaskType
 from training.errors import DataProblem, DataRejected, PlanRejected
-from training.rows import Row, RowFile, read_rows
+from training.files.rows import Row, RowFile, read_rows
 from training.sources import HubSource, Source
 
 CANDIDATE: Final = "candidate"
@@ -142,7 +142,7 @@ class Dataset:
         return {part: self.hub.source(split) for part, split in self.splits.items()}
 
     def read(self, source: Source) -> RowFile:
-        """Read a file, or a part on the hub, as rows that `training.data` reads.
+        """Read a file, or a part on the hub, as rows that `training.data.parts` reads.
 
         Raises:
             DataRejected: when it cannot be read, or its columns are of no form of this set.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from training.datasets.dataset import Reader
 from training.errors import DataProblem, DataRejected
-from training.rows import Row, RowFile, decode
+from training.files.rows import Row, RowFile, decode
 
 Parse = Callable[[Path, str], Iterator[Row | DataProblem]]
 

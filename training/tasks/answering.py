@@ -12,11 +12,11 @@ from prefixes.answers import find_answers
 from prefixes.backbone import EncodedInput, EncodedText
 from prefixes.encoded import Span
 from prefixes.template import template_fields
-from training.config import TrainConfig
 from training.examples import Examples, Input, Layout, TaskData
+from training.files.rows import Row
 from training.losses import PLAIN, LossSettings, answer_losses
 from training.metrics import Measurement
-from training.rows import Row
+from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_answers
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from training.errors import DataProblem
-from training.rows import Row
+from training.files.rows import Row
 
 MAX_LABEL_LENGTH: Final = 200
 _LABEL_FLAG: Final = "--label-column"

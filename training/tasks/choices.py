@@ -11,11 +11,11 @@ from prefixes import InputTemplate, PrefixSpec
 from prefixes.answers import softmax
 from prefixes.backbone import EncodedInput
 from prefixes.template import CHOICES, MAX_CHOICES
-from training.config import TrainConfig
 from training.examples import Examples, Input, Layout
+from training.files.rows import Row
 from training.losses import PLAIN, LossSettings, choice_losses
 from training.metrics import CALIBRATION_ERROR, Measurement, calibration_error
-from training.rows import Row
+from training.settings.config import TrainConfig
 from training.tasks.cells import read_label, read_list, text_objection
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 

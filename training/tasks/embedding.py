@@ -11,11 +11,11 @@ from torch import Tensor
 
 from prefixes import HeadSpec, InputTemplate, PrefixSpec
 from prefixes.backbone import EncodedInput, TextEncoder
-from training.config import TrainConfig
 from training.examples import Examples, Input, Layout
+from training.files.rows import Row
 from training.losses import PLAIN, TEMPERATURE, LossSettings, contrastive_losses
 from training.metrics import Measurement
-from training.rows import Row
+from training.settings.config import TrainConfig
 from training.tasks.cells import read_text, read_texts
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 

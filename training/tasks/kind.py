@@ -12,12 +12,12 @@ from torch import Tensor
 from prefixes import HeadSpec, InputTemplate, PrefixSpec
 from prefixes.backbone import EncodedInput, TextEncoder
 from prefixes.template import CHOICES
-from training.config import TrainConfig
 from training.errors import DataProblem
 from training.examples import Examples, Input, Layout, TaskData, Truth, wording
+from training.files.rows import Row
 from training.losses import PLAIN, LossSettings
 from training.metrics import Measurement
-from training.rows import Row
+from training.settings.config import TrainConfig
 from training.tasks.cells import read_texts
 
 Outputs = Sequence[NDArray[np.float32]]

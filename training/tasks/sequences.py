@@ -12,11 +12,11 @@ from torch import Tensor
 from prefixes import InputTemplate, PrefixSpec
 from prefixes.answers import best_label, chosen_labels, sigmoid, softmax
 from prefixes.backbone import EncodedInput
-from training.config import TrainConfig
 from training.examples import Examples, Input, Layout, TaskData
+from training.files.rows import Row
 from training.losses import PLAIN, LossSettings, row_losses
 from training.metrics import Measurement, measure
-from training.rows import Row
+from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_candidates
 from training.tasks.cells import in_order, read_label, read_labels, read_number, refuse_unknown
 from training.tasks.kind import Outputs, Piece, Problems, Scale, TaskKind

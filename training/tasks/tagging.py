@@ -15,11 +15,11 @@ from prefixes.answers import find_entities
 from prefixes.answers.entities import BACKGROUND
 from prefixes.backbone import EncodedInput
 from prefixes.encoded import whole_characters
-from training.config import TrainConfig
 from training.examples import Examples, Input, Layout, TaskData
+from training.files.rows import Row
 from training.losses import IGNORED, PLAIN, LossSettings, tag_losses
 from training.metrics import Measurement
-from training.rows import Row
+from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, read_texts
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind

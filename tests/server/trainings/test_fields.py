@@ -9,10 +9,10 @@ from server.api.training_forms import _check_files
 from server.errors import BadUpload
 from server.trainings.fields import problems_of
 from tests.server.rest import TRAINER, Rest
-from training import service
-from training.config import TrainConfig
+from training.service import offer
+from training.settings.config import TrainConfig
 
-FIELDS = service.fields()
+FIELDS = offer.fields()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_fields_that_do_not_go_together_are_told_before_a_worker_starts(
     config: dict[str, Any], word: str
 ) -> None:
     assert not list(problems_of(config, FIELDS))
-    ((name, message),) = service.problems(config)
+    ((name, message),) = offer.problems(config)
     assert name == ""
     assert word in message
 
@@ -74,16 +74,16 @@ def test_parquet_is_refused_where_the_package_that_reads_it_is_missing(
 ) -> None:
     files = {"file": UploadFile(BytesIO(b"PAR1"), size=4, filename="rows.parquet")}
     _check_files(files, TRAINER)
-    monkeypatch.setattr(service, "find_spec", lambda _: None)
+    monkeypatch.setattr(offer, "find_spec", lambda _: None)
     with pytest.raises(BadUpload, match=r"\.parquet file, which needs .*polyprefix\[data\]"):
-        _check_files(files, replace(TRAINER, lacking=service.lacking()))
+        _check_files(files, replace(TRAINER, lacking=offer.lacking()))
 
 
 def test_the_defaults_of_all_fields_are_taken() -> None:
     config = TrainConfig(task="acme/mood", train="rows.csv").model_dump(mode="json")
     chosen = {name: config[name] for name in FIELDS}
     assert not list(problems_of(chosen, FIELDS))
-    assert not service.problems(chosen)
+    assert not offer.problems(chosen)
 
 
 def test_no_field_that_may_be_set_names_a_file() -> None:

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from server.trainings.folders import TrainingFolder
-from training.job import Watcher
-from training.spent import SpentTime
+from training.service.job import Watcher
+from training.service.spent import SpentTime
 
 
 def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress(

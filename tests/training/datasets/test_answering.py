@@ -7,10 +7,10 @@ import pytest
 from prefixes.backbone import Backbone
 from tests.training.datasets.samples import write_squad
 from tests.training.tasks import make_config
-from training.data import load_task
+from training.data.parts import load_task
 from training.datasets import DATASETS
 from training.errors import DataRejected
-from training.learner import describe
+from training.learning.learner import describe
 from training.tasks.answer_scores import score_answers
 
 

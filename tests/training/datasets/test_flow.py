@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from prefixes import Prefix
 from tests.training.datasets.samples import write_set
-from training import cli, cli_use
+from training.command_line import cli, use
+from training.command_line.original_flags import UNDERSCORES
 from training.datasets import DATASETS
-from training.original_flags import UNDERSCORES
 
 QUICK = (
     *("--prefix", "--pre_seq_len", "4", "--num_train_epochs", "1", "--learning_rate", "0.05"),
@@ -176,7 +176,7 @@ def test_a_prefix_reads_its_sets_files_in_the_other_commands_too(
     file = flow.output / "prefix.safetensors"
     assert Prefix.load(file).spec.input.text_pair == "{word}: {sentence2}"
     app = typer.Typer()
-    app.command()(cli_use.evaluate)
+    app.command()(use.evaluate)
     place = ("--backbone", str(backbone_folder), "--device", "cpu", "--json")
     result = CliRunner().invoke(app, [str(file), str(data / "val.jsonl"), *place])
     assert result.exit_code == 0, result.output

@@ -8,11 +8,11 @@ import pytest
 
 from tests.training.datasets.samples import GLUE, write_glue
 from tests.training.tasks import write_jsonl
-from training.config import TrainConfig
-from training.data import load_task
+from training.data.parts import load_task
 from training.datasets import DATASETS
 from training.errors import DataRejected, PlanRejected
 from training.metrics import measure
+from training.settings.config import TrainConfig
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any, Final
 import pytest
 
 from tests.training.tasks import write_jsonl
-from training.config import TrainConfig
-from training.data import load_task
+from training.data.parts import load_task
 from training.datasets import DATASETS
+from training.settings.config import TrainConfig
 
 DATA: Final = Path(__file__).parents[4] / "shared" / "data"
 

@@ -10,13 +10,13 @@ from prefixes.backbone import Backbone
 from tests.factories import make_spec
 from tests.training.datasets.samples import CONLL04, ONTONOTES, SRL, conll03
 from tests.training.tasks import make_config, start, tagged_rows, train_all, write_jsonl
-from training.config import TrainConfig
-from training.data import load_task
+from training.data.parts import load_task
 from training.datasets import DATASETS
 from training.datasets.tagging import predicate_phrase
 from training.errors import DataRejected, PlanRejected
 from training.examples import Examples
-from training.learner import describe
+from training.learning.learner import describe
+from training.settings.config import TrainConfig
 from training.tasks import KINDS
 from training.tasks.entity_scores import entity_f1, role_f1
 from training.tasks.tags import Mention, join_tokens, mentions_of, tag_targets

@@ -1,0 +1,1 @@
+"""Ways to learn a task that prefixes are held against."""

@@ -1,0 +1,117 @@
+"""What a person sees of a training: a bar per run with loss, metric, speed and time left."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from training.learning.base import Learning
+
+_SECONDS_BETWEEN_LINES: Final = 60.0
+_MAX_BARS: Final = 20
+"""Runs up to which the bars of those that have ended stay in sight."""
+
+
+class TrainingProgress:
+    """One bar per run; on a terminal it moves, elsewhere a line a minute says how far it is.
+
+    Every evaluation is a line on both.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: dict[str, TaskID] = {}
+        self._num_evaluations: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._last_line = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, runs: Sequence[Learning]) -> None:
+        """Bring the bars of these runs up to date."""
+        for run in runs:
+            bar = self._bar(run)
+            self._progress.update(bar, completed=run.step, figures=_figures(run))
+            if self._num_evaluations[run.config.run_name] < len(run.history):
+                self._num_evaluations[run.config.run_name] = len(run.history)
+                self._print_evaluation(run)
+            if run.ended is not None:
+                self._progress.update(bar, total=run.step, visible=len(self._bars) <= _MAX_BARS)
+                self._say(f"{run.config.run_name}: {run.ended}")
+        if not self._console.is_terminal and self._is_silent:
+            for run in runs:
+                self._say(
+                    f"{run.config.run_name}: step {run.step}/{run.total_steps}  {_figures(run)}"
+                )
+
+    @property
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
+
+    def _say(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _tell_doubts(self, run: Learning) -> None:
+        """Say what is doubtful about a run's rows, once for all runs that share them."""
+        for doubt in run.doubts:
+            if doubt not in self._told:
+                self._told.add(doubt)
+                self._console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
+
+    def _bar(self, run: Learning) -> TaskID:
+        if run.config.run_name not in self._bars:
+            self._tell_doubts(run)
+            bar = self._progress.add_task(
+                run.config.run_name, total=run.total_steps, completed=run.step, figures=""
+            )
+            self._bars[run.config.run_name] = bar
+            self._num_evaluations[run.config.run_name] = max(0, len(run.history) - 1)
+            if run.begun is not None:
+                self._say(f"{run.config.run_name} {run.begun}")
+        return self._bars[run.config.run_name]
+
+    def _print_evaluation(self, run: Learning) -> None:
+        latest = run.history[-1]
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in latest.metrics.items())
+        self._say(
+            f"{run.config.run_name}: epoch {latest.epoch:.1f}, step {latest.step}/"
+            f"{run.total_steps}  loss {latest.train_loss:.4f} / {latest.loss:.4f}  {figures}"
+        )
+
+
+def _figures(run: Learning) -> str:
+    loss = f"loss {run.losses[-1]:.4f}" if run.losses else ""
+    if run.best is None:
+        return loss
+    metric = run.config.metric
+    return f"{loss}  best {metric} {run.best.metrics[metric]:.4f}"

@@ -1,0 +1,162 @@
+"""What `evaluate` and `predict` do, once their flags are values: a prefix file over rows."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers.utils import logging as transformers_logging
+
+from prefixes import Prefix
+from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone.precision import dtype_name
+from training.data.parts import load_examples, load_inputs
+from training.errors import PlanRejected
+from training.examples import Columns
+from training.learning.evaluate import evaluate, predictions
+from training.metrics import Measurement
+from training.results.comparison import Comparison, compare
+from training.sources import Source, parse_source
+
+_MAX_CONFUSION: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a prefix file is run: the backbone, its device and number type, and its memory."""
+
+    backbone: str
+    device: str
+    dtype: str
+    quantize: str | None
+    tokens_per_batch: int
+
+
+def source_of(text: str) -> Source:
+    """Read where rows come from.
+
+    Raises:
+        PlanRejected: as `parse_source`.
+    """
+    try:
+        return parse_source(text)
+    except ValueError as error:
+        raise PlanRejected(str(error)) from error
+
+
+def evaluate_file(
+    prefix_file: Path, data: Source, columns: Columns, place: Place, *, as_json: bool
+) -> None:
+    """Measure a prefix file on labelled rows, and print the figures.
+
+    In another precision than float32, it is measured in float32 as well.
+
+    Raises:
+        TrainingError: for problems of the rows.
+        PrefixError: when the file or the backbone is refused.
+    """
+    prefix, backbone = _load(prefix_file, data, place)
+    examples = load_examples(data, prefix.spec, columns)
+    if backbone.precision == torch.float32:
+        comparison = None
+        measurement = evaluate(backbone, prefix, examples, tokens_per_batch=place.tokens_per_batch)
+    else:
+        exact = load_backbone(place.backbone, device=place.device)
+        tokens = place.tokens_per_batch
+        comparison = compare(backbone, exact, prefix, examples, tokens_per_batch=tokens)
+        measurement = comparison.measurement
+    precision = dtype_name(backbone.precision)
+    console = Console()
+    if as_json:
+        figures = {"rows": len(examples), **dataclasses.asdict(measurement)}
+        if comparison is not None:
+            figures |= _compared(precision, comparison)
+        console.print_json(json.dumps(figures))
+        return
+    if comparison is not None:
+        console.print(_comparison_table(precision, comparison))
+    for table in _tables(prefix.spec.labels, measurement):
+        console.print(table)
+
+
+def predict_file(
+    prefix_file: Path, data: Source, columns: Columns, place: Place, *, output: Path | None
+) -> None:
+    """Say what a prefix makes of every row of a file: JSONL to a file or to standard output.
+
+    Raises:
+        TrainingError: for problems of the rows.
+        PrefixError: when the file or the backbone is refused.
+    """
+    prefix, backbone = _load(prefix_file, data, place)
+    inputs = load_inputs(data, prefix.spec, columns)
+    answers = predictions(backbone, prefix, inputs, tokens_per_batch=place.tokens_per_batch)
+    with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as file:
+        for answer in answers:
+            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+
+
+def _load(prefix_file: Path, data: Source, place: Place) -> tuple[Prefix, Backbone]:
+    for path in (prefix_file, data):
+        if isinstance(path, Path):
+            path.stat()  # a file that is not there shall not be told after a minute of loading
+    transformers_logging.disable_progress_bar()
+    backbone = load_backbone(
+        place.backbone, device=place.device, dtype=place.dtype, quantize=place.quantize
+    )
+    return Prefix.load(prefix_file, fits=backbone.fingerprint), backbone
+
+
+def _compared(precision: str, comparison: Comparison) -> dict[str, Any]:
+    return {
+        "precision": precision,
+        "float32": comparison.exact.metrics,
+        "difference": comparison.differences,
+        "changed_answers": comparison.changed,
+    }
+
+
+def _comparison_table(precision: str, comparison: Comparison) -> Table:
+    table = Table("metric", precision, "float32", "difference")
+    for name, difference in comparison.differences.items():
+        values = (comparison.measurement.metrics[name], comparison.exact.metrics[name])
+        table.add_row(name, *(f"{value:.4f}" for value in values), f"{difference:+.4f}")
+    if comparison.changed is not None:
+        table.add_row("changed answers", f"{comparison.changed:.4f}", "", "")
+    return table
+
+
+def _tables(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
+    figures = Table("metric", "value")
+    for name, value in measurement.metrics.items():
+        figures.add_row(name, f"{value:.4f}")
+    yield figures
+    if measurement.per_label:
+        by_label = Table("label", "precision", "recall", "f1", "support")
+        for one in measurement.per_label:
+            by_label.add_row(
+                one.label,
+                *(f"{value:.4f}" for value in (one.precision, one.recall, one.f1)),
+                str(one.support),
+            )
+        yield by_label
+    yield from _confusion(labels, measurement)
+
+
+def _confusion(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
+    """Draw the confusion counts where there is one small matrix: rows true, columns predicted."""
+    cells = measurement.cells
+    if cells is None or len(labels) > _MAX_CONFUSION:
+        return
+    counts = {(true, given): count for true, given, count in cells.tolist()}
+    table = Table("true \\ predicted", *labels)
+    for true, label in enumerate(labels):
+        table.add_row(label, *(str(counts.get((true, given), 0)) for given in range(len(labels))))
+    yield table

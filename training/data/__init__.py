@@ -1,0 +1,1 @@
+"""A task's rows: checked whole, parted, and tokenized."""

@@ -1,0 +1,199 @@
+"""What is doubtful about rows that can be learnt from: told before training, refusing nothing.
+
+Every doubt is one sentence with a count, which names a few of the rows.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prefixes.encoded import EncodedInput
+from training.errors import at
+from training.examples import Examples, Input, identity, wording
+from training.files.rows import RowFile
+from training.sources import place_in
+from training.tasks import TaskKind
+
+_SKEWED: Final = 10
+"""How many times as often the most frequent label may occur as the rarest without a word."""
+_FEW: Final = 2
+_MANY_LABELS: Final = 20
+_FEW_ROWS: Final = 20
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A source's rows and what they say, one example for each row."""
+
+    file: RowFile
+    examples: Examples[Any]
+
+    @property
+    def name(self) -> str:
+        return self.file.path.name
+
+    def at(self, rows: Sequence[int]) -> str:
+        """Say where rows stand, naming a few of them."""
+        return at(self.file.path, [self.file.rows[row].line for row in rows])
+
+    def place(self, row: int) -> str:
+        """Say where one row stands."""
+        return f"{place_in(self.file.path)} {self.file.rows[row].line}"
+
+
+def doubts_of(
+    kind: TaskKind[Any],
+    labels: Sequence[str],
+    train: Part,
+    others: Sequence[Part],
+    *,
+    remedy: str | None,
+) -> tuple[str, ...]:
+    """Look over the rows of a task.
+
+    `others` are those that training is measured by. `remedy` says what helps against rare labels;
+    without one they are no doubt.
+    """
+    counts = kind.label_counts(labels, train.examples.truths) or {}
+    return (
+        *_repeats(kind, train),
+        *_leaks(train, others),
+        *_alike(train.name, list(counts)),
+        *_many(train, counts),
+        *_rare(train.name, counts),
+        *(() if remedy is None else _skew(train.name, counts, remedy)),
+    )
+
+
+def doubts_of_validation(
+    kind: TaskKind[Any], labels: Sequence[str], train: Examples[Any], validation: Examples[Any]
+) -> tuple[str, ...]:
+    """Look over the rows that choose the best step, as they are used."""
+    counts = kind.label_counts(labels, validation.truths) or {}
+    learnt = kind.label_counts(labels, train.truths) or {}
+    held = [label for label, count in counts.items() if count]
+    missing = [repr(label) for label, count in learnt.items() if count and not counts[label]]
+    doubts = []
+    if len(validation) < _FEW_ROWS:
+        doubts.append(
+            f"the validation part has {len(validation)} row(s): figures of fewer than {_FEW_ROWS} "
+            "are mostly chance"
+        )
+    if missing and len(held) == 1:
+        doubts.append(
+            f"the validation part has one label only, {held[0]!r}: figures on it do not tell "
+            "whether any other is learnt"
+        )
+    elif missing:
+        doubts.append(f"labels without a validation row: {_few(missing)}")
+    return tuple(doubts)
+
+
+def cut_off(encoded: Sequence[EncodedInput], max_length: int) -> tuple[str, ...]:
+    """Look for inputs whose ends no model will see."""
+    count = sum(any(text.is_truncated for text in texts) for texts in encoded)
+    if not count:
+        return ()
+    share = count / len(encoded)
+    cut = f"{count} of {len(encoded)} training inputs ({share:.1%})"
+    return (f"{cut} are cut off at max_length {max_length}",)
+
+
+def _firsts(keys: Iterable[Hashable]) -> dict[Hashable, int]:
+    """Find the first row of every key."""
+    firsts: dict[Hashable, int] = {}
+    for row, key in enumerate(keys):
+        firsts.setdefault(key, row)
+    return firsts
+
+
+def _repeats(kind: TaskKind[Any], part: Part) -> Iterator[str]:
+    """Look for rows of the same input: with another label, or with nothing new."""
+    truths = part.examples.truths
+    # A truth that points to characters of a text says something else of another spacing.
+    same_input: Callable[[Input], Hashable] = identity if kind.points_into_text else wording
+    keys = [same_input(fields) for fields in part.examples.inputs]
+    firsts = _firsts(keys)
+    later = [(row, firsts[key]) for row, key in enumerate(keys) if row != firsts[key]]
+    against = [pair for pair in later if kind.contradicts(truths[pair[0]], truths[pair[1]])]
+    if against:
+        yield (
+            f"{part.name}: {_rows(against)} labelled otherwise than an earlier row of the same "
+            f"input: {_pairs(part, against, part)}"
+        )
+    same = [row for row, first in later if truths[row] == truths[first]]
+    if same:
+        yield f"{part.name}: {len(same)} row(s) repeat an earlier one, {part.at(same)}"
+
+
+def _leaks(train: Part, others: Sequence[Part]) -> Iterator[str]:
+    """Look for rows that an earlier part has as well, by their words; each is told once."""
+    origins = [(train, "say what was remembered")]
+    for other in others:
+        keys = dict(enumerate(wording(fields) for fields in other.examples.inputs))
+        for origin, what in origins:
+            firsts = _firsts(wording(fields) for fields in origin.examples.inputs)
+            seen = [(row, firsts[key]) for row, key in keys.items() if key in firsts]
+            if seen:
+                yield (
+                    f"{other.name}: {_rows(seen)} in {origin.name} as well, of "
+                    f"{len(other.examples)}: figures on them {what}: {_pairs(other, seen, origin)}"
+                )
+            keys = {row: key for row, key in keys.items() if key not in firsts}
+        origins.append((other, "are of rows that chose the best step"))
+
+
+def _alike(name: str, labels: Sequence[str]) -> Iterator[str]:
+    """Look for labels that a person would read as one."""
+    spellings: dict[str, list[str]] = {}
+    for label in labels:
+        spellings.setdefault(" ".join(label.casefold().split()), []).append(label)
+    alike = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
+    if alike:
+        yield f"{name}: labels that differ by case or spaces alone: {_few(alike)}"
+
+
+def _many(train: Part, counts: Mapping[str, int]) -> Iterator[str]:
+    """Look for single labels of which most rows have one of their own."""
+    num_labels, num_rows = len(counts), len(train.examples)
+    has_one_each = all(isinstance(truth, int) for truth in train.examples.truths)
+    if has_one_each and num_labels > max(_MANY_LABELS, num_rows / 2):
+        yield (
+            f"{train.name}: {num_labels} labels for {num_rows} rows: is the label column a number "
+            "(problem_type = regression) or a text?"
+        )
+
+
+def _rare(name: str, counts: Mapping[str, int]) -> Iterator[str]:
+    rare = [f"{label!r} ({count})" for label, count in counts.items() if count < _FEW]
+    if rare:
+        yield f"{name}: labels that occur less than {_FEW} times: {_few(rare)}"
+
+
+def _skew(name: str, counts: Mapping[str, int], remedy: str) -> Iterator[str]:
+    occurring = {label: count for label, count in counts.items() if count}
+    if not occurring:
+        return
+    rarest, usual = (choose(occurring, key=occurring.__getitem__) for choose in (min, max))
+    if occurring[usual] > _SKEWED * occurring[rarest]:
+        yield (
+            f"{name}: the label {rarest!r} occurs {occurring[rarest]} time(s), {usual!r} "
+            f"{occurring[usual]} times: consider {remedy}"
+        )
+
+
+def _rows(pairs: Sequence[object]) -> str:
+    return f"{len(pairs)} row is" if len(pairs) == 1 else f"{len(pairs)} rows are"
+
+
+def _pairs(part: Part, pairs: Sequence[tuple[int, int]], origin: Part) -> str:
+    """Name rows of a part, each with the row of another that it is held against."""
+    named = [f"{part.place(row)} ({origin.place(first)})" for row, first in pairs[:_NAMED]]
+    return _few(named, len(pairs))
+
+
+def _few(names: Sequence[str], count: int | None = None) -> str:
+    total = len(names) if count is None else count
+    more = f" and {total - _NAMED} more" if total > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,47 @@
+"""The rows of all tasks of a plan, each file read once."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from training.data.parts import load_task
+from training.errors import DataProblem, DataRejected
+from training.examples import TaskData
+from training.settings.config import TrainConfig
+
+DATA_FIELDS: Final = (
+    "dataset",
+    "task_type",
+    "train",
+    "validation",
+    "test",
+    "validation_fraction",
+    "max_rows",
+    "max_validation_rows",
+    "max_test_rows",
+    "text_column",
+    "pair_column",
+    "label_column",
+    "label_separator",
+    "labels",
+    "problem_type",
+    "class_weights",
+    "template",
+    "pair_template",
+)
+"""The settings that decide what is read, and nothing else."""
+
+
+def load_all(configs: Sequence[TrainConfig]) -> list[TaskData]:
+    """Read every task's files, those of several runs once; tell the problems of all of them."""
+    loaded: dict[str, TaskData] = {}
+    problems: dict[DataProblem, None] = {}
+    keys = [config.model_dump_json(include=set(DATA_FIELDS)) for config in configs]
+    for key, config in zip(keys, configs, strict=True):
+        if key not in loaded:
+            try:
+                loaded[key] = load_task(config)
+            except DataRejected as error:
+                problems |= dict.fromkeys(error.problems)
+    if problems:
+        raise DataRejected(tuple(problems))
+    return [loaded[key] for key in keys]

@@ -1,0 +1,1 @@
+"""How prefixes learn: one loop, in whose batches many runs share one frozen backbone."""

@@ -1,0 +1,191 @@
+"""Learning: what every training has, whatever it changes: its timetable, and what came of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefixes import PrefixSpec
+from training.data.tokenized import Tokenized
+from training.examples import TaskData
+from training.learning.beginning import Begun
+from training.learning.schedule import learning_rate_factor
+from training.losses import PLAIN, LossSettings
+from training.noise import generator_for
+from training.settings.config import TrainConfig
+from training.tasks import KINDS, Outputs, Piece, TaskKind
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the validation rows said after `step` steps; losses are means over rows."""
+
+    step: int
+    epoch: float
+    train_loss: float
+    loss: float
+    metrics: dict[str, float]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Learning:
+    """A task that is learnt step by step.
+
+    `doubts` are what a person should know of the rows. `begun` says which published prefix it has
+    begun as, if any; `ended` why it is over, None while it is not.
+    """
+
+    config: TrainConfig
+    spec: PrefixSpec
+    kind: TaskKind[Any]
+    rows: Tokenized
+    loss_settings: LossSettings = PLAIN
+    doubts: tuple[str, ...] = ()
+    begun: Begun | None = None
+    step: int = 0
+    ended: str | None = None
+    losses: list[float] = field(default_factory=list)
+    history: list[Evaluation] = field(default_factory=list)
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """What it learns from: its rows, or the windows of them."""
+        return self.rows.pieces
+
+    # When
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.config.batch_size * self.config.gradient_accumulation
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.pieces) / self.rows_per_step)
+
+    @property
+    def total_steps(self) -> int:
+        steps = math.ceil(self.config.epochs * self.steps_per_epoch)
+        steps = max(steps, self.config.min_steps)
+        return min(steps, self.config.max_steps or steps)
+
+    @property
+    def num_rows_seen(self) -> int:
+        return self.num_rows_in(self.step)
+
+    def num_rows_in(self, steps: int) -> int:
+        """Count the rows that so many steps from the first see."""
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        return epochs * len(self.pieces) + rest * self.rows_per_step
+
+    @property
+    def is_evaluation_due(self) -> bool:
+        every = self.config.evaluate_every or self.steps_per_epoch
+        return self.step % every == 0 or self.step == self.total_steps
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What the coming step multiplies the peak learning rates by."""
+        return learning_rate_factor(
+            self.config.schedule,
+            self.step,
+            self.total_steps,
+            warmup=self.config.warmup,
+            steps_per_epoch=self.steps_per_epoch,
+        )
+
+    def next_rows(self) -> list[int]:
+        """List the rows of the coming step; the order of an epoch depends on the seed alone."""
+        epoch, place = divmod(self.step, self.steps_per_epoch)
+        generator = generator_for(self.config.seed, "order", epoch)
+        order = torch.randperm(len(self.pieces), generator=generator)
+        start = place * self.rows_per_step
+        return [int(row) for row in order[start : start + self.rows_per_step]]
+
+    # What came of it
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The evaluation of the best metric, then of the lowest loss; the first of those alike."""
+        return max(self.history, key=self._merit, default=None)
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What makes the best evaluation better than another: its metric, then a lower loss."""
+        assert self.best is not None
+        return self._merit(self.best)
+
+    def stepped(self, loss: float) -> None:
+        """Count a step that was taken."""
+        self.losses.append(loss)
+        self.step += 1
+
+    def diverged(self, loss: float) -> bool:
+        """End where the loss is no number any more."""
+        if math.isfinite(loss):
+            return False
+        self.ended = f"diverged: the loss was {loss} at step {self.step}; lower learning_rate"
+        return True
+
+    def record(self, outputs: Sequence[Outputs]) -> bool:
+        """Add what comes of the validation rows now; say whether it is the best so far."""
+        held_out = self.rows.held_out
+        measured = self.kind.measure(self.spec, held_out.examples, held_out.encoded, outputs)
+        since = self.history[-1].step if self.history else 0
+        evaluation = Evaluation(
+            step=self.step,
+            epoch=self.step / self.steps_per_epoch,
+            train_loss=float(np.mean(self.losses[since:])),
+            loss=self._held_out_loss(outputs),
+            metrics=measured.metrics,
+        )
+        self.history.append(evaluation)
+        best = self.best
+        assert best is not None
+        stale = sum(one.step > best.step for one in self.history)
+        if self.step >= self.total_steps:
+            self.ended = "all steps were taken"
+        elif self.config.patience is not None and stale >= self.config.patience:
+            self.ended = f"no better in {stale} evaluations"
+        return best is evaluation
+
+    def _merit(self, evaluation: Evaluation) -> tuple[float, float]:
+        return evaluation.metrics[self.config.metric], -evaluation.loss
+
+    # By what
+
+    def loss(self, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]) -> Tensor:
+        """Add up the losses of pieces, from the outputs `[outputs]` or `[S, outputs]` of each one's
+        texts.
+        """
+        settings = self.loss_settings.to(outputs[0][0].device)
+        return self.kind.loss(self.spec, outputs, targets, settings)
+
+    def weight(self, pieces: Sequence[Piece]) -> float:
+        """Give what the losses of pieces are divided by to be their mean."""
+        # One where nothing has a target: the loss of nothing is zero.
+        return sum(self.kind.weight(piece.target) for piece in pieces) or 1.0
+
+    def _held_out_loss(self, outputs: Sequence[Outputs]) -> float:
+        """Give the mean loss of the validation rows, in batches as large as those of training."""
+        pieces, scale = self.rows.held_out.pieces, self.rows.scale
+        flat = (torch.from_numpy(values) for texts in outputs for values in texts)
+        each = [[scale.standardise(next(flat)) for _ in piece.texts] for piece in pieces]
+        targets = [piece.target for piece in pieces]
+        size = self.config.batch_size
+        losses = (
+            float(self.loss(each[start : start + size], targets[start : start + size]))
+            for start in range(0, len(pieces), size)
+        )
+        return sum(losses) / self.weight(pieces)
+
+
+def loss_settings_of(config: TrainConfig, data: TaskData) -> LossSettings:
+    """Say how much labels count, by what the rows have of each."""
+    weights = None
+    if config.class_weights == "balanced":
+        weights = KINDS[config.task_type].class_weights(data.labels, data.train.truths)
+    return LossSettings(None if weights is None else torch.tensor(weights), config.label_smoothing)

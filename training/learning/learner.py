@@ -1,0 +1,181 @@
+"""PrefixLearner: the only trainable parameters, and their folding into a prefix that is served."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from prefixes import Prefix, PrefixSpec
+from prefixes.backbone import Backbone, Head
+from training.examples import TaskData
+from training.noise import generator_for
+from training.settings.config import TrainConfig
+from training.settings.defaults import max_length_of
+from training.tasks import KINDS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearningHead(Head):
+    """A head in training: its pooled features are first multiplied by `factors` `[n, hidden]`."""
+
+    factors: Tensor | None = None
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Map pooled features `[n, hidden]` to logits `[n, labels]`."""
+        if self.factors is not None:
+            features = features * self.factors.to(features)
+        return Head.__call__(self, features)
+
+
+def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixSpec:
+    """Describe the prefix that a training will make.
+
+    Raises:
+        ValueError: pydantic's, when the task does not fit the backbone, as a text length for
+            which it has no positions.
+    """
+    kind = KINDS[config.task_type]
+    room = room_for_texts(config, backbone)
+    return PrefixSpec(
+        task_type=config.task_type,
+        method=config.file_method,
+        prefix_length=config.prefix_length,
+        position_offset=config.offset,
+        max_length=config.max_length or min(max_length_of(config.task_type), room),
+        head=kind.head(config),
+        input=data.template,
+        backbone=backbone.fingerprint,
+        description=config.description,
+        **kind.description(config, data),
+    )
+
+
+def room_for_texts(config: TrainConfig, backbone: Backbone) -> int:
+    """Count the positions that a prefix leaves to texts; below 0 where it takes more than all."""
+    taken = config.prefix_length if config.method == "prompt" else config.offset
+    return backbone.fingerprint.max_positions - taken
+
+
+class PrefixLearner(nn.Module):
+    """A prefix in training: a table of keys and values, or an MLP that makes them; and a head.
+
+    The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
+    through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`; of a head alone
+    it has no rows. Weights begin as N(0, initializer_range) and biases as 0, as the original's did:
+    transformers initialises so whatever a checkpoint lacks. `begin_as` puts something of real
+    tokens in the place of a table's noise, `load_state_dict` any weights.
+    """
+
+    def __init__(
+        self,
+        spec: PrefixSpec,
+        *,
+        initializer_range: float,
+        projection_size: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        facts = spec.backbone
+        hidden = facts.hidden_size
+        width = facts.num_layers * 2 * facts.num_heads * facts.head_size
+        if spec.method == "prompt":
+            width = facts.embedding_size or hidden
+        self.table = nn.Parameter(
+            torch.empty(spec.prefix_length, width if projection_size is None else hidden)
+        )
+        self.projection = (
+            nn.Identity()
+            if projection_size is None
+            else nn.Sequential(
+                nn.Linear(hidden, projection_size), nn.Tanh(), nn.Linear(projection_size, width)
+            )
+        )
+        self.dense = nn.Linear(hidden, hidden) if spec.head.activation is not None else None
+        outputs = spec.num_outputs
+        self.output = None if outputs is None else nn.Linear(hidden, outputs)
+        self._initialise(initializer_range, generator_for(seed, "weights"))
+
+    @torch.no_grad()
+    def _initialise(self, spread: float, generator: torch.Generator) -> None:
+        for parameter in self.parameters():
+            if parameter.ndim == 1:
+                parameter.zero_()
+            else:
+                parameter.normal_(0, spread, generator=generator)
+
+    @torch.no_grad()
+    def begin_as(self, tokens: Tensor) -> None:
+        """Begin with what P real tokens have in the table's place, `[P, width]`.
+
+        A prefix of small noise has keys that every query finds alike, and values of next to
+        nothing: it takes attention away until it has learnt not to. The noise stays on top, so
+        that a token drawn twice does not make two slots that learn alike for ever.
+        """
+        self.table.add_(tokens)
+
+    def steering(self) -> Tensor:
+        """Give what steers the backbone: keys and values in the pool's layout, `[L, 2, P, H, D]`,
+        or the embeddings of a prompt, `[P, E]`.
+        """
+        facts = self.spec.backbone
+        flat: Tensor = self.projection(self.table)
+        if self.spec.method == "prompt":
+            return flat
+        split = flat.view(len(flat), facts.num_layers, 2, facts.num_heads, facts.head_size)
+        return split.permute(1, 2, 0, 3, 4)  # (P, L, 2, H, D) -> (L, 2, P, H, D)
+
+    def head(self, factors: Tensor | None = None) -> LearningHead:
+        """Give the head as the packed forward pass takes it; gradients flow back to it.
+
+        `factors` are those of dropout, of the features in the order of the texts of a pass.
+        """
+        return LearningHead(
+            self.spec.head,
+            *_parameters(self.output),
+            *_parameters(self.dense),
+            factors=factors,
+        )
+
+    def prefix_parameters(self) -> list[nn.Parameter]:
+        """List the parameters that steer the backbone."""
+        return [self.table, *self.projection.parameters()]
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """List the parameters of the head, which an embedding may have none of."""
+        layers = [layer for layer in (self.dense, self.output) if layer is not None]
+        return [parameter for layer in layers for parameter in layer.parameters()]
+
+    @torch.no_grad()
+    def fold(self, *, centre: float = 0.0, spread: float = 1.0) -> Prefix:
+        """Turn the training form into the served one: plain tensors by name, in float32.
+
+        `centre` and `spread` put the targets of a regression, learnt with mean 0 and deviation
+        1, back on their own scale.
+        """
+        tensors = self._folded_steering()
+        if self.output is not None:
+            tensors["head.output.weight"] = self.output.weight * spread
+            tensors["head.output.bias"] = self.output.bias * spread + centre
+        if self.dense is not None:
+            tensors["head.dense.weight"] = self.dense.weight
+            tensors["head.dense.bias"] = self.dense.bias
+        return Prefix(
+            self.spec,
+            {
+                name: tensor.detach().to("cpu", torch.float32, copy=True).numpy()
+                for name, tensor in tensors.items()
+            },
+        )
+
+    def _folded_steering(self) -> dict[str, Tensor]:
+        if self.spec.method == "prompt":
+            return {"prompt.embeddings": self.steering()}
+        if self.spec.method == "head":
+            return {}
+        kv = self.steering().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
+        return {"prefix.keys": kv[:, 0], "prefix.values": kv[:, 1]}
+
+
+def _parameters(layer: nn.Linear | None) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if layer is None else (layer.weight, layer.bias)

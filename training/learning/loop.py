@@ -1,0 +1,143 @@
+"""The training loop: many prefixes learn at once, in the same packed batches of one backbone.
+
+Every step takes the next rows of every run that is not over, lays them end to end, and runs them
+through the frozen backbone together, each row with its own run's prefix. A run's loss is the mean
+over its own rows, and the losses are summed: no run's gradient depends on another.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prefixes.backbone import Backbone, PackedBatch, Streams, head_outputs
+from training.learning.parallel import OneProcess, Processes
+from training.learning.passes import Item, Share, passes_of, shares_of
+from training.learning.run import Run
+from training.learning.steering import Steering, gradient_of
+
+
+def train(
+    backbone: Backbone,
+    runs: Sequence[Run],
+    *,
+    tokens_per_batch: int,
+    after_step: Callable[[Sequence[Run]], None],
+    processes: Processes | None = None,
+) -> None:
+    """Train until every run is over.
+
+    Args:
+        backbone: frozen; runs of all tasks share it.
+        runs: advanced in place; those that have ended are left alone. `after_step` may end some,
+            or add others that join from the next step on.
+        tokens_per_batch: bounds the forward and backward passes that run at once, and so the
+            memory; a step that has more tokens is made of more passes. Where the pieces of a
+            batch depend on each other, as those of an embedding do, they run together even so.
+        after_step: called with the runs that took part, when all of them are between two steps
+            and may be saved.
+        processes: those that share each step; all must hold the same runs.
+    """
+    with Streams.on(backbone.device) as streams:
+        while active := [run for run in runs if run.ended is None]:
+            take_step(
+                backbone,
+                active,
+                tokens_per_batch=tokens_per_batch,
+                processes=processes,
+                streams=streams,
+            )
+            for run in active:
+                if run.ended is None and run.is_evaluation_due:
+                    run.evaluate(backbone, tokens_per_batch)
+            after_step(active)
+
+
+def take_step(
+    backbone: Backbone,
+    runs: Sequence[Run],
+    *,
+    tokens_per_batch: int,
+    streams: Streams,
+    processes: Processes | None = None,
+) -> None:
+    """Let every run take one step of its optimiser."""
+    processes = processes or OneProcess()
+    steering = Steering.of(runs, backbone)
+    step = _Step(backbone, steering, shares_of(runs, steering), _leaves(runs, steering))
+    losses = torch.zeros(len(runs), device=backbone.device)
+    passes = passes_of(step.shares, tokens_per_batch, processes, streams)
+    # Added up in the order of the passes, not as they end: the same numbers every time.
+    for found, gradients in streams.map(step.run, passes):
+        losses += found
+        for leaf, gradient in zip(step.leaves, gradients, strict=True):
+            if gradient is not None:
+                gradient_of(leaf).add_(gradient)
+    processes.add_up([losses, *map(gradient_of, step.leaves)])
+    steering.walk_back()
+    for run, value in zip(runs, losses.tolist(), strict=True):
+        run.advance(value)
+
+
+def _leaves(runs: Sequence[Run], steering: Steering) -> list[Tensor]:
+    """List what the passes of a step find gradients of: what steers, and all heads."""
+    return [*steering.leaves, *(x for run in runs for x in run.learner.head_parameters())]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """All that the passes of a step have in common. They change none of it, and may run at once."""
+
+    backbone: Backbone
+    steering: Steering
+    shares: Sequence[Share]
+    leaves: Sequence[Tensor]
+
+    def run(self, items: Sequence[Item]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        """Run one pass forward and back.
+
+        Returns:
+            What it adds to each share's mean loss, `[shares]`, and to the gradient of each leaf.
+        """
+        losses = self._losses(items)
+        return losses.detach(), torch.autograd.grad(losses.sum(), self.leaves, allow_unused=True)
+
+    def _losses(self, items: Sequence[Item]) -> Tensor:
+        outputs = self._outputs(items)
+        losses = [torch.zeros((), device=self.backbone.device) for _ in self.shares]
+        for index, numbers in _numbers_by_share(items).items():
+            share = self.shares[index]
+            targets = [share.pieces[items[number][1]].target for number in numbers]
+            total = share.run.loss([outputs[number] for number in numbers], targets)
+            losses[index] = total / share.weight
+        return torch.stack(losses)
+
+    def _outputs(self, items: Sequence[Item]) -> list[list[Tensor]]:
+        """Run the texts of all pieces together; give what comes of each piece's."""
+        pieces = [self.shares[index].pieces[place] for index, place in items]
+        owners = [
+            index for (index, _), piece in zip(items, pieces, strict=True) for _ in piece.texts
+        ]
+        texts = [text for piece in pieces for text in piece.texts]
+        rows = [
+            self.shares[index].row(self.backbone, text)
+            for index, text in zip(owners, texts, strict=True)
+        ]
+        batch = PackedBatch.pack(rows, self.backbone.device)
+        hidden = self.backbone(batch, self.steering.pool)
+        heads = {
+            index: self.shares[index].head([items[number][1] for number in numbers])
+            for index, numbers in _numbers_by_share(items).items()
+        }
+        own_heads = [heads[index] for index in owners]
+        flat = iter(head_outputs(hidden, batch, own_heads, pooler=self.backbone.pooler))
+        return [[next(flat) for _ in piece.texts] for piece in pieces]
+
+
+def _numbers_by_share(items: Sequence[Item]) -> dict[int, list[int]]:
+    """Find which items of a pass belong to each share."""
+    numbers: dict[int, list[int]] = {}
+    for number, (index, _) in enumerate(items):
+        numbers.setdefault(index, []).append(number)
+    return numbers

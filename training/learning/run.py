@@ -1,0 +1,131 @@
+"""Run: one prefix on its way, from its first step to its best evaluation."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch.nn import Parameter
+from torch.nn.utils import clip_grad_norm_
+
+from prefixes import Prefix
+from prefixes.backbone import Backbone
+from training.data.inspection import cut_off
+from training.data.tokenized import Tokenized
+from training.examples import TaskData
+from training.learning.base import Learning, loss_settings_of
+from training.learning.beginning import real_tokens
+from training.learning.evaluate import outputs_of
+from training.learning.learner import PrefixLearner, describe
+from training.noise import generator_for
+from training.settings.config import TrainConfig
+from training.tasks import KINDS
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Run(Learning):
+    """A learner with its rows, its optimiser and what it has come to.
+
+    `average` is what the learner has been of late, where that is what is kept; `best_prefix` that
+    of the best evaluation, folded.
+    """
+
+    learner: PrefixLearner
+    average: PrefixLearner | None = None
+    optimizer: torch.optim.Optimizer
+    best_prefix: Prefix | None = None
+
+    @classmethod
+    def start(
+        cls,
+        config: TrainConfig,
+        data: TaskData,
+        backbone: Backbone,
+        rows: Tokenized | None = None,
+    ) -> Self:
+        """Initialise a learner; tokenize all rows of its task, where nobody has done so."""
+        spec = describe(config, data, backbone)
+        learner = PrefixLearner(
+            spec,
+            initializer_range=float(backbone.model.config.initializer_range),
+            projection_size=config.projection_size,
+            seed=config.seed,
+        ).to(backbone.device)
+        rows = rows or Tokenized.of(spec, data, backbone)
+        if config.begins_as_activations:
+            learner.begin_as(real_tokens(spec, rows.encoded, backbone, seed=config.seed))
+        return cls(
+            config=config,
+            spec=spec,
+            kind=KINDS[config.task_type],
+            rows=rows,
+            learner=learner,
+            optimizer=_optimizer(config, learner.prefix_parameters(), learner.head_parameters()),
+            loss_settings=loss_settings_of(config, data),
+            doubts=(*data.doubts, *cut_off(rows.encoded, spec.max_length)),
+        )
+
+    def steer_by(self, owner: "Run") -> None:
+        """Steer by the parameters of another run, whose optimiser alone moves them.
+
+        Gradients of both come together there; `owner` must come first in every step.
+        """
+        self.learner.table = owner.learner.table
+        self.learner.projection = owner.learner.projection
+        self.optimizer = _optimizer(self.config, [], self.learner.head_parameters())
+
+    @property
+    def kept(self) -> PrefixLearner:
+        """What is measured and kept: the learner, or its average."""
+        return self.average or self.learner
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Make the generator of one purpose in the coming step."""
+        return generator_for(self.config.seed, purpose, self.step)
+
+    def advance(self, loss: float) -> None:
+        """Let the optimiser take one step along the gradients that have been gathered."""
+        if self.diverged(loss):
+            return
+        config = self.config
+        clip_grad_norm_(self.learner.parameters(), config.max_gradient_norm)
+        factor = self.learning_rate_factor
+        peaks = (config.learning_rate, config.head_learning_rate)
+        for group, peak in zip(self.optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * factor
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if config.averaging:
+            self.follow()
+        self.stepped(loss)
+
+    def follow(self) -> None:
+        """Move the average towards the learner; the first steps count alike.
+
+        The decay grows to its full value as TensorFlow's `ExponentialMovingAverage` lets it:
+        (1 + n) / (10 + n) after n steps.
+        """
+        if self.average is None:
+            self.average = deepcopy(self.learner)
+        decay = min(self.config.averaging, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.parameters(), self.learner.parameters(), strict=True)
+        with torch.no_grad():
+            for mean, value in pairs:
+                mean.lerp_(value, 1 - decay)
+
+    def evaluate(self, backbone: Backbone, tokens_per_batch: int) -> None:
+        """Measure the prefix as it would be served; keep it if it is the best so far."""
+        scale, encoded = self.rows.scale, self.rows.held_out.encoded
+        prefix = self.kept.fold(centre=scale.centre, spread=scale.spread)
+        outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+        if self.record(outputs):
+            self.best_prefix = prefix
+
+
+def _optimizer(
+    config: TrainConfig, prefix: Sequence[Parameter], head: Sequence[Parameter]
+) -> torch.optim.Optimizer:
+    # The order of the groups is that of the two learning rates in `Run.advance`.
+    groups = [{"params": prefix}, {"params": head}]
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)

@@ -1,0 +1,75 @@
+"""Steering: the keys, values and prompts of all runs of a step, as one pool to run texts with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from prefixes.backbone import Backbone
+from training.learning.run import Run
+from training.noise import drop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steering:
+    """What steers the backbone in a step, cut off from what made it.
+
+    So the passes of the step add up their gradients in `pool` `[L, 2, C, H, D]` and in the
+    `prompts` `[P, E]`, and the parameters behind them are walked only once. `slots` are those of
+    each run in the pool.
+    """
+
+    made: list[Tensor]
+    pool: Tensor
+    slots: list[range]
+    prompts: list[Tensor | None]
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], backbone: Backbone) -> Self:
+        made = [
+            drop(run.learner.steering(), run.config.prefix_dropout, run.generator("prefix dropout"))
+            for run in runs
+        ]
+        methods = [run.spec.method for run in runs]
+        # In float32 whatever the backbone computes in: gradients of all rows add up in them.
+        leaves = [values.detach() for values in made]
+        tables = [leaf for leaf, how in zip(leaves, methods, strict=True) if how == "prefix"]
+        pool = torch.cat(tables, dim=2) if tables else backbone.empty_pool(1)
+        prompts = [
+            leaf.requires_grad_() if how == "prompt" else None
+            for leaf, how in zip(leaves, methods, strict=True)
+        ]
+        ends = list(accumulate((run.spec.num_slots for run in runs), initial=0))
+        slots = [range(start, end) for start, end in pairwise(ends)]
+        # Without a prefix nothing is to be known of the pool, and so of no layer either.
+        return cls(made, pool.requires_grad_(bool(tables)), slots, prompts)
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What the passes find gradients of."""
+        leaves = [self.pool, *(prompt for prompt in self.prompts if prompt is not None)]
+        return [leaf for leaf in leaves if leaf.requires_grad]
+
+    def walk_back(self) -> None:
+        """Hand the gradients that came together to the parameters."""
+        steered, gradients = [], []
+        for values, slots, prompt in zip(self.made, self.slots, self.prompts, strict=True):
+            if prompt is not None:
+                gradient = gradient_of(prompt)
+            elif slots:
+                gradient = gradient_of(self.pool)[:, :, slots.start : slots.stop]
+            else:
+                continue  # a head alone
+            steered.append(values)
+            gradients.append(gradient.to(values.dtype))
+        torch.autograd.backward(steered, gradients)
+
+
+def gradient_of(leaf: Tensor) -> Tensor:
+    """Give the gradient of a leaf: zero where none came."""
+    if leaf.grad is None:
+        leaf.grad = torch.zeros_like(leaf)
+    return leaf.grad

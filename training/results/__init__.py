@@ -1,0 +1,1 @@
+"""What came of a training: figures, calibration, pictures, and the prefix file."""

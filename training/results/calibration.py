@@ -1,0 +1,92 @@
+"""Calibration: one number for each prefix that makes its probabilities mean what they say.
+
+Temperature scaling of Guo et al., "On Calibration of Modern Neural Networks" (arXiv:1706.04599):
+outputs are divided by the temperature under which the validation rows are most likely. It is
+divided into the head's output layer, so that the file needs no field for it and every server
+applies it; no answer changes, only the probability that it is given with.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from prefixes import Prefix
+from prefixes.backbone import Backbone
+from training.examples import Examples
+from training.learning.evaluate import outputs_of
+from training.tasks import KINDS, Piece
+
+_LOG_BOUNDS: Final = (-3.0, 3.0)
+"""Of the temperature: from a twentieth to twenty."""
+
+_OUTPUT_LAYER: Final = ("head.output.weight", "head.output.bias")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibrated:
+    """A prefix whose probabilities were calibrated, and what its outputs were divided by."""
+
+    prefix: Prefix
+    temperature: float
+
+
+def calibrate(
+    backbone: Backbone, prefix: Prefix, examples: Examples[Any], *, tokens_per_batch: int
+) -> Calibrated | None:
+    """Calibrate a prefix on examples that it has not learnt from.
+
+    Returns:
+        None for tasks whose answers carry no probability of a label or of a choice.
+    """
+    spec = prefix.spec
+    kind = KINDS[spec.task_type]
+    if not kind.has_probabilities(spec):
+        return None
+    encoded = kind.encode(backbone.texts, spec, examples)
+    found = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+    pieces = [
+        piece
+        for truth, texts in zip(examples.truths, encoded, strict=True)
+        for piece in kind.pieces(spec, truth, texts)
+    ]
+    outputs = list(_by_piece(pieces, found))
+    targets = [piece.target for piece in pieces]
+
+    def surprise(log_temperature: float) -> float:
+        """Give minus the log likelihood, less that of a log temperature from N(0, 1).
+
+        Rows that are all answered rightly are the likelier the lower the temperature, however
+        few they are: without the second term, ten of them would make every answer certain.
+        """
+        divided = [[values / np.exp(log_temperature) for values in texts] for texts in outputs]
+        return float(kind.loss(spec, divided, targets)) + log_temperature**2 / 2
+
+    fitted = minimize_scalar(
+        surprise, bounds=_LOG_BOUNDS, method="bounded", options={"xatol": 1e-8}
+    )
+    temperature = float(np.exp(fitted.x))
+    return Calibrated(_divided(prefix, temperature), temperature)
+
+
+def _by_piece(
+    pieces: Sequence[Piece], outputs: Sequence[Sequence[NDArray[np.float32]]]
+) -> Iterator[list[Tensor]]:
+    # In float64: near its minimum a sum in float32 is so flat that rounding would choose.
+    flat = (torch.from_numpy(values).double() for texts in outputs for values in texts)
+    for piece in pieces:
+        yield [next(flat) for _ in piece.texts]
+
+
+def _divided(prefix: Prefix, temperature: float) -> Prefix:
+    layer = {
+        name: (prefix.tensors[name] / temperature).astype(prefix.tensors[name].dtype)
+        for name in _OUTPUT_LAYER
+    }
+    return dataclasses.replace(prefix, tensors={**prefix.tensors, **layer})

@@ -1,0 +1,72 @@
+"""Comparison: what a way of running costs a prefix, beside float32, in figures and in answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prefixes import Prefix
+from prefixes.backbone import Backbone
+from training.examples import Examples
+from training.learning.evaluate import outputs_of
+from training.metrics import Measurement
+from training.tasks import KINDS
+
+_NUMBERS: Final = frozenset({"score", "scores", "embedding"})
+"""What of an answer moves a little with every way of running, and decides nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A prefix's figures as it was run, and in float32.
+
+    `changed` is the share of rows with another label, entities or answer than in float32; None
+    for tasks whose answers are numbers alone.
+    """
+
+    measurement: Measurement
+    exact: Measurement
+    changed: float | None
+
+    @property
+    def differences(self) -> dict[str, float]:
+        """By how much each figure is above that in float32."""
+        return {
+            name: value - self.exact.metrics[name]
+            for name, value in self.measurement.metrics.items()
+        }
+
+
+def compare(
+    backbone: Backbone,
+    exact: Backbone,
+    prefix: Prefix,
+    examples: Examples[Any],
+    *,
+    tokens_per_batch: int,
+) -> Comparison:
+    """Measure a prefix on examples with two backbones that differ in how they run alone."""
+    kind = KINDS[prefix.spec.task_type]
+    encoded = kind.encode(backbone.texts, prefix.spec, examples)
+    measurements, answers = [], []
+    for one in (backbone, exact):
+        outputs = outputs_of(one, prefix, encoded, tokens_per_batch=tokens_per_batch)
+        measurements.append(kind.measure(prefix.spec, examples, encoded, outputs))
+        answers.append(
+            [
+                _decided(kind.answer(prefix.spec, fields, texts, values))
+                for fields, texts, values in zip(examples.inputs, encoded, outputs, strict=True)
+            ]
+        )
+    pairs = list(zip(*answers, strict=True))
+    decides = any(any(pair) for pair in pairs)
+    changed = sum(one != other for one, other in pairs) / len(pairs) if decides else None
+    return Comparison(measurements[0], measurements[1], changed)
+
+
+def _decided(answer: Any) -> Any:
+    """Leave out the numbers of an answer; what stays is the same or another."""
+    if isinstance(answer, Mapping):
+        return {name: _decided(part) for name, part in answer.items() if name not in _NUMBERS}
+    if isinstance(answer, list):
+        return [_decided(part) for part in answer]
+    return answer

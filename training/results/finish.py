@@ -1,0 +1,182 @@
+"""From the best learner to a prefix file that is measured, checked and replayed."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from prefixes import GoldenExample, Prefix, PrefixRejected, Provenance, digest_of
+from prefixes.backbone import Backbone, replay_findings
+from prefixes.file import MAX_HEADER_BYTES
+from prefixes.spec import MAX_LABELS
+from training.examples import Examples, Input, TaskData
+from training.learning.evaluate import evaluate, outputs_of
+from training.metrics import Measurement
+from training.results.calibration import calibrate
+from training.settings.config import TrainConfig
+from training.tasks import KINDS
+
+_PATHS: Final = {"train", "validation", "test", "start_from"}
+_CANDIDATES: Final = 4
+"""Inputs that are tried for each golden example: those that are too large are left out."""
+_GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2
+"""What golden examples take of a file's header at most: the rest of the description needs room."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinishedPrefix:
+    """A prefix file's bytes, what they say, and how the prefix in them measures.
+
+    Its outputs were divided by the `temperature`, in the file already; None where there are no
+    probabilities to calibrate.
+    """
+
+    prefix: Prefix
+    data: bytes
+    validation: Measurement
+    test: Measurement | None
+    temperature: float | None
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.data)
+
+
+def finish(
+    backbone: Backbone,
+    config: TrainConfig,
+    data: TaskData,
+    best: Prefix,
+    *,
+    tokens_per_batch: int,
+    now: datetime | None = None,
+    origins: Mapping[str, JsonValue] | None = None,
+) -> FinishedPrefix:
+    """Calibrate a folded prefix, make its file, and hold what can be read from it against that.
+
+    `origins` stand in its provenance beside the settings: how these were found, for example.
+
+    Raises:
+        PrefixRejected: when the bytes do not read back as a prefix for this backbone that gives
+            the logits of its golden examples.
+    """
+    calibrated = calibrate(backbone, best, data.validation, tokens_per_batch=tokens_per_batch)
+    folded = _in_type(calibrated.prefix if calibrated else best, config.file_dtype)
+    validation, test = (
+        None
+        if part is None
+        else evaluate(backbone, folded, part, tokens_per_batch=tokens_per_batch)
+        for part in (data.validation, data.test)
+    )
+    assert validation is not None
+    spec = folded.spec.model_copy(
+        update={
+            "provenance": _provenance(config, data, now or datetime.now(UTC), origins or {}),
+            "metrics": {
+                **{f"validation_{name}": value for name, value in validation.metrics.items()},
+                **{f"test_{name}": value for name, value in (test.metrics if test else {}).items()},
+                **({"temperature": calibrated.temperature} if calibrated else {}),
+            },
+            "golden": _golden(backbone, folded, data.validation, config.golden_examples),
+        }
+    )
+    written = dataclasses.replace(folded, spec=spec).to_bytes()
+    prefix = Prefix.from_bytes(written, fits=backbone.fingerprint)
+    replay(backbone, prefix)
+    temperature = calibrated.temperature if calibrated else None
+    return FinishedPrefix(prefix, written, validation, test, temperature)
+
+
+def replay(backbone: Backbone, prefix: Prefix) -> None:
+    """Compute the golden examples again.
+
+    Raises:
+        PrefixRejected: naming each example whose logits are others than the file says.
+    """
+    if not prefix.spec.golden:
+        return
+    outputs = _flat_outputs(backbone, prefix, [one.fields for one in prefix.spec.golden])
+    findings = replay_findings(prefix.spec, outputs, backbone.dtype)
+    if findings:
+        raise PrefixRejected(findings)
+
+
+def _in_type(prefix: Prefix, dtype: str) -> Prefix:
+    return Prefix(prefix.spec, {name: x.astype(dtype) for name, x in prefix.tensors.items()})
+
+
+def _provenance(
+    config: TrainConfig, data: TaskData, now: datetime, origins: Mapping[str, JsonValue]
+) -> Provenance:
+    recipe: dict[str, JsonValue] = config.model_dump(mode="json", exclude=_PATHS)
+    return Provenance(
+        created_at=now,
+        tool=tool_name(),
+        data_sha256=data.sha256,
+        train_rows=len(data.train),
+        recipe={**recipe, **origins},
+    )
+
+
+def tool_name() -> str:
+    """Say what makes the files: this program, with its version."""
+    try:
+        return f"polyprefix {version('polyprefix')}"
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "polyprefix from source"
+
+
+def _golden(
+    backbone: Backbone, prefix: Prefix, examples: Examples[Any], count: int
+) -> tuple[GoldenExample, ...]:
+    """Choose validation inputs of as many different truths as there are, with their outputs."""
+    kind = KINDS[prefix.spec.task_type]
+    strata = [kind.stratum(truth) for truth in examples.truths]
+    inputs = [examples.inputs[row] for row in _spread(strata, count * _CANDIDATES)]
+    outputs = _flat_outputs(backbone, prefix, inputs)
+    candidates = (
+        GoldenExample(fields=dict(fields), logits=tuple(map(float, row)))
+        for fields, row in zip(inputs, outputs, strict=True)
+        if len(row) <= MAX_LABELS
+    )
+    return _fitting(candidates, count)
+
+
+def _fitting(candidates: Iterable[GoldenExample], count: int) -> tuple[GoldenExample, ...]:
+    """Take the first examples for which a file's header has room."""
+    taken: list[GoldenExample] = []
+    room = _GOLDEN_BYTES
+    for example in candidates:
+        # The description is a string within the header's JSON: what it quotes is quoted twice.
+        size = len(json.dumps(example.model_dump_json(), ensure_ascii=False).encode())
+        if len(taken) < count and size <= room:
+            taken.append(example)
+            room -= size
+    return tuple(taken)
+
+
+def _flat_outputs(
+    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input]
+) -> list[NDArray[np.float32]]:
+    """Compute all outputs of each input, in one row."""
+    encoded = backbone.texts.encode(prefix.spec, inputs)
+    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=1)
+    return [np.concatenate([values.ravel() for values in texts]) for texts in outputs]
+
+
+def _spread(strata: Sequence[Hashable], count: int) -> list[int]:
+    """List `count` rows, the first of every stratum before the second of any."""
+    seen = Counter[Hashable]()
+    turns = []
+    for row, stratum in enumerate(strata):
+        seen[stratum] += 1
+        turns.append((seen[stratum], row))
+    return [row for _, row in sorted(turns)[:count]]

@@ -1,0 +1,130 @@
+"""report.json: everything about one run that a person or a program may ask for later."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import JsonValue
+
+from prefixes.backbone import Backbone
+from prefixes.backbone.precision import dtype_name
+from training.baselines.fine_tuning import FineTuning
+from training.examples import TaskData
+from training.learning.base import Learning
+from training.learning.run import Run
+from training.metrics import Measurement
+from training.results.finish import FinishedPrefix
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the runs of a training took together: they share every step."""
+
+    seconds: float
+    num_runs: int
+    num_rows: int
+
+
+def write_report(
+    path: Path,
+    run: Run,
+    data: TaskData,
+    finished: FinishedPrefix,
+    *,
+    backbone: Backbone,
+    timing: Timing,
+    origins: Mapping[str, JsonValue],
+) -> None:
+    """Write what a run was given, went through and came to.
+
+    `origins` say what the settings or the prefix began from, where that was something made.
+    """
+    counts = {
+        "trained": sum(x.numel() for x in run.learner.parameters()),
+        "stored": finished.prefix.num_values,
+    }
+    report = {
+        **_course(run, data, backbone, timing),
+        **origins,
+        "num_parameters": counts,
+        **_figures(finished.validation, finished.test),
+        "temperature": finished.temperature,
+        "file": {"sha256": finished.digest, "bytes": len(finished.data)},
+    }
+    _write(path, report)
+
+
+def write_model_report(
+    path: Path,
+    tuning: FineTuning,
+    data: TaskData,
+    *,
+    backbone: Backbone,
+    timing: Timing,
+    validation: Measurement,
+    test: Measurement | None,
+) -> None:
+    """Write what the fine-tuning of a whole model was given, went through and came to."""
+    count = sum(x.numel() for x in tuning.padded.model.parameters())
+    report = {
+        **_course(tuning, data, backbone, timing),
+        "num_parameters": {"trained": count, "stored": count},
+        **_figures(validation, test),
+    }
+    _write(path, report)
+
+
+def _course(
+    learning: Learning, data: TaskData, backbone: Backbone, timing: Timing
+) -> dict[str, Any]:
+    assert learning.best is not None
+    return {
+        "run": learning.config.run_name,
+        "config": learning.config.model_dump(mode="json"),
+        "backbone": backbone.fingerprint.model_dump(),
+        "device": str(backbone.device),
+        "dtype": dtype_name(backbone.dtype),
+        "torch": str(torch.__version__),
+        "data": _data_facts(learning, data),
+        "history": [dataclasses.asdict(evaluation) for evaluation in learning.history],
+        "best": dataclasses.asdict(learning.best),
+        "ended": learning.ended,
+        "timing": {
+            **dataclasses.asdict(timing),
+            "rows_per_second": timing.num_rows / timing.seconds if timing.seconds else None,
+        },
+        "class_weights": _weights(learning, data),
+        "doubts": list(learning.doubts),
+    }
+
+
+def _figures(validation: Measurement, test: Measurement | None) -> dict[str, Any]:
+    return {
+        "validation": dataclasses.asdict(validation),
+        "test": dataclasses.asdict(test) if test else None,
+        "only_answer": validation.only_answer,
+    }
+
+
+def _write(path: Path, report: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _weights(learning: Learning, data: TaskData) -> dict[str, float] | None:
+    weights = learning.loss_settings.class_weights
+    if weights is None:
+        return None
+    return dict(zip(data.labels, weights.tolist(), strict=True))
+
+
+def _data_facts(learning: Learning, data: TaskData) -> dict[str, Any]:
+    return {
+        "sha256": data.sha256,
+        "labels": list(data.labels),
+        "rows": {name: len(part) for name, part in data.parts.items()},
+        "train_rows_by_label": learning.kind.label_counts(data.labels, data.train.truths),
+    }

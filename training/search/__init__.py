@@ -1,0 +1,1 @@
+"""Sweeps: which settings to try next, and what came of those that were."""

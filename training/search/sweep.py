@@ -1,0 +1,180 @@
+"""Sweep: which settings a task tries next, and which of its runs are not worth going on with.
+
+Optuna chooses and gives up; this drives it from outside, by ask, report and tell. It draws random
+numbers and remembers what it was told, so all that was said to it is kept in a journal: said once
+more in the same order, to the same version with the same seed, it leads to the same state.
+"""
+
+# ruff: noqa: PLC0415 - Optuna is an extra: only a plan with a sweep needs it
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from training.errors import PlanRejected
+from training.learning.run import Run
+from training.settings.config import TrainConfig
+from training.settings.space import Range, SweepPlan, with_settings
+
+if TYPE_CHECKING:
+    import optuna
+
+EventKind = Literal["ask", "report", "judge", "complete", "prune", "diverge"]
+Event = tuple[EventKind, int, float]
+"""Something said to Optuna: of `ask` the number is a task's, of all others a trial's."""
+
+Outcome = Literal["open", "complete", "pruned", "diverged"]
+
+_REDUCTION: Final = 3
+"""Successive halving: the best third goes on after 1, 3, 9, ... evaluations."""
+
+
+@dataclass(slots=True, eq=False)
+class Trial:
+    """One try of a task: its settings, and how far Optuna knows of it."""
+
+    config: TrainConfig
+    task: int
+    number: int
+    settings: dict[str, Any]
+    asked: "optuna.Trial"
+    num_reported: int = 0
+    outcome: Outcome = "open"
+
+
+class Sweep:
+    """The trials of all tasks of a plan, in the order of their runs.
+
+    Every task has a study of its own. Steps are counted in evaluations, so that trials with other
+    batch sizes are compared after as many passes over the rows.
+    """
+
+    def __init__(self, plan: SweepPlan, tasks: Sequence[TrainConfig]) -> None:
+        self.plan = plan
+        self.tasks = tuple(tasks)
+        self.trials: list[Trial] = []
+        self.journal: list[Event] = []
+        self._studies = [_open_study(plan) for _ in tasks]
+
+    def replay(self, journal: Iterable[Event]) -> None:
+        """Bring a new sweep to where another one was."""
+        for kind, number, value in journal:
+            self._say(kind, number, value)
+
+    def fill(self) -> list[Trial]:
+        """Begin trials until as many are open as learn together, or all have been begun."""
+        before = len(self.trials)
+        while sum(trial.outcome == "open" for trial in self.trials) < self.plan.together:
+            counts = [sum(one.task == task for one in self.trials) for task in self._numbers]
+            if min(counts) == self.plan.num_trials:
+                break
+            self._say("ask", counts.index(min(counts)))
+        return self.trials[before:]
+
+    def observe(self, runs: Sequence[Run]) -> None:
+        """Tell Optuna what the runs of all trials have come to, and end those it gives up on.
+
+        All runs that were evaluated in a step are reported before any of them is judged.
+        """
+        pairs = list(enumerate(zip(self.trials, runs, strict=True)))
+        open_ = [(number, trial, run) for number, (trial, run) in pairs if trial.outcome == "open"]
+        fresh = [one for one in open_ if len(one[2].history) > one[1].num_reported]
+        for number, _, run in fresh:
+            self._say("report", number, run.history[-1].metrics[run.config.metric])
+        for number, _, run in fresh:
+            if run.ended is None and self._say("judge", number):
+                run.ended = f"pruned at step {run.step}: others did better"
+                self._say("prune", number)
+            elif run.ended is not None and run.best is not None:
+                self._say("complete", number, run.best.metrics[run.config.metric])
+        for number, trial, run in open_:
+            if run.ended is not None and trial.outcome == "open":
+                # It ended between two evaluations, as only a loss without bounds does. Optuna
+                # leaves failures out of account, but is to learn from settings such as these.
+                self._say("diverge", number)
+
+    @property
+    def _numbers(self) -> range:
+        return range(len(self.tasks))
+
+    def _say(self, kind: EventKind, number: int, value: float = 0.0) -> bool:
+        """Say one thing to Optuna, and note it; returns what it answers to `judge`."""
+        self.journal.append((kind, number, value))
+        if kind == "ask":
+            self._ask(number)
+            return False
+        trial = self.trials[number]
+        match kind:
+            case "report":
+                trial.num_reported += 1
+                trial.asked.report(value, trial.num_reported)
+            case "judge":
+                return trial.asked.should_prune()
+            case "complete":
+                trial.outcome = "complete"
+                self._studies[trial.task].tell(trial.asked, value)
+            case "prune" | "diverge":
+                from optuna.trial import TrialState
+
+                trial.outcome = "pruned" if kind == "prune" else "diverged"
+                self._studies[trial.task].tell(trial.asked, state=TrialState.PRUNED)
+        return False
+
+    def _ask(self, task: int) -> None:
+        asked = self._studies[task].ask()
+        settings = {name: _suggest(asked, name, entry) for name, entry in self.plan.space.items()}
+        base = self.tasks[task]
+        variant = f"{base.variant}/trial-{asked.number}".removeprefix("/")
+        config = with_settings(base, settings, variant)
+        self.trials.append(Trial(config, task, asked.number, settings, asked))
+
+
+def optuna_version() -> str:
+    """Say which Optuna searches.
+
+    Raises:
+        PlanRejected: when there is none.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise PlanRejected(
+            "A sweep needs Optuna, which is not installed: install the extra polyprefix[sweep]"
+        ) from error
+    return str(optuna.__version__)
+
+
+def _open_study(plan: SweepPlan) -> "optuna.Study":
+    optuna_version()
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # trials are told with the runs
+    samplers = {
+        "random": optuna.samplers.RandomSampler(seed=plan.seed),
+        "tpe": optuna.samplers.TPESampler(seed=plan.seed),
+    }
+    pruners = {
+        "none": optuna.pruners.NopPruner(),
+        "median": optuna.pruners.MedianPruner(),
+        "successive_halving": optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=1, reduction_factor=_REDUCTION
+        ),
+    }
+    study = optuna.create_study(
+        direction="maximize",
+        # Of a grid nothing is left to be drawn.
+        sampler=samplers.get(plan.sampler, samplers["random"]),
+        pruner=pruners[plan.pruner],
+    )
+    for point in plan.points() if plan.sampler == "grid" else ():
+        study.enqueue_trial(point)
+    return study
+
+
+def _suggest(asked: "optuna.Trial", name: str, entry: Range | Sequence[Any]) -> Any:
+    if not isinstance(entry, Range):
+        return asked.suggest_categorical(name, entry)
+    if entry.is_whole:
+        low, high, step = int(entry.low), int(entry.high), int(entry.step or 1)
+        return asked.suggest_int(name, low, high, step=step, log=entry.log)
+    return asked.suggest_float(name, entry.low, entry.high, step=entry.step, log=entry.log)

@@ -1,0 +1,1 @@
+"""Trainings that a server starts: what it may offer, and the process of one."""

@@ -1,0 +1,191 @@
+"""Checkpoints: everything that a killed training needs to end as if nothing had happened.
+
+Random numbers and schedules depend on the seed and the step alone, so a checkpoint holds only what
+was learnt: parameters, optimisers, the best prefixes and the history.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from prefixes import Prefix
+from prefixes.backbone import Backbone
+from prefixes.backbone.precision import dtype_name
+from training.errors import CheckpointRejected
+from training.examples import TaskData
+from training.learning.base import Evaluation
+from training.learning.run import Run
+from training.search.sweep import Event, optuna_version
+from training.sessions.warm_start import WarmStart
+from training.settings.plan import TrainPlan
+
+FORMAT: Final = 4
+
+_PATHS: Final = {"train", "validation", "test", "start_from"}
+_LIST_AFTER: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a training is: two trainings of equal facts go through the same steps."""
+
+    facts: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        plan: TrainPlan,
+        data: Sequence[TaskData],
+        backbone: Backbone,
+        starts: Mapping[str, WarmStart],
+    ) -> "Identity":
+        """Gather the facts. Files may move: their bytes count, not their paths."""
+        facts = {
+            "dtype": dtype_name(backbone.dtype),
+            "tokens_per_batch": str(plan.tokens_per_batch),
+            "backbone": backbone.fingerprint.weights_sha256,
+            "tokenizer": backbone.fingerprint.tokenizer_sha256,
+        }
+        if plan.multitask is not None:
+            facts["multitask"] = plan.multitask.model_dump_json()
+        if plan.sweep is not None:
+            facts["optuna"] = optuna_version()
+            for name, value in plan.sweep.model_dump(mode="json").items():
+                facts[f"sweep: {name}"] = json.dumps(value)
+        for config, task in zip(plan.runs, data, strict=True):
+            facts[f"{config.run_name}: data"] = task.sha256
+            if config.start_from is not None:
+                facts[f"{config.run_name}: start_from"] = starts[config.start_from].sha256
+            for name, value in config.model_dump(mode="json", exclude=_PATHS).items():
+                facts[f"{config.run_name}: {name}"] = json.dumps(value)
+        return cls(facts)
+
+    def differences(self, saved: Mapping[str, str]) -> list[str]:
+        """Name every fact in which a saved training differs from this one."""
+        names = dict.fromkeys((*self.facts, *saved))
+        return [
+            f"{name}: was {saved.get(name, 'not there')}, is {self.facts.get(name, 'not there')}"
+            for name in names
+            if saved.get(name) != self.facts.get(name)
+        ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Saved:
+    """What a checkpoint holds: the states of the runs in their order, and how they came about.
+
+    `seconds` is the time that the training took so far, `journal` what its sweep went through,
+    `shared_sha256` the digest of the prefix that all began as, None while they still learn it.
+    """
+
+    seconds: float
+    shared_sha256: str | None
+    journal: Sequence[Event]
+    runs: Sequence[Mapping[str, Any]]
+
+    def restore(self, runs: Sequence[Run]) -> None:
+        """Bring freshly started runs to where they were."""
+        for run, state in zip(runs, self.runs, strict=True):
+            _restore(run, state)
+
+
+def save_checkpoint(
+    path: Path,
+    identity: Identity,
+    runs: Sequence[Run],
+    *,
+    seconds: float,
+    shared_sha256: str | None = None,
+    journal: Sequence[Event] = (),
+) -> None:
+    """Write a checkpoint; a crash at any moment leaves the earlier one or this one, whole."""
+    content = {
+        "format": FORMAT,
+        "identity": dict(identity.facts),
+        "seconds": seconds,
+        "shared_sha256": shared_sha256,
+        "journal": list(journal),
+        # Nobody looks at the learner of a trial again that has ended, and trials may be many.
+        "runs": [_run_state(run, is_slim=bool(journal) and run.ended is not None) for run in runs],
+    }
+    temporary = path.with_suffix(".partial")
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load_checkpoint(path: Path, identity: Identity) -> Saved:
+    """Read a checkpoint of this training.
+
+    Raises:
+        CheckpointRejected: when the file is damaged, or belongs to another training; then the
+            message names what differs.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        version, saved = content["format"], content["identity"]
+    except Exception as error:  # torch names no common base for what a damaged file brings up
+        raise CheckpointRejected(
+            f"The checkpoint {path} is damaged ({type(error).__name__}): remove it to start anew"
+        ) from error
+    if version != FORMAT:
+        raise CheckpointRejected(f"The checkpoint {path} has format {version}: expected {FORMAT}")
+    differences = identity.differences(saved)
+    if differences:
+        shown = "\n".join(f"  {line}" for line in differences[:_LIST_AFTER])
+        raise CheckpointRejected(
+            f"The checkpoint {path} belongs to another training, which differs in "
+            f"{len(differences)} point(s):\n{shown}\n"
+            "Give the same settings and data again, or choose another output folder"
+        )
+    return Saved(**{name: content[name] for name in Saved.__slots__})
+
+
+def _run_state(run: Run, *, is_slim: bool) -> dict[str, Any]:
+    return {
+        "step": run.step,
+        "ended": run.ended,
+        "losses": run.losses,
+        "history": [dataclasses.asdict(evaluation) for evaluation in run.history],
+        "learner": None if is_slim else run.learner.state_dict(),
+        "optimizer": None if is_slim else run.optimizer.state_dict(),
+        "average": None if is_slim or run.average is None else run.average.state_dict(),
+        "best": None if run.best_prefix is None else _tensors(run.best_prefix),
+    }
+
+
+def _restore(run: Run, state: Mapping[str, Any]) -> None:
+    run.step = state["step"]
+    run.ended = state["ended"]
+    run.losses = list(state["losses"])
+    run.history = [Evaluation(**fields) for fields in state["history"]]
+    if state["learner"] is not None:
+        run.learner.load_state_dict(state["learner"])
+        run.optimizer.load_state_dict(state["optimizer"])
+    if state["average"] is not None:
+        run.average = deepcopy(run.learner)
+        run.average.load_state_dict(state["average"])
+    run.best_prefix = None if state["best"] is None else _prefix(run, state["best"])
+
+
+def _tensors(prefix: Prefix) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in prefix.tensors.items()}
+
+
+def _prefix(run: Run, tensors: Mapping[str, Tensor]) -> Prefix:
+    return Prefix(run.spec, {name: tensor.numpy() for name, tensor in tensors.items()})

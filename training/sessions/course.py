@@ -1,0 +1,178 @@
+"""Course: the runs of a plan as they come and go, in the order in which they share batches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from pydantic import JsonValue, ValidationError
+
+from prefixes import PrefixSpec
+from prefixes.backbone import Backbone
+from training.data.tokenized import SharedRows
+from training.errors import PlanRejected
+from training.examples import TaskData
+from training.learning.learner import describe, room_for_texts
+from training.learning.run import Run
+from training.results.report import Timing
+from training.search.record import SweepRecord, choose
+from training.search.sweep import Event, Sweep
+from training.sessions.checkpoint import Saved
+from training.sessions.multitask import SharedPrefix, share
+from training.sessions.warm_start import WarmStart
+from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan
+from training.settings.space import with_settings
+
+_SHORTEST_TEXT: Final = 3
+"""Tokens of a text at least: one, between those that every text begins and ends with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Winner:
+    """A run to keep, its rows, and where its settings and its beginning come from."""
+
+    run: Run
+    data: TaskData
+    shared: SharedPrefix | None = None
+    sweep: SweepRecord | None = None
+
+    @property
+    def origins(self) -> dict[str, JsonValue]:
+        begun = self.run.begun
+        return {
+            **({} if self.sweep is None else {"sweep": self.sweep.facts()}),
+            **({} if self.shared is None else {"multitask": self.shared.facts}),
+            **({} if begun is None else {"start_from": begun.facts}),
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Course:
+    """All runs so far: those of the plan, or the trials of its sweep.
+
+    `runs` grows while a sweep goes on; `data` are the rows of each run. Of a plan with several
+    phases, every phase is a course, and `shared` is what an earlier one came to.
+    """
+
+    backbone: Backbone
+    tasks: Sequence[TaskData]
+    starts: Mapping[str, WarmStart]
+    sweep: Sweep | None
+    shared: SharedPrefix | None
+    rows: SharedRows
+    runs: list[Run] = field(default_factory=list)
+    data: list[TaskData] = field(default_factory=list)
+
+    @classmethod
+    def begin(
+        cls,
+        plan: TrainPlan,
+        tasks: Sequence[TaskData],
+        backbone: Backbone,
+        starts: Mapping[str, WarmStart],
+        *,
+        saved: Saved | None,
+        shared: SharedPrefix | None = None,
+    ) -> Self:
+        """Start the runs of a plan, and bring them to where a checkpoint left them.
+
+        Raises:
+            PlanRejected: when a run, or a setting that a sweep may try, fits neither the backbone
+                nor what it shall begin as.
+        """
+        sweep = None if plan.sweep is None else Sweep(plan.sweep, plan.runs)
+        course = cls(backbone, tasks, starts, sweep, shared, SharedRows(backbone))
+        if sweep is None:
+            for config, data in zip(plan.runs, tasks, strict=True):
+                course._start(config, data)
+        else:
+            for config, data in zip(plan.runs, tasks, strict=True):
+                for settings in sweep.plan.corners():
+                    course._check_fit(with_settings(config, settings, "trial"), data)
+            sweep.replay(saved.journal if saved else ())
+            for trial in sweep.trials:
+                course._start(trial.config, tasks[trial.task])
+        for run, state in zip(course.runs, shared.learners if shared else (), strict=False):
+            run.learner.load_state_dict(state)
+        if saved is not None:
+            saved.restore(course.runs)
+        course._fill()
+        return course
+
+    @classmethod
+    def begin_sharing(
+        cls,
+        plan: TrainPlan,
+        tasks: Sequence[TaskData],
+        backbone: Backbone,
+        starts: Mapping[str, WarmStart],
+        *,
+        saved: Saved | None,
+    ) -> Self:
+        """Start the runs of a plan as they learn one prefix together. Raises as `begin`."""
+        assert plan.multitask is not None
+        course = cls(backbone, tasks, starts, None, None, SharedRows(backbone))
+        for config, data in zip(plan.runs, tasks, strict=True):
+            course._start(plan.multitask.together(config), data)
+        share(course.runs)
+        if saved is not None:
+            saved.restore(course.runs)
+        return course
+
+    @property
+    def journal(self) -> Sequence[Event]:
+        return () if self.sweep is None else self.sweep.journal
+
+    def go_on(self) -> None:
+        """Between two steps of a sweep: end what others have left behind, begin what is next."""
+        if self.sweep is not None:
+            self.sweep.observe(self.runs)
+            self._fill()
+
+    def winners(self) -> list[Winner]:
+        """List the runs to keep: all that were evaluated, or of a sweep the best of each task."""
+        if self.sweep is None:
+            pairs = zip(self.runs, self.data, strict=True)
+            return [Winner(run, data, self.shared) for run, data in pairs if run.best is not None]
+        return [
+            Winner(self.runs[place], self.data[place], self.shared, record)
+            for place, record in choose(self.sweep, self.runs)
+        ]
+
+    def timing(self, seconds: float) -> Timing:
+        """Tell how many rows the runs have seen, those of an earlier phase included."""
+        before = self.shared.steps if self.shared else 0
+        num_rows = sum(run.num_rows_seen + run.num_rows_in(before) for run in self.runs)
+        return Timing(seconds, len(self.runs), num_rows)
+
+    def _fill(self) -> None:
+        for trial in self.sweep.fill() if self.sweep is not None else ():
+            self._start(trial.config, self.tasks[trial.task])
+
+    def _start(self, config: TrainConfig, data: TaskData) -> None:
+        rows = self.rows.of(self._check_fit(config, data), data)
+        run = Run.start(config, data, self.backbone, rows)
+        if config.start_from is not None:
+            run.begun = self.starts[config.start_from].hand_over(run)
+        self.runs.append(run)
+        self.data.append(data)
+
+    def _check_fit(self, config: TrainConfig, data: TaskData) -> PrefixSpec:
+        fingerprint = self.backbone.fingerprint
+        if room_for_texts(config, self.backbone) < _SHORTEST_TEXT:
+            name = "prefix_length" if config.position_offset is None else "position_offset"
+            raise PlanRejected(
+                f"{config.run_name} does not fit the backbone {fingerprint.name}: {name} "
+                f"{getattr(config, name)} leaves no room for texts among its "
+                f"{fingerprint.max_positions} positions"
+            )
+        try:
+            spec = describe(config, data, self.backbone)
+        except ValidationError as error:
+            reasons = "; ".join(detail["msg"] for detail in error.errors())
+            raise PlanRejected(
+                f"{config.run_name} does not fit the backbone {fingerprint.name}: {reasons}"
+            ) from error
+        if config.start_from is not None:
+            self.starts[config.start_from].check(spec, config.run_name)
+        return spec

@@ -1,0 +1,99 @@
+"""A whole training of whole models, what prefixes are held against: told and written like them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prefixes.backbone import Backbone, load_backbone
+from training.baselines.fine_tuning import FineTuning
+from training.data.loading import load_all
+from training.errors import TrainingError
+from training.examples import TaskData
+from training.learning.base import Learning
+from training.metrics import Measurement
+from training.results.curves import draw_confusion, draw_curve
+from training.results.report import Timing, write_model_report
+from training.sessions.phases import Stopwatch
+from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan
+
+MODEL_FOLDER: Final = "model"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tuned:
+    """A model that is done: its folder, in the form of transformers, and how well it does."""
+
+    config: TrainConfig
+    folder: Path
+    validation: Measurement
+    test: Measurement | None
+
+
+def tune_plan(
+    plan: TrainPlan, output: Path, *, watch: Callable[[Sequence[Learning]], None]
+) -> list[Tuned]:
+    """Fine-tune a model for every run of a plan, one after another.
+
+    Args:
+        plan: what to train, all of it by method `full`.
+        output: a folder, made when it is missing. A single run writes into it, several into
+            folders of their names: the best weights with their tokenizer, as transformers saves
+            them, the report and the pictures.
+        watch: called with a run when it begins, then after each of its steps.
+
+    Raises:
+        TrainingError: for problems of data before the first step; or when a run came to no
+            evaluation.
+        PrefixError: when the backbone cannot be loaded.
+    """
+    data = load_all(plan.runs)
+    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype, to_train=True)
+    tuned = []
+    for config, rows in zip(plan.runs, data, strict=True):
+        stopwatch = Stopwatch.start(0.0)
+        tuning = FineTuning.start(config, rows, backbone, tokens_per_batch=plan.tokens_per_batch)
+        learn(tuning, watch)
+        folder = output if len(plan.runs) == 1 else output / config.run_name
+        folder.mkdir(parents=True, exist_ok=True)
+        timing = Timing(stopwatch.seconds, 1, tuning.num_rows_seen)
+        tuned.append(_write(tuning, rows, backbone, folder, timing))
+    return tuned
+
+
+def learn(tuning: FineTuning, watch: Callable[[Sequence[Learning]], None]) -> None:
+    """Train until it is over, and go back to the best weights.
+
+    Raises:
+        TrainingError: when there was no evaluation.
+    """
+    watch([tuning])
+    while tuning.ended is None:
+        tuning.advance()
+        if tuning.ended is None and tuning.is_evaluation_due:
+            tuning.evaluate()
+        watch([tuning])
+    if tuning.best is None:
+        raise TrainingError(f"{tuning.config.run_name} {tuning.ended}")
+    tuning.finish()
+
+
+def _write(
+    tuning: FineTuning, data: TaskData, backbone: Backbone, folder: Path, timing: Timing
+) -> Tuned:
+    validation = tuning.measure(backbone, data.validation)
+    test = None if data.test is None else tuning.measure(backbone, data.test)
+    tuning.padded.save(folder / MODEL_FOLDER)
+    draw_curve(tuning, folder / "curve.png")
+    draw_confusion(tuning.config.run_name, validation, folder / "confusion.png")
+    write_model_report(
+        folder / "report.json",
+        tuning,
+        data,
+        backbone=backbone,
+        timing=timing,
+        validation=validation,
+        test=test,
+    )
+    return Tuned(tuning.config, folder / MODEL_FOLDER, validation, test)

@@ -1,0 +1,115 @@
+"""Phases: the steps of a training, watched, timed, and saved now and then."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from prefixes.backbone import Backbone
+from training.errors import TrainingStopped
+from training.learning.loop import train
+from training.learning.parallel import Processes
+from training.learning.run import Run
+from training.sessions.checkpoint import Identity, save_checkpoint
+from training.sessions.course import Course
+
+Watcher = Callable[[Sequence[Run]], None]
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds of training, those before a kill included, and when they were last saved."""
+
+    earlier_seconds: float
+    started: float
+    saved: float
+
+    @classmethod
+    def start(cls, earlier_seconds: float) -> "Stopwatch":
+        now = time.perf_counter()
+        return cls(earlier_seconds, now, now)
+
+    @property
+    def seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+    def is_due(self, interval: float) -> bool:
+        """Say whether so many seconds have gone since this last said yes."""
+        now = time.perf_counter()
+        if now - self.saved < interval:
+            return False
+        self.saved = now
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Phases:
+    """What every phase of a training goes through: steps, watched, with checkpoints."""
+
+    backbone: Backbone
+    processes: Processes
+    checkpoint: Path
+    identity: Identity
+    stopwatch: Stopwatch
+    seconds_between_checkpoints: float
+    tokens_per_batch: int
+    watch: Watcher
+
+    @property
+    def saves(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.processes.number == 0
+
+    def go(self, course: Course) -> None:
+        """Train the runs of a course until all of them are over.
+
+        Raises:
+            TrainingStopped: when `watch` did; what was learnt is saved.
+        """
+
+        def after_step(active: Sequence[Run]) -> None:
+            course.go_on()
+            self._show(active)
+            if self.stopwatch.is_due(self.seconds_between_checkpoints):
+                self._save(course)
+
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        self._show(course.runs)
+        try:
+            train(
+                self.backbone,
+                course.runs,
+                tokens_per_batch=self.tokens_per_batch,
+                after_step=after_step,
+                processes=self.processes,
+            )
+        except TrainingStopped:
+            self._save(course)
+            raise
+        self._save(course)
+
+    def _show(self, runs: Sequence[Run]) -> None:
+        """Let `watch` see the runs. Processes stop together, or one would wait for the others."""
+        try:
+            self.watch(runs)
+            stopped = None
+        except TrainingStopped as error:
+            stopped = error
+        num_stopped = torch.tensor([float(stopped is not None)], device=self.backbone.device)
+        self.processes.add_up([num_stopped])
+        if num_stopped.item():
+            raise stopped or TrainingStopped("another process of the training was stopped")
+
+    def _save(self, course: Course) -> None:
+        if not self.saves:
+            return
+        save_checkpoint(
+            self.checkpoint,
+            self.identity,
+            course.runs,
+            seconds=self.stopwatch.seconds,
+            shared_sha256=course.shared.sha256 if course.shared else None,
+            journal=course.journal,
+        )

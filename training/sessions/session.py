@@ -1,0 +1,190 @@
+"""A whole training: from a plan to prefix files, reports and pictures in a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from prefixes.backbone import Backbone, load_backbone
+from training.data.loading import DATA_FIELDS, load_all
+from training.errors import PlanRejected, TrainingError
+from training.learning.parallel import join_processes
+from training.results.curves import draw_confusion, draw_curve, draw_overview
+from training.results.finish import FinishedPrefix, finish
+from training.results.report import Timing, write_report
+from training.search.picture import draw_sweep
+from training.search.record import SweepRecord
+from training.search.sweep import optuna_version
+from training.sessions.checkpoint import Identity, load_checkpoint
+from training.sessions.course import Course, Winner
+from training.sessions.multitask import SharedPrefix
+from training.sessions.phases import Phases, Stopwatch, Watcher
+from training.sessions.warm_start import read_starts
+from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan
+
+CHECKPOINT: Final = "checkpoint.pt"
+PREFIX_FILE: Final = "prefix.safetensors"
+SHARED_FILE: Final = "shared.safetensors"
+SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A run that is done: its file on disk, how well its prefix does, and the sweep behind it.
+
+    `doubts` are what a person should know of the rows.
+    """
+
+    config: TrainConfig
+    file: Path
+    finished: FinishedPrefix
+    doubts: tuple[str, ...] = ()
+    sweep: SweepRecord | None = None
+
+    @property
+    def merit(self) -> float:
+        return self.finished.validation.metrics[self.config.metric]
+
+
+def run_plan(
+    plan: TrainPlan,
+    output: Path,
+    *,
+    resume: bool = False,
+    seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
+    key: str = "",
+    watch: Watcher,
+) -> list[Trained]:
+    """Train every prefix of a plan; write each one's file, report and picture.
+
+    The checkpoint stays: whoever is done with all that follows calls `discard_checkpoint`.
+
+    Args:
+        plan: what to train.
+        output: a folder, made when it is missing. A single run writes into it, several into
+            folders of their names; of a sweep, the best run of each task writes; what tasks have
+            learnt together lies beside them.
+        resume: go on where a checkpoint in `output` ends; begin where there is none.
+        seconds_between_checkpoints: how much work a kill may cost.
+        key: for the server that `start_from` names, where it wants one.
+        watch: called with all runs at first, then after every step with those that took part; it
+            may raise TrainingStopped, which leaves a checkpoint and goes on to the caller.
+
+    Raises:
+        TrainingError: for problems of plan, data or checkpoint, all before the first step; or
+            when no run came as far as one evaluation.
+        PrefixError: when the backbone cannot be loaded or a file cannot be accepted.
+
+    Among several processes, the first alone writes, and gives what was trained.
+    """
+    checkpoint = output / CHECKPOINT
+    if checkpoint.exists() and not resume:
+        raise TrainingError(
+            f"{output} holds a training that did not come to its end: add --resume to go on with "
+            "it, or choose another output folder"
+        )
+    _check_sweep(plan)
+    data = load_all(plan.runs)
+    processes, device = join_processes(plan.device)
+    backbone = load_backbone(plan.backbone, device=device, dtype=plan.dtype, to_train=True)
+    starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
+    identity = Identity.of(plan, data, backbone, starts)
+    saved = load_checkpoint(checkpoint, identity) if checkpoint.exists() else None
+    processes.meet()  # nobody may change the checkpoint before all have read it
+    stopwatch = Stopwatch.start(saved.seconds if saved else 0.0)
+    phases = Phases(
+        backbone=backbone,
+        processes=processes,
+        checkpoint=checkpoint,
+        identity=identity,
+        stopwatch=stopwatch,
+        seconds_between_checkpoints=seconds_between_checkpoints,
+        tokens_per_batch=plan.tokens_per_batch,
+        watch=watch,
+    )
+    shared = SharedPrefix.again(plan, saved.shared_sha256 if saved else None)
+    if plan.multitask is not None and shared is None:
+        first = Course.begin_sharing(plan, data, backbone, starts, saved=saved)
+        phases.go(first)
+        shared, saved = SharedPrefix.of(first.runs), None
+        if phases.saves:
+            (output / SHARED_FILE).write_bytes(shared.file)
+    course = Course.begin(plan, data, backbone, starts, saved=saved, shared=shared)
+    phases.go(course)
+    if not phases.saves:
+        return []
+    return _write_all(course, output, plan=plan, timing=course.timing(stopwatch.seconds))
+
+
+def discard_checkpoint(output: Path) -> None:
+    """Forget how a training went on, once nothing is left to be done for it."""
+    (output / CHECKPOINT).unlink(missing_ok=True)
+
+
+def best_of_each_task(trained: Sequence[Trained]) -> list[Trained]:
+    """Choose the run of each task that did best on its validation rows."""
+    best: dict[str, Trained] = {}
+    for one in trained:
+        leader = best.get(one.config.task)
+        if leader is None or one.merit > leader.merit:
+            best[one.config.task] = one
+    return list(best.values())
+
+
+def _check_sweep(plan: TrainPlan) -> None:
+    """Refuse to search what decides the rows: all trials of a task learn from the same ones."""
+    if plan.sweep is None:
+        return
+    optuna_version()  # now, not after the backbone was loaded
+    fixed = [name for name in DATA_FIELDS if name in plan.sweep.space]
+    if fixed:
+        raise PlanRejected(f"A sweep cannot change {', '.join(fixed)}: describe another [[task]]")
+
+
+def _write_all(course: Course, output: Path, *, plan: TrainPlan, timing: Timing) -> list[Trained]:
+    winners = course.winners()
+    if not winners:
+        raise TrainingError("; ".join(f"{run.config.run_name} {run.ended}" for run in course.runs))
+    if len(plan.runs) > 1 and plan.sweep is None:
+        draw_overview(course.runs, output / "overview.png")
+    trained = []
+    for winner in winners:
+        config = winner.run.config
+        name = config.run_name if winner.sweep is None else winner.sweep.task
+        folder = output if len(plan.runs) == 1 else output / name
+        folder.mkdir(parents=True, exist_ok=True)
+        trained.append(_write(winner, folder, course.backbone, plan.tokens_per_batch, timing))
+        if winner.sweep is not None:
+            winner.sweep.write(folder / "sweep.json")
+            draw_sweep(winner.sweep, folder / "sweep.png")
+    return trained
+
+
+def _write(
+    winner: Winner, folder: Path, backbone: Backbone, tokens_per_batch: int, timing: Timing
+) -> Trained:
+    run = winner.run
+    assert run.best_prefix is not None
+    finished = finish(
+        backbone,
+        run.config,
+        winner.data,
+        run.best_prefix,
+        tokens_per_batch=tokens_per_batch,
+        origins=winner.origins,
+    )
+    file = folder / PREFIX_FILE
+    file.write_bytes(finished.data)
+    draw_curve(run, folder / "curve.png")
+    draw_confusion(run.config.run_name, finished.validation, folder / "confusion.png")
+    write_report(
+        folder / "report.json",
+        run,
+        winner.data,
+        finished,
+        backbone=backbone,
+        timing=timing,
+        origins=winner.origins,
+    )
+    return Trained(run.config, file, finished, run.doubts, winner.sweep)

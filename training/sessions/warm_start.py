@@ -1,0 +1,114 @@
+"""Warm starts: a prefix begins as one that was published, as far as the two are alike."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from prefixes import Prefix, PrefixError, PrefixSpec, digest_of
+from prefixes.fingerprint import BackboneFingerprint
+from prefixes.prefix import Array
+from training.errors import PlanRejected
+from training.learning.beginning import Begun
+from training.learning.run import Run
+from training.sessions.published import read_published
+from training.settings.config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WarmStart:
+    """A prefix that others may begin as."""
+
+    name: str
+    sha256: str
+    prefix: Prefix
+
+    @classmethod
+    def read(cls, source: str, *, fits: BackboneFingerprint, key: str = "") -> Self:
+        """Read a prefix file, as `read_published` takes its source.
+
+        Raises:
+            PlanRejected: when it cannot be read, or is for another backbone.
+        """
+        data = read_published(source, key=key)
+        place, hash_, reference = source.partition("#")
+        try:
+            prefix = Prefix.from_bytes(data, fits=fits)
+        except PrefixError as error:
+            raise PlanRejected(f"start_from {source!r}: {error}") from error
+        return cls(reference if hash_ else Path(place).name, digest_of(data), prefix)
+
+    def check(self, spec: PrefixSpec, run_name: str) -> None:
+        """Hold the prefix that shall begin as this one against it.
+
+        Raises:
+            PlanRejected: naming all differences under which keys and values mean something else.
+        """
+        names = ("method", "prefix_length", "position_offset")
+        differences = _differences(self.prefix.spec, spec, names)
+        if differences:
+            raise PlanRejected(
+                f"{run_name} cannot begin as {self.name}: {'; '.join(differences)}. Give it the "
+                "same settings, or leave out start_from"
+            )
+
+    def hand_over(self, run: Run) -> Begun:
+        """Let a run that was just started begin as this prefix, and with its head if that fits."""
+        learner, tensors = run.learner, self.prefix.tensors
+        with torch.no_grad():
+            learner.table.copy_(_table(self.prefix))
+            differs = _head_differences(self.prefix.spec, learner.spec)
+            if not differs and learner.output is not None:
+                scale = run.rows.scale  # a regression learns targets of mean 0 and deviation 1
+                weight, bias = tensors["head.output.weight"], tensors["head.output.bias"]
+                _copy(learner.output, weight / scale.spread, (bias - scale.centre) / scale.spread)
+            if not differs and learner.dense is not None:
+                _copy(learner.dense, tensors["head.dense.weight"], tensors["head.dense.bias"])
+        return Begun(self.name, self.sha256, tuple(differs))
+
+
+def read_starts(
+    configs: Iterable[TrainConfig], *, fits: BackboneFingerprint, key: str = ""
+) -> dict[str, WarmStart]:
+    """Read what runs begin as, by its source, each source once.
+
+    Raises:
+        PlanRejected: as `WarmStart.read`.
+    """
+    sources = dict.fromkeys(config.start_from for config in configs)
+    return {source: WarmStart.read(source, fits=fits, key=key) for source in sources if source}
+
+
+def _table(prefix: Prefix) -> Tensor:
+    """Lay keys and values out as a learner's table has them, the other way round of folding."""
+    if prefix.spec.method == "prompt":
+        return _tensor(prefix.tensors["prompt.embeddings"])
+    keys, values = (_tensor(prefix.tensors[name]) for name in ("prefix.keys", "prefix.values"))
+    kv = torch.stack([keys, values], dim=1)  # (L, 2, H, P, D)
+    return kv.permute(3, 0, 1, 2, 4).flatten(1)  # (P, L*2*H*D)
+
+
+def _head_differences(theirs: PrefixSpec, mine: PrefixSpec) -> list[str]:
+    differences = _differences(theirs, mine, ("task_type", "problem_type"))
+    if theirs.labels != mine.labels:
+        differences.append("other labels")
+    if theirs.head != mine.head:
+        differences.append("another pooling or activation")
+    return differences
+
+
+def _differences(theirs: PrefixSpec, mine: PrefixSpec, names: Iterable[str]) -> list[str]:
+    pairs = ((name, getattr(theirs, name), getattr(mine, name)) for name in names)
+    return [f"{name} was {there}, is {here}" for name, there, here in pairs if there != here]
+
+
+def _tensor(array: Array) -> Tensor:
+    return torch.as_tensor(array, dtype=torch.float32)
+
+
+def _copy(layer: nn.Linear, weight: Array, bias: Array) -> None:
+    layer.weight.copy_(_tensor(weight))
+    layer.bias.copy_(_tensor(bias))

@@ -1,0 +1,1 @@
+"""What a training is asked to do: one configuration, and plans of many."""

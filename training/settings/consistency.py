@@ -1,0 +1,176 @@
+"""What must hold between the settings of a training; every check returns all its problems."""
+
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from prefixes import InputTemplate
+from training.datasets import DATASETS
+
+if TYPE_CHECKING:
+    from training.settings.config import TrainConfig
+
+_PER_TOKEN: Final = {"token_classification", "question_answering"}
+_BARE: Final = "{text}"
+"""What the template of a tagged text may be, beside a pair's: offsets stay the user's."""
+
+
+def problems_of(config: "TrainConfig") -> list[str]:
+    """Hold settings against each other; one sentence for each thing that cannot be."""
+    return [
+        *_task_problems(config),
+        *_text_problems(config),
+        *_template_problems(config),
+        *_recipe_problems(config),
+        *_head_problems(config),
+    ]
+
+
+def _task_problems(config: "TrainConfig") -> list[str]:
+    kind = config.task_type
+    problems = []
+    if config.dataset is not None and kind != DATASETS[config.dataset].task_type:
+        own = DATASETS[config.dataset].task_type
+        problems.append(f"{config.dataset} is a {own}: leave out task_type {kind}")
+    if kind != "sequence_classification" and config.problem_type is not None:
+        problems.append(f"problem_type belongs to sequence_classification, this is {kind}")
+    has_labels = kind in {"sequence_classification", "token_classification"}
+    if config.labels is not None and (not has_labels or config.problem_type == "regression"):
+        found = config.problem_type or kind
+        problems.append(f"labels belong to classification: a {found} has none")
+    if (kind in _PER_TOKEN) != (config.pooling == "every_token"):
+        expected = "every_token" if kind in _PER_TOKEN else "mean, first_token or pooler"
+        problems.append(f"pooling of {kind} must be {expected}, not {config.pooling}")
+    if config.select_by is not None and config.select_by not in config.metrics:
+        problems.append(
+            f"select_by {config.select_by!r} does not measure {config.problem_type or kind}: "
+            f"expected one of {', '.join(config.metrics)}"
+        )
+    problems += _class_weight_problems(config)
+    problems += _smoothing_problems(config)
+    if kind != "embedding" and config.normalize is not None:
+        problems.append(f"normalize belongs to embedding, this is {kind}")
+    if kind == "embedding" and config.batch_size < 2:
+        problems.append(
+            "an embedding learns from the other rows of a batch: batch_size must be 2 or more"
+        )
+    return problems
+
+
+def _class_weight_problems(config: "TrainConfig") -> list[str]:
+    if config.class_weights == "none":
+        return []
+    if config.task_type == "token_classification":
+        reason = "nearly every word has the tag O; of like weight, tags would be found everywhere"
+        return [f"class_weights belong to labels of whole texts: {reason}"]
+    if config.task_type != "sequence_classification" or config.problem_type == "regression":
+        found = config.problem_type or config.task_type
+        return [f"class_weights belong to labels, which a {found} has none of"]
+    return []
+
+
+def _smoothing_problems(config: "TrainConfig") -> list[str]:
+    if not config.label_smoothing or config.task_type == "token_classification":
+        return []
+    found = config.problem_type or config.task_type
+    if found == "single_label_classification":
+        return []
+    return [f"label_smoothing belongs to tasks in which one label is right, this is {found}"]
+
+
+def _text_problems(config: "TrainConfig") -> list[str]:
+    problems = []
+    named = (config.text_column, config.pair_column, config.label_column)
+    if config.dataset is not None and any(named):
+        problems.append(f"{config.dataset} knows its columns: leave out the names of others")
+    if config.pair_column is not None and config.text_column is None:
+        problems.append("pair_column needs text_column: name both")
+    is_answering = config.task_type == "question_answering"
+    only_there = (config.stride, config.max_answer_tokens, config.null_threshold)
+    if not is_answering and only_there != (None, None, None):
+        problems.append(
+            "stride, max_answer_tokens and null_threshold belong to question_answering, this is "
+            f"{config.task_type}"
+        )
+    if is_answering and (config.stride is None or config.max_answer_tokens is None):
+        problems.append("question_answering needs stride and max_answer_tokens: leave them out")
+    return problems
+
+
+def _template_problems(config: "TrainConfig") -> list[str]:
+    kind = config.task_type
+    if config.template is None:
+        lacks = config.pair_template is not None
+        return ["pair_template needs template: give both"] if lacks else []
+    if kind == "question_answering" or (kind in _PER_TOKEN and config.template != _BARE):
+        return [f"the texts of {kind} are the fields as they are: leave out template"]
+    try:
+        template = InputTemplate(text=config.template, text_pair=config.pair_template)
+    except ValidationError as error:
+        return [
+            f"{'.'.join(map(str, d['loc']))}: {d['msg'].removeprefix('Value error, ')}"
+            for d in error.errors()
+        ]
+    problems = []
+    if template.has_choices != (kind == "multiple_choice"):
+        problems.append("a template has {choice} in a multiple_choice, and only there")
+    if kind == "embedding" and len(template.fields) != 1:
+        problems.append("the template of an embedding has one field, as 'query: {text}'")
+    return problems
+
+
+def _recipe_problems(config: "TrainConfig") -> list[str]:
+    problems = []
+    if config.initialisation == "activations" and config.projection_size is not None:
+        problems.append(
+            "initialisation 'activations' sets keys and values, which a projection makes: "
+            "leave out one of initialisation and projection_size"
+        )
+    if config.start_from is not None:
+        rivals = ("initialisation", "projection_size")
+        given = [name for name in rivals if getattr(config, name) is not None]
+        problems += [f"start_from says what the prefix begins as: leave out {x}" for x in given]
+    if config.method == "prompt" and config.projection_size is not None:
+        problems.append("a projection makes keys and values, which a prompt has none of")
+    if config.method == "prompt" and config.position_offset:
+        problems.append("a prompt takes positions of its own: leave out position_offset")
+    return problems
+
+
+def _head_problems(config: "TrainConfig") -> list[str]:
+    """Hold the length of a prefix against the method; others than it have nothing of a prefix."""
+    if config.method in {"prefix", "prompt"}:
+        return [] if config.prefix_length else ["prefix_length must be 1 or more, or method 'head'"]
+    rules = {
+        "prefix_length": config.prefix_length != 0,
+        "projection_size": config.projection_size is not None,
+        "position_offset": bool(config.position_offset),
+        "initialisation": config.initialisation == "activations",
+        "prefix_dropout": config.prefix_dropout != 0,
+    }
+    problems = [
+        f"{name} belongs to a prefix, which method {config.method!r} has none of: leave it out"
+        for name, holds in rules.items()
+        if holds
+    ]
+    if config.method == "full":
+        return problems + _full_problems(config)
+    if config.task_type == "embedding" and config.head_activation is None:
+        problems.append(
+            "an embedding of method 'head' learns nothing but a dense layer: set head_activation"
+        )
+    return problems
+
+
+def _full_problems(config: "TrainConfig") -> list[str]:
+    """Refuse what a model of transformers' own has no place for."""
+    problems = [
+        f"{name} belongs to a prefix file, which method 'full' makes none of: leave it out"
+        for name in ("start_from", "head_activation", "normalize")
+        if getattr(config, name) is not None
+    ]
+    if config.averaging:
+        problems.append("averaging is of prefixes and heads, not of method 'full': leave it out")
+    if config.task_type == "embedding":
+        problems.append("method 'full' has no embedding: expected another task_type or method")
+    return problems

@@ -1,0 +1,193 @@
+"""TrainPlan: every prefix of one run, from flags or a TOML file."""
+
+import itertools
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from prefixes.names import nearest
+from prefixes.values import Value
+from training.errors import PlanRejected
+from training.settings.config import TrainConfig
+from training.settings.sharing import MultitaskPlan
+from training.settings.space import SweepPlan, with_settings
+from training.sources import is_hub
+
+
+class TrainPlan(Value):
+    """Every prefix of one run over one loaded backbone."""
+
+    runs: tuple[TrainConfig, ...]
+    sweep: SweepPlan | None = Field(
+        default=None, description="searches settings for each of the runs"
+    )
+    multitask: MultitaskPlan | None = Field(
+        default=None, description="all runs first learn one prefix together"
+    )
+    backbone: str = "minilm"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    tokens_per_batch: int = Field(
+        default=8192, ge=1, description="bounds the memory of one forward and backward pass"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_quantized(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "quantize" in data:
+            raise ValueError(
+                "prefixes are trained in float32 or bfloat16, for int8 has no gradients: leave "
+                "out quantize, and give it to evaluate, predict or serve"
+            )
+        return data
+
+    @model_validator(mode="after")
+    def _has_distinct_runs(self) -> Self:
+        if not self.runs:
+            raise ValueError("there is nothing to train: describe a task in a [[task]] table")
+        names = [run.run_name for run in self.runs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two runs have the same name: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _learns_whole_models_alone(self) -> Self:
+        if not any(run.method == "full" for run in self.runs):
+            return self
+        if not self.is_full:
+            raise ValueError("method 'full' is for all runs of a plan or for none of them")
+        others = {
+            "[sweep]": self.sweep is not None,
+            "[multitask]": self.multitask is not None,
+        }
+        given = [name for name, is_given in others.items() if is_given]
+        if given:
+            raise ValueError(f"method 'full' does not go with {', '.join(given)}: leave it out")
+        return self
+
+    @property
+    def is_full(self) -> bool:
+        """Whether whole models are to be fine-tuned, instead of prefixes."""
+        return all(run.method == "full" for run in self.runs)
+
+    @model_validator(mode="after")
+    def _can_share(self) -> Self:
+        if self.multitask is None:
+            return self
+        problems = self.multitask.problems(self.runs)
+        if self.sweep is not None:
+            problems.append("[multitask] and [sweep] do not go together: expected one of them")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_swept(self) -> Self:
+        corners = [] if self.sweep is None else list(self.sweep.corners())
+        for run, settings in itertools.product(self.runs, corners):
+            try:
+                with_settings(run, settings, "trial")
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_context=False)[0]
+                field = "".join(f"{part}: " for part in first["loc"])
+                raise ValueError(
+                    f"the sweep would train {run.run_name} with {settings}, which cannot be: "
+                    f"{field}{first['msg']}"
+                ) from error
+        return self
+
+
+_MODELS: Final[dict[str | int, type[Value]]] = {
+    "": TrainPlan,
+    "runs": TrainConfig,
+    "sweep": SweepPlan,
+    "multitask": MultitaskPlan,
+}
+"""What the settings of each part of a plan are; of the plan itself, without a name."""
+
+
+def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) -> TrainPlan:
+    """Read a plan from a TOML file; entries of `plan` and of `run` come before what it says.
+
+    `[[task]]` tables describe the tasks, `[defaults]` what they share, and `[grid]` gives lists of
+    values: every task is trained once for each combination. `[sweep]` searches instead. Data files
+    are relative to the plan.
+
+    Raises:
+        PlanRejected: naming each field that is missing, unknown or out of range.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PlanRejected(f"The plan {path} could not be read: {error}") from error
+    if "runs" in document:
+        raise PlanRejected(f"The plan {path} has 'runs': describe tasks in [[task]] tables")
+    tasks = document.pop("task", [])
+    defaults, grid = document.pop("defaults", {}), document.pop("grid", {})
+    if not isinstance(tasks, list) or not all(
+        isinstance(x, dict) for x in (*tasks, defaults, grid)
+    ):
+        raise PlanRejected(f"The plan {path} must have [[task]] tables, [defaults] and [grid]")
+    if grid and "sweep" in document:
+        raise PlanRejected(f"The plan {path} has [grid] and [sweep]: expected one of them")
+    runs = [
+        {**_relative_to(path.parent, {**defaults, **task, **point}), **run}
+        for task in tasks
+        for point in _points(grid)
+    ]
+    return check_plan({**document, **plan, "runs": runs}, origin=str(path))
+
+
+def check_plan(fields: Mapping[str, Any], *, origin: str) -> TrainPlan:
+    """Build a plan from plain values.
+
+    Raises:
+        PlanRejected: naming each field that is missing, unknown or out of range.
+    """
+    try:
+        return TrainPlan.model_validate(fields)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+        lines = [f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {_sentence(d)}" for d in details]
+        raise PlanRejected(f"The plan from {origin} was refused:\n" + "\n".join(lines)) from error
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """Say what is wrong with one setting, and what may have been meant."""
+    *within, name = detail["loc"] or ("",)
+    model: type[Value] | None = _MODELS.get(within[0] if within else "")
+    if detail["type"] == "extra_forbidden" and model is not None:
+        return f"is not a known setting{nearest(str(name), model.model_fields)}"
+    if detail["type"] == "missing" and name == "train":
+        return "there are no rows to learn from: name them with --train, in a plan as train = ..."
+    return detail["msg"].removeprefix("Value error, ")
+
+
+def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    files = {
+        key: str(folder / value)
+        for key in ("train", "validation", "test")
+        if isinstance(value := fields.get(key), str) and not is_hub(value)
+    }
+    start = fields.get("start_from")
+    if isinstance(start, str) and not start.startswith(("http://", "https://")):
+        files["start_from"] = str(folder / start)
+    return {**fields, **files}
+
+
+def _points(grid: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the combinations of a grid, each with the name of its run; one empty point if none."""
+    if not all(isinstance(values, list) and values for values in grid.values()):
+        raise PlanRejected("Every entry of [grid] must be a list of values to try")
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if not grid:
+        return points
+    return [
+        {**point, "variant": ",".join(f"{key}={value}" for key, value in point.items())}
+        for point in points
+    ]
