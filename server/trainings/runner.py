@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.errors import PrefixNotFound, PrefixRejected
+from prefixes.errors import PrefixNotFound, PrefixRejected, StoreCorrupted, StoreUnavailable
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
@@ -22,6 +22,7 @@ from server.settings import Settings
 from server.trainings.ending import Ended, problem
 from server.trainings.folders import TrainingFolder, TrainingFolders
 from server.trainings.jobs import job_of
+from server.trainings.patience import patiently
 from server.trainings.placement import Placement
 from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
@@ -109,7 +110,7 @@ class TrainingRunner:
     async def _run(self, training: Training) -> None:
         folder = self._folders.of(training.id)
         try:
-            await run_in_threadpool(self._begin, training, folder)
+            await patiently(lambda: self._begin(training, folder))
             if folder.outcome() is None:  # else a server ended before it could publish
                 await self._train(training, folder)
             await self._conclude(training, folder)
@@ -156,7 +157,7 @@ class TrainingRunner:
                 return
             if code == STOPPED:  # by somebody else's signal: no fault of the training
                 continue
-            crashes = await run_in_threadpool(self._store.note_crash, training.id)
+            crashes = await patiently(lambda: self._store.note_crash(training.id))
             _log.error("the worker of training %s died with %d", training.id, code)
             if crashes >= _MAX_CRASHES:
                 detail = f"Its process died {crashes} times, the last time with the code {code}"
@@ -200,10 +201,10 @@ class TrainingRunner:
     async def _published(
         self, training: Training, folder: TrainingFolder, outcome: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Publish what was trained, again and again while the server is too busy to check it.
+        """Publish what was trained, again and again while the server or its store cannot.
 
         Raises:
-            Ended: when it was cancelled meanwhile, or the server was never less busy.
+            Ended: when it was cancelled meanwhile, or nothing has changed for an hour.
             PrefixError: as `publish_trained`.
             EngineUnavailable: as `publish_trained`.
         """
@@ -212,13 +213,17 @@ class TrainingRunner:
                 return await publish_trained(
                     training, folder, outcome, registry=self._registry, publisher=self._publisher
                 )
-            except (Overloaded, DeadlineExceeded) as error:
+            except StoreCorrupted:  # damaged bytes stay so
+                raise
+            except (Overloaded, DeadlineExceeded, StoreUnavailable) as error:
                 _log.warning("training %s is published later: %s", training.id, error)
                 reason = error
             await self._pause(training, pause)
+        # The store's errors name paths and addresses, which are for the log alone.
+        told = "its store failed" if isinstance(reason, StoreUnavailable) else reason
         detail = (
-            f"It was trained, but in {len(_PAUSES)} attempts the server was too busy to check it "
-            f"({reason}): ask again when it has less to do"
+            f"It was trained, but in {len(_PAUSES)} attempts the server could not publish it "
+            f"({told}): ask again when it has less to do"
         )
         raise Ended("failed", problem(503, "training_failed", detail)) from reason
 
@@ -231,10 +236,15 @@ class TrainingRunner:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _check_cancelled(self, training: Training) -> None:
-        if await run_in_threadpool(self._store.is_cancelling, training.id):
+        try:
+            is_cancelling = await run_in_threadpool(self._store.is_cancelling, training.id)
+        except StoreUnavailable as error:  # asked again soon: no reason to stop
+            _log.warning("whether to cancel training %s is not known: %s", training.id, error)
+            return
+        if is_cancelling:
             raise Ended("cancelled")
 
     async def _end(self, training: Training, state: State, **how: Any) -> None:
-        await run_in_threadpool(lambda: self._store.end(training.id, state, **how))
+        await patiently(lambda: self._store.end(training.id, state, **how))
         self._metrics.training_done(state)
         _log.info("training %s of %s has %s", training.id, training.asked.tenant, state)

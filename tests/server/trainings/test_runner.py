@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import pytest
 
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.backbone import Backbone
+from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry, open_registry
 from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
+from server.trainings import patience
 from server.trainings import runner as module
 from server.trainings.folders import TrainingFolders
 from server.trainings.placement import Placement
@@ -48,6 +50,25 @@ class Replayer:
         if failure is not None:
             raise failure
         return ()
+
+
+PLACE: Final = "/var/lib/secret"
+
+
+def fail_at_first(
+    monkeypatch: pytest.MonkeyPatch, kind: type, name: str, *, times: int
+) -> list[StoreUnavailable]:
+    """Let a method of a store fail some times before it works; give the failures to come."""
+    method = getattr(kind, name)
+    failures = [StoreUnavailable(f"{PLACE} is locked") for _ in range(times)]
+
+    def fails(*args: Any, **how: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return method(*args, **how)
+
+    monkeypatch.setattr(kind, name, fails)
+    return failures
 
 
 class Bench:
@@ -103,6 +124,7 @@ class Bench:
 def bench(tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(module, "_PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "_PAUSES", (0.0, 0.0, 0.0))
     registry = open_registry(tmp_path)
     registry.ensure_tenant("acme")
     with closing(registry):
@@ -122,6 +144,44 @@ async def test_a_server_that_is_never_less_busy_ends_the_training_and_says_so(be
     assert ended.problem is not None
     assert ended.problem["code"] == "training_failed"
     assert "4 texts are waiting" in ended.problem["detail"]
+
+
+@pytest.mark.parametrize("method", ["is_cancelling", "end", "note_crash"])
+async def test_a_database_that_is_away_for_a_while_ends_no_training(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    failures = fail_at_first(monkeypatch, TrainingStore, method, times=3)
+    bench.begin_again(
+        "if not (folder / 'died').exists():\n"
+        "    (folder / 'died').touch()\n"
+        "    sys.exit(1)\n"
+        "time.sleep(0.2)\n"
+        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
+    )
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert not failures
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+    assert ended.num_crashes == 1
+
+
+async def test_what_a_store_could_not_take_is_published_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = fail_at_first(monkeypatch, PrefixRegistry, "publish", times=2)
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert not failures
+    assert ended.state == "succeeded"
+
+
+async def test_a_store_that_never_takes_it_ends_the_training_and_tells_no_path(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at_first(monkeypatch, PrefixRegistry, "publish", times=99)
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert "its store failed" in ended.problem["detail"]
+    assert PLACE not in json.dumps(ended.problem)
 
 
 async def test_a_training_that_waits_to_be_published_can_be_cancelled(
