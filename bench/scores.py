@@ -13,6 +13,7 @@ import torch
 from bench import origin
 from bench.figures import Bound, Figure
 
+_METHODS: Final = ("prefix", "fine-tuning", "PEFT")
 MAX_GAP: Final = Bound(0.01, "at most")
 """By which prefixes may fall short of full fine-tuning, on average, in classifying texts."""
 
@@ -82,17 +83,26 @@ def best_settings(scores: Sequence[Score], seed: int) -> Mapping[str, float]:
 
 
 def summary(scores: Scores, tasks: Sequence[str], seeds: Sequence[int]) -> Iterator[Figure]:
-    """Give each method's mean over the seeds, by the settings that were chosen, and how prefixes
-    compare; PEFT's bound is to be below them.
+    """Give each method's mean over the seeds, by the settings that were chosen, for every set; and
+    over the sets that all have learnt. There prefixes must be close to full fine-tuning, and above
+    PEFT's.
     """
+    complete: list[Mapping[str, float]] = []
     for task in tasks:
         means: dict[str, float] = {}
-        for method in ("prefix", "fine-tuning", "PEFT"):
+        for method in _METHODS:
             if found := scores.of(task, method):
                 figure = _mean(found, seeds)
                 means[method] = figure.measured or 0.0
                 yield figure
-        yield from _gaps(task, means)
+        yield from _gaps(task, means, None, None)
+        if len(means) == len(_METHODS):
+            complete.append(means)
+    if len(complete) > 1:
+        group = f"mean of {len(complete)} sets"
+        overall = {name: statistics.mean(one[name] for one in complete) for name in _METHODS}
+        yield from (Figure(group, name, "", value) for name, value in overall.items())
+        yield from _gaps(group, overall, MAX_GAP, Bound(0))
 
 
 def _mean(scores: Sequence[Score], seeds: Sequence[int]) -> Figure:
@@ -110,8 +120,10 @@ def _mean(scores: Sequence[Score], seeds: Sequence[int]) -> Figure:
     )
 
 
-def _gaps(task: str, means: Mapping[str, float]) -> Iterator[Figure]:
-    for name, other, bound in (("fine-tuning", "prefix", MAX_GAP), ("prefix", "PEFT", Bound(0))):
+def _gaps(
+    group: str, means: Mapping[str, float], to_tuned: Bound | None, to_peft: Bound | None
+) -> Iterator[Figure]:
+    for name, other, bound in (("fine-tuning", "prefix", to_tuned), ("prefix", "PEFT", to_peft)):
         if name in means and other in means:
             gap = means[name] - means[other]
-            yield Figure(task, f"{name} minus {other}", "", gap, bound=bound)
+            yield Figure(group, f"{name} minus {other}", "", gap, bound=bound)
