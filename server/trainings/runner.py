@@ -27,6 +27,7 @@ from server.trainings.placement import Placement
 from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
 from server.trainings.store import training_store
+from server.trainings.watching import SpentWatch, check_cancelled
 from server.trainings.worker import STOPPED, Worker
 
 _POLL_SECONDS: Final = 0.5
@@ -165,22 +166,16 @@ class TrainingRunner:
 
     async def _work_through(self, training: Training, folder: TrainingFolder) -> int:
         worker = await Worker.start(self._trainer.command, folder, num_threads=self._num_threads)
+        watch = SpentWatch(folder, max_seconds=self._settings.max_training_seconds)
         try:
             while (code := await worker.wait(_POLL_SECONDS)) is None:
-                await self._check_cancelled(training)
-                await run_in_threadpool(self._check_spent, folder)
-            return code
+                await check_cancelled(self._store, training)
+                if not await run_in_threadpool(watch.sees_life):
+                    _log.error("the worker of training %s has stopped working", training.id)
+                    break
         finally:
-            await worker.stop()
-
-    def _check_spent(self, folder: TrainingFolder) -> None:
-        most, spent = self._settings.max_training_seconds, folder.spent_seconds()
-        if spent > most:
-            detail = (
-                f"It has taken {spent:.0f} seconds of a processor, and a training may take "
-                f"{most:g}: give it fewer rows, or fewer steps"
-            )
-            raise Ended("failed", problem(504, "training_too_long", detail))
+            last = await worker.stop()
+        return last if code is None else code
 
     async def _conclude(self, training: Training, folder: TrainingFolder) -> None:
         outcome = folder.outcome()
@@ -230,19 +225,10 @@ class TrainingRunner:
     async def _pause(self, training: Training, seconds: float) -> None:
         end = time.monotonic() + seconds
         while True:
-            await self._check_cancelled(training)
+            await check_cancelled(self._store, training)
             if time.monotonic() >= end:
                 return
             await asyncio.sleep(_POLL_SECONDS)
-
-    async def _check_cancelled(self, training: Training) -> None:
-        try:
-            is_cancelling = await run_in_threadpool(self._store.is_cancelling, training.id)
-        except StoreUnavailable as error:  # asked again soon: no reason to stop
-            _log.warning("whether to cancel training %s is not known: %s", training.id, error)
-            return
-        if is_cancelling:
-            raise Ended("cancelled")
 
     async def _end(self, training: Training, state: State, **how: Any) -> None:
         await patiently(lambda: self._store.end(training.id, state, **how))

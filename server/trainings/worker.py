@@ -55,10 +55,13 @@ class Worker:
         except TimeoutError:
             return None
 
-    async def stop(self) -> None:
-        """Let it stop at its next step, with a checkpoint; end it if it takes too long."""
+    async def stop(self) -> int:
+        """Let it stop at its next step, with a checkpoint; end it if it takes too long.
+
+        Returns its exit code.
+        """
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
         if await self.wait(_SECONDS_TO_STOP) is None:
             self._process.kill()
-            await self._process.wait()
+        return await self._process.wait()

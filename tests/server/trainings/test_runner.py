@@ -19,7 +19,7 @@ from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
-from server.trainings import patience
+from server.trainings import patience, watching
 from server.trainings import runner as module
 from server.trainings.folders import TrainingFolders
 from server.trainings.placement import Placement
@@ -222,6 +222,39 @@ async def test_a_worker_that_has_taken_its_time_of_a_processor_is_ended(bench: B
     assert ended.problem is not None
     assert ended.problem["code"] == "training_too_long"
     assert "may take 10" in ended.problem["detail"]
+
+
+async def test_a_worker_that_hangs_is_replaced_by_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_MOST_IDLE_SECONDS", 1.0)
+    bench.begin_again(
+        "if not (folder / 'hung').exists():\n"
+        "    (folder / 'hung').touch()\n"
+        "    time.sleep(3600)\n"
+        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
+    )
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+    assert ended.num_crashes == 1
+
+
+async def test_a_worker_that_works_now_and_then_does_not_hang(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_MOST_IDLE_SECONDS", 1.0)
+    bench.begin_again(
+        "for number in range(10):\n"
+        "    (folder / 'draft').write_text(str(0.6 * number))\n"
+        "    (folder / 'draft').replace(folder / 'spent.json')\n"
+        "    time.sleep(0.25)\n"
+        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
+    )
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+    assert ended.num_crashes == 0
 
 
 async def test_a_worker_is_told_its_device_and_its_share_of_it(bench: Bench) -> None:
