@@ -127,6 +127,8 @@ async def cancel_training(
     """What waits is cancelled at once, what runs stops within seconds, what has ended stays so."""
     _require_owner(caller, tenant)
     found = await parts.change(partial(parts.trainings.cancel, tenant, training))
+    if found.has_ended:
+        await parts.change(parts.training_folders.of(found.id).tidy)
     return await parts.read(partial(_described, parts, found))
 
 
@@ -194,6 +196,9 @@ async def _events(parts: Parts, training: Training, start: int) -> AsyncIterator
         for event in await parts.read(partial(folder.events, start)):
             start = event.end
             text += _message(event.kind, json.dumps(event.facts), start)
+        if text and training.has_ended:
+            yield text  # and perhaps more: one read does not take them all
+            continue
         if training != told:
             told = training
             status = await parts.read(partial(_described, parts, training))

@@ -196,18 +196,21 @@ class Engine:
             DeadlineExceeded: when the time ran out.
             EngineUnavailable: while starting, draining, or after the device failed.
         """
+        findings = await self._replay(prefix, digest)
+        if any(finding.code == "golden_failed" for finding in findings):
+            # No prefix is to blame for a device that fails: by now that is known.
+            findings = await self._replay(prefix, digest)
+        if findings:
+            self._residents.discard(digest)
+        return findings
+
+    async def _replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         self._check_ready()
         try:
             logits = await self._replaying.logits(prefix, digest)
         except InferenceFailed as error:
-            findings: tuple[Finding, ...] = (
-                Finding("golden_failed", "spec.golden", "logits", str(error)),
-            )
-        else:
-            findings = replay_findings(prefix.spec, logits, self.backbone.precision)
-        if findings:
-            self._residents.discard(digest)
-        return findings
+            return (Finding("golden_failed", "spec.golden", "logits", str(error)),)
+        return replay_findings(prefix.spec, logits, self.backbone.precision)
 
     def _check_ready(self) -> None:
         if self.problem is not None:

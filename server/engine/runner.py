@@ -66,7 +66,9 @@ class Runner:
 
     def _run_halves(self, jobs: Sequence[Job], error: Exception) -> list[Outputs | InferenceFailed]:
         if len(jobs) == 1:
-            return [_failure(f"{type(error).__name__}: {error}")]
+            # What a device says of itself, as how much memory others take, is for the log alone.
+            _log.warning("an input could not be computed", exc_info=error)
+            return [_failure(type(error).__name__)]
         middle = len(jobs) // 2
         rows: list[Outputs | InferenceFailed] = []
         for half in (jobs[:middle], jobs[middle:]):

@@ -6,12 +6,14 @@ import shutil
 import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 _EVENTS: Final = "events.jsonl"
 _PREFIX: Final = "prefix.safetensors"
+_CHECKPOINT: Final = "checkpoint.pt"
 _TAIL_BYTES: Final = 16 * 1024
 """More than an event takes: how much of the file is read to find the last one."""
 _MAX_READ_BYTES: Final = 2**18
@@ -60,6 +62,13 @@ class TrainingFolder:
         """Remove it with all that is in it; one that is gone already is as good."""
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def tidy(self) -> None:
+        """Remove what is of no use once a training has ended: rows, live version, checkpoint."""
+        rows = (self.path / name for name in self.rows().values())
+        for path in (*rows, self.path / "live.safetensors", self.path / "out" / _CHECKPOINT):
+            with suppress(OSError):  # it goes with the folder
+                path.unlink(missing_ok=True)
+
     @property
     def log(self) -> Path:
         """What the worker printed, for the operator."""
@@ -105,7 +114,10 @@ class TrainingFolder:
 
     def spent_seconds(self) -> float:
         """The processor time of all workers so far, as the last of them has noted it."""
-        return float(self._read("spent.json") or 0)
+        try:
+            return float(self._read("spent.json") or 0)
+        except ValueError:  # a power cut may leave it empty: noted too often to wait for the disk
+            return 0.0
 
     def warnings(self) -> list[str]:
         """What the worker doubts about the rows, as far as it knows them."""

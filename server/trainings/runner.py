@@ -3,26 +3,28 @@
 import asyncio
 import logging
 import os
+import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.errors import PrefixNotFound, PrefixRejected, StoreCorrupted, StoreUnavailable
+from prefixes.errors import PrefixNotFound, PrefixRejected
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
-from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
+from server.engine.errors import EngineUnavailable
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
 from server.trainings.ending import Ended, problem
 from server.trainings.folders import TrainingFolder, TrainingFolders
 from server.trainings.jobs import job_of
-from server.trainings.patience import patiently
+from server.trainings.patience import patiently, persist
 from server.trainings.placement import Placement
 from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
@@ -34,6 +36,9 @@ _POLL_SECONDS: Final = 0.5
 _SECONDS_BETWEEN_SWEEPS: Final = 600.0
 _PAUSES: Final = (*(2.0**n for n in range(6)), *([60.0] * 60))
 """Seconds between attempts to publish on a busy server, for an hour in all."""
+_FEW_PAUSES: Final = _PAUSES[:6]
+"""Seconds between attempts to begin: others wait for their turn."""
+_HUNG: Final = -signal.SIGKILL
 _MAX_CRASHES: Final = 2
 """Workers that may die under one training: the second goes on from the first one's checkpoint."""
 
@@ -111,7 +116,11 @@ class TrainingRunner:
     async def _run(self, training: Training) -> None:
         folder = self._folders.of(training.id)
         try:
-            await patiently(lambda: self._begin(training, folder))
+            await persist(
+                lambda: run_in_threadpool(self._begin, training, folder),
+                _FEW_PAUSES,
+                partial(self._pause, training),
+            )
             if folder.outcome() is None:  # else a server ended before it could publish
                 await self._train(training, folder)
             await self._conclude(training, folder)
@@ -123,7 +132,9 @@ class TrainingRunner:
             await self._end(training, "failed", problem=problem(500, "internal_error", detail))
 
     def _begin(self, training: Training, folder: TrainingFolder) -> None:
-        """Write down the plan, and the version that is live now with its bytes."""
+        """Write down the plan, and the version that is live now with its bytes; but once."""
+        if folder.job():
+            return
         asked = training.asked
         live, data = None, None
         try:
@@ -154,7 +165,7 @@ class TrainingRunner:
         """
         while True:
             code = await self._work_through(training, folder)
-            if code == 0:
+            if code == 0 or folder.outcome() is not None:  # it may die as it leaves
                 return
             if code == STOPPED:  # by somebody else's signal: no fault of the training
                 continue
@@ -165,17 +176,25 @@ class TrainingRunner:
                 raise Ended("failed", problem(500, "training_failed", detail))
 
     async def _work_through(self, training: Training, folder: TrainingFolder) -> int:
-        worker = await Worker.start(self._trainer.command, folder, num_threads=self._num_threads)
-        watch = SpentWatch(folder, max_seconds=self._settings.max_training_seconds)
+        worker = await persist(
+            lambda: Worker.start(self._trainer.command, folder, num_threads=self._num_threads),
+            _FEW_PAUSES,
+            partial(self._pause, training),
+        )
         try:
+            watch = SpentWatch(
+                folder,
+                max_seconds=self._settings.max_training_seconds,
+                num_threads=self._num_threads,
+            )
             while (code := await worker.wait(_POLL_SECONDS)) is None:
                 await check_cancelled(self._store, training)
                 if not await run_in_threadpool(watch.sees_life):
-                    _log.error("the worker of training %s has stopped working", training.id)
-                    break
+                    _log.error("the worker of training %s hangs", training.id)
+                    return _HUNG
+            return code
         finally:
-            last = await worker.stop()
-        return last if code is None else code
+            await worker.stop()
 
     async def _conclude(self, training: Training, folder: TrainingFolder) -> None:
         outcome = folder.outcome()
@@ -184,7 +203,13 @@ class TrainingRunner:
             why = problem(422, outcome["code"], outcome["detail"], outcome["errors"])
             raise Ended("failed", why)
         try:
-            result = await self._published(training, folder, outcome)
+            result = await persist(
+                lambda: publish_trained(
+                    training, folder, outcome, registry=self._registry, publisher=self._publisher
+                ),
+                _PAUSES,
+                partial(self._pause, training),
+            )
         except PrefixRejected as error:
             raise Ended("failed", problem(422, error.code, str(error))) from error
         except EngineUnavailable:
@@ -192,35 +217,6 @@ class TrainingRunner:
             _log.exception("training %s waits for the next start to be published", training.id)
             return
         await self._end(training, "succeeded", result=result)
-
-    async def _published(
-        self, training: Training, folder: TrainingFolder, outcome: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Publish what was trained, again and again while the server or its store cannot.
-
-        Raises:
-            Ended: when it was cancelled meanwhile, or nothing has changed for an hour.
-            PrefixError: as `publish_trained`.
-            EngineUnavailable: as `publish_trained`.
-        """
-        for pause in _PAUSES:
-            try:
-                return await publish_trained(
-                    training, folder, outcome, registry=self._registry, publisher=self._publisher
-                )
-            except StoreCorrupted:  # damaged bytes stay so
-                raise
-            except (Overloaded, DeadlineExceeded, StoreUnavailable) as error:
-                _log.warning("training %s is published later: %s", training.id, error)
-                reason = error
-            await self._pause(training, pause)
-        # The store's errors name paths and addresses, which are for the log alone.
-        told = "its store failed" if isinstance(reason, StoreUnavailable) else reason
-        detail = (
-            f"It was trained, but in {len(_PAUSES)} attempts the server could not publish it "
-            f"({told}): ask again when it has less to do"
-        )
-        raise Ended("failed", problem(503, "training_failed", detail)) from reason
 
     async def _pause(self, training: Training, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -232,5 +228,6 @@ class TrainingRunner:
 
     async def _end(self, training: Training, state: State, **how: Any) -> None:
         await patiently(lambda: self._store.end(training.id, state, **how))
+        await run_in_threadpool(self._folders.of(training.id).tidy)
         self._metrics.training_done(state)
         _log.info("training %s of %s has %s", training.id, training.asked.tenant, state)

@@ -15,7 +15,7 @@ from server.trainings.store import TrainingStore
 _MOST_IDLE_SECONDS: Final = 900.0
 """Even at the lowest priority of a busy machine a worker gets some of a processor in this time."""
 _LEAST_WORK_SECONDS: Final = 0.5
-"""Of a processor; noting the time alone takes a little."""
+"""Of one processor; noting the time alone takes a little."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +36,12 @@ async def check_cancelled(store: TrainingStore, training: Training) -> None:
 
 
 class SpentWatch:
-    """Watches the time of a processor that one worker notes."""
+    """Watches the time of a processor that one worker notes, for each of its threads."""
 
-    def __init__(self, folder: TrainingFolder, *, max_seconds: float) -> None:
+    def __init__(self, folder: TrainingFolder, *, max_seconds: float, num_threads: int) -> None:
         self._folder = folder
         self._max_seconds = max_seconds
+        self._least_work = _LEAST_WORK_SECONDS / num_threads
         self._worked = folder.spent_seconds()
         self._since = time.monotonic()
 
@@ -57,6 +58,6 @@ class SpentWatch:
                 f"{self._max_seconds:g}: give it fewer rows, or fewer steps"
             )
             raise Ended("failed", problem(504, "training_too_long", detail))
-        if spent >= self._worked + _LEAST_WORK_SECONDS:
+        if spent >= self._worked + self._least_work:
             self._worked, self._since = spent, time.monotonic()
         return time.monotonic() - self._since < _MOST_IDLE_SECONDS

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from server.trainings.folders import TrainingFolder
@@ -55,13 +56,11 @@ class Worker:
         except TimeoutError:
             return None
 
-    async def stop(self) -> int:
-        """Let it stop at its next step, with a checkpoint; end it if it takes too long.
-
-        Returns its exit code.
-        """
+    async def stop(self) -> None:
+        """Let it stop at its next step, with a checkpoint; end it if it takes too long."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
         if await self.wait(_SECONDS_TO_STOP) is None:
-            self._process.kill()
-        return await self._process.wait()
+            with suppress(ProcessLookupError):  # just now
+                self._process.kill()
+            await self._process.wait()

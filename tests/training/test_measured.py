@@ -9,6 +9,7 @@ from tests.training.tasks import make_config, sentiment_rows, write_csv
 from training.errors import TrainingStopped
 from training.learning.run import Run
 from training.sessions.measured import measured_training
+from training.sessions.session import CHECKPOINT
 
 
 def train(
@@ -53,6 +54,15 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_prefix(
     assert train(rows, backbone_folder, tmp_path / "parts", watch=stop_at_five) == whole
     assert steps.count(5) == 2  # it began again where it had stopped, and not at 0
     assert steps.count(0) == 1
+
+
+def test_a_checkpoint_of_another_release_costs_its_steps_and_not_the_training(
+    rows: Path, backbone_folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / CHECKPOINT).write_bytes(b"of another release")
+    assert train(rows, backbone_folder, output)["is_success"]
 
 
 def test_the_live_version_is_measured_on_the_same_rows(

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,9 @@ class SpentTime:
     def __init__(self, file: Path, num_threads: int) -> None:
         self._file = file
         self._num_threads = num_threads
-        self._earlier: float = json.loads(file.read_bytes()) if file.exists() else 0.0
+        self._earlier = 0.0
+        with suppress(FileNotFoundError, ValueError):  # a power cut may leave it empty
+            self._earlier = float(json.loads(file.read_bytes()))
 
     @property
     def seconds(self) -> float:

@@ -1,19 +1,24 @@
 """A training measured beside the version that is live: both on the same held-out rows."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefixes import Prefix
 from prefixes.backbone import load_backbone
 from training.data.parts import load_task
+from training.errors import CheckpointRejected
 from training.examples import TaskData
 from training.learning.evaluate import evaluate
 from training.sessions.outcome import success
 from training.sessions.phases import Watcher
-from training.sessions.session import Trained, run_plan
+from training.sessions.session import Trained, discard_checkpoint, run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan
+
+_log = logging.getLogger(__name__)
 
 
 def measured_training(
@@ -49,13 +54,20 @@ def measured_training(
         plan = plan.model_copy(update={"runs": (config,)})
         data = load_task(config)
     warn(data.doubts)
-    (trained,) = run_plan(
+    train = partial(
+        run_plan,
         plan,
         output,
         resume=True,
         seconds_between_checkpoints=seconds_between_checkpoints,
         watch=watch,
     )
+    try:
+        (trained,) = train()
+    except CheckpointRejected as error:  # of an earlier release, or damaged: it begins anew
+        _log.warning("%s", error)
+        discard_checkpoint(output)
+        (trained,) = train()
     return _outcome(plan, config, data, trained, before)
 
 

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
 from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from server.engine.engine import Engine, EngineLimits
-from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
+from server.engine.errors import (
+    DeadlineExceeded,
+    EngineUnavailable,
+    InferenceFailed,
+    Overloaded,
+)
 from server.engine.inferred import Inferred, TaskInput
 from server.errors import TooManyInputs, WrongTaskType
 from tests.factories import encode_each, make_prefix, with_golden, with_tensors
@@ -228,6 +234,19 @@ async def test_a_damaged_blob_fails_its_own_request_and_no_other(
     )
     assert isinstance(bad, StoreCorrupted)
     assert isinstance(good, list)
+
+
+async def test_a_device_that_fails_under_golden_examples_is_not_held_against_the_prefix(
+    engine: Engine, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> NoReturn:
+        monkeypatch.setattr(Engine, "problem", "the device failed")
+        raise InferenceFailed("AcceleratorError")
+
+    prefix = with_golden(backbone, make_prefix(backbone.fingerprint), ("a good film",))
+    monkeypatch.setattr(engine._replaying, "logits", fail)
+    with pytest.raises(EngineUnavailable, match="the device failed"):
+        await engine.replay(prefix, digest_of(prefix.to_bytes()))
 
 
 async def test_golden_examples_that_agree_give_no_finding(

@@ -43,6 +43,12 @@ def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: 
     assert SpentTime(file, 1).seconds > noted
 
 
+def test_a_note_that_a_power_cut_has_emptied_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "spent.json").write_bytes(b"")
+    assert TrainingFolder(tmp_path).spent_seconds() == 0
+    assert SpentTime(tmp_path / "spent.json", 1).seconds <= time.process_time()
+
+
 def test_what_other_threads_of_a_training_compute_is_time_spent(tmp_path: Path) -> None:
     spent = SpentTime(tmp_path / "spent.json", 2)
     before = spent.seconds

@@ -21,7 +21,7 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.trainings import patience, watching
 from server.trainings import runner as module
-from server.trainings.folders import TrainingFolders
+from server.trainings.folders import TrainingFolder, TrainingFolders
 from server.trainings.placement import Placement
 from server.trainings.records import NewTraining, Training
 from server.trainings.runner import TrainingRunner
@@ -53,14 +53,20 @@ class Replayer:
 
 
 PLACE: Final = "/var/lib/secret"
+LOCKED: Final = StoreUnavailable(f"{PLACE} is locked")
 
 
 def fail_at_first(
-    monkeypatch: pytest.MonkeyPatch, kind: type, name: str, *, times: int
-) -> list[StoreUnavailable]:
-    """Let a method of a store fail some times before it works; give the failures to come."""
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type,
+    name: str,
+    *,
+    times: int,
+    failure: Exception = LOCKED,
+) -> list[Exception]:
+    """Let a method fail some times before it works; give the failures to come."""
     method = getattr(kind, name)
-    failures = [StoreUnavailable(f"{PLACE} is locked") for _ in range(times)]
+    failures = [failure] * times
 
     def fails(*args: Any, **how: Any) -> Any:
         if failures:
@@ -123,6 +129,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(module, "_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(module, "_FEW_PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
     monkeypatch.setattr(patience, "_PAUSES", (0.0, 0.0, 0.0))
     registry = open_registry(tmp_path)
@@ -180,7 +187,7 @@ async def test_a_store_that_never_takes_it_ends_the_training_and_tells_no_path(
     fail_at_first(monkeypatch, PrefixRegistry, "publish", times=99)
     ended = await bench.run(Replayer(None), lambda one: one.has_ended)
     assert ended.problem is not None
-    assert "its store failed" in ended.problem["detail"]
+    assert "its store or machine failed" in ended.problem["detail"]
     assert PLACE not in json.dumps(ended.problem)
 
 
@@ -224,12 +231,64 @@ async def test_a_worker_that_has_taken_its_time_of_a_processor_is_ended(bench: B
     assert "may take 10" in ended.problem["detail"]
 
 
+async def test_a_live_version_that_cannot_be_read_ends_its_training_and_keeps_nobody_waiting(
+    bench: Bench,
+) -> None:
+    live = make_prefix(bench.backbone, seed=1)
+    with bench.registry.store.stage() as staged:
+        staged.write(live.to_bytes())
+        digest = staged.digest
+        bench.registry.publish("acme", "mood", staged, live, alias="live", by="test")
+    (blob,) = (bench.settings.store_folder / "blobs").rglob(digest)
+    blob.unlink()
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["status"] == 503
+
+
+async def test_a_machine_that_cannot_start_a_worker_now_starts_it_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(28, "No space left on device")
+    failures = fail_at_first(monkeypatch, TrainingFolder, "begin", times=2, failure=full)
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert not failures
+    assert ended.state == "succeeded"
+
+
+async def test_a_worker_that_dies_as_it_leaves_has_not_died(bench: Bench) -> None:
+    bench.begin_again(f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})\nsys.exit(1)")
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+    assert ended.num_crashes == 0
+
+
+async def test_what_is_of_no_use_after_the_end_is_removed(bench: Bench) -> None:
+    kept = [bench.folder / "out" / "report.json", bench.folder / "events.jsonl"]
+    gone = [
+        bench.folder / "train.csv",
+        bench.folder / "test.csv",
+        bench.folder / "live.safetensors",
+        bench.folder / "out" / "checkpoint.pt",
+    ]
+    for path in (*kept, *gone):
+        path.write_bytes(b"")
+    await bench.run(
+        Replayer(None),
+        lambda one: one.has_ended and not any(path.exists() for path in gone),
+    )
+    assert all(path.exists() for path in kept)
+
+
 async def test_a_worker_that_hangs_is_replaced_by_another(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "_MOST_IDLE_SECONDS", 1.0)
     bench.begin_again(
         "if not (folder / 'hung').exists():\n"
+        "    import signal\n"
+        "    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
         "    (folder / 'hung').touch()\n"
         "    time.sleep(3600)\n"
         f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
