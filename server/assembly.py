@@ -114,6 +114,7 @@ class Assembly:
             publisher,
             self.metrics,
             placement=Placement.of(self.settings, self.engine.backbone.device),
+            find_problem=lambda: self.engine.problem,
         )
         return running(
             self.engine, self.registry, self.settings.examples_folder, trainings.running()

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -49,6 +49,7 @@ class TrainingRunner:
     """Runs in one process of a server: that of the engine. Belongs to its event loop.
 
     Others, such as front ends, add, cancel and read trainings through the database and the folders.
+    `find_problem` says why the engine takes no work; meanwhile no training begins.
     """
 
     def __init__(
@@ -60,10 +61,12 @@ class TrainingRunner:
         metrics: Metrics,
         *,
         placement: Placement,
+        find_problem: Callable[[], str | None],
     ) -> None:
         self._settings = settings
         self._trainer = trainer
         self._placement = placement
+        self._find_problem = find_problem
         self._registry = registry
         self._publisher = publisher
         self._metrics = metrics
@@ -86,7 +89,9 @@ class TrainingRunner:
     async def _work(self) -> None:
         while True:
             try:
-                training = await run_in_threadpool(self._store.claim)
+                # On a device that has failed one after another would: they wait for the next start.
+                is_well = self._find_problem() is None
+                training = await run_in_threadpool(self._store.claim) if is_well else None
                 if training is not None:
                     await self._run(training)
             except Exception:  # noqa: BLE001 - the top of a task: the next one may fare better

@@ -86,6 +86,7 @@ class Bench:
         self.settings = Settings(store_folder=folder, max_training_seconds=10)
         self.trainer = TRAINER
         self.placement = Placement("cpu")
+        self.problem: str | None = None
         self.registry = registry
         self.backbone = backbone
         self.store: TrainingStore = training_store(self.settings, registry.database)
@@ -116,6 +117,7 @@ class Bench:
             publisher,
             Metrics(),
             placement=self.placement,
+            find_problem=lambda: self.problem,
         )
         async with runner.running():
             with anyio.fail_after(SECONDS):
@@ -244,6 +246,21 @@ async def test_a_live_version_that_cannot_be_read_ends_its_training_and_keeps_no
     ended = await bench.run(Replayer(None), lambda one: one.has_ended)
     assert ended.problem is not None
     assert ended.problem["status"] == 503
+
+
+async def test_no_training_begins_while_the_engine_has_a_problem(bench: Bench) -> None:
+    bench.problem = "the device failed"
+    num_looks = 0
+
+    def has_waited(training: Training) -> bool:
+        nonlocal num_looks
+        num_looks += 1
+        if num_looks == 20:
+            assert training.state == "queued"
+            bench.problem = None
+        return training.has_ended
+
+    assert (await bench.run(Replayer(None), has_waited)).state == "succeeded"
 
 
 async def test_a_machine_that_cannot_start_a_worker_now_starts_it_later(
