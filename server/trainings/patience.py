@@ -47,11 +47,12 @@ async def persist(
     Raises:
         Ended: when no attempt has succeeded.
         StoreCorrupted: at once, for damaged bytes stay so.
+        FileNotFoundError: at once, too.
     """
     for pause in pauses:
         try:
             return await attempt()
-        except StoreCorrupted:
+        except (StoreCorrupted, FileNotFoundError):
             raise
         except (Overloaded, DeadlineExceeded, StoreUnavailable, OSError) as error:
             _log.warning("a training goes on later: %s", error)

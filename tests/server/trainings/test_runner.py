@@ -248,6 +248,16 @@ async def test_a_live_version_that_cannot_be_read_ends_its_training_and_keeps_no
     assert ended.problem["status"] == 503
 
 
+async def test_what_is_not_there_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAUSES", (3600.0,))
+    (bench.folder / "out" / "prefix.safetensors").unlink()
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "internal_error"
+
+
 async def test_no_training_begins_while_the_engine_has_a_problem(bench: Bench) -> None:
     bench.problem = "the device failed"
     num_looks = 0
