@@ -92,12 +92,7 @@ class TrainingFolder:
         return {part: path.name for part in parts for path in self.path.glob(f"{part}.*")}
 
     def begin(self, job: Mapping[str, Any], live: bytes | None) -> None:
-        """Write what the worker is to do, unless an earlier one has begun with it.
-
-        So all workers of a training compare with the same version, and go the same steps.
-        """
-        if (self.path / "job.json").exists():
-            return
+        """Write what all workers of the training are to do."""
         if live is not None:
             (self.path / "live.safetensors").write_bytes(live)
         self._write("job.json", {**job, "has_live": live is not None})
@@ -113,7 +108,7 @@ class TrainingFolder:
         return found
 
     def spent_seconds(self) -> float:
-        """The processor time of all workers so far, as the last of them has noted it."""
+        """The processor time of all workers and their threads, as the last of them noted it."""
         try:
             return float(self._read("spent.json") or 0)
         except ValueError:  # a power cut may leave it empty: noted too often to wait for the disk

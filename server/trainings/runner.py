@@ -137,7 +137,10 @@ class TrainingRunner:
             await self._end(training, "failed", problem=problem(500, "internal_error", detail))
 
     def _begin(self, training: Training, folder: TrainingFolder) -> None:
-        """Write down the plan, and the version that is live now with its bytes; but once."""
+        """Write down the plan, and the version that is live now with its bytes.
+
+        But once, so that all workers compare with the same version, and go the same steps.
+        """
         if folder.job():
             return
         asked = training.asked
@@ -190,7 +193,8 @@ class TrainingRunner:
             watch = SpentWatch(
                 folder,
                 max_seconds=self._settings.max_training_seconds,
-                num_threads=self._num_threads,
+                # A GPU is fed by one of them.
+                num_threads=self._num_threads if self._placement.device == "cpu" else 1,
             )
             while (code := await worker.wait(_POLL_SECONDS)) is None:
                 await check_cancelled(self._store, training)

@@ -15,7 +15,7 @@ from server.trainings.store import TrainingStore
 _MOST_IDLE_SECONDS: Final = 900.0
 """Even at the lowest priority of a busy machine a worker gets some of a processor in this time."""
 _LEAST_WORK_SECONDS: Final = 0.5
-"""Of one processor; noting the time alone takes a little."""
+"""Of a processor; noting the time alone takes a little."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +36,16 @@ async def check_cancelled(store: TrainingStore, training: Training) -> None:
 
 
 class SpentWatch:
-    """Watches the time of a processor that one worker notes, for each of its threads."""
+    """Watches the time of a processor that one worker notes.
+
+    A training is charged that time divided by the threads that share its work: about what it would
+    take on an idle machine.
+    """
 
     def __init__(self, folder: TrainingFolder, *, max_seconds: float, num_threads: int) -> None:
         self._folder = folder
         self._max_seconds = max_seconds
-        self._least_work = _LEAST_WORK_SECONDS / num_threads
+        self._num_threads = num_threads
         self._worked = folder.spent_seconds()
         self._since = time.monotonic()
 
@@ -52,12 +56,13 @@ class SpentWatch:
             Ended: when the training has taken as long as it may.
         """
         spent = self._folder.spent_seconds()
-        if spent > self._max_seconds:
+        charged = spent / self._num_threads
+        if charged > self._max_seconds:
             detail = (
-                f"It has taken {spent:.0f} seconds of a processor, and a training may take "
+                f"It has taken {charged:.0f} seconds of a processor, and a training may take "
                 f"{self._max_seconds:g}: give it fewer rows, or fewer steps"
             )
             raise Ended("failed", problem(504, "training_too_long", detail))
-        if spent >= self._worked + self._least_work:
+        if spent >= self._worked + _LEAST_WORK_SECONDS:
             self._worked, self._since = spent, time.monotonic()
         return time.monotonic() - self._since < _MOST_IDLE_SECONDS

@@ -101,8 +101,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: watcher.stop())
         threading.Thread(target=_stop_with_parent, args=[watcher], daemon=True).start()
         job = json.loads(Path("job.json").read_text(encoding="utf-8"))
-        on_gpu = job["plan"]["device"].startswith("cuda")  # one thread feeds it
-        spent = SpentTime(Path("spent.json"), 1 if on_gpu else job["num_threads"])
+        spent = SpentTime(Path("spent.json"))
         threading.Thread(target=spent.keep_noting, daemon=True).start()
         sys.exit(_run(job, watcher))
 

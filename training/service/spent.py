@@ -10,23 +10,21 @@ _SECONDS_BETWEEN_NOTES: Final = 1.0
 
 
 class SpentTime:
-    """Adds what this process takes, for each of its threads, to what earlier ones have noted.
+    """Adds what this process takes, all its threads together, to what earlier ones have noted.
 
     A thread waiting for a processor takes none, so a training that yields to others is not charged
-    for their work. The time of all threads counts, for passes run on several, divided by how many
-    the training has: about what it would take on an idle machine.
+    for their work.
     """
 
-    def __init__(self, file: Path, num_threads: int) -> None:
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self._num_threads = num_threads
         self._earlier = 0.0
         with suppress(FileNotFoundError, ValueError):  # a power cut may leave it empty
             self._earlier = float(json.loads(file.read_bytes()))
 
     @property
     def seconds(self) -> float:
-        return self._earlier + time.process_time() / self._num_threads
+        return self._earlier + time.process_time()
 
     def note(self) -> None:
         """Write down the time so far, in one go: somebody may be reading."""

@@ -26,6 +26,7 @@ from server.trainings.placement import Placement
 from server.trainings.records import NewTraining, Training
 from server.trainings.runner import TrainingRunner
 from server.trainings.store import TrainingStore, new_id, training_store
+from server.trainings.worker import Worker
 from tests.factories import make_prefix
 from tests.server.rest import TRAINER
 
@@ -83,7 +84,7 @@ class Bench:
     def __init__(
         self, folder: Path, registry: PrefixRegistry, backbone: BackboneFingerprint
     ) -> None:
-        self.settings = Settings(store_folder=folder, max_training_seconds=10)
+        self.settings = Settings(store_folder=folder, max_training_seconds=10, training_threads=4)
         self.trainer = TRAINER
         self.placement = Placement("cpu")
         self.problem: str | None = None
@@ -225,8 +226,12 @@ async def test_a_worker_that_waits_for_a_processor_may_take_longer_than_one_that
     assert ended.problem["code"] == "data_rejected"
 
 
-async def test_a_worker_that_has_taken_its_time_of_a_processor_is_ended(bench: Bench) -> None:
-    bench.begin_again("(folder / 'spent.json').write_text('10.5')\ntime.sleep(3600)")
+@pytest.mark.parametrize(("device", "spent"), [("cpu", 42), ("cuda:0", 10.5)])
+async def test_a_worker_that_has_taken_its_time_of_a_processor_is_ended(
+    bench: Bench, device: str, spent: float
+) -> None:
+    bench.placement = Placement(device)
+    bench.begin_again(f"(folder / 'spent.json').write_text('{spent}')\ntime.sleep(3600)")
     ended = await bench.run(Replayer(None), lambda one: one.has_ended)
     assert ended.problem is not None
     assert ended.problem["code"] == "training_too_long"
@@ -273,14 +278,28 @@ async def test_no_training_begins_while_the_engine_has_a_problem(bench: Bench) -
     assert (await bench.run(Replayer(None), has_waited)).state == "succeeded"
 
 
-async def test_a_machine_that_cannot_start_a_worker_now_starts_it_later(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("kind", "name"), [(TrainingFolder, "begin"), (Worker, "start")])
+async def test_what_a_machine_cannot_begin_now_begins_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
 ) -> None:
     full = OSError(28, "No space left on device")
-    failures = fail_at_first(monkeypatch, TrainingFolder, "begin", times=2, failure=full)
+    failures = fail_at_first(monkeypatch, kind, name, times=2, failure=full)
+    bench.begin_again(f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})")
     ended = await bench.run(Replayer(None), lambda one: one.has_ended)
     assert not failures
-    assert ended.state == "succeeded"
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+
+
+async def test_processor_time_is_shared_by_the_threads_of_a_cpu(bench: Bench) -> None:
+    bench.begin_again(
+        "(folder / 'spent.json').write_text('38')\n"
+        "time.sleep(0.5)\n"
+        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
+    )
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
 
 
 async def test_a_worker_that_dies_as_it_leaves_has_not_died(bench: Bench) -> None:
