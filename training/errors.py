@@ -81,6 +81,13 @@ def at(source: Source, lines: Iterable[int]) -> str:
     return f"at {place_in(source)}{'s' if len(numbers) > 1 else ''} {named}{more}"
 
 
+def few(names: Sequence[str], count: int | None = None) -> str:
+    """Join a few of `count` names: `a, b, c and 7 more`."""
+    total = len(names) if count is None else count
+    more = f" and {total - _NAMED} more" if total > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
 class CheckpointRejected(TrainingError):
     pass
 

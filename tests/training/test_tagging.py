@@ -16,7 +16,8 @@ from training.learning.evaluate import evaluate, predictions
 from training.losses import IGNORED
 from training.tasks import KINDS
 from training.tasks.entity_scores import score_entities
-from training.tasks.tags import Mention, all_tags, join_tokens, mentions_of, tag_targets
+from training.tasks.schemes import all_tags
+from training.tasks.tags import Mention, join_tokens, mentions_of, tag_targets
 
 KIND: Final = "token_classification"
 
@@ -108,9 +109,78 @@ def test_a_type_may_be_named_like_a_mark(tmp_path: Path) -> None:
     assert data.labels == ("O", "E-mail", "S-Bahn")
     assert data.train.truths == ((Mention(0, 1, "E-mail"), Mention(4, 5, "S-Bahn")),)
     marked = [{"tokens": ["w", "x", "y"], "tags": ["B-E-mail", "O", "plain"]}]
-    assert read(write_jsonl(tmp_path / "marked.jsonl", marked)).labels == (
-        *("O", "B-E-mail", "I-E-mail", "plain"),
+    labels = ("O", "B-E-mail", "I-E-mail", "plain")
+    given = read(write_jsonl(tmp_path / "marked.jsonl", marked), labels=labels)
+    assert given.labels == labels
+    assert given.train.truths == ((Mention(0, 1, "E-mail"), Mention(4, 5, "plain")),)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param("b-a i-a b-a b-b o", id="lower-case"),
+        pytest.param("B_a I_a B_a B_b O", id="underscores"),
+        pytest.param("a-B a-I a-B b-B O", id="suffixes"),
+        pytest.param("a_b a_i a_b b_b o", id="lower-case-suffixes"),
+        pytest.param("I-a I-a B-a I-b O", id="IOB1"),
+        pytest.param("i_a i_a b_a i_b o", id="lower-case-IOB1"),
+        pytest.param("b-a e-a s-a s-b o", id="lower-case-BIOES"),
+        pytest.param("a_B a_L a_U b_U O", id="suffixed-BILOU"),
+        pytest.param("B-a E-a S-a S-b O", id="BMES"),
+        pytest.param("B-a I-a b-a B-b o", id="mixed-case"),
+    ],
+)
+def test_tags_are_recognized_in_any_spelling(tmp_path: Path, given: str) -> None:
+    tokens = ["v", "w", "x", "y", "z"]
+    rows = [{"tokens": tokens, "tags": given.split()}]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    data = read(path)
+    assert data.labels == ("O", "B-a", "I-a", "B-b", "I-b")
+    expected = ((Mention(0, 3, "a"), Mention(4, 5, "a"), Mention(6, 7, "b")),)
+    assert data.train.truths == expected
+    for labels in (("a", "b"), tuple(dict.fromkeys(given.split()))):
+        assert read(path, labels=labels).train.truths == expected
+
+
+def test_an_unusual_spelling_is_a_warning(tmp_path: Path) -> None:
+    rows = [{"tokens": ["w", "x", "y"], "tags": ["PER-B", "PER-I", "o"]}]
+    data = read(write_jsonl(tmp_path / "rows.jsonl", rows))
+    expected = (
+        "rows.jsonl: tags are read as BIO: 'PER-B' as 'B-PER', 'PER-I' as 'I-PER', 'o' as 'O'"
     )
+    assert data.doubts[0] == expected
+    usual = [{"tokens": ["w", "x", "y"], "tags": ["S-PER", "B-PER", "E-PER"]}]
+    told = read(write_jsonl(tmp_path / "usual.jsonl", usual)).doubts
+    assert not any("BIO" in one for one in told)
+
+
+def test_types_that_look_like_tags_are_a_warning(tmp_path: Path) -> None:
+    entities = [{"start": 0, "end": 3, "label": "B-PER"}, {"start": 4, "end": 8, "label": "I-PER"}]
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"text": "the film", "entities": entities}])
+    expected = (
+        "rows.jsonl: entity types that look like tags: 'B-PER', 'I-PER': label whole entities"
+    )
+    assert read(path).doubts[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        pytest.param("B-a I-a LOC", "'LOC'", id="one-without-a-mark"),
+        pytest.param("NOUN VERB B-a", "'B-a'", id="one-with-a-mark"),
+    ],
+)
+def test_tags_of_no_scheme_are_refused(tmp_path: Path, tags: str, found: str) -> None:
+    rows = [{"tokens": ["v", "w", "x"], "tags": tags.split()}]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(DataRejected, match=f"expected tags of one scheme.* found {found}"):
+        read(path)
+
+
+def test_labels_without_a_first_tag_are_learnt_by_the_other(backbone: Backbone) -> None:
+    spec = make_spec(backbone.fingerprint, task_type=KIND, labels=("O", "I-x"))
+    ((text,),) = backbone.texts.encode(spec, [{"text": "the city river"}])
+    assert tag_targets(spec.labels, [Mention(4, 14, "x")], text)[1:-1] == [0, 1, 1]
 
 
 def test_labels_may_be_given_as_tags_or_as_types(tmp_path: Path) -> None:
@@ -245,7 +315,7 @@ def test_the_background_is_no_entity(tmp_path: Path) -> None:
         load_task(make_config(path, task_type="token_classification"))
 
 
-@pytest.mark.parametrize("tag", ["B-", "I-", "B- ", ""])
+@pytest.mark.parametrize("tag", ["B-", "I-", "B- ", "", "B", "i"])
 def test_a_tag_without_a_type_is_a_problem(tmp_path: Path, tag: str) -> None:
     rows = [{"tokens": ["a", "b"], "tags": ["B-x", tag]}]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from prefixes.encoded import EncodedInput
-from training.errors import at
+from training.errors import at, few
 from training.examples import Examples, Input, identity, wording
 from training.files.rows import RowFile
 from training.sources import place_in
@@ -86,7 +86,7 @@ def doubts_of_validation(
             "whether any other is learnt"
         )
     elif missing:
-        doubts.append(f"labels without a validation row: {_few(missing)}")
+        doubts.append(f"labels without a validation row: {few(missing)}")
     return tuple(doubts)
 
 
@@ -151,7 +151,7 @@ def _alike(name: str, labels: Sequence[str]) -> Iterator[str]:
         spellings.setdefault(" ".join(label.casefold().split()), []).append(label)
     alike = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
     if alike:
-        yield f"{name}: labels that differ by case or spaces alone: {_few(alike)}"
+        yield f"{name}: labels that differ by case or spaces alone: {few(alike)}"
 
 
 def _many(train: Part, counts: Mapping[str, int]) -> Iterator[str]:
@@ -168,7 +168,7 @@ def _many(train: Part, counts: Mapping[str, int]) -> Iterator[str]:
 def _rare(name: str, counts: Mapping[str, int]) -> Iterator[str]:
     rare = [f"{label!r} ({count})" for label, count in counts.items() if count < _FEW]
     if rare:
-        yield f"{name}: labels that occur less than {_FEW} times: {_few(rare)}"
+        yield f"{name}: labels that occur less than {_FEW} times: {few(rare)}"
 
 
 def _skew(name: str, counts: Mapping[str, int], remedy: str) -> Iterator[str]:
@@ -190,10 +190,4 @@ def _rows(pairs: Sequence[object]) -> str:
 def _pairs(part: Part, pairs: Sequence[tuple[int, int]], origin: Part) -> str:
     """Name rows of a part, each with the row of another that it is held against."""
     named = [f"{part.place(row)} ({origin.place(first)})" for row, first in pairs[:_NAMED]]
-    return _few(named, len(pairs))
-
-
-def _few(names: Sequence[str], count: int | None = None) -> str:
-    total = len(names) if count is None else count
-    more = f" and {total - _NAMED} more" if total > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return few(named, len(pairs))

@@ -58,6 +58,7 @@ def load_task(config: TrainConfig) -> TaskData:
         test=None if tested is None else _sample(tested, config.max_test_rows),
         sha256=_digest(files.values()),
         doubts=(
+            *(f"{train.name}: {one}" for one in kind.remarks(layout, train.file.rows)),
             *doubts_of(kind, layout.labels, train, others, remedy=_remedy(config)),
             *doubts_of_validation(kind, layout.labels, learnt, validation),
         ),

@@ -80,6 +80,10 @@ class TaskKind(ABC, Generic[Truth]):
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Truth:
         """Read what is true of a row; what is wrong with it goes to `problems`."""
 
+    def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
+        """Say how rows are read where a person might have meant something else."""
+        return []
+
     def objection(self, truths: Sequence[Truth]) -> str | None:
         """Say why nothing can be learnt from these rows, if nothing can."""
         return None

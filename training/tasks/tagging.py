@@ -15,6 +15,7 @@ from prefixes.answers import find_entities
 from prefixes.answers.entities import BACKGROUND
 from prefixes.backbone import EncodedInput
 from prefixes.encoded import whole_characters
+from training.errors import few
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row
 from training.losses import IGNORED, PLAIN, LossSettings, tag_losses
@@ -23,16 +24,18 @@ from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, read_texts
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
-from training.tasks.tags import (
-    Mention,
+from training.tasks.schemes import (
     all_tags,
     bio_of,
-    in_bio,
-    join_tokens,
-    mentions_of,
-    tag_targets,
+    given_tags,
+    is_background,
+    is_marked,
+    is_respelled,
+    lacks_type,
+    tags_of_task,
     type_of,
 )
+from training.tasks.tags import Mention, join_tokens, mentions_of, tag_targets
 from training.tasks.words import first_tags, tags_of_words, word_mentions
 
 _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
@@ -54,11 +57,10 @@ class TokenClassification(TaskKind[Mentions]):
 
     def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
         """List the tags that were given, or those of the types that were given or occur."""
-        if BACKGROUND in layout.labels:
-            return in_bio(layout.labels)
-        if layout.labels:
-            return all_tags(f"B-{label}" for label in layout.labels)
-        return all_tags(in_bio(tag for row in rows for tag in _tags(layout, row)))
+        if not layout.labels:
+            return tags_of_task(Counter(tag for row in rows for tag in _tags(layout, row)))
+        types = (label for label in layout.labels if not is_background(label))
+        return given_tags(layout.labels) or all_tags(f"B-{name}" for name in types)
 
     def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
         """Read a row's text, or join its tokens to one."""
@@ -85,6 +87,22 @@ class TokenClassification(TaskKind[Mentions]):
                 row.problem(f"the label {unknown[0][:80]!r} is not one of the task's labels")
             )
         return found
+
+    def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
+        """Name tags in an unusual spelling, and types that look like tags."""
+        tags = dict.fromkeys(tag for row in rows for tag in _tags(layout, row))
+        read = {tag: bio_of(tag, layout.labels) for tag in tags}
+        unusual = [f"{tag!r} as {bio!r}" for tag, bio in read.items() if is_respelled(tag, bio)]
+        types = dict.fromkeys(type_of(label) for label in layout.labels)
+        marked = [repr(name) for name in types if is_marked(name)]
+        return [
+            *([f"tags are read as BIO: {few(unusual)}"] if unusual else []),
+            *(
+                [f"entity types that look like tags: {few(marked)}: label whole entities"]
+                if marked
+                else []
+            ),
+        ]
 
     def objection(self, truths: Sequence[Mentions]) -> str | None:
         """Refuse rows in which nothing is named."""
@@ -205,14 +223,16 @@ def _tags(layout: Layout, row: Row) -> list[str]:
     if not isinstance(values, list):
         return []
     if _TOKENS in row.columns:
-        return [tag for tag in values if isinstance(tag, str)]
+        return [tag.strip() for tag in values if isinstance(tag, str)]
     labels = [one.get("label") for one in values if isinstance(one, dict)]
     return [f"B-{label}" for label in labels if isinstance(label, str)]
 
 
 def _tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:
     column = layout.label or _TAGS
-    tags = [bio_of(tag, layout.labels) for tag in read_list(row, column, problems)]
+    given = read_list(row, column, problems)
+    in_bio = {tag: bio_of(tag.strip(), layout.labels) for tag in given}
+    tags = [in_bio[tag] for tag in given]
     spans = join_tokens([x for x in row.columns[_TOKENS] if isinstance(x, str)])[1] if tags else []
     if len(tags) != len(spans):
         problems.append(
@@ -222,13 +242,28 @@ def _tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) ->
             )
         )
         return ()
-    nameless = [tag for tag in tags if not type_of(tag).strip()]
-    if nameless:
-        problems.append(
-            row.problem(f"{column!r}: expected tags as O, B-x and I-x, found {nameless[0]!r:.80}")
-        )
+    objection = _tag_objection(layout, in_bio)
+    if objection is not None:
+        problems.append(row.problem(f"{column!r}: {objection}"))
         return ()
     return mentions_of(text, spans, tags)
+
+
+def _tag_objection(layout: Layout, in_bio: Mapping[str, str]) -> str | None:
+    """Say what is wrong with the first tag that names no type, or is of another scheme."""
+    has_marks = any(map(is_marked, layout.labels))
+    types = {type_of(label) for label in layout.labels}
+    for given, tag in in_bio.items():
+        if tag in layout.labels:
+            continue
+        if lacks_type(tag):
+            return f"expected tags as O, B-x and I-x, found {given!r:.80}"
+        if type_of(tag) not in types and is_marked(tag) != has_marks:
+            return (
+                "expected tags of one scheme, all with a mark as B-x and I-x or none; to mix them, "
+                f"list every tag in `labels`, found {given!r:.80}"
+            )
+    return None
 
 
 def _written_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:

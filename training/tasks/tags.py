@@ -1,15 +1,12 @@
 """Tags and what they stand for: mentions, which are labelled slices of a text."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from prefixes.answers.entities import BACKGROUND, units_of
 from prefixes.encoded import EncodedText, Span, whole_characters
 from training.losses import IGNORED
-
-_IN_BIO: Final = {"S-": "B-", "U-": "B-", "E-": "I-", "L-": "I-"}
-"""What the marks of BIOES (single, end) and BILOU (unit, last) are in BIO."""
+from training.tasks.schemes import type_of
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -19,42 +16,6 @@ class Mention:
     start: int
     end: int
     label: str
-
-
-def type_of(tag: str) -> str:
-    """Take `B-` or `I-` off a tag; a tag without them is a type by itself."""
-    return tag[2:] if tag[:2] in {"B-", "I-"} else tag
-
-
-def in_bio(tags: Iterable[str]) -> tuple[str, ...]:
-    """List tags, those of BIOES and BILOU as the ones of BIO that say the same.
-
-    Where not every tag has a mark, or none has one of BIO, `S-x` is the name of a type.
-    """
-    found = tuple(dict.fromkeys(tags))
-    marks = {tag[:2] for tag in found if tag != BACKGROUND}
-    if not marks & {"B-", "I-"} or marks - {"B-", "I-", *_IN_BIO}:
-        return found
-    return tuple(dict.fromkeys(_marked(tag) for tag in found))
-
-
-def bio_of(tag: str, labels: Container[str]) -> str:
-    """Take a tag of BIOES or BILOU for the one of BIO, unless it is a label of the task itself."""
-    is_marked = f"B-{tag[2:]}" in labels or f"I-{tag[2:]}" in labels
-    return _marked(tag) if is_marked and tag not in labels else tag
-
-
-def _marked(tag: str) -> str:
-    return _IN_BIO.get(tag[:2], tag[:2]) + tag[2:]
-
-
-def all_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """List the tags of a task in which these occur: `O` first, then those of each type."""
-    found = set(tags) - {BACKGROUND}
-    plain = {tag for tag in found if type_of(tag) == tag}
-    types = sorted({type_of(tag) for tag in found})
-    each = [[name] if name in plain else [f"B-{name}", f"I-{name}"] for name in types]
-    return (BACKGROUND, *(tag for tags_of_type in each for tag in tags_of_type))
 
 
 def join_tokens(tokens: Sequence[str]) -> tuple[str, list[Span]]:
@@ -97,8 +58,9 @@ def tag_targets(
     numbers = {label: number for number, label in enumerate(labels)}
     targets = [IGNORED] * len(encoded.token_ids)
     for token, tag in _word_tags(mentions, encoded):
-        plain = numbers.get(type_of(tag), IGNORED)
-        targets[token] = numbers.get(tag, plain)
+        # Labels of IOB1 need not have a B-, those of plain types have neither mark.
+        names = (tag, f"I-{type_of(tag)}", type_of(tag)) if tag[0] == "B" else (tag, type_of(tag))
+        targets[token] = next((numbers[name] for name in names if name in numbers), IGNORED)
     return targets
 
 
