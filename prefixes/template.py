@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
+from prefixes.characters import is_blank
 from prefixes.errors import InputRejected
 from prefixes.values import Value
 
@@ -89,8 +90,8 @@ class InputTemplate(Value):
         field for a hundred choices, a request of a megabyte would become gigabytes.
 
         Raises:
-            InputRejected: when a field is missing, unknown, of the wrong kind, has nothing but
-                white space, or is not valid Unicode.
+            InputRejected: when a field is missing, unknown, of the wrong kind, has nothing that a
+                reader sees, or is not valid Unicode.
         """
         named = self._named(values)
         texts = {
@@ -132,8 +133,9 @@ def _choices(values: str | Sequence[str]) -> list[str]:
 def _text(name: str, value: str | Sequence[str]) -> str:
     if not isinstance(value, str):
         raise InputRejected(f"The field {name!r} is a list: expected text")
-    if not value.strip():
-        raise InputRejected(f"The field {name!r} is empty: expected text")
+    if is_blank(value):
+        found = "white space or invisible characters only" if value else "no characters"
+        raise InputRejected(f"The field {name!r} is empty: expected text, found {found}")
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 from tokenizers import Encoding, Tokenizer
 
 from prefixes.backbone.windows import MAX_WINDOWS, Cut, first_cut, window_cuts
-from prefixes.encoded import EncodedInput, EncodedText, Span, whole_characters
+from prefixes.characters import whole_characters
+from prefixes.encoded import EncodedInput, EncodedText, Span
 from prefixes.errors import InputRejected, TextTooLong
 from prefixes.spec import PrefixSpec
 from prefixes.template import Fields, TextPair

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from prefixes import GoldenExample, InputTemplate, PrefixSpec, Provenance
+from prefixes.characters import is_blank
 from prefixes.errors import InputRejected
 from prefixes.spec import HeadSpec
 from prefixes.template import template_fields
@@ -237,7 +238,7 @@ def test_bare_texts_fill_the_fields_in_their_order() -> None:
         template.render(("1", "\ud800", "3"))
 
 
-@given(st.text(st.characters(codec="utf-8")).filter(lambda text: text.strip() != ""))
+@given(st.text(st.characters(codec="utf-8")).filter(lambda text: not is_blank(text)))
 def test_a_text_is_data_and_never_a_template(text: str) -> None:
     assert InputTemplate(text="<{text}>").render({"text": text}) == [(f"<{text}>", None)]
 
@@ -259,6 +260,7 @@ def test_a_template_is_plain_or_refused(template: str) -> None:
         pytest.param({"text": "a", "b": "c"}, "found: 'b', 'text'", id="unknown"),
         pytest.param({"text": ""}, "'text' is empty", id="empty"),
         pytest.param({"text": " \t\n\u3000"}, "'text' is empty", id="white-space"),
+        pytest.param({"text": "\u200b\ufeff\0"}, "'text' is empty.*invisible", id="invisible"),
         pytest.param({"text": "ok \ud800"}, "'text' is not valid Unicode.*character 3", id="half"),
         pytest.param({"text": "\udfff\ud800"}, "'text' is not valid Unicode", id="wrong-order"),
         pytest.param({"\ud800": "a"}, r"found: '\\ud800'", id="field-not-unicode"),

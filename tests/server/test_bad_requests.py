@@ -144,7 +144,7 @@ def test_a_wrong_key_is_refused_before_the_body_is_looked_at(
 
 
 @TEXTUAL
-@pytest.mark.parametrize("text", ["", "  \n"])
+@pytest.mark.parametrize("text", ["", "  \n", "\u200b", "\ufeff", "\0", " \u2060\u00ad"])
 def test_an_empty_text(rest: Rest, route: str, text: str) -> None:
     check_problem(rest.call("POST", route, json=body_for(route, text)), 422, "input_rejected")
 

@@ -145,6 +145,11 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
             {**sound, "answers": {"text": ["film"], "answer_start": ["4"]}},
             {**sound, "answers": "film"},
             {**sound, "answers": {"text": [" "], "answer_start": [3]}},
+            {
+                **sound,
+                "context": "the \u200b film",
+                "answers": {"text": ["\u200b"], "answer_start": [4]},
+            },
             {**sound, "question": ""},
             {"question": "what", "answers": NO_ANSWER},
         ],
@@ -158,14 +163,16 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         "'answers': expected text and answer_start, lists of one length, or a list of objects with "
         "both, found "
     )
+    invisible = "\u200b"
     assert told == {
         (2, f"{place}'film' does not stand at 5"),
         (3, f"{lists}{{'text': ['film'], 'answer_start': []}}"),
         (4, f"{place}'film' does not stand at '4'"),
         (5, f"{lists}'film'"),
         (6, f"{place}' ' does not stand at 3"),
-        (7, "'question': expected text, found an empty text"),
-        (8, f"'context': {absent}, found only the columns question, answers"),
+        (7, f"{place}{invisible!r} does not stand at 4"),
+        (8, "'question': expected text, found an empty text"),
+        (9, f"'context': {absent}, found only the columns question, answers"),
     }
 
 

@@ -53,7 +53,7 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
             {**sound, "label": None},
             {**sound, "choices": ["one"], "label": 0},
             {**sound, "choices": "one two"},
-            {**sound, "choices": ["one", " "], "label": 0},
+            {**sound, "choices": ["one", "\ufeff"], "label": 0},
             {"choices": ["one", "two"], "label": 0},
         ],
     )

@@ -107,6 +107,7 @@ def test_all_problems_of_all_files_are_told_with_their_lines(tmp_path: Path) -> 
         {"text": "label is a list", "label": ["bad"]},
         {"text": "half \ud83d", "label": "bad"},
         ["a list"],
+        {"text": "\u200b\ufeff", "label": "bad"},
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines) + "\n{broken\n"
     train.write_text(text, encoding="utf-8")
@@ -115,7 +116,7 @@ def test_all_problems_of_all_files_are_told_with_their_lines(tmp_path: Path) -> 
     places = [problem.split(":")[0] for problem in problems]
     assert sorted(places) == [
         "held-out.jsonl, line 1",
-        *(f"train.jsonl, line {number}" for number in (10, 2, 3, 4, 5, 6, 7, 8)),
+        *(f"train.jsonl, line {number}" for number in (11, 2, 3, 4, 5, 6, 7, 8, 9)),
     ]
     message = "\n".join(problems)
     for part in (

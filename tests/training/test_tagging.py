@@ -264,7 +264,7 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
             ],
         },
         {"text": " ", "entities": []},
-        {"tokens": ["", " "], "tags": ["O", "O"]},
+        {"tokens": ["", "\u200b"], "tags": ["O", "O"]},
     )
     expected = (
         "'tokens': expected a list of texts, found 'the film'",

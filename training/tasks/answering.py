@@ -10,6 +10,7 @@ from torch import Tensor
 from prefixes import AnswerSpec, InputTemplate, PrefixSpec
 from prefixes.answers import find_answers
 from prefixes.backbone import EncodedInput, EncodedText
+from prefixes.characters import is_blank
 from prefixes.encoded import Span
 from prefixes.template import template_fields
 from training.examples import Examples, Input, Layout, TaskData
@@ -180,6 +181,6 @@ def _pairs(answers: Any) -> list[tuple[Any, Any]] | None:
 
 
 def _is_slice(context: str, text: Any, start: Any) -> bool:
-    if not isinstance(text, str) or not text.strip() or type(start) is not int or start < 0:
+    if not isinstance(text, str) or is_blank(text) or type(start) is not int or start < 0:
         return False
     return context[start : start + len(text)] == text

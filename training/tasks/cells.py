@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from prefixes.characters import is_blank
 from training.errors import DataProblem
 from training.files.rows import Row
 
@@ -18,7 +19,7 @@ def read_texts(row: Row, columns: Mapping[str, str], problems: list[DataProblem]
 
 
 def read_text(row: Row, column: str, problems: list[DataProblem]) -> str | None:
-    """Read a text that has more than white space, and can be written as UTF-8."""
+    """Read a text that a reader can see, and that can be written as UTF-8."""
     if _is_absent(row, column, "--text-column or --pair-column", problems):
         return None
     objection = text_objection(row.columns[column])
@@ -45,7 +46,7 @@ def text_objection(value: Any) -> str | None:
     """Say what a value is instead of a text with words in it."""
     if not isinstance(value, str):
         return repr(value)
-    if not value.strip():
+    if is_blank(value):
         return "an empty text"
     try:
         value.encode()

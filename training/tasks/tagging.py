@@ -14,7 +14,7 @@ from prefixes import InputTemplate, PrefixSpec
 from prefixes.answers import find_entities
 from prefixes.answers.entities import BACKGROUND
 from prefixes.backbone import EncodedInput
-from prefixes.encoded import whole_characters
+from prefixes.characters import is_blank, whole_characters
 from training.errors import few
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row
@@ -67,7 +67,7 @@ class TokenClassification(TaskKind[Mentions]):
         if _TOKENS not in row.columns:
             return super().read_input(layout, row, problems)
         tokens = read_list(row, _TOKENS, problems)
-        if tokens and not "".join(tokens).strip():
+        if tokens and is_blank("".join(tokens)):
             problems.append(row.problem(f"{_TOKENS!r}: expected text, found empty tokens"))
         field, *others = layout.template.fields
         columns = {name: layout.columns[name] for name in others}

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from prefixes.answers.entities import BACKGROUND, units_of
-from prefixes.encoded import EncodedText, Span, whole_characters
+from prefixes.characters import whole_characters
+from prefixes.encoded import EncodedText, Span
 from training.losses import IGNORED
 from training.tasks.schemes import type_of
 

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from prefixes.encoded import EncodedText, Span, whole_characters
+from prefixes.characters import whole_characters
+from prefixes.encoded import EncodedText, Span
 
 Logits = NDArray[np.float32]
 
