@@ -13,7 +13,9 @@
     |- BackboneUnavailable     the backbone's folder or weights could not be loaded
     |  '- UnsupportedBackbone  an architecture this version does not know
     '- StoreUnavailable        bytes or rows could not be written or read
-       '- StoreCorrupted       bytes that no longer match their digest
+       |- StoreCorrupted       bytes that no longer match their digest
+       |- StoreFull            no space is left on the disk
+       '- StoreMismatch        a store and a database that do not belong to each other
 
 Domain code knows nothing of HTTP: `server/api/problems.py` alone maps these to status codes.
 """
@@ -90,3 +92,11 @@ class StoreUnavailable(PrefixError):
 
 class StoreCorrupted(StoreUnavailable):
     code = "store_corrupted"
+
+
+class StoreFull(StoreUnavailable):
+    """No space is left on the disk. Clients see `store_unavailable`."""
+
+
+class StoreMismatch(StoreUnavailable):
+    """A store and a database that do not belong to each other. Only operators see it."""

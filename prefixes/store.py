@@ -1,23 +1,28 @@
 """PrefixStore: immutable bytes by sha256, durable once committed and verified whenever read.
 
 Layout of the folder: `blobs/ab/abcdef...` holds committed bytes under their digest, `staging/`
-what is still being written. Both lie on one file system, so that a commit is one rename.
+what is still being written, `quarantine/blobs/abcdef...` bytes that the database did not know at a
+start. All lie on one file system, so that a commit is one rename. `store-id` names the database
+that the store belongs to.
 """
 
 import hashlib
+import logging
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Final
 
-from prefixes.errors import InvalidName, PrefixRejected, StoreCorrupted, StoreUnavailable
+from prefixes.disk import disk, make_folder, open_private, sync_folder, write_durably
+from prefixes.errors import InvalidName, StoreCorrupted, StoreUnavailable
 from prefixes.file import MAX_FILE_BYTES
-from prefixes.findings import Finding
+from prefixes.quarantine import Quarantine
+from prefixes.staging import Staged
 
 _FOLDER_LETTERS: Final = 2
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -26,56 +31,7 @@ _PROGRAM: Final = tuple(
 )
 """Our import packages: a folder in one of them would vanish with the next installation."""
 
-
-class Staged:
-    """Bytes on their way into a store: written in pieces, hashed and counted as they come."""
-
-    def __init__(self, path: Path, file: FileIO, max_bytes: int) -> None:
-        self._path = path
-        self._file = file
-        self._max_bytes = max_bytes
-        self._hash = hashlib.sha256()
-        self._size = 0
-
-    def write(self, chunk: bytes) -> None:
-        """Append a piece.
-
-        Raises:
-            PrefixRejected: with the finding `too_large` as soon as the limit is passed.
-            StoreUnavailable: when the disk does not take it.
-        """
-        if self._size + len(chunk) > self._max_bytes:
-            finding = Finding(
-                "too_large", "file", f"at most {self._max_bytes} bytes", "more than that"
-            )
-            raise PrefixRejected((finding,))
-        rest = memoryview(chunk)
-        with _disk("write", self._path):
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        self._hash.update(chunk)
-        self._size += len(chunk)
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of all that was written so far, as 64 hexadecimal digits."""
-        return self._hash.hexdigest()
-
-    @property
-    def size(self) -> int:
-        """The number of bytes written so far."""
-        return self._size
-
-    def read(self) -> bytes:
-        """All that was written so far."""
-        with _disk("read", self._path):
-            self._file.seek(0)
-            return self._file.readall()
-
-    def move_to(self, path: Path) -> None:
-        """For the store: make the bytes durable, then let them appear at `path` in one step."""
-        os.fsync(self._file.fileno())
-        self._path.replace(path)
+_log = logging.getLogger(__name__)
 
 
 class PrefixStore:
@@ -94,12 +50,36 @@ class PrefixStore:
                     f"{folder} lies inside the program's own package {package.name!r} and would "
                     "be lost when the program is replaced: choose a folder elsewhere"
                 )
+        self.folder = folder
         self._blobs = folder / "blobs"
         self._staging = folder / "staging"
+        self._quarantine = Quarantine(folder / "quarantine" / "blobs")
+        self._id_file = folder / "store-id"
         self._max_bytes = max_bytes
         for path in (self._blobs, self._staging):
-            with _disk("make the folder", path):
-                _make_folder(path)
+            with disk("make the folder", path):
+                make_folder(path)
+
+    def id(self) -> str | None:
+        """Read the id that ties the store to a database; None when it has none yet.
+
+        Raises:
+            StoreUnavailable: when it cannot be read.
+        """
+        with disk("read", self._id_file):
+            try:
+                return self._id_file.read_text(encoding="utf-8").strip() or None
+            except FileNotFoundError:
+                return None
+
+    def set_id(self, store_id: str) -> None:
+        """Write the id durably.
+
+        Raises:
+            StoreUnavailable: when the disk does not take it.
+        """
+        with disk("write", self._id_file):
+            write_durably(self._id_file, f"{store_id}\n")
 
     @contextmanager
     def stage(self) -> Iterator[Staged]:
@@ -109,13 +89,13 @@ class PrefixStore:
             StoreUnavailable: when the disk does not take another file.
         """
         path = self._staging / uuid.uuid4().hex
-        with _disk("create", path):
-            file = FileIO(path, "x+")
+        with disk("create", path):
+            file = FileIO(path, "x+", opener=open_private)
         try:
             yield Staged(path, file, self._max_bytes)
         finally:
             file.close()
-            with _disk("remove", path):
+            with disk("remove", path):
                 path.unlink(missing_ok=True)  # after a commit it is no longer there
 
     def commit(self, staged: Staged) -> None:
@@ -127,10 +107,11 @@ class PrefixStore:
             StoreUnavailable: when the disk does not take them.
         """
         path = self._path(staged.digest)
-        with _disk("commit", path):
-            _make_folder(path.parent)
+        with disk("commit", path):
+            make_folder(path.parent)
             staged.move_to(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
+        self._quarantine.remove(staged.digest)
 
     def get(self, digest: str) -> bytes:
         """Read a blob and hold it against its digest.
@@ -140,10 +121,30 @@ class PrefixStore:
             StoreUnavailable: when they are missing or cannot be read.
         """
         path = self._path(digest)
-        with _disk("read", path):
-            data = path.read_bytes()
+        with self._opened(path) as file, disk("read", path):
+            data = file.read()
         _check_digest(path, digest, hashlib.sha256(data).hexdigest(), len(data))
         return data
+
+    def open(self, digest: str) -> BufferedReader:
+        """Open a blob that was checked against its digest; the caller closes the file.
+
+        The open file stays whole when the blob is deleted meanwhile.
+
+        Raises: as `get`.
+        """
+        path = self._path(digest)
+        file = self._opened(path)
+        try:
+            with disk("read", path):
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+                num_bytes = file.tell()
+                file.seek(0)
+            _check_digest(path, digest, found, num_bytes)
+        except StoreUnavailable:
+            file.close()
+            raise
+        return file
 
     def verified(self, digest: str) -> Path:
         """Hold a blob against its digest and give its path, for readers who want it in pieces.
@@ -151,25 +152,26 @@ class PrefixStore:
         Raises: as `get`.
         """
         path = self._path(digest)
-        with _disk("read", path), path.open("rb") as file:
+        with disk("read", path), path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
             num_bytes = file.tell()
         _check_digest(path, digest, found, num_bytes)
         return path
 
     def delete(self, digest: str) -> None:
-        """Remove a blob; one that is not there is as good as removed.
+        """Delete a blob, also from quarantine; do nothing if it is not there.
 
         Raises:
             StoreUnavailable: when the disk refuses.
         """
         path = self._path(digest)
-        with _disk("delete", path):
+        with disk("delete", path):
             path.unlink(missing_ok=True)
+        self._quarantine.remove(digest)
 
     def digests(self) -> frozenset[str]:
         """The digests of all blobs that are there."""
-        with _disk("list", self._blobs):
+        with disk("list", self._blobs):
             # Not `glob`, which makes a Path of each name: every start lists all blobs.
             names = [
                 entry.name
@@ -179,22 +181,54 @@ class PrefixStore:
             ]
         return frozenset(name for name in names if _DIGEST.fullmatch(name))
 
-    def sweep(self, known: AbstractSet[str], *, older_than_seconds: float, now: float) -> int:
-        """Remove what crashes left behind: staged files, and blobs that are not in `known`.
+    def quarantined(self) -> frozenset[str]:
+        """The digests of the blobs in quarantine."""
+        return self._quarantine.names()
 
-        Files changed after `now - older_than_seconds` (seconds since the epoch) stay, for
-        another process may be writing them. Returns the number of removed files.
+    def sweep(
+        self,
+        known: AbstractSet[str],
+        deleted: Mapping[str, float],
+        *,
+        older_than_seconds: float,
+        now: float,
+    ) -> int:
+        """Clean up after crashes; returns the number of files that were removed or set aside.
+
+        Only files that are known to be abandoned are removed: staged files, and blobs that have
+        not been stored again since they were deleted. Blobs that are neither known nor deleted
+        move to quarantine. Files changed after `now - older_than_seconds` stay, because another
+        process may be writing them.
+
+        Args:
+            known: digests that a version refers to.
+            deleted: digests of deleted versions, and when that was, in seconds since the epoch.
+            older_than_seconds: minimum age of a file.
+            now: seconds since the epoch.
         """
-        orphans = [self._path(digest) for digest in self.digests() - known]
-        with _disk("sweep", self._staging):
-            stale = [
-                path
-                for path in [*self._staging.iterdir(), *orphans]
-                if _modified(path) <= now - older_than_seconds
-            ]
-            for path in stale:
+        latest = now - older_than_seconds
+        with disk("sweep", self._staging):
+            stale = [path for path in self._staging.iterdir() if _modified(path) <= latest]
+            orphans = [self._path(digest) for digest in self.digests() - known]
+            orphans = [path for path in orphans if _modified(path) <= latest]
+        for path in orphans:
+            if _modified(path) <= deleted.get(path.name, float("-inf")):
+                stale.append(path)
+            else:
+                self._quarantine.add(path)
+        for path in stale:
+            with disk("sweep", path):
                 path.unlink(missing_ok=True)
-        return len(stale)
+            _log.info("removed the abandoned file %s", path)
+        return len({*stale, *orphans})
+
+    def _opened(self, path: Path) -> BufferedReader:
+        with disk("read", path):
+            try:
+                return path.open("rb")
+            except FileNotFoundError:
+                self._quarantine.restore(path)
+                return path.open("rb")
 
     def _path(self, digest: str) -> Path:
         if _DIGEST.fullmatch(digest) is None:
@@ -210,37 +244,8 @@ def _check_digest(path: Path, digest: str, found: str, num_bytes: int) -> None:
         )
 
 
-@contextmanager
-def _disk(action: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = "" if error.filename in {None, str(path)} else f" ({error.filename})"
-        raise StoreUnavailable(
-            f"Could not {action} {path}: {error.strerror or error}{where}; "
-            "check that the folder exists, is writable and has free space"
-        ) from error
-
-
 def _modified(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
         return float("inf")  # somebody else has just removed it: nothing is left to sweep
-
-
-def _make_folder(path: Path) -> None:
-    """Make a folder and its parents; a new name is durable once the folder above is synced."""
-    if path.is_dir():
-        return
-    _make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

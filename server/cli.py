@@ -27,6 +27,8 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys of tenants.", no_args_is_help=True)
 app.add_typer(keys, name="key")
+store = typer.Typer(help="The store folder and its database.", no_args_is_help=True)
+app.add_typer(store, name="store")
 
 _PACKAGES: Final = ("prefixes", "server", "training")
 _USAGE: Final = 2
@@ -127,6 +129,22 @@ def revoke_key(key_id: str, store_folder: StoreFolder = None) -> None:
     with _sentences(), _registry(store_folder) as registry:
         ApiKeys(registry.database).revoke(key_id)
         typer.echo(f"The key {key_id} opens nothing any more.")
+
+
+@store.command("adopt")
+def adopt(store_folder: StoreFolder = None) -> None:
+    """Use a store folder and a database together that do not know each other. Deletes nothing."""
+    from prefixes.registry import adopt_store
+
+    with _sentences():
+        settings = _settings({"store_folder": store_folder})
+        found = adopt_store(settings.store_folder, database_url=settings.database_url)
+        typer.echo(f"The store {settings.store_folder} and the database are paired: {found}.")
+        if found.num_only_stored:
+            typer.echo(
+                "The next start of the server moves what is only in the store to "
+                f"{settings.store_folder / 'quarantine'}."
+            )
 
 
 @app.command()

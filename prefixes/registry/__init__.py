@@ -4,8 +4,10 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from prefixes.registry.database import Database, open_database
+from prefixes.errors import StoreUnavailable
+from prefixes.registry.database import Database, open_database, parse_url
 from prefixes.registry.keys import ApiKeys
+from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.registry import PrefixRegistry
 from prefixes.registry.values import (
     Alias,
@@ -18,7 +20,8 @@ from prefixes.registry.values import (
     Published,
     Tenant,
 )
-from prefixes.store import PrefixStore, Staged
+from prefixes.staging import Staged
+from prefixes.store import PrefixStore
 
 __all__ = [
     "Alias",
@@ -27,6 +30,7 @@ __all__ = [
     "ApiKeys",
     "Database",
     "ListedVersion",
+    "Overlap",
     "PrefixEntry",
     "PrefixRegistry",
     "PrefixStore",
@@ -35,6 +39,7 @@ __all__ = [
     "Published",
     "Staged",
     "Tenant",
+    "adopt_store",
     "open_database",
     "open_registry",
 ]
@@ -47,8 +52,36 @@ def open_registry(folder: Path, *, database_url: str | None = None) -> PrefixReg
     says otherwise.
 
     Raises:
+        StoreMismatch: when the folder has content that another database lists, or lost its own.
         StoreUnavailable: when the folder or the database cannot be used.
     """
     store = PrefixStore(folder)
-    url = database_url or URL.create("sqlite", database=str(folder / "registry.db"))
-    return PrefixRegistry(open_database(url), store)
+    url = _url(folder, database_url)
+    check_not_missing(url, store)
+    database = open_database(url)
+    try:
+        pair(database, store)
+    except StoreUnavailable:
+        database.close()
+        raise
+    return PrefixRegistry(database, store)
+
+
+def adopt_store(folder: Path, *, database_url: str | None = None) -> Overlap:
+    """Make a store and a database belong together, and report what they have in common.
+
+    Raises:
+        StoreUnavailable: when the folder or the database cannot be used.
+    """
+    store = PrefixStore(folder)
+    database = open_database(_url(folder, database_url))
+    try:
+        return adopt(database, store)
+    finally:
+        database.close()
+
+
+def _url(folder: Path, database_url: str | None) -> URL:
+    if database_url is None:
+        return URL.create("sqlite", database=str(folder / "registry.db"))
+    return parse_url(database_url)

@@ -7,12 +7,13 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from prefixes.errors import VersionInUse
 from prefixes.names import PrefixRef
+from prefixes.registry.deletions import note_deleted
 from prefixes.registry.lookup import not_found
 from prefixes.registry.tables import alias_moves, aliases, now, prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import PrefixVersion, Published
 from prefixes.spec import PrefixSpec
-from prefixes.store import Staged
+from prefixes.staging import Staged
 
 _MAX_VERSION: Final = 10**9 - 1
 """The longest number that a reference can spell."""
@@ -128,6 +129,7 @@ def remove_version(connection: Connection, row: PrefixRow, number: int) -> str:
             "promote another version under them first, or delete the whole task"
         )
     connection.execute(delete(versions).where(*_at(row, number)))
+    note_deleted(connection, [digest])
     return digest
 
 
@@ -138,6 +140,7 @@ def remove_prefix(connection: Connection, row: PrefixRow) -> frozenset[str]:
     ).all()
     for table in (aliases, alias_moves, versions):  # aliases first: they point to versions
         connection.execute(delete(table).where(table.c.prefix_id == row.id))
+    note_deleted(connection, digests)
     return frozenset(digests)
 
 

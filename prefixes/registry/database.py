@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 from alembic import command
@@ -44,7 +45,12 @@ class Database:
         # Writers wait here, each in turn, and not in the database: there they would hold all the
         # connections while readers need one.
         self._turn = threading.Lock()
-        self._watch = _Watch(engine) if _is_sqlite_file(engine) else None
+        self._watch = _Watch(engine) if sqlite_file(engine.url) else None
+
+    @property
+    def name(self) -> str:
+        """Its URL without the password, for messages."""
+        return _name(self._reader.url)
 
     def state(self) -> int | None:
         """Give a number that is another one after every change, in a few microseconds.
@@ -126,13 +132,11 @@ def open_database(url: str | URL) -> Database:
         StoreUnavailable: when it cannot be opened, or was written by a newer version of this
             program; then nothing in it has been changed.
     """
+    url = parse_url(url)
     try:
-        engine = create_engine(make_url(url))
+        engine = create_engine(url)
     except (ArgumentError, ModuleNotFoundError) as error:
-        raise StoreUnavailable(
-            f"The URL of the database is of no use: {error}; expected one whose driver is "
-            "installed, such as sqlite:////var/lib/polyprefix/registry.db"
-        ) from error
+        raise _invalid_url(error) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -145,8 +149,33 @@ def open_database(url: str | URL) -> Database:
     return database
 
 
-def _is_sqlite_file(engine: Engine) -> bool:
-    return engine.dialect.name == "sqlite" and engine.url.database not in {None, "", ":memory:"}
+def parse_url(url: str | URL) -> URL:
+    """Parse a SQLAlchemy URL of a database.
+
+    Raises:
+        StoreUnavailable: when it is not one.
+    """
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, ModuleNotFoundError) as error:
+        raise _invalid_url(error) from error
+    return parsed
+
+
+def _invalid_url(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"Invalid database URL: {error}; expected one whose driver is installed, such as "
+        "sqlite:////var/lib/polyprefix/registry.db"
+    )
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """Give the file of a SQLite database; None for databases that are not one file."""
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        return None
+    assert url.database is not None
+    return Path(url.database)
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

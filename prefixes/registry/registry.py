@@ -19,13 +19,15 @@ from prefixes.registry.changes import (
     remove_version,
 )
 from prefixes.registry.database import Database
+from prefixes.registry.deletions import find_deleted, forget_deleted
 from prefixes.registry.lookup import find_entry, find_public, find_summaries, find_versions
 from prefixes.registry.memory import Remembered
 from prefixes.registry.tables import versions
 from prefixes.registry.tenants import find_tenant, find_tenants, set_tenant
 from prefixes.registry.values import PrefixEntry, PrefixSummary, PrefixVersion, Published, Tenant
 from prefixes.spec import PrefixSpec
-from prefixes.store import PrefixStore, Staged
+from prefixes.staging import Staged
+from prefixes.store import PrefixStore
 
 
 class PrefixRegistry:
@@ -248,20 +250,27 @@ class PrefixRegistry:
         self._unlink(digests)
 
     def sweep(self, *, older_than_seconds: float = 3600) -> int:
-        """Remove what crashes left in the store; returns the number of files. For each start.
+        """Clean up after crashes; returns the number of files. For each start.
 
+        Bytes are removed only if their version was deleted; unknown bytes move to quarantine.
         Only files older than this are touched: another process may be uploading.
         """
         # In a write transaction no publication is between its bytes and its row.
         with self.database.write() as connection:
             known = frozenset(connection.scalars(select(versions.c.digest)))
-            return self.store.sweep(known, older_than_seconds=older_than_seconds, now=time.time())
+            deleted = find_deleted(connection)
+            num_swept = self.store.sweep(
+                known, deleted, older_than_seconds=older_than_seconds, now=time.time()
+            )
+            forget_deleted(connection, deleted.keys() - (self.store.digests() - known))
+        return num_swept
 
     def _unlink(self, digests: Iterable[str]) -> None:
         """Remove blobs that no version refers to, in a transaction of its own.
 
         The rows are gone for good by then: a crash in between leaves bytes for `sweep`, never a
-        row without bytes. Within the transaction nobody can publish the same bytes again.
+        row without bytes. Within the transaction nobody can publish the same bytes again. It
+        changes no row, so that it needs no space on a full disk.
         """
         with self.database.write() as connection:
             for digest in digests:

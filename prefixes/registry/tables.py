@@ -123,6 +123,17 @@ alias_moves = Table(
     Index(None, "prefix_id", "alias"),
 )
 
+# Digests of deleted versions: their bytes may be removed. Unknown bytes never are.
+deleted_blobs = Table(
+    "deleted_blobs",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("deleted_at", UtcDateTime, nullable=False),
+)
+
+# One row: the id of the store that the database belongs to.
+paired_store = Table("paired_store", metadata, Column("id", String(32), primary_key=True))
+
 # A training's files lie in a folder of its id. `config`, `problem` and `result` are JSON.
 trainings = Table(
     "trainings",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from prefixes.quarantine import Quarantine
+
 _EVENTS: Final = "events.jsonl"
 _PREFIX: Final = "prefix.safetensors"
 _CHECKPOINT: Final = "checkpoint.pt"
@@ -33,19 +35,34 @@ class TrainingFolders:
     """One folder for each training, named by its id, beside the blobs of the store."""
 
     def __init__(self, store_folder: Path) -> None:
-        self._root = store_folder.absolute() / "trainings"
+        store_folder = store_folder.absolute()
+        self._root = store_folder / "trainings"
+        self._quarantine = Quarantine(store_folder / "quarantine" / "trainings")
 
     def of(self, training_id: str) -> "TrainingFolder":
         """The folder of a training, whether it is there or not."""
         return TrainingFolder(self._root / training_id)
 
+    def restore(self, known: AbstractSet[str]) -> None:
+        """Bring back from quarantine the folders of trainings that the database knows.
+
+        Raises:
+            StoreUnavailable: when the disk fails.
+        """
+        for name in self._quarantine.names() & known:
+            self._quarantine.restore(self._root / name)
+
     def sweep(self, known: AbstractSet[str]) -> None:
-        """Remove the folders of trainings that are not known; new ones may be about to be."""
+        """Quarantine folders that the database does not know, unless they may still be arriving.
+
+        Raises:
+            StoreUnavailable: when the disk fails.
+        """
         if not self._root.is_dir():
             return
         for path in self._root.iterdir():
             if path.name not in known and path.stat().st_mtime < time.time() - _ORPHAN_SECONDS:
-                TrainingFolder(path).remove()
+                self._quarantine.add(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ class TrainingRunner:
     async def running(self) -> AsyncIterator[None]:
         """Run trainings as long as the block lasts; those that run then go on at a next start."""
         await run_in_threadpool(self._store.requeue_running)
+        await run_in_threadpool(lambda: self._folders.restore(self._store.ids()))
         loops = [self._work() for _ in range(self._settings.num_trainings)]
         tasks = [asyncio.create_task(loop) for loop in (*loops, self._keep_house())]
         try:
@@ -115,7 +116,12 @@ class TrainingRunner:
 
     def _sweep(self) -> None:
         retention = timedelta(days=self._settings.training_retention_days)
-        self._store.remove_ended(now() - retention)
+        before = now() - retention
+        for training_id in self._store.ended(before):
+            # Before its row: a folder without a row is never deleted.
+            self._folders.of(training_id).remove()
+            _log.info("removed training %s, which ended long ago", training_id)
+        self._store.remove_ended(before)
         self._folders.sweep(self._store.ids())
 
     async def _run(self, training: Training) -> None:

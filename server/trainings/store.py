@@ -169,6 +169,12 @@ class TrainingStore:
         with self._database.read() as connection:
             return frozenset(connection.scalars(select(trainings.c.id)))
 
+    def ended(self, before: datetime) -> tuple[str, ...]:
+        """The ids of the trainings that ended before a moment."""
+        with self._database.read() as connection:
+            query = select(trainings.c.id).where(trainings.c.ended_at < before)
+            return tuple(connection.scalars(query))
+
     def remove_ended(self, before: datetime) -> None:
         """Forget the trainings that ended before a moment."""
         with self._database.write() as connection:

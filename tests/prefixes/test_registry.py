@@ -16,7 +16,8 @@ from prefixes.errors import (
     VersionInUse,
 )
 from prefixes.registry import ListedVersion, PrefixRegistry, PrefixSummary, Tenant
-from prefixes.store import PrefixStore, Staged
+from prefixes.staging import Staged
+from prefixes.store import PrefixStore
 from tests.prefixes.publishing import publish, tiny_prefix
 
 REF = PrefixRef("acme", "topic", alias="live")
@@ -62,7 +63,7 @@ def at(number: int, task: str = "topic", tenant: str = "acme") -> PrefixRef:
 
 
 def blob_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and "registry.db" not in path.name]
+    return [path for path in folder.rglob("*/*/*") if path.is_file()]
 
 
 def test_a_published_version_is_there_with_its_bytes_and_its_description(

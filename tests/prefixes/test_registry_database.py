@@ -49,7 +49,8 @@ def test_a_database_from_before_types_were_listed_learns_them(
     registry.close()
     with sqlite3.connect(tmp_path / "registry" / "registry.db") as connection:
         connection.execute("ALTER TABLE versions DROP COLUMN task_type")
-        connection.execute("DROP TABLE trainings")
+        for table in ("trainings", "deleted_blobs", "paired_store"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
         connection.execute(
             "UPDATE versions SET spec = replace(spec, 'sequence_classification', 'embedding') "

@@ -1,8 +1,10 @@
 import hashlib
+import logging
 import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -136,7 +138,7 @@ def test_a_damaged_blob_is_never_handed_out(
     with pytest.raises(StoreCorrupted, match=rf"{digest} is damaged.*publish the same"):
         store.get(digest)
     with pytest.raises(StoreCorrupted, match=rf"{digest} is damaged.*publish the same"):
-        store.verified(digest)
+        store.open(digest)
 
 
 def test_committing_the_same_bytes_again_mends_a_damaged_blob(
@@ -163,6 +165,15 @@ def test_only_a_digest_names_a_blob(store: PrefixStore, digest: str) -> None:
         store.delete(digest)
 
 
+def test_an_open_blob_stays_whole_when_it_is_deleted_meanwhile(store: PrefixStore) -> None:
+    digest = put(store, b"bytes")
+    with store.open(digest) as file:
+        store.delete(digest)
+        assert file.read() == b"bytes"
+    with pytest.raises(StoreUnavailable, match="No such file"):
+        store.open(digest)
+
+
 def test_a_deleted_blob_is_gone_and_deleting_it_again_is_fine(store: PrefixStore) -> None:
     digest, other = put(store, b"bytes"), put(store, b"other")
     store.delete(digest)
@@ -179,21 +190,52 @@ def test_what_else_lies_beside_the_blobs_is_no_blob(store: PrefixStore, tmp_path
     assert store.digests() == {digest}
 
 
-def test_sweeping_removes_old_leftovers_and_keeps_known_blobs_and_young_files(
-    store: PrefixStore, tmp_path: Path
+def test_sweeping_removes_what_is_abandoned_and_keeps_known_blobs_and_young_files(
+    store: PrefixStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    known, orphan, young = put(store, b"known"), put(store, b"orphan"), put(store, b"young")
+    caplog.set_level(logging.INFO)
+    known, deleted, young = put(store, b"known"), put(store, b"deleted"), put(store, b"young")
     left_over = tmp_path / "store" / "staging" / "left-over"
     left_over.write_bytes(b"half a prefix")
-    for path in (left_over, blob_of(tmp_path, known), blob_of(tmp_path, orphan)):
+    for path in (left_over, blob_of(tmp_path, known), blob_of(tmp_path, deleted)):
         age(path, 1000.0)
     age(blob_of(tmp_path, young), 1001.0)
+    gone = {deleted: 1000.0, known: 1000.0}
     with store.stage() as staged:
         staged.write(b"being uploaded")
-        assert store.sweep({known}, older_than_seconds=60, now=1060.0) == 2
+        assert store.sweep({known}, gone, older_than_seconds=60, now=1060.0) == 2
         store.commit(staged)
         assert store.digests() == {known, young, staged.digest}
     assert not left_over.exists()
+    for name in (deleted, left_over.name):
+        assert any("removed" in line and name in line for line in caplog.messages)
+
+
+def test_sweeping_sets_unknown_blobs_aside_and_they_are_found_again(
+    store: PrefixStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unknown, republished = put(store, b"unknown"), put(store, b"deleted, then stored again")
+    assert store.sweep(set(), {republished: 1000.0}, older_than_seconds=0, now=inf) == 2
+    assert store.digests() == frozenset()
+    assert store.quarantined() == {unknown, republished}
+    for digest in (unknown, republished):
+        assert any("moved to" in line and digest in line for line in caplog.messages)
+    assert store.get(unknown) == b"unknown"
+    with store.open(republished) as file:
+        assert file.read() == b"deleted, then stored again"
+    assert store.digests() == {unknown, republished}
+    assert store.quarantined() == frozenset()
+
+
+def test_a_blob_in_quarantine_is_deleted_for_good_and_superseded_by_the_same_bytes(
+    store: PrefixStore,
+) -> None:
+    deleted, again = put(store, b"deleted"), put(store, b"again")
+    store.sweep(set(), {}, older_than_seconds=0, now=inf)
+    store.delete(deleted)
+    put(store, b"again")
+    assert store.quarantined() == frozenset()
+    assert store.digests() == {again}
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_the_reason(tmp_path: Path) -> None:

@@ -138,3 +138,22 @@ def test_a_foreign_package_of_one_of_our_names_is_named() -> None:
 
 def test_the_version_is_printed() -> None:
     assert run(["version"])[1].strip()
+
+
+def test_no_command_runs_on_the_database_of_another_store_until_it_is_adopted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, other = tmp_path / "store", tmp_path / "other"
+    for place in (folder, other):
+        open_registry(place).close()
+    monkeypatch.setenv("POLYPREFIX_DATABASE_URL", f"sqlite:///{other / 'registry.db'}")
+    flags = ["--store-folder", str(folder)]
+    for command in (["serve", "--port", "0"], ["key", "create", "acme"], ["key", "list", "acme"]):
+        code, _, errors = run([*command, *flags])
+        assert code == 1
+        assert "does not belong to the store" in errors
+        assert "polyprefix store adopt" in errors
+    code, output, _ = run(["store", "adopt", *flags])
+    assert code == 0
+    assert "are paired: 0 prefix files and trainings are in both" in output
+    assert run(["key", "create", "acme", *flags])[0] == 0

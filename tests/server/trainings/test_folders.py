@@ -1,10 +1,13 @@
 """What a worker writes is what the server reads."""
 
+import os
 import threading
 import time
 from pathlib import Path
 
-from server.trainings.folders import TrainingFolder
+import pytest
+
+from server.trainings.folders import TrainingFolder, TrainingFolders
 from training.service.job import Watcher
 from training.service.spent import SpentTime
 
@@ -62,3 +65,20 @@ def test_what_other_threads_of_a_training_compute_is_time_spent(tmp_path: Path) 
     thread.start()
     thread.join()
     assert spent.seconds >= before + 0.2
+
+
+def test_folders_of_unknown_trainings_are_set_aside_and_come_back_with_their_row(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = TrainingFolders(tmp_path)
+    for name in ("known", "unknown", "arriving"):
+        folder = folders.of(name)
+        folder.make()
+        (folder.path / "train.csv").write_text(name)
+        if name != "arriving":
+            os.utime(folder.path, (0, 0))
+    folders.sweep({"known"})
+    assert {path.name for path in (tmp_path / "trainings").iterdir()} == {"known", "arriving"}
+    assert any("unknown" in line and "was moved to" in line for line in caplog.messages)
+    folders.restore({"known", "unknown"})
+    assert (folders.of("unknown").path / "train.csv").read_text() == "unknown"

@@ -1,6 +1,7 @@
 """The runner by itself: what it does with workers, and with what they have finished."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from prefixes.backbone import Backbone
 from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry, open_registry
 from server.engine.errors import DeadlineExceeded, EngineUnavailable, Overloaded
+from server.errors import TrainingNotFound
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
@@ -367,3 +369,19 @@ async def test_a_worker_is_told_its_device_and_its_share_of_it(bench: Bench) -> 
     await bench.run(Replayer(None), lambda one: one.has_ended)
     job = json.loads((bench.folder / "job.json").read_text())
     assert (job["plan"]["device"], job["memory_share"]) == ("cuda:0", 0.25)
+
+
+async def test_a_training_that_ended_long_ago_goes_with_its_folder_and_an_unknown_one_stays(
+    bench: Bench,
+) -> None:
+    unknown = TrainingFolders(bench.settings.store_folder).of(new_id())
+    unknown.make()
+    os.utime(unknown.path, (0, 0))
+    bench.store.end(bench.id, "cancelled")
+    quarantined = bench.settings.store_folder / "quarantine" / "trainings" / unknown.path.name
+    await bench.run(Replayer(None), lambda _: quarantined.is_dir())
+    assert bench.folder.is_dir()
+    bench.settings = bench.settings.model_copy(update={"training_retention_days": 1e-9})
+    with pytest.raises(TrainingNotFound):
+        await bench.run(Replayer(None), lambda _: False)
+    assert not bench.folder.exists()

@@ -1,0 +1,67 @@
+"""Disk operations of the store: private files, durable writes, and errors that say what to do."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from prefixes.errors import StoreFull, StoreUnavailable
+
+_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def disk(action: str, path: Path) -> Iterator[None]:
+    """Turn errors of the operating system into errors of the store.
+
+    Raises:
+        StoreFull: when the disk or a quota is full.
+        StoreUnavailable: for every other OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        kind = StoreFull if error.errno in _FULL else StoreUnavailable
+        where = "" if error.filename in {None, str(path)} else f" ({error.filename})"
+        raise kind(
+            f"Could not {action} {path}: {error.strerror or error}{where}; "
+            "check that the folder exists, is writable and has free space"
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents for the owner alone, durably."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make new, moved and removed names in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read, as the `opener` of `open`."""
+    return os.open(path, flags, _FILE_MODE)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a small file so that a reader finds all of it or nothing, even after a power cut."""
+    aside = path.with_name(f"{path.name}.partial")
+    with open(aside, "w", encoding="utf-8", opener=open_private) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_folder(path.parent)
