@@ -95,13 +95,14 @@ class TaskData:
 class Columns:
     """The columns that somebody has named; what is not named is looked for by its usual name.
 
-    `separator` parts several labels in one cell.
+    `separator` parts several labels in one cell. `labels` have a column of zeros and ones each.
     """
 
     text: str | None = None
     pair: str | None = None
     label: str | None = None
     separator: str = "|"
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ class Layout:
     """Where the rows of a file keep what a task needs.
 
     `columns` names the column of each text. `labels` are empty until they are known, and for
-    tasks that have none; `label` is None where the usual name is meant.
+    tasks that have none; `label` is None where the usual name is meant. `label_columns` are those
+    of tasks whose labels have a column of zeros and ones each.
     """
 
     template: InputTemplate
@@ -119,3 +121,4 @@ class Layout:
     labels: tuple[str, ...] = ()
     problem_type: ProblemType | None = None
     has_candidates: bool = False
+    label_columns: tuple[str, ...] = ()

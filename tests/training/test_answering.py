@@ -158,7 +158,9 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         load_task(make_config(path, task_type=KIND))
     told = {(one.line, one.message) for one in caught.value.problems}
     place = "'answers': expected characters of the context, but "
-    absent = "no such column; if it has another name, give that with --text-column or --pair-column"
+    absent = (
+        "is missing; give every row a value, or name another column with text_column or pair_column"
+    )
     lists = (
         "'answers': expected text and answer_start, lists of one length, or a list of objects with "
         "both, found "

@@ -61,7 +61,9 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         load_task(make_config(path, task_type=KIND))
     told = {(one.line, one.message) for one in caught.value.problems}
     last = len(sound["choices"]) - 1
-    absent = "no such column; if it has another name, give that with --text-column or --pair-column"
+    absent = (
+        "is missing; give every row a value, or name another column with text_column or pair_column"
+    )
     assert told == {
         (2, f"'label': expected the number of a choice, 0 to {last}, found 7"),
         (3, "'label': expected a label of 1 to 200 characters, found None"),

@@ -121,7 +121,7 @@ def test_all_problems_of_all_files_are_told_with_their_lines(tmp_path: Path) -> 
     message = "\n".join(problems)
     for part in (
         "an empty text",
-        "'label': no such column; if it has another name, give that with --label-column",
+        "'label': is missing; give every row a value, or name another column with label_column",
         "only the columns label",
         "found 7",
         "surrogate",
@@ -190,15 +190,17 @@ def test_rows_with_the_same_defect_are_told_together(tmp_path: Path) -> None:
     assert "50 rows, the first at lines 1, 2, 3: 'text': expected text" in str(caught.value)
 
 
-def test_a_column_of_another_name_is_told_once_with_the_flag_that_names_it(tmp_path: Path) -> None:
+def test_a_column_of_another_name_is_told_once_with_the_setting_that_names_it(
+    tmp_path: Path,
+) -> None:
     rows = [{"text": f"text {number}", "mood": "good"} for number in range(30)]
     for kind in ("single_label_classification", "multi_label_classification", "regression"):
         with pytest.raises(DataRejected) as caught:
             load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows), problem_type=kind))
         assert str(caught.value) == (
             "The data has 1 problem(s):\n"
-            "  rows.jsonl: 30 rows, the first at lines 1, 2, 3: 'label': no such column; "
-            "if it has another name, give that with --label-column, "
+            "  rows.jsonl: 30 rows, the first at lines 1, 2, 3: 'label': is missing; "
+            "give every row a value, or name another column with label_column, "
             "found only the columns text, mood"
         )
 

@@ -79,7 +79,9 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(DataRejected) as caught:
         load_task(make_config(path, task_type=KIND))
-    absent = "no such column; if it has another name, give that with --text-column or --pair-column"
+    absent = (
+        "is missing; give every row a value, or name another column with text_column or pair_column"
+    )
     assert [(one.line, one.message) for one in caught.value.problems] == [
         (3, "'text': expected text, found an empty text"),
         (2, f"'positive': {absent}, found only the columns text"),

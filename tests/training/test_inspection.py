@@ -139,7 +139,10 @@ def test_labels_that_no_validation_row_has_are_told(tmp_path: Path) -> None:
 def test_labels_that_look_alike_and_labels_that_are_rare_are_told(tmp_path: Path) -> None:
     rows = rows_of(("a", "X"), ("b", "X"), ("c", "z"))
     first, second = doubts_of(write_jsonl(tmp_path / "rows.jsonl", rows))
-    assert first == "rows.jsonl: labels that differ by case or spaces alone: 'X' and 'x'"
+    assert first == (
+        "rows.jsonl: different labels that look like one: 'x' (4, at lines 1, 3, 5 and 1 more), "
+        "'X' (2, at lines 9, 10): spell each label in one way"
+    )
     assert second == "rows.jsonl: labels that occur less than 2 times: 'z' (1)"
 
 

@@ -54,6 +54,9 @@ def train(  # noqa: PLR0917 - typer passes all by name
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
     label_column: Annotated[str | None, of_task("Column of the label.")] = None,
+    label_columns: Annotated[
+        str | None, of_task("Columns of zeros and ones, one for each label, with commas.")
+    ] = None,
     labels: Annotated[str | None, of_task("All labels in order, with commas.")] = None,
     problem_type: Annotated[
         str | None, of_task("single_label_classification, multi_label_classification, regression.")

@@ -23,8 +23,9 @@ def plan_of(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> T
     unused = {"test"} if original.do_predict else set()
     given = {x: flags[x] for x in TrainConfig.model_fields if x in flags and x not in unused}
     given |= _method(original, flags)
-    if "labels" in given:
-        given["labels"] = [label.strip() for label in given["labels"].split(",")]
+    for name in ("labels", "label_columns"):
+        if name in given:
+            given[name] = [label.strip() for label in given[name].split(",")]
     given |= _assignments(flags.get("set_", []))
     method = given.get("method", implied.get("method", "prefix"))
     run = {**fitting(implied, method), **given}

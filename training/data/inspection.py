@@ -59,7 +59,6 @@ def doubts_of(
     return (
         *_repeats(kind, train),
         *_leaks(train, others),
-        *_alike(train.name, list(counts)),
         *_many(train, counts),
         *_rare(train.name, counts),
         *(() if remedy is None else _skew(train.name, counts, remedy)),
@@ -142,16 +141,6 @@ def _leaks(train: Part, others: Sequence[Part]) -> Iterator[str]:
                 )
             keys = {row: key for row, key in keys.items() if key not in firsts}
         origins.append((other, "are of rows that chose the best step"))
-
-
-def _alike(name: str, labels: Sequence[str]) -> Iterator[str]:
-    """Look for labels that a person would read as one."""
-    spellings: dict[str, list[str]] = {}
-    for label in labels:
-        spellings.setdefault(" ".join(label.casefold().split()), []).append(label)
-    alike = [" and ".join(map(repr, names)) for names in spellings.values() if len(names) > 1]
-    if alike:
-        yield f"{name}: labels that differ by case or spaces alone: {few(alike)}"
 
 
 def _many(train: Part, counts: Mapping[str, int]) -> Iterator[str]:

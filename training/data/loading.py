@@ -22,6 +22,7 @@ DATA_FIELDS: Final = (
     "pair_column",
     "label_column",
     "label_separator",
+    "label_columns",
     "labels",
     "problem_type",
     "class_weights",

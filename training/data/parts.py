@@ -9,6 +9,7 @@ import numpy as np
 
 from prefixes import InputTemplate, PrefixSpec
 from training.data.inspection import Part, doubts_of, doubts_of_validation
+from training.data.spellings import label_doubts, text_doubts
 from training.data.split import SPLIT_SEED, split
 from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.errors import DataProblem, DataRejected, PlanRejected
@@ -59,6 +60,8 @@ def load_task(config: TrainConfig) -> TaskData:
         sha256=_digest(files.values()),
         doubts=(
             *(f"{train.name}: {one}" for one in kind.remarks(layout, train.file.rows)),
+            *label_doubts(kind, layout, train),
+            *(doubt for part in (train, *others) for doubt in text_doubts(part)),
             *doubts_of(kind, layout.labels, train, others, remedy=_remedy(config)),
             *doubts_of_validation(kind, layout.labels, learnt, validation),
         ),
@@ -154,7 +157,9 @@ def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) 
         labels=config.labels or (),
         problem_type=config.problem_type,
         has_candidates=config.dataset is not None and CANDIDATE in present,
+        label_columns=config.label_columns or (),
     )
+    layout = dataclasses.replace(layout, label_columns=_label_columns(layout, present))
     known = files if config.dataset is not None else files[:1]
     rows = [row for file in known for row in file.rows]
     return dataclasses.replace(layout, labels=kind.labels(layout, rows))
@@ -163,7 +168,7 @@ def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) 
 def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[Any], Layout]:
     kind = KINDS[spec.task_type]
     dataset = _dataset_of(spec, columns)
-    return kind, Layout(
+    layout = Layout(
         template=spec.input,
         columns=_columns(kind, spec.input, columns, _present(file)),
         label=columns.label,
@@ -171,7 +176,18 @@ def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[
         labels=spec.labels,
         problem_type=spec.problem_type,
         has_candidates=dataset is not None and CANDIDATE in _present(file),
+        label_columns=columns.labels,
     )
+    label_columns = _label_columns(layout, _present(file))
+    return kind, dataclasses.replace(layout, label_columns=label_columns)
+
+
+def _label_columns(layout: Layout, present: Container[str]) -> tuple[str, ...]:
+    """Name the columns of single labels: those given, or the labels where no other column is."""
+    is_free = layout.problem_type == "multi_label_classification" and layout.label is None
+    if layout.label_columns or not is_free or "label" in present:
+        return layout.label_columns
+    return layout.labels if all(label in present for label in layout.labels) else ()
 
 
 def _present(file: RowFile) -> Container[str]:

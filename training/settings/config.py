@@ -69,6 +69,9 @@ class TrainConfig(Value):
     pair_column: str | None = None
     label_column: str | None = Field(default=None, description="label, tags, entities or answers")
     label_separator: str = Field(default="|", min_length=1, description="several labels in a cell")
+    label_columns: tuple[str, ...] | None = Field(
+        default=None, description="several labels, each with a column of zeros and ones"
+    )
     labels: tuple[str, ...] | None = Field(default=None, description="inferred when not given")
     problem_type: ProblemType | None = Field(
         default=None, description="of sequence classification: single label when not given"
@@ -171,6 +174,8 @@ class TrainConfig(Value):
         if not isinstance(data, dict):
             return data
         data = {**_of_dataset(data), **data}
+        if data.get("label_columns"):
+            data = {"problem_type": "multi_label_classification", **data}
         kind = data.get("task_type", "sequence_classification")
         defaults = DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
         return {**defaults, **METHOD_DEFAULTS.get(str(data.get("method")), {}), **data}
@@ -216,7 +221,13 @@ class TrainConfig(Value):
 
     @property
     def columns(self) -> Columns:
-        return Columns(self.text_column, self.pair_column, self.label_column, self.label_separator)
+        return Columns(
+            self.text_column,
+            self.pair_column,
+            self.label_column,
+            self.label_separator,
+            self.label_columns or (),
+        )
 
 
 def _of_dataset(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def problems_of(config: "TrainConfig") -> list[str]:
     return [
         *_task_problems(config),
         *_text_problems(config),
+        *_label_column_problems(config),
         *_template_problems(config),
         *_recipe_problems(config),
         *_head_problems(config),
@@ -80,7 +81,7 @@ def _smoothing_problems(config: "TrainConfig") -> list[str]:
 
 def _text_problems(config: "TrainConfig") -> list[str]:
     problems = []
-    named = (config.text_column, config.pair_column, config.label_column)
+    named = (config.text_column, config.pair_column, config.label_column, config.label_columns)
     if config.dataset is not None and any(named):
         problems.append(f"{config.dataset} knows its columns: leave out the names of others")
     if config.pair_column is not None and config.text_column is None:
@@ -94,6 +95,27 @@ def _text_problems(config: "TrainConfig") -> list[str]:
         )
     if is_answering and (config.stride is None or config.max_answer_tokens is None):
         problems.append("question_answering needs stride and max_answer_tokens: leave them out")
+    return problems
+
+
+def _label_column_problems(config: "TrainConfig") -> list[str]:
+    columns = config.label_columns
+    if columns is None:
+        return []
+    problems = []
+    if config.problem_type != "multi_label_classification":
+        problems.append(
+            "label_columns belong to multi_label_classification, this is "
+            f"{config.problem_type or config.task_type}"
+        )
+    if config.label_column is not None:
+        problems.append("label_column and label_columns exclude each other: leave out one of them")
+    if len(columns) < 2 or len(set(columns)) < len(columns):
+        problems.append(f"label_columns: expected two or more names, each once, found {columns}")
+    if config.labels is not None and sorted(config.labels) != sorted(columns):
+        problems.append(
+            "labels must be the names in label_columns, in any order: or leave them out"
+        )
     return problems
 
 

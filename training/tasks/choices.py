@@ -16,8 +16,9 @@ from training.files.rows import Row
 from training.losses import PLAIN, LossSettings, choice_losses
 from training.metrics import CALIBRATION_ERROR, Measurement, calibration_error
 from training.settings.config import TrainConfig
-from training.tasks.cells import read_label, read_list, text_objection
+from training.tasks.cells import read_list, text_objection
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.labels import known_names, read_label
 
 _CHOICE: Final = "{choice}"
 
@@ -54,8 +55,8 @@ class MultipleChoice(TaskKind[int]):
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> int:
         """Read the number of the right choice."""
         column = layout.label or "label"
-        names = read_label(row, column, problems)
-        numbers = [str(number) for number in range(len(fields[CHOICES]))]
+        numbers = tuple(str(number) for number in range(len(fields[CHOICES])))
+        names = known_names(read_label(row, column, problems), numbers)
         if names and numbers and names[0] not in numbers:
             problems.append(
                 row.problem(

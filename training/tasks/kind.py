@@ -1,7 +1,7 @@
 """TaskKind: all that is particular to one type of task, behind one protocol."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -58,6 +58,9 @@ class TaskKind(ABC, Generic[Truth]):
     points_into_text: bool = False
     """Whether truths name characters of a text, which are others where it is spaced otherwise."""
 
+    labels_are_of_texts: bool = False
+    """Whether a label says something of a whole text."""
+
     # Rows to examples
 
     @abstractmethod
@@ -99,6 +102,10 @@ class TaskKind(ABC, Generic[Truth]):
     def contradicts(self, one: Truth, other: Truth) -> bool:
         """Say whether two truths of the same input cannot both be right."""
         return one != other
+
+    def labels_in(self, labels: Sequence[str], truth: Truth) -> Iterable[str]:
+        """List the labels of a row; none for tasks without labels."""
+        return ()
 
     def label_counts(
         self, labels: Sequence[str], truths: Sequence[Truth]

@@ -18,8 +18,16 @@ from training.losses import PLAIN, LossSettings, row_losses
 from training.metrics import Measurement, measure
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_candidates
-from training.tasks.cells import in_order, read_label, read_labels, read_number, refuse_unknown
+from training.tasks.cells import read_number
 from training.tasks.kind import Outputs, Piece, Problems, Scale, TaskKind
+from training.tasks.labels import (
+    inferred,
+    known_names,
+    read_flags,
+    read_label,
+    read_labels,
+    refuse_unknown,
+)
 
 PAIR: Final = InputTemplate(text="{text_a}", text_pair="{text_b}")
 REGRESSION_LABEL: Final = "score"
@@ -30,6 +38,8 @@ Target = int | tuple[float, ...]
 
 class SequenceClassification(TaskKind[Target]):
     """Texts, or pairs of texts, and the `label` of each."""
+
+    labels_are_of_texts = True
 
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
         """Take the template that was given; else a pair where two columns are named or there."""
@@ -43,13 +53,14 @@ class SequenceClassification(TaskKind[Target]):
         """List the labels that were given, or else those that occur, in order."""
         if layout.problem_type == "regression":
             return (REGRESSION_LABEL,)
-        return layout.labels or in_order({name for row in rows for name in _names(layout, row, [])})
+        given = layout.labels or layout.label_columns
+        return given or inferred(name for row in rows for name in _names(layout, row, []))
 
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Target:
         """Read a row's label, labels or number."""
         if layout.problem_type == "regression":
             return (read_number(row, layout.label or "label", problems),)
-        names = _names(layout, row, problems)
+        names = known_names(_names(layout, row, problems), layout.labels)
         refuse_unknown(row, names, layout.labels, problems)
         if layout.problem_type == "multi_label_classification":
             return tuple(float(label in names) for label in layout.labels)
@@ -64,6 +75,11 @@ class SequenceClassification(TaskKind[Target]):
 
     def stratum(self, truth: Target) -> tuple[Any, ...]:
         return (truth,) if isinstance(truth, int) else truth[::-1]
+
+    def labels_in(self, labels: Sequence[str], truth: Target) -> list[str]:
+        if isinstance(truth, int):
+            return [labels[truth]]
+        return [label for label, one in zip(labels, truth, strict=True) if one == 1]
 
     def label_counts(
         self, labels: Sequence[str], truths: Sequence[Target]
@@ -167,7 +183,9 @@ class SequenceClassification(TaskKind[Target]):
 
 
 def _names(layout: Layout, row: Row, problems: Problems) -> list[str]:
+    if layout.label_columns:
+        return read_flags(row, layout.label_columns, problems)
     column = layout.label or "label"
     if layout.problem_type == "multi_label_classification":
-        return read_labels(row, column, layout.separator, problems)
+        return read_labels(row, column, layout.separator, layout.labels, problems)
     return read_label(row, column, problems)

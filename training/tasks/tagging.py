@@ -111,6 +111,9 @@ class TokenClassification(TaskKind[Mentions]):
     def stratum(self, truth: Mentions) -> tuple[Any, ...]:
         return tuple(sorted({one.label for one in truth}))
 
+    def labels_in(self, labels: Sequence[str], truth: Mentions) -> set[str]:
+        return {one.label for one in truth}
+
     def label_counts(
         self, labels: Sequence[str], truths: Sequence[Mentions]
     ) -> Mapping[str, int] | None:

@@ -254,7 +254,7 @@ def test_mistakes_are_told_in_a_sentence(flow: Flow, tmp_path: Path) -> None:
     assert "leave out one of them" in ask(*rte, "--prefix", "--prompt")
     hidden = ("--validation_file", tmp_path / "d" / "test.jsonl")
     flow(*rte, *QUICK)
-    assert "'label': no such column" in ask(*rte, *hidden, "--do_eval", "--device", "cpu")
+    assert "'label': is missing" in ask(*rte, *hidden, "--do_eval", "--device", "cpu")
     (flow.output / "prefix.safetensors").unlink()
     assert "one template only" in ask(*rte, "--prefix", "--template_id", "1")
     assert "--template-id is of a set" in ask("a/b", "--template_id", "1")

@@ -1,0 +1,145 @@
+"""Warnings about labels and texts as they are written: several labels in one, or one in two."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from training.data.inspection import Part
+from training.errors import few
+from training.examples import Layout
+from training.files.written import written_list
+from training.tasks import TaskKind
+from training.tasks.labels import likeness
+
+_SEPARATORS: Final = (",", ";", "|", "/", "\t")
+_CLASSES: Final = {None, "single_label_classification", "multi_label_classification"}
+_MISSING: Final = frozenset(
+    {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan"}
+    | {"null", "undefined"}
+)
+"""What programs write for a missing value. pandas reads most of these as one."""
+
+
+def label_doubts(kind: TaskKind[Any], layout: Layout, part: Part) -> tuple[str, ...]:
+    """Look over the labels of the rows that are learnt from; each sentence names rows."""
+    counts = kind.label_counts(layout.labels, part.examples.truths) or {}
+    several = _several(layout, part, counts) if _is_classification(kind, layout) else ()
+    return (*_alike(kind, layout, part, counts), *_missing(kind, layout, part, counts), *several)
+
+
+def text_doubts(part: Part) -> Iterator[str]:
+    """Look for texts that another program wrote for a missing value."""
+    rows = [
+        row
+        for row, fields in enumerate(part.examples.inputs)
+        if any(isinstance(text, str) and text.strip() in _MISSING for text in fields.values())
+    ]
+    if rows:
+        yield (
+            f"{part.name}: {len(rows)} row(s) have a text that looks like a missing value, "
+            f"{part.at(rows)}: correct or remove these rows"
+        )
+
+
+def _is_classification(kind: TaskKind[Any], layout: Layout) -> bool:
+    return kind.labels_are_of_texts and layout.problem_type in _CLASSES
+
+
+def _alike(
+    kind: TaskKind[Any], layout: Layout, part: Part, counts: Mapping[str, int]
+) -> Iterator[str]:
+    """Look for labels that a person would read as one."""
+    spellings: dict[str, list[str]] = {}
+    for label in counts:
+        spellings.setdefault(likeness(label), []).append(label)
+    groups = [
+        _named(kind, layout, part, sorted(names, key=lambda name: -counts[name]), counts)
+        for names in spellings.values()
+        if len(names) > 1
+    ]
+    if groups:
+        yield (
+            f"{part.name}: different labels that look like one: {few(groups)}: spell each label "
+            "in one way"
+        )
+
+
+def _missing(
+    kind: TaskKind[Any], layout: Layout, part: Part, counts: Mapping[str, int]
+) -> Iterator[str]:
+    names = [label for label, count in counts.items() if label in _MISSING and count]
+    if names:
+        yield (
+            f"{part.name}: labels that look like missing values: "
+            f"{_named(kind, layout, part, names, counts)}: correct or remove these rows"
+        )
+
+
+def _several(layout: Layout, part: Part, counts: Mapping[str, int]) -> Iterator[str]:
+    """Look for labels that are several in one, and for rows that never have several."""
+    is_multi = layout.problem_type == "multi_label_classification"
+    found = {label: sign for label in counts if (sign := _sign_in(label, counts)) is not None}
+    if is_multi and not found and not _has_several(part):
+        found = {label: sign for label in counts for sign in _SEPARATORS[:3] if sign in label}
+        yield f"{part.name}: no row has several labels: {_no_several(layout, found)}"
+    elif found:
+        names = [f"{label!r} ({counts[label]})" for label in found]
+        yield (
+            f"{part.name}: labels that look like several in one: {few(names)}: "
+            + (
+                ""
+                if is_multi
+                else "if a row may have several labels, set problem_type = "
+                "multi_label_classification; "
+            )
+            + _remedy(list(found.values()))
+        )
+
+
+def _sign_in(label: str, counts: Mapping[str, int]) -> str | None:
+    """Give the sign that separates the labels that a label consists of; "" where it is a list."""
+    if written_list(label):
+        return ""
+    for sign in _SEPARATORS:
+        parts = [part.strip() for part in label.split(sign)]
+        if len(parts) > 1 and all(part in counts for part in parts):
+            return sign
+    return None
+
+
+def _has_several(part: Part) -> bool:
+    return any(sum(truth) > 1 for truth in part.examples.truths)
+
+
+def _no_several(layout: Layout, signs: Mapping[str, str]) -> str:
+    if not signs:
+        return "set problem_type = single_label_classification if a row has exactly one"
+    usual = _usual(list(signs.values()))
+    return (
+        f"{len(signs)} label(s) contain {usual!r}, as {next(iter(signs))!r}, while label_separator "
+        f"is {layout.separator!r}: {_remedy(list(signs.values()))}"
+    )
+
+
+def _remedy(signs: Sequence[str]) -> str:
+    usual = _usual(signs)
+    return f"set label_separator = {usual!r}" if usual else "lists in cells are then read as lists"
+
+
+def _usual(signs: Sequence[str]) -> str:
+    return max(signs, key=signs.count)
+
+
+def _named(
+    kind: TaskKind[Any],
+    layout: Layout,
+    part: Part,
+    names: Sequence[str],
+    counts: Mapping[str, int],
+) -> str:
+    """Name labels, each with its count and a few of its rows."""
+    rows: dict[str, list[int]] = {name: [] for name in names}
+    for row, truth in enumerate(part.examples.truths):
+        for label in rows.keys() & set(kind.labels_in(layout.labels, truth)):
+            rows[label].append(row)
+    named = [f"{name!r} ({counts[name]}, {part.at(rows[name])})" for name in names if rows[name]]
+    return few(named or list(map(repr, names)))
