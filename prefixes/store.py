@@ -146,18 +146,6 @@ class PrefixStore:
             raise
         return file
 
-    def verified(self, digest: str) -> Path:
-        """Hold a blob against its digest and give its path, for readers who want it in pieces.
-
-        Raises: as `get`.
-        """
-        path = self._path(digest)
-        with disk("read", path), path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            num_bytes = file.tell()
-        _check_digest(path, digest, found, num_bytes)
-        return path
-
     def delete(self, digest: str) -> None:
         """Delete a blob, also from quarantine; do nothing if it is not there.
 

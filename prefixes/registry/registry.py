@@ -1,7 +1,9 @@
 """PrefixRegistry: names, versions and aliases per tenant, and the rules by which they change."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 
 from sqlalchemy import Connection, select
 
@@ -120,12 +122,18 @@ class PrefixRegistry:
             StoreCorrupted: when they are no longer those that were published.
             StoreUnavailable: when they cannot be read, though a version has them.
         """
-        try:
+        with self._unless_deleted(digest):
             return self.store.get(digest)
-        except StoreUnavailable:
-            # Rows go before bytes: whoever resolved the version a moment ago finds neither.
-            self.spec(digest)
-            raise
+
+    def open(self, digest: str) -> BufferedReader:
+        """Open the verified bytes of a version; they stay whole when it is deleted meanwhile.
+
+        The caller closes the file.
+
+        Raises: as `read`.
+        """
+        with self._unless_deleted(digest):
+            return self.store.open(digest)
 
     def list_prefixes(
         self, *, reader: str | None, tenant: str | None = None
@@ -264,6 +272,15 @@ class PrefixRegistry:
             )
             forget_deleted(connection, deleted.keys() - (self.store.digests() - known))
         return num_swept
+
+    @contextmanager
+    def _unless_deleted(self, digest: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreUnavailable:
+            # Rows go before bytes: whoever resolved the version a moment ago finds neither.
+            self.spec(digest)
+            raise
 
     def _unlink(self, digests: Iterable[str]) -> None:
         """Remove blobs that no version refers to, in a transaction of its own.

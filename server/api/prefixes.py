@@ -5,12 +5,12 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
-from fastapi.responses import FileResponse
 
 from prefixes import PrefixRef
 from prefixes.names import check_name
 from prefixes.registry import PrefixVersion
 from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
+from server.api.files import OpenFileResponse
 from server.api.problems import responses
 from server.api.schemas import (
     Alias,
@@ -175,17 +175,17 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
     caller: CallerDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The bytes as they were uploaded, verified against their digest as they are read."""
+    """The bytes as they were uploaded, verified against their digest before they are sent."""
     found = await _find(parts, caller.tenant, PrefixRef(tenant, task, version=version))
     etag = f'"{found.digest}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and etag in if_none_match:
         return Response(status_code=304, headers=headers)
-    path = await parts.read(partial(parts.registry.store.verified, found.digest))
+    file = await parts.read(partial(parts.registry.open, found.digest))
     name = f"{tenant}-{task}-{version}.safetensors"
     headers["Content-Disposition"] = f'attachment; filename="{name}"'
     # A piece at a time: a whole file in memory for every slow receiver would be too much.
-    return FileResponse(path, headers=headers, media_type=FILE_TYPE)
+    return OpenFileResponse(file, headers=headers, media_type=FILE_TYPE)
 
 
 @router.delete(

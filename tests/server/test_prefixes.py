@@ -1,15 +1,19 @@
 import itertools
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from prefixes import digest_of
 from prefixes.backbone import Backbone
+from server.api.files import OpenFileResponse
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
-from tests.server.rest import TYPED, Rest, until
+from tests.server.rest import TYPED, Rest, on_a_port, until
 
 TENANTS = "/v1/tenants"
 _SEEDS = itertools.count(1000)
@@ -105,6 +109,60 @@ def test_a_download_gives_the_uploaded_bytes_and_their_digest(
     assert (again.status_code, again.content) == (304, b"")
     rest_of_it = rest.call("GET", path, "acme", headers={"Range": "bytes=100-"})
     assert (rest_of_it.status_code, rest_of_it.content) == (206, data[100:])
+
+
+def test_a_download_beside_a_delete_is_whole_or_not_found(rest: Rest, backbone: Backbone) -> None:
+    files = [file_for(backbone) for _ in range(40)]
+    expected = {digest_of(data) for data in files}
+    found: list[tuple[int, str]] = []
+    is_done = threading.Event()
+
+    def download() -> None:
+        with rest.client("acme") as client:
+            while not is_done.is_set():
+                for version in range(1, len(files) + 1):
+                    path = f"{TENANTS}/acme/prefixes/vanishing/versions/{version}/file"
+                    answer = client.get(path)
+                    found.append((answer.status_code, digest_of(answer.content)))
+
+    with ThreadPoolExecutor(4) as receivers:
+        downloads = [receivers.submit(download) for _ in range(4)]
+        try:
+            for data in files:
+                rest.upload("acme/vanishing", data, by="acme")
+                seen = len(found)
+                until(lambda seen=seen: len(found) > seen + 4)  # type: ignore[misc]
+                assert rest.call("DELETE", f"{TENANTS}/acme/prefixes/vanishing", "acme").is_success
+        finally:
+            is_done.set()
+        for job in downloads:
+            job.result()
+    assert {status for status, _ in found} <= {200, 404}
+    assert {digest for status, digest in found if status == 200} <= expected
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "expected"),
+    [
+        ("", 200, b"0123456789"),
+        ("bytes=2-4", 206, b"234"),
+        ("bytes=-3", 206, b"789"),
+        ("bytes=20-", 416, b""),
+    ],
+)
+def test_a_file_that_was_deleted_after_it_was_opened_is_sent_whole(
+    tmp_path: Path, header: str, status: int, expected: bytes
+) -> None:
+    path = tmp_path / "blob"
+    path.write_bytes(b"0123456789")
+    file = path.open("rb")
+    path.unlink()
+    app = OpenFileResponse(file, headers={"ETag": '"digest"'}, media_type="text/plain")
+    with on_a_port(app, lifespan="off") as url:
+        answer = httpx.get(url, headers={"Range": header} if header else {})
+    assert (answer.status_code, answer.content) == (status, expected)
+    assert status == 416 or answer.headers["etag"] == '"digest"'
+    assert file.closed
 
 
 def test_a_version_in_use_stays_and_others_can_be_deleted(rest: Rest, backbone: Backbone) -> None:
