@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams, replay_findings
+from prefixes.errors import InputRejected
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from prefixes.spec import TaskType
 from server.engine.admission import Admission
@@ -21,7 +22,7 @@ from server.engine.host import HostPrefixes, default_host_bytes
 from server.engine.inferred import Inferred, TaskInput
 from server.engine.latency import TrialBatches, limits_within
 from server.engine.pins import Pins
-from server.engine.replaying import Replaying
+from server.engine.replaying import Replaying, failed_replay
 from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 from server.engine.runner import Runner
 from server.engine.scheduler import BatchLimits
@@ -188,6 +189,8 @@ class Engine:
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         """Place a prefix on the device and replay its golden examples in ordinary batches.
 
+        A prefix without any runs a few made-up inputs, which must give finite outputs.
+
         Returns:
             What is wrong; nothing when it has its place and all logits agree.
 
@@ -197,7 +200,7 @@ class Engine:
             EngineUnavailable: while starting, draining, or after the device failed.
         """
         findings = await self._replay(prefix, digest)
-        if any(finding.code == "golden_failed" for finding in findings):
+        if any(finding.code in {"golden_failed", "made_up_failed"} for finding in findings):
             # No prefix is to blame for a device that fails: by now that is known.
             findings = await self._replay(prefix, digest)
         if findings:
@@ -208,8 +211,8 @@ class Engine:
         self._check_ready()
         try:
             logits = await self._replaying.logits(prefix, digest)
-        except InferenceFailed as error:
-            return (Finding("golden_failed", "spec.golden", "logits", str(error)),)
+        except (InferenceFailed, InputRejected) as error:
+            return (failed_replay(prefix, error),)
         return replay_findings(prefix.spec, logits, self.backbone.precision)
 
     def _check_ready(self) -> None:

@@ -103,6 +103,15 @@ def test_a_file_for_another_backbone_is_refused_naming_the_differences(
     assert "weights_sha256" in findings[0]["found"]
 
 
+def test_huge_numbers_without_golden_examples_are_refused(rest: Rest, backbone: Backbone) -> None:
+    sound = make_prefix(backbone.fingerprint, seed=97)
+    weight = np.full_like(sound.tensors["head.output.weight"], 3e38)
+    huge = with_tensors(sound, {"head.output.weight": weight})
+    response = rest.upload("acme/huge", huge.to_bytes(), by="acme")
+    assert response.status_code == 422
+    assert [one["code"] for one in response.json()["findings"]] == ["made_up_failed"]
+
+
 def test_golden_examples_that_come_out_differently_refuse_the_file(
     rest: Rest, backbone: Backbone
 ) -> None:

@@ -19,7 +19,7 @@ from server.engine.errors import (
 )
 from server.engine.inferred import Inferred, TaskInput
 from server.errors import TooManyInputs, WrongTaskType
-from tests.factories import encode_each, make_prefix, with_golden, with_tensors
+from tests.factories import TASKS, encode_each, make_prefix, with_golden, with_tensors
 from tests.server.engine.conftest import RecordingMetrics
 
 pytestmark = pytest.mark.anyio
@@ -254,6 +254,31 @@ async def test_golden_examples_that_agree_give_no_finding(
 ) -> None:
     prefix = with_golden(backbone, make_prefix(backbone.fingerprint), ("a good film", "bad plot"))
     assert await engine.replay(prefix, digest_of(prefix.to_bytes())) == ()
+
+
+@pytest.mark.parametrize("task_type", sorted(TASKS))
+@pytest.mark.parametrize("tensor", ["prefix.values", "head.output.weight"])
+async def test_without_golden_examples_a_prefix_that_can_only_fail_is_refused(
+    engine: Engine, backbone: Backbone, task_type: str, tensor: str
+) -> None:
+    sound = make_prefix(backbone.fingerprint, task_type=task_type)
+    if tensor not in sound.tensors:
+        pytest.skip("an embedding has no output layer")
+    huge = with_tensors(sound, {tensor: np.full_like(sound.tensors[tensor], 3e38)})
+    assert await engine.replay(sound, digest_of(sound.to_bytes())) == ()
+    (finding,) = await engine.replay(huge, digest_of(huge.to_bytes()))
+    assert finding.code == "made_up_failed"
+    assert "not finite" in finding.found
+    assert engine.resident_stats().num_resident == 1
+
+
+async def test_without_golden_examples_a_prefix_that_takes_no_text_is_refused(
+    engine: Engine, backbone: Backbone
+) -> None:
+    prefix = make_prefix(backbone.fingerprint, task_type="question_answering", max_length=3)
+    (finding,) = await engine.replay(prefix, digest_of(prefix.to_bytes()))
+    assert finding.code == "made_up_failed"
+    assert "too few" in finding.found
 
 
 async def test_more_golden_examples_than_may_ever_wait_are_replayed_in_parts(
