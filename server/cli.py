@@ -95,7 +95,12 @@ def create_key(
     label: Annotated[str, typer.Option(help="A note on what the key is for.")] = "",
     is_public: Annotated[
         bool | None,
-        typer.Option("--public/--private", help="Whether everybody may use the prefixes."),
+        typer.Option(
+            "--public/--private",
+            help="Whether anyone, without a key, may use and download the prefixes. A file holds "
+            "rows of its training data as golden examples, unless it was trained with "
+            "golden_inputs=made_up.",
+        ),
     ] = None,
     store_folder: StoreFolder = None,
 ) -> None:

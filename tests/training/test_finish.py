@@ -70,6 +70,25 @@ def test_golden_examples_cover_the_labels_and_replay(backbone: Backbone, tmp_pat
     replay(backbone, finished.prefix)
 
 
+@pytest.mark.parametrize("kind", ROWS_OF)
+def test_golden_examples_of_made_up_inputs_hold_no_rows_and_replay(
+    backbone: Backbone, tmp_path: Path, kind: str
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[kind](40))
+    config = make_config(rows, task_type=kind, max_steps=2, golden_inputs="made_up")
+    finished = finish_training(backbone, config)
+    golden = finished.prefix.spec.golden
+    data = load_task(config)
+    texts = {str(one.fields) for one in golden}
+    assert len(texts) == config.golden_examples
+    assert not texts & {str(dict(row)) for part in data.parts.values() for row in part.inputs}
+    bent = with_tensors(
+        finished.prefix, {"prefix.keys": finished.prefix.tensors["prefix.keys"] + 1}
+    )
+    with pytest.raises(PrefixRejected, match=r"spec\.golden"):
+        replay(backbone, bent)
+
+
 def test_a_prefix_that_no_longer_gives_its_golden_logits_is_refused(
     backbone: Backbone, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from pydantic import JsonValue
 from prefixes import GoldenExample, Prefix, PrefixRejected, Provenance, digest_of
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.file import MAX_HEADER_BYTES
+from prefixes.made_up import made_up_inputs
 from prefixes.spec import MAX_LABELS
-from training.examples import Examples, Input, TaskData
+from training.examples import Input, TaskData
 from training.learning.evaluate import evaluate, outputs_of
 from training.metrics import Measurement
 from training.results.calibration import calibrate
@@ -85,7 +86,7 @@ def finish(
                 **{f"test_{name}": value for name, value in (test.metrics if test else {}).items()},
                 **({"temperature": calibrated.temperature} if calibrated else {}),
             },
-            "golden": _golden(backbone, folded, data.validation, config.golden_examples),
+            "golden": _golden(backbone, folded, _candidates(config, data), config.golden_examples),
         }
     )
     written = dataclasses.replace(folded, spec=spec).to_bytes()
@@ -134,13 +135,20 @@ def tool_name() -> str:
         return "polyprefix from source"
 
 
+def _candidates(config: TrainConfig, data: TaskData) -> Sequence[Input]:
+    """Choose inputs for golden examples: of as many different truths as there are, or made-up."""
+    number = config.golden_examples * _CANDIDATES
+    if config.golden_inputs == "made_up":
+        return made_up_inputs(data.template, number)
+    kind = KINDS[config.task_type]
+    strata = [kind.stratum(truth) for truth in data.validation.truths]
+    return [data.validation.inputs[row] for row in _spread(strata, number)]
+
+
 def _golden(
-    backbone: Backbone, prefix: Prefix, examples: Examples[Any], count: int
+    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], count: int
 ) -> tuple[GoldenExample, ...]:
-    """Choose validation inputs of as many different truths as there are, with their outputs."""
-    kind = KINDS[prefix.spec.task_type]
-    strata = [kind.stratum(truth) for truth in examples.truths]
-    inputs = [examples.inputs[row] for row in _spread(strata, count * _CANDIDATES)]
+    """Store the first inputs that are not too large, with their outputs."""
     outputs = _flat_outputs(backbone, prefix, inputs)
     candidates = (
         GoldenExample(fields=dict(fields), logits=tuple(map(float, row)))

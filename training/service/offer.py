@@ -26,7 +26,7 @@ _FIELDS: Final = (
     "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",
     "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
     "select_by", "seed", "class_weights", "label_smoothing", "averaging", "file_dtype",
-    "golden_examples",
+    "golden_examples", "golden_inputs",
 )  # fmt: skip
 """What a tenant may set. Named one by one, so that a new field, which may name a file of the
 server's machine, is withheld until somebody has thought about it."""

@@ -33,6 +33,9 @@ Initialisation = Literal["activations", "noise"]
 """What a prefix begins as: keys and values of real training tokens, or N(0, initializer_range) as
 in P-tuning v2."""
 
+GoldenInputs = Literal["validation", "made_up"]
+"""Where the inputs of golden examples come from."""
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -153,7 +156,12 @@ class TrainConfig(Value):
         default=8,
         ge=0,
         le=MAX_GOLDEN,
-        description="validation texts stored in the file, for replay wherever it is installed",
+        description="texts stored in the file, for replay wherever it is installed",
+    )
+    golden_inputs: GoldenInputs = Field(
+        default="validation",
+        description="validation: rows of the data, which anyone who may download the file can "
+        "read; made_up: neutral sentences",
     )
 
     @field_validator("task")
