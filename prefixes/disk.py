@@ -25,12 +25,17 @@ def disk(action: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = StoreFull if error.errno in _FULL else StoreUnavailable
+        kind = StoreFull if is_full(error) else StoreUnavailable
         where = "" if error.filename in {None, str(path)} else f" ({error.filename})"
         raise kind(
             f"Could not {action} {path}: {error.strerror or error}{where}; "
             "check that the folder exists, is writable and has free space"
         ) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an operation failed because the disk or a quota is full."""
+    return error.errno in _FULL
 
 
 def make_folder(path: Path) -> None:

@@ -74,7 +74,7 @@ class Assembly:
         """Load the backbone, and build an engine around it."""
         metrics = Metrics()
         engine = _engine(settings, registry, metrics)
-        watch(engine, metrics)
+        watch(engine, registry, metrics)
         return cls(settings, registry, engine, metrics, trainer)
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:

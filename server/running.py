@@ -1,16 +1,20 @@
 """What belongs around a server's requests: the store swept, the engine started, examples there."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from fastapi.concurrency import run_in_threadpool
 
+from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry
 from server.engine.engine import Engine
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.seeding import seed_examples
+
+_log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -21,7 +25,7 @@ async def running(
     trainings: AbstractAsyncContextManager[None],
 ) -> AsyncIterator[None]:
     """Start the engine, publish examples, if there are any, run trainings; stop at the end."""
-    await run_in_threadpool(registry.sweep)
+    await run_in_threadpool(_tidy, registry)
     await engine.start()
     try:
         if examples_folder is not None:
@@ -33,8 +37,20 @@ async def running(
         await engine.stop()
 
 
-def watch(engine: Engine, metrics: Metrics) -> None:
-    """Show the engine's state among the metrics."""
+def _tidy(registry: PrefixRegistry) -> None:
+    """Clean up after crashes; a full disk must not keep a server from starting."""
+    try:
+        registry.sweep()
+    except StoreUnavailable as error:
+        _log.warning("the store was not swept: %s", error)
+    registry.database.reserve_space()
+
+
+def watch(engine: Engine, registry: PrefixRegistry, metrics: Metrics) -> None:
+    """Show the state of the engine and the store among the metrics."""
+    metrics.watch(
+        "store_free_bytes", "Free bytes on the disk of the store.", lambda: registry.free_bytes
+    )
     metrics.watch(
         "waiting_inputs", "Texts admitted and not yet answered.", lambda: engine.num_waiting
     )

@@ -6,7 +6,8 @@ from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.errors import InvalidName, PrefixNotFound, PrefixRejected
+from prefixes import digest_of
+from prefixes.errors import InvalidName, PrefixNotFound, PrefixRejected, StoreUnavailable
 from prefixes.names import DEFAULT_ALIAS
 from prefixes.registry import PrefixRegistry
 from server.publishing import Publisher
@@ -19,27 +20,27 @@ _log = logging.getLogger(__name__)
 async def seed_examples(folder: Path, registry: PrefixRegistry, publisher: Publisher) -> None:
     """Publish every `TASK.safetensors` of a folder that is not there yet, by digest.
 
-    A file that does not fit this server's backbone, or is no prefix at all, is passed over with
-    a line in the log: examples must not keep a server from starting.
+    A file that does not fit this server's backbone, is not a prefix, or cannot be stored is
+    skipped with a line in the log: examples must not keep a server from starting.
 
     Raises:
-        StoreUnavailable: when the store cannot be used.
+        StoreUnavailable: when the database cannot be used.
     """
     await run_in_threadpool(lambda: registry.ensure_tenant(EXAMPLES_TENANT, is_public=True))
     for path in await run_in_threadpool(lambda: sorted(folder.glob("*.safetensors"))):
         try:
             await _seed(path, registry, publisher)
-        except (PrefixRejected, InvalidName) as error:
-            _log.warning("example %s was passed over: %s", path.name, error)
+        except (PrefixRejected, InvalidName, StoreUnavailable) as error:
+            _log.warning("example %s was skipped: %s", path.name, error)
 
 
 async def _seed(path: Path, registry: PrefixRegistry, publisher: Publisher) -> None:
     task = path.stem
     data = await run_in_threadpool(path.read_bytes)
+    if digest_of(data) in await run_in_threadpool(_digests, registry, task):
+        return
     with registry.store.stage() as staged:
         await run_in_threadpool(staged.write, data)
-        if staged.digest in await run_in_threadpool(_digests, registry, task):
-            return
         await publisher.publish(
             staged, tenant=EXAMPLES_TENANT, task=task, alias=DEFAULT_ALIAS, by="seeding"
         )

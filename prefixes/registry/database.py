@@ -6,10 +6,10 @@ Source of the transaction handling: SQLAlchemy's documentation of its SQLite dia
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from alembic import command
 from alembic.config import Config
@@ -20,7 +20,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Programmin
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from prefixes.errors import StoreUnavailable
+from prefixes.errors import StoreFull, StoreUnavailable
+from prefixes.registry.reserve import Reserve
+
+T = TypeVar("T")
 
 _WRITE_SECONDS = 20
 """How long a change waits for those before it: of this process, then of others."""
@@ -45,7 +48,10 @@ class Database:
         # Writers wait here, each in turn, and not in the database: there they would hold all the
         # connections while readers need one.
         self._turn = threading.Lock()
-        self._watch = _Watch(engine) if sqlite_file(engine.url) else None
+        path = sqlite_file(engine.url)
+        self.file = path
+        self._watch = _Watch(engine) if path else None
+        self._reserve = Reserve(path.with_name(f"{path.name}-reserve")) if path else None
 
     @property
     def name(self) -> str:
@@ -86,6 +92,30 @@ class Database:
                 yield connection
         finally:
             self._turn.release()
+
+    def free(self, change: Callable[[Connection], T]) -> T:
+        """Make a change that frees space; on a full disk, in the space that was reserved for it.
+
+        Raises: as `write`.
+        """
+        try:
+            with self.write() as connection:
+                return change(connection)
+        except StoreFull:
+            if self._reserve is None or not self._reserve.release():
+                raise
+        with self.write() as connection:
+            return change(connection)
+
+    def reserve_space(self) -> None:
+        """Reserve disk space for `free`, unless it is reserved or the disk is full."""
+        if self._reserve is not None:
+            self._reserve.fill()
+
+    def use_reserve(self) -> bool:
+        """Free the reserved space if the disk is full; False if that does not help."""
+        reserve = self._reserve
+        return reserve is not None and reserve.is_needed() and reserve.release()
 
     def close(self) -> None:
         """Close all connections."""
@@ -142,7 +172,7 @@ def open_database(url: str | URL) -> Database:
         event.listen(engine, "begin", _begin_sqlite)
     database = Database(engine)
     try:
-        _upgrade(database, engine.url)
+        _open(database, engine.url)
     except StoreUnavailable:
         database.close()
         raise
@@ -189,6 +219,16 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 
+def _open(database: Database, url: URL) -> None:
+    try:
+        _upgrade(database, url)
+    except StoreUnavailable:
+        # SQLite cannot even read on a full disk: it creates the files of its log first.
+        if not database.use_reserve():
+            raise
+        _upgrade(database, url)
+
+
 def _upgrade(database: Database, url: URL) -> None:
     config = Config()
     config.set_main_option("script_location", "prefixes.registry:migrations")
@@ -217,7 +257,9 @@ def _explained(engine: Engine) -> Iterator[None]:
         raise  # our own bug, not the database's state
     except (DBAPIError, PoolTimeout) as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
-        raise StoreUnavailable(
+        code = getattr(reason, "sqlite_errorcode", None)
+        kind = StoreFull if code == sqlite3.SQLITE_FULL else StoreUnavailable
+        raise kind(
             f"The database {_name(engine.url)} could not be used: {reason}; check that it is "
             "there, writable, not locked by another program, and that its disk has free space"
         ) from error

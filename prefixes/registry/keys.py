@@ -93,7 +93,8 @@ class ApiKeys:
         Raises:
             KeyNotFound: when there is no key with this id.
         """
-        with self._database.write() as connection:
+
+        def revoke(connection: Connection) -> None:
             here = api_keys.c.id == key_id
             if connection.scalar(select(api_keys.c.id).where(here)) is None:
                 raise KeyNotFound(
@@ -105,6 +106,8 @@ class ApiKeys:
                 .where(here, api_keys.c.revoked_at.is_(None))
                 .values(revoked_at=now())
             )
+
+        self._database.free(revoke)  # must not wait for space on a full disk
 
     def list(self, tenant: str) -> tuple[ApiKey, ...]:
         """List a tenant's keys, the oldest first, revoked ones included."""

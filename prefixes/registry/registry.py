@@ -1,9 +1,12 @@
 """PrefixRegistry: names, versions and aliases per tenant, and the rules by which they change."""
 
+import logging
+import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
+from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -30,6 +33,11 @@ from prefixes.registry.values import PrefixEntry, PrefixSummary, PrefixVersion, 
 from prefixes.spec import PrefixSpec
 from prefixes.staging import Staged
 from prefixes.store import PrefixStore
+
+_MIN_FREE_BYTES: Final = 16 * 2**20
+"""Free space below which a disk counts as nearly full; an upload takes up to 64 MiB."""
+
+_log = logging.getLogger(__name__)
 
 
 class PrefixRegistry:
@@ -243,9 +251,11 @@ class PrefixRegistry:
             PrefixNotFound: when there is no such version.
             VersionInUse: when an alias points to it.
         """
-        with self.database.write() as connection:
-            digest = remove_version(connection, find_prefix(connection, tenant, task), version)
-        self._unlink([digest])
+
+        def remove(connection: Connection) -> str:
+            return remove_version(connection, find_prefix(connection, tenant, task), version)
+
+        self._unlink([self.database.free(remove)])
 
     def delete_prefix(self, tenant: str, task: str) -> None:
         """Delete a task with all versions, aliases and history; numbers are never given again.
@@ -253,9 +263,11 @@ class PrefixRegistry:
         Raises:
             PrefixNotFound: when there is no such task.
         """
-        with self.database.write() as connection:
-            digests = remove_prefix(connection, find_prefix(connection, tenant, task))
-        self._unlink(digests)
+
+        def remove(connection: Connection) -> frozenset[str]:
+            return remove_prefix(connection, find_prefix(connection, tenant, task))
+
+        self._unlink(self.database.free(remove))
 
     def sweep(self, *, older_than_seconds: float = 3600) -> int:
         """Clean up after crashes; returns the number of files. For each start.
@@ -282,6 +294,25 @@ class PrefixRegistry:
             self.spec(digest)
             raise
 
+    @property
+    def free_bytes(self) -> int:
+        """Free bytes on the disk of the store or of the database file, whichever has fewer."""
+        folders = [self.store.folder]
+        if self.database.file is not None:
+            folders.append(self.database.file.absolute().parent)
+        return min(shutil.disk_usage(folder).free for folder in folders)
+
+    def space_warning(self) -> str | None:
+        """Describe a disk that is nearly full, without its path; None while there is space."""
+        free = self.free_bytes
+        if free >= _MIN_FREE_BYTES:
+            return None
+        return (
+            f"The disk of the store has {free / 2**20:.1f} MiB of free space, expected at least "
+            f"{_MIN_FREE_BYTES // 2**20} MiB: uploads, promotes and trainings may fail until "
+            "versions are deleted or the disk is enlarged"
+        )
+
     def _unlink(self, digests: Iterable[str]) -> None:
         """Remove blobs that no version refers to, in a transaction of its own.
 
@@ -289,8 +320,12 @@ class PrefixRegistry:
         row without bytes. Within the transaction nobody can publish the same bytes again. It
         changes no row, so that it needs no space on a full disk.
         """
-        with self.database.write() as connection:
-            for digest in digests:
-                query = select(versions.c.number).where(versions.c.digest == digest).limit(1)
-                if connection.scalar(query) is None:
-                    self.store.delete(digest)
+        try:
+            with self.database.write() as connection:
+                for digest in digests:
+                    query = select(versions.c.number).where(versions.c.digest == digest).limit(1)
+                    if connection.scalar(query) is None:
+                        self.store.delete(digest)
+        except StoreUnavailable as error:  # the versions are deleted all the same
+            _log.warning("bytes of deleted versions stay until the next start: %s", error)
+        self.database.reserve_space()

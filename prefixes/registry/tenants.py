@@ -17,8 +17,11 @@ def set_tenant(connection: Connection, name: str, *, is_public: bool) -> Tenant:
         InvalidName: when the name breaks the grammar.
     """
     here = tenants.c.name == check_name("tenant", name)
-    if connection.execute(update(tenants).where(here).values(is_public=is_public)).rowcount == 0:
+    found = connection.scalar(select(tenants.c.is_public).where(here))
+    if found is None:
         connection.execute(insert(tenants).values(name=name, is_public=is_public, created_at=now()))
+    elif found != is_public:  # no needless write: a server must start on a full disk
+        connection.execute(update(tenants).where(here).values(is_public=is_public))
     return Tenant(name, is_public)
 
 

@@ -21,7 +21,14 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from prefixes import errors as prefix_errors
-from prefixes.errors import PrefixError, PrefixNotFound, PrefixRejected, StoreUnavailable
+from prefixes.disk import is_full
+from prefixes.errors import (
+    PrefixError,
+    PrefixNotFound,
+    PrefixRejected,
+    StoreFull,
+    StoreUnavailable,
+)
 from server import errors as request_errors
 from server.api.schemas import ProblemBody
 from server.auth import Caller
@@ -156,6 +163,8 @@ def problem_of(error: Exception, caller: Caller | None = None) -> Problem:
             return _validation(error)
         case HTTPException():
             return _http(error)
+        case OSError() if is_full(error):
+            return _known(StoreFull(str(error)))
         case _:
             title = HTTPStatus.INTERNAL_SERVER_ERROR.phrase
             detail = "The server failed on this request; its log has the reason"

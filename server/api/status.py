@@ -4,6 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from prefixes.errors import StoreUnavailable
@@ -36,12 +37,16 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", summary="Whether requests are taken, or why not", responses=responses(503))
 async def readyz(request: Request, parts: PartsDep) -> Response:
-    """503 with the reasons while starting, draining, or when a part has failed."""
+    """503 with the reasons while starting, draining, or when a part has failed.
+
+    `warnings` report what does not stop requests, such as a disk that is nearly full.
+    """
     problems = (await parts.engine.find_problem(), await _store_problem(parts))
     reasons = [problem for problem in problems if problem]
     if reasons:
         return not_ready(reasons).response(request.scope)
-    return Response('{"status":"ready"}', media_type="application/json")
+    warning = await run_in_threadpool(parts.registry.space_warning)
+    return JSONResponse({"status": "ready"} | ({"warnings": [warning]} if warning else {}))
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=Response)

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from prefixes.disk import disk
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
 from server.errors import BadUpload
 from server.trainings.fields import problems_of
@@ -186,7 +187,8 @@ def _invalid(problems: list[tuple[str, str]]) -> RequestValidationError:
 
 
 def _store(files: Mapping[str, UploadFile], folder: TrainingFolder) -> None:
-    folder.make()
-    for name, file in files.items():
-        with (folder.path / f"{_FILES[name]}{_suffix(file)}").open("xb") as kept:
-            shutil.copyfileobj(file.file, kept)
+    with disk("keep the files of a training in", folder.path):
+        folder.make()
+        for name, file in files.items():
+            with (folder.path / f"{_FILES[name]}{_suffix(file)}").open("xb") as kept:
+                shutil.copyfileobj(file.file, kept)

@@ -96,13 +96,16 @@ class TrainingStore:
         Raises:
             TrainingNotFound: as `find`.
         """
-        with self._database.write() as connection:
+
+        def cancel(connection: Connection) -> Training:
             found = _find(connection, training_id, tenant)
             if found.state == "queued":
                 _set(connection, training_id, state="cancelled", ended_at=now())
             elif found.state == "running":
                 _set(connection, training_id, is_cancelling=True)
             return _find(connection, training_id, tenant)
+
+        return self._database.free(cancel)
 
     def claim(self) -> Training | None:
         """Let the first of the queue be running; None when nothing waits."""
@@ -177,8 +180,8 @@ class TrainingStore:
 
     def remove_ended(self, before: datetime) -> None:
         """Forget the trainings that ended before a moment."""
-        with self._database.write() as connection:
-            connection.execute(delete(trainings).where(trainings.c.ended_at < before))
+        query = delete(trainings).where(trainings.c.ended_at < before)
+        self._database.free(lambda connection: connection.execute(query))
 
     def _check_room(self, connection: Connection, tenant: str) -> None:
         query = _count().where(trainings.c.state == "queued")

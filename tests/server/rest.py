@@ -269,7 +269,7 @@ def serving(
     used: Classifier
     if engine is None:
         used = real = Engine(backbone, registry, limits, metrics)
-        watch(real, metrics)
+        watch(real, registry, metrics)
         while_served = running(real, registry, settings.examples_folder, nullcontext())
     else:
         used, while_served = engine, engine.running()

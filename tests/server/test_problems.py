@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 from starlette.exceptions import HTTPException
 
@@ -57,3 +59,10 @@ def test_an_unexpected_error_tells_nothing_of_itself() -> None:
 def test_an_http_error_keeps_its_headers() -> None:
     problem = problem_of(HTTPException(405, headers={"Allow": "GET"}))
     assert problem.headers == {"Allow": "GET"}
+
+
+@pytest.mark.parametrize(("code", "status"), [(errno.ENOSPC, 503), (errno.EACCES, 500)])
+def test_a_full_disk_is_the_stores_fault_wherever_it_is_met(code: int, status: int) -> None:
+    problem = problem_of(OSError(code, "/tmp/spool is full"))
+    assert problem.status == status
+    assert "/tmp" not in problem.detail
