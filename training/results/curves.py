@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.learning.base import Learning
+from training.lettering import lettering
 from training.metrics import Measurement
 
 Numbers = NDArray[np.int64]
@@ -71,10 +72,16 @@ def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
     axes = figure.subplots()
     scores = [measurement.per_label[number] for number in drawn]
     _draw_shares(axes, _matrix(cells, drawn), np.array([score.support for score in scores]))
-    labels = [score.label for score in scores]
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set(xlabel="given", ylabel="true", title=title)
+    written = lettering([score.label for score in scores], drawn.tolist())
+    if written.has_numbers:
+        title += (
+            "\n#: a label's number in report.json, data.labels; no font here has its characters"
+        )
+    places = range(len(scores))
+    axes.set_xticks(places, written.texts, rotation=90, **written.properties)
+    axes.set_yticks(places, written.texts, **written.properties)
+    axes.set(xlabel="given", ylabel="true")
+    axes.set_title(title, wrap=True)
     figure.savefig(path, dpi=120)
 
 

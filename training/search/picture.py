@@ -7,6 +7,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.lettering import lettering
 from training.search.record import SweepRecord, TrialRecord
 from training.settings.space import Range
 
@@ -45,7 +46,8 @@ def _draw_field(axes: Axes, record: SweepRecord, field: str) -> None:
         place = setting if is_range else names.index(str(setting))
         axes.plot([place], [trial.value], **_marker(record, trial))
     if not is_range:
-        axes.set_xticks(range(len(names)), names)
+        written = lettering(names)
+        axes.set_xticks(range(len(names)), written.texts, **written.properties)
     elif isinstance(entry, Range) and entry.log:
         axes.set_xscale("log")
     axes.set(xlabel=field, ylabel=f"best validation {record.metric}")
