@@ -1,9 +1,11 @@
 """The application: routes and layers around the parts it is given."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, PrefixRegistry
@@ -19,10 +21,14 @@ from server.api import (
     vllm,
 )
 from server.api.deps import Classifier, Parts
+from server.api.encodings import Compression
+from server.api.head import HeadAsGet
 from server.api.middleware import BodyLimit, RequestLog
 from server.observe import RequestMetrics
+from server.public import PublicPrefixes
 from server.publishing import Publisher
 from server.settings import Settings
+from server.stopping import Stopping
 from server.trainings.folders import TrainingFolders
 from server.trainings.records import Trainer
 from server.trainings.store import training_store
@@ -32,6 +38,11 @@ _DESCRIPTION: Final = (
     "answers, choices, embeddings. Errors are "
     "`application/problem+json` (RFC 9457) with a stable `code`."
 )
+
+_EXPOSED_HEADERS: Final = (
+    "Content-Disposition", "ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id",
+    "X-Compute-Tokens", "X-Queue-Time", "X-Inference-Time", "X-Total-Time",
+)  # fmt: skip
 
 
 def create_app(
@@ -43,6 +54,7 @@ def create_app(
     metrics: RequestMetrics,
     trainer: Trainer,
     while_served: AbstractAsyncContextManager[None],
+    stopping: Stopping | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -54,6 +66,7 @@ def create_app(
         metrics: where requests are counted; shown at /metrics.
         trainer: what may be asked of it.
         while_served: entered before the first request is taken, left after the last.
+        stopping: begins before the server ends, so that streams and half bodies do not delay it.
     """
     parts = Parts(
         settings=settings,
@@ -66,6 +79,8 @@ def create_app(
         trainer=trainer,
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
+        public=PublicPrefixes(registry),
+        stopping=stopping or Stopping(),
     )
 
     app = FastAPI(
@@ -79,12 +94,21 @@ def create_app(
     for module in (tasks, embeddings, tei, vllm, models, prefixes, trainings, status):
         app.include_router(module.router)
     problems.install(app)
-    app.add_middleware(
-        BodyLimit,
-        max_body_bytes=settings.max_body_kib * 2**10,
-        max_upload_bytes=settings.max_upload_mib * 2**20,
-        max_training_bytes=settings.max_training_file_mib * 2**20,
-        body_seconds=settings.request_timeout_seconds,
-    )
+    app.add_middleware(BodyLimit, settings=settings, stopping=parts.stopping)
+    app.add_middleware(Compression)
+    app.add_middleware(HeadAsGet)
+    if settings.cors_origins is not None:
+        _allow_other_origins(app, settings.cors_origin_list)
     app.add_middleware(RequestLog, metrics=metrics)  # added last, hence outermost
     return app
+
+
+def _allow_other_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    """Let web pages of these origins call, with a key. Nothing here uses cookies."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
+        allow_headers=("*",),  # clients of other servers' dialects send headers of their own
+        expose_headers=_EXPOSED_HEADERS,
+    )

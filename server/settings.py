@@ -1,18 +1,27 @@
 """Settings: what an operator may choose. Nothing else in the program reads the environment."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import DirectoryPath, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    DirectoryPath,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from prefixes.errors import InvalidName
 from prefixes.names import PrefixRef
 
 ENV_PREFIX = "POLYPREFIX_"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", re.IGNORECASE)
 _CLIENT_VARIABLES = frozenset({"key"})
 """Variables of commands that talk to a server: not ours, and no mistake."""
 
@@ -79,6 +88,22 @@ class Settings(BaseSettings):
         description="Address to listen on; `0.0.0.0` makes the server reachable from outside.",
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port; 0 takes any free one.")
+    cors_origins: str | None = Field(
+        default=None,
+        description="Origins whose web pages may call the server from a browser, with commas "
+        "between them, such as `https://app.example.org`; `*`: all; unset: none.",
+    )
+    max_connections_per_address: int = Field(
+        default=1024,
+        ge=1,
+        description="Maximum number of open connections from one address, or one /64 of IPv6. "
+        "Further ones get 429. Raise it where a proxy connects for all callers.",
+    )
+    metrics_key: SecretStr | None = Field(
+        default=None,
+        description="Key that `GET /metrics` requires, as `Authorization: Bearer KEY`; unset: "
+        "none.",
+    )
     default_model: str | None = Field(
         default=None,
         description="Prefix that answers requests without a `model`; unset: they are refused.",
@@ -125,6 +150,13 @@ class Settings(BaseSettings):
     )
     max_body_kib: int = Field(
         default=4096, ge=1, description="Largest body in KiB of a JSON request."
+    )
+    body_stall_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Time in seconds in which 16 KiB of a body, or its end, must arrive; slower "
+        "bodies get 408.",
     )
     max_upload_mib: int = Field(
         default=64, ge=1, le=256, description="Largest prefix file in MiB that may be uploaded."
@@ -194,9 +226,25 @@ class Settings(BaseSettings):
     )
 
     @property
+    def cors_origin_list(self) -> tuple[str, ...]:
+        """The origins in `cors_origins`."""
+        return tuple(filter(None, map(str.strip, (self.cors_origins or "").split(","))))
+
+    @property
     def pinned_refs(self) -> tuple[PrefixRef, ...]:
         """The references in `pinned`."""
         return tuple(_references(self.pinned or ""))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _names_origins(cls, origins: str | None) -> str | None:
+        for origin in filter(None, map(str.strip, (origins or "").split(","))):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is not an origin: expected a scheme, a host and perhaps a port, "
+                    "such as https://app.example.org, without a slash at the end"
+                )
+        return origins
 
     @field_validator("pinned")
     @classmethod

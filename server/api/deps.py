@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request, Response
@@ -15,14 +15,20 @@ from prefixes.spec import TaskType
 from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
 from server.engine.inferred import Inferred, TaskInput
+from server.errors import KeyRequired
 from server.observe import RequestMetrics, RequestRecord
+from server.public import PublicPrefixes
 from server.publishing import Publisher
 from server.settings import Settings
+from server.stopping import Stopping
 from server.trainings.folders import TrainingFolders
 from server.trainings.records import Trainer
 from server.trainings.store import TrainingStore
 
 T = TypeVar("T")
+
+_TENANT_PATH: Final = "/v1/tenants/{tenant}/"
+_READING: Final = frozenset({"GET", "HEAD"})
 
 
 class Classifier(Protocol):
@@ -55,6 +61,8 @@ class Parts:
     trainer: Trainer
     trainings: TrainingStore
     training_folders: TrainingFolders
+    public: PublicPrefixes
+    stopping: Stopping
     uploads: UploadSlots = field(default_factory=UploadSlots)
     # Threads of their own: lists of thousands, and changes that wait for each other, must not take
     # those by which every request's key is checked.
@@ -76,17 +84,24 @@ class Parts:
 
 
 class KeyedRoute(APIRoute):
-    """A route that knows its caller before it reads a byte of the body."""
+    """A route that knows its caller before it reads a byte of the body.
+
+    It refuses callers without a key where that alone says that there is nothing for them.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the handler, which reads and parses the body."""
         handle = self.get_keyed_handler()
+        is_of_a_tenant = self.path.startswith(_TENANT_PATH)
 
         async def handle_with_caller(request: Request) -> Response:
             header = request.headers.get("authorization")
-            caller = await authenticate(header, request.app.state.parts.keys)
-            request.state.caller = caller
-            request.state.record.tenant = caller.tenant
+            state, parts = request.state, request.app.state.parts
+            caller = await authenticate(header, parts.keys)
+            state.caller = caller
+            state.record.tenant = state.body.tenant = caller.tenant
+            if caller.tenant is None and request.method not in _READING:
+                await _check_stranger(parts, is_of_a_tenant=is_of_a_tenant)
             return await handle(request)
 
         return handle_with_caller
@@ -94,6 +109,14 @@ class KeyedRoute(APIRoute):
     def get_keyed_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Give what handles a request whose caller is known: FastAPI's own handler."""
         return super().get_route_handler()
+
+
+async def _check_stranger(parts: Parts, *, is_of_a_tenant: bool) -> None:
+    """Raise KeyRequired when no body of a caller without a key can be answered here."""
+    if is_of_a_tenant:
+        raise KeyRequired("This changes what a tenant owns: send a key of the tenant")
+    if not await parts.public.exist():
+        raise KeyRequired("This server has no public prefix: send a key")
 
 
 async def _parts(request: Request) -> Parts:

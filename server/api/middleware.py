@@ -1,6 +1,5 @@
 """The two layers around every request: one that observes it, one that bounds its body."""
 
-import asyncio
 import logging
 import re
 import uuid
@@ -10,19 +9,21 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.api.bodies import BodyBounds, BodyBudgets, IncomingBody, too_large
 from server.api.problems import CLIENT_GONE, problem_of
 from server.observe import RequestMetrics, RequestRecord
+from server.settings import Settings
+from server.stopping import Stopping
 
 _log = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_KEY: Final = re.compile(r"pp_[0-9a-f]{12}_")
 _UPLOAD_PATH: Final = re.compile(r"/v1/tenants/[^/]+/prefixes/[^/]+/versions/?")
 _TRAINING_PATH: Final = re.compile(r"/v1/tenants/[^/]+/trainings/?")
 _FORM_BYTES: Final = 64 * 1024
 """Room for what a multipart body holds beside its file: boundaries, part headers, the alias."""
 _UPLOAD_SECONDS: Final = 600.0
-_MAX_BODIES: Final = 64
-"""Bodies of the largest size that may be in memory at once; of smaller ones as many more."""
 
 
 class RequestLog:
@@ -66,99 +67,73 @@ class RequestLog:
 
 
 class BodyLimit:
-    """Refuses bodies that are too large, too slow, or too many at once.
+    """Bounds each request's body: its size, its speed, and the memory it may hold.
 
-    Too large: by their announced length at once, else while they come. Too many: a body stays in
-    memory until its request is answered, so all of them together have a limit too. Uploads of
-    prefixes go to disk as they come, and have limits of their own.
+    A body that announces too many bytes is refused at once, others as they arrive. The route that
+    learns who is calling says so to the `IncomingBody` in the request's state.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        max_body_bytes: int,
-        max_upload_bytes: int,
-        max_training_bytes: int,
-        body_seconds: float,
-    ) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, stopping: Stopping) -> None:
         self._app = app
-        self._max_body_bytes = max_body_bytes
-        self._max_upload_bytes = {
-            _UPLOAD_PATH: max_upload_bytes,
-            _TRAINING_PATH: max_training_bytes,
+        self._stopping = stopping
+        self._budgets = BodyBudgets.for_bodies_of(settings.max_body_kib * 2**10)
+        self._bounds = BodyBounds(
+            settings.max_body_kib * 2**10,
+            settings.request_timeout_seconds,
+            settings.body_stall_seconds,
+            is_held=True,
+        )
+        self._upload_bounds = {
+            path: BodyBounds(
+                mib * 2**20 + _FORM_BYTES,
+                _UPLOAD_SECONDS,
+                settings.body_stall_seconds,
+                is_held=False,
+            )
+            for path, mib in (
+                (_UPLOAD_PATH, settings.max_upload_mib),
+                (_TRAINING_PATH, settings.max_training_file_mib),
+            )
         }
-        self._body_seconds = body_seconds
-        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on; see the class."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        upload_bytes = self._upload_bytes(scope)
-        is_upload = upload_bytes is not None
-        limit = self._max_body_bytes if upload_bytes is None else upload_bytes + _FORM_BYTES
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal() and int(announced) > limit:
-            response = problem_of(_too_large(limit)).response(scope)
-            await response(scope, receive, send)
-            return
-        seconds = _UPLOAD_SECONDS if is_upload else self._body_seconds
-        deadline: float | None = asyncio.get_running_loop().time() + seconds
-        num_bytes = 0
-
-        async def receive_bounded() -> Message:
-            nonlocal num_bytes, deadline
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise _too_slow(seconds) from None
-            if not message.get("more_body", False):
-                deadline = None  # what is received from now on is only the end of the connection
-            num_new = len(message.get("body", b""))
-            num_bytes += num_new
-            if num_bytes > limit:
-                raise _too_large(limit)
-            if not is_upload:
-                self._held_bytes += num_new
-                if self._held_bytes > _MAX_BODIES * self._max_body_bytes:
-                    raise _too_many()
-            return message
-
+        bounds = self._bounds_of(scope)
         try:
-            await self._app(scope, receive_bounded, send)
-        finally:
-            if not is_upload:
-                self._held_bytes -= num_bytes
+            _check_announced(scope, bounds.max_bytes)
+            incoming = IncomingBody(scope, receive, bounds, self._budgets, self._stopping)
+        except HTTPException as error:
+            await problem_of(error).response(scope)(scope, receive, send)
+            return
+        with incoming:
+            scope["state"]["body"] = incoming
+            await self._app(scope, incoming.receive, send)
 
-    def _upload_bytes(self, scope: Scope) -> int | None:
-        """Give the most bytes of an upload's files; None for other requests."""
-        if scope["method"] != "POST":
-            return None
-        matching = (
-            most for path, most in self._max_upload_bytes.items() if path.fullmatch(scope["path"])
-        )
-        return next(matching, None)
-
-
-def _too_large(limit: int) -> HTTPException:
-    # FastAPI passes this class on while it reads a body, and turns every other into a 400.
-    return HTTPException(413, f"The body has more than the {limit} bytes that this route takes")
+    def _bounds_of(self, scope: Scope) -> BodyBounds:
+        if scope["method"] == "POST":
+            for path, bounds in self._upload_bounds.items():
+                if path.fullmatch(scope["path"]):
+                    return bounds
+        return self._bounds
 
 
-def _too_slow(seconds: float) -> HTTPException:
-    detail = f"The body did not arrive within {seconds:g} seconds"
-    return HTTPException(408, detail, {"Connection": "close"})
-
-
-def _too_many() -> HTTPException:
-    detail = "Too many large requests are in flight: come back later, or send less at once"
-    return HTTPException(429, detail, {"Retry-After": "1", "Connection": "close"})
+def _check_announced(scope: Scope, max_bytes: int) -> None:
+    announced = Headers(scope=scope).get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise too_large(max_bytes)
 
 
 def _request_id(scope: Scope) -> str:
-    """Take the sender's id where it is harmless in a log, else make one."""
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    """Take the sender's id where it is harmless in a log, else make one.
+
+    A key has the form of an id, and some clients put it into the wrong header.
+    """
+    headers = Headers(scope=scope)
+    given = headers.get("x-request-id", "")
+    if not _REQUEST_ID.fullmatch(given) or _KEY.search(given):
+        return uuid.uuid4().hex
+    is_secret = given == headers.get("authorization", "").rpartition(" ")[2]
+    return uuid.uuid4().hex if is_secret else given

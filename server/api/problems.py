@@ -79,7 +79,9 @@ _HTTP_CODES: Final = {
     405: "method_not_allowed",
     408: "body_too_slow",
     413: "body_too_large",
+    415: "unsupported_encoding",
     429: "overloaded",
+    503: "engine_unavailable",
 }
 _TEI_ROUTES: Final = {"/predict"}
 _OPENAI_ROUTES: Final = {"/classify", "/v1/embeddings", "/v1/models"}
@@ -257,7 +259,14 @@ def _http(error: HTTPException) -> Problem:
     detail = (
         details.get(error.status_code, error.detail) if error.detail == phrase else error.detail
     )
+    if isinstance(error.__cause__, UnicodeDecodeError):  # of FastAPI, which says less
+        detail = _not_utf8(error.__cause__)
     return Problem(error.status_code, phrase, code, detail, headers=error.headers)
+
+
+def _not_utf8(error: UnicodeDecodeError) -> str:
+    found = f"byte {error.start} is 0x{error.object[error.start]:02x}"
+    return f"The body is not valid UTF-8: {found}. Encode it as UTF-8 and send it again."
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

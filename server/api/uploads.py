@@ -26,7 +26,7 @@ _HOW: Final = (
 )
 
 
-_MAX_UPLOADS: Final = 16
+_MAX_UPLOADS: Final = 128
 _MAX_UPLOADS_PER_TENANT: Final = 4
 _RETRY_SECONDS: Final = 5
 
