@@ -1,17 +1,23 @@
 """How the server is: alive, ready (or why not), measured."""
 
+import logging
+from hmac import compare_digest
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import SecretStr
 
 from prefixes.errors import StoreUnavailable
-from server.api.deps import Parts, PartsDep
+from server.api.deps import Parts, PartsDep, bearer
 from server.api.problems import not_ready, responses
+from server.errors import InvalidKey, KeyRequired
 
 router = APIRouter(tags=["status"])
+
+_log = logging.getLogger(__name__)
 
 
 @router.get("/", summary="Name, version and where to go on")
@@ -30,6 +36,8 @@ async def root(parts: PartsDep) -> dict[str, str]:
 
 
 @router.get("/livez", summary="Whether the process answers")
+@router.get("/health", summary="As /livez")
+@router.get("/ping", summary="As /livez")
 async def livez() -> dict[str, str]:
     """Always the same; a process that cannot say it should be restarted."""
     return {"status": "alive"}
@@ -49,9 +57,16 @@ async def readyz(request: Request, parts: PartsDep) -> Response:
     return JSONResponse({"status": "ready"} | ({"warnings": [warning]} if warning else {}))
 
 
-@router.get("/metrics", summary="Prometheus metrics", response_class=Response)
-async def metrics(parts: PartsDep) -> Response:
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    dependencies=[Depends(bearer)],
+    responses=responses(401),
+)
+async def metrics(request: Request, parts: PartsDep) -> Response:
     """All metrics in Prometheus' text format."""
+    _check_metrics_key(request, parts.settings.metrics_key)
     return Response(await parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -63,9 +78,23 @@ def program_version() -> str:
         return "0+source"
 
 
+def _check_metrics_key(request: Request, key: SecretStr | None) -> None:
+    """Raise where the operator has set a key and the caller sends none, or another."""
+    if key is None:
+        return
+    header = request.headers.get("authorization")
+    if header is None:
+        raise KeyRequired("The metrics need the key in POLYPREFIX_METRICS_KEY: send it as a bearer")
+    expected = f"Bearer {key.get_secret_value()}"
+    if not compare_digest(header.encode(), expected.encode()):
+        raise InvalidKey("This is not the key of the metrics: send the operator's, not a tenant's")
+
+
 async def _store_problem(parts: Parts) -> str | None:
+    """Say that the store fails, but not where it is: anyone may ask."""
     try:
         await run_in_threadpool(parts.registry.tenants)
     except StoreUnavailable as error:
-        return str(error)
+        _log.error("the store cannot be used: %s", error)
+        return "the database cannot be used: the server's log has the reason"
     return None

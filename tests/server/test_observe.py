@@ -162,3 +162,24 @@ def test_an_error_is_logged_with_its_code(serve: Serve, caplog: pytest.LogCaptur
     rest.call("POST", "/v1/classify", json={"model": "examples/mood", "input": []})
     line = the_line(caplog)
     assert (line["status"], line["code"]) == (422, "input_rejected")
+
+
+def test_a_key_that_is_sent_as_an_id_is_not_logged(
+    rest: Rest, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "polyprefix.requests")
+    key = rest.keys["acme"]
+    for given, headers in (
+        (key, {}),
+        (f"id-{key}", {}),
+        ("s3cret", {"Authorization": "Bearer s3cret"}),
+    ):
+        response = rest.call("GET", "/livez", headers={"X-Request-Id": given, **headers})
+        assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
+    until(lambda: len(caplog.records) >= 3)
+    assert not any(
+        key in JsonLines().format(record) or "s3cret" in JsonLines().format(record)
+        for record in caplog.records
+    )
+    response = rest.call("GET", "/livez", headers={"X-Request-Id": "app_1"})
+    assert response.headers["x-request-id"] == "app_1"

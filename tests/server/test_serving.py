@@ -59,7 +59,9 @@ def test_readiness_says_why_not(serve: Serve) -> None:
     assert rest.call("GET", "/livez").status_code == 200
 
 
-def test_a_store_that_cannot_be_read_makes_the_server_unready(serve: Serve) -> None:
+def test_a_store_that_cannot_be_read_makes_the_server_unready_and_stays_unnamed(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     rest, _ = serve()
     rest.registry.database.close()
     for path in rest.folder.glob("registry.db*"):
@@ -67,7 +69,10 @@ def test_a_store_that_cannot_be_read_makes_the_server_unready(serve: Serve) -> N
     rest.folder.joinpath("registry.db").mkdir()
     response = rest.call("GET", "/readyz")
     assert response.status_code == 503
-    assert "registry.db" in response.json()["detail"]
+    assert "database" in response.json()["detail"]
+    assert "registry.db" not in response.text
+    assert str(rest.folder) not in response.text
+    assert any("registry.db" in record.getMessage() for record in caplog.records)
 
 
 def test_an_address_in_use_is_told_in_one_sentence() -> None:
