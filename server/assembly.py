@@ -22,6 +22,7 @@ from server.publishing import Publisher
 from server.running import running, watch
 from server.serving import DrainingServer
 from server.settings import Settings
+from server.stopping import Stopping
 from server.trainings.placement import Placement
 from server.trainings.records import Trainer
 from server.trainings.runner import TrainingRunner
@@ -68,6 +69,8 @@ class Assembly:
     engine: Engine
     metrics: Metrics
     trainer: Trainer
+    trainings: TrainingRunner
+    stopping: Stopping
 
     @classmethod
     def of(cls, settings: Settings, registry: PrefixRegistry, trainer: Trainer) -> Self:
@@ -75,7 +78,8 @@ class Assembly:
         metrics = Metrics()
         engine = _engine(settings, registry, metrics)
         watch(engine, registry, metrics)
-        return cls(settings, registry, engine, metrics, trainer)
+        trainings = _trainings(settings, registry, engine, metrics, trainer)
+        return cls(settings, registry, engine, metrics, trainer, trainings, Stopping())
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
         """Serve from this process."""
@@ -87,12 +91,14 @@ class Assembly:
             metrics=self.metrics,
             trainer=self.trainer,
             while_served=self._running(),
+            stopping=self.stopping,
         )
         server = DrainingServer(
             application,
-            drain=self.engine.drain,
+            drain=self._drain,
             drain_seconds=self.settings.drain_seconds,
             announce=announce,
+            max_connections_per_address=self.settings.max_connections_per_address,
         )
         server.run(sockets=[listener])
 
@@ -100,25 +106,45 @@ class Assembly:
         self, listener: socket.socket, announce: Callable[[], None]
     ) -> None:
         """Serve from this process and those that speak HTTP for it."""
-        process = EngineProcess(self.settings, self.engine, self.metrics, listener, self.trainer)
+        process = EngineProcess(
+            self.settings,
+            self.engine,
+            self.metrics,
+            listener,
+            self.trainer,
+            drain=self._drain,
+        )
         loop_factory = uvicorn.Config(create_app).get_loop_factory()  # as when it serves alone
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(process.run(self._running(), announce))
 
     def _running(self) -> AbstractAsyncContextManager[None]:
-        publisher = Publisher(self.registry, self.engine, self.engine.backbone.fingerprint)
-        trainings = TrainingRunner(
-            self.settings,
-            self.trainer,
-            self.registry,
-            publisher,
-            self.metrics,
-            placement=Placement.of(self.settings, self.engine.backbone.device),
-            find_problem=lambda: self.engine.problem,
-        )
         return running(
-            self.engine, self.registry, self.settings.examples_folder, trainings.running()
+            self.engine, self.registry, self.settings.examples_folder, self.trainings.running()
         )
+
+    async def _drain(self) -> None:
+        """Stop at once what would be cut off at the end, while requests are still answered."""
+        await self.stopping.begin()
+        await asyncio.gather(self.engine.drain(), self.trainings.stop())
+
+
+def _trainings(
+    settings: Settings,
+    registry: PrefixRegistry,
+    engine: Engine,
+    metrics: Metrics,
+    trainer: Trainer,
+) -> TrainingRunner:
+    return TrainingRunner(
+        settings,
+        trainer,
+        registry,
+        Publisher(registry, engine, engine.backbone.fingerprint),
+        metrics,
+        placement=Placement.of(settings, engine.backbone.device),
+        find_problem=lambda: engine.problem,
+    )
 
 
 def _engine(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> Engine:

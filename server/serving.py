@@ -1,24 +1,28 @@
 """DrainingServer: uvicorn that finishes its work before it goes, and then exits with 0.
 
-On SIGTERM or SIGINT the engine refuses new work (503, `/readyz` says why) while the port stays
-open; what was admitted is answered; then the listener closes. A second signal ends it at once.
+On SIGTERM, SIGINT or SIGHUP the engine refuses new work (503, `/readyz` says why) while the port
+stays open; what was admitted is answered; then the listener closes. A second signal ends it at
+once. A SIGHUP that the parent has chosen to ignore, as `nohup` does, stays ignored.
 """
 
 import asyncio
 import errno
 import logging
+import signal
 import socket
+import threading
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
 import uvicorn
 
-from server.allocation import keep_what_is_there
+from server.allocation import allow_many_files, keep_what_is_there
 from server.errors import AddressUnavailable
-from server.protocol import BoundedHttp
+from server.protocol import BoundedHttp, ConnectionCounts
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +67,7 @@ class DrainingServer(uvicorn.Server):
         drain: Callable[[], Awaitable[None]],
         drain_seconds: float,
         announce: Callable[[], None],
+        max_connections_per_address: int | None = None,
     ) -> None:
         """Set up.
 
@@ -71,11 +76,12 @@ class DrainingServer(uvicorn.Server):
             drain: refuses new work at once, and returns when that in flight is done.
             drain_seconds: bound on draining and on sending the last answers, together.
             announce: called once requests are answered.
+            max_connections_per_address: bound on open connections of one caller, if any.
         """
         super().__init__(
             uvicorn.Config(
                 app,
-                http=BoundedHttp,
+                http=_protocol(max_connections_per_address),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -95,6 +101,20 @@ class DrainingServer(uvicorn.Server):
             keep_what_is_there()
             self._announce()
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGHUP as the others: by default it would end the process with work in flight."""
+        with super().capture_signals():
+            is_main = threading.current_thread() is threading.main_thread()
+            if not is_main or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+                yield
+                return
+            before = signal.signal(signal.SIGHUP, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGHUP, before)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - overrides
         """Drain at the first signal, end at the second."""
         if self._draining is None and self.started:
@@ -109,8 +129,16 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain_and_exit(self) -> None:
         seconds_left = await drained(self._drain(), self._drain_seconds)
-        self.config.timeout_graceful_shutdown = max(1, round(seconds_left))
+        self.config.timeout_graceful_shutdown = max(1, int(seconds_left))
         self.should_exit = True
+
+
+def _protocol(max_connections_per_address: int | None) -> Any:
+    """Choose the protocol; its connections are bounded by what the system allows, too."""
+    if max_connections_per_address is None:
+        return BoundedHttp
+    at_most = max(1, allow_many_files() // 2)
+    return partial(BoundedHttp, counts=ConnectionCounts(min(max_connections_per_address, at_most)))
 
 
 async def drained(draining: Awaitable[None], seconds: float) -> float:

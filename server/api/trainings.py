@@ -1,6 +1,5 @@
 """Trainings under /v1/tenants/{tenant}/trainings: ask for one, list, follow, cancel, look at it."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from functools import partial
@@ -210,7 +209,8 @@ async def _events(parts: Parts, training: Training, start: int) -> AsyncIterator
             yield text
         if training.has_ended or await _is_ending(parts):
             return
-        await asyncio.sleep(_POLL_SECONDS)
+        if await parts.stopping.within(_POLL_SECONDS):
+            return
 
 
 async def _is_ending(parts: Parts) -> bool:

@@ -17,6 +17,7 @@ from server.processes.channel import Channel, receive_at_once
 from server.processes.messages import Listening, Welcome
 from server.processes.remote import RemoteEngine
 from server.serving import DrainingServer
+from server.stopping import Stopping
 
 
 class FrontEnd:
@@ -26,6 +27,7 @@ class FrontEnd:
         self._channel_end = channel_end
         self._listener = listener
         self._engine = RemoteEngine()
+        self._stopping = Stopping()
         self._channel: Channel | None = None
 
     def run(self) -> None:
@@ -42,12 +44,14 @@ class FrontEnd:
                 metrics=self._engine,
                 trainer=welcome.trainer,
                 while_served=self._connected(),
+                stopping=self._stopping,
             )
             server = DrainingServer(
                 application,
-                drain=_nothing_to_drain,
+                drain=self._stopping.begin,  # the engine's process has drained before
                 drain_seconds=settings.drain_seconds,
                 announce=self._announce,
+                max_connections_per_address=settings.max_connections_per_address,
             )
             server.run(sockets=[self._listener])
         finally:
@@ -63,10 +67,6 @@ class FrontEnd:
     def _announce(self) -> None:
         assert self._channel is not None
         self._channel.send(Listening())
-
-
-async def _nothing_to_drain() -> None:
-    """The engine's process has drained before it ends the front ends."""
 
 
 def _end_unless_cancelled(listening: asyncio.Task[None]) -> None:

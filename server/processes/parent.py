@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 
@@ -33,8 +33,11 @@ class EngineProcess:
         metrics: Metrics,
         listener: socket.socket,
         trainer: Trainer,
+        *,
+        drain: Callable[[], Awaitable[None]],
     ) -> None:
         self._engine = engine
+        self._drain = drain
         self._metrics = metrics
         self._listener = listener
         self._drain_seconds = settings.drain_seconds
@@ -67,7 +70,7 @@ class EngineProcess:
                         keep_what_is_there()
                         announce()
                         await signalled.wait()
-                        seconds_left = await drained(self._engine.drain(), self._drain_seconds)
+                        seconds_left = await drained(self._drain(), self._drain_seconds)
                 finally:
                     # What waits on the socket now is refused, not left without an answer.
                     self._listener.close()
@@ -96,6 +99,9 @@ def _drain_at_first_signal_end_at_second() -> asyncio.Event:
             running.cancel()
         signalled.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` wants it
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, handle)
     return signalled

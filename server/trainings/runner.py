@@ -72,6 +72,8 @@ class TrainingRunner:
         self._metrics = metrics
         self._store = training_store(settings, registry.database)
         self._folders = TrainingFolders(settings.store_folder)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -79,13 +81,23 @@ class TrainingRunner:
         await run_in_threadpool(self._store.requeue_running)
         await run_in_threadpool(lambda: self._folders.restore(self._store.ids()))
         loops = [self._work() for _ in range(self._settings.num_trainings)]
-        tasks = [asyncio.create_task(loop) for loop in (*loops, self._keep_house())]
+        self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._keep_house())]
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Stop what runs, with a checkpoint, and begin nothing more.
+
+        Called again, it waits for the same end: a worker that is about to stop is left in peace.
+        """
+        tasks, is_first = self._tasks, not self._is_stopping
+        self._is_stopping = True
+        for task in tasks if is_first else ():
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _work(self) -> None:
         while True:
@@ -209,7 +221,7 @@ class TrainingRunner:
                     return _HUNG
             return code
         finally:
-            await worker.stop()
+            await worker.stop(within=self._settings.drain_seconds)
 
     async def _conclude(self, training: Training, folder: TrainingFolder) -> None:
         outcome = folder.outcome()

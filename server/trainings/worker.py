@@ -56,11 +56,11 @@ class Worker:
         except TimeoutError:
             return None
 
-    async def stop(self) -> None:
-        """Let it stop at its next step, with a checkpoint; end it if it takes too long."""
+    async def stop(self, *, within: float) -> None:
+        """Let it stop at its next step, with a checkpoint; kill it after some seconds."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
-        if await self.wait(_SECONDS_TO_STOP) is None:
+        if await self.wait(min(within, _SECONDS_TO_STOP)) is None:
             with suppress(ProcessLookupError):  # just now
                 self._process.kill()
             await self._process.wait()
