@@ -81,7 +81,16 @@ def add_version(
         .values(next_version=prefixes.c.next_version + 1)
         .returning(prefixes.c.next_version - 1)
     ).scalar_one()
-    version = PrefixVersion(row.tenant, row.task, number, staged.digest, staged.size, now(), by)
+    version = PrefixVersion(
+        row.tenant,
+        row.task,
+        number,
+        staged.digest,
+        staged.size,
+        now(),
+        by,
+        spec.task_type,
+    )
     connection.execute(
         insert(versions).values(
             prefix_id=row.id,
@@ -155,6 +164,7 @@ def _find_by_digest(connection: Connection, row: PrefixRow, digest: str) -> Pref
         versions.c.size_bytes,
         versions.c.created_at,
         versions.c.created_by,
+        versions.c.task_type,
     ).where(versions.c.prefix_id == row.id, versions.c.digest == digest)
     found = connection.execute(query).one_or_none()
     return None if found is None else PrefixVersion(row.tenant, row.task, *found)

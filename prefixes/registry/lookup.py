@@ -30,6 +30,7 @@ _VERSION_COLUMNS = (
     versions.c.size_bytes,
     versions.c.created_at,
     versions.c.created_by,
+    versions.c.task_type,
 )
 _ALL_VERSIONS = tenants.join(prefixes, prefixes.c.tenant_id == tenants.c.id).join(
     versions, versions.c.prefix_id == prefixes.c.id

@@ -30,6 +30,7 @@ class PrefixVersion:
     size_bytes: int
     created_at: datetime
     created_by: str
+    task_type: TaskType
 
     @property
     def ref(self) -> PrefixRef:
