@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +21,16 @@ CHOICES: Final = "choices"
 Fields = Mapping[str, str | Sequence[str]] | tuple[str, ...]
 """What a request gives a task: texts by field name (`choices` is a list of them), or bare texts in
 the order of the fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIds:
+    """A text as ids of the backbone's own tokenizer: what the sender has instead of the text."""
+
+    ids: tuple[int, ...]
+
+
+InputFields = Fields | TokenIds
 
 TextPair = tuple[str, str | None]
 

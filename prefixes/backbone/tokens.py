@@ -15,7 +15,7 @@ from prefixes.characters import whole_characters
 from prefixes.encoded import EncodedInput, EncodedText, Span
 from prefixes.errors import InputRejected, TextTooLong
 from prefixes.spec import PrefixSpec
-from prefixes.template import Fields, TextPair
+from prefixes.template import Fields, InputFields, TextPair, TokenIds
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class TextEncoder:
         self._tokenizer.no_padding()
 
     def encode(
-        self, spec: PrefixSpec, inputs: Sequence[Fields], *, truncate: bool = True
+        self, spec: PrefixSpec, inputs: Sequence[InputFields], *, truncate: bool = True
     ) -> list[EncodedInput]:
         """Render each input through the task's template and tokenize it.
 
@@ -72,7 +72,7 @@ class TextEncoder:
         Returns:
             What each job gives, or what is wrong with the first of its bad inputs.
         """
-        rendered = [_caught(job.render) for job in jobs]
+        rendered = [_caught(partial(job.render, self._fields)) for job in jobs]
         encodings = self._encodings(
             [
                 text.parts
@@ -92,6 +92,19 @@ class TextEncoder:
     def _encodings(self, texts: Sequence[str | tuple[str, str]]) -> Iterator[Encoding]:
         for some in _chunks(texts):
             yield from self._tokenizer.encode_batch(some)
+
+    def _fields(self, given: InputFields) -> Fields:
+        """Turn ids into the text that they stand for; special ones are left out."""
+        if not isinstance(given, TokenIds):
+            return given
+        unknown = [one for one in given.ids if self._tokenizer.id_to_token(one) is None]
+        if unknown:
+            raise InputRejected(
+                f"The token id {unknown[0]} is not in this backbone's vocabulary of "
+                f"{self._tokenizer.get_vocab_size()} tokens: send text, or ids of the backbone's "
+                "own tokenizer (those of tiktoken belong to other models)"
+            )
+        return (self._tokenizer.decode(given.ids),)
 
     def digest(self) -> str:
         """Identify the tokenizer by its vocabulary and by what it does to a few probing texts.
@@ -144,12 +157,15 @@ class EncodeJob:
     """Inputs of one task, to be encoded as `TextEncoder.encode` does."""
 
     spec: PrefixSpec
-    inputs: Sequence[Fields]
+    inputs: Sequence[InputFields]
     truncate: bool
 
-    def render(self) -> list[list[_Rendered]]:
+    def render(self, read: Callable[[InputFields], Fields]) -> list[list[_Rendered]]:
         """Fill the template with every input."""
-        step = partial(_render, self.spec, truncate=self.truncate)
+
+        def step(given: InputFields) -> list[_Rendered]:
+            return _render(self.spec, read(given), truncate=self.truncate)
+
         return [_naming_index(index, step, fields) for index, fields in enumerate(self.inputs)]
 
     def cut(

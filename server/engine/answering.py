@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from prefixes import PrefixSpec
 from prefixes.encoded import EncodedInput
 from prefixes.spec import TaskType
-from prefixes.template import Fields
+from prefixes.template import InputFields
 from server.engine.admission import Admitted
 from server.engine.dispatcher import Dispatcher
 from server.engine.inferred import Timings
@@ -32,7 +32,7 @@ class Request:
     All of their tasks must have the `task_type`, if one is given.
     """
 
-    fields: Sequence[Fields]
+    fields: Sequence[InputFields]
     truncate: bool
     admitted: Admitted
     task_type: TaskType | None = None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
-from prefixes.template import CHOICES, Fields
+from prefixes.template import CHOICES, InputFields, TokenIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class TaskInput:
     """One input of a request, and the prefix that its sender asked for."""
 
     ref: PrefixRef
-    fields: Fields
+    fields: InputFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Inferred:
     version: PrefixRef
     digest: str
     spec: PrefixSpec
-    fields: Fields
+    fields: InputFields
     texts: EncodedInput
     outputs: tuple[NDArray[np.float32], ...]
     timings: Timings
@@ -63,6 +63,7 @@ class Inferred:
 
     @property
     def _named_fields(self) -> Mapping[str, str | Sequence[str]]:
+        assert not isinstance(self.fields, TokenIds), "no answer points into ids"
         if isinstance(self.fields, tuple):
             return dict(zip(self.spec.input.fields, self.fields, strict=True))
         return self.fields

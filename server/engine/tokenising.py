@@ -16,7 +16,7 @@ from prefixes.backbone import EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
 from prefixes.spec import TaskType
-from prefixes.template import Fields
+from prefixes.template import InputFields, TokenIds
 from server.engine.errors import EngineUnavailable, InferenceFailed
 from server.errors import WrongTaskType
 
@@ -36,7 +36,7 @@ class Wanted:
     All tasks must have the `task_type`, if one is given.
     """
 
-    fields: Sequence[Fields]
+    fields: Sequence[InputFields]
     tasks: Sequence[tuple[PrefixSpec, Sequence[int]]]
     truncate: bool
     task_type: TaskType | None
@@ -127,15 +127,21 @@ def _refuse(waiting: Sequence[_Waiting]) -> None:
         one.settle(EngineUnavailable("The server is shutting down"))
 
 
-def _num_characters(fields: Sequence[Fields], *, at_most: int) -> int:
+def _num_characters(fields: Sequence[InputFields], *, at_most: int) -> int:
     """Count the characters of a request, as far as it matters."""
     count = 0
     for one in fields:
-        for value in one.values() if isinstance(one, Mapping) else one:
-            count += len(value) if isinstance(value, str) else sum(map(len, value))
+        count += _size(one)
         if count >= at_most:
             break
     return count
+
+
+def _size(fields: InputFields) -> int:
+    if isinstance(fields, TokenIds):
+        return len(fields.ids)
+    values = fields.values() if isinstance(fields, Mapping) else fields
+    return sum(len(one) if isinstance(one, str) else sum(map(len, one)) for one in values)
 
 
 def _encode_together(
