@@ -8,6 +8,7 @@ server's members to the same object: RFC 9457 calls them extension members.
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -31,6 +32,7 @@ from prefixes.errors import (
 )
 from server import errors as request_errors
 from server.api.schemas import ProblemBody
+from server.api.validation import field_errors
 from server.auth import Caller
 from server.engine import errors as serving_errors
 from server.engine.errors import Overloaded, ServingError
@@ -83,8 +85,8 @@ _HTTP_CODES: Final = {
     429: "overloaded",
     503: "engine_unavailable",
 }
-_TEI_ROUTES: Final = {"/predict"}
-_OPENAI_ROUTES: Final = {"/classify", "/v1/embeddings", "/v1/models"}
+_HUB_ROUTES: Final = re.compile(r"/|/predict|/embed|/info|/models/.*", re.DOTALL)
+_OPENAI_ROUTES: Final = re.compile(r"/classify|/v1/embeddings|/v1/models(/.*)?", re.DOTALL)
 _TEI_TYPES: Final = {
     401: "Validation",
     429: "Overloaded",
@@ -137,14 +139,15 @@ class Problem:
         return members | {name: value for name, value in optional.items() if value}
 
     def _dialect(self, path: str) -> dict[str, Any]:
-        if path in _TEI_ROUTES:
+        if _HUB_ROUTES.fullmatch(path):
             return {
                 "error": self.detail,
                 "error_type": _TEI_TYPES.get(self.status, "Validation"),
             }
-        if path in _OPENAI_ROUTES:
+        if _OPENAI_ROUTES.fullmatch(path):
             kind = "server_error" if self.status >= 500 else "invalid_request_error"
-            error = {"message": self.detail, "type": kind, "param": None, "code": self.code}
+            param = self.errors[0]["field"] if self.errors else None
+            error = {"message": self.detail, "type": kind, "param": param, "code": self.code}
             return {"error": error}
         return {}
 
@@ -219,37 +222,12 @@ def _known(error: PrefixError | ServingError | RequestRefused) -> Problem:
 
 
 def _validation(error: RequestValidationError) -> Problem:
-    errors = [_field_error(detail) for detail in error.errors()[:20]]
+    errors = field_errors(error)
     first = errors[0]
     detail = f"{first['field']}: {first['message']}"
     if len(errors) > 1:
         detail += f" (and {len(errors) - 1} more, see `errors`)"
     return Problem(422, "The request is not well formed", "invalid_request", detail, errors)
-
-
-def _field_error(detail: Mapping[str, Any]) -> dict[str, str]:
-    if detail["type"] == "json_invalid":
-        place = f"at character {detail['loc'][-1]}: {detail['ctx']['error']}"
-        return {"field": "body", "message": f"is not valid JSON {place}"}
-    if detail["loc"] == ("body",) and isinstance(detail["input"], bytes):
-        message = "was not read as JSON: send the header `Content-Type: application/json`"
-        return {"field": "body", "message": message}
-    return {"field": _field(detail["loc"]), "message": str(detail["msg"])}
-
-
-def _field(location: Sequence[int | str]) -> str:
-    """Write a place in the request as its sender would: `input[3].text`.
-
-    Parts in parentheses name branches of our own models, which say nothing to the sender.
-    """
-    source, *parts = location
-    text = ""
-    for part in parts:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif not part.startswith("("):
-            text += f".{part[:80]}" if text else part[:80]
-    return text or str(source)
 
 
 def _http(error: HTTPException) -> Problem:

@@ -1,8 +1,9 @@
-"""Wire models: what requests may say and what responses look like. Values only, no behaviour.
+"""Wire models: what requests may say and what responses look like. Values only, no behavior.
 
 Requests are strict: a number is not a text, and an unknown field is an error, so that a typo is
-answered instead of ignored. What is wrong with a list is told of its first wrong entry: pydantic
-would note a million of them, at several hundred bytes each, before anybody counts.
+answered instead of ignored. Routes of other dialects have models of their own. What is wrong with
+a list is told of its first wrong entry: pydantic would note a million of them, at several hundred
+bytes each, before anybody counts.
 """
 
 from datetime import datetime
@@ -65,10 +66,10 @@ _FieldValue = Annotated[
     ),
 ]
 _Text = Annotated[str, Tag("(text)")]
-_Fields = Annotated[dict[str, _FieldValue], at_most(_MAX_FIELDS), Tag("(fields)")]
+FieldsOfText = Annotated[dict[str, _FieldValue], at_most(_MAX_FIELDS), Tag("(fields)")]
 
 Item = Annotated[
-    _Text | _Fields,
+    _Text | FieldsOfText,
     Discriminator(
         _kind,
         custom_error_type="bad_input",
@@ -80,7 +81,7 @@ Item = Annotated[
 
 Inputs = Annotated[
     _Text
-    | _Fields
+    | FieldsOfText
     | Annotated[list[Item], Field(fail_fast=True), at_most(MAX_INPUTS), Tag("(list)")],
     Discriminator(
         _kind,
@@ -105,144 +106,6 @@ class Score(TypedDict):
 
     label: str
     score: float
-
-
-_Texts = Annotated[list[str], Field(min_length=1, max_length=2, fail_fast=True)]
-
-
-def _tei_kind(value: Any) -> str | None:
-    match value:
-        case str():
-            return "(text)"
-        case [str(), *_]:
-            return "(pair)"
-        case list():
-            return "(batch)"
-        case _:
-            return None
-
-
-TeiInputs = Annotated[
-    Annotated[str, Tag("(text)")]
-    | Annotated[_Texts, Tag("(pair)")]
-    | Annotated[list[_Texts], Field(fail_fast=True), at_most(MAX_INPUTS), Tag("(batch)")],
-    Discriminator(
-        _tei_kind,
-        custom_error_type="bad_input",
-        custom_error_message='expected "text", ["text"], ["text", "pair"], or a list of one- or '
-        'two-element lists such as [["first"], ["second"]]',
-    ),
-]
-
-
-class PredictRequest(StrictRequest):
-    """text-embeddings-inference's request, and `model`."""
-
-    inputs: TeiInputs = Field(
-        description='`"text"`; `["text", "pair"]` is ONE pair; `[["a"], ["b"], ["text", "pair"]]` '
-        "is a batch."
-    )
-    model: Model = None
-    raw_scores: bool = Field(default=False, description="Give logits instead of probabilities.")
-    truncate: bool | None = Field(default=None, description="Null means true.")
-    truncation_direction: Literal["right", "Right"] = "right"
-
-
-class VllmClassifyRequest(StrictRequest):
-    """vLLM's request, as far as it says something about an encoder of texts."""
-
-    model: Model = None
-    input: str | Annotated[list[str], Field(fail_fast=True), at_most(MAX_INPUTS)] = Field(
-        description="A text or a list of texts."
-    )
-    user: str | None = None
-    truncate_prompt_tokens: Literal[-1] | None = Field(
-        default=None, description="-1 cuts texts that are too long; null refuses them."
-    )
-    add_special_tokens: Literal[True] = True
-    use_activation: bool | None = Field(default=None, description="False gives logits.")
-    request_id: str | None = Field(default=None, max_length=200)
-    priority: int = 0
-
-
-class VllmClass(WireResponse):
-    index: int
-    label: str
-    probs: list[float] = Field(description="In the order of the task's labels.")
-    num_classes: int
-    scores: list[Score]
-
-
-class VllmUsage(WireResponse):
-    prompt_tokens: int
-    total_tokens: int
-    completion_tokens: int = 0
-    prompt_tokens_details: None = None
-
-
-class VllmClassifyResponse(WireResponse):
-    id: str
-    object: Literal["list"] = "list"
-    created: int
-    model: str
-    data: list[VllmClass]
-    usage: VllmUsage
-
-
-EncodingFormat = Literal["float", "base64"]
-
-
-class EmbeddingsRequest(StrictRequest):
-    """OpenAI's request, and `truncate`. Only texts: tokens would be those of another tokenizer."""
-
-    model: Model = None
-    input: str | Annotated[list[str], Field(fail_fast=True), at_most(MAX_INPUTS)] = Field(
-        description="A text or a list of texts."
-    )
-    encoding_format: EncodingFormat = "float"
-    dimensions: None = Field(
-        default=None, description="Not supported: part of an embedding would be no embedding."
-    )
-    user: str | None = None
-    truncate: bool = Field(
-        default=False, description="Cut texts that are too long instead of refusing them."
-    )
-
-
-class Embedding(WireResponse):
-    object: Literal["embedding"] = "embedding"
-    index: int
-    embedding: list[float] | str = Field(description="Numbers, or base64 of little-endian float32.")
-
-
-class EmbeddingsUsage(WireResponse):
-    prompt_tokens: int
-    total_tokens: int
-
-
-class EmbeddingsTotal(WireResponse):
-    model: str = Field(description="The version that answered, `tenant/task@version`.")
-    usage: EmbeddingsUsage
-
-
-class EmbeddingsResponse(EmbeddingsTotal):
-    object: Literal["list"] = "list"
-    data: list[Embedding] = Field(description="In the order of the texts.")
-
-
-class ModelCard(WireResponse):
-    id: str = Field(description="What to write in `model`.")
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str
-    root: str = Field(description="The version it stands for now.")
-    parent: str = Field(description="The backbone.")
-    task_type: TaskType = Field(description="What it answers, and so the route to send it to.")
-
-
-class ModelList(WireResponse):
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
 
 
 class AliasMove(WireResponse):
@@ -311,8 +174,10 @@ class AliasTarget(WireResponse):
     digest: str
 
 
-class ProblemBody(WireResponse):
+class ProblemBody(BaseModel):
     """RFC 9457. Routes of other dialects add that dialect's own `error` members."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str
     title: str

@@ -1,0 +1,108 @@
+"""What is wrong with a request's members, as its sender would say it: place, expected, found."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi.exceptions import RequestValidationError
+
+_MAX_ERRORS: Final = 20
+_MAX_SHOWN: Final = 40
+
+_SENTENCES: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a member of this request: check its spelling, or leave it out",
+}
+_EXPECTED: Final = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "none_required": "null, because this is not supported",
+}
+"""What to expect instead of an input that has another type."""
+
+
+def field_errors(error: RequestValidationError) -> list[dict[str, str]]:
+    """Describe the first twenty errors; `field` is the place as `input[3].text`."""
+    return [_field_error(detail, error.body) for detail in error.errors()[:_MAX_ERRORS]]
+
+
+def _field_error(detail: Mapping[str, Any], body: Any) -> dict[str, str]:
+    if detail["type"] == "json_invalid":
+        place = f"at character {detail['loc'][-1]}: {detail['ctx']['error']}"
+        return {"field": "body", "message": f"is not valid JSON {place}"}
+    if detail["loc"] == ("body",) and isinstance(detail["input"], bytes):
+        message = "was not read as JSON: send the header `Content-Type: application/json`"
+        return {"field": "body", "message": message}
+    is_missing = detail["type"] == "missing"
+    return {
+        "field": _place(detail["loc"], body, is_missing=is_missing),
+        "message": _message(detail),
+    }
+
+
+def _message(detail: Mapping[str, Any]) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in _SENTENCES:
+        return _SENTENCES[kind]
+    if kind == "value_error":
+        return str(context["error"])
+    found = _shown(detail["input"])
+    expected = context.get("expected") if kind == "literal_error" else _EXPECTED.get(kind)
+    if expected is not None:
+        return f"expected {expected}; found {found}"
+    message = str(detail["msg"])
+    if message.startswith("Input should"):
+        return f"{message.replace('Input should', 'must', 1)}; found {found}"
+    return message
+
+
+def _place(location: Sequence[int | str], body: Any, *, is_missing: bool) -> str:
+    """Write a place in the request as its sender would.
+
+    Parts that lead nowhere in the body name branches of our own models: the sender has not seen
+    them.
+    """
+    source, *parts = location
+    text, value = "", body
+    for part in parts:
+        if source == "body":
+            if not _leads_on(value, part) and not (is_missing and part is parts[-1]):
+                continue
+            value = value[part] if _leads_on(value, part) else None
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part[:80]}" if text else part[:80]
+    return text or str(source)
+
+
+def _leads_on(value: Any, part: int | str) -> bool:
+    if isinstance(part, int):
+        return isinstance(value, list) and part < len(value)
+    return isinstance(value, dict) and part in value
+
+
+def _shown(value: Any) -> str:
+    """Name what was found; a short text as it is."""
+    match value:
+        case None | bool() | int() | float():
+            return json.dumps(value)[:_MAX_SHOWN]
+        case str():
+            shown = json.dumps(value[:_MAX_SHOWN], ensure_ascii=False)
+            return shown if len(value) <= _MAX_SHOWN else f'{shown[:-1]}..."'
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "something else"
