@@ -11,6 +11,7 @@ from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, PrefixRegistry
 from server.api import (
     embeddings,
+    hub,
     models,
     prefixes,
     problems,
@@ -91,7 +92,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.parts = parts
-    for module in (tasks, embeddings, tei, vllm, models, prefixes, trainings, status):
+    for module in (tasks, embeddings, hub, tei, vllm, models, prefixes, trainings, status):
         app.include_router(module.router)
     problems.install(app)
     app.add_middleware(BodyLimit, settings=settings, stopping=parts.stopping)

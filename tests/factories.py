@@ -20,7 +20,7 @@ from prefixes import (
 )
 from prefixes.backbone import Backbone, EncodedText, pool_of, run_mixed
 from prefixes.checks import expected_shapes
-from prefixes.template import Fields
+from prefixes.template import InputFields
 from tests.encoders import make_encoder
 
 WORDS = [
@@ -162,7 +162,7 @@ def with_tensors(prefix: Prefix, changes: Mapping[str, Any]) -> Prefix:
 
 
 def encode_each(
-    backbone: Backbone, spec: PrefixSpec, inputs: Sequence[Fields], *, truncate: bool = True
+    backbone: Backbone, spec: PrefixSpec, inputs: Sequence[InputFields], *, truncate: bool = True
 ) -> list[EncodedText]:
     """Tokenize inputs of a task that runs one text for each."""
     return [text for (text,) in backbone.texts.encode(spec, inputs, truncate=truncate)]

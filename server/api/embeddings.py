@@ -12,11 +12,7 @@ from fastapi import APIRouter, Body, Depends, Response
 
 from server.api import examples
 from server.api.deps import bearer
-from server.api.direct import DirectRoute
-from server.api.inference import ROUTES, Asked, InferenceDep
-from server.api.listing import list_json
-from server.api.problems import responses
-from server.api.schemas import (
+from server.api.dialect_schemas import (
     Embedding,
     EmbeddingsRequest,
     EmbeddingsResponse,
@@ -24,6 +20,11 @@ from server.api.schemas import (
     EmbeddingsUsage,
     EncodingFormat,
 )
+from server.api.dialects import asked_of, check_dimensions
+from server.api.direct import DirectRoute
+from server.api.inference import ROUTES, InferenceDep
+from server.api.listing import list_json
+from server.api.problems import responses
 from server.engine.inferred import Inferred
 
 router = APIRouter(route_class=DirectRoute, tags=["compatible"], dependencies=[Depends(bearer)])
@@ -33,21 +34,22 @@ router = APIRouter(route_class=DirectRoute, tags=["compatible"], dependencies=[D
     ROUTES["embedding"],
     summary="Embed texts as OpenAI does",
     response_model=EmbeddingsResponse,
-    responses=responses(401, 404, 413, 422, 429, 503, 504),
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
 )
 async def embeddings(
     body: Annotated[EmbeddingsRequest, Body(openapi_examples=examples.EMBEDDINGS)],
     inference: InferenceDep,
 ) -> Response:
     """One vector for every text, in order, as numbers or as base64 of little-endian float32."""
-    texts = [body.input] if isinstance(body.input, str) else body.input
     answers = await inference.run(
-        [Asked((text,)) for text in texts],
+        asked_of(body.input),
         model=body.model,
-        truncate=body.truncate,
+        truncate=body.truncate is True,
         task_type="embedding",
     )
-    content = await inference.read(answers, partial(_content, answers, body.encoding_format))
+    check_dimensions(answers, body.dimensions)
+    encoding = body.encoding_format or "float"
+    content = await inference.read(answers, partial(_content, answers, encoding))
     return Response(content, media_type="application/json")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final, Self, TypeVar
 
 from fastapi import Depends, Header, Request
@@ -10,8 +11,9 @@ from starlette.requests import ClientDisconnect
 
 from prefixes import PrefixRef
 from prefixes.errors import InputRejected, InvalidName
+from prefixes.registry import PrefixVersion
 from prefixes.spec import TaskType
-from prefixes.template import CHOICES, Fields
+from prefixes.template import CHOICES, InputFields
 from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
 from server.api.scores import MAX_SCORES
 from server.auth import Caller
@@ -39,7 +41,7 @@ _INLINE_TEXTS: Final = 16
 class Asked:
     """One input, as the sender wrote it: fields, and a model of its own if any."""
 
-    fields: Fields
+    fields: InputFields
     model: str | None = None
 
     @classmethod
@@ -83,6 +85,19 @@ class Inference:
         return cls(
             request, parts, state.caller, state.record, parts.settings.request_timeout_seconds
         )
+
+    async def find(self, model: str | None) -> PrefixVersion:
+        """Find the version that a request's model stands for now.
+
+        Raises:
+            ModelRequired, InvalidName, PrefixNotFound: as `run`.
+        """
+        ref, reader = self._ref(model, 0, 1), self.caller.tenant
+        known = self.parts.registry.recall({ref}, reader=reader)
+        if known is None:
+            resolve = partial(self.parts.registry.resolve, {ref}, reader=reader)
+            known = await self.parts.read(resolve)
+        return known[ref]
 
     async def run(
         self,

@@ -10,15 +10,17 @@ from fastapi import APIRouter, Depends
 from prefixes import PrefixRef
 from prefixes.registry import PrefixSummary
 from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
+from server.api.dialect_schemas import ModelCard, ModelList
 from server.api.problems import responses
-from server.api.schemas import ModelCard, ModelList
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 
 MAX_MODELS: Final = 10_000
 
 
-@router.get("/v1/models", summary="List the models the caller may use", responses=responses(401))
+@router.get(
+    "/v1/models", summary="List the models the caller may use", responses=responses(401, 503)
+)
 async def list_models(parts: PartsDep, caller: CallerDep) -> ModelList:
     """Every alias and every version of the caller's prefixes and of the public ones.
 
@@ -27,6 +29,25 @@ async def list_models(parts: PartsDep, caller: CallerDep) -> ModelList:
     found = await parts.read(partial(parts.registry.list_prefixes, reader=caller.tenant))
     cards = itertools.chain.from_iterable(_cards(item, parts.backbone.name) for item in found)
     return ModelList(data=list(itertools.islice(cards, MAX_MODELS)))
+
+
+@router.get(
+    "/v1/models/{model:path}",
+    summary="Show a model",
+    responses=responses(401, 404, 422, 503),
+)
+async def show_model(model: str, parts: PartsDep, caller: CallerDep) -> ModelCard:
+    """Whatever `model` may say in a request, also with a slash; `id` repeats it."""
+    ref = PrefixRef.parse(model, default_tenant=caller.tenant)
+    version = await parts.read(partial(parts.registry.version, ref, reader=caller.tenant))
+    return ModelCard(
+        id=model,
+        created=int(version.created_at.timestamp()),
+        owned_by=version.tenant,
+        root=str(version.ref),
+        parent=parts.backbone.name,
+        task_type=version.task_type,
+    )
 
 
 def _cards(item: PrefixSummary, backbone: str) -> Iterator[ModelCard]:

@@ -55,7 +55,7 @@ def _message(detail: Mapping[str, Any]) -> str:
     if kind in _SENTENCES:
         return _SENTENCES[kind]
     if kind == "value_error":
-        return str(context["error"])
+        return str(context.get("error", detail["msg"]))
     found = _shown(detail["input"])
     expected = context.get("expected") if kind == "literal_error" else _EXPECTED.get(kind)
     if expected is not None:
@@ -75,7 +75,7 @@ def _place(location: Sequence[int | str], body: Any, *, is_missing: bool) -> str
     source, *parts = location
     text, value = "", body
     for part in parts:
-        if source == "body":
+        if source == "body" and body is not None:  # forms have none: their places are our own
             if not _leads_on(value, part) and not (is_missing and part is parts[-1]):
                 continue
             value = value[part] if _leads_on(value, part) else None

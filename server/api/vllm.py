@@ -1,4 +1,4 @@
-"""POST /classify as vLLM answers it, with all scores beside its label and probabilities."""
+"""POST /classify as vLLM answers it, with all scores next to its label and probabilities."""
 
 import time
 import uuid
@@ -7,9 +7,15 @@ from fastapi import APIRouter, Depends
 
 from prefixes.answers import best_label
 from server.api.deps import KeyedRoute, RecordDep, bearer
-from server.api.inference import Asked, InferenceDep
+from server.api.dialect_schemas import (
+    VllmClass,
+    VllmClassifyRequest,
+    VllmClassifyResponse,
+    VllmUsage,
+)
+from server.api.dialects import asked_of
+from server.api.inference import InferenceDep
 from server.api.problems import responses
-from server.api.schemas import VllmClass, VllmClassifyRequest, VllmClassifyResponse, VllmUsage
 from server.api.scores import probabilities, ranked_scores
 from server.engine.inferred import Inferred
 
@@ -19,15 +25,14 @@ router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[De
 @router.post(
     "/classify",
     summary="Classify as vLLM does",
-    responses=responses(401, 404, 413, 422, 429, 503, 504),
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
 )
 async def classify(
     body: VllmClassifyRequest, inference: InferenceDep, record: RecordDep
 ) -> VllmClassifyResponse:
     """Answer every text with its best label and its probabilities in the order of the labels."""
-    texts = [body.input] if isinstance(body.input, str) else body.input
     answers = await inference.run(
-        [Asked((text,)) for text in texts],
+        asked_of(body.input),
         model=body.model,
         truncate=body.truncate_prompt_tokens is not None,
         task_type="sequence_classification",

@@ -4,8 +4,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prefixes import InputTemplate
 from prefixes.backbone import Backbone
-from tests.server.rest import Rest
+from tests.factories import make_prefix
+from tests.server.rest import Rest, put
 from tests.server.test_bad_requests import check_problem
 from tests.server.test_tasks import alone
 
@@ -55,18 +57,40 @@ def test_a_text_that_is_too_long_is_cut_only_when_asked(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "code"),
     [
-        pytest.param("dimensions", 8, id="part of an embedding"),
-        pytest.param("input", [1, 2, 3], id="tokens"),
-        pytest.param("input", [[1, 2], [3]], id="lists of tokens"),
-        pytest.param("encoding_format", "int8", id="unknown encoding"),
-        pytest.param("input_type", "query", id="another server's field"),
+        pytest.param("dimensions", 8, "input_rejected", id="part of an embedding"),
+        pytest.param("dimensions", 0, "invalid_request", id="no dimensions"),
+        pytest.param("encoding_format", "int8", "invalid_request", id="unknown encoding"),
+        pytest.param("input", [1, "two"], "invalid_request", id="ids and texts"),
+        pytest.param("input", [[1], "two"], "invalid_request", id="lists of ids and texts"),
+        pytest.param("input", [True], "invalid_request", id="no id"),
+        pytest.param("input", [[]], "input_rejected", id="no ids"),
     ],
 )
 def test_what_would_be_answered_differently_is_refused(
-    rest: Rest, field: str, value: object
+    rest: Rest, field: str, value: object, code: str
 ) -> None:
     body = {"model": "examples/vectors", "input": "hello"} | {field: value}
-    problem = check_problem(rest.call("POST", ROUTE, json=body), 422, "invalid_request")
-    assert problem["errors"][0]["field"].startswith(field)
+    problem = check_problem(rest.call("POST", ROUTE, json=body), 422, code)
+    if code == "invalid_request":
+        assert problem["errors"][0]["field"].startswith(field)
+        assert problem["error"]["param"].startswith(field)
+
+
+def test_special_tokens_among_ids_are_left_out(rest: Rest, backbone: Backbone) -> None:
+    ids = backbone.texts._tokenizer.encode("hello city").ids
+    answer = rest.call("POST", ROUTE, json={"model": "examples/vectors", "input": ids}).json()
+    assert answer["data"] == embed(rest, "hello city")["data"]
+
+
+def test_ids_go_through_the_tasks_template(rest: Rest, backbone: Backbone) -> None:
+    template = InputTemplate(text="the {text}")
+    prefix = make_prefix(backbone.fingerprint, task_type="embedding", input=template)
+    put(rest.registry, "acme/templated", prefix)
+    ids = backbone.texts._tokenizer.encode("hello city", add_special_tokens=False).ids
+    by_ids, by_text = (
+        rest.call("POST", ROUTE, "acme", json={"model": "templated", "input": value}).json()
+        for value in (ids, "hello city")
+    )
+    assert by_ids["data"] == by_text["data"]

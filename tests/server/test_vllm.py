@@ -44,9 +44,10 @@ def test_a_text_that_is_too_long_is_cut_only_when_asked(rest: Rest) -> None:
     assert cut.json()["usage"]["prompt_tokens"] == 16
 
 
-def test_tokens_instead_of_texts_are_refused_with_a_sentence(rest: Rest) -> None:
-    response = rest.call("POST", ROUTE, json={"model": "examples/mood", "input": [1, 2]})
+def test_another_wrong_input_is_refused_with_a_sentence(rest: Rest) -> None:
+    response = rest.call("POST", ROUTE, json={"model": "examples/mood", "input": [{"text": "x"}]})
     assert response.status_code == 422
     error = response.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert error["code"] == "invalid_request"
+    assert error["param"] == "input[0]"
