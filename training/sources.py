@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import PlainSerializer, PlainValidator
 
 _HUB: Final = "hub:"
-_LINES: Final = {".jsonl", ".csv", ".tsv", ".txt", ".conllx"}
+_LINES: Final = {".jsonl", ".csv", ".tsv", ".txt", ".conll", ".conllx", ".bio", ".iob"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def parse_source(text: str) -> Source:
 
 def place_in(source: Source) -> str:
     """Say what the numbers of a source's rows count: lines of its text, or rows."""
-    return "line" if isinstance(source, Path) and source.suffix in _LINES else "row"
+    return "line" if isinstance(source, Path) and source.suffix.lower() in _LINES else "row"
 
 
 def _as_source(value: Any) -> Source:

@@ -198,3 +198,29 @@ def test_answers_of_long_contexts_are_learnt_window_by_window(
     data = load_task(config)
     measured = evaluate(backbone, run.best_prefix, data.validation, tokens_per_batch=50)
     assert measured.metrics == run.best.metrics
+
+
+def test_questions_that_say_they_are_impossible_have_no_answer_and_are_told(
+    tmp_path: Path,
+) -> None:
+    rows = question_rows(12)
+    rows[1]["is_impossible"] = True
+    rows[4]["is_impossible"] = "True"
+    rows[5] |= {"is_impossible": True, "answers": {"text": [], "answer_start": []}}
+    rows[6]["is_impossible"] = False
+    rows[8] |= {"is_impossible": False, "answers": {"text": [], "answer_start": []}}
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    data = load_task(make_config(path, task_type=KIND, validation=path))
+    assert [bool(truth) for truth in data.train.truths] == [
+        number not in {1, 4, 5, 8} for number in range(12)
+    ]
+    assert [doubt for doubt in data.doubts if "is_impossible" in doubt] == [
+        (
+            "rows.jsonl: 2 row(s) have an answer although is_impossible says true, at lines 2, 5: "
+            "they are learned as questions without an answer"
+        ),
+        (
+            "rows.jsonl: 1 row(s) have no answer although is_impossible says false, at line 9: "
+            "they are learned as questions without an answer"
+        ),
+    ]

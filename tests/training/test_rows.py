@@ -9,6 +9,7 @@ import pytest
 from tests.training.tasks import write_csv, write_jsonl
 from training.errors import DataRejected
 from training.files.rows import read_rows
+from training.sources import place_in
 
 ROWS = [
     {"text": "a good film", "label": "good"},
@@ -67,7 +68,9 @@ def test_json_that_is_no_array_is_refused(tmp_path: Path, content: str, expected
     ("encoding", "told"),
     [
         ("utf-16", "rows.csv: is UTF-16, expected UTF-8: convert it, as with iconv -f UTF-16"),
-        ("latin-1", "rows.csv, line 2: is not UTF-8 text: if it is Latin-1 or Windows-1252"),
+        ("latin-1", "rows.csv, line 2: is not UTF-8 text: it may be CP1252 (which reads 'caf"),
+        ("utf-32", "rows.csv: is UTF-32, expected UTF-8: convert it, as with iconv -f UTF-32"),
+        ("utf-16-le", "rows.csv: is not UTF-8 text: it may be UTF-16LE (which reads"),
     ],
 )
 def test_text_of_another_encoding_is_refused_with_its_remedy(
@@ -80,6 +83,75 @@ def test_text_of_another_encoding_is_refused_with_its_remedy(
     (problem,) = caught.value.problems
     assert str(problem).startswith(told)
     assert str(problem).endswith("-t UTF-8 rows.csv > utf-8.csv")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("gbk", "\u8fd9\u90e8\u7535\u5f71\u5f88\u597d\u770b"),
+        ("big5", "\u9019\u90e8\u96fb\u5f71\u5f88\u597d\u770b"),
+        ("cp932", "\u3053\u306e\u6620\u753b\u306f\u826f\u3044"),
+        ("cp949", "\uc774 \uc601\ud654\ub294 \uc88b\ub2e4"),
+    ],
+)
+def test_a_refusal_shows_what_the_text_says_in_each_likely_encoding(
+    tmp_path: Path, encoding: str, text: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    # Longer than what is looked at, and so cut.
+    lines = ["text,label", "plain,good", *[f"{text},good"] * 3000]
+    path.write_text("\n".join(lines), encoding=encoding)
+    with pytest.raises(DataRejected) as caught:
+        read_rows(path)
+    told = str(caught.value.problems[0])
+    assert told.startswith("rows.csv, line 3: is not UTF-8 text: it may be ")
+    assert f"{'GB18030' if encoding == 'gbk' else encoding.upper()} (which reads '{text}" in told
+
+
+def test_bytes_of_no_text_are_refused_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(bytes(range(256)) * 9)
+    with pytest.raises(DataRejected, match="it may be a binary file"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("name", ["ROWS.CSV", "rows.JsonL", "Rows.TSV", "rows.JSON"])
+def test_extensions_may_be_in_any_case(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write: dict[str, Any] = {"csv": write_csv, "jsonl": write_jsonl, "tsv": write_tsv}
+    kind = name.lower().rpartition(".")[2]
+    if kind == "json":
+        path.write_text(json.dumps(ROWS), encoding="utf-8")
+    else:
+        write[kind](path, ROWS)
+    assert [row.columns for row in read_rows(path).rows] == ROWS
+    assert place_in(path) == ("row" if kind == "json" else "line")
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (
+            'text,label\na,x\n"open,y\nb,x\nc,y\n',
+            3,
+            "a record begins here and breaks at line 5",
+        ),
+        ('text,label\na,x\n"open,y\nb,"x"\nc,y\n', 3, "a record begins here and breaks at line 4"),
+        ('text,label\na,"x"y\n', 2, "',' expected after '\"'; look for a quote"),
+    ],
+)
+def test_an_open_quote_is_told_where_its_record_begins(
+    tmp_path: Path, content: str, line: int, reason: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(content, encoding="utf-8")
+    (problem,) = read_rows(path).problems
+    assert str(problem).startswith(f"rows.csv, line {line}: is not CSV: {reason}")
+
+
+def test_json_lines_that_are_named_json_are_told(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.json", ROWS)
+    assert str(read_rows(path).problems[0]).endswith("name a file of one object a line .jsonl")
 
 
 def test_a_csv_with_semicolons_is_told_once(tmp_path: Path) -> None:

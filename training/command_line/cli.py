@@ -176,7 +176,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
         name = what or (dataset and f"local/{dataset.replace('/', '-')}")
         if name is None:
             raise PlanRejected("Name what to train: TENANT/TASK, a plan, or --task and --dataset")
-        folder = output or _OUTPUT / (Path(name).stem if name.endswith(".toml") else name)
+        folder = output or _OUTPUT / (Path(name).stem if name.lower().endswith(".toml") else name)
         parts = parts_of(original, dataset, flags)  # now, not after hours of training
         if original.trains:
             plan = plan_of(name, flags, recipe)

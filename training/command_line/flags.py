@@ -31,7 +31,7 @@ def plan_of(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> T
     run = {**fitting(implied, method), **given}
     fields = [name for name in TrainPlan.model_fields if name != "sweep"]
     shared = {**of_plan, **{name: flags[name] for name in fields if name in flags}}
-    if what.endswith(".toml"):
+    if what.lower().endswith(".toml"):
         if "sweep" in flags or "trials" in flags:
             raise PlanRejected("--sweep and --trials are for a single task: a plan has [sweep]")
         return load_plan(Path(what), plan=shared, run=run)

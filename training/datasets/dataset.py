@@ -147,8 +147,10 @@ class Dataset:
         Raises:
             DataRejected: when it cannot be read, or its columns are of no form of this set.
         """
-        if isinstance(source, Path) and source.suffix in self.readers:
-            return self.convert(self.readers[source.suffix](source))
+        suffix = source.suffix.lower() if isinstance(source, Path) else ""
+        if suffix in self.readers:
+            assert isinstance(source, Path)
+            return self.convert(self.readers[suffix](source))
         return self.convert(read_rows(source))
 
     def convert(self, file: RowFile) -> RowFile:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from training.datasets.dataset import Reader
 from training.errors import DataProblem, DataRejected
-from training.files.rows import Row, RowFile, decode
+from training.files.charset import decode
+from training.files.rows import Row, RowFile
 
 Parse = Callable[[Path, str], Iterator[Row | DataProblem]]
 
@@ -144,7 +145,8 @@ def _squad(path: Path, text: str) -> Iterator[Row | DataProblem]:
 
 
 def _question(context: str, question: Mapping[str, Any]) -> dict[str, Any]:
-    row = {"id": question["id"], "question": question["question"], "context": context}
+    marks = {name: question[name] for name in ("is_impossible",) if name in question}
+    row = {"id": question["id"], "question": question["question"], "context": context, **marks}
     answers = question.get("answers")
     if answers is None:
         return row

@@ -1,6 +1,5 @@
 """Rows of files and data sets, each with the place where it stands; no meaning yet."""
 
-import codecs
 import csv
 import hashlib
 import io
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import DataProblem, DataRejected
+from training.files.charset import decode
 from training.files.tables import read_table
 from training.sources import HubSource, Source
 
@@ -58,35 +58,21 @@ def read_rows(source: Source) -> RowFile:
         text = json.dumps(columns, sort_keys=True, default=repr)
         return _file(source, _tabular(source, columns), text.encode())
     readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _tsv}
-    if source.suffix not in {*readers, ".parquet"}:
+    suffix = source.suffix.lower()
+    if suffix not in {*readers, ".parquet"}:
         expected = ", ".join([*readers, ".parquet"])
         raise _unreadable(
-            source, f"expected a file of {expected}, found {source.suffix or 'no suffix'!r}"
+            source,
+            f"expected a file of {expected}, and of tokens (.conll, .txt) for "
+            f"token_classification, found {source.suffix or 'no suffix'!r}",
         )
     try:
         data = source.read_bytes()
     except OSError as error:
         raise _unreadable(source, f"cannot be read: {error.strerror}") from error
-    if source.suffix == ".parquet":
+    if suffix == ".parquet":
         return _file(source, _tabular(source, read_table(source)), data)
-    return _file(source, readers[source.suffix](source, decode(source, data)), data)
-
-
-def decode(path: Path, data: bytes) -> str:
-    """Read the bytes of a file as text.
-
-    Raises:
-        DataRejected: when they are not UTF-8; it says how to make them so.
-    """
-    convert = f"convert it, as with iconv -f {{}} -t UTF-8 {path.name} > utf-8{path.suffix}"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise _unreadable(path, f"is UTF-16, expected UTF-8: {convert.format('UTF-16')}")
-    try:
-        return data.decode("utf-8-sig")  # spreadsheets begin their CSV with a byte order mark
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        remedy = f"if it is Latin-1 or Windows-1252, {convert.format('WINDOWS-1252')}"
-        raise _unreadable(path, f"is not UTF-8 text: {remedy}", line) from error
+    return _file(source, readers[suffix](source, decode(source, data)), data)
 
 
 def _file(source: Source, items: Iterable[Row | DataProblem], data: bytes) -> RowFile:
@@ -123,7 +109,8 @@ def _json(path: Path, text: str) -> Iterator[Row | DataProblem]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        yield DataProblem(path, None, f"is not JSON: {error}")
+        hint = "; name a file of one object a line .jsonl" if "Extra data" in str(error) else ""
+        yield DataProblem(path, None, f"is not JSON: {error}{hint}")
         return
     if not isinstance(values, list):
         yield DataProblem(path, None, "expected an array of objects, found another value")
@@ -151,8 +138,8 @@ def _csv(path: Path, text: str) -> Iterator[Row | DataProblem]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         yield from _headed(path, _numbered(reader))
-    except csv.Error as error:
-        yield DataProblem(path, reader.line_num, f"is not CSV: {error}")
+    except _BrokenRecord as error:
+        yield DataProblem(path, error.line, f"is not CSV: {error}")
 
 
 def _tsv(path: Path, text: str) -> Iterator[Row | DataProblem]:
@@ -178,10 +165,26 @@ def _headed(path: Path, records: Iterator[tuple[int, list[str]]]) -> Iterator[Ro
             )
 
 
+class _BrokenRecord(Exception):
+    """A record of CSV that cannot be read; `line` is where it begins."""
+
+    def __init__(self, line: int, end: int, error: csv.Error) -> None:
+        begun = f"a record begins here and breaks at line {end}: " if end > line else ""
+        super().__init__(f"{begun}{error}; look for a quote that is open, or not doubled")
+        self.line = line
+
+
 def _numbered(reader: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """Give each record that is not blank with the line where it begins."""
+    """Give each record that is not blank with the line where it begins.
+
+    Raises:
+        _BrokenRecord: when one cannot be read.
+    """
     line = 1
-    for cells in reader:
-        if cells:
-            yield line, cells
-        line = reader.line_num + 1  # type: ignore[attr-defined]  # csv gives its reader no type
+    try:
+        for cells in reader:
+            if cells:
+                yield line, cells
+            line = reader.line_num + 1  # type: ignore[attr-defined]  # csv gives its reader no type
+    except csv.Error as error:
+        raise _BrokenRecord(line, reader.line_num, error) from error  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from prefixes.backbone import EncodedInput, EncodedText
 from prefixes.characters import is_blank
 from prefixes.encoded import Span
 from prefixes.template import template_fields
+from training.errors import at
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row
 from training.losses import PLAIN, LossSettings, answer_losses
@@ -23,6 +24,7 @@ from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 
 QUESTION: Final = InputTemplate(text="{question}", text_pair="{context}")
 
+_IMPOSSIBLE: Final = "is_impossible"
 _NULL_THRESHOLD: Final = 0.0
 _NOWHERE: Final = (0, 0)
 """The target of a window without the answer: its first token."""
@@ -51,7 +53,12 @@ class QuestionAnswering(TaskKind[Answers]):
         return QUESTION
 
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Answers:
-        """Read the accepted answers, and hold them against the context; none may be right."""
+        """Read the accepted answers, and hold them against the context; none may be right.
+
+        A question that says it is impossible has none, whatever it lists: `remarks` warn of that.
+        """
+        if _is_impossible(row):
+            return ()
         column = layout.label or "answers"
         pairs = _pairs(row.columns.get(column))
         if pairs is None:
@@ -75,6 +82,23 @@ class QuestionAnswering(TaskKind[Answers]):
             )
             return ()
         return tuple(Accepted(text, start) for text, start in pairs)
+
+    def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
+        """Warn of rows whose `is_impossible` contradicts their answers."""
+        column = layout.label or "answers"
+        marked = [row for row in rows if _IMPOSSIBLE in row.columns]
+        found = {"an answer": list[int](), "no answer": list[int]()}
+        for row in marked:
+            has_answer = bool(_pairs(row.columns.get(column)))
+            if has_answer == _is_impossible(row):
+                found["an answer" if has_answer else "no answer"].append(row.line)
+        return [
+            f"{len(lines)} row(s) have {what} although {_IMPOSSIBLE} says "
+            f"{str(what == 'an answer').lower()}, {at(marked[0].file, lines)}: they are learned as "
+            "questions without an answer"
+            for what, lines in found.items()
+            if lines
+        ]
 
     def objection(self, truths: Sequence[Answers]) -> str | None:
         """Refuse questions that all have no answer."""
@@ -167,6 +191,10 @@ def _visible(answer: Accepted) -> Span:
     """Give an answer's characters without white space around them, which no token has."""
     start = answer.start + len(answer.text) - len(answer.text.lstrip())
     return start, start + len(answer.text.strip())
+
+
+def _is_impossible(row: Row) -> bool:
+    return str(row.columns.get(_IMPOSSIBLE)).strip().lower() in {"true", "1", "1.0", "yes"}
 
 
 def _pairs(answers: Any) -> list[tuple[Any, Any]] | None:
