@@ -1,5 +1,6 @@
 """Examples: what the rows of a task's files say, as values without torch."""
 
+from array import array
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from prefixes import InputTemplate
 from prefixes.spec import ProblemType
+from training.sources import Source
 
 Truth = TypeVar("Truth")
 
@@ -44,12 +46,15 @@ class Candidate:
 class Examples(Generic[Truth]):
     """n inputs as the prefix's template takes them, and what is true of each.
 
-    Where rows propose answers to queries, `candidates` says which; else it is empty.
+    Where rows propose answers to queries, `candidates` says which; else it is empty. `lines` says
+    where in `source` each row stands; it is empty for rows of no file.
     """
 
     inputs: tuple[Input, ...]
     truths: tuple[Truth, ...]
     candidates: tuple[Candidate, ...] = ()
+    source: Source | None = None
+    lines: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -60,6 +65,8 @@ class Examples(Generic[Truth]):
             tuple(self.inputs[row] for row in rows),
             tuple(self.truths[row] for row in rows),
             tuple(self.candidates[row] for row in rows) if self.candidates else (),
+            self.source,
+            array("q", (self.lines[row] for row in rows)) if self.lines else (),
         )
 
     def units(self) -> list[list[int]]:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from prefixes.backbone import Backbone
 from training.baselines.padded import PaddedModel, batches_by_length
-from training.data.inspection import cut_off
 from training.data.tokenized import Tokenized
 from training.examples import Examples, TaskData
 from training.learning.base import Learning, loss_settings_of
@@ -54,14 +53,14 @@ class FineTuning(Learning):
         padded = PaddedModel.load(spec, backbone)
         if adapt is not None:
             padded = replace(padded, model=adapt(padded.model))
-        rows = Tokenized.of(spec, data, backbone)
+        rows = Tokenized.of(spec, data, backbone, snap=config.snap_to_words)
         return cls(
             config=config,
             spec=spec,
             kind=KINDS[config.task_type],
             rows=rows,
             loss_settings=loss_settings_of(config, data),
-            doubts=(*data.doubts, *cut_off(rows.encoded, spec.max_length)),
+            doubts=rows.data.doubts,
             padded=padded,
             # One pass over all weights, instead of ten: a quarter of a step's time on a CPU.
             optimizer=torch.optim.AdamW(_groups(padded.model, config.weight_decay), fused=True),

@@ -61,6 +61,10 @@ def train(  # noqa: PLR0917 - typer passes all by name
     problem_type: Annotated[
         str | None, of_task("single_label_classification, multi_label_classification, regression.")
     ] = None,
+    snap_to_words: Annotated[
+        bool | None,
+        of_task("Extend entities to whole words of the tokenizer.", "--snap-to-words"),
+    ] = None,
     max_rows: Annotated[
         int | None, of_task("Train on a sample this large.", "--max-rows", "--max-train-samples")
     ] = None,

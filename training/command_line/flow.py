@@ -16,7 +16,7 @@ from training.datasets import CANDIDATE, dataset_named
 from training.errors import PlanRejected
 from training.examples import Columns
 from training.files.rows import Row
-from training.learning.evaluate import evaluate, outputs_of
+from training.learning.evaluate import as_learned, evaluate, outputs_of
 from training.sessions.full import MODEL_FOLDER
 from training.sessions.session import PREFIX_FILE
 from training.settings.plan import TrainPlan
@@ -96,6 +96,7 @@ class _User:
 
     def measured(self, part: Part) -> dict[str, Any]:
         examples = load_examples(part.source, self.prefix.spec, Columns())
+        examples = as_learned(self.backbone, self.prefix, examples)
         if part.most is not None:
             examples = examples.take(range(min(part.most, len(examples))))
         tokens = self.tokens_per_batch

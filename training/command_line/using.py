@@ -20,7 +20,7 @@ from prefixes.backbone.precision import dtype_name
 from training.data.parts import load_examples, load_inputs
 from training.errors import PlanRejected
 from training.examples import Columns
-from training.learning.evaluate import evaluate, predictions
+from training.learning.evaluate import as_learned, evaluate, predictions
 from training.metrics import Measurement
 from training.results.comparison import Comparison, compare
 from training.sources import Source, parse_source
@@ -63,7 +63,7 @@ def evaluate_file(
         PrefixError: when the file or the backbone is refused.
     """
     prefix, backbone = _load(prefix_file, data, place)
-    examples = load_examples(data, prefix.spec, columns)
+    examples = as_learned(backbone, prefix, load_examples(data, prefix.spec, columns))
     if backbone.precision == torch.float32:
         comparison = None
         measurement = evaluate(backbone, prefix, examples, tokens_per_batch=place.tokens_per_batch)

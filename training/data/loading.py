@@ -26,6 +26,7 @@ DATA_FIELDS: Final = (
     "labels",
     "problem_type",
     "class_weights",
+    "snap_to_words",
     "template",
     "pair_template",
 )

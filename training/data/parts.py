@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from array import array
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
@@ -217,7 +218,8 @@ def _read(
         for row, fields in zip(file.rows, inputs, strict=True)
     )
     candidates = _candidates(file, problems) if layout.has_candidates else ()
-    return Examples(inputs, truths, candidates)
+    lines = array("q", (row.line for row in file.rows))
+    return Examples(inputs, truths, candidates, file.path, lines)
 
 
 def _candidates(file: RowFile, problems: list[DataProblem]) -> tuple[Candidate, ...]:

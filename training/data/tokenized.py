@@ -1,11 +1,14 @@
 """The rows of a task, tokenized: what runs learn from, and what they are measured on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone, EncodedInput
+from training.data.inspection import cut_off
+from training.data.reading import misfit_warnings
+from training.data.snapping import snapped_data
 from training.examples import Examples, TaskData
 from training.tasks import KINDS, Piece, Scale
 
@@ -21,15 +24,24 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokenized:
-    """All rows of a task; `pieces` are what is learnt from: the rows, or the windows of them."""
+    """All rows of a task; `pieces` are what is learnt from: the rows, or the windows of them.
 
+    `data` are the rows as they are learnt and measured, with the warnings about their tokens.
+    """
+
+    data: TaskData
     encoded: Sequence[EncodedInput]
     pieces: Sequence[Piece]
     held_out: HeldOut
     scale: Scale
 
     @classmethod
-    def of(cls, spec: PrefixSpec, data: TaskData, backbone: Backbone) -> Self:
+    def of(
+        cls, spec: PrefixSpec, data: TaskData, backbone: Backbone, *, snap: bool = False
+    ) -> Self:
+        """Tokenize rows; `snap` extends entities to whole words first."""
+        if snap:
+            data = snapped_data(spec, data, backbone)
         kind = KINDS[spec.task_type]
         scale = kind.scale(spec, data.train.truths)
         encoded, others = (
@@ -43,7 +55,17 @@ class Tokenized:
             ]
             for part, inputs in ((data.train, encoded), (data.validation, others))
         )
-        return cls(encoded, pieces, HeldOut(data.validation, others, held_out_pieces), scale)
+        warnings = (
+            *misfit_warnings(kind, spec, [(data.train, encoded), (data.validation, others)]),
+            *cut_off(encoded, spec.max_length),
+        )
+        return cls(
+            replace(data, doubts=(*data.doubts, *warnings)),
+            encoded,
+            pieces,
+            HeldOut(data.validation, others, held_out_pieces),
+            scale,
+        )
 
 
 class SharedRows:
@@ -54,9 +76,9 @@ class SharedRows:
         # The data stay beside what became of them, so that no other's can take their identity.
         self._made: dict[tuple[Any, ...], tuple[TaskData, Tokenized]] = {}
 
-    def of(self, spec: PrefixSpec, data: TaskData) -> Tokenized:
+    def of(self, spec: PrefixSpec, data: TaskData, *, snap: bool = False) -> Tokenized:
         """Tokenize rows, or find them again; templates and labels are the data's own."""
-        key = (id(data), spec.task_type, spec.max_length, spec.answers, spec.token_types)
+        key = (id(data), snap, spec.task_type, spec.max_length, spec.answers, spec.token_types)
         if key not in self._made:
-            self._made[key] = (data, Tokenized.of(spec, data, self._backbone))
+            self._made[key] = (data, Tokenized.of(spec, data, self._backbone, snap=snap))
         return self._made[key][1]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone, EncodedInput, Streams, pool_of, run_mixed
+from training.data.snapping import snapped, was_snapped
 from training.examples import Examples, Input
 from training.metrics import Measurement
 from training.tasks import KINDS, Outputs
@@ -71,6 +72,11 @@ def evaluate(
     encoded = kind.encode(backbone.texts, prefix.spec, examples)
     outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
     return kind.measure(prefix.spec, examples, encoded, outputs)
+
+
+def as_learned(backbone: Backbone, prefix: Prefix, examples: Examples[Any]) -> Examples[Any]:
+    """Prepare labelled rows as those that a prefix was trained on."""
+    return snapped(prefix.spec, examples, backbone) if was_snapped(prefix.spec) else examples
 
 
 def predictions(

@@ -11,7 +11,6 @@ from torch.nn.utils import clip_grad_norm_
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone
-from training.data.inspection import cut_off
 from training.data.tokenized import Tokenized
 from training.examples import TaskData
 from training.learning.base import Learning, loss_settings_of
@@ -52,7 +51,7 @@ class Run(Learning):
             projection_size=config.projection_size,
             seed=config.seed,
         ).to(backbone.device)
-        rows = rows or Tokenized.of(spec, data, backbone)
+        rows = rows or Tokenized.of(spec, data, backbone, snap=config.snap_to_words)
         if config.begins_as_activations:
             learner.begin_as(real_tokens(spec, rows.encoded, backbone, seed=config.seed))
         return cls(
@@ -63,7 +62,7 @@ class Run(Learning):
             learner=learner,
             optimizer=_optimizer(config, learner.prefix_parameters(), learner.head_parameters()),
             loss_settings=loss_settings_of(config, data),
-            doubts=(*data.doubts, *cut_off(rows.encoded, spec.max_length)),
+            doubts=rows.data.doubts,
         )
 
     def steer_by(self, owner: "Run") -> None:

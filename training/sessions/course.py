@@ -150,12 +150,13 @@ class Course:
             self._start(trial.config, self.tasks[trial.task])
 
     def _start(self, config: TrainConfig, data: TaskData) -> None:
-        rows = self.rows.of(self._check_fit(config, data), data)
-        run = Run.start(config, data, self.backbone, rows)
+        spec = self._check_fit(config, data)
+        rows = self.rows.of(spec, data, snap=config.snap_to_words)
+        run = Run.start(config, rows.data, self.backbone, rows)
         if config.start_from is not None:
             run.begun = self.starts[config.start_from].hand_over(run)
         self.runs.append(run)
-        self.data.append(data)
+        self.data.append(rows.data)
 
     def _check_fit(self, config: TrainConfig, data: TaskData) -> PrefixSpec:
         fingerprint = self.backbone.fingerprint

@@ -58,7 +58,7 @@ def tune_plan(
         folder = output if len(plan.runs) == 1 else output / config.run_name
         folder.mkdir(parents=True, exist_ok=True)
         timing = Timing(stopwatch.seconds, 1, tuning.num_rows_seen)
-        tuned.append(_write(tuning, rows, backbone, folder, timing))
+        tuned.append(_write(tuning, tuning.rows.data, backbone, folder, timing))
     return tuned
 
 

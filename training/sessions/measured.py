@@ -10,7 +10,6 @@ from prefixes import Prefix
 from prefixes.backbone import load_backbone
 from training.data.parts import load_task
 from training.errors import CheckpointRejected
-from training.examples import TaskData
 from training.learning.evaluate import evaluate
 from training.sessions.outcome import success
 from training.sessions.phases import Watcher
@@ -68,13 +67,13 @@ def measured_training(
         _log.warning("%s", error)
         discard_checkpoint(output)
         (trained,) = train()
-    return _outcome(plan, config, data, trained, before)
+    return _outcome(plan, config, trained, before)
 
 
 def _outcome(
-    plan: TrainPlan, config: TrainConfig, data: TaskData, trained: Trained, live: Prefix | None
+    plan: TrainPlan, config: TrainConfig, trained: Trained, live: Prefix | None
 ) -> dict[str, Any]:
-    finished = trained.finished
+    finished, data = trained.finished, trained.data
     remarks = list(trained.doubts)
     label = finished.validation.only_answer
     if label is not None:

@@ -8,6 +8,7 @@ from typing import Final
 from prefixes.backbone import Backbone, load_backbone
 from training.data.loading import DATA_FIELDS, load_all
 from training.errors import PlanRejected, TrainingError
+from training.examples import TaskData
 from training.learning.parallel import join_processes
 from training.results.curves import draw_confusion, draw_curve, draw_overview
 from training.results.finish import FinishedPrefix, finish
@@ -33,10 +34,12 @@ SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
 class Trained:
     """A run that is done: its file on disk, how well its prefix does, and the sweep behind it.
 
-    `doubts` are what a person should know of the rows.
+    `data` are the rows as they were learnt and measured, `doubts` what a person should know of
+    them.
     """
 
     config: TrainConfig
+    data: TaskData
     file: Path
     finished: FinishedPrefix
     doubts: tuple[str, ...] = ()
@@ -187,4 +190,4 @@ def _write(
         timing=timing,
         origins=winner.origins,
     )
-    return Trained(run.config, file, finished, run.doubts, winner.sweep)
+    return Trained(run.config, winner.data, file, finished, run.doubts, winner.sweep)

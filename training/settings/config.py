@@ -90,6 +90,9 @@ class TrainConfig(Value):
         allow_inf_nan=False,
         description="by how much the score of no answer must exceed the best answer's",
     )
+    snap_to_words: bool = Field(
+        default=False, description="extend entities to whole words of the backbone's tokenizer"
+    )
     description: str = ""
 
     prefix_length: int = Field(default=16, ge=0, le=MAX_PREFIX_LENGTH)

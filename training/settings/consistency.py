@@ -21,6 +21,7 @@ def problems_of(config: "TrainConfig") -> list[str]:
         *_task_problems(config),
         *_text_problems(config),
         *_label_column_problems(config),
+        *_tagging_problems(config),
         *_template_problems(config),
         *_recipe_problems(config),
         *_head_problems(config),
@@ -117,6 +118,12 @@ def _label_column_problems(config: "TrainConfig") -> list[str]:
             "labels must be the names in label_columns, in any order: or leave them out"
         )
     return problems
+
+
+def _tagging_problems(config: "TrainConfig") -> list[str]:
+    if not config.snap_to_words or config.task_type == "token_classification":
+        return []
+    return [f"snap_to_words belongs to token_classification, this is {config.task_type}"]
 
 
 def _template_problems(config: "TrainConfig") -> list[str]:

@@ -21,6 +21,7 @@ from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_answers
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.misfits import Misfit, misfit_of
 
 QUESTION: Final = InputTemplate(text="{question}", text_pair="{context}")
 
@@ -48,6 +49,11 @@ class QuestionAnswering(TaskKind[Answers]):
     """
 
     points_into_text = True
+    slices = "answers"
+    answer_unit = "token"
+    misfit_remedy = (
+        "only whole tokens are found, so these never match exactly. Correct text and answer_start"
+    )
 
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
         return QUESTION
@@ -139,6 +145,14 @@ class QuestionAnswering(TaskKind[Answers]):
             for window in encoded
         ]
 
+    def num_slices(self, truth: Answers) -> int:
+        return min(len(truth), 1)
+
+    def misfits(self, truth: Answers, encoded: EncodedInput) -> list[Misfit]:
+        """Find the first answer, where no accepted one begins and ends with tokens."""
+        found = [_misfit(one, encoded) for one in truth]
+        return [found[0]] if found and found[0] is not None and None not in found else []
+
     def loss(
         self,
         spec: PrefixSpec,
@@ -185,6 +199,16 @@ def answer_place(answer: Accepted, window: EncodedText) -> tuple[int, int]:
     inside = [token for token, (first, last) in spans if first < end and last > start]
     is_whole = bool(inside) and spans[0][1][0] <= start and end <= spans[-1][1][1]
     return (inside[0], inside[-1]) if is_whole else _NOWHERE
+
+
+def _misfit(answer: Accepted, windows: EncodedInput) -> Misfit | None:
+    """Hold an answer against the tokens of the window that it lies in."""
+    start, end = _visible(answer)
+    for window in windows:
+        spans = [span for span in window.spans if span is not None]
+        if spans and spans[0][0] <= start and end <= spans[-1][1]:
+            return misfit_of((start, end), spans, is_truncated=window.is_truncated)
+    return None
 
 
 def _visible(answer: Accepted) -> Span:

@@ -19,6 +19,7 @@ from training.losses import PLAIN, LossSettings
 from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_texts
+from training.tasks.misfits import Misfit
 
 Outputs = Sequence[NDArray[np.float32]]
 """What an input's texts came to, `[outputs]` each, or `[S, outputs]` for tasks of tokens."""
@@ -60,6 +61,15 @@ class TaskKind(ABC, Generic[Truth]):
 
     labels_are_of_texts: bool = False
     """Whether a label says something of a whole text."""
+
+    slices: str = ""
+    """What the slices of a text are, that truths name."""
+
+    answer_unit: str = ""
+    """What such slices are made of when they are answers: words, or tokens."""
+
+    misfit_remedy: str = ""
+    """What to do about slices that are not."""
 
     # Rows to examples
 
@@ -134,6 +144,18 @@ class TaskKind(ABC, Generic[Truth]):
     ) -> list[EncodedInput]:
         """Tokenize all texts of each example."""
         return texts.encode(spec, examples.inputs)
+
+    def num_slices(self, truth: Truth) -> int:
+        """Count the slices of a text in a truth."""
+        return 0
+
+    def misfits(self, truth: Truth, encoded: EncodedInput) -> list[Misfit]:
+        """Find the slices of a text in a truth that no answer can equal."""
+        return []
+
+    def snapped(self, truth: Truth, encoded: EncodedInput) -> Truth:
+        """Move slices of a text in a truth to what answers are made of."""
+        return truth
 
     def scale(self, spec: PrefixSpec, truths: Sequence[Truth]) -> Scale:
         """Find the scale of numbers that are learnt."""

@@ -15,7 +15,8 @@ from prefixes.answers import find_entities
 from prefixes.answers.entities import BACKGROUND
 from prefixes.backbone import EncodedInput
 from prefixes.characters import is_blank, whole_characters
-from training.errors import few
+from prefixes.encoded import Span
+from training.errors import at, few
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row
 from training.losses import IGNORED, PLAIN, LossSettings, tag_losses
@@ -24,6 +25,7 @@ from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, read_texts
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.misfits import Misfit
 from training.tasks.schemes import (
     all_tags,
     bio_of,
@@ -35,7 +37,14 @@ from training.tasks.schemes import (
     tags_of_task,
     type_of,
 )
-from training.tasks.tags import Mention, join_tokens, mentions_of, tag_targets
+from training.tasks.tags import (
+    Mention,
+    join_tokens,
+    mentions_of,
+    misfits_of,
+    snap,
+    tag_targets,
+)
 from training.tasks.words import first_tags, tags_of_words, word_mentions
 
 _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
@@ -50,6 +59,12 @@ class TokenClassification(TaskKind[Mentions]):
     """
 
     points_into_text = True
+    slices = "entities"
+    answer_unit = "word"
+    misfit_remedy = (
+        "only whole words are found, so these count as wrong. Correct start and end, or set "
+        "snap_to_words to extend them to whole words"
+    )
 
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
         """Take the text as it is; a second one may say what its tags are about."""
@@ -89,7 +104,7 @@ class TokenClassification(TaskKind[Mentions]):
         return found
 
     def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
-        """Name tags in an unusual spelling, and types that look like tags."""
+        """Name tags in an unusual spelling, types that look like tags, and blanks at an end."""
         tags = dict.fromkeys(tag for row in rows for tag in _tags(layout, row))
         read = {tag: bio_of(tag, layout.labels) for tag in tags}
         unusual = [f"{tag!r} as {bio!r}" for tag, bio in read.items() if is_respelled(tag, bio)]
@@ -102,6 +117,7 @@ class TokenClassification(TaskKind[Mentions]):
                 if marked
                 else []
             ),
+            *_blank_remarks(layout, rows),
         ]
 
     def objection(self, truths: Sequence[Mentions]) -> str | None:
@@ -128,6 +144,19 @@ class TokenClassification(TaskKind[Mentions]):
     def pieces(self, spec: PrefixSpec, truth: Mentions, encoded: EncodedInput) -> list[Piece]:
         (text,) = encoded
         return [Piece(encoded, torch.tensor(tag_targets(spec.labels, truth, text)))]
+
+    def num_slices(self, truth: Mentions) -> int:
+        return len(truth)
+
+    def misfits(self, truth: Mentions, encoded: EncodedInput) -> list[Misfit]:
+        """Find entities that do not begin and end with words of the tokenizer."""
+        (text,) = encoded
+        return misfits_of(truth, text)
+
+    def snapped(self, truth: Mentions, encoded: EncodedInput) -> Mentions:
+        """Extend entities to whole words; of those that then share a word, the first stays."""
+        (text,) = encoded
+        return snap(truth, text)
 
     def loss(
         self,
@@ -229,6 +258,35 @@ def _tags(layout: Layout, row: Row) -> list[str]:
         return [tag.strip() for tag in values if isinstance(tag, str)]
     labels = [one.get("label") for one in values if isinstance(one, dict)]
     return [f"B-{label}" for label in labels if isinstance(label, str)]
+
+
+def _blank_remarks(layout: Layout, rows: Sequence[Row]) -> list[str]:
+    """Count entities that are given with white space at an end."""
+    field = layout.template.fields[0]
+    lines = [
+        row.line
+        for row in rows
+        for start, end in _written_spans(layout, row)
+        if _has_blank_end(row.columns.get(layout.columns.get(field, field)), start, end)
+    ]
+    if not lines:
+        return []
+    place = at(rows[0].file, sorted(set(lines)))
+    return [f"{len(lines)} entities have white space at an end, which is left out, {place}"]
+
+
+def _written_spans(layout: Layout, row: Row) -> list[Span]:
+    values = row.columns.get(layout.label or _ENTITIES)
+    if _TOKENS in row.columns or not isinstance(values, list):
+        return []
+    ends = [(one.get("start"), one.get("end")) for one in values if isinstance(one, dict)]
+    return [(a, b) for a, b in ends if isinstance(a, int) and isinstance(b, int)]
+
+
+def _has_blank_end(text: Any, start: int, end: int) -> bool:
+    if not isinstance(text, str) or not 0 <= start < end <= len(text):
+        return False
+    return text[start].isspace() or text[end - 1].isspace()
 
 
 def _tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:

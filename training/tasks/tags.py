@@ -7,6 +7,7 @@ from prefixes.answers.entities import BACKGROUND, units_of
 from prefixes.characters import whole_characters
 from prefixes.encoded import EncodedText, Span
 from training.losses import IGNORED
+from training.tasks.misfits import Misfit, misfit_of
 from training.tasks.schemes import type_of
 
 
@@ -63,6 +64,30 @@ def tag_targets(
         names = (tag, f"I-{type_of(tag)}", type_of(tag)) if tag[0] == "B" else (tag, type_of(tag))
         targets[token] = next((numbers[name] for name in names if name in numbers), IGNORED)
     return targets
+
+
+def misfits_of(mentions: Sequence[Mention], encoded: EncodedText) -> list[Misfit]:
+    """Find the mentions that do not begin and end with words of the tokenizer."""
+    if not mentions:
+        return []
+    words = [(unit.start, unit.end) for unit in units_of(encoded)]
+    found = (
+        misfit_of((one.start, one.end), words, is_truncated=encoded.is_truncated)
+        for one in mentions
+    )
+    return [misfit for misfit in found if misfit is not None]
+
+
+def snap(mentions: Sequence[Mention], encoded: EncodedText) -> tuple[Mention, ...]:
+    """Extend mentions to whole words; of those that then share a word, the first stays."""
+    misfits = misfits_of(mentions, encoded)
+    whole = {one.given: one.whole for one in misfits if one.whole is not None}
+    snapped: list[Mention] = []
+    for one in sorted(mentions):
+        start, end = whole.get((one.start, one.end), (one.start, one.end))
+        if not snapped or snapped[-1].end <= start:
+            snapped.append(Mention(start, end, one.label))
+    return tuple(snapped)
 
 
 def _word_tags(mentions: Sequence[Mention], encoded: EncodedText) -> Iterator[tuple[int, str]]:

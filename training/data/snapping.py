@@ -1,0 +1,53 @@
+"""Entities extended to whole words, for rows whose entities begin or end inside of words."""
+
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from prefixes import PrefixSpec
+from prefixes.backbone import Backbone
+from training.errors import at
+from training.examples import Examples, TaskData
+from training.sources import Source
+from training.tasks import KINDS
+
+
+def snapped(spec: PrefixSpec, examples: Examples[Any], backbone: Backbone) -> Examples[Any]:
+    """Extend the entities of all rows to whole words, as far as `max_length` lets them be seen."""
+    kind = KINDS[spec.task_type]
+    encoded = kind.encode(backbone.texts, spec, examples)
+    truths = (kind.snapped(*pair) for pair in zip(examples.truths, encoded, strict=True))
+    return replace(examples, truths=tuple(truths))
+
+
+def snapped_data(spec: PrefixSpec, data: TaskData, backbone: Backbone) -> TaskData:
+    """Extend the entities of all parts to whole words; a warning counts them."""
+    parts = {name: snapped(spec, part, backbone) for name, part in data.parts.items()}
+    moved: dict[Source, set[tuple[int, Hashable]]] = {}
+    for name, after in parts.items():
+        if after.source is not None:
+            moved.setdefault(after.source, set()).update(_moved(data.parts[name], after))
+    warnings = (
+        f"{source.name}: {len(found)} entities were extended to whole words, "
+        f"{at(source, sorted({line for line, _ in found}))}"
+        for source, found in moved.items()
+        if found
+    )
+    return replace(
+        data,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts.get("test"),
+        doubts=(*data.doubts, *warnings),
+    )
+
+
+def was_snapped(spec: PrefixSpec) -> bool:
+    """Say whether a prefix was trained on entities that were extended to whole words."""
+    return spec.provenance is not None and spec.provenance.recipe.get("snap_to_words") is True
+
+
+def _moved(before: Examples[Any], after: Examples[Any]) -> Iterator[tuple[int, Hashable]]:
+    """Give each slice that was moved, with the line of its row."""
+    for line, old, new in zip(before.lines, before.truths, after.truths, strict=True):
+        yield from ((line, one) for one in set(old) - set(new))
