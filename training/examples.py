@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prefixes import InputTemplate
 from prefixes.spec import ProblemType
+from training.packed import Packed
 from training.sources import Source
 
 Truth = TypeVar("Truth")
@@ -50,9 +51,9 @@ class Examples(Generic[Truth]):
     where in `source` each row stands; it is empty for rows of no file.
     """
 
-    inputs: tuple[Input, ...]
-    truths: tuple[Truth, ...]
-    candidates: tuple[Candidate, ...] = ()
+    inputs: Sequence[Input]
+    truths: Sequence[Truth]
+    candidates: Sequence[Candidate] = ()
     source: Source | None = None
     lines: Sequence[int] = ()
 
@@ -62,17 +63,15 @@ class Examples(Generic[Truth]):
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Examples[Truth]":
         """Choose rows, in the given order."""
         return Examples(
-            tuple(self.inputs[row] for row in rows),
-            tuple(self.truths[row] for row in rows),
-            tuple(self.candidates[row] for row in rows) if self.candidates else (),
+            Packed(self.inputs[row] for row in rows),
+            Packed(self.truths[row] for row in rows),
+            Packed(self.candidates[row] for row in rows) if self.candidates else (),
             self.source,
             array("q", (self.lines[row] for row in rows)) if self.lines else (),
         )
 
     def units(self) -> list[list[int]]:
-        """List what stays together when rows are parted: each row, or all rows of a query."""
-        if not self.candidates:
-            return [[row] for row in range(len(self))]
+        """List the rows of each query, which stay together when rows are parted."""
         units: dict[str, list[int]] = {}
         for row, candidate in enumerate(self.candidates):
             units.setdefault(candidate.query, []).append(row)

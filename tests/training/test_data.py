@@ -209,7 +209,7 @@ def test_whole_numbers_with_a_point_are_labels(tmp_path: Path) -> None:
     rows = [{"text": f"text {number}", "label": float(number % 2)} for number in range(20)]
     data = load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows)))
     assert data.labels == ("0", "1")
-    assert sorted(data.train.truths + data.validation.truths) == [0] * 10 + [1] * 10
+    assert sorted([*data.train.truths, *data.validation.truths]) == [0] * 10 + [1] * 10
     problems = problems_of(write_jsonl(tmp_path / "rows.jsonl", [{"text": "x", "label": 0.5}]))
     assert "expected a label of 1 to 200 characters, found 0.5" in problems[0]
 

@@ -7,12 +7,17 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prefixes.encoded import EncodedInput
 from training.errors import at, few
 from training.examples import Examples, Input, identity, wording
 from training.files.rows import RowFile
 from training.sources import place_in
 from training.tasks import TaskKind
+
+Ints = NDArray[np.int64]
 
 _SKEWED: Final = 10
 """How many times as often the most frequent label may occur as the rarest without a word."""
@@ -35,11 +40,11 @@ class Part:
 
     def at(self, rows: Sequence[int]) -> str:
         """Say where rows stand, naming a few of them."""
-        return at(self.file.path, [self.file.rows[row].line for row in rows])
+        return at(self.file.path, [self.file.rows.lines[row] for row in rows])
 
     def place(self, row: int) -> str:
         """Say where one row stands."""
-        return f"{place_in(self.file.path)} {self.file.rows[row].line}"
+        return f"{place_in(self.file.path)} {self.file.rows.lines[row]}"
 
 
 def doubts_of(
@@ -99,12 +104,15 @@ def cut_off(encoded: Sequence[EncodedInput], max_length: int) -> tuple[str, ...]
     return (f"{cut} are cut off at max_length {max_length}",)
 
 
-def _firsts(keys: Iterable[Hashable]) -> dict[Hashable, int]:
-    """Find the first row of every key."""
-    firsts: dict[Hashable, int] = {}
-    for row, key in enumerate(keys):
-        firsts.setdefault(key, row)
-    return firsts
+def _keys(values: Iterable[Hashable]) -> Ints:
+    """Give a number for each value, the same for equal ones: the values would fill the memory."""
+    return np.fromiter(map(hash, values), np.int64)
+
+
+def _firsts(keys: Ints) -> Ints:
+    """Find for each row the first of the same key."""
+    _, firsts, groups = np.unique(keys, return_index=True, return_inverse=True)
+    return firsts[groups]
 
 
 def _repeats(kind: TaskKind[Any], part: Part) -> Iterator[str]:
@@ -112,35 +120,42 @@ def _repeats(kind: TaskKind[Any], part: Part) -> Iterator[str]:
     truths = part.examples.truths
     # A truth that points to characters of a text says something else of another spacing.
     same_input: Callable[[Input], Hashable] = identity if kind.points_into_text else wording
-    keys = [same_input(fields) for fields in part.examples.inputs]
-    firsts = _firsts(keys)
-    later = [(row, firsts[key]) for row, key in enumerate(keys) if row != firsts[key]]
-    against = [pair for pair in later if kind.contradicts(truths[pair[0]], truths[pair[1]])]
+    firsts = _firsts(_keys(map(same_input, part.examples.inputs)))
+    later = np.flatnonzero(firsts != np.arange(len(firsts))).tolist()
+    against = [row for row in later if kind.contradicts(truths[row], truths[firsts[row]])]
     if against:
         yield (
             f"{part.name}: {_rows(against)} labelled otherwise than an earlier row of the same "
-            f"input: {_pairs(part, against, part)}"
+            f"input: {_pairs(part, against, part, firsts[against])}"
         )
-    same = [row for row, first in later if truths[row] == truths[first]]
+    same = [row for row in later if truths[row] == truths[firsts[row]]]
     if same:
         yield f"{part.name}: {len(same)} row(s) repeat an earlier one, {part.at(same)}"
 
 
 def _leaks(train: Part, others: Sequence[Part]) -> Iterator[str]:
     """Look for rows that an earlier part has as well, by their words; each is told once."""
-    origins = [(train, "say what was remembered")]
+    origins = [(train, _wordings(train), "say what was remembered")]
     for other in others:
-        keys = dict(enumerate(wording(fields) for fields in other.examples.inputs))
-        for origin, what in origins:
-            firsts = _firsts(wording(fields) for fields in origin.examples.inputs)
-            seen = [(row, firsts[key]) for row, key in keys.items() if key in firsts]
-            if seen:
+        keys = _wordings(other)
+        rows = np.arange(len(keys))
+        for origin, origin_keys, what in origins:
+            known, firsts = np.unique(origin_keys, return_index=True)
+            places = np.searchsorted(known, keys[rows]).clip(max=len(known) - 1)
+            is_seen = known[places] == keys[rows]
+            seen = rows[is_seen]
+            if len(seen):
                 yield (
                     f"{other.name}: {_rows(seen)} in {origin.name} as well, of "
-                    f"{len(other.examples)}: figures on them {what}: {_pairs(other, seen, origin)}"
+                    f"{len(other.examples)}: figures on them {what}: "
+                    f"{_pairs(other, seen, origin, firsts[places[is_seen]])}"
                 )
-            keys = {row: key for row, key in keys.items() if key not in firsts}
-        origins.append((other, "are of rows that chose the best step"))
+            rows = rows[~is_seen]
+        origins.append((other, keys, "are of rows that chose the best step"))
+
+
+def _wordings(part: Part) -> Ints:
+    return _keys(map(wording, part.examples.inputs))
 
 
 def _many(train: Part, counts: Mapping[str, int]) -> Iterator[str]:
@@ -172,11 +187,12 @@ def _skew(name: str, counts: Mapping[str, int], remedy: str) -> Iterator[str]:
         )
 
 
-def _rows(pairs: Sequence[object]) -> str:
-    return f"{len(pairs)} row is" if len(pairs) == 1 else f"{len(pairs)} rows are"
+def _rows(rows: Sequence[int] | Ints) -> str:
+    return f"{len(rows)} row is" if len(rows) == 1 else f"{len(rows)} rows are"
 
 
-def _pairs(part: Part, pairs: Sequence[tuple[int, int]], origin: Part) -> str:
+def _pairs(part: Part, rows: Sequence[int] | Ints, origin: Part, others: Ints) -> str:
     """Name rows of a part, each with the row of another that it is held against."""
-    named = [f"{part.place(row)} ({origin.place(first)})" for row, first in pairs[:_NAMED]]
-    return few(named, len(pairs))
+    pairs = zip(rows[:_NAMED], others[:_NAMED], strict=True)
+    named = [f"{part.place(row)} ({origin.place(other)})" for row, other in pairs]
+    return few(named, len(rows))

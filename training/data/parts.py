@@ -2,8 +2,8 @@
 
 import dataclasses
 import hashlib
-from array import array
-from collections.abc import Container, Iterable, Sequence
+import itertools
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from training.data.split import SPLIT_SEED, split
 from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
-from training.files.rows import RowFile, read_rows
+from training.files.rows import MAX_PROBLEMS, Row, RowFile, read_rows
+from training.packed import Packed
 from training.settings.config import TrainConfig
 from training.settings.defaults import QUERY_METRICS
 from training.sources import Source
@@ -93,7 +94,7 @@ def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Example
     return examples
 
 
-def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> list[Input]:
+def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> Packed[Input]:
     """Read the texts of a file, labelled or not.
 
     Raises:
@@ -103,7 +104,7 @@ def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> list[Inpu
     file = read_part(source, _dataset_of(spec, columns))
     kind, layout = _known(spec, columns, file)
     problems = list(file.problems)
-    inputs = [kind.read_input(layout, row, problems) for row in file.rows]
+    inputs = Packed(kind.read_input(layout, row, problems) for row in _while_few(file, problems))
     _refuse(problems)
     return inputs
 
@@ -162,7 +163,7 @@ def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) 
     )
     layout = dataclasses.replace(layout, label_columns=_label_columns(layout, present))
     known = files if config.dataset is not None else files[:1]
-    rows = [row for file in known for row in file.rows]
+    rows = itertools.chain.from_iterable(file.rows for file in known)
     return dataclasses.replace(layout, labels=kind.labels(layout, rows))
 
 
@@ -212,25 +213,30 @@ def _read(
     kind: TaskKind[Any], layout: Layout, file: RowFile, problems: list[DataProblem]
 ) -> Examples[Any]:
     problems += file.problems
-    inputs = tuple(kind.read_input(layout, row, problems) for row in file.rows)
-    truths = tuple(
+    inputs = Packed(kind.read_input(layout, row, problems) for row in _while_few(file, problems))
+    truths = Packed(
         kind.read_truth(layout, row, fields, problems)
-        for row, fields in zip(file.rows, inputs, strict=True)
+        for row, fields in zip(_while_few(file, problems), inputs, strict=False)
     )
     candidates = _candidates(file, problems) if layout.has_candidates else ()
-    lines = array("q", (row.line for row in file.rows))
-    return Examples(inputs, truths, candidates, file.path, lines)
+    return Examples(inputs, truths, candidates, file.path, file.rows.lines)
 
 
-def _candidates(file: RowFile, problems: list[DataProblem]) -> tuple[Candidate, ...]:
+def _while_few(file: RowFile, problems: Sequence[DataProblem]) -> Iterator[Row]:
+    """Give rows until so many problems were found that nobody would read more."""
+    most = len(problems) + MAX_PROBLEMS
+    return itertools.takewhile(lambda _: len(problems) < most, file.rows)
+
+
+def _candidates(file: RowFile, problems: list[DataProblem]) -> Packed[Candidate]:
     """Read which answer to which query every row proposes."""
     problems += [
         row.problem("expected an entity of a query, found a text alone")
         for row in file.rows
         if CANDIDATE not in row.columns
     ]
-    found = [row.columns[CANDIDATE] for row in file.rows if CANDIDATE in row.columns]
-    return tuple(Candidate(one["query"], one["text"], tuple(one["accepted"])) for one in found)
+    found = (row.columns[CANDIDATE] for row in file.rows if CANDIDATE in row.columns)
+    return Packed(Candidate(one["query"], one["text"], tuple(one["accepted"])) for one in found)
 
 
 def _refuse(problems: list[DataProblem]) -> None:
@@ -251,9 +257,12 @@ def _sample(examples: Examples[Any], max_rows: int | None) -> Examples[Any]:
     """Choose so many rows at random; of queries, all rows of as many as have so many rows."""
     if max_rows is None or max_rows >= len(examples):
         return examples
+    generator = np.random.default_rng(SPLIT_SEED)
+    if not examples.candidates:
+        return examples.take(np.sort(generator.permutation(len(examples))[:max_rows]))
     units = examples.units()
     chosen: list[int] = []
-    for unit in np.random.default_rng(SPLIT_SEED).permutation(len(units)).tolist():
+    for unit in generator.permutation(len(units)).tolist():
         if len(chosen) >= max_rows:
             break
         chosen += units[unit]

@@ -6,8 +6,10 @@ from typing import Any
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
+from training.data.encoding import encode_rows
 from training.errors import at
 from training.examples import Examples, TaskData
+from training.packed import Packed
 from training.sources import Source
 from training.tasks import KINDS
 
@@ -15,9 +17,9 @@ from training.tasks import KINDS
 def snapped(spec: PrefixSpec, examples: Examples[Any], backbone: Backbone) -> Examples[Any]:
     """Extend the entities of all rows to whole words, as far as `max_length` lets them be seen."""
     kind = KINDS[spec.task_type]
-    encoded = kind.encode(backbone.texts, spec, examples)
+    encoded = encode_rows(backbone, spec, examples)
     truths = (kind.snapped(*pair) for pair in zip(examples.truths, encoded, strict=True))
-    return replace(examples, truths=tuple(truths))
+    return replace(examples, truths=Packed(truths))
 
 
 def snapped_data(spec: PrefixSpec, data: TaskData, backbone: Backbone) -> TaskData:

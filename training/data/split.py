@@ -1,11 +1,12 @@
 """Hold out a share of the rows, the same on every run, without parting what belongs together."""
 
 import hashlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.examples import Examples
 from training.tasks import TaskKind
@@ -17,17 +18,51 @@ _HALF: Final = 8
 """Bytes of a digest that one number is made of."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Rows that stay together, in order, and two numbers of their own.
+Ints = NDArray[np.int64]
 
-    `turn` orders groups, `shift` is between 0 and 1; both are hashes of what the rows have in
-    common, and stay what they are when other rows come and go.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Groups:
+    """Rows that stay together, as arrays: an object for each of many rows would fill the memory.
+
+    `rows` are those of the first group, the second and so on, which begin at `starts`; `turns` and
+    `shifts` are two numbers of each group. Turns order groups, shifts are between 0 and 1; both
+    are hashes of what a group's rows have in common, and stay what they are when other rows come
+    and go.
     """
 
-    rows: list[int]
-    turn: int
-    shift: float
+    rows: Ints
+    starts: Ints
+    turns: NDArray[np.uint64]
+    shifts: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, num_rows: int, key: Callable[[int], Hashable]) -> Self:
+        """Group rows by a key; where all have the same, each is a group of its own."""
+        keys = np.fromiter((hash(key(row)) for row in range(num_rows)), np.int64, num_rows)
+        if num_rows and (keys == keys[0]).all():
+            key, keys = int, np.arange(num_rows)
+        order = np.argsort(keys, kind="stable")
+        starts = np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] - 1))
+        turns = np.empty(len(starts), np.uint64)
+        shifts = np.empty(len(starts))
+        for group, row in enumerate(order[starts].tolist()):
+            turns[group], shifts[group] = _numbers_of(key(row))
+        return cls(order, starts, turns, shifts)
+
+    @property
+    def firsts(self) -> Ints:
+        return self.rows[self.starts]
+
+    @property
+    def sizes(self) -> Ints:
+        return np.diff(self.starts, append=len(self.rows))
+
+    def rows_of(self, groups: Sequence[int]) -> Ints:
+        """List the rows of some groups, in their order."""
+        ends = self.starts + self.sizes
+        parts = [self.rows[self.starts[group] : ends[group]] for group in groups]
+        return np.sort(np.concatenate(parts))
 
 
 def split(
@@ -40,48 +75,49 @@ def split(
     those of which the same is true, so that rows which are added later leave nearly all of the
     part as it was: an older prefix was hardly trained on what a newer one is measured on.
     """
-    queries: list[Hashable] = [candidate.query for candidate in examples.candidates]
-    groups = _groups(queries or [kind.group(fields) for fields in examples.inputs])
-    strata: dict[Hashable, list[_Group]] = {}
-    for group in groups:
-        strata.setdefault(kind.stratum(examples.truths[group.rows[0]]), []).append(group)
-    placed = [pair for stratum in strata.values() for pair in _places(stratum)]
-    in_turn = [group for _, group in sorted(placed, key=lambda pair: pair[0])]
+
+    def key(row: int) -> Hashable:
+        if examples.candidates:
+            return examples.candidates[row].query
+        return kind.group(examples.inputs[row])
+
+    groups = _Groups.of(len(examples), key)
+    truths = (examples.truths[row] for row in groups.firsts.tolist())
+    strata = np.fromiter((hash(kind.stratum(truth)) for truth in truths), np.int64)
     wanted = max(1, round(len(examples) * fraction))
-    held_out = np.sort(np.array(_chosen(in_turn, wanted)))
+    held_out = groups.rows_of(_chosen(np.argsort(_places(groups, strata)), groups.sizes, wanted))
     rest = np.setdiff1d(np.arange(len(examples)), held_out)
     return examples.take(rest), examples.take(held_out)
 
 
-def _groups(keys: Sequence[Hashable]) -> list[_Group]:
-    rows_of: dict[Hashable, list[int]] = {}
-    for row, key in enumerate(keys):
-        rows_of.setdefault(key, []).append(row)
-    if len(rows_of) == 1:
-        rows_of = {row: [row] for row in range(len(keys))}
-    return [_group(key, rows) for key, rows in rows_of.items()]
-
-
-def _group(key: Hashable, rows: list[int]) -> _Group:
+def _numbers_of(key: Hashable) -> tuple[int, float]:
     digest = hashlib.blake2b(repr((SPLIT_SEED, key)).encode(), digest_size=2 * _HALF).digest()
     turn, shift = (int.from_bytes(half) for half in (digest[:_HALF], digest[_HALF:]))
-    return _Group(rows, turn, shift / 256**_HALF)
+    return turn, shift / 256**_HALF
 
 
-def _places(stratum: Sequence[_Group]) -> Iterator[tuple[float, _Group]]:
+def _places(groups: _Groups, strata: Ints) -> NDArray[np.float64]:
     """Spread groups evenly from 0 to 1, in turn: as large a share of every stratum is below x.
 
     Each is somewhere within its stretch, for a stratum of a few groups has its share only in the
     mean over many such.
     """
-    for number, group in enumerate(sorted(stratum, key=lambda one: one.turn)):
-        yield (number + group.shift) / len(stratum), group
+    order = np.lexsort((groups.turns, strata))
+    _, starts, stratum_of, counts = np.unique(
+        strata[order], return_index=True, return_inverse=True, return_counts=True
+    )
+    numbers = np.arange(len(order)) - starts[stratum_of]
+    places = np.empty(len(order))
+    places[order] = (numbers + groups.shifts[order]) / counts[stratum_of]
+    return places
 
 
-def _chosen(groups: Sequence[_Group], wanted: int) -> list[int]:
+def _chosen(in_turn: Ints, sizes: Ints, wanted: int) -> list[int]:
     """Choose groups that come to the rows that are wanted, or the smallest where none does."""
     chosen: list[int] = []
-    for group in groups:
-        if len(chosen) + len(group.rows) <= wanted:
-            chosen += group.rows
-    return chosen or min((group.rows for group in groups), key=len)
+    num_rows = 0
+    for group in in_turn.tolist():
+        if num_rows + sizes[group] <= wanted:
+            chosen.append(group)
+            num_rows += int(sizes[group])
+    return chosen or [int(in_turn[np.argmin(sizes[in_turn])])]

@@ -1,16 +1,51 @@
 """The rows of a task, tokenized: what runs learn from, and what they are measured on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import torch
+
 from prefixes import PrefixSpec
-from prefixes.backbone import Backbone, EncodedInput
+from prefixes.backbone import Backbone
+from training.data.encoding import EncodedRows, PackedTexts, encode_rows
 from training.data.inspection import cut_off
 from training.data.reading import misfit_warnings
 from training.data.snapping import snapped_data
 from training.examples import Examples, TaskData
+from training.packed import MadeOnDemand, Packed
 from training.tasks import KINDS, Piece, Scale
+
+
+class Pieces(MadeOnDemand[Piece]):
+    """Pieces of packed texts, each with its target."""
+
+    __slots__ = ("_inputs", "_targets")
+
+    def __init__(self, texts: PackedTexts) -> None:
+        self._inputs = EncodedRows(texts)
+        self._targets = Packed[Any]()
+
+    def append(self, piece: Piece) -> None:
+        """Add a piece of the texts behind those of the last one."""
+        ends = self._inputs.ends
+        ends.append((ends[-1] if ends else 0) + len(piece.texts))
+        self._targets.append(piece.target.tolist())
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def at(self, place: int) -> Piece:
+        """Make a piece."""
+        return Piece(self._inputs.at(place), torch.tensor(self._targets.at(place)))
+
+
+def pieces_of(spec: PrefixSpec, examples: Examples[Any], rows: EncodedRows, scale: Scale) -> Pieces:
+    """Cut every example into pieces, with targets on a scale."""
+    pieces = Pieces(rows.texts)
+    for truth, texts in zip(examples.truths, rows, strict=True):
+        for piece in KINDS[spec.task_type].pieces(spec, truth, texts):
+            pieces.append(Piece(piece.texts, scale.standardise(piece.target)))
+    return pieces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,8 +53,8 @@ class HeldOut:
     """The validation rows, tokenized."""
 
     examples: Examples[Any]
-    encoded: Sequence[EncodedInput]
-    pieces: Sequence[Piece]
+    encoded: EncodedRows
+    pieces: Pieces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +65,8 @@ class Tokenized:
     """
 
     data: TaskData
-    encoded: Sequence[EncodedInput]
-    pieces: Sequence[Piece]
+    encoded: EncodedRows
+    pieces: Pieces
     held_out: HeldOut
     scale: Scale
 
@@ -45,24 +80,17 @@ class Tokenized:
         kind = KINDS[spec.task_type]
         scale = kind.scale(spec, data.train.truths)
         encoded, others = (
-            kind.encode(backbone.texts, spec, part) for part in (data.train, data.validation)
-        )
-        pieces, held_out_pieces = (
-            [
-                Piece(piece.texts, scale.standardise(piece.target))
-                for truth, texts in zip(part.truths, inputs, strict=True)
-                for piece in kind.pieces(spec, truth, texts)
-            ]
-            for part, inputs in ((data.train, encoded), (data.validation, others))
+            encode_rows(backbone, spec, part) for part in (data.train, data.validation)
         )
         warnings = (
             *misfit_warnings(kind, spec, [(data.train, encoded), (data.validation, others)]),
             *cut_off(encoded, spec.max_length),
         )
+        held_out_pieces = pieces_of(spec, data.validation, others, scale)
         return cls(
             replace(data, doubts=(*data.doubts, *warnings)),
             encoded,
-            pieces,
+            pieces_of(spec, data.train, encoded, scale),
             HeldOut(data.validation, others, held_out_pieces),
             scale,
         )

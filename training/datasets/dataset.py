@@ -10,7 +10,7 @@ from typing import Any, Final
 from prefixes import InputTemplate
 from prefixes.spec import TaskType
 from training.errors import DataProblem, DataRejected, PlanRejected
-from training.files.rows import Row, RowFile, read_rows
+from training.files.rows import Row, RowFile, Rows, read_rows
 from training.sources import HubSource, Source
 
 CANDIDATE: Final = "candidate"
@@ -165,14 +165,17 @@ class Dataset:
         form = next((form for form in forms if form.fits(file.rows[0])), None)
         if form is None:
             raise DataRejected((self._no_form(file.rows[0]),))
-        rows: list[Row] = []
+        rows = Rows(file.path)
         problems = list(file.problems)
         for row in file.rows:
             try:
-                rows += [self._labelled(row, columns) for columns in form.convert(row.columns)]
+                found = [self._labelled(row, columns) for columns in form.convert(row.columns)]
             except (ValueError, TypeError, KeyError) as error:
                 problems.append(row.problem(f"is no row of {self.name}: {error}"))
-        return dataclasses.replace(file, rows=tuple(rows), problems=tuple(problems))
+                continue
+            for one in found:
+                rows.append(one)
+        return dataclasses.replace(file, rows=rows, problems=tuple(problems))
 
     def _served_forms(self) -> list[Form]:
         """List the forms of rows that are what a server is asked: the fields of the texts."""

@@ -55,12 +55,8 @@ def _read(path: Path, *, parse: Parse) -> RowFile:
         data = path.read_bytes()
     except OSError as error:
         raise _rejected(path, f"cannot be read: {error.strerror}") from error
-    found = list(parse(path, decode(path, data)))
-    rows = tuple(item for item in found if isinstance(item, Row))
-    problems = tuple(item for item in found if isinstance(item, DataProblem))
-    if not rows and not problems:
-        problems = (DataProblem(path, None, "has no rows"),)
-    return RowFile(path, rows, problems, hashlib.sha256(data).hexdigest())
+    digest = hashlib.sha256(data).hexdigest()
+    return RowFile.of(path, parse(path, decode(path, data)), digest)
 
 
 def _rejected(path: Path, message: str) -> DataRejected:

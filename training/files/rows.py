@@ -1,18 +1,31 @@
-"""Rows of files and data sets, each with the place where it stands; no meaning yet."""
+"""Rows of files and data sets, each with the place where it stands; no meaning yet.
+
+Rows are read one after another and kept packed: a file's rows as Python objects would take many
+times the memory of the file.
+"""
 
 import csv
+import dataclasses
 import hashlib
-import io
 import json
+import re
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from training.errors import DataProblem, DataRejected
 from training.files.charset import decode
 from training.files.tables import read_table
+from training.packed import MadeOnDemand, Packed
 from training.sources import HubSource, Source
+
+MAX_PROBLEMS: Final = 10_000
+"""Problems of one file that are noted: each takes far more memory than the row it is about."""
+
+_CSV_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,29 @@ class Row:
         return DataProblem(self.file, self.line, message)
 
 
+class Rows(MadeOnDemand[Row]):
+    """The rows of one source, packed."""
+
+    __slots__ = ("_columns", "_source", "lines")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.lines = array("q")
+        self._columns = Packed[Mapping[str, Any]]()
+
+    def append(self, row: Row) -> None:
+        """Add a row of the same source."""
+        self.lines.append(row.line)
+        self._columns.append(row.columns)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def at(self, place: int) -> Row:
+        """Make a row."""
+        return Row(self._source, self.lines[place], self._columns.at(place))
+
+
 @dataclass(frozen=True, slots=True)
 class RowFile:
     """A source's rows, what in it is no row, and the sha256 of its bytes.
@@ -38,9 +74,28 @@ class RowFile:
     """
 
     path: Source
-    rows: tuple[Row, ...]
+    rows: Rows
     problems: tuple[DataProblem, ...]
     sha256: str
+
+    @classmethod
+    def of(cls, source: Source, items: Iterable[Row | DataProblem], digest: str) -> "RowFile":
+        """Sort what a reader finds into rows and problems; nothing at all is a problem, too.
+
+        Reading ends at `MAX_PROBLEMS` of them.
+        """
+        rows = Rows(source)
+        problems: list[DataProblem] = []
+        for item in items:
+            if isinstance(item, Row):
+                rows.append(item)
+                continue
+            problems.append(item)
+            if len(problems) == MAX_PROBLEMS:
+                break
+        if not rows and not problems:
+            problems.append(DataProblem(source, None, "has no rows"))
+        return cls(source, rows, tuple(problems), digest)
 
 
 def read_rows(source: Source) -> RowFile:
@@ -54,9 +109,8 @@ def read_rows(source: Source) -> RowFile:
         DataRejected: when the source cannot be read as one of these kinds at all.
     """
     if isinstance(source, HubSource) or source.is_dir():
-        columns = read_table(source)
-        text = json.dumps(columns, sort_keys=True, default=repr)
-        return _file(source, _tabular(source, columns), text.encode())
+        file = RowFile.of(source, _tabular(source, read_table(source)), "")
+        return dataclasses.replace(file, sha256=_digest_of_rows(file.rows))
     readers = {".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _tsv}
     suffix = source.suffix.lower()
     if suffix not in {*readers, ".parquet"}:
@@ -70,18 +124,22 @@ def read_rows(source: Source) -> RowFile:
         data = source.read_bytes()
     except OSError as error:
         raise _unreadable(source, f"cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(data).hexdigest()
     if suffix == ".parquet":
-        return _file(source, _tabular(source, read_table(source)), data)
-    return _file(source, readers[suffix](source, decode(source, data)), data)
+        return RowFile.of(source, _tabular(source, read_table(source)), digest)
+    text = decode(source, data)
+    del data
+    return RowFile.of(source, readers[suffix](source, text), digest)
 
 
-def _file(source: Source, items: Iterable[Row | DataProblem], data: bytes) -> RowFile:
-    found = list(items)
-    rows = tuple(item for item in found if isinstance(item, Row))
-    problems = tuple(item for item in found if isinstance(item, DataProblem))
-    if not found:
-        problems = (DataProblem(source, None, "has no rows"),)
-    return RowFile(source, rows, problems, hashlib.sha256(data).hexdigest())
+def _digest_of_rows(rows: Rows) -> str:
+    """Give the sha256 of a JSON array of all rows."""
+    digest = hashlib.sha256(b"[")
+    for place, row in enumerate(rows):
+        text = json.dumps(row.columns, sort_keys=True, default=repr)
+        digest.update((f", {text}" if place else text).encode())
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def _unreadable(path: Path, message: str, line: int | None = None) -> DataRejected:
@@ -92,11 +150,23 @@ def _tabular(source: Source, columns: Iterable[Mapping[str, Any]]) -> Iterator[R
     return (Row(source, number, each) for number, each in enumerate(columns, start=1))
 
 
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Give each line that is not blank with its number, one at a time: a list would take more.
+
+    Only a line feed ends a line: JSON strings may hold U+2028 and its like as they are.
+    """
+    start, number = 0, 1
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        line = text[start:end]
+        if line.strip():
+            yield number, line
+        start, number = end + 1, number + 1
+
+
 def _jsonl(path: Path, text: str) -> Iterator[Row | DataProblem]:
-    # Not splitlines: JSON strings may hold U+2028 and its like as they are.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
+    for number, line in _lines(text):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -107,16 +177,44 @@ def _jsonl(path: Path, text: str) -> Iterator[Row | DataProblem]:
 
 def _json(path: Path, text: str) -> Iterator[Row | DataProblem]:
     try:
-        values = json.loads(text)
+        if not text.startswith("[", _after_blanks(text, 0)):
+            json.loads(text)
+            yield DataProblem(path, None, "expected an array of objects, found another value")
+            return
+        for number, value in enumerate(_array(text), start=1):
+            yield _object(path, number, value)
     except (ValueError, RecursionError) as error:
         hint = "; name a file of one object a line .jsonl" if "Extra data" in str(error) else ""
         yield DataProblem(path, None, f"is not JSON: {error}{hint}")
-        return
-    if not isinstance(values, list):
-        yield DataProblem(path, None, "expected an array of objects, found another value")
-        return
-    for number, value in enumerate(values, start=1):
-        yield _object(path, number, value)
+
+
+def _array(text: str) -> Iterator[Any]:
+    """Give the values of a JSON array one at a time: all of them at once would take far more.
+
+    Raises:
+        JSONDecodeError: where the text is not such an array.
+    """
+    decoder = json.JSONDecoder()
+    place = _after_blanks(text, text.index("[") + 1)
+    is_open = not text.startswith("]", place)
+    while is_open:
+        value, place = decoder.raw_decode(text, place)
+        yield value
+        place = _after_blanks(text, place)
+        is_open = text.startswith(",", place)
+        if is_open:
+            place = _after_blanks(text, place + 1)
+    if not text.startswith("]", place):
+        raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
+    end = _after_blanks(text, place + 1)
+    if end < len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+
+
+def _after_blanks(text: str, place: int) -> int:
+    found = _BLANKS.match(text, place)
+    assert found is not None
+    return found.end()
 
 
 def _object(path: Path, number: int, value: Any) -> Row | DataProblem:
@@ -135,7 +233,8 @@ def _csv(path: Path, text: str) -> Iterator[Row | DataProblem]:
             "as a .tsv",
         )
         return
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # Not StringIO, which takes four bytes for each character.
+    reader = csv.reader((found[0] for found in _CSV_LINE.finditer(text)), strict=True)
     try:
         yield from _headed(path, _numbered(reader))
     except _BrokenRecord as error:
@@ -143,10 +242,7 @@ def _csv(path: Path, text: str) -> Iterator[Row | DataProblem]:
 
 
 def _tsv(path: Path, text: str) -> Iterator[Row | DataProblem]:
-    lines = (line.removesuffix("\r") for line in text.split("\n"))
-    records = (
-        (number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()
-    )
+    records = ((number, line.removesuffix("\r").split("\t")) for number, line in _lines(text))
     return _headed(path, records)
 
 

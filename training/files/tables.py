@@ -5,6 +5,7 @@ The package is an extra, imported when a source needs it: that takes seconds.
 
 # ruff: noqa: PLC0415 - see above
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 _SECONDS: Final = 10.0
 """How long the hub may take to answer at all; the package itself would try for half a minute."""
 
+_ROWS_AT_ONCE: Final = 1000
 
-def read_table(source: Source) -> list[dict[str, Any]]:
-    """Read all rows of a `.parquet` file, a folder of `save_to_disk` or a dataset of the hub.
+
+def read_table(source: Source) -> Iterator[dict[str, Any]]:
+    """Read the rows of a `.parquet` file, a folder of `save_to_disk` or a dataset of the hub.
 
     Numbers of a `ClassLabel` become its names, in lists as well; -1, which hides the labels of
     test sets, becomes None.
@@ -37,10 +40,10 @@ def read_table(source: Source) -> list[dict[str, Any]]:
             "pip install 'polyprefix[data]'",
         )
     table = _from_hub(source) if isinstance(source, HubSource) else _from_disk(source)
-    return [
-        {name: _worded(table.features[name], value) for name, value in row.items()}
-        for row in table.to_list()
-    ]
+    for start in range(0, len(table), _ROWS_AT_ONCE):
+        some = table.select(range(start, min(start + _ROWS_AT_ONCE, len(table))))
+        for row in some.to_list():
+            yield {name: _worded(table.features[name], value) for name, value in row.items()}
 
 
 def _from_disk(path: Path) -> "datasets.Dataset":

@@ -173,14 +173,13 @@ class Learning:
         """Give the mean loss of the validation rows, in batches as large as those of training."""
         pieces, scale = self.rows.held_out.pieces, self.rows.scale
         flat = (torch.from_numpy(values) for texts in outputs for values in texts)
-        each = [[scale.standardise(next(flat)) for _ in piece.texts] for piece in pieces]
-        targets = [piece.target for piece in pieces]
-        size = self.config.batch_size
-        losses = (
-            float(self.loss(each[start : start + size], targets[start : start + size]))
-            for start in range(0, len(pieces), size)
-        )
-        return sum(losses) / self.weight(pieces)
+        total = weight = 0.0
+        for start in range(0, len(pieces), self.config.batch_size):
+            some = pieces[start : start + self.config.batch_size]
+            each = [[scale.standardise(next(flat)) for _ in piece.texts] for piece in some]
+            total += float(self.loss(each, [piece.target for piece in some]))
+            weight += sum(self.kind.weight(piece.target) for piece in some)
+        return total / (weight or 1.0)
 
 
 def loss_settings_of(config: TrainConfig, data: TaskData) -> LossSettings:

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedInput, Streams, pool_of, run_mixed
+from prefixes.backbone import (
+    Backbone,
+    EncodedInput,
+    EncodedText,
+    Streams,
+    pool_of,
+    run_mixed,
+)
+from training.data.encoding import EncodedRows, encode_rows
 from training.data.snapping import snapped, was_snapped
 from training.examples import Examples, Input
 from training.metrics import Measurement
@@ -23,7 +31,7 @@ def outputs_of(
     Texts of similar lengths run together, whichever inputs they belong to.
     """
     pool, (resident,) = pool_of(backbone, [prefix])
-    texts = [text for encoded in inputs for text in encoded]
+    texts = inputs.texts if isinstance(inputs, EncodedRows) else _flat(inputs)
     lengths = [len(text.token_ids) for text in texts]
     by_length = sorted(range(len(texts)), key=lengths.__getitem__)
 
@@ -40,6 +48,10 @@ def outputs_of(
             outputs |= zip(numbers, values, strict=True)
     flat = (outputs[number] for number in range(len(texts)))
     return [[next(flat) for _ in encoded] for encoded in inputs]
+
+
+def _flat(inputs: Sequence[EncodedInput]) -> list[EncodedText]:
+    return [text for encoded in inputs for text in encoded]
 
 
 def batches(
@@ -69,7 +81,7 @@ def evaluate(
 ) -> Measurement:
     """Measure a prefix on examples."""
     kind = KINDS[prefix.spec.task_type]
-    encoded = kind.encode(backbone.texts, prefix.spec, examples)
+    encoded = encode_rows(backbone, prefix.spec, examples)
     outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
     return kind.measure(prefix.spec, examples, encoded, outputs)
 

@@ -19,9 +19,11 @@ from torch import Tensor
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone
+from training.data.encoding import encode_rows
+from training.data.tokenized import pieces_of
 from training.examples import Examples
 from training.learning.evaluate import outputs_of
-from training.tasks import KINDS, Piece
+from training.tasks import KINDS, Piece, Scale
 
 _LOG_BOUNDS: Final = (-3.0, 3.0)
 """Of the temperature: from a twentieth to twenty."""
@@ -49,13 +51,9 @@ def calibrate(
     kind = KINDS[spec.task_type]
     if not kind.has_probabilities(spec):
         return None
-    encoded = kind.encode(backbone.texts, spec, examples)
+    encoded = encode_rows(backbone, spec, examples)
     found = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
-    pieces = [
-        piece
-        for truth, texts in zip(examples.truths, encoded, strict=True)
-        for piece in kind.pieces(spec, truth, texts)
-    ]
+    pieces = pieces_of(spec, examples, encoded, Scale())
     outputs = list(_by_piece(pieces, found))
     targets = [piece.target for piece in pieces]
 

@@ -51,12 +51,14 @@ def measured_training(
         # The same labels in the order that callers know: the rows can be compared, too.
         config = config.model_copy(update={"labels": before.spec.labels or None})
         plan = plan.model_copy(update={"runs": (config,)})
+        del data  # two of them would take twice the memory
         data = load_task(config)
     warn(data.doubts)
     train = partial(
         run_plan,
         plan,
         output,
+        data=[data],
         resume=True,
         seconds_between_checkpoints=seconds_between_checkpoints,
         watch=watch,

@@ -57,6 +57,7 @@ def run_plan(
     resume: bool = False,
     seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
     key: str = "",
+    data: Sequence[TaskData] | None = None,
     watch: Watcher,
 ) -> list[Trained]:
     """Train every prefix of a plan; write each one's file, report and picture.
@@ -71,6 +72,7 @@ def run_plan(
         resume: go on where a checkpoint in `output` ends; begin where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
         key: for the server that `start_from` names, where it wants one.
+        data: of each run, for a caller that has read the files already.
         watch: called with all runs at first, then after every step with those that took part; it
             may raise TrainingStopped, which leaves a checkpoint and goes on to the caller.
 
@@ -88,7 +90,7 @@ def run_plan(
             "it, or choose another output folder"
         )
     _check_sweep(plan)
-    data = load_all(plan.runs)
+    data = data or load_all(plan.runs)
     processes, device = join_processes(plan.device)
     backbone = load_backbone(plan.backbone, device=device, dtype=plan.dtype, to_train=True)
     starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)

@@ -52,7 +52,7 @@ class Embedding(TaskKind[str]):
 
     def objection(self, truths: Sequence[str]) -> str | None:
         """Refuse rows in which there is nothing to tell apart."""
-        if len(set(truths)) < 2:
+        if all(truth == truths[0] for truth in truths):
             return "all rows have the same second text: expected two or more"
         return None
 

@@ -81,7 +81,7 @@ class TaskKind(ABC, Generic[Truth]):
         """Name the usual column of every text that a row must have, in order."""
         return {field: field for field in template.fields if field != CHOICES}
 
-    def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
+    def labels(self, layout: Layout, rows: Iterable[Row]) -> tuple[str, ...]:
         """List the labels of the task: those of the layout, or those that occur in rows."""
         return layout.labels
 

@@ -1,7 +1,7 @@
 """Sequence classification: a label, several labels or a number for each text or pair of texts."""
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -49,7 +49,7 @@ class SequenceClassification(TaskKind[Target]):
         has_pair = "text_a" in present and "text_b" in present
         return PAIR if config.pair_column or (has_pair and not is_named) else InputTemplate()
 
-    def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
+    def labels(self, layout: Layout, rows: Iterable[Row]) -> tuple[str, ...]:
         """List the labels that were given, or else those that occur, in order."""
         if layout.problem_type == "regression":
             return (REGRESSION_LABEL,)
@@ -69,7 +69,7 @@ class SequenceClassification(TaskKind[Target]):
 
     def objection(self, truths: Sequence[Target]) -> str | None:
         """Refuse rows that all say the same."""
-        if len(set(truths)) < 2:
+        if all(truth == truths[0] for truth in truths):
             return "all rows have the same label: expected two or more"
         return None
 

@@ -1,7 +1,7 @@
 """Token classification: the entities that a text names, learnt as a tag for each of its words."""
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -70,7 +70,7 @@ class TokenClassification(TaskKind[Mentions]):
         """Take the text as it is; a second one may say what its tags are about."""
         return InputTemplate(text_pair=config.pair_template)
 
-    def labels(self, layout: Layout, rows: Sequence[Row]) -> tuple[str, ...]:
+    def labels(self, layout: Layout, rows: Iterable[Row]) -> tuple[str, ...]:
         """List the tags that were given, or those of the types that were given or occur."""
         if not layout.labels:
             return tags_of_task(Counter(tag for row in rows for tag in _tags(layout, row)))

@@ -1,0 +1,81 @@
+"""Tokenized texts, packed: as lists of numbers they take many times the memory of their file."""
+
+from array import array
+from collections.abc import Iterator
+from typing import Any, Final
+
+from prefixes import PrefixSpec
+from prefixes.backbone import Backbone, EncodedInput, EncodedText
+from prefixes.errors import InputRejected
+from training.examples import Examples
+from training.packed import MadeOnDemand, Packed
+from training.tasks import KINDS
+
+_ROWS_AT_ONCE: Final = 256
+"""Rows that are tokenized together: as objects, their texts and tokens take much memory."""
+
+
+class PackedTexts(MadeOnDemand[EncodedText]):
+    """Tokenized texts, packed."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self) -> None:
+        self._fields = Packed[tuple[Any, ...]]()
+
+    def append(self, text: EncodedText) -> None:
+        """Add a text at the end."""
+        types = bytes(text.token_type_ids)
+        self._fields.append((text.token_ids, types, text.is_truncated, text.spans, text.words))
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def at(self, place: int) -> EncodedText:
+        """Make a text."""
+        token_ids, types, is_truncated, spans, words = self._fields.at(place)
+        return EncodedText(token_ids, list(types), is_truncated, spans, words)
+
+
+class EncodedRows(MadeOnDemand[EncodedInput]):
+    """Texts that lie end to end, a few of them for each row: the input at `n` ends at `ends[n]`."""
+
+    __slots__ = ("ends", "texts")
+
+    def __init__(self, texts: PackedTexts) -> None:
+        self.texts = texts
+        self.ends = array("Q")
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def at(self, place: int) -> EncodedInput:
+        """Make the texts of a row."""
+        start = self.ends[place - 1] if place else 0
+        return tuple(map(self.texts.at, range(start, self.ends[place])))
+
+
+def encode_rows(backbone: Backbone, spec: PrefixSpec, examples: Examples[Any]) -> EncodedRows:
+    """Tokenize all texts of each example.
+
+    Raises:
+        InputRejected: as `TextEncoder.encode`.
+    """
+    rows = EncodedRows(PackedTexts())
+    for encoded in _encoded(backbone, spec, examples):
+        for text in encoded:
+            rows.texts.append(text)
+        rows.ends.append(len(rows.texts))
+    return rows
+
+
+def _encoded(
+    backbone: Backbone, spec: PrefixSpec, examples: Examples[Any]
+) -> Iterator[EncodedInput]:
+    for start in range(0, len(examples), _ROWS_AT_ONCE):
+        some = examples.take(range(start, min(start + _ROWS_AT_ONCE, len(examples))))
+        try:
+            yield from KINDS[spec.task_type].encode(backbone.texts, spec, some)
+        except InputRejected as error:
+            error.index = None if error.index is None else start + error.index
+            raise

@@ -1,0 +1,76 @@
+"""Sequences of many small values that take a few bytes for each.
+
+A row of a file as Python objects takes several hundred bytes, whatever it says: with short rows, a
+file of 30 MiB would take gigabytes. Packed values are kept as bytes and made anew when asked for.
+"""
+
+import pickle
+from abc import abstractmethod
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar, overload
+
+T = TypeVar("T")
+
+_PROTOCOL: Final = 5
+
+
+class MadeOnDemand(Sequence[T]):
+    """A sequence whose values are made when asked for. It equals any other of the same values."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def at(self, place: int) -> T:
+        """Make the value at a place, counted from 0."""
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        """Make one value, or those of a range."""
+        places = range(len(self))[index]
+        return list(map(self.at, places)) if isinstance(places, range) else self.at(places)
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self.at, range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MadeOnDemand | tuple | list):
+            return NotImplemented
+        return len(self) == len(other) and all(
+            mine == theirs for mine, theirs in zip(self, other, strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # such sequences grow
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self[:3]}{', ...' if len(self) > 3 else ''})"
+
+
+class Packed(MadeOnDemand[T]):
+    """Plain values, kept as bytes; new ones go to the end."""
+
+    __slots__ = ("_data", "_ends")
+
+    def __init__(self, values: Iterable[T] = ()) -> None:
+        self._data = bytearray()
+        self._ends = array("Q")
+        for value in values:
+            self.append(value)
+
+    def append(self, value: T) -> None:
+        """Add a value at the end."""
+        self._data += pickle.dumps(value, _PROTOCOL)
+        self._ends.append(len(self._data))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def at(self, place: int) -> T:
+        """Make a value that equals the one that was added."""
+        start = self._ends[place - 1] if place else 0
+        # Bytes that this process has made itself: nothing hostile is unpickled.
+        value: Any = pickle.loads(memoryview(self._data)[start : self._ends[place]])  # noqa: S301
+        return value  # type: ignore[no-any-return]
