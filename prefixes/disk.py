@@ -1,9 +1,11 @@
 """Disk operations of the store: private files, durable writes, and errors that say what to do."""
 
 import errno
+import logging
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +13,10 @@ from prefixes.errors import StoreFull, StoreUnavailable
 
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
+_OTHERS: Final = 0o077
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -59,6 +64,25 @@ def sync_folder(path: Path) -> None:
 def open_private(path: str, flags: int) -> int:
     """Open a file that only its owner may read, as the `opener` of `open`."""
     return os.open(path, flags, _FILE_MODE)
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file that only its owner may read, unless it exists."""
+    os.close(open_private(str(path), os.O_CREAT | os.O_RDWR))
+
+
+def tighten(path: Path) -> None:
+    """Withdraw the rights of other users from a file, or a folder with all that is in it."""
+    if not path.exists() or not path.stat().st_mode & _OTHERS:
+        return
+    try:
+        for found in (*path.rglob("*"), path):  # the folder last: until then the next start retries
+            with suppress(FileNotFoundError):  # another process has just removed it
+                found.chmod(stat.S_IMODE(found.stat().st_mode) & ~_OTHERS)
+    except OSError as error:
+        _log.warning("other users may read %s (%s): run `chmod -R go= %s`", path, error, path)
+    else:
+        _log.warning("other users could read %s: their rights were withdrawn", path)
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -18,7 +18,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Final
 
-from prefixes.disk import disk, make_folder, open_private, sync_folder, write_durably
+from prefixes.disk import disk, make_folder, open_private, sync_folder, tighten, write_durably
 from prefixes.errors import InvalidName, StoreCorrupted, StoreUnavailable
 from prefixes.file import MAX_FILE_BYTES
 from prefixes.quarantine import Quarantine
@@ -59,6 +59,8 @@ class PrefixStore:
         for path in (self._blobs, self._staging):
             with disk("make the folder", path):
                 make_folder(path)
+        for name in ("blobs", "staging", "quarantine", "trainings"):
+            tighten(folder / name)
 
     def id(self) -> str | None:
         """Read the id that ties the store to a database; None when it has none yet.

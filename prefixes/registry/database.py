@@ -7,7 +7,7 @@ Source of the transaction handling: SQLAlchemy's documentation of its SQLite dia
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Programmin
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from prefixes.disk import create_private, tighten
 from prefixes.errors import StoreFull, StoreUnavailable
 from prefixes.registry.reserve import Reserve
 
@@ -167,6 +168,9 @@ def open_database(url: str | URL) -> Database:
         engine = create_engine(url)
     except (ArgumentError, ModuleNotFoundError) as error:
         raise _invalid_url(error) from error
+    path = sqlite_file(engine.url)
+    if path is not None:
+        _make_private(path)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -198,6 +202,14 @@ def _invalid_url(error: Exception) -> StoreUnavailable:
         f"Invalid database URL: {error}; expected one whose driver is installed, such as "
         "sqlite:////var/lib/polyprefix/registry.db"
     )
+
+
+def _make_private(path: Path) -> None:
+    """Keep the sha256 of keys from other users; SQLite gives its log the rights of the file."""
+    with suppress(OSError):  # SQLite reports what is wrong with the path
+        create_private(path)
+        for suffix in ("", "-wal", "-shm"):
+            tighten(path.with_name(path.name + suffix))
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -36,8 +36,8 @@ class Reserve:
                 self._path.unlink(missing_ok=True)
 
     def is_needed(self) -> bool:
-        """Whether the disk has less free space than the reserve would give back."""
-        return shutil.disk_usage(self._path.absolute().parent).free < _NUM_BYTES
+        """Whether there is a reserve, and the disk has less free space than it would give back."""
+        return self._path.exists() and shutil.disk_usage(self._path).free < _NUM_BYTES
 
     def release(self) -> bool:
         """Give the space back; False if there was none."""

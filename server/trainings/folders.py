@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from prefixes.disk import make_folder
 from prefixes.quarantine import Quarantine
 
 _EVENTS: Final = "events.jsonl"
@@ -73,7 +74,8 @@ class TrainingFolder:
 
     def make(self) -> None:
         """Make the folder, for its owner alone: it holds what the tenant has sent."""
-        self.path.mkdir(parents=True, mode=0o700)
+        make_folder(self.path.parent)
+        self.path.mkdir(mode=0o700)
 
     def remove(self) -> None:
         """Remove it with all that is in it; one that is gone already is as good."""
