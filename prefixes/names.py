@@ -39,6 +39,20 @@ def check_alias(text: str) -> str:
     return text
 
 
+def parse_version(text: str) -> int:
+    """Read a version number; `01`, `+1`, `1_0` and `1.0` are not other spellings of one.
+
+    Raises:
+        InvalidName: when it is not one.
+    """
+    if not _VERSION.fullmatch(text):
+        raise InvalidName(
+            f"{text[:80]!r} is not a version number: expected 1 to 999999999, in digits and "
+            "without leading zeros"
+        )
+    return int(text)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Ask whether the nearest of the known names was meant; nothing where none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
@@ -71,12 +85,12 @@ class PrefixRef:
         tenant, slash, task = path.rpartition("/")
         if not slash and default_tenant is not None:
             tenant = default_tenant
-        if not tenant or (at and colon) or (at and not _VERSION.fullmatch(version)):
+        if not tenant or (at and colon):
             raise InvalidName(f"{text[:200]!r} names no prefix: expected {_FORM}")
         check_name("tenant", tenant)
         check_name("task", task)
         if at:
-            return cls(tenant, task, version=int(version))
+            return cls(tenant, task, version=parse_version(version))
         return cls(tenant, task, alias=check_alias(alias) if colon else DEFAULT_ALIAS)
 
     def __str__(self) -> str:

@@ -3,9 +3,16 @@
 import os
 from collections.abc import Mapping
 from io import BufferedReader
+from typing import Final
 
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from server.api.problems import Problem, problem_of
+
+_BAD_RANGE: Final = {400, 416}
 
 
 class OpenFileResponse(FileResponse):
@@ -24,8 +31,33 @@ class OpenFileResponse(FileResponse):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file."""
+        """Send the file; describe a bad `Range` as every other error."""
+        refused: Message | None = None
+
+        async def send_unless_refused(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] in _BAD_RANGE:
+                refused = message
+            if refused is None:
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_unless_refused)
         finally:
             self._file.close()
+        if refused is not None:
+            size = Headers(raw=refused["headers"]).get("content-range", "")
+            await _bad_range(refused["status"], size).response(scope)(scope, receive, send)
+
+
+def _bad_range(status: int, size: str) -> Problem:
+    """Describe a refused range; `size` is its Content-Range, as in `bytes */9`."""
+    num_bytes = size.rpartition("/")[2]
+    if status == 416:
+        detail = (
+            f"No byte of the `Range` is in the file of {num_bytes} bytes: ask for some of these"
+        )
+    else:
+        detail = "The header `Range` is malformed: send such as `bytes=0-499`, or leave it out"
+    headers = {"Content-Range": size} if size else None
+    return problem_of(HTTPException(status, detail, headers))

@@ -5,9 +5,11 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from pydantic import BeforeValidator
 
 from prefixes import PrefixRef
-from prefixes.names import check_name
+from prefixes.errors import InvalidName
+from prefixes.names import check_name, parse_version
 from prefixes.registry import PrefixVersion
 from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
 from server.api.files import OpenFileResponse
@@ -61,7 +63,16 @@ _UPLOAD_BODY: Final[dict[str, Any]] = {
         },
     }
 }
-VersionNumber = Annotated[int, Path(ge=1, lt=10**9)]
+
+
+def _version_number(text: str) -> int:
+    try:
+        return parse_version(text)
+    except InvalidName as error:
+        raise ValueError(str(error)) from error
+
+
+VersionNumber = Annotated[int, BeforeValidator(_version_number), Path(ge=1, lt=10**9)]
 
 
 @router.get("", summary="List a tenant's prefixes")
@@ -165,6 +176,7 @@ async def show_version(
         200: {"content": {FILE_TYPE: {}}, "description": "The bytes; `ETag` is their sha256."},
         206: {"content": {FILE_TYPE: {}}, "description": "The bytes that `Range` asks for."},
         304: {"description": "The caller has these bytes already."},
+        **responses(400, 416),
     },
 )
 async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
@@ -209,7 +221,11 @@ async def delete_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerD
     await parts.change(partial(parts.registry.delete_prefix, tenant, task))
 
 
-@router.put("/{task}/aliases/{alias}", summary="Promote: point an alias to a version")
+@router.put(
+    "/{task}/aliases/{alias}",
+    summary="Promote: point an alias to a version",
+    responses=responses(400),
+)
 async def promote(  # noqa: PLR0917 - FastAPI passes all by name
     tenant: str, task: str, alias: str, body: PromoteRequest, parts: PartsDep, caller: CallerDep
 ) -> AliasTarget:

@@ -18,7 +18,7 @@ ORIGIN = "https://app.example.org"
 def get_paths(rest: Rest) -> list[str]:
     """Every path with GET, of prefixes that are there."""
     paths = rest.call("GET", "/openapi.json").json()["paths"]
-    values = {"tenant": "acme", "task": "mood", "version": "1", "training": "none"}
+    values = {"tenant": "acme", "task": "mood", "version": "1", "training": "none", "model": "mood"}
     return [
         "/docs",
         "/openapi.json",
