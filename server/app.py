@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, PrefixRegistry
 from server.api import (
+    docs_page,
     embeddings,
     hub,
     models,
@@ -90,10 +91,13 @@ def create_app(
         description=_DESCRIPTION,
         lifespan=lambda _: while_served,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's pages load scripts from other hosts
+        redoc_url=None,
     )
     app.state.parts = parts
     for module in (tasks, embeddings, hub, tei, vllm, models, prefixes, trainings, status):
         app.include_router(module.router)
+    docs_page.install(app)
     problems.install(app)
     app.add_middleware(BodyLimit, settings=settings, stopping=parts.stopping)
     app.add_middleware(Compression)

@@ -1,0 +1,60 @@
+"""/docs works in a closed network: nothing on the page is on another host."""
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+
+from tests.server.rest import Rest
+from tests.server.test_bad_requests import check_problem
+
+
+class Links(HTMLParser):
+    """Collects the addresses that a browser loads with the page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in {"src", "href"}]
+
+
+def test_everything_that_the_page_loads_comes_from_this_server(rest: Rest) -> None:
+    page = rest.call("GET", "/docs")
+    assert page.status_code == 200
+    assert "//" not in page.text.replace("<!-- ", "")
+    links = [link for link in Links(page.text).found if not link.startswith("data:")]
+    assert {link.rpartition(".")[2] for link in links} == {"js", "css"}
+    for link in links:
+        assert urlsplit(urljoin(rest.url, link)).netloc == urlsplit(rest.url).netloc
+        asset = rest.call("GET", link)
+        assert asset.status_code == 200, link
+        assert not re.search(r"jsdelivr|unpkg|cdnjs|googleapis|tiangolo", asset.text), link
+        if link.endswith(".css"):
+            loaded = re.findall(r"url\(\s*[\"']?(\w*:)?", asset.text)
+            assert loaded
+            assert set(loaded) == {"data:"}
+            assert "@import" not in asset.text
+        else:
+            assert '"5.' in asset.text  # since 5.0, Swagger UI shows OpenAPI 3.1
+
+
+def test_browsers_are_told_to_load_nothing_else(rest: Rest) -> None:
+    page = rest.call("GET", "/docs")
+    policy = dict(
+        part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    for value in policy.values():
+        assert set(value.split()) <= {"'none'", "'self'", "'unsafe-inline'", "data:"}
+    # Swagger UI sends the document to validator.swagger.io unless told not to.
+    assert '"validatorUrl": null' in page.text
+    assert rest.call("GET", "/openapi.json").json()["openapi"].startswith("3.1")
+
+
+@pytest.mark.parametrize("path", ["/redoc", "/docs/oauth2-redirect", "/docs/assets/none.js"])
+def test_pages_that_would_load_from_elsewhere_are_gone(rest: Rest, path: str) -> None:
+    check_problem(rest.call("GET", path), 404, "route_not_found")
