@@ -57,6 +57,7 @@ def import_prefix(  # noqa: PLR0917 - typer passes all by name
 ) -> None:
     """Make a prefix file of a prefix that P-tuning v2, PEFT or AdapterHub trained."""
     with _sentences():
+        from prefixes.atomic import write_atomically
         from prefixes.interop.examples import with_examples
         from prefixes.names import PrefixRef
 
@@ -65,7 +66,7 @@ def import_prefix(  # noqa: PLR0917 - typer passes all by name
         loaded = _load(backbone)
         imported = _importer(source)(folder, loaded, wishes)
         prefix = with_examples(loaded, imported.prefix, example or ())
-        output.write_bytes(prefix.to_bytes())
+        write_atomically(output, prefix.to_bytes())
         _print_report(imported.report)
         typer.echo(f"\nWrote {output}.")
         if reference is not None:

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.flat import flat_of, keys_and_values
@@ -144,6 +145,7 @@ def export_peft(prefix: Prefix, folder: Path, backbone: Backbone) -> tuple[str, 
 
     Raises:
         ConversionRefused: when PEFT cannot express the prefix.
+        StoreUnavailable: when the folder cannot be written.
     """
     spec = prefix.spec
     task = _expressible(spec, backbone)
@@ -156,10 +158,11 @@ def export_peft(prefix: Prefix, folder: Path, backbone: Backbone) -> tuple[str, 
         for part in ("weight", "bias")
     }
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(
-        {_PREFIX: flat, **head}, folder / _WEIGHTS, metadata={"format": "pt"}
-    )
-    (folder / _CONFIG).write_text(json.dumps(_config(spec, task), indent=2) + "\n")
+    weights = safetensors.torch.save({_PREFIX: flat, **head}, metadata={"format": "pt"})
+    config = json.dumps(_config(spec, task), indent=2) + "\n"
+    with atomic_file(folder / _WEIGHTS) as tensors_file, atomic_file(folder / _CONFIG) as file:
+        tensors_file.write(weights)
+        file.write(config.encode())
     loading = (
         f"To load it: model = {_AUTO[task]}.from_pretrained(BACKBONE, num_labels="
         f"{spec.num_outputs}), then PeftModel.from_pretrained(model, {str(folder)!r})."

@@ -1,7 +1,6 @@
 """The folders of trainings: what their workers are given, and what they leave there."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from prefixes.atomic import write_atomically
 from prefixes.disk import make_folder
 from prefixes.quarantine import Quarantine
 
@@ -113,8 +113,8 @@ class TrainingFolder:
     def begin(self, job: Mapping[str, Any], live: bytes | None) -> None:
         """Write what all workers of the training are to do."""
         if live is not None:
-            (self.path / "live.safetensors").write_bytes(live)
-        self._write("job.json", {**job, "has_live": live is not None})
+            write_atomically(self.path / "live.safetensors", live)
+        write_atomically(self.path / "job.json", json.dumps({**job, "has_live": live is not None}))
 
     def job(self) -> dict[str, Any]:
         """What the worker was told to do."""
@@ -174,14 +174,6 @@ class TrainingFolder:
             return json.loads((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
-
-    def _write(self, name: str, value: Mapping[str, Any]) -> None:
-        partial = self.path / f"{name}.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(value, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path / name)
 
 
 def _event(line: bytes, end: int) -> Event | None:

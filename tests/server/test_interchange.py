@@ -1,5 +1,6 @@
 """The commands `import` and `export`."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from prefixes import HeadSpec, Prefix
 from prefixes.backbone import Backbone, load_backbone
 from server.cli import app
 from tests.factories import make_backbone_folder, make_prefix
+from tests.full_disk import FULL, small_disk
 from tests.prefixes.interop.checkpoints import make_checkpoint
 
 
@@ -63,6 +65,27 @@ def test_peft_reads_back_what_was_exported(folder: Path, bert: Backbone, tmp_pat
 
     assert code == 0, said
     assert (Prefix.load(second).tensors["prefix.keys"] == prefix.tensors["prefix.keys"]).all()
+
+
+def test_a_full_disk_is_told_in_a_sentence_and_leaves_no_part_of_a_file(
+    folder: Path, bert: Backbone, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(bert).write(tmp_path / "checkpoint")
+    file = tmp_path / "task.safetensors"
+    file.write_bytes(make_prefix(bert.fingerprint, head=HeadSpec(pooling="pooler")).to_bytes())
+    with small_disk(tmp_path / "disk", kib=1) as disk:
+        (disk / "filler").write_bytes(bytes(1024))
+        new = disk / "new.safetensors"
+        outcomes = [
+            run("import", "ptuning-v2", checkpoint, "--backbone", folder, "--output", new),
+            run("export", "peft", file, disk / "adapter", "--backbone", folder),
+        ]
+        left = [path for path in disk.rglob("*") if path.is_file()]
+
+    for (code, said), name in zip(outcomes, ("new", "adapter_model"), strict=True):
+        assert code == 1
+        assert re.search(rf"polyprefix: Could not write \S+{name}.safetensors: {FULL}", said), said
+    assert [path.name for path in left] == ["filler"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer
 
 from prefixes import PrefixSpec
+from prefixes.atomic import atomic_folder
 from prefixes.backbone import Backbone, EncodedInput, EncodedText
 from prefixes.spec import TaskType
 from training.tasks import Outputs
@@ -103,8 +104,10 @@ class PaddedModel:
 
     def save(self, folder: Path) -> None:
         """Write the model with its tokenizer, for transformers to load."""
-        self.model.save_pretrained(folder)
-        AutoTokenizer.from_pretrained(self.place, trust_remote_code=False).save_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(self.place, trust_remote_code=False)
+        with atomic_folder(folder) as new:
+            self.model.save_pretrained(new)
+            tokenizer.save_pretrained(new)
 
     def _precision(self) -> torch.autocast:
         is_lower = self.dtype != torch.float32

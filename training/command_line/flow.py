@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from prefixes import Prefix
 from prefixes.answers import find_answers
+from prefixes.atomic import write_atomically
 from prefixes.backbone import Backbone, load_backbone
 from training.command_line.original import Part
 from training.data.parts import load_examples, load_inputs, read_part
@@ -142,8 +143,8 @@ def _is_labelled(part: Part) -> bool:
 
 def _write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, text)
 
 
 def _write(path: Path, results: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(results, indent=1) + "\n")

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +14,7 @@ from rich.table import Table
 from transformers.utils import logging as transformers_logging
 
 from prefixes import Prefix
+from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.precision import dtype_name
 from training.data.parts import load_examples, load_inputs
@@ -98,9 +98,13 @@ def predict_file(
     prefix, backbone = _load(prefix_file, data, place)
     inputs = load_inputs(data, prefix.spec, columns)
     answers = predictions(backbone, prefix, inputs, tokens_per_batch=place.tokens_per_batch)
-    with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as file:
-        for answer in answers:
-            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+    lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+    if output is None:
+        sys.stdout.writelines(lines)
+        sys.stdout.flush()  # here, where a full disk is reported in a sentence
+        return
+    with atomic_file(output) as file:
+        file.writelines(line.encode() for line in lines)
 
 
 def _load(prefix_file: Path, data: Source, place: Place) -> tuple[Prefix, Backbone]:

@@ -21,15 +21,25 @@ def sentences() -> Iterator[None]:
 
     try:
         yield
-    except BrokenPipeError:
-        # Whoever read the output has seen enough. Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output has seen enough
+        _give_up_output()
     except TrainingStopped as stopped:
         leave(str(stopped), _INTERRUPTED)
-    except (TrainingError, PrefixError, OSError) as error:
+    except (TrainingError, PrefixError) as error:
+        leave(str(error), _FAILED)
+    except OSError as error:
+        _give_up_output()
         leave(str(error), _FAILED)
     except KeyboardInterrupt:
         leave("stopped", _INTERRUPTED)
+
+
+def _give_up_output() -> None:
+    """Discard output that cannot be written: Python would complain once more at its exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def leave(message: str, exit_code: int) -> NoReturn:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from prefixes.atomic import atomic_file
 from training.learning.base import Learning
 from training.lettering import lettering
 from training.metrics import Measurement
@@ -36,7 +37,8 @@ def draw_curve(run: Learning, path: Path) -> None:
     figure.suptitle(run.config.run_name)
     lines = [*axes.get_lines(), *metric.get_lines()]
     axes.legend(lines, [str(line.get_label()) for line in lines], loc="center right")
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=120)
 
 
 def draw_overview(runs: Sequence[Learning], path: Path) -> None:
@@ -51,7 +53,8 @@ def draw_overview(runs: Sequence[Learning], path: Path) -> None:
     axes.set(xlabel="step", ylabel=f"validation {' / '.join(metrics)}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=120)
 
 
 def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
@@ -82,7 +85,8 @@ def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
     axes.set_yticks(places, written.texts, **written.properties)
     axes.set(xlabel="given", ylabel="true")
     axes.set_title(title, wrap=True)
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=120)
 
 
 def _most_mistaken(cells: Numbers, num_labels: int) -> Numbers:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pydantic import JsonValue
 
+from prefixes.atomic import write_atomically
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
 from training.baselines.fine_tuning import FineTuning
@@ -111,7 +112,7 @@ def _figures(validation: Measurement, test: Measurement | None) -> dict[str, Any
 
 
 def _write(path: Path, report: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def _weights(learning: Learning, data: TaskData) -> dict[str, float] | None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from prefixes.atomic import atomic_file
 from training.lettering import lettering
 from training.search.record import SweepRecord, TrialRecord
 from training.settings.space import Range
@@ -32,7 +33,8 @@ def draw_sweep(record: SweepRecord, path: Path) -> None:
     for axes in panels[len(fields) + 1 :]:
         axes.set_axis_off()
     figure.suptitle(f"{record.task}: best of {len(record.trials)} trials: {record.best}")
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as file:
+        figure.savefig(file, dpi=120)
 
 
 def _draw_field(axes: Axes, record: SweepRecord, field: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from pydantic import JsonValue
 
+from prefixes.atomic import write_atomically
 from training.learning.run import Run
 from training.search.sweep import Outcome, Sweep, optuna_version
 from training.settings.defaults import MetricName
@@ -69,7 +70,7 @@ class SweepRecord:
         """Write `sweep.json`."""
         trials = [dataclasses.asdict(trial) for trial in self.trials]
         report = {"task": self.task, **self.facts(), "trials": trials}
-        path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_atomically(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def choose(sweep: Sweep, runs: Sequence[Run]) -> list[tuple[int, SweepRecord]]:

@@ -4,7 +4,8 @@ The server and this process share a folder. It begins with `job.json` (the plan,
 that is live now) and the labelled rows; this process adds `events.jsonl`, a line whenever there is
 something new, `warnings.json`, what is doubtful about the rows as far as it is known, `spent.json`,
 its seconds of a processor, `out/`, what `run_plan` writes, and at last `outcome.json`. Exit codes:
-0 there is an outcome, 75 stopped and can go on, anything else: it died.
+0 there is an outcome, 75 stopped and can go on, 74 the disk did not take a file, anything else: it
+died.
 
 SIGTERM, or the end of standard input, stops it at its next step, with a checkpoint: a server that
 dies takes its trainings with it.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from training.learning.run import Run
 
 STOPPED: Final = 75
+NO_SPACE: Final = os.EX_IOERR
 _SECONDS_BETWEEN_EVENTS: Final = 1.0
 _SECONDS_BETWEEN_CHECKPOINTS: Final = 10.0
 _SECONDS_TO_STOP: Final = 15.0
@@ -51,8 +53,6 @@ class Watcher:
         self._stop = threading.Event()
         self._num_evaluations: int | None = None
         self._last = -math.inf
-        with self._events.open("ab") as file:
-            file.write(b"\n")  # ends a line that a kill has cut short
 
     def stop(self) -> None:
         """Let the training end at its next step."""
@@ -85,9 +85,11 @@ class Watcher:
             raise TrainingStopped("stopped; it goes on from its checkpoint")
 
     def _write(self, kind: str, facts: dict[str, Any]) -> None:
-        line = json.dumps({"event": kind, **facts}, allow_nan=False) + "\n"
-        with self._events.open("ab") as file:
-            file.write(line.encode())
+        line = json.dumps({"event": kind, **facts}, allow_nan=False)
+        # On a full disk an event is lost, which is no reason to end. The first line break ends a
+        # line that a full disk or a kill has cut short.
+        with suppress(OSError), self._events.open("ab") as file:
+            file.write(f"\n{line}\n".encode())
 
 
 def main() -> None:
@@ -103,7 +105,18 @@ def main() -> None:
         job = json.loads(Path("job.json").read_text(encoding="utf-8"))
         spent = SpentTime(Path("spent.json"))
         threading.Thread(target=spent.keep_noting, daemon=True).start()
-        sys.exit(_run(job, watcher))
+        sys.exit(exit_code(job, watcher))
+
+
+def exit_code(job: Mapping[str, Any], watcher: Watcher) -> int:
+    """Train in the current folder, as `job.json` describes it, and give the code to exit with."""
+    from prefixes.errors import StoreUnavailable  # noqa: PLC0415 - needs numpy: see `main`
+
+    try:
+        return _run(job, watcher)
+    except StoreUnavailable as error:  # no defect of the program: a sentence for the log will do
+        sys.stderr.write(f"polyprefix: {error}\n")
+        return NO_SPACE
 
 
 def _run(job: Mapping[str, Any], watcher: Watcher) -> int:
@@ -191,12 +204,9 @@ def _shortened(doubt: str) -> str:
 
 
 def _write_whole(path: Path, value: Any) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    from prefixes.atomic import write_atomically  # noqa: PLC0415 - see `main`
+
+    write_atomically(path, json.dumps(value, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -27,10 +27,13 @@ class SpentTime:
         return self._earlier + time.process_time()
 
     def note(self) -> None:
-        """Write down the time so far, in one go: somebody may be reading."""
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps(self.seconds), encoding="ascii")
-        partial.replace(self._file)
+        """Write down the time so far. It is lost while the disk is full: the next note has it."""
+        # Imported here for `job`, which lowers its priority first: it needs numpy.
+        from prefixes.atomic import write_atomically  # noqa: PLC0415
+        from prefixes.errors import StoreUnavailable  # noqa: PLC0415
+
+        with suppress(StoreUnavailable):
+            write_atomically(self._file, json.dumps(self.seconds), is_durable=False)
 
     def keep_noting(self) -> None:
         """Write it down every second, for as long as the process lives."""

@@ -6,7 +6,6 @@ was learnt: parameters, optimisers, the best prefixes and the history.
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from prefixes import Prefix
+from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
 from training.errors import CheckpointRejected
@@ -106,7 +106,11 @@ def save_checkpoint(
     shared_sha256: str | None = None,
     journal: Sequence[Event] = (),
 ) -> None:
-    """Write a checkpoint; a crash at any moment leaves the earlier one or this one, whole."""
+    """Write a checkpoint; a crash at any moment leaves the earlier one or this one, whole.
+
+    Raises:
+        StoreUnavailable: when it cannot be written. The earlier one stays.
+    """
     content = {
         "format": FORMAT,
         "identity": dict(identity.facts),
@@ -116,17 +120,8 @@ def save_checkpoint(
         # Nobody looks at the learner of a trial again that has ended, and trials may be many.
         "runs": [_run_state(run, is_slim=bool(journal) and run.ended is not None) for run in runs],
     }
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as file:
+    with atomic_file(path) as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def load_checkpoint(path: Path, identity: Identity) -> Saved:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from prefixes.atomic import write_atomically
 from prefixes.backbone import Backbone, load_backbone
 from training.data.loading import DATA_FIELDS, load_all
 from training.errors import PlanRejected, TrainingError
@@ -114,7 +115,7 @@ def run_plan(
         phases.go(first)
         shared, saved = SharedPrefix.of(first.runs), None
         if phases.saves:
-            (output / SHARED_FILE).write_bytes(shared.file)
+            write_atomically(output / SHARED_FILE, shared.file)
     course = Course.begin(plan, data, backbone, starts, saved=saved, shared=shared)
     phases.go(course)
     if not phases.saves:
@@ -180,7 +181,7 @@ def _write(
         origins=winner.origins,
     )
     file = folder / PREFIX_FILE
-    file.write_bytes(finished.data)
+    write_atomically(file, finished.data)
     draw_curve(run, folder / "curve.png")
     draw_confusion(run.config.run_name, finished.validation, folder / "confusion.png")
     write_report(

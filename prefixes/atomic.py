@@ -1,0 +1,140 @@
+"""Atomic writes: a file or a folder appears under its name complete, or not at all.
+
+The data goes to `NAME.partial` next to the target, is flushed to disk, and then takes the final
+name in one step. A full disk or a crash never leaves half of it under that name.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedWriter, FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from safetensors import SafetensorError
+
+from prefixes.disk import disk, sync_folder
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class _Recorder(FileIO):
+    """A file that remembers its first failed write.
+
+    Libraries hide it: on a full disk, torch.save raises a RuntimeError about positions.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+
+
+def write_atomically(path: Path, data: bytes | str, *, is_durable: bool = True) -> None:
+    """Replace the content of a file; text is written as UTF-8.
+
+    Args:
+        path: the file, in a folder that exists.
+        data: all of its content.
+        is_durable: without it, a power failure may leave the file empty.
+
+    Raises:
+        StoreUnavailable: when the file cannot be written. The earlier one stays as it was.
+    """
+    with atomic_file(path, is_durable=is_durable) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def atomic_file(path: Path, *, is_durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that replaces `path` at the end of the block; an exception discards it.
+
+    A device or a pipe, such as /dev/stdout, is written directly.
+
+    Raises:
+        StoreUnavailable: when the file cannot be written. The earlier one stays as it was.
+    """
+    target = Path(os.path.realpath(path))  # a link keeps pointing to its file
+    is_replaced = target.is_file() or not target.exists()
+    partial = _beside(target, "partial") if is_replaced else target
+    with disk("write", path):
+        raw = _Recorder(partial, "w")
+    try:
+        with BufferedWriter(raw) as file:
+            yield file
+            with disk("write", path):
+                _complete(file, is_durable=is_durable and is_replaced)
+        if is_replaced:
+            with disk("write", path):
+                partial.replace(target)
+                if is_durable:
+                    sync_folder(target.parent)
+    except BaseException as error:
+        if is_replaced:
+            partial.unlink(missing_ok=True)  # on a full disk, the space is needed
+        if raw.failure is not None:
+            with disk("write", path):
+                raise raw.failure from error
+        raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder that replaces `path` at the end of the block; an exception removes it.
+
+    Raises:
+        StoreUnavailable: when something in it cannot be written. The earlier folder stays.
+    """
+    partial, replaced = _beside(path, "partial"), _beside(path, "replaced")
+    for left_by_a_crash in (partial, replaced):
+        shutil.rmtree(left_by_a_crash, ignore_errors=True)
+    try:
+        with disk("write", path), _unwrapped():
+            partial.mkdir(parents=True)
+            yield partial
+            _sync_all(partial)
+            if path.exists():
+                path.rename(replaced)  # a folder cannot replace one that is not empty
+            partial.rename(path)
+            sync_folder(path.parent)
+    finally:
+        for folder in (partial, replaced):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _complete(file: BinaryIO, *, is_durable: bool) -> None:
+    file.flush()
+    if is_durable:
+        os.fsync(file.fileno())
+
+
+def _sync_all(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}.{suffix}")
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Turn an error of the system that safetensors reports as text back into one."""
+    try:
+        yield
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
