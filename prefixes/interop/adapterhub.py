@@ -13,6 +13,7 @@ from torch import Tensor
 
 from prefixes.backbone import Backbone
 from prefixes.interop.adapterhub_heads import HEAD_CONFIG, adapterhub_head
+from prefixes.interop.claims import check_claims
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.flat import Projection, keys_and_values
 from prefixes.interop.folder import Tensors, has_any, read_settings, read_tensors
@@ -50,6 +51,8 @@ def import_adapterhub(folder: Path, backbone: Backbone, wishes: Wishes) -> Impor
     tuning = _check_config(config, backbone)
     notes = Notes()
     flat = _flat(read_tensors(folder, _FILES), tuning, backbone, notes)
+    check_claims(_CONFIG, tuning, {"prefix_length": len(flat)})
+    check_claims(_CONFIG, config, {"hidden_size": backbone.fingerprint.hidden_size})
     if not has_any(folder, (HEAD_CONFIG,)):
         raise ConversionRefused(
             f"The folder {str(folder)!r} has no head: save the adapter with with_head=True"
@@ -125,6 +128,7 @@ def _flat(tensors: Tensors, tuning: Mapping[str, Any], backbone: Backbone, notes
                 for part in ("weight", "bias")
             )
         )
+        check_claims(_CONFIG, tuning, {"bottleneck_size": len(projection.inner_bias)})
         flat = projection.fold(take(named, "wte.weight").float())
         notes.folded.append(
             f"The MLP of bottleneck {len(projection.inner_bias)} into a flat prefix."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from prefixes.backbone import Backbone
+from prefixes.interop.claims import check_claims
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.folder import Tensors
 from prefixes.interop.heads import (
@@ -107,6 +108,8 @@ def _flexible_head(
         for name, (_, source) in zip(names, sources, strict=True)
         for key, tensor in layer(tensors, source, name).items()
     }
+    if task_type in {"sequence_classification", "token_classification"}:
+        check_claims(HEAD_CONFIG, described, {"num_labels": len(layers["output.weight"])})
     multi: ProblemType | None = (
         "multi_label_classification" if kind == "multilabel_classification" else None
     )

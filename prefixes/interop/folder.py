@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ from torch import Tensor
 from prefixes.interop.errors import ConversionRefused
 
 MAX_SETTINGS_BYTES: Final = 4 * 2**20
+
+_WRAPPERS: Final = ("module.", "_orig_mod.")
+_CODE: Final = re.compile(r"(?:GLOBAL |class |function )([\w.]+)")
 
 Tensors = dict[str, Tensor]
 
@@ -43,7 +47,7 @@ def read_tensors(folder: Path, names: Sequence[str]) -> Tensors:
     """Read the tensors of the first of the named files that is there.
 
     Files that are not safetensors are read with torch's `weights_only`, which builds tensors and
-    runs nothing else.
+    runs nothing else. Names lose what `DataParallel` and `torch.compile` put before each of them.
 
     Raises:
         ConversionRefused: when none of the files is there, or the one that is cannot be read as
@@ -54,12 +58,21 @@ def read_tensors(folder: Path, names: Sequence[str]) -> Tensors:
         raise ConversionRefused(
             f"The folder {str(folder)!r} has no tensors: expected {' or '.join(names)}"
         )
-    return _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
+    tensors = _safetensors(path) if path.suffix == ".safetensors" else _checkpoint(path)
+    return _without_wrappers(tensors)
 
 
 def has_any(folder: Path, names: Sequence[str]) -> bool:
     """Say whether one of the files is there."""
     return any((folder / name).is_file() for name in names)
+
+
+def _without_wrappers(tensors: Tensors) -> Tensors:
+    for wrapper in _WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            inner = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+            return _without_wrappers(inner)
+    return tensors
 
 
 def _safetensors(path: Path) -> Tensors:
@@ -70,13 +83,20 @@ def _safetensors(path: Path) -> Tensors:
 
 
 def _checkpoint(path: Path) -> Tensors:
-    _refuse_other_layouts(path)
+    _check_archive(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except pickle.UnpicklingError as error:  # torch advises to run the code: we never do
+        found = _CODE.search(str(error))
         raise ConversionRefused(
-            f"{path}: expected a torch checkpoint of nothing but tensors, that is one that "
-            f"loads with weights_only; {_first_line(error)}"
+            f"{path}: expected a torch checkpoint of nothing but tensors, found "
+            f"{found[1] if found else 'other objects'}. Save the state_dict alone, best as "
+            "safetensors."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise ConversionRefused(
+            f"{path}: expected a torch checkpoint of nothing but tensors, found a damaged one "
+            f"({type(error).__name__}). Copy it again, or save it again as safetensors."
         ) from error
     if not isinstance(loaded, dict):
         raise ConversionRefused(
@@ -91,18 +111,27 @@ def _checkpoint(path: Path) -> Tensors:
     return dict(loaded)
 
 
-def _refuse_other_layouts(path: Path) -> None:
-    """Take zip files only, uncompressed: what they hold is no larger than the file."""
+def _check_archive(path: Path) -> None:
+    """Take zip files only, uncompressed, so that what they hold is no larger than the file.
+
+    torch ignores their checksums: a flipped bit would become another number.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             is_packed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
-    except (zipfile.BadZipFile, OSError) as error:
+            damaged = None if is_packed else archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise ConversionRefused(
             f"{path}: expected a file of torch.save as torch 1.6 and later write it, found "
             "something else or a part of one"
         ) from error
     if is_packed:
         raise ConversionRefused(f"{path}: expected a file of torch.save, found a compressed one")
+    if damaged is not None:
+        raise ConversionRefused(
+            f"{path}: the CRC-32 of {damaged[:100]!r} does not match its bytes, so the file is "
+            "damaged. Copy it again from its source."
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone
+from prefixes.interop.claims import check_claims
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.flat import flat_of, keys_and_values
 from prefixes.interop.folder import read_settings, read_tensors
@@ -61,6 +62,8 @@ def import_peft(folder: Path, backbone: Backbone, wishes: Wishes) -> Imported:
         if name != _PREFIX
     }
     _refuse_other_modules(head)
+    own = keys_and_values(flat, backbone.fingerprint)
+    _check_sizes(config, len(flat), backbone)
     notes = Notes([f"A prefix of {len(flat)} positions for {task_type}, and its head."])
     _note_folding(config, notes)
     _note_base_model(config, backbone, notes)
@@ -72,7 +75,7 @@ def import_peft(folder: Path, backbone: Backbone, wishes: Wishes) -> Imported:
     parts = Parts(
         tool="polyprefix import peft",
         task_type=task_type,
-        tensors=keys_and_values(flat, backbone.fingerprint),
+        tensors=own,
         prefix_length=len(flat),
         position_offset=len(flat),  # transformers counts positions on behind past_key_values
         head=recognise(head, task_type, backbone),
@@ -100,6 +103,18 @@ def _check_config(config: Mapping[str, Any], backbone: Backbone) -> TaskType:
             f"backbone of {', '.join(sorted(MODEL_TYPES))}"
         )
     return _TASKS[task]
+
+
+def _check_sizes(config: Mapping[str, Any], length: int, backbone: Backbone) -> None:
+    facts = backbone.fingerprint
+    sizes = {
+        "num_virtual_tokens": length,
+        "num_layers": facts.num_layers,
+        "num_attention_heads": facts.num_heads,
+        "token_dim": facts.num_heads * facts.head_size,
+        "num_transformer_submodules": 1,
+    }
+    check_claims(_CONFIG, config, sizes)
 
 
 def _drops_types(task_type: TaskType, backbone: Backbone) -> bool:

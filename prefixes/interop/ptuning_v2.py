@@ -14,10 +14,18 @@ import torch
 from torch import Tensor
 
 from prefixes.backbone import Backbone
+from prefixes.interop.claims import check_claims
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.flat import Projection, check_length, keys_and_values
 from prefixes.interop.folder import Tensors, read_settings, read_tensors
-from prefixes.interop.heads import PER_TOKEN, ForeignHead, activation_of, layer, take
+from prefixes.interop.heads import (
+    PER_TOKEN,
+    ForeignHead,
+    activation_of,
+    layer,
+    require_pooler,
+    take,
+)
 from prefixes.interop.originals import TEMPLATES_OF
 from prefixes.interop.parts import Parts, Wishes, assemble, meaningful_labels
 from prefixes.interop.report import Imported, Notes
@@ -39,6 +47,7 @@ _TASKS: Final[dict[str, TaskType]] = {
 }
 _BUFFERS: Final = ("embeddings.position_ids", "embeddings.token_type_ids")
 """What transformers 4 wrote among the weights, and is none."""
+_STORED_AS: Final = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +78,7 @@ def import_ptuning_v2(folder: Path, backbone: Backbone, wishes: Wishes) -> Impor
     notes = Notes([f"A {kind.method} for {kind.task_type} on {kind.model_type}."])
     _check_backbone(kind, tensors, backbone, notes)
     length, own = _prefix(kind, tensors, backbone, notes)
-    if config.get("pre_seq_len", length) != length:
-        raise ConversionRefused(
-            f"config.json says pre_seq_len {config['pre_seq_len']}, the prefix has {length} rows"
-        )
+    _check_config(kind, config, tensors, length, backbone)
     notes.lost.append("Dropout, the optimizer and all else that only training uses.")
     parts = Parts(
         tool="polyprefix import ptuning-v2",
@@ -88,6 +94,26 @@ def import_ptuning_v2(folder: Path, backbone: Backbone, wishes: Wishes) -> Impor
         recipe={"architectures": [str(name)[:100] for name in _architectures(config)[:1]]},
     )
     return assemble(backbone, parts, wishes, notes)
+
+
+def _check_config(
+    kind: _Kind, config: Mapping[str, Any], tensors: Tensors, length: int, backbone: Backbone
+) -> None:
+    facts = backbone.fingerprint
+    projection = tensors.get("prefix_encoder.trans.0.weight")
+    prefix: dict[str, object] = {}
+    if kind.method == "prefix":
+        prefix["prefix_projection"] = projection is not None
+    if projection is not None:  # the original writes a size without a projection, too
+        prefix["prefix_hidden_size"] = len(projection)
+    sizes = {
+        "model_type": kind.model_type,
+        "pre_seq_len": length,
+        "num_hidden_layers": facts.num_layers,
+        "hidden_size": facts.hidden_size,
+        "num_attention_heads": facts.num_heads,
+    }
+    check_claims("config.json", config, {**sizes, **prefix})
 
 
 def _architectures(config: Mapping[str, Any]) -> list[Any]:
@@ -121,6 +147,11 @@ def _kind_by_tensors(config: Mapping[str, Any], tensors: Tensors) -> _Kind:
     if "qa_outputs.weight" in tensors:
         return _Kind(model_type, "question_answering", method)
     if not any(name.endswith("pooler.dense.weight") for name in tensors):
+        if not any(".embeddings." in name for name in tensors):
+            raise ConversionRefused(
+                "A prefix with its head alone may be of a sequence or of a token classification: "
+                "put the class's name into config.json as architectures"
+            )
         return _Kind(model_type, "token_classification", method)
     if len(take(tensors, "classifier.weight")) == 1 and config.get("problem_type") != "regression":
         raise ConversionRefused(
@@ -131,7 +162,7 @@ def _kind_by_tensors(config: Mapping[str, Any], tensors: Tensors) -> _Kind:
 
 
 def _check_backbone(kind: _Kind, tensors: Tensors, backbone: Backbone, notes: Notes) -> None:
-    """Hold the frozen weights in the checkpoint against the backbone's.
+    """Hold the frozen weights in the checkpoint, if it has any, against the backbone's.
 
     The pooler is looked at with the head, which may bring its own.
     """
@@ -146,6 +177,12 @@ def _check_backbone(kind: _Kind, tensors: Tensors, backbone: Backbone, notes: No
         for name, tensor in tensors.items()
         if name.startswith(kind.scope) and ".pooler." not in name
     }
+    if not theirs:
+        notes.lost.append(
+            "Proof of the backbone: the checkpoint holds the prefix and its head alone; "
+            f"{facts.name} is taken."
+        )
+        return
     ours = {
         name: tensor
         for name, tensor in backbone.model.state_dict().items()
@@ -159,15 +196,19 @@ def _check_backbone(kind: _Kind, tensors: Tensors, backbone: Backbone, notes: No
             f"tensors differ from {facts.name}, and {len(unknown)} are not in it; the first is "
             f"{(differing or unknown)[0]}. Load the backbone that was trained on."
         )
-    notes.found.append(f"All {len(ours)} frozen tensors equal those of {facts.name}.")
+    dtypes = {str(theirs[name].dtype).removeprefix("torch.") for name in ours}
+    notes.found.append(
+        f"All {len(ours)} frozen tensors equal those of {facts.name}, as far as their type in the "
+        f"checkpoint shows: {', '.join(sorted(dtypes))}."
+    )
 
 
 def _equal(theirs: Tensor | None, ours: Tensor) -> bool:
-    return (
-        theirs is not None
-        and theirs.shape == ours.shape
-        and torch.equal(theirs.to(ours.dtype), ours.cpu())
-    )
+    """Compare two tensors in the coarser of their types, as one may have been rounded to it."""
+    if theirs is None or theirs.shape != ours.shape or theirs.dtype not in _STORED_AS:
+        return False
+    coarser = min(theirs.dtype, ours.dtype, key=lambda dtype: dtype.itemsize)
+    return torch.equal(theirs.to(coarser), ours.cpu().to(coarser))
 
 
 def _prefix(
@@ -223,8 +264,12 @@ def _head(
     # In multiple choice the original pooled what came first: with a prompt, its first position.
     is_from_prompt = kind.method == "prompt" and kind.task_type == "multiple_choice"
     pooled_from = "prompt" if is_from_prompt else "text"
+    if not any(name.startswith(kind.scope) for name in tensors):
+        require_pooler(backbone)
+        notes.found.append("The pooler of the backbone: the checkpoint has none.")
+        return ForeignHead(HeadSpec(pooling="pooler", pooled_from=pooled_from), output)
     dense = layer(tensors, f"{kind.scope}pooler.dense", "dense")
-    if _is_own_pooler(dense, backbone):
+    if _is_own_pooler(tensors, f"{kind.scope}pooler.dense", backbone):
         notes.found.append("The frozen pooler of the backbone.")
         return ForeignHead(HeadSpec(pooling="pooler", pooled_from=pooled_from), output)
     notes.found.append(
@@ -234,12 +279,13 @@ def _head(
     return ForeignHead(spec, {**dense, **output})
 
 
-def _is_own_pooler(dense: Mapping[str, Tensor], backbone: Backbone) -> bool:
+def _is_own_pooler(tensors: Tensors, source: str, backbone: Backbone) -> bool:
     if not backbone.fingerprint.has_pooler:
         return False
     state = backbone.model.state_dict()
     return all(
-        _equal(dense[f"dense.{part}"], state[f"pooler.dense.{part}"]) for part in ("weight", "bias")
+        _equal(tensors.get(f"{source}.{part}"), state[f"pooler.dense.{part}"])
+        for part in ("weight", "bias")
     )
 
 

@@ -139,6 +139,20 @@ def test_what_a_prefix_cannot_do_is_refused(
         bert.imported()
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"bottleneck_size": 7}, "bottleneck_size is '7'"), ({"prefix_length": 5}, "prefix_length")],
+)
+def test_sizes_that_the_tensors_contradict_are_refused(
+    tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    case = load_case("roberta_choices", tmp_path)
+    edit(case.adapter / "adapter_config.json", lambda config: config["config"].update(change))
+
+    with pytest.raises(ConversionRefused, match=f"contradicts the tensors.*{reason}"):
+        case.imported()
+
+
 def test_another_non_linearity_than_tanh_is_refused(tmp_path: Path) -> None:
     case = load_case("roberta_choices", tmp_path)
     edit(

@@ -1,5 +1,6 @@
 """Adapters that PEFT saves, imported, and prefixes that PEFT loads, against PEFT's own outputs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,29 @@ def test_other_kinds_of_adapter_are_refused_by_name(bert: Backbone, tmp_path: Pa
 
     with pytest.raises(ConversionRefused, match=r"PROMPT_TUNING: expected PREFIX_TUNING"):
         import_peft(tmp_path, bert, wishes_of("SEQ_CLS"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_virtual_tokens": 20},
+        {"num_layers": 12},
+        {"num_attention_heads": 64},
+        {"token_dim": 768},
+        {"num_transformer_submodules": 2},
+    ],
+)
+def test_sizes_that_the_tensors_contradict_are_refused(
+    bert: Backbone, tmp_path: Path, change: dict[str, int]
+) -> None:
+    config = peft.PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=4)
+    peft.get_peft_model(plain_model(bert, "SEQ_CLS"), config).save_pretrained(tmp_path)
+    file = tmp_path / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_bytes()), **change}))
+
+    ((name, size),) = change.items()
+    with pytest.raises(ConversionRefused, match=f"contradicts the tensors.*{name} is '{size}'"):
+        import_peft(tmp_path, bert, Wishes(labels=LABELS))
 
 
 def test_an_adapter_for_another_size_is_refused_with_both_sizes(

@@ -48,7 +48,9 @@ def test_a_checkpoint_is_read_by_name(tmp_path: Path) -> None:
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
     torch.save({"a": Bomb(tmp_path / "boom")}, tmp_path / NAMES[1])
 
-    assert "nothing but tensors" in refusal_of(tmp_path)
+    said = refusal_of(tmp_path)
+    assert "nothing but tensors, found posix.mkdir." in said
+    assert "weights_only" not in said
     assert not (tmp_path / "boom").exists()
 
 
@@ -88,6 +90,30 @@ def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
             packed.writestr(item.filename, whole.read(item))
 
     assert "compressed" in refusal_of(tmp_path)
+
+
+def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
+    torch.save({"a": torch.arange(1000.0), "b": torch.zeros(3)}, tmp_path / NAMES[1])
+    data = bytearray((tmp_path / NAMES[1]).read_bytes())
+    place = data.index(torch.arange(1000.0).numpy().tobytes()) + 400
+    data[place] ^= 1
+    (tmp_path / NAMES[1]).write_bytes(data)
+
+    said = refusal_of(tmp_path)
+
+    assert "the CRC-32 of" in said
+    assert "data/0" in said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_lose_what_wrappers_put_before_all_of_them(tmp_path: Path, name: str) -> None:
+    tensors = {"module.a": torch.ones(2), "module.module.b": torch.zeros(2)}
+    if name == NAMES[0]:
+        save_file(tensors, tmp_path / name)
+    else:
+        torch.save(tensors, tmp_path / name)
+
+    assert sorted(read_tensors(tmp_path, NAMES)) == ["a", "module.b"]
 
 
 def test_a_tensor_larger_than_its_numbers_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from prefixes import PrefixRejected
 from prefixes.backbone import Backbone, load_backbone
@@ -192,7 +193,13 @@ def test_labels_that_only_count_must_be_given(bert: Backbone, tmp_path: Path) ->
     ("config", "reason"),
     [
         ({"architectures": ["BertForSequenceClassification"]}, "a class of P-tuning v2"),
-        ({"pre_seq_len": 10**15}, "says pre_seq_len 1000000000000000, the prefix has 4 rows"),
+        ({"pre_seq_len": 10**15}, "pre_seq_len is '1000000000000000', found '4'"),
+        ({"pre_seq_len": True}, "pre_seq_len is 'True', found '4'"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is '1000000000', found '2'"),
+        ({"hidden_size": 10**12}, "hidden_size is"),
+        ({"num_attention_heads": 64}, "num_attention_heads is '64'"),
+        ({"model_type": "roberta"}, "model_type is 'roberta', found 'bert'"),
+        ({"prefix_projection": True}, "prefix_projection is 'True', found 'False'"),
         ({"architectures": [], "model_type": "gpt2"}, "model_type 'gpt2'"),
     ],
 )
@@ -207,11 +214,94 @@ def test_a_config_that_does_not_fit_its_tensors_is_refused(
 
 def test_sizes_that_a_config_claims_are_never_allocated(bert: Backbone, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(bert)
-    checkpoint.config |= {"hidden_size": 10**12, "num_hidden_layers": 10**9, "vocab_size": 10**12}
+    checkpoint.config |= {"vocab_size": 10**12, "intermediate_size": 10**12}
 
     spec = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes()).prefix.spec
 
     assert spec.backbone == bert.fingerprint
+
+
+@pytest.mark.parametrize(
+    "name", ["BertPrefixForTokenClassification", "BertPrefixForSequenceClassification"]
+)
+def test_a_prefix_with_its_head_alone_is_taken(bert: Backbone, tmp_path: Path, name: str) -> None:
+    checkpoint = make_checkpoint(bert, name)
+    whole = import_ptuning_v2(checkpoint.write(tmp_path / "whole"), bert, Wishes())
+    checkpoint.tensors = {
+        name: x for name, x in checkpoint.tensors.items() if not name.startswith("bert.")
+    }
+
+    alone = import_ptuning_v2(checkpoint.write(tmp_path / "alone"), bert, Wishes())
+
+    assert alone.prefix.spec.head == whole.prefix.spec.head
+    assert alone.prefix.tensors.keys() == whole.prefix.tensors.keys()
+    for key, tensor in whole.prefix.tensors.items():
+        np.testing.assert_array_equal(alone.prefix.tensors[key], tensor)
+    assert any("the prefix and its head alone" in line for line in alone.report.not_carried_over)
+
+
+def test_a_prefix_alone_needs_its_class_named(bert: Backbone, tmp_path: Path) -> None:
+    checkpoint = make_checkpoint(bert)
+    checkpoint.tensors = {
+        name: x for name, x in checkpoint.tensors.items() if not name.startswith("bert.")
+    }
+    del checkpoint.config["architectures"]
+
+    assert "into config.json as architectures" in refusal_of(checkpoint.write(tmp_path), bert)
+
+
+def test_a_pooler_that_was_saved_nowhere_is_missed(tmp_path: Path) -> None:
+    folder = make_backbone_folder(tmp_path / "backbone", "roberta")
+    for file in folder.glob("*.safetensors"):
+        tensors = load_file(file)
+        kept = {name: x for name, x in tensors.items() if "pooler" not in name}
+        save_file(kept, file, metadata={"format": "pt"})
+    roberta = load_backbone(folder, device="cpu")
+    checkpoint = make_checkpoint(roberta, "RobertaPrefixForSequenceClassification")
+    checkpoint.tensors = {
+        name: x for name, x in checkpoint.tensors.items() if not name.startswith("roberta.")
+    }
+
+    said = refusal_of(checkpoint.write(tmp_path / "checkpoint"), roberta)
+
+    assert "the backbone's pooler, which is not in" in said
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_that_were_wrapped_are_read(bert: Backbone, tmp_path: Path, wrapper: str) -> None:
+    checkpoint = make_checkpoint(bert)
+    checkpoint.tensors = {f"{wrapper}{name}": x for name, x in checkpoint.tensors.items()}
+
+    imported = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes())
+
+    assert any("frozen tensors" in line for line in imported.report.found)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_stored_in_another_type_are_those_of_the_backbone(
+    bert: Backbone, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    checkpoint = make_checkpoint(bert)
+    checkpoint.tensors = {
+        name: x.to(dtype) if x.is_floating_point() else x for name, x in checkpoint.tensors.items()
+    }
+
+    imported = import_ptuning_v2(checkpoint.write(tmp_path / "same"), bert, Wishes())
+
+    assert imported.prefix.spec.head.pooling == "pooler"
+    assert any(str(dtype).removeprefix("torch.") in line for line in imported.report.found)
+    checkpoint.tensors["bert.encoder.layer.1.output.dense.weight"] += 0.25
+    assert "another backbone: 1 of" in refusal_of(checkpoint.write(tmp_path / "other"), bert)
+
+
+def test_weights_rounded_to_whole_numbers_are_not_those_of_the_backbone(
+    bert: Backbone, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint(bert)
+    name = "bert.encoder.layer.1.output.dense.weight"
+    checkpoint.tensors[name] = checkpoint.tensors[name].to(torch.int8)
+
+    assert "another backbone: 1 of" in refusal_of(checkpoint.write(tmp_path), bert)
 
 
 @pytest.mark.parametrize(
