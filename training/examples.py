@@ -80,7 +80,10 @@ class Examples(Generic[Truth]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskData:
-    """All rows of one task, and what the files say about it; `doubts` are about the rows."""
+    """All rows of one task, and what the files say about it; `doubts` are about the rows.
+
+    `is_readable` says whether the backbone's vocabulary covers the texts, as far as that is known.
+    """
 
     labels: tuple[str, ...]
     template: InputTemplate
@@ -89,6 +92,7 @@ class TaskData:
     test: Examples[Any] | None
     sha256: str
     doubts: tuple[str, ...] = ()
+    is_readable: bool = True
 
     @property
     def parts(self) -> dict[str, Examples[Any]]:

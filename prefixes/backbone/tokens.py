@@ -1,8 +1,9 @@
 """TextEncoder: the texts of a task's inputs to tokens, within the length rules of the task."""
 
 import hashlib
+import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -39,7 +40,9 @@ class TextEncoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Take a private copy, without the truncation and padding that its file may ask for."""
-        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        written = tokenizer.to_str()
+        self._unknown_token = _unknown_token(json.loads(written)["model"])
+        self._tokenizer = Tokenizer.from_str(written)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
 
@@ -106,6 +109,11 @@ class TextEncoder:
             )
         return (self._tokenizer.decode(given.ids),)
 
+    @property
+    def unknown_token(self) -> int | None:
+        """The id of what stands for text that the vocabulary lacks; None when it covers all."""
+        return self._unknown_token
+
     def digest(self) -> str:
         """Identify the tokenizer by its vocabulary and by what it does to a few probing texts.
 
@@ -118,6 +126,12 @@ class TextEncoder:
         for encoding in self._tokenizer.encode_batch([*_PROBES, (_PROBES[0], _PROBES[1])]):
             digest.update(f"{encoding.ids} {encoding.type_ids}\n".encode())
         return digest.hexdigest()
+
+
+def _unknown_token(model: Mapping[str, Any]) -> int | None:
+    name = model.get("unk_token")
+    number: int | None = model.get("unk_id") if name is None else model["vocab"].get(name)
+    return number
 
 
 def _chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[list[str | tuple[str, str]]]:

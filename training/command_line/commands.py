@@ -65,7 +65,13 @@ def train_and_publish(
     _tell(
         console,
         [
-            _Result(one.config, one.finished.validation, one.finished.test, one.file)
+            _Result(
+                one.config,
+                one.finished.validation,
+                one.finished.test,
+                one.file,
+                is_readable=one.data.is_readable,
+            )
             for one in trained
         ],
     )
@@ -97,7 +103,19 @@ def fine_tune(plan: TrainPlan, output: Path, *, refused: Sequence[str]) -> None:
             tuned = tune_plan(plan, output, watch=progress.show)
     except KeyboardInterrupt:
         raise TrainingError("stopped; full fine-tuning has no checkpoint to go on from") from None
-    _tell(console, [_Result(one.config, one.validation, one.test, one.folder) for one in tuned])
+    _tell(
+        console,
+        [
+            _Result(
+                one.config,
+                one.validation,
+                one.test,
+                one.folder,
+                is_readable=one.data.is_readable,
+            )
+            for one in tuned
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +126,7 @@ class _Result:
     validation: Measurement
     test: Measurement | None
     place: Path
+    is_readable: bool
 
 
 def _tell(console: Console, results: Sequence[_Result]) -> None:
@@ -136,9 +155,14 @@ def _warnings(results: Sequence[_Result]) -> Iterator[str]:
         if label is not None:
             yield (
                 f"{one.config.run_name} answers {label!r} to every validation row: it has learnt "
-                "which label is the most frequent, and no more. Try more epochs, another "
-                "learning_rate, or more rows of the other labels"
+                f"which label is the most frequent, and no more. {_remedy(one)}"
             )
+
+
+def _remedy(result: _Result) -> str:
+    if not result.is_readable:
+        return "The backbone cannot read the texts: use one whose vocabulary covers them"
+    return "Try more epochs, another learning_rate, or more rows of the other labels"
 
 
 def _sweep_table(record: SweepRecord) -> Table:

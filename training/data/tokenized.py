@@ -11,6 +11,7 @@ from training.data.encoding import EncodedRows, PackedTexts, encode_rows
 from training.data.inspection import cut_off
 from training.data.reading import misfit_warnings
 from training.data.snapping import snapped_data
+from training.data.vocabulary import UNREADABLE, UnknownTokens, vocabulary_warnings
 from training.examples import Examples, TaskData
 from training.packed import MadeOnDemand, Packed
 from training.tasks import KINDS, Piece, Scale
@@ -82,13 +83,20 @@ class Tokenized:
         encoded, others = (
             encode_rows(backbone, spec, part) for part in (data.train, data.validation)
         )
+        unknown = UnknownTokens.of(backbone, encoded)
+        name = backbone.fingerprint.name
         warnings = (
+            *vocabulary_warnings(kind, data.labels, data.train, unknown, name),
             *misfit_warnings(kind, spec, [(data.train, encoded), (data.validation, others)]),
             *cut_off(encoded, spec.max_length),
         )
         held_out_pieces = pieces_of(spec, data.validation, others, scale)
         return cls(
-            replace(data, doubts=(*data.doubts, *warnings)),
+            replace(
+                data,
+                doubts=(*data.doubts, *warnings),
+                is_readable=unknown.share < UNREADABLE,
+            ),
             encoded,
             pieces_of(spec, data.train, encoded, scale),
             HeldOut(data.validation, others, held_out_pieces),

@@ -29,6 +29,7 @@ class Tuned:
     folder: Path
     validation: Measurement
     test: Measurement | None
+    data: TaskData
 
 
 def tune_plan(
@@ -96,4 +97,4 @@ def _write(
         validation=validation,
         test=test,
     )
-    return Tuned(tuning.config, folder / MODEL_FOLDER, validation, test)
+    return Tuned(tuning.config, folder / MODEL_FOLDER, validation, test, data)
