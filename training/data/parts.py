@@ -4,14 +4,16 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from prefixes import InputTemplate, PrefixSpec
+from prefixes.spec import TaskType
 from training.data.inspection import Part, doubts_of, doubts_of_validation
 from training.data.spellings import label_doubts, text_doubts
 from training.data.split import SPLIT_SEED, split
+from training.data.token_rows import read_tagged, with_values
 from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
@@ -23,6 +25,8 @@ from training.sources import Source
 from training.tasks import KINDS, TaskKind
 from training.tasks.entity_scores import has_roles
 
+_USUAL_COLUMNS: Final = Columns()
+
 
 def load_task(config: TrainConfig) -> TaskData:
     """Read and check all files of a task; split off a validation part where none is given.
@@ -32,7 +36,7 @@ def load_task(config: TrainConfig) -> TaskData:
     """
     sources = {"train": config.train, "validation": config.validation, "test": config.test}
     files = {
-        name: read_part(source, config.dataset)
+        name: read_part(source, config.dataset, config.task_type, config.columns)
         for name, source in sources.items()
         if source is not None
     }
@@ -70,13 +74,26 @@ def load_task(config: TrainConfig) -> TaskData:
     )
 
 
-def read_part(source: Source, dataset: str | None) -> RowFile:
+def read_part(
+    source: Source,
+    dataset: str | None,
+    task_type: TaskType | None = None,
+    columns: Columns = _USUAL_COLUMNS,
+) -> RowFile:
     """Read a file, or a part of the hub: of a set by name, in any of the set's forms.
+
+    Of other rows, those of a type of task that has lists may hold them in other forms.
 
     Raises:
         DataRejected: when it cannot be read at all, or has other columns than the set.
     """
-    return read_rows(source) if dataset is None else dataset_named(dataset).read(source)
+    if dataset is not None:
+        return dataset_named(dataset).read(source)
+    if task_type == "token_classification":
+        return with_values(read_tagged(source, columns), columns)
+    file = read_rows(source)
+    has_lists = task_type in {"multiple_choice", "question_answering"}
+    return with_values(file, columns) if has_lists else file
 
 
 def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
@@ -86,7 +103,7 @@ def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Example
         PlanRejected: when more columns are named than the task has texts.
         DataRejected: with every problem of the file.
     """
-    file = read_part(source, _dataset_of(spec, columns))
+    file = read_part(source, _dataset_of(spec, columns), spec.task_type, columns)
     kind, layout = _known(spec, columns, file)
     problems: list[DataProblem] = []
     examples = _read(kind, layout, file, problems)
@@ -101,7 +118,7 @@ def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> Packed[In
         PlanRejected: as `load_examples`.
         DataRejected: with every problem of the file.
     """
-    file = read_part(source, _dataset_of(spec, columns))
+    file = read_part(source, _dataset_of(spec, columns), spec.task_type, columns)
     kind, layout = _known(spec, columns, file)
     problems = list(file.problems)
     inputs = Packed(kind.read_input(layout, row, problems) for row in _while_few(file, problems))

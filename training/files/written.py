@@ -1,6 +1,7 @@
 """Lists that were written into a cell as text, as pandas and numpy write them."""
 
 import ast
+import json
 import re
 from typing import Any, Final
 
@@ -44,3 +45,19 @@ def _value(item: str) -> Any:
     if item[0] in "'\"":
         return ast.literal_eval(item)
     return None if item.lower() in _EMPTY else item
+
+
+def written_value(text: str) -> Any:
+    """Read a list or an object of JSON or Python that was written as text; other texts stay."""
+    body = text.strip()
+    if len(body) < 2 or _BRACKETS.get(body[0]) != body[-1]:
+        return text
+    listed = written_list(body)  # before Python, which takes numpy's ['a' 'b'] for one text
+    if listed is not None:
+        return listed
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(body)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text

@@ -31,7 +31,7 @@ _FIELDS: Final = (
 """What a tenant may set. Named one by one, so that a new field, which may name a file of the
 server's machine, is withheld until somebody has thought about it."""
 
-SUFFIXES: Final = (".csv", ".json", ".jsonl", ".tsv", ".parquet")
+SUFFIXES: Final = (".csv", ".json", ".jsonl", ".tsv", ".parquet", ".conll", ".txt")
 """How names of files of labelled rows that a server takes may end, where nothing is `lacking`."""
 
 _BOUNDS: Final = {"batch_size": 512, "gradient_accumulation": 64, "projection_size": 4096}
