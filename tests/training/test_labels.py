@@ -97,7 +97,7 @@ def test_every_label_may_have_a_column(backbone: Backbone, tmp_path: Path) -> No
     assert truths_of(data) == {(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)}
     spec = make_spec(backbone.fingerprint, problem_type=MULTI, labels=data.labels)
     examples = load_examples(path, spec, Columns())
-    assert examples.truths[:4] == ((1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
+    assert list(examples.truths)[:4] == [(1.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)]
 
 
 def test_a_column_of_a_label_holds_zeros_and_ones(tmp_path: Path) -> None:
