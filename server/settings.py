@@ -204,6 +204,12 @@ class Settings(BaseSettings):
     max_queued_trainings_per_tenant: int = Field(
         default=4, ge=1, description="Most trainings of one tenant that wait."
     )
+    max_kept_trainings_per_tenant: int = Field(
+        default=100,
+        ge=1,
+        description="Maximum number of trainings of one tenant that are kept, whatever their "
+        "state. A new one removes the oldest that have ended, files and all.",
+    )
     max_training_file_mib: int = Field(
         default=32,
         ge=1,

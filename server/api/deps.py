@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.registry import ApiKeys, PrefixRegistry
 from prefixes.spec import TaskType
+from server.api.surrogates import UnicodeRequest
 from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
 from server.engine.inferred import Inferred, TaskInput
@@ -102,7 +103,7 @@ class KeyedRoute(APIRoute):
             state.record.tenant = state.body.tenant = caller.tenant
             if caller.tenant is None and request.method not in _READING:
                 await _check_stranger(parts, is_of_a_tenant=is_of_a_tenant)
-            return await handle(request)
+            return await handle(UnicodeRequest(request.scope, request.receive))
 
         return handle_with_caller
 

@@ -232,6 +232,8 @@ def _validation(error: RequestValidationError) -> Problem:
 
 
 def _http(error: HTTPException) -> Problem:
+    if isinstance(error.__cause__, RequestValidationError):  # FastAPI makes a 400 of it
+        return _validation(error.__cause__)
     phrase = HTTPStatus(error.status_code).phrase
     code = _HTTP_CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
     details = {404: "No such route: see /docs", 405: "This route does not take this method"}

@@ -14,6 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from prefixes.disk import disk
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
+from server.api.surrogates import refuse_half
 from server.errors import BadUpload
 from server.trainings.fields import problems_of
 from server.trainings.folders import TrainingFolder
@@ -165,6 +166,7 @@ def _config(text: str, trainer: Trainer) -> dict[str, Any]:
         raise _invalid([("config", f"is not valid JSON: {error}")]) from error
     if not isinstance(config, dict):
         raise _invalid([("config", "expected a JSON object")])
+    refuse_half(config, "config")
     problems = list(problems_of(config, trainer.fields)) or trainer.problems(config)
     if problems:
         raise _invalid(

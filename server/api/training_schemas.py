@@ -1,13 +1,19 @@
 """Wire models of trainings: what a caller sees of one."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from server.api.schemas import ProblemBody, WireResponse
+from server.api.surrogates import without_halves
 from server.trainings.folders import Event
 from server.trainings.records import State, Training
+
+Shown = TypeVar("Shown", bound=BaseModel)
+
+_log = logging.getLogger(__name__)
 
 
 class Evaluation(WireResponse):
@@ -95,14 +101,14 @@ def status_of(
         task=asked.task,
         alias=asked.alias,
         margin=asked.margin,
-        config=dict(asked.config),
+        config=without_halves(dict(asked.config)),
         state=training.state,
         is_cancelling=training.is_cancelling,
         created_at=training.created_at,
         started_at=training.started_at,
         ended_at=training.ended_at,
-        warnings=list(warnings),
-        progress=None if last is None else Progress.model_validate(last.facts),
+        warnings=without_halves(list(warnings)),
+        progress=_optional(Progress, None if last is None else last.facts),
         result=_optional(Result, training.result),
         error=_optional(ProblemBody, training.problem),
         links=TrainingLinks(
@@ -120,5 +126,10 @@ def path_of(training: Training) -> str:
     return f"/v1/tenants/{training.asked.tenant}/trainings/{training.id}"
 
 
-def _optional(kind: Any, value: Mapping[str, Any] | None) -> Any:
-    return None if value is None else kind.model_validate(value)
+def _optional(kind: type[Shown], value: Mapping[str, Any] | None) -> Shown | None:
+    """Describe what another release or a damaged file may have left; None where that fails."""
+    try:
+        return None if value is None else kind.model_validate(without_halves(dict(value)))
+    except ValidationError as error:
+        _log.warning("a stored %s cannot be shown: %s", kind.__name__, error)
+        return None

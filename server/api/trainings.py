@@ -1,6 +1,7 @@
 """Trainings under /v1/tenants/{tenant}/trainings: ask for one, list, follow, cancel, look at it."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path as FilePath
@@ -16,7 +17,7 @@ from server.api.training_schemas import TrainingList, TrainingStatus, path_of, s
 from server.auth import Caller
 from server.engine.errors import ServingError
 from server.errors import KeyRequired, NothingToShow, TrainingNotFound
-from server.trainings.records import Training
+from server.trainings.records import NewTraining, Training
 from server.trainings.store import new_id
 
 router = APIRouter(
@@ -27,6 +28,8 @@ router = APIRouter(
     responses=responses(401, 404, 422, 503),
 )
 
+_EVENT_ID: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
+"""A byte of the file of events; Python refuses to read thousands of digits as a number."""
 _POLL_SECONDS: Final = 0.5
 _SECONDS_BETWEEN_COMMENTS: Final = 15.0
 _EVENT_STREAM: Final = "text/event-stream"
@@ -54,7 +57,7 @@ async def ask_for_training(
     try:
         with parts.uploads.take(tenant):
             asked = await receive_training(request, tenant, parts.trainer, folder)
-            training = await parts.change(partial(parts.trainings.add, training_id, asked))
+            training = await parts.change(partial(_add, parts, training_id, asked))
         is_queued = True
     finally:
         if not is_queued:
@@ -68,7 +71,7 @@ async def list_trainings(
     tenant: str,
     parts: PartsDep,
     caller: CallerDep,
-    before: Annotated[str | None, Query(max_length=32)] = None,
+    before: Annotated[str | None, Query(max_length=32, pattern=r"^[0-9a-f]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> TrainingList:
     """A page of them; `next` leads to the following one."""
@@ -111,7 +114,8 @@ async def follow_training(
     `Last-Event-ID` goes on behind that event. A server that is about to end ends the stream.
     """
     found = await _find(parts, caller, tenant, training)
-    start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    given = last_event_id or ""
+    start = int(given) if _EVENT_ID.fullmatch(given) else 0
     return StreamingResponse(
         _events(parts, found, start),
         media_type=_EVENT_STREAM,
@@ -155,6 +159,13 @@ async def see_curve(tenant: str, training: str, parts: PartsDep, caller: CallerD
     """Losses and the metric, by steps."""
     found = await _find(parts, caller, tenant, training)
     return _file(parts.training_folders.of(found.id).curve, "image/png")
+
+
+def _add(parts: Parts, training_id: str, asked: NewTraining) -> Training:
+    training = parts.trainings.add(training_id, asked)
+    for old in parts.trainings.remove_beyond_bound(asked.tenant):
+        parts.training_folders.of(old).remove()
+    return training
 
 
 async def _find(parts: Parts, caller: Caller, tenant: str, training: str) -> Training:

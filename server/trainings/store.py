@@ -1,9 +1,10 @@
 """TrainingStore: the rows of trainings, and the transitions between their states."""
 
 import json
+import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,9 +16,10 @@ from prefixes.registry.tenants import find_tenant_id
 from server.engine.errors import Overloaded
 from server.errors import TrainingNotFound
 from server.settings import Settings
-from server.trainings.records import NewTraining, State, Training
+from server.trainings.records import ENDED, NewTraining, State, Training
 
 _RETRY_SECONDS: Final = 60
+_ID: Final = re.compile(r"[0-9a-z-]{1,64}", re.ASCII)
 _SELECT: Final = select(trainings, tenants.c.name.label("tenant")).join(
     tenants, tenants.c.id == trainings.c.tenant_id
 )
@@ -34,8 +36,16 @@ class TrainingStore:
     Every method raises StoreUnavailable when the database cannot be used.
     """
 
-    def __init__(self, database: Database, *, max_queued: int, max_queued_per_tenant: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_queued: int,
+        max_queued_per_tenant: int,
+        max_kept_per_tenant: int,
+    ) -> None:
         self._database = database
+        self._max_kept_per_tenant = max_kept_per_tenant
         self._max_queued = max_queued
         self._max_queued_per_tenant = max_queued_per_tenant
 
@@ -72,6 +82,26 @@ class TrainingStore:
                 )
             )
             return _find(connection, training_id, asked.tenant)
+
+    def remove_beyond_bound(self, tenant: str) -> Sequence[str]:
+        """Forget a tenant's oldest trainings that have ended, as far as it has too many.
+
+        Returns:
+            Their ids: the caller removes their folders.
+        """
+        older = (
+            select(trainings.c.id)
+            .join(tenants)
+            .where(tenants.c.name == tenant)
+            .order_by(trainings.c.id.desc())
+            .offset(self._max_kept_per_tenant)
+        )
+        with self._database.write() as connection:
+            beyond = connection.scalars(older).all()
+            old = (trainings.c.id.in_(beyond), trainings.c.state.in_(ENDED))
+            ids = connection.scalars(select(trainings.c.id).where(*old)).all()
+            connection.execute(delete(trainings).where(trainings.c.id.in_(ids)))
+        return ids
 
     def find(self, tenant: str, training_id: str) -> Training:
         """Read a training of a tenant.
@@ -202,6 +232,7 @@ def training_store(settings: Settings, database: Database) -> TrainingStore:
         database,
         max_queued=settings.max_queued_trainings,
         max_queued_per_tenant=settings.max_queued_trainings_per_tenant,
+        max_kept_per_tenant=settings.max_kept_trainings_per_tenant,
     )
 
 
@@ -217,7 +248,8 @@ def _find(connection: Connection, training_id: str, tenant: str | None = None) -
     query = _SELECT.where(trainings.c.id == training_id)
     if tenant is not None:
         query = query.where(tenants.c.name == tenant)
-    row = connection.execute(query).one_or_none()
+    # PostgreSQL takes no NUL: only what may be an id is asked for.
+    row = connection.execute(query).one_or_none() if _ID.fullmatch(training_id) else None
     if row is None:
         raise TrainingNotFound(
             f"There is no training {training_id[:80]!r} here, or it was removed: list them"

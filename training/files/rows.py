@@ -25,6 +25,7 @@ MAX_PROBLEMS: Final = 10_000
 """Problems of one file that are noted: each takes far more memory than the row it is about."""
 
 _CSV_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_HALF: Final = re.compile(r"\\ud[89a-f]")
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -218,9 +219,23 @@ def _after_blanks(text: str, place: int) -> int:
 
 
 def _object(path: Path, number: int, value: Any) -> Row | DataProblem:
-    if isinstance(value, dict):
-        return Row(path, number, value)
-    return DataProblem(path, number, "expected a JSON object, found another value")
+    if not isinstance(value, dict):
+        return DataProblem(path, number, "expected a JSON object, found another value")
+    # In names of columns, labels and tags as well, which end up in files and replies.
+    if _HALF.search(json.dumps(value)):
+        broken = [name for name, cell in value.items() if _has_half([name, cell])]
+        if broken:
+            kind = "half of a surrogate pair, which is not valid Unicode"
+            return DataProblem(path, number, f"{broken[0]!r}: expected text, found {kind}")
+    return Row(path, number, value)
+
+
+def _has_half(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _csv(path: Path, text: str) -> Iterator[Row | DataProblem]:

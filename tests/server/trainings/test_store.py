@@ -23,7 +23,9 @@ def registry(tmp_path: Path) -> Iterator[PrefixRegistry]:
 
 @pytest.fixture
 def store(registry: PrefixRegistry) -> TrainingStore:
-    return TrainingStore(registry.database, max_queued=3, max_queued_per_tenant=2)
+    return TrainingStore(
+        registry.database, max_queued=3, max_queued_per_tenant=2, max_kept_per_tenant=100
+    )
 
 
 def add(store: TrainingStore, tenant: str = "acme", number: int = 0) -> str:
