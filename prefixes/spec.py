@@ -40,6 +40,10 @@ Pooling = Literal["first_token", "mean", "pooler", "every_token"]
 """What the head sees of a text: its first token, the mean of its tokens, the backbone's own frozen
 pooler (BERT: tanh of a dense layer over the first token), or each of its tokens on its own."""
 
+SpecialTokens = Literal["control", "text"]
+"""How a special token in a text, as `[SEP]`, is read: with its special meaning, or as ordinary
+text. Those that the tokenizer adds around a text are not meant."""
+
 Activation = Literal["tanh", "gelu", "relu"]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -114,7 +118,7 @@ class PrefixSpec(Value):
     nor offset. `max_length` bounds the tokens of a text, special tokens included. `problem_type`
     belongs to sequence classification, `labels` to that and token classification, `answers` to
     question answering. Without `token_types` all tokens are of type 0, whatever the tokenizer says:
-    PEFT runs question answering so.
+    PEFT runs question answering so. Files without `special_tokens` were trained with "control".
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -128,6 +132,7 @@ class PrefixSpec(Value):
     head: HeadSpec
     input: InputTemplate = InputTemplate()
     token_types: bool = True
+    special_tokens: SpecialTokens = "control"
     thresholds: Annotated[tuple[Threshold, ...] | None, at_most(MAX_LABELS)] = None
     answers: AnswerSpec | None = None
     backbone: BackboneFingerprint

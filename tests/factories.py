@@ -168,6 +168,12 @@ def encode_each(
     return [text for (text,) in backbone.texts.encode(spec, inputs, truncate=truncate)]
 
 
+def ids_of(backbone: Backbone, text: str) -> list[int]:
+    """Give the ids of a text's tokens, the two special ones around it included."""
+    (encoded,) = encode_each(backbone, make_spec(backbone.fingerprint), [{"text": text}])
+    return list(encoded.token_ids)
+
+
 def with_golden(backbone: Backbone, prefix: Prefix, texts: tuple[str, ...]) -> Prefix:
     """Add golden examples with the logits that this backbone really gives."""
     inputs = [{"text": text} for text in texts]

@@ -1,9 +1,7 @@
 """TextEncoder: the texts of a task's inputs to tokens, within the length rules of the task."""
 
-import hashlib
-import json
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -11,11 +9,12 @@ from typing import Any, Final, TypeVar
 
 from tokenizers import Encoding, Tokenizer
 
+from prefixes.backbone.tokenizer import BackboneTokenizer
 from prefixes.backbone.windows import MAX_WINDOWS, Cut, first_cut, window_cuts
 from prefixes.characters import whole_characters
 from prefixes.encoded import EncodedInput, EncodedText, Span
 from prefixes.errors import InputRejected, TextTooLong
-from prefixes.spec import PrefixSpec
+from prefixes.spec import PrefixSpec, SpecialTokens
 from prefixes.template import Fields, InputFields, TextPair, TokenIds
 
 T = TypeVar("T")
@@ -23,28 +22,13 @@ T = TypeVar("T")
 _CHARACTERS_PER_TOKEN: Final = 32
 _CONTEXT_CHARACTERS_PER_TOKEN: Final = 8
 _MIN_CHARACTERS: Final = 10_000
-_TEXTS_AT_ONCE: Final = 32
-_CHARACTERS_AT_ONCE: Final = 100_000
-"""Bounds what is encoded at once: an encoding takes some hundred bytes per token."""
-
-_PROBES: Final = (
-    "The quick brown fox, aged 42, jumps over 3.5 lazy dogs!",
-    "naïve Ünïcödé cafés; ΑΒΓ кириллица 漢字かな 한국어",
-    "don't   collapse\twhitespace\nplease_or-do",
-    "🙂 👩\u200d🔬 e\u0301 ﬁ ½",
-)
 
 
 class TextEncoder:
     """The backbone's tokenizer; no call changes its state, so threads may share it."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Take a private copy, without the truncation and padding that its file may ask for."""
-        written = tokenizer.to_str()
-        self._unknown_token = _unknown_token(json.loads(written)["model"])
-        self._tokenizer = Tokenizer.from_str(written)
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = BackboneTokenizer(tokenizer)
 
     def encode(
         self, spec: PrefixSpec, inputs: Sequence[InputFields], *, truncate: bool = True
@@ -70,83 +54,36 @@ class TextEncoder:
     def encode_together(
         self, jobs: Sequence["EncodeJob"]
     ) -> list[list[EncodedInput] | InputRejected]:
-        """Encode inputs of many tasks, each as `encode` does: the tokenizer is called once.
+        """Encode inputs of many tasks, each as `encode` does, in as few calls of the tokenizer.
 
         Returns:
             What each job gives, or what is wrong with the first of its bad inputs.
         """
         rendered = [_caught(partial(job.render, self._fields)) for job in jobs]
-        encodings = self._encodings(
-            [
-                text.parts
-                for inputs in rendered
-                if not isinstance(inputs, InputRejected)
-                for texts in inputs
-                for text in texts
-            ]
-        )
+        texts: dict[SpecialTokens, list[str | tuple[str, str]]] = {"control": [], "text": []}
+        for job, inputs in zip(jobs, rendered, strict=True):
+            if not isinstance(inputs, InputRejected):
+                its_texts = texts[job.spec.special_tokens]
+                its_texts.extend(text.parts for one in inputs for text in one)
+        encodings = {way: self._tokenizer.encode(way, some) for way, some in texts.items()}
         return [
             inputs
             if isinstance(inputs, InputRejected)
-            else _caught(partial(job.cut, inputs, encodings))
+            else _caught(partial(job.cut, inputs, encodings[job.spec.special_tokens]))
             for job, inputs in zip(jobs, rendered, strict=True)
         ]
 
-    def _encodings(self, texts: Sequence[str | tuple[str, str]]) -> Iterator[Encoding]:
-        for some in _chunks(texts):
-            yield from self._tokenizer.encode_batch(some)
-
     def _fields(self, given: InputFields) -> Fields:
-        """Turn ids into the text that they stand for; special ones are left out."""
-        if not isinstance(given, TokenIds):
-            return given
-        unknown = [one for one in given.ids if self._tokenizer.id_to_token(one) is None]
-        if unknown:
-            raise InputRejected(
-                f"The token id {unknown[0]} is not in this backbone's vocabulary of "
-                f"{self._tokenizer.get_vocab_size()} tokens: send text, or ids of the backbone's "
-                "own tokenizer (those of tiktoken belong to other models)"
-            )
-        return (self._tokenizer.decode(given.ids),)
+        return (self._tokenizer.text_of(given.ids),) if isinstance(given, TokenIds) else given
+
+    def digest(self) -> str:
+        """Identify the tokenizer, as `BackboneTokenizer.digest`."""
+        return self._tokenizer.digest()
 
     @property
     def unknown_token(self) -> int | None:
-        """The id of what stands for text that the vocabulary lacks; None when it covers all."""
-        return self._unknown_token
-
-    def digest(self) -> str:
-        """Identify the tokenizer by its vocabulary and by what it does to a few probing texts.
-
-        What it does, not how its file is written: a new release of the tokenizers library may
-        write the same tokenizer differently.
-        """
-        digest = hashlib.sha256()
-        for token, number in sorted(self._tokenizer.get_vocab(with_added_tokens=True).items()):
-            digest.update(f"{number} {token}\n".encode())
-        for encoding in self._tokenizer.encode_batch([*_PROBES, (_PROBES[0], _PROBES[1])]):
-            digest.update(f"{encoding.ids} {encoding.type_ids}\n".encode())
-        return digest.hexdigest()
-
-
-def _unknown_token(model: Mapping[str, Any]) -> int | None:
-    name = model.get("unk_token")
-    number: int | None = model.get("unk_id") if name is None else model["vocab"].get(name)
-    return number
-
-
-def _chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[list[str | tuple[str, str]]]:
-    """Cut a list where one more text would make too many, or too many characters."""
-    chunk: list[str | tuple[str, str]] = []
-    size = 0
-    for text in texts:
-        length = len(text) if isinstance(text, str) else sum(map(len, text))
-        if chunk and (len(chunk) == _TEXTS_AT_ONCE or size + length > _CHARACTERS_AT_ONCE):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(text)
-        size += length
-    if chunk:
-        yield chunk
+        """The number of the token for what the vocabulary lacks; None where it lacks nothing."""
+        return self._tokenizer.unknown_token
 
 
 def _naming_index(index: int, step: Callable[..., T], *arguments: Any) -> T:

@@ -187,6 +187,11 @@ def export_peft(prefix: Prefix, folder: Path, backbone: Backbone) -> tuple[str, 
         f"({spec.input.text}, {spec.input.text_pair}), the length of {spec.max_length} tokens, "
         "thresholds, golden examples and metrics."
     )
+    if spec.special_tokens == "text":
+        missing += (
+            " Special tokens in a text were ordinary text in training: call the tokenizer with "
+            "split_special_tokens=True."
+        )
     return loading, missing
 
 

@@ -360,3 +360,10 @@ def test_a_golden_example_is_checked_without_writing_out_what_its_template_repea
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20_000_000
+
+
+def test_a_file_from_before_special_tokens_were_a_choice_keeps_their_meaning() -> None:
+    described = make_spec(BACKBONE, special_tokens="text").model_dump(mode="json")
+    assert described.pop("special_tokens") == "text"
+
+    assert PrefixSpec.model_validate(described).special_tokens == "control"

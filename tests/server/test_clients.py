@@ -15,6 +15,7 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 
 from prefixes.backbone import Backbone
+from tests.factories import ids_of
 from tests.server.rest import Rest, serving
 
 
@@ -87,8 +88,7 @@ def test_openai_sends_ids_of_the_backbones_tokenizer(
     rest: Rest, client: openai.OpenAI, backbone: Backbone
 ) -> None:
     texts = ["hello city", "the river is free"]
-    tokenizer = backbone.texts._tokenizer
-    ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    ids = [ids_of(backbone, text)[1:-1] for text in texts]
     many = client.embeddings.create(model="examples/vectors", input=ids)
     one = client.embeddings.create(model="examples/vectors", input=ids[0])
     found = [item.embedding for item in (*many.data, *one.data)]
@@ -257,7 +257,7 @@ def test_vllm_classifies_texts_and_ids_and_ignores_what_it_does_not_know(
     plain = ask(
         rest, "/classify", **body, priority=None, use_activation=None, add_special_tokens=None
     )
-    ids = backbone.texts._tokenizer.encode("good", add_special_tokens=False).ids
+    ids = ids_of(backbone, "good")[1:-1]
     assert ask(rest, "/classify", **{**body, "input": ids})["data"] == plain["data"]
     logits = ask(rest, "/classify", **body, activation=False)["data"][0]["probs"]
     assert sum(logits) != pytest.approx(1)

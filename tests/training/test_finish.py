@@ -89,6 +89,18 @@ def test_golden_examples_of_made_up_inputs_hold_no_rows_and_replay(
         replay(backbone, bent)
 
 
+@pytest.mark.parametrize("changes", [{}, {"special_tokens": "control"}])
+def test_special_tokens_in_texts_are_ordinary_unless_the_training_says_otherwise(
+    backbone: Backbone, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    finished = finish_training(backbone, config_of(tmp_path, max_steps=2, **changes))
+    spec = finished.prefix.spec
+    ((encoded,),) = backbone.texts.encode(spec, [{"text": "good [SEP] film"}])
+    is_control = spec.special_tokens == "control"
+    assert is_control == bool(changes)
+    assert list(encoded.token_ids).count(3) == 1 + is_control  # the tokenizer's own, and the text's
+
+
 def test_a_prefix_that_no_longer_gives_its_golden_logits_is_refused(
     backbone: Backbone, tmp_path: Path
 ) -> None:

@@ -114,7 +114,8 @@ class SharedRows:
 
     def of(self, spec: PrefixSpec, data: TaskData, *, snap: bool = False) -> Tokenized:
         """Tokenize rows, or find them again; templates and labels are the data's own."""
-        key = (id(data), snap, spec.task_type, spec.max_length, spec.answers, spec.token_types)
+        seen = (spec.max_length, spec.answers, spec.token_types, spec.special_tokens)
+        key = (id(data), snap, spec.task_type, *seen)
         if key not in self._made:
             self._made[key] = (data, Tokenized.of(spec, data, self._backbone, snap=snap))
         return self._made[key][1]

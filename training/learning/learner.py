@@ -44,6 +44,7 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         max_length=config.max_length or min(max_length_of(config.task_type), room),
         head=kind.head(config),
         input=data.template,
+        special_tokens=config.special_tokens,
         backbone=backbone.fingerprint,
         description=config.description,
         **kind.description(config, data),

@@ -19,7 +19,7 @@ COMMAND: Final = (sys.executable, "-P", "-m", "training.service.job")
 _FIELDS: Final = (
     "task_type", "method", "validation_fraction", "max_rows", "text_column", "pair_column",
     "label_column", "label_separator", "label_columns", "labels", "problem_type", "template",
-    "pair_template", "snap_to_words",
+    "pair_template", "snap_to_words", "special_tokens",
     "stride", "max_answer_tokens", "description", "prefix_length", "projection_size",
     "initialisation", "position_offset", "max_length", "pooling", "normalize", "head_activation",
     "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",

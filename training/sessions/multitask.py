@@ -80,6 +80,7 @@ def _headless(owner: Run, steps: int, tasks: tuple[str, ...]) -> Prefix:
         max_length=mine.max_length,
         head=HeadSpec(pooling="mean"),
         token_types=mine.token_types,
+        special_tokens=mine.special_tokens,
         backbone=mine.backbone,
         description=f"Shared by {', '.join(tasks)}, to begin others as"[:2000],
         provenance=Provenance(created_at=datetime.now(UTC), tool=tool_name(), recipe=recipe),

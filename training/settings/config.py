@@ -13,6 +13,7 @@ from prefixes.spec import (
     Method,
     Pooling,
     ProblemType,
+    SpecialTokens,
     TaskType,
 )
 from prefixes.values import Value
@@ -81,6 +82,10 @@ class TrainConfig(Value):
     )
     template: str | None = Field(default=None, description="how columns become a text")
     pair_template: str | None = Field(default=None, description="how they become its second part")
+    special_tokens: SpecialTokens = Field(
+        default="text",
+        description="a special token in a text, as [SEP]: ordinary text, or control",
+    )
     stride: int | None = Field(
         default=None, ge=0, description="tokens by which the windows of a context overlap"
     )
