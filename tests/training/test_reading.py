@@ -118,7 +118,7 @@ def test_entities_are_snapped_to_whole_words_where_that_is_asked_for(
     run = run_on(backbone, path, snap_to_words=True)
     assert misfits_of(run) == []
     assert "rows.jsonl: 3 entities were extended to whole words, at lines 2, 3, 4" in run.doubts
-    assert run.rows.data.train.truths[1:] == (
+    assert tuple(run.rows.data.train.truths)[1:] == (
         (Mention(4, 14, "x"),),
         (Mention(4, 14, "x"),),
         (Mention(4, 8, "x"), Mention(9, 13, "x")),
