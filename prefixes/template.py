@@ -15,6 +15,9 @@ from prefixes.values import Value
 MAX_PLACEHOLDERS: Final = 20
 MAX_CHOICES: Final = 100
 
+RESERVED_FIELDS: Final = frozenset({"model"})
+"""Members of an input that a request needs for itself: a task with such a field cannot be asked."""
+
 CHOICE: Final = "choice"
 CHOICES: Final = "choices"
 

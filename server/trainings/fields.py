@@ -4,6 +4,7 @@ What is said here is what a JSON schema of single fields can say. How fields go 
 trainer's own `problems`.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -57,7 +58,9 @@ def _problem(value: Any, schema: Mapping[str, Any]) -> str | None:
 
 
 def _is(value: Any, kind: str) -> bool:
-    # To Python, True is a number.
+    # JSON's 1e999 is infinity to Python, and True is a number.
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
     return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
 
 

@@ -8,8 +8,11 @@ from pydantic import Field, field_validator, model_validator
 from prefixes import PrefixError, PrefixRef
 from prefixes.spec import (
     MAX_GOLDEN,
+    MAX_LABELS,
     MAX_PREFIX_LENGTH,
+    MAX_TOKENS,
     Activation,
+    Label,
     Method,
     Pooling,
     ProblemType,
@@ -76,7 +79,9 @@ class TrainConfig(Value):
     label_columns: tuple[str, ...] | None = Field(
         default=None, description="several labels, each with a column of zeros and ones"
     )
-    labels: tuple[str, ...] | None = Field(default=None, description="inferred when not given")
+    labels: tuple[Label, ...] | None = Field(
+        default=None, max_length=MAX_LABELS, description="inferred when not given"
+    )
     problem_type: ProblemType | None = Field(
         default=None, description="of sequence classification: single label when not given"
     )
@@ -87,9 +92,14 @@ class TrainConfig(Value):
         description="a special token in a text, as [SEP]: ordinary text, or control",
     )
     stride: int | None = Field(
-        default=None, ge=0, description="tokens by which the windows of a context overlap"
+        default=None,
+        ge=0,
+        le=MAX_TOKENS,
+        description="tokens by which the windows of a context overlap",
     )
-    max_answer_tokens: int | None = Field(default=None, ge=1, description="of an answer, at most")
+    max_answer_tokens: int | None = Field(
+        default=None, ge=1, le=MAX_TOKENS, description="of an answer, at most"
+    )
     null_threshold: float | None = Field(
         default=None,
         allow_inf_nan=False,
@@ -98,7 +108,7 @@ class TrainConfig(Value):
     snap_to_words: bool = Field(
         default=False, description="extend entities to whole words of the backbone's tokenizer"
     )
-    description: str = ""
+    description: str = Field(default="", max_length=2000)
 
     prefix_length: int = Field(default=16, ge=0, le=MAX_PREFIX_LENGTH)
     projection_size: int | None = Field(
@@ -112,7 +122,10 @@ class TrainConfig(Value):
         description="a prefix file, or STORE#TENANT/TASK[@VERSION|:ALIAS], or a server's URL so",
     )
     position_offset: int | None = Field(
-        default=None, ge=0, description="positions that texts are shifted by; prefix length if none"
+        default=None,
+        ge=0,
+        le=MAX_PREFIX_LENGTH,
+        description="positions that texts are shifted by; prefix length if none",
     )
     max_length: int | None = Field(default=None, ge=3, description="tokens of a text, at most")
     pooling: Pooling = "mean"
@@ -133,7 +146,7 @@ class TrainConfig(Value):
     head_learning_rate: Positive = 5e-3
     schedule: ScheduleKind = "linear"
     warmup: Fraction = Field(default=0.06, description="share of all steps")
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     max_gradient_norm: Positive = 1.0
     prefix_dropout: Fraction = 0.0
     feature_dropout: Fraction = 0.1
@@ -141,7 +154,7 @@ class TrainConfig(Value):
     gradient_accumulation: int = Field(
         default=1, ge=1, description="batches that make one step of the optimiser"
     )
-    epochs: Positive = 4
+    epochs: Positive = Field(default=4, le=1_000_000)
     min_steps: int = Field(
         default=400, ge=1, description="goes on after `epochs` where rows are few"
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from prefixes import InputTemplate
+from prefixes.template import RESERVED_FIELDS
 from training.datasets import DATASETS
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def problems_of(config: "TrainConfig") -> list[str]:
     """Hold settings against each other; one sentence for each thing that cannot be."""
     return [
         *_task_problems(config),
+        *_label_problems(config),
         *_text_problems(config),
         *_label_column_problems(config),
         *_tagging_problems(config),
@@ -56,6 +58,19 @@ def _task_problems(config: "TrainConfig") -> list[str]:
         problems.append(
             "an embedding learns from the other rows of a batch: batch_size must be 2 or more"
         )
+    return problems
+
+
+def _label_problems(config: "TrainConfig") -> list[str]:
+    labels = config.labels or ()
+    problems = []
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        problems.append(f"labels: expected each once, found {twice[:80]!r} again: leave it out")
+    if config.problem_type == "single_label_classification" and len(labels) == 1:
+        problems.append("labels: expected two or more, found one: name all, or leave them out")
+    if config.labels == ():
+        problems.append("labels: expected at least one, found none: name all, or leave them out")
     return problems
 
 
@@ -140,7 +155,10 @@ def _template_problems(config: "TrainConfig") -> list[str]:
             f"{'.'.join(map(str, d['loc']))}: {d['msg'].removeprefix('Value error, ')}"
             for d in error.errors()
         ]
-    problems = []
+    problems = [
+        f"template: the field {name!r} is a member of every request: give the column another name"
+        for name in sorted(RESERVED_FIELDS.intersection(template.fields))
+    ]
     if template.has_choices != (kind == "multiple_choice"):
         problems.append("a template has {choice} in a multiple_choice, and only there")
     if kind == "embedding" and len(template.fields) != 1:

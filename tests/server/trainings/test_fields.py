@@ -89,3 +89,33 @@ def test_the_defaults_of_all_fields_are_taken() -> None:
 def test_no_field_that_may_be_set_names_a_file() -> None:
     assert not [name for name, schema in FIELDS.items() if "path" in str(schema.get("format"))]
     assert FIELDS.keys().isdisjoint({"task", "variant", "train", "validation", "test"})
+
+
+@pytest.mark.parametrize("name", ["weight_decay", "learning_rate", "epochs"])
+def test_an_infinite_number_is_refused(name: str) -> None:
+    ((found, message),) = problems_of({name: float("inf")}, FIELDS)
+    assert found == name
+    assert "number" in message
+    assert offer.problems({name: float("inf")})
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"labels": ["a", "b", "a"]}, "'a' again"),
+        ({"labels": ["a"]}, "two or more"),
+        ({"labels": []}, "at least one"),
+        ({"labels": ["a", ""]}, "at least 1 character"),
+        ({"labels": ["a", "b" * 201]}, "at most 200 characters"),
+        ({"template": "{model}: {text}"}, "'model'"),
+        ({"template": "{text}", "pair_template": "{model}"}, "'model'"),
+        ({"description": "x" * 2001}, "at most 2000 characters"),
+        ({"position_offset": 1025}, "1024"),
+        ({"epochs": 1e300}, "1000000"),
+        ({"task_type": "question_answering", "stride": 100_001}, "100000"),
+    ],
+)
+def test_what_could_not_be_trained_or_asked_is_refused_at_once(
+    config: dict[str, Any], words: str
+) -> None:
+    assert any(words in message for _, message in offer.problems(config)), offer.problems(config)
