@@ -133,6 +133,8 @@ class Learning:
     def record(self, outputs: Sequence[Outputs]) -> bool:
         """Add what comes of the validation rows now; say whether it is the best so far."""
         held_out = self.rows.held_out
+        if not all(np.isfinite(values).all() for texts in outputs for values in texts):
+            return not self.diverged(math.nan)
         measured = self.kind.measure(self.spec, held_out.examples, held_out.encoded, outputs)
         since = self.history[-1].step if self.history else 0
         evaluation = Evaluation(
@@ -142,6 +144,8 @@ class Learning:
             loss=self._held_out_loss(outputs),
             metrics=measured.metrics,
         )
+        if self.diverged(evaluation.loss):
+            return False
         self.history.append(evaluation)
         best = self.best
         assert best is not None

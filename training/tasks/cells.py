@@ -11,6 +11,9 @@ from training.files.rows import Row
 LABEL_SETTING: Final = "label_column"
 _TEXT_SETTINGS: Final = "text_column or pair_column"
 
+MAX_NUMBER: Final = 1e18
+"""Largest target, either way: outputs are float32, and their squares must be finite."""
+
 
 def read_texts(row: Row, columns: Mapping[str, str], problems: list[DataProblem]) -> dict[str, Any]:
     """Read the texts of a row by their names, those that are texts."""
@@ -77,8 +80,12 @@ def read_number(row: Row, column: str, problems: list[DataProblem]) -> float:
     value = row.columns[column]
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not math.isfinite(number):
-        problems.append(row.problem(f"{column!r}: expected a number, found {value!r:.80}"))
+    if not abs(number) <= MAX_NUMBER:  # neither is NaN
+        problems.append(
+            row.problem(
+                f"{column!r}: expected a number of at most {MAX_NUMBER:g}, found {value!r:.80}"
+            )
+        )
     return number

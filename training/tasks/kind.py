@@ -43,8 +43,10 @@ class Scale:
     spread: float = 1.0
 
     def standardise(self, values: Tensor) -> Tensor:
-        """Bring a row's numbers to those that are learnt."""
-        return values if self == Scale() else (values - self.centre) / self.spread
+        """Bring a row's numbers to those that are learnt, in float64, and to float32 at last."""
+        if not values.is_floating_point():
+            return values
+        return ((values.double() - self.centre) / self.spread).float()
 
 
 class TaskKind(ABC, Generic[Truth]):

@@ -117,12 +117,14 @@ class SequenceClassification(TaskKind[Target]):
         """Find a regression's mean and deviation: its head learns mean 0 and deviation 1."""
         if spec.problem_type != "regression":
             return Scale()
-        numbers = np.array(truths, dtype=np.float32)
+        numbers = np.array(truths, dtype=np.float64)
         # A sample, or what a split left, may say the same of all its rows.
         return Scale(float(numbers.mean()), float(numbers.std()) or 1.0)
 
     def pieces(self, spec: PrefixSpec, truth: Target, encoded: EncodedInput) -> list[Piece]:
-        return [Piece(encoded, torch.tensor(truth))]
+        # A number keeps its digits until it is standardized: 1.7e9 has none to spare in float32.
+        dtype = torch.float64 if spec.problem_type == "regression" else None
+        return [Piece(encoded, torch.tensor(truth, dtype=dtype))]
 
     def loss(
         self,
