@@ -52,6 +52,9 @@ class Metrics:
         )
         self._tokenise = self._histogram("tokenise_seconds", "Time to tokenise a request's texts.")
         self._tokens = self._counter("tokens", "Tokens of all admitted texts.")
+        self._unknown_tokens = self._counter(
+            "unknown_tokens", "Tokens that stand for text that the vocabulary lacks."
+        )
         self._load = self._histogram("prefix_load_seconds", "Time to bring a prefix to the device.")
         self._evicted = self._counter("prefix_evictions", "Prefixes that made room for others.")
         self._requests = self._counter("requests", "Requests answered.", ("route", "status"))
@@ -96,10 +99,11 @@ class Metrics:
         """Count a prefix taken off the device."""
         self._evicted.inc()
 
-    def tokenised(self, seconds: float, tokens: int) -> None:
-        """Count the texts of a request turned into tokens."""
+    def tokenised(self, seconds: float, tokens: int, unknown: int) -> None:
+        """Count the tokens of a request, and those that stand for what the vocabulary lacks."""
         self._tokenise.observe(seconds)
         self._tokens.inc(tokens)
+        self._unknown_tokens.inc(unknown)
 
     def request_done(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is a template such as `/v1/tenants/{tenant}`."""

@@ -57,7 +57,7 @@ class Answer:
 class TokenMetrics(Protocol):
     """What answering reports to the outside."""
 
-    def tokenised(self, seconds: float, tokens: int) -> None: ...
+    def tokenised(self, seconds: float, tokens: int, unknown: int) -> None: ...
 
 
 class Answering:
@@ -136,8 +136,10 @@ class Answering:
         tasks = [(lease.resident.spec, places) for lease, places in shares]
         wanted = Wanted(request.fields, tasks, request.truncate, request.task_type)
         texts = await self._tokenising.encode(wanted)
-        num_tokens = sum(len(one.token_ids) for parts in texts.values() for one in parts)
-        self._metrics.tokenised(time.perf_counter() - started, num_tokens)
+        ids = [one.token_ids for parts in texts.values() for one in parts]
+        unknown = self._tokenising.unknown_token
+        num_unknown = 0 if unknown is None else sum(some.count(unknown) for some in ids)
+        self._metrics.tokenised(time.perf_counter() - started, sum(map(len, ids)), num_unknown)
         return texts
 
 

@@ -67,6 +67,11 @@ class Tokenising:
         self._waiting: list[_Waiting] = []
         self._is_busy = False
 
+    @property
+    def unknown_token(self) -> int | None:
+        """The number of the token for what the vocabulary lacks; None where it lacks nothing."""
+        return self._texts.unknown_token
+
     def close(self) -> None:
         """End the threads; what still waits is refused."""
         for threads in (self._short, self._long):

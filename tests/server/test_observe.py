@@ -33,11 +33,12 @@ async def test_a_batch_is_counted_with_its_mix_and_its_times() -> None:
     metrics.batch_failed()
     metrics.prefix_loaded(0.5)
     metrics.prefix_evicted()
-    metrics.tokenised(0.125, 70)
+    metrics.tokenised(0.125, 70, 7)
     metrics.request_done("/predict", 200, 0.75)
     text = (await metrics.exposition()).decode()
     for line in (
         "polyprefix_batch_rows_sum 5.0",
+        "polyprefix_unknown_tokens_total 7.0",
         "polyprefix_batch_tokens_sum 70.0",
         "polyprefix_batch_distinct_prefixes_sum 3.0",
         "polyprefix_batch_device_seconds_sum 0.25",

@@ -22,6 +22,8 @@ class RecordingMetrics:
     num_failed_batches: int = 0
     num_loads: int = 0
     num_evictions: int = 0
+    num_tokens: int = 0
+    num_unknown_tokens: int = 0
 
     def batch_done(
         self,
@@ -43,8 +45,9 @@ class RecordingMetrics:
     def prefix_evicted(self) -> None:
         self.num_evictions += 1
 
-    def tokenised(self, seconds: float, tokens: int) -> None:
-        pass
+    def tokenised(self, seconds: float, tokens: int, unknown: int) -> None:
+        self.num_tokens += tokens
+        self.num_unknown_tokens += unknown
 
 
 @pytest.fixture

@@ -197,6 +197,14 @@ async def test_golden_examples_of_many_texts_are_replayed_whatever_one_request_m
     assert engine.num_waiting == 0
 
 
+async def test_tokens_that_the_vocabulary_lacks_are_counted(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    await ask(engine, asks("acme/tone", "a good \u6f22 film \u5b57"), asks("acme/tone", "a film"))
+    assert (metrics.num_tokens, metrics.num_unknown_tokens) == (7 + 4, 2)
+
+
 async def test_time_that_runs_out_is_said_so_and_nothing_stays_behind(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry
 ) -> None:
