@@ -1,0 +1,155 @@
+"""Changing: a tenant that changes its task at random, and remembers what was acknowledged."""
+
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from prefixes import BackboneFingerprint, digest_of
+from tests.factories import make_prefix
+
+_NUM_DOWNLOADS: Final = 5
+_CONFIG: Final = {"prefix_length": 4, "max_length": 16, "epochs": 2, "initialisation": "noise"}
+_ROWS: Final = "text,label\n" + "".join(
+    f"{text} {number},{label}\n"
+    for number in range(20)
+    for text, label in (("good film", "yes"), ("bad plot", "no"))
+)
+
+
+@dataclass(slots=True)
+class Pending:
+    """What the request in flight may have changed, whether or not it was acknowledged."""
+
+    may_appear: str | None = None
+    may_vanish: int | None = None
+    may_move: bool = False
+
+
+@dataclass(slots=True)
+class Tenant:
+    """A client that changes one task, and what the server has acknowledged to it."""
+
+    name: str
+    key: str
+    backbone: BackboneFingerprint
+    chance: random.Random
+    num_files: int
+    """Rises from a number of its own for each tenant: it seeds the next file."""
+    versions: dict[int, str] = field(default_factory=dict)
+    live: int | None = None
+    trainings: set[str] = field(default_factory=set)
+    acknowledged: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    pending: Pending = field(default_factory=Pending)
+    url: str = ""
+
+    @property
+    def path(self) -> str:
+        return f"/v1/tenants/{self.name}/prefixes/task"
+
+    def client(self, url: str) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.Client(base_url=url, headers=headers, timeout=120)
+
+    def work(self) -> None:
+        """Change one thing after another until the server is gone."""
+        with self.client(self.url) as client:
+            try:
+                while True:
+                    changes = (self.publish, self.promote, self.roll_back, self.delete, self.train)
+                    (change,) = self.chance.choices(changes, weights=(5, 4, 2, 3, 1))
+                    change(client)
+                    self.pending = Pending()
+            except httpx.TransportError:
+                return
+
+    def publish(self, client: httpx.Client) -> None:
+        self.num_files += 1
+        data = make_prefix(self.backbone, seed=self.num_files).to_bytes()
+        is_live = self.chance.random() < 0.5
+        self.pending = Pending(may_appear=digest_of(data), may_move=True)
+        form = {"alias": "live"} if is_live else {}
+        answer = client.post(f"{self.path}/versions", files={"file": ("f", data)}, data=form)
+        if self.is_done("publish", answer):
+            number = answer.json()["version"]
+            self.versions[number] = digest_of(data)
+            self.live = number if is_live or self.live is None else self.live
+
+    def promote(self, client: httpx.Client) -> None:
+        if self.versions:
+            version = self.chance.choice(list(self.versions))
+            self.pending = Pending(may_move=True)
+            answer = client.put(f"{self.path}/aliases/live", json={"version": version})
+            if self.is_done("promote", answer):
+                self.live = version
+
+    def roll_back(self, client: httpx.Client) -> None:
+        if self.versions:
+            self.pending = Pending(may_move=True)
+            answer = client.post(f"{self.path}/aliases/live/rollback")
+            if answer.status_code != 409 and self.is_done("rollback", answer):
+                self.live = answer.json()["version"]
+
+    def delete(self, client: httpx.Client) -> None:
+        others = [number for number in self.versions if number != self.live]
+        if len(others) > 3:
+            version = self.chance.choice(others)
+            self.pending = Pending(may_vanish=version)
+            if self.is_done("delete", client.delete(f"{self.path}/versions/{version}")):
+                del self.versions[version]
+
+    def train(self, client: httpx.Client) -> None:
+        answer = client.post(
+            f"/v1/tenants/{self.name}/trainings",
+            files={"file": ("rows.csv", _ROWS.encode())},
+            data={"task": "trained", "config": json.dumps(_CONFIG)},
+        )
+        if answer.status_code != 429 and self.is_done("train", answer):
+            self.trainings.add(answer.json()["id"])
+
+    def is_done(self, kind: str, answer: httpx.Response) -> bool:
+        if answer.is_success:
+            self.acknowledged[kind] += 1
+        else:
+            self.problems.append(f"{self.name}: {kind} got {answer.status_code}: {answer.text}")
+        return answer.is_success
+
+    def check(self, url: str) -> None:
+        """Compare what the server has with what it acknowledged; then go on from there."""
+        self.url = url
+        with self.client(url) as client:
+            answer = client.get(self.path)
+            entry = answer.json() if answer.is_success else {"versions": [], "aliases": []}
+            found = {version["version"]: version["digest"] for version in entry["versions"]}
+            live = {alias["name"]: alias["version"] for alias in entry["aliases"]}.get("live")
+            self.compare(found, live)
+            for number in self.chance.sample(list(found), min(_NUM_DOWNLOADS, len(found))):
+                answer = client.get(f"{self.path}/versions/{number}/file")
+                if digest_of(answer.content) != found[number]:
+                    self.problems.append(f"{self.name}: version {number} is {answer.status_code}")
+            self.check_trainings(client)
+        self.versions, self.live, self.pending = found, live, Pending()
+
+    def compare(self, found: dict[int, str], live: int | None) -> None:
+        lost = {n for n, digest in self.versions.items() if found.get(n) != digest}
+        extra = {n for n in found.keys() - self.versions if found[n] != self.pending.may_appear}
+        if lost - {self.pending.may_vanish} or extra:
+            self.problems.append(f"{self.name}: lost {lost}, not acknowledged {extra}")
+        if live != self.live and not self.pending.may_move:
+            self.problems.append(f"{self.name}: live is {live}, acknowledged was {self.live}")
+
+    def check_trainings(self, client: httpx.Client) -> None:
+        for training in self.trainings:
+            answer = client.get(f"/v1/tenants/{self.name}/trainings/{training}")
+            state = answer.json().get("state")
+            if not answer.is_success or state in {"failed", "cancelled"}:
+                self.problems.append(f"{self.name}: training {training} is lost: {answer.text}")
+            elif state == "succeeded":
+                version = answer.json()["result"]["version"]
+                path = f"/v1/tenants/{self.name}/prefixes/trained/versions/{version}"
+                if not client.get(path).is_success:
+                    self.problems.append(f"{self.name}: the result of {training} is lost")

@@ -1,0 +1,154 @@
+"""Crashes: a server is killed at random moments, and all it acknowledged must still be there.
+
+    python -m bench.crashes --kills 200
+
+Three tenants publish, promote, roll back, delete and train at once, on a small random backbone.
+Between two kills all files are made old, so that the next start sweeps whatever it does not know.
+"""
+
+import argparse
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bench.changing import Tenant
+from prefixes.backbone import load_backbone
+from prefixes.registry import ApiKeys, open_registry
+from tests.factories import make_backbone_folder
+
+_ROOT: Final = Path(__file__).parents[1]
+_TENANTS: Final = ("one", "two", "three")
+_MAX_CHANGES_BEFORE_KILL: Final = 30
+_MAX_SECONDS_AFTER_THEM: Final = 0.1
+_MAX_SECONDS_AT_START: Final = 8.0
+_SHARE_KILLED_AT_START: Final = 0.15
+_OLD: Final = 1_000_000_000.0
+
+
+@contextmanager
+def _server(store: Path, backbone: Path) -> Iterator[subprocess.Popen[str]]:
+    command = (sys.executable, "-P", "-m", "server", "serve", "--port", "0")
+    variables = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(_ROOT)}
+    with (
+        (store.parent / "server.log").open("a", encoding="utf-8") as log,
+        subprocess.Popen(
+            (*command, "--store-folder", str(store), "--backbone", str(backbone)),
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _check(process: subprocess.Popen[str], tenants: Sequence[Tenant]) -> None:
+    """Wait until the server listens, and compare what it has with what it acknowledged."""
+    assert process.stdout is not None
+    lines = (re.search(r"listens on (http://\S+);", line) for line in process.stdout)
+    url = next((found[1] for found in lines if found), None)
+    if url is None:
+        raise SystemExit(f"The server did not start: exit code {process.wait()}")
+    for tenant in tenants:
+        tenant.check(url)
+
+
+def _change_until_killed(
+    process: subprocess.Popen[str], tenants: Sequence[Tenant], chance: random.Random
+) -> None:
+    """Let all tenants work at once, and kill the server a moment after some of their changes."""
+    num_changes = _num_acknowledged(tenants) + chance.randint(0, _MAX_CHANGES_BEFORE_KILL)
+    writers = [threading.Thread(target=tenant.work) for tenant in tenants]
+    for writer in writers:
+        writer.start()
+    while _num_acknowledged(tenants) < num_changes and any(map(threading.Thread.is_alive, writers)):
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0, _MAX_SECONDS_AFTER_THEM))
+    process.send_signal(signal.SIGKILL)
+    for writer in writers:
+        writer.join()
+
+
+def _num_acknowledged(tenants: Sequence[Tenant]) -> int:
+    return sum(tenant.acknowledged.total() for tenant in tenants)
+
+
+def _make_old(store: Path) -> None:
+    for path in (*store.glob("blobs/*/*"), *store.glob("staging/*"), *store.glob("trainings/*")):
+        os.utime(path, (_OLD, _OLD))
+
+
+def main() -> int:
+    """Kill servers; the exit code is 1 if anything acknowledged was lost."""
+    parser = argparse.ArgumentParser(prog="python -m bench.crashes", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    chance = random.Random(options.seed)  # noqa: S311 - a benchmark, no secret
+    with tempfile.TemporaryDirectory(prefix="crashes-") as name:
+        folder = Path(name)
+        backbone = make_backbone_folder(folder / "backbone")
+        facts = load_backbone(str(backbone), device="cpu").fingerprint
+        store = folder / "store"
+        registry = open_registry(store)
+        tenants = []
+        for number, tenant in enumerate(_TENANTS):
+            registry.ensure_tenant(tenant)
+            key = ApiKeys(registry.database).issue(tenant, "crashes")
+            chances = random.Random(chance.random())  # noqa: S311 - as above
+            tenants.append(Tenant(tenant, key, facts, chances, number * 1_000_000))
+        registry.close()
+        problems = _kill_again_and_again(options.kills, store, backbone, tenants, chance)
+    return 1 if problems else 0
+
+
+def _kill_again_and_again(
+    num_kills: int, store: Path, backbone: Path, tenants: Sequence[Tenant], chance: random.Random
+) -> list[str]:
+    for kill in range(num_kills):
+        with _server(store, backbone) as process:
+            if chance.random() < _SHARE_KILLED_AT_START:
+                time.sleep(chance.uniform(0, _MAX_SECONDS_AT_START))
+            else:
+                _check(process, tenants)
+                _change_until_killed(process, tenants, chance)
+        _make_old(store)
+        _report(kill + 1, tenants, store)
+    with _server(store, backbone) as process:
+        _check(process, tenants)
+    _report(num_kills, tenants, store)
+    return [problem for tenant in tenants for problem in tenant.problems]
+
+
+def _report(num_kills: int, tenants: Sequence[Tenant], store: Path) -> None:
+    total: Counter[str] = Counter()
+    for tenant in tenants:
+        total += tenant.acknowledged
+    problems = [problem for tenant in tenants for problem in tenant.problems]
+    acknowledged = ", ".join(f"{number} {kind}" for kind, number in sorted(total.items()))
+    num_quarantined = len(list(store.glob("quarantine/*/*")))
+    print(
+        f"{num_kills} kills, {total.total()} acknowledged changes ({acknowledged}), "
+        f"{num_quarantined} files in quarantine, {len(problems)} problems",
+        *problems[-3:],
+        sep="\n  ",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
