@@ -8,9 +8,10 @@ from pathlib import Path as FilePath
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from server.api.deps import CallerDep, KeyedRoute, Parts, PartsDep, bearer
+from server.api.files import OpenFileResponse
 from server.api.problems import responses
 from server.api.training_forms import FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
@@ -143,7 +144,7 @@ async def cancel_training(
 )
 async def read_report(
     tenant: str, training: str, parts: PartsDep, caller: CallerDep
-) -> FileResponse:
+) -> OpenFileResponse:
     """What it was given, went through and came to: figures, history, confusion."""
     found = await _find(parts, caller, tenant, training)
     return _file(parts.training_folders.of(found.id).report, "application/json")
@@ -155,7 +156,9 @@ async def read_report(
     response_class=Response,
     responses={200: {"content": {"image/png": {}}, "description": "A picture."}},
 )
-async def see_curve(tenant: str, training: str, parts: PartsDep, caller: CallerDep) -> FileResponse:
+async def see_curve(
+    tenant: str, training: str, parts: PartsDep, caller: CallerDep
+) -> OpenFileResponse:
     """Losses and the metric, by steps."""
     found = await _find(parts, caller, tenant, training)
     return _file(parts.training_folders.of(found.id).curve, "image/png")
@@ -186,10 +189,14 @@ def _described(parts: Parts, training: Training) -> TrainingStatus:
     return status_of(training, folder.last_progress(), folder.warnings())
 
 
-def _file(path: FilePath, media_type: str) -> FileResponse:
-    if not path.is_file():
-        raise NothingToShow("The training has not written this yet: wait until it has succeeded")
-    return FileResponse(path, media_type=media_type, headers={"Cache-Control": "no-store"})
+def _file(path: FilePath, media_type: str) -> OpenFileResponse:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise NothingToShow(
+            "The training has not written this yet: wait until it has succeeded"
+        ) from error
+    return OpenFileResponse(file, media_type=media_type, headers={"Cache-Control": "no-store"})
 
 
 async def _events(parts: Parts, training: Training, start: int) -> AsyncIterator[str]:

@@ -147,7 +147,6 @@ def test_a_download_beside_a_delete_is_whole_or_not_found(rest: Rest, backbone: 
         ("", 200, b"0123456789"),
         ("bytes=2-4", 206, b"234"),
         ("bytes=-3", 206, b"789"),
-        ("bytes=20-", 416, b""),
     ],
 )
 def test_a_file_that_was_deleted_after_it_was_opened_is_sent_whole(
@@ -161,7 +160,7 @@ def test_a_file_that_was_deleted_after_it_was_opened_is_sent_whole(
     with on_a_port(app, lifespan="off") as url:
         answer = httpx.get(url, headers={"Range": header} if header else {})
     assert (answer.status_code, answer.content) == (status, expected)
-    assert status == 416 or answer.headers["etag"] == '"digest"'
+    assert answer.headers["etag"] == '"digest"'
     assert file.closed
 
 
