@@ -234,12 +234,11 @@ def on_a_port(app: Any, **choices: Any) -> Iterator[str]:
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http=BoundedHttp,
             port=0,
             log_config=None,
             ws="none",
             timeout_graceful_shutdown=2,
-            **choices,
+            **{"http": BoundedHttp, **choices},
         )
     )
     thread = threading.Thread(target=server.run)

@@ -55,6 +55,16 @@ def test_head_is_counted_under_its_route(serve: Serve) -> None:
     )
 
 
+def test_head_of_an_event_stream_ends(rest: Rest) -> None:
+    rows = b"text,label\ngood,yes\nbad,no\n"
+    form: dict[str, Any] = {"files": {"file": ("r.csv", rows)}, "data": {"task": "t"}}
+    links = rest.call("POST", "/v1/tenants/zoo/trainings", "zoo", **form).json()["links"]
+    response = rest.call("HEAD", links["events"], "zoo")  # it is queued: GET would go on
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    rest.call("POST", links["cancel"], "zoo")
+
+
 def test_the_openapi_document_knows_no_head(rest: Rest) -> None:
     paths = rest.call("GET", "/openapi.json").json()["paths"]
     assert not any("head" in methods for methods in paths.values())

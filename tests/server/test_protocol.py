@@ -1,12 +1,14 @@
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.server.rest import Rest, on_a_port
+from server.protocol import BoundedHttp, ConnectionCounts
+from tests.server.rest import Rest, on_a_port, until
 
 
 @contextmanager
@@ -84,3 +86,34 @@ def test_a_head_that_does_not_come_ends_the_connection(start: bytes) -> None:
     ):
         connection.sendall(start)
         assert until_closed(connection) == b""
+
+
+def test_one_address_has_so_many_connections_and_others_have_theirs() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    def is_answered(connection: socket.socket) -> bool:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(65536).startswith(b"HTTP/1.1 204 ")
+
+    counts = ConnectionCounts(3)
+    protocol = partial(BoundedHttp, counts=counts)
+    with on_a_port(app, http=protocol, lifespan="off") as url, ExitStack() as stack:
+        held = [stack.enter_context(connected(url)) for _ in range(3)]
+        assert all(map(is_answered, held))
+        with connected(url) as refused:
+            head, _, body = until_closed(refused).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 429 ")
+            assert b"retry-after: 5" in head.lower()
+            assert json.loads(body)["code"] == "overloaded"
+        other = socket.socket()
+        stack.enter_context(other)
+        other.bind(("127.0.0.2", 0))
+        other.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        assert is_answered(other)
+        held.pop().close()
+        until(lambda: counts.add("127.0.0.1"))
+        counts.remove("127.0.0.1")
+        with connected(url) as successor:
+            assert is_answered(successor)
