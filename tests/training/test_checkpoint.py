@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -249,6 +250,22 @@ def test_a_damaged_checkpoint_is_refused(
 ) -> None:
     file = interrupted / CHECKPOINT
     file.write_bytes(file.read_bytes()[:1000])
+    plan = make_plan(backbone_folder, tmp_path)
+    with pytest.raises(CheckpointRejected, match="is damaged"):
+        run_plan(plan, interrupted, resume=True, watch=ignore)
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_found(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    file = interrupted / CHECKPOINT
+    with ZipFile(file) as archive:
+        tensors = [item for item in archive.infolist() if "/data/" in item.filename]
+        tensor = max(tensors, key=lambda item: item.file_size)
+        place = file.read_bytes().index(archive.read(tensor)) + tensor.file_size // 2
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
     plan = make_plan(backbone_folder, tmp_path)
     with pytest.raises(CheckpointRejected, match="is damaged"):
         run_plan(plan, interrupted, resume=True, watch=ignore)

@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from torch import Tensor
@@ -132,6 +133,7 @@ def load_checkpoint(path: Path, identity: Identity) -> Saved:
             message names what differs.
     """
     try:
+        _check_bytes(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         version, saved = content["format"], content["identity"]
     except Exception as error:  # torch names no common base for what a damaged file brings up
@@ -149,6 +151,14 @@ def load_checkpoint(path: Path, identity: Identity) -> Saved:
             "Give the same settings and data again, or choose another output folder"
         )
     return Saved(**{name: content[name] for name in Saved.__slots__})
+
+
+def _check_bytes(path: Path) -> None:
+    """Verify the checksums, which torch ignores: a flipped bit would become another weight."""
+    with ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise BadZipFile(damaged)
 
 
 def _run_state(run: Run, *, is_slim: bool) -> dict[str, Any]:
