@@ -33,6 +33,7 @@ _MAX_CHANGES_BEFORE_KILL: Final = 30
 _MAX_SECONDS_AFTER_THEM: Final = 0.1
 _MAX_SECONDS_AT_START: Final = 8.0
 _SHARE_KILLED_AT_START: Final = 0.15
+_LOG: Final = Path(tempfile.gettempdir()) / "crashes.log"
 _OLD: Final = 1_000_000_000.0
 
 
@@ -41,7 +42,7 @@ def _server(store: Path, backbone: Path) -> Iterator[subprocess.Popen[str]]:
     command = (sys.executable, "-P", "-m", "server", "serve", "--port", "0")
     variables = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(_ROOT)}
     with (
-        (store.parent / "server.log").open("a", encoding="utf-8") as log,
+        _LOG.open("a", encoding="utf-8") as log,
         subprocess.Popen(
             (*command, "--store-folder", str(store), "--backbone", str(backbone)),
             env={**os.environ, **variables},
@@ -62,7 +63,7 @@ def _check(process: subprocess.Popen[str], tenants: Sequence[Tenant]) -> None:
     lines = (re.search(r"listens on (http://\S+);", line) for line in process.stdout)
     url = next((found[1] for found in lines if found), None)
     if url is None:
-        raise SystemExit(f"The server did not start: exit code {process.wait()}")
+        raise SystemExit(f"The server did not start: exit code {process.wait()}; see {_LOG}")
     for tenant in tenants:
         tenant.check(url)
 
