@@ -24,9 +24,9 @@ from training.learning.learner import describe
 from training.packed import Packed
 
 BYTES_PER_FILE_BYTE = 8
-BYTES_PER_ROW = 500
-FIXED = 2**19
-"""What docs/training.md says of rows, and what modules and batches take besides."""
+BYTES_PER_ROW = 300
+FIXED = 2**17
+"""What docs/operating.md says of rows, and what modules and batches take besides."""
 
 
 @pytest.fixture
