@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.errors import PrefixNotFound, PrefixRejected
+from prefixes.errors import PrefixNotFound, PrefixRejected, StoreUnavailable
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
@@ -30,12 +30,12 @@ from server.trainings.publication import publish_trained
 from server.trainings.records import State, Trainer, Training
 from server.trainings.store import training_store
 from server.trainings.watching import SpentWatch, check_cancelled
-from server.trainings.worker import STOPPED, Worker
+from server.trainings.worker import NO_SPACE, STOPPED, Worker
 
 _POLL_SECONDS: Final = 0.5
 _SECONDS_BETWEEN_SWEEPS: Final = 600.0
 _PAUSES: Final = (*(2.0**n for n in range(6)), *([60.0] * 60))
-"""Seconds between attempts to publish on a busy server, for an hour in all."""
+"""Seconds between attempts to publish, or to train on a full disk, for an hour in all."""
 _FEW_PAUSES: Final = _PAUSES[:6]
 """Seconds between attempts to begin: others wait for their turn."""
 _HUNG: Final = -signal.SIGKILL
@@ -184,17 +184,26 @@ class TrainingRunner:
         return self._settings.training_threads or len(os.sched_getaffinity(0))
 
     async def _train(self, training: Training, folder: TrainingFolder) -> None:
-        """Have workers train until one has come to an outcome.
+        """Have workers train until one has come to an outcome; wait while the disk is full.
 
         Raises:
-            Ended: when it was cancelled, took too long, or died too often.
+            Ended: when it was cancelled, took too long, died too often, or the disk stays full.
         """
+        await persist(
+            lambda: self._work_until_outcome(training, folder),
+            _PAUSES,
+            partial(self._pause, training),
+        )
+
+    async def _work_until_outcome(self, training: Training, folder: TrainingFolder) -> None:
         while True:
             code = await self._work_through(training, folder)
             if code == 0 or folder.outcome() is not None:  # it may die as it leaves
                 return
             if code == STOPPED:  # by somebody else's signal: no fault of the training
                 continue
+            if code == NO_SPACE:  # its checkpoint is whole: it can go on once there is space
+                raise StoreUnavailable(f"training {training.id} could not write a file")
             crashes = await patiently(lambda: self._store.note_crash(training.id))
             _log.error("the worker of training %s died with %d", training.id, code)
             if crashes >= _MAX_CRASHES:

@@ -12,6 +12,8 @@ from server.trainings.folders import TrainingFolder
 
 STOPPED: Final = 75
 """Its exit code when it has stopped because it was told to, and can go on."""
+NO_SPACE: Final = os.EX_IOERR
+"""Its exit code when the disk did not take a file; its last checkpoint is whole."""
 
 _SECONDS_TO_STOP: Final = 20.0
 

@@ -304,6 +304,28 @@ async def test_processor_time_is_shared_by_the_threads_of_a_cpu(bench: Bench) ->
     assert ended.problem["code"] == "data_rejected"
 
 
+async def test_a_training_goes_on_once_the_disk_has_space_again(bench: Bench) -> None:
+    bench.begin_again(
+        "attempts = folder / 'attempts'\n"
+        "attempts.write_text((attempts.read_text() if attempts.exists() else '') + '.')\n"
+        "if len(attempts.read_text()) < 3:\n"
+        f"    sys.exit({os.EX_IOERR})\n"
+        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
+    )
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+    assert ended.num_crashes == 0
+
+
+async def test_a_disk_that_stays_full_ends_a_training_with_503(bench: Bench) -> None:
+    bench.begin_again(f"sys.exit({os.EX_IOERR})")
+    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    assert ended.problem is not None
+    assert ended.problem["status"] == 503
+    assert ended.num_crashes == 0
+
+
 async def test_a_worker_that_dies_as_it_leaves_has_not_died(bench: Bench) -> None:
     bench.begin_again(f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})\nsys.exit(1)")
     ended = await bench.run(Replayer(None), lambda one: one.has_ended)
