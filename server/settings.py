@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         default=30.0,
         ge=0,
         le=3600,
-        description="Time in seconds for work in flight to finish after SIGTERM.",
+        description="Time in seconds for work in flight to finish after SIGTERM, SIGINT or SIGHUP.",
     )
 
     num_trainings: int = Field(
