@@ -232,4 +232,6 @@ def test_labels_and_texts_that_were_missing_values_are_told(tmp_path: Path) -> N
 
 
 def test_half_of_a_surrogate_pair_is_not_a_label(tmp_path: Path) -> None:
-    assert "'label': expected a label" in problems_of(tmp_path, ["x", "\ud800"])
+    assert "'label': expected text, found half of a surrogate" in problems_of(
+        tmp_path, ["x", "\ud800"]
+    )
