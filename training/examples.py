@@ -82,6 +82,8 @@ class Examples(Generic[Truth]):
 class TaskData:
     """All rows of one task, and what the files say about it; `doubts` are about the rows.
 
+    `summary` has a sentence for each part: how many rows it has, and what columns were taken for.
+
     `is_readable` says whether the backbone's vocabulary covers the texts, as far as that is known.
     """
 
@@ -92,6 +94,7 @@ class TaskData:
     test: Examples[Any] | None
     sha256: str
     doubts: tuple[str, ...] = ()
+    summary: tuple[str, ...] = ()
     is_readable: bool = True
 
     @property

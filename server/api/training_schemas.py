@@ -69,6 +69,9 @@ class TrainingStatus(WireResponse):
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     ended_at: AwareDatetime | None
+    data_summary: list[str] = Field(
+        description="How each file was read, once it is: its rows, and what columns were taken for."
+    )
     warnings: list[str] = Field(
         description="What is doubtful about the rows, once they are read; nothing is refused."
     )
@@ -84,13 +87,18 @@ class TrainingList(WireResponse):
 
 
 def status_of(
-    training: Training, last: Event | None = None, warnings: Sequence[str] = ()
+    training: Training,
+    last: Event | None = None,
+    *,
+    data_summary: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> TrainingStatus:
     """Describe a training.
 
     Args:
         training: what is to be described.
         last: how far its worker was when it last said so.
+        data_summary: how its worker has read the rows.
         warnings: what its worker doubts about the rows.
     """
     asked = training.asked
@@ -107,6 +115,7 @@ def status_of(
         created_at=training.created_at,
         started_at=training.started_at,
         ended_at=training.ended_at,
+        data_summary=without_halves(list(data_summary)),
         warnings=without_halves(list(warnings)),
         progress=_optional(Progress, None if last is None else last.facts),
         result=_optional(Result, training.result),

@@ -109,8 +109,8 @@ async def follow_training(
     caller: CallerDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Events `progress` and `evaluation` say how far it is, `warnings` what is doubtful about the
-    rows, `state` is the whole training.
+    """Events `progress` and `evaluation` say how far it is, `data_summary` how the rows were read,
+    `warnings` what is doubtful about them, `state` is the whole training.
 
     `Last-Event-ID` goes on behind that event. A server that is about to end ends the stream.
     """
@@ -186,7 +186,12 @@ def _require_owner(caller: Caller, tenant: str) -> None:
 
 def _described(parts: Parts, training: Training) -> TrainingStatus:
     folder = parts.training_folders.of(training.id)
-    return status_of(training, folder.last_progress(), folder.warnings())
+    return status_of(
+        training,
+        folder.last_progress(),
+        data_summary=folder.data_summary(),
+        warnings=folder.warnings(),
+    )
 
 
 def _file(path: FilePath, media_type: str) -> OpenFileResponse:

@@ -138,6 +138,11 @@ class TrainingFolder:
         found: list[str] = self._read("warnings.json") or []
         return found
 
+    def data_summary(self) -> list[str]:
+        """How the worker has read the rows; empty until it has, and where an older release did."""
+        found: list[str] = self._read("data_summary.json") or []
+        return found
+
     def last_progress(self) -> Event | None:
         """How far the worker was when it last said so."""
         size = self._num_event_bytes()

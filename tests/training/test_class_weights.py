@@ -112,5 +112,6 @@ def test_weights_stand_in_the_report(backbone_folder: Path, tmp_path: Path) -> N
     run_plan(plan, tmp_path / "output", watch=seen.extend)
     report = json.loads((tmp_path / "output" / "report.json").read_text(encoding="utf-8"))
     assert report["class_weights"] == pytest.approx({"often": 64 / 120, "rare": 8.0})
+    assert report["data"]["summary"] == list(seen[0].rows.data.summary) != []
     assert report["doubts"] == list(seen[0].doubts)
     assert any("64 rows are in rows.jsonl as well" in doubt for doubt in report["doubts"])

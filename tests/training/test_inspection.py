@@ -223,5 +223,5 @@ def test_doubts_are_told_once_before_training_with_texts_that_are_cut_off(
         progress.show(runs)
         progress.show(runs)
     lines = [line for line in printed.getvalue().splitlines() if line]
-    assert lines == list(runs[0].doubts)
+    assert lines == [*runs[0].rows.data.summary, *runs[0].doubts]
     assert lines[-1] == "2 of 32 training inputs (6.2%) are cut off at max_length 32"

@@ -19,6 +19,7 @@ def train(
     *,
     live: Path | None = None,
     watch: Callable[[Sequence[Run]], None] = lambda _: None,
+    describe: Callable[[Sequence[str]], None] = lambda _: None,
     warn: Callable[[Sequence[str]], None] = lambda _: None,
     **changes: Any,
 ) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def train(
         live=live,
         seconds_between_checkpoints=3600,
         watch=watch,
+        describe=describe,
         warn=warn,
     )
 
@@ -102,9 +104,11 @@ def test_doubts_about_rows_are_told_before_the_first_step_and_stand_in_the_outco
     backbone_folder: Path, tmp_path: Path
 ) -> None:
     told: list[tuple[str, ...]] = []
+    summaries: list[tuple[str, ...]] = []
 
     def watch(runs: Sequence[Run]) -> None:
         assert told
+        assert summaries == [runs[0].rows.data.summary]
 
     repeated = write_csv(tmp_path / "rows.csv", sentiment_rows(60) * 2)
     outcome = train(
@@ -112,8 +116,12 @@ def test_doubts_about_rows_are_told_before_the_first_step_and_stand_in_the_outco
         backbone_folder,
         tmp_path / "out",
         watch=watch,
+        describe=lambda summary: summaries.append(tuple(summary)),
         warn=lambda doubts: told.append(tuple(doubts)),
         max_steps=1,
+    )
+    assert summaries[0][0].startswith(
+        "train: 108 of 120 rows of rows.csv; text from column 'text';"
     )
     (doubts,) = told
     assert any("repeat an earlier one" in doubt for doubt in doubts)

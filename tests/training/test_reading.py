@@ -147,6 +147,7 @@ def test_warnings_about_tokens_come_before_the_first_step_and_stand_in_the_outco
         live=None,
         seconds_between_checkpoints=60.0,
         watch=lambda runs: told.append((runs[0].step, runs[0].doubts)),
+        describe=lambda _: None,
         warn=lambda _: None,
     )
     step, doubts = told[0]

@@ -79,18 +79,25 @@ class TrainingProgress:
 
     def _say(self, line: str) -> None:
         self._last_line = time.monotonic()
-        self._console.print(line, highlight=False, soft_wrap=True)
+        self._print(line)
 
-    def _tell_doubts(self, run: Learning) -> None:
-        """Say what is doubtful about a run's rows, once for all runs that share them."""
-        for doubt in run.doubts:
-            if doubt not in self._told:
-                self._told.add(doubt)
-                self._console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
+    def _print(self, line: str, style: str | None = None) -> None:
+        # Not as markup: labels and columns may be named `[/b]` or `:x:`.
+        self._console.print(
+            line, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
+
+    def _describe_rows(self, run: Learning) -> None:
+        """Say how a run's rows were read and what is doubtful about them, once for all runs."""
+        lines = {**dict.fromkeys(run.rows.data.summary), **dict.fromkeys(run.doubts, "yellow")}
+        for line, style in lines.items():
+            if line not in self._told:
+                self._told.add(line)
+                self._print(line, style)
 
     def _bar(self, run: Learning) -> TaskID:
         if run.config.run_name not in self._bars:
-            self._tell_doubts(run)
+            self._describe_rows(run)
             bar = self._progress.add_task(
                 run.config.run_name, total=run.total_steps, completed=run.step, figures=""
             )

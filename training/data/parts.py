@@ -13,6 +13,7 @@ from prefixes.spec import TaskType
 from training.data.inspection import Part, doubts_of, doubts_of_validation
 from training.data.spellings import label_doubts, text_doubts
 from training.data.split import SPLIT_SEED, split
+from training.data.summary import summaries
 from training.data.token_rows import read_tagged, with_values
 from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.errors import DataProblem, DataRejected, PlanRejected
@@ -57,7 +58,7 @@ def load_task(config: TrainConfig) -> TaskData:
     learnt = _sample(rows, config.max_rows)
     validation = _sample(held_out, config.max_validation_rows)
     others = list(parts.values())
-    return TaskData(
+    data = TaskData(
         labels=layout.labels,
         template=layout.template,
         train=learnt,
@@ -72,6 +73,8 @@ def load_task(config: TrainConfig) -> TaskData:
             *doubts_of_validation(kind, layout.labels, learnt, validation),
         ),
     )
+    summary = summaries(kind, layout, config.dataset, files, data.parts)
+    return dataclasses.replace(data, summary=tuple(summary))
 
 
 def read_part(

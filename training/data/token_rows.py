@@ -1,7 +1,7 @@
 """Tagged texts in other forms than rows of lists: CoNLL's columns, a token a row, lists as text."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Final, Self
@@ -12,6 +12,7 @@ from training.examples import Columns
 from training.files.rows import Row, RowFile, read_rows
 from training.files.written import written_value
 from training.sources import Source, place_in
+from training.tasks.phrases import from_columns
 
 CONLL: Final = (".conll", ".txt", ".bio", ".iob")
 
@@ -32,12 +33,16 @@ def read_tagged(source: Source, columns: Columns) -> RowFile:
     if isinstance(source, Path) and source.suffix.lower() in CONLL:
         file = conll_columns(0)(source)
         cells = ((row, row.columns["tokens"], row.columns["tags"]) for row in file.rows)
-        return _remade(file, (_row(*three, columns) for three in cells))
+        return replace(
+            _remade(file, (_row(*three, columns) for three in cells)),
+            tag_layout="a token per line from the first column; a tag each from the last",
+        )
     file = read_rows(source)
     names = _Names.of(file.rows[0].columns, columns) if file.rows else None
     if names is None:
         return file
-    return _remade(file, _sentences(file, names, columns))
+    joined = _remade(file, _sentences(file, names, columns))
+    return replace(joined, tag_layout=str(names))
 
 
 def with_values(file: RowFile, columns: Columns) -> RowFile:
@@ -63,7 +68,8 @@ def _is_name(cell: Any) -> bool:
 
 
 def _remade(file: RowFile, items: Iterable[Row | DataProblem]) -> RowFile:
-    return RowFile.of(file.path, chain(file.problems, items), file.sha256)
+    made = RowFile.of(file.path, chain(file.problems, items), file.sha256)
+    return replace(made, tag_layout=file.tag_layout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,13 @@ class _Names:
     token: str
     tag: str | None
     sentence: str | None
+
+    def __str__(self) -> str:
+        phrases = [f"a token per row {from_columns([self.token])}"]
+        if self.tag is not None:
+            phrases.append(f"a tag each {from_columns([self.tag])}")
+        end = "at blank rows" if self.sentence is None else f"by column {self.sentence!r}"
+        return "; ".join([*phrases, f"texts separated {end}"])
 
     @classmethod
     def of(cls, row: Mapping[str, Any], columns: Columns) -> Self | None:

@@ -71,13 +71,15 @@ class Rows(MadeOnDemand[Row]):
 class RowFile:
     """A source's rows, what in it is no row, and the sha256 of its bytes.
 
-    That of a folder or a data set of the hub is of its rows as JSON.
+    That of a folder or a data set of the hub is of its rows as JSON. `tag_layout` says where
+    tokens and tags were read from, where each token had a row of its own.
     """
 
     path: Source
     rows: Rows
     problems: tuple[DataProblem, ...]
     sha256: str
+    tag_layout: str | None = None
 
     @classmethod
     def of(cls, source: Source, items: Iterable[Row | DataProblem], digest: str) -> "RowFile":

@@ -126,6 +126,7 @@ def _data_facts(learning: Learning, data: TaskData) -> dict[str, Any]:
     return {
         "sha256": data.sha256,
         "labels": list(data.labels),
+        "summary": list(data.summary),
         "rows": {name: len(part) for name, part in data.parts.items()},
         "train_rows_by_label": learning.kind.label_counts(data.labels, data.train.truths),
     }

@@ -2,10 +2,10 @@
 
 The server and this process share a folder. It begins with `job.json` (the plan, and the version
 that is live now) and the labelled rows; this process adds `events.jsonl`, a line whenever there is
-something new, `warnings.json`, what is doubtful about the rows as far as it is known, `spent.json`,
-its seconds of a processor, `out/`, what `run_plan` writes, and at last `outcome.json`. Exit codes:
-0 there is an outcome, 75 stopped and can go on, 74 the disk did not take a file, anything else: it
-died.
+something new, `data_summary.json`, how the rows were read, `warnings.json`, what is doubtful about
+them as far as it is known, `spent.json`, its seconds of a processor, `out/`, what `run_plan`
+writes, and at last `outcome.json`. Exit codes: 0 there is an outcome, 75 stopped and can go on, 74
+the disk did not take a file, anything else: it died.
 
 SIGTERM, or the end of standard input, stops it at its next step, with a checkpoint: a server that
 dies takes its trainings with it.
@@ -34,7 +34,7 @@ NO_SPACE: Final = os.EX_IOERR
 _SECONDS_BETWEEN_EVENTS: Final = 1.0
 _SECONDS_BETWEEN_CHECKPOINTS: Final = 10.0
 _SECONDS_TO_STOP: Final = 15.0
-_MAX_DOUBT: Final = 1000
+_MAX_CHARACTERS: Final = 1000
 _NO_MEMORY: Final = (
     "It needs more memory of the GPU than trainings may take: give it a smaller max_length, "
     "batch_size or prefix_length"
@@ -42,13 +42,14 @@ _NO_MEMORY: Final = (
 
 
 class Watcher:
-    """Tells of doubtful rows, of every evaluation, and of steps once a second.
+    """Tells how rows were read, of doubtful ones, of every evaluation, and of steps once a second.
 
     Stops the training when told to. Writes into a folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self._events = folder / "events.jsonl"
+        self._summary = folder / "data_summary.json"
         self._warnings = folder / "warnings.json"
         self._stop = threading.Event()
         self._num_evaluations: int | None = None
@@ -57,6 +58,13 @@ class Watcher:
     def stop(self) -> None:
         """Let the training end at its next step."""
         self._stop.set()
+
+    def describe(self, summary: Sequence[str]) -> None:
+        """Write down how the rows were read, unless an earlier worker has done so."""
+        if not self._summary.exists():
+            sentences = [_shortened(one) for one in summary]
+            _write_whole(self._summary, sentences)
+            self._write("data_summary", {"data_summary": sentences})
 
     def warn(self, doubts: Sequence[str]) -> None:
         """Write down what is doubtful about the rows, unless an earlier worker has done so."""
@@ -140,6 +148,7 @@ def _run(job: Mapping[str, Any], watcher: Watcher) -> int:
             live=Path("live.safetensors") if job["has_live"] else None,
             seconds_between_checkpoints=_SECONDS_BETWEEN_CHECKPOINTS,
             watch=watcher.show,
+            describe=watcher.describe,
             warn=watcher.warn,
         )
     except TrainingStopped:
@@ -198,9 +207,10 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _shortened(doubt: str) -> str:
+def _shortened(sentence: str) -> str:
     """Cut a sentence that quotes long labels: who reads lines of events bounds them."""
-    return doubt if len(doubt) <= _MAX_DOUBT else f"{doubt[:_MAX_DOUBT]} ..."
+    is_short = len(sentence) <= _MAX_CHARACTERS
+    return sentence if is_short else f"{sentence[:_MAX_CHARACTERS]} ..."
 
 
 def _write_whole(path: Path, value: Any) -> None:

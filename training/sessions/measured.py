@@ -27,6 +27,7 @@ def measured_training(
     live: Path | None,
     seconds_between_checkpoints: float,
     watch: Watcher,
+    describe: Callable[[Sequence[str]], None],
     warn: Callable[[Sequence[str]], None],
 ) -> dict[str, Any]:
     """Train a plan of one run, from its checkpoint if there is one, and say how it did.
@@ -37,6 +38,7 @@ def measured_training(
         live: file of the version to compare with, None where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
         watch: as of `run_plan`.
+        describe: told how the rows were read, a sentence for each part, once they are.
         warn: told what is doubtful about the rows, once they are read.
 
     Raises:
@@ -53,6 +55,7 @@ def measured_training(
         plan = plan.model_copy(update={"runs": (config,)})
         del data  # two of them would take twice the memory
         data = load_task(config)
+    describe(data.summary)
     warn(data.doubts)
     train = partial(
         run_plan,

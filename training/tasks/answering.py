@@ -15,13 +15,14 @@ from prefixes.encoded import Span
 from prefixes.template import template_fields
 from training.errors import at
 from training.examples import Examples, Input, Layout, TaskData
-from training.files.rows import Row
+from training.files.rows import Row, RowFile
 from training.losses import PLAIN, LossSettings, answer_losses
 from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_answers
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 from training.tasks.misfits import Misfit, misfit_of
+from training.tasks.phrases import from_columns
 
 QUESTION: Final = InputTemplate(text="{question}", text_pair="{context}")
 
@@ -88,6 +89,13 @@ class QuestionAnswering(TaskKind[Answers]):
             )
             return ()
         return tuple(Accepted(text, start) for text, start in pairs)
+
+    def column_roles(self, layout: Layout, file: RowFile, truths: Sequence[Answers]) -> list[str]:
+        lacking = f"{sum(not truth for truth in truths):,} of {len(truths):,} questions have none"
+        return [
+            *(f"{field} {from_columns([column])}" for field, column in layout.columns.items()),
+            f"answers {from_columns([layout.label or 'answers'])} ({lacking})",
+        ]
 
     def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
         """Warn of rows whose `is_impossible` contradicts their answers."""

@@ -12,13 +12,14 @@ from prefixes.answers import softmax
 from prefixes.backbone import EncodedInput
 from prefixes.template import CHOICES, MAX_CHOICES
 from training.examples import Examples, Input, Layout
-from training.files.rows import Row
+from training.files.rows import Row, RowFile
 from training.losses import PLAIN, LossSettings, choice_losses
 from training.metrics import CALIBRATION_ERROR, Measurement, calibration_error
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, text_objection
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 from training.tasks.labels import known_names, read_label
+from training.tasks.phrases import from_columns, texts
 
 _CHOICE: Final = "{choice}"
 
@@ -65,6 +66,13 @@ class MultipleChoice(TaskKind[int]):
                 )
             )
         return int(names[0]) if names and names[0] in numbers else 0
+
+    def column_roles(self, layout: Layout, file: RowFile, truths: Sequence[int]) -> list[str]:
+        return [
+            *texts(layout),
+            f"choices {from_columns([CHOICES])}",
+            f"number of the right choice, from 0, {from_columns([layout.label or 'label'])}",
+        ]
 
     def stratum(self, truth: int) -> tuple[Any, ...]:
         return (truth,)

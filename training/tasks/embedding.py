@@ -12,12 +12,13 @@ from torch import Tensor
 from prefixes import HeadSpec, InputTemplate, PrefixSpec
 from prefixes.backbone import EncodedInput, TextEncoder
 from training.examples import Examples, Input, Layout
-from training.files.rows import Row
+from training.files.rows import Row, RowFile
 from training.losses import PLAIN, TEMPERATURE, LossSettings, contrastive_losses
 from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_text, read_texts
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.phrases import from_columns, texts
 
 _PARTNER: Final = "positive"
 _ROWS_AT_ONCE: Final = 1024
@@ -49,6 +50,10 @@ class Embedding(TaskKind[str]):
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> str:
         """Read the text that belongs with a row's text."""
         return read_text(row, layout.columns[_PARTNER], problems) or ""
+
+    def column_roles(self, layout: Layout, file: RowFile, truths: Sequence[str]) -> list[str]:
+        partner = from_columns([layout.columns[_PARTNER]])
+        return [*texts(layout), f"a text that belongs with it {partner}"]
 
     def objection(self, truths: Sequence[str]) -> str | None:
         """Refuse rows in which there is nothing to tell apart."""

@@ -14,12 +14,13 @@ from prefixes.backbone import EncodedInput, TextEncoder
 from prefixes.template import CHOICES
 from training.errors import DataProblem
 from training.examples import Examples, Input, Layout, TaskData, Truth, wording
-from training.files.rows import Row
+from training.files.rows import Row, RowFile
 from training.losses import PLAIN, LossSettings
 from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_texts
 from training.tasks.misfits import Misfit
+from training.tasks.phrases import texts
 
 Outputs = Sequence[NDArray[np.float32]]
 """What an input's texts came to, `[outputs]` each, or `[S, outputs]` for tasks of tokens."""
@@ -94,6 +95,10 @@ class TaskKind(ABC, Generic[Truth]):
     @abstractmethod
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Truth:
         """Read what is true of a row; what is wrong with it goes to `problems`."""
+
+    def column_roles(self, layout: Layout, file: RowFile, truths: Sequence[Truth]) -> list[str]:
+        """Say what each column was taken for; `truths` are those of the rows that are used."""
+        return texts(layout)
 
     def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
         """Say how rows are read where a person might have meant something else."""

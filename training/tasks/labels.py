@@ -50,6 +50,16 @@ def read_labels(
     return []
 
 
+def cell_form(value: Any, separator: str, labels: Sequence[str]) -> str:
+    """Say how a cell holds several labels, as `read_labels` takes it."""
+    if _is_vector([_name(item) for item in _items(value, separator)], labels):
+        return "a zero or one for each label"
+    is_list = isinstance(value, list) or (
+        isinstance(value, str) and written_list(value) is not None
+    )
+    return "as a list" if is_list else f"separated by {separator!r}"
+
+
 def read_flags(row: Row, columns: Sequence[str], problems: list[DataProblem]) -> list[str]:
     """Read the labels that have a column of their own: those whose column holds a one."""
     present = [name for name in columns if not is_absent(row, name, "label_columns", problems)]

@@ -13,7 +13,7 @@ from prefixes import InputTemplate, PrefixSpec
 from prefixes.answers import best_label, chosen_labels, sigmoid, softmax
 from prefixes.backbone import EncodedInput
 from training.examples import Examples, Input, Layout, TaskData
-from training.files.rows import Row
+from training.files.rows import Row, RowFile
 from training.losses import PLAIN, LossSettings, row_losses
 from training.metrics import Measurement, measure
 from training.settings.config import TrainConfig
@@ -21,6 +21,7 @@ from training.tasks.answer_scores import score_candidates
 from training.tasks.cells import read_number
 from training.tasks.kind import Outputs, Piece, Problems, Scale, TaskKind
 from training.tasks.labels import (
+    cell_form,
     inferred,
     known_names,
     read_flags,
@@ -28,6 +29,7 @@ from training.tasks.labels import (
     read_labels,
     refuse_unknown,
 )
+from training.tasks.phrases import counted, from_columns, texts
 
 PAIR: Final = InputTemplate(text="{text_a}", text_pair="{text_b}")
 REGRESSION_LABEL: Final = "score"
@@ -66,6 +68,13 @@ class SequenceClassification(TaskKind[Target]):
             return tuple(float(label in names) for label in layout.labels)
         is_known = bool(names) and names[0] in layout.labels
         return layout.labels.index(names[0]) if is_known else 0
+
+    def column_roles(self, layout: Layout, file: RowFile, truths: Sequence[Target]) -> list[str]:
+        if layout.problem_type == "regression":
+            return [*texts(layout), _number_role(layout, truths)]
+        counts = self.label_counts(layout.labels, truths) or {}
+        names = counted([label for label, count in counts.items() if count], "label")
+        return [*texts(layout), f"{_label_role(layout, file.rows)} ({names})"]
 
     def objection(self, truths: Sequence[Target]) -> str | None:
         """Refuse rows that all say the same."""
@@ -191,3 +200,22 @@ def _names(layout: Layout, row: Row, problems: Problems) -> list[str]:
     if layout.problem_type == "multi_label_classification":
         return read_labels(row, column, layout.separator, layout.labels, problems)
     return read_label(row, column, problems)
+
+
+def _number_role(layout: Layout, truths: Sequence[Any]) -> str:
+    numbers = [number for (number,) in truths]
+    column = from_columns([layout.label or "label"])
+    return f"a number per row {column} (regression, {min(numbers):g} to {max(numbers):g})"
+
+
+def _label_role(layout: Layout, rows: Sequence[Row]) -> str:
+    """Say where labels stand, and of several how they are separated."""
+    name = layout.label or "label"
+    if layout.problem_type != "multi_label_classification":
+        return f"one label per row {from_columns([name])}"
+    if layout.label_columns:
+        return f"several labels per row, a zero or one each {from_columns(layout.label_columns)}"
+    forms = dict.fromkeys(
+        cell_form(row.columns[name], layout.separator, layout.labels) for row in rows
+    )
+    return f"several labels per row {from_columns([name])}, {' or '.join(forms)}"

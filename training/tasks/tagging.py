@@ -18,7 +18,7 @@ from prefixes.characters import is_blank, whole_characters
 from prefixes.encoded import Span
 from training.errors import at, few
 from training.examples import Examples, Input, Layout, TaskData
-from training.files.rows import Row
+from training.files.rows import Row, RowFile
 from training.losses import IGNORED, PLAIN, LossSettings, tag_losses
 from training.metrics import Measurement
 from training.settings.config import TrainConfig
@@ -26,6 +26,7 @@ from training.tasks.cells import read_list, read_texts
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 from training.tasks.misfits import Misfit
+from training.tasks.phrases import counted, from_columns, texts
 from training.tasks.schemes import (
     all_tags,
     bio_of,
@@ -102,6 +103,12 @@ class TokenClassification(TaskKind[Mentions]):
                 row.problem(f"the label {unknown[0][:80]!r} is not one of the task's labels")
             )
         return found
+
+    def column_roles(self, layout: Layout, file: RowFile, truths: Sequence[Mentions]) -> list[str]:
+        counts = self.label_counts(layout.labels, truths) or {}
+        types = counted([name for name, count in counts.items() if count], "entity type")
+        text, *others = texts(layout)
+        return [*_mention_roles(layout, file, text), *others, types]
 
     def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
         """Name tags in an unusual spelling, types that look like tags, and blanks at an end."""
@@ -258,6 +265,22 @@ def _tags(layout: Layout, row: Row) -> list[str]:
         return [tag.strip() for tag in values if isinstance(tag, str)]
     labels = [one.get("label") for one in values if isinstance(one, dict)]
     return [f"B-{label}" for label in labels if isinstance(label, str)]
+
+
+def _mention_roles(layout: Layout, file: RowFile, text: str) -> list[str]:
+    """Say where tokens with tags stand, or a text with entities; a file may have rows of both."""
+    if file.tag_layout is not None:
+        return [file.tag_layout]
+    has_tokens = {_TOKENS in row.columns for row in file.rows}
+    tags, entities = (from_columns([layout.label or usual]) for usual in (_TAGS, _ENTITIES))
+    return [
+        *(
+            [f"tokens {from_columns([_TOKENS])}", f"a tag each {tags}"]
+            if True in has_tokens
+            else []
+        ),
+        *([text, f"entities {entities}"] if False in has_tokens else []),
+    ]
 
 
 def _blank_remarks(layout: Layout, rows: Sequence[Row]) -> list[str]:

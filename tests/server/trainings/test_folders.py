@@ -29,6 +29,19 @@ def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress
     assert folder.last_progress() is None
 
 
+def test_how_rows_were_read_is_told_once_however_many_workers_there_are(tmp_path: Path) -> None:
+    folder = TrainingFolder(tmp_path)
+    assert folder.data_summary() == []
+    sentences = ["train: 2 rows", "x" * 1_000_000]
+    for _ in range(2):
+        Watcher(tmp_path).describe(sentences)
+    (event,) = folder.events(0)
+    assert (event.kind, event.facts) == ("data_summary", {"data_summary": folder.data_summary()})
+    assert folder.data_summary()[0] == sentences[0]
+    assert len(folder.data_summary()[1]) < 2000
+    assert folder.last_progress() is None
+
+
 def test_a_doubt_that_quotes_a_long_label_is_cut(tmp_path: Path) -> None:
     Watcher(tmp_path).warn(("x" * 1_000_000,))
     (event,) = TrainingFolder(tmp_path).events(0)

@@ -112,7 +112,18 @@ def test_a_csv_becomes_a_live_endpoint_through_one_call_to_a_front_end(
         assert ended["progress"]["step"] == ended["progress"]["total_steps"]
         answer = sender.post("/v1/classify", json={"model": "mood", "input": "the film is good"})
         assert answer.json()["results"][0]["model"] == ended["result"]["ref"]
-        assert events.index("event: warnings\n") < events.index("event: progress\n")
+        kinds = [
+            events.index(f"event: {kind}\n") for kind in ("data_summary", "warnings", "progress")
+        ]
+        assert kinds == sorted(kinds)
+        train, validation = ended["data_summary"]
+        assert train.endswith(
+            "of train.csv; text from column 'text'; "
+            "one label per row from column 'label' (2 labels: 'bad', 'good')"
+        )
+        assert validation.startswith("validation: ")
+        report = sender.get(links["report"]).json()
+        assert report["data"]["summary"] == ended["data_summary"]
         assert any("repeat an earlier one" in warning for warning in ended["warnings"])
         assert set(ended["warnings"]) <= set(ended["result"]["warnings"])
         assert "event: evaluation\n" in events
