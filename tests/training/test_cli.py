@@ -170,6 +170,20 @@ def test_every_type_of_task_is_trained_measured_and_used(
     assert report["num_parameters"]["stored"] == report["num_parameters"]["trained"]
 
 
+def test_labels_that_look_like_markup_are_printed_as_they_are(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    names = {"good": "[/b]", "bad": ":x:"}
+    rows = [{**row, "label": names[row["label"]]} for row in sentiment_rows(40)]
+    path = write_jsonl(tmp_path / "rows.jsonl", rows)
+    place = ("--backbone", backbone_folder, "--device", "cpu")
+    output = tmp_path / "output"
+    run(*("train", "acme/x", "--train", path, "--output", output, *QUICK, *place))
+    shown = run("evaluate", output / "prefix.safetensors", path, *place)
+    assert "[/b]" in shown
+    assert ":x:" in shown
+
+
 def test_one_task_is_searched_from_the_command_line(
     run: CliCaller, backbone_folder: Path, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ def train_and_publish(
             stays, and resuming publishes without training again.
         TrainingStopped: after Ctrl-C or SIGTERM, with a checkpoint.
     """
-    console = Console(stderr=True, quiet=not is_first_process())
+    console = Console(stderr=True, quiet=not is_first_process(), markup=False, emoji=False)
     transformers_logging.disable_progress_bar()
     destination = None if publish_to is None else Destination(publish_to, key, alias)
     if destination is not None:
@@ -95,7 +95,7 @@ def fine_tune(plan: TrainPlan, output: Path, *, refused: Sequence[str]) -> None:
             "Method 'full' makes a model of its own, in one process and without checkpoints, to "
             f"hold prefixes against: leave out {', '.join(refused)}"
         )
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False, emoji=False)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()  # that a fresh head is new is no news
     try:

@@ -73,7 +73,7 @@ def evaluate_file(
         comparison = compare(backbone, exact, prefix, examples, tokens_per_batch=tokens)
         measurement = comparison.measurement
     precision = dtype_name(backbone.precision)
-    console = Console()
+    console = Console(markup=False, emoji=False)  # labels are tenants' own words
     if as_json:
         figures = {"rows": len(examples), **dataclasses.asdict(measurement)}
         if comparison is not None:
