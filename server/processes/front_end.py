@@ -26,8 +26,8 @@ class FrontEnd:
     def __init__(self, channel_end: socket.socket, listener: socket.socket) -> None:
         self._channel_end = channel_end
         self._listener = listener
-        self._engine = RemoteEngine()
         self._stopping = Stopping()
+        self._engine = RemoteEngine(self._stopping)
         self._channel: Channel | None = None
 
     def run(self) -> None:

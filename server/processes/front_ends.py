@@ -47,6 +47,7 @@ class FrontEnds:
         self._welcome = welcome
         self._serve = serve
         self._processes: set[asyncio.subprocess.Process] = set()
+        self._channels: set[Channel] = set()
         self._keeping: list[asyncio.Task[None]] = []
         self._is_stopping = False
 
@@ -69,6 +70,11 @@ class FrontEnds:
             starting.cancel()
             await self.stop(0)
             raise FrontEndFailed("A front-end process ended as it started; its log line says why")
+
+    def send(self, message: object) -> None:
+        """Send a message to each that takes connections."""
+        for channel in self._channels:
+            channel.send(message)
 
     async def stop(self, seconds: float) -> None:
         """Let them answer what they have begun, for some seconds; then let them cancel it."""
@@ -130,9 +136,11 @@ class FrontEnds:
     async def _talk(self, channel: Channel, listening: asyncio.Event) -> None:
         try:
             if await _says_that_it_listens(channel):
+                self._channels.add(channel)
                 listening.set()
                 await self._serve(channel)
         finally:
+            self._channels.discard(channel)
             channel.close()
 
 

@@ -28,6 +28,11 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """The engine's process has begun to drain: streams and half bodies end now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A question; the `Answer` or `Failure` has the same number."""
 

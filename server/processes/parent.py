@@ -14,7 +14,7 @@ from server.observe import Metrics
 from server.processes.channel import Channel
 from server.processes.engine_end import EngineEnd
 from server.processes.front_ends import FrontEnds
-from server.processes.messages import Welcome
+from server.processes.messages import Draining, Welcome
 from server.serving import drained
 from server.settings import Settings
 from server.trainings.records import Trainer
@@ -70,6 +70,7 @@ class EngineProcess:
                         keep_what_is_there()
                         announce()
                         await signalled.wait()
+                        self._front_ends.send(Draining())
                         seconds_left = await drained(self._drain(), self._drain_seconds)
                 finally:
                     # What waits on the socket now is refused, not left without an answer.

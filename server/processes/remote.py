@@ -15,21 +15,25 @@ from server.processes.messages import (
     Answer,
     Ask,
     Cancel,
+    Draining,
     Failure,
     Question,
     RequestDone,
     Row,
     Rows,
 )
+from server.stopping import Stopping
 
 
 class RemoteEngine:
     """Answers as `server.engine.engine.Engine` and `server.observe.Metrics` do, by asking them.
 
-    Belongs to the event loop on which its channel is `connected`.
+    Belongs to the event loop on which its channel is `connected`. `stopping` begins when the
+    engine's process begins to drain.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: Stopping) -> None:
+        self._stopping = stopping
         self._channel: Channel | None = None
         self._numbers = itertools.count()
         self._replies: dict[int, asyncio.Future[Any]] = {}
@@ -108,7 +112,11 @@ class RemoteEngine:
     async def _listen(self, channel: Channel) -> None:
         try:
             while True:
-                self._settle(await channel.receive())
+                message = await channel.receive()
+                if isinstance(message, Draining):
+                    await self._stopping.begin()
+                else:
+                    self._settle(message)
         except EOFError:
             self._channel = None
         finally:

@@ -22,7 +22,9 @@ from server.observe import Metrics
 from server.processes import engine_end
 from server.processes.channel import Channel
 from server.processes.engine_end import EngineEnd
+from server.processes.messages import Draining
 from server.processes.remote import RemoteEngine
+from server.stopping import Stopping
 from tests.factories import make_prefix, with_golden
 from tests.server.rest import FakeEngine, new_registry, put_some
 
@@ -52,7 +54,7 @@ async def behind_a_channel(engine: Any, metrics: Metrics) -> AsyncIterator[Remot
     ends = socket.socketpair()
     here, there = [await Channel.over(end) for end in ends]
     serving = asyncio.create_task(EngineEnd(there, engine, metrics).serve())
-    remote = RemoteEngine()
+    remote = RemoteEngine(Stopping())
     async with remote.connected(here):
         yield remote
     await asyncio.wait_for(serving, 30)
@@ -233,7 +235,7 @@ async def test_the_engine_s_problem_is_told(fake: FakeEngine, metrics: Metrics) 
 
 async def test_without_the_engine_s_process_questions_are_refused(metrics: Metrics) -> None:
     ours, theirs = socket.socketpair()
-    remote = RemoteEngine()
+    remote = RemoteEngine(Stopping())
     async with remote.connected(await Channel.over(ours)) as listening:
         asking = asyncio.create_task(remote.find_problem())
         await asyncio.sleep(0)
@@ -243,3 +245,12 @@ async def test_without_the_engine_s_process_questions_are_refused(metrics: Metri
         await asyncio.wait_for(listening, 30)
         with pytest.raises(EngineUnavailable):
             await remote.find_problem()
+
+
+async def test_a_front_end_stops_as_soon_as_the_engine_s_process_drains() -> None:
+    ours, theirs = socket.socketpair()
+    stopping, engine_end = Stopping(), await Channel.over(theirs)
+    async with RemoteEngine(stopping).connected(await Channel.over(ours)):
+        engine_end.send(Draining())
+        assert await stopping.within(30)
+        engine_end.close()
