@@ -12,6 +12,7 @@ import safetensors.numpy
 
 from prefixes import Finding, Prefix
 from prefixes.backbone import Backbone, load_backbone
+from server.api.uploads import UploadSlots
 from server.engine.errors import Overloaded
 from tests.factories import make_backbone_folder, make_prefix, with_golden, with_tensors
 from tests.server.conftest import Serve
@@ -317,3 +318,13 @@ def test_a_file_arrives_whole_however_it_is_cut_into_pieces(rest: Rest, backbone
     assert response.status_code == 201
     path = ROUTE.replace("new", "pieces") + "/1/file"
     assert rest.call("GET", path, "acme").content == data
+
+
+def test_uploads_of_four_tenants_leave_slots_to_a_fifth() -> None:
+    slots = UploadSlots()
+    with ExitStack() as taken:
+        for tenant in ("one", "two", "three", "four") * 4:
+            taken.enter_context(slots.take(tenant))
+        with pytest.raises(Overloaded):
+            taken.enter_context(slots.take("one"))
+        taken.enter_context(slots.take("five"))
