@@ -61,7 +61,7 @@ class RequestLog:
             if not is_started:
                 await problem_of(error).response(scope)(scope, receive, send_observed)
         finally:
-            record.route = getattr(scope.get("route"), "path", record.route)
+            record.route = getattr(scope.get("route"), "path_format", record.route)
             self._metrics.request_done(record.route, status, record.seconds)
             record.write(status)
 

@@ -138,7 +138,7 @@ def test_a_worker_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
     roomy = exit_code(job, Watcher(Path()))
 
     assert full == NO_SPACE
-    assert said.startswith("polyprefix: Could not write out/")
+    assert said.startswith("polyprefix: Could not write ")
     assert len(said.splitlines()) == 1
     assert not any(name.endswith(".partial") for name in names)
     assert roomy == 0
