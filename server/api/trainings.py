@@ -1,6 +1,7 @@
 """Trainings under /v1/tenants/{tenant}/trainings: ask for one, list, follow, cancel, look at it."""
 
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from prefixes.errors import StoreUnavailable
 from server.api.deps import CallerDep, KeyedRoute, Parts, PartsDep, bearer
 from server.api.files import OpenFileResponse
 from server.api.problems import responses
@@ -18,7 +20,8 @@ from server.api.training_schemas import TrainingList, TrainingStatus, path_of, s
 from server.auth import Caller
 from server.engine.errors import ServingError
 from server.errors import KeyRequired, NothingToShow, TrainingNotFound
-from server.trainings.records import NewTraining, Training
+from server.trainings.forgetting import forget
+from server.trainings.records import Training
 from server.trainings.store import new_id
 
 router = APIRouter(
@@ -28,6 +31,8 @@ router = APIRouter(
     dependencies=[Depends(bearer)],
     responses=responses(401, 404, 422, 503),
 )
+
+_log = logging.getLogger(__name__)
 
 _EVENT_ID: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 """A byte of the file of events; Python refuses to read thousands of digits as a number."""
@@ -58,11 +63,12 @@ async def ask_for_training(
     try:
         with parts.uploads.take(tenant):
             asked = await receive_training(request, tenant, parts.trainer, folder)
-            training = await parts.change(partial(_add, parts, training_id, asked))
+            training = await parts.change(partial(parts.trainings.add, training_id, asked))
         is_queued = True
     finally:
         if not is_queued:
             folder.remove()
+    await parts.change(partial(_forget_oldest, parts, tenant))
     response.headers["Location"] = path_of(training)
     return status_of(training)
 
@@ -164,11 +170,11 @@ async def see_curve(
     return _file(parts.training_folders.of(found.id).curve, "image/png")
 
 
-def _add(parts: Parts, training_id: str, asked: NewTraining) -> Training:
-    training = parts.trainings.add(training_id, asked)
-    for old in parts.trainings.remove_beyond_bound(asked.tenant):
-        parts.training_folders.of(old).remove()
-    return training
+def _forget_oldest(parts: Parts, tenant: str) -> None:
+    try:
+        forget(parts.trainings, parts.training_folders, parts.trainings.beyond_bound(tenant))
+    except StoreUnavailable as error:  # the new training is queued all the same
+        _log.warning("old trainings of %s stay until the next one is queued: %s", tenant, error)
 
 
 async def _find(parts: Parts, caller: Caller, tenant: str, training: str) -> Training:

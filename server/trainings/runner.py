@@ -23,6 +23,7 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.trainings.ending import Ended, problem
 from server.trainings.folders import TrainingFolder, TrainingFolders
+from server.trainings.forgetting import forget
 from server.trainings.jobs import job_of
 from server.trainings.patience import patiently, persist
 from server.trainings.placement import Placement
@@ -128,12 +129,7 @@ class TrainingRunner:
 
     def _sweep(self) -> None:
         retention = timedelta(days=self._settings.training_retention_days)
-        before = now() - retention
-        for training_id in self._store.ended(before):
-            # Before its row: a folder without a row is never deleted.
-            self._folders.of(training_id).remove()
-            _log.info("removed training %s, which ended long ago", training_id)
-        self._store.remove_ended(before)
+        forget(self._store, self._folders, self._store.ended(now() - retention))
         self._folders.sweep(self._store.ids())
 
     async def _run(self, training: Training) -> None:

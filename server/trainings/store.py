@@ -83,12 +83,8 @@ class TrainingStore:
             )
             return _find(connection, training_id, asked.tenant)
 
-    def remove_beyond_bound(self, tenant: str) -> Sequence[str]:
-        """Forget a tenant's oldest trainings that have ended, as far as it has too many.
-
-        Returns:
-            Their ids: the caller removes their folders.
-        """
+    def beyond_bound(self, tenant: str) -> Sequence[str]:
+        """The ids of a tenant's oldest trainings that have ended, as far as it has too many."""
         older = (
             select(trainings.c.id)
             .join(tenants)
@@ -96,12 +92,10 @@ class TrainingStore:
             .order_by(trainings.c.id.desc())
             .offset(self._max_kept_per_tenant)
         )
-        with self._database.write() as connection:
+        with self._database.read() as connection:
             beyond = connection.scalars(older).all()
             old = (trainings.c.id.in_(beyond), trainings.c.state.in_(ENDED))
-            ids = connection.scalars(select(trainings.c.id).where(*old)).all()
-            connection.execute(delete(trainings).where(trainings.c.id.in_(ids)))
-        return ids
+            return connection.scalars(select(trainings.c.id).where(*old)).all()
 
     def find(self, tenant: str, training_id: str) -> Training:
         """Read a training of a tenant.
@@ -202,15 +196,17 @@ class TrainingStore:
         with self._database.read() as connection:
             return frozenset(connection.scalars(select(trainings.c.id)))
 
-    def ended(self, before: datetime) -> tuple[str, ...]:
+    def ended(self, before: datetime) -> Sequence[str]:
         """The ids of the trainings that ended before a moment."""
         with self._database.read() as connection:
             query = select(trainings.c.id).where(trainings.c.ended_at < before)
-            return tuple(connection.scalars(query))
+            return connection.scalars(query).all()
 
-    def remove_ended(self, before: datetime) -> None:
-        """Forget the trainings that ended before a moment."""
-        query = delete(trainings).where(trainings.c.ended_at < before)
+    def remove(self, ids: Sequence[str]) -> None:
+        """Forget trainings that have ended. Their folders go first: no folder without a row is
+        ever deleted.
+        """
+        query = delete(trainings).where(trainings.c.id.in_(ids))
         self._database.free(lambda connection: connection.execute(query))
 
     def _check_room(self, connection: Connection, tenant: str) -> None:

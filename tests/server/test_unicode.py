@@ -7,7 +7,9 @@ import httpx
 import pytest
 from sqlalchemy import update
 
+from prefixes.errors import StoreUnavailable
 from prefixes.registry.tables import trainings
+from server.trainings.store import TrainingStore
 from tests.server.conftest import Serve
 from tests.server.rest import Rest
 from tests.server.test_bad_requests import FIELDS, MODELS, ROUTES
@@ -116,3 +118,16 @@ def test_ended_trainings_of_a_tenant_are_bounded_with_their_folders(serve: Serve
     listed = running.call("GET", TRAININGS, "acme").json()["trainings"]
     assert [one["id"] for one in listed] == ids[:-4:-1]
     assert {path.name for path in (running.folder / "trainings").iterdir()} == set(ids[-3:])
+
+
+def test_a_training_is_queued_though_old_ones_cannot_be_removed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StoreUnavailable("the database is locked")
+
+    monkeypatch.setattr(TrainingStore, "beyond_bound", fail)
+    running, _ = serve()
+    training = train(running, "{}")
+    assert training.status_code == 202
+    assert (running.folder / "trainings" / training.json()["id"] / "train.csv").is_file()

@@ -99,7 +99,7 @@ def test_what_ended_long_ago_is_forgotten_and_nothing_else(store: TrainingStore)
     ended, waiting = add(store, number=1), add(store, number=2)
     store.claim()
     store.end(ended, "failed", problem={"code": "data_rejected"})
-    store.remove_ended(now() - timedelta(days=1))
+    store.remove(store.ended(now() - timedelta(days=1)))
     assert store.ids() == {ended, waiting}
-    store.remove_ended(now() + timedelta(days=1))
+    store.remove(store.ended(now() + timedelta(days=1)))
     assert store.ids() == {waiting}
