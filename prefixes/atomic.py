@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from safetensors import SafetensorError
 
-from prefixes.disk import disk, sync_folder
+from prefixes.disk import disk, open_private, sync_folder
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -37,23 +37,28 @@ class _Recorder(FileIO):
             raise
 
 
-def write_atomically(path: Path, data: bytes | str, *, is_durable: bool = True) -> None:
+def write_atomically(
+    path: Path, data: bytes | str, *, is_durable: bool = True, is_private: bool = False
+) -> None:
     """Replace the content of a file; text is written as UTF-8.
 
     Args:
         path: the file, in a folder that exists.
         data: all of its content.
         is_durable: without it, a power failure may leave the file empty.
+        is_private: whether only the owner may read it.
 
     Raises:
         StoreUnavailable: when the file cannot be written. The earlier one stays as it was.
     """
-    with atomic_file(path, is_durable=is_durable) as file:
+    with atomic_file(path, is_durable=is_durable, is_private=is_private) as file:
         file.write(data.encode() if isinstance(data, str) else data)
 
 
 @contextmanager
-def atomic_file(path: Path, *, is_durable: bool = True) -> Iterator[BinaryIO]:
+def atomic_file(
+    path: Path, *, is_durable: bool = True, is_private: bool = False
+) -> Iterator[BinaryIO]:
     """Open a file that replaces `path` at the end of the block; an exception discards it.
 
     A device or a pipe, such as /dev/stdout, is written directly.
@@ -63,9 +68,9 @@ def atomic_file(path: Path, *, is_durable: bool = True) -> Iterator[BinaryIO]:
     """
     target = Path(os.path.realpath(path))  # a link keeps pointing to its file
     is_replaced = target.is_file() or not target.exists()
-    partial = _beside(target, "partial") if is_replaced else target
+    partial = _sibling(target, "partial") if is_replaced else target
     with disk("write", path):
-        raw = _Recorder(partial, "w")
+        raw = _Recorder(partial, "w", opener=open_private if is_private else None)
     try:
         with BufferedWriter(raw) as file:
             yield file
@@ -92,7 +97,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         StoreUnavailable: when something in it cannot be written. The earlier folder stays.
     """
-    partial, replaced = _beside(path, "partial"), _beside(path, "replaced")
+    partial, replaced = _sibling(path, "partial"), _sibling(path, "replaced")
     for left_by_a_crash in (partial, replaced):
         shutil.rmtree(left_by_a_crash, ignore_errors=True)
     try:
@@ -124,7 +129,7 @@ def _sync_all(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def _sibling(path: Path, suffix: str) -> Path:
     return path.with_name(f"{path.name}.{suffix}")
 
 

@@ -83,14 +83,3 @@ def tighten(path: Path) -> None:
         _log.warning("other users may read %s (%s): run `chmod -R go= %s`", path, error, path)
     else:
         _log.warning("other users could read %s: their rights were withdrawn", path)
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a small file so that a reader finds all of it or nothing, even after a power cut."""
-    aside = path.with_name(f"{path.name}.partial")
-    with open(aside, "w", encoding="utf-8", opener=open_private) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    sync_folder(path.parent)

@@ -18,7 +18,8 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Final
 
-from prefixes.disk import disk, make_folder, open_private, sync_folder, tighten, write_durably
+from prefixes.atomic import write_atomically
+from prefixes.disk import disk, make_folder, open_private, sync_folder, tighten
 from prefixes.errors import InvalidName, StoreCorrupted, StoreUnavailable
 from prefixes.file import MAX_FILE_BYTES
 from prefixes.quarantine import Quarantine
@@ -80,8 +81,7 @@ class PrefixStore:
         Raises:
             StoreUnavailable: when the disk does not take it.
         """
-        with disk("write", self._id_file):
-            write_durably(self._id_file, f"{store_id}\n")
+        write_atomically(self._id_file, f"{store_id}\n", is_private=True)
 
     @contextmanager
     def stage(self) -> Iterator[Staged]:

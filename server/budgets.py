@@ -1,7 +1,6 @@
 """Budgets: what callers share, so that nobody can take it all."""
 
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 
@@ -67,12 +66,7 @@ class Holding:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give everything back, once."""
         amount, self._amount = self._amount, 0
         self._budget._give_back(self._caller, amount)  # noqa: SLF001 - the two are one

@@ -234,7 +234,7 @@ class Settings(BaseSettings):
     @property
     def cors_origin_list(self) -> tuple[str, ...]:
         """The origins in `cors_origins`."""
-        return tuple(filter(None, map(str.strip, (self.cors_origins or "").split(","))))
+        return tuple(_listed(self.cors_origins or ""))
 
     @property
     def pinned_refs(self) -> tuple[PrefixRef, ...]:
@@ -244,7 +244,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _names_origins(cls, origins: str | None) -> str | None:
-        for origin in filter(None, map(str.strip, (origins or "").split(","))):
+        for origin in _listed(origins or ""):
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError(
                     f"{origin!r} is not an origin: expected a scheme, a host and perhaps a port, "
@@ -295,10 +295,12 @@ def variable_of(name: str) -> str:
     return ENV_PREFIX + name.upper()
 
 
+def _listed(text: str) -> Iterator[str]:
+    return filter(None, map(str.strip, text.split(",")))
+
+
 def _references(text: str) -> Iterator[PrefixRef]:
-    for part in text.split(","):
-        if part.strip():
-            yield PrefixRef.parse(part.strip())
+    return map(PrefixRef.parse, _listed(text))
 
 
 def _unknown_variables(environment: Mapping[str, str], known: AbstractSet[str]) -> list[str]:

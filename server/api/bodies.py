@@ -9,7 +9,6 @@ import asyncio
 import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
-from types import TracebackType
 from typing import Final, Self
 
 from starlette.exceptions import HTTPException
@@ -100,14 +99,9 @@ class IncomingBody:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._holding is not None:
-            self._holding.__exit__(kind, error, traceback)
+            self._holding.__exit__()
 
     async def receive(self) -> Message:
         """Give the next piece; after the last one, the end of the connection.

@@ -57,7 +57,7 @@ async def answer_task(body: HubRequest, inference: Inference, version: PrefixVer
         return await _compare(body, inference, model)
     return await reply(
         inference,
-        asked_of_hub(body.inputs),
+        _asked(body.inputs),
         body,
         model=model,
         task_type=version.task_type,
@@ -89,7 +89,7 @@ async def reply(
     return Response(content, headers=headers, media_type="application/json")
 
 
-def asked_of_hub(inputs: Item | Sequence[Item]) -> list[Asked]:
+def _asked(inputs: Item | Sequence[Item]) -> list[Asked]:
     """Give the inputs: a text, an object of fields, or each entry of a list."""
     items = inputs if isinstance(inputs, list) else [inputs]
     return [Asked(_fields(item)) for item in items]

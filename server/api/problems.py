@@ -81,8 +81,8 @@ _HTTP_CODES: Final = {
     405: "method_not_allowed",
     408: "body_too_slow",
     413: "body_too_large",
-    416: "range_not_satisfiable",
     415: "unsupported_encoding",
+    416: "range_not_satisfiable",
     429: "overloaded",
     503: "engine_unavailable",
 }

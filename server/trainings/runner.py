@@ -105,7 +105,7 @@ class TrainingRunner:
             try:
                 # On a device that has failed one after another would: they wait for the next start.
                 is_well = self._find_problem() is None
-                training = await run_in_threadpool(self._store.claim) if is_well else None
+                training = await patiently(self._store.claim) if is_well else None
                 if training is not None:
                     await self._run(training)
             except Exception:  # noqa: BLE001 - the top of a task: the next one may fare better
