@@ -28,7 +28,7 @@ from typing import Final, TextIO
 from bench.changing import Tenant
 from prefixes.backbone import load_backbone
 from prefixes.registry import ApiKeys, open_registry
-from server.cli import main as main_of_server
+from server.command_line.main import main as main_of_server
 from tests.factories import make_backbone_folder
 
 _TENANTS: Final = ("one", "two", "three")
@@ -49,7 +49,9 @@ class _Server:
 @contextmanager
 def _server(store: Path, backbone: Path) -> Iterator[_Server]:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["server.cli", "server.assembly", "training.service.offer"])
+    context.set_forkserver_preload(
+        ["server.command_line.main", "server.hosting.assembly", "training.service.offer"]
+    )
     receiving, sending = context.Pipe(duplex=False)
     flags = ("--port", "0", "--store-folder", str(store))
     flags += ("--backbone", str(backbone), "--dtype", "float32", "--num-threads", "1")

@@ -1,6 +1,6 @@
 """`python -m server` is the command `polyprefix`."""
 
-from server.cli import main
+from server.command_line.main import main
 
 if __name__ == "__main__":
     main()

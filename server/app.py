@@ -9,31 +9,20 @@ from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, PrefixRegistry
-from server.api import (
-    docs_page,
-    embeddings,
-    hub,
-    models,
-    prefixes,
-    problems,
-    status,
-    tasks,
-    tei,
-    trainings,
-    vllm,
-)
+from server.api import docs_page, models, prefixes, problems, status, tasks, trainings
 from server.api.deps import Classifier, Parts
-from server.api.encodings import Compression
-from server.api.head import HeadAsGet
-from server.api.middleware import BodyLimit, RequestLog
+from server.api.dialects import embeddings, hub, tei, vllm
+from server.api.middleware.compression import Compression
+from server.api.middleware.head import HeadAsGet
+from server.api.middleware.requests import BodyLimit, RequestLog
+from server.api.public_prefixes import PublicPrefixes
 from server.observe import RequestMetrics
-from server.public import PublicPrefixes
 from server.publishing import Publisher
 from server.settings import Settings
-from server.stopping import Stopping
-from server.trainings.folders import TrainingFolders
-from server.trainings.records import Trainer
-from server.trainings.store import training_store
+from server.shutdown import Stopping
+from server.training_jobs.folders import TrainingFolders
+from server.training_jobs.records import Trainer
+from server.training_jobs.store import training_store
 
 _DESCRIPTION: Final = (
     "Thousands of small trained prefixes over one frozen encoder: classification, entities, "

@@ -1,4 +1,4 @@
-"""What can be wrong with a request itself, and what can keep a server from starting.
+"""Errors of requests, of the serving path, and of starting a server.
 
     RequestRefused
     |- KeyRequired      an anonymous caller asked for what only a key can show, or do
@@ -10,6 +10,12 @@
     |- BadUpload        a multipart body without the one file it must carry
     |- TrainingNotFound no such training, or not the caller's
     '- NothingToShow    a training has not come as far as what was asked for
+
+    ServingError
+    |- Overloaded         the queue is full; says when to retry
+    |- DeadlineExceeded   the request's deadline passed before its answer was ready
+    |- EngineUnavailable  the engine is starting or draining, or the device failed
+    '- InferenceFailed    the forward pass fails on this request alone, repeatably
 
 `server/api/problems.py` alone maps these to status codes. The others are for the operator.
 """
@@ -66,6 +72,34 @@ class TrainingNotFound(RequestRefused):
 
 class NothingToShow(RequestRefused):
     code = "nothing_to_show"
+
+
+class ServingError(Exception):
+    """Base class. `code` is stable and machine-readable."""
+
+    code: ClassVar[str] = "serving_error"
+
+
+class Overloaded(ServingError):
+    """The request was refused whole. `retry_after_seconds` is an estimate from recent speed."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineExceeded(ServingError):
+    code = "deadline_exceeded"
+
+
+class EngineUnavailable(ServingError):
+    code = "engine_unavailable"
+
+
+class InferenceFailed(ServingError):
+    code = "inference_failed"
 
 
 class AddressUnavailable(OSError):

@@ -20,9 +20,9 @@ from prefixes.backbone import Backbone, load_backbone, pool_of, run_mixed
 from prefixes.backbone.architecture import ARCHITECTURES
 from prefixes.registry import open_registry
 from server.engine.engine import Engine, EngineLimits
-from server.engine.inferred import TaskInput
+from server.engine.values import TaskInput
 from tests.factories import make_backbone_folder
-from tests.server.engine.conftest import RecordingMetrics
+from tests.server.doubles import RecordingMetrics
 from tests.server.engine.test_engine import publish
 from tests.training import tasks
 

@@ -12,19 +12,19 @@ from fastapi.security import HTTPBearer
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.registry import ApiKeys, PrefixRegistry
 from prefixes.spec import TaskType
+from server.api.public_prefixes import PublicPrefixes
 from server.api.surrogates import UnicodeRequest
 from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
-from server.engine.inferred import Inferred, TaskInput
+from server.engine.values import Inferred, TaskInput
 from server.errors import KeyRequired
 from server.observe import RequestMetrics, RequestRecord
-from server.public import PublicPrefixes
 from server.publishing import Publisher
 from server.settings import Settings
-from server.stopping import Stopping
-from server.trainings.folders import TrainingFolders
-from server.trainings.records import Trainer
-from server.trainings.store import TrainingStore
+from server.shutdown import Stopping
+from server.training_jobs.folders import TrainingFolders
+from server.training_jobs.records import Trainer
+from server.training_jobs.store import TrainingStore
 
 T = TypeVar("T")
 

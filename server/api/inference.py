@@ -17,7 +17,7 @@ from prefixes.template import CHOICES, InputFields
 from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
 from server.api.scores import MAX_SCORES
 from server.auth import Caller
-from server.engine.inferred import Inferred, TaskInput
+from server.engine.values import Inferred, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
 from server.observe import RequestRecord
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from prefixes import PrefixRef
 from prefixes.registry import PrefixSummary
 from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
-from server.api.dialect_schemas import ModelCard, ModelList
+from server.api.dialects.schemas import ModelCard, ModelList
 from server.api.problems import responses
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])

@@ -30,13 +30,11 @@ from prefixes.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from server import errors as request_errors
+from server import errors as server_errors
 from server.api.schemas import ProblemBody
 from server.api.validation import field_errors
 from server.auth import Caller
-from server.engine import errors as serving_errors
-from server.engine.errors import Overloaded, ServingError
-from server.errors import KeyRequired, RequestRefused
+from server.errors import KeyRequired, Overloaded, RequestRefused, ServingError
 from server.observe import RequestRecord
 
 _log = logging.getLogger(__name__)
@@ -58,19 +56,19 @@ STATUS: Final[dict[type[Exception], tuple[int, str]]] = {
     prefix_errors.BackboneUnavailable: (503, "The backbone is not available"),
     prefix_errors.StoreUnavailable: (503, "The store is not available"),
     prefix_errors.StoreCorrupted: (500, "Stored bytes are damaged"),
-    serving_errors.Overloaded: (429, "Too many requests are waiting"),
-    serving_errors.DeadlineExceeded: (504, "The time ran out"),
-    serving_errors.EngineUnavailable: (503, "The server takes no requests now"),
-    serving_errors.InferenceFailed: (500, "The forward pass failed"),
-    request_errors.KeyRequired: (401, "An API key is required"),
-    request_errors.InvalidKey: (401, "The API key is not valid"),
-    request_errors.ModelRequired: (422, "No model was named"),
-    request_errors.WrongTaskType: (422, "Another route answers this task"),
-    request_errors.TooManyInputs: (413, "Too many inputs"),
-    request_errors.TooManyScores: (422, "Too many scores"),
-    request_errors.BadUpload: (422, "The upload cannot be understood"),
-    request_errors.TrainingNotFound: (404, "No such training"),
-    request_errors.NothingToShow: (404, "Nothing to show yet"),
+    server_errors.Overloaded: (429, "Too many requests are waiting"),
+    server_errors.DeadlineExceeded: (504, "The time ran out"),
+    server_errors.EngineUnavailable: (503, "The server takes no requests now"),
+    server_errors.InferenceFailed: (500, "The forward pass failed"),
+    server_errors.KeyRequired: (401, "An API key is required"),
+    server_errors.InvalidKey: (401, "The API key is not valid"),
+    server_errors.ModelRequired: (422, "No model was named"),
+    server_errors.WrongTaskType: (422, "Another route answers this task"),
+    server_errors.TooManyInputs: (413, "Too many inputs"),
+    server_errors.TooManyScores: (422, "Too many scores"),
+    server_errors.BadUpload: (422, "The upload cannot be understood"),
+    server_errors.TrainingNotFound: (404, "No such training"),
+    server_errors.NothingToShow: (404, "Nothing to show yet"),
 }
 """The one table from an error's class, or its nearest base, to status and title."""
 

@@ -32,7 +32,7 @@ from server.api.task_schemas import (
     QuestionAnsweringResult,
     TokenClassificationResult,
 )
-from server.engine.inferred import Inferred
+from server.engine.values import Inferred
 from server.errors import TooManyScores
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from prefixes import PrefixSpec
 from prefixes.answers import ranked, sigmoid, softmax
 from server.api.schemas import FunctionToApply, Score
-from server.engine.errors import InferenceFailed
-from server.engine.inferred import Inferred
+from server.engine.values import Inferred
+from server.errors import InferenceFailed
 
 Array = NDArray[np.float64]
 

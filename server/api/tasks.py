@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, Depends, Response
 from prefixes.spec import TaskType
 from server.api import examples
 from server.api.deps import bearer
-from server.api.direct import DirectRoute
+from server.api.dialects.direct import DirectRoute
 from server.api.inference import ROUTES, Asked, Inference, InferenceDep
 from server.api.listing import list_json
 from server.api.problems import responses
@@ -35,7 +35,7 @@ from server.api.task_schemas import (
     TokenClassificationResult,
     Usage,
 )
-from server.engine.inferred import Inferred
+from server.engine.values import Inferred
 from server.observe import RequestRecord
 
 router = APIRouter(

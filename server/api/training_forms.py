@@ -16,9 +16,9 @@ from prefixes.disk import disk
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
 from server.api.surrogates import refuse_half
 from server.errors import BadUpload
-from server.trainings.fields import problems_of
-from server.trainings.folders import TrainingFolder
-from server.trainings.records import NewTraining, Trainer
+from server.training_jobs.fields import problems_of
+from server.training_jobs.folders import TrainingFolder
+from server.training_jobs.records import NewTraining, Trainer
 
 _MAX_FIELD_BYTES: Final = 32 * 1024
 _FILES: Final = {"file": "train", "validation": "validation", "test": "test"}

@@ -8,8 +8,8 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from server.api.schemas import ProblemBody, WireResponse
 from server.api.surrogates import without_halves
-from server.trainings.folders import Event
-from server.trainings.records import State, Training
+from server.training_jobs.folders import Event
+from server.training_jobs.records import State, Training
 
 Shown = TypeVar("Shown", bound=BaseModel)
 

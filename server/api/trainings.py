@@ -18,11 +18,10 @@ from server.api.problems import responses
 from server.api.training_forms import FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
 from server.auth import Caller
-from server.engine.errors import ServingError
-from server.errors import KeyRequired, NothingToShow, TrainingNotFound
-from server.trainings.forgetting import forget
-from server.trainings.records import Training
-from server.trainings.store import new_id
+from server.errors import KeyRequired, NothingToShow, ServingError, TrainingNotFound
+from server.training_jobs.forgetting import forget
+from server.training_jobs.records import Training
+from server.training_jobs.store import new_id
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/trainings",

@@ -16,8 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from prefixes.registry import Staged
-from server.engine.errors import Overloaded
-from server.errors import BadUpload
+from server.errors import BadUpload, Overloaded
 
 _MAX_ALIAS_BYTES: Final = 200
 _HOW: Final = (

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from server.engine.errors import DeadlineExceeded, Overloaded
-from server.errors import TooManyInputs
+from server.errors import DeadlineExceeded, Overloaded, TooManyInputs
 
 
 class Admitted:

@@ -11,13 +11,13 @@ from prefixes import PrefixSpec
 from prefixes.encoded import EncodedInput
 from prefixes.spec import TaskType
 from prefixes.template import InputFields
+from server.batching.dispatcher import Dispatcher
+from server.batching.timings import Timings
+from server.batching.work import Outcome, Work
 from server.engine.admission import Admitted
-from server.engine.dispatcher import Dispatcher
-from server.engine.inferred import Timings
-from server.engine.leases import Lease
-from server.engine.residents import ResidentPrefixes
-from server.engine.tokenising import Tokenising, Wanted
-from server.engine.work import Outcome, Work
+from server.engine.tokenizing import Tokenising, Wanted
+from server.residency.leases import Lease
+from server.residency.residents import ResidentPrefixes
 
 T = TypeVar("T")
 

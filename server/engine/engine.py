@@ -13,20 +13,20 @@ from prefixes.backbone import Backbone, Streams, replay_findings
 from prefixes.errors import InputRejected
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from prefixes.spec import TaskType
+from server.batching.dispatcher import BatchMetrics, Dispatcher
+from server.batching.latency import TrialBatches, limits_within
+from server.batching.runner import Runner
+from server.batching.scheduler import BatchLimits
 from server.engine.admission import Admission
 from server.engine.answering import Answer, Answering, Request, TokenMetrics
-from server.engine.checking import GoldenCheck
-from server.engine.dispatcher import BatchMetrics, Dispatcher
-from server.engine.errors import EngineUnavailable, InferenceFailed
-from server.engine.host import HostPrefixes, default_host_bytes
-from server.engine.inferred import Inferred, TaskInput
-from server.engine.latency import TrialBatches, limits_within
-from server.engine.pins import Pins
-from server.engine.replaying import Replaying, failed_replay
-from server.engine.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
-from server.engine.runner import Runner
-from server.engine.scheduler import BatchLimits
-from server.engine.tokenising import Tokenising
+from server.engine.replay import Replaying, failed_replay
+from server.engine.tokenizing import Tokenising
+from server.engine.values import Inferred, TaskInput
+from server.errors import EngineUnavailable, InferenceFailed
+from server.residency.golden_check import GoldenCheck
+from server.residency.host import HostPrefixes, default_host_bytes
+from server.residency.pins import Pins
+from server.residency.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 
 T = TypeVar("T")
 

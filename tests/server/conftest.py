@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from prefixes.backbone import Backbone
+from prefixes.backbone import Backbone, EncodedText, pool_of
+from server.batching.work import Work
+from tests.factories import make_prefix
+from tests.server.doubles import MakeWork, RecordingMetrics, fake_lease
 from tests.server.rest import FakeEngine, Rest, new_registry, put_some, serving
 
 Serve = Callable[..., tuple[Rest, FakeEngine]]
@@ -44,3 +47,25 @@ def serve(backbone: Backbone, tmp_path: Path) -> Iterator[Serve]:
 
     with stack:
         yield start
+
+
+@pytest.fixture
+def metrics() -> RecordingMetrics:
+    return RecordingMetrics()
+
+
+@pytest.fixture
+def make_work(backbone: Backbone) -> MakeWork:
+    """Make works that need no residency: a call of `on_release` stands for the lease's release."""
+    _, (resident,) = pool_of(backbone, [make_prefix(backbone.fingerprint)])
+
+    def make(
+        num_tokens: int = 5,
+        *,
+        deadline: float = float("inf"),
+        on_release: Callable[[], object] = int,
+    ) -> Work:
+        text = EncodedText([7] * num_tokens, [0] * num_tokens)
+        return Work(fake_lease(resident, on_release), text, deadline, enqueued_at=0.0)
+
+    return make

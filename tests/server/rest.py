@@ -20,16 +20,16 @@ from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
 from prefixes.spec import TaskType
 from server.api.deps import Classifier
 from server.app import create_app
+from server.batching.timings import Timings
 from server.engine.engine import Engine, EngineLimits
-from server.engine.errors import EngineUnavailable
-from server.engine.inferred import Inferred, TaskInput, Timings
-from server.engine.residents import ResidentStats
-from server.errors import WrongTaskType
+from server.engine.values import Inferred, TaskInput
+from server.errors import EngineUnavailable, WrongTaskType
+from server.hosting.bounded_http import BoundedHttp
+from server.hosting.lifespan import running, watch
 from server.observe import Metrics
-from server.protocol import BoundedHttp
-from server.running import running, watch
+from server.residency.residents import ResidentStats
 from server.settings import Settings
-from server.trainings.records import Trainer
+from server.training_jobs.records import Trainer
 from tests.factories import make_prefix
 from training.service import offer
 

@@ -10,7 +10,7 @@ import pytest
 
 from prefixes.backbone import Backbone
 from prefixes.errors import PrefixNotFound, StoreCorrupted, StoreUnavailable
-from server.engine.errors import (
+from server.errors import (
     DeadlineExceeded,
     EngineUnavailable,
     InferenceFailed,

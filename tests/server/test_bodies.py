@@ -17,9 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Scope
 
 from prefixes.backbone import Backbone
-from server.api.bodies import BodyBounds, BodyBudgets, IncomingBody, network_of
+from server.api.middleware.bodies import BodyBounds, BodyBudgets, IncomingBody, network_of
 from server.budgets import BudgetExceeded, Holding
-from server.stopping import Stopping
+from server.shutdown import Stopping
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
 from tests.server.rest import FakeEngine, Rest, new_registry, put, serving, until

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from server.api.problems import STATUS
-from server.cli import app as commands
+from server.command_line.main import app as commands
 from server.settings import Settings, variable_of
 from tests.server.rest import Rest
 

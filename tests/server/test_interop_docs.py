@@ -8,8 +8,8 @@ import pytest
 from typer.main import get_command
 
 from prefixes.interop import adapterhub, peft, ptuning_v2
-from server.cli import app
-from server.interchange import Source
+from server.command_line.conversion import Source
+from server.command_line.main import app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "interop.md").read_text()
 COMMANDS = re.findall(

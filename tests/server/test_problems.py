@@ -7,8 +7,7 @@ from prefixes import Finding
 from prefixes.errors import PrefixError, PrefixNotFound, PrefixRejected
 from server.api.problems import STATUS, problem_of
 from server.auth import Caller
-from server.engine.errors import Overloaded, ServingError
-from server.errors import RequestRefused
+from server.errors import Overloaded, RequestRefused, ServingError
 
 
 def family(base: type[Exception]) -> set[type[Exception]]:

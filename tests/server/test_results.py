@@ -6,7 +6,8 @@ from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
 from server.api.results import Reading, results_of
 from server.api.scores import MAX_SCORES
-from server.engine.inferred import Inferred, Timings
+from server.batching.timings import Timings
+from server.engine.values import Inferred
 from server.errors import TooManyScores
 from tests.factories import make_spec
 

@@ -4,8 +4,9 @@ import pytest
 from prefixes import PrefixRef
 from prefixes.backbone import Backbone, EncodedText
 from server.api.scores import probabilities, ranked_scores
-from server.engine.errors import InferenceFailed
-from server.engine.inferred import Inferred, Timings
+from server.batching.timings import Timings
+from server.engine.values import Inferred
+from server.errors import InferenceFailed
 from tests.factories import make_spec
 
 TOPICS = {"problem_type": "multi_label_classification", "labels": ("a", "b", "c")}

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from prefixes.errors import StoreUnavailable
 from prefixes.registry.tables import trainings
-from server.trainings.store import TrainingStore
+from server.training_jobs.store import TrainingStore
 from tests.server.conftest import Serve
 from tests.server.rest import Rest
 from tests.server.test_bad_requests import FIELDS, MODELS, ROUTES

@@ -13,7 +13,7 @@ import safetensors.numpy
 from prefixes import Finding, Prefix
 from prefixes.backbone import Backbone, load_backbone
 from server.api.uploads import UploadSlots
-from server.engine.errors import Overloaded
+from server.errors import Overloaded
 from tests.factories import make_backbone_folder, make_prefix, with_golden, with_tensors
 from tests.server.conftest import Serve
 from tests.server.rest import Rest, until

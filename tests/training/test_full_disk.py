@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors import safe_open
 from typer.testing import CliRunner
 
+from server.command_line import evaluation, train
 from tests.full_disk import FULL, small_disk
 from tests.training.tasks import sentiment_rows, write_jsonl
-from training.command_line import cli, use
 from training.service.job import NO_SPACE, Watcher, exit_code
 
 _KIB: Final = 1024
@@ -40,7 +40,7 @@ def leave_free(disk: Path, kib: int) -> None:
 def run(*arguments: object) -> tuple[int, str]:
     """Exit code, and what a command says on standard error."""
     app = typer.Typer()
-    for command in (cli.train, use.predict):
+    for command in (train.train, evaluation.predict):
         app.command()(command)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.exit_code, result.stderr

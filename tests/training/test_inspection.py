@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from prefixes.backbone import Backbone
+from server.command_line.progress_bars import TrainingProgress
 from tests.training.tasks import ROWS_OF, make_config, sentiment_rows, start, write_csv, write_jsonl
-from training.command_line.progress import TrainingProgress
 from training.data.parts import load_task
 
 

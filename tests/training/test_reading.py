@@ -13,7 +13,7 @@ from training.data.parts import load_examples
 from training.examples import Columns
 from training.learning.evaluate import as_learned
 from training.learning.run import Run
-from training.sessions.measured import measured_training
+from training.service.measured import measured_training
 from training.sessions.session import run_plan
 from training.settings.plan import TrainPlan
 from training.tasks.tags import Mention

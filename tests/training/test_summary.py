@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from prefixes.backbone import Backbone
+from server.command_line.progress_bars import TrainingProgress
 from tests.training.tasks import (
     ROWS_OF,
     make_config,
@@ -19,7 +20,6 @@ from tests.training.tasks import (
     write_csv,
     write_jsonl,
 )
-from training.command_line.progress import TrainingProgress
 from training.data.parts import load_task
 from training.datasets import dataset_named
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from prefixes.backbone import Backbone
+from server.command_line.training_run import train_and_publish
 from tests.training.tasks import make_config, sentiment_rows, start, write_jsonl
-from training.command_line.commands import train_and_publish
 from training.learning.run import Run
 from training.settings.plan import TrainPlan
 

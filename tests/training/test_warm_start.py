@@ -16,6 +16,7 @@ from rich.console import Console
 from prefixes import Prefix, digest_of
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.registry import open_registry
+from server.command_line.progress_bars import TrainingProgress
 from tests.factories import make_backbone_folder, make_prefix
 from tests.training.tasks import (
     count_rows,
@@ -27,7 +28,6 @@ from tests.training.tasks import (
     train_all,
     write_jsonl,
 )
-from training.command_line.progress import TrainingProgress
 from training.data.parts import load_task
 from training.errors import CheckpointRejected, PlanRejected
 from training.learning.run import Run

@@ -134,8 +134,8 @@ def _run(job: Mapping[str, Any], watcher: Watcher) -> int:
 
     from prefixes.errors import PrefixRejected  # noqa: PLC0415
     from training.errors import TrainingError, TrainingStopped  # noqa: PLC0415
-    from training.sessions.measured import measured_training  # noqa: PLC0415
-    from training.sessions.outcome import refusal  # noqa: PLC0415
+    from training.service.measured import measured_training  # noqa: PLC0415
+    from training.service.outcome import refusal  # noqa: PLC0415
 
     torch.set_num_threads(job["num_threads"])
     if job["memory_share"] is not None:

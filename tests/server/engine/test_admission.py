@@ -1,8 +1,7 @@
 import pytest
 
 from server.engine.admission import Admission
-from server.engine.errors import Overloaded
-from server.errors import TooManyInputs
+from server.errors import Overloaded, TooManyInputs
 
 pytestmark = pytest.mark.anyio
 

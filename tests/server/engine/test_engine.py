@@ -11,16 +11,17 @@ from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
 from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from server.engine.engine import Engine, EngineLimits
-from server.engine.errors import (
+from server.engine.values import Inferred, TaskInput
+from server.errors import (
     DeadlineExceeded,
     EngineUnavailable,
     InferenceFailed,
     Overloaded,
+    TooManyInputs,
+    WrongTaskType,
 )
-from server.engine.inferred import Inferred, TaskInput
-from server.errors import TooManyInputs, WrongTaskType
 from tests.factories import TASKS, encode_each, make_prefix, with_golden, with_tensors
-from tests.server.engine.conftest import RecordingMetrics
+from tests.server.doubles import RecordingMetrics
 
 pytestmark = pytest.mark.anyio
 

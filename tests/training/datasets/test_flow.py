@@ -9,9 +9,9 @@ import typer
 from typer.testing import CliRunner
 
 from prefixes import Prefix
+from server.command_line import evaluation, train
+from server.command_line.ptuning_v2_flags import UNDERSCORES
 from tests.training.datasets.samples import write_set
-from training.command_line import cli, use
-from training.command_line.original_flags import UNDERSCORES
 from training.datasets import DATASETS
 
 QUICK = (
@@ -26,8 +26,8 @@ class Flow:
 
     def __init__(self, backbone: Path, output: Path) -> None:
         self._app = typer.Typer()
-        self._app.command(context_settings=UNDERSCORES)(cli.train)
-        self._app.command()(cli.recipes)
+        self._app.command(context_settings=UNDERSCORES)(train.train)
+        self._app.command()(train.recipes)
         self._backbone = backbone
         self.output = output
 
@@ -176,7 +176,7 @@ def test_a_prefix_reads_its_sets_files_in_the_other_commands_too(
     file = flow.output / "prefix.safetensors"
     assert Prefix.load(file).spec.input.text_pair == "{word}: {sentence2}"
     app = typer.Typer()
-    app.command()(use.evaluate)
+    app.command()(evaluation.evaluate)
     place = ("--backbone", str(backbone_folder), "--device", "cpu", "--json")
     result = CliRunner().invoke(app, [str(file), str(data / "val.jsonl"), *place])
     assert result.exit_code == 0, result.output

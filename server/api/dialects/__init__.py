@@ -1,0 +1,1 @@
+"""Dialects: routes in the shapes of other servers."""

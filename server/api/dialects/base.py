@@ -1,0 +1,116 @@
+"""What the routes that speak another server's dialect share.
+
+Other servers ignore members that they do not know, and their clients rely on it: these routes do
+the same, and accept null for every optional member. The server's own routes stay strict.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+from pydantic import ConfigDict, Discriminator, Field, Tag
+
+from prefixes.errors import InputRejected
+from prefixes.template import TokenIds
+from prefixes.values import Value, at_most
+from server.api.inference import Asked
+from server.api.schemas import MAX_INPUTS
+from server.engine.values import Inferred
+from server.observe import RequestRecord
+
+_log = logging.getLogger(__name__)
+
+_MAX_NOTED: Final = 200
+_MAX_IDS: Final = 100_000
+_noted: set[tuple[str, str]] = set()
+
+
+class DialectRequest(Value):
+    """A request whose unknown members are ignored; the log names each of them once."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    def model_post_init(self, _context: object) -> None:
+        """Log what is ignored."""
+        if self.model_extra:
+            _note_ignored(type(self).__name__, self.model_extra)
+
+
+def _note_ignored(request: str, names: Iterable[str]) -> None:
+    """Log names that were not seen before, 200 in all: senders choose them freely."""
+    for name in names:
+        noted = (request, name[:80])
+        if noted not in _noted and len(_noted) < _MAX_NOTED:
+            _noted.add(noted)
+            _log.info("%s: ignoring the unknown member %r, here and from now on", *noted)
+
+
+def _texts_kind(value: Any) -> str | None:
+    match value:
+        case str():
+            return "(text)"
+        case [int(), *_]:
+            return "(ids)"
+        case [list(), *_]:
+            return "(lists of ids)"
+        case list():
+            return "(texts)"
+        case _:
+            return None
+
+
+_Id = Annotated[int, Field(ge=0, lt=2**31)]
+_Ids = Annotated[list[_Id], Field(fail_fast=True), at_most(_MAX_IDS)]
+
+TextsOrIds = Annotated[
+    Annotated[str, Tag("(text)")]
+    | Annotated[list[str], Field(fail_fast=True), at_most(MAX_INPUTS), Tag("(texts)")]
+    | Annotated[_Ids, Tag("(ids)")]
+    | Annotated[list[_Ids], Field(fail_fast=True), at_most(MAX_INPUTS), Tag("(lists of ids)")],
+    Discriminator(
+        _texts_kind,
+        custom_error_type="bad_input",
+        custom_error_message="expected a text, a list of texts, a list of token ids, or a list of "
+        "such lists",
+    ),
+]
+"""What OpenAI's embeddings take. Ids are those of the backbone's own tokenizer."""
+
+
+def asked_of(value: str | list[str] | list[int] | list[list[int]]) -> list[Asked]:
+    """Give the inputs: one for each text or list of ids."""
+    if isinstance(value, str):
+        return [Asked((value,))]
+    if value and isinstance(value[0], int):
+        return [_asked_of_one(value)]
+    return [_asked_of_one(item) for item in value]
+
+
+def _asked_of_one(item: Any) -> Asked:
+    return Asked((item,)) if isinstance(item, str) else Asked(TokenIds(tuple(item)))
+
+
+def check_dimensions(answers: Iterable[Inferred], dimensions: int | None) -> None:
+    """Refuse to shorten vectors: no task is trained for that.
+
+    Raises:
+        InputRejected: when the vectors have another size.
+    """
+    for answer in answers:
+        size = answer.outputs[0].size
+        if dimensions not in {None, size}:
+            raise InputRejected(
+                f"The vectors of {answer.version} have {size} dimensions, and {dimensions} were "
+                f"asked for: leave out `dimensions`, or send {size}; this task was not trained to "
+                "be shortened"
+            )
+
+
+def cost_headers(record: RequestRecord) -> dict[str, str]:
+    """Give the headers by which text-embeddings-inference reports what a request cost."""
+    return {
+        "x-compute-tokens": str(record.num_tokens),
+        "x-queue-time": str(round(record.queue_ms)),
+        "x-inference-time": str(round(record.device_ms)),
+        "x-total-time": str(round(record.seconds * 1000)),
+    }

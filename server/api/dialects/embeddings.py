@@ -1,0 +1,74 @@
+"""POST /v1/embeddings as OpenAI answers it: each tenant's tuned embeddings of one backbone.
+
+Beyond it: `model` chooses the prefix, and `truncate` cuts texts that are too long.
+"""
+
+import base64
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Response
+
+from server.api import examples
+from server.api.deps import bearer
+from server.api.dialects.base import asked_of, check_dimensions
+from server.api.dialects.direct import DirectRoute
+from server.api.dialects.schemas import (
+    Embedding,
+    EmbeddingsRequest,
+    EmbeddingsResponse,
+    EmbeddingsTotal,
+    EmbeddingsUsage,
+    EncodingFormat,
+)
+from server.api.inference import ROUTES, InferenceDep
+from server.api.listing import list_json
+from server.api.problems import responses
+from server.engine.values import Inferred
+
+router = APIRouter(route_class=DirectRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+
+
+@router.post(
+    ROUTES["embedding"],
+    summary="Embed texts as OpenAI does",
+    response_model=EmbeddingsResponse,
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
+)
+async def embeddings(
+    body: Annotated[EmbeddingsRequest, Body(openapi_examples=examples.EMBEDDINGS)],
+    inference: InferenceDep,
+) -> Response:
+    """One vector for every text, in order, as numbers or as base64 of little-endian float32."""
+    answers = await inference.run(
+        asked_of(body.input),
+        model=body.model,
+        truncate=body.truncate is True,
+        task_type="embedding",
+    )
+    check_dimensions(answers, body.dimensions)
+    encoding = body.encoding_format or "float"
+    content = await inference.read(answers, partial(_content, answers, encoding))
+    return Response(content, media_type="application/json")
+
+
+def _content(answers: Sequence[Inferred], encoding: EncodingFormat) -> str:
+    num_tokens = sum(answer.num_tokens for answer in answers)
+    total = EmbeddingsTotal(
+        model=str(answers[0].version),
+        usage=EmbeddingsUsage(prompt_tokens=num_tokens, total_tokens=num_tokens),
+    )
+    vectors = (
+        Embedding(index=index, embedding=_vector(answer, encoding))
+        for index, answer in enumerate(answers)
+    )
+    return list_json("data", vectors, total)
+
+
+def _vector(answer: Inferred, encoding: EncodingFormat) -> list[float] | str:
+    (vector,) = answer.outputs
+    if encoding == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    values: list[float] = vector.tolist()
+    return values

@@ -1,0 +1,186 @@
+"""POST /models/{tenant}/{task}: a URL for each task, as Hugging Face's InferenceClient asks it.
+
+That client cannot send `model`. The task's type decides the shape of the answer, which is that of
+Hugging Face's hosted inference.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from fastapi import APIRouter, Depends, Response
+from numpy.typing import NDArray
+from pydantic_core import to_json
+
+from prefixes.errors import InputRejected
+from prefixes.registry import PrefixVersion
+from prefixes.spec import TaskType
+from server.api.deps import KeyedRoute, bearer
+from server.api.dialects.base import check_dimensions, cost_headers
+from server.api.dialects.schemas import HubOptions, HubParameters, HubRequest
+from server.api.inference import Asked, Inference, InferenceDep
+from server.api.problems import responses
+from server.api.results import Reading, results_of
+from server.api.task_schemas import (
+    AnyResult,
+    ClassifyResult,
+    QuestionAnsweringResult,
+    TokenClassificationResult,
+)
+from server.engine.values import Inferred
+
+router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+
+Item = str | Mapping[str, str | list[str]] | list[str]
+
+_SOURCE: Final = "source_sentence"
+_SENTENCES: Final = "sentences"
+_COMMON: Final = frozenset({"index", "model", "usage", "task_type"})
+
+
+@router.post(
+    "/models/{tenant}/{task}",
+    summary="Answer a task as Hugging Face's hosted inference does",
+    response_class=Response,
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
+)
+async def ask_task(tenant: str, task: str, body: HubRequest, inference: InferenceDep) -> Response:
+    """Scores, entities, answers or vectors, by the task's type; `task` may have `@` or `:`."""
+    return await answer_task(body, inference, await inference.find(f"{tenant}/{task}"))
+
+
+async def answer_task(body: HubRequest, inference: Inference, version: PrefixVersion) -> Response:
+    """Answer in the shape of the hosted inference, where a list is a list of inputs."""
+    model = str(version.ref)
+    if _is_comparison(body.inputs, version.task_type):
+        return await _compare(body, inference, model)
+    return await reply(
+        inference,
+        _asked(body.inputs),
+        body,
+        model=model,
+        task_type=version.task_type,
+        is_nested=isinstance(body.inputs, list) or _is_listed(version.task_type),
+    )
+
+
+async def reply(
+    inference: Inference,
+    asked: Sequence[Asked],
+    options: HubOptions,
+    *,
+    model: str | None,
+    task_type: TaskType,
+    is_nested: bool,
+) -> Response:
+    """Answer in Hugging Face's shapes: all answers in a list, or the only one by itself."""
+    reading = _reading(options)
+    answers = await inference.run(
+        asked,
+        model=model,
+        truncate=options.truncate is not False,
+        task_type=task_type,
+        top_k=reading.top_k,
+    )
+    items = await inference.read(answers, partial(_items, answers, options, reading))
+    content = to_json(items if is_nested else items[0])
+    headers = cost_headers(inference.record)
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def _asked(inputs: Item | Sequence[Item]) -> list[Asked]:
+    """Give the inputs: a text, an object of fields, or each entry of a list."""
+    items = inputs if isinstance(inputs, list) else [inputs]
+    return [Asked(_fields(item)) for item in items]
+
+
+def _fields(item: Any) -> Any:
+    if isinstance(item, str):
+        return (item,)
+    return tuple(item) if isinstance(item, list) else item
+
+
+def _is_listed(task_type: TaskType) -> bool:
+    """Say whether the answer to a single input is a list of one, too, in the hosted inference."""
+    return task_type in {"sequence_classification", "embedding"}
+
+
+def _reading(options: HubOptions) -> Reading:
+    asked = options.parameters or HubParameters()
+    return Reading(
+        top_k=asked.top_k,
+        function="none" if options.raw_scores else asked.function_to_apply,
+        strategy=asked.aggregation_strategy or "first",
+        max_answer_tokens=asked.max_answer_len,
+        may_have_none=asked.handle_impossible_answer,
+    )
+
+
+def _items(answers: Sequence[Inferred], options: HubOptions, reading: Reading) -> list[Any]:
+    if answers[0].spec.task_type == "embedding":
+        return [vector.tolist() for vector in _vectors(answers, options)]
+    ignored = frozenset((options.parameters or HubParameters()).ignore_labels or ())
+    return [_item(result, ignored) for result in results_of(answers, reading)]
+
+
+def _vectors(answers: Sequence[Inferred], options: HubOptions) -> list[NDArray[np.float32]]:
+    check_dimensions(answers, options.dimensions)
+    vectors = [answer.outputs[0] for answer in answers]
+    return [_unit(vector) for vector in vectors] if options.normalize else vectors
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = vector / max(float(np.linalg.norm(vector)), 1e-12)
+    return unit
+
+
+def _item(result: AnyResult, ignored: frozenset[str]) -> Any:
+    match result:
+        case ClassifyResult():
+            return result.scores
+        case TokenClassificationResult():
+            return [entity for entity in result.entities if not ignored & set(_types(entity))]
+        case QuestionAnsweringResult() if result.answers is not None and len(result.answers) > 1:
+            return result.answers
+        case QuestionAnsweringResult():
+            return result.model_dump(include={"score", "start", "end", "answer"})
+        case _:
+            return result.model_dump(exclude=set(_COMMON))
+
+
+def _types(entity: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(entity[name] for name in ("entity", "entity_group") if name in entity)
+
+
+def _is_comparison(inputs: object, task_type: TaskType) -> bool:
+    return task_type == "embedding" and isinstance(inputs, dict) and _SENTENCES in inputs
+
+
+async def _compare(body: HubRequest, inference: Inference, model: str) -> Response:
+    """Give the cosine similarity of a text with each of several others."""
+    source, sentences = _compared(body.inputs)
+    answers = await inference.run(
+        [Asked((text,)) for text in (source, *sentences)],
+        model=model,
+        truncate=body.truncate is not False,
+        task_type="embedding",
+    )
+    first, *others = (_unit(answer.outputs[0]) for answer in answers)
+    content = to_json([float(first @ other) for other in others])
+    headers = cost_headers(inference.record)
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def _compared(inputs: Any) -> tuple[str, list[str]]:
+    source, sentences = inputs.get(_SOURCE), inputs[_SENTENCES]
+    if (
+        set(inputs) != {_SOURCE, _SENTENCES}
+        or isinstance(source, list)
+        or isinstance(sentences, str)
+    ):
+        raise InputRejected(
+            f"A comparison has the members `{_SOURCE}`, a text, and `{_SENTENCES}`, a list of "
+            f"texts; found: {', '.join(map(repr, sorted(inputs)))[:200]}"
+        )
+    return source, sentences

@@ -1,0 +1,138 @@
+"""The routes of text-embeddings-inference, so that its clients work unchanged.
+
+Beyond it: `model` chooses the prefix; scores follow the task's problem type (sigmoid for
+multi-label tasks, plain values for regression); errors carry RFC 9457 members in addition to TEI's
+own. A request with `parameters` comes from a client of Hugging Face's hosted inference, such as
+InferenceClient, which expects a list of scores for every text, also for a single one.
+"""
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import JsonValue
+
+from prefixes import PrefixSpec
+from server.api.deps import KeyedRoute, Parts, bearer
+from server.api.dialects.base import asked_of
+from server.api.dialects.hub import answer_task, reply
+from server.api.dialects.schemas import EmbedRequest, HubRootRequest, PredictRequest, ServerInfo
+from server.api.inference import Asked, InferenceDep
+from server.api.problems import responses
+from server.api.schemas import Score
+from server.api.status import program_version
+
+router = APIRouter(
+    route_class=KeyedRoute,
+    tags=["compatible"],
+    dependencies=[Depends(bearer)],
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
+)
+
+
+@router.post(
+    "/predict",
+    summary="Classify as text-embeddings-inference does",
+    response_model=list[Score] | list[list[Score]],
+)
+async def predict(body: PredictRequest, inference: InferenceDep) -> Response:
+    """One text or pair gives a flat list of scores, a batch a list of lists; highest first."""
+    asked, is_batch = _predicted(body.inputs)
+    return await reply(
+        inference,
+        asked,
+        body,
+        model=body.model,
+        task_type="sequence_classification",
+        is_nested=is_batch or body.parameters is not None,
+    )
+
+
+@router.post(
+    "/embed",
+    summary="Embed texts as text-embeddings-inference does",
+    response_model=list[list[float]],
+)
+async def embed(body: EmbedRequest, inference: InferenceDep) -> Response:
+    """One vector for every text, in order."""
+    return await reply(
+        inference,
+        asked_of(body.inputs),
+        body,
+        model=body.model,
+        task_type="embedding",
+        is_nested=True,
+    )
+
+
+@router.post(
+    "/",
+    summary="Answer as text-embeddings-inference does, by the task's type",
+    response_class=Response,
+)
+async def ask_root(body: HubRootRequest, inference: InferenceDep) -> Response:
+    """Labels as `/predict`, vectors as `/embed`, the others as `/models/{tenant}/{task}`."""
+    version = await inference.find(body.model)
+    if version.task_type != "sequence_classification" or isinstance(body.inputs, dict):
+        return await answer_task(body, inference, version)
+    asked, is_batch = _predicted(body.inputs)
+    return await reply(
+        inference,
+        asked,
+        body,
+        model=str(version.ref),
+        task_type=version.task_type,
+        is_nested=is_batch or body.parameters is not None,
+    )
+
+
+@router.get(
+    "/info",
+    summary="Describe the server as text-embeddings-inference does",
+)
+async def info(inference: InferenceDep, model: str | None = None) -> ServerInfo:
+    """The model is that of the query, else the default one, else only the backbone."""
+    parts = inference.parts
+    if model is None and parts.settings.default_model is None:
+        return _info(parts, parts.backbone.name, None, {}, parts.backbone.max_positions)
+    version = await inference.find(model)
+    spec = await parts.read(partial(parts.registry.spec, version.digest))
+    return _info(parts, str(version.ref), version.digest, _model_type(spec), spec.max_length)
+
+
+def _info(
+    parts: Parts, name: str, digest: str | None, kind: dict[str, JsonValue], max_length: int
+) -> ServerInfo:
+    settings = parts.settings
+    return ServerInfo(
+        model_id=name,
+        model_sha=digest,
+        model_dtype=settings.dtype,
+        model_type=kind,
+        max_concurrent_requests=settings.max_waiting_inputs,
+        max_input_length=max_length,
+        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_requests=settings.max_batch_rows,
+        max_client_batch_size=settings.max_inputs_per_request,
+        auto_truncate=True,
+        version=program_version(),
+    )
+
+
+def _model_type(spec: PrefixSpec) -> dict[str, JsonValue]:
+    if spec.task_type == "embedding":
+        return {"embedding": {"pooling": spec.head.pooling}}
+    if spec.task_type != "sequence_classification":
+        return {spec.task_type: {}}
+    names: dict[str, JsonValue] = {str(place): name for place, name in enumerate(spec.labels)}
+    places: dict[str, JsonValue] = {name: place for place, name in enumerate(spec.labels)}
+    return {"classifier": {"id2label": names, "label2id": places}}
+
+
+def _predicted(inputs: str | list[Any]) -> tuple[list[Asked], bool]:
+    """Tell TEI's three shapes apart: a text, one text or pair in a list, a list of such lists."""
+    if isinstance(inputs, str):
+        return [Asked((inputs,))], False
+    if inputs and isinstance(inputs[0], str):
+        return [Asked(tuple(inputs))], False
+    return [Asked(tuple(item)) for item in inputs], True

@@ -1,0 +1,58 @@
+"""POST /classify as vLLM answers it, with all scores next to its label and probabilities."""
+
+import time
+import uuid
+
+from fastapi import APIRouter, Depends
+
+from prefixes.answers import best_label
+from server.api.deps import KeyedRoute, RecordDep, bearer
+from server.api.dialects.base import asked_of
+from server.api.dialects.schemas import (
+    VllmClass,
+    VllmClassifyRequest,
+    VllmClassifyResponse,
+    VllmUsage,
+)
+from server.api.inference import InferenceDep
+from server.api.problems import responses
+from server.api.scores import probabilities, ranked_scores
+from server.engine.values import Inferred
+
+router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+
+
+@router.post(
+    "/classify",
+    summary="Classify as vLLM does",
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
+)
+async def classify(
+    body: VllmClassifyRequest, inference: InferenceDep, record: RecordDep
+) -> VllmClassifyResponse:
+    """Answer every text with its best label and its probabilities in the order of the labels."""
+    answers = await inference.run(
+        asked_of(body.input),
+        model=body.model,
+        truncate=body.truncate_prompt_tokens is not None,
+        task_type="sequence_classification",
+    )
+    has_activation = body.use_activation is not False
+    return VllmClassifyResponse(
+        id=f"classify-{body.request_id or uuid.uuid4().hex}",
+        created=int(time.time()),
+        model=str(answers[0].version),
+        data=[_class(index, answer, has_activation) for index, answer in enumerate(answers)],
+        usage=VllmUsage(prompt_tokens=record.num_tokens, total_tokens=record.num_tokens),
+    )
+
+
+def _class(index: int, answer: Inferred, has_activation: bool) -> VllmClass:  # noqa: FBT001 - wire flag
+    probs = probabilities(answer, None if has_activation else "none")
+    return VllmClass(
+        index=index,
+        label=best_label(answer.spec, answer.outputs[0]),
+        probs=probs.tolist(),
+        num_classes=len(probs),
+        scores=ranked_scores(answer.spec, probs),
+    )

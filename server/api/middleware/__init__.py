@@ -1,0 +1,1 @@
+"""Middleware: layers around every route, from body limits to the request log."""

@@ -1,0 +1,1 @@
+"""Batching: the queue, the scheduler and the threads that run batches on the device."""

@@ -1,0 +1,216 @@
+"""Dispatcher: keeps the device busy with batches of what waits, and settles every reply."""
+
+import asyncio
+import logging
+import math
+import time
+from asyncio import wrap_future
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+from prefixes.backbone import MixedBatch, Streams
+from server.batching.queue import WorkQueue
+from server.batching.runner import BatchResult, Runner
+from server.batching.scheduler import BatchLimits, plan
+from server.batching.timings import Timings
+from server.batching.work import Outcome, Work
+from server.errors import DeadlineExceeded, EngineUnavailable
+
+_log = logging.getLogger(__name__)
+
+
+class BatchMetrics(Protocol):
+    """What the dispatcher reports to the outside; times in seconds."""
+
+    def batch_done(
+        self,
+        *,
+        rows: int,
+        tokens: int,
+        distinct_prefixes: int,
+        device_seconds: float,
+        queue_seconds: Sequence[float],
+    ) -> None: ...
+    def batch_failed(self) -> None: ...
+
+
+class Dispatcher:
+    """Plans, packs and runs batches, one on each stream and at most one prepared ahead."""
+
+    def __init__(
+        self, runner: Runner, limits: BatchLimits, metrics: BatchMetrics, streams: Streams
+    ) -> None:
+        self._runner = runner
+        self._streams = streams
+        self._limits = limits
+        self._metrics = metrics
+        self._queue = WorkQueue()
+        self._wake = asyncio.Event()
+        self._packer = ThreadPoolExecutor(1, thread_name_prefix="packer")
+        self._running: dict[asyncio.Task[None], int] = {}  # and the tokens of each
+        self._loop_task: asyncio.Task[None] | None = None
+        self.tokens_per_second = 0.0
+        self.failure: str | None = None
+
+    @property
+    def num_waiting_tokens(self) -> int:
+        return self._queue.num_tokens
+
+    @property
+    def limits(self) -> BatchLimits:
+        return self._limits
+
+    async def start(self, find_limits: Callable[[], BatchLimits] | None = None) -> None:
+        """Warm the device up, try there which limits to keep to, then serve."""
+        await wrap_future(self._streams.submit(self._runner.probe))
+        if find_limits is not None:
+            self._limits = await wrap_future(self._streams.submit(find_limits))
+        self._loop_task = asyncio.create_task(self._serve())
+        self._loop_task.add_done_callback(self._loop_ended)
+
+    async def stop(self) -> None:
+        """Let the running batches finish, refuse what still waits, end the threads."""
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        self._refuse_waiting("the server is shutting down")
+        self._streams.close()
+        self._packer.shutdown()
+
+    def submit(self, works: Sequence[Work]) -> None:
+        """Put works in the queue; each is settled through its own reply."""
+        self._queue.add(works)
+        self._wake.set()
+        if self.failure is not None:
+            self._refuse_waiting(self.failure)
+
+    async def _serve(self) -> None:
+        while True:
+            await self._until_a_batch_is_due()
+            batch = self._take_batch()
+            if not batch:
+                continue
+            try:
+                packed = await self._pack(batch) if self._is_busy else None
+                while self._is_busy:  # to wait for the runs does not cancel them when we are
+                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            except BaseException:
+                _settle_all(batch, EngineUnavailable("The server is shutting down"))
+                raise
+            is_alone = not self._running and not self._queue
+            run = asyncio.create_task(self._run(batch, packed, is_alone=is_alone))
+            self._running[run] = sum(work.num_tokens for work in batch)
+            run.add_done_callback(self._ended)
+
+    async def _until_a_batch_is_due(self) -> None:
+        """Wait until a stream is free, or there is enough to fill the batch after these.
+
+        While all streams are busy and the queue short, waiting costs nothing and makes the next
+        batch larger.
+        """
+        while not self._queue or (self._is_busy and not self._has_full_batch):
+            self._wake.clear()
+            await self._wake.wait()
+
+    @property
+    def _is_busy(self) -> bool:
+        return len(self._running) == self._streams.num
+
+    @property
+    def _has_full_batch(self) -> bool:
+        limits = self._limits
+        return self._queue.num_tokens >= limits.max_tokens or len(self._queue) >= limits.max_rows
+
+    def _take_batch(self) -> tuple[Work, ...]:
+        now = asyncio.get_running_loop().time()
+        planned = plan(self._queue, self._limits_of_share(), now)
+        self._queue.pop_first(planned.num_seen)
+        late = DeadlineExceeded("The request's time ran out while it waited")
+        _settle_all(planned.late + planned.unwanted, late)
+        return planned.batch
+
+    def _limits_of_share(self) -> BatchLimits:
+        """Bound a batch to a stream's share of all that waits and runs.
+
+        If the first stream that is free took everything, the others would soon stand idle, and
+        whoever comes next would find one stream busy for long.
+        """
+        num_tokens = self._queue.num_tokens + sum(self._running.values())
+        share = math.ceil(num_tokens / self._streams.num)
+        return replace(self._limits, max_tokens=min(self._limits.max_tokens, share))
+
+    async def _pack(self, batch: Sequence[Work]) -> MixedBatch | None:
+        jobs = [(work.text, work.lease.resident) for work in batch]
+        return await asyncio.get_running_loop().run_in_executor(
+            self._packer, self._runner.pack, jobs
+        )
+
+    async def _run(
+        self, batch: Sequence[Work], packed: MixedBatch | None, *, is_alone: bool
+    ) -> None:
+        try:
+            await self._run_and_settle(batch, packed, is_alone=is_alone)
+        except Exception as error:  # noqa: BLE001 - the top of the device's work: fail its waiters
+            self._fail(f"the device thread failed: {type(error).__name__}: {error}")
+            _settle_all(batch, EngineUnavailable(f"No answer: {self.failure}"))
+
+    def _ended(self, run: asyncio.Task[None]) -> None:
+        del self._running[run]
+        self._wake.set()
+
+    async def _run_and_settle(
+        self, batch: Sequence[Work], packed: MixedBatch | None, *, is_alone: bool
+    ) -> None:
+        started = time.perf_counter()
+        jobs = [(work.text, work.lease.resident) for work in batch]
+        run = partial(self._runner.run, jobs, packed)
+        result = await wrap_future(self._streams.submit(run, is_alone=is_alone))
+        self._report(batch, result, started)
+        for work, row in zip(batch, result.rows, strict=True):
+            timings = Timings(started - work.enqueued_at, result.device_seconds)
+            work.settle(row if isinstance(row, Exception) else Outcome(row, timings))
+        if result.was_split and all(isinstance(row, Exception) for row in result.rows):
+            await self._probe_device()
+
+    def _report(self, batch: Sequence[Work], result: BatchResult, started: float) -> None:
+        num_tokens = sum(work.num_tokens for work in batch)
+        self._metrics.batch_done(
+            rows=len(batch),
+            tokens=num_tokens,
+            distinct_prefixes=len({work.lease.digest for work in batch}),
+            device_seconds=result.device_seconds,
+            queue_seconds=[started - work.enqueued_at for work in batch],
+        )
+        if result.was_split:
+            self._metrics.batch_failed()
+        speed = len(self._running) * num_tokens / max(result.device_seconds, 1e-6)
+        self.tokens_per_second = 0.8 * (self.tokens_per_second or speed) + 0.2 * speed
+
+    async def _probe_device(self) -> None:
+        """A batch failed as a whole: find out whether the device itself still works."""
+        try:
+            await wrap_future(self._streams.submit(self._runner.probe))
+        except Exception as error:  # noqa: BLE001 - any failure of the probe condemns the device
+            self._fail(f"the device failed: {type(error).__name__}: {error}")
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(f"the dispatcher failed: {task.exception()!r}")
+
+    def _fail(self, reason: str) -> None:
+        _log.critical("%s; every request is refused until the server is restarted", reason)
+        self.failure = reason
+        self._refuse_waiting(reason)
+
+    def _refuse_waiting(self, reason: str) -> None:
+        waiting = self._queue.pop_first(len(self._queue))
+        _settle_all(waiting, EngineUnavailable(f"The request was not answered: {reason}"))
+
+
+def _settle_all(works: Sequence[Work], error: Exception) -> None:
+    for work in works:
+        work.settle(error)

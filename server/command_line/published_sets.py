@@ -1,0 +1,150 @@
+"""The original's evaluation and prediction: a prefix file over the parts of a published set."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from prefixes import Prefix
+from prefixes.answers import find_answers
+from prefixes.atomic import write_atomically
+from prefixes.backbone import Backbone, load_backbone
+from server.command_line.ptuning_v2_settings import Part
+from training.data.parts import load_examples, load_inputs, read_part
+from training.datasets import CANDIDATE, dataset_named
+from training.errors import PlanRejected
+from training.examples import Columns
+from training.files.rows import Row
+from training.learning.evaluate import as_learned, evaluate, outputs_of
+from training.sessions.full import MODEL_FOLDER
+from training.sessions.session import PREFIX_FILE
+from training.settings.plan import TrainPlan
+from training.tasks import KINDS
+
+
+def use_parts(
+    parts: Sequence[Part], folder: Path, flags: Mapping[str, Any], *, n_best: int
+) -> None:
+    """Measure the validation rows, or predict the test rows, with the prefix file of a folder.
+
+    Writes `eval_results.json` or, for each test part, `PART_predictions.jsonl`, and
+    `predict_results.json` with the figures of those that have labels. Where rows propose answers
+    to queries, `PART_answers.jsonl` has the one that was chosen for each.
+
+    Args:
+        parts: the rows.
+        folder: where `train` has written the prefix file, and where the results go.
+        flags: of the command line, over those of a recipe.
+        n_best: answers to write of each question.
+
+    Raises:
+        TrainingError: for problems of the rows, or when there is no prefix file.
+        PrefixError: when the file or the backbone is refused.
+    """
+    file = folder / PREFIX_FILE
+    if not file.is_file():
+        raise PlanRejected(_absence(folder))
+    user = _User.load(file, flags, n_best)
+    results: dict[str, Any] = {}
+    for part in parts:
+        if part.name != "validation":
+            rows = read_part(part.source, part.dataset).rows[: part.most]
+            lines = list(user.predictions(part, rows))
+            _write_lines(folder / f"{part.name}_predictions.jsonl", lines)
+            if rows and CANDIDATE in rows[0].columns:
+                _write_lines(folder / f"{part.name}_answers.jsonl", _answers(rows, lines))
+        if part.name == "validation" or _is_labelled(part):
+            results[part.name] = user.measured(part)
+    validation = results.pop("validation", None)
+    if validation is not None:
+        _write(folder / "eval_results.json", validation)
+    if results:
+        _write(folder / "predict_results.json", results)
+
+
+def _absence(folder: Path) -> str:
+    """Say why a folder has no prefix file."""
+    if not (folder / MODEL_FOLDER).is_dir():
+        return f"{folder} has no {PREFIX_FILE}: train with --do-train first"
+    return (
+        f"{folder} holds a whole model, of method 'full': --do-eval and --do-predict use prefix "
+        "files. Its figures are in report.json, those of test rows too where it was trained with "
+        f"--test-file; transformers' from_pretrained loads it from {folder / MODEL_FOLDER}"
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _User:
+    """A prefix on its backbone, and how it is used."""
+
+    backbone: Backbone
+    prefix: Prefix
+    tokens_per_batch: int
+    n_best: int
+
+    @classmethod
+    def load(cls, file: Path, flags: Mapping[str, Any], n_best: int) -> Self:
+        """Load a prefix file and the backbone that flags, a recipe or our defaults name."""
+        place = {
+            name: flags.get(name, TrainPlan.model_fields[name].default)
+            for name in ("backbone", "device", "dtype", "tokens_per_batch")
+        }
+        tokens = int(place.pop("tokens_per_batch"))
+        backbone = load_backbone(place.pop("backbone"), **place)
+        return cls(backbone, Prefix.load(file, fits=backbone.fingerprint), tokens, n_best)
+
+    def measured(self, part: Part) -> dict[str, Any]:
+        examples = load_examples(part.source, self.prefix.spec, Columns())
+        examples = as_learned(self.backbone, self.prefix, examples)
+        if part.most is not None:
+            examples = examples.take(range(min(part.most, len(examples))))
+        tokens = self.tokens_per_batch
+        measurement = evaluate(self.backbone, self.prefix, examples, tokens_per_batch=tokens)
+        return {"rows": len(examples), **measurement.metrics}
+
+    def predictions(self, part: Part, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+        """Say of each row its number in the set, its texts, and what the prefix makes of them."""
+        spec = self.prefix.spec
+        inputs = load_inputs(part.source, spec, Columns())[: part.most]
+        encoded = self.backbone.texts.encode(spec, inputs)
+        outputs = outputs_of(
+            self.backbone, self.prefix, encoded, tokens_per_batch=self.tokens_per_batch
+        )
+        for row, fields, texts, values in zip(rows, inputs, encoded, outputs, strict=True):
+            numbers = {name: row.columns[name] for name in ("id", "idx") if name in row.columns}
+            answer = KINDS[spec.task_type].answer(spec, fields, texts, values)
+            line = {**numbers, **fields, **answer}
+            if spec.sliced_field is not None and spec.answers is not None:
+                context = str(fields[spec.sliced_field])
+                best = find_answers(spec, context, texts, values, top_k=self.n_best)
+                line["best"] = [dataclasses.asdict(one) for one in best]
+            yield line
+
+
+def _answers(rows: Sequence[Row], lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Answer each query with the candidate that is accepted most surely."""
+    best: dict[str, dict[str, Any]] = {}
+    for row, line in zip(rows, lines, strict=True):
+        candidate = row.columns[CANDIDATE]
+        score = line["scores"]["1"]
+        leader = best.get(candidate["query"])
+        if leader is None or (score, candidate["text"]) > (leader["score"], leader["label"]):
+            found = {"idx": line.get("idx"), "label": candidate["text"], "score": score}
+            best[candidate["query"]] = found
+    yield from best.values()
+
+
+def _is_labelled(part: Part) -> bool:
+    label = dataset_named(part.dataset).label
+    return all(label in row.columns for row in read_part(part.source, part.dataset).rows)
+
+
+def _write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    write_atomically(path, text)
+
+
+def _write(path: Path, results: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(results, indent=1) + "\n")

@@ -1,0 +1,1 @@
+"""Hosting: what makes the application a process that listens, drains and stops."""

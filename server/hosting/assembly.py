@@ -1,0 +1,169 @@
+"""Assembly: all parts of a server put together, from settings to a process that serves."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+import uvicorn
+from transformers.utils import logging as transformers_logging
+
+from prefixes.backbone import load_backbone
+from prefixes.registry import PrefixRegistry
+from server.app import create_app
+from server.engine.engine import Engine, EngineLimits
+from server.hosting.draining import DrainingServer
+from server.hosting.front_ends.engine_process import EngineProcess
+from server.hosting.lifespan import running, watch
+from server.hosting.memory import keep_freed_memory
+from server.observe import Metrics, configure_logging
+from server.publishing import Publisher
+from server.settings import Settings
+from server.shutdown import Stopping
+from server.training_jobs.placement import Placement
+from server.training_jobs.records import Trainer
+from server.training_jobs.runner import TrainingRunner
+
+
+def serve(
+    settings: Settings,
+    registry: PrefixRegistry,
+    listener: socket.socket,
+    announce: Callable[[], None],
+    trainer: Trainer,
+) -> None:
+    """Load the backbone and answer requests until a signal.
+
+    Args:
+        settings: the operator's choices.
+        registry: where prefixes, tenants and keys are kept; stays open.
+        listener: bound to the address to listen on.
+        announce: called once requests are answered.
+        trainer: what runs the trainings that tenants ask for.
+
+    Raises:
+        BackboneUnavailable: when the backbone cannot be loaded, or trainings have no device.
+        FrontEndFailed: when a front end cannot start.
+    """
+    transformers_logging.disable_progress_bar()
+    if settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
+    configure_logging()
+    keep_freed_memory()
+    assembly = Assembly.of(settings, registry, trainer)
+    if settings.num_front_ends:
+        assembly.serve_through_front_ends(listener, announce)
+    else:
+        assembly.serve_alone(listener, announce)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assembly:
+    """The parts that a server has, however many processes it is."""
+
+    settings: Settings
+    registry: PrefixRegistry
+    engine: Engine
+    metrics: Metrics
+    trainer: Trainer
+    trainings: TrainingRunner
+    stopping: Stopping
+
+    @classmethod
+    def of(cls, settings: Settings, registry: PrefixRegistry, trainer: Trainer) -> Self:
+        """Load the backbone, and build an engine around it."""
+        metrics = Metrics()
+        engine = _engine(settings, registry, metrics)
+        watch(engine, registry, metrics)
+        trainings = _trainings(settings, registry, engine, metrics, trainer)
+        return cls(settings, registry, engine, metrics, trainer, trainings, Stopping())
+
+    def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
+        """Serve from this process."""
+        application = create_app(
+            self.settings,
+            backbone=self.engine.backbone.fingerprint,
+            engine=self.engine,
+            registry=self.registry,
+            metrics=self.metrics,
+            trainer=self.trainer,
+            while_served=self._running(),
+            stopping=self.stopping,
+        )
+        server = DrainingServer(
+            application,
+            drain=self._drain,
+            drain_seconds=self.settings.drain_seconds,
+            announce=announce,
+            max_connections_per_address=self.settings.max_connections_per_address,
+        )
+        server.run(sockets=[listener])
+
+    def serve_through_front_ends(
+        self, listener: socket.socket, announce: Callable[[], None]
+    ) -> None:
+        """Serve from this process and those that speak HTTP for it."""
+        process = EngineProcess(
+            self.settings,
+            self.engine,
+            self.metrics,
+            listener,
+            self.trainer,
+            drain=self._drain,
+        )
+        loop_factory = uvicorn.Config(create_app).get_loop_factory()  # as when it serves alone
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(process.run(self._running(), announce))
+
+    def _running(self) -> AbstractAsyncContextManager[None]:
+        return running(
+            self.engine, self.registry, self.settings.examples_folder, self.trainings.running()
+        )
+
+    async def _drain(self) -> None:
+        """Stop at once what would be cut off at the end, while requests are still answered."""
+        await self.stopping.begin()
+        await asyncio.gather(self.engine.drain(), self.trainings.stop())
+
+
+def _trainings(
+    settings: Settings,
+    registry: PrefixRegistry,
+    engine: Engine,
+    metrics: Metrics,
+    trainer: Trainer,
+) -> TrainingRunner:
+    return TrainingRunner(
+        settings,
+        trainer,
+        registry,
+        Publisher(registry, engine, engine.backbone.fingerprint),
+        metrics,
+        placement=Placement.of(settings, engine.backbone.device),
+        find_problem=lambda: engine.problem,
+    )
+
+
+def _engine(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> Engine:
+    backbone = load_backbone(
+        settings.backbone,
+        device=settings.device,
+        dtype=settings.dtype,
+        quantize=settings.quantize,
+    )
+    target = settings.target_latency_ms
+    limits = EngineLimits(
+        max_batch_tokens=settings.max_batch_tokens,
+        max_batch_rows=settings.max_batch_rows,
+        max_waiting=settings.max_waiting_inputs,
+        max_texts=settings.max_inputs_per_request,
+        resident_bytes=settings.resident_mib * 2**20,
+        host_bytes=None if settings.host_mib is None else settings.host_mib * 2**20,
+        pinned=settings.pinned_refs,
+        target_seconds=None if target is None else target / 1000,
+        num_streams=settings.num_streams,
+    )
+    return Engine(backbone, registry, limits, metrics)

@@ -1,0 +1,108 @@
+"""The engine's process behind front ends: start, announce, wait for a signal, drain, end."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final
+
+from server.engine.engine import Engine
+from server.errors import FrontEndFailed
+from server.hosting.draining import drained
+from server.hosting.front_ends.channel import Channel
+from server.hosting.front_ends.engine_end import EngineEnd
+from server.hosting.front_ends.messages import Draining, Welcome
+from server.hosting.front_ends.supervisor import FrontEnds
+from server.hosting.memory import keep_what_is_there
+from server.observe import Metrics
+from server.settings import Settings
+from server.training_jobs.records import Trainer
+
+_MIN_SECONDS: Final = 1.0
+"""For the front ends to send their last answers."""
+
+
+class EngineProcess:
+    """Serves through front ends until a signal, then drains as `DrainingServer` does."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        metrics: Metrics,
+        listener: socket.socket,
+        trainer: Trainer,
+        *,
+        drain: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._engine = engine
+        self._drain = drain
+        self._metrics = metrics
+        self._listener = listener
+        self._drain_seconds = settings.drain_seconds
+        welcome = Welcome(settings, engine.backbone.fingerprint, trainer)
+        self._front_ends = FrontEnds(settings.num_front_ends, listener, welcome, self._serve)
+        metrics.watch(
+            "front_ends",
+            "Processes that speak HTTP beside the engine's.",
+            lambda: self._front_ends.num_running,
+        )
+
+    async def run(
+        self, while_served: AbstractAsyncContextManager[None], announce: Callable[[], None]
+    ) -> None:
+        """Serve.
+
+        Args:
+            while_served: entered before the front ends start, left after they have ended.
+            announce: called once requests are answered.
+
+        Raises:
+            FrontEndFailed: when a front end cannot start.
+        """
+        signalled = _drain_at_first_signal_end_at_second()
+        seconds_left = 0.0
+        with suppress(asyncio.CancelledError):
+            async with while_served:
+                try:
+                    if await self._front_ends_started(signalled):
+                        keep_what_is_there()
+                        announce()
+                        await signalled.wait()
+                        self._front_ends.send(Draining())
+                        seconds_left = await drained(self._drain(), self._drain_seconds)
+                finally:
+                    # What waits on the socket now is refused, not left without an answer.
+                    self._listener.close()
+                    await self._front_ends.stop(max(seconds_left, _MIN_SECONDS))
+
+    async def _front_ends_started(self, signalled: asyncio.Event) -> bool:
+        try:
+            await self._front_ends.start()
+        except FrontEndFailed:
+            if signalled.is_set():  # the signal went to them as well: no failure
+                return False
+            raise
+        return True
+
+    async def _serve(self, channel: Channel) -> None:
+        await EngineEnd(channel, self._engine, self._metrics).serve()
+
+
+def _drain_at_first_signal_end_at_second() -> asyncio.Event:
+    signalled = asyncio.Event()
+    running = asyncio.current_task()
+    assert running is not None
+
+    def handle() -> None:
+        if signalled.is_set():
+            running.cancel()
+        signalled.set()
+
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` wants it
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, handle)
+    return signalled

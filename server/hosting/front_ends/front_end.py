@@ -1,0 +1,90 @@
+"""A front end: the process that speaks HTTP and asks the engine's process for the rest.
+
+Started by `FrontEnds`, which gives it one end of a channel and the listening socket.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prefixes.registry import open_registry
+from server.app import create_app
+from server.hosting.draining import DrainingServer
+from server.hosting.front_ends.channel import Channel, receive_at_once
+from server.hosting.front_ends.messages import Listening, Welcome
+from server.hosting.front_ends.remote_engine import RemoteEngine
+from server.observe import configure_logging
+from server.shutdown import Stopping
+
+
+class FrontEnd:
+    """Serves HTTP until it gets SIGTERM, or until the engine's process is gone."""
+
+    def __init__(self, channel_end: socket.socket, listener: socket.socket) -> None:
+        self._channel_end = channel_end
+        self._listener = listener
+        self._stopping = Stopping()
+        self._engine = RemoteEngine(self._stopping)
+        self._channel: Channel | None = None
+
+    def run(self) -> None:
+        """Wait for the parent's first word, then serve."""
+        welcome: Welcome = receive_at_once(self._channel_end)
+        settings = welcome.settings
+        registry = open_registry(settings.store_folder, database_url=settings.database_url)
+        try:
+            application = create_app(
+                settings,
+                backbone=welcome.backbone,
+                engine=self._engine,
+                registry=registry,
+                metrics=self._engine,
+                trainer=welcome.trainer,
+                while_served=self._connected(),
+                stopping=self._stopping,
+            )
+            server = DrainingServer(
+                application,
+                drain=self._stopping.begin,  # the engine's process has drained before
+                drain_seconds=settings.drain_seconds,
+                announce=self._announce,
+                max_connections_per_address=settings.max_connections_per_address,
+            )
+            server.run(sockets=[self._listener])
+        finally:
+            registry.close()
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[None]:
+        self._channel = await Channel.over(self._channel_end)
+        async with self._engine.connected(self._channel) as listening:
+            listening.add_done_callback(_end_unless_cancelled)
+            yield
+
+    def _announce(self) -> None:
+        assert self._channel is not None
+        self._channel.send(Listening())
+
+
+def _end_unless_cancelled(listening: asyncio.Task[None]) -> None:
+    # Without an engine there is nothing to answer, and nobody left to end this process.
+    if not listening.cancelled():
+        os._exit(1)
+
+
+def main() -> None:
+    """Run with the numbers of two inherited files: the channel's end and the listener."""
+    # From here on the terminal's Ctrl-C is for the parent alone, which ends its front ends in
+    # order. A session of its own would do that, too, and was measured to cost a third of the
+    # throughput: Linux shares processors among sessions (autogroups) first, then among processes.
+    os.setpgid(0, 0)
+    configure_logging()
+    channel_end, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    FrontEnd(channel_end, listener).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""RemoteEngine: the engine as a front end sees it, at the other end of a channel."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from prefixes import Finding, Prefix, PrefixSpec
+from prefixes.spec import TaskType
+from server.engine.values import Inferred, TaskInput
+from server.errors import EngineUnavailable
+from server.hosting.front_ends.channel import Channel
+from server.hosting.front_ends.messages import (
+    Answer,
+    Ask,
+    Cancel,
+    Draining,
+    Failure,
+    Question,
+    RequestDone,
+    Row,
+    Rows,
+)
+from server.shutdown import Stopping
+
+
+class RemoteEngine:
+    """Answers as `server.engine.engine.Engine` and `server.observe.Metrics` do, by asking them.
+
+    Belongs to the event loop on which its channel is `connected`. `stopping` begins when the
+    engine's process begins to drain.
+    """
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._stopping = stopping
+        self._channel: Channel | None = None
+        self._numbers = itertools.count()
+        self._replies: dict[int, asyncio.Future[Any]] = {}
+        self._specs: dict[str, PrefixSpec] = {}
+
+    @asynccontextmanager
+    async def connected(self, channel: Channel) -> AsyncIterator[asyncio.Task[None]]:
+        """Talk over a channel for as long as the block lasts.
+
+        Gives the task that listens to the engine's process; it ends when that process is gone.
+        """
+        self._channel = channel
+        listening = asyncio.create_task(self._listen(channel))
+        try:
+            yield listening
+        finally:
+            self._channel = None
+            listening.cancel()
+            channel.close()
+
+    async def infer(
+        self,
+        inputs: Sequence[TaskInput],
+        *,
+        reader: str | None,
+        truncate: bool,
+        timeout_seconds: float,
+        task_type: TaskType | None,
+    ) -> list[Inferred]:
+        """Infer as `Engine.infer`."""
+        rows: list[tuple[Row, PrefixSpec]] = await self._ask(
+            "infer",
+            inputs=inputs,
+            reader=reader,
+            truncate=truncate,
+            timeout_seconds=timeout_seconds,
+            task_type=task_type,
+        )
+        return [row.inferred(item, spec) for item, (row, spec) in zip(inputs, rows, strict=True)]
+
+    async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
+        """Replay as `Engine.replay`."""
+        findings: tuple[Finding, ...] = await self._ask("replay", prefix=prefix, digest=digest)
+        return findings
+
+    async def find_problem(self) -> str | None:
+        """Say why no work is taken, as `Engine.problem`."""
+        problem: str | None = await self._ask("find_problem")
+        return problem
+
+    async def exposition(self) -> bytes:
+        """Write all metrics, the engine's and those of all front ends."""
+        text: bytes = await self._ask("exposition")
+        return text
+
+    def request_done(self, route: str, status: int, seconds: float) -> None:
+        """Let a request be counted."""
+        if self._channel is not None:
+            self._channel.send(RequestDone(route, status, seconds))
+
+    async def _ask(self, question: Question, **arguments: Any) -> Any:
+        if self._channel is None:
+            raise EngineUnavailable("The server takes no requests now: its engine is gone")
+        number = next(self._numbers)
+        reply = self._replies[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._channel.send(Ask(number, question, arguments))
+            return await reply
+        except asyncio.CancelledError:
+            if self._channel is not None:
+                self._channel.send(Cancel(number))
+            raise
+        finally:
+            del self._replies[number]
+
+    async def _listen(self, channel: Channel) -> None:
+        try:
+            while True:
+                message = await channel.receive()
+                if isinstance(message, Draining):
+                    await self._stopping.begin()
+                else:
+                    self._settle(message)
+        except EOFError:
+            self._channel = None
+        finally:
+            for reply in self._replies.values():
+                if not reply.done():
+                    reply.set_exception(EngineUnavailable("No answer: the server's engine is gone"))
+
+    def _settle(self, message: Answer | Failure) -> None:
+        value = None
+        if isinstance(message, Answer):
+            # Also when nobody waits for the rows: others will need their specs.
+            is_rows = isinstance(message.value, Rows)
+            value = self._with_specs(message.value) if is_rows else message.value
+        reply = self._replies.get(message.number)
+        if reply is None or reply.done():
+            return
+        if isinstance(message, Failure):
+            reply.set_exception(message.error())
+        else:
+            reply.set_result(value)
+
+    def _with_specs(self, rows: Rows) -> list[tuple[Row, PrefixSpec]]:
+        if rows.is_fresh:
+            self._specs.clear()
+        self._specs.update(rows.specs)
+        return [(row, self._specs[row.digest]) for row in rows.rows]

@@ -1,0 +1,264 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from prefixes.backbone import MixedBatch, Streams
+from server.batching.dispatcher import Dispatcher
+from server.batching.runner import BatchResult, Job
+from server.batching.scheduler import BatchLimits
+from server.batching.work import Outcome
+from server.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed
+from tests.server.doubles import MakeWork, RecordingMetrics, settled
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class FakeRunner:
+    """A device that answers with each text's length, stops at a gate, and breaks when told."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+    batches: list[int] = field(default_factory=list)
+    poison_length: int | None = None
+    is_broken: bool = False
+    dies: bool = False
+
+    def pack(self, jobs: Sequence[Job]) -> MixedBatch | None:
+        return None
+
+    def run(self, jobs: Sequence[Job], packed: MixedBatch | None) -> BatchResult:
+        assert self.gate.wait(30)
+        if self.dies:
+            raise SystemError("the device thread died")
+        self.batches.append(len(jobs))
+        rows = tuple(self._row(len(text.token_ids)) for text, _ in jobs)
+        return BatchResult(rows, 0.001, was_split=any(isinstance(r, Exception) for r in rows))
+
+    def _row(self, length: int) -> np.ndarray[tuple[int], np.dtype[np.float32]] | InferenceFailed:
+        if self.is_broken or length == self.poison_length:
+            return InferenceFailed("poison")
+        return np.array([length], dtype=np.float32)
+
+    def probe(self) -> None:
+        if self.is_broken:
+            raise RuntimeError("device-side assert")
+
+
+@pytest.fixture
+def runner() -> FakeRunner:
+    runner = FakeRunner()
+    runner.gate.set()
+    return runner
+
+
+@pytest.fixture
+async def dispatcher(runner: FakeRunner, metrics: RecordingMetrics) -> AsyncIterator[Dispatcher]:
+    limits = BatchLimits(max_tokens=20, max_rows=8)
+    dispatcher = Dispatcher(runner, limits, metrics, Streams(1))  # type: ignore[arg-type]
+    await dispatcher.start()
+    yield dispatcher
+    runner.gate.set()
+    await dispatcher.stop()
+
+
+async def test_every_work_gets_its_own_answer(dispatcher: Dispatcher, make_work: MakeWork) -> None:
+    works = [make_work(n) for n in (3, 1, 2)]
+    dispatcher.submit(works)
+    outcomes = await settled(*works)
+    assert [o.outputs[0] for o in outcomes if isinstance(o, Outcome)] == [3, 1, 2]
+
+
+async def test_works_that_arrive_while_the_device_is_busy_go_together(
+    dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    first = make_work(2)
+    dispatcher.submit([first])
+    await asyncio.sleep(0.02)
+    rest = [make_work(2) for _ in range(5)]
+    for work in rest:
+        dispatcher.submit([work])
+    await asyncio.sleep(0.02)
+    runner.gate.set()
+    await settled(first, *rest)
+    assert runner.batches == [1, 5]
+
+
+async def test_one_batch_is_prepared_while_another_runs_when_there_is_enough_for_it(
+    dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(10) for _ in range(6)]  # three full batches of two
+    dispatcher.submit(works)
+    await asyncio.sleep(0.05)
+    assert dispatcher.num_waiting_tokens == 20  # one runs, one is prepared, one waits
+    runner.gate.set()
+    await settled(*works)
+    assert runner.batches == [2, 2, 2]
+
+
+@pytest.fixture
+async def two_streams(runner: FakeRunner, metrics: RecordingMetrics) -> AsyncIterator[Dispatcher]:
+    limits = BatchLimits(max_tokens=20, max_rows=8)
+    dispatcher = Dispatcher(runner, limits, metrics, Streams(2))  # type: ignore[arg-type]
+    await dispatcher.start()
+    yield dispatcher
+    runner.gate.set()
+    await dispatcher.stop()
+
+
+async def test_each_stream_runs_a_batch_and_one_more_is_prepared(
+    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(10) for _ in range(8)]  # four full batches of two
+    two_streams.submit(works)
+    await asyncio.sleep(0.05)
+    assert two_streams.num_waiting_tokens == 20  # two run, one is prepared, one waits
+    runner.gate.set()
+    await settled(*works)
+    assert runner.batches == [2, 2, 2, 2]
+
+
+async def test_a_free_stream_takes_what_comes_while_another_is_busy(
+    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    first, second, third, fourth = (make_work(2) for _ in range(4))
+    for work in (first, second, third, fourth):
+        two_streams.submit([work])
+        await asyncio.sleep(0.02)
+    assert two_streams.num_waiting_tokens == 4  # the first two run, each alone
+    runner.gate.set()
+    await settled(first, second, third, fourth)
+    assert sum(runner.batches) == 4
+
+
+async def test_what_waits_is_shared_among_the_streams(
+    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(2) for _ in range(8)]
+    two_streams.submit(works)
+    await asyncio.sleep(0.02)
+    assert two_streams.num_waiting_tokens == 0
+    runner.gate.set()
+    await settled(*works)
+    assert runner.batches == [4, 4]
+
+
+async def test_when_a_stream_dies_whoever_waits_is_told(
+    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(2) for _ in range(3)]
+    for work in works:
+        two_streams.submit([work])
+        await asyncio.sleep(0.02)
+    runner.dies = True
+    runner.gate.set()
+    results = await settled(*works)
+    assert {type(result) for result in results} == {EngineUnavailable}
+    assert two_streams.failure is not None
+
+
+async def test_a_poison_work_fails_alone(
+    dispatcher: Dispatcher, runner: FakeRunner, metrics: RecordingMetrics, make_work: MakeWork
+) -> None:
+    runner.poison_length = 3
+    works = [make_work(n) for n in (2, 3, 4)]
+    dispatcher.submit(works)
+    kinds = [type(result) for result in await settled(*works)]
+    assert kinds == [Outcome, InferenceFailed, Outcome]
+    assert metrics.num_failed_batches == 1
+    assert dispatcher.failure is None
+
+
+async def test_a_late_work_is_told_so_and_never_reaches_the_device(
+    dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    work = make_work(2, deadline=0.0)
+    dispatcher.submit([work])
+    (result,) = await settled(work)
+    assert isinstance(result, DeadlineExceeded)
+    assert runner.batches == []
+
+
+async def test_a_prefix_is_let_go_when_its_sender_has_gone(
+    dispatcher: Dispatcher, make_work: MakeWork
+) -> None:
+    released = asyncio.Event()
+    work = make_work(2, on_release=released.set)
+    work.reply.cancel()
+    dispatcher.submit([work])
+    await asyncio.wait_for(released.wait(), 30)
+
+
+async def test_a_device_that_fails_everything_is_declared_dead_and_its_waiters_are_told(
+    dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.is_broken = True
+    first = make_work(2)
+    dispatcher.submit([first])
+    await settled(first)
+    runner.gate.clear()
+    later = [make_work(2), make_work(2)]
+    dispatcher.submit(later)
+    runner.gate.set()
+    results = await settled(*later)
+    assert {type(result) for result in results} <= {EngineUnavailable, InferenceFailed}
+    assert dispatcher.failure is not None
+    assert "device-side assert" in dispatcher.failure
+    last = make_work(2)
+    dispatcher.submit([last])
+    (result,) = await settled(last)
+    assert isinstance(result, EngineUnavailable)
+
+
+async def test_a_bad_input_alone_in_its_batch_does_not_condemn_a_working_device(
+    dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.poison_length = 2
+    bad, good = make_work(2), make_work(3)
+    dispatcher.submit([bad])
+    await settled(bad)
+    dispatcher.submit([good])
+    (result,) = await settled(good)
+    assert isinstance(result, Outcome)
+
+
+async def test_no_waiter_hangs_when_the_device_thread_dies(
+    dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(10) for _ in range(6)]
+    dispatcher.submit(works)
+    await asyncio.sleep(0.02)
+    runner.dies = True
+    runner.gate.set()
+    results = await settled(*works)
+    assert {type(result) for result in results} == {EngineUnavailable}
+    assert dispatcher.failure is not None
+
+
+async def test_stopping_refuses_what_still_waits(
+    runner: FakeRunner, metrics: RecordingMetrics, make_work: MakeWork
+) -> None:
+    limits = BatchLimits(max_tokens=20, max_rows=1)
+    dispatcher = Dispatcher(runner, limits, metrics, Streams(1))  # type: ignore[arg-type]
+    await dispatcher.start()
+    runner.gate.clear()
+    works = [make_work(2) for _ in range(4)]
+    dispatcher.submit(works)
+    await asyncio.sleep(0.02)
+    stopping = asyncio.create_task(dispatcher.stop())
+    await asyncio.sleep(0.02)
+    runner.gate.set()
+    await asyncio.wait_for(stopping, 30)
+    results = await settled(*works)
+    assert isinstance(results[0], Outcome)
+    assert isinstance(results[-1], EngineUnavailable)

@@ -1,0 +1,36 @@
+"""The page for those who come from the original names every set, flag and recipe there is."""
+
+import dataclasses
+from pathlib import Path
+
+from server.command_line.ptuning_v2_flags import OriginalFlags
+from server.command_line.ptuning_v2_ignored import UNUSED
+from training.datasets import DATASETS
+from training.recipes import recipe_names
+
+PAGE = (Path(__file__).parents[3] / "docs" / "from-p-tuning-v2.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_every_set_and_its_texts() -> None:
+    for name, dataset in DATASETS.items():
+        family, _, own = name.partition("/")
+        row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{family}` |"))
+        assert f"`{own}`" in row
+        for template in dataset.templates:
+            assert f"`{template.text}`" in PAGE
+            assert template.pair in {None, "{choice}"} or f"`{template.pair}`" in PAGE
+
+
+def test_the_page_names_every_flag() -> None:
+    own = {"family", "dataset", "recipe", "data_dir", "remarks"}
+    flags = {one.name for one in dataclasses.fields(OriginalFlags)} - own
+    missing = [flag for flag in flags if f"`--{flag.replace('_', '-')}`" not in PAGE]
+    assert missing == []
+    assert [flag for flag in UNUSED if f"`--{flag}`" not in PAGE] == []
+    assert all(f"--{flag}" in PAGE for flag in ("task", "dataset", "recipe", "data-dir"))
+
+
+def test_the_page_uses_recipes_that_there_are() -> None:
+    used = {word for line in PAGE.splitlines() for word in line.split("--recipe ")[1:]}
+    assert used
+    assert {word.split()[0].strip("`:") for word in used} <= set(recipe_names())

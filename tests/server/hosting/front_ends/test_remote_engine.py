@@ -1,0 +1,255 @@
+"""A front end's engine: at the other end of a channel, and yet as if it were here."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prefixes import Finding, Prefix, PrefixRef
+from prefixes.backbone import Backbone
+from prefixes.errors import PrefixRejected, TextTooLong
+from prefixes.registry import PrefixRegistry
+from server.engine.engine import Engine, EngineLimits
+from server.engine.values import Inferred, TaskInput
+from server.errors import EngineUnavailable, Overloaded, WrongTaskType
+from server.hosting.front_ends import engine_end
+from server.hosting.front_ends.channel import Channel
+from server.hosting.front_ends.engine_end import EngineEnd
+from server.hosting.front_ends.messages import Draining
+from server.hosting.front_ends.remote_engine import RemoteEngine
+from server.observe import Metrics
+from server.shutdown import Stopping
+from tests.factories import make_prefix, with_golden
+from tests.server.rest import FakeEngine, new_registry, put_some
+
+pytestmark = pytest.mark.anyio
+
+REFS = ("acme/mood", "examples/things", "examples/facts", "examples/causes", "examples/vectors")
+FIELDS: dict[str, Any] = {
+    "acme/mood": {"text": "a good film"},
+    "examples/things": {"text": "my card in the city"},
+    "examples/facts": {"question": "what was late", "context": "the train was late " * 9},
+    "examples/causes": {"premise": "now", "choices": ["a good film", "my card"]},
+    "examples/vectors": {"text": "a good film"},
+}
+
+
+def asks(*refs: str) -> list[TaskInput]:
+    return [TaskInput(PrefixRef.parse(ref), FIELDS[ref]) for ref in refs]
+
+
+async def ask(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> list[Inferred]:
+    how = {"truncate": True, "timeout_seconds": 30.0, "task_type": None} | how
+    return await engine.infer(asks(*refs), reader="acme", **how)
+
+
+@asynccontextmanager
+async def behind_a_channel(engine: Any, metrics: Metrics) -> AsyncIterator[RemoteEngine]:
+    ends = socket.socketpair()
+    here, there = [await Channel.over(end) for end in ends]
+    serving = asyncio.create_task(EngineEnd(there, engine, metrics).serve())
+    remote = RemoteEngine(Stopping())
+    async with remote.connected(here):
+        yield remote
+    await asyncio.wait_for(serving, 30)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, backbone: Backbone) -> PrefixRegistry:
+    registry, _ = new_registry(tmp_path / "store")
+    put_some(registry, backbone.fingerprint)
+    return registry
+
+
+@pytest.fixture
+def fake(registry: PrefixRegistry) -> FakeEngine:
+    return FakeEngine(registry)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def engine(
+    backbone: Backbone, registry: PrefixRegistry, metrics: Metrics
+) -> AsyncIterator[Engine]:
+    engine = Engine(backbone, registry, EngineLimits(resident_bytes=2**20), metrics)
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 - the fake tells nobody
+            await asyncio.sleep(0.001)
+
+
+def plain(answers: Sequence[Inferred]) -> list[Any]:
+    return [
+        (one.version, one.digest, one.spec, one.fields, one.texts, one.is_truncated)
+        for one in answers
+    ]
+
+
+async def test_answers_are_those_of_the_engine_itself(engine: Engine, metrics: Metrics) -> None:
+    async with behind_a_channel(engine, metrics) as remote:
+        for _ in range(2):  # with specs and without
+            direct, remotely = await ask(engine, *REFS), await ask(remote, *REFS)
+            assert plain(direct) == plain(remotely)
+            for one, other in zip(direct, remotely, strict=True):
+                for outputs, same in zip(one.outputs, other.outputs, strict=True):
+                    np.testing.assert_allclose(outputs, same, atol=1e-5)
+
+
+async def test_many_questions_at_once_find_their_own_answers(
+    engine: Engine, metrics: Metrics
+) -> None:
+    async with behind_a_channel(engine, metrics) as remote:
+        refs = [REFS[place % len(REFS)] for place in range(60)]
+        answers = await asyncio.gather(*(ask(remote, ref) for ref in refs))
+        assert [str(one.version).split("@")[0] for (one,) in answers] == refs
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Overloaded("full", retry_after_seconds=7),
+        PrefixRejected((Finding("bad", "spec", "this", "that"),)),
+        WrongTaskType("wrong", place=3, task_type="embedding"),
+        TextTooLong("long"),
+        EngineUnavailable("draining"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_errors_arrive_whole(fake: FakeEngine, metrics: Metrics, error: Exception) -> None:
+    fake.failure = error
+    async with behind_a_channel(fake, metrics) as remote:
+        with pytest.raises(type(error)) as raised:
+            await ask(remote, "acme/mood")
+    assert type(raised.value) is type(error)
+    assert str(raised.value) == str(error)
+    assert vars(raised.value) == vars(error)
+
+
+async def test_a_bug_in_the_engine_is_the_asker_s_error_and_nobody_else_s(
+    fake: FakeEngine, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with behind_a_channel(fake, metrics) as remote:
+        fake.failure = ZeroDivisionError("oh")
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            await ask(remote, "acme/mood")
+        assert "failed unexpectedly" in caplog.text
+        fake.failure = None
+        assert len(await ask(remote, "acme/mood")) == 1
+
+
+async def test_an_answer_that_cannot_be_sent_is_an_error_and_not_waited_for(
+    engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with behind_a_channel(engine, metrics) as remote:
+        with monkeypatch.context() as patched:
+            patched.setattr(engine_end, "Answer", lambda *_: iter(lambda: 0, 1))  # has no pickle
+            with pytest.raises(RuntimeError, match="pickle"):
+                await asyncio.wait_for(ask(remote, "acme/mood"), 30)
+        (answer,) = await ask(remote, "acme/mood")  # with its spec, which had not arrived
+        assert answer.spec.task_type == "sequence_classification"
+
+
+async def test_who_no_longer_waits_has_their_work_cancelled(
+    fake: FakeEngine, metrics: Metrics
+) -> None:
+    fake.hold()
+    async with behind_a_channel(fake, metrics) as remote:
+        asking = asyncio.create_task(ask(remote, "acme/mood"))
+        await until(lambda: fake.num_waiting == 1)
+        asking.cancel()
+        await until(lambda: fake.num_waiting == 0)
+    assert fake.num_cancelled == 1
+
+
+async def test_a_front_end_that_is_gone_has_its_work_cancelled(
+    fake: FakeEngine, metrics: Metrics
+) -> None:
+    fake.hold()
+    async with behind_a_channel(fake, metrics) as remote:
+        asking = asyncio.create_task(ask(remote, "acme/mood"))
+        await until(lambda: fake.num_waiting == 1)
+    with pytest.raises(EngineUnavailable):
+        await asking
+    await until(lambda: fake.num_waiting == 0)
+    assert fake.num_cancelled == 1
+
+
+async def test_each_spec_travels_once_until_there_are_too_many(
+    engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_end, "_MAX_SPEC_BYTES", 4000)  # of two
+    async with behind_a_channel(engine, metrics) as remote:
+        kept = remote._specs
+        first = await ask(remote, "acme/mood", "examples/things")
+        again = await ask(remote, "acme/mood")
+        assert len(kept) == 1  # it began anew: two were enough
+        assert again[0].spec == first[0].spec
+        await ask(remote, "examples/facts")
+        assert len(kept) == 2
+        assert plain(await ask(remote, *REFS)) == plain(await ask(engine, *REFS))
+
+
+async def test_uploads_are_replayed_at_the_other_end(
+    backbone: Backbone, engine: Engine, metrics: Metrics
+) -> None:
+    good = with_golden(backbone, make_prefix(backbone.fingerprint, seed=40), ("a good film",))
+    example = good.spec.golden[0]
+    off = example.model_copy(update={"logits": tuple(value + 1 for value in example.logits)})
+    bad = Prefix(good.spec.model_copy(update={"golden": (off,)}), good.tensors)
+    async with behind_a_channel(engine, metrics) as remote:
+        assert await remote.replay(good, "a" * 64) == ()
+        (finding,) = await remote.replay(bad, "b" * 64)
+        assert finding == (await engine.replay(bad, "c" * 64))[0]
+
+
+async def test_requests_are_counted_where_the_metrics_are(
+    fake: FakeEngine, metrics: Metrics
+) -> None:
+    async with behind_a_channel(fake, metrics) as remote:
+        remote.request_done("/v1/classify", 200, 0.5)
+        shown = await remote.exposition()  # comes after what was sent before
+    assert b'polyprefix_requests_total{route="/v1/classify",status="200"} 1.0' in shown
+
+
+async def test_the_engine_s_problem_is_told(fake: FakeEngine, metrics: Metrics) -> None:
+    async with behind_a_channel(fake, metrics) as remote:
+        assert await remote.find_problem() is None
+        fake.problem = "draining"
+        assert await remote.find_problem() == "draining"
+
+
+async def test_without_the_engine_s_process_questions_are_refused(metrics: Metrics) -> None:
+    ours, theirs = socket.socketpair()
+    remote = RemoteEngine(Stopping())
+    async with remote.connected(await Channel.over(ours)) as listening:
+        asking = asyncio.create_task(remote.find_problem())
+        await asyncio.sleep(0)
+        theirs.close()
+        with pytest.raises(EngineUnavailable):
+            await asking
+        await asyncio.wait_for(listening, 30)
+        with pytest.raises(EngineUnavailable):
+            await remote.find_problem()
+
+
+async def test_a_front_end_stops_as_soon_as_the_engine_s_process_drains() -> None:
+    ours, theirs = socket.socketpair()
+    stopping, engine_end = Stopping(), await Channel.over(theirs)
+    async with RemoteEngine(stopping).connected(await Channel.over(ours)):
+        engine_end.send(Draining())
+        assert await stopping.within(30)
+        engine_end.close()

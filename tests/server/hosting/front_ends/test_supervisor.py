@@ -1,0 +1,117 @@
+"""Front ends as processes: replaced when they end, gone when the engine's process is."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from prefixes.backbone import Backbone
+from server.errors import FrontEndFailed
+from server.hosting.front_ends import supervisor
+from server.hosting.front_ends.channel import Channel
+from server.hosting.front_ends.messages import Welcome
+from server.settings import Settings
+from tests.factories import make_prefix, with_golden
+from tests.server.hosting.test_process import client, server_process, store, upload
+from tests.server.rest import TRAINER, until
+
+__all__ = ["store"]
+
+
+def children(process_id: int) -> list[int]:
+    listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+    return [
+        int(child)
+        for child in listed.split()
+        if b"front_end" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def is_there(process_id: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{process_id}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def flags(backbone_folder: Path) -> tuple[str, ...]:
+    return ("--backbone", str(backbone_folder), "--num-front-ends", "2")
+
+
+def test_a_front_end_that_is_killed_is_replaced(
+    store: tuple[Path, str], flags: tuple[str, ...], backbone: Backbone
+) -> None:
+    folder, key = store
+    data = with_golden(backbone, make_prefix(backbone.fingerprint), ("a good film",)).to_bytes()
+    body = {"model": "mood", "input": "a good film"}
+    with server_process(folder, *flags) as (process, url), client(url, key) as sender:
+        assert upload(sender, "mood", data).status_code == 201
+        before = children(process.pid)
+        assert len(before) == 2
+        for victim in before:
+            os.kill(victim, signal.SIGKILL)
+        # What nobody takes now waits on the socket for the successors.
+        answer = httpx.post(
+            f"{url}/v1/classify", json=body, headers=dict(sender.headers), timeout=60
+        )
+        assert answer.status_code == 200
+        until(lambda: len(set(children(process.pid)) - set(before)) == 2)
+        until(lambda: "polyprefix_front_ends 2.0" in httpx.get(f"{url}/metrics").text)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def test_what_lies_in_the_working_folder_is_not_imported(
+    store: tuple[Path, str], flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    for name in ("server", "types", "uvicorn", "prefixes"):
+        (trap / f"{name}.py").write_text("raise SystemExit('imported from the working folder')")
+    with server_process(store[0], *flags, folder=trap) as (process, url):
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.anyio
+async def test_front_ends_that_cannot_start_are_an_error_and_not_tried_for_ever(
+    monkeypatch: pytest.MonkeyPatch, backbone: Backbone
+) -> None:
+    monkeypatch.setattr(supervisor, "_MODULE", "server.hosting.front_ends.messages")  # it just ends
+
+    async def serve(channel: Channel) -> None:
+        await channel.receive()
+
+    with socket.socket() as listener:
+        welcome = Welcome(Settings(), backbone.fingerprint, TRAINER)
+        starting = supervisor.FrontEnds(2, listener, welcome, serve)
+        with pytest.raises(FrontEndFailed):
+            await asyncio.wait_for(starting.start(), 60)
+        assert starting.num_running == 0
+
+
+def test_requests_to_all_front_ends_are_counted_together(
+    store: tuple[Path, str], flags: tuple[str, ...]
+) -> None:
+    with server_process(store[0], *flags) as (_, url):
+        for _ in range(20):
+            assert httpx.get(f"{url}/livez").status_code == 200
+        shown = httpx.get(f"{url}/metrics").text
+        assert 'polyprefix_requests_total{route="/livez",status="200"} 20.0' in shown
+
+
+def test_front_ends_end_with_the_engine_s_process(
+    store: tuple[Path, str], flags: tuple[str, ...]
+) -> None:
+    with server_process(store[0], *flags) as (process, _):
+        ours = children(process.pid)
+        assert len(ours) == 2
+        process.kill()
+        process.wait()
+        until(lambda: not any(is_there(one) for one in ours))

@@ -1,0 +1,119 @@
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from server.hosting.bounded_http import BoundedHttp, ConnectionCounts
+from tests.server.rest import Rest, on_a_port, until
+
+
+@contextmanager
+def connected(url: str) -> Iterator[socket.socket]:
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        yield connection
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def check_malformed(answer: bytes) -> str:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head
+    problem: dict[str, Any] = json.loads(body)
+    assert (problem["status"], problem["code"]) == (400, "malformed_request")
+    return str(problem["detail"])
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(b"HELLO\r\n\r\n", id="no HTTP"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n", id="control character"),
+        pytest.param(b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", id="negative length"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", id="huge length"
+        ),
+        pytest.param(b"GET /\xff HTTP/1.1\r\n\r\n", id="path beyond ASCII"),
+    ],
+)
+def test_what_is_no_request_is_answered_like_every_other_error(
+    rest: Rest, request_bytes: bytes
+) -> None:
+    with connected(rest.url) as connection:
+        connection.sendall(request_bytes)
+        assert check_malformed(until_closed(connection))
+
+
+@pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nX: ", b"GET /"])
+def test_a_head_without_end_is_refused(rest: Rest, start: bytes) -> None:
+    with connected(rest.url) as connection:
+        connection.sendall(start)
+        answer = b""
+        try:
+            for _ in range(100):
+                connection.sendall(b"x" * 2**18)
+        except OSError:
+            pass  # the server has closed
+        try:
+            answer = until_closed(connection)
+        except ConnectionResetError:
+            return  # it closed with bytes unread, and the answer was lost on the way
+        assert "65536 bytes" in check_malformed(answer)
+
+
+def test_many_requests_on_one_connection_are_counted_each_on_its_own(rest: Rest) -> None:
+    with rest.client() as client:
+        for _ in range(5):
+            assert client.get("/livez", headers={"X": "y" * 30_000}).status_code == 200
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /livez HT"])
+def test_a_head_that_does_not_come_ends_the_connection(start: bytes) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            raise AssertionError("nobody asks")
+
+    with (
+        on_a_port(app, timeout_keep_alive=0.2, lifespan="off") as url,
+        connected(url) as connection,
+    ):
+        connection.sendall(start)
+        assert until_closed(connection) == b""
+
+
+def test_one_address_has_so_many_connections_and_others_have_theirs() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    def is_answered(connection: socket.socket) -> bool:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        return connection.recv(65536).startswith(b"HTTP/1.1 204 ")
+
+    counts = ConnectionCounts(3)
+    protocol = partial(BoundedHttp, counts=counts)
+    with on_a_port(app, http=protocol, lifespan="off") as url, ExitStack() as stack:
+        held = [stack.enter_context(connected(url)) for _ in range(3)]
+        assert all(map(is_answered, held))
+        with connected(url) as refused:
+            head, _, body = until_closed(refused).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 429 ")
+            assert b"retry-after: 5" in head.lower()
+            assert json.loads(body)["code"] == "overloaded"
+        other = socket.socket()
+        stack.enter_context(other)
+        other.bind(("127.0.0.2", 0))
+        other.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        assert is_answered(other)
+        held.pop().close()
+        until(lambda: counts.add("127.0.0.1"))
+        counts.remove("127.0.0.1")
+        with connected(url) as successor:
+            assert is_answered(successor)

@@ -1,0 +1,42 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_FAULTS = """
+import resource, sys, threading
+import torch
+from server.hosting.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+def touch():
+    for size in range(1, 40):  # batches of many sizes
+        few, many = torch.ones(size * 2**16), torch.ones(size * 2**18)
+        few = few + 1
+        many = many + 1
+def count():
+    touch()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    touch()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+torch.set_num_threads(1)
+stream = threading.Thread(target=count)
+stream.start()
+stream.join()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
+def test_the_next_batch_gets_the_memory_of_the_last_without_asking_the_system() -> None:
+    kept, left = _faults("keep"), _faults("leave")
+    assert kept < left / 2
+    assert left > 20_000  # else there is nothing to keep, and the option can go
+
+
+def _faults(how: str) -> int:
+    """Count the pages that the system had to bring for what was there before."""
+    program = subprocess.run(
+        [sys.executable, "-c", _FAULTS, how], capture_output=True, text=True, check=True
+    )
+    return int(program.stdout)

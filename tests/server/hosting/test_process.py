@@ -1,0 +1,214 @@
+"""The server as its operator meets it: a process with signals, a port and a disk."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from prefixes import digest_of
+from prefixes.backbone import Backbone
+from prefixes.registry import ApiKeys, open_registry
+from tests.factories import make_prefix, with_golden
+
+ROOT = Path(__file__).parents[3]
+NUM_KILLS = 2
+SERVE = (sys.executable, "-P", "-m", "server", "serve")
+
+
+@contextmanager
+def server_process(
+    store: Path, *flags: str, folder: Path = ROOT
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server process on a free port, and its URL once it answers."""
+    process = subprocess.Popen(
+        [*SERVE, "--port", "0", "--store-folder", str(store), *flags],
+        cwd=folder,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            found = re.search(r"listens on (http://\S+);", line)
+            if found:
+                break
+        else:
+            pytest.fail(f"the server did not start: exit code {process.wait()}")
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> tuple[Path, str]:
+    """An empty store with one tenant, and its key."""
+    folder = tmp_path / "store"
+    registry = open_registry(folder)
+    registry.ensure_tenant("acme")
+    key = ApiKeys(registry.database).issue("acme", "test")
+    registry.close()
+    return folder, key
+
+
+@pytest.fixture(params=[0, 2], ids=["alone", "front ends"])
+def front_ends(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return ("--num-front-ends", str(request.param))
+
+
+def client(url: str, key: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+
+
+def upload(client: httpx.Client, task: str, data: bytes) -> httpx.Response:
+    path = f"/v1/tenants/acme/prefixes/{task}/versions"
+    return client.post(path, files={"file": ("f", data)})
+
+
+def test_a_first_start_serves_examples_and_ends_with_zero(
+    store: tuple[Path, str],
+    backbone: Backbone,
+    backbone_folder: Path,
+    tmp_path: Path,
+    front_ends: tuple[str, ...],
+) -> None:
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    texts = ("a good film", "the late train")
+    for seed, task in enumerate(("mood", "topic", "spam")):
+        prefix = with_golden(backbone, make_prefix(backbone.fingerprint, seed=seed), texts)
+        (examples / f"{task}.safetensors").write_bytes(prefix.to_bytes())
+    flags = ("--backbone", str(backbone_folder), "--examples-folder", str(examples), *front_ends)
+    with server_process(store[0], *flags) as (process, url):
+        tasks = ("topic", "mood", "spam")
+        inputs = [{"model": f"examples/{task}", "text": "good"} for task in tasks]
+        answer = httpx.post(f"{url}/v1/classify", json={"input": inputs})
+        assert answer.status_code == 200, answer.text
+        served = [result["model"] for result in answer.json()["results"]]
+        assert served == ["examples/topic@1", "examples/mood@1", "examples/spam@1"]
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def test_sigterm_lets_work_in_flight_finish(
+    store: tuple[Path, str],
+    backbone: Backbone,
+    backbone_folder: Path,
+    front_ends: tuple[str, ...],
+) -> None:
+    folder, key = store
+    codes: list[int] = []
+    last_refusals: list[httpx.Response] = []
+    flags = ("--backbone", str(backbone_folder), *front_ends)
+    with server_process(folder, *flags) as (process, url):
+        with client(url, key) as setup:
+            data = make_prefix(backbone.fingerprint).to_bytes()
+            assert upload(setup, "mood", data).status_code == 201
+
+        def work() -> None:
+            body = {"model": "mood", "input": ["good film"] * 64}
+            with client(url, key) as sender, contextlib.suppress(httpx.ConnectError):
+                while True:
+                    response = sender.post("/v1/classify", json=body)
+                    codes.append(response.status_code)
+                    if response.status_code != 200:
+                        last_refusals.append(response)
+                        return
+
+        senders = [threading.Thread(target=work) for _ in range(4)]
+        for sender in senders:
+            sender.start()
+        while len(codes) < 8:
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        for sender in senders:
+            sender.join()
+    assert set(codes) <= {200, 503}
+    for refusal in last_refusals:
+        assert refusal.json()["code"] == "engine_unavailable"
+        assert refusal.headers["retry-after"]
+
+
+def test_whatever_was_acknowledged_survives_kill_9_and_nothing_is_half_there(
+    store: tuple[Path, str],
+    backbone: Backbone,
+    backbone_folder: Path,
+    front_ends: tuple[str, ...],
+) -> None:
+    folder, key = store
+    acknowledged: dict[str, str] = {}
+    files = iter(
+        make_prefix(backbone.fingerprint, seed=seed, prefix_length=64).to_bytes()
+        for seed in range(10_000)
+    )
+    flags = ("--backbone", str(backbone_folder), *front_ends)
+    for _ in range(NUM_KILLS):
+        with server_process(folder, *flags) as (process, url):
+            check(url, key, acknowledged)
+            killer = threading.Timer(0.0, process.kill)
+            upload_until_it_dies(url, key, files, acknowledged, killer.start)
+            killer.join()
+    with server_process(folder, *flags) as (_, url):
+        check(url, key, acknowledged)
+    assert len(acknowledged) >= NUM_KILLS
+
+
+def upload_until_it_dies(
+    url: str,
+    key: str,
+    files: Iterator[bytes],
+    acknowledged: dict[str, str],
+    kill: Callable[[], None],
+) -> None:
+    """Upload without a pause; after a few acknowledgements, call for the kill and go on."""
+    num_done = 0
+    with client(url, key) as sender:
+        try:
+            while True:
+                data = next(files)
+                response = upload(sender, "mood", data)
+                if response.status_code == 503:  # a front end has outlived the engine by a moment
+                    return
+                assert response.status_code == 201, response.text
+                acknowledged[response.json()["ref"]] = digest_of(data)
+                num_done += 1
+                if num_done == 3:
+                    kill()
+        except httpx.TransportError:
+            return
+
+
+def check(url: str, key: str, acknowledged: dict[str, str]) -> None:
+    """Every acknowledged version is there, whole; every visible one can be downloaded."""
+    if not acknowledged:
+        return
+    with client(url, key) as reader:
+        entry: dict[str, Any] = reader.get("/v1/tenants/acme/prefixes/mood").json()
+        visible = {version["ref"]: version["digest"] for version in entry["versions"]}
+        assert acknowledged.items() <= visible.items()
+        for version in entry["versions"]:
+            path = f"/v1/tenants/acme/prefixes/mood/versions/{version['version']}/file"
+            assert digest_of(reader.get(path).content) == version["digest"]
+        last = list(visible)[-1]
+        body = {"model": last, "input": "good"}
+        assert reader.post("/v1/classify", json=body).status_code == 200

@@ -1,0 +1,55 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from prefixes.backbone import Backbone
+from prefixes.registry import open_registry
+from server.hosting.seeding import seed_examples
+from server.publishing import Publisher
+from tests.factories import make_prefix
+from tests.server.rest import FakeEngine
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.anyio
+async def test_examples_are_published_once_and_anew_when_they_change(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    registry = open_registry(tmp_path / "store")
+    publisher = Publisher(registry, FakeEngine(registry), backbone.fingerprint)
+    file = folder / "mood.safetensors"
+    for seed, versions in ((1, 1), (1, 1), (2, 2)):
+        file.write_bytes(make_prefix(backbone.fingerprint, seed=seed).to_bytes())
+        await seed_examples(folder, registry, publisher)
+        entry = registry.show("examples", "mood", reader=None)
+        assert [version.number for version in entry.versions] == list(range(1, versions + 1))
+        assert [(alias.name, alias.version) for alias in entry.aliases] == [("live", versions)]
+    registry.close()
+
+
+@pytest.mark.anyio
+async def test_an_example_that_does_not_fit_is_passed_over_with_a_word(
+    backbone: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    other = backbone.fingerprint.model_copy(update={"vocab_size": 7})
+    (folder / "foreign.safetensors").write_bytes(make_prefix(other).to_bytes())
+    (folder / "broken.safetensors").write_bytes(b"no prefix")
+    (folder / "Bad Name.safetensors").write_bytes(make_prefix(backbone.fingerprint).to_bytes())
+    (folder / "good.safetensors").write_bytes(make_prefix(backbone.fingerprint).to_bytes())
+    registry = open_registry(tmp_path / "store")
+    publisher = Publisher(registry, FakeEngine(registry), backbone.fingerprint)
+    await seed_examples(folder, registry, publisher)
+    assert [item.task for item in registry.list_prefixes(reader=None)] == ["good"]
+    for name in ("foreign", "broken", "Bad Name"):
+        assert f"example {name}.safetensors was skipped" in caplog.text
+    registry.close()

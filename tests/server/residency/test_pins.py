@@ -1,0 +1,167 @@
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from prefixes import Prefix, PrefixRef
+from prefixes.backbone import Backbone
+from prefixes.registry import PrefixRegistry, open_registry
+from server.residency.pins import Pins
+from server.residency.residents import ResidentPrefixes
+from tests.factories import make_prefix
+from tests.server.doubles import RecordingMetrics
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> PrefixRegistry:
+    return open_registry(tmp_path / "store")
+
+
+@pytest.fixture
+def residents(
+    backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> ResidentPrefixes:
+    """Room for eight prefixes of length 4, seven of which may be pinned."""
+    return ResidentPrefixes(
+        backbone,
+        budget_bytes=backbone.empty_pool(35).nbytes,
+        fetch=lambda digest: Prefix.from_bytes(registry.read(digest)),
+        metrics=metrics,
+    )
+
+
+def publish(registry: PrefixRegistry, backbone: Backbone, task: str, seed: int = 0) -> str:
+    """Publish under acme, which is private, and move `live`; gives the digest."""
+    prefix = make_prefix(backbone.fingerprint, seed=seed)
+    registry.ensure_tenant("acme")
+    with registry.store.stage() as staged:
+        staged.write(prefix.to_bytes())
+        published = registry.publish("acme", task, staged, prefix, alias="live", by="test")
+    return published.version.digest
+
+
+def pins_of(registry: PrefixRegistry, residents: ResidentPrefixes, *refs: str) -> Pins:
+    parsed = [PrefixRef.parse(ref) for ref in refs]
+    return Pins(parsed, registry, residents, ThreadPoolExecutor(1))
+
+
+def is_pinned(residents: ResidentPrefixes, digest: str) -> bool:
+    """Whether a prefix stays although nobody uses it and somebody would have it gone."""
+    residents.discard(digest)
+    lease = residents.lease_resident(digest)
+    if lease is not None:
+        lease.release()
+    return lease is not None
+
+
+async def test_what_was_named_is_on_the_device_after_the_start_and_stays(
+    backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
+) -> None:
+    digests = [publish(registry, backbone, task, seed) for seed, task in enumerate("abc")]
+    pins = pins_of(registry, residents, "acme/a", "acme/b@1", "acme/a:live")
+    await pins.start()
+    pins.stop()
+    assert [is_pinned(residents, digest) for digest in digests] == [True, True, False]
+    assert residents.stats.num_pinned == 2
+
+
+async def test_when_an_alias_moves_its_new_version_is_pinned_and_the_old_one_no_longer(
+    backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
+) -> None:
+    old = publish(registry, backbone, "tone", seed=1)
+    pins = pins_of(registry, residents, "acme/tone")
+    await pins.follow()
+    new = publish(registry, backbone, "tone", seed=2)
+    await pins.follow()
+    assert (is_pinned(residents, old), is_pinned(residents, new)) == (False, True)
+
+
+async def test_a_move_is_noticed_without_being_told(
+    backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
+) -> None:
+    publish(registry, backbone, "tone", seed=1)
+    pins = pins_of(registry, residents, "acme/tone")
+    await pins.start()
+    new = publish(registry, backbone, "tone", seed=2)
+    async with asyncio.timeout(30):
+        while not is_pinned(residents, new):  # noqa: ASYNC110 - a round is to be waited for
+            await asyncio.sleep(0.05)
+    pins.stop()
+
+
+async def test_a_missing_prefix_is_told_once_and_keeps_no_other_from_being_pinned(
+    backbone: Backbone,
+    registry: PrefixRegistry,
+    residents: ResidentPrefixes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    digests = [publish(registry, backbone, task, seed) for seed, task in enumerate("abc")]
+    refs = ("acme/a", "acme/missing", "nobody/x@4", "acme/b", "acme/c@2", "acme/c")
+    pins = pins_of(registry, residents, *refs)
+    with caplog.at_level(logging.WARNING):
+        await pins.follow()
+        await pins.follow()
+    assert all(is_pinned(residents, digest) for digest in digests)
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in told] == ["acme/missing:live", "nobody/x@4", "acme/c@2"]
+
+
+async def test_a_prefix_that_appears_later_is_pinned_then(
+    backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
+) -> None:
+    pins = pins_of(registry, residents, "acme/late")
+    await pins.follow()
+    digest = publish(registry, backbone, "late")
+    await pins.follow()
+    assert is_pinned(residents, digest)
+
+
+async def test_a_deleted_prefix_is_pinned_no_longer(
+    backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
+) -> None:
+    digest = publish(registry, backbone, "tone")
+    pins = pins_of(registry, residents, "acme/tone")
+    await pins.follow()
+    registry.delete_prefix("acme", "tone")
+    await pins.follow()
+    assert not is_pinned(residents, digest)
+
+
+async def test_more_than_may_be_pinned_is_told_and_the_first_ones_are_pinned(
+    backbone: Backbone,
+    registry: PrefixRegistry,
+    residents: ResidentPrefixes,
+    metrics: RecordingMetrics,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    digests = [publish(registry, backbone, f"t{seed}", seed) for seed in range(9)]
+    pins = pins_of(registry, residents, *(f"acme/t{seed}" for seed in range(9)))
+    with caplog.at_level(logging.WARNING):
+        await pins.follow()
+        num_loads = metrics.num_loads
+        await pins.follow()
+    assert metrics.num_loads == num_loads  # what was refused is not loaded again and again
+    assert "POLYPREFIX_RESIDENT_MIB" in caplog.records[0].getMessage()
+    assert is_pinned(residents, digests[0])
+    for digest in digests:
+        (await residents.lease(digest)).release()
+
+
+async def test_a_store_that_fails_leaves_what_is_pinned_as_it_is(
+    backbone: Backbone,
+    registry: PrefixRegistry,
+    residents: ResidentPrefixes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    digest = publish(registry, backbone, "tone")
+    lost = publish(registry, backbone, "lost", seed=1)
+    registry.store.delete(lost)
+    pins = pins_of(registry, residents, "acme/lost", "acme/tone")
+    with caplog.at_level(logging.WARNING):
+        await pins.follow()
+    assert is_pinned(residents, digest)
+    assert caplog.records[0].getMessage().startswith("acme/lost:live is not pinned")

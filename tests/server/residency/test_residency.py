@@ -1,0 +1,129 @@
+"""Residency as a whole: device, host memory, store and registry under one engine."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from prefixes import PrefixRef
+from prefixes.backbone import Backbone
+from prefixes.errors import PrefixNotFound, StoreUnavailable
+from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
+from prefixes.store import PrefixStore
+from server.engine.engine import Engine, EngineLimits
+from server.engine.values import Inferred, TaskInput
+from tests.factories import make_prefix
+from tests.server.doubles import RecordingMetrics
+
+pytestmark = pytest.mark.anyio
+
+
+class CountingStore(PrefixStore):
+    """A store that knows how often it was read."""
+
+    num_reads = 0
+
+    def get(self, digest: str) -> bytes:
+        self.num_reads += 1
+        return super().get(digest)
+
+
+class MeetingADeleter(PrefixRegistry):
+    """A registry where somebody deletes a task just when it was resolved."""
+
+    def resolve(
+        self, refs: Collection[PrefixRef], *, reader: str | None
+    ) -> dict[PrefixRef, PrefixVersion]:
+        found = super().resolve(refs, reader=reader)
+        for ref in found:
+            self.delete_prefix(ref.tenant, ref.task)
+        return found
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> PrefixRegistry:
+    return open_registry(tmp_path / "store")
+
+
+def publish(registry: PrefixRegistry, backbone: Backbone, *tasks: str) -> None:
+    registry.ensure_tenant("acme")
+    for seed, task in enumerate(tasks):
+        prefix = make_prefix(backbone.fingerprint, seed=seed)
+        with registry.store.stage() as staged:
+            staged.write(prefix.to_bytes())
+            registry.publish("acme", task, staged, prefix, by="test")
+
+
+@asynccontextmanager
+async def serving(
+    backbone: Backbone, registry: PrefixRegistry, limits: EngineLimits
+) -> AsyncIterator[Engine]:
+    engine = Engine(backbone, registry, limits, RecordingMetrics())
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.stop()
+
+
+async def ask(engine: Engine, task: str) -> Inferred:
+    item = TaskInput(PrefixRef("acme", task, alias="live"), {"text": "a good film"})
+    (answer,) = await engine.infer([item], reader="acme", truncate=True, timeout_seconds=30)
+    return answer
+
+
+def room_for(backbone: Backbone, num_prefixes: int) -> int:
+    return backbone.empty_pool(5 * num_prefixes).nbytes
+
+
+@pytest.mark.parametrize(("host_bytes", "num_reads"), [(2**20, 2), (0, 4), (None, 4)])
+async def test_an_evicted_prefix_comes_back_from_host_memory_where_there_is_room(
+    backbone: Backbone, registry: PrefixRegistry, host_bytes: int | None, num_reads: int
+) -> None:
+    publish(registry, backbone, "a", "b")
+    store = registry.store = CountingStore(registry.store._blobs.parent)
+    limits = EngineLimits(resident_bytes=room_for(backbone, 1), host_bytes=host_bytes)
+    async with serving(backbone, registry, limits) as engine:
+        first = await ask(engine, "a")
+        await ask(engine, "b")
+        again = await ask(engine, "a")
+        await ask(engine, "b")
+        assert engine.resident_stats().num_resident == 1
+        assert (engine.resident_stats().host.num_prefixes == 2) == bool(host_bytes)
+    assert store.num_reads == num_reads
+    assert first.outputs[0].tolist() == again.outputs[0].tolist()
+
+
+async def test_pinned_prefixes_are_there_before_the_first_request(
+    backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, backbone, "a", "b")
+    refs = (PrefixRef.parse("acme/missing"), PrefixRef.parse("acme/b"))
+    limits = EngineLimits(resident_bytes=room_for(backbone, 2), pinned=refs)
+    async with serving(backbone, registry, limits) as engine:
+        stats = engine.resident_stats()
+        assert (stats.num_resident, stats.num_pinned) == (1, 1)
+        await ask(engine, "a")
+
+
+async def test_a_version_that_is_deleted_before_it_is_loaded_is_not_found(
+    backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, backbone, "tone")
+    meeting = MeetingADeleter(registry.database, registry.store)
+    async with serving(backbone, meeting, EngineLimits(resident_bytes=2**20)) as engine:
+        with pytest.raises(PrefixNotFound, match="deleted meanwhile"):
+            await ask(engine, "tone")
+        assert engine.resident_stats().used_bytes == 0
+
+
+async def test_a_version_whose_bytes_are_missing_is_the_stores_fault(
+    backbone: Backbone, registry: PrefixRegistry
+) -> None:
+    publish(registry, backbone, "tone")
+    for digest in registry.store.digests():
+        registry.store.delete(digest)
+    async with serving(backbone, registry, EngineLimits(resident_bytes=2**20)) as engine:
+        with pytest.raises(StoreUnavailable):
+            await ask(engine, "tone")

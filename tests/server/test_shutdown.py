@@ -1,0 +1,101 @@
+"""Whatever is open when the server is told to stop: it ends in order, and leaves nothing behind."""
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+
+from server.shutdown import Stopping
+from tests.server.hosting.test_process import client, front_ends, server_process, store
+from tests.server.rest import until
+from tests.server.training_jobs.test_service import LONG, ask
+from tests.training.tasks import sentiment_rows, write_csv
+
+__all__ = ["front_ends", "store"]
+
+
+def begin(url: str, head: str, body: bytes = b"") -> socket.socket:
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=60)
+    connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n" + body)
+    return connection
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    with connection:
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_a_hangup_drains_whatever_is_open(
+    store: tuple[Path, str],
+    backbone_folder: Path,
+    front_ends: tuple[str, ...],
+    tmp_path: Path,
+) -> None:
+    folder, key = store
+    rows = write_csv(tmp_path / "rows.csv", sentiment_rows(60)).read_bytes()
+    flags = ("--backbone", str(backbone_folder), *front_ends)
+    keyed = f"Host: x\nAuthorization: Bearer {key}\n"
+    with server_process(folder, *flags) as (process, url):
+        with client(url, key) as sender:
+            links = ask(sender, rows, LONG).json()["links"]
+            until(lambda: sender.get(links["self"]).json()["state"] == "running")
+        events = begin(url, f"GET {links['events']} HTTP/1.1\n{keyed}")
+        assert events.recv(4096).startswith(b"HTTP/1.1 200 ")
+        kind = "Content-Type: application/json\nContent-Length: 1000\n"
+        half = begin(url, f"POST /v1/classify HTTP/1.1\n{keyed}{kind}", b"{")
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGHUP)
+        answer, stream = rest_of(half), rest_of(events)
+        assert process.wait(timeout=120) == 0
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"engine_unavailable" in answer
+    assert stream.endswith(b"0\r\n\r\n"), "a stream that was cut off"
+    assert not list((folder / "trainings").rglob("outcome.json"))
+
+
+def test_a_signal_that_the_parent_ignores_stays_ignored(
+    store: tuple[Path, str], backbone_folder: Path, front_ends: tuple[str, ...]
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does; the child inherits it
+    try:
+        flags = ("--backbone", str(backbone_folder), *front_ends)
+        with server_process(store[0], *flags) as (process, url):
+            process.send_signal(signal.SIGHUP)
+            assert httpx.get(f"{url}/readyz").status_code == 200
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_stopping_cuts_what_waits_and_what_comes_later() -> None:
+    async def run() -> list[str]:
+        stopping = Stopping()
+        ends: list[str] = []
+        are_waiting = asyncio.Event()
+
+        async def wait() -> None:
+            try:
+                async with asyncio.timeout(3600) as timeout:
+                    with stopping.cutting(timeout):
+                        are_waiting.set()
+                        await asyncio.Event().wait()
+            except TimeoutError:
+                ends.append("cut")
+
+        async def stream() -> None:
+            assert await stopping.within(3600)
+            ends.append("stream")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(wait())
+            group.create_task(stream())
+            await are_waiting.wait()
+            await stopping.begin()
+        await wait()
+        return sorted(ends)
+
+    assert asyncio.run(run()) == ["cut", "cut", "stream"]

@@ -1,0 +1,53 @@
+"""The stream of events, by itself."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from prefixes.registry.tables import now
+from server.api.trainings import _events
+from server.training_jobs import folders
+from server.training_jobs.folders import TrainingFolders
+from server.training_jobs.records import NewTraining, Training
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_all_of_an_ended_training_is_told_however_many_reads_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_MAX_READ_BYTES", 100)
+    asked = NewTraining("acme", "mood", "live", 0.0, {})
+    ended = Training(
+        id="1",
+        asked=asked,
+        state="cancelled",
+        is_cancelling=False,
+        num_crashes=0,
+        created_at=now(),
+        started_at=now(),
+        ended_at=now(),
+        problem=None,
+        result=None,
+    )
+    training_folders = TrainingFolders(tmp_path)
+    folder = training_folders.of("1")
+    folder.make()
+    lines = [json.dumps({"event": "progress", "number": number}) + "\n" for number in range(20)]
+    (folder.path / "events.jsonl").write_text("".join(lines))
+
+    async def read(call: Any) -> Any:
+        return call()
+
+    parts: Any = SimpleNamespace(
+        read=read,
+        trainings=SimpleNamespace(find=lambda *_: ended),
+        training_folders=training_folders,
+    )
+    text = "".join([part async for part in _events(parts, ended, 0)])
+    told = [line for line in text.splitlines() if line.startswith("data: ")]
+    assert [json.loads(line[6:]).get("number") for line in told] == [*range(20), None]
+    assert '"state":"cancelled"' in told[-1]

@@ -1,0 +1,97 @@
+"""What a worker writes is what the server reads."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from server.training_jobs.folders import TrainingFolder, TrainingFolders
+from training.service.job import Watcher
+from training.service.spent import SpentTime
+
+
+def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress(
+    tmp_path: Path,
+) -> None:
+    folder = TrainingFolder(tmp_path)
+    assert folder.warnings() == []
+    first = Watcher(tmp_path)
+    first.warn(())
+    first.warn(("rows repeat",))
+    first.warn(("rows repeat", "texts are cut off"))
+    second = Watcher(tmp_path)
+    second.warn(("rows repeat",))
+    assert folder.warnings() == ["rows repeat", "texts are cut off"]
+    told = [(event.kind, event.facts["warnings"]) for event in folder.events(0)]
+    assert told == [("warnings", ["rows repeat"]), ("warnings", folder.warnings())]
+    assert folder.last_progress() is None
+
+
+def test_how_rows_were_read_is_told_once_however_many_workers_there_are(tmp_path: Path) -> None:
+    folder = TrainingFolder(tmp_path)
+    assert folder.data_summary() == []
+    sentences = ["train: 2 rows", "x" * 1_000_000]
+    for _ in range(2):
+        Watcher(tmp_path).describe(sentences)
+    (event,) = folder.events(0)
+    assert (event.kind, event.facts) == ("data_summary", {"data_summary": folder.data_summary()})
+    assert folder.data_summary()[0] == sentences[0]
+    assert len(folder.data_summary()[1]) < 2000
+    assert folder.last_progress() is None
+
+
+def test_a_doubt_that_quotes_a_long_label_is_cut(tmp_path: Path) -> None:
+    Watcher(tmp_path).warn(("x" * 1_000_000,))
+    (event,) = TrainingFolder(tmp_path).events(0)
+    assert len(event.facts["warnings"][0]) < 2000
+
+
+def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: Path) -> None:
+    file = tmp_path / "spent.json"
+    assert TrainingFolder(tmp_path).spent_seconds() == 0
+    file.write_text("100.5")
+    spent = SpentTime(file)
+    spent.note()
+    noted = TrainingFolder(tmp_path).spent_seconds()
+    assert 100.5 < noted <= 100.5 + time.process_time()
+    assert SpentTime(file).seconds > noted
+
+
+def test_a_note_that_a_power_cut_has_emptied_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "spent.json").write_bytes(b"")
+    assert TrainingFolder(tmp_path).spent_seconds() == 0
+    assert SpentTime(tmp_path / "spent.json").seconds <= time.process_time()
+
+
+def test_what_other_threads_of_a_training_compute_is_time_spent(tmp_path: Path) -> None:
+    spent = SpentTime(tmp_path / "spent.json")
+    before = spent.seconds
+
+    def compute() -> None:
+        end = time.thread_time() + 0.2
+        while time.thread_time() < end:
+            pass
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+    assert spent.seconds >= before + 0.2
+
+
+def test_folders_of_unknown_trainings_are_set_aside_and_come_back_with_their_row(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = TrainingFolders(tmp_path)
+    for name in ("known", "unknown", "arriving"):
+        folder = folders.of(name)
+        folder.make()
+        (folder.path / "train.csv").write_text(name)
+        if name != "arriving":
+            os.utime(folder.path, (0, 0))
+    folders.sweep({"known"})
+    assert {path.name for path in (tmp_path / "trainings").iterdir()} == {"known", "arriving"}
+    assert any("unknown" in line and "was moved to" in line for line in caplog.messages)
+    folders.restore({"known", "unknown"})
+    assert (folders.of("unknown").path / "train.csv").read_text() == "unknown"

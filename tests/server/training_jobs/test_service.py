@@ -1,0 +1,271 @@
+"""Trainings as a tenant meets them: a server process, real workers, a tiny backbone."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from prefixes.backbone import Backbone
+from prefixes.registry import ApiKeys, open_registry
+from tests.factories import make_prefix
+from tests.server.hosting.front_ends.test_supervisor import is_there
+from tests.server.hosting.test_process import client, server_process, store, upload
+from tests.training.tasks import sentiment_rows, write_csv
+
+__all__ = ["store"]
+
+ROUTE = "/v1/tenants/acme/trainings"
+QUICK = {
+    "prefix_length": 4,
+    "max_length": 32,
+    "learning_rate": 0.05,
+    "head_learning_rate": 0.05,
+    "batch_size": 8,
+    "epochs": 4,
+    "min_steps": 1,
+    "initialisation": "noise",
+}
+LONG = {**QUICK, "epochs": 100_000}
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, backbone_folder: Path
+) -> Iterator[tuple[httpx.Client, httpx.Client, Path]]:
+    """A server for all tests that do not end it: clients of two tenants, and its folder."""
+    folder = tmp_path_factory.mktemp("shared")
+    registry = open_registry(folder)
+    keys = []
+    for tenant in ("acme", "zoo"):
+        registry.ensure_tenant(tenant)
+        keys.append(ApiKeys(registry.database).issue(tenant, "test"))
+    registry.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLYPREFIX_MAX_QUEUED_TRAININGS_PER_TENANT", "1")
+        with (
+            server_process(folder, "--backbone", str(backbone_folder)) as (_, url),
+            client(url, keys[0]) as sender,
+            client(url, keys[1]) as stranger,
+        ):
+            patch.undo()  # it has started: other servers shall have their own bounds
+            yield sender, stranger, folder
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> bytes:
+    return write_csv(tmp_path / "rows.csv", sentiment_rows(60)).read_bytes()
+
+
+def ask(
+    sender: httpx.Client, rows: bytes, config: Mapping[str, Any], **texts: Any
+) -> httpx.Response:
+    """Ask for a training; texts are fields of the form."""
+    data = {"task": "mood", "config": json.dumps(config), **texts}
+    return sender.post(ROUTE, files={"file": ("rows.csv", rows)}, data=data)
+
+
+def wait_for(sender: httpx.Client, path: str, *states: str) -> dict[str, Any]:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        found: dict[str, Any] = sender.get(path).json()
+        if found["state"] in states and (found["state"] != "running" or found["progress"]):
+            return found
+        assert found["state"] in {"queued", "running"}, found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+
+def worker_of(path: str) -> int:
+    """The process that trains in the folder of a training."""
+    training = path.rsplit("/", 1)[1].encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"training.service.job" in command and training in command:
+                return int(entry.name)
+    raise AssertionError("no worker runs")
+
+
+def test_a_csv_becomes_a_live_endpoint_through_one_call_to_a_front_end(
+    store: tuple[Path, str], backbone_folder: Path, rows: bytes
+) -> None:
+    folder, key = store
+    flags = ("--backbone", str(backbone_folder), "--num-front-ends", "1")
+    with server_process(folder, *flags) as (process, url), client(url, key) as sender:
+        asked = ask(sender, rows, QUICK)
+        assert asked.status_code == 202, asked.text
+        links = asked.json()["links"]
+        assert asked.headers["location"] == links["self"]
+        events = sender.get(links["events"]).text  # ends when the training has
+        ended = wait_for(sender, links["self"], "succeeded")
+        assert ended["result"]["is_promoted"]
+        assert ended["progress"]["step"] == ended["progress"]["total_steps"]
+        answer = sender.post("/v1/classify", json={"model": "mood", "input": "the film is good"})
+        assert answer.json()["results"][0]["model"] == ended["result"]["ref"]
+        kinds = [
+            events.index(f"event: {kind}\n") for kind in ("data_summary", "warnings", "progress")
+        ]
+        assert kinds == sorted(kinds)
+        train, validation = ended["data_summary"]
+        assert train.endswith(
+            "of train.csv; text from column 'text'; "
+            "one label per row from column 'label' (2 labels: 'bad', 'good')"
+        )
+        assert validation.startswith("validation: ")
+        report = sender.get(links["report"]).json()
+        assert report["data"]["summary"] == ended["data_summary"]
+        assert any("repeat an earlier one" in warning for warning in ended["warnings"])
+        assert set(ended["warnings"]) <= set(ended["result"]["warnings"])
+        assert "event: evaluation\n" in events
+        assert '"state":"succeeded"' in events
+        assert sender.get(links["report"]).json()["run"] == "acme/mood"
+        assert sender.get(links["curve"]).content.startswith(b"\x89PNG")
+        assert str(folder) not in sender.get(links["report"]).text
+
+        last = [line for line in events.splitlines() if line.startswith("id: ")][-1]
+        rest = sender.get(links["events"], headers={"Last-Event-ID": last.removeprefix("id: ")})
+        assert "event: evaluation" not in rest.text
+
+        # The same again is no better: it is published, and not promoted.
+        again = wait_for(sender, ask(sender, rows, QUICK).json()["links"]["self"], "succeeded")
+        assert again["result"]["live"] == again["result"]["new"]
+        assert not again["result"]["is_promoted"]
+        assert again["result"]["version"] == 2
+        shown = sender.get("/v1/tenants/acme/prefixes/mood").json()
+        assert shown["aliases"][0]["version"] == 1
+        assert 'polyprefix_trainings_total{state="succeeded"} 2.0' in sender.get("/metrics").text
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def test_rows_without_labels_fail_with_their_lines_and_what_can_be_seen_at_once_is_refused(
+    shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
+) -> None:
+    sender, _, folder = shared
+    bad = ask(sender, rows + b"no label,\r\n", QUICK)
+    error = wait_for(sender, bad.json()["links"]["self"], "failed")["error"]
+    assert (error["code"], error["status"]) == ("data_rejected", 422)
+    assert error["errors"][0]["field"] == "train, line 62"
+
+    refused = ask(sender, rows, {"learning_rat": 1})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "config.learning_rat"
+    assert ask(sender, b"", QUICK).json()["code"] == "bad_upload"
+    form = {"task": "mood"}
+    unknown = sender.post(ROUTE, files={"file": ("rows.pkl", rows)}, data=form)
+    assert unknown.json()["code"] == "bad_upload"
+    assert ask(sender, rows, QUICK, margin="-1").json()["errors"][0]["field"] == "margin"
+    assert ask(sender, rows, QUICK, task="../up").json()["code"] == "invalid_name"
+    kept = {path.name for path in (folder / "trainings").iterdir()}
+    assert kept == {one["id"] for one in sender.get(ROUTE).json()["trainings"]}
+
+
+def test_only_the_tenant_sees_a_training_and_all_others_hear_the_same(
+    shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
+) -> None:
+    sender, stranger, _ = shared
+    path = ask(sender, rows, LONG).json()["links"]["self"]
+    there, not_there = stranger.get(path), stranger.get(f"{ROUTE}/{'0' * 24}")
+    assert there.status_code == not_there.status_code == 404
+    assert there.json() == not_there.json()
+    assert stranger.post(f"{path}/cancel").status_code == 404
+    assert ask(stranger, rows, LONG).status_code == 404
+    nobody = sender.build_request("GET", path)
+    del nobody.headers["authorization"]
+    assert sender.send(nobody).status_code == 401
+    assert sender.post(f"{path}/cancel").status_code == 200
+
+
+def test_the_queue_has_an_end_and_what_waits_or_runs_can_be_cancelled(
+    shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
+) -> None:
+    sender, _, _ = shared
+    running = ask(sender, rows, LONG).json()["links"]["self"]
+    wait_for(sender, running, "running")
+    waiting = ask(sender, rows, LONG).json()["links"]["self"]
+    full = ask(sender, rows, LONG)
+    assert full.status_code == 429
+    assert full.headers["retry-after"]
+    assert sender.post(f"{waiting}/cancel").json()["state"] == "cancelled"
+    sender.post(f"{running}/cancel")
+    wait_for(sender, running, "cancelled")
+    listed = sender.get(ROUTE, params={"limit": 1}).json()
+    assert [one["links"]["self"] for one in listed["trainings"]] == [waiting]
+    assert sender.get(listed["next"]).json()["trainings"][0]["links"]["self"] == running
+
+
+def test_a_killed_server_goes_on_with_its_training_when_it_is_there_again(
+    store: tuple[Path, str], backbone_folder: Path, rows: bytes
+) -> None:
+    folder, key = store
+    flags = ("--backbone", str(backbone_folder))
+    with server_process(folder, *flags) as (process, url), client(url, key) as sender:
+        path = ask(sender, rows, {**LONG, "max_steps": 3000}).json()["links"]["self"]
+        waiting = ask(sender, rows, LONG).json()["links"]["self"]
+        before = wait_for(sender, path, "running")["progress"]["step"]
+        worker = worker_of(path)
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + SECONDS
+        while is_there(worker):  # it ends by itself, with a checkpoint
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert list(folder.glob("trainings/*/out/checkpoint.pt"))
+    with server_process(folder, *flags) as (_, url), client(url, key) as sender:
+        deadline = time.monotonic() + SECONDS
+        while sender.get(path).json()["state"] != "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert sender.get(waiting).json()["state"] == "queued"
+        lines = (folder / path[1:].replace("v1/tenants/acme/", "") / "events.jsonl").read_text()
+        events = [json.loads(line) for line in lines.splitlines() if line]
+        steps = [event["step"] for event in events if "step" in event]
+        assert steps == sorted(steps)  # it never began again
+        assert steps[-1] >= before
+
+
+def test_a_worker_that_is_killed_is_replaced_once(
+    shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
+) -> None:
+    sender, _, _ = shared
+    path = ask(sender, rows, LONG).json()["links"]["self"]
+    wait_for(sender, path, "running")
+    first = worker_of(path)
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + SECONDS
+    second = first
+    while second == first:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        try:
+            second = worker_of(path)
+        except AssertionError:
+            continue
+    os.kill(second, signal.SIGKILL)
+    error = wait_for(sender, path, "failed")["error"]
+    assert error["code"] == "training_failed"
+
+
+def test_what_was_promoted_meanwhile_stays_live(
+    shared: tuple[httpx.Client, httpx.Client, Path], backbone: Backbone, rows: bytes
+) -> None:
+    sender, _, _ = shared
+    path = ask(sender, rows, {**LONG, "max_steps": 600}, task="meanwhile").json()["links"]["self"]
+    wait_for(sender, path, "running")
+    data = make_prefix(backbone.fingerprint, seed=1).to_bytes()
+    assert upload(sender, "meanwhile", data).status_code == 201  # its first version: it is live
+    result = wait_for(sender, path, "succeeded")["result"]
+    assert not result["is_promoted"]
+    assert "something else is now" in result["reason"]
+    shown = sender.get("/v1/tenants/acme/prefixes/meanwhile").json()
+    assert shown["aliases"][0]["version"] == 1

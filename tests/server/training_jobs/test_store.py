@@ -1,0 +1,104 @@
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from prefixes.registry import PrefixRegistry, open_registry
+from prefixes.registry.tables import now
+from server.errors import Overloaded, TrainingNotFound
+from server.training_jobs.records import NewTraining
+from server.training_jobs.store import TrainingStore, new_id
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[PrefixRegistry]:
+    opened = open_registry(tmp_path)
+    for tenant in ("acme", "zoo"):
+        opened.ensure_tenant(tenant)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(registry: PrefixRegistry) -> TrainingStore:
+    return TrainingStore(
+        registry.database, max_queued=3, max_queued_per_tenant=2, max_kept_per_tenant=100
+    )
+
+
+def add(store: TrainingStore, tenant: str = "acme", number: int = 0) -> str:
+    training_id = f"{number:012x}{new_id()}"
+    store.add(training_id, NewTraining(tenant, "mood", "live", 0.0, {"epochs": 2}))
+    return training_id
+
+
+def test_trainings_run_in_the_order_they_came(store: TrainingStore) -> None:
+    ids = [add(store, number=1), add(store, "zoo", number=2)]
+    claimed = [store.claim(), store.claim()]
+    assert [one.id for one in claimed if one] == ids
+    assert store.claim() is None
+    assert store.num_in("running") == 2
+
+
+def test_a_tenant_and_all_together_have_so_many_queued_and_no_more(store: TrainingStore) -> None:
+    add(store)
+    add(store)
+    with pytest.raises(Overloaded):
+        add(store)
+    add(store, "zoo")
+    with pytest.raises(Overloaded) as full:
+        store.check_room("zoo")
+    assert full.value.retry_after_seconds > 0
+
+
+def test_a_training_of_another_tenant_is_not_there(store: TrainingStore) -> None:
+    mine = add(store)
+    with pytest.raises(TrainingNotFound) as theirs:
+        store.find("zoo", mine)
+    with pytest.raises(TrainingNotFound):
+        store.cancel("zoo", mine)
+    with pytest.raises(TrainingNotFound) as none:
+        store.find("acme", "f" * 24)
+    assert str(theirs.value).replace(mine, "") == str(none.value).replace("f" * 24, "")
+    assert store.list("zoo", before=None, limit=10) == []
+
+
+def test_pages_lead_from_the_latest_to_the_first(store: TrainingStore) -> None:
+    first, second = add(store, number=1), add(store, number=2)
+    (page,) = store.list("acme", before=None, limit=1)
+    assert page.id == second
+    assert [one.id for one in store.list("acme", before=second, limit=9)] == [first]
+
+
+def test_what_waits_is_cancelled_at_once_and_what_runs_is_asked_to_stop(
+    store: TrainingStore,
+) -> None:
+    running, waiting = add(store, number=1), add(store, number=2)
+    store.claim()
+    assert store.cancel("acme", waiting).state == "cancelled"
+    assert store.cancel("acme", running).state == "running"
+    assert store.is_cancelling(running)
+    assert store.claim() is None
+
+
+def test_after_a_restart_what_ran_waits_again_unless_it_was_to_be_cancelled(
+    store: TrainingStore,
+) -> None:
+    kept, cancelled = add(store, number=1), add(store, number=2)
+    store.claim()
+    store.claim()
+    store.cancel("acme", cancelled)
+    store.requeue_running()
+    assert store.find("acme", kept).state == "queued"
+    assert store.find("acme", cancelled).state == "cancelled"
+
+
+def test_what_ended_long_ago_is_forgotten_and_nothing_else(store: TrainingStore) -> None:
+    ended, waiting = add(store, number=1), add(store, number=2)
+    store.claim()
+    store.end(ended, "failed", problem={"code": "data_rejected"})
+    store.remove(store.ended(now() - timedelta(days=1)))
+    assert store.ids() == {ended, waiting}
+    store.remove(store.ended(now() + timedelta(days=1)))
+    assert store.ids() == {waiting}

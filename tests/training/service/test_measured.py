@@ -1,0 +1,128 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefixes import Prefix
+from tests.training.tasks import make_config, sentiment_rows, write_csv
+from training.errors import TrainingStopped
+from training.learning.run import Run
+from training.service.measured import measured_training
+from training.sessions.session import CHECKPOINT
+
+
+def train(
+    rows: Path,
+    backbone: Path,
+    output: Path,
+    *,
+    live: Path | None = None,
+    watch: Callable[[Sequence[Run]], None] = lambda _: None,
+    describe: Callable[[Sequence[str]], None] = lambda _: None,
+    warn: Callable[[Sequence[str]], None] = lambda _: None,
+    **changes: Any,
+) -> dict[str, Any]:
+    run = make_config(rows, **{"epochs": 2, **changes}).model_dump(mode="json")
+    return measured_training(
+        {"runs": [run], "backbone": str(backbone), "device": "cpu"},
+        output,
+        live=live,
+        seconds_between_checkpoints=3600,
+        watch=watch,
+        describe=describe,
+        warn=warn,
+    )
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "rows.csv", sentiment_rows(60))
+
+
+def test_a_training_that_is_stopped_goes_on_to_the_same_prefix(
+    rows: Path, backbone_folder: Path, tmp_path: Path
+) -> None:
+    steps: list[int] = []
+
+    def stop_at_five(runs: Sequence[Run]) -> None:
+        steps.append(runs[0].step)
+        if steps.count(5) == 1 and runs[0].step == 5:
+            raise TrainingStopped("enough for now")
+
+    whole = train(rows, backbone_folder, tmp_path / "whole")
+    with pytest.raises(TrainingStopped):
+        train(rows, backbone_folder, tmp_path / "parts", watch=stop_at_five)
+    assert train(rows, backbone_folder, tmp_path / "parts", watch=stop_at_five) == whole
+    assert steps.count(5) == 2  # it began again where it had stopped, and not at 0
+    assert steps.count(0) == 1
+
+
+def test_a_checkpoint_of_another_release_costs_its_steps_and_not_the_training(
+    rows: Path, backbone_folder: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / CHECKPOINT).write_bytes(b"of another release")
+    assert train(rows, backbone_folder, output)["is_success"]
+
+
+def test_the_live_version_is_measured_on_the_same_rows(
+    rows: Path, backbone_folder: Path, tmp_path: Path
+) -> None:
+    first = train(rows, backbone_folder, tmp_path / "first", test=rows)
+    live = tmp_path / "first" / "prefix.safetensors"
+    second = train(rows, backbone_folder, tmp_path / "second", live=live, max_steps=1, test=rows)
+    assert first["live"] is None
+    assert (second["measured_on"], second["num_rows"]) == ("test", 60)
+    assert second["live"] == first["new"]
+    assert second["new"] != second["live"]
+
+
+def test_a_new_version_keeps_the_order_of_the_live_one_s_labels(
+    rows: Path, backbone_folder: Path, tmp_path: Path
+) -> None:
+    train(rows, backbone_folder, tmp_path / "first", labels=("good", "bad"))
+    live = tmp_path / "first" / "prefix.safetensors"
+    outcome = train(rows, backbone_folder, tmp_path / "second", live=live)
+    assert outcome["live"] is not None
+    new = Prefix.load(tmp_path / "second" / "prefix.safetensors")
+    assert new.spec.labels == ("good", "bad")
+
+
+def test_a_live_version_of_other_labels_is_not_compared_and_why_is_said(
+    rows: Path, backbone_folder: Path, tmp_path: Path
+) -> None:
+    train(rows, backbone_folder, tmp_path / "first", labels=("good", "bad", "so-so"))
+    live = tmp_path / "first" / "prefix.safetensors"
+    outcome = train(rows, backbone_folder, tmp_path / "second", live=live)
+    assert outcome["live"] is None
+    assert "labels" in outcome["warnings"][-1]
+
+
+def test_doubts_about_rows_are_told_before_the_first_step_and_stand_in_the_outcome(
+    backbone_folder: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[str, ...]] = []
+    summaries: list[tuple[str, ...]] = []
+
+    def watch(runs: Sequence[Run]) -> None:
+        assert told
+        assert summaries == [runs[0].rows.data.summary]
+
+    repeated = write_csv(tmp_path / "rows.csv", sentiment_rows(60) * 2)
+    outcome = train(
+        repeated,
+        backbone_folder,
+        tmp_path / "out",
+        watch=watch,
+        describe=lambda summary: summaries.append(tuple(summary)),
+        warn=lambda doubts: told.append(tuple(doubts)),
+        max_steps=1,
+    )
+    assert summaries[0][0].startswith(
+        "train: 108 of 120 rows of rows.csv; text from column 'text';"
+    )
+    (doubts,) = told
+    assert any("repeat an earlier one" in doubt for doubt in doubts)
+    assert set(doubts) <= set(outcome["warnings"])
