@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, PrefixRegistry
-from server.api import docs_page, models, prefixes, problems, status, tasks, trainings
+from server.api import docs_page, models, prefixes, problem_responses, status, tasks, trainings
 from server.api.deps import Classifier, Parts
 from server.api.dialects import embeddings, hub, tei, vllm
 from server.api.middleware.compression import Compression
@@ -87,7 +87,7 @@ def create_app(
     for module in (tasks, embeddings, hub, tei, vllm, models, prefixes, trainings, status):
         app.include_router(module.router)
     docs_page.install(app)
-    problems.install(app)
+    problem_responses.install(app)
     app.add_middleware(BodyLimit, settings=settings, stopping=parts.stopping)
     app.add_middleware(Compression)
     app.add_middleware(HeadAsGet)

@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from server.api.problems import Problem, problem_of
+from server.api.problem_responses import response_to
+from server.api.problems import problem_of
+from server.problems import Problem
 
 _BAD_RANGE: Final = {400, 416}
 
@@ -47,7 +49,8 @@ class OpenFileResponse(FileResponse):
             self._file.close()
         if refused is not None:
             size = Headers(raw=refused["headers"]).get("content-range", "")
-            await _bad_range(refused["status"], size).response(scope)(scope, receive, send)
+            problem = _bad_range(refused["status"], size)
+            await response_to(problem, scope)(scope, receive, send)
 
 
 def _bad_range(status: int, size: str) -> Problem:

@@ -11,7 +11,7 @@ from prefixes import PrefixRef
 from prefixes.registry import PrefixSummary
 from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
 from server.api.dialects.schemas import ModelCard, ModelList
-from server.api.problems import responses
+from server.api.problem_responses import responses
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 

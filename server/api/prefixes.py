@@ -13,7 +13,7 @@ from prefixes.names import check_name, parse_version
 from prefixes.registry import PrefixVersion
 from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
 from server.api.files import OpenFileResponse
-from server.api.problems import responses
+from server.api.problem_responses import responses
 from server.api.schemas import (
     Alias,
     AliasMove,

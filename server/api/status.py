@@ -12,7 +12,8 @@ from pydantic import SecretStr
 
 from prefixes.errors import StoreUnavailable
 from server.api.deps import Parts, PartsDep, bearer
-from server.api.problems import not_ready, responses
+from server.api.problem_responses import response_to, responses
+from server.api.problems import not_ready
 from server.errors import InvalidKey, KeyRequired
 
 router = APIRouter(tags=["status"])
@@ -52,7 +53,7 @@ async def readyz(request: Request, parts: PartsDep) -> Response:
     problems = (await parts.engine.find_problem(), await _store_problem(parts))
     reasons = [problem for problem in problems if problem]
     if reasons:
-        return not_ready(reasons).response(request.scope)
+        return response_to(not_ready(reasons), request.scope)
     warning = await run_in_threadpool(parts.registry.space_warning)
     return JSONResponse({"status": "ready"} | ({"warnings": [warning]} if warning else {}))
 

@@ -16,7 +16,7 @@ from server.api.deps import bearer
 from server.api.dialects.direct import DirectRoute
 from server.api.inference import ROUTES, Asked, Inference, InferenceDep
 from server.api.listing import list_json
-from server.api.problems import responses
+from server.api.problem_responses import responses
 from server.api.results import Reading, results_of
 from server.api.task_schemas import (
     AnyResult,

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from prefixes.errors import StoreUnavailable
 from server.api.deps import CallerDep, KeyedRoute, Parts, PartsDep, bearer
 from server.api.files import OpenFileResponse
-from server.api.problems import responses
+from server.api.problem_responses import responses
 from server.api.training_forms import FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
 from server.auth import Caller

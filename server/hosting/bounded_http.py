@@ -8,11 +8,11 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.api.middleware.bodies import network_of
-from server.api.problems import Problem
+from server.api.problem_responses import response_to
+from server.problems import RETRY_SECONDS, Problem
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 """Of a request's line and headers; what comes in one piece with their end is not counted."""
-_RETRY_SECONDS: Final = 5
 
 
 class ConnectionCounts:
@@ -105,14 +105,14 @@ class BoundedHttp(HttpToolsProtocol):
             "more: close some, or reuse them"
         )
         title = "Too Many Requests"
-        self._refuse(Problem(429, title, "overloaded", detail, retry_after=_RETRY_SECONDS))
+        self._refuse(Problem(429, title, "overloaded", detail, retry_after=RETRY_SECONDS))
         return False
 
     def _refuse(self, problem: Problem) -> None:
         self._head_is_there()
         if self.transport.is_closing():
             return
-        response = problem.response({"path": ""})
+        response = response_to(problem, {"path": ""})
         line = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"
         head = [line.encode(), b"connection: close"]
         head += [name + b": " + value for name, value in response.raw_headers]

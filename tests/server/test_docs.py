@@ -9,7 +9,7 @@ import httpx
 import pytest
 from typer.main import get_command
 
-from server.api.problems import STATUS
+from server.api.statuses import STATUS
 from server.command_line.main import app as commands
 from server.settings import Settings, variable_of
 from tests.server.rest import Rest

@@ -24,7 +24,7 @@ from server.api.dialects.schemas import (
 )
 from server.api.inference import ROUTES, InferenceDep
 from server.api.listing import list_json
-from server.api.problems import responses
+from server.api.problem_responses import responses
 from server.engine.values import Inferred
 
 router = APIRouter(route_class=DirectRoute, tags=["compatible"], dependencies=[Depends(bearer)])

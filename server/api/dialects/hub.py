@@ -20,7 +20,7 @@ from server.api.deps import KeyedRoute, bearer
 from server.api.dialects.base import check_dimensions, cost_headers
 from server.api.dialects.schemas import HubOptions, HubParameters, HubRequest
 from server.api.inference import Asked, Inference, InferenceDep
-from server.api.problems import responses
+from server.api.problem_responses import responses
 from server.api.results import Reading, results_of
 from server.api.task_schemas import (
     AnyResult,

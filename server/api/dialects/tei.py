@@ -18,7 +18,7 @@ from server.api.dialects.base import asked_of
 from server.api.dialects.hub import answer_task, reply
 from server.api.dialects.schemas import EmbedRequest, HubRootRequest, PredictRequest, ServerInfo
 from server.api.inference import Asked, InferenceDep
-from server.api.problems import responses
+from server.api.problem_responses import responses
 from server.api.schemas import Score
 from server.api.status import program_version
 

@@ -15,7 +15,7 @@ from server.api.dialects.schemas import (
     VllmUsage,
 )
 from server.api.inference import InferenceDep
-from server.api.problems import responses
+from server.api.problem_responses import responses
 from server.api.scores import probabilities, ranked_scores
 from server.engine.values import Inferred
 

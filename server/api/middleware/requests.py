@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.middleware.bodies import BodyBounds, BodyBudgets, IncomingBody, too_large
-from server.api.problems import CLIENT_GONE, problem_of
+from server.api.problem_responses import response_to
+from server.api.problems import problem_of
+from server.api.statuses import CLIENT_CLOSED_REQUEST
 from server.observe import RequestMetrics, RequestRecord
 from server.settings import Settings
 from server.shutdown import Stopping
@@ -43,7 +45,7 @@ class RequestLog:
             return
         record = RequestRecord(_request_id(scope), scope["method"])
         scope.setdefault("state", {})["record"] = record
-        status = CLIENT_GONE
+        status = CLIENT_CLOSED_REQUEST
         is_started = False
 
         async def send_observed(message: Message) -> None:
@@ -59,7 +61,8 @@ class RequestLog:
         except Exception as error:  # noqa: BLE001 - the top of a request: all errors get an answer
             _log.exception("request %s failed unexpectedly", record.request_id)
             if not is_started:
-                await problem_of(error).response(scope)(scope, receive, send_observed)
+                response = response_to(problem_of(error), scope)
+                await response(scope, receive, send_observed)
         finally:
             record.route = getattr(scope.get("route"), "path_format", record.route)
             self._metrics.request_done(record.route, status, record.seconds)
@@ -106,7 +109,7 @@ class BodyLimit:
             _check_announced(scope, bounds.max_bytes)
             incoming = IncomingBody(scope, receive, bounds, self._budgets, self._stopping)
         except HTTPException as error:
-            await problem_of(error).response(scope)(scope, receive, send)
+            await response_to(problem_of(error), scope)(scope, receive, send)
             return
         with incoming:
             scope["state"]["body"] = incoming

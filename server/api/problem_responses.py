@@ -1,0 +1,72 @@
+"""Sends problems as HTTP responses, and describes those responses in the OpenAPI document.
+
+Routes in another server's dialect add that server's members to the same object: RFC 9457 calls
+them extension members.
+"""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Scope
+
+from prefixes.errors import PrefixError
+from server.api.dialects.error_members import error_members
+from server.api.problems import problem_of
+from server.api.schemas import ProblemBody
+from server.api.statuses import CLIENT_CLOSED_REQUEST
+from server.errors import RequestRefused, ServingError
+from server.observe import RequestRecord
+from server.problems import MEDIA_TYPE, Problem
+
+_log = logging.getLogger(__name__)
+
+
+def response_to(problem: Problem, scope: Scope) -> Response:
+    """Render a problem for the route that was called, and note its code for the log line."""
+    record: RequestRecord | None = scope.get("state", {}).get("record")
+    if record is not None:
+        record.code = problem.code
+    headers = dict(problem.headers or {})
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="polyprefix"'
+    body = problem.document() | error_members(problem, scope["path"])
+    # ASCII only: a rejected name may hold half a surrogate pair, which UTF-8 cannot encode.
+    return Response(json.dumps(body), problem.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Respond to every exception of the application with a problem."""
+    for kind in (PrefixError, ServingError, RequestRefused, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _respond)
+    app.add_exception_handler(ClientDisconnect, _respond_to_nobody)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe a route's error responses for the OpenAPI document."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}},
+        }
+        for status in statuses
+    }
+
+
+async def _respond(request: Request, error: Exception) -> Response:
+    problem = problem_of(error, getattr(request.state, "caller", None))
+    if problem.status >= 500 and not isinstance(error, ServingError):
+        _log.error("%s: %s", type(error).__name__, error)
+    return response_to(problem, request.scope)
+
+
+async def _respond_to_nobody(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
