@@ -170,7 +170,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
     own = {name: value for name, value in locals().items() if value is not None}
     flags = {**original.place, **own}
     with sentences():
-        from server.command_line.plan_flags import plan_of
+        from server.command_line.plan_from_flags import plan_of
         from server.command_line.ptuning_v2_settings import parts_of
 
         if num_processes == 1 or "WORLD_SIZE" in os.environ:  # else the processes say it
@@ -204,7 +204,7 @@ def train(  # noqa: PLR0917 - typer passes all by name
 
             train_and_publish(plan, folder, resume=resume, publish_to=publish, key=key, alias=alias)
         if parts:
-            from server.command_line.published_sets import use_parts
+            from server.command_line.ptuning_v2_evaluation import use_parts
 
             use_parts(parts, folder, {**recipe, **flags}, n_best=original.n_best_size)
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from server.command_line import published_sets, train, training_run
+from server.command_line import ptuning_v2_evaluation, train, training_run
 from server.command_line.ptuning_v2_flags import UNDERSCORES
 from tests.training.tasks import sentiment_rows, write_jsonl
 from training.recipes import load_recipe
@@ -59,7 +59,7 @@ class Invoker:
         self._app.command(context_settings=UNDERSCORES)(train.train)
         for name in ("train_and_publish", "fine_tune"):
             monkeypatch.setattr(training_run, name, lambda plan, *_, **__: self._plans.append(plan))
-        monkeypatch.setattr(published_sets, "use_parts", lambda *_, **__: None)
+        monkeypatch.setattr(ptuning_v2_evaluation, "use_parts", lambda *_, **__: None)
 
     def plan(self, line: str) -> TrainPlan:
         self.remarks(line)
