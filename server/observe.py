@@ -99,7 +99,7 @@ class Metrics:
         """Count a prefix taken off the device."""
         self._evicted.inc()
 
-    def tokenised(self, seconds: float, tokens: int, unknown: int) -> None:
+    def tokenized(self, seconds: float, tokens: int, unknown: int) -> None:
         """Count the tokens of a request, and those that stand for what the vocabulary lacks."""
         self._tokenise.observe(seconds)
         self._tokens.inc(tokens)

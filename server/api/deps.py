@@ -16,7 +16,7 @@ from server.api.public_prefixes import PublicPrefixes
 from server.api.surrogates import UnicodeRequest
 from server.api.uploads import UploadSlots
 from server.auth import Caller, authenticate
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from server.errors import KeyRequired
 from server.observe import RequestMetrics, RequestRecord
 from server.publishing import Publisher
@@ -44,7 +44,7 @@ class Classifier(Protocol):
         truncate: bool,
         timeout_seconds: float,
         task_type: TaskType | None,
-    ) -> list[Inferred]: ...
+    ) -> list[InferenceResult]: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
 

@@ -17,7 +17,7 @@ from prefixes.template import CHOICES, InputFields
 from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
 from server.api.scores import MAX_SCORES
 from server.auth import Caller
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
 from server.observe import RequestRecord
 
@@ -107,7 +107,7 @@ class Inference:
         truncate: bool,
         task_type: TaskType | None = None,
         top_k: int | None = None,
-    ) -> list[Inferred]:
+    ) -> list[InferenceResult]:
         """Answer, in the order asked, for as long as the sender is there.
 
         Args:
@@ -153,7 +153,7 @@ class Inference:
         _check_num_scores(answers, top_k)
         return answers
 
-    async def read(self, answers: Sequence[Inferred], reading: Callable[[], T]) -> T:
+    async def read(self, answers: Sequence[InferenceResult], reading: Callable[[], T]) -> T:
         """Turn answers into what is sent; on a thread when that takes long."""
         sizes = [outputs.size for answer in answers for outputs in answer.outputs]
         if len(sizes) <= _INLINE_TEXTS and sum(sizes) <= _INLINE_OUTPUTS:
@@ -176,7 +176,7 @@ class Inference:
             hint = "; the tenant may be left out only with its key" if keyless else ""
             raise InvalidName(f"{where}{error}{hint}") from error
 
-    def _note(self, answers: Sequence[Inferred]) -> None:
+    def _note(self, answers: Sequence[InferenceResult]) -> None:
         self.record.models = tuple(dict.fromkeys(str(answer.version) for answer in answers))
         self.record.num_inputs = len(answers)
         self.record.num_tokens = sum(answer.num_tokens for answer in answers)
@@ -194,7 +194,7 @@ def _naming_the_right_route(error: WrongTaskType, inputs: Sequence[TaskInput]) -
     )
 
 
-def _check_num_scores(answers: Sequence[Inferred], top_k: int | None) -> None:
+def _check_num_scores(answers: Sequence[InferenceResult], top_k: int | None) -> None:
     counts = (
         answer.spec.num_labels
         for answer in answers

@@ -32,7 +32,7 @@ from server.api.task_schemas import (
     QuestionAnsweringResult,
     TokenClassificationResult,
 )
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 from server.errors import TooManyScores
 
 
@@ -47,7 +47,7 @@ class Reading:
     may_have_none: bool | None = None
 
 
-def results_of(answers: Sequence[Inferred], reading: Reading) -> list[AnyResult]:
+def results_of(answers: Sequence[InferenceResult], reading: Reading) -> list[AnyResult]:
     """Read all answers of a request, in order.
 
     Raises:
@@ -68,12 +68,12 @@ def results_of(answers: Sequence[Inferred], reading: Reading) -> list[AnyResult]
     return results
 
 
-def _common(index: int, answer: Inferred) -> dict[str, Any]:
+def _common(index: int, answer: InferenceResult) -> dict[str, Any]:
     usage = InputUsage(tokens=answer.num_tokens, truncated=answer.is_truncated)
     return {"index": index, "model": str(answer.version), "usage": usage}
 
 
-def _label(answer: Inferred, reading: Reading, common: dict[str, Any]) -> ClassifyResult:
+def _label(answer: InferenceResult, reading: Reading, common: dict[str, Any]) -> ClassifyResult:
     spec, (logits,) = answer.spec, answer.outputs
     scores = probabilities(answer, reading.function)
     kind = spec.problem_type
@@ -89,7 +89,7 @@ def _label(answer: Inferred, reading: Reading, common: dict[str, Any]) -> Classi
 
 
 def _entities(
-    answer: Inferred, reading: Reading, common: dict[str, Any]
+    answer: InferenceResult, reading: Reading, common: dict[str, Any]
 ) -> TokenClassificationResult:
     (text,), (logits,) = answer.texts, answer.outputs
     found = find_entities(answer.spec, answer.sliced_text, text, logits, strategy=reading.strategy)
@@ -118,7 +118,9 @@ def _token(entity: Entity) -> EntityToken:
     }
 
 
-def _answers(answer: Inferred, reading: Reading, common: dict[str, Any]) -> QuestionAnsweringResult:
+def _answers(
+    answer: InferenceResult, reading: Reading, common: dict[str, Any]
+) -> QuestionAnsweringResult:
     found = find_answers(
         _with_rule_of_none(answer.spec, reading.may_have_none),
         answer.sliced_text,
@@ -152,18 +154,22 @@ def _answer_entry(answer: TextAnswer) -> AnswerEntry:
     }
 
 
-def _choice(answer: Inferred, _reading: Reading, common: dict[str, Any]) -> MultipleChoiceResult:
+def _choice(
+    answer: InferenceResult, _reading: Reading, common: dict[str, Any]
+) -> MultipleChoiceResult:
     scores = softmax(np.concatenate(answer.outputs))  # (1,) of each choice -> (choices,)
     best = int(scores.argmax())
     text = answer.choices[best]
     return MultipleChoiceResult(**common, choice=best, text=text, scores=scores.tolist())
 
 
-def _embedding(answer: Inferred, _reading: Reading, common: dict[str, Any]) -> EmbeddingResult:
+def _embedding(
+    answer: InferenceResult, _reading: Reading, common: dict[str, Any]
+) -> EmbeddingResult:
     return EmbeddingResult(**common, embedding=answer.outputs[0].tolist())
 
 
-_BY_TYPE: Final[dict[TaskType, Callable[[Inferred, Reading, dict[str, Any]], AnyResult]]] = {
+_BY_TYPE: Final[dict[TaskType, Callable[[InferenceResult, Reading, dict[str, Any]], AnyResult]]] = {
     "sequence_classification": _label,
     "token_classification": _entities,
     "question_answering": _answers,

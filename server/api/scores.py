@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prefixes import PrefixSpec
 from prefixes.answers import ranked, sigmoid, softmax
 from server.api.schemas import FunctionToApply, Score
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 from server.errors import InferenceFailed
 
 Array = NDArray[np.float64]
@@ -25,7 +25,7 @@ DEFAULT_FUNCTION: Final[dict[str, FunctionToApply]] = {
 }
 
 
-def probabilities(answer: Inferred, function: FunctionToApply | None = None) -> Array:
+def probabilities(answer: InferenceResult, function: FunctionToApply | None = None) -> Array:
     """Apply an activation to an answer's logits, in the order of the task's labels.
 
     Args:

@@ -35,7 +35,7 @@ from server.api.task_schemas import (
     TokenClassificationResult,
     Usage,
 )
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 from server.observe import RequestRecord
 
 router = APIRouter(
@@ -144,7 +144,7 @@ async def _answer(
     return Response(content, media_type=_JSON)
 
 
-def _content(answers: Sequence[Inferred], reading: Reading, record: RequestRecord) -> str:
+def _content(answers: Sequence[InferenceResult], reading: Reading, record: RequestRecord) -> str:
     cost = Cost(
         usage=Usage(tokens=record.num_tokens),
         timings_ms=TimingsMs(

@@ -1,4 +1,4 @@
-"""Admission: how much may wait at once. Belongs to the event loop."""
+"""AdmissionControl: how much may wait at once. Belongs to the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from server.errors import DeadlineExceeded, Overloaded, TooManyInputs
 
 
-class Admitted:
+class AdmittedRequest:
     """A request that was let in, and what it counts for until it is answered.
 
     `deadline` is a time of the event loop's clock, in seconds.
     """
 
     def __init__(
-        self, admission: "Admission", num_texts: int, deadline: float, max_texts: int | None
+        self, admission: "AdmissionControl", num_texts: int, deadline: float, max_texts: int | None
     ) -> None:
         self._admission = admission
         self._max_texts = max_texts
@@ -42,7 +42,7 @@ class Admitted:
         self._admission.num_waiting += more
 
 
-class Admission:
+class AdmissionControl:
     """Counts the texts that were admitted and are not yet answered, and bounds their time."""
 
     def __init__(self, max_waiting: int, seconds_until_room: Callable[[], int]) -> None:
@@ -69,7 +69,7 @@ class Admission:
     @asynccontextmanager
     async def admit(
         self, num_inputs: int, timeout_seconds: float, *, max_texts: int | None = None
-    ) -> AsyncIterator[Admitted]:
+    ) -> AsyncIterator[AdmittedRequest]:
         """Count inputs in as a text each, all or none, and out again with what they grew to.
 
         Raises:
@@ -78,7 +78,7 @@ class Admission:
         """
         self.check_room(num_inputs)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        admitted = Admitted(self, num_inputs, deadline, max_texts)
+        admitted = AdmittedRequest(self, num_inputs, deadline, max_texts)
         self.num_waiting += num_inputs
         self._nobody_waits.clear()
         try:

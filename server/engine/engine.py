@@ -17,21 +17,21 @@ from server.batching.dispatcher import BatchMetrics, Dispatcher
 from server.batching.latency import TrialBatches, limits_within
 from server.batching.runner import Runner
 from server.batching.scheduler import BatchLimits
-from server.engine.admission import Admission
-from server.engine.answering import Answer, Answering, Request, TokenMetrics
-from server.engine.replay import Replaying, failed_replay
-from server.engine.tokenizing import Tokenising
-from server.engine.values import Inferred, TaskInput
+from server.engine.admission import AdmissionControl
+from server.engine.pipeline import InputOutcome, Pipeline, Request, TokenizationMetrics
+from server.engine.replay import GoldenReplay, failed_replay
+from server.engine.tokenization import TokenizerPool
+from server.engine.values import InferenceResult, TaskInput
 from server.errors import EngineUnavailable, InferenceFailed
 from server.residency.golden_check import GoldenCheck
-from server.residency.host import HostPrefixes, default_host_bytes
+from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
 from server.residency.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 
 T = TypeVar("T")
 
 
-class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenMetrics, Protocol):
+class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenizationMetrics, Protocol):
     """All that the engine reports to the outside."""
 
 
@@ -72,7 +72,7 @@ class Engine:
         host_bytes = limits.host_bytes
         if host_bytes is None:
             host_bytes = default_host_bytes(backbone.device)
-        self._host = HostPrefixes(self._read, budget_bytes=host_bytes)
+        self._host = HostCache(self._read, budget_bytes=host_bytes)
         self._residents = ResidentPrefixes(
             backbone,
             budget_bytes=limits.resident_bytes,
@@ -86,16 +86,18 @@ class Engine:
         self._dispatcher = Dispatcher(runner, batch_limits, metrics, streams)
         self._resolvers = ThreadPoolExecutor(2, thread_name_prefix="resolve")
         self._pins = Pins(limits.pinned, registry, self._residents, self._resolvers)
-        self._tokenising = Tokenising(backbone.texts)
-        self._answering = Answering(self._residents, self._dispatcher, self._tokenising, metrics)
+        self._tokenizers = TokenizerPool(backbone.texts)
+        self._pipeline = Pipeline(self._residents, self._dispatcher, self._tokenizers, metrics)
         self._find_limits: Callable[[], BatchLimits] | None = None
         if limits.target_seconds is not None:
             trials = TrialBatches(backbone, self._residents.pool)
             self._find_limits = partial(limits_within, batch_limits, limits.target_seconds, trials)
         self._max_texts = limits.max_texts
-        self._admission = Admission(limits.max_waiting, self._seconds_until_room)
+        self._admission = AdmissionControl(limits.max_waiting, self._seconds_until_room)
         at_once = min(limits.max_texts, limits.max_waiting)
-        self._replaying = Replaying(self._admission, self._residents, self._answering, at_once)
+        self._golden_replay = GoldenReplay(
+            self._admission, self._residents, self._pipeline, at_once
+        )
         self._pause: str | None = "starting"
 
     @property
@@ -139,7 +141,7 @@ class Engine:
         await self._dispatcher.stop()
         self._residents.close()
         self._resolvers.shutdown(wait=False, cancel_futures=True)
-        self._tokenising.close()
+        self._tokenizers.close()
 
     async def infer(
         self,
@@ -149,7 +151,7 @@ class Engine:
         truncate: bool,
         timeout_seconds: float,
         task_type: TaskType | None = None,
-    ) -> list[Inferred]:
+    ) -> list[InferenceResult]:
         """Run inputs of any tasks; admitted and answered whole, or refused whole.
 
         Args:
@@ -181,7 +183,7 @@ class Engine:
             for place, item in enumerate(inputs):
                 places.setdefault(versions[item.ref].digest, []).append(place)
             request = Request([item.fields for item in inputs], truncate, admitted, task_type)
-            answers = await self._answering.answer_all(request, places)
+            answers = await self._pipeline.answer_all(request, places)
         return [
             _inferred(versions[item.ref], item, answers[place]) for place, item in enumerate(inputs)
         ]
@@ -210,7 +212,7 @@ class Engine:
     async def _replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         self._check_ready()
         try:
-            logits = await self._replaying.logits(prefix, digest)
+            logits = await self._golden_replay.logits(prefix, digest)
         except (InferenceFailed, InputRejected) as error:
             return (failed_replay(prefix, error),)
         return replay_findings(prefix.spec, logits, self.backbone.precision)
@@ -236,8 +238,8 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._resolvers, call)
 
 
-def _inferred(version: PrefixVersion, item: TaskInput, answer: Answer) -> Inferred:
-    return Inferred(
+def _inferred(version: PrefixVersion, item: TaskInput, answer: InputOutcome) -> InferenceResult:
+    return InferenceResult(
         version=version.ref,
         digest=version.digest,
         spec=answer.spec,

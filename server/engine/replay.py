@@ -1,4 +1,4 @@
-"""Replaying: a prefix's golden examples, or made-up inputs, run as any request is."""
+"""GoldenReplay: a prefix's golden examples, or made-up inputs, run as any request is."""
 
 from typing import Final
 
@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 from prefixes import Finding, Prefix
 from prefixes.made_up import made_up_inputs
-from server.engine.admission import Admission
-from server.engine.answering import Answering, Request
+from server.engine.admission import AdmissionControl
+from server.engine.pipeline import Pipeline, Request
 from server.residency.residents import ResidentPrefixes
 
 _SECONDS: Final = 60.0
 _NUM_MADE_UP: Final = 3
 
 
-class Replaying:
+class GoldenReplay:
     """Admits examples, `at_once` of them together. Belongs to the event loop.
 
     All of a file at once might be more than may ever wait, and then would never be admitted.
@@ -23,14 +23,14 @@ class Replaying:
 
     def __init__(
         self,
-        admission: Admission,
+        admission: AdmissionControl,
         residents: ResidentPrefixes,
-        answering: Answering,
+        pipeline: Pipeline,
         at_once: int,
     ) -> None:
         self._admission = admission
         self._residents = residents
-        self._answering = answering
+        self._pipeline = pipeline
         self._at_once = at_once
 
     async def logits(self, prefix: Prefix, digest: str) -> list[NDArray[np.float32]]:
@@ -54,7 +54,7 @@ class Replaying:
             async with self._admission.admit(len(part), _SECONDS) as admitted:
                 request = Request(part, truncate=True, admitted=admitted)
                 lease = await self._residents.lease(digest, staged=prefix)
-                answers = await self._answering.answer(request, [(lease, range(len(part)))])
+                answers = await self._pipeline.answer(request, [(lease, range(len(part)))])
             logits += [
                 np.concatenate([one.outputs.ravel() for one in answers[place].outcomes])
                 for place in range(len(part))

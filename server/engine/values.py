@@ -21,7 +21,7 @@ class TaskInput:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inferred:
+class InferenceResult:
     """What the device made of one input: the outputs of each text that was run for it.
 
     One text; or one for each choice, or for each window of a long context. `version` served it.

@@ -55,7 +55,7 @@ class GoldenCheck:
 
     def _remember(self, digest: str, findings: tuple[Finding, ...]) -> None:
         if self._num_remembered >= _MAX_REMEMBERED:
-            # Replaying again costs a little time, remembering all memory.
+            # GoldenReplay again costs a little time, remembering all memory.
             self._findings.clear()
             self._num_remembered = 0
         self._findings[digest] = findings

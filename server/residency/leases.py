@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from prefixes.backbone import ResidentPrefix
-from server.residency.room import Room
+from server.residency.budget import Allocation
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class ResidentEntry:
     """A prefix in its room on the device, and how many leases of it there are."""
 
     resident: ResidentPrefix
-    room: Room
+    room: Allocation
     num_leases: int
 
 
@@ -22,7 +22,7 @@ class Lease:
 
     digest: str
     resident: ResidentPrefix
-    _held: Held = field(repr=False)
+    _held: ResidentEntry = field(repr=False)
     _on_release: Callable[[], None] = field(repr=False)
     _is_held: bool = True
 

@@ -19,9 +19,9 @@ from torch import Tensor
 from prefixes import Prefix
 from prefixes.backbone import Backbone, ResidentPrefix
 from server.errors import InferenceFailed
-from server.residency.host import HostStats
-from server.residency.leases import Held, Lease
-from server.residency.room import Need, Room, Rooms
+from server.residency.budget import Allocation, Footprint, ResidencyBudget
+from server.residency.host_cache import HostCacheStats
+from server.residency.leases import Lease, ResidentEntry
 
 _NUM_LOADERS: Final = 2
 _NUM_TURNS: Final = 2 * _NUM_LOADERS
@@ -48,14 +48,14 @@ class ResidentStats:
     used_bytes: int
     capacity_bytes: int
     num_pinned: int = 0
-    host: HostStats = field(default_factory=HostStats)
+    host: HostCacheStats = field(default_factory=HostCacheStats)
 
 
 @dataclass(slots=True, eq=False)
 class _Load:
     """A prefix on its way to the device, and how many wait for a lease of it."""
 
-    task: asyncio.Task[Held]
+    task: asyncio.Task[ResidentEntry]
     num_waiting: int = 0
 
 
@@ -83,8 +83,8 @@ class ResidentPrefixes:
         self._slot_bytes = backbone.empty_pool(1).nbytes
         num_slots = max(1, budget_bytes // self._slot_bytes)
         self.pool = backbone.empty_pool(num_slots)  # (L, 2, C, H, D)
-        self._rooms = Rooms(num_slots, budget_bytes)
-        self._entries: OrderedDict[str, Held] = OrderedDict()  # least recently used first
+        self._rooms = ResidencyBudget(num_slots, budget_bytes)
+        self._entries: OrderedDict[str, ResidentEntry] = OrderedDict()  # least recently used first
         self._loads: dict[str, _Load] = {}
         self._pins: dict[str, Lease] = {}
         self._turns = asyncio.Semaphore(_NUM_TURNS)
@@ -159,7 +159,7 @@ class ResidentPrefixes:
         """Stop the loader threads."""
         self._loaders.shutdown(wait=False, cancel_futures=True)
 
-    def _counted_lease(self, digest: str, entry: Held) -> Lease:
+    def _counted_lease(self, digest: str, entry: ResidentEntry) -> Lease:
         return Lease(digest, entry.resident, entry, self._room_changed.set)
 
     async def _lease_loaded(self, digest: str, staged: Prefix | None) -> Lease:
@@ -179,13 +179,13 @@ class ResidentPrefixes:
             raise
         return self._counted_lease(digest, entry)
 
-    async def _load(self, digest: str, staged: Prefix | None) -> Held:
+    async def _load(self, digest: str, staged: Prefix | None) -> ResidentEntry:
         started = time.perf_counter()
         try:
             resident, room = await self._bring(digest, staged)
             # Leased to its waiters from the first moment: another load that waits for room wakes
             # before they do, and the two would evict each other's prefixes forever.
-            entry = Held(resident, room, num_leases=self._loads[digest].num_waiting)
+            entry = ResidentEntry(resident, room, num_leases=self._loads[digest].num_waiting)
             self._entries[digest] = entry
         finally:
             del self._loads[digest]
@@ -194,7 +194,7 @@ class ResidentPrefixes:
         self._metrics.prefix_loaded(time.perf_counter() - started)
         return entry
 
-    async def _bring(self, digest: str, staged: Prefix | None) -> tuple[ResidentPrefix, Room]:
+    async def _bring(self, digest: str, staged: Prefix | None) -> tuple[ResidentPrefix, Allocation]:
         """Read a prefix and copy it to a room of its own.
 
         Who has to wait for room does so without the prefix, and reads it again: those of many
@@ -218,7 +218,7 @@ class ResidentPrefixes:
         return staged if staged is not None else await self._on_loader(self._fetch, digest)
 
     async def _place(
-        self, digest: str, prefix: Prefix, room: Room, staged: Prefix | None
+        self, digest: str, prefix: Prefix, room: Allocation, staged: Prefix | None
     ) -> ResidentPrefix:
         resident = await self._on_loader(ResidentPrefix.place, prefix, self.pool, room.slots)
         if self._check is not None and staged is None:
@@ -228,21 +228,21 @@ class ResidentPrefixes:
     async def _on_loader(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._loaders, call, *args)
 
-    def _need_of(self, prefix: Prefix) -> Need:
+    def _need_of(self, prefix: Prefix) -> Footprint:
         heads = sum(x.size for name, x in prefix.tensors.items() if name.startswith("head."))
         prompt = sum(x.size for name, x in prefix.tensors.items() if name.startswith("prompt."))
         slots_bytes = prefix.spec.num_slots * self._slot_bytes
         # Heads compute in float32, whatever the backbone does.
         num_bytes = int(slots_bytes + prompt * self.pool.element_size() + heads * 4)
-        return Need(prefix.spec.num_slots, num_bytes)
+        return Footprint(prefix.spec.num_slots, num_bytes)
 
-    async def _wait_for_room(self, need: Need) -> Room:
+    async def _wait_for_room(self, need: Footprint) -> Allocation:
         while (room := self._make_room(need)) is None:
             self._room_changed.clear()
             await self._room_changed.wait()
         return room
 
-    def _make_room(self, need: Need) -> Room | None:
+    def _make_room(self, need: Footprint) -> Allocation | None:
         """Take room, evicting what is idle; None when all the rest is leased."""
         if not self._rooms.may_have(need):
             raise InferenceFailed(
@@ -263,14 +263,14 @@ class ResidentPrefixes:
         self._metrics.prefix_evicted()
 
     @contextmanager
-    def _given_back_on_failure(self, room: Room) -> Iterator[None]:
+    def _given_back_on_failure(self, room: Allocation) -> Iterator[None]:
         try:
             yield
         except BaseException:
             self._give_back(room)
             raise
 
-    def _give_back(self, room: Room) -> None:
+    def _give_back(self, room: Allocation) -> None:
         self._rooms.give_back(room)
         self._room_changed.set()
 
@@ -286,7 +286,7 @@ def _without_records(resident: ResidentPrefix) -> ResidentPrefix:
     return replace(resident, spec=resident.spec.model_copy(update=records))
 
 
-def _read_exception(task: asyncio.Task[Held]) -> None:
+def _read_exception(task: asyncio.Task[ResidentEntry]) -> None:
     """Mark a failed load as seen: those who still wait get its error, if anyone does."""
     if not task.cancelled():
         task.exception()

@@ -42,7 +42,7 @@ class RecordingMetrics:
     def prefix_evicted(self) -> None:
         self.num_evictions += 1
 
-    def tokenised(self, seconds: float, tokens: int, unknown: int) -> None:
+    def tokenized(self, seconds: float, tokens: int, unknown: int) -> None:
         self.num_tokens += tokens
         self.num_unknown_tokens += unknown
 

@@ -22,7 +22,7 @@ from server.api.deps import Classifier
 from server.app import create_app
 from server.batching.timings import Timings
 from server.engine.engine import Engine, EngineLimits
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from server.errors import EngineUnavailable, WrongTaskType
 from server.hosting.bounded_http import BoundedHttp
 from server.hosting.lifespan import running, watch
@@ -98,7 +98,7 @@ class FakeEngine:
         truncate: bool,
         timeout_seconds: float,
         task_type: TaskType | None,
-    ) -> list[Inferred]:
+    ) -> list[InferenceResult]:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)
         if self.problem is not None:
@@ -121,7 +121,7 @@ class FakeEngine:
             if task_type not in {None, spec.task_type}:
                 raise WrongTaskType("not this type", place=place, task_type=spec.task_type)
         return [
-            Inferred(
+            InferenceResult(
                 version.ref,
                 version.digest,
                 spec,

@@ -33,7 +33,7 @@ async def test_a_batch_is_counted_with_its_mix_and_its_times() -> None:
     metrics.batch_failed()
     metrics.prefix_loaded(0.5)
     metrics.prefix_evicted()
-    metrics.tokenised(0.125, 70, 7)
+    metrics.tokenized(0.125, 70, 7)
     metrics.request_done("/predict", 200, 0.75)
     text = (await metrics.exposition()).decode()
     for line in (

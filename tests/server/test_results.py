@@ -7,17 +7,17 @@ from prefixes.encoded import EncodedText
 from server.api.results import Reading, results_of
 from server.api.scores import MAX_SCORES
 from server.batching.timings import Timings
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 from server.errors import TooManyScores
 from tests.factories import make_spec
 
 
-def tagged(backbone: Backbone, num_tokens: int) -> Inferred:
+def tagged(backbone: Backbone, num_tokens: int) -> InferenceResult:
     """A text of which every letter is a thing of its own."""
     logits = np.tile(np.array([0, 9, 0], dtype=np.float32), (num_tokens, 1))
     spans = [(place, place + 1) for place in range(num_tokens)]
     ids = [7] * num_tokens
-    return Inferred(
+    return InferenceResult(
         PrefixRef("acme", "x", version=1),
         "0" * 64,
         make_spec(backbone.fingerprint, task_type="token_classification"),

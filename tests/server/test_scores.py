@@ -5,15 +5,15 @@ from prefixes import PrefixRef
 from prefixes.backbone import Backbone, EncodedText
 from server.api.scores import probabilities, ranked_scores
 from server.batching.timings import Timings
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 from server.errors import InferenceFailed
 from tests.factories import make_spec
 
 TOPICS = {"problem_type": "multi_label_classification", "labels": ("a", "b", "c")}
 
 
-def answer(backbone: Backbone, logits: list[float], **spec: object) -> Inferred:
-    return Inferred(
+def answer(backbone: Backbone, logits: list[float], **spec: object) -> InferenceResult:
+    return InferenceResult(
         PrefixRef("acme", "x", version=1),
         "0" * 64,
         make_spec(backbone.fingerprint, **spec),

@@ -15,7 +15,7 @@ from prefixes.template import TokenIds
 from prefixes.values import Value, at_most
 from server.api.inference import Asked
 from server.api.schemas import MAX_INPUTS
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 from server.observe import RequestRecord
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def _asked_of_one(item: Any) -> Asked:
     return Asked((item,)) if isinstance(item, str) else Asked(TokenIds(tuple(item)))
 
 
-def check_dimensions(answers: Iterable[Inferred], dimensions: int | None) -> None:
+def check_dimensions(answers: Iterable[InferenceResult], dimensions: int | None) -> None:
     """Refuse to shorten vectors: no task is trained for that.
 
     Raises:

@@ -25,7 +25,7 @@ from server.api.dialects.schemas import (
 from server.api.inference import ROUTES, InferenceDep
 from server.api.listing import list_json
 from server.api.problem_responses import responses
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 
 router = APIRouter(route_class=DirectRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 
@@ -53,7 +53,7 @@ async def embeddings(
     return Response(content, media_type="application/json")
 
 
-def _content(answers: Sequence[Inferred], encoding: EncodingFormat) -> str:
+def _content(answers: Sequence[InferenceResult], encoding: EncodingFormat) -> str:
     num_tokens = sum(answer.num_tokens for answer in answers)
     total = EmbeddingsTotal(
         model=str(answers[0].version),
@@ -66,7 +66,7 @@ def _content(answers: Sequence[Inferred], encoding: EncodingFormat) -> str:
     return list_json("data", vectors, total)
 
 
-def _vector(answer: Inferred, encoding: EncodingFormat) -> list[float] | str:
+def _vector(answer: InferenceResult, encoding: EncodingFormat) -> list[float] | str:
     (vector,) = answer.outputs
     if encoding == "base64":
         return base64.b64encode(vector.astype("<f4").tobytes()).decode()

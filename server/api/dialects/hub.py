@@ -28,7 +28,7 @@ from server.api.task_schemas import (
     QuestionAnsweringResult,
     TokenClassificationResult,
 )
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 
@@ -117,14 +117,14 @@ def _reading(options: HubOptions) -> Reading:
     )
 
 
-def _items(answers: Sequence[Inferred], options: HubOptions, reading: Reading) -> list[Any]:
+def _items(answers: Sequence[InferenceResult], options: HubOptions, reading: Reading) -> list[Any]:
     if answers[0].spec.task_type == "embedding":
         return [vector.tolist() for vector in _vectors(answers, options)]
     ignored = frozenset((options.parameters or HubParameters()).ignore_labels or ())
     return [_item(result, ignored) for result in results_of(answers, reading)]
 
 
-def _vectors(answers: Sequence[Inferred], options: HubOptions) -> list[NDArray[np.float32]]:
+def _vectors(answers: Sequence[InferenceResult], options: HubOptions) -> list[NDArray[np.float32]]:
     check_dimensions(answers, options.dimensions)
     vectors = [answer.outputs[0] for answer in answers]
     return [_unit(vector) for vector in vectors] if options.normalize else vectors

@@ -17,7 +17,7 @@ from server.api.dialects.schemas import (
 from server.api.inference import InferenceDep
 from server.api.problem_responses import responses
 from server.api.scores import probabilities, ranked_scores
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 
 router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
 
@@ -47,7 +47,7 @@ async def classify(
     )
 
 
-def _class(index: int, answer: Inferred, has_activation: bool) -> VllmClass:  # noqa: FBT001 - wire flag
+def _class(index: int, answer: InferenceResult, has_activation: bool) -> VllmClass:  # noqa: FBT001 - wire flag
     probs = probabilities(answer, None if has_activation else "none")
     return VllmClass(
         index=index,

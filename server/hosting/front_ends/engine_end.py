@@ -8,7 +8,7 @@ from typing import Any, Final
 from prefixes import PrefixSpec
 from prefixes.errors import PrefixError
 from server.api.deps import Classifier
-from server.engine.values import Inferred
+from server.engine.values import InferenceResult
 from server.errors import RequestRefused, ServingError
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import Answer, Ask, Cancel, Failure, RequestDone, Row, Rows
@@ -79,7 +79,7 @@ class EngineEnd:
             case "exposition":
                 return await self._metrics.exposition()
 
-    def _rows(self, answers: Sequence[Inferred]) -> Rows:
+    def _rows(self, answers: Sequence[InferenceResult]) -> Rows:
         """Note which specs the front end gets; nothing may be awaited between this and sending."""
         is_fresh = self._carried_bytes >= _MAX_SPEC_BYTES
         if is_fresh:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from prefixes import BackboneFingerprint, PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
 from server.batching.timings import Timings
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from server.settings import Settings
 from server.training_jobs.records import Trainer
 
@@ -89,7 +89,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """An `Inferred` without what the other end has: the spec, by its digest, and the fields."""
+    """An `InferenceResult` without its fields, and with the digest of its spec instead of it."""
 
     version: PrefixRef
     digest: str
@@ -98,15 +98,15 @@ class Row:
     timings: Timings
 
     @classmethod
-    def of(cls, inferred: Inferred) -> Self:
+    def of(cls, inferred: InferenceResult) -> Self:
         """Leave out what the other end has."""
         return cls(
             inferred.version, inferred.digest, inferred.texts, inferred.outputs, inferred.timings
         )
 
-    def inferred(self, item: TaskInput, spec: PrefixSpec) -> Inferred:
+    def inferred(self, item: TaskInput, spec: PrefixSpec) -> InferenceResult:
         """Add it again."""
-        return Inferred(
+        return InferenceResult(
             self.version, self.digest, spec, item.fields, self.texts, self.outputs, self.timings
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from prefixes import Finding, Prefix, PrefixSpec
 from prefixes.spec import TaskType
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from server.errors import EngineUnavailable
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import (
@@ -62,7 +62,7 @@ class RemoteEngine:
         truncate: bool,
         timeout_seconds: float,
         task_type: TaskType | None,
-    ) -> list[Inferred]:
+    ) -> list[InferenceResult]:
         """Infer as `Engine.infer`."""
         rows: list[tuple[Row, PrefixSpec]] = await self._ask(
             "infer",

@@ -1,13 +1,13 @@
 import pytest
 
-from server.engine.admission import Admission
+from server.engine.admission import AdmissionControl
 from server.errors import Overloaded, TooManyInputs
 
 pytestmark = pytest.mark.anyio
 
 
-def admission() -> Admission:
-    return Admission(max_waiting=10, seconds_until_room=lambda: 3)
+def admission() -> AdmissionControl:
+    return AdmissionControl(max_waiting=10, seconds_until_room=lambda: 3)
 
 
 async def test_a_request_counts_for_what_it_grew_to_until_it_is_answered() -> None:

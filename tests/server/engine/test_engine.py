@@ -11,7 +11,7 @@ from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
 from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from server.engine.engine import Engine, EngineLimits
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from server.errors import (
     DeadlineExceeded,
     EngineUnavailable,
@@ -53,7 +53,7 @@ async def engine(
     await engine.stop()
 
 
-async def ask(engine: Engine, *inputs: TaskInput, truncate: bool = True) -> list[Inferred]:
+async def ask(engine: Engine, *inputs: TaskInput, truncate: bool = True) -> list[InferenceResult]:
     return await engine.infer(inputs, reader="acme", truncate=truncate, timeout_seconds=30)
 
 
@@ -253,7 +253,7 @@ async def test_a_device_that_fails_under_golden_examples_is_not_held_against_the
         raise InferenceFailed("AcceleratorError")
 
     prefix = with_golden(backbone, make_prefix(backbone.fingerprint), ("a good film",))
-    monkeypatch.setattr(engine._replaying, "logits", fail)
+    monkeypatch.setattr(engine._golden_replay, "logits", fail)
     with pytest.raises(EngineUnavailable, match="the device failed"):
         await engine.replay(prefix, digest_of(prefix.to_bytes()))
 

@@ -9,7 +9,7 @@ from prefixes import Prefix, PrefixRef, PrefixRejected, digest_of
 from prefixes.backbone import Backbone, load_backbone, pool_of
 from prefixes.registry import PrefixRegistry, open_registry
 from server.engine.engine import Engine, EngineLimits
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from server.residency.golden_check import GoldenCheck
 from tests.factories import make_prefix, with_golden, with_tensors
 from tests.server.doubles import RecordingMetrics
@@ -57,7 +57,7 @@ def drifting(backbone: Backbone) -> Prefix:
     return with_tensors(prefix, {"prefix.values": -values})
 
 
-async def ask(engine: Engine, *tasks: str) -> list[Inferred]:
+async def ask(engine: Engine, *tasks: str) -> list[InferenceResult]:
     inputs = [
         TaskInput(PrefixRef.parse(f"acme/{task}"), {"text": "a great plot"}) for task in tasks
     ]

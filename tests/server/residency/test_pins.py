@@ -25,7 +25,7 @@ def registry(tmp_path: Path) -> PrefixRegistry:
 def residents(
     backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> ResidentPrefixes:
-    """Room for eight prefixes of length 4, seven of which may be pinned."""
+    """Allocation for eight prefixes of length 4, seven of which may be pinned."""
     return ResidentPrefixes(
         backbone,
         budget_bytes=backbone.empty_pool(35).nbytes,

@@ -12,7 +12,7 @@ from prefixes.errors import PrefixNotFound, StoreUnavailable
 from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
 from prefixes.store import PrefixStore
 from server.engine.engine import Engine, EngineLimits
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from tests.factories import make_prefix
 from tests.server.doubles import RecordingMetrics
 
@@ -67,7 +67,7 @@ async def serving(
         await engine.stop()
 
 
-async def ask(engine: Engine, task: str) -> Inferred:
+async def ask(engine: Engine, task: str) -> InferenceResult:
     item = TaskInput(PrefixRef("acme", task, alias="live"), {"text": "a good film"})
     (answer,) = await engine.infer([item], reader="acme", truncate=True, timeout_seconds=30)
     return answer

@@ -15,7 +15,7 @@ from prefixes.backbone import Backbone
 from prefixes.errors import PrefixRejected, TextTooLong
 from prefixes.registry import PrefixRegistry
 from server.engine.engine import Engine, EngineLimits
-from server.engine.values import Inferred, TaskInput
+from server.engine.values import InferenceResult, TaskInput
 from server.errors import EngineUnavailable, Overloaded, WrongTaskType
 from server.hosting.front_ends import engine_end
 from server.hosting.front_ends.channel import Channel
@@ -43,7 +43,7 @@ def asks(*refs: str) -> list[TaskInput]:
     return [TaskInput(PrefixRef.parse(ref), FIELDS[ref]) for ref in refs]
 
 
-async def ask(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> list[Inferred]:
+async def ask(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> list[InferenceResult]:
     how = {"truncate": True, "timeout_seconds": 30.0, "task_type": None} | how
     return await engine.infer(asks(*refs), reader="acme", **how)
 
@@ -92,7 +92,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def plain(answers: Sequence[Inferred]) -> list[Any]:
+def plain(answers: Sequence[InferenceResult]) -> list[Any]:
     return [
         (one.version, one.digest, one.spec, one.fields, one.texts, one.is_truncated)
         for one in answers

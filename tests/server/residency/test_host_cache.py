@@ -8,7 +8,7 @@ import torch
 from prefixes import Prefix
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreUnavailable
-from server.residency.host import HostPrefixes, default_host_bytes
+from server.residency.host_cache import HostCache, default_host_bytes
 from tests.factories import make_prefix
 
 
@@ -31,14 +31,14 @@ class Shelf:
 
 
 def bytes_of_one(shelf: Shelf) -> int:
-    host = HostPrefixes(shelf.read, budget_bytes=2**30)
+    host = HostCache(shelf.read, budget_bytes=2**30)
     host.fetch("0")
     shelf.num_reads["0"] = 0
     return host.stats.used_bytes
 
 
-def host_of(shelf: Shelf, *, room_for: int) -> HostPrefixes:
-    return HostPrefixes(shelf.read, budget_bytes=room_for * bytes_of_one(shelf))
+def host_of(shelf: Shelf, *, room_for: int) -> HostCache:
+    return HostCache(shelf.read, budget_bytes=room_for * bytes_of_one(shelf))
 
 
 def test_a_prefix_is_read_once_and_then_comes_from_memory(backbone: Backbone) -> None:
@@ -64,7 +64,7 @@ def test_a_prefix_takes_at_least_the_bytes_of_its_numbers(backbone: Backbone) ->
 
 def test_without_room_nothing_is_kept(backbone: Backbone) -> None:
     shelf = Shelf(backbone, 1)
-    host = HostPrefixes(shelf.read, budget_bytes=0)
+    host = HostCache(shelf.read, budget_bytes=0)
     host.fetch("0")
     host.fetch("0")
     assert shelf.num_reads == {"0": 2}

@@ -9,7 +9,7 @@ from prefixes.backbone import Backbone, EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
 from prefixes.template import InputTemplate
-from server.engine.tokenizing import Tokenising, Wanted
+from server.engine.tokenization import TokenizerPool, Wanted
 from server.errors import EngineUnavailable, InferenceFailed, WrongTaskType
 from tests.factories import make_spec
 
@@ -52,11 +52,11 @@ def texts(backbone: Backbone) -> SlowTexts:
 
 
 @pytest.fixture
-def tokenising(texts: SlowTexts) -> Iterator[Tokenising]:
-    tokenising = Tokenising(texts)
-    yield tokenising
+def tokenizers(texts: SlowTexts) -> Iterator[TokenizerPool]:
+    tokenizers = TokenizerPool(texts)
+    yield tokenizers
     texts.gate.set()
-    tokenising.close()
+    tokenizers.close()
 
 
 @pytest.fixture
@@ -74,13 +74,13 @@ async def results(*calls: asyncio.Task[dict[int, EncodedInput]]) -> list[object]
 
 
 async def test_requests_that_come_while_a_thread_is_busy_go_together(
-    tokenising: Tokenising, texts: SlowTexts, backbone: Backbone, spec: PrefixSpec
+    tokenizers: TokenizerPool, texts: SlowTexts, backbone: Backbone, spec: PrefixSpec
 ) -> None:
     texts.gate.clear()
     words = ["hello city", "a late train", "my card", "free prize"]
-    first = asyncio.create_task(tokenising.encode(wanted(spec, words[0])))
+    first = asyncio.create_task(tokenizers.encode(wanted(spec, words[0])))
     await texts.until_called(1)
-    others = [asyncio.create_task(tokenising.encode(wanted(spec, word))) for word in words[1:]]
+    others = [asyncio.create_task(tokenizers.encode(wanted(spec, word))) for word in words[1:]]
     await asyncio.sleep(0)
     texts.gate.set()
     found = await results(first, *others)
@@ -90,24 +90,24 @@ async def test_requests_that_come_while_a_thread_is_busy_go_together(
 
 
 async def test_inputs_of_several_tasks_come_back_at_their_places(
-    tokenising: Tokenising, backbone: Backbone, spec: PrefixSpec
+    tokenizers: TokenizerPool, backbone: Backbone, spec: PrefixSpec
 ) -> None:
     cut = make_spec(backbone.fingerprint, max_length=4)
     fields = [("hello city",), ("a very late train",), ("my card",)]
     asked = Wanted(fields, [(cut, [1]), (spec, [2, 0])], truncate=True, task_type=None)
-    found = await tokenising.encode(asked)
+    found = await tokenizers.encode(asked)
     assert [found[place] for place in (2, 0)] == backbone.texts.encode(spec, [fields[2], fields[0]])
     assert [found[1]] == backbone.texts.encode(cut, [fields[1]])
 
 
 async def test_what_is_wrong_with_one_request_is_heard_by_its_sender_alone(
-    tokenising: Tokenising, backbone: Backbone, spec: PrefixSpec
+    tokenizers: TokenizerPool, backbone: Backbone, spec: PrefixSpec
 ) -> None:
     pair = make_spec(backbone.fingerprint, input=InputTemplate(text="{a}", text_pair="{b}"))
     bad = Wanted([("x",), ("y", "z")], [(pair, [1, 0])], truncate=True, task_type=None)
     refused = Wanted([("x",)], [(spec, [0])], truncate=True, task_type="embedding")
     calls = [
-        asyncio.create_task(tokenising.encode(one))
+        asyncio.create_task(tokenizers.encode(one))
         for one in (bad, wanted(spec, "hello"), refused, wanted(spec, "city", " "))
     ]
     first, second, third, fourth = await results(*calls)
@@ -121,10 +121,10 @@ async def test_what_is_wrong_with_one_request_is_heard_by_its_sender_alone(
 
 
 async def test_a_bug_in_one_request_does_not_reach_those_that_went_with_it(
-    tokenising: Tokenising, backbone: Backbone, spec: PrefixSpec
+    tokenizers: TokenizerPool, backbone: Backbone, spec: PrefixSpec
 ) -> None:
     calls = [
-        asyncio.create_task(tokenising.encode(wanted(spec, text)))
+        asyncio.create_task(tokenizers.encode(wanted(spec, text)))
         for text in ("hello", "the bug", "city")
     ]
     first, second, third = await results(*calls)
@@ -134,10 +134,10 @@ async def test_a_bug_in_one_request_does_not_reach_those_that_went_with_it(
 
 
 async def test_a_panic_of_the_tokenizer_fails_its_request_and_nothing_after_it(
-    tokenising: Tokenising, backbone: Backbone, spec: PrefixSpec
+    tokenizers: TokenizerPool, backbone: Backbone, spec: PrefixSpec
 ) -> None:
     calls = [
-        asyncio.create_task(tokenising.encode(wanted(spec, *some)))
+        asyncio.create_task(tokenizers.encode(wanted(spec, *some)))
         for some in (["hello"], ["the panic"], ["the panic", "long " * 1000])
     ]
     first, second, third = await results(*calls)
@@ -145,18 +145,18 @@ async def test_a_panic_of_the_tokenizer_fails_its_request_and_nothing_after_it(
     assert first == {0: hello}
     assert isinstance(second, InferenceFailed)
     assert isinstance(third, InferenceFailed)
-    later = asyncio.create_task(tokenising.encode(wanted(spec, "hello")))
+    later = asyncio.create_task(tokenizers.encode(wanted(spec, "hello")))
     assert await results(later) == [{0: hello}]
 
 
 async def test_a_long_request_does_not_keep_short_ones_waiting(
-    tokenising: Tokenising, texts: SlowTexts, backbone: Backbone, spec: PrefixSpec
+    tokenizers: TokenizerPool, texts: SlowTexts, backbone: Backbone, spec: PrefixSpec
 ) -> None:
     texts.gate.clear()
     story = "a long story " * 1000
-    long = asyncio.create_task(tokenising.encode(wanted(spec, story)))
+    long = asyncio.create_task(tokenizers.encode(wanted(spec, story)))
     await texts.until_called(1)
-    short = asyncio.create_task(tokenising.encode(wanted(spec, "hello")))
+    short = asyncio.create_task(tokenizers.encode(wanted(spec, "hello")))
     await texts.until_called(2)  # although the long one is not done
     assert not long.done()
     texts.gate.set()
@@ -165,30 +165,30 @@ async def test_a_long_request_does_not_keep_short_ones_waiting(
 
 
 async def test_a_sender_who_leaves_costs_the_tokenizer_nothing(
-    tokenising: Tokenising, texts: SlowTexts, spec: PrefixSpec
+    tokenizers: TokenizerPool, texts: SlowTexts, spec: PrefixSpec
 ) -> None:
     texts.gate.clear()
-    first = asyncio.create_task(tokenising.encode(wanted(spec, "hello")))
+    first = asyncio.create_task(tokenizers.encode(wanted(spec, "hello")))
     await texts.until_called(1)
-    gone = asyncio.create_task(tokenising.encode(wanted(spec, "city")))
+    gone = asyncio.create_task(tokenizers.encode(wanted(spec, "city")))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     texts.gate.set()
     await results(first)
-    assert (await results(asyncio.create_task(tokenising.encode(wanted(spec, "card")))))[0]
+    assert (await results(asyncio.create_task(tokenizers.encode(wanted(spec, "card")))))[0]
     assert texts.calls == [1, 1]
 
 
 async def test_who_waits_when_the_server_stops_is_told(
-    tokenising: Tokenising, texts: SlowTexts, spec: PrefixSpec
+    tokenizers: TokenizerPool, texts: SlowTexts, spec: PrefixSpec
 ) -> None:
     texts.gate.clear()
-    first = asyncio.create_task(tokenising.encode(wanted(spec, "hello")))
+    first = asyncio.create_task(tokenizers.encode(wanted(spec, "hello")))
     await texts.until_called(1)
-    second = asyncio.create_task(tokenising.encode(wanted(spec, "city")))
+    second = asyncio.create_task(tokenizers.encode(wanted(spec, "city")))
     await asyncio.sleep(0)
-    tokenising.close()
+    tokenizers.close()
     texts.gate.set()
     answered, refused = await results(first, second)
     assert isinstance(answered, dict)

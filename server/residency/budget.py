@@ -1,4 +1,4 @@
-"""Rooms: the slots and the bytes of the pool, as they are taken and given back."""
+"""ResidencyBudget: the slots and the bytes of the pool, as they are taken and given back."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +8,7 @@ _PINNED_SHARE: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Footprint:
     """What a prefix takes: slots of the pool, and bytes of them, its head and its prompt."""
 
     num_slots: int
@@ -16,25 +16,25 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Room:
+class Allocation:
     """A prefix's place: slots that nobody else has, counted with so many bytes."""
 
     slots: tuple[int, ...]
     num_bytes: int
 
     @property
-    def need(self) -> Need:
-        return Need(len(self.slots), self.num_bytes)
+    def need(self) -> Footprint:
+        return Footprint(len(self.slots), self.num_bytes)
 
 
-class Rooms:
+class ResidencyBudget:
     """Counts what of so many slots and bytes is taken, and how much of that is pinned."""
 
     def __init__(self, num_slots: int, budget_bytes: int) -> None:
-        self.all = Need(num_slots, budget_bytes)
+        self.all = Footprint(num_slots, budget_bytes)
         self._free_slots = list(range(num_slots))
         self._used_bytes = 0
-        self._pinned = Need(0, 0)
+        self._pinned = Footprint(0, 0)
 
     @property
     def used_bytes(self) -> int:
@@ -44,28 +44,28 @@ class Rooms:
     def pinned_bytes(self) -> int:
         return self._pinned.num_bytes
 
-    def take(self, need: Need) -> Room | None:
+    def take(self, need: Footprint) -> Allocation | None:
         """Take room; None when there is not enough now."""
         fits_budget = self._used_bytes + need.num_bytes <= self.all.num_bytes
         if not fits_budget or len(self._free_slots) < need.num_slots:
             return None
         self._used_bytes += need.num_bytes
         slots = tuple(self._free_slots.pop() for _ in range(need.num_slots))
-        return Room(slots, need.num_bytes)
+        return Allocation(slots, need.num_bytes)
 
-    def give_back(self, room: Room) -> None:
+    def give_back(self, room: Allocation) -> None:
         """Free a room that was taken."""
         self._free_slots.extend(room.slots)
         self._used_bytes -= room.num_bytes
 
-    def may_have(self, need: Need) -> bool:
+    def may_have(self, need: Footprint) -> bool:
         """Tell whether there would be room if nothing but pinned prefixes were there."""
         return _fits(_sum(self._pinned, need), self.all)
 
-    def pin(self, room: Room) -> bool:
+    def pin(self, room: Allocation) -> bool:
         """Count a room as pinned; false, and nothing counted, when that would be too much."""
         pinned = _sum(self._pinned, room.need)
-        most = Need(
+        most = Footprint(
             int(_PINNED_SHARE * self.all.num_slots), int(_PINNED_SHARE * self.all.num_bytes)
         )
         if not _fits(pinned, most):
@@ -73,16 +73,16 @@ class Rooms:
         self._pinned = pinned
         return True
 
-    def unpin(self, room: Room) -> None:
+    def unpin(self, room: Allocation) -> None:
         """Count a room as pinned no longer."""
-        self._pinned = Need(
+        self._pinned = Footprint(
             self._pinned.num_slots - len(room.slots), self._pinned.num_bytes - room.num_bytes
         )
 
 
-def _sum(one: Need, other: Need) -> Need:
-    return Need(one.num_slots + other.num_slots, one.num_bytes + other.num_bytes)
+def _sum(one: Footprint, other: Footprint) -> Footprint:
+    return Footprint(one.num_slots + other.num_slots, one.num_bytes + other.num_bytes)
 
 
-def _fits(need: Need, most: Need) -> bool:
+def _fits(need: Footprint, most: Footprint) -> bool:
     return need.num_slots <= most.num_slots and need.num_bytes <= most.num_bytes

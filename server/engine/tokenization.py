@@ -1,4 +1,4 @@
-"""Tokenising: the texts of many requests at once, on threads of their own.
+"""TokenizerPool: the texts of many requests at once, on threads of their own.
 
 Each hop to a thread and back costs more than a short text does. So what arrives while a thread is
 busy waits and then goes together, in one call of the tokenizer.
@@ -55,14 +55,14 @@ class _Waiting:
             self.reply.set_result(result)
 
 
-class Tokenising:
+class TokenizerPool:
     """Encodes requests: short ones together, long ones beside them. Belongs to the event loop."""
 
     def __init__(self, texts: TextEncoder) -> None:
         self._texts = texts
-        self._short = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._short = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
         # A request of megabytes must not keep others waiting.
-        self._long = ThreadPoolExecutor(_NUM_LONG, thread_name_prefix="tokenise-long")
+        self._long = ThreadPoolExecutor(_NUM_LONG, thread_name_prefix="tokenize-long")
         self._waiting: list[_Waiting] = []
         self._is_busy = False
 

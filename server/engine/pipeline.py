@@ -1,4 +1,4 @@
-"""Answering: from prefixes that were resolved, and texts for them, to the device's outcomes."""
+"""Pipeline: from prefixes that were resolved, and texts for them, to the device's outcomes."""
 
 import asyncio
 import time
@@ -14,8 +14,8 @@ from prefixes.template import InputFields
 from server.batching.dispatcher import Dispatcher
 from server.batching.timings import Timings
 from server.batching.work import Outcome, Work
-from server.engine.admission import Admitted
-from server.engine.tokenizing import Tokenising, Wanted
+from server.engine.admission import AdmittedRequest
+from server.engine.tokenization import TokenizerPool, Wanted
 from server.residency.leases import Lease
 from server.residency.residents import ResidentPrefixes
 
@@ -34,12 +34,12 @@ class Request:
 
     fields: Sequence[InputFields]
     truncate: bool
-    admitted: Admitted
+    admitted: AdmittedRequest
     task_type: TaskType | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class InputOutcome:
     """What became of one input: the texts that were run for it, and the outcome of each."""
 
     spec: PrefixSpec
@@ -54,30 +54,30 @@ class Answer:
         )
 
 
-class TokenMetrics(Protocol):
-    """What answering reports to the outside."""
+class TokenizationMetrics(Protocol):
+    """What the pipeline reports to the outside."""
 
-    def tokenised(self, seconds: float, tokens: int, unknown: int) -> None: ...
+    def tokenized(self, seconds: float, tokens: int, unknown: int) -> None: ...
 
 
-class Answering:
+class Pipeline:
     """Leases, tokenizes, queues and awaits. Belongs to the event loop."""
 
     def __init__(
         self,
         residents: ResidentPrefixes,
         dispatcher: Dispatcher,
-        tokenising: Tokenising,
-        metrics: TokenMetrics,
+        tokenizers: TokenizerPool,
+        metrics: TokenizationMetrics,
     ) -> None:
         self._residents = residents
         self._dispatcher = dispatcher
-        self._tokenising = tokenising
+        self._tokenizers = tokenizers
         self._metrics = metrics
 
     async def answer_all(
         self, request: Request, places: Mapping[str, Sequence[int]]
-    ) -> dict[int, Answer]:
+    ) -> dict[int, InputOutcome]:
         """Answer a request's inputs, given the places of those that ask for each digest.
 
         What is on the device goes into one batch together. A prefix that must be loaded delays
@@ -101,14 +101,14 @@ class Answering:
 
     async def _load_and_answer(
         self, request: Request, digest: str, places: Sequence[int]
-    ) -> dict[int, Answer]:
+    ) -> dict[int, InputOutcome]:
         lease = await self._residents.lease(digest)
         return await self.answer(request, [(lease, places)])
 
-    async def answer(self, request: Request, shares: Sequence[Share]) -> dict[int, Answer]:
+    async def answer(self, request: Request, shares: Sequence[Share]) -> dict[int, InputOutcome]:
         """Tokenize, queue and await the inputs of prefixes on the device; gives the leases back."""
         try:
-            texts = await self._tokenise(request, shares)
+            texts = await self._tokenize(request, shares)
             request.admitted.grow(sum(len(its_texts) - 1 for its_texts in texts.values()))
             now = time.perf_counter()
             works = {
@@ -131,21 +131,21 @@ class Answering:
                 work.reply.cancel()  # one failed or the caller has gone: nobody waits for the rest
         return {place: _answer(texts[place], its_works) for place, its_works in works.items()}
 
-    async def _tokenise(self, request: Request, shares: Sequence[Share]) -> dict[int, EncodedInput]:
+    async def _tokenize(self, request: Request, shares: Sequence[Share]) -> dict[int, EncodedInput]:
         started = time.perf_counter()
         tasks = [(lease.resident.spec, places) for lease, places in shares]
         wanted = Wanted(request.fields, tasks, request.truncate, request.task_type)
-        texts = await self._tokenising.encode(wanted)
+        texts = await self._tokenizers.encode(wanted)
         ids = [one.token_ids for parts in texts.values() for one in parts]
-        unknown = self._tokenising.unknown_token
+        unknown = self._tokenizers.unknown_token
         num_unknown = 0 if unknown is None else sum(some.count(unknown) for some in ids)
-        self._metrics.tokenised(time.perf_counter() - started, sum(map(len, ids)), num_unknown)
+        self._metrics.tokenized(time.perf_counter() - started, sum(map(len, ids)), num_unknown)
         return texts
 
 
-def _answer(texts: EncodedInput, works: Sequence[Work]) -> Answer:
+def _answer(texts: EncodedInput, works: Sequence[Work]) -> InputOutcome:
     outcomes = tuple(work.reply.result() for work in works)
-    return Answer(works[0].lease.resident.spec, texts, outcomes)
+    return InputOutcome(works[0].lease.resident.spec, texts, outcomes)
 
 
 async def _all(jobs: Sequence[Coroutine[None, None, T]]) -> list[T]:

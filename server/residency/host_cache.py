@@ -1,4 +1,4 @@
-"""HostPrefixes: the prefixes in the host's memory, between the device and the store.
+"""HostCache: the prefixes in the host's memory, between the device and the store.
 
 A prefix that was evicted from the device comes back from here without being read, verified or
 parsed again. Where the device is the CPU the pool itself is host memory, and nothing is kept twice.
@@ -28,7 +28,7 @@ def default_host_bytes(device: torch.device) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class HostStats:
+class HostCacheStats:
     """What host memory holds beside the device."""
 
     num_prefixes: int = 0
@@ -41,7 +41,7 @@ class _Kept:
     num_bytes: int
 
 
-class HostPrefixes:
+class HostCache:
     """Fetches prefixes by digest and keeps those used last, in so many bytes.
 
     Threads may share it. Two that miss the same prefix at once both fetch it: who loads for the
@@ -62,9 +62,9 @@ class HostPrefixes:
         self._lock = threading.Lock()
 
     @property
-    def stats(self) -> HostStats:
+    def stats(self) -> HostCacheStats:
         with self._lock:
-            return HostStats(len(self._kept), self._used_bytes)
+            return HostCacheStats(len(self._kept), self._used_bytes)
 
     def fetch(self, digest: str) -> Prefix:
         """Give a prefix from memory, or fetch it and keep it for the next time."""
