@@ -13,7 +13,6 @@ from prefixes.interop.claims import check_claims
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.folder import Tensors
 from prefixes.interop.heads import (
-    PER_TOKEN,
     ForeignHead,
     activation_of,
     layer,
@@ -21,7 +20,7 @@ from prefixes.interop.heads import (
     require_pooler,
 )
 from prefixes.interop.parts import meaningful_labels
-from prefixes.spec import HeadSpec, Pooling, ProblemType, TaskType
+from prefixes.spec import HeadSpec, Pooling, ProblemType, TaskType, traits_of
 
 HEAD_CONFIG: Final = "head_config.json"
 
@@ -108,7 +107,7 @@ def _flexible_head(
         for name, (_, source) in zip(names, sources, strict=True)
         for key, tensor in layer(tensors, source, name).items()
     }
-    if task_type in {"sequence_classification", "token_classification"}:
+    if traits_of(task_type).has_labels:
         check_claims(HEAD_CONFIG, described, {"num_labels": len(layers["output.weight"])})
     multi: ProblemType | None = (
         "multi_label_classification" if kind == "multilabel_classification" else None
@@ -124,7 +123,7 @@ def _matched(name: str) -> re.Match[str]:
 
 
 def _pooling(task_type: TaskType, described: Mapping[str, Any], backbone: Backbone) -> Pooling:
-    if task_type in PER_TOKEN:
+    if traits_of(task_type).is_per_token:
         return "every_token"
     if not described.get("use_pooler"):
         return "first_token"

@@ -9,9 +9,7 @@ from torch import Tensor
 
 from prefixes.backbone import Backbone
 from prefixes.interop.errors import ConversionRefused
-from prefixes.spec import Activation, HeadSpec, TaskType
-
-PER_TOKEN: Final = ("token_classification", "question_answering")
+from prefixes.spec import Activation, HeadSpec, TaskType, traits_of
 
 DENSE_ACTIVATIONS: Final[dict[str, Activation]] = {
     "camembert": "tanh",
@@ -77,10 +75,8 @@ def recognise(
     Raises:
         ConversionRefused: when it is of no known kind, or reads a pooler that is not there.
     """
-    if task_type == "question_answering":
-        return _made(HeadSpec(pooling="every_token"), layer(tensors, "qa_outputs", "output"))
-    if task_type == "token_classification":
-        return _made(HeadSpec(pooling="every_token"), layer(tensors, "classifier", "output"))
+    if traits_of(task_type).is_per_token:
+        return _made(HeadSpec(pooling="every_token"), output_layer(tensors, task_type))
     for layout in _LAYOUTS:
         if f"{layout.dense}.weight" in tensors:
             activation = layout.activation(backbone.model.config)
@@ -110,6 +106,16 @@ def require_pooler(backbone: Backbone) -> None:
             "it was random when the task was trained, and was saved nowhere; load the backbone "
             "with that pooler if there is such a one"
         )
+
+
+def output_layer(tensors: Mapping[str, Tensor], task_type: TaskType) -> dict[str, Tensor]:
+    """Take the output layer by the name that transformers gives it in models for the task type.
+
+    Raises:
+        ConversionRefused: if a tensor is missing or has the wrong shape.
+    """
+    source = "qa_outputs" if task_type == "question_answering" else "classifier"
+    return layer(tensors, source, "output")
 
 
 def layer(tensors: Mapping[str, Tensor], source: str, name: str) -> dict[str, Tensor]:

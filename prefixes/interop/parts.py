@@ -21,6 +21,7 @@ from prefixes.spec import (
     ProblemType,
     Provenance,
     TaskType,
+    traits_of,
 )
 from prefixes.template import InputTemplate
 
@@ -121,7 +122,7 @@ def _described(backbone: Backbone, parts: Parts, wishes: Wishes, notes: Notes) -
         "head": parts.head.spec,
         "input": _template(parts, wishes, notes),
         "token_types": parts.token_types,
-        "answers": AnswerSpec() if parts.task_type == "question_answering" else None,
+        "answers": AnswerSpec() if traits_of(parts.task_type).has_answers else None,
         "backbone": facts,
         "provenance": Provenance(
             created_at=datetime.now(UTC), tool=parts.tool, recipe=parts.recipe
@@ -141,7 +142,7 @@ def _described(backbone: Backbone, parts: Parts, wishes: Wishes, notes: Notes) -
 
 
 def _problem_type(parts: Parts, wishes: Wishes) -> ProblemType | None:
-    if parts.task_type != "sequence_classification":
+    if not traits_of(parts.task_type).has_problem_type:
         if wishes.problem_type is not None:
             raise ConversionRefused(
                 f"problem_type belongs to sequence classification, this is {parts.task_type}"
@@ -157,10 +158,11 @@ def _labels(
     parts: Parts, wishes: Wishes, problem_type: ProblemType | None, notes: Notes
 ) -> tuple[str, ...]:
     expected = parts.head.num_outputs
-    if parts.task_type not in {"sequence_classification", "token_classification"}:
+    traits = traits_of(parts.task_type)
+    if not traits.has_labels:
         if wishes.labels is not None:
             raise ConversionRefused(f"A task of {parts.task_type} has no labels: give none")
-        if expected != (2 if parts.task_type == "question_answering" else 1):
+        if expected != traits.outputs:
             raise ConversionRefused(f"A head of {parts.task_type} cannot have {expected} outputs")
         return ()
     labels = wishes.labels or parts.labels

@@ -19,17 +19,17 @@ from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.flat import Projection, check_length, keys_and_values
 from prefixes.interop.folder import Tensors, read_settings, read_tensors
 from prefixes.interop.heads import (
-    PER_TOKEN,
     ForeignHead,
     activation_of,
     layer,
+    output_layer,
     require_pooler,
     take,
 )
 from prefixes.interop.originals import TEMPLATES_OF
 from prefixes.interop.parts import Parts, Wishes, assemble, meaningful_labels
 from prefixes.interop.report import Imported, Notes
-from prefixes.spec import HeadSpec, Method, ProblemType, TaskType
+from prefixes.spec import HeadSpec, Method, ProblemType, TaskType, traits_of
 
 _FILES: Final = ("model.safetensors", "pytorch_model.bin")
 _CLASS: Final = re.compile(r"(Bert|Roberta|Deberta|DebertaV2)(Prefix|Prompt)(?:Model)?For(\w+)")
@@ -252,9 +252,8 @@ def _position_offset(kind: _Kind, config: Mapping[str, Any], length: int) -> int
 def _head(
     kind: _Kind, config: Mapping[str, Any], tensors: Tensors, backbone: Backbone, notes: Notes
 ) -> ForeignHead:
-    source = "qa_outputs" if kind.task_type == "question_answering" else "classifier"
-    output = layer(tensors, source, "output")
-    if kind.task_type in PER_TOKEN:
+    output = output_layer(tensors, kind.task_type)
+    if traits_of(kind.task_type).is_per_token:
         return ForeignHead(HeadSpec(pooling="every_token"), output)
     if kind.scope == "deberta.":
         activation = activation_of(config.get("pooler_hidden_act", "gelu"))

@@ -2,7 +2,7 @@
 
 import tracemalloc
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from prefixes import GoldenExample, InputTemplate, PrefixSpec, Provenance
 from prefixes.characters import is_blank
 from prefixes.errors import InputRejected
-from prefixes.spec import HeadSpec
+from prefixes.spec import HeadSpec, TaskType, traits_of
 from prefixes.template import template_fields
 from tests.factories import TASKS, make_spec
 from tests.prefixes.facts import BACKBONE
@@ -34,7 +34,9 @@ from tests.prefixes.facts import BACKBONE
         pytest.param(
             {"method": "head", "prefix_length": 4}, "of a head must be 0, found 4", id="long-head"
         ),
-        pytest.param({"method": "head", "position_offset": 4}, "not shifted", id="head-offset"),
+        pytest.param(
+            {"method": "head", "position_offset": 4}, "offset of a head must be 0", id="head-offset"
+        ),
         pytest.param(
             {"method": "head", "task_type": "embedding"},
             "needs a dense layer",
@@ -135,7 +137,7 @@ def test_a_pooler_head_needs_a_backbone_with_a_pooler() -> None:
     head = HeadSpec(pooling="pooler")
     make_spec(BACKBONE, head=head)
 
-    with pytest.raises(ValidationError, match="pooling is pooler, but the backbone has none"):
+    with pytest.raises(ValidationError, match="pooling is pooler, but the backbone has no pooler"):
         make_spec(without, head=head)
 
 
@@ -280,6 +282,15 @@ def test_a_refusal_does_not_repeat_a_flood_of_fields() -> None:
     assert len(str(caught.value)) < 400
 
 
+def test_every_task_type_has_traits_and_an_unknown_one_has_none() -> None:
+    assert set(TASKS) == set(get_args(TaskType))
+    for task_type in get_args(TaskType):
+        assert traits_of(task_type)
+
+    with pytest.raises(AssertionError):
+        traits_of("generation")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("task_type", sorted(TASKS))
 @pytest.mark.parametrize("method", ["prefix", "prompt"])
 def test_every_type_of_task_is_described_by_either_method(task_type: str, method: str) -> None:
@@ -291,28 +302,36 @@ def test_every_type_of_task_is_described_by_either_method(task_type: str, method
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"problem_type": None}, "problem_type: sequence", id="no-problem-type"),
-        pytest.param({"labels": ()}, "labels: classification needs it", id="no-labels"),
+        pytest.param({"problem_type": None}, "requires problem_type", id="no-problem-type"),
+        pytest.param({"labels": ()}, "requires labels", id="no-labels"),
         pytest.param(
-            {"task_type": "embedding", "labels": ("a", "b")}, "labels: .* embedding", id="labels"
+            {"task_type": "embedding", "labels": ("a", "b")},
+            "embedding does not allow labels",
+            id="labels",
         ),
         pytest.param(
-            {"task_type": "question_answering", "answers": None}, "answers: question", id="answers"
+            {"task_type": "question_answering", "answers": None},
+            "question_answering requires answers",
+            id="answers",
         ),
         pytest.param(
-            {"head": HeadSpec(pooling="mean", normalize=True)}, "normalize", id="normalised-labels"
+            {"head": HeadSpec(pooling="mean", normalize=True)},
+            "does not allow normalize",
+            id="normalized-labels",
         ),
         pytest.param(
             {"task_type": "token_classification", "head": HeadSpec(pooling="mean")},
-            "every_token: token",
+            "requires pooling every_token",
             id="pooled-tokens",
         ),
         pytest.param(
-            {"task_type": "multiple_choice", "input": InputTemplate()}, "choice", id="no-choice"
+            {"task_type": "multiple_choice", "input": InputTemplate()},
+            "requires a template with",
+            id="no-choice",
         ),
         pytest.param(
             {"task_type": "token_classification", "input": InputTemplate(text="> {text}")},
-            "a field as it is",
+            "must be a single placeholder",
             id="text-in-a-frame",
         ),
         pytest.param(
@@ -332,11 +351,13 @@ def test_every_type_of_task_is_described_by_either_method(task_type: str, method
             id="endless-answers",
         ),
         pytest.param(
-            {"method": "prompt", "position_offset": 4}, "offset must be 0", id="shifted-prompt"
+            {"method": "prompt", "position_offset": 4},
+            "offset of a prompt must be 0",
+            id="shifted-prompt",
         ),
         pytest.param(
             {"method": "prompt", "max_length": BACKBONE.max_positions - 3},
-            "4 of them taken by the prompt",
+            "the prompt takes 4",
             id="no-room-for-a-prompt",
         ),
         pytest.param(

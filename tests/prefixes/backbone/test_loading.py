@@ -159,7 +159,7 @@ def test_a_backbone_without_pooler_says_so_and_its_prefixes_cannot_read_one(
     assert backbone.pooler is None
     assert not backbone.fingerprint.has_pooler
     assert load(whole).fingerprint == backbone.fingerprint  # a made-up pooler is never hashed
-    with pytest.raises(ValidationError, match="the backbone has none"):
+    with pytest.raises(ValidationError, match="the backbone has no pooler"):
         make_spec(backbone.fingerprint, head=head)
     data = make_prefix(with_pooler, head=head).to_bytes()
     with pytest.raises(PrefixRejected, match="has_pooler: trained on True, this backbone has F"):

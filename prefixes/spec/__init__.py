@@ -1,0 +1,42 @@
+"""The description of a prefix: the JSON document in the metadata of its file."""
+
+from prefixes.spec.parts import (
+    MAX_LABELS,
+    MAX_TOKENS,
+    Activation,
+    AnswerSpec,
+    GoldenExample,
+    HeadSpec,
+    Label,
+    Method,
+    Pooling,
+    ProblemType,
+    Provenance,
+    SpecialTokens,
+    Threshold,
+)
+from prefixes.spec.prefix_spec import MAX_GOLDEN, MAX_PREFIX_LENGTH, SCHEMA_VERSION, PrefixSpec
+from prefixes.spec.task_types import TaskTraits, TaskType, traits_of
+
+__all__ = [
+    "MAX_GOLDEN",
+    "MAX_LABELS",
+    "MAX_PREFIX_LENGTH",
+    "MAX_TOKENS",
+    "SCHEMA_VERSION",
+    "Activation",
+    "AnswerSpec",
+    "GoldenExample",
+    "HeadSpec",
+    "Label",
+    "Method",
+    "Pooling",
+    "PrefixSpec",
+    "ProblemType",
+    "Provenance",
+    "SpecialTokens",
+    "TaskTraits",
+    "TaskType",
+    "Threshold",
+    "traits_of",
+]

@@ -1,0 +1,215 @@
+"""PrefixSpec, and the rules that hold between its fields. Each rule returns all its problems."""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from prefixes.errors import InputRejected
+from prefixes.fingerprint import BackboneFingerprint
+from prefixes.spec.parts import (
+    MAX_LABELS,
+    AnswerSpec,
+    Finite,
+    GoldenExample,
+    HeadSpec,
+    Label,
+    Method,
+    ProblemType,
+    Provenance,
+    SpecialTokens,
+    Threshold,
+)
+from prefixes.spec.task_types import TaskType, traits_of
+from prefixes.template import InputTemplate, template_fields
+from prefixes.values import Value, at_most
+
+SCHEMA_VERSION: Final = 1
+MAX_PREFIX_LENGTH: Final = 1024
+MAX_METRICS: Final = 100
+MAX_GOLDEN: Final = 64
+MAX_TAGS: Final = 1_000
+"""Maximum number of labels in token classification, where every token has an output per label."""
+
+
+class PrefixSpec(Value):
+    """All that a server must know about a prefix in addition to its tensors.
+
+    `position_offset` is added to every text position: P for P-tuning v2 and PEFT on BERT, 0 for
+    AdapterHub. A prompt occupies positions itself, so its offset is 0; a head alone has neither
+    length nor offset. `max_length` limits the tokens of a text, special tokens included.
+    `problem_type` belongs to sequence classification, `labels` to sequence and token
+    classification, `answers` to question answering. If `token_types` is false, all tokens have
+    type 0, whatever the tokenizer returns, as in PEFT's question answering. Files without
+    `special_tokens` were trained with "control".
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_type: TaskType = "sequence_classification"
+    method: Method = "prefix"
+    problem_type: ProblemType | None = None
+    labels: Annotated[tuple[Label, ...], at_most(MAX_LABELS)] = ()
+    prefix_length: int = Field(ge=0, le=MAX_PREFIX_LENGTH)
+    position_offset: int = Field(ge=0, le=MAX_PREFIX_LENGTH)
+    max_length: int = Field(ge=3)
+    head: HeadSpec
+    input: InputTemplate = InputTemplate()
+    token_types: bool = True
+    special_tokens: SpecialTokens = "control"
+    thresholds: Annotated[tuple[Threshold, ...] | None, at_most(MAX_LABELS)] = None
+    answers: AnswerSpec | None = None
+    backbone: BackboneFingerprint
+    description: str = Field(default="", max_length=2000)
+    provenance: Provenance | None = None
+    metrics: Annotated[dict[str, Finite], at_most(MAX_METRICS)] = Field(default_factory=dict)
+    golden: Annotated[tuple[GoldenExample, ...], at_most(MAX_GOLDEN)] = ()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        problems = [problem for rule in _RULES for problem in rule(self)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_outputs(self) -> int | None:
+        """Count the outputs per text or token; None without an output layer."""
+        outputs = traits_of(self.task_type).outputs
+        return self.num_labels if outputs == "labels" else outputs
+
+    @property
+    def num_slots(self) -> int:
+        """Count the slots of keys and values that the prefix takes; a prompt or head takes none."""
+        return self.prefix_length if self.method == "prefix" else 0
+
+    @property
+    def sliced_field(self) -> str | None:
+        """Name the field whose characters the answers point to; None if answers are no spans."""
+        spans_of = traits_of(self.task_type).spans_of
+        return None if spans_of is None else template_fields(getattr(self.input, spans_of) or "")[0]
+
+
+def _task_problems(spec: PrefixSpec) -> list[str]:
+    """List the parts that the task type requires but lacks, or has but does not allow."""
+    traits = traits_of(spec.task_type)
+    parts = [
+        ("problem_type", traits.has_problem_type, spec.problem_type is not None),
+        ("labels", traits.has_labels, bool(spec.labels)),
+        ("answers", traits.has_answers, spec.answers is not None),
+        ("pooling every_token", traits.is_per_token, spec.head.pooling == "every_token"),
+        ("a template with {choice}", traits.has_choices, spec.input.has_choices),
+        ("normalize", spec.head.normalize and traits.may_normalize, spec.head.normalize),
+    ]
+    problems = [
+        f"task type {spec.task_type} {'requires' if is_required else 'does not allow'} {part}"
+        for part, is_required, is_given in parts
+        if is_required != is_given
+    ]
+    if traits.spans_of is not None and not _is_bare(getattr(spec.input, traits.spans_of)):
+        problems.append(
+            f"the {traits.spans_of} template of {spec.task_type} must be a single placeholder "
+            "such as {text}, since answers point into that field"
+        )
+    return problems
+
+
+def _is_bare(template: str | None) -> bool:
+    """Say whether a template is one placeholder only, so that offsets are those of the field."""
+    if template is None:
+        return False
+    names = template_fields(template)
+    return len(names) == 1 and template == f"{{{names[0]}}}"
+
+
+def _label_problems(spec: PrefixSpec) -> list[str]:
+    problems = []
+    if len(set(spec.labels)) != len(spec.labels):
+        problems.append("labels must differ from each other")
+    if spec.task_type == "token_classification" and len(spec.labels) > MAX_TAGS:
+        problems.append(
+            f"token_classification allows at most {MAX_TAGS} labels, found {len(spec.labels)}"
+        )
+    if spec.problem_type == "single_label_classification" and len(spec.labels) < 2:
+        problems.append("single_label_classification needs at least two labels")
+    if spec.thresholds is not None and spec.problem_type != "multi_label_classification":
+        problems.append("thresholds belong to multi_label_classification only")
+    if spec.thresholds is not None and len(spec.thresholds) != len(spec.labels):
+        problems.append(f"found {len(spec.thresholds)} thresholds for {len(spec.labels)} labels")
+    return problems
+
+
+def _method_problems(spec: PrefixSpec) -> list[str]:
+    problems = []
+    if (spec.method == "head") != (spec.prefix_length == 0):
+        expected = "0" if spec.method == "head" else "1 or more"
+        problems.append(
+            f"prefix_length of a {spec.method} must be {expected}, found {spec.prefix_length}"
+        )
+    if spec.method != "prefix" and spec.position_offset != 0:
+        problems.append(
+            f"position_offset of a {spec.method} must be 0, found {spec.position_offset}"
+        )
+    if spec.method == "head" and spec.num_outputs is None and spec.head.activation is None:
+        problems.append("an embedding without a prefix needs a dense layer: it trains nothing else")
+    return problems
+
+
+def _position_problems(spec: PrefixSpec) -> list[str]:
+    taken, by = (
+        (spec.position_offset, "position_offset")
+        if spec.method != "prompt"
+        else (spec.prefix_length, "the prompt")
+    )
+    available = spec.backbone.max_positions - taken
+    if spec.max_length <= available:
+        return []
+    problem = (
+        f"max_length {spec.max_length} does not fit: of the backbone's "
+        f"{spec.backbone.max_positions} positions, {by} takes {taken}, which leaves {available}"
+    )
+    return [problem]
+
+
+def _pooling_problems(spec: PrefixSpec) -> list[str]:
+    problems = []
+    if spec.head.pooling == "pooler" and not spec.backbone.has_pooler:
+        problems.append(
+            "pooling is pooler, but the backbone has no pooler: pool the first token, and store "
+            "the pooler's layer as the head's dense layer"
+        )
+    if spec.head.pooled_from == "prompt" and (
+        spec.method != "prompt" or spec.head.pooling not in {"first_token", "pooler"}
+    ):
+        problems.append("pooled_from prompt needs a prompt, and pooling first_token or pooler")
+    return problems
+
+
+def _golden_problems(spec: PrefixSpec) -> list[str]:
+    problems = []
+    for number, example in enumerate(spec.golden):
+        try:
+            num_texts = len(spec.input.render(example.fields, max_characters=1))
+        except InputRejected as error:
+            problems.append(f"golden example {number}: {error}")
+            continue
+        expected = num_texts * (spec.num_outputs or spec.backbone.hidden_size)
+        is_per_token = spec.head.pooling == "every_token"
+        if len(example.logits) % expected or (not is_per_token and len(example.logits) != expected):
+            count = f"a multiple of {expected}" if is_per_token else str(expected)
+            problems.append(
+                f"golden example {number} has {len(example.logits)} logits, expected {count}"
+            )
+    return problems
+
+
+_RULES: Final = (
+    _task_problems,
+    _label_problems,
+    _method_problems,
+    _position_problems,
+    _pooling_problems,
+    _golden_problems,
+)
