@@ -18,7 +18,7 @@ from server.api.surrogates import refuse_half
 from server.errors import BadUpload
 from server.training_jobs.fields import problems_of
 from server.training_jobs.folders import TrainingFolder
-from server.training_jobs.records import NewTraining, Trainer
+from server.training_jobs.records import JobRequest, Trainer
 
 _MAX_FIELD_BYTES: Final = 32 * 1024
 _FILES: Final = {"file": "train", "validation": "validation", "test": "test"}
@@ -79,7 +79,7 @@ FORM: Final[dict[str, Any]] = {
 
 async def receive_training(
     request: Request, tenant: str, trainer: Trainer, folder: TrainingFolder
-) -> NewTraining:
+) -> JobRequest:
     """Read the form, and put its files into the folder, which is made.
 
     Raises:
@@ -95,7 +95,7 @@ async def receive_training(
     try:
         files, texts = _parts(form)
         _check_files(files, trainer)
-        asked = NewTraining(
+        job_request = JobRequest(
             tenant=tenant,
             task=check_name("task", texts.get("task", "")),
             alias=check_alias(texts.get("alias", DEFAULT_ALIAS)),
@@ -105,7 +105,7 @@ async def receive_training(
         await run_in_threadpool(_store, files, folder)
     finally:
         await form.close()
-    return asked
+    return job_request
 
 
 def _parts(form: FormData) -> tuple[dict[str, UploadFile], dict[str, str]]:

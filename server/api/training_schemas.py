@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from server.api.schemas import ProblemBody, WireResponse
 from server.api.surrogates import without_halves
 from server.training_jobs.folders import Event
-from server.training_jobs.records import State, Training
+from server.training_jobs.records import JobState, TrainingJob
 
 Shown = TypeVar("Shown", bound=BaseModel)
 
@@ -64,7 +64,7 @@ class TrainingStatus(WireResponse):
     alias: str
     margin: float
     config: dict[str, Any]
-    state: State
+    state: JobState
     is_cancelling: bool
     created_at: AwareDatetime
     started_at: AwareDatetime | None
@@ -87,7 +87,7 @@ class TrainingList(WireResponse):
 
 
 def status_of(
-    training: Training,
+    training: TrainingJob,
     last: Event | None = None,
     *,
     data_summary: Sequence[str] = (),
@@ -101,15 +101,15 @@ def status_of(
         data_summary: how its worker has read the rows.
         warnings: what its worker doubts about the rows.
     """
-    asked = training.asked
+    request = training.request
     path = path_of(training)
     return TrainingStatus(
         id=training.id,
-        tenant=asked.tenant,
-        task=asked.task,
-        alias=asked.alias,
-        margin=asked.margin,
-        config=without_halves(dict(asked.config)),
+        tenant=request.tenant,
+        task=request.task,
+        alias=request.alias,
+        margin=request.margin,
+        config=without_halves(dict(request.config)),
         state=training.state,
         is_cancelling=training.is_cancelling,
         created_at=training.created_at,
@@ -130,9 +130,9 @@ def status_of(
     )
 
 
-def path_of(training: Training) -> str:
+def path_of(training: TrainingJob) -> str:
     """Give the path of a training's own resource."""
-    return f"/v1/tenants/{training.asked.tenant}/trainings/{training.id}"
+    return f"/v1/tenants/{training.request.tenant}/trainings/{training.id}"
 
 
 def _optional(kind: type[Shown], value: Mapping[str, Any] | None) -> Shown | None:

@@ -19,8 +19,8 @@ from server.api.training_forms import FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
 from server.auth import Caller
 from server.errors import KeyRequired, NothingToShow, ServingError, TrainingNotFound
-from server.training_jobs.forgetting import forget
-from server.training_jobs.records import Training
+from server.training_jobs.cleanup import remove_trainings
+from server.training_jobs.records import TrainingJob
 from server.training_jobs.store import new_id
 
 router = APIRouter(
@@ -61,8 +61,8 @@ async def ask_for_training(
     is_queued = False
     try:
         with parts.uploads.take(tenant):
-            asked = await receive_training(request, tenant, parts.trainer, folder)
-            training = await parts.change(partial(parts.trainings.add, training_id, asked))
+            job_request = await receive_training(request, tenant, parts.trainer, folder)
+            training = await parts.change(partial(parts.trainings.add, training_id, job_request))
         is_queued = True
     finally:
         if not is_queued:
@@ -171,12 +171,14 @@ async def see_curve(
 
 def _forget_oldest(parts: Parts, tenant: str) -> None:
     try:
-        forget(parts.trainings, parts.training_folders, parts.trainings.beyond_bound(tenant))
+        remove_trainings(
+            parts.trainings, parts.training_folders, parts.trainings.beyond_bound(tenant)
+        )
     except StoreUnavailable as error:  # the new training is queued all the same
         _log.warning("old trainings of %s stay until the next one is queued: %s", tenant, error)
 
 
-async def _find(parts: Parts, caller: Caller, tenant: str, training: str) -> Training:
+async def _find(parts: Parts, caller: Caller, tenant: str, training: str) -> TrainingJob:
     _require_owner(caller, tenant)
     return await parts.read(partial(parts.trainings.find, tenant, training))
 
@@ -189,7 +191,7 @@ def _require_owner(caller: Caller, tenant: str) -> None:
         raise TrainingNotFound("There is no such training here, or it was removed: list them")
 
 
-def _described(parts: Parts, training: Training) -> TrainingStatus:
+def _described(parts: Parts, training: TrainingJob) -> TrainingStatus:
     folder = parts.training_folders.of(training.id)
     return status_of(
         training,
@@ -209,15 +211,15 @@ def _file(path: FilePath, media_type: str) -> OpenFileResponse:
     return OpenFileResponse(file, media_type=media_type, headers={"Cache-Control": "no-store"})
 
 
-async def _events(parts: Parts, training: Training, start: int) -> AsyncIterator[str]:
+async def _events(parts: Parts, training: TrainingJob, start: int) -> AsyncIterator[str]:
     """Tell what is new until the training has ended, or the server is about to."""
     folder = parts.training_folders.of(training.id)
-    told: Training | None = None
+    told: TrainingJob | None = None
     silent = 0.0
     while True:
         # Read before the events: when it has ended, all of them are there.
         training = await parts.read(
-            partial(parts.trainings.find, training.asked.tenant, training.id)
+            partial(parts.trainings.find, training.request.tenant, training.id)
         )
         text = ""
         for event in await parts.read(partial(folder.events, start)):

@@ -6,11 +6,11 @@ from typing import Any
 
 from server.settings import Settings
 from server.training_jobs.placement import Placement
-from server.training_jobs.records import Training
+from server.training_jobs.records import TrainingJob
 
 
 def job_of(
-    training: Training,
+    training: TrainingJob,
     rows: Mapping[str, str],
     settings: Settings,
     *,
@@ -22,13 +22,13 @@ def job_of(
 
     `rows` has the names of the labelled files in the training's folder, by what they are for.
     """
-    asked = training.asked
+    request = training.request
     steps = settings.max_training_steps
     config = {
-        **asked.config,
+        **request.config,
         **rows,
-        "task": f"{asked.tenant}/{asked.task}",
-        "max_steps": min(asked.config.get("max_steps") or steps, steps),
+        "task": f"{request.tenant}/{request.task}",
+        "max_steps": min(request.config.get("max_steps") or steps, steps),
     }
     plan = {
         "runs": [config],

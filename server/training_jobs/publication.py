@@ -8,12 +8,12 @@ from fastapi.concurrency import run_in_threadpool
 from prefixes.registry import PrefixRegistry
 from server.publishing import Publisher
 from server.training_jobs.folders import TrainingFolder
-from server.training_jobs.judging import judge, overtaken
-from server.training_jobs.records import Training
+from server.training_jobs.promotion import judge, overtaken
+from server.training_jobs.records import TrainingJob
 
 
 async def publish_trained(
-    training: Training,
+    training: TrainingJob,
     folder: TrainingFolder,
     outcome: Mapping[str, Any],
     *,
@@ -28,21 +28,21 @@ async def publish_trained(
         PrefixError: as `Publisher.publish`.
         ServingError: as `Publisher.publish`.
     """
-    asked = training.asked
+    request = training.request
     live = folder.job()["live_version"]
     with registry.store.stage() as staged:
         await run_in_threadpool(lambda: staged.write(folder.prefix()))
         published = await publisher.publish(
-            staged, tenant=asked.tenant, task=asked.task, alias=None, by=training.id
+            staged, tenant=request.tenant, task=request.task, alias=None, by=training.id
         )
     version = published.version
-    verdict = judge(outcome, live_version=live, margin=asked.margin)
+    verdict = judge(outcome, live_version=live, margin=request.margin)
     if verdict.is_promoted:
         is_moved = await run_in_threadpool(
             lambda: registry.replace(
-                asked.tenant,
-                asked.task,
-                asked.alias,
+                request.tenant,
+                request.task,
+                request.alias,
                 version.number,
                 instead_of=live,
                 by=training.id,

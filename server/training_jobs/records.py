@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
-ENDED: Final = frozenset[State]({"succeeded", "failed", "cancelled"})
+ENDED: Final = frozenset[JobState]({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Trainer:
 
 
 @dataclass(frozen=True, slots=True)
-class NewTraining:
+class JobRequest:
     """What somebody asks for."""
 
     tenant: str
@@ -39,15 +39,15 @@ class NewTraining:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingJob:
     """One training. `problem` says why it failed, `result` what was published.
 
     `is_cancelling` is true once somebody has cancelled it, until it has ended.
     """
 
     id: str
-    asked: NewTraining
-    state: State
+    request: JobRequest
+    state: JobState
     is_cancelling: bool
     num_crashes: int
     created_at: datetime

@@ -21,16 +21,16 @@ from server.errors import EngineUnavailable
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
-from server.training_jobs.ending import Ended, problem
+from server.training_jobs.cleanup import remove_trainings
+from server.training_jobs.errors import Ended, problem
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
-from server.training_jobs.forgetting import forget
+from server.training_jobs.hang_detection import SpentWatch, check_cancelled
 from server.training_jobs.jobs import job_of
-from server.training_jobs.patience import patiently, persist
 from server.training_jobs.placement import Placement
 from server.training_jobs.publication import publish_trained
-from server.training_jobs.records import State, Trainer, Training
+from server.training_jobs.records import JobState, Trainer, TrainingJob
+from server.training_jobs.retries import patiently, persist
 from server.training_jobs.store import training_store
-from server.training_jobs.watching import SpentWatch, check_cancelled
 from server.training_jobs.worker import NO_SPACE, STOPPED, Worker
 
 _POLL_SECONDS: Final = 0.5
@@ -129,10 +129,10 @@ class TrainingRunner:
 
     def _sweep(self) -> None:
         retention = timedelta(days=self._settings.training_retention_days)
-        forget(self._store, self._folders, self._store.ended(now() - retention))
+        remove_trainings(self._store, self._folders, self._store.ended(now() - retention))
         self._folders.sweep(self._store.ids())
 
-    async def _run(self, training: Training) -> None:
+    async def _run(self, training: TrainingJob) -> None:
         folder = self._folders.of(training.id)
         try:
             await persist(
@@ -150,18 +150,18 @@ class TrainingRunner:
             detail = "The server failed on this training; its log has the reason"
             await self._end(training, "failed", problem=problem(500, "internal_error", detail))
 
-    def _begin(self, training: Training, folder: TrainingFolder) -> None:
+    def _begin(self, training: TrainingJob, folder: TrainingFolder) -> None:
         """Write down the plan, and the version that is live now with its bytes.
 
         But once, so that all workers compare with the same version, and go the same steps.
         """
         if folder.job():
             return
-        asked = training.asked
+        request = training.request
         live, data = None, None
         try:
-            ref = PrefixRef(asked.tenant, asked.task, alias=asked.alias)
-            version = self._registry.version(ref, reader=asked.tenant)
+            ref = PrefixRef(request.tenant, request.task, alias=request.alias)
+            version = self._registry.version(ref, reader=request.tenant)
             live, data = version.number, self._registry.read(version.digest)
         except PrefixNotFound:
             pass  # its first version
@@ -179,7 +179,7 @@ class TrainingRunner:
     def _num_threads(self) -> int:
         return self._settings.training_threads or len(os.sched_getaffinity(0))
 
-    async def _train(self, training: Training, folder: TrainingFolder) -> None:
+    async def _train(self, training: TrainingJob, folder: TrainingFolder) -> None:
         """Have workers train until one has come to an outcome; wait while the disk is full.
 
         Raises:
@@ -191,7 +191,7 @@ class TrainingRunner:
             partial(self._pause, training),
         )
 
-    async def _work_until_outcome(self, training: Training, folder: TrainingFolder) -> None:
+    async def _work_until_outcome(self, training: TrainingJob, folder: TrainingFolder) -> None:
         while True:
             code = await self._work_through(training, folder)
             if code == 0 or folder.outcome() is not None:  # it may die as it leaves
@@ -206,7 +206,7 @@ class TrainingRunner:
                 detail = f"Its process died {crashes} times, the last time with the code {code}"
                 raise Ended("failed", problem(500, "training_failed", detail))
 
-    async def _work_through(self, training: Training, folder: TrainingFolder) -> int:
+    async def _work_through(self, training: TrainingJob, folder: TrainingFolder) -> int:
         worker = await persist(
             lambda: Worker.start(self._trainer.command, folder, num_threads=self._num_threads),
             _FEW_PAUSES,
@@ -228,7 +228,7 @@ class TrainingRunner:
         finally:
             await worker.stop(within=self._settings.drain_seconds)
 
-    async def _conclude(self, training: Training, folder: TrainingFolder) -> None:
+    async def _conclude(self, training: TrainingJob, folder: TrainingFolder) -> None:
         outcome = folder.outcome()
         assert outcome is not None
         if not outcome["is_success"]:
@@ -250,7 +250,7 @@ class TrainingRunner:
             return
         await self._end(training, "succeeded", result=result)
 
-    async def _pause(self, training: Training, seconds: float) -> None:
+    async def _pause(self, training: TrainingJob, seconds: float) -> None:
         end = time.monotonic() + seconds
         while True:
             await check_cancelled(self._store, training)
@@ -258,8 +258,8 @@ class TrainingRunner:
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _end(self, training: Training, state: State, **how: Any) -> None:
+    async def _end(self, training: TrainingJob, state: JobState, **how: Any) -> None:
         await patiently(lambda: self._store.end(training.id, state, **how))
         await run_in_threadpool(self._folders.of(training.id).tidy)
         self._metrics.training_done(state)
-        _log.info("training %s of %s has %s", training.id, training.asked.tenant, state)
+        _log.info("training %s of %s has %s", training.id, training.request.tenant, state)

@@ -15,7 +15,7 @@ from prefixes.registry.tables import now, tenants, trainings
 from prefixes.registry.tenants import find_tenant_id
 from server.errors import Overloaded, TrainingNotFound
 from server.settings import Settings
-from server.training_jobs.records import ENDED, NewTraining, State, Training
+from server.training_jobs.records import ENDED, JobRequest, JobState, TrainingJob
 
 _RETRY_SECONDS: Final = 60
 _ID: Final = re.compile(r"[0-9a-z-]{1,64}", re.ASCII)
@@ -57,7 +57,7 @@ class TrainingStore:
         with self._database.read() as connection:
             self._check_room(connection, tenant)
 
-    def add(self, training_id: str, asked: NewTraining) -> Training:
+    def add(self, training_id: str, request: JobRequest) -> TrainingJob:
         """Queue a training whose files are in their folder.
 
         Raises:
@@ -65,22 +65,22 @@ class TrainingStore:
             TenantNotFound: when there is no such tenant.
         """
         with self._database.write() as connection:
-            self._check_room(connection, asked.tenant)
+            self._check_room(connection, request.tenant)
             connection.execute(
                 insert(trainings).values(
                     id=training_id,
-                    tenant_id=find_tenant_id(connection, asked.tenant),
-                    task=asked.task,
-                    alias=asked.alias,
-                    margin=asked.margin,
-                    config=json.dumps(asked.config),
+                    tenant_id=find_tenant_id(connection, request.tenant),
+                    task=request.task,
+                    alias=request.alias,
+                    margin=request.margin,
+                    config=json.dumps(request.config),
                     state="queued",
                     is_cancelling=False,
                     num_crashes=0,
                     created_at=now(),
                 )
             )
-            return _find(connection, training_id, asked.tenant)
+            return _find(connection, training_id, request.tenant)
 
     def beyond_bound(self, tenant: str) -> Sequence[str]:
         """The ids of a tenant's oldest trainings that have ended, as far as it has too many."""
@@ -96,7 +96,7 @@ class TrainingStore:
             old = (trainings.c.id.in_(beyond), trainings.c.state.in_(ENDED))
             return connection.scalars(select(trainings.c.id).where(*old)).all()
 
-    def find(self, tenant: str, training_id: str) -> Training:
+    def find(self, tenant: str, training_id: str) -> TrainingJob:
         """Read a training of a tenant.
 
         Raises:
@@ -105,7 +105,7 @@ class TrainingStore:
         with self._database.read() as connection:
             return _find(connection, training_id, tenant)
 
-    def list(self, tenant: str, *, before: str | None, limit: int) -> list[Training]:
+    def list(self, tenant: str, *, before: str | None, limit: int) -> list[TrainingJob]:
         """List a tenant's trainings, the latest first; `before` is the last id already known."""
         query = _SELECT.where(tenants.c.name == tenant).order_by(trainings.c.id.desc())
         if before is not None:
@@ -113,14 +113,14 @@ class TrainingStore:
         with self._database.read() as connection:
             return [_training(row) for row in connection.execute(query.limit(limit))]
 
-    def cancel(self, tenant: str, training_id: str) -> Training:
+    def cancel(self, tenant: str, training_id: str) -> TrainingJob:
         """Cancel what is queued, ask what is running to stop, leave alone what has ended.
 
         Raises:
             TrainingNotFound: as `find`.
         """
 
-        def cancel(connection: Connection) -> Training:
+        def cancel(connection: Connection) -> TrainingJob:
             found = _find(connection, training_id, tenant)
             if found.state == "queued":
                 _set(connection, training_id, state="cancelled", ended_at=now())
@@ -130,7 +130,7 @@ class TrainingStore:
 
         return self._database.free(cancel)
 
-    def claim(self) -> Training | None:
+    def claim(self) -> TrainingJob | None:
         """Let the first of the queue be running; None when nothing waits."""
         first = select(trainings.c.id).where(trainings.c.state == "queued")
         with self._database.read() as connection:
@@ -168,7 +168,7 @@ class TrainingStore:
     def end(
         self,
         training_id: str,
-        state: State,
+        state: JobState,
         *,
         problem: Mapping[str, Any] | None = None,
         result: Mapping[str, Any] | None = None,
@@ -185,7 +185,7 @@ class TrainingStore:
                 result=None if result is None else json.dumps(result),
             )
 
-    def num_in(self, state: State) -> int:
+    def num_in(self, state: JobState) -> int:
         """Count the trainings in a state."""
         with self._database.read() as connection:
             return connection.execute(_count().where(trainings.c.state == state)).scalar_one()
@@ -239,7 +239,7 @@ def _set(connection: Connection, training_id: str, **values: Any) -> None:
     connection.execute(update(trainings).where(trainings.c.id == training_id).values(**values))
 
 
-def _find(connection: Connection, training_id: str, tenant: str | None = None) -> Training:
+def _find(connection: Connection, training_id: str, tenant: str | None = None) -> TrainingJob:
     query = _SELECT.where(trainings.c.id == training_id)
     if tenant is not None:
         query = query.where(tenants.c.name == tenant)
@@ -252,10 +252,10 @@ def _find(connection: Connection, training_id: str, tenant: str | None = None) -
     return _training(row)
 
 
-def _training(row: Row[Any]) -> Training:
-    return Training(
+def _training(row: Row[Any]) -> TrainingJob:
+    return TrainingJob(
         id=row.id,
-        asked=NewTraining(row.tenant, row.task, row.alias, row.margin, json.loads(row.config)),
+        request=JobRequest(row.tenant, row.task, row.alias, row.margin, json.loads(row.config)),
         state=row.state,
         is_cancelling=row.is_cancelling,
         num_crashes=row.num_crashes,

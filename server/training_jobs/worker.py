@@ -40,7 +40,7 @@ class Worker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                # Linux shares processors among sessions: see `training.service.job`, which then
+                # Linux shares processors among sessions: see `training.service.worker`, which then
                 # makes its own the last in line.
                 start_new_session=True,
                 env={

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from server.command_line import evaluation, train
 from tests.full_disk import FULL, small_disk
 from tests.training.tasks import sentiment_rows, write_jsonl
-from training.service.job import NO_SPACE, Watcher, exit_code
+from training.service.worker import NO_SPACE, Watcher, exit_code
 
 _KIB: Final = 1024
 _ROOM: Final = 512

@@ -13,7 +13,7 @@ from training.data.parts import load_examples
 from training.examples import Columns
 from training.learning.evaluate import as_learned
 from training.learning.run import Run
-from training.service.measured import measured_training
+from training.service.live_comparison import train_and_compare
 from training.sessions.session import run_plan
 from training.settings.plan import TrainPlan
 from training.tasks.tags import Mention
@@ -141,7 +141,7 @@ def test_warnings_about_tokens_come_before_the_first_step_and_stand_in_the_outco
     told: list[tuple[int, tuple[str, ...]]] = []
     config = make_config(path, task_type=KIND, validation=path, max_steps=2)
     plan = {"backbone": str(backbone_folder), "device": "cpu"}
-    outcome = measured_training(
+    outcome = train_and_compare(
         {**plan, "runs": [config.model_dump(mode="json", exclude_unset=True)]},
         tmp_path / "out",
         live=None,

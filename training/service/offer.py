@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from prefixes.spec import Method
 from training.settings.config import TrainConfig
 
-COMMAND: Final = (sys.executable, "-P", "-m", "training.service.job")
+COMMAND: Final = (sys.executable, "-P", "-m", "training.service.worker")
 """What runs one training, with the name of its folder behind it."""
 
 _FIELDS: Final = (

@@ -11,7 +11,7 @@ from prefixes.registry.tables import now
 from server.api.trainings import _events
 from server.training_jobs import folders
 from server.training_jobs.folders import TrainingFolders
-from server.training_jobs.records import NewTraining, Training
+from server.training_jobs.records import JobRequest, TrainingJob
 
 pytestmark = pytest.mark.anyio
 
@@ -20,10 +20,10 @@ async def test_all_of_an_ended_training_is_told_however_many_reads_it_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "_MAX_READ_BYTES", 100)
-    asked = NewTraining("acme", "mood", "live", 0.0, {})
-    ended = Training(
+    request = JobRequest("acme", "mood", "live", 0.0, {})
+    ended = TrainingJob(
         id="1",
-        asked=asked,
+        request=request,
         state="cancelled",
         is_cancelling=False,
         num_crashes=0,

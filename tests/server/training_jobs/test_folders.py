@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
-from training.service.job import Watcher
-from training.service.spent import SpentTime
+from training.service.cpu_time import CpuTime
+from training.service.worker import Watcher
 
 
 def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress(
@@ -52,21 +52,21 @@ def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: 
     file = tmp_path / "spent.json"
     assert TrainingFolder(tmp_path).spent_seconds() == 0
     file.write_text("100.5")
-    spent = SpentTime(file)
+    spent = CpuTime(file)
     spent.note()
     noted = TrainingFolder(tmp_path).spent_seconds()
     assert 100.5 < noted <= 100.5 + time.process_time()
-    assert SpentTime(file).seconds > noted
+    assert CpuTime(file).seconds > noted
 
 
 def test_a_note_that_a_power_cut_has_emptied_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "spent.json").write_bytes(b"")
     assert TrainingFolder(tmp_path).spent_seconds() == 0
-    assert SpentTime(tmp_path / "spent.json").seconds <= time.process_time()
+    assert CpuTime(tmp_path / "spent.json").seconds <= time.process_time()
 
 
 def test_what_other_threads_of_a_training_compute_is_time_spent(tmp_path: Path) -> None:
-    spent = SpentTime(tmp_path / "spent.json")
+    spent = CpuTime(tmp_path / "spent.json")
     before = spent.seconds
 
     def compute() -> None:

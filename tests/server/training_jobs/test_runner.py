@@ -20,11 +20,11 @@ from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, Train
 from server.observe import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
-from server.training_jobs import patience, watching
+from server.training_jobs import hang_detection, retries
 from server.training_jobs import runner as module
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
 from server.training_jobs.placement import Placement
-from server.training_jobs.records import NewTraining, Training
+from server.training_jobs.records import JobRequest, TrainingJob
 from server.training_jobs.runner import TrainingRunner
 from server.training_jobs.store import TrainingStore, new_id, training_store
 from server.training_jobs.worker import Worker
@@ -99,7 +99,7 @@ class Bench:
         outcome = {"is_success": True, "metric": "accuracy", "measured_on": "validation",
                    "num_rows": 4, "new": 1.0, "live": None, "warnings": []}  # fmt: skip
         (self.folder / "outcome.json").write_text(json.dumps(outcome))
-        self.store.add(self.id, NewTraining("acme", "mood", "live", 0.0, {}))
+        self.store.add(self.id, JobRequest("acme", "mood", "live", 0.0, {}))
 
     def begin_again(self, worker: str) -> None:
         """Let it be trained by a script, in whose `folder` its files are."""
@@ -108,8 +108,8 @@ class Bench:
         self.trainer = replace(TRAINER, command=(sys.executable, "-c", script))
 
     async def run(
-        self, replayer: Replayer, until: Callable[[Training], bool], *, cancels: bool = False
-    ) -> Training:
+        self, replayer: Replayer, until: Callable[[TrainingJob], bool], *, cancels: bool = False
+    ) -> TrainingJob:
         """Run trainings until it is as told; cancel it once it was tried, if told so."""
         publisher = Publisher(self.registry, replayer, self.backbone)
         runner = TrainingRunner(
@@ -135,7 +135,7 @@ def bench(tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "_PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(module, "_FEW_PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(patience, "_PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(retries, "_PAUSES", (0.0, 0.0, 0.0))
     registry = open_registry(tmp_path)
     registry.ensure_tenant("acme")
     with closing(registry):
@@ -268,7 +268,7 @@ async def test_no_training_begins_while_the_engine_has_a_problem(bench: Bench) -
     bench.problem = "the device failed"
     num_looks = 0
 
-    def has_waited(training: Training) -> bool:
+    def has_waited(training: TrainingJob) -> bool:
         nonlocal num_looks
         num_looks += 1
         if num_looks == 20:
@@ -353,7 +353,7 @@ async def test_what_is_of_no_use_after_the_end_is_removed(bench: Bench) -> None:
 async def test_a_worker_that_hangs_is_replaced_by_another(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_MOST_IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(hang_detection, "_MOST_IDLE_SECONDS", 1.0)
     bench.begin_again(
         "if not (folder / 'hung').exists():\n"
         "    import signal\n"
@@ -371,7 +371,7 @@ async def test_a_worker_that_hangs_is_replaced_by_another(
 async def test_a_worker_that_works_now_and_then_does_not_hang(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_MOST_IDLE_SECONDS", 1.0)
+    monkeypatch.setattr(hang_detection, "_MOST_IDLE_SECONDS", 1.0)
     bench.begin_again(
         "for number in range(10):\n"
         "    (folder / 'draft').write_text(str(0.6 * number))\n"

@@ -91,7 +91,7 @@ def worker_of(path: str) -> int:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"training.service.job" in command and training in command:
+            if b"training.service.worker" in command and training in command:
                 return int(entry.name)
     raise AssertionError("no worker runs")
 

@@ -7,7 +7,7 @@ import pytest
 from prefixes.registry import PrefixRegistry, open_registry
 from prefixes.registry.tables import now
 from server.errors import Overloaded, TrainingNotFound
-from server.training_jobs.records import NewTraining
+from server.training_jobs.records import JobRequest
 from server.training_jobs.store import TrainingStore, new_id
 
 
@@ -29,7 +29,7 @@ def store(registry: PrefixRegistry) -> TrainingStore:
 
 def add(store: TrainingStore, tenant: str = "acme", number: int = 0) -> str:
     training_id = f"{number:012x}{new_id()}"
-    store.add(training_id, NewTraining(tenant, "mood", "live", 0.0, {"epochs": 2}))
+    store.add(training_id, JobRequest(tenant, "mood", "live", 0.0, {"epochs": 2}))
     return training_id
 
 

@@ -20,7 +20,7 @@ from training.settings.plan import TrainPlan, check_plan
 _log = logging.getLogger(__name__)
 
 
-def measured_training(
+def train_and_compare(
     fields: Mapping[str, Any],
     output: Path,
     *,

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreCorrupted, StoreUnavailable
 from server.errors import DeadlineExceeded, Overloaded
-from server.training_jobs.ending import Ended, problem
+from server.training_jobs.errors import Ended, problem
 
 _PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Seconds between attempts to reach a database; from then on they are a minute apart."""

@@ -1,4 +1,4 @@
-"""SpentTime: the processor time of a training, over all processes that have worked on it."""
+"""CpuTime: the processor time of a training, over all processes that have worked on it."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from typing import Final
 _SECONDS_BETWEEN_NOTES: Final = 1.0
 
 
-class SpentTime:
+class CpuTime:
     """Adds what this process takes, all its threads together, to what earlier ones have noted.
 
     A thread waiting for a processor takes none, so a training that yields to others is not charged

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.errors import TrainingStopped
-from training.service import job, measured
+from training.service import live_comparison, worker
 
 
 @pytest.fixture
@@ -29,15 +29,15 @@ def run(monkeypatch: pytest.MonkeyPatch, error: Exception, share: float | None) 
     def train(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(measured, "measured_training", train)
+    monkeypatch.setattr(live_comparison, "train_and_compare", train)
     facts = {"plan": {"device": "cuda:0"}, "num_threads": 1, "memory_share": share}
-    return job._run({**facts, "has_live": False}, job.Watcher(Path()))
+    return worker._run({**facts, "has_live": False}, worker.Watcher(Path()))
 
 
 def test_a_share_of_the_memory_is_set_where_there_is_one(
     bounds: list[tuple[float, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(monkeypatch, TrainingStopped("enough"), None) == job.STOPPED
+    assert run(monkeypatch, TrainingStopped("enough"), None) == worker.STOPPED
     assert bounds == []
     run(monkeypatch, TrainingStopped("enough"), 0.25)
     assert bounds == [(0.25, "cuda:0")]

@@ -8,7 +8,7 @@ from prefixes import Prefix
 from tests.training.tasks import make_config, sentiment_rows, write_csv
 from training.errors import TrainingStopped
 from training.learning.run import Run
-from training.service.measured import measured_training
+from training.service.live_comparison import train_and_compare
 from training.sessions.session import CHECKPOINT
 
 
@@ -24,7 +24,7 @@ def train(
     **changes: Any,
 ) -> dict[str, Any]:
     run = make_config(rows, **{"epochs": 2, **changes}).model_dump(mode="json")
-    return measured_training(
+    return train_and_compare(
         {"runs": [run], "backbone": str(backbone), "device": "cpu"},
         output,
         live=live,

@@ -9,7 +9,7 @@ from server.training_jobs.store import TrainingStore
 _log = logging.getLogger(__name__)
 
 
-def forget(store: TrainingStore, folders: TrainingFolders, ids: Sequence[str]) -> None:
+def remove_trainings(store: TrainingStore, folders: TrainingFolders, ids: Sequence[str]) -> None:
     """Remove the folders, then the rows: a folder whose row is gone is never deleted.
 
     Raises:

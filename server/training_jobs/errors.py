@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from server.training_jobs.records import State
+from server.training_jobs.records import JobState
 
 
 class Ended(Exception):
     """A training has ended without a prefix; `problem` says why, where it was not cancelled."""
 
-    def __init__(self, state: State, problem: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, state: JobState, problem: Mapping[str, Any] | None = None) -> None:
         super().__init__(state)
         self.state = state
         self.problem = problem

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from server.training_jobs.judging import judge, overtaken
+from server.training_jobs.promotion import judge, overtaken
 
 
 def outcome(new: float | None, live: float | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The process of one training that a server has started: `python -m training.service.job FOLDER`.
+"""The worker process of one training job: `python -m training.service.worker FOLDER`.
 
 The server and this process share a folder. It begins with `job.json` (the plan, and the version
 that is live now) and the labelled rows; this process adds `events.jsonl`, a line whenever there is
@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from training.service.spent import SpentTime
+from training.service.cpu_time import CpuTime
 
 if TYPE_CHECKING:
     from training.learning.run import Run
@@ -111,7 +111,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: watcher.stop())
         threading.Thread(target=_stop_with_parent, args=[watcher], daemon=True).start()
         job = json.loads(Path("job.json").read_text(encoding="utf-8"))
-        spent = SpentTime(Path("spent.json"))
+        spent = CpuTime(Path("spent.json"))
         threading.Thread(target=spent.keep_noting, daemon=True).start()
         sys.exit(exit_code(job, watcher))
 
@@ -134,7 +134,7 @@ def _run(job: Mapping[str, Any], watcher: Watcher) -> int:
 
     from prefixes.errors import PrefixRejected  # noqa: PLC0415
     from training.errors import TrainingError, TrainingStopped  # noqa: PLC0415
-    from training.service.measured import measured_training  # noqa: PLC0415
+    from training.service.live_comparison import train_and_compare  # noqa: PLC0415
     from training.service.outcome import refusal  # noqa: PLC0415
 
     torch.set_num_threads(job["num_threads"])
@@ -142,7 +142,7 @@ def _run(job: Mapping[str, Any], watcher: Watcher) -> int:
         torch.cuda.set_per_process_memory_fraction(job["memory_share"], job["plan"]["device"])
     transformers_logging.disable_progress_bar()
     try:
-        outcome = measured_training(
+        outcome = train_and_compare(
             job["plan"],
             Path("out"),
             live=Path("live.safetensors") if job["has_live"] else None,

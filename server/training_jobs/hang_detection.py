@@ -7,9 +7,9 @@ from typing import Final
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreUnavailable
-from server.training_jobs.ending import Ended, problem
+from server.training_jobs.errors import Ended, problem
 from server.training_jobs.folders import TrainingFolder
-from server.training_jobs.records import Training
+from server.training_jobs.records import TrainingJob
 from server.training_jobs.store import TrainingStore
 
 _MOST_IDLE_SECONDS: Final = 900.0
@@ -20,7 +20,7 @@ _LEAST_WORK_SECONDS: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
-async def check_cancelled(store: TrainingStore, training: Training) -> None:
+async def check_cancelled(store: TrainingStore, training: TrainingJob) -> None:
     """Ask whether somebody wants a training to stop.
 
     Raises:
