@@ -12,7 +12,7 @@ from prefixes import BackboneFingerprint, digest_of
 from tests.factories import make_prefix
 
 _NUM_DOWNLOADS: Final = 5
-_CONFIG: Final = {"prefix_length": 4, "max_length": 16, "epochs": 2, "initialisation": "noise"}
+_CONFIG: Final = {"prefix_length": 4, "max_length": 16, "epochs": 2, "initialization": "noise"}
 _ROWS: Final = "text,label\n" + "".join(
     f"{text} {number},{label}\n"
     for number in range(20)

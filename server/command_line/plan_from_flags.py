@@ -9,6 +9,7 @@ from server.command_line.ptuning_v2_flags import OriginalFlags
 from server.command_line.ptuning_v2_settings import fitting, settings_of
 from training.errors import PlanRejected
 from training.settings.config import TrainConfig
+from training.settings.former_names import with_current_names
 from training.settings.plan import TrainPlan, check_plan, load_plan
 from training.settings.space import parse_space
 
@@ -74,4 +75,4 @@ def _assignments(texts: Sequence[str]) -> dict[str, Any]:
             values[name] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
             values[name] = value
-    return values
+    return with_current_names(values)

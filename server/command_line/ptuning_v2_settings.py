@@ -17,7 +17,7 @@ _OF_PREFIXES: Final = {
     "prefix_length",
     "projection_size",
     "position_offset",
-    "initialisation",
+    "initialization",
     "prefix_dropout",
 }
 _FOREIGN: Final = {

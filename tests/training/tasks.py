@@ -152,7 +152,7 @@ def make_config(path: Path, **changes: Any) -> TrainConfig:
         "batch_size": 8,
         "epochs": 4,
         "min_steps": 1,
-        "initialisation": "noise",  # a backbone of random weights has nothing to begin with
+        "initialization": "noise",  # a backbone of random weights has nothing to begin with
     }
     return TrainConfig(**{**fields, **changes})
 

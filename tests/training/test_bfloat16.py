@@ -20,7 +20,7 @@ def test_a_step_in_bfloat16_follows_the_gradient_of_float32(
     gradients, losses = [], []
     for dtype in ("float32", "bfloat16"):
         backbone = load_backbone(folder, device="cpu", dtype=dtype, to_train=True)
-        run = start(backbone, make_config(path, initialisation="noise", max_gradient_norm=1e9))
+        run = start(backbone, make_config(path, initialization="noise", max_gradient_norm=1e9))
         step_all(backbone, [run])
         (state,) = (run.optimizer.state[x] for x in run.learner.prefix_parameters())
         gradients.append(state["exp_avg"].flatten().numpy())

@@ -22,6 +22,7 @@ from training.errors import CheckpointRejected, TrainingError, TrainingStopped
 from training.learning.parallel import OneProcess
 from training.learning.run import Run
 from training.sessions import session
+from training.sessions.checkpoint import Identity, load_checkpoint, save_checkpoint
 from training.sessions.session import CHECKPOINT, run_plan
 from training.settings.plan import TrainPlan, check_plan
 
@@ -221,6 +222,35 @@ def test_another_recipe_is_not_resumed_and_every_difference_is_named(
     assert "acme/words: learning_rate: was 0.02, is 0.5" in message
     assert "acme/words: seed: was 0, is 9" in message
     assert "acme/topics" not in message
+
+
+def test_a_checkpoint_of_an_earlier_version_is_resumed(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    file = interrupted / CHECKPOINT
+    content = torch.load(file, weights_only=True)
+    facts = content["identity"]
+    content["identity"] = {x.replace("initialization", "initialisation"): facts[x] for x in facts}
+    assert content["identity"] != facts
+    torch.save(content, file)
+    steps: list[int] = []
+    run_plan(
+        make_plan(backbone_folder, tmp_path, initialisation=None),
+        interrupted,
+        resume=True,
+        watch=lambda runs: steps.append(runs[0].step),
+    )
+    assert steps[0] == 6
+
+
+def test_a_checkpoint_of_an_earlier_version_may_search_a_renamed_setting(tmp_path: Path) -> None:
+    file = tmp_path / CHECKPOINT
+    facts = {"sweep: space": json.dumps({"initialization": ["activations", "noise"]})}
+    save_checkpoint(file, Identity(facts), [], seconds=1.0)
+    content = torch.load(file, weights_only=True)
+    content["identity"] = {"sweep: space": facts["sweep: space"].replace("zation", "sation")}
+    torch.save(content, file)
+    assert load_checkpoint(file, Identity(facts)).seconds == 1.0
 
 
 def test_other_data_are_not_resumed(

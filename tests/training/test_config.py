@@ -8,7 +8,7 @@ import pytest
 from training.errors import PlanRejected
 from training.settings.config import TrainConfig
 from training.settings.defaults import METRICS, MetricName
-from training.settings.plan import load_plan
+from training.settings.plan import check_plan, load_plan
 from training.settings.space import Range, parse_space
 
 PLAN = """
@@ -71,7 +71,7 @@ def test_a_plan_says_what_is_searched(tmp_path: Path) -> None:
         [sweep.space]
         learning_rate = { low = 1e-3, high = 5e-2, log = true }
         prefix_length = { low = 8, high = 32, step = 8 }
-        initialisation = ["activations", "noise"]
+        initialization = ["activations", "noise"]
     """
     plan = load_plan(write(tmp_path, text), plan={}, run={})
     assert [run.run_name for run in plan.runs] == ["acme/x"]
@@ -80,8 +80,50 @@ def test_a_plan_says_what_is_searched(tmp_path: Path) -> None:
     assert plan.sweep.space == {
         "learning_rate": Range(low=1e-3, high=5e-2, log=True),
         "prefix_length": Range(low=8, high=32, step=8),
-        "initialisation": ("activations", "noise"),
+        "initialization": ("activations", "noise"),
     }
+
+
+def test_plans_may_use_the_former_spelling_of_a_setting(tmp_path: Path) -> None:
+    text = """
+        [defaults]
+        train = "x.csv"
+        initialisation = "noise"
+        [[task]]
+        task = "acme/x"
+        [[task]]
+        task = "acme/y"
+        initialization = "activations"
+        [sweep.space]
+        initialisation = ["activations", "noise"]
+    """
+    plan = load_plan(write(tmp_path, text), plan={}, run={})
+    assert [run.initialization for run in plan.runs] == ["noise", "activations"]
+    assert plan.sweep is not None
+    assert list(plan.sweep.space) == ["initialization"]
+    given = load_plan(tmp_path / "plan.toml", plan={}, run={"initialization": "activations"})
+    assert {run.initialization for run in given.runs} == {"activations"}
+
+
+def test_a_grid_with_a_former_spelling_keeps_the_names_of_its_runs(tmp_path: Path) -> None:
+    text = """
+        [[task]]
+        task = "acme/x"
+        train = "x.csv"
+        [grid]
+        initialisation = ["activations", "noise"]
+    """
+    plan = load_plan(write(tmp_path, text), plan={}, run={})
+    assert [(run.run_name, run.initialization) for run in plan.runs] == [
+        ("acme/x/initialisation=activations", "activations"),
+        ("acme/x/initialisation=noise", "noise"),
+    ]
+
+
+def test_both_spellings_of_a_setting_are_rejected() -> None:
+    run = {"task": "a/b", "train": "x.csv", "initialisation": "noise", "initialization": "noise"}
+    with pytest.raises(PlanRejected, match="initialisation: is not a known setting"):
+        check_plan({"runs": [run]}, origin="test")
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,9 @@ def test_a_prefix_begins_as_keys_and_values_of_training_tokens(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(20))
-    config = make_config(path, prefix_length=8, initialisation="activations")
+    config = make_config(path, prefix_length=8, initialization="activations")
     run = start(backbone, config)
-    noise = start(backbone, config.model_copy(update={"initialisation": "noise"}))
+    noise = start(backbone, config.model_copy(update={"initialization": "noise"}))
     batch = PackedBatch.pack([backbone.row(piece.texts[0]) for piece in run.pieces])
     tokens = backbone.keys_and_values(batch)  # (L, 2, T, H, D)
     begun = (run.learner.steering() - noise.learner.steering()).detach()
@@ -96,7 +96,7 @@ def test_more_slots_than_tokens_begin_as_slots_that_differ(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(12))
-    config = make_config(path, prefix_length=200, initialisation="activations")
+    config = make_config(path, prefix_length=200, initialization="activations")
     learner = start(backbone, config).learner
     assert len(torch.unique(learner.table.detach(), dim=0)) == 200
 

@@ -51,7 +51,7 @@ def best_of(run: Run) -> Prefix:
         ),
         pytest.param(
             sentiment_rows(96),
-            {"initialisation": "activations", "epochs": 40},
+            {"initialization": "activations", "epochs": 40},
             "accuracy",
             id="single-label-from-activations",
         ),

@@ -117,7 +117,7 @@ def test_the_gradients_of_all_tasks_add_up_in_the_shared_prefix(
     recipe: dict[str, Any] = {
         "feature_dropout": 0.0,
         "prefix_dropout": 0.0,
-        "initialisation": "noise",
+        "initialization": "noise",
         "max_gradient_norm": 1e6,
         "schedule": "constant",
         "warmup": 0.0,

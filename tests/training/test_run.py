@@ -75,7 +75,7 @@ def test_rows_seen_count_the_last_short_batch_of_an_epoch(backbone: Backbone, ro
 def test_a_run_ends_early_when_it_gets_no_better(backbone: Backbone, rows: Path) -> None:
     # An enormous weight decay shrinks what was learnt, so the first evaluation stays the best.
     run = start(
-        backbone, make_config(rows, epochs=40, patience=2, weight_decay=15, initialisation="noise")
+        backbone, make_config(rows, epochs=40, patience=2, weight_decay=15, initialization="noise")
     )
     train_all(backbone, [run])
     assert run.best is not None

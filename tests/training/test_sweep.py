@@ -30,7 +30,7 @@ def make_plan(backbone_folder: Path, data: Path, tasks: Sequence[str], **sweep: 
             "batch_size": 8,
             "epochs": 3,
             "min_steps": 1,
-            "initialisation": "noise",
+            "initialization": "noise",
         }
         for task in tasks
     ]

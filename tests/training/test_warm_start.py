@@ -74,7 +74,7 @@ def test_a_run_of_the_same_kind_goes_on_with_prefix_and_head(
     path, earlier = made_earlier(backbone, tmp_path, config)
     run = begin(
         backbone,
-        make_config(train, **settings, start_from=path, initialisation=None, seed=5),
+        make_config(train, **settings, start_from=path, initialization=None, seed=5),
     )
     folded = run.learner.fold(centre=run.rows.scale.centre, spread=run.rows.scale.spread)
     for name, tensor in earlier.tensors.items():
@@ -107,7 +107,7 @@ def test_another_kind_of_task_takes_the_prefix_alone_and_says_so(
     moods = write_jsonl(tmp_path / "moods.jsonl", sentiment_rows(24))
     path, earlier = made_earlier(backbone, tmp_path, make_config(moods))
     other = write_jsonl(tmp_path / "other.jsonl", rows(24))
-    config = make_config(other, **settings, start_from=path, initialisation=None)
+    config = make_config(other, **settings, start_from=path, initialization=None)
     run = begin(backbone, config)
     tensors = run.learner.fold().tensors
     np.testing.assert_allclose(tensors["prefix.keys"], earlier.tensors["prefix.keys"], rtol=1e-6)
@@ -133,7 +133,7 @@ def test_keys_and_values_that_would_mean_something_else_are_refused_by_name(
     rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
     path, _ = made_earlier(backbone, tmp_path, make_config(rows))
     with pytest.raises(PlanRejected, match=reason):
-        begin(backbone, make_config(rows, **settings, start_from=path, initialisation=None))
+        begin(backbone, make_config(rows, **settings, start_from=path, initialization=None))
 
 
 def test_a_prefix_for_another_backbone_is_refused(backbone: Backbone, tmp_path: Path) -> None:
@@ -142,10 +142,10 @@ def test_a_prefix_for_another_backbone_is_refused(backbone: Backbone, tmp_path: 
     path.write_bytes(make_prefix(other.fingerprint).to_bytes())
     rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
     with pytest.raises(PlanRejected, match="weights_sha256"):
-        begin(backbone, make_config(rows, start_from=str(path), initialisation=None))
+        begin(backbone, make_config(rows, start_from=str(path), initialization=None))
 
 
-@pytest.mark.parametrize("rival", [{"initialisation": "noise"}, {"projection_size": 8}])
+@pytest.mark.parametrize("rival", [{"initialization": "noise"}, {"projection_size": 8}])
 def test_a_prefix_begins_as_one_thing_only(tmp_path: Path, rival: dict[str, Any]) -> None:
     rows = str(write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24)))
     run = {"task": "acme/x", "train": rows, "start_from": "x", **rival}
@@ -235,7 +235,7 @@ def test_the_digest_stands_in_the_file_and_another_start_is_not_resumed(
 ) -> None:
     rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
     path, _ = made_earlier(backbone, tmp_path, make_config(rows))
-    config = make_config(rows, start_from=path, initialisation=None, max_steps=3)
+    config = make_config(rows, start_from=path, initialization=None, max_steps=3)
     plan = TrainPlan(runs=(config,), backbone=str(backbone_folder), device="cpu")
 
     def stop(runs: list[Run]) -> None:

@@ -63,7 +63,7 @@ class PrefixLearner(nn.Module):
     The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
     through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`; of a head alone
     it has no rows. Weights begin as N(0, initializer_range) and biases as 0, as the original's did:
-    transformers initialises so whatever a checkpoint lacks. `begin_as` puts something of real
+    transformers initializes so whatever a checkpoint lacks. `begin_as` puts something of real
     tokens in the place of a table's noise, `load_state_dict` any weights.
     """
 
@@ -95,10 +95,10 @@ class PrefixLearner(nn.Module):
         self.dense = nn.Linear(hidden, hidden) if spec.head.activation is not None else None
         outputs = spec.num_outputs
         self.output = None if outputs is None else nn.Linear(hidden, outputs)
-        self._initialise(initializer_range, generator_for(seed, "weights"))
+        self._initialize(initializer_range, generator_for(seed, "weights"))
 
     @torch.no_grad()
-    def _initialise(self, spread: float, generator: torch.Generator) -> None:
+    def _initialize(self, spread: float, generator: torch.Generator) -> None:
         for parameter in self.parameters():
             if parameter.ndim == 1:
                 parameter.zero_()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from prefixes.spec import Method
 from training.settings.config import TrainConfig
+from training.settings.former_names import FORMER_NAMES
 
 COMMAND: Final = (sys.executable, "-P", "-m", "training.service.worker")
 """What runs one training, with the name of its folder behind it."""
@@ -21,7 +22,7 @@ _FIELDS: Final = (
     "label_column", "label_separator", "label_columns", "labels", "problem_type", "template",
     "pair_template", "snap_to_words", "special_tokens",
     "stride", "max_answer_tokens", "description", "prefix_length", "projection_size",
-    "initialisation", "position_offset", "max_length", "pooling", "normalize", "head_activation",
+    "initialization", "position_offset", "max_length", "pooling", "normalize", "head_activation",
     "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",
     "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",
     "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
@@ -64,6 +65,8 @@ def fields() -> dict[str, Any]:
     """Describe the fields that a tenant may set: a JSON schema for each."""
     schema = TrainConfig.model_json_schema()["properties"]
     chosen = {name: dict(schema[name]) for name in _FIELDS}
+    for former, current in FORMER_NAMES.items():
+        chosen[former] = {**chosen[current], "deprecated": True}
     # A whole model is no prefix: a server could not serve it.
     chosen["method"]["enum"] = list(get_args(Method))
     for name, most in _BOUNDS.items():

@@ -26,12 +26,14 @@ from training.learning.base import Evaluation
 from training.learning.run import Run
 from training.search.sweep import Event, optuna_version
 from training.sessions.warm_start import WarmStart
+from training.settings.former_names import FORMER_NAMES, with_current_names
 from training.settings.plan import TrainPlan
 
 FORMAT: Final = 4
 
 _PATHS: Final = {"train", "validation", "test", "start_from"}
 _LIST_AFTER: Final = 10
+_SPACE: Final = "sweep: space"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def load_checkpoint(path: Path, identity: Identity) -> Saved:
     try:
         _check_bytes(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-        version, saved = content["format"], content["identity"]
+        version, saved = content["format"], _with_current_names(content["identity"])
     except Exception as error:  # torch names no common base for what a damaged file brings up
         raise CheckpointRejected(
             f"The checkpoint {path} is damaged ({type(error).__name__}): remove it to start anew"
@@ -151,6 +153,17 @@ def load_checkpoint(path: Path, identity: Identity) -> Saved:
             "Give the same settings and data again, or choose another output folder"
         )
     return Saved(**{name: content[name] for name in Saved.__slots__})
+
+
+def _with_current_names(facts: Mapping[str, str]) -> dict[str, str]:
+    """Read the identity that an earlier version wrote, under the names that settings have now."""
+    renamed = {}
+    for fact, value in facts.items():
+        owner, colon, name = fact.rpartition(": ")
+        renamed[f"{owner}{colon}{FORMER_NAMES.get(name, name)}"] = value
+    if _SPACE in renamed:
+        renamed[_SPACE] = json.dumps(with_current_names(json.loads(renamed[_SPACE])))
+    return renamed
 
 
 def _check_bytes(path: Path) -> None:

@@ -25,6 +25,7 @@ from training.errors import PlanRejected
 from training.examples import Columns
 from training.settings.consistency import problems_of
 from training.settings.defaults import DEFAULTS, METHOD_DEFAULTS, METRICS, MetricName
+from training.settings.former_names import with_current_names
 from training.sources import SourceField
 
 ScheduleKind = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
@@ -33,7 +34,7 @@ LearningMethod = Literal["prefix", "prompt", "head", "full"]
 """What is learnt: what a prefix file holds, by its methods, or the whole model beside which it is
 measured."""
 
-Initialisation = Literal["activations", "noise"]
+Initialization = Literal["activations", "noise"]
 """What a prefix begins as: keys and values of real training tokens, or N(0, initializer_range) as
 in P-tuning v2."""
 
@@ -114,7 +115,7 @@ class TrainConfig(Value):
     projection_size: int | None = Field(
         default=None, ge=1, description="width of the MLP reparametrisation; none without it"
     )
-    initialisation: Initialisation | None = Field(
+    initialization: Initialization | None = Field(
         default=None, description="activations, unless there is a projection: that needs noise"
     )
     start_from: str | None = Field(
@@ -202,6 +203,7 @@ class TrainConfig(Value):
         """Fill in what the dataset and the type of task begin with."""
         if not isinstance(data, dict):
             return data
+        data = with_current_names(data)
         data = {**_of_dataset(data), **data}
         if data.get("label_columns"):
             data = {"problem_type": "multi_label_classification", **data}
@@ -240,7 +242,7 @@ class TrainConfig(Value):
     @property
     def begins_as_activations(self) -> bool:
         has_table = self.method in {"prefix", "prompt"} and self.projection_size is None
-        return has_table and self.start_from is None and self.initialisation != "noise"
+        return has_table and self.start_from is None and self.initialization != "noise"
 
     @property
     def offset(self) -> int:

@@ -168,13 +168,13 @@ def _template_problems(config: "TrainConfig") -> list[str]:
 
 def _recipe_problems(config: "TrainConfig") -> list[str]:
     problems = []
-    if config.initialisation == "activations" and config.projection_size is not None:
+    if config.initialization == "activations" and config.projection_size is not None:
         problems.append(
-            "initialisation 'activations' sets keys and values, which a projection makes: "
-            "leave out one of initialisation and projection_size"
+            "initialization 'activations' sets keys and values, which a projection makes: "
+            "leave out one of initialization and projection_size"
         )
     if config.start_from is not None:
-        rivals = ("initialisation", "projection_size")
+        rivals = ("initialization", "projection_size")
         given = [name for name in rivals if getattr(config, name) is not None]
         problems += [f"start_from says what the prefix begins as: leave out {x}" for x in given]
     if config.method == "prompt" and config.projection_size is not None:
@@ -192,7 +192,7 @@ def _head_problems(config: "TrainConfig") -> list[str]:
         "prefix_length": config.prefix_length != 0,
         "projection_size": config.projection_size is not None,
         "position_offset": bool(config.position_offset),
-        "initialisation": config.initialisation == "activations",
+        "initialization": config.initialization == "activations",
         "prefix_dropout": config.prefix_dropout != 0,
     }
     problems = [

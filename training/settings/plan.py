@@ -13,6 +13,7 @@ from prefixes.names import nearest
 from prefixes.values import Value
 from training.errors import PlanRejected
 from training.settings.config import TrainConfig
+from training.settings.former_names import with_current_names
 from training.settings.sharing import MultitaskPlan
 from training.settings.space import SweepPlan, with_settings
 from training.sources import is_hub
@@ -135,8 +136,9 @@ def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) ->
         raise PlanRejected(f"The plan {path} must have [[task]] tables, [defaults] and [grid]")
     if grid and "sweep" in document:
         raise PlanRejected(f"The plan {path} has [grid] and [sweep]: expected one of them")
+    shared = with_current_names(defaults)
     runs = [
-        {**_relative_to(path.parent, {**defaults, **task, **point}), **run}
+        {**_relative_to(path.parent, {**shared, **with_current_names(task), **point}), **run}
         for task in tasks
         for point in _points(grid)
     ]
@@ -188,6 +190,9 @@ def _points(grid: dict[str, Any]) -> list[dict[str, Any]]:
     if not grid:
         return points
     return [
-        {**point, "variant": ",".join(f"{key}={value}" for key, value in point.items())}
+        {
+            **with_current_names(point),
+            "variant": ",".join(f"{key}={value}" for key, value in point.items()),
+        }
         for point in points
     ]

@@ -6,10 +6,19 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import (
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 
 from prefixes.values import Value
 from training.settings.config import TrainConfig
+from training.settings.former_names import with_current_names
 
 SamplerName = Literal["random", "tpe", "grid"]
 PrunerName = Literal["none", "median", "successive_halving"]
@@ -82,6 +91,11 @@ class SweepPlan(Value):
     sampler: SamplerName = Field(default="tpe", description="how Optuna chooses what to try")
     pruner: PrunerName = Field(default="median", description="how it gives up on a trial")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of what is tried")
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _has_current_names(cls, space: Any) -> Any:
+        return with_current_names(space) if isinstance(space, dict) else space
 
     @model_validator(mode="after")
     def _is_a_grid(self) -> Self:

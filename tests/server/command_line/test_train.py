@@ -24,7 +24,7 @@ QUICK = [
         "--set",
         "min_steps=1",
         "--set",
-        "initialisation=noise",
+        "initialization=noise",
         "--learning-rate",
         "0.05",
         "--head-learning-rate",

@@ -29,7 +29,7 @@ QUICK = {
     "batch_size": 8,
     "epochs": 4,
     "min_steps": 1,
-    "initialisation": "noise",
+    "initialization": "noise",
 }
 LONG = {**QUICK, "epochs": 100_000}
 SECONDS = 120

@@ -17,7 +17,7 @@ from training.datasets import DATASETS
 QUICK = (
     *("--prefix", "--pre_seq_len", "4", "--num_train_epochs", "1", "--learning_rate", "0.05"),
     *("--per_device_train_batch_size", "8", "--max_seq_length", "48", "--seed", "11"),
-    *("--device", "cpu", "--set", "initialisation=noise"),
+    *("--device", "cpu", "--set", "initialization=noise"),
 )
 
 
@@ -148,7 +148,7 @@ def test_a_plan_names_sets_too(flow: Flow, tmp_path: Path) -> None:
         f'train = "{task}/train.tsv"\nvalidation = "{task}/dev.tsv"\n'
         for task in ("sst2", "rte")
     ]
-    quick = "[defaults]\nmax_length = 48\nmin_steps = 1\nepochs = 1\ninitialisation = 'noise'\n"
+    quick = "[defaults]\nmax_length = 48\nmin_steps = 1\nepochs = 1\ninitialization = 'noise'\n"
     plan.write_text('device = "cpu"\n' + quick + "".join(tables), encoding="utf-8")
     flow(plan)
     labels = [
