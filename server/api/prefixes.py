@@ -26,7 +26,7 @@ from server.api.schemas import (
     Version,
     VersionDetail,
 )
-from server.api.uploads import receive_upload
+from server.api.uploads import UPLOAD_FORM
 from server.auth import require_owner
 
 router = APIRouter(
@@ -38,31 +38,6 @@ router = APIRouter(
 )
 
 FILE_TYPE: Final = "application/octet-stream"
-_UPLOAD_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "A prefix file, as `polyprefix train` writes it.",
-                        },
-                        "alias": {
-                            "type": "string",
-                            "description": "Alias to point to the new version, such as `live`.",
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 def _version_number(text: str) -> int:
@@ -122,7 +97,7 @@ async def show_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerDep
         200: {"model": PublishedVersion, "description": "The task has these very bytes already."},
         **responses(413, 429, 504),
     },
-    openapi_extra=_UPLOAD_BODY,
+    openapi_extra=UPLOAD_FORM.openapi(),
 )
 async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     tenant: str,
@@ -140,9 +115,9 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     check_name("task", task)
     require_owner(caller, tenant, task)
     with parts.uploads.take(tenant), parts.registry.store.stage() as staged:
-        form = await receive_upload(request, staged)
+        texts = await UPLOAD_FORM.receive(request, lambda _name, _filename: staged.write)
         published = await parts.publisher.publish(
-            staged, tenant=tenant, task=task, alias=form.alias, by=tenant
+            staged, tenant=tenant, task=task, alias=texts.get("alias"), by=tenant
         )
     if not published.is_new:
         response.status_code = 200
