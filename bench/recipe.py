@@ -26,11 +26,11 @@ from transformers.utils import logging as transformers_logging
 from bench import origin
 from bench.methods import Dtype
 from training.learning.base import Learning
-from training.metrics import Measurement
 from training.sessions.full import tune_plan
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
+from training.tasks.metrics import Measurement
 
 PARTS: Final = {"train": 2000, "validation": 500, "test": 3000}
 """How many rows of a training file each part gets, in this order, as far as there are any."""

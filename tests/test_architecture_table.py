@@ -24,7 +24,7 @@ from server.engine.values import TaskInput
 from tests.factories import make_backbone_folder
 from tests.server.doubles import RecordingMetrics
 from tests.server.engine.test_engine import publish
-from tests.training import tasks
+from tests.training import learnable_tasks as tasks
 
 pytestmark = pytest.mark.anyio
 

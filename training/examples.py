@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prefixes import InputTemplate
 from prefixes.spec import ProblemType
-from training.packed import Packed
+from training.files.packed import Packed
 from training.sources import Source
 
 Truth = TypeVar("Truth")

@@ -21,9 +21,9 @@ from training.data.parts import load_examples, load_inputs
 from training.errors import PlanRejected
 from training.examples import Columns
 from training.learning.evaluate import as_learned, evaluate, predictions
-from training.metrics import Measurement
 from training.results.comparison import Comparison, compare
 from training.sources import Source, parse_source
+from training.tasks.metrics import Measurement
 
 _MAX_CONFUSION: Final = 12
 

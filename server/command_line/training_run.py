@@ -15,12 +15,12 @@ from server.command_line.publishing import Destination
 from training.errors import PlanRejected, TrainingError
 from training.learning.base import Learning
 from training.learning.parallel import is_first_process
-from training.metrics import Measurement
 from training.search.record import SweepRecord
 from training.sessions.full import tune_plan
 from training.sessions.session import CHECKPOINT, best_of_each_task, discard_checkpoint, run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
+from training.tasks.metrics import Measurement
 
 _MAX_TRIALS: Final = 20
 

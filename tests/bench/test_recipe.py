@@ -10,7 +10,7 @@ import pytest
 
 from bench import origin
 from bench.recipe import PARTS, part_out, settings_of
-from tests.training.tasks import write_jsonl
+from tests.training.learnable_tasks import write_jsonl
 
 
 def test_no_row_is_in_two_parts_and_the_seed_decides_which(tmp_path: Path) -> None:

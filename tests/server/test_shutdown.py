@@ -11,7 +11,7 @@ from server.shutdown import Stopping
 from tests.server.hosting.test_process import client, front_ends, server_process, store
 from tests.server.rest import until
 from tests.server.training_jobs.test_service import LONG, ask
-from tests.training.tasks import sentiment_rows, write_csv
+from tests.training.learnable_tasks import sentiment_rows, write_csv
 
 __all__ = ["front_ends", "store"]
 

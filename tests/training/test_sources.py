@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.tasks import make_config
+from tests.training.learnable_tasks import make_config
 from training.settings.config import TrainConfig
 from training.settings.plan import load_plan
 from training.sources import HubSource, parse_source

@@ -17,10 +17,10 @@ from training.data.tokenized import Tokenized
 from training.examples import Examples, TaskData
 from training.learning.base import Learning, loss_settings_of
 from training.learning.learner import describe
-from training.metrics import Measurement
-from training.noise import generator_for
+from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig
 from training.tasks import KINDS, Piece
+from training.tasks.metrics import Measurement
 
 Adapt = Callable[[Any], nn.Module]
 

@@ -8,7 +8,7 @@ from prefixes import PrefixSpec
 from prefixes.backbone import Backbone, EncodedInput, EncodedText
 from prefixes.errors import InputRejected
 from training.examples import Examples
-from training.packed import MadeOnDemand, Packed
+from training.files.packed import MadeOnDemand, Packed
 from training.tasks import KINDS
 
 _ROWS_AT_ONCE: Final = 256

@@ -18,8 +18,8 @@ from training.data.token_rows import read_tagged, with_values
 from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
+from training.files.packed import Packed
 from training.files.rows import MAX_PROBLEMS, Row, RowFile, read_rows
-from training.packed import Packed
 from training.settings.config import TrainConfig
 from training.settings.defaults import QUERY_METRICS
 from training.sources import Source

@@ -9,7 +9,7 @@ from prefixes.backbone import Backbone
 from training.data.encoding import encode_rows
 from training.errors import at
 from training.examples import Examples, TaskData
-from training.packed import Packed
+from training.files.packed import Packed
 from training.sources import Source
 from training.tasks import KINDS
 

@@ -13,7 +13,7 @@ from training.data.reading import misfit_warnings
 from training.data.snapping import snapped_data
 from training.data.vocabulary import UNREADABLE, UnknownTokens, vocabulary_warnings
 from training.examples import Examples, TaskData
-from training.packed import MadeOnDemand, Packed
+from training.files.packed import MadeOnDemand, Packed
 from training.tasks import KINDS, Piece, Scale
 
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from training.errors import DataProblem, DataRejected
 from training.files.charset import decode
+from training.files.packed import MadeOnDemand, Packed
 from training.files.tables import read_table
-from training.packed import MadeOnDemand, Packed
 from training.sources import HubSource, Source
 
 MAX_PROBLEMS: Final = 10_000

@@ -13,11 +13,11 @@ from prefixes import PrefixSpec
 from training.data.tokenized import Tokenized
 from training.examples import TaskData
 from training.learning.beginning import Begun
+from training.learning.random_numbers import generator_for
 from training.learning.schedule import learning_rate_factor
-from training.losses import PLAIN, LossSettings
-from training.noise import generator_for
 from training.settings.config import TrainConfig
 from training.tasks import KINDS, Outputs, Piece, TaskKind
+from training.tasks.losses import PLAIN, LossSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone, EncodedInput, PackedBatch
-from training.noise import generator_for
+from training.learning.random_numbers import generator_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from prefixes.backbone import (
 from training.data.encoding import EncodedRows, encode_rows
 from training.data.snapping import snapped, was_snapped
 from training.examples import Examples, Input
-from training.metrics import Measurement
 from training.tasks import KINDS, Outputs
+from training.tasks.metrics import Measurement
 
 
 def outputs_of(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from prefixes import Prefix, PrefixSpec
 from prefixes.backbone import Backbone, Head
 from training.examples import TaskData
-from training.noise import generator_for
+from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig
 from training.settings.defaults import max_length_of
 from training.tasks import KINDS

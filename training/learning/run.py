@@ -17,7 +17,7 @@ from training.learning.base import Learning, loss_settings_of
 from training.learning.beginning import real_tokens
 from training.learning.evaluate import outputs_of
 from training.learning.learner import PrefixLearner, describe
-from training.noise import generator_for
+from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig
 from training.tasks import KINDS
 

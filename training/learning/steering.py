@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from prefixes.backbone import Backbone
+from training.learning.random_numbers import drop
 from training.learning.run import Run
-from training.noise import drop
 
 
 @dataclass(frozen=True, slots=True, eq=False)

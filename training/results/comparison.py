@@ -8,8 +8,8 @@ from prefixes import Prefix
 from prefixes.backbone import Backbone
 from training.examples import Examples
 from training.learning.evaluate import outputs_of
-from training.metrics import Measurement
 from training.tasks import KINDS
+from training.tasks.metrics import Measurement
 
 _NUMBERS: Final = frozenset({"score", "scores", "embedding"})
 """What of an answer moves a little with every way of running, and decides nothing."""

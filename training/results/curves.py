@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from prefixes.atomic import atomic_file
 from training.learning.base import Learning
-from training.lettering import lettering
-from training.metrics import Measurement
+from training.results.chart_labels import lettering
+from training.tasks.metrics import Measurement
 
 Numbers = NDArray[np.int64]
 

@@ -20,10 +20,10 @@ from prefixes.made_up import made_up_inputs
 from prefixes.spec import MAX_LABELS
 from training.examples import Input, TaskData
 from training.learning.evaluate import evaluate, outputs_of
-from training.metrics import Measurement
 from training.results.calibration import calibrate
 from training.settings.config import TrainConfig
 from training.tasks import KINDS
+from training.tasks.metrics import Measurement
 
 _PATHS: Final = {"train", "validation", "test", "start_from"}
 _CANDIDATES: Final = 4

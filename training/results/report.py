@@ -17,8 +17,8 @@ from training.baselines.fine_tuning import FineTuning
 from training.examples import TaskData
 from training.learning.base import Learning
 from training.learning.run import Run
-from training.metrics import Measurement
 from training.results.finish import FinishedPrefix
+from training.tasks.metrics import Measurement
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from training.data.loading import load_all
 from training.errors import TrainingError
 from training.examples import TaskData
 from training.learning.base import Learning
-from training.metrics import Measurement
 from training.results.curves import draw_confusion, draw_curve
 from training.results.report import Timing, write_model_report
 from training.sessions.phases import Stopwatch
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
+from training.tasks.metrics import Measurement
 
 MODEL_FOLDER: Final = "model"
 

@@ -14,7 +14,7 @@ from training.learning.parallel import join_processes
 from training.results.curves import draw_confusion, draw_curve, draw_overview
 from training.results.finish import FinishedPrefix, finish
 from training.results.report import Timing, write_report
-from training.search.picture import draw_sweep
+from training.results.sweep_chart import draw_sweep
 from training.search.record import SweepRecord
 from training.search.sweep import optuna_version
 from training.sessions.checkpoint import Identity, load_checkpoint

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.examples import Candidate
-from training.metrics import Measurement
+from training.tasks.metrics import Measurement
 
 _ARTICLES: Final = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)

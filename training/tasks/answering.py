@@ -16,11 +16,11 @@ from prefixes.template import template_fields
 from training.errors import at
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
-from training.losses import PLAIN, LossSettings, answer_losses
-from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_answers
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.losses import PLAIN, LossSettings, answer_losses
+from training.tasks.metrics import Measurement
 from training.tasks.misfits import Misfit, misfit_of
 from training.tasks.phrases import from_columns
 

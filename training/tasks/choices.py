@@ -13,12 +13,12 @@ from prefixes.backbone import EncodedInput
 from prefixes.template import CHOICES, MAX_CHOICES
 from training.examples import Examples, Input, Layout
 from training.files.rows import Row, RowFile
-from training.losses import PLAIN, LossSettings, choice_losses
-from training.metrics import CALIBRATION_ERROR, Measurement, calibration_error
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, text_objection
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 from training.tasks.labels import known_names, read_label
+from training.tasks.losses import PLAIN, LossSettings, choice_losses
+from training.tasks.metrics import CALIBRATION_ERROR, Measurement, calibration_error
 from training.tasks.phrases import from_columns, texts
 
 _CHOICE: Final = "{choice}"

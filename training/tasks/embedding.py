@@ -13,11 +13,11 @@ from prefixes import HeadSpec, InputTemplate, PrefixSpec
 from prefixes.backbone import EncodedInput, TextEncoder
 from training.examples import Examples, Input, Layout
 from training.files.rows import Row, RowFile
-from training.losses import PLAIN, TEMPERATURE, LossSettings, contrastive_losses
-from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_text, read_texts
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.losses import PLAIN, TEMPERATURE, LossSettings, contrastive_losses
+from training.tasks.metrics import Measurement
 from training.tasks.phrases import from_columns, texts
 
 _PARTNER: Final = "positive"

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
 
 from prefixes.encoded import Span
-from training.metrics import LabelScore, Measurement
+from training.tasks.metrics import LabelScore, Measurement
 from training.tasks.tags import Mention
 
 _PREDICATE: Final = "V"

@@ -15,10 +15,10 @@ from prefixes.template import CHOICES
 from training.errors import DataProblem
 from training.examples import Examples, Input, Layout, TaskData, Truth, wording
 from training.files.rows import Row, RowFile
-from training.losses import PLAIN, LossSettings
-from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_texts
+from training.tasks.losses import PLAIN, LossSettings
+from training.tasks.metrics import Measurement
 from training.tasks.misfits import Misfit
 from training.tasks.phrases import texts
 

@@ -14,8 +14,6 @@ from prefixes.answers import best_label, chosen_labels, sigmoid, softmax
 from prefixes.backbone import EncodedInput
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
-from training.losses import PLAIN, LossSettings, row_losses
-from training.metrics import Measurement, measure
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_candidates
 from training.tasks.cells import read_number
@@ -29,6 +27,8 @@ from training.tasks.labels import (
     read_labels,
     refuse_unknown,
 )
+from training.tasks.losses import PLAIN, LossSettings, row_losses
+from training.tasks.metrics import Measurement, measure
 from training.tasks.phrases import counted, from_columns, texts
 
 PAIR: Final = InputTemplate(text="{text_a}", text_pair="{text_b}")

@@ -19,12 +19,12 @@ from prefixes.encoded import Span
 from training.errors import at, few
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
-from training.losses import IGNORED, PLAIN, LossSettings, tag_losses
-from training.metrics import Measurement
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, read_texts
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.losses import IGNORED, PLAIN, LossSettings, tag_losses
+from training.tasks.metrics import Measurement
 from training.tasks.misfits import Misfit
 from training.tasks.phrases import counted, from_columns, texts
 from training.tasks.schemes import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prefixes.answers.entities import BACKGROUND, units_of
 from prefixes.characters import whole_characters
 from prefixes.encoded import EncodedText, Span
-from training.losses import IGNORED
+from training.tasks.losses import IGNORED
 from training.tasks.misfits import Misfit, misfit_of
 from training.tasks.schemes import type_of
 

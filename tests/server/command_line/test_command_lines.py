@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from server.command_line import ptuning_v2_evaluation, train, training_run
 from server.command_line.ptuning_v2_flags import UNDERSCORES
-from tests.training.tasks import sentiment_rows, write_jsonl
+from tests.training.learnable_tasks import sentiment_rows, write_jsonl
 from training.recipes import load_recipe
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan

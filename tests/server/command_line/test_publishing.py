@@ -17,8 +17,8 @@ from prefixes.registry import open_registry
 from server.command_line.publishing import Destination
 from tests.factories import make_prefix, with_golden
 from training.errors import PublishFailed
-from training.metrics import Measurement
 from training.results.finish import FinishedPrefix
+from training.tasks.metrics import Measurement
 
 
 @pytest.fixture

@@ -15,7 +15,13 @@ from prefixes import Prefix, PrefixRef
 from prefixes.registry import open_registry
 from server.command_line import evaluation, train
 from server.command_line.progress_bars import TrainingProgress
-from tests.training.tasks import ROWS_OF, pair_rows, sentiment_rows, write_csv, write_jsonl
+from tests.training.learnable_tasks import (
+    ROWS_OF,
+    pair_rows,
+    sentiment_rows,
+    write_csv,
+    write_jsonl,
+)
 from training.learning.run import Run
 
 QUICK = [

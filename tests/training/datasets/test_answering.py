@@ -6,7 +6,7 @@ import pytest
 
 from prefixes.backbone import Backbone
 from tests.training.datasets.samples import write_squad
-from tests.training.tasks import make_config
+from tests.training.learnable_tasks import make_config
 from training.data.parts import load_task
 from training.datasets import DATASETS
 from training.errors import DataRejected

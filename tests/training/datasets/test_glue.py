@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from tests.training.datasets.samples import GLUE, write_glue
-from tests.training.tasks import write_jsonl
+from tests.training.learnable_tasks import write_jsonl
 from training.data.parts import load_task
 from training.datasets import DATASETS
 from training.errors import DataRejected, PlanRejected
-from training.metrics import measure
 from training.settings.config import TrainConfig
+from training.tasks.metrics import measure
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.training.tasks import write_jsonl
+from tests.training.learnable_tasks import write_jsonl
 from training.data.parts import load_task
 from training.datasets import DATASETS
 from training.settings.config import TrainConfig

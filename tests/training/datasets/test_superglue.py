@@ -10,7 +10,7 @@ from prefixes import InputTemplate, Provenance
 from prefixes.backbone import Backbone, load_backbone
 from tests.factories import make_backbone_folder, make_spec
 from tests.training.datasets.samples import SUPERGLUE, unlabelled, write_superglue
-from tests.training.tasks import make_config, start, train_all, write_jsonl
+from tests.training.learnable_tasks import make_config, start, train_all, write_jsonl
 from training.data.parts import load_examples, load_task
 from training.datasets import DATASETS
 from training.errors import DataRejected, PlanRejected

@@ -9,7 +9,7 @@ import pytest
 from prefixes.backbone import Backbone
 from tests.factories import make_spec
 from tests.training.datasets.samples import CONLL04, ONTONOTES, SRL, conll03
-from tests.training.tasks import make_config, start, tagged_rows, train_all, write_jsonl
+from tests.training.learnable_tasks import make_config, start, tagged_rows, train_all, write_jsonl
 from training.data.parts import load_task
 from training.datasets import DATASETS
 from training.datasets.tagging import predicate_phrase

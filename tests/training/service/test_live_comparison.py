@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from prefixes import Prefix
-from tests.training.tasks import make_config, sentiment_rows, write_csv
+from tests.training.learnable_tasks import make_config, sentiment_rows, write_csv
 from training.errors import TrainingStopped
 from training.learning.run import Run
 from training.service.live_comparison import train_and_compare

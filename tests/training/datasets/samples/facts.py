@@ -1,6 +1,6 @@
 """What the samples say: of a noun whether it is good."""
 
-from tests.training.tasks import NOUNS
+from tests.training.learnable_tasks import NOUNS
 
 
 def facts(count: int) -> list[tuple[int, str, str]]:

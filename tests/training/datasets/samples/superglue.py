@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.training.datasets.samples.facts import facts
-from tests.training.tasks import write_jsonl
+from tests.training.learnable_tasks import write_jsonl
 
 _SIZES: Final = {"train": 12, "validation": 6, "test": 4}
 _NAMES: Final = {"train": "train", "validation": "val", "test": "test"}

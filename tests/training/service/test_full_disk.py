@@ -1,0 +1,145 @@
+"""Disks that fill up under a training: a sentence, and nothing half-written under its name."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import torch
+import typer
+from PIL import Image
+from safetensors import safe_open
+from typer.testing import CliRunner
+
+from server.command_line import evaluation, train
+from tests.full_disk import FULL, small_disk
+from tests.training.learnable_tasks import sentiment_rows, write_jsonl
+from training.service.worker import NO_SPACE, Watcher, exit_code
+
+_KIB: Final = 1024
+_ROOM: Final = 512
+_FILLER: Final = "filler"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", kib=_ROOM) as folder:
+        if not folder.is_mount():
+            pytest.skip("only root can mount a disk, to fill it bit by bit")
+        yield folder
+
+
+def leave_free(disk: Path, kib: int) -> None:
+    (disk / _FILLER).write_bytes(bytes((_ROOM - kib) * _KIB))
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Exit code, and what a command says on standard error."""
+    app = typer.Typer()
+    for command in (train.train, evaluation.predict):
+        app.command()(command)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stderr
+
+
+def check_whole(path: Path) -> None:
+    """Read a file to its end, by what its name says it is."""
+    match path.suffix:
+        case ".png":
+            Image.open(path).load()
+        case ".safetensors":
+            with safe_open(path, "np") as file:
+                names = list(file.keys())
+                assert all(file.get_tensor(name).size for name in names)
+        case ".json":
+            json.loads(path.read_bytes())
+        case ".pt":
+            torch.load(path, weights_only=True)
+        case _:
+            assert path.is_dir() or path.suffix == ".txt", path
+
+
+@pytest.mark.parametrize("method", ["prefix", "full"])
+def test_a_training_on_a_full_disk_leaves_whole_files_and_goes_on_once_there_is_room(
+    backbone_folder: Path, tmp_path: Path, disk: Path, method: str
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(32))
+    command = ["train", "acme/mood", "--train", rows, "--backbone", backbone_folder]
+    command += ["--method", method, "--set", "min_steps=1", "--max-steps", "1", "--device", "cpu"]
+    command += ["--output", disk / "out", *(["--resume"] if method == "prefix" else [])]
+    refusals = 0
+    for kib in range(0, _ROOM, 32):
+        leave_free(disk, kib)
+        code, said = run(*command)
+        for path in (disk / "out").rglob("*"):
+            check_whole(path)
+        if code == 0:
+            break
+        refusals += 1
+        *_, sentence = said.strip().splitlines()
+        assert code == 2
+        assert sentence.startswith("polyprefix: Could not write ")
+        assert "Traceback" not in said
+    assert code == 0
+    assert refusals >= 3
+    assert {"curve.png", "report.json"} <= {path.name for path in (disk / "out").iterdir()}
+
+
+def test_predictions_are_written_whole_or_not_at_all(
+    backbone_folder: Path, tmp_path: Path, disk: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(32))
+    place = ["--backbone", backbone_folder]
+    options = ["--set", "min_steps=1", "--max-steps", "1", "--output", tmp_path]
+    assert run("train", "acme/mood", "--train", rows, *place, *options)[0] == 0
+    leave_free(disk, 4)
+    many = write_jsonl(tmp_path / "many.jsonl", sentiment_rows(500))
+    command = ["predict", tmp_path / "prefix.safetensors", many, *place]
+    code, said = run(*command, "--output", disk / "answers.jsonl")
+    assert (code, [path.name for path in disk.iterdir()]) == (2, [_FILLER])
+    assert re.search(f"answers.jsonl: {FULL}", said)
+
+
+def test_output_that_the_disk_does_not_take_is_told_in_a_sentence() -> None:
+    script = (
+        "from training.files.sentences import sentences\n"
+        "with sentences():\n"
+        "    print('x' * 100_000, flush=True)\n"
+    )
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines() == ["polyprefix: [Errno 28] No space left on device"]
+
+
+def test_a_worker_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
+    backbone_folder: Path,
+    disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_jsonl(disk / "train.jsonl", sentiment_rows(32))
+    config = {"task": "acme/mood", "train": "train.jsonl", "min_steps": 1, "max_steps": 1}
+    plan = {"runs": [config], "backbone": str(backbone_folder), "device": "cpu"}
+    job = {"plan": plan, "memory_share": None, "num_threads": 1, "has_live": False}
+    monkeypatch.chdir(disk)
+
+    leave_free(disk, 8)
+    full = exit_code(job, Watcher(Path()))
+    said = capsys.readouterr().err
+    names = {path.name for path in disk.rglob("*")}
+    (disk / _FILLER).unlink()
+    roomy = exit_code(job, Watcher(Path()))
+
+    assert full == NO_SPACE
+    assert said.startswith("polyprefix: Could not write ")
+    assert len(said.splitlines()) == 1
+    assert not any(name.endswith(".partial") for name in names)
+    assert roomy == 0
+    assert json.loads(Path("outcome.json").read_bytes())["is_success"]
