@@ -12,14 +12,15 @@ from prefixes.registry import ApiKeys, PrefixRegistry
 from server.api import docs_page, models, prefixes, problem_responses, status, tasks, trainings
 from server.api.deps import Classifier, Parts
 from server.api.dialects import embeddings, hub, tei, vllm
+from server.api.middleware.body_limit import BodyLimit
 from server.api.middleware.compression import Compression
-from server.api.middleware.head import HeadAsGet
-from server.api.middleware.requests import BodyLimit, RequestLog
+from server.api.middleware.head_as_get import HeadAsGet
+from server.api.middleware.request_log import RequestLog
 from server.api.public_prefixes import PublicPrefixes
-from server.observe import RequestMetrics
+from server.observability.metrics import RequestMetrics
 from server.publishing import Publisher
 from server.settings import Settings
-from server.shutdown import Stopping
+from server.shutdown import Shutdown
 from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.records import Trainer
 from server.training_jobs.store import training_store
@@ -45,7 +46,7 @@ def create_app(
     metrics: RequestMetrics,
     trainer: Trainer,
     while_served: AbstractAsyncContextManager[None],
-    stopping: Stopping | None = None,
+    shutdown: Shutdown | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -57,7 +58,7 @@ def create_app(
         metrics: where requests are counted; shown at /metrics.
         trainer: what may be asked of it.
         while_served: entered before the first request is taken, left after the last.
-        stopping: begins before the server ends, so that streams and half bodies do not delay it.
+        shutdown: begins before the server ends, so that streams and half bodies do not delay it.
     """
     parts = Parts(
         settings=settings,
@@ -71,7 +72,7 @@ def create_app(
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
         public=PublicPrefixes(registry),
-        stopping=stopping or Stopping(),
+        shutdown=shutdown or Shutdown(),
     )
 
     app = FastAPI(
@@ -88,7 +89,7 @@ def create_app(
         app.include_router(module.router)
     docs_page.install(app)
     problem_responses.install(app)
-    app.add_middleware(BodyLimit, settings=settings, stopping=parts.stopping)
+    app.add_middleware(BodyLimit, settings=settings, shutdown=parts.shutdown)
     app.add_middleware(Compression)
     app.add_middleware(HeadAsGet)
     if settings.cors_origins is not None:

@@ -1,11 +1,11 @@
-"""Stopping: tells requests that wait for their own end that the server is about to end."""
+"""Shutdown: tells requests that wait for their own end that the server is about to end."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Stopping:
+class Shutdown:
     """Whether this process has begun to stop. Belongs to the event loop."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Stopping:
                 timeout.reschedule(asyncio.get_running_loop().time())
 
     @contextmanager
-    def cutting(self, timeout: asyncio.Timeout) -> Iterator[None]:
+    def expiring(self, timeout: asyncio.Timeout) -> Iterator[None]:
         """Let an entered timeout expire at once when the server begins to stop."""
         self._timeouts.add(timeout)
         if self.has_begun:
@@ -35,7 +35,7 @@ class Stopping:
         finally:
             self._timeouts.discard(timeout)
 
-    async def within(self, seconds: float) -> bool:
+    async def wait(self, seconds: float) -> bool:
         """Wait for at most some seconds; says whether the server has begun to stop."""
         try:
             async with asyncio.timeout(seconds):

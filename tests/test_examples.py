@@ -15,7 +15,7 @@ import pytest
 from prefixes import Prefix
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.registry import ApiKeys, open_registry
-from tests.server.hosting.test_process import ROOT, server_process
+from tests.server.hosting.processes import ROOT, server_process
 from training.settings.plan import load_plan
 
 pytestmark = [

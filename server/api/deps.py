@@ -12,16 +12,17 @@ from fastapi.security import HTTPBearer
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.registry import ApiKeys, PrefixRegistry
 from prefixes.spec import TaskType
+from server.api.auth import Caller, authenticate
 from server.api.public_prefixes import PublicPrefixes
 from server.api.surrogates import UnicodeRequest
 from server.api.uploads import UploadSlots
-from server.auth import Caller, authenticate
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import KeyRequired
-from server.observe import RequestMetrics, RequestRecord
+from server.observability.logs import RequestRecord
+from server.observability.metrics import RequestMetrics
 from server.publishing import Publisher
 from server.settings import Settings
-from server.shutdown import Stopping
+from server.shutdown import Shutdown
 from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.records import Trainer
 from server.training_jobs.store import TrainingStore
@@ -63,7 +64,7 @@ class Parts:
     trainings: TrainingStore
     training_folders: TrainingFolders
     public: PublicPrefixes
-    stopping: Stopping
+    shutdown: Shutdown
     uploads: UploadSlots = field(default_factory=UploadSlots)
     # Threads of their own: lists of thousands, and changes that wait for each other, must not take
     # those by which every request's key is checked.

@@ -14,12 +14,12 @@ from prefixes.errors import InputRejected, InvalidName
 from prefixes.registry import PrefixVersion
 from prefixes.spec import TaskType
 from prefixes.template import CHOICES, InputFields
+from server.api.auth import Caller
 from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
 from server.api.scores import MAX_SCORES
-from server.auth import Caller
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
-from server.observe import RequestRecord
+from server.observability.logs import RequestRecord
 
 T = TypeVar("T")
 

@@ -11,6 +11,7 @@ from prefixes import PrefixRef
 from prefixes.errors import InvalidName
 from prefixes.names import check_name, parse_version
 from prefixes.registry import PrefixVersion
+from server.api.auth import require_owner
 from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
 from server.api.files import OpenFileResponse
 from server.api.problem_responses import responses
@@ -27,7 +28,6 @@ from server.api.schemas import (
     VersionDetail,
 )
 from server.api.uploads import UPLOAD_FORM
-from server.auth import require_owner
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/prefixes",

@@ -22,7 +22,7 @@ from server.api.problems import problem_of
 from server.api.schemas import ProblemBody
 from server.api.statuses import CLIENT_CLOSED_REQUEST
 from server.errors import RequestRefused, ServingError
-from server.observe import RequestRecord
+from server.observability.logs import RequestRecord
 from server.problems import MEDIA_TYPE, Problem
 
 _log = logging.getLogger(__name__)

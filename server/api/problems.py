@@ -16,9 +16,9 @@ from prefixes.errors import (
     StoreFull,
     StoreUnavailable,
 )
+from server.api.auth import Caller
 from server.api.statuses import HTTP_CODES, status_and_title
 from server.api.validation import field_errors
-from server.auth import Caller
 from server.errors import KeyRequired, Overloaded, RequestRefused, ServingError
 from server.problems import RETRY_SECONDS, Problem
 

@@ -36,7 +36,7 @@ from server.api.task_schemas import (
     Usage,
 )
 from server.engine.values import InferenceResult
-from server.observe import RequestRecord
+from server.observability.logs import RequestRecord
 
 router = APIRouter(
     route_class=DirectRoute,

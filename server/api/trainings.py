@@ -12,12 +12,12 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from prefixes.errors import StoreUnavailable
+from server.api.auth import Caller
 from server.api.deps import CallerDep, KeyedRoute, Parts, PartsDep, bearer
 from server.api.files import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.training_forms import FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
-from server.auth import Caller
 from server.errors import KeyRequired, NothingToShow, ServingError, TrainingNotFound
 from server.training_jobs.cleanup import remove_trainings
 from server.training_jobs.records import TrainingJob
@@ -239,7 +239,7 @@ async def _events(parts: Parts, training: TrainingJob, start: int) -> AsyncItera
             yield text
         if training.has_ended or await _is_ending(parts):
             return
-        if await parts.stopping.within(_POLL_SECONDS):
+        if await parts.shutdown.wait(_POLL_SECONDS):
             return
 
 

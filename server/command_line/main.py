@@ -191,7 +191,7 @@ def refuse_foreign_packages(owners: Mapping[str, Sequence[str]]) -> None:
 
 def _serve(settings: "Settings") -> None:
     from server.hosting.assembly import serve as serve_until_a_signal
-    from server.hosting.draining import bind
+    from server.hosting.listener import bind
     from server.training_jobs.records import Trainer
     from training.service import offer
 

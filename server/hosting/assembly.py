@@ -17,12 +17,14 @@ from server.app import create_app
 from server.engine.engine import Engine, EngineLimits
 from server.hosting.draining import DrainingServer
 from server.hosting.front_ends.engine_process import EngineProcess
-from server.hosting.lifespan import running, watch
+from server.hosting.gauges import add_gauges
+from server.hosting.lifespan import lifespan
 from server.hosting.memory import keep_freed_memory
-from server.observe import Metrics, configure_logging
+from server.observability.logs import configure_logging
+from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
-from server.shutdown import Stopping
+from server.shutdown import Shutdown
 from server.training_jobs.placement import Placement
 from server.training_jobs.records import Trainer
 from server.training_jobs.runner import TrainingRunner
@@ -70,16 +72,16 @@ class Assembly:
     metrics: Metrics
     trainer: Trainer
     trainings: TrainingRunner
-    stopping: Stopping
+    shutdown: Shutdown
 
     @classmethod
     def of(cls, settings: Settings, registry: PrefixRegistry, trainer: Trainer) -> Self:
         """Load the backbone, and build an engine around it."""
         metrics = Metrics()
         engine = _engine(settings, registry, metrics)
-        watch(engine, registry, metrics)
+        add_gauges(engine, registry, metrics)
         trainings = _trainings(settings, registry, engine, metrics, trainer)
-        return cls(settings, registry, engine, metrics, trainer, trainings, Stopping())
+        return cls(settings, registry, engine, metrics, trainer, trainings, Shutdown())
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
         """Serve from this process."""
@@ -90,8 +92,8 @@ class Assembly:
             registry=self.registry,
             metrics=self.metrics,
             trainer=self.trainer,
-            while_served=self._running(),
-            stopping=self.stopping,
+            while_served=self._lifespan(),
+            shutdown=self.shutdown,
         )
         server = DrainingServer(
             application,
@@ -116,16 +118,16 @@ class Assembly:
         )
         loop_factory = uvicorn.Config(create_app).get_loop_factory()  # as when it serves alone
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(process.run(self._running(), announce))
+            runner.run(process.run(self._lifespan(), announce))
 
-    def _running(self) -> AbstractAsyncContextManager[None]:
-        return running(
+    def _lifespan(self) -> AbstractAsyncContextManager[None]:
+        return lifespan(
             self.engine, self.registry, self.settings.examples_folder, self.trainings.running()
         )
 
     async def _drain(self) -> None:
         """Stop at once what would be cut off at the end, while requests are still answered."""
-        await self.stopping.begin()
+        await self.shutdown.begin()
         await asyncio.gather(self.engine.drain(), self.trainings.stop())
 
 

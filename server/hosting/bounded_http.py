@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from server.api.middleware.bodies import network_of
+from server.api.middleware.networks import network_of
 from server.api.problem_responses import response_to
 from server.problems import RETRY_SECONDS, Problem
 

@@ -6,55 +6,28 @@ once. A SIGHUP that the parent has chosen to ignore, as `nohup` does, stays igno
 """
 
 import asyncio
-import errno
 import logging
 import signal
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any, Final
 
 import uvicorn
 
-from server.errors import AddressUnavailable
 from server.hosting.bounded_http import BoundedHttp, ConnectionCounts
-from server.hosting.memory import allow_many_files, keep_what_is_there
+from server.hosting.memory import freeze_live_objects
+from server.hosting.open_files import raise_open_file_limit
 
 _log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies usually keep an idle connection: when they close first, nobody
 sends a request into a connection that the server is just closing."""
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Take the address before anything slow happens; nobody can connect yet.
-
-    Raises:
-        AddressUnavailable: with a sentence for the operator.
-    """
-    with ExitStack() as undo:
-        try:
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            bound = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind(address)
-        except OSError as error:
-            raise _unavailable(host, port, error) from error
-        undo.pop_all()
-    return bound
-
-
-def _unavailable(host: str, port: int, error: OSError) -> AddressUnavailable:
-    reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or error)
-    return AddressUnavailable(
-        f"Cannot listen on {host} port {port}: {reason}; stop the other program, or choose "
-        "another address with --host and --port"
-    )
 
 
 class DrainingServer(uvicorn.Server):
@@ -98,7 +71,7 @@ class DrainingServer(uvicorn.Server):
         """Start, then announce."""
         await super().startup(sockets)
         if self.started:
-            keep_what_is_there()
+            freeze_live_objects()
             self._announce()
 
     @contextmanager
@@ -128,7 +101,7 @@ class DrainingServer(uvicorn.Server):
         self._draining = asyncio.create_task(self._drain_and_exit())
 
     async def _drain_and_exit(self) -> None:
-        seconds_left = await drained(self._drain(), self._drain_seconds)
+        seconds_left = await drain_within(self._drain(), self._drain_seconds)
         self.config.timeout_graceful_shutdown = max(1, int(seconds_left))
         self.should_exit = True
 
@@ -137,11 +110,11 @@ def _protocol(max_connections_per_address: int | None) -> Any:
     """Choose the protocol; its connections are bounded by what the system allows, too."""
     if max_connections_per_address is None:
         return BoundedHttp
-    at_most = max(1, allow_many_files() // 2)
+    at_most = max(1, raise_open_file_limit() // 2)
     return partial(BoundedHttp, counts=ConnectionCounts(min(max_connections_per_address, at_most)))
 
 
-async def drained(draining: Awaitable[None], seconds: float) -> float:
+async def drain_within(draining: Awaitable[None], seconds: float) -> float:
     """Wait until what is in flight is done, for some seconds; gives those that are left."""
     started = time.monotonic()
     _log.info("draining: no new work, at most %g seconds for that in flight", seconds)

@@ -3,14 +3,11 @@
 import ctypes
 import gc
 import platform
-import resource
 from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
 """Numbers of glibc's options, from its malloc.h."""
-
-_MAX_FILES: Final = 65_536
 
 _KEPT: Final = (2**30, 2**25)
 """Bytes up to which it keeps what is freed; glibc before 2.35 takes no more than the second."""
@@ -30,20 +27,7 @@ def keep_freed_memory() -> bool:
     return kept and mallopt(_TRIM_THRESHOLD, _KEPT[0]) == 1
 
 
-def allow_many_files() -> int:
-    """Raise the number of open files to what the system allows; gives that number.
-
-    Each connection is one. Many systems start a process with 1024, and allow far more.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= most:
-        return _MAX_FILES if soft == resource.RLIM_INFINITY else soft
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
-
-
-def keep_what_is_there() -> None:
+def freeze_live_objects() -> None:
     """Look no more for garbage among the objects that are there now.
 
     The libraries and the backbone have a million of them: to look through them again and again

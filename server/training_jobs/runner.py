@@ -18,7 +18,7 @@ from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
 from server.errors import EngineUnavailable
-from server.observe import Metrics
+from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
 from server.training_jobs.cleanup import remove_trainings

@@ -25,8 +25,9 @@ from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import EngineUnavailable, WrongTaskType
 from server.hosting.bounded_http import BoundedHttp
-from server.hosting.lifespan import running, watch
-from server.observe import Metrics
+from server.hosting.gauges import add_gauges
+from server.hosting.lifespan import lifespan
+from server.observability.metrics import Metrics
 from server.residency.residents import ResidentStats
 from server.settings import Settings
 from server.training_jobs.records import Trainer
@@ -268,8 +269,8 @@ def serving(
     used: Classifier
     if engine is None:
         used = real = Engine(backbone, registry, limits, metrics)
-        watch(real, registry, metrics)
-        while_served = running(real, registry, settings.examples_folder, nullcontext())
+        add_gauges(real, registry, metrics)
+        while_served = lifespan(real, registry, settings.examples_folder, nullcontext())
     else:
         used, while_served = engine, engine.running()
     app = create_app(

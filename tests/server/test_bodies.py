@@ -17,9 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Scope
 
 from prefixes.backbone import Backbone
-from server.api.middleware.bodies import BodyBounds, BodyBudgets, IncomingBody, network_of
-from server.budgets import BudgetExceeded, Holding
-from server.shutdown import Stopping
+from server.api.middleware.bodies import BodyBounds, BodyBudgets, IncomingBody
+from server.api.middleware.budgets import BudgetExceeded, Reservation
+from server.api.middleware.networks import network_of
+from server.shutdown import Shutdown
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
 from tests.server.rest import FakeEngine, Rest, new_registry, put, serving, until
@@ -68,7 +69,7 @@ SENDERS = st.builds(
 def test_any_mix_of_bodies_and_errors_and_disconnects_ends_at_nothing(
     senders: list[Sender], order: Any
 ) -> None:
-    bounds = BodyBounds(LIMIT, 60, 60, is_held=True)
+    bounds = BodyBounds(LIMIT, 60, 60, is_in_memory=True)
     budgets = BodyBudgets.for_bodies_of(LIMIT)
     capacity = 64 * LIMIT
 
@@ -80,7 +81,7 @@ def test_any_mix_of_bodies_and_errors_and_disconnects_ends_at_nothing(
             if place in waiting:
                 waiting.remove(place)
                 sender = senders[place]
-                body = IncomingBody(sender.scope, sender.receive, bounds, budgets, Stopping())
+                body = IncomingBody(sender.scope, sender.receive, bounds, budgets, Shutdown())
                 body.tenant = sender.tenant
                 stack = ExitStack()
                 stack.enter_context(body)
@@ -92,29 +93,29 @@ def test_any_mix_of_bodies_and_errors_and_disconnects_ends_at_nothing(
                 is_done = message["type"] != "http.request"
             except HTTPException:
                 is_done = True
-            assert 0 <= budgets.tenants.num_held + budgets.strangers.num_held <= capacity
+            assert 0 <= budgets.tenants.num_reserved + budgets.anonymous.num_reserved <= capacity
             if is_done:
                 del open_bodies[place]
                 stack.close()
 
     asyncio.run(run())
-    assert budgets.tenants.num_held == budgets.strangers.num_held == 0
+    assert budgets.tenants.num_reserved == budgets.anonymous.num_reserved == 0
 
 
 @given(st.integers(1, 10), st.integers(1000, 9000))
 def test_greedy_callers_leave_room_for_the_next(num_greedy: int, size: int) -> None:
     budgets = BodyBudgets.for_bodies_of(size)
 
-    def greedy(holding: Holding) -> None:
+    def greedy(reservation: Reservation) -> None:
         with suppress(BudgetExceeded):
             while True:
-                holding.grow(10)
+                reservation.grow(10)
 
-    holdings = [budgets.tenants.hold(f"t{number}") for number in range(num_greedy)]
-    for holding in holdings:
-        greedy(holding)
-    budgets.tenants.hold("next").grow(1)
-    budgets.strangers.hold("192.0.2.1").grow(size)
+    reservations = [budgets.tenants.reserve(f"t{number}") for number in range(num_greedy)]
+    for reservation in reservations:
+        greedy(reservation)
+    budgets.tenants.reserve("next").grow(1)
+    budgets.anonymous.reserve("192.0.2.1").grow(size)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from starlette.exceptions import HTTPException
 
 from prefixes import Finding
 from prefixes.errors import PrefixError, PrefixNotFound, PrefixRejected
+from server.api.auth import Caller
 from server.api.problems import problem_of
 from server.api.statuses import STATUS
-from server.auth import Caller
 from server.errors import Overloaded, RequestRefused, ServingError
 
 

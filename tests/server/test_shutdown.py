@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from server.shutdown import Stopping
-from tests.server.hosting.test_process import client, front_ends, server_process, store
+from server.shutdown import Shutdown
+from tests.server.hosting.processes import client, front_ends, server_process, store
 from tests.server.rest import until
 from tests.server.training_jobs.test_service import LONG, ask
 from tests.training.learnable_tasks import sentiment_rows, write_csv
@@ -73,28 +73,28 @@ def test_a_signal_that_the_parent_ignores_stays_ignored(
 
 def test_stopping_cuts_what_waits_and_what_comes_later() -> None:
     async def run() -> list[str]:
-        stopping = Stopping()
+        shutdown = Shutdown()
         ends: list[str] = []
         are_waiting = asyncio.Event()
 
         async def wait() -> None:
             try:
                 async with asyncio.timeout(3600) as timeout:
-                    with stopping.cutting(timeout):
+                    with shutdown.expiring(timeout):
                         are_waiting.set()
                         await asyncio.Event().wait()
             except TimeoutError:
                 ends.append("cut")
 
         async def stream() -> None:
-            assert await stopping.within(3600)
+            assert await shutdown.wait(3600)
             ends.append("stream")
 
         async with asyncio.TaskGroup() as group:
             group.create_task(wait())
             group.create_task(stream())
             await are_waiting.wait()
-            await stopping.begin()
+            await shutdown.begin()
         await wait()
         return sorted(ends)
 

@@ -16,7 +16,7 @@ from prefixes.values import Value, at_most
 from server.api.inference import Asked
 from server.api.schemas import MAX_INPUTS
 from server.engine.values import InferenceResult
-from server.observe import RequestRecord
+from server.observability.logs import RequestRecord
 
 _log = logging.getLogger(__name__)
 

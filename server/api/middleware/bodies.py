@@ -6,20 +6,19 @@ as they arrive: they have a size and a speed, and slots of their own (`UploadSlo
 """
 
 import asyncio
-import ipaddress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Self
 
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
+from server.api.middleware.budgets import Budget, BudgetExceeded, Reservation
 from server.api.middleware.compression import unpacking
-from server.budgets import Budget, BudgetExceeded, Holding
-from server.shutdown import Stopping
+from server.api.middleware.networks import network_of
+from server.shutdown import Shutdown
 
 _TENANT_BODIES: Final = 48
-_STRANGER_BODIES: Final = 16
+_ANONYMOUS_BODIES: Final = 16
 """Bodies of the largest size that may be in memory at once; of smaller ones as many more."""
 _STEP_BYTES: Final = 16 * 1024
 """What must arrive, or the end of the body, within `stall_seconds` of waiting."""
@@ -27,12 +26,12 @@ _STEP_BYTES: Final = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class BodyBounds:
-    """How much a body may have, and how long it may take; `is_held` in memory, or goes to disk."""
+    """Bounds of a body. `is_in_memory` is False for one that goes to disk as it arrives."""
 
     max_bytes: int
     max_seconds: float
     stall_seconds: float
-    is_held: bool
+    is_in_memory: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,33 +39,19 @@ class BodyBudgets:
     """The bytes of bodies in memory, of tenants and of strangers."""
 
     tenants: Budget
-    strangers: Budget
+    anonymous: Budget
 
     @classmethod
     def for_bodies_of(cls, max_bytes: int) -> Self:
         """Share out memory in multiples of the largest body."""
-        return cls(Budget(_TENANT_BODIES * max_bytes), Budget(_STRANGER_BODIES * max_bytes))
+        return cls(Budget(_TENANT_BODIES * max_bytes), Budget(_ANONYMOUS_BODIES * max_bytes))
 
-    def hold(self, tenant: str | None, scope: Scope) -> Holding:
+    def reserve(self, tenant: str | None, scope: Scope) -> Reservation:
         """Begin to hold a body of a tenant, or of the address of a caller without a key."""
         if tenant is not None:
-            return self.tenants.hold(tenant)
+            return self.tenants.reserve(tenant)
         host, _ = scope.get("client") or ("", 0)
-        return self.strangers.hold(network_of(host))
-
-
-@lru_cache(maxsize=4096)
-def network_of(host: str) -> str:
-    """Name the network that one caller has: an IPv4 address, or a /64 of IPv6."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return host
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
+        return self.anonymous.reserve(network_of(host))
 
 
 class IncomingBody:
@@ -82,17 +67,17 @@ class IncomingBody:
         receive: Receive,
         bounds: BodyBounds,
         budgets: BodyBudgets,
-        stopping: Stopping,
+        shutdown: Shutdown,
     ) -> None:
         self.tenant: str | None = None
         self._scope = scope
         self._receive = receive
         self._bounds = bounds
         self._budgets = budgets
-        self._stopping = stopping
+        self._shutdown = shutdown
         self._pace = Pace(bounds)
         self._unpacked = unpacking(scope, self._arriving)
-        self._holding: Holding | None = None
+        self._reservation: Reservation | None = None
         self._num_bytes = 0
         self._is_complete = False
 
@@ -100,8 +85,8 @@ class IncomingBody:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._holding is not None:
-            self._holding.__exit__()
+        if self._reservation is not None:
+            self._reservation.__exit__()
 
     async def receive(self) -> Message:
         """Give the next piece; after the last one, the end of the connection.
@@ -121,12 +106,12 @@ class IncomingBody:
         self._num_bytes += num_bytes
         if self._num_bytes > self._bounds.max_bytes:
             raise too_large(self._bounds.max_bytes)
-        if not self._bounds.is_held:
+        if not self._bounds.is_in_memory:
             return
-        if self._holding is None:
-            self._holding = self._budgets.hold(self.tenant, self._scope)
+        if self._reservation is None:
+            self._reservation = self._budgets.reserve(self.tenant, self._scope)
         try:
-            self._holding.grow(num_bytes)
+            self._reservation.grow(num_bytes)
         except BudgetExceeded:
             raise _too_many(self.tenant) from None
 
@@ -135,10 +120,10 @@ class IncomingBody:
         started = loop.time()
         try:
             async with asyncio.timeout_at(self._pace.deadline(started)) as timeout:
-                with self._stopping.cutting(timeout):
+                with self._shutdown.expiring(timeout):
                     message = await self._receive()
         except TimeoutError:
-            raise _stopped() if self._stopping.has_begun else self._pace.too_slow() from None
+            raise _stopped() if self._shutdown.has_begun else self._pace.too_slow() from None
         self._pace.note(len(message.get("body", b"")), loop.time() - started)
         return message
 

@@ -9,13 +9,13 @@ from typing import Final
 
 from server.engine.engine import Engine
 from server.errors import FrontEndFailed
-from server.hosting.draining import drained
+from server.hosting.draining import drain_within
+from server.hosting.front_ends.call_handler import CallHandler
 from server.hosting.front_ends.channel import Channel
-from server.hosting.front_ends.engine_end import EngineEnd
-from server.hosting.front_ends.messages import Draining, Welcome
-from server.hosting.front_ends.supervisor import FrontEnds
-from server.hosting.memory import keep_what_is_there
-from server.observe import Metrics
+from server.hosting.front_ends.messages import DrainNotice, Welcome
+from server.hosting.front_ends.supervisor import Supervisor
+from server.hosting.memory import freeze_live_objects
+from server.observability.metrics import Metrics
 from server.settings import Settings
 from server.training_jobs.records import Trainer
 
@@ -42,7 +42,7 @@ class EngineProcess:
         self._listener = listener
         self._drain_seconds = settings.drain_seconds
         welcome = Welcome(settings, engine.backbone.fingerprint, trainer)
-        self._front_ends = FrontEnds(settings.num_front_ends, listener, welcome, self._serve)
+        self._front_ends = Supervisor(settings.num_front_ends, listener, welcome, self._serve)
         metrics.watch(
             "front_ends",
             "Processes that speak HTTP beside the engine's.",
@@ -67,11 +67,11 @@ class EngineProcess:
             async with while_served:
                 try:
                     if await self._front_ends_started(signalled):
-                        keep_what_is_there()
+                        freeze_live_objects()
                         announce()
                         await signalled.wait()
-                        self._front_ends.send(Draining())
-                        seconds_left = await drained(self._drain(), self._drain_seconds)
+                        self._front_ends.send(DrainNotice())
+                        seconds_left = await drain_within(self._drain(), self._drain_seconds)
                 finally:
                     # What waits on the socket now is refused, not left without an answer.
                     self._listener.close()
@@ -87,7 +87,7 @@ class EngineProcess:
         return True
 
     async def _serve(self, channel: Channel) -> None:
-        await EngineEnd(channel, self._engine, self._metrics).serve()
+        await CallHandler(channel, self._engine, self._metrics).serve()
 
 
 def _drain_at_first_signal_end_at_second() -> asyncio.Event:

@@ -1,6 +1,6 @@
 """A front end: the process that speaks HTTP and asks the engine's process for the rest.
 
-Started by `FrontEnds`, which gives it one end of a channel and the listening socket.
+Started by `Supervisor`, which gives it one end of a channel and the listening socket.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ from prefixes.registry import open_registry
 from server.app import create_app
 from server.hosting.draining import DrainingServer
 from server.hosting.front_ends.channel import Channel, receive_at_once
-from server.hosting.front_ends.messages import Listening, Welcome
+from server.hosting.front_ends.messages import ReadyNotice, Welcome
 from server.hosting.front_ends.remote_engine import RemoteEngine
-from server.observe import configure_logging
-from server.shutdown import Stopping
+from server.observability.logs import configure_logging
+from server.shutdown import Shutdown
 
 
 class FrontEnd:
@@ -26,8 +26,8 @@ class FrontEnd:
     def __init__(self, channel_end: socket.socket, listener: socket.socket) -> None:
         self._channel_end = channel_end
         self._listener = listener
-        self._stopping = Stopping()
-        self._engine = RemoteEngine(self._stopping)
+        self._shutdown = Shutdown()
+        self._engine = RemoteEngine(self._shutdown)
         self._channel: Channel | None = None
 
     def run(self) -> None:
@@ -44,11 +44,11 @@ class FrontEnd:
                 metrics=self._engine,
                 trainer=welcome.trainer,
                 while_served=self._connected(),
-                stopping=self._stopping,
+                shutdown=self._shutdown,
             )
             server = DrainingServer(
                 application,
-                drain=self._stopping.begin,  # the engine's process has drained before
+                drain=self._shutdown.begin,  # the engine's process has drained before
                 drain_seconds=settings.drain_seconds,
                 announce=self._announce,
                 max_connections_per_address=settings.max_connections_per_address,
@@ -66,7 +66,7 @@ class FrontEnd:
 
     def _announce(self) -> None:
         assert self._channel is not None
-        self._channel.send(Listening())
+        self._channel.send(ReadyNotice())
 
 
 def _end_unless_cancelled(listening: asyncio.Task[None]) -> None:

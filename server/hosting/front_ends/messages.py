@@ -11,7 +11,7 @@ from server.engine.values import InferenceResult, TaskInput
 from server.settings import Settings
 from server.training_jobs.records import Trainer
 
-Question = Literal["infer", "replay", "find_problem", "exposition"]
+Method = Literal["infer", "replay", "find_problem", "exposition"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +24,21 @@ class Welcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class ReadyNotice:
     """A front end's first word: it takes connections from now on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draining:
+class DrainNotice:
     """The engine's process has begun to drain: streams and half bodies end now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A question; the `Answer` or `Failure` has the same number."""
+class Call:
+    """A question; the `Reply` or `Failure` has the same number."""
 
     number: int
-    question: Question
+    method: Method
     arguments: Mapping[str, Any]
 
 
@@ -50,7 +50,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestDone:
+class CompletedRequest:
     """A request that was answered, to be counted; see `Metrics.request_done`."""
 
     route: str
@@ -59,7 +59,7 @@ class RequestDone:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """The answer to a question."""
 
     number: int
@@ -88,7 +88,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class CompactResult:
     """An `InferenceResult` without its fields, and with the digest of its spec instead of it."""
 
     version: PrefixRef
@@ -112,12 +112,12 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class CompactResults:
     """The answer to `infer`, with the specs that this channel has not carried yet.
 
     `is_fresh` says that specs carried earlier do not count any more.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[CompactResult]
     specs: Mapping[str, PrefixSpec]
     is_fresh: bool

@@ -12,28 +12,28 @@ from server.engine.values import InferenceResult, TaskInput
 from server.errors import EngineUnavailable
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import (
-    Answer,
-    Ask,
+    Call,
     Cancel,
-    Draining,
+    CompactResult,
+    CompactResults,
+    CompletedRequest,
+    DrainNotice,
     Failure,
-    Question,
-    RequestDone,
-    Row,
-    Rows,
+    Method,
+    Reply,
 )
-from server.shutdown import Stopping
+from server.shutdown import Shutdown
 
 
 class RemoteEngine:
-    """Answers as `server.engine.engine.Engine` and `server.observe.Metrics` do, by asking them.
+    """Answers as `Engine` and `Metrics` of the engine's process do, by calling them.
 
     Belongs to the event loop on which its channel is `connected`. `stopping` begins when the
     engine's process begins to drain.
     """
 
-    def __init__(self, stopping: Stopping) -> None:
-        self._stopping = stopping
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
         self._channel: Channel | None = None
         self._numbers = itertools.count()
         self._replies: dict[int, asyncio.Future[Any]] = {}
@@ -64,7 +64,7 @@ class RemoteEngine:
         task_type: TaskType | None,
     ) -> list[InferenceResult]:
         """Infer as `Engine.infer`."""
-        rows: list[tuple[Row, PrefixSpec]] = await self._ask(
+        rows: list[tuple[CompactResult, PrefixSpec]] = await self._ask(
             "infer",
             inputs=inputs,
             reader=reader,
@@ -92,15 +92,15 @@ class RemoteEngine:
     def request_done(self, route: str, status: int, seconds: float) -> None:
         """Let a request be counted."""
         if self._channel is not None:
-            self._channel.send(RequestDone(route, status, seconds))
+            self._channel.send(CompletedRequest(route, status, seconds))
 
-    async def _ask(self, question: Question, **arguments: Any) -> Any:
+    async def _ask(self, method: Method, **arguments: Any) -> Any:
         if self._channel is None:
             raise EngineUnavailable("The server takes no requests now: its engine is gone")
         number = next(self._numbers)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         try:
-            self._channel.send(Ask(number, question, arguments))
+            self._channel.send(Call(number, method, arguments))
             return await reply
         except asyncio.CancelledError:
             if self._channel is not None:
@@ -113,8 +113,8 @@ class RemoteEngine:
         try:
             while True:
                 message = await channel.receive()
-                if isinstance(message, Draining):
-                    await self._stopping.begin()
+                if isinstance(message, DrainNotice):
+                    await self._shutdown.begin()
                 else:
                     self._settle(message)
         except EOFError:
@@ -124,11 +124,11 @@ class RemoteEngine:
                 if not reply.done():
                     reply.set_exception(EngineUnavailable("No answer: the server's engine is gone"))
 
-    def _settle(self, message: Answer | Failure) -> None:
+    def _settle(self, message: Reply | Failure) -> None:
         value = None
-        if isinstance(message, Answer):
+        if isinstance(message, Reply):
             # Also when nobody waits for the rows: others will need their specs.
-            is_rows = isinstance(message.value, Rows)
+            is_rows = isinstance(message.value, CompactResults)
             value = self._with_specs(message.value) if is_rows else message.value
         reply = self._replies.get(message.number)
         if reply is None or reply.done():
@@ -138,7 +138,7 @@ class RemoteEngine:
         else:
             reply.set_result(value)
 
-    def _with_specs(self, rows: Rows) -> list[tuple[Row, PrefixSpec]]:
+    def _with_specs(self, rows: CompactResults) -> list[tuple[CompactResult, PrefixSpec]]:
         if rows.is_fresh:
             self._specs.clear()
         self._specs.update(rows.specs)

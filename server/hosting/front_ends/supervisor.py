@@ -1,4 +1,4 @@
-"""FrontEnds: starts the processes that speak HTTP, starts them again, and ends them."""
+"""Supervisor: starts the processes that speak HTTP, starts them again, and ends them."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from typing import Final
 
 from server.errors import FrontEndFailed
 from server.hosting.front_ends.channel import Channel, send_at_once
-from server.hosting.front_ends.messages import Listening, Welcome
+from server.hosting.front_ends.messages import ReadyNotice, Welcome
 
 _MODULE: Final = "server.hosting.front_ends.front_end"
 _SECONDS_BETWEEN_STARTS: Final = 1.0
@@ -21,7 +21,7 @@ _SECONDS_TO_CANCEL: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-class FrontEnds:
+class Supervisor:
     """Keeps processes that share one listening socket. Belongs to the event loop.
 
     What waits on the socket while one of them is gone is taken by another, or by its successor.
@@ -151,6 +151,6 @@ async def _wait_for(events: Sequence[asyncio.Event]) -> None:
 
 async def _says_that_it_listens(channel: Channel) -> bool:
     try:
-        return isinstance(await channel.receive(), Listening)
+        return isinstance(await channel.receive(), ReadyNotice)
     except EOFError:
         return False

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from prefixes.registry import ApiKeys, open_registry
 from server.command_line.main import ForeignPackage, app, refuse_foreign_packages
-from server.hosting.draining import bind
+from server.hosting.listener import bind
 from server.settings import Settings
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from server.errors import AddressUnavailable
-from server.hosting.draining import DrainingServer, bind
+from server.hosting.draining import DrainingServer
+from server.hosting.listener import bind
 from tests.server.conftest import Serve
 from tests.server.rest import until
 
@@ -142,7 +143,8 @@ def test_draining_is_given_up_when_its_time_is_over() -> None:
 
 _FROZEN = """
 import asyncio, gc
-from server.hosting.draining import DrainingServer, bind
+from server.hosting.draining import DrainingServer
+from server.hosting.listener import bind
 
 async def app(scope, receive, send):
     raise RuntimeError("it has no lifespan, and nobody asks it")

@@ -17,7 +17,7 @@ from prefixes.backbone import Backbone
 from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry, open_registry
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, TrainingNotFound
-from server.observe import Metrics
+from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
 from server.training_jobs import hang_detection, retries

@@ -15,7 +15,7 @@ from prefixes.backbone import Backbone
 from prefixes.registry import ApiKeys, open_registry
 from tests.factories import make_prefix
 from tests.server.hosting.front_ends.test_supervisor import is_there
-from tests.server.hosting.test_process import client, server_process, store, upload
+from tests.server.hosting.processes import client, server_process, store, upload
 from tests.training.learnable_tasks import sentiment_rows, write_csv
 
 __all__ = ["store"]

@@ -17,13 +17,13 @@ from prefixes.registry import PrefixRegistry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import EngineUnavailable, Overloaded, WrongTaskType
-from server.hosting.front_ends import engine_end
+from server.hosting.front_ends import call_handler
+from server.hosting.front_ends.call_handler import CallHandler
 from server.hosting.front_ends.channel import Channel
-from server.hosting.front_ends.engine_end import EngineEnd
-from server.hosting.front_ends.messages import Draining
+from server.hosting.front_ends.messages import DrainNotice
 from server.hosting.front_ends.remote_engine import RemoteEngine
-from server.observe import Metrics
-from server.shutdown import Stopping
+from server.observability.metrics import Metrics
+from server.shutdown import Shutdown
 from tests.factories import make_prefix, with_golden
 from tests.server.rest import FakeEngine, new_registry, put_some
 
@@ -52,8 +52,8 @@ async def ask(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> list[Inf
 async def behind_a_channel(engine: Any, metrics: Metrics) -> AsyncIterator[RemoteEngine]:
     ends = socket.socketpair()
     here, there = [await Channel.over(end) for end in ends]
-    serving = asyncio.create_task(EngineEnd(there, engine, metrics).serve())
-    remote = RemoteEngine(Stopping())
+    serving = asyncio.create_task(CallHandler(there, engine, metrics).serve())
+    remote = RemoteEngine(Shutdown())
     async with remote.connected(here):
         yield remote
     await asyncio.wait_for(serving, 30)
@@ -156,7 +156,7 @@ async def test_an_answer_that_cannot_be_sent_is_an_error_and_not_waited_for(
 ) -> None:
     async with behind_a_channel(engine, metrics) as remote:
         with monkeypatch.context() as patched:
-            patched.setattr(engine_end, "Answer", lambda *_: iter(lambda: 0, 1))  # has no pickle
+            patched.setattr(call_handler, "Reply", lambda *_: iter(lambda: 0, 1))  # has no pickle
             with pytest.raises(RuntimeError, match="pickle"):
                 await asyncio.wait_for(ask(remote, "acme/mood"), 30)
         (answer,) = await ask(remote, "acme/mood")  # with its spec, which had not arrived
@@ -191,7 +191,7 @@ async def test_a_front_end_that_is_gone_has_its_work_cancelled(
 async def test_each_spec_travels_once_until_there_are_too_many(
     engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_end, "_MAX_SPEC_BYTES", 4000)  # of two
+    monkeypatch.setattr(call_handler, "_MAX_SPEC_BYTES", 4000)  # of two
     async with behind_a_channel(engine, metrics) as remote:
         kept = remote._specs
         first = await ask(remote, "acme/mood", "examples/things")
@@ -234,7 +234,7 @@ async def test_the_engine_s_problem_is_told(fake: FakeEngine, metrics: Metrics) 
 
 async def test_without_the_engine_s_process_questions_are_refused(metrics: Metrics) -> None:
     ours, theirs = socket.socketpair()
-    remote = RemoteEngine(Stopping())
+    remote = RemoteEngine(Shutdown())
     async with remote.connected(await Channel.over(ours)) as listening:
         asking = asyncio.create_task(remote.find_problem())
         await asyncio.sleep(0)
@@ -248,8 +248,8 @@ async def test_without_the_engine_s_process_questions_are_refused(metrics: Metri
 
 async def test_a_front_end_stops_as_soon_as_the_engine_s_process_drains() -> None:
     ours, theirs = socket.socketpair()
-    stopping, engine_end = Stopping(), await Channel.over(theirs)
-    async with RemoteEngine(stopping).connected(await Channel.over(ours)):
-        engine_end.send(Draining())
-        assert await stopping.within(30)
+    shutdown, engine_end = Shutdown(), await Channel.over(theirs)
+    async with RemoteEngine(shutdown).connected(await Channel.over(ours)):
+        engine_end.send(DrainNotice())
+        assert await shutdown.wait(30)
         engine_end.close()

@@ -16,7 +16,7 @@ from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import Welcome
 from server.settings import Settings
 from tests.factories import make_prefix, with_golden
-from tests.server.hosting.test_process import client, server_process, store, upload
+from tests.server.hosting.processes import client, server_process, store, upload
 from tests.server.rest import TRAINER, until
 
 __all__ = ["store"]
@@ -90,7 +90,7 @@ async def test_front_ends_that_cannot_start_are_an_error_and_not_tried_for_ever(
 
     with socket.socket() as listener:
         welcome = Welcome(Settings(), backbone.fingerprint, TRAINER)
-        starting = supervisor.FrontEnds(2, listener, welcome, serve)
+        starting = supervisor.Supervisor(2, listener, welcome, serve)
         with pytest.raises(FrontEndFailed):
             await asyncio.wait_for(starting.start(), 60)
         assert starting.num_running == 0

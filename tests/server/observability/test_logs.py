@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from server.observe import JsonLines, Metrics
+from server.observability.logs import JsonFormatter
+from server.observability.metrics import Metrics
 from tests.server.conftest import Serve
 from tests.server.rest import Rest, until
 
@@ -14,7 +15,7 @@ def the_line(caplog: pytest.LogCaptureFixture) -> dict[str, object]:
 
     def lines() -> list[dict[str, object]]:
         return [
-            json.loads(JsonLines().format(record))
+            json.loads(JsonFormatter().format(record))
             for record in caplog.records
             if record.name == "polyprefix.requests"
         ]
@@ -139,9 +140,9 @@ def test_no_log_line_holds_a_text_or_a_key(serve: Serve, caplog: pytest.LogCaptu
     engine.failure = None
     rest.call("POST", "/v1/classify", "acme", json=body)
     rest.call("POST", "/v1/classify", "acme", json=body | {"input": ["whisper", 5]})
-    until(lambda: "invalid_request" in " ".join(JsonLines().format(r) for r in caplog.records))
+    until(lambda: "invalid_request" in " ".join(JsonFormatter().format(r) for r in caplog.records))
     ours = [
-        JsonLines().format(record)
+        JsonFormatter().format(record)
         for record in caplog.records
         if record.name.startswith(("polyprefix", "server", "uvicorn"))
     ]
@@ -179,7 +180,7 @@ def test_a_key_that_is_sent_as_an_id_is_not_logged(
         assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
     until(lambda: len(caplog.records) >= 3)
     assert not any(
-        key in JsonLines().format(record) or "s3cret" in JsonLines().format(record)
+        key in JsonFormatter().format(record) or "s3cret" in JsonFormatter().format(record)
         for record in caplog.records
     )
     response = rest.call("GET", "/livez", headers={"X-Request-Id": "app_1"})

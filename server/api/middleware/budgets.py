@@ -20,13 +20,13 @@ class Budget:
         self._held: Counter[str] = Counter()
 
     @property
-    def num_held(self) -> int:
+    def num_reserved(self) -> int:
         """Sum up what all callers hold."""
         return self._held.total()
 
-    def hold(self, caller: str) -> "Holding":
+    def reserve(self, caller: str) -> "Reservation":
         """Begin to hold nothing on behalf of a caller; a context manager."""
-        return Holding(self, caller)
+        return Reservation(self, caller)
 
     def _take(self, caller: str, amount: int) -> None:
         if self._held[caller] + amount > self._free - amount:
@@ -41,7 +41,7 @@ class Budget:
             del self._held[caller]
 
 
-class Holding:
+class Reservation:
     """What one request has taken from a budget: only it can take, and it gives back exactly that.
 
     Every byte is counted here and in the budget by the same call, so the two cannot drift apart.

@@ -1,27 +1,17 @@
-"""What the server tells its operators: Prometheus metrics and one log line per request.
+"""Prometheus metrics of one server.
 
-Labels come from closed sets (route templates, status codes), so their number is bounded. No text,
-key or tensor ever reaches a metric or a log line.
+Labels come from closed sets (route templates, status codes), so their number is bounded.
 """
 
-import json
-import logging
-import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-_log = logging.getLogger("polyprefix.requests")
 
 _SECONDS: Final = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
 )  # fmt: skip
 _COUNTS: Final = tuple(float(2**power) for power in range(15))
-_MAX_LOGGED_MODELS: Final = 10
 
 
 class RequestMetrics(Protocol):
@@ -142,71 +132,3 @@ class Metrics:
 
     def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"polyprefix_{name}", meaning, labels, registry=self._collectors)
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """What one request's log line will say; handlers fill in what they learn."""
-
-    request_id: str
-    method: str
-    started: float = field(default_factory=time.perf_counter)
-    route: str = "unmatched"
-    tenant: str | None = None
-    models: tuple[str, ...] = ()
-    num_inputs: int = 0
-    num_tokens: int = 0
-    queue_ms: float = 0.0
-    device_ms: float = 0.0
-    code: str | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Time since the request began."""
-        return time.perf_counter() - self.started
-
-    def write(self, status: int) -> None:
-        """Write the log line; called once, when the last byte is out."""
-        fields: dict[str, Any] = {
-            "request_id": self.request_id,
-            "method": self.method,
-            "route": self.route,
-            "status": status,
-            "duration_ms": round(self.seconds * 1000, 3),
-            "tenant": self.tenant,
-        }
-        if self.code is not None:
-            fields["code"] = self.code
-        if self.num_inputs:
-            fields |= {
-                "models": self.models[:_MAX_LOGGED_MODELS],
-                "num_models": len(self.models),
-                "num_inputs": self.num_inputs,
-                "num_tokens": self.num_tokens,
-                "queue_ms": round(self.queue_ms, 3),
-                "device_ms": round(self.device_ms, 3),
-            }
-        _log.info("request", extra={"fields": fields})
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per log line, for machines first and people second."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created).isoformat(timespec="milliseconds"),  # noqa: DTZ006 - the operator's own time, as before
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def configure_logging() -> None:
-    """Send all log lines of this process to standard error, as JSON."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""EngineEnd: answers one front end's questions in the engine's process."""
+"""CallHandler: answers one front end's questions in the engine's process."""
 
 import asyncio
 import logging
@@ -11,8 +11,16 @@ from server.api.deps import Classifier
 from server.engine.values import InferenceResult
 from server.errors import RequestRefused, ServingError
 from server.hosting.front_ends.channel import Channel
-from server.hosting.front_ends.messages import Answer, Ask, Cancel, Failure, RequestDone, Row, Rows
-from server.observe import RequestMetrics
+from server.hosting.front_ends.messages import (
+    Call,
+    Cancel,
+    CompactResult,
+    CompactResults,
+    CompletedRequest,
+    Failure,
+    Reply,
+)
+from server.observability.metrics import RequestMetrics
 
 _MAX_SPEC_BYTES: Final = 32 * 2**20
 """What the specs that a front end keeps may take, roughly; beyond it, it begins anew."""
@@ -23,7 +31,7 @@ _BYTES_OF_A_SPEC: Final = 2048
 _log = logging.getLogger(__name__)
 
 
-class EngineEnd:
+class CallHandler:
     """Serves a channel until the front end is gone. Belongs to the engine's event loop."""
 
     def __init__(self, channel: Channel, engine: Classifier, metrics: RequestMetrics) -> None:
@@ -46,30 +54,30 @@ class EngineEnd:
                 task.cancel()
             self._channel.close()
 
-    def _take(self, message: Ask | Cancel | RequestDone) -> None:
+    def _take(self, message: Call | Cancel | CompletedRequest) -> None:
         match message:
-            case RequestDone(route, status, seconds):
+            case CompletedRequest(route, status, seconds):
                 self._metrics.request_done(route, status, seconds)
             case Cancel(number):
                 if number in self._asked:
                     self._asked[number].cancel()
-            case Ask(number):
+            case Call(number):
                 task = self._asked[number] = asyncio.create_task(self._answer(message))
                 task.add_done_callback(lambda _: self._asked.pop(number))
 
-    async def _answer(self, ask: Ask) -> None:
+    async def _answer(self, ask: Call) -> None:
         try:
-            self._channel.send(Answer(ask.number, await self._value(ask)))
+            self._channel.send(Reply(ask.number, await self._value(ask)))
         except (PrefixError, ServingError, RequestRefused) as error:
             self._channel.send(Failure.of(ask.number, error))
         except Exception as error:  # noqa: BLE001 - a bug: the front end answers it as every other one
-            _log.exception("a front end's question failed unexpectedly: %s", ask.question)
+            _log.exception("a front end's question failed unexpectedly: %s", ask.method)
             self._forget_carried()  # who knows what of them has arrived
             self._channel.send(Failure.of(ask.number, RuntimeError(repr(error))))
 
-    async def _value(self, ask: Ask) -> Any:
+    async def _value(self, ask: Call) -> Any:
         arguments: Mapping[str, Any] = ask.arguments
-        match ask.question:
+        match ask.method:
             case "infer":
                 return self._rows(await self._engine.infer(**arguments))
             case "replay":
@@ -79,7 +87,7 @@ class EngineEnd:
             case "exposition":
                 return await self._metrics.exposition()
 
-    def _rows(self, answers: Sequence[InferenceResult]) -> Rows:
+    def _rows(self, answers: Sequence[InferenceResult]) -> CompactResults:
         """Note which specs the front end gets; nothing may be awaited between this and sending."""
         is_fresh = self._carried_bytes >= _MAX_SPEC_BYTES
         if is_fresh:
@@ -89,7 +97,7 @@ class EngineEnd:
         }
         self._carried.update(specs)
         self._carried_bytes += sum(map(_num_bytes, specs.values()))
-        return Rows([Row.of(one) for one in answers], specs, is_fresh)
+        return CompactResults([CompactResult.of(one) for one in answers], specs, is_fresh)
 
     def _forget_carried(self) -> None:
         self._carried.clear()

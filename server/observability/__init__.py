@@ -1,0 +1,1 @@
+"""Observability: the metrics and the logs of a server."""

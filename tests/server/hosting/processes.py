@@ -1,0 +1,75 @@
+"""Server processes for tests: started, spoken to and ended as an operator does it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from prefixes.registry import ApiKeys, open_registry
+
+ROOT = Path(__file__).parents[3]
+SERVE = (sys.executable, "-P", "-m", "server", "serve")
+
+
+@contextmanager
+def server_process(
+    store: Path, *flags: str, folder: Path = ROOT
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server process on a free port, and its URL once it answers."""
+    process = subprocess.Popen(
+        [*SERVE, "--port", "0", "--store-folder", str(store), *flags],
+        cwd=folder,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            found = re.search(r"listens on (http://\S+);", line)
+            if found:
+                break
+        else:
+            pytest.fail(f"the server did not start: exit code {process.wait()}")
+        yield process, found[1]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> tuple[Path, str]:
+    """An empty store with one tenant, and its key."""
+    folder = tmp_path / "store"
+    registry = open_registry(folder)
+    registry.ensure_tenant("acme")
+    key = ApiKeys(registry.database).issue("acme", "test")
+    registry.close()
+    return folder, key
+
+
+@pytest.fixture(params=[0, 2], ids=["alone", "front ends"])
+def front_ends(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return ("--num-front-ends", str(request.param))
+
+
+def client(url: str, key: str) -> httpx.Client:
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+
+
+def upload(client: httpx.Client, task: str, data: bytes) -> httpx.Response:
+    path = f"/v1/tenants/acme/prefixes/{task}/versions"
+    return client.post(path, files={"file": ("f", data)})
