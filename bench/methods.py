@@ -15,8 +15,8 @@ from bench.scores import Score
 from prefixes.backbone import Backbone, load_backbone
 from training.baselines.fine_tuning import Adapt, FineTuning
 from training.data.parts import load_task
-from training.learning.base import Learning
-from training.sessions.full import learn
+from training.learning.base_run import Learning
+from training.sessions.fine_tuning_session import learn
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan

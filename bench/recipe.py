@@ -25,8 +25,8 @@ from transformers.utils import logging as transformers_logging
 
 from bench import origin
 from bench.methods import Dtype
-from training.learning.base import Learning
-from training.sessions.full import tune_plan
+from training.learning.base_run import Learning
+from training.sessions.fine_tuning_session import tune_plan
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan

@@ -11,7 +11,7 @@ from training.errors import PlanRejected
 from training.settings.config import TrainConfig
 from training.settings.former_names import with_current_names
 from training.settings.plan import TrainPlan, check_plan, load_plan
-from training.settings.space import parse_space
+from training.settings.sweep_plan import parse_space
 
 
 def plan_of(what: str, flags: Mapping[str, Any], recipe: Mapping[str, Any]) -> TrainPlan:

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from training.learning.base import Learning
+from training.learning.base_run import Learning
 
 _SECONDS_BETWEEN_LINES: Final = 60.0
 _MAX_BARS: Final = 20

@@ -13,10 +13,10 @@ from server.command_line.interrupts import Stopper
 from server.command_line.progress_bars import TrainingProgress
 from server.command_line.publishing import Destination
 from training.errors import PlanRejected, TrainingError
-from training.learning.base import Learning
+from training.learning.base_run import Learning
 from training.learning.parallel import is_first_process
 from training.search.record import SweepRecord
-from training.sessions.full import tune_plan
+from training.sessions.fine_tuning_session import tune_plan
 from training.sessions.session import CHECKPOINT, best_of_each_task, discard_checkpoint, run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan

@@ -15,7 +15,7 @@ from prefixes.backbone import Backbone
 from training.baselines.padded import PaddedModel, batches_by_length
 from training.data.tokenized import Tokenized
 from training.examples import Examples, TaskData
-from training.learning.base import Learning, loss_settings_of
+from training.learning.base_run import Learning, loss_settings_of
 from training.learning.learner import describe
 from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig

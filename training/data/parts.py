@@ -10,8 +10,8 @@ import numpy as np
 
 from prefixes import InputTemplate, PrefixSpec
 from prefixes.spec import TaskType
-from training.data.inspection import Part, doubts_of, doubts_of_validation
-from training.data.spellings import label_doubts, text_doubts
+from training.data.row_warnings import Part, doubts_of, doubts_of_validation
+from training.data.spelling_warnings import label_doubts, text_doubts
 from training.data.split import SPLIT_SEED, split
 from training.data.summary import summaries
 from training.data.token_rows import read_tagged, with_values

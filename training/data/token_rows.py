@@ -9,8 +9,8 @@ from typing import Any, Final, Self
 from training.datasets.text_files import conll_columns
 from training.errors import DataProblem
 from training.examples import Columns
+from training.files.cell_literals import written_value
 from training.files.rows import Row, RowFile, read_rows
-from training.files.written import written_value
 from training.sources import Source, place_in
 from training.tasks.phrases import from_columns
 

@@ -7,11 +7,11 @@ import torch
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
+from training.data.alignment_warnings import misfit_warnings
 from training.data.encoding import EncodedRows, PackedTexts, encode_rows
-from training.data.inspection import cut_off
-from training.data.reading import misfit_warnings
+from training.data.row_warnings import cut_off
 from training.data.snapping import snapped_data
-from training.data.vocabulary import UNREADABLE, UnknownTokens, vocabulary_warnings
+from training.data.vocabulary_warnings import UNREADABLE, UnknownTokens, vocabulary_warnings
 from training.examples import Examples, TaskData
 from training.files.packed import MadeOnDemand, Packed
 from training.tasks import KINDS, Piece, Scale

@@ -14,8 +14,8 @@ from torch import Tensor
 from prefixes.backbone import Backbone, PackedBatch, Streams, head_outputs
 from training.learning.parallel import OneProcess, Processes
 from training.learning.passes import Item, Share, passes_of, shares_of
+from training.learning.prefix_pool import Steering, gradient_of
 from training.learning.run import Run
-from training.learning.steering import Steering, gradient_of
 
 
 def train(

@@ -11,9 +11,9 @@ from prefixes.backbone import Backbone, EncodedText, Row, Streams
 from training.learning.evaluate import batches
 from training.learning.learner import LearningHead
 from training.learning.parallel import Processes
+from training.learning.prefix_pool import Steering
 from training.learning.random_numbers import dropout_factors
 from training.learning.run import Run
-from training.learning.steering import Steering
 from training.tasks import Piece
 
 Item = tuple[int, int]

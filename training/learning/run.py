@@ -13,9 +13,9 @@ from prefixes import Prefix
 from prefixes.backbone import Backbone
 from training.data.tokenized import Tokenized
 from training.examples import TaskData
-from training.learning.base import Learning, loss_settings_of
-from training.learning.beginning import real_tokens
+from training.learning.base_run import Learning, loss_settings_of
 from training.learning.evaluate import outputs_of
+from training.learning.initialization import real_tokens
 from training.learning.learner import PrefixLearner, describe
 from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig

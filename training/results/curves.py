@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from prefixes.atomic import atomic_file
-from training.learning.base import Learning
+from training.learning.base_run import Learning
 from training.results.chart_labels import lettering
 from training.tasks.metrics import Measurement
 

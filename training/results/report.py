@@ -15,7 +15,7 @@ from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
 from training.baselines.fine_tuning import FineTuning
 from training.examples import TaskData
-from training.learning.base import Learning
+from training.learning.base_run import Learning
 from training.learning.run import Run
 from training.results.finish import FinishedPrefix
 from training.tasks.metrics import Measurement

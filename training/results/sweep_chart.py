@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from prefixes.atomic import atomic_file
 from training.results.chart_labels import lettering
 from training.search.record import SweepRecord, TrialRecord
-from training.settings.space import Range
+from training.settings.sweep_plan import Range
 
 _COLUMNS: Final = 3
 _FADED: Final = 0.4

@@ -13,7 +13,7 @@ from prefixes.atomic import write_atomically
 from training.learning.run import Run
 from training.search.sweep import Outcome, Sweep, optuna_version
 from training.settings.defaults import MetricName
-from training.settings.space import SweepPlan
+from training.settings.sweep_plan import SweepPlan
 
 
 @dataclass(frozen=True, slots=True)

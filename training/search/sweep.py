@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from training.errors import PlanRejected
 from training.learning.run import Run
 from training.settings.config import TrainConfig
-from training.settings.space import Range, SweepPlan, with_settings
+from training.settings.sweep_plan import Range, SweepPlan, with_settings
 
 if TYPE_CHECKING:
     import optuna

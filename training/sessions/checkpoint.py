@@ -22,7 +22,7 @@ from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
 from training.errors import CheckpointRejected
 from training.examples import TaskData
-from training.learning.base import Evaluation
+from training.learning.base_run import Evaluation
 from training.learning.run import Run
 from training.search.sweep import Event, optuna_version
 from training.sessions.warm_start import WarmStart

@@ -13,7 +13,7 @@ from training.learning.loop import train
 from training.learning.parallel import Processes
 from training.learning.run import Run
 from training.sessions.checkpoint import Identity, save_checkpoint
-from training.sessions.course import Course
+from training.sessions.plan_runs import Course
 
 Watcher = Callable[[Sequence[Run]], None]
 

@@ -18,9 +18,9 @@ from training.results.sweep_chart import draw_sweep
 from training.search.record import SweepRecord
 from training.search.sweep import optuna_version
 from training.sessions.checkpoint import Identity, load_checkpoint
-from training.sessions.course import Course, Winner
 from training.sessions.multitask import SharedPrefix
 from training.sessions.phases import Phases, Stopwatch, Watcher
+from training.sessions.plan_runs import Course, Winner
 from training.sessions.warm_start import read_starts
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan

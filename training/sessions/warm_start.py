@@ -12,9 +12,9 @@ from prefixes import Prefix, PrefixError, PrefixSpec, digest_of
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.prefix import Array
 from training.errors import PlanRejected
-from training.learning.beginning import Begun
+from training.learning.initialization import Begun
 from training.learning.run import Run
-from training.sessions.published import read_published
+from training.sessions.prefix_sources import read_published
 from training.settings.config import TrainConfig
 
 

@@ -14,8 +14,8 @@ from prefixes.values import Value
 from training.errors import PlanRejected
 from training.settings.config import TrainConfig
 from training.settings.former_names import with_current_names
-from training.settings.sharing import MultitaskPlan
-from training.settings.space import SweepPlan, with_settings
+from training.settings.multitask_plan import MultitaskPlan
+from training.settings.sweep_plan import SweepPlan, with_settings
 from training.sources import is_hub
 
 

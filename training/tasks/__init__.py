@@ -5,12 +5,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from prefixes.spec import TaskType
-from training.tasks.answering import QuestionAnswering
-from training.tasks.choices import MultipleChoice
+from training.tasks.definition import Outputs, Piece, Scale, TaskKind
 from training.tasks.embedding import Embedding
-from training.tasks.kind import Outputs, Piece, Scale, TaskKind
-from training.tasks.sequences import SequenceClassification
-from training.tasks.tagging import TokenClassification
+from training.tasks.multiple_choice import MultipleChoice
+from training.tasks.question_answering import QuestionAnswering
+from training.tasks.sequence_classification import SequenceClassification
+from training.tasks.token_classification import TokenClassification
 
 __all__ = ["KINDS", "Outputs", "Piece", "Scale", "TaskKind"]
 

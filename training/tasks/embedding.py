@@ -15,7 +15,7 @@ from training.examples import Examples, Input, Layout
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_text, read_texts
-from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, TaskKind
 from training.tasks.losses import PLAIN, TEMPERATURE, LossSettings, contrastive_losses
 from training.tasks.metrics import Measurement
 from training.tasks.phrases import from_columns, texts

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from training.errors import DataProblem
+from training.files.cell_literals import written_list, written_vector
 from training.files.rows import Row
-from training.files.written import written_list, written_vector
 from training.tasks.cells import LABEL_SETTING, is_absent
 
 MAX_LABEL_LENGTH: Final = 200

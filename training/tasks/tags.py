@@ -7,8 +7,8 @@ from prefixes.answers.entities import BACKGROUND, units_of
 from prefixes.characters import whole_characters
 from prefixes.encoded import EncodedText, Span
 from training.tasks.losses import IGNORED
-from training.tasks.misfits import Misfit, misfit_of
-from training.tasks.schemes import type_of
+from training.tasks.tag_schemes import type_of
+from training.tasks.unaligned_spans import Misfit, misfit_of
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -25,8 +25,8 @@ from tests.training.learnable_tasks import (
 from training.baselines.fine_tuning import FineTuning
 from training.data.parts import load_task
 from training.errors import PlanRejected, TrainingError
-from training.learning.base import Learning
-from training.sessions.full import learn, tune_plan
+from training.learning.base_run import Learning
+from training.sessions.fine_tuning_session import learn, tune_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan
 

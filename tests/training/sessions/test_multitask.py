@@ -25,8 +25,8 @@ from tests.training.learnable_tasks import (
 from training.data.parts import load_task
 from training.errors import PlanRejected, TrainingError
 from training.learning.run import Run
-from training.sessions.course import Course
 from training.sessions.multitask import SharedPrefix
+from training.sessions.plan_runs import Course
 from training.sessions.session import run_plan
 from training.sessions.warm_start import WarmStart
 from training.settings.plan import TrainPlan, check_plan

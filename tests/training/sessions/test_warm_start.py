@@ -31,8 +31,8 @@ from tests.training.learnable_tasks import (
 from training.data.parts import load_task
 from training.errors import CheckpointRejected, PlanRejected
 from training.learning.run import Run
-from training.sessions.course import Course
-from training.sessions.published import read_published
+from training.sessions.plan_runs import Course
+from training.sessions.prefix_sources import read_published
 from training.sessions.session import run_plan
 from training.sessions.warm_start import read_starts
 from training.settings.config import TrainConfig

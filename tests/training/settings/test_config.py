@@ -9,7 +9,7 @@ from training.errors import PlanRejected
 from training.settings.config import TrainConfig
 from training.settings.defaults import METRICS, MetricName
 from training.settings.plan import check_plan, load_plan
-from training.settings.space import Range, parse_space
+from training.settings.sweep_plan import Range, parse_space
 
 PLAN = """
 backbone = "minilm"

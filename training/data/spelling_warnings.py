@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from training.data.inspection import Part
+from training.data.row_warnings import Part
 from training.errors import few
 from training.examples import Layout
-from training.files.written import written_list
+from training.files.cell_literals import written_list
 from training.tasks import TaskKind
 from training.tasks.labels import likeness
 

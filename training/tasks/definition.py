@@ -19,8 +19,8 @@ from training.settings.config import TrainConfig
 from training.tasks.cells import read_texts
 from training.tasks.losses import PLAIN, LossSettings
 from training.tasks.metrics import Measurement
-from training.tasks.misfits import Misfit
 from training.tasks.phrases import texts
+from training.tasks.unaligned_spans import Misfit
 
 Outputs = Sequence[NDArray[np.float32]]
 """What an input's texts came to, `[outputs]` each, or `[S, outputs]` for tasks of tokens."""

@@ -15,7 +15,7 @@ from training.examples import Examples, Input, Layout
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, text_objection
-from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, TaskKind
 from training.tasks.labels import known_names, read_label
 from training.tasks.losses import PLAIN, LossSettings, choice_losses
 from training.tasks.metrics import CALIBRATION_ERROR, Measurement, calibration_error

@@ -18,11 +18,11 @@ from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_answers
-from training.tasks.kind import Outputs, Piece, Problems, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, TaskKind
 from training.tasks.losses import PLAIN, LossSettings, answer_losses
 from training.tasks.metrics import Measurement
-from training.tasks.misfits import Misfit, misfit_of
 from training.tasks.phrases import from_columns
+from training.tasks.unaligned_spans import Misfit, misfit_of
 
 QUESTION: Final = InputTemplate(text="{question}", text_pair="{context}")
 

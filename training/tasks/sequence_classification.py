@@ -17,7 +17,7 @@ from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_candidates
 from training.tasks.cells import read_number
-from training.tasks.kind import Outputs, Piece, Problems, Scale, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, Scale, TaskKind
 from training.tasks.labels import (
     cell_form,
     inferred,

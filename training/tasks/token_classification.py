@@ -21,13 +21,12 @@ from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, read_texts
+from training.tasks.definition import Outputs, Piece, Problems, TaskKind
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
-from training.tasks.kind import Outputs, Piece, Problems, TaskKind
 from training.tasks.losses import IGNORED, PLAIN, LossSettings, tag_losses
 from training.tasks.metrics import Measurement
-from training.tasks.misfits import Misfit
 from training.tasks.phrases import counted, from_columns, texts
-from training.tasks.schemes import (
+from training.tasks.tag_schemes import (
     all_tags,
     bio_of,
     given_tags,
@@ -46,6 +45,7 @@ from training.tasks.tags import (
     snap,
     tag_targets,
 )
+from training.tasks.unaligned_spans import Misfit
 from training.tasks.words import first_tags, tags_of_words, word_mentions
 
 _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"

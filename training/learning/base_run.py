@@ -12,7 +12,7 @@ from torch import Tensor
 from prefixes import PrefixSpec
 from training.data.tokenized import Tokenized
 from training.examples import TaskData
-from training.learning.beginning import Begun
+from training.learning.initialization import Begun
 from training.learning.random_numbers import generator_for
 from training.learning.schedule import learning_rate_factor
 from training.settings.config import TrainConfig

@@ -16,7 +16,7 @@ from training.learning.evaluate import evaluate, predictions
 from training.tasks import KINDS
 from training.tasks.entity_scores import score_entities
 from training.tasks.losses import IGNORED
-from training.tasks.schemes import all_tags
+from training.tasks.tag_schemes import all_tags
 from training.tasks.tags import Mention, join_tokens, mentions_of, tag_targets
 
 KIND: Final = "token_classification"

@@ -10,7 +10,7 @@ from training.errors import at
 from training.examples import Examples
 from training.sources import Source
 from training.tasks import TaskKind
-from training.tasks.misfits import Misfit
+from training.tasks.unaligned_spans import Misfit
 
 _QUOTED: Final = 40
 """Characters of a text that a warning quotes at most."""

@@ -15,7 +15,7 @@ from training.learning.evaluate import evaluate
 from training.learning.learner import describe
 from training.tasks import KINDS
 from training.tasks.answer_scores import normalised, score_answers
-from training.tasks.answering import Accepted, answer_place
+from training.tasks.question_answering import Accepted, answer_place
 
 KIND: Final = "question_answering"
 NO_ANSWER: dict[str, list[Any]] = {"text": [], "answer_start": []}

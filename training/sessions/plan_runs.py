@@ -21,7 +21,7 @@ from training.sessions.multitask import SharedPrefix, share
 from training.sessions.warm_start import WarmStart
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
-from training.settings.space import with_settings
+from training.settings.sweep_plan import with_settings
 
 _SHORTEST_TEXT: Final = 3
 """Tokens of a text at least: one, between those that every text begins and ends with."""

@@ -10,7 +10,7 @@ from training.baselines.fine_tuning import FineTuning
 from training.data.loading import load_all
 from training.errors import TrainingError
 from training.examples import TaskData
-from training.learning.base import Learning
+from training.learning.base_run import Learning
 from training.results.curves import draw_confusion, draw_curve
 from training.results.report import Timing, write_model_report
 from training.sessions.phases import Stopwatch
