@@ -64,6 +64,18 @@ def test_a_value_out_of_range_is_refused_naming_setting_and_variable(
         Settings.load(**{name: value})
 
 
+def test_a_problem_says_what_was_found_what_is_expected_and_what_to_do() -> None:
+    with pytest.raises(InvalidSettings) as raised:
+        Settings.load(port=70_000, cors_origins="https://x/", pinned="/tone")
+    text = str(raised.value)
+    for sentence in (
+        "port (POLYPREFIX_PORT) is '70000': input should be less than or equal to 65535. Correct",
+        "cors_origins (POLYPREFIX_CORS_ORIGINS): 'https://x/' is not a valid origin. Write",
+        "pinned (POLYPREFIX_PINNED): ",
+    ):
+        assert sentence in text
+
+
 def test_a_request_larger_than_what_may_wait_is_refused_as_a_setting() -> None:
     with pytest.raises(InvalidSettings, match="never be admitted"):
         Settings.load(max_waiting_inputs=10, max_inputs_per_request=11)
@@ -86,8 +98,3 @@ def test_settings_never_change() -> None:
 def test_a_database_password_is_not_shown() -> None:
     settings = Settings.load(database_url="postgresql://me:hush@db/x")
     assert "hush" not in repr(settings)
-
-
-def test_every_setting_has_a_description() -> None:
-    for name, field in Settings.model_fields.items():
-        assert field.description, name

@@ -1,0 +1,78 @@
+"""Settings of the engine: the backbone, the device, batches, and prefixes in memory."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from server.settings.lists import check_references
+
+
+class EngineSettings(BaseModel):
+    """What computes the answers, and how much memory it may use."""
+
+    backbone: str = Field(
+        default="minilm",
+        description="Frozen encoder: `minilm` (packaged), a folder, or a model id of the "
+        "Hugging Face hub.",
+    )
+    device: str = Field(
+        default="auto",
+        description="Device of the backbone, such as `cpu`, `cuda` or `cuda:1`. `auto` picks a GPU "
+        "if there is one.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="Data type of the backbone's weights and activations: `float32`, `bfloat16` or "
+        "`float16`. `auto` benchmarks the device at startup and picks the fastest.",
+    )
+    quantize: Literal["int8"] | None = Field(
+        default=None,
+        description="`int8` runs the encoder's linear layers in int8, on a CPU only. Unset: no "
+        "quantization.",
+    )
+    num_threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads of the forward pass. Unset: all."
+    )
+    num_streams: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Number of batches that run at the same time on a CPU. They share "
+        "`num_threads`. Unset: one for each thread, at most 4. A GPU always runs one.",
+    )
+    max_batch_tokens: int = Field(
+        default=4096,
+        ge=16,
+        description="Maximum number of tokens in one forward pass. A longer text runs alone.",
+    )
+    target_latency_ms: float | None = Field(
+        default=None,
+        gt=0,
+        le=60_000,
+        description="Target latency of a text in the server, in milliseconds. The server runs "
+        "trial batches at startup and lowers `max_batch_tokens` to meet it. Unset: no target.",
+    )
+    max_batch_rows: int = Field(
+        default=256, ge=1, description="Maximum number of texts in one forward pass."
+    )
+    max_waiting_inputs: int = Field(
+        default=2048,
+        ge=1,
+        description="Maximum number of in-flight texts. Further requests get 429.",
+    )
+    resident_mib: int = Field(
+        default=512,
+        ge=1,
+        description="Device memory for prefixes, in MiB. The least recently used are evicted.",
+    )
+    host_mib: int | None = Field(
+        default=None,
+        ge=0,
+        description="Host memory for prefixes that were evicted from the device, in MiB. They "
+        "reload from it without reading their files. Unset: 4096 with a GPU, 0 on a CPU.",
+    )
+    pinned: Annotated[str | None, AfterValidator(check_references)] = Field(
+        default=None,
+        description="Prefixes that are never evicted, as references separated by commas. "
+        "Unset: none.",
+    )

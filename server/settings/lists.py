@@ -1,0 +1,44 @@
+"""Settings that list several values, separated by commas."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from prefixes.errors import InvalidName
+from prefixes.names import PrefixRef
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", re.IGNORECASE)
+
+
+def items_of(text: str | None) -> Iterator[str]:
+    """Split a list at its commas. An unset setting is an empty list."""
+    return filter(None, map(str.strip, (text or "").split(",")))
+
+
+def references_of(text: str | None) -> Iterator[PrefixRef]:
+    """Parse a list of references to prefixes.
+
+    Raises:
+        InvalidName: when an item is not a reference.
+    """
+    return map(PrefixRef.parse, items_of(text))
+
+
+def check_origins(text: str | None) -> str | None:
+    """Return the list if each item is an origin or `*`, else raise ValueError."""
+    for origin in items_of(text):
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{origin!r} is not a valid origin. Write a scheme, a host and optionally a port, "
+                "such as https://app.example.org, without a trailing slash."
+            )
+    return text
+
+
+def check_references(text: str | None) -> str | None:
+    """Return the list if each item is a reference to a prefix, else raise ValueError."""
+    try:
+        list(references_of(text))
+    except InvalidName as error:
+        raise ValueError(str(error)) from error
+    return text

@@ -1,0 +1,84 @@
+"""Settings: all of them in one class, and how they are loaded."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import DirectoryPath, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from prefixes.names import PrefixRef
+from server.settings.engine import EngineSettings
+from server.settings.http import HttpSettings
+from server.settings.lists import items_of, references_of
+from server.settings.problems import (
+    ENV_PREFIX,
+    InvalidSettings,
+    invalid_values,
+    unknown_variables,
+)
+from server.settings.training import TrainingSettings
+
+
+class Settings(TrainingSettings, HttpSettings, EngineSettings, BaseSettings):
+    """All settings. Each has a `POLYPREFIX_` variable, and some have a flag of `serve`.
+
+    A flag takes precedence over a variable, and a variable over the default. An empty variable
+    counts as unset.
+    """
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+    )
+
+    store_folder: Path = Field(
+        default=Path("var"),
+        description="Folder for prefix files and, unless `database_url` is set, the database.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the database. Unset: SQLite in `store_folder`.",
+        repr=False,
+    )
+    examples_folder: DirectoryPath | None = Field(
+        default=None,
+        description="Folder of `TASK.safetensors` files to publish at startup under the public "
+        "tenant `examples`. Unset: none.",
+    )
+
+    @property
+    def cors_origin_list(self) -> tuple[str, ...]:
+        """The origins in `cors_origins`."""
+        return tuple(items_of(self.cors_origins))
+
+    @property
+    def pinned_refs(self) -> tuple[PrefixRef, ...]:
+        """The references in `pinned`."""
+        return tuple(references_of(self.pinned))
+
+    @model_validator(mode="after")
+    def _can_admit_the_largest_request(self) -> Self:
+        if self.max_inputs_per_request > self.max_waiting_inputs:
+            raise ValueError(
+                f"max_inputs_per_request is {self.max_inputs_per_request}, but max_waiting_inputs "
+                f"is {self.max_waiting_inputs}: the largest request would never be admitted. "
+                "Lower the first or raise the second."
+            )
+        return self
+
+    @classmethod
+    def load(cls, **flags: Any) -> Self:
+        """Load settings from flags, variables and defaults. A flag of None counts as not given.
+
+        Raises:
+            InvalidSettings: with every setting that is unknown or has an invalid value.
+        """
+        problems = list(unknown_variables(os.environ, cls.model_fields.keys()))
+        given = {name: value for name, value in flags.items() if value is not None}
+        try:
+            settings = cls(**given)
+        except ValidationError as error:
+            problems += invalid_values(error)
+        if problems:
+            raise InvalidSettings(" ".join(problems))
+        return settings
