@@ -1,23 +1,25 @@
-"""Errors of requests, of the serving path, and of starting a server.
+"""Errors of requests, of the engine and of starting the server.
 
-    RequestRefused
-    |- KeyRequired      an anonymous caller asked for what only a key can show, or do
-    |- InvalidKey       a key that was never issued, or is revoked
-    |- ModelRequired    no `model` in the request, and no default one
-    |- WrongTaskType    a task that the route asked does not answer; the message names the right one
-    |- TooManyInputs    more texts than one request may hold
-    |- TooManyScores    more scores than one response may hold
-    |- BadUpload        a multipart body without the one file it must carry
-    |- TrainingNotFound no such training, or not the caller's
-    '- NothingToShow    a training has not come as far as what was asked for
+    RequestRefused                the API rejects the request before the engine sees it
+    |- KeyRequired                the request needs an API key and has none
+    |- InvalidKey                 the API key was never issued, or it is revoked
+    |- ModelRequired              the request names no model, and the server has no default model
+    |- TooManyScores              the response would hold more scores than one response may
+    |- BadUpload                  the multipart body lacks a required file or is damaged
+    |- TrainingNotFound           the training job does not exist, or another tenant owns it
+    '- NothingToShow              the training job has not written the requested file yet
 
-    ServingError
-    |- Overloaded         the queue is full; says when to retry
-    |- DeadlineExceeded   the request's deadline passed before its answer was ready
-    |- EngineUnavailable  the engine is starting or draining, or the device failed
-    '- InferenceFailed    the forward pass fails on this request alone, repeatably
+    ServingError                  the engine rejects the request, or cannot answer it
+    |- WrongTaskType              a task has a different type than the request expects
+    |- TooManyInputs              the request has more texts than one request may have
+    |- Overloaded                 too much work is in flight; says when to retry
+    |- DeadlineExceeded           the request's time ran out before its answer was ready
+    |- EngineUnavailable          the engine is starting, draining or stopped, or the device failed
+    |- ResidencyBudgetExceeded    the prefix does not fit in the device memory for prefixes
+    '- InferenceFailed            the forward pass fails for this input, even alone in its batch
 
-`server/api/problems.py` alone maps these to status codes. The others are for the operator.
+`server/api/statuses.py` maps both trees to HTTP statuses. Two errors outside them end the command
+`serve`: AddressUnavailable and FrontEndFailed.
 """
 
 from typing import ClassVar
@@ -43,21 +45,6 @@ class ModelRequired(RequestRefused):
     code = "model_required"
 
 
-class WrongTaskType(RequestRefused):
-    """The task of the input at `place` in the request has another type: `task_type`."""
-
-    code = "wrong_task_type"
-
-    def __init__(self, message: str, *, place: int, task_type: TaskType) -> None:
-        super().__init__(message)
-        self.place = place
-        self.task_type = task_type
-
-
-class TooManyInputs(RequestRefused):
-    code = "too_many_inputs"
-
-
 class TooManyScores(RequestRefused):
     code = "too_many_scores"
 
@@ -75,13 +62,28 @@ class NothingToShow(RequestRefused):
 
 
 class ServingError(Exception):
-    """Base class. `code` is stable and machine-readable."""
+    """Base class. `code` is stable and machine-readable; the message is written for people."""
 
     code: ClassVar[str] = "serving_error"
 
 
+class WrongTaskType(ServingError):
+    """The task of the input at `place` in the request has the type `task_type`."""
+
+    code = "wrong_task_type"
+
+    def __init__(self, message: str, *, place: int, task_type: TaskType) -> None:
+        super().__init__(message)
+        self.place = place
+        self.task_type = task_type
+
+
+class TooManyInputs(ServingError):
+    code = "too_many_inputs"
+
+
 class Overloaded(ServingError):
-    """The request was refused whole. `retry_after_seconds` is an estimate from recent speed."""
+    """No part of the request was accepted. `retry_after_seconds` is an estimate."""
 
     code = "overloaded"
 
@@ -98,13 +100,19 @@ class EngineUnavailable(ServingError):
     code = "engine_unavailable"
 
 
+class ResidencyBudgetExceeded(ServingError):
+    """Retrying does not help: the operator must raise POLYPREFIX_RESIDENT_MIB or pin less."""
+
+    code = "residency_budget_exceeded"
+
+
 class InferenceFailed(ServingError):
     code = "inference_failed"
 
 
 class AddressUnavailable(OSError):
-    """The address to listen on is taken or is not this machine's."""
+    """The listening address is in use, or it does not belong to this machine."""
 
 
 class FrontEndFailed(Exception):
-    """A front-end process ended before it ever took a connection."""
+    """A front-end process ended before it accepted its first connection."""

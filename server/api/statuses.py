@@ -26,6 +26,7 @@ STATUS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     server_errors.DeadlineExceeded: (504, "Deadline exceeded"),
     server_errors.EngineUnavailable: (503, "Engine unavailable"),
     server_errors.InferenceFailed: (500, "Forward pass failed"),
+    server_errors.ResidencyBudgetExceeded: (507, "Prefix does not fit on the device"),
     server_errors.KeyRequired: (401, "API key required"),
     server_errors.InvalidKey: (401, "Invalid API key"),
     server_errors.ModelRequired: (422, "Model required"),

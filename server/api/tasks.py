@@ -42,7 +42,7 @@ router = APIRouter(
     route_class=DirectRoute,
     tags=["tasks"],
     dependencies=[Depends(bearer)],
-    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
 )
 
 _JSON: Final = "application/json"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone, ResidentPrefix
-from server.errors import InferenceFailed
+from server.errors import ResidencyBudgetExceeded
 from server.residency.budget import Allocation, Footprint, ResidencyBudget
 from server.residency.host_cache import HostCacheStats
 from server.residency.leases import Lease, ResidentEntry
@@ -108,7 +108,7 @@ class ResidentPrefixes:
 
         Raises:
             PrefixError: when the store cannot give it.
-            InferenceFailed: when it is larger than the whole budget.
+            ResidencyBudgetExceeded: when it is larger than the whole budget.
         """
         return self.lease_resident(digest) or await self._lease_loaded(digest, staged)
 
@@ -126,7 +126,7 @@ class ResidentPrefixes:
 
         Raises:
             PrefixError: when the store cannot give it.
-            InferenceFailed: when pinned prefixes would leave too little room for all others.
+            ResidencyBudgetExceeded: when pinned prefixes would leave too little for all others.
         """
         lease = await self.lease(digest)
         room = self._entries[digest].room
@@ -136,7 +136,7 @@ class ResidentPrefixes:
             self._pins[digest] = lease
         else:
             lease.release()
-            raise InferenceFailed(
+            raise ResidencyBudgetExceeded(
                 f"The prefix needs {room.num_bytes} bytes on the device and cannot be pinned: "
                 f"{self._rooms.pinned_bytes} of {self._rooms.all.num_bytes} bytes are pinned, and "
                 "other prefixes need room, too: raise POLYPREFIX_RESIDENT_MIB, or pin fewer"
@@ -245,7 +245,7 @@ class ResidentPrefixes:
     def _make_room(self, need: Footprint) -> Allocation | None:
         """Take room, evicting what is idle; None when all the rest is leased."""
         if not self._rooms.may_have(need):
-            raise InferenceFailed(
+            raise ResidencyBudgetExceeded(
                 f"The prefix needs {need.num_bytes} bytes on the device, this server keeps "
                 f"{self._rooms.all.num_bytes} for all, {self._rooms.pinned_bytes} of them for "
                 "pinned prefixes: raise POLYPREFIX_RESIDENT_MIB"

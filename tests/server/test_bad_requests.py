@@ -15,6 +15,7 @@ from server.errors import (
     EngineUnavailable,
     InferenceFailed,
     Overloaded,
+    ResidencyBudgetExceeded,
 )
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
@@ -374,6 +375,7 @@ def test_a_bad_request_never_reaches_the_engine(serve: Serve, route: str) -> Non
         (DeadlineExceeded("The time ran out"), 504, "deadline_exceeded"),
         (EngineUnavailable("The device failed"), 503, "engine_unavailable"),
         (InferenceFailed("The forward pass failed"), 500, "inference_failed"),
+        (ResidencyBudgetExceeded("The prefix is too large"), 507, "residency_budget_exceeded"),
         (RuntimeError("the secret of the house"), 500, "internal_error"),
         (PrefixNotFound("gone meanwhile"), 404, "prefix_not_found"),
     ],

@@ -15,6 +15,7 @@ _ERROR_TYPES: Final[Mapping[int, str]] = {
     500: "Backend",
     503: "Unhealthy",
     504: "Overloaded",
+    507: "Backend",
 }
 """The `error_type` of text-embeddings-inference by status; all others are "Validation"."""
 

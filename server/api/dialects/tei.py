@@ -26,7 +26,7 @@ router = APIRouter(
     route_class=KeyedRoute,
     tags=["compatible"],
     dependencies=[Depends(bearer)],
-    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
 )
 
 

@@ -25,7 +25,7 @@ router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[De
 @router.post(
     "/classify",
     summary="Classify as vLLM does",
-    responses=responses(400, 401, 404, 413, 422, 429, 503, 504),
+    responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
 )
 async def classify(
     body: VllmClassifyRequest, inference: InferenceDep, record: RecordDep

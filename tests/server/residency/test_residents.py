@@ -13,7 +13,7 @@ from prefixes import Prefix, digest_of
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreCorrupted
 from prefixes.spec import GoldenExample, Provenance
-from server.errors import InferenceFailed
+from server.errors import ResidencyBudgetExceeded
 from server.residency.residents import ResidentPrefixes
 from tests.factories import make_prefix
 from tests.server.doubles import RecordingMetrics
@@ -204,7 +204,7 @@ async def test_a_prefix_larger_than_the_whole_budget_is_refused(
     shelf = shelf_of(backbone, 1, prefix_length=64)
     small = backbone.empty_pool(8).nbytes
     residents = ResidentPrefixes(backbone, budget_bytes=small, fetch=shelf.fetch, metrics=metrics)
-    with pytest.raises(InferenceFailed, match="POLYPREFIX_RESIDENT_MIB"):
+    with pytest.raises(ResidencyBudgetExceeded, match="POLYPREFIX_RESIDENT_MIB"):
         await residents.lease(shelf.digests[0])
 
 
@@ -332,7 +332,7 @@ async def test_pinned_prefixes_leave_room_for_others(
     shelf = shelf_of(backbone, 3)
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     await residents.pin(shelf.digests[0])
-    with pytest.raises(InferenceFailed, match="POLYPREFIX_RESIDENT_MIB"):
+    with pytest.raises(ResidencyBudgetExceeded, match="POLYPREFIX_RESIDENT_MIB"):
         await residents.pin(shelf.digests[1])
     assert residents.stats.num_pinned == 1
     for digest in shelf.digests:
@@ -347,7 +347,7 @@ async def test_a_prefix_that_never_fits_beside_the_pinned_ones_is_refused_and_do
     shelf.prefixes["large"] = large
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     await residents.pin(shelf.digests[0])
-    with pytest.raises(InferenceFailed, match="pinned"):
+    with pytest.raises(ResidencyBudgetExceeded, match="pinned"):
         await asyncio.wait_for(residents.lease("large"), 30)
     residents.unpin(shelf.digests[0])
     (await asyncio.wait_for(residents.lease("large"), 30)).release()
