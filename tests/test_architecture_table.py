@@ -22,8 +22,7 @@ from prefixes.registry import open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import TaskInput
 from tests.factories import make_backbone_folder
-from tests.server.doubles import RecordingMetrics
-from tests.server.engine.test_engine import publish
+from tests.server.doubles import RecordingMetrics, publish
 from tests.training import learnable_tasks as tasks
 
 pytestmark = pytest.mark.anyio

@@ -1,4 +1,7 @@
-"""AdmissionControl: how much may wait at once. Belongs to the event loop."""
+"""Admission control: bounds the in-flight texts and the time of each request.
+
+Everything here belongs to the engine's event loop.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,88 +11,89 @@ from server.errors import DeadlineExceeded, Overloaded, TooManyInputs
 
 
 class AdmittedRequest:
-    """A request that was let in, and what it counts for until it is answered.
+    """A request in flight, and the number of texts that it counts for until it is answered.
 
     `deadline` is a time of the event loop's clock, in seconds.
     """
 
     def __init__(
-        self, admission: "AdmissionControl", num_texts: int, deadline: float, max_texts: int | None
+        self, control: "AdmissionControl", num_inputs: int, deadline: float, max_texts: int | None
     ) -> None:
-        self._admission = admission
+        self._control = control
         self._max_texts = max_texts
-        self.num_texts = num_texts
+        self.num_inputs = num_inputs
+        self.num_texts = num_inputs
         self.deadline = deadline
 
-    def grow(self, more: int) -> None:
-        """Count texts beyond one for each input: every choice and every window is one.
+    def grow(self, num_more: int) -> None:
+        """Count further texts: an input becomes one text for each choice or window that it has.
 
-        What was let in without a bound is counted, and never refused.
+        A request that was admitted without `max_texts` is counted but never rejected here.
 
         Raises:
-            TooManyInputs: when one request may not have so many.
-            Overloaded: when there is no room for them.
+            TooManyInputs: when the request has more texts than one request may have.
+            Overloaded: when the further texts exceed the limit on in-flight texts.
         """
-        if self._max_texts is not None and more > 0:
-            if self.num_texts + more > self._max_texts:
+        if self._max_texts is not None and num_more > 0:
+            if self.num_texts + num_more > self._max_texts:
                 raise TooManyInputs(
-                    f"The inputs become {self.num_texts + more} texts, for each choice and each "
-                    f"window of a long context is one: one request takes at most "
-                    f"{self._max_texts}, so send fewer inputs at once, or shorter ones"
+                    f"The inputs become {self.num_texts + num_more} texts, because every choice "
+                    "and every window of a long context counts as one. One request may have at "
+                    f"most {self._max_texts} texts. Send fewer inputs at once, or shorter ones."
                 )
-            self._admission.check_room(more)
-        self.num_texts += more
-        self._admission.num_waiting += more
+            self._control.check_capacity(num_more)
+        self.num_texts += num_more
+        self._control.num_waiting += num_more
 
 
 class AdmissionControl:
-    """Counts the texts that were admitted and are not yet answered, and bounds their time."""
+    """Counts the texts that are admitted and not yet answered."""
 
-    def __init__(self, max_waiting: int, seconds_until_room: Callable[[], int]) -> None:
-        """Bound the texts to `max_waiting`; the callback estimates when to come back."""
+    def __init__(self, max_waiting: int, estimate_wait: Callable[[], int]) -> None:
+        """Allow `max_waiting` texts; `estimate_wait` returns the seconds after which to retry."""
         self._max_waiting = max_waiting
-        self._seconds_until_room = seconds_until_room
-        self._nobody_waits = asyncio.Event()
-        self._nobody_waits.set()
+        self._estimate_wait = estimate_wait
+        self._empty = asyncio.Event()
+        self._empty.set()
         self.num_waiting = 0
 
     async def until_empty(self) -> None:
-        """Wait until all that was admitted is answered."""
-        await self._nobody_waits.wait()
+        """Wait until every admitted request is answered."""
+        await self._empty.wait()
 
-    def check_room(self, num_texts: int) -> None:
-        """Raise Overloaded when so many texts would be too many."""
+    def check_capacity(self, num_texts: int) -> None:
+        """Raise Overloaded when this many further texts exceed the limit."""
         if self.num_waiting + num_texts > self._max_waiting:
             raise Overloaded(
-                f"{self.num_waiting} texts are waiting and {num_texts} more would exceed the "
-                f"limit of {self._max_waiting}: come back later, or send fewer at once",
-                retry_after_seconds=self._seconds_until_room(),
+                f"{self.num_waiting} texts are in flight, and {num_texts} more would exceed the "
+                f"limit of {self._max_waiting}. Retry later, or send fewer texts at once.",
+                retry_after_seconds=self._estimate_wait(),
             )
 
     @asynccontextmanager
     async def admit(
         self, num_inputs: int, timeout_seconds: float, *, max_texts: int | None = None
     ) -> AsyncIterator[AdmittedRequest]:
-        """Count inputs in as a text each, all or none, and out again with what they grew to.
+        """Admit all inputs of a request or none of them; on exit, release all of its texts.
 
         Raises:
-            Overloaded: when there is no room for all of them.
-            DeadlineExceeded: when the time runs out inside.
+            Overloaded: when the inputs exceed the limit on in-flight texts.
+            DeadlineExceeded: when the body of the context takes longer than the timeout.
         """
-        self.check_room(num_inputs)
+        self.check_capacity(num_inputs)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         admitted = AdmittedRequest(self, num_inputs, deadline, max_texts)
         self.num_waiting += num_inputs
-        self._nobody_waits.clear()
+        self._empty.clear()
         try:
             async with asyncio.timeout_at(deadline):
                 yield admitted
         except TimeoutError as error:
             raise DeadlineExceeded(
-                f"No answer within {timeout_seconds:g} seconds: send fewer inputs at once, allow "
-                "more time, or come back when the server is less busy"
+                f"The request was not answered within {timeout_seconds:g} seconds. Send fewer "
+                "inputs at once, allow more time, or retry when the server is less busy."
             ) from error
         finally:
             self.num_waiting -= admitted.num_texts
             if self.num_waiting == 0:
-                self._nobody_waits.set()
+                self._empty.set()

@@ -1,4 +1,4 @@
-"""Engine: from references and texts to logits. Resolves, tokenizes, admits or refuses, waits."""
+"""Engine: from prefix references and texts to the device's outputs."""
 
 import asyncio
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams, replay_findings
@@ -18,30 +18,30 @@ from server.batching.latency import TrialBatches, limits_within
 from server.batching.runner import Runner
 from server.batching.scheduler import BatchLimits
 from server.engine.admission import AdmissionControl
-from server.engine.pipeline import InputOutcome, Pipeline, Request, TokenizationMetrics
+from server.engine.pipeline import InputOutcome, Pipeline, TokenizationMetrics
 from server.engine.replay import GoldenReplay, failed_replay
+from server.engine.resolution import ReferenceResolver
 from server.engine.tokenization import TokenizerPool
 from server.engine.values import InferenceResult, TaskInput
-from server.errors import EngineUnavailable, InferenceFailed
+from server.errors import EngineUnavailable, InferenceFailed, ResidencyBudgetExceeded
 from server.residency.golden_check import GoldenCheck
 from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
 from server.residency.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
 
-T = TypeVar("T")
-
 
 class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenizationMetrics, Protocol):
-    """All that the engine reports to the outside."""
+    """All metrics that the engine reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
-    """Bounds of the engine. `max_waiting` counts texts admitted and not yet answered, `max_texts`
-    those of one request; an input has one, or one for each choice or window. With
-    `target_seconds`, trials at start lower `max_batch_tokens` to what keeps to it. Without
-    `host_bytes`, the device decides. `pinned` prefixes never leave the device. `num_streams`
-    batches run at once; None for as many as do well.
+    """Limits of the engine, and the prefixes that it pins.
+
+    `max_waiting` bounds the texts in flight, and `max_texts` those of one request. An input is
+    one text, or one for each choice or window. With `target_seconds`, the engine lowers
+    `max_batch_tokens` at start to meet this latency. None lets the device decide `host_bytes` and
+    `num_streams`, the number of batches that run at once.
     """
 
     max_batch_tokens: int = 4096
@@ -56,7 +56,11 @@ class EngineLimits:
 
 
 class Engine:
-    """The serving path behind the API. Lives on one event loop; build it there."""
+    """The serving path behind the API.
+
+    It may be built before any event loop runs. It then belongs to the loop that awaits `start`,
+    and every coroutine of it must be awaited on that loop.
+    """
 
     def __init__(
         self,
@@ -67,7 +71,6 @@ class Engine:
     ) -> None:
         self.backbone = backbone
         self._registry = registry
-        self._metrics = metrics
         self._golden = GoldenCheck(backbone) if backbone.is_quantized else None
         host_bytes = limits.host_bytes
         if host_bytes is None:
@@ -84,8 +87,9 @@ class Engine:
         runner = Runner(backbone, self._residents.pool)
         streams = Streams.on(backbone.device, limits.num_streams)
         self._dispatcher = Dispatcher(runner, batch_limits, metrics, streams)
-        self._resolvers = ThreadPoolExecutor(2, thread_name_prefix="resolve")
-        self._pins = Pins(limits.pinned, registry, self._residents, self._resolvers)
+        self._resolver_threads = ThreadPoolExecutor(2, thread_name_prefix="resolve")
+        self._resolver = ReferenceResolver(registry, self._resolver_threads)
+        self._pins = Pins(limits.pinned, registry, self._residents, self._resolver_threads)
         self._tokenizers = TokenizerPool(backbone.texts)
         self._pipeline = Pipeline(self._residents, self._dispatcher, self._tokenizers, metrics)
         self._find_limits: Callable[[], BatchLimits] | None = None
@@ -93,54 +97,59 @@ class Engine:
             trials = TrialBatches(backbone, self._residents.pool)
             self._find_limits = partial(limits_within, batch_limits, limits.target_seconds, trials)
         self._max_texts = limits.max_texts
-        self._admission = AdmissionControl(limits.max_waiting, self._seconds_until_room)
-        at_once = min(limits.max_texts, limits.max_waiting)
+        self._admission = AdmissionControl(limits.max_waiting, self._estimate_wait)
         self._golden_replay = GoldenReplay(
-            self._admission, self._residents, self._pipeline, at_once
+            self._admission,
+            self._residents,
+            self._pipeline,
+            max_examples=min(limits.max_texts, limits.max_waiting),
         )
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._pause: str | None = "starting"
 
     @property
     def problem(self) -> str | None:
-        """Say in one sentence why no work is taken; None when the engine is ready."""
+        """Why the engine rejects requests, as one sentence; None when it accepts them."""
         return self._pause or self._dispatcher.failure
 
     async def find_problem(self) -> str | None:
-        """Give the `problem`, in the way of engines that are in another process."""
+        """Return `problem`. A coroutine, because an engine in another process needs one."""
         return self.problem
 
     @property
     def num_waiting(self) -> int:
-        """Count the texts that were admitted and are not yet answered."""
+        """The number of texts that are admitted and not yet answered."""
         return self._admission.num_waiting
 
     @property
     def max_batch_tokens(self) -> int:
-        """Give the most tokens of a batch; with a target, as found at start."""
+        """The maximum number of tokens in a batch; with a target latency, as found at start."""
         return self._dispatcher.limits.max_tokens
 
     def resident_stats(self) -> ResidentStats:
-        """Report what is on the device, and beside it in the host's memory."""
+        """Report which prefixes are on the device and in the host cache."""
         return replace(self._residents.stats, host=self._host.stats)
 
     async def start(self) -> None:
-        """Warm up, then take work."""
+        """Warm up the device, pin prefixes, then accept requests on the running event loop."""
+        self._loop = asyncio.get_running_loop()
         await self._dispatcher.start(self._find_limits)
         await self._pins.start()
         self._pause = None
 
     async def drain(self) -> None:
-        """Refuse new work and wait until all that was admitted is answered."""
+        """Reject new requests, and wait until every admitted one is answered."""
         self._pause = "draining: the server is shutting down"
+        self._check_loop()
         await self._admission.until_empty()
 
     async def stop(self) -> None:
-        """End the threads; what still waits is refused."""
+        """Stop the threads, and fail the requests that still wait."""
         self._pause = self._pause or "stopped"
         self._pins.stop()
         await self._dispatcher.stop()
         self._residents.close()
-        self._resolvers.shutdown(wait=False, cancel_futures=True)
+        self._resolver_threads.shutdown(wait=False, cancel_futures=True)
         self._tokenizers.close()
 
     async def infer(
@@ -152,58 +161,56 @@ class Engine:
         timeout_seconds: float,
         task_type: TaskType | None = None,
     ) -> list[InferenceResult]:
-        """Run inputs of any tasks; admitted and answered whole, or refused whole.
+        """Run inputs of any tasks. The request succeeds or fails as a whole.
 
         Args:
-            inputs: texts and the prefixes asked for; batched with everybody else's.
-            reader: the caller's tenant, None for an anonymous caller.
-            truncate: cut texts that are too long instead of refusing them.
+            inputs: texts and the references of their prefixes; batched with other requests.
+            reader: the caller's tenant; None for an anonymous caller.
+            truncate: cut texts that are too long instead of rejecting them.
             timeout_seconds: time until `DeadlineExceeded`.
-            task_type: what all tasks must be; None for any.
+            task_type: the type that every task must have; None for any.
 
         Raises:
-            PrefixNotFound: when a prefix does not exist or is not the reader's to see.
-            WrongTaskType: when a task is not of the type asked for; before anything is run.
-            InputRejected: when a text does not fit its task; names the input of a list.
+            PrefixNotFound: when a prefix does not exist, or the reader may not use it.
+            WrongTaskType: when a task has another type. Nothing was loaded or tokenized.
+            InputRejected: when a text does not fit its task; names the input if there are several.
             TooManyInputs: when the inputs become more texts than one request may have.
-            Overloaded: when there is no room for all of them now.
+            Overloaded: when the inputs exceed the limit on in-flight texts.
             DeadlineExceeded: when the time ran out.
-            EngineUnavailable: while starting, draining, or after the device failed.
-            InferenceFailed: when the forward pass fails on one of these inputs.
+            EngineUnavailable: while starting or draining, or after the device failed.
+            ResidencyBudgetExceeded: when a prefix does not fit on the device.
+            InferenceFailed: when the forward pass fails for one of these inputs.
         """
         self._check_ready()
         admission = self._admission.admit(len(inputs), timeout_seconds, max_texts=self._max_texts)
         async with admission as admitted:
-            refs = {item.ref for item in inputs}
-            versions = self._registry.recall(refs, reader=reader)
-            if versions is None:
-                resolve = partial(self._registry.resolve, refs, reader=reader)
-                versions = await self._in_thread(resolve)
+            versions = await self._resolver.resolve(inputs, reader=reader, task_type=task_type)
             places: dict[str, list[int]] = {}
             for place, item in enumerate(inputs):
                 places.setdefault(versions[item.ref].digest, []).append(place)
-            request = Request([item.fields for item in inputs], truncate, admitted, task_type)
-            answers = await self._pipeline.answer_all(request, places)
+            fields = [item.fields for item in inputs]
+            outcomes = await self._pipeline.run(admitted, fields, places, truncate=truncate)
         return [
-            _inferred(versions[item.ref], item, answers[place]) for place, item in enumerate(inputs)
+            _result(versions[item.ref], item, outcomes[place]) for place, item in enumerate(inputs)
         ]
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
-        """Place a prefix on the device and replay its golden examples in ordinary batches.
+        """Load a prefix onto the device and replay its golden examples in ordinary batches.
 
-        A prefix without any runs a few made-up inputs, which must give finite outputs.
+        For a prefix without golden examples, a few made-up inputs must give finite outputs.
 
         Returns:
-            What is wrong; nothing when it has its place and all logits agree.
+            What is wrong with the prefix; empty when it fits and all logits agree.
 
         Raises:
-            Overloaded: when there is no room for the examples now.
+            Overloaded: when the examples exceed the limit on in-flight texts.
             DeadlineExceeded: when the time ran out.
-            EngineUnavailable: while starting, draining, or after the device failed.
+            EngineUnavailable: while starting or draining, or after the device failed.
         """
         findings = await self._replay(prefix, digest)
         if any(finding.code in {"golden_failed", "made_up_failed"} for finding in findings):
-            # No prefix is to blame for a device that fails: by now that is known.
+            # The device may have failed instead of the prefix. By now the engine knows, and the
+            # second replay raises EngineUnavailable.
             findings = await self._replay(prefix, digest)
         if findings:
             self._residents.discard(digest)
@@ -213,38 +220,42 @@ class Engine:
         self._check_ready()
         try:
             logits = await self._golden_replay.logits(prefix, digest)
-        except (InferenceFailed, InputRejected) as error:
+        except (InferenceFailed, InputRejected, ResidencyBudgetExceeded) as error:
             return (failed_replay(prefix, error),)
         return replay_findings(prefix.spec, logits, self.backbone.precision)
 
     def _check_ready(self) -> None:
         if self.problem is not None:
-            raise EngineUnavailable(f"The server takes no requests now: {self.problem}")
+            raise EngineUnavailable(
+                f"The server does not accept requests now: {self.problem}. Retry later."
+            )
+        self._check_loop()
 
-    def _seconds_until_room(self) -> int:
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("the engine belongs to the event loop that awaited its `start`")
+
+    def _estimate_wait(self) -> int:
         speed = self._dispatcher.tokens_per_second
         seconds = self._dispatcher.num_waiting_tokens / speed if speed else 1.0
         return min(60, max(1, math.ceil(seconds)))
 
     def _fetch(self, digest: str) -> Prefix:
         if self._golden is not None:
-            self._golden.refuse_known(digest)
+            self._golden.check_known(digest)
         return self._host.fetch(digest)
 
     def _read(self, digest: str) -> Prefix:
         return Prefix.from_bytes(self._registry.read(digest), fits=self.backbone.fingerprint)
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._resolvers, call)
 
-
-def _inferred(version: PrefixVersion, item: TaskInput, answer: InputOutcome) -> InferenceResult:
+def _result(version: PrefixVersion, item: TaskInput, outcome: InputOutcome) -> InferenceResult:
     return InferenceResult(
         version=version.ref,
         digest=version.digest,
-        spec=answer.spec,
+        spec=outcome.spec,
         fields=item.fields,
-        texts=answer.texts,
-        outputs=tuple(one.outputs for one in answer.outcomes),
-        timings=answer.timings,
+        texts=outcome.texts,
+        outputs=tuple(one.outputs for one in outcome.outcomes),
+        timings=outcome.timings,
     )

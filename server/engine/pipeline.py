@@ -1,46 +1,52 @@
-"""Pipeline: from prefixes that were resolved, and texts for them, to the device's outcomes."""
+"""Pipeline: runs the inputs of admitted requests through tokenizer, queue and device."""
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Protocol, Self, TypeVar
 
 from prefixes import PrefixSpec
+from prefixes.backbone import EncodeJob
 from prefixes.encoded import EncodedInput
-from prefixes.spec import TaskType
+from prefixes.errors import InputRejected
 from prefixes.template import InputFields
 from server.batching.dispatcher import Dispatcher
 from server.batching.timings import Timings
 from server.batching.work import Outcome, Work
 from server.engine.admission import AdmittedRequest
-from server.engine.tokenization import TokenizerPool, Wanted
+from server.engine.tokenization import JobResult, TokenizerPool
 from server.residency.leases import Lease
 from server.residency.residents import ResidentPrefixes
 
 T = TypeVar("T")
 
-Share = tuple[Lease, Sequence[int]]
-"""A prefix on the device, and the places in the request of the inputs that ask for it."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
-    """The inputs' fields, in the request's order, and what they were admitted as.
+class LeasedJob:
+    """A request's inputs for one prefix, with a lease of it and the inputs' places in the request.
 
-    All of their tasks must have the `task_type`, if one is given.
+    `encode_job.inputs` has the same order as `places`.
     """
 
-    fields: Sequence[InputFields]
-    truncate: bool
-    admitted: AdmittedRequest
-    task_type: TaskType | None = None
+    lease: Lease
+    places: Sequence[int]
+    encode_job: EncodeJob
+
+    @classmethod
+    def of(
+        cls, lease: Lease, places: Sequence[int], *, fields: Sequence[InputFields], truncate: bool
+    ) -> Self:
+        """Select the inputs at `places` from the fields of all inputs of a request."""
+        inputs = [fields[place] for place in places]
+        return cls(lease, places, EncodeJob(lease.resident.spec, inputs, truncate=truncate))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InputOutcome:
-    """What became of one input: the texts that were run for it, and the outcome of each."""
+    """The texts that one input became, and the outcome of each."""
 
     spec: PrefixSpec
     texts: EncodedInput
@@ -55,13 +61,13 @@ class InputOutcome:
 
 
 class TokenizationMetrics(Protocol):
-    """What the pipeline reports to the outside."""
+    """Metrics that the pipeline reports."""
 
     def tokenized(self, seconds: float, tokens: int, unknown: int) -> None: ...
 
 
 class Pipeline:
-    """Leases, tokenizes, queues and awaits. Belongs to the event loop."""
+    """Leases prefixes, tokenizes, queues, and awaits the outcomes. Belongs to the event loop."""
 
     def __init__(
         self,
@@ -75,86 +81,126 @@ class Pipeline:
         self._tokenizers = tokenizers
         self._metrics = metrics
 
-    async def answer_all(
-        self, request: Request, places: Mapping[str, Sequence[int]]
+    async def run(
+        self,
+        admitted: AdmittedRequest,
+        fields: Sequence[InputFields],
+        places: Mapping[str, Sequence[int]],
+        *,
+        truncate: bool,
     ) -> dict[int, InputOutcome]:
-        """Answer a request's inputs, given the places of those that ask for each digest.
+        """Run the inputs of a request, and return their outcomes by place.
 
-        What is on the device goes into one batch together. A prefix that must be loaded delays
-        its own inputs only, and none is held while another is waited for, so that requests for
-        more prefixes than fit at once cannot block each other.
+        Inputs whose prefixes are resident go into one batch together. A prefix that must be
+        loaded delays its own inputs only. No lease is held while another prefix is loaded, so
+        requests for more prefixes than fit at once cannot deadlock.
+
+        Args:
+            admitted: the request.
+            fields: the fields of all its inputs.
+            places: the places of the inputs for each digest.
+            truncate: cut texts that are too long instead of rejecting them.
         """
-        resident: list[Share] = []
-        jobs = []
-        with ExitStack() as held:
+        job_of = partial(LeasedJob.of, fields=fields, truncate=truncate)
+        resident: list[LeasedJob] = []
+        runs = []
+        with ExitStack() as leases:
             for digest, its_places in places.items():
                 lease = self._residents.lease_resident(digest)
                 if lease is None:
-                    jobs.append(self._load_and_answer(request, digest, its_places))
+                    runs.append(
+                        self._load_and_run(admitted, digest, partial(job_of, places=its_places))
+                    )
                 else:
-                    held.callback(lease.release)  # in case its job never gets to run
-                    resident.append((lease, its_places))
+                    leases.callback(lease.release)  # in case its run never starts
+                    resident.append(job_of(lease, its_places))
             if resident:
-                jobs.append(self.answer(request, resident))
-            parts = await _all(jobs)
-        return {place: answer for part in parts for place, answer in part.items()}
+                runs.append(self.run_leased(admitted, resident))
+            outcomes = await _gather(runs)
+        return {place: outcome for part in outcomes for place, outcome in part.items()}
 
-    async def _load_and_answer(
-        self, request: Request, digest: str, places: Sequence[int]
+    async def _load_and_run(
+        self, admitted: AdmittedRequest, digest: str, job_of: Callable[[Lease], LeasedJob]
     ) -> dict[int, InputOutcome]:
         lease = await self._residents.lease(digest)
-        return await self.answer(request, [(lease, places)])
+        return await self.run_leased(admitted, [job_of(lease)])
 
-    async def answer(self, request: Request, shares: Sequence[Share]) -> dict[int, InputOutcome]:
-        """Tokenize, queue and await the inputs of prefixes on the device; gives the leases back."""
+    async def run_leased(
+        self, admitted: AdmittedRequest, jobs: Sequence[LeasedJob]
+    ) -> dict[int, InputOutcome]:
+        """Run jobs in one batch if it has room for them, and release their leases."""
         try:
-            texts = await self._tokenize(request, shares)
-            request.admitted.grow(sum(len(its_texts) - 1 for its_texts in texts.values()))
-            now = time.perf_counter()
-            works = {
-                place: [
-                    Work(lease.share(), text, request.admitted.deadline, now)
-                    for text in texts[place]
-                ]
-                for lease, places in shares
-                for place in places
-            }
+            texts = await self._tokenize(admitted, jobs)
+            admitted.grow(sum(len(its_texts) - 1 for its_texts in texts.values()))
+            works = _works(admitted, jobs, texts)
         finally:
-            for lease, _ in shares:
-                lease.release()
+            for job in jobs:
+                job.lease.release()
         submitted = [work for its_works in works.values() for work in its_works]
         self._dispatcher.submit(submitted)
         try:
             await asyncio.gather(*(work.reply for work in submitted))
         finally:
             for work in submitted:
-                work.reply.cancel()  # one failed or the caller has gone: nobody waits for the rest
-        return {place: _answer(texts[place], its_works) for place, its_works in works.items()}
+                work.reply.cancel()  # one failed or the caller was cancelled: drop the others
+        return {place: _outcome(texts[place], its_works) for place, its_works in works.items()}
 
-    async def _tokenize(self, request: Request, shares: Sequence[Share]) -> dict[int, EncodedInput]:
+    async def _tokenize(
+        self, admitted: AdmittedRequest, jobs: Sequence[LeasedJob]
+    ) -> dict[int, EncodedInput]:
         started = time.perf_counter()
-        tasks = [(lease.resident.spec, places) for lease, places in shares]
-        wanted = Wanted(request.fields, tasks, request.truncate, request.task_type)
-        texts = await self._tokenizers.encode(wanted)
-        ids = [one.token_ids for parts in texts.values() for one in parts]
+        results = await self._tokenizers.encode([job.encode_job for job in jobs])
+        texts = _by_place(jobs, results, admitted.num_inputs)
+        ids = [one.token_ids for its_texts in texts.values() for one in its_texts]
         unknown = self._tokenizers.unknown_token
         num_unknown = 0 if unknown is None else sum(some.count(unknown) for some in ids)
         self._metrics.tokenized(time.perf_counter() - started, sum(map(len, ids)), num_unknown)
         return texts
 
 
-def _answer(texts: EncodedInput, works: Sequence[Work]) -> InputOutcome:
+def _by_place(
+    jobs: Sequence[LeasedJob], results: Sequence[JobResult], num_inputs: int
+) -> dict[int, EncodedInput]:
+    """Map each place to its encoded input; raise the first InputRejected."""
+    texts: dict[int, EncodedInput] = {}
+    for job, result in zip(jobs, results, strict=True):
+        if isinstance(result, InputRejected):
+            raise _with_place(result, job.places, num_inputs)
+        texts.update(zip(job.places, result, strict=True))
+    return texts
+
+
+def _with_place(error: InputRejected, places: Sequence[int], num_inputs: int) -> InputRejected:
+    """Prefix the message with the input's place, if the request has several inputs."""
+    if num_inputs == 1 or error.index is None:
+        return error
+    return type(error)(f"input[{places[error.index]}]: {error}")
+
+
+def _works(
+    admitted: AdmittedRequest, jobs: Sequence[LeasedJob], texts: Mapping[int, EncodedInput]
+) -> dict[int, list[Work]]:
+    """Create a work with its own lease for each text, and return them by the input's place."""
+    now = time.perf_counter()
+    return {
+        place: [Work(job.lease.share(), text, admitted.deadline, now) for text in texts[place]]
+        for job in jobs
+        for place in job.places
+    }
+
+
+def _outcome(texts: EncodedInput, works: Sequence[Work]) -> InputOutcome:
     outcomes = tuple(work.reply.result() for work in works)
     return InputOutcome(works[0].lease.resident.spec, texts, outcomes)
 
 
-async def _all(jobs: Sequence[Coroutine[None, None, T]]) -> list[T]:
-    """Run jobs side by side; at the first failure stop the others and raise it."""
-    if len(jobs) == 1:
-        return [await jobs[0]]
+async def _gather(runs: Sequence[Coroutine[None, None, T]]) -> list[T]:
+    """Run coroutines concurrently; at the first failure cancel the others and raise it."""
+    if len(runs) == 1:
+        return [await runs[0]]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
+            tasks = [group.create_task(run) for run in runs]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]

@@ -1,5 +1,6 @@
-"""GoldenReplay: a prefix's golden examples, or made-up inputs, run as any request is."""
+"""GoldenReplay: runs a prefix's golden examples, or made-up inputs, like any other request."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -7,18 +8,21 @@ from numpy.typing import NDArray
 
 from prefixes import Finding, Prefix
 from prefixes.made_up import made_up_inputs
+from prefixes.template import InputFields
 from server.engine.admission import AdmissionControl
-from server.engine.pipeline import Pipeline, Request
+from server.engine.pipeline import InputOutcome, LeasedJob, Pipeline
+from server.errors import ResidencyBudgetExceeded
 from server.residency.residents import ResidentPrefixes
 
-_SECONDS: Final = 60.0
+_TIMEOUT_SECONDS: Final = 60.0
 _NUM_MADE_UP: Final = 3
 
 
 class GoldenReplay:
-    """Admits examples, `at_once` of them together. Belongs to the event loop.
+    """Replays examples in parts of `max_examples`. Belongs to the event loop.
 
-    All of a file at once might be more than may ever wait, and then would never be admitted.
+    All examples of a file at once may exceed the limit on in-flight texts. They would then never
+    be admitted.
     """
 
     def __init__(
@@ -26,50 +30,58 @@ class GoldenReplay:
         admission: AdmissionControl,
         residents: ResidentPrefixes,
         pipeline: Pipeline,
-        at_once: int,
+        max_examples: int,
     ) -> None:
         self._admission = admission
         self._residents = residents
         self._pipeline = pipeline
-        self._at_once = at_once
+        self._max_examples = max_examples
 
     async def logits(self, prefix: Prefix, digest: str) -> list[NDArray[np.float32]]:
-        """Place a prefix on the device and run its golden examples, or made-up ones without any.
+        """Load a prefix onto the device and run its golden examples; without any, made-up inputs.
 
         Returns:
-            All outputs of each golden example, in one row.
+            All outputs of each golden example, as one row.
 
         Raises:
             InputRejected: when an example does not fit the task.
-            Overloaded: when there is no room for the examples now.
-            DeadlineExceeded: when the time ran out.
-            InferenceFailed: when the prefix has no place, or an example fails.
+            Overloaded: when the examples exceed the limit on in-flight texts.
+            DeadlineExceeded: when the examples take too long.
+            ResidencyBudgetExceeded: when the prefix does not fit on the device.
+            InferenceFailed: when an example fails on the device.
         """
         golden = [example.fields for example in prefix.spec.golden]
-        # Without golden examples nothing else shows whether the prefix can answer at all.
+        # Without golden examples, nothing else shows whether the prefix can answer at all.
         fields = golden or made_up_inputs(prefix.spec.input, _NUM_MADE_UP)
-        logits: list[NDArray[np.float32]] = []
-        for start in range(0, len(fields), self._at_once):
-            part = fields[start : start + self._at_once]
-            async with self._admission.admit(len(part), _SECONDS) as admitted:
-                request = Request(part, truncate=True, admitted=admitted)
-                lease = await self._residents.lease(digest, staged=prefix)
-                answers = await self._pipeline.answer(request, [(lease, range(len(part)))])
-            logits += [
-                np.concatenate([one.outputs.ravel() for one in answers[place].outcomes])
-                for place in range(len(part))
-            ]
-        return logits[: len(golden)]
+        outcomes: list[InputOutcome] = []
+        for start in range(0, len(fields), self._max_examples):
+            part = fields[start : start + self._max_examples]
+            outcomes += await self._run(prefix, digest, part)
+        rows = [np.concatenate([text.outputs.ravel() for text in one.outcomes]) for one in outcomes]
+        return rows[: len(golden)]
+
+    async def _run(
+        self, prefix: Prefix, digest: str, fields: Sequence[InputFields]
+    ) -> list[InputOutcome]:
+        places = range(len(fields))
+        async with self._admission.admit(len(fields), _TIMEOUT_SECONDS) as admitted:
+            lease = await self._residents.lease(digest, staged=prefix)
+            job = LeasedJob.of(lease, places, fields=fields, truncate=True)
+            outcomes = await self._pipeline.run_leased(admitted, [job])
+        return [outcomes[place] for place in places]
 
 
 def failed_replay(prefix: Prefix, error: Exception) -> Finding:
-    """Say that a prefix gives no outputs of its golden examples, or of made-up inputs."""
+    """Describe why a prefix gave no outputs for its golden examples, or for made-up inputs."""
+    if isinstance(error, ResidencyBudgetExceeded):
+        return Finding(error.code, "tensors", "a prefix that fits on the device", str(error))
     if prefix.spec.golden:
         return Finding("golden_failed", "spec.golden", "logits", str(error))
     return Finding(
         "made_up_failed",
         "tensors",
-        "finite outputs of made-up inputs, since the file has no golden examples",
+        "finite outputs for made-up inputs, because the file has no golden examples",
         str(error),
-        "the prefix could answer no request: check its tensors and max_length, or train it again",
+        "the prefix could not answer any request: check its tensors and max_length, or train it "
+        "again",
     )

@@ -1,54 +1,42 @@
-"""TokenizerPool: the texts of many requests at once, on threads of their own.
+"""TokenizerPool: tokenizes the texts of many requests at once, on threads of its own.
 
-Each hop to a thread and back costs more than a short text does. So what arrives while a thread is
-busy waits and then goes together, in one call of the tokenizer.
+A round trip to a thread takes longer than tokenizing a short text. Requests that arrive while the
+thread is busy are therefore collected and tokenized together, in one call of the tokenizer.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from prefixes import PrefixSpec
 from prefixes.backbone import EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
-from prefixes.spec import TaskType
 from prefixes.template import InputFields, TokenIds
-from server.errors import EngineUnavailable, InferenceFailed, WrongTaskType
+from server.errors import EngineUnavailable, InferenceFailed
 
 _SHORT: Final = 4_000
-"""Characters of a request that goes with others: about a millisecond's work."""
+"""Requests with fewer characters are tokenized together. This many take about a millisecond."""
 
-_TOGETHER: Final = 64
-"""Requests that go together at most, so that the first is not kept by the last."""
+_MAX_TOGETHER: Final = 64
+"""Maximum number of requests in one call, so that the first does not wait long for the last."""
 
 _NUM_LONG: Final = 2
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Wanted:
-    """A request's inputs, in its order, and their tasks: each with the places of its inputs.
-
-    All tasks must have the `task_type`, if one is given.
-    """
-
-    fields: Sequence[InputFields]
-    tasks: Sequence[tuple[PrefixSpec, Sequence[int]]]
-    truncate: bool
-    task_type: TaskType | None
+JobResult = list[EncodedInput] | InputRejected
+"""The encoded inputs of an `EncodeJob`, or what is wrong with the first bad one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Waiting:
-    wanted: Wanted
-    reply: asyncio.Future[dict[int, EncodedInput]] = field(default_factory=asyncio.Future)
+class _WaitingRequest:
+    jobs: Sequence[EncodeJob]
+    reply: asyncio.Future[list[JobResult]] = field(default_factory=asyncio.Future)
 
-    def settle(self, result: dict[int, EncodedInput] | Exception) -> None:
+    def settle(self, result: list[JobResult] | Exception) -> None:
         if self.reply.done():
-            return  # the sender has gone
+            return  # the caller was cancelled
         if isinstance(result, Exception):
             self.reply.set_exception(result)
         else:
@@ -56,88 +44,84 @@ class _Waiting:
 
 
 class TokenizerPool:
-    """Encodes requests: short ones together, long ones beside them. Belongs to the event loop."""
+    """Tokenizes short requests together and long ones in parallel. Belongs to the event loop."""
 
     def __init__(self, texts: TextEncoder) -> None:
         self._texts = texts
         self._short = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
-        # A request of megabytes must not keep others waiting.
+        # Threads of their own: a request of megabytes must not delay short ones.
         self._long = ThreadPoolExecutor(_NUM_LONG, thread_name_prefix="tokenize-long")
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[_WaitingRequest] = []
         self._is_busy = False
 
     @property
     def unknown_token(self) -> int | None:
-        """The number of the token for what the vocabulary lacks; None where it lacks nothing."""
+        """The id of the unknown token; None when the vocabulary covers every text."""
         return self._texts.unknown_token
 
     def close(self) -> None:
-        """End the threads; what still waits is refused."""
+        """Stop the threads and fail the requests that still wait."""
         for threads in (self._short, self._long):
             threads.shutdown(wait=False, cancel_futures=True)
 
-    async def encode(self, wanted: Wanted) -> dict[int, EncodedInput]:
-        """Encode a request's inputs, by their places.
-
-        Raises:
-            InputRejected: when one does not fit its task; names its place among several.
-            WrongTaskType: when a task has not the type that is wanted.
-        """
-        if _num_characters(wanted.fields, at_most=_SHORT) >= _SHORT:
+    async def encode(self, jobs: Sequence[EncodeJob]) -> list[JobResult]:
+        """Encode the inputs of one request, and return the result of each job."""
+        if _num_characters(jobs, at_most=_SHORT) >= _SHORT:
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._long, _caught, self._texts, wanted)
+            result = await loop.run_in_executor(self._long, _encode_alone, self._texts, jobs)
             if isinstance(result, Exception):
                 raise result
             return result
-        waiting = _Waiting(wanted)
+        waiting = _WaitingRequest(jobs)
         self._waiting.append(waiting)
         if not self._is_busy:
             self._is_busy = True
-            # Once all requests that have come by now are there, too.
+            # Deferred, so that requests which arrive in the same loop iteration go together.
             asyncio.get_running_loop().call_soon(self._start)
         return await waiting.reply
 
     def _start(self) -> None:
-        wanted = [one for one in self._waiting if not one.reply.done()]
-        together, self._waiting = wanted[:_TOGETHER], wanted[_TOGETHER:]
+        waiting = [request for request in self._waiting if not request.reply.done()]
+        together, self._waiting = waiting[:_MAX_TOGETHER], waiting[_MAX_TOGETHER:]
         self._is_busy = bool(together)
         if not together:
             return
         try:
             encoding = asyncio.get_running_loop().run_in_executor(
-                self._short, _encode_together, self._texts, [one.wanted for one in together]
+                self._short, _encode_together, self._texts, [request.jobs for request in together]
             )
-        except RuntimeError:
+        except RuntimeError:  # the threads were shut down
             self._is_busy = False
-            _refuse(together)
+            _reject(together)
         else:
-            encoding.add_done_callback(partial(self._done, together))
+            encoding.add_done_callback(partial(self._finish, together))
 
-    def _done(
+    def _finish(
         self,
-        together: Sequence[_Waiting],
-        encoding: asyncio.Future[list[dict[int, EncodedInput] | Exception]],
+        together: Sequence[_WaitingRequest],
+        encoding: asyncio.Future[list[list[JobResult] | Exception]],
     ) -> None:
         if encoding.cancelled():
-            _refuse(together)
+            _reject(together)
         else:
-            for one, result in zip(together, encoding.result(), strict=True):
-                one.settle(result)
+            for request, result in zip(together, encoding.result(), strict=True):
+                request.settle(result)
         self._start()
 
 
-def _refuse(waiting: Sequence[_Waiting]) -> None:
-    for one in waiting:
-        one.settle(EngineUnavailable("The server is shutting down"))
+def _reject(waiting: Sequence[_WaitingRequest]) -> None:
+    for request in waiting:
+        request.settle(EngineUnavailable("The server is shutting down. Retry the request later."))
 
 
-def _num_characters(fields: Sequence[InputFields], *, at_most: int) -> int:
-    """Count the characters of a request, as far as it matters."""
+def _num_characters(jobs: Iterable[EncodeJob], *, at_most: int) -> int:
+    """Count the characters of a request, and stop when there are `at_most` or more."""
     count = 0
-    for one in fields:
-        count += _size(one)
-        if count >= at_most:
-            break
+    for job in jobs:
+        for fields in job.inputs:
+            count += _size(fields)
+            if count >= at_most:
+                return count
     return count
 
 
@@ -149,70 +133,20 @@ def _size(fields: InputFields) -> int:
 
 
 def _encode_together(
-    texts: TextEncoder, all_wanted: Sequence[Wanted]
-) -> list[dict[int, EncodedInput] | Exception]:
-    """Encode requests with one call of the tokenizer; what is wrong with one is its own result."""
-    results: list[dict[int, EncodedInput] | Exception | None] = [_refusal(w) for w in all_wanted]
-    accepted = [w for w, refusal in zip(all_wanted, results, strict=True) if refusal is None]
+    texts: TextEncoder, requests: Sequence[Sequence[EncodeJob]]
+) -> list[list[JobResult] | Exception]:
+    """Encode requests with one call of the tokenizer; if it fails, encode each alone."""
     try:
-        encoded = iter(texts.encode_together([job for w in accepted for job in _jobs(w)]))
-        return [
-            _placed(wanted, [next(encoded) for _ in wanted.tasks]) if refusal is None else refusal
-            for wanted, refusal in zip(all_wanted, results, strict=True)
-        ]
-    except BaseException:  # noqa: BLE001 - whatever it is, neighbours must get answers
-        return [_caught(texts, wanted) for wanted in all_wanted]
+        results = iter(texts.encode_together([job for jobs in requests for job in jobs]))
+        return [[next(results) for _ in jobs] for jobs in requests]
+    except BaseException:  # noqa: BLE001 - whatever fails, the other requests must get answers
+        return [_encode_alone(texts, jobs) for jobs in requests]
 
 
-def _encode_one(texts: TextEncoder, wanted: Wanted) -> dict[int, EncodedInput]:
-    refusal = _refusal(wanted)
-    result = refusal or _placed(wanted, texts.encode_together(_jobs(wanted)))
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
-def _caught(texts: TextEncoder, wanted: Wanted) -> dict[int, EncodedInput] | Exception:
+def _encode_alone(texts: TextEncoder, jobs: Sequence[EncodeJob]) -> list[JobResult] | Exception:
     try:
-        return _encode_one(texts, wanted)
-    except Exception as error:  # noqa: BLE001 - as above; the request's own task raises it
+        return texts.encode_together(jobs)
+    except Exception as error:  # noqa: BLE001 - returned, and raised in the request's own task
         return error
-    except BaseException as error:  # noqa: BLE001 - a panic in the tokenizer's Rust is no Exception
+    except BaseException as error:  # noqa: BLE001 - a panic in the tokenizer's Rust code
         return InferenceFailed(f"The tokenizer failed on this input: {error}")
-
-
-def _refusal(wanted: Wanted) -> WrongTaskType | None:
-    for spec, places in wanted.tasks:
-        if wanted.task_type not in {None, spec.task_type}:
-            return WrongTaskType(
-                f"input[{places[0]}]: its task has the type {spec.task_type}, asked was for "
-                f"{wanted.task_type}",
-                place=places[0],
-                task_type=spec.task_type,
-            )
-    return None
-
-
-def _jobs(wanted: Wanted) -> list[EncodeJob]:
-    return [
-        EncodeJob(spec, [wanted.fields[place] for place in places], truncate=wanted.truncate)
-        for spec, places in wanted.tasks
-    ]
-
-
-def _placed(
-    wanted: Wanted, encoded: Sequence[list[EncodedInput] | InputRejected]
-) -> dict[int, EncodedInput] | InputRejected:
-    """Put what was encoded at its places; or give the first error, which names its place."""
-    placed: dict[int, EncodedInput] = {}
-    for (_, places), inputs in zip(wanted.tasks, encoded, strict=True):
-        if isinstance(inputs, InputRejected):
-            return _naming_place(inputs, places, len(wanted.fields))
-        placed.update(zip(places, inputs, strict=True))
-    return placed
-
-
-def _naming_place(error: InputRejected, places: Sequence[int], num_inputs: int) -> InputRejected:
-    if num_inputs == 1 or error.index is None:
-        return error
-    return type(error)(f"input[{places[error.index]}]: {error}")

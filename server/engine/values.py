@@ -1,4 +1,4 @@
-"""What callers of the engine give and get: plain values, that may travel between processes."""
+"""Arguments and results of the engine: plain values that can be sent between processes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from server.batching.timings import Timings
 
 @dataclass(frozen=True, slots=True)
 class TaskInput:
-    """One input of a request, and the prefix that its sender asked for."""
+    """One input of a request, and the reference of its prefix."""
 
     ref: PrefixRef
     fields: InputFields
@@ -22,9 +22,10 @@ class TaskInput:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InferenceResult:
-    """What the device made of one input: the outputs of each text that was run for it.
+    """The result of one input: the outputs of each text that it became.
 
-    One text; or one for each choice, or for each window of a long context. `version` served it.
+    An input is one text, or one for each choice or each window of a long context. `version` is
+    the version that its reference resolved to.
     """
 
     version: PrefixRef
@@ -45,18 +46,18 @@ class InferenceResult:
 
     @property
     def sliced_text(self) -> str:
-        """The text of the sender that answers point into; empty for tasks without such."""
+        """The caller's text that spans in the answer refer to; empty for tasks without spans."""
         name = self.spec.sliced_field
         return "" if name is None else str(self._named_fields[name])
 
     @property
     def choices(self) -> Sequence[str]:
-        """The choices of a multiple choice, as the sender wrote them."""
+        """The choices of a multiple-choice input, as the caller wrote them."""
         return self._named_fields[CHOICES]
 
     @property
     def _named_fields(self) -> Mapping[str, str | Sequence[str]]:
-        assert not isinstance(self.fields, TokenIds), "no answer points into ids"
+        assert not isinstance(self.fields, TokenIds), "token ids have no fields"
         if isinstance(self.fields, tuple):
             return dict(zip(self.spec.input.fields, self.fields, strict=True))
         return self.fields

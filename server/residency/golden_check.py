@@ -27,7 +27,7 @@ class GoldenCheck:
         self._findings: dict[str, tuple[Finding, ...]] = {}
         self._num_remembered = 0
 
-    def refuse_known(self, digest: str) -> None:
+    def check_known(self, digest: str) -> None:
         """Raise PrefixRejected for a prefix that was refused before; nobody makes room for it."""
         findings = self._findings.get(digest)
         if findings:
@@ -43,7 +43,7 @@ class GoldenCheck:
             PrefixRejected: naming each example whose outputs drift past the bound.
         """
         if digest in self._findings:
-            self.refuse_known(digest)
+            self.check_known(digest)
             return
         outputs = golden_outputs(self._backbone, pool, resident)
         findings = replay_findings(resident.spec, outputs, self._backbone.precision)

@@ -9,7 +9,7 @@ from prefixes import PrefixSpec
 from prefixes.errors import PrefixError
 from server.api.deps import Classifier
 from server.engine.values import InferenceResult
-from server.errors import RequestRefused, ServingError
+from server.errors import ServingError
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import (
     Call,
@@ -68,7 +68,7 @@ class CallHandler:
     async def _answer(self, ask: Call) -> None:
         try:
             self._channel.send(Reply(ask.number, await self._value(ask)))
-        except (PrefixError, ServingError, RequestRefused) as error:
+        except (PrefixError, ServingError) as error:
             self._channel.send(Failure.of(ask.number, error))
         except Exception as error:  # noqa: BLE001 - a bug: the front end answers it as every other one
             _log.exception("a front end's question failed unexpectedly: %s", ask.method)

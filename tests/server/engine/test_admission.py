@@ -7,7 +7,7 @@ pytestmark = pytest.mark.anyio
 
 
 def admission() -> AdmissionControl:
-    return AdmissionControl(max_waiting=10, seconds_until_room=lambda: 3)
+    return AdmissionControl(max_waiting=10, estimate_wait=lambda: 3)
 
 
 async def test_a_request_counts_for_what_it_grew_to_until_it_is_answered() -> None:
@@ -15,7 +15,7 @@ async def test_a_request_counts_for_what_it_grew_to_until_it_is_answered() -> No
     async with room.admit(2, 60, max_texts=8) as request:
         request.grow(5)
         assert room.num_waiting == 7
-        with pytest.raises(Overloaded, match="7 texts are waiting and 4 more") as refused:
+        with pytest.raises(Overloaded, match="7 texts are in flight, and 4 more") as refused:
             async with room.admit(4, 60, max_texts=8):
                 pass
         assert refused.value.retry_after_seconds == 3

@@ -9,7 +9,7 @@ import pytest
 from prefixes import GoldenExample, Prefix, PrefixRef, digest_of
 from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
-from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
+from prefixes.registry import PrefixRegistry, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import (
@@ -17,20 +17,14 @@ from server.errors import (
     EngineUnavailable,
     InferenceFailed,
     Overloaded,
+    ResidencyBudgetExceeded,
     TooManyInputs,
     WrongTaskType,
 )
 from tests.factories import TASKS, encode_each, make_prefix, with_golden, with_tensors
-from tests.server.doubles import RecordingMetrics
+from tests.server.doubles import RecordingMetrics, publish
 
 pytestmark = pytest.mark.anyio
-
-
-def publish(registry: PrefixRegistry, tenant: str, task: str, prefix: Prefix) -> PrefixVersion:
-    registry.ensure_tenant(tenant)
-    with registry.store.stage() as staged:
-        staged.write(prefix.to_bytes())
-        return registry.publish(tenant, task, staged, prefix, by="test").version
 
 
 def asks(ref: str, text: str = "a good film") -> TaskInput:
@@ -162,27 +156,54 @@ async def test_choices_of_an_input_are_texts_that_wait(
     assert engine.num_waiting == 0
 
 
-async def test_a_task_of_another_type_stops_the_request_before_anything_runs(
+async def test_a_task_of_another_type_is_rejected_before_it_is_loaded_or_tokenized(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> None:
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
     publish(registry, "acme", "vectors", make_prefix(backbone.fingerprint, task_type="embedding"))
-
-    for ref in ("acme/tone", "acme/vectors"):
-        await ask(engine, asks(ref))  # brings both to the device
-    num_batches = len(metrics.batches)
-    inputs = [asks("acme/tone"), asks("acme/vectors")]
-    with pytest.raises(WrongTaskType) as refusal:
-        await engine.infer(
-            inputs,
-            reader="acme",
-            truncate=True,
-            timeout_seconds=30,
-            task_type="sequence_classification",
-        )
-    assert (refusal.value.place, refusal.value.task_type) == (1, "embedding")
-    assert len(metrics.batches) == num_batches
+    for _ in range(2):  # resolved from the database, then from the registry's memory
+        with pytest.raises(WrongTaskType, match=r"input\[1\]: acme/vectors") as rejection:
+            await engine.infer(
+                [asks("acme/tone"), asks("acme/vectors")],
+                reader="acme",
+                truncate=True,
+                timeout_seconds=30,
+                task_type="sequence_classification",
+            )
+        assert (rejection.value.place, rejection.value.task_type) == (1, "embedding")
+    assert (metrics.num_loads, metrics.num_tokenized, metrics.batches) == (0, 0, [])
     assert engine.num_waiting == 0
+
+
+async def test_a_prefix_that_does_not_fit_on_the_device_names_the_setting_to_raise(
+    backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    limits = EngineLimits(resident_bytes=backbone.empty_pool(2).nbytes)
+    engine = Engine(backbone, registry, limits, metrics)
+    await engine.start()
+    prefix = make_prefix(backbone.fingerprint)
+    publish(registry, "acme", "tone", prefix)
+    with pytest.raises(ResidencyBudgetExceeded, match="POLYPREFIX_RESIDENT_MIB"):
+        await ask(engine, asks("acme/tone"))
+    (finding,) = await engine.replay(prefix, digest_of(prefix.to_bytes()))
+    assert finding.code == "residency_budget_exceeded"
+    assert "POLYPREFIX_RESIDENT_MIB" in finding.found
+    await engine.stop()
+
+
+def test_an_engine_belongs_to_the_loop_that_starts_it_and_may_be_built_before_any(
+    backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    engine = Engine(backbone, registry, EngineLimits(resident_bytes=2**20), metrics)
+    with asyncio.Runner() as loop, asyncio.Runner() as other:
+        loop.run(engine.start())
+        assert len(loop.run(ask(engine, asks("acme/tone")))) == 1
+        with pytest.raises(RuntimeError, match="belongs to the event loop"):
+            other.run(ask(engine, asks("acme/tone")))
+        with pytest.raises(RuntimeError, match="belongs to the event loop"):
+            other.run(engine.drain())
+        loop.run(engine.stop())
 
 
 async def test_golden_examples_of_many_texts_are_replayed_whatever_one_request_may_have(
