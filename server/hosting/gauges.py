@@ -6,46 +6,26 @@ from server.observability.metrics import Metrics
 
 
 def add_gauges(engine: Engine, registry: PrefixRegistry, metrics: Metrics) -> None:
-    """Show the state of the engine and the store among the metrics."""
-    metrics.watch(
-        "store_free_bytes", "Free bytes on the disk of the store.", lambda: registry.free_bytes
-    )
-    metrics.watch(
-        "waiting_inputs", "Texts admitted and not yet answered.", lambda: engine.num_waiting
-    )
-    metrics.watch(
-        "resident_prefixes",
-        "Prefixes on the device.",
-        lambda: engine.resident_stats().num_resident,
-    )
-    metrics.watch(
-        "resident_bytes",
-        "Bytes that prefixes take on the device.",
-        lambda: engine.resident_stats().used_bytes,
-    )
-    metrics.watch(
-        "pinned_prefixes",
-        "Prefixes that never leave the device.",
-        lambda: engine.resident_stats().num_pinned,
-    )
-    metrics.watch(
-        "host_prefixes",
-        "Prefixes in the host's memory, beside the device.",
-        lambda: engine.resident_stats().host.num_prefixes,
-    )
-    metrics.watch(
-        "host_bytes",
-        "Bytes that prefixes take in the host's memory, beside the device.",
-        lambda: engine.resident_stats().host.used_bytes,
-    )
-    metrics.watch(
-        "resident_capacity_bytes",
-        "Bytes that prefixes may take on the device.",
-        lambda: engine.resident_stats().capacity_bytes,
-    )
-    metrics.watch(
-        "max_batch_tokens",
-        "Most tokens in one forward pass, as set or as found at start.",
-        lambda: engine.max_batch_tokens,
-    )
-    metrics.watch("ready", "1 while requests are taken.", lambda: engine.problem is None)
+    """Add the gauges of the engine and of the store to the metrics."""
+    resident = engine.resident_stats
+    for name, meaning, read in (
+        ("store_free_bytes", "Free disk space of the store.", lambda: registry.free_bytes),
+        ("waiting_inputs", "In-flight texts.", lambda: engine.num_waiting),
+        ("resident_prefixes", "Prefixes on the device.", lambda: resident().num_resident),
+        ("resident_bytes", "Device memory that prefixes use.", lambda: resident().used_bytes),
+        (
+            "resident_capacity_bytes",
+            "Device memory that prefixes may use.",
+            lambda: resident().capacity_bytes,
+        ),
+        ("pinned_prefixes", "Pinned prefixes on the device.", lambda: resident().num_pinned),
+        ("host_prefixes", "Prefixes in host memory.", lambda: resident().host.num_prefixes),
+        ("host_bytes", "Host memory that prefixes use.", lambda: resident().host.used_bytes),
+        (
+            "max_batch_tokens",
+            "Maximum number of tokens in a batch, as set or as measured at startup.",
+            lambda: engine.max_batch_tokens,
+        ),
+        ("ready", "1 while the server accepts requests.", lambda: engine.problem is None),
+    ):
+        metrics.watch(name, meaning, read)

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 _log = logging.getLogger("polyprefix.requests")
@@ -18,7 +18,7 @@ _MAX_LOGGED_MODELS: Final = 10
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What one request's log line will say; handlers fill in what they learn."""
+    """The fields of one request's log line. Handlers fill them in as they learn them."""
 
     request_id: str
     method: str
@@ -38,7 +38,7 @@ class RequestRecord:
         return time.perf_counter() - self.started
 
     def write(self, status: int) -> None:
-        """Write the log line; called once, when the last byte is out."""
+        """Write the log line. Called once, after the last byte of the response."""
         fields: dict[str, Any] = {
             "request_id": self.request_id,
             "method": self.method,
@@ -62,11 +62,12 @@ class RequestRecord:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per log line, for machines first and people second."""
+    """Formats each log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).astimezone()  # local, with offset
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created).isoformat(timespec="milliseconds"),  # noqa: DTZ006 - the operator's own time, as before
+            "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -78,7 +79,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Send all log lines of this process to standard error, as JSON."""
+    """Write all log lines of this process to standard error, as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

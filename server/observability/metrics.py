@@ -15,49 +15,64 @@ _COUNTS: Final = tuple(float(2**power) for power in range(15))
 
 
 class RequestMetrics(Protocol):
-    """Where requests are counted, and whence all metrics come."""
+    """Counts requests, and exports all metrics."""
 
     def request_done(self, route: str, status: int, seconds: float) -> None: ...
     async def exposition(self) -> bytes: ...
 
 
 class Metrics:
-    """All metrics of one server, in a collector registry of their own."""
+    """All metrics of one server, in their own collector registry."""
 
     def __init__(self) -> None:
         self._collectors = CollectorRegistry()
-        self._batch_tokens = self._histogram("batch_tokens", "Tokens of a batch.", _COUNTS)
-        self._batch_rows = self._histogram("batch_rows", "Texts of a batch.", _COUNTS)
+        self._add_batch_metrics()
+        self._add_text_metrics()
+        self._add_request_metrics()
+        self._add_training_metrics()
+
+    def _add_batch_metrics(self) -> None:
+        self._batch_tokens = self._histogram("batch_tokens", "Tokens in a batch.", _COUNTS)
+        self._batch_rows = self._histogram("batch_rows", "Texts in a batch.", _COUNTS)
         self._batch_distinct_prefixes = self._histogram(
-            "batch_distinct_prefixes", "Different prefixes that shared a batch.", _COUNTS
+            "batch_distinct_prefixes", "Different prefixes in a batch.", _COUNTS
         )
         self._batch_device = self._histogram(
-            "batch_device_seconds", "Time a batch took on the device."
+            "batch_device_seconds", "Time of a batch on the device."
         )
         self._batches_failed = self._counter(
-            "batches_split", "Batches that failed and were run again in halves."
-        )
-        self._queue = self._histogram(
-            "request_queue_seconds", "Time a text waited between admission and its batch."
-        )
-        self._tokenise = self._histogram("tokenise_seconds", "Time to tokenise a request's texts.")
-        self._tokens = self._counter("tokens", "Tokens of all admitted texts.")
-        self._unknown_tokens = self._counter(
-            "unknown_tokens", "Tokens that stand for text that the vocabulary lacks."
-        )
-        self._load = self._histogram("prefix_load_seconds", "Time to bring a prefix to the device.")
-        self._evicted = self._counter("prefix_evictions", "Prefixes that made room for others.")
-        self._requests = self._counter("requests", "Requests answered.", ("route", "status"))
-        self._request_seconds = self._histogram(
-            "request_seconds", "Time from a request's first byte to its last.", labels=("route",)
+            "batches_split", "Batches that failed and were retried in halves."
         )
 
-        self._trainings = self._counter(
-            "trainings", "Trainings that have ended, by how.", ("state",)
+    def _add_text_metrics(self) -> None:
+        self._queue = self._histogram("request_queue_seconds", "Time of a text in the queue.")
+        self._tokenize = self._histogram(
+            "tokenize_seconds", "Time to tokenize the texts of a request."
         )
+        self._tokens = self._counter("tokens", "Tokens of all texts.")
+        self._unknown_tokens = self._counter(
+            "unknown_tokens", "Unknown tokens, for text outside the backbone's vocabulary."
+        )
+        self._load = self._histogram(
+            "prefix_load_seconds", "Time to load a prefix onto the device."
+        )
+        self._evicted = self._counter("prefix_evictions", "Prefixes evicted from the device.")
+
+    def _add_request_metrics(self) -> None:
+        self._requests = self._counter(
+            "requests", "Responses, by route and status.", ("route", "status")
+        )
+        self._request_seconds = self._histogram(
+            "request_seconds",
+            "Time from the start of a request to the end of its response.",
+            labels=("route",),
+        )
+
+    def _add_training_metrics(self) -> None:
+        self._trainings = self._counter("trainings", "Finished trainings, by state.", ("state",))
         self._trainings_now = {
-            "queued": self._gauge("trainings_queued", "Trainings that wait."),
-            "running": self._gauge("trainings_running", "Trainings that run."),
+            "queued": self._gauge("trainings_queued", "Queued trainings."),
+            "running": self._gauge("trainings_running", "Running trainings."),
         }
 
     def batch_done(
@@ -69,7 +84,7 @@ class Metrics:
         device_seconds: float,
         queue_seconds: Sequence[float],
     ) -> None:
-        """Count a batch: its size, its mix, and the times of the batch and of its texts."""
+        """Record the size and the time of a batch, and the queue times of its texts."""
         self._batch_rows.observe(rows)
         self._batch_tokens.observe(tokens)
         self._batch_distinct_prefixes.observe(distinct_prefixes)
@@ -78,42 +93,42 @@ class Metrics:
             self._queue.observe(seconds)
 
     def batch_failed(self) -> None:
-        """Count a batch that had to be run again in halves."""
+        """Count a batch that failed and is retried in halves."""
         self._batches_failed.inc()
 
     def prefix_loaded(self, seconds: float) -> None:
-        """Count a prefix brought to the device."""
+        """Record the load of a prefix onto the device."""
         self._load.observe(seconds)
 
     def prefix_evicted(self) -> None:
-        """Count a prefix taken off the device."""
+        """Count a prefix evicted from the device."""
         self._evicted.inc()
 
     def tokenized(self, seconds: float, tokens: int, unknown: int) -> None:
-        """Count the tokens of a request, and those that stand for what the vocabulary lacks."""
-        self._tokenise.observe(seconds)
+        """Record the tokenization of a request, with its number of unknown tokens."""
+        self._tokenize.observe(seconds)
         self._tokens.inc(tokens)
         self._unknown_tokens.inc(unknown)
 
     def request_done(self, route: str, status: int, seconds: float) -> None:
-        """Count an answered request; `route` is a template such as `/v1/tenants/{tenant}`."""
+        """Record a response. `route` is a template such as `/v1/tenants/{tenant}`."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
     def training_done(self, state: str) -> None:
-        """Count a training that has ended: succeeded, failed or cancelled."""
+        """Count a finished training: succeeded, failed or cancelled."""
         self._trainings.labels(state).inc()
 
     def trainings_in(self, state: str, number: int) -> None:
-        """Show how many trainings are queued or running."""
+        """Set the number of trainings that are queued or running."""
         self._trainings_now[state].set(number)
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
-        """Add a gauge that is read whenever metrics are asked for."""
+        """Add a gauge whose value is read at each export."""
         Gauge(f"polyprefix_{name}", meaning, registry=self._collectors).set_function(read)
 
     async def exposition(self) -> bytes:
-        """Write all metrics in Prometheus' text format."""
+        """Export all metrics in the text format of Prometheus."""
         return generate_latest(self._collectors)
 
     def _histogram(
