@@ -1,6 +1,7 @@
-"""Who is calling: from the `Authorization` header to a Caller."""
+"""Authentication: from the `Authorization` header of a request to its caller."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -11,45 +12,52 @@ from server.errors import InvalidKey, KeyRequired
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The tenant of the request's key; None for a request without a key."""
+    """The tenant of the request's key. None for a request without a key."""
 
     tenant: str | None
 
 
-ANONYMOUS = Caller(None)
+ANONYMOUS: Final = Caller(None)
 
 
 async def authenticate(authorization: str | None, keys: ApiKeys) -> Caller:
-    """Find out whose key a request carries.
+    """Find the tenant whose key a request carries.
 
     Args:
-        authorization: the header's value, None when the request has none.
+        authorization: the value of the header, None for a request without it.
         keys: the issued keys.
 
     Raises:
-        InvalidKey: when there is a header, but not with a valid key. A wrong key is never taken
-            for no key, or a typo would silently give an anonymous caller's rights.
+        InvalidKey: when there is a header without a valid key. An invalid key never counts as no
+            key: a typo would silently give the caller the rights of an anonymous one.
     """
     if authorization is None:
         return ANONYMOUS
-    scheme, _, secret = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
-        raise InvalidKey("The Authorization header is not understood: expected `Bearer pp_...`")
-    key = secret.strip()
+    key = bearer_token(authorization)
+    if key is None:
+        raise InvalidKey(
+            "The Authorization header has no bearer token. Send `Authorization: Bearer pp_...`."
+        )
     tenant = keys.recall(key) or await run_in_threadpool(keys.authenticate, key)
     if tenant is None:
-        raise InvalidKey("The key is unknown or was revoked: check the Authorization header")
+        raise InvalidKey("The API key is unknown or revoked. Check the Authorization header.")
     return Caller(tenant.name)
 
 
+def bearer_token(authorization: str) -> str | None:
+    """Return the token of a header with the scheme `Bearer`, in any case; else None."""
+    scheme, _, token = authorization.partition(" ")
+    return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
 def require_owner(caller: Caller, tenant: str, task: str) -> None:
-    """Let the caller pass when they may change this task.
+    """Check that the caller may change a task.
 
     Raises:
         KeyRequired: for an anonymous caller.
-        PrefixNotFound: for another tenant's key, in the words for a prefix that is not there.
+        PrefixNotFound: for the key of another tenant, with the message of a missing prefix.
     """
     if caller.tenant is None:
-        raise KeyRequired(f"Changing {tenant}/{task} needs a key of the tenant")
+        raise KeyRequired(f"Changing {tenant}/{task} requires a key of the tenant. Send one.")
     if caller.tenant != tenant:
         raise not_found(f"{tenant}/{task}")

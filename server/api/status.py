@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 
 from prefixes.errors import StoreUnavailable
+from server.api.auth import bearer_token
 from server.api.deps import Parts, PartsDep, bearer
 from server.api.problem_responses import response_to, responses
 from server.api.problems import not_ready
@@ -86,8 +87,8 @@ def _check_metrics_key(request: Request, key: SecretStr | None) -> None:
     header = request.headers.get("authorization")
     if header is None:
         raise KeyRequired("The metrics need the key in POLYPREFIX_METRICS_KEY: send it as a bearer")
-    expected = f"Bearer {key.get_secret_value()}"
-    if not compare_digest(header.encode(), expected.encode()):
+    sent, expected = bearer_token(header), key.get_secret_value().strip()
+    if sent is None or not compare_digest(sent.encode(), expected.encode()):
         raise InvalidKey("This is not the key of the metrics: send the operator's, not a tenant's")
 
 

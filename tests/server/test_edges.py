@@ -169,6 +169,7 @@ def test_metrics_ask_for_the_key_where_there_is_one(serve: Serve) -> None:
         response = rest.call("GET", "/metrics", headers={"Authorization": wrong})
         check_problem(response, 401, "invalid_key")
         assert "s3cret" not in response.text
-    response = rest.call("GET", "/metrics", headers={"Authorization": "Bearer s3cret"})
-    assert "polyprefix_requests_total" in response.text
+    for right in ("Bearer s3cret", "bearer s3cret", "BEARER s3cret"):
+        response = rest.call("GET", "/metrics", headers={"Authorization": right})
+        assert "polyprefix_requests_total" in response.text
     assert "s3cret" not in repr(Settings(metrics_key="s3cret"))
