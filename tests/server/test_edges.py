@@ -119,8 +119,8 @@ def test_all_origins(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("origins", ["example.org", "https://example.org/", "https://a, b"])
-def test_what_is_no_origin_is_refused_at_the_start(origins: str) -> None:
-    with pytest.raises(ValueError, match="not an origin"):
+def test_an_invalid_origin_is_rejected_at_startup(origins: str) -> None:
+    with pytest.raises(ValueError, match="not a valid origin"):
         Settings(cors_origins=origins)
 
 
