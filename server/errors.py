@@ -1,22 +1,22 @@
 """Errors of requests, of the engine and of starting the server.
 
-    RequestRefused                the API rejects the request before the engine sees it
-    |- KeyRequired                the request needs an API key and has none
-    |- InvalidKey                 the API key was never issued, or it is revoked
-    |- ModelRequired              the request names no model, and the server has no default model
-    |- TooManyScores              the response would hold more scores than one response may
-    |- BadUpload                  the multipart body lacks a required file or is damaged
-    |- TrainingNotFound           the training job does not exist, or another tenant owns it
-    '- NothingToShow              the training job has not written the requested file yet
+    RequestRefused                the API rejects the request before the engine sees it.
+    |- KeyRequired                the request needs an API key and has none.
+    |- InvalidKey                 the API key was never issued, or it is revoked.
+    |- ModelRequired              the request names no model, and the server has no default model.
+    |- TooManyScores              the response would hold more scores than one response may.
+    |- BadUpload                  the multipart body lacks a required file or is damaged.
+    |- TrainingNotFound           the training job does not exist, or another tenant owns it.
+    '- NothingToShow              the training job has not written the requested file yet.
 
-    ServingError                  the engine rejects the request, or cannot answer it
-    |- WrongTaskType              a task has a different type than the request expects
-    |- TooManyInputs              the request has more texts than one request may have
-    |- Overloaded                 too much work is in flight; says when to retry
-    |- DeadlineExceeded           the request's time ran out before its answer was ready
-    |- EngineUnavailable          the engine is starting, draining or stopped, or the device failed
-    |- ResidencyBudgetExceeded    the prefix does not fit in the device memory for prefixes
-    '- InferenceFailed            the forward pass fails for this input, even alone in its batch
+    ServingError                  the engine rejects the request, or cannot answer it.
+    |- WrongTaskType              a task has a different type than the request expects.
+    |- TooManyInputs              the request has more texts than one request may have.
+    |- Overloaded                 too much work is in flight; says when to retry.
+    |- DeadlineExceeded           the request's time ran out before its answer was ready.
+    |- EngineUnavailable          the engine is starting, draining or stopped, or the device failed.
+    |- ResidencyBudgetExceeded    the prefix does not fit in the device memory for prefixes.
+    '- InferenceFailed            the forward pass fails for this input, even alone in its batch.
 
 `server/api/statuses.py` maps both trees to HTTP statuses. Two errors outside them end the command
 `serve`: AddressUnavailable and FrontEndFailed.

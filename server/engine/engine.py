@@ -27,7 +27,8 @@ from server.errors import EngineUnavailable, InferenceFailed, ResidencyBudgetExc
 from server.residency.golden_check import GoldenCheck
 from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
-from server.residency.residents import ResidencyMetrics, ResidentPrefixes, ResidentStats
+from server.residency.pool import ResidencyMetrics
+from server.residency.residents import ResidentPrefixes, ResidentStats
 
 
 class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenizationMetrics, Protocol):
@@ -200,7 +201,7 @@ class Engine:
         For a prefix without golden examples, a few made-up inputs must give finite outputs.
 
         Returns:
-            What is wrong with the prefix; empty when it fits and all logits agree.
+            Everything that is wrong with the prefix; empty when it fits and all logits agree.
 
         Raises:
             Overloaded: when the examples exceed the limit on in-flight texts.

@@ -1,15 +1,15 @@
-"""ResidencyBudget: the slots and the bytes of the pool, as they are taken and given back."""
+"""ResidencyBudget: the slots and bytes of the pool, and what of them is allocated and pinned."""
 
 from dataclasses import dataclass
 from typing import Final
 
-_PINNED_SHARE: Final = 0.9
-"""Most that pinned prefixes may take: with all of it, no other prefix could ever be answered."""
+_MAX_PINNED: Final = 0.9
+"""Share that pinned prefixes may have. With all of it, no other prefix could ever be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a prefix takes: slots of the pool, and bytes of them, its head and its prompt."""
+    """The slots of the pool that a prefix needs, and the bytes of these, its head and prompt."""
 
     num_slots: int
     num_bytes: int
@@ -17,21 +17,21 @@ class Footprint:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Allocation:
-    """A prefix's place: slots that nobody else has, counted with so many bytes."""
+    """Slots that one prefix has for itself, and the bytes that it is counted with."""
 
     slots: tuple[int, ...]
     num_bytes: int
 
     @property
-    def need(self) -> Footprint:
+    def footprint(self) -> Footprint:
         return Footprint(len(self.slots), self.num_bytes)
 
 
 class ResidencyBudget:
-    """Counts what of so many slots and bytes is taken, and how much of that is pinned."""
+    """Allocates slots and bytes, and counts how much of them is pinned."""
 
-    def __init__(self, num_slots: int, budget_bytes: int) -> None:
-        self.all = Footprint(num_slots, budget_bytes)
+    def __init__(self, num_slots: int, num_bytes: int) -> None:
+        self.total = Footprint(num_slots, num_bytes)
         self._free_slots = list(range(num_slots))
         self._used_bytes = 0
         self._pinned = Footprint(0, 0)
@@ -44,39 +44,40 @@ class ResidencyBudget:
     def pinned_bytes(self) -> int:
         return self._pinned.num_bytes
 
-    def take(self, need: Footprint) -> Allocation | None:
-        """Take room; None when there is not enough now."""
-        fits_budget = self._used_bytes + need.num_bytes <= self.all.num_bytes
-        if not fits_budget or len(self._free_slots) < need.num_slots:
+    def allocate(self, footprint: Footprint) -> Allocation | None:
+        """Allocate slots and bytes; None when there are too few free ones."""
+        fits_bytes = self._used_bytes + footprint.num_bytes <= self.total.num_bytes
+        if not fits_bytes or len(self._free_slots) < footprint.num_slots:
             return None
-        self._used_bytes += need.num_bytes
-        slots = tuple(self._free_slots.pop() for _ in range(need.num_slots))
-        return Allocation(slots, need.num_bytes)
+        self._used_bytes += footprint.num_bytes
+        slots = tuple(self._free_slots.pop() for _ in range(footprint.num_slots))
+        return Allocation(slots, footprint.num_bytes)
 
-    def give_back(self, room: Allocation) -> None:
-        """Free a room that was taken."""
-        self._free_slots.extend(room.slots)
-        self._used_bytes -= room.num_bytes
+    def free(self, allocation: Allocation) -> None:
+        """Take an allocation back."""
+        self._free_slots.extend(allocation.slots)
+        self._used_bytes -= allocation.num_bytes
 
-    def may_have(self, need: Footprint) -> bool:
-        """Tell whether there would be room if nothing but pinned prefixes were there."""
-        return _fits(_sum(self._pinned, need), self.all)
+    def can_ever_fit(self, footprint: Footprint) -> bool:
+        """Report whether a prefix fits when every prefix that is not pinned is evicted."""
+        return _fits(_sum(self._pinned, footprint), self.total)
 
-    def pin(self, room: Allocation) -> bool:
-        """Count a room as pinned; false, and nothing counted, when that would be too much."""
-        pinned = _sum(self._pinned, room.need)
-        most = Footprint(
-            int(_PINNED_SHARE * self.all.num_slots), int(_PINNED_SHARE * self.all.num_bytes)
+    def pin(self, allocation: Allocation) -> bool:
+        """Count an allocation as pinned; return False, and count nothing, if that is too much."""
+        pinned = _sum(self._pinned, allocation.footprint)
+        limit = Footprint(
+            int(_MAX_PINNED * self.total.num_slots), int(_MAX_PINNED * self.total.num_bytes)
         )
-        if not _fits(pinned, most):
+        if not _fits(pinned, limit):
             return False
         self._pinned = pinned
         return True
 
-    def unpin(self, room: Allocation) -> None:
-        """Count a room as pinned no longer."""
+    def unpin(self, allocation: Allocation) -> None:
+        """Count an allocation as pinned no longer."""
         self._pinned = Footprint(
-            self._pinned.num_slots - len(room.slots), self._pinned.num_bytes - room.num_bytes
+            self._pinned.num_slots - len(allocation.slots),
+            self._pinned.num_bytes - allocation.num_bytes,
         )
 
 
@@ -84,5 +85,5 @@ def _sum(one: Footprint, other: Footprint) -> Footprint:
     return Footprint(one.num_slots + other.num_slots, one.num_bytes + other.num_bytes)
 
 
-def _fits(need: Footprint, most: Footprint) -> bool:
-    return need.num_slots <= most.num_slots and need.num_bytes <= most.num_bytes
+def _fits(footprint: Footprint, limit: Footprint) -> bool:
+    return footprint.num_slots <= limit.num_slots and footprint.num_bytes <= limit.num_bytes

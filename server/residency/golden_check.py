@@ -1,4 +1,4 @@
-"""GoldenCheck: a quantized backbone serves no prefix before its golden examples were replayed."""
+"""GoldenCheck: replays the golden examples of every prefix that a quantized backbone serves."""
 
 import logging
 from typing import Final
@@ -10,16 +10,16 @@ from prefixes.backbone import Backbone, ResidentPrefix, replay_findings
 from prefixes.backbone.replay import golden_outputs
 
 _MAX_REMEMBERED: Final = 100_000
-"""Prefixes, and findings about them, that are remembered: some 50 MB at most."""
+"""Maximum number of prefixes and findings in memory, about 50 MB."""
 
 _log = logging.getLogger(__name__)
 
 
 class GoldenCheck:
-    """Replays a prefix when it first comes to the device, and remembers what came of it.
+    """Replays a prefix when it is first loaded, and remembers the findings.
 
-    Prefixes in the store were accepted in whatever precision the server then ran in. Threads may
-    share it.
+    The server may have accepted the prefixes in the store while it ran in another precision.
+    Thread-safe.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -28,19 +28,19 @@ class GoldenCheck:
         self._num_remembered = 0
 
     def check_known(self, digest: str) -> None:
-        """Raise PrefixRejected for a prefix that was refused before; nobody makes room for it."""
+        """Raise PrefixRejected if the prefix was rejected before; saves reading it again."""
         findings = self._findings.get(digest)
         if findings:
             raise PrefixRejected(findings)
 
     def __call__(self, digest: str, resident: ResidentPrefix, pool: Tensor) -> None:
-        """Replay a prefix that has its slots in a pool, at its first time.
+        """Replay a prefix that was placed into the pool, unless it was replayed before.
 
-        It takes as long as its examples one after another, some 10 ms each for a small backbone,
-        on a thread of its own: the device goes on with other requests, more slowly meanwhile.
+        The examples run one after another on a loader thread, about 10 ms each for a small
+        backbone. Meanwhile the device runs other requests more slowly.
 
         Raises:
-            PrefixRejected: naming each example whose outputs drift past the bound.
+            PrefixRejected: when outputs differ too much; has a finding for each such example.
         """
         if digest in self._findings:
             self.check_known(digest)
@@ -50,12 +50,12 @@ class GoldenCheck:
         self._remember(digest, findings)
         if findings:
             error = PrefixRejected(findings)
-            _log.warning("prefix %s is not served on the quantized backbone: %s", digest, error)
+            _log.warning("Prefix %s is not served on the quantized backbone: %s", digest, error)
             raise error
 
     def _remember(self, digest: str, findings: tuple[Finding, ...]) -> None:
         if self._num_remembered >= _MAX_REMEMBERED:
-            # GoldenReplay again costs a little time, remembering all memory.
+            # Replaying again costs little time. Keeping everything would use up the memory.
             self._findings.clear()
             self._num_remembered = 0
         self._findings[digest] = findings

@@ -1,7 +1,7 @@
-"""HostCache: the prefixes in the host's memory, between the device and the store.
+"""HostCache: recently used prefixes in host memory, between the device and the store.
 
-A prefix that was evicted from the device comes back from here without being read, verified or
-parsed again. Where the device is the CPU the pool itself is host memory, and nothing is kept twice.
+A prefix that was evicted from the device is loaded from here without being read, verified and
+parsed again. On a CPU the pool itself is host memory, so by default the cache keeps nothing.
 """
 
 import threading
@@ -16,82 +16,82 @@ from prefixes import Prefix
 
 _DEFAULT_BYTES: Final = 4 * 2**30
 _OBJECT_BYTES: Final = 4096
-"""What a prefix takes beside its numbers and its description: the objects around them."""
+"""Estimated size of a prefix's Python objects, without its tensors and its description."""
 
-_BYTES_PER_LETTER: Final = 3
-"""What a description takes in memory for each letter of its JSON, numbers most of all."""
+_BYTES_PER_CHARACTER: Final = 3
+"""Estimated size of a description in memory, for each character of its JSON."""
 
 
 def default_host_bytes(device: torch.device) -> int:
-    """Give the room beside a device that an operator who says nothing gets; a CPU needs none."""
+    """Return the default size of the cache for a device; 0 for a CPU."""
     return 0 if device.type == "cpu" else _DEFAULT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class HostCacheStats:
-    """What host memory holds beside the device."""
+    """The contents of the host cache."""
 
     num_prefixes: int = 0
     used_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Kept:
+class _CacheEntry:
     prefix: Prefix
     num_bytes: int
 
 
 class HostCache:
-    """Fetches prefixes by digest and keeps those used last, in so many bytes.
+    """Fetches prefixes by digest, and keeps the most recently used within a number of bytes.
 
-    Threads may share it. Two that miss the same prefix at once both fetch it: who loads for the
-    device sees to it that nobody does.
+    Thread-safe. Two threads that miss the same prefix at once both fetch it. This does not happen
+    in the engine, because requests for the same missing prefix share one load.
     """
 
     def __init__(self, fetch: Callable[[str], Prefix], *, budget_bytes: int) -> None:
-        """Set up room for prefixes.
+        """Set up an empty cache.
 
         Args:
-            fetch: reads a prefix by digest; what it raises is raised by `fetch` here.
-            budget_bytes: bound on the bytes of all prefixes kept; 0 keeps none.
+            fetch: reads a prefix by digest; its errors pass through.
+            budget_bytes: limit on the bytes of all cached prefixes; 0 caches none.
         """
         self._fetch = fetch
         self._budget_bytes = budget_bytes
         self._used_bytes = 0
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()  # least recently used first
+        self._entries: OrderedDict[str, _CacheEntry] = OrderedDict()  # least recently used first
         self._lock = threading.Lock()
 
     @property
     def stats(self) -> HostCacheStats:
         with self._lock:
-            return HostCacheStats(len(self._kept), self._used_bytes)
+            return HostCacheStats(len(self._entries), self._used_bytes)
 
     def fetch(self, digest: str) -> Prefix:
-        """Give a prefix from memory, or fetch it and keep it for the next time."""
+        """Return a prefix from the cache, or fetch it and cache it."""
         with self._lock:
-            kept = self._kept.get(digest)
-            if kept is not None:
-                self._kept.move_to_end(digest)
-                return kept.prefix
+            entry = self._entries.get(digest)
+            if entry is not None:
+                self._entries.move_to_end(digest)
+                return entry.prefix
         prefix = self._fetch(digest)
         if self._budget_bytes:
-            self._keep(digest, _Kept(prefix, _bytes_of(prefix)))
+            self._add(digest, _CacheEntry(prefix, _bytes_of(prefix)))
         return prefix
 
-    def _keep(self, digest: str, kept: _Kept) -> None:
-        if kept.num_bytes > self._budget_bytes:
-            return  # it would drive out all others and not fit even then
+    def _add(self, digest: str, entry: _CacheEntry) -> None:
+        if entry.num_bytes > self._budget_bytes:
+            return  # it would evict all others and still not fit
         with self._lock:
-            known = self._kept.pop(digest, None)
+            known = self._entries.pop(digest, None)
             if known is not None:
                 self._used_bytes -= known.num_bytes
-            self._kept[digest] = kept
-            self._used_bytes += kept.num_bytes
+            self._entries[digest] = entry
+            self._used_bytes += entry.num_bytes
             while self._used_bytes > self._budget_bytes:
-                _, oldest = self._kept.popitem(last=False)
+                _, oldest = self._entries.popitem(last=False)
                 self._used_bytes -= oldest.num_bytes
 
 
 def _bytes_of(prefix: Prefix) -> int:
     tensors = sum(tensor.nbytes for tensor in prefix.tensors.values())
-    return tensors + _OBJECT_BYTES + _BYTES_PER_LETTER * len(prefix.spec.model_dump_json())
+    return tensors + _OBJECT_BYTES + _BYTES_PER_CHARACTER * len(prefix.spec.model_dump_json())

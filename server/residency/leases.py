@@ -1,4 +1,4 @@
-"""Leases: who holds a prefix on the device, so that it stays there. Of the event loop alone."""
+"""Leases: keep prefixes on the device while requests use them. Belongs to the event loop."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,31 +9,31 @@ from server.residency.budget import Allocation
 
 @dataclass(slots=True, eq=False)
 class ResidentEntry:
-    """A prefix in its room on the device, and how many leases of it there are."""
+    """A prefix on the device, its allocation, and the number of its leases."""
 
     resident: ResidentPrefix
-    room: Allocation
+    allocation: Allocation
     num_leases: int
 
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """A promise that a prefix stays on the device until `release`."""
+    """A guarantee that a prefix is not evicted until `release`."""
 
     digest: str
     resident: ResidentPrefix
-    _held: ResidentEntry = field(repr=False)
+    _entry: ResidentEntry = field(repr=False)
     _on_release: Callable[[], None] = field(repr=False)
-    _is_held: bool = True
+    _is_active: bool = True
 
     def release(self) -> None:
-        """Give the prefix back; a second call does nothing."""
-        if self._is_held:
-            self._is_held = False
-            self._held.num_leases -= 1
+        """End the lease. A second call has no effect."""
+        if self._is_active:
+            self._is_active = False
+            self._entry.num_leases -= 1
             self._on_release()
 
     def share(self) -> "Lease":
-        """Take a second lease of the same prefix, to be released on its own."""
-        self._held.num_leases += 1
-        return Lease(self.digest, self.resident, self._held, self._on_release)
+        """Take a second lease of the same prefix, which is released on its own."""
+        self._entry.num_leases += 1
+        return Lease(self.digest, self.resident, self._entry, self._on_release)

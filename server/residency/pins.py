@@ -1,9 +1,9 @@
-"""Pins: keeps on the device what the operator named, and follows aliases as they move."""
+"""Pins: keeps the operator's chosen prefixes on the device, and follows aliases as they move."""
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
@@ -15,7 +15,7 @@ from server.residency.residents import ResidentPrefixes
 
 _ROUND_SECONDS: Final = 1.0
 _ROUNDS_UNTIL_RETRY: Final = 60
-"""A prefix that could not be pinned is tried again after so many rounds, and told of again."""
+"""Rounds after which a prefix that could not be pinned is tried again, and logged again."""
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 class Pins:
     """References whose prefixes stay on the device. Belongs to the event loop.
 
-    What is missing or does not fit is told to the log and keeps nobody else from anything. Those
-    named first are pinned first. The operator's references see every tenant's prefixes.
+    Prefixes are pinned in the order of their references. One that is missing or does not fit is
+    logged, and the others are pinned all the same. The references may name any tenant's prefixes.
     """
 
     def __init__(
@@ -33,34 +33,45 @@ class Pins:
         registry: PrefixRegistry,
         residents: ResidentPrefixes,
         threads: Executor,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Know what to pin; `threads` are those on which the registry is asked."""
+        """Note which references to pin.
+
+        Args:
+            refs: the references.
+            registry: resolves the references.
+            residents: the prefixes on the device.
+            threads: where the registry is read.
+            sleep: waits for the next round.
+        """
         self._refs = tuple(dict.fromkeys(refs))
         self._registry = registry
         self._residents = residents
         self._threads = threads
+        self._sleep = sleep
         self._pinned: set[str] = set()  # digests
-        self._failed: dict[PrefixRef, str | None] = {}  # and at which digest; None: not found
+        self._failed: dict[PrefixRef, str | None] = {}  # with their digests; None: not found
         self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Pin all that can be pinned, then follow the aliases until `stop`."""
+        """Pin every prefix that can be pinned, then follow the aliases until `stop`."""
         if self._refs:
             await self.follow()
             self._following = asyncio.create_task(self._keep_following())
 
     def stop(self) -> None:
-        """Follow no longer; what is pinned stays."""
+        """Stop following aliases. Pinned prefixes stay pinned."""
         if self._following is not None:
             self._following.cancel()
 
     async def follow(self) -> None:
-        """Pin what the references stand for now, and unpin what they stood for before."""
+        """Pin the versions that the references resolve to now, and unpin the former ones."""
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._threads, self._resolve)
         except PrefixError as error:
-            _log.warning("pinned prefixes stay as they are, the registry has failed: %s", error)
+            _log.warning("The registry failed, so pinned prefixes stay as they are: %s", error)
             return
         for digest in self._pinned - set(found.values()):
             self._residents.unpin(digest)
@@ -71,7 +82,7 @@ class Pins:
     async def _keep_following(self) -> None:
         while True:
             for _ in range(_ROUNDS_UNTIL_RETRY):
-                await asyncio.sleep(_ROUND_SECONDS)
+                await self._sleep(_ROUND_SECONDS)
                 await self.follow()
             self._failed.clear()
 
@@ -81,17 +92,17 @@ class Pins:
         self._failed.pop(ref, None)
         try:
             if digest is None:
-                raise PrefixNotFound("there is no such prefix")
+                raise PrefixNotFound("the prefix does not exist")
             await self._residents.pin(digest)
         except (PrefixError, ServingError) as error:
             self._failed[ref] = digest
             _log.warning("%s is not pinned: %s", ref, error)
         else:
             self._pinned.add(digest)
-            _log.info("%s is pinned, with the digest %s", ref, digest)
+            _log.info("%s is pinned; its digest is %s", ref, digest)
 
     def _resolve(self) -> dict[PrefixRef, str]:
-        """Find the digests of all references that stand for something."""
+        """Find the digests of all references that resolve to a version."""
         by_tenant: dict[str, list[PrefixRef]] = defaultdict(list)
         for ref in self._refs:
             by_tenant[ref.tenant].append(ref)
@@ -106,7 +117,7 @@ class Pins:
             if versions is None:
                 versions = self._registry.resolve(refs, reader=tenant)
         except PrefixNotFound:
-            # Some are missing, the others are not: few questions find out which.
+            # At least one is missing. Bisecting finds them with few queries.
             middle = len(refs) // 2
             parts = (refs[:middle], refs[middle:]) if middle else ()
             return {

@@ -44,10 +44,31 @@ class EventCounter:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Let the event loop run until a condition holds that only the loop's own tasks change."""
+    """Let the event loop run until a condition holds."""
     async with asyncio.timeout(_MAX_SECONDS):
         while not holds():  # noqa: ASYNC110 - the state under test has no event for this
             await asyncio.sleep(0)
+
+
+class ManualSleep:
+    """Replaces `asyncio.sleep`: a sleep ends when the test lets its time elapse."""
+
+    def __init__(self) -> None:
+        self._sleeping = asyncio.Semaphore(0)
+        self._elapsed = asyncio.Semaphore(0)
+
+    async def __call__(self, _seconds: float) -> None:
+        self._sleeping.release()
+        await self._elapsed.acquire()
+
+    async def until_asleep(self) -> None:
+        """Wait until the code under test sleeps."""
+        await asyncio.wait_for(self._sleeping.acquire(), _MAX_SECONDS)
+
+    async def elapse(self) -> None:
+        """End the current sleep, and wait until the code under test sleeps again."""
+        self._elapsed.release()
+        await self.until_asleep()
 
 
 @dataclass
@@ -127,7 +148,6 @@ class PrefixShelf:
     def __init__(self, *prefixes: Prefix) -> None:
         self.prefixes = {digest_of(prefix.to_bytes()): prefix for prefix in prefixes}
         self.fetches: list[str] = []
-        self._fetched = EventCounter()
         self.gate = threading.Event()
         self.gate.set()
 
@@ -145,13 +165,9 @@ class PrefixShelf:
     def num_fetches(self) -> int:
         return len(self.fetches)
 
-    async def until_fetched(self, times: int) -> None:
-        await self._fetched.reach(times)
-
     def fetch(self, digest: str) -> Prefix:
         assert self.gate.wait(_MAX_SECONDS)
         self.fetches.append(digest)
-        self._fetched.add()
         if digest not in self.prefixes:
             raise StoreCorrupted(f"no {digest}")
         return self.prefixes[digest]

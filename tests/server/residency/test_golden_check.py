@@ -12,7 +12,7 @@ from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from server.residency.golden_check import GoldenCheck
 from tests.factories import make_prefix, with_golden, with_tensors
-from tests.server.doubles import RecordingMetrics
+from tests.server.doubles import RecordingMetrics, publish
 
 pytestmark = pytest.mark.anyio
 
@@ -39,14 +39,6 @@ async def engine(
     await engine.stop()
 
 
-def publish(registry: PrefixRegistry, task: str, prefix: Prefix) -> None:
-    """Put a prefix into the store, as a server in float32 would have."""
-    registry.ensure_tenant("acme")
-    with registry.store.stage() as staged:
-        staged.write(prefix.to_bytes())
-        registry.publish("acme", task, staged, prefix, by="test")
-
-
 def honest(backbone: Backbone, *, seed: int = 0) -> Prefix:
     return with_golden(backbone, make_prefix(backbone.fingerprint, seed=seed), TEXTS)
 
@@ -67,7 +59,7 @@ async def ask(engine: Engine, *tasks: str) -> list[InferenceResult]:
 async def test_a_stored_prefix_that_holds_its_golden_examples_is_served(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> None:
-    publish(registry, "tone", honest(backbone))
+    publish(registry, "acme", "tone", honest(backbone))
 
     first, second = await ask(engine, "tone"), await ask(engine, "tone")
 
@@ -78,7 +70,7 @@ async def test_a_stored_prefix_that_holds_its_golden_examples_is_served(
 async def test_a_prefix_without_golden_examples_is_served(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry
 ) -> None:
-    publish(registry, "tone", make_prefix(backbone.fingerprint))
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
 
     assert len(await ask(engine, "tone")) == 1
 
@@ -86,8 +78,8 @@ async def test_a_prefix_without_golden_examples_is_served(
 async def test_a_stored_prefix_that_drifts_too_far_is_refused_and_leaves_no_trace(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry
 ) -> None:
-    publish(registry, "drifts", drifting(backbone))
-    publish(registry, "tone", honest(backbone, seed=1))
+    publish(registry, "acme", "drifts", drifting(backbone))
+    publish(registry, "acme", "tone", honest(backbone, seed=1))
 
     for _ in range(2):
         with pytest.raises(PrefixRejected) as caught:
@@ -122,7 +114,7 @@ async def test_an_upload_that_drifts_too_far_is_refused_and_one_within_the_bound
 async def test_a_backbone_in_float32_does_not_replay_what_was_accepted(
     backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> None:
-    publish(registry, "drifts", drifting(backbone))
+    publish(registry, "acme", "drifts", drifting(backbone))
     engine = Engine(backbone, registry, EngineLimits(resident_bytes=2**20), metrics)
     await engine.start()
 

@@ -1,4 +1,3 @@
-import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +10,7 @@ from prefixes.registry import PrefixRegistry, open_registry
 from server.residency.pins import Pins
 from server.residency.residents import ResidentPrefixes
 from tests.factories import make_prefix
-from tests.server.doubles import RecordingMetrics
+from tests.server.doubles import ManualSleep, RecordingMetrics, publish
 
 pytestmark = pytest.mark.anyio
 
@@ -34,23 +33,24 @@ def residents(
     )
 
 
-def publish(registry: PrefixRegistry, backbone: Backbone, task: str, seed: int = 0) -> str:
-    """Publish under acme, which is private, and move `live`; gives the digest."""
+def publish_live(registry: PrefixRegistry, backbone: Backbone, task: str, seed: int = 0) -> str:
+    """Publish under acme, which is private, and move `live`; return the digest."""
     prefix = make_prefix(backbone.fingerprint, seed=seed)
-    registry.ensure_tenant("acme")
-    with registry.store.stage() as staged:
-        staged.write(prefix.to_bytes())
-        published = registry.publish("acme", task, staged, prefix, alias="live", by="test")
-    return published.version.digest
+    return publish(registry, "acme", task, prefix, alias="live").digest
 
 
-def pins_of(registry: PrefixRegistry, residents: ResidentPrefixes, *refs: str) -> Pins:
+def pins_of(
+    registry: PrefixRegistry,
+    residents: ResidentPrefixes,
+    *refs: str,
+    sleep: ManualSleep | None = None,
+) -> Pins:
     parsed = [PrefixRef.parse(ref) for ref in refs]
-    return Pins(parsed, registry, residents, ThreadPoolExecutor(1))
+    return Pins(parsed, registry, residents, ThreadPoolExecutor(1), sleep=sleep or ManualSleep())
 
 
 def is_pinned(residents: ResidentPrefixes, digest: str) -> bool:
-    """Whether a prefix stays although nobody uses it and somebody would have it gone."""
+    """Whether a prefix that nobody uses stays on the device when it is discarded."""
     residents.discard(digest)
     lease = residents.lease_resident(digest)
     if lease is not None:
@@ -61,7 +61,7 @@ def is_pinned(residents: ResidentPrefixes, digest: str) -> bool:
 async def test_what_was_named_is_on_the_device_after_the_start_and_stays(
     backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
 ) -> None:
-    digests = [publish(registry, backbone, task, seed) for seed, task in enumerate("abc")]
+    digests = [publish_live(registry, backbone, task, seed) for seed, task in enumerate("abc")]
     pins = pins_of(registry, residents, "acme/a", "acme/b@1", "acme/a:live")
     await pins.start()
     pins.stop()
@@ -72,24 +72,41 @@ async def test_what_was_named_is_on_the_device_after_the_start_and_stays(
 async def test_when_an_alias_moves_its_new_version_is_pinned_and_the_old_one_no_longer(
     backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
 ) -> None:
-    old = publish(registry, backbone, "tone", seed=1)
+    old = publish_live(registry, backbone, "tone", seed=1)
     pins = pins_of(registry, residents, "acme/tone")
     await pins.follow()
-    new = publish(registry, backbone, "tone", seed=2)
+    new = publish_live(registry, backbone, "tone", seed=2)
     await pins.follow()
     assert (is_pinned(residents, old), is_pinned(residents, new)) == (False, True)
 
 
-async def test_a_move_is_noticed_without_being_told(
+async def test_the_next_round_pins_the_version_that_an_alias_moved_to(
     backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
 ) -> None:
-    publish(registry, backbone, "tone", seed=1)
-    pins = pins_of(registry, residents, "acme/tone")
+    publish_live(registry, backbone, "tone", seed=1)
+    sleep = ManualSleep()
+    pins = pins_of(registry, residents, "acme/tone", sleep=sleep)
     await pins.start()
-    new = publish(registry, backbone, "tone", seed=2)
-    async with asyncio.timeout(30):
-        while not is_pinned(residents, new):  # noqa: ASYNC110 - a round is to be waited for
-            await asyncio.sleep(0.05)
+    await sleep.until_asleep()
+    new = publish_live(registry, backbone, "tone", seed=2)
+    await sleep.elapse()
+    assert is_pinned(residents, new)
+    pins.stop()
+
+
+async def test_a_prefix_that_is_not_pinned_is_logged_again_after_sixty_rounds(
+    registry: PrefixRegistry, residents: ResidentPrefixes, caplog: pytest.LogCaptureFixture
+) -> None:
+    sleep = ManualSleep()
+    pins = pins_of(registry, residents, "acme/missing", sleep=sleep)
+    with caplog.at_level(logging.WARNING):
+        await pins.start()
+        await sleep.until_asleep()
+        for _ in range(60):
+            await sleep.elapse()
+        assert len(caplog.records) == 1
+        await sleep.elapse()
+    assert len(caplog.records) == 2
     pins.stop()
 
 
@@ -99,7 +116,7 @@ async def test_a_missing_prefix_is_told_once_and_keeps_no_other_from_being_pinne
     residents: ResidentPrefixes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    digests = [publish(registry, backbone, task, seed) for seed, task in enumerate("abc")]
+    digests = [publish_live(registry, backbone, task, seed) for seed, task in enumerate("abc")]
     refs = ("acme/a", "acme/missing", "nobody/x@4", "acme/b", "acme/c@2", "acme/c")
     pins = pins_of(registry, residents, *refs)
     with caplog.at_level(logging.WARNING):
@@ -115,7 +132,7 @@ async def test_a_prefix_that_appears_later_is_pinned_then(
 ) -> None:
     pins = pins_of(registry, residents, "acme/late")
     await pins.follow()
-    digest = publish(registry, backbone, "late")
+    digest = publish_live(registry, backbone, "late")
     await pins.follow()
     assert is_pinned(residents, digest)
 
@@ -123,7 +140,7 @@ async def test_a_prefix_that_appears_later_is_pinned_then(
 async def test_a_deleted_prefix_is_pinned_no_longer(
     backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
 ) -> None:
-    digest = publish(registry, backbone, "tone")
+    digest = publish_live(registry, backbone, "tone")
     pins = pins_of(registry, residents, "acme/tone")
     await pins.follow()
     registry.delete_prefix("acme", "tone")
@@ -138,7 +155,7 @@ async def test_more_than_may_be_pinned_is_told_and_the_first_ones_are_pinned(
     metrics: RecordingMetrics,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    digests = [publish(registry, backbone, f"t{seed}", seed) for seed in range(9)]
+    digests = [publish_live(registry, backbone, f"t{seed}", seed) for seed in range(9)]
     pins = pins_of(registry, residents, *(f"acme/t{seed}" for seed in range(9)))
     with caplog.at_level(logging.WARNING):
         await pins.follow()
@@ -157,8 +174,8 @@ async def test_a_store_that_fails_leaves_what_is_pinned_as_it_is(
     residents: ResidentPrefixes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    digest = publish(registry, backbone, "tone")
-    lost = publish(registry, backbone, "lost", seed=1)
+    digest = publish_live(registry, backbone, "tone")
+    lost = publish_live(registry, backbone, "lost", seed=1)
     registry.store.delete(lost)
     pins = pins_of(registry, residents, "acme/lost", "acme/tone")
     with caplog.at_level(logging.WARNING):

@@ -14,7 +14,7 @@ from prefixes.store import PrefixStore
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from tests.factories import make_prefix
-from tests.server.doubles import RecordingMetrics
+from tests.server.doubles import RecordingMetrics, publish
 
 pytestmark = pytest.mark.anyio
 
@@ -46,13 +46,9 @@ def registry(tmp_path: Path) -> PrefixRegistry:
     return open_registry(tmp_path / "store")
 
 
-def publish(registry: PrefixRegistry, backbone: Backbone, *tasks: str) -> None:
-    registry.ensure_tenant("acme")
+def publish_all(registry: PrefixRegistry, backbone: Backbone, *tasks: str) -> None:
     for seed, task in enumerate(tasks):
-        prefix = make_prefix(backbone.fingerprint, seed=seed)
-        with registry.store.stage() as staged:
-            staged.write(prefix.to_bytes())
-            registry.publish("acme", task, staged, prefix, by="test")
+        publish(registry, "acme", task, make_prefix(backbone.fingerprint, seed=seed))
 
 
 @asynccontextmanager
@@ -81,7 +77,7 @@ def room_for(backbone: Backbone, num_prefixes: int) -> int:
 async def test_an_evicted_prefix_comes_back_from_host_memory_where_there_is_room(
     backbone: Backbone, registry: PrefixRegistry, host_bytes: int | None, num_reads: int
 ) -> None:
-    publish(registry, backbone, "a", "b")
+    publish_all(registry, backbone, "a", "b")
     store = registry.store = CountingStore(registry.store._blobs.parent)
     limits = EngineLimits(resident_bytes=room_for(backbone, 1), host_bytes=host_bytes)
     async with serving(backbone, registry, limits) as engine:
@@ -98,7 +94,7 @@ async def test_an_evicted_prefix_comes_back_from_host_memory_where_there_is_room
 async def test_pinned_prefixes_are_there_before_the_first_request(
     backbone: Backbone, registry: PrefixRegistry
 ) -> None:
-    publish(registry, backbone, "a", "b")
+    publish_all(registry, backbone, "a", "b")
     refs = (PrefixRef.parse("acme/missing"), PrefixRef.parse("acme/b"))
     limits = EngineLimits(resident_bytes=room_for(backbone, 2), pinned=refs)
     async with serving(backbone, registry, limits) as engine:
@@ -110,7 +106,7 @@ async def test_pinned_prefixes_are_there_before_the_first_request(
 async def test_a_version_that_is_deleted_before_it_is_loaded_is_not_found(
     backbone: Backbone, registry: PrefixRegistry
 ) -> None:
-    publish(registry, backbone, "tone")
+    publish_all(registry, backbone, "tone")
     meeting = MeetingADeleter(registry.database, registry.store)
     async with serving(backbone, meeting, EngineLimits(resident_bytes=2**20)) as engine:
         with pytest.raises(PrefixNotFound, match="deleted meanwhile"):
@@ -121,7 +117,7 @@ async def test_a_version_that_is_deleted_before_it_is_loaded_is_not_found(
 async def test_a_version_whose_bytes_are_missing_is_the_stores_fault(
     backbone: Backbone, registry: PrefixRegistry
 ) -> None:
-    publish(registry, backbone, "tone")
+    publish_all(registry, backbone, "tone")
     for digest in registry.store.digests():
         registry.store.delete(digest)
     async with serving(backbone, registry, EngineLimits(resident_bytes=2**20)) as engine:

@@ -1,5 +1,4 @@
 import asyncio
-import threading
 import weakref
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,46 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prefixes import Prefix, digest_of
+from prefixes import Prefix
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreCorrupted
 from prefixes.spec import GoldenExample, Provenance
 from server.errors import ResidencyBudgetExceeded
 from server.residency.residents import ResidentPrefixes
 from tests.factories import make_prefix
-from tests.server.doubles import RecordingMetrics
+from tests.server.doubles import PrefixShelf, RecordingMetrics, until
 
 pytestmark = pytest.mark.anyio
 
 
-class Shelf:
-    """Prefixes by digest, counting how often each is fetched; a closed gate holds fetches up."""
-
-    def __init__(self, *prefixes: Prefix) -> None:
-        self.prefixes = {digest_of(prefix.to_bytes()): prefix for prefix in prefixes}
-        self.num_fetches = 0
-        self.gate = threading.Event()
-        self.gate.set()
-
-    @property
-    def digests(self) -> list[str]:
-        return list(self.prefixes)
-
-    def fetch(self, digest: str) -> Prefix:
-        assert self.gate.wait(30)
-        self.num_fetches += 1
-        if digest not in self.prefixes:
-            raise StoreCorrupted(f"no {digest}")
-        return self.prefixes[digest]
-
-
-def shelf_of(backbone: Backbone, count: int, **changes: object) -> Shelf:
-    prefixes = [make_prefix(backbone.fingerprint, seed=seed, **changes) for seed in range(count)]
-    return Shelf(*prefixes)
-
-
 def residents_for(
-    backbone: Backbone, shelf: Shelf, metrics: RecordingMetrics, *, room_for: int
+    backbone: Backbone, shelf: PrefixShelf, metrics: RecordingMetrics, *, room_for: int
 ) -> ResidentPrefixes:
     one = next(iter(shelf.prefixes.values()))
     head_bytes = 4 * sum(one.tensors[f"head.output.{part}"].size for part in ("weight", "bias"))
@@ -60,7 +33,7 @@ def residents_for(
 async def test_a_leased_prefix_stands_in_the_pool_as_it_is_in_the_file(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 1)
+    shelf = PrefixShelf.of(backbone, 1)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     lease = await residents.lease(shelf.digests[0])
     stored = residents.pool[:, 0, list(lease.resident.slots)]  # (L, P, H, D)
@@ -71,7 +44,7 @@ async def test_a_leased_prefix_stands_in_the_pool_as_it_is_in_the_file(
 async def test_many_requests_for_a_missing_prefix_wait_for_one_load(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 1)
+    shelf = PrefixShelf.of(backbone, 1)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     leases = await asyncio.gather(*(residents.lease(shelf.digests[0]) for _ in range(20)))
     assert shelf.num_fetches == 1
@@ -81,7 +54,7 @@ async def test_many_requests_for_a_missing_prefix_wait_for_one_load(
 async def test_the_least_recently_used_prefix_makes_room(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 3)
+    shelf = PrefixShelf.of(backbone, 3)
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     a, b, c = shelf.digests
     for digest in (a, b, a, c):  # b is the one that was used longest ago
@@ -96,15 +69,15 @@ async def test_the_least_recently_used_prefix_makes_room(
 async def test_a_leased_prefix_is_never_evicted_and_a_load_waits_for_room(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 2)
+    shelf = PrefixShelf.of(backbone, 2)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     held = await residents.lease(shelf.digests[0])
     shared = held.share()
     waiting = asyncio.create_task(residents.lease(shelf.digests[1]))
     held.release()
     held.release()  # a second release must not count
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
+    await until(lambda: residents.num_waiting == 1)
+    assert residents.lease_resident(shelf.digests[1]) is None
     shared.release()
     assert (await asyncio.wait_for(waiting, 30)).digest == shelf.digests[1]
 
@@ -112,14 +85,12 @@ async def test_a_leased_prefix_is_never_evicted_and_a_load_waits_for_room(
 async def test_a_load_that_nobody_waits_for_any_more_gives_way_to_the_next(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 3)
+    shelf = PrefixShelf.of(backbone, 3)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     held = await residents.lease(shelf.digests[0])
     gone = asyncio.create_task(residents.lease(shelf.digests[1]))
     waiting = asyncio.create_task(residents.lease(shelf.digests[2]))
-    while shelf.num_fetches < 3:  # noqa: ASYNC110 - threads fetch
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    await until(lambda: residents.num_waiting == 2)
     gone.cancel()
     held.release()
     assert (await asyncio.wait_for(waiting, 10)).digest == shelf.digests[2]
@@ -128,7 +99,7 @@ async def test_a_load_that_nobody_waits_for_any_more_gives_way_to_the_next(
 async def test_those_who_wait_for_room_for_different_prefixes_all_get_their_turn(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 6)
+    shelf = PrefixShelf.of(backbone, 6)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
 
     async def take(digest: str) -> None:
@@ -136,8 +107,7 @@ async def test_those_who_wait_for_room_for_different_prefixes_all_get_their_turn
 
     held = await residents.lease(shelf.digests[0])
     takers = [asyncio.create_task(take(digest)) for digest in shelf.digests[1:]]
-    while shelf.num_fetches < 6:  # noqa: ASYNC110 - threads fetch
-        await asyncio.sleep(0.01)
+    await until(lambda: residents.num_waiting == 5)
     held.release()
     await asyncio.wait_for(asyncio.gather(*takers), 30)
     assert metrics.num_loads == 6  # nothing was evicted before it was used
@@ -146,11 +116,10 @@ async def test_those_who_wait_for_room_for_different_prefixes_all_get_their_turn
 async def test_a_caller_who_leaves_as_the_load_ends_keeps_no_lease(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 1)
+    shelf = PrefixShelf.of(backbone, 1)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     leaving = asyncio.create_task(residents.lease(shelf.digests[0]))
-    while residents.stats.num_resident == 0:  # noqa: ASYNC110 - a thread loads
-        await asyncio.sleep(0)
+    await until(lambda: residents.stats.num_resident == 1)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     residents.discard(shelf.digests[0])
@@ -160,7 +129,7 @@ async def test_a_caller_who_leaves_as_the_load_ends_keeps_no_lease(
 async def test_a_slow_load_does_not_delay_a_prefix_that_is_there(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 2)
+    shelf = PrefixShelf.of(backbone, 2)
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     (await residents.lease(shelf.digests[0])).release()
     shelf.gate.clear()
@@ -174,12 +143,12 @@ async def test_a_slow_load_does_not_delay_a_prefix_that_is_there(
 async def test_an_impatient_caller_does_not_cancel_the_load_of_others(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 1)
+    shelf = PrefixShelf.of(backbone, 1)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     shelf.gate.clear()
     impatient = asyncio.create_task(residents.lease(shelf.digests[0]))
     patient = asyncio.create_task(residents.lease(shelf.digests[0]))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0)  # both start and wait for the load
     impatient.cancel()
     shelf.gate.set()
     assert (await asyncio.wait_for(patient, 30)).digest == shelf.digests[0]
@@ -188,7 +157,7 @@ async def test_an_impatient_caller_does_not_cancel_the_load_of_others(
 async def test_a_failed_load_fails_its_waiters_and_is_tried_again(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 1)
+    shelf = PrefixShelf.of(backbone, 1)
     (digest,) = shelf.digests
     prefix = shelf.prefixes.pop(digest)
     residents = ResidentPrefixes(backbone, budget_bytes=10**6, fetch=shelf.fetch, metrics=metrics)
@@ -201,7 +170,7 @@ async def test_a_failed_load_fails_its_waiters_and_is_tried_again(
 async def test_a_prefix_larger_than_the_whole_budget_is_refused(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 1, prefix_length=64)
+    shelf = PrefixShelf.of(backbone, 1, prefix_length=64)
     small = backbone.empty_pool(8).nbytes
     residents = ResidentPrefixes(backbone, budget_bytes=small, fetch=shelf.fetch, metrics=metrics)
     with pytest.raises(ResidencyBudgetExceeded, match="POLYPREFIX_RESIDENT_MIB"):
@@ -211,7 +180,7 @@ async def test_a_prefix_larger_than_the_whole_budget_is_refused(
 async def test_bytes_and_slots_come_back_after_any_number_of_evictions(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 5)
+    shelf = PrefixShelf.of(backbone, 5)
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     rng = np.random.default_rng(3)
     for index in rng.integers(0, 5, 60):
@@ -220,10 +189,10 @@ async def test_bytes_and_slots_come_back_after_any_number_of_evictions(
         residents.discard(digest)
     assert residents.stats.num_resident == 0
     assert residents.stats.used_bytes == 0
-    assert sorted(residents._rooms._free_slots) == list(range(residents.pool.shape[2]))
+    assert sorted(residents._pool.budget._free_slots) == list(range(residents.pool.shape[2]))
 
 
-class Copies(Shelf):
+class CopyingShelf(PrefixShelf):
     """A shelf that reads a copy each time, as a store does, and knows which are still held."""
 
     def __init__(self, *prefixes: Prefix) -> None:
@@ -244,14 +213,12 @@ class Copies(Shelf):
 async def test_who_waits_for_room_holds_no_prefix_in_memory_meanwhile(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = Copies(*shelf_of(backbone, 20).prefixes.values())
+    shelf = CopyingShelf(*PrefixShelf.of(backbone, 20).prefixes.values())
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     held = await residents.lease(shelf.digests[0])
     waiting = [asyncio.create_task(residents.lease(digest)) for digest in shelf.digests[1:]]
-    while shelf.num_fetches < 20:  # noqa: ASYNC110 - threads fetch
-        await asyncio.sleep(0.01)
-    while shelf.num_held:  # noqa: ASYNC110 - the last one is let go when its load goes on
-        await asyncio.sleep(0.01)
+    await until(lambda: residents.num_waiting == 19)
+    await until(lambda: shelf.num_held == 0)
     held.release()
     for task in asyncio.as_completed(waiting):
         (await task).release()
@@ -260,13 +227,11 @@ async def test_who_waits_for_room_holds_no_prefix_in_memory_meanwhile(
 async def test_a_prefix_that_is_gone_when_there_is_room_for_it_leaves_the_room_free(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 3)
+    shelf = PrefixShelf.of(backbone, 3)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     held = await residents.lease(shelf.digests[0])
     waiting = asyncio.create_task(residents.lease(shelf.digests[1]))
-    while shelf.num_fetches < 2:  # noqa: ASYNC110 - threads fetch
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.02)
+    await until(lambda: residents.num_waiting == 1)
     del shelf.prefixes[shelf.digests[1]]
     held.release()
     with pytest.raises(StoreCorrupted):
@@ -285,7 +250,7 @@ async def test_what_serving_never_reads_is_not_kept(
         provenance=Provenance(created_at=datetime.now(UTC), tool="test"),
         metrics={"accuracy": 0.9},
     )
-    shelf = Shelf(prefix)
+    shelf = PrefixShelf(prefix)
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     spec = (await residents.lease(shelf.digests[0])).resident.spec
     assert (spec.golden, spec.provenance, spec.metrics, spec.description) == ((), None, {}, "")
@@ -299,7 +264,7 @@ async def test_what_serving_never_reads_is_not_kept(
 async def test_a_pinned_prefix_stays_whatever_comes(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 6)
+    shelf = PrefixShelf.of(backbone, 6)
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     pinned, *others = shelf.digests
     await residents.pin(pinned)
@@ -314,7 +279,7 @@ async def test_a_pinned_prefix_stays_whatever_comes(
 async def test_a_prefix_that_is_pinned_no_longer_makes_room_like_any_other(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 3)
+    shelf = PrefixShelf.of(backbone, 3)
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     for _ in range(2):  # a second time changes nothing
         await residents.pin(shelf.digests[0])
@@ -329,7 +294,7 @@ async def test_a_prefix_that_is_pinned_no_longer_makes_room_like_any_other(
 async def test_pinned_prefixes_leave_room_for_others(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 3)
+    shelf = PrefixShelf.of(backbone, 3)
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     await residents.pin(shelf.digests[0])
     with pytest.raises(ResidencyBudgetExceeded, match="POLYPREFIX_RESIDENT_MIB"):
@@ -342,7 +307,7 @@ async def test_pinned_prefixes_leave_room_for_others(
 async def test_a_prefix_that_never_fits_beside_the_pinned_ones_is_refused_and_does_not_wait(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
-    shelf = shelf_of(backbone, 1)
+    shelf = PrefixShelf.of(backbone, 1)
     large = make_prefix(backbone.fingerprint, prefix_length=5)
     shelf.prefixes["large"] = large
     residents = residents_for(backbone, shelf, metrics, room_for=2)
