@@ -1,4 +1,4 @@
-"""`python -m server` is the command `polyprefix`."""
+"""Runs the command `polyprefix` as `python -m server`."""
 
 from server.command_line.main import main
 

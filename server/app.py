@@ -1,4 +1,4 @@
-"""The application: routes and layers around the parts it is given."""
+"""The ASGI application: its routes and its middleware."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -26,8 +26,8 @@ from server.training_jobs.records import Trainer
 from server.training_jobs.store import training_store
 
 _DESCRIPTION: Final = (
-    "Thousands of small trained prefixes over one frozen encoder: classification, entities, "
-    "answers, choices, embeddings. Errors are "
+    "Serves thousands of small trained prefixes over one frozen encoder: classification, token "
+    "classification, question answering, multiple choice and embeddings. Errors are "
     "`application/problem+json` (RFC 9457) with a stable `code`."
 )
 
@@ -51,14 +51,14 @@ def create_app(
     """Build the application.
 
     Args:
-        settings: bounds and choices of the operator.
-        backbone: what uploaded prefixes must fit.
+        settings: the settings of the operator.
+        backbone: the backbone that uploaded prefixes must fit.
         engine: answers the inference routes.
-        registry: where prefixes, tenants and keys are kept; stays open.
-        metrics: where requests are counted; shown at /metrics.
-        trainer: what may be asked of it.
-        while_served: entered before the first request is taken, left after the last.
-        shutdown: begins before the server ends, so that streams and half bodies do not delay it.
+        registry: the prefixes, tenants and keys. The caller closes it.
+        metrics: counts requests, and is exported at /metrics.
+        trainer: describes the trainings that this server can run.
+        while_served: entered before the first request, and left after the last.
+        shutdown: begins before the server exits. Event streams and incomplete bodies end then.
     """
     parts = Parts(
         settings=settings,
@@ -74,7 +74,6 @@ def create_app(
         public=PublicPrefixes(registry),
         shutdown=shutdown or Shutdown(),
     )
-
     app = FastAPI(
         title="polyprefix",
         version=status.program_version(),
@@ -85,25 +84,34 @@ def create_app(
         redoc_url=None,
     )
     app.state.parts = parts
+    _add_routes(app)
+    _add_middleware(app, parts)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
     for module in (tasks, embeddings, hub, tei, vllm, models, prefixes, trainings, status):
         app.include_router(module.router)
     docs_page.install(app)
     problem_responses.install(app)
-    app.add_middleware(BodyLimit, settings=settings, shutdown=parts.shutdown)
+
+
+def _add_middleware(app: FastAPI, parts: Parts) -> None:
+    """Add the middleware, from the innermost to the outermost."""
+    app.add_middleware(BodyLimit, settings=parts.settings, shutdown=parts.shutdown)
     app.add_middleware(Compression)
     app.add_middleware(HeadAsGet)
-    if settings.cors_origins is not None:
-        _allow_other_origins(app, settings.cors_origin_list)
-    app.add_middleware(RequestLog, metrics=metrics)  # added last, hence outermost
-    return app
+    if parts.settings.cors_origins is not None:
+        _add_cors(app, parts.settings.cors_origin_list)
+    app.add_middleware(RequestLog, metrics=parts.metrics)
 
 
-def _allow_other_origins(app: FastAPI, origins: Sequence[str]) -> None:
-    """Let web pages of these origins call, with a key. Nothing here uses cookies."""
+def _add_cors(app: FastAPI, origins: Sequence[str]) -> None:
+    """Allow web pages of these origins to call the server with a key. Cookies are not used."""
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,
         allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
-        allow_headers=("*",),  # clients of other servers' dialects send headers of their own
+        allow_headers=("*",),  # clients of other servers' APIs send their own headers
         expose_headers=_EXPOSED_HEADERS,
     )

@@ -1,4 +1,4 @@
-"""Publisher: staged bytes become a version, or are refused with every finding."""
+"""Publisher: turns staged bytes into a version, or rejects them with every finding."""
 
 import asyncio
 from functools import partial
@@ -13,15 +13,15 @@ _MAX_AT_ONCE: Final = 2
 
 
 class Replayer(Protocol):
-    """Runs a prefix's golden examples: the engine."""
+    """Replays the golden examples of a prefix. The engine does."""
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
 
 class Publisher:
-    """The one way to a new version on a server, for uploads and for the seeded examples.
+    """Publishes versions, for uploads, trainings and seeded examples.
 
-    Few at once: each holds a whole prefix file in memory.
+    It publishes only a few at a time, because each keeps a whole prefix file in memory.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Publisher:
     async def publish(
         self, staged: Staged, *, tenant: str, task: str, alias: str | None, by: str
     ) -> Published:
-        """Check the bytes, replay the golden examples on this backbone, then publish.
+        """Check the bytes, replay the golden examples on this backbone, and publish.
 
         Raises:
-            PrefixRejected: with every finding; nothing was published.
-            ServingError: when the golden examples could not be replayed now.
+            PrefixRejected: with every finding. Nothing was published.
+            ServingError: when the golden examples cannot be replayed now.
             PrefixError: as `PrefixRegistry.publish`.
         """
         async with self._turns:

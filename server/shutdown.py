@@ -1,4 +1,4 @@
-"""Shutdown: tells requests that wait for their own end that the server is about to end."""
+"""Shutdown: ends event streams and incomplete requests when this process begins to stop."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ class Shutdown:
 
     @property
     def has_begun(self) -> bool:
-        """Say whether it has."""
+        """Return whether `begin` was called."""
         return self._event.is_set()
 
     async def begin(self) -> None:
-        """Wake everything that waits here."""
+        """Wake all that `wait`, and expire the timeouts that were registered."""
         self._event.set()
         for timeout in self._timeouts:
             if not timeout.expired():
@@ -26,7 +26,7 @@ class Shutdown:
 
     @contextmanager
     def expiring(self, timeout: asyncio.Timeout) -> Iterator[None]:
-        """Let an entered timeout expire at once when the server begins to stop."""
+        """Expire an entered timeout as soon as the shutdown begins."""
         self._timeouts.add(timeout)
         if self.has_begun:
             timeout.reschedule(asyncio.get_running_loop().time())
@@ -36,7 +36,7 @@ class Shutdown:
             self._timeouts.discard(timeout)
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for at most some seconds; says whether the server has begun to stop."""
+        """Wait for the shutdown, for at most this time. Returns whether it has begun."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()

@@ -1,4 +1,4 @@
-"""Assembly: all parts of a server put together, from settings to a process that serves."""
+"""Assembly: builds all parts of a server from its settings, and serves."""
 
 import asyncio
 import socket
@@ -37,17 +37,18 @@ def serve(
     announce: Callable[[], None],
     trainer: Trainer,
 ) -> None:
-    """Load the backbone and answer requests until a signal.
+    """Load the backbone, and answer requests until a signal.
 
     Args:
-        settings: the operator's choices.
-        registry: where prefixes, tenants and keys are kept; stays open.
-        listener: bound to the address to listen on.
-        announce: called once requests are answered.
-        trainer: what runs the trainings that tenants ask for.
+        settings: the settings of the operator.
+        registry: the prefixes, tenants and keys. The caller closes it.
+        listener: a socket that is bound to the address to listen on.
+        announce: called when the server accepts requests.
+        trainer: describes how trainings are run.
 
     Raises:
-        BackboneUnavailable: when the backbone cannot be loaded, or trainings have no device.
+        BackboneUnavailable: when the backbone cannot be loaded, or there is no device for
+            trainings.
         FrontEndFailed: when a front end cannot start.
     """
     transformers_logging.disable_progress_bar()
@@ -64,7 +65,7 @@ def serve(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assembly:
-    """The parts that a server has, however many processes it is."""
+    """The parts of a server, with or without front ends."""
 
     settings: Settings
     registry: PrefixRegistry
@@ -76,7 +77,7 @@ class Assembly:
 
     @classmethod
     def of(cls, settings: Settings, registry: PrefixRegistry, trainer: Trainer) -> Self:
-        """Load the backbone, and build an engine around it."""
+        """Load the backbone, and build the engine and the parts around it."""
         metrics = Metrics()
         engine = _engine(settings, registry, metrics)
         add_gauges(engine, registry, metrics)
@@ -107,7 +108,7 @@ class Assembly:
     def serve_through_front_ends(
         self, listener: socket.socket, announce: Callable[[], None]
     ) -> None:
-        """Serve from this process and those that speak HTTP for it."""
+        """Serve from this process, with front ends that speak HTTP."""
         process = EngineProcess(
             self.settings,
             self.engine,
@@ -116,7 +117,8 @@ class Assembly:
             self.trainer,
             drain=self._drain,
         )
-        loop_factory = uvicorn.Config(create_app).get_loop_factory()  # as when it serves alone
+        # The same event loop as without front ends.
+        loop_factory = uvicorn.Config(create_app).get_loop_factory()
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(process.run(self._lifespan(), announce))
 
@@ -126,7 +128,7 @@ class Assembly:
         )
 
     async def _drain(self) -> None:
-        """Stop at once what would be cut off at the end, while requests are still answered."""
+        """End event streams and incomplete bodies, then wait for the engine and trainings."""
         await self.shutdown.begin()
         await asyncio.gather(self.engine.drain(), self.trainings.stop())
 

@@ -1,8 +1,8 @@
-"""DrainingServer: uvicorn that finishes its work before it goes, and then exits with 0.
+"""DrainingServer: a uvicorn server that finishes in-flight work before it exits with 0.
 
-On SIGTERM, SIGINT or SIGHUP the engine refuses new work (503, `/readyz` says why) while the port
-stays open; what was admitted is answered; then the listener closes. A second signal ends it at
-once. A SIGHUP that the parent has chosen to ignore, as `nohup` does, stays ignored.
+On SIGTERM, SIGINT or SIGHUP the port stays open. New work gets 503, `/readyz` says why, and
+in-flight requests are answered. Then the listener closes. A second signal exits at once. If the
+parent ignores SIGHUP, as `nohup` does, it stays ignored.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from server.hosting.open_files import raise_open_file_limit
 _log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than clients and proxies usually keep an idle connection: when they close first, nobody
-sends a request into a connection that the server is just closing."""
+"""Longer than clients and proxies usually keep an idle connection. If they close it first, no
+request is sent into a connection that the server is closing."""
 
 
 class DrainingServer(uvicorn.Server):
-    """Runs an app on a bound socket until a signal, then drains it; see the module."""
+    """Runs an application on a bound socket until a signal, then drains it. See the module."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class DrainingServer(uvicorn.Server):
 
         Args:
             app: the ASGI application.
-            drain: refuses new work at once, and returns when that in flight is done.
-            drain_seconds: bound on draining and on sending the last answers, together.
-            announce: called once requests are answered.
-            max_connections_per_address: bound on open connections of one caller, if any.
+            drain: rejects new work at once, and returns when in-flight work is done.
+            drain_seconds: maximum time for draining and for sending the last answers, together.
+            announce: called when the server accepts requests.
+            max_connections_per_address: maximum number of open connections of one caller.
         """
         super().__init__(
             uvicorn.Config(
@@ -76,7 +76,7 @@ class DrainingServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGHUP as the others: by default it would end the process with work in flight."""
+        """Handle SIGHUP like the other signals. By default it would kill the process at once."""
         with super().capture_signals():
             is_main = threading.current_thread() is threading.main_thread()
             if not is_main or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -89,9 +89,9 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(signal.SIGHUP, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - overrides
-        """Drain at the first signal, end at the second."""
+        """Drain at the first signal, and exit at the second."""
         if self._draining is None and self.started:
-            # Called between two instructions of the loop's own thread: leave the work to the loop.
+            # A signal handler interrupts the thread of the loop: it may only schedule the work.
             asyncio.get_running_loop().call_soon_threadsafe(self._begin)
         else:
             self.should_exit = True
@@ -107,7 +107,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def _protocol(max_connections_per_address: int | None) -> Any:
-    """Choose the protocol; its connections are bounded by what the system allows, too."""
+    """Choose the HTTP protocol. It never uses more than half of the files that may be open."""
     if max_connections_per_address is None:
         return BoundedHttp
     at_most = max(1, raise_open_file_limit() // 2)
@@ -115,12 +115,16 @@ def _protocol(max_connections_per_address: int | None) -> Any:
 
 
 async def drain_within(draining: Awaitable[None], seconds: float) -> float:
-    """Wait until what is in flight is done, for some seconds; gives those that are left."""
+    """Wait for in-flight work, for at most this time. Returns the seconds that are left."""
     started = time.monotonic()
-    _log.info("draining: no new work, at most %g seconds for that in flight", seconds)
+    _log.info("draining: rejecting new work, waiting up to %g s for in-flight work", seconds)
     try:
         async with asyncio.timeout(seconds):
             await draining
     except TimeoutError:
-        _log.warning("work was still in flight after %g seconds", seconds)
+        _log.warning(
+            "canceling work that is in flight after %g s. To wait longer, raise "
+            "POLYPREFIX_DRAIN_SECONDS.",
+            seconds,
+        )
     return seconds - (time.monotonic() - started)

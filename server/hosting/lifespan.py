@@ -1,4 +1,4 @@
-"""What belongs around a server's requests: the store swept, the engine started, examples there."""
+"""Lifespan: what happens before the first request and after the last."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ async def lifespan(
     examples_folder: Path | None,
     trainings: AbstractAsyncContextManager[None],
 ) -> AsyncIterator[None]:
-    """Start the engine, publish examples, if there are any, run trainings; stop at the end."""
+    """Sweep the store, start the engine, publish examples and run trainings; then stop them."""
     await run_in_threadpool(_tidy, registry)
     await engine.start()
     try:
@@ -37,9 +37,9 @@ async def lifespan(
 
 
 def _tidy(registry: PrefixRegistry) -> None:
-    """Clean up after crashes; a full disk must not keep a server from starting."""
+    """Clean up after crashes. A full disk must not prevent the server from starting."""
     try:
         registry.sweep()
     except StoreUnavailable as error:
-        _log.warning("the store was not swept: %s", error)
+        _log.warning("cannot clean up the store: %s", error)
     registry.database.reserve_space()

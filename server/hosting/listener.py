@@ -1,4 +1,4 @@
-"""The listening socket: bound before anything slow happens."""
+"""The listening socket."""
 
 import errno
 import socket
@@ -8,10 +8,12 @@ from server.errors import AddressUnavailable
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the address before anything slow happens; nobody can connect yet.
+    """Bind a socket to an address, without listening.
+
+    A server does this before it loads a model, so that an address in use is reported at once.
 
     Raises:
-        AddressUnavailable: with a sentence for the operator.
+        AddressUnavailable: when the address is in use or does not belong to this machine.
     """
     with ExitStack() as undo:
         try:
@@ -28,6 +30,6 @@ def bind(host: str, port: int) -> socket.socket:
 def _unavailable(host: str, port: int, error: OSError) -> AddressUnavailable:
     reason = "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or error)
     return AddressUnavailable(
-        f"Cannot listen on {host} port {port}: {reason}; stop the other program, or choose "
-        "another address with --host and --port"
+        f"Cannot listen on {host} port {port}: {reason}. Stop the other program, or choose "
+        "another address with --host and --port."
     )

@@ -1,4 +1,4 @@
-"""Allocation: what the process does with memory that is freed or never will be, and with files."""
+"""Memory: freed memory is kept for the next batch, and live objects skip garbage collection."""
 
 import ctypes
 import gc
@@ -7,18 +7,18 @@ from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
-"""Numbers of glibc's options, from its malloc.h."""
+"""Options of `mallopt`, from the `malloc.h` of glibc."""
 
 _KEPT: Final = (2**30, 2**25)
-"""Bytes up to which it keeps what is freed; glibc before 2.35 takes no more than the second."""
+"""Largest freed block, in bytes, to keep. Before 2.35, glibc accepts at most the second."""
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed memory for the next batch; says whether it does.
+    """Let glibc keep freed memory for the next batch. Returns whether it does.
 
-    Left alone, it gives the large tensors of every batch back to the system, which then clears each
-    of their pages again for the next: a twentieth of a forward pass and more. What is kept is what
-    the largest batch took. Other C libraries are left as they are.
+    By default it returns the large tensors of each batch to the system, which then clears their
+    pages for the next batch. That takes a twentieth of a forward pass or more. The memory that is
+    kept is that of the largest batch. Other C libraries are not changed.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -28,10 +28,10 @@ def keep_freed_memory() -> bool:
 
 
 def freeze_live_objects() -> None:
-    """Look no more for garbage among the objects that are there now.
+    """Exclude all objects that exist now from garbage collection.
 
-    The libraries and the backbone have a million of them: to look through them again and again
-    takes half a second each time.
+    The libraries and the backbone have a million objects. A collection that visits them all takes
+    half a second.
     """
     gc.collect()
     gc.freeze()

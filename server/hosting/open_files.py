@@ -1,4 +1,4 @@
-"""Open files: the limit of this process."""
+"""Open files: their limit in this process."""
 
 import resource
 from typing import Final
@@ -7,9 +7,10 @@ _MAX_FILES: Final = 65_536
 
 
 def raise_open_file_limit() -> int:
-    """Raise the number of open files to what the system allows; gives that number.
+    """Raise the limit of open files to what the system allows, and return it.
 
-    Each connection is one. Many systems start a process with 1024, and allow far more.
+    Each connection is an open file. Many systems start a process with a limit of 1024, and allow a
+    far higher one.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)

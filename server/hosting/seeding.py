@@ -1,4 +1,4 @@
-"""Seeding: the example prefixes of a folder, published under the public tenant `examples`."""
+"""Seeding: publishes the example prefixes of a folder under the public tenant `examples`."""
 
 import logging
 from pathlib import Path
@@ -18,20 +18,20 @@ _log = logging.getLogger(__name__)
 
 
 async def seed_examples(folder: Path, registry: PrefixRegistry, publisher: Publisher) -> None:
-    """Publish every `TASK.safetensors` of a folder that is not there yet, by digest.
+    """Publish each `TASK.safetensors` of a folder whose digest is not published yet.
 
-    A file that does not fit this server's backbone, is not a prefix, or cannot be stored is
-    skipped with a line in the log: examples must not keep a server from starting.
+    A file that does not fit this server's backbone, is not a prefix, or cannot be stored is skipped
+    with a warning in the log. Examples must not prevent a server from starting.
 
     Raises:
-        StoreUnavailable: when the database cannot be used.
+        StoreUnavailable: when the database cannot be read or written.
     """
     await run_in_threadpool(lambda: registry.ensure_tenant(EXAMPLES_TENANT, is_public=True))
     for path in await run_in_threadpool(lambda: sorted(folder.glob("*.safetensors"))):
         try:
             await _seed(path, registry, publisher)
         except (PrefixRejected, InvalidName, StoreUnavailable) as error:
-            _log.warning("example %s was skipped: %s", path.name, error)
+            _log.warning("skipped the example %s: %s", path.name, error)
 
 
 async def _seed(path: Path, registry: PrefixRegistry, publisher: Publisher) -> None:
@@ -44,7 +44,7 @@ async def _seed(path: Path, registry: PrefixRegistry, publisher: Publisher) -> N
         await publisher.publish(
             staged, tenant=EXAMPLES_TENANT, task=task, alias=DEFAULT_ALIAS, by="seeding"
         )
-    _log.info("example %s is published as %s/%s", path.name, EXAMPLES_TENANT, task)
+    _log.info("published the example %s as %s/%s", path.name, EXAMPLES_TENANT, task)
 
 
 def _digests(registry: PrefixRegistry, task: str) -> frozenset[str]:

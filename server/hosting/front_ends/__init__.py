@@ -1,1 +1,1 @@
-"""HTTP in processes of its own, beside the engine's; see docs/architecture.md."""
+"""Front ends: processes that speak HTTP for the engine. See docs/architecture.md."""

@@ -1,7 +1,7 @@
-"""Channel: whole messages between the processes of one server.
+"""Channel: sends whole messages between the processes of one server.
 
-Messages are pickles. Both ends of a channel are made by the same parent and inherited, nobody else
-can write to it; nothing that a client sends is ever unpickled.
+Messages are pickles. That is safe because the parent creates both ends of a channel and its child
+inherits one: nobody else can write to it. Bytes of a client are never unpickled.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ class Channel:
 
     @classmethod
     async def over(cls, end: socket.socket) -> Self:
-        """Talk over a connected socket, which is closed with the channel."""
+        """Use a connected socket, which is closed with the channel."""
         return cls(*await asyncio.open_connection(sock=end))
 
     def send(self, message: object) -> None:
-        """Send a message without waiting; to an end that is gone, send nothing."""
+        """Send a message without waiting. Does nothing if the other end is closed."""
         if not self._writer.is_closing():
             data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
             self._writer.write(_LENGTH.pack(len(data)))
@@ -36,30 +36,30 @@ class Channel:
         """Wait for a message.
 
         Raises:
-            EOFError: when the other end is gone.
+            EOFError: when the other end is closed.
         """
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             return pickle.loads(await self._reader.readexactly(length))  # noqa: S301 - our own
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise EOFError("The process at the other end is gone") from error
+            raise EOFError("The process at the other end of the channel has exited") from error
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the channel."""
         self._writer.close()
 
 
-def send_at_once(end: socket.socket, message: object) -> None:
-    """Send the message that comes before all others, without an event loop."""
+def send_first(end: socket.socket, message: object) -> None:
+    """Send the first message, without an event loop."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     end.sendall(_LENGTH.pack(len(data)) + data)
 
 
-def receive_at_once(end: socket.socket) -> Any:
-    """Wait for the message that comes before all others, without an event loop.
+def receive_first(end: socket.socket) -> Any:
+    """Wait for the first message, without an event loop.
 
     Raises:
-        EOFError: when the other end is gone.
+        EOFError: when the other end is closed.
     """
     (length,) = _LENGTH.unpack(_received(end, _LENGTH.size))
     return pickle.loads(_received(end, length))  # noqa: S301 - our own
@@ -68,5 +68,5 @@ def receive_at_once(end: socket.socket) -> Any:
 def _received(end: socket.socket, num_bytes: int) -> bytes:
     data = end.recv(num_bytes, socket.MSG_WAITALL)
     if len(data) < num_bytes:
-        raise EOFError("The process at the other end is gone")
+        raise EOFError("The process at the other end of the channel has exited")
     return data

@@ -1,4 +1,4 @@
-"""The engine's process behind front ends: start, announce, wait for a signal, drain, end."""
+"""EngineProcess: the process of the engine when front ends speak HTTP."""
 
 import asyncio
 import signal
@@ -20,11 +20,11 @@ from server.settings import Settings
 from server.training_jobs.records import Trainer
 
 _MIN_SECONDS: Final = 1.0
-"""For the front ends to send their last answers."""
+"""Minimum time for front ends to send their last answers."""
 
 
 class EngineProcess:
-    """Serves through front ends until a signal, then drains as `DrainingServer` does."""
+    """Serves through front ends until a signal, then drains like `DrainingServer`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class EngineProcess:
         self._front_ends = Supervisor(settings.num_front_ends, listener, welcome, self._serve)
         metrics.watch(
             "front_ends",
-            "Processes that speak HTTP beside the engine's.",
+            "Running front-end processes.",
             lambda: self._front_ends.num_running,
         )
 
@@ -55,13 +55,13 @@ class EngineProcess:
         """Serve.
 
         Args:
-            while_served: entered before the front ends start, left after they have ended.
-            announce: called once requests are answered.
+            while_served: entered before the front ends start, and left after they have exited.
+            announce: called when the server accepts requests.
 
         Raises:
             FrontEndFailed: when a front end cannot start.
         """
-        signalled = _drain_at_first_signal_end_at_second()
+        signalled = _drain_at_first_signal_exit_at_second()
         seconds_left = 0.0
         with suppress(asyncio.CancelledError):
             async with while_served:
@@ -73,7 +73,7 @@ class EngineProcess:
                         self._front_ends.send(DrainNotice())
                         seconds_left = await drain_within(self._drain(), self._drain_seconds)
                 finally:
-                    # What waits on the socket now is refused, not left without an answer.
+                    # Connections that wait on the socket are refused, instead of hanging.
                     self._listener.close()
                     await self._front_ends.stop(max(seconds_left, _MIN_SECONDS))
 
@@ -81,7 +81,7 @@ class EngineProcess:
         try:
             await self._front_ends.start()
         except FrontEndFailed:
-            if signalled.is_set():  # the signal went to them as well: no failure
+            if signalled.is_set():  # they got the signal, too: this is not a failure
                 return False
             raise
         return True
@@ -90,7 +90,7 @@ class EngineProcess:
         await CallHandler(channel, self._engine, self._metrics).serve()
 
 
-def _drain_at_first_signal_end_at_second() -> asyncio.Event:
+def _drain_at_first_signal_exit_at_second() -> asyncio.Event:
     signalled = asyncio.Event()
     running = asyncio.current_task()
     assert running is not None
@@ -101,7 +101,7 @@ def _drain_at_first_signal_end_at_second() -> asyncio.Event:
         signalled.set()
 
     numbers = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` wants it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it
         numbers.append(signal.SIGHUP)
     for number in numbers:
         asyncio.get_running_loop().add_signal_handler(number, handle)

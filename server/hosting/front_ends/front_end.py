@@ -1,6 +1,6 @@
-"""A front end: the process that speaks HTTP and asks the engine's process for the rest.
+"""A front end: a process that speaks HTTP, and calls the engine in another process.
 
-Started by `Supervisor`, which gives it one end of a channel and the listening socket.
+`Supervisor` starts it with one end of a channel and the listening socket.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from prefixes.registry import open_registry
 from server.app import create_app
 from server.hosting.draining import DrainingServer
-from server.hosting.front_ends.channel import Channel, receive_at_once
+from server.hosting.front_ends.channel import Channel, receive_first
 from server.hosting.front_ends.messages import ReadyNotice, Welcome
 from server.hosting.front_ends.remote_engine import RemoteEngine
 from server.observability.logs import configure_logging
@@ -21,7 +21,7 @@ from server.shutdown import Shutdown
 
 
 class FrontEnd:
-    """Serves HTTP until it gets SIGTERM, or until the engine's process is gone."""
+    """Serves HTTP until SIGTERM, or until the engine's process exits."""
 
     def __init__(self, channel_end: socket.socket, listener: socket.socket) -> None:
         self._channel_end = channel_end
@@ -31,8 +31,8 @@ class FrontEnd:
         self._channel: Channel | None = None
 
     def run(self) -> None:
-        """Wait for the parent's first word, then serve."""
-        welcome: Welcome = receive_at_once(self._channel_end)
+        """Wait for the first message of the engine's process, then serve."""
+        welcome: Welcome = receive_first(self._channel_end)
         settings = welcome.settings
         registry = open_registry(settings.store_folder, database_url=settings.database_url)
         try:
@@ -48,7 +48,7 @@ class FrontEnd:
             )
             server = DrainingServer(
                 application,
-                drain=self._shutdown.begin,  # the engine's process has drained before
+                drain=self._shutdown.begin,  # the engine's process has drained already
                 drain_seconds=settings.drain_seconds,
                 announce=self._announce,
                 max_connections_per_address=settings.max_connections_per_address,
@@ -61,7 +61,7 @@ class FrontEnd:
     async def _connected(self) -> AsyncIterator[None]:
         self._channel = await Channel.over(self._channel_end)
         async with self._engine.connected(self._channel) as listening:
-            listening.add_done_callback(_end_unless_cancelled)
+            listening.add_done_callback(_exit_unless_cancelled)
             yield
 
     def _announce(self) -> None:
@@ -69,17 +69,17 @@ class FrontEnd:
         self._channel.send(ReadyNotice())
 
 
-def _end_unless_cancelled(listening: asyncio.Task[None]) -> None:
-    # Without an engine there is nothing to answer, and nobody left to end this process.
+def _exit_unless_cancelled(listening: asyncio.Task[None]) -> None:
+    # Without an engine this process cannot answer, and no other process would stop it.
     if not listening.cancelled():
         os._exit(1)
 
 
 def main() -> None:
-    """Run with the numbers of two inherited files: the channel's end and the listener."""
-    # From here on the terminal's Ctrl-C is for the parent alone, which ends its front ends in
-    # order. A session of its own would do that, too, and was measured to cost a third of the
-    # throughput: Linux shares processors among sessions (autogroups) first, then among processes.
+    """Run. The arguments are two inherited file descriptors: the channel and the listener."""
+    # In its own process group, Ctrl-C in a terminal reaches only the parent, which stops its front
+    # ends in order. A session of its own would do that, too, but cost a third of the throughput
+    # when measured: Linux shares processors among sessions (autogroups) before processes.
     os.setpgid(0, 0)
     configure_logging()
     channel_end, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What front ends and the engine tell each other."""
+"""Messages between front ends and the process of the engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Method = Literal["infer", "replay", "find_problem", "exposition"]
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The parent's first word to a front end: what it must know to serve."""
+    """The first message to a front end, with all that it needs to serve."""
 
     settings: Settings
     backbone: BackboneFingerprint
@@ -25,17 +25,17 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class ReadyNotice:
-    """A front end's first word: it takes connections from now on."""
+    """The first message of a front end: it accepts connections now."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrainNotice:
-    """The engine's process has begun to drain: streams and half bodies end now."""
+    """The engine's process drains: event streams and incomplete bodies end now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A question; the `Reply` or `Failure` has the same number."""
+    """A call of a method. Its `Reply` or `Failure` has the same number."""
 
     number: int
     method: Method
@@ -44,14 +44,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Nobody waits for the answer any more."""
+    """The caller no longer waits for the reply."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedRequest:
-    """A request that was answered, to be counted; see `Metrics.request_done`."""
+    """A response for the metrics. See `Metrics.request_done`."""
 
     route: str
     status: int
@@ -60,7 +60,7 @@ class CompletedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a question."""
+    """The result of a call."""
 
     number: int
     value: Any
@@ -68,7 +68,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong: an exception in parts, for many cannot be made again from a pickle."""
+    """The exception of a call, in parts, because many exceptions cannot be unpickled."""
 
     number: int
     kind: type[Exception]
@@ -77,11 +77,11 @@ class Failure:
 
     @classmethod
     def of(cls, number: int, error: Exception) -> Self:
-        """Take an exception apart."""
+        """Take an exception apart, to be sent."""
         return cls(number, type(error), error.args, vars(error))
 
     def error(self) -> Exception:
-        """Put it together again."""
+        """Return the exception."""
         error = self.kind.__new__(self.kind, *self.arguments)
         vars(error).update(self.attributes)
         return error
@@ -98,14 +98,12 @@ class CompactResult:
     timings: Timings
 
     @classmethod
-    def of(cls, inferred: InferenceResult) -> Self:
-        """Leave out what the other end has."""
-        return cls(
-            inferred.version, inferred.digest, inferred.texts, inferred.outputs, inferred.timings
-        )
+    def of(cls, result: InferenceResult) -> Self:
+        """Leave out what the front end has."""
+        return cls(result.version, result.digest, result.texts, result.outputs, result.timings)
 
-    def inferred(self, item: TaskInput, spec: PrefixSpec) -> InferenceResult:
-        """Add it again."""
+    def completed(self, item: TaskInput, spec: PrefixSpec) -> InferenceResult:
+        """Add the spec, and the fields of the input."""
         return InferenceResult(
             self.version, self.digest, spec, item.fields, self.texts, self.outputs, self.timings
         )
@@ -113,11 +111,11 @@ class CompactResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompactResults:
-    """The answer to `infer`, with the specs that this channel has not carried yet.
+    """The results of `infer`, with the specs that were not sent over this channel before.
 
-    `is_fresh` says that specs carried earlier do not count any more.
+    `is_fresh` tells the front end to forget the specs of earlier messages.
     """
 
-    rows: Sequence[CompactResult]
+    results: Sequence[CompactResult]
     specs: Mapping[str, PrefixSpec]
     is_fresh: bool

@@ -1,4 +1,4 @@
-"""RemoteEngine: the engine as a front end sees it, at the other end of a channel."""
+"""RemoteEngine: the engine for a front end, at the other end of a channel."""
 
 import asyncio
 import itertools
@@ -28,7 +28,7 @@ from server.shutdown import Shutdown
 class RemoteEngine:
     """Answers as `Engine` and `Metrics` of the engine's process do, by calling them.
 
-    Belongs to the event loop on which its channel is `connected`. `stopping` begins when the
+    Belongs to the event loop on which its channel is `connected`. `shutdown` begins when the
     engine's process begins to drain.
     """
 
@@ -41,9 +41,9 @@ class RemoteEngine:
 
     @asynccontextmanager
     async def connected(self, channel: Channel) -> AsyncIterator[asyncio.Task[None]]:
-        """Talk over a channel for as long as the block lasts.
+        """Use a channel for as long as the block lasts.
 
-        Gives the task that listens to the engine's process; it ends when that process is gone.
+        Yields the task that receives its messages, which ends when the engine's process exits.
         """
         self._channel = channel
         listening = asyncio.create_task(self._listen(channel))
@@ -63,8 +63,8 @@ class RemoteEngine:
         timeout_seconds: float,
         task_type: TaskType | None,
     ) -> list[InferenceResult]:
-        """Infer as `Engine.infer`."""
-        rows: list[tuple[CompactResult, PrefixSpec]] = await self._ask(
+        """Call `Engine.infer`."""
+        results: list[tuple[CompactResult, PrefixSpec]] = await self._call(
             "infer",
             inputs=inputs,
             reader=reader,
@@ -72,31 +72,34 @@ class RemoteEngine:
             timeout_seconds=timeout_seconds,
             task_type=task_type,
         )
-        return [row.inferred(item, spec) for item, (row, spec) in zip(inputs, rows, strict=True)]
+        return [
+            result.completed(item, spec)
+            for item, (result, spec) in zip(inputs, results, strict=True)
+        ]
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
-        """Replay as `Engine.replay`."""
-        findings: tuple[Finding, ...] = await self._ask("replay", prefix=prefix, digest=digest)
+        """Call `Engine.replay`."""
+        findings: tuple[Finding, ...] = await self._call("replay", prefix=prefix, digest=digest)
         return findings
 
     async def find_problem(self) -> str | None:
-        """Say why no work is taken, as `Engine.problem`."""
-        problem: str | None = await self._ask("find_problem")
+        """Return why the engine rejects work, None if it does not. See `Engine.problem`."""
+        problem: str | None = await self._call("find_problem")
         return problem
 
     async def exposition(self) -> bytes:
-        """Write all metrics, the engine's and those of all front ends."""
-        text: bytes = await self._ask("exposition")
+        """Export the metrics of the engine and of all front ends."""
+        text: bytes = await self._call("exposition")
         return text
 
     def request_done(self, route: str, status: int, seconds: float) -> None:
-        """Let a request be counted."""
+        """Send a response to the metrics."""
         if self._channel is not None:
             self._channel.send(CompletedRequest(route, status, seconds))
 
-    async def _ask(self, method: Method, **arguments: Any) -> Any:
+    async def _call(self, method: Method, **arguments: Any) -> Any:
         if self._channel is None:
-            raise EngineUnavailable("The server takes no requests now: its engine is gone")
+            raise EngineUnavailable("The engine's process has exited. Retry later.")
         number = next(self._numbers)
         reply = self._replies[number] = asyncio.get_running_loop().create_future()
         try:
@@ -116,20 +119,24 @@ class RemoteEngine:
                 if isinstance(message, DrainNotice):
                     await self._shutdown.begin()
                 else:
-                    self._settle(message)
+                    self._resolve(message)
         except EOFError:
             self._channel = None
         finally:
             for reply in self._replies.values():
                 if not reply.done():
-                    reply.set_exception(EngineUnavailable("No answer: the server's engine is gone"))
+                    reply.set_exception(
+                        EngineUnavailable(
+                            "The engine's process exited before it answered. Retry later."
+                        )
+                    )
 
-    def _settle(self, message: Reply | Failure) -> None:
+    def _resolve(self, message: Reply | Failure) -> None:
         value = None
         if isinstance(message, Reply):
-            # Also when nobody waits for the rows: others will need their specs.
-            is_rows = isinstance(message.value, CompactResults)
-            value = self._with_specs(message.value) if is_rows else message.value
+            # Also if the caller is gone: later results refer to these specs.
+            has_specs = isinstance(message.value, CompactResults)
+            value = self._with_specs(message.value) if has_specs else message.value
         reply = self._replies.get(message.number)
         if reply is None or reply.done():
             return
@@ -138,8 +145,8 @@ class RemoteEngine:
         else:
             reply.set_result(value)
 
-    def _with_specs(self, rows: CompactResults) -> list[tuple[CompactResult, PrefixSpec]]:
-        if rows.is_fresh:
+    def _with_specs(self, message: CompactResults) -> list[tuple[CompactResult, PrefixSpec]]:
+        if message.is_fresh:
             self._specs.clear()
-        self._specs.update(rows.specs)
-        return [(row, self._specs[row.digest]) for row in rows.rows]
+        self._specs.update(message.specs)
+        return [(result, self._specs[result.digest]) for result in message.results]

@@ -1,4 +1,4 @@
-"""Supervisor: starts the processes that speak HTTP, starts them again, and ends them."""
+"""Supervisor: starts the front ends, replaces those that exit, and stops them."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from server.errors import FrontEndFailed
-from server.hosting.front_ends.channel import Channel, send_at_once
+from server.hosting.front_ends.channel import Channel, send_first
 from server.hosting.front_ends.messages import ReadyNotice, Welcome
 
 _MODULE: Final = "server.hosting.front_ends.front_end"
@@ -22,9 +22,10 @@ _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Keeps processes that share one listening socket. Belongs to the event loop.
+    """Keeps a number of front ends running. Belongs to the event loop.
 
-    What waits on the socket while one of them is gone is taken by another, or by its successor.
+    They share one listening socket. When one exits, the others or its replacement accept the
+    connections that wait on the socket.
     """
 
     def __init__(
@@ -37,10 +38,10 @@ class Supervisor:
         """Set up.
 
         Args:
-            num: processes.
-            listener: bound; it need not listen yet.
-            welcome: what each of them is told first.
-            serve: answers what comes over a front end's channel, until that is gone.
+            num: the number of front ends.
+            listener: a bound socket, which need not listen yet.
+            welcome: the first message to each front end.
+            serve: answers the messages of a front end until its channel is closed.
         """
         self._num = num
         self._listener = listener
@@ -53,14 +54,14 @@ class Supervisor:
 
     @property
     def num_running(self) -> int:
-        """Count the processes that are there now."""
+        """Return the number of processes that run now."""
         return len(self._processes)
 
     async def start(self) -> None:
-        """Start all; returns when each takes connections.
+        """Start all front ends. Returns when each accepts connections.
 
         Raises:
-            FrontEndFailed: when one of them ends instead.
+            FrontEndFailed: when one of them exits instead.
         """
         listening = [asyncio.Event() for _ in range(self._num)]
         self._keeping = [asyncio.create_task(self._keep(event)) for event in listening]
@@ -69,27 +70,29 @@ class Supervisor:
         if not starting.done():
             starting.cancel()
             await self.stop(0)
-            raise FrontEndFailed("A front-end process ended as it started; its log line says why")
+            raise FrontEndFailed(
+                "A front-end process exited during startup. Its log lines above say why."
+            )
 
     def send(self, message: object) -> None:
-        """Send a message to each that takes connections."""
+        """Send a message to each front end that accepts connections."""
         for channel in self._channels:
             channel.send(message)
 
     async def stop(self, seconds: float) -> None:
-        """Let them answer what they have begun, for some seconds; then let them cancel it."""
+        """Stop all. They have this time for in-flight requests, and then cancel them."""
         self._is_stopping = True
         try:
-            for patience in (seconds, _SECONDS_TO_CANCEL):
+            for allowed in (seconds, _SECONDS_TO_CANCEL):
                 self._signal(signal.SIGTERM)
-                if await self._have_ended(patience):
+                if await self._have_exited(allowed):
                     break
         finally:
             self._signal(signal.SIGKILL)
-        await self._have_ended(None)
+        await self._have_exited(None)
 
-    async def _have_ended(self, seconds: float | None) -> bool:
-        """Wait for all of them, for some seconds; says whether they have ended."""
+    async def _have_exited(self, seconds: float | None) -> bool:
+        """Wait for all to exit, for at most this time. Returns whether they have."""
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=seconds)
         return all(keeping.done() for keeping in self._keeping)
@@ -100,16 +103,16 @@ class Supervisor:
                 process.send_signal(number)
 
     async def _keep(self, listening: asyncio.Event) -> None:
-        """Run a front end again and again, unless it ends before it ever listened."""
+        """Run a front end and its replacements, unless it exits before it ever listened."""
         while not self._is_stopping:
             started = time.monotonic()
             try:
                 await self._run(listening)
-            except Exception:  # noqa: BLE001 - whatever it was, the next one may fare better
-                _log.exception("a front end has failed")
+            except Exception:  # noqa: BLE001 - any error: its replacement may work
+                _log.exception("a front end failed")
             if self._is_stopping or not listening.is_set():
                 return
-            _log.error("a front end has ended; another one is started")
+            _log.error("a front end exited; starting its replacement")
             await asyncio.sleep(max(0.0, started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
 
     async def _run(self, listening: asyncio.Event) -> None:
@@ -117,25 +120,25 @@ class Supervisor:
         with theirs:
             files = (theirs.fileno(), self._listener.fileno())
             process = await asyncio.create_subprocess_exec(
-                # -P: what lies in the folder that the operator happens to be in is none of ours.
+                # -P: modules in the working folder of the operator must not be imported.
                 *(sys.executable, "-P", "-m", _MODULE, *map(str, files)),
                 pass_fds=files,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
         self._processes.add(process)
-        if self._is_stopping:  # it was not there when the others were told
+        if self._is_stopping:  # `stop` has signaled the others already
             process.kill()
         try:
             with ours:
-                send_at_once(ours, self._welcome)
+                send_first(ours, self._welcome)
                 await self._talk(await Channel.over(ours), listening)
         finally:
-            await process.wait()  # it ends when its channel does
+            await process.wait()  # it exits when its channel is closed
             self._processes.remove(process)
 
     async def _talk(self, channel: Channel, listening: asyncio.Event) -> None:
         try:
-            if await _says_that_it_listens(channel):
+            if await _is_ready(channel):
                 self._channels.add(channel)
                 listening.set()
                 await self._serve(channel)
@@ -149,7 +152,7 @@ async def _wait_for(events: Sequence[asyncio.Event]) -> None:
         await event.wait()
 
 
-async def _says_that_it_listens(channel: Channel) -> bool:
+async def _is_ready(channel: Channel) -> bool:
     try:
         return isinstance(await channel.receive(), ReadyNotice)
     except EOFError:

@@ -51,5 +51,5 @@ async def test_an_example_that_does_not_fit_is_passed_over_with_a_word(
     await seed_examples(folder, registry, publisher)
     assert [item.task for item in registry.list_prefixes(reader=None)] == ["good"]
     for name in ("foreign", "broken", "Bad Name"):
-        assert f"example {name}.safetensors was skipped" in caplog.text
+        assert f"skipped the example {name}.safetensors" in caplog.text
     registry.close()
