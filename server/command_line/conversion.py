@@ -1,28 +1,24 @@
-"""The commands `import` and `export`: prefixes from and to the files of other programs."""
+"""The commands `import` and `export`: prefix files from and to those of other programs."""
 
-# ruff: noqa: PLC0415 - a command imports what it needs, so that --help is there at once
+# ruff: noqa: PLC0415 - `--help` does not need torch
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from server.command_line.shared_options import BackboneName
 
 if TYPE_CHECKING:
     from prefixes.backbone import Backbone
     from prefixes.interop.parts import Wishes
     from prefixes.interop.report import Imported, ImportReport
 
-_FAILED: Final = 1
-
-BackboneName = Annotated[str, typer.Option(help="`minilm`, a folder, or a model id.")]
-
 
 class Source(StrEnum):
-    """The programs whose files are read."""
+    """The programs whose files can be imported."""
 
     PTUNING_V2 = "ptuning-v2"
     PEFT = "peft"
@@ -30,69 +26,82 @@ class Source(StrEnum):
 
 
 class Target(StrEnum):
-    """The programs whose files are written."""
+    """The programs whose files can be exported."""
 
     PEFT = "peft"
 
 
 def import_prefix(  # noqa: PLR0917 - typer passes all by name
-    source: Annotated[Source, typer.Argument(help="Which program wrote the folder.")],
-    folder: Annotated[Path, typer.Argument(help="Settings and weights, as it saves them.")],
+    source: Annotated[Source, typer.Argument(help="The program that wrote the folder.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of settings and weights that it saved.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The prefix file to write.")],
     backbone: BackboneName = "minilm",
-    task: Annotated[str | None, typer.Option(help="TENANT/TASK it is meant for.")] = None,
-    labels: Annotated[str | None, typer.Option(help="All labels in order, with commas.")] = None,
+    task: Annotated[str | None, typer.Option(help="TENANT/TASK to publish it as.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="All labels in order, separated by commas.")
+    ] = None,
     problem_type: Annotated[
-        str | None, typer.Option(help="Where it is not single_label_classification.")
+        str | None,
+        typer.Option(help="Type of the problem.", show_default="single_label_classification"),
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Tokens of a text.", show_default="all there is room for")
+        int | None,
+        typer.Option(
+            help="Maximum number of tokens per text.", show_default="limit of the backbone"
+        ),
     ] = None,
-    template: Annotated[str | None, typer.Option(help="Such as '{premise}'.")] = None,
-    pair_template: Annotated[str | None, typer.Option(help="Of a pair's second text.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Template of the text, such as '{premise}'.")
+    ] = None,
+    pair_template: Annotated[
+        str | None, typer.Option(help="Template of the second text of a pair.")
+    ] = None,
     example: Annotated[
         list[str] | None,
-        typer.Option(help="Text, or a JSON object of fields, to replay wherever it is installed."),
+        typer.Option(
+            help="Golden example, replayed at upload: a text, or a JSON object of fields."
+        ),
     ] = None,
 ) -> None:
-    """Make a prefix file of a prefix that P-tuning v2, PEFT or AdapterHub trained."""
-    with _sentences():
-        from prefixes.atomic import write_atomically
-        from prefixes.interop.examples import with_examples
-        from prefixes.names import PrefixRef
+    """Convert a prefix of P-tuning v2, PEFT or AdapterHub to a file."""
+    from prefixes.atomic import write_atomically
+    from prefixes.interop.examples import with_examples
+    from prefixes.names import PrefixRef
 
-        reference = None if task is None else PrefixRef.parse(task)
-        wishes = _wishes(labels, problem_type, max_length, template, pair_template)
-        loaded = _load(backbone)
-        imported = _importer(source)(folder, loaded, wishes)
-        prefix = with_examples(loaded, imported.prefix, example or ())
-        write_atomically(output, prefix.to_bytes())
-        _print_report(imported.report)
-        typer.echo(f"\nWrote {output}.")
-        if reference is not None:
-            typer.echo(
-                "To publish it: curl -F file=@"
-                f"{output} -H 'Authorization: Bearer KEY' "
-                f"http://HOST/v1/tenants/{reference.tenant}/prefixes/{reference.task}/versions"
-            )
+    reference = None if task is None else PrefixRef.parse(task)
+    wishes = _wishes(labels, problem_type, max_length, template, pair_template)
+    loaded = _load(backbone)
+    imported = _importer(source)(folder, loaded, wishes)
+    prefix = with_examples(loaded, imported.prefix, example or ())
+    write_atomically(output, prefix.to_bytes())
+    _print_report(imported.report)
+    typer.echo(f"\nWrote {output}.")
+    if reference is not None:
+        typer.echo(
+            "To publish it: curl -F file=@"
+            f"{output} -H 'Authorization: Bearer KEY' "
+            f"http://HOST/v1/tenants/{reference.tenant}/prefixes/{reference.task}/versions"
+        )
 
 
 def export_prefix(
-    target: Annotated[Target, typer.Argument(help="Which program shall read it.")],
+    target: Annotated[Target, typer.Argument(help="The program that will read it.")],
     file: Annotated[Path, typer.Argument(help="A prefix file.")],
     folder: Annotated[Path, typer.Argument(help="The folder to write.")],
     backbone: BackboneName = "minilm",
 ) -> None:
-    """Write a prefix as a folder that PEFT loads, with the same logits."""
-    with _sentences():
-        from prefixes.interop.peft import export_peft
-        from prefixes.prefix import Prefix
+    """Convert a prefix file to a folder that PEFT loads.
 
-        exporters = {Target.PEFT: export_peft}
-        loaded = _load(backbone)
-        prefix = Prefix.load(file, fits=loaded.fingerprint)
-        for sentence in exporters[target](prefix, folder, loaded):
-            typer.echo(sentence)
+    PEFT computes the same logits from it.
+    """
+    from prefixes.interop.peft import export_peft
+    from prefixes.prefix import Prefix
+
+    exporters = {Target.PEFT: export_peft}
+    loaded = _load(backbone)
+    prefix = Prefix.load(file, fits=loaded.fingerprint)
+    for sentence in exporters[target](prefix, folder, loaded):
+        typer.echo(sentence)
 
 
 def _importer(source: Source) -> "Callable[[Path, Backbone, Wishes], Imported]":
@@ -146,16 +155,3 @@ def _print_report(report: "ImportReport") -> None:
         console.print(f"[bold]{title}[/bold]")
         for sentence in sentences or ("Nothing.",):
             console.print(f"  {escape(sentence)}", highlight=False)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Tell what went wrong in a sentence and an exit code, without a traceback."""
-    from prefixes.errors import PrefixError
-    from prefixes.interop.errors import ConversionRefused
-
-    try:
-        yield
-    except (ConversionRefused, PrefixError, OSError) as error:
-        typer.echo(f"polyprefix: {error}", err=True)
-        sys.exit(_FAILED)

@@ -1,6 +1,6 @@
-"""The commands `evaluate` and `predict`: flags to values, failures to sentences."""
+"""The commands `evaluate` and `predict`."""
 
-# ruff: noqa: PLC0415 - a command imports what it needs, so that --help answers without torch
+# ruff: noqa: PLC0415 - `--help` does not need torch
 
 from pathlib import Path
 from typing import Annotated
@@ -12,52 +12,52 @@ from server.command_line.shared_options import (
     BackboneName,
     Device,
     Dtype,
+    LabelColumn,
     PairColumn,
     PrefixFile,
     Quantize,
     TextColumn,
-    Tokens,
-    of_task,
+    TokensPerBatch,
+    runtime_option,
 )
-from training.files.sentences import sentences
 
 
 def evaluate(  # noqa: PLR0917 - typer passes all by name
     prefix_file: PrefixFile,
-    data: Annotated[str, typer.Argument(help=f"Labelled rows: {SOURCES}.")],
+    data: Annotated[str, typer.Argument(help=f"Labeled rows: {SOURCES}.")],
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
-    label_column: Annotated[str | None, of_task("Column of the label.")] = None,
+    label_column: LabelColumn = None,
     backbone: BackboneName = "minilm",
     device: Device = "auto",
     dtype: Dtype = "float32",
     quantize: Quantize = None,
-    tokens_per_batch: Tokens = 8192,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
+    tokens_per_batch: TokensPerBatch = 8192,
+    as_json: Annotated[bool, runtime_option("Print JSON.", "--json")] = False,  # noqa: FBT002
 ) -> None:
-    """Measure a prefix file on labelled rows.
+    """Measure a prefix file on labeled rows.
 
-    In another precision than float32, also by how much its figures differ from those in float32,
-    and how many answers changed.
+    With another number type than float32, the output also compares the metrics and the answers
+    with those of float32.
     """
-    with sentences():
-        from server.command_line.evaluation_run import Place, evaluate_file, source_of
-        from training.examples import Columns
+    from server.command_line.evaluation_run import Runtime, evaluate_file, source_of
+    from training.examples import Columns
 
-        evaluate_file(
-            prefix_file,
-            source_of(data),
-            Columns(text_column, pair_column, label_column),
-            Place(backbone, device, dtype, quantize, tokens_per_batch),
-            as_json=as_json,
-        )
+    evaluate_file(
+        prefix_file,
+        source_of(data),
+        Columns(text_column, pair_column, label_column),
+        Runtime(backbone, device, dtype, quantize, tokens_per_batch),
+        as_json=as_json,
+    )
 
 
 def predict(  # noqa: PLR0917 - typer passes all by name
     prefix_file: PrefixFile,
     data: Annotated[str, typer.Argument(help=f"Texts: {SOURCES}.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .jsonl file.", show_default="stdout")
+        Path | None,
+        runtime_option("A .jsonl file to write.", "--output", "-o", show_default="stdout"),
     ] = None,
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
@@ -65,17 +65,16 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     device: Device = "auto",
     dtype: Dtype = "float32",
     quantize: Quantize = None,
-    tokens_per_batch: Tokens = 8192,
+    tokens_per_batch: TokensPerBatch = 8192,
 ) -> None:
-    """Run a prefix file over texts: one JSON object a row, with what the prefix says of it."""
-    with sentences():
-        from server.command_line.evaluation_run import Place, predict_file, source_of
-        from training.examples import Columns
+    """Run a prefix file on texts. Writes one JSON object per row."""
+    from server.command_line.evaluation_run import Runtime, predict_file, source_of
+    from training.examples import Columns
 
-        predict_file(
-            prefix_file,
-            source_of(data),
-            Columns(text_column, pair_column),
-            Place(backbone, device, dtype, quantize, tokens_per_batch),
-            output=output,
-        )
+    predict_file(
+        prefix_file,
+        source_of(data),
+        Columns(text_column, pair_column),
+        Runtime(backbone, device, dtype, quantize, tokens_per_batch),
+        output=output,
+    )

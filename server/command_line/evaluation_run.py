@@ -1,4 +1,4 @@
-"""What `evaluate` and `predict` do, once their flags are values: a prefix file over rows."""
+"""Runs a prefix file on rows, for `evaluate` and `predict`."""
 
 import dataclasses
 import json
@@ -29,8 +29,8 @@ _MAX_CONFUSION: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a prefix file is run: the backbone, its device and number type, and its memory."""
+class Runtime:
+    """The backbone that a prefix file runs on, its device, number type and batch size."""
 
     backbone: str
     device: str
@@ -40,10 +40,10 @@ class Place:
 
 
 def source_of(text: str) -> Source:
-    """Read where rows come from.
+    """Parse the source of rows.
 
     Raises:
-        PlanRejected: as `parse_source`.
+        PlanRejected: when it is not a valid source.
     """
     try:
         return parse_source(text)
@@ -52,28 +52,30 @@ def source_of(text: str) -> Source:
 
 
 def evaluate_file(
-    prefix_file: Path, data: Source, columns: Columns, place: Place, *, as_json: bool
+    prefix_file: Path, data: Source, columns: Columns, runtime: Runtime, *, as_json: bool
 ) -> None:
-    """Measure a prefix file on labelled rows, and print the figures.
+    """Measure a prefix file on labeled rows, and print the metrics.
 
-    In another precision than float32, it is measured in float32 as well.
+    With another number type than float32, the file is measured in float32 as well.
 
     Raises:
         TrainingError: for problems of the rows.
-        PrefixError: when the file or the backbone is refused.
+        PrefixError: when the file or the backbone is rejected.
     """
-    prefix, backbone = _load(prefix_file, data, place)
+    prefix, backbone = _load(prefix_file, data, runtime)
     examples = as_learned(backbone, prefix, load_examples(data, prefix.spec, columns))
     if backbone.precision == torch.float32:
         comparison = None
-        measurement = evaluate(backbone, prefix, examples, tokens_per_batch=place.tokens_per_batch)
+        measurement = evaluate(
+            backbone, prefix, examples, tokens_per_batch=runtime.tokens_per_batch
+        )
     else:
-        exact = load_backbone(place.backbone, device=place.device)
-        tokens = place.tokens_per_batch
+        exact = load_backbone(runtime.backbone, device=runtime.device)
+        tokens = runtime.tokens_per_batch
         comparison = compare(backbone, exact, prefix, examples, tokens_per_batch=tokens)
         measurement = comparison.measurement
     precision = dtype_name(backbone.precision)
-    console = Console(markup=False, emoji=False)  # labels are tenants' own words
+    console = Console(markup=False, emoji=False)  # labels may look like markup
     if as_json:
         figures = {"rows": len(examples), **dataclasses.asdict(measurement)}
         if comparison is not None:
@@ -87,33 +89,32 @@ def evaluate_file(
 
 
 def predict_file(
-    prefix_file: Path, data: Source, columns: Columns, place: Place, *, output: Path | None
+    prefix_file: Path, data: Source, columns: Columns, runtime: Runtime, *, output: Path | None
 ) -> None:
-    """Say what a prefix makes of every row of a file: JSONL to a file or to standard output.
+    """Write the predictions for the rows of a source as JSONL to a file or to standard output.
 
     Raises:
         TrainingError: for problems of the rows.
-        PrefixError: when the file or the backbone is refused.
+        PrefixError: when the file or the backbone is rejected.
     """
-    prefix, backbone = _load(prefix_file, data, place)
+    prefix, backbone = _load(prefix_file, data, runtime)
     inputs = load_inputs(data, prefix.spec, columns)
-    answers = predictions(backbone, prefix, inputs, tokens_per_batch=place.tokens_per_batch)
+    answers = predictions(backbone, prefix, inputs, tokens_per_batch=runtime.tokens_per_batch)
     lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
     if output is None:
         sys.stdout.writelines(lines)
-        sys.stdout.flush()  # here, where a full disk is reported in a sentence
         return
     with atomic_file(output) as file:
         file.writelines(line.encode() for line in lines)
 
 
-def _load(prefix_file: Path, data: Source, place: Place) -> tuple[Prefix, Backbone]:
+def _load(prefix_file: Path, data: Source, runtime: Runtime) -> tuple[Prefix, Backbone]:
     for path in (prefix_file, data):
         if isinstance(path, Path):
-            path.stat()  # a file that is not there shall not be told after a minute of loading
+            path.stat()  # fails before a minute of loading, not after it
     transformers_logging.disable_progress_bar()
     backbone = load_backbone(
-        place.backbone, device=place.device, dtype=place.dtype, quantize=place.quantize
+        runtime.backbone, device=runtime.device, dtype=runtime.dtype, quantize=runtime.quantize
     )
     return Prefix.load(prefix_file, fits=backbone.fingerprint), backbone
 
@@ -155,7 +156,7 @@ def _tables(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
 
 
 def _confusion(labels: Sequence[str], measurement: Measurement) -> Iterator[Table]:
-    """Draw the confusion counts where there is one small matrix: rows true, columns predicted."""
+    """Show the confusion matrix if it is small: true labels as rows, predicted as columns."""
     cells = measurement.cells
     if cells is None or len(labels) > _MAX_CONFUSION:
         return

@@ -50,7 +50,7 @@ def use_parts(
     results: dict[str, Any] = {}
     for part in parts:
         if part.name != "validation":
-            rows = read_part(part.source, part.dataset).rows[: part.most]
+            rows = read_part(part.source, part.dataset).rows[: part.max_rows]
             lines = list(user.predictions(part, rows))
             _write_lines(folder / f"{part.name}_predictions.jsonl", lines)
             if rows and CANDIDATE in rows[0].columns:
@@ -98,8 +98,8 @@ class _User:
     def measured(self, part: Part) -> dict[str, Any]:
         examples = load_examples(part.source, self.prefix.spec, Columns())
         examples = as_learned(self.backbone, self.prefix, examples)
-        if part.most is not None:
-            examples = examples.take(range(min(part.most, len(examples))))
+        if part.max_rows is not None:
+            examples = examples.take(range(min(part.max_rows, len(examples))))
         tokens = self.tokens_per_batch
         measurement = evaluate(self.backbone, self.prefix, examples, tokens_per_batch=tokens)
         return {"rows": len(examples), **measurement.metrics}
@@ -107,7 +107,7 @@ class _User:
     def predictions(self, part: Part, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         """Say of each row its number in the set, its texts, and what the prefix makes of them."""
         spec = self.prefix.spec
-        inputs = load_inputs(part.source, spec, Columns())[: part.most]
+        inputs = load_inputs(part.source, spec, Columns())[: part.max_rows]
         encoded = self.backbone.texts.encode(spec, inputs)
         outputs = outputs_of(
             self.backbone, self.prefix, encoded, tokens_per_batch=self.tokens_per_batch

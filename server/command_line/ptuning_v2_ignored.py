@@ -1,63 +1,61 @@
-"""Flags of the original's scripts that are understood, and have nothing to do here."""
+"""Flags of the scripts of P-tuning v2 that `train` accepts and ignores."""
 
-import inspect
-from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final
 
 import typer
 
-_SWITCHES: Final = (
-    "overwrite_output_dir",
-    "overwrite_cache",
-    "pad_to_max_length",
-    "no_pad_to_max_length",
-    "use_fast_tokenizer",
-    "use_auth_token",
-    "version_2_with_negative",
-    "load_best_model_at_end",
-    "group_by_length",
-    "logging_first_step",
-    "disable_tqdm",
-)
-_WITH_VALUES: Final = (
-    "save_strategy",
-    "save_steps",
-    "save_total_limit",
-    "evaluation_strategy",
-    "eval_steps",
-    "logging_strategy",
-    "logging_steps",
-    "logging_dir",
-    "log_level",
-    "report_to",
-    "run_name",
-    "per_device_eval_batch_size",
-    "dataloader_num_workers",
-    "cache_dir",
-    "config_name",
-    "tokenizer_name",
-    "dataset_config_name",
-)
-UNUSED: Final = (*_SWITCHES, *_WITH_VALUES)
+from server.command_line.flag_groups import given
 
 
-def parameters() -> list[inspect.Parameter]:
-    """Make a hidden option of each of them."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    return [
-        inspect.Parameter(name, keyword, default=None, annotation=_option(name)) for name in UNUSED
-    ]
+def _ignored(*names: str) -> Any:
+    return typer.Option(*names, hidden=True)
 
 
-def _option(name: str) -> Any:
-    # Named one by one: of a switch, typer would make a second one that says no.
-    kind = bool if name in _SWITCHES else str
-    return Annotated[kind | None, typer.Option(f"--{name.replace('_', '-')}", hidden=True)]
+_Value = Annotated[str | None, _ignored()]
 
 
-def remark(values: Mapping[str, Any]) -> str | None:
-    """Name the flags among these that were given, if any."""
-    given = [f"--{name}" for name in UNUSED if values[name] is not None]
-    if not given:
-        return None
-    return f"Flags that mean nothing here, and are passed over: {', '.join(given)}"
+@dataclass(frozen=True, slots=True)
+class IgnoredFlags:
+    """Flags of the Hugging Face trainer that have no effect here.
+
+    A switch has its name spelled out: Typer would otherwise add a second one, `--no-NAME`.
+    """
+
+    overwrite_output_dir: Annotated[bool | None, _ignored("--overwrite-output-dir")] = None
+    overwrite_cache: Annotated[bool | None, _ignored("--overwrite-cache")] = None
+    pad_to_max_length: Annotated[bool | None, _ignored("--pad-to-max-length")] = None
+    no_pad_to_max_length: Annotated[bool | None, _ignored("--no-pad-to-max-length")] = None
+    use_fast_tokenizer: Annotated[bool | None, _ignored("--use-fast-tokenizer")] = None
+    use_auth_token: Annotated[bool | None, _ignored("--use-auth-token")] = None
+    version_2_with_negative: Annotated[bool | None, _ignored("--version-2-with-negative")] = None
+    load_best_model_at_end: Annotated[bool | None, _ignored("--load-best-model-at-end")] = None
+    group_by_length: Annotated[bool | None, _ignored("--group-by-length")] = None
+    logging_first_step: Annotated[bool | None, _ignored("--logging-first-step")] = None
+    disable_tqdm: Annotated[bool | None, _ignored("--disable-tqdm")] = None
+    save_strategy: _Value = None
+    save_steps: _Value = None
+    save_total_limit: _Value = None
+    evaluation_strategy: _Value = None
+    eval_steps: _Value = None
+    logging_strategy: _Value = None
+    logging_steps: _Value = None
+    logging_dir: _Value = None
+    log_level: _Value = None
+    report_to: _Value = None
+    run_name: _Value = None
+    per_device_eval_batch_size: _Value = None
+    dataloader_num_workers: _Value = None
+    cache_dir: _Value = None
+    config_name: _Value = None
+    tokenizer_name: _Value = None
+    dataset_config_name: _Value = None
+
+    @property
+    def warning(self) -> str | None:
+        """Name the flags that were given, if any."""
+        names = [f"--{name}" for name in given(self)]
+        return f"Ignored flags, which have no effect here: {', '.join(names)}" if names else None
+
+
+IGNORED: Final = tuple(field.name for field in fields(IgnoredFlags))

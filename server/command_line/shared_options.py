@@ -1,4 +1,4 @@
-"""Options that several commands have, and where the help lists them."""
+"""Options that several commands have, and the sections of `--help` that list them."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -8,25 +8,31 @@ import typer
 SOURCES: Final = (
     ".jsonl, .json, .csv, .tsv, .parquet, a folder of save_to_disk, or hub:PATH:CONFIG:SPLIT"
 )
+BACKBONE: Final = "`minilm`, a folder, or a model id of the hub."
 
 
-def of_task(text: str, *names: str) -> Any:
+def task_option(text: str, *names: str) -> Any:
     return typer.Option(*names, help=text, rich_help_panel="Task")
 
 
-def of_recipe(text: str, *names: str) -> Any:
+def recipe_option(text: str, *names: str) -> Any:
     return typer.Option(*names, help=text, rich_help_panel="Recipe")
 
 
-def of_place(text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel="Where", **more)
+def runtime_option(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel="Runtime and output", **more)
 
 
-TextColumn = Annotated[str | None, of_task("Column of the text, when it is not `text`.")]
-PairColumn = Annotated[str | None, of_task("Column of a pair's second text.")]
+TextColumn = Annotated[str | None, task_option("Column of the text, if not `text`.")]
+PairColumn = Annotated[str | None, task_option("Column of the second text of a pair.")]
+LabelColumn = Annotated[str | None, task_option("Column of the label.")]
 PrefixFile = Annotated[Path, typer.Argument(help="A prefix file, as `train` writes it.")]
-BackboneName = Annotated[str, of_place("`minilm`, a folder, or a model id.")]
-Device = Annotated[str, of_place("auto, cpu, cuda, ...")]
-Dtype = Annotated[str, of_place("auto, float32, bfloat16 or float16.")]
-Quantize = Annotated[str | None, of_place("int8: linear layers on a CPU, in 8 bits.")]
-Tokens = Annotated[int, of_place("Bounds one pass, and so the memory.", min=1)]
+BackboneName = Annotated[str, runtime_option(BACKBONE)]
+Device = Annotated[str, runtime_option("auto, cpu, cuda or cuda:N.")]
+Dtype = Annotated[str, runtime_option("auto, float32, bfloat16 or float16.")]
+Quantize = Annotated[
+    str | None, runtime_option("`int8` runs the linear layers in int8, on a CPU only.")
+]
+TokensPerBatch = Annotated[
+    int, runtime_option("Maximum number of tokens in one forward pass. Limits memory.", min=1)
+]

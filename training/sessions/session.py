@@ -8,7 +8,7 @@ from typing import Final
 from prefixes.atomic import write_atomically
 from prefixes.backbone import Backbone, load_backbone
 from training.data.loading import DATA_FIELDS, load_all
-from training.errors import PlanRejected, TrainingError
+from training.errors import CheckpointRejected, PlanRejected, TrainingError
 from training.examples import TaskData
 from training.learning.parallel import join_processes
 from training.results.curves import draw_confusion, draw_curve, draw_overview
@@ -86,7 +86,7 @@ def run_plan(
     """
     checkpoint = output / CHECKPOINT
     if checkpoint.exists() and not resume:
-        raise TrainingError(
+        raise CheckpointRejected(
             f"{output} holds a training that did not come to its end: add --resume to go on with "
             "it, or choose another output folder"
         )
@@ -126,16 +126,6 @@ def run_plan(
 def discard_checkpoint(output: Path) -> None:
     """Forget how a training went on, once nothing is left to be done for it."""
     (output / CHECKPOINT).unlink(missing_ok=True)
-
-
-def best_of_each_task(trained: Sequence[Trained]) -> list[Trained]:
-    """Choose the run of each task that did best on its validation rows."""
-    best: dict[str, Trained] = {}
-    for one in trained:
-        leader = best.get(one.config.task)
-        if leader is None or one.merit > leader.merit:
-            best[one.config.task] = one
-    return list(best.values())
 
 
 def _check_sweep(plan: TrainPlan) -> None:

@@ -4,11 +4,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from server.command_line import ptuning_v2_evaluation, train, training_run
-from server.command_line.ptuning_v2_flags import UNDERSCORES
+from server.command_line import ptuning_v2_evaluation, training_run
+from server.command_line.main import app
 from tests.training.learnable_tasks import sentiment_rows, write_jsonl
 from training.recipes import load_recipe
 from training.settings.config import TrainConfig
@@ -55,18 +54,16 @@ class Invoker:
     def __init__(self, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._place = place
         self._plans: list[TrainPlan] = []
-        self._app = typer.Typer()
-        self._app.command(context_settings=UNDERSCORES)(train.train)
         for name in ("train_and_publish", "fine_tune"):
             monkeypatch.setattr(training_run, name, lambda plan, *_, **__: self._plans.append(plan))
         monkeypatch.setattr(ptuning_v2_evaluation, "use_parts", lambda *_, **__: None)
 
     def plan(self, line: str) -> TrainPlan:
-        self.remarks(line)
+        self.warnings(line)
         return self._plans.pop()
 
-    def remarks(self, line: str) -> str:
-        result = CliRunner().invoke(self._app, shlex.split(f"{line} {self._place}"))
+    def warnings(self, line: str) -> str:
+        result = CliRunner().invoke(app, shlex.split(f"train {line} {self._place}"))
         assert result.exit_code == 0, result.output
         return result.stderr
 
@@ -75,7 +72,7 @@ class Invoker:
         return config
 
     def refusal(self, line: str) -> str:
-        result = CliRunner().invoke(self._app, shlex.split(f"{line} {self._place}"))
+        result = CliRunner().invoke(app, shlex.split(f"train {line} {self._place}"))
         assert result.exit_code == 2, result.output
         return " ".join(result.stderr.split())
 
@@ -116,12 +113,12 @@ def test_the_search_of_the_original_is_a_recipe(invoke: Invoker) -> None:
 
 
 def test_flags_without_a_meaning_are_named_in_one_line(invoke: Invoker) -> None:
-    remarks = invoke.remarks(script("rte_bert"))
-    assert remarks == (
-        "Flags that mean nothing here, and are passed over: --overwrite_output_dir, "
+    warnings = invoke.warnings(script("rte_bert"))
+    assert warnings == (
+        "Ignored flags, which have no effect here: --overwrite_output_dir, "
         "--save_strategy, --evaluation_strategy\n"
     )
-    assert not invoke.remarks("--recipe rte_bert")
+    assert not invoke.warnings("--recipe rte_bert")
 
 
 def test_settings_of_the_originals_trainer_are_ours(invoke: Invoker) -> None:
@@ -137,7 +134,7 @@ def test_half_precision_is_bfloat16(invoke: Invoker) -> None:
     plan = invoke.plan(f"{RTE} --prefix --bf16 --no_cuda")
     assert (plan.dtype, plan.device) == ("bfloat16", "cpu")
     assert invoke.plan(f"{RTE} --prefix --fp16").dtype == "bfloat16"
-    assert "it computes in bfloat16" in invoke.remarks(f"{RTE} --prefix --fp16")
+    assert "trains in bfloat16" in invoke.warnings(f"{RTE} --prefix --fp16")
     assert invoke.plan(f"{RTE} --prefix --bf16 --dtype float32").dtype == "float32"
 
 
@@ -184,7 +181,7 @@ def test_our_own_flags_of_prefixes_are_refused_without_one(invoke: Invoker, flag
     [
         ("--prompt --method head", "--prompt and --method head contradict each other"),
         ("--prefix --method full", "--prefix and --method full contradict each other"),
-        ("--prefix --prompt", "--prefix and --prompt are two methods"),
+        ("--prefix --prompt", "--prefix and --prompt select different methods"),
     ],
 )
 def test_two_methods_are_refused(invoke: Invoker, flags: str, complaint: str) -> None:

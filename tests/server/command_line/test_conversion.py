@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from prefixes import HeadSpec, Prefix
 from prefixes.backbone import Backbone, load_backbone
+from server.command_line.exit_codes import ExitCode
 from server.command_line.main import app
 from tests.factories import make_backbone_folder, make_prefix
 from tests.full_disk import FULL, small_disk
@@ -83,7 +84,7 @@ def test_a_full_disk_is_told_in_a_sentence_and_leaves_no_part_of_a_file(
         left = [path for path in disk.rglob("*") if path.is_file()]
 
     for (code, said), name in zip(outcomes, ("new", "adapter_model"), strict=True):
-        assert code == 1
+        assert code == ExitCode.FAILURE
         assert re.search(rf"polyprefix: Could not write \S+{name}.safetensors: {FULL}", said), said
     assert [path.name for path in left] == ["filler"]
 
@@ -111,7 +112,7 @@ def test_what_cannot_be_done_is_told_in_a_sentence_and_writes_nothing(
         "import", "ptuning-v2", checkpoint, "--backbone", folder, "--output", file, *options
     )
 
-    assert code == 1
+    assert code == ExitCode.INVALID_INPUT
     assert said.startswith("polyprefix: ")
     assert reason in said
     assert not file.exists()
@@ -123,7 +124,7 @@ def test_a_folder_that_is_not_there_is_told(folder: Path, tmp_path: Path) -> Non
         *("--output", tmp_path / "file"),
     )
 
-    assert code == 1
+    assert code == ExitCode.INVALID_INPUT
     assert "has no adapter_config.json" in said
 
 
@@ -134,5 +135,5 @@ def test_an_export_of_another_backbones_prefix_is_refused(folder: Path, tmp_path
 
     code, said = run("export", "peft", file, tmp_path / "adapter", "--backbone", folder)
 
-    assert code == 1
+    assert code == ExitCode.INVALID_INPUT
     assert "weights_sha256" in said

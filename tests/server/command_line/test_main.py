@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from prefixes.registry import ApiKeys, open_registry
-from server.command_line.main import ForeignPackage, app, refuse_foreign_packages
+from server.command_line.foreign_packages import ForeignPackage, check_packages
+from server.command_line.main import app
 from server.hosting.listener import bind
 from server.settings import Settings
 
@@ -130,10 +131,10 @@ def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_a_foreign_package_of_one_of_our_names_is_named() -> None:
-    refuse_foreign_packages({"server": ["polyprefix"], "numpy": ["numpy"]})
-    refuse_foreign_packages({})
+    check_packages({"server": ["polyprefix"], "numpy": ["numpy"]})
+    check_packages({})
     with pytest.raises(ForeignPackage, match=r"'acme-server'.*'server'.*virtual environment"):
-        refuse_foreign_packages({"server": ["polyprefix", "acme-server"]})
+        check_packages({"server": ["polyprefix", "acme-server"]})
 
 
 def test_the_version_is_printed() -> None:

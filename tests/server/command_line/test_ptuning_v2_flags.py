@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from server.command_line import train
-from server.command_line.ptuning_v2_flags import OriginalFlags
+from server.command_line.main import app
+from server.command_line.ptuning_v2_flags import PtuningV2Flags
 from server.command_line.ptuning_v2_settings import parts_of, settings_of
 from training.errors import PlanRejected
 from training.recipes import load_recipe, recipe_names, recipe_rows
@@ -16,7 +15,7 @@ from training.settings.config import TrainConfig
 
 
 def settings(flags: dict[str, Any] | None = None, **given: Any) -> dict[str, Any]:
-    original = OriginalFlags(family="superglue", dataset="rte", prefix=True, **given)
+    original = PtuningV2Flags(family="superglue", dataset="rte", prefix=True, **given)
     return settings_of(original, {}, {"train": "x.jsonl"} if flags is None else flags)
 
 
@@ -45,7 +44,7 @@ def test_a_projection_has_the_width_of_the_original() -> None:
 def test_dropout_is_that_of_the_prefix_and_of_what_the_head_sees() -> None:
     found = settings(hidden_dropout_prob=0.2)
     assert (found["prefix_dropout"], found["feature_dropout"]) == (0.2, 0.2)
-    squad = OriginalFlags("qa", "squad", prefix=True, hidden_dropout_prob=0.2)
+    squad = PtuningV2Flags("qa", "squad", prefix=True, hidden_dropout_prob=0.2)
     found = settings_of(squad, {}, {"train": "x.json"})
     assert found["prefix_dropout"] == 0.2
     assert "feature_dropout" not in found  # the original drops nothing there
@@ -54,10 +53,10 @@ def test_dropout_is_that_of_the_prefix_and_of_what_the_head_sees() -> None:
 def test_one_learning_rate_is_that_of_the_head_too() -> None:
     assert settings({"learning_rate": 0.01})["head_learning_rate"] == 0.01
     assert "head_learning_rate" not in settings()
-    by_recipe = OriginalFlags(recipe="original")
+    by_recipe = PtuningV2Flags(recipe="original")
     found = settings_of(by_recipe, load_recipe("original"), {"learning_rate": 0.01})
     assert found["head_learning_rate"] == 0.01
-    assert "head_learning_rate" not in settings_of(OriginalFlags(), {}, {"learning_rate": 0.01})
+    assert "head_learning_rate" not in settings_of(PtuningV2Flags(), {}, {"learning_rate": 0.01})
 
 
 def test_epochs_that_were_asked_for_are_neither_more_nor_less() -> None:
@@ -77,13 +76,13 @@ def test_bounds_are_set_where_they_are_ours() -> None:
 
 
 def test_training_is_what_happens_unless_something_else_is_asked_for() -> None:
-    assert OriginalFlags().trains
-    assert OriginalFlags(do_train=True, do_eval=True).trains
-    assert not OriginalFlags(do_eval=True).trains
+    assert PtuningV2Flags().trains
+    assert PtuningV2Flags(do_train=True, do_eval=True).trains
+    assert not PtuningV2Flags(do_eval=True).trains
     files = {"validation": "dev.jsonl", "test": "test.jsonl"}
 
     def parts(**modes: Any) -> list[str]:
-        return [one.name for one in parts_of(OriginalFlags(**modes), "superglue/rte", files)]
+        return [one.name for one in parts_of(PtuningV2Flags(**modes), "superglue/rte", files)]
 
     assert parts() == parts(do_train=True, do_eval=True) == []
     assert parts(do_eval=True) == ["validation"]
@@ -116,9 +115,7 @@ def test_the_recipes_are_those_of_the_scripts() -> None:
 
 
 def test_the_command_lists_all_recipes() -> None:
-    app = typer.Typer()
-    app.command()(train.recipes)
-    listed = CliRunner().invoke(app, [], env={"COLUMNS": "200"}).stdout
+    listed = CliRunner().invoke(app, ["recipes"], env={"COLUMNS": "200"}).stdout
     assert all(name in listed for name in recipe_names())
 
 

@@ -2,18 +2,16 @@
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner, Result
 
 from prefixes import Prefix, PrefixRef
 from prefixes.registry import open_registry
-from server.command_line import evaluation, train
+from server.command_line.exit_codes import ExitCode
+from server.command_line.main import app
 from server.command_line.progress_bars import TrainingProgress
 from tests.training.learnable_tasks import (
     ROWS_OF,
@@ -47,12 +45,7 @@ def run() -> "CliCaller":
 
 
 class CliCaller:
-    """The three commands under one name, as the program mounts them."""
-
-    def __init__(self) -> None:
-        self._app = typer.Typer()
-        for command in (train.train, evaluation.evaluate, evaluation.predict):
-            self._app.command()(command)
+    """Calls commands in this process."""
 
     def __call__(self, *arguments: object) -> str:
         result = self.end(*arguments)
@@ -60,11 +53,11 @@ class CliCaller:
         return result.stdout
 
     def end(self, *arguments: object) -> Result:
-        return CliRunner().invoke(self._app, [str(argument) for argument in arguments])
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
-    def refusal(self, *arguments: object) -> str:
+    def refusal(self, *arguments: object, code: ExitCode = ExitCode.INVALID_INPUT) -> str:
         result = self.end(*arguments)
-        assert result.exit_code == 2, result.output
+        assert result.exit_code == code, result.output
         assert "Traceback" not in result.output
         return " ".join(result.stderr.split())
 
@@ -326,7 +319,9 @@ def test_mistakes_are_told_in_a_sentence(
     assert "could not be loaded" in ask(
         "train", "acme/x", "--train", rows, *output, "--backbone", tmp_path
     )
-    assert "Publishing to" in ask("train", "acme/x", "--train", rows, *place, "--publish", rows)
+    assert "Publishing to" in ask(
+        *("train", "acme/x", "--train", rows, *place, "--publish", rows), code=ExitCode.FAILURE
+    )
     assert "No such file" in ask("evaluate", tmp_path / "none", rows, "--backbone", backbone_folder)
     assert "file" in ask("predict", rows, rows, "--backbone", backbone_folder)
     assert "int8 has no gradients" in ask(
@@ -400,15 +395,3 @@ def test_resuming_where_there_is_no_checkpoint_says_that_it_begins_anew(
     begun = run.end(*mood, "--resume")
     assert begun.exit_code == 0, begun.output
     assert "There is nothing to resume in" in " ".join(begun.stderr.split())
-
-
-def test_help_loads_no_torch() -> None:
-    code = (
-        "import sys, typer; from server.command_line import evaluation, train; app = typer.Typer();"
-        "app.command()(train.train); app.command()(evaluation.predict)\n"
-        "try: app(['train', '--help'])\n"
-        "except SystemExit: pass\n"
-        "assert not {'torch', 'numpy', 'transformers', 'sklearn'} & set(sys.modules)"
-    )
-    root = Path(__file__).parents[3]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True)

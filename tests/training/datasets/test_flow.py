@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from prefixes import Prefix
-from server.command_line import evaluation, train
-from server.command_line.ptuning_v2_flags import UNDERSCORES
+from server.command_line.main import app
 from tests.training.datasets.samples import write_set
 from training.datasets import DATASETS
 
@@ -25,9 +23,6 @@ class Flow:
     """The command as the program has it, with one backbone and one output folder."""
 
     def __init__(self, backbone: Path, output: Path) -> None:
-        self._app = typer.Typer()
-        self._app.command(context_settings=UNDERSCORES)(train.train)
-        self._app.command()(train.recipes)
         self._backbone = backbone
         self.output = output
 
@@ -43,7 +38,7 @@ class Flow:
 
     def _invoke(self, *arguments: object) -> Any:
         place = ("--model_name_or_path", self._backbone, "--output_dir", self.output)
-        return CliRunner().invoke(self._app, [str(x) for x in ("train", *arguments, *place)])
+        return CliRunner().invoke(app, [str(x) for x in ("train", *arguments, *place)])
 
     def json(self, name: str) -> Any:
         return json.loads((self.output / name).read_text(encoding="utf-8"))
@@ -175,10 +170,8 @@ def test_a_prefix_reads_its_sets_files_in_the_other_commands_too(
     flow(*named("superglue/wic"), "--data_dir", data, *QUICK, "--template_id", "1")
     file = flow.output / "prefix.safetensors"
     assert Prefix.load(file).spec.input.text_pair == "{word}: {sentence2}"
-    app = typer.Typer()
-    app.command()(evaluation.evaluate)
     place = ("--backbone", str(backbone_folder), "--device", "cpu", "--json")
-    result = CliRunner().invoke(app, [str(file), str(data / "val.jsonl"), *place])
+    result = CliRunner().invoke(app, ["evaluate", str(file), str(data / "val.jsonl"), *place])
     assert result.exit_code == 0, result.output
     expected = flow.json("report.json")["validation"]["metrics"]["accuracy"]
     assert json.loads(result.stdout)["metrics"]["accuracy"] == pytest.approx(expected)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from prefixes import Prefix
+from server.command_line.training_run import best_of_each_task
 from tests.training.learnable_tasks import pair_rows, sentiment_rows, write_jsonl
 from training.errors import PlanRejected
 from training.learning.run import Run
-from training.sessions.session import best_of_each_task, run_plan
+from training.sessions.session import run_plan
 from training.settings.plan import TrainPlan, check_plan
 
 RATE = {"low": 1e-6, "high": 0.05, "log": True}

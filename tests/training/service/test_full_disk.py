@@ -10,12 +10,11 @@ from typing import Final
 
 import pytest
 import torch
-import typer
 from PIL import Image
 from safetensors import safe_open
 from typer.testing import CliRunner
 
-from server.command_line import evaluation, train
+from server.command_line.main import app
 from tests.full_disk import FULL, small_disk
 from tests.training.learnable_tasks import sentiment_rows, write_jsonl
 from training.service.worker import NO_SPACE, Watcher, exit_code
@@ -39,9 +38,6 @@ def leave_free(disk: Path, kib: int) -> None:
 
 def run(*arguments: object) -> tuple[int, str]:
     """Exit code, and what a command says on standard error."""
-    app = typer.Typer()
-    for command in (train.train, evaluation.predict):
-        app.command()(command)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.exit_code, result.stderr
 
@@ -81,7 +77,7 @@ def test_a_training_on_a_full_disk_leaves_whole_files_and_goes_on_once_there_is_
             break
         refusals += 1
         *_, sentence = said.strip().splitlines()
-        assert code == 2
+        assert code == 1
         assert sentence.startswith("polyprefix: Could not write ")
         assert "Traceback" not in said
     assert code == 0
@@ -100,21 +96,21 @@ def test_predictions_are_written_whole_or_not_at_all(
     many = write_jsonl(tmp_path / "many.jsonl", sentiment_rows(500))
     command = ["predict", tmp_path / "prefix.safetensors", many, *place]
     code, said = run(*command, "--output", disk / "answers.jsonl")
-    assert (code, [path.name for path in disk.iterdir()]) == (2, [_FILLER])
+    assert (code, [path.name for path in disk.iterdir()]) == (1, [_FILLER])
     assert re.search(f"answers.jsonl: {FULL}", said)
 
 
 def test_output_that_the_disk_does_not_take_is_told_in_a_sentence() -> None:
     script = (
-        "from training.files.sentences import sentences\n"
-        "with sentences():\n"
+        "from server.command_line.exit_codes import errors_as_exit_codes\n"
+        "with errors_as_exit_codes():\n"
         "    print('x' * 100_000, flush=True)\n"
     )
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, check=False
         )
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr.decode().splitlines() == ["polyprefix: [Errno 28] No space left on device"]
 
 

@@ -1,0 +1,113 @@
+"""Exit codes of the command line, and the errors that end a command with each of them."""
+
+# ruff: noqa: PLC0415 - the error classes need numpy and pydantic, which `--help` does without
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from functools import cache
+from typing import Final
+
+import typer
+
+
+class ExitCode(IntEnum):
+    """How a command ended. `docs/command-line.md` documents the codes for scripts."""
+
+    SUCCESS = 0
+    FAILURE = 1
+    INVALID_INPUT = 2
+    INTERRUPTED = 130
+
+
+MEANINGS: Final[Mapping[ExitCode, str]] = {
+    ExitCode.SUCCESS: "Success.",
+    ExitCode.FAILURE: (
+        "Failure at run time: the store, a server, the disk or the address is unavailable, or "
+        "training failed."
+    ),
+    ExitCode.INVALID_INPUT: (
+        "Invalid input: an unknown flag, an invalid setting, a backbone that cannot be loaded, or "
+        "a file, name or plan that is rejected."
+    ),
+    ExitCode.INTERRUPTED: "Interrupted by Ctrl-C or SIGTERM.",
+}
+"""What each code means, as the documentation says it."""
+
+
+@contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """End the command with a message and an exit code, without a traceback, on expected errors."""
+    try:
+        yield
+        sys.stdout.flush()  # a full disk is reported here, not by the interpreter as it exits
+    except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
+        _discard_output()
+    except (Exception, KeyboardInterrupt) as error:
+        code = exit_code_of(error)
+        if code is None:
+            raise
+        if isinstance(error, OSError):
+            _discard_output()
+        typer.echo(f"polyprefix: {str(error) or 'stopped'}", err=True)
+        sys.exit(code)
+
+
+def exit_code_of(error: BaseException) -> ExitCode | None:
+    """Return the exit code for an error; None for a defect of the program."""
+    for kinds, code in _codes():
+        if isinstance(error, kinds):
+            return code
+    return None
+
+
+@cache
+def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
+    """Return the exit code of each class of errors; the first match counts."""
+    from prefixes import errors as prefix_errors
+    from prefixes.interop.errors import ConversionRefused
+    from server.command_line.foreign_packages import ForeignPackage
+    from server.errors import FrontEndFailed
+    from server.settings import InvalidSettings
+    from training import errors as training_errors
+
+    interrupted = (KeyboardInterrupt, training_errors.TrainingStopped)
+    invalid = (
+        InvalidSettings,
+        ConversionRefused,
+        prefix_errors.InvalidName,
+        prefix_errors.PrefixNotFound,
+        prefix_errors.TenantNotFound,
+        prefix_errors.KeyNotFound,
+        prefix_errors.PrefixRejected,
+        prefix_errors.InputRejected,
+        prefix_errors.BackboneUnavailable,
+        training_errors.PlanRejected,
+        training_errors.DataRejected,
+        training_errors.CheckpointRejected,
+        FileNotFoundError,
+        IsADirectoryError,
+        NotADirectoryError,
+    )
+    failed = (
+        prefix_errors.PrefixError,
+        training_errors.TrainingError,
+        FrontEndFailed,
+        ForeignPackage,
+        OSError,
+    )
+    return (
+        (interrupted, ExitCode.INTERRUPTED),
+        (invalid, ExitCode.INVALID_INPUT),
+        (failed, ExitCode.FAILURE),
+    )
+
+
+def _discard_output() -> None:
+    """Drop output that cannot be written; otherwise Python reports it once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

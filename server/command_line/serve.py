@@ -1,0 +1,107 @@
+"""The command `serve`."""
+
+# ruff: noqa: PLC0415 - `--help` needs neither pydantic nor torch
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from server.command_line.flag_groups import expand_flags, given
+from server.command_line.foreign_packages import check_packages
+from server.command_line.store_folder import StoreFolder, open_store
+
+if TYPE_CHECKING:
+    from prefixes.registry import PrefixRegistry
+    from server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ServeFlags:
+    """The settings that have a flag. `Settings` holds their defaults and ranges."""
+
+    store_folder: StoreFolder = None
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="`minilm`, a folder, or a model id of the hub.", show_default="minilm"),
+    ] = None
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")
+    ] = None
+    dtype: Annotated[
+        str | None, typer.Option(help="auto, float32, bfloat16 or float16.", show_default="auto")
+    ] = None
+    quantize: Annotated[
+        str | None, typer.Option(help="`int8` runs the linear layers in int8, on a CPU only.")
+    ] = None
+    num_threads: Annotated[
+        int | None, typer.Option(help="CPU threads for the forward pass.", show_default="all")
+    ] = None
+    target_latency_ms: Annotated[
+        float | None,
+        typer.Option(help="Target time per text, in milliseconds. Limits the batch size."),
+    ] = None
+    num_front_ends: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of HTTP processes in addition to the engine's own.", show_default="0"
+        ),
+    ] = None
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
+    ] = None
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None
+    examples_folder: Annotated[
+        Path | None, typer.Option(help="Folder of example prefixes to publish at startup.")
+    ] = None
+    default_model: Annotated[
+        str | None, typer.Option(help="Prefix for requests without a `model`.")
+    ] = None
+    pinned: Annotated[
+        str | None, typer.Option(help="Prefixes that are never evicted: a/b,c/d:alias,...")
+    ] = None
+
+
+@expand_flags
+def serve(flags: ServeFlags) -> None:
+    """Serve requests until SIGTERM. Each setting can also be a POLYPREFIX_ variable."""
+    from importlib.metadata import packages_distributions
+
+    from server.settings import Settings
+
+    check_packages(packages_distributions())
+    _serve(Settings.load(**given(flags)))
+
+
+def _serve(settings: "Settings") -> None:
+    from server.hosting.assembly import serve as serve_until_a_signal
+    from server.hosting.listener import bind
+    from server.training_jobs.records import Trainer
+    from training.service import offer
+
+    trainer = Trainer(
+        offer.COMMAND, offer.fields(), offer.problems, offer.SUFFIXES, offer.lacking()
+    )
+    with bind(settings.host, settings.port) as listener, open_store(settings) as registry:
+        address = f"http://{settings.host}:{listener.getsockname()[1]}"
+        serve_until_a_signal(
+            settings,
+            registry,
+            listener,
+            announce=lambda: _announce(address, registry),
+            trainer=trainer,
+        )
+
+
+def _announce(address: str, registry: "PrefixRegistry") -> None:
+    typer.echo(f"polyprefix listens on {address}; its documentation is at {address}/docs")
+    public = registry.public_example()
+    if public is not None:
+        model = f"{public.tenant}/{public.task}"
+        body = f'{{"model": "{model}", "input": "What a fine day!"}}'
+        typer.echo(
+            f"Try: curl {address}/v1/classify -H 'Content-Type: application/json' -d '{body}'"
+        )
+    else:
+        typer.echo("No public prefix yet. Make a key: polyprefix key create TENANT")

@@ -1,0 +1,21 @@
+"""The command `store adopt`."""
+
+# ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
+
+import typer
+
+from server.command_line.store_folder import StoreFolder, settings_of
+
+
+def adopt(store_folder: StoreFolder = None) -> None:
+    """Pair a store folder with a database that was created for another one. Deletes nothing."""
+    from prefixes.registry import adopt_store
+
+    settings = settings_of(store_folder)
+    found = adopt_store(settings.store_folder, database_url=settings.database_url)
+    typer.echo(f"The store {settings.store_folder} and the database are paired: {found}.")
+    if found.num_only_stored:
+        typer.echo(
+            "When the server next starts, it moves files that only the store has to "
+            f"{settings.store_folder / 'quarantine'}."
+        )

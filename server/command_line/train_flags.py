@@ -1,0 +1,167 @@
+"""The flags of `train`, in the sections in which `--help` lists them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from server.command_line.shared_options import (
+    BACKBONE,
+    SOURCES,
+    LabelColumn,
+    PairColumn,
+    TextColumn,
+    recipe_option,
+    runtime_option,
+    task_option,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFlags:
+    """What is learned, and from which rows."""
+
+    task_type: Annotated[
+        str | None,
+        task_option(
+            "sequence_classification, multiple_choice, token_classification, question_answering "
+            "or embedding."
+        ),
+    ] = None
+    train: Annotated[
+        str | None, task_option(f"Labeled rows: {SOURCES}.", "--train", "--train-file")
+    ] = None
+    validation: Annotated[
+        str | None,
+        task_option("Rows that select the best step.", "--validation", "--validation-file"),
+    ] = None
+    test: Annotated[
+        str | None, task_option("Rows for the final measurement.", "--test", "--test-file")
+    ] = None
+    text_column: TextColumn = None
+    pair_column: PairColumn = None
+    label_column: LabelColumn = None
+    label_columns: Annotated[
+        str | None, task_option("Columns of zeros and ones, one per label, separated by commas.")
+    ] = None
+    labels: Annotated[str | None, task_option("All labels in order, separated by commas.")] = None
+    problem_type: Annotated[
+        str | None,
+        task_option("single_label_classification, multi_label_classification or regression."),
+    ] = None
+    snap_to_words: Annotated[
+        bool | None,
+        task_option("Extend entities to whole words of the tokenizer.", "--snap-to-words"),
+    ] = None
+    max_rows: Annotated[
+        int | None,
+        task_option("Train on a sample of this many rows.", "--max-rows", "--max-train-samples"),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFlags:
+    """How it is learned."""
+
+    method: Annotated[
+        str | None,
+        recipe_option("prefix, prompt, head (on the frozen backbone), or full (fine-tuning)."),
+    ] = None
+    prompt: Annotated[
+        bool, recipe_option("Short for --method prompt: embeddings at the input only.", "--prompt")
+    ] = False
+    prefix_length: Annotated[int | None, recipe_option("Number of prefix slots.")] = None
+    projection_size: Annotated[
+        int | None, recipe_option("Width of the MLP that makes the prefix. Unset: no MLP.")
+    ] = None
+    start_from: Annotated[
+        str | None, recipe_option("Prefix file, or STORE#TENANT/TASK, to start from.")
+    ] = None
+    class_weights: Annotated[
+        str | None, recipe_option("`balanced` gives every label the same weight in the loss.")
+    ] = None
+    learning_rate: Annotated[float | None, recipe_option("Learning rate of the prefix.")] = None
+    head_learning_rate: Annotated[float | None, recipe_option("Learning rate of the head.")] = None
+    schedule: Annotated[
+        str | None,
+        recipe_option(
+            "linear, cosine, constant, exponential or exponential_per_epoch.",
+            "--schedule",
+            "--lr-scheduler-type",
+        ),
+    ] = None
+    warmup: Annotated[
+        float | None, recipe_option("Warmup as a share of all steps.", "--warmup", "--warmup-ratio")
+    ] = None
+    weight_decay: Annotated[
+        float | None, recipe_option("Weight decay of all trained parameters.")
+    ] = None
+    max_gradient_norm: Annotated[
+        float | None,
+        recipe_option("Clip gradients to this norm.", "--max-gradient-norm", "--max-grad-norm"),
+    ] = None
+    epochs: Annotated[
+        float | None, recipe_option("Passes over the rows.", "--epochs", "--num-train-epochs")
+    ] = None
+    max_steps: Annotated[
+        int | None, recipe_option("Maximum number of steps, even if epochs remain.")
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        recipe_option("Rows per batch.", "--batch-size", "--per-device-train-batch-size"),
+    ] = None
+    gradient_accumulation: Annotated[
+        int | None,
+        recipe_option(
+            "Batches per step.", "--gradient-accumulation", "--gradient-accumulation-steps"
+        ),
+    ] = None
+    patience: Annotated[
+        int | None, recipe_option("Stop after this many evaluations without a new best.")
+    ] = None
+    max_length: Annotated[
+        int | None,
+        recipe_option("Maximum number of tokens per text.", "--max-length", "--max-seq-length"),
+    ] = None
+    seed: Annotated[int | None, recipe_option("Seed of all random numbers.")] = None
+    set_: Annotated[
+        list[str] | None, recipe_option("Set any field of a task: NAME=VALUE.", "--set")
+    ] = None
+    sweep: Annotated[
+        list[str] | None, recipe_option("Search a field: NAME=LOW..HIGH or NAME=A,B,C.")
+    ] = None
+    trials: Annotated[int | None, recipe_option("Number of trials of a sweep.")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFlags:
+    """Where it is computed, written and published."""
+
+    backbone: Annotated[
+        str | None, runtime_option(BACKBONE, "--backbone", "--model-name-or-path")
+    ] = None
+    device: Annotated[str | None, runtime_option("auto, cpu, cuda or cuda:N.")] = None
+    dtype: Annotated[str | None, runtime_option("auto, float32 or bfloat16.")] = None
+    tokens_per_batch: Annotated[
+        int | None,
+        runtime_option("Maximum number of tokens in one forward pass. Limits memory."),
+    ] = None
+    output: Annotated[
+        Path | None,
+        runtime_option(
+            "Folder for prefix files, reports and plots.",
+            "--output",
+            "--output-dir",
+            show_default="var/training/WHAT",
+        ),
+    ] = None
+    num_processes: Annotated[
+        int, runtime_option("Processes that share each step, such as one per GPU.", min=1)
+    ] = 1
+    resume: Annotated[
+        bool, runtime_option("Continue from the checkpoint in the output folder.", "--resume")
+    ] = False
+    publish: Annotated[
+        str | None, runtime_option("Publish to a server's URL or a store folder.")
+    ] = None
+    key: Annotated[str, runtime_option("API key for a server.", envvar="POLYPREFIX_KEY")] = ""
+    alias: Annotated[str | None, runtime_option("Alias to point to the published version.")] = None

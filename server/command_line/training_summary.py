@@ -1,0 +1,85 @@
+"""What `train` prints at the end: a table of runs, warnings, and the trials of a sweep."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from training.search.record import SweepRecord
+from training.settings.config import TrainConfig
+from training.tasks.metrics import Measurement
+
+_MAX_TRIALS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The measurements of a run, and the file or folder that it wrote."""
+
+    config: TrainConfig
+    validation: Measurement
+    test: Measurement | None
+    place: Path
+    is_readable: bool
+
+
+def print_results(console: Console, results: Sequence[RunResult]) -> None:
+    console.print(_table(results))
+    for warning in _warnings(results):
+        console.print(warning, style="yellow")
+
+
+def sweep_table(record: SweepRecord) -> Table:
+    """List the best trials of a task, with the settings that were searched."""
+    fields = list(record.plan.space)
+    title = f"{record.task}: {len(record.trials)} trials"
+    searched = [Column(field, overflow="fold") for field in fields]
+    table = Table("trial", *searched, record.metric, "steps", "ended", title=title)
+    evaluated = [trial for trial in record.trials if trial.value is not None]
+    for trial in sorted(evaluated, key=lambda one: one.value or 0, reverse=True)[:_MAX_TRIALS]:
+        table.add_row(
+            str(trial.number),
+            *(_short(trial.settings[field]) for field in fields),
+            f"{trial.value:.4f}",
+            str(trial.curve[-1][0]),
+            trial.outcome,
+            style="bold" if trial.number == record.best else None,
+        )
+    return table
+
+
+def _table(results: Sequence[RunResult]) -> Table:
+    table = Table("run", "best by", "validation", "test", Column("written to", overflow="fold"))
+    for one in results:
+        metric = one.config.metric
+        table.add_row(
+            one.config.run_name,
+            metric,
+            f"{one.validation.metrics[metric]:.4f}",
+            "" if one.test is None else f"{one.test.metrics[metric]:.4f}",
+            str(one.place),
+        )
+    return table
+
+
+def _warnings(results: Sequence[RunResult]) -> Iterator[str]:
+    for one in results:
+        label = one.validation.only_answer
+        if label is not None:
+            yield (
+                f"{one.config.run_name} predicts {label!r} for every validation row: it learned "
+                f"only which label is the most frequent. {_remedy(one)}"
+            )
+
+
+def _remedy(result: RunResult) -> str:
+    if not result.is_readable:
+        return "The backbone cannot read the texts. Use one whose vocabulary covers them."
+    return "Try more epochs, another learning_rate, or more rows of the other labels."
+
+
+def _short(setting: Any) -> str:
+    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
