@@ -1,1 +1,1 @@
-"""The commands `train`, `evaluate` and `predict`, and the flags of the original."""
+"""The command `polyprefix`: commands, flags, exit codes, and what they print."""

@@ -34,7 +34,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ),
     ExitCode.INTERRUPTED: "Interrupted by Ctrl-C or SIGTERM.",
 }
-"""What each code means, as the documentation says it."""
+"""The meaning of each code; `docs/command-line.md` has the same texts."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def errors_as_exit_codes() -> Iterator[None]:
             raise
         if isinstance(error, OSError):
             _discard_output()
-        typer.echo(f"polyprefix: {str(error) or 'stopped'}", err=True)
+        typer.echo(f"polyprefix: {str(error) or 'Stopped.'}", err=True)
         sys.exit(code)
 
 

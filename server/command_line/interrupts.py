@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a training ends at its next step, so that what it has learnt is saved."""
+"""Ctrl-C and SIGTERM: a training stops at its next step, and its progress is saved."""
 
 import os
 import signal
@@ -8,24 +8,24 @@ from typing import Any, Final, Self
 from training.errors import TrainingStopped
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_TOLD: Final = b"polyprefix: stopping at the next step; Ctrl-C once more ends at once\n"
+_NOTICE: Final = b"polyprefix: Stopping at the next step. Press Ctrl-C again to stop at once.\n"
 _STDERR: Final = 2
 
 
 class Stopper:
-    """While entered, the signals that end a program end a training between two of its steps.
+    """Context manager under which SIGINT and SIGTERM stop a training between two steps.
 
-    Before the first step nothing is learnt that could be saved, so they end the program at once;
-    so does a second Ctrl-C.
+    Before the first step there is no progress to save, so a signal ends the program at once. A
+    second Ctrl-C does so at any time.
     """
 
     def __init__(self) -> None:
         self._has_begun = False
-        self._is_told = False
+        self._is_signaled = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._tell) for number in _SIGNALS}
+        self._before = {number: signal.signal(number, self._receive) for number in _SIGNALS}
         return self
 
     def __exit__(
@@ -38,19 +38,19 @@ class Stopper:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Let the training end here, between two steps, if it shall.
+        """Stop the training here, between two steps, if a signal has arrived.
 
         Raises:
-            TrainingStopped: once there was a signal.
+            TrainingStopped: after a signal.
         """
         self._has_begun = True
-        if self._is_told:
-            raise TrainingStopped("stopped; the same command with --resume goes on")
+        if self._is_signaled:
+            raise TrainingStopped("Stopped. Add --resume to the same command to continue.")
 
-    def _tell(self, number: int, _: FrameType | None) -> None:
-        # SIGTERM may follow a Ctrl-C: a launcher sends it to processes that are ending already.
-        if not self._has_begun or (self._is_told and number == signal.SIGINT):
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        # A launcher sends SIGTERM to processes that already stop after a Ctrl-C: only SIGINT counts.
+        if not self._has_begun or (self._is_signaled and number == signal.SIGINT):
             raise KeyboardInterrupt
-        if not self._is_told:
-            os.write(_STDERR, _TOLD)  # not print: the signal may have come amid one
-        self._is_told = True
+        if not self._is_signaled:
+            os.write(_STDERR, _NOTICE)  # not print, which the signal may have interrupted
+        self._is_signaled = True

@@ -1,4 +1,4 @@
-"""Start a command several times over, as the processes of one training, and end them together."""
+"""Runs a command in several processes that train together, and ends them together."""
 
 import os
 import signal
@@ -16,21 +16,21 @@ _SECONDS_TO_END: Final = 10.0
 
 
 def run_together(command: Sequence[str], count: int) -> int:
-    """Run a command in `count` processes that know of each other; give the exit code for all.
+    """Run a command in `count` processes that train together; return one exit code for all.
 
-    When one fails the others are ended. The first speaks for all: what another says on standard
-    error is shown only if that one failed before the rest. Ctrl-C and SIGTERM are theirs, too: all
-    have the time that they need to save what they have learnt.
+    If one process fails, the others are terminated. Only the first process writes to standard
+    error. The standard error of another one is shown only if it failed before the rest. Ctrl-C and
+    SIGTERM are passed on to all, and each has the time to save its progress.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with ExitStack() as stack:
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         stack.callback(signal.signal, signal.SIGTERM, before)
-        unheard = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
-        errors: list[IO[bytes] | None] = [None, *unheard]
+        captured = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
+        errors: list[IO[bytes] | None] = [None, *captured]
         processes = [
-            subprocess.Popen(  # noqa: S603 - the very command that runs here
+            subprocess.Popen(  # noqa: S603 - the command that runs here
                 command, stderr=error, env=_environment(number, count, port)
             )
             for number, error in enumerate(errors)
@@ -38,7 +38,7 @@ def run_together(command: Sequence[str], count: int) -> int:
         try:
             failed = _first_that_fails(processes)
         except KeyboardInterrupt:
-            _end(processes, None)  # a terminal interrupts them all, and once more if need be
+            _end(processes, None)  # no time limit: the user can press Ctrl-C again
             failed = None
         finally:
             _end(processes, _SECONDS_TO_END)
@@ -46,7 +46,7 @@ def run_together(command: Sequence[str], count: int) -> int:
             return processes[0].returncode
         code = processes[failed].returncode
         if failed > 0 or code < 0:
-            _tell(failed, code, errors[failed])
+            _report(failed, code, errors[failed])
         return code if code > 0 else 1
 
 
@@ -69,7 +69,7 @@ def _first_that_fails(processes: Sequence[subprocess.Popen[bytes]]) -> int | Non
         codes = [process.poll() for process in processes]
         failed = [number for number, code in enumerate(codes) if code]
         if failed:
-            # A process that was killed takes others along, who fail with words: it comes first.
+            # If one process is killed, others then fail with an exit code: report the killed one.
             return min(failed, key=lambda number: (codes[number] or 0) > 0)
         if None not in codes:
             return None
@@ -87,9 +87,11 @@ def _end(processes: Sequence[subprocess.Popen[bytes]], seconds: float | None) ->
             process.wait()
 
 
-def _tell(number: int, code: int, error: IO[bytes] | None) -> None:
-    how = f"was ended by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    sys.stderr.write(f"polyprefix: process {number} of the training {how}; all were ended\n")
+def _report(number: int, code: int, error: IO[bytes] | None) -> None:
+    how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    sys.stderr.write(
+        f"polyprefix: Process {number} of the training {how}. All others were terminated.\n"
+    )
     if error is not None:
         error.seek(0)
         sys.stderr.write(error.read().decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""What a person sees of a training: a bar per run with loss, metric, speed and time left."""
+"""Progress of a training on the terminal: a bar per run with loss, metric and time left."""
 
 import time
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from training.learning.base_run import Learning
 
 _SECONDS_BETWEEN_LINES: Final = 60.0
 _MAX_BARS: Final = 20
-"""Runs up to which the bars of those that have ended stay in sight."""
+"""Maximum number of runs for which the bars of finished runs stay visible."""
 
 
 class TrainingProgress:
-    """One bar per run; on a terminal it moves, elsewhere a line a minute says how far it is.
+    """One progress bar per run on a terminal; elsewhere one line per minute.
 
-    Every evaluation is a line on both.
+    Both print a line for every evaluation.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bars: dict[str, TaskID] = {}
         self._num_evaluations: dict[str, int] = {}
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
         self._last_line = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -57,7 +57,7 @@ class TrainingProgress:
         self._progress.stop()
 
     def show(self, runs: Sequence[Learning]) -> None:
-        """Bring the bars of these runs up to date."""
+        """Update the bars of these runs."""
         for run in runs:
             bar = self._bar(run)
             self._progress.update(bar, completed=run.step, figures=_figures(run))
@@ -66,10 +66,10 @@ class TrainingProgress:
                 self._print_evaluation(run)
             if run.ended is not None:
                 self._progress.update(bar, total=run.step, visible=len(self._bars) <= _MAX_BARS)
-                self._say(f"{run.config.run_name}: {run.ended}")
+                self._print_progress(f"{run.config.run_name}: {run.ended}")
         if not self._console.is_terminal and self._is_silent:
             for run in runs:
-                self._say(
+                self._print_progress(
                     f"{run.config.run_name}: step {run.step}/{run.total_steps}  {_figures(run)}"
                 )
 
@@ -77,22 +77,22 @@ class TrainingProgress:
     def _is_silent(self) -> bool:
         return time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
 
-    def _say(self, line: str) -> None:
+    def _print_progress(self, line: str) -> None:
         self._last_line = time.monotonic()
         self._print(line)
 
     def _print(self, line: str, style: str | None = None) -> None:
-        # Not as markup: labels and columns may be named `[/b]` or `:x:`.
+        # Without markup, because labels and columns may be named `[/b]` or `:x:`.
         self._console.print(
             line, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
         )
 
     def _describe_rows(self, run: Learning) -> None:
-        """Say how a run's rows were read and what is doubtful about them, once for all runs."""
+        """Print how the rows were read, and warnings about them, once for all runs."""
         lines = {**dict.fromkeys(run.rows.data.summary), **dict.fromkeys(run.doubts, "yellow")}
         for line, style in lines.items():
-            if line not in self._told:
-                self._told.add(line)
+            if line not in self._printed:
+                self._printed.add(line)
                 self._print(line, style)
 
     def _bar(self, run: Learning) -> TaskID:
@@ -104,13 +104,13 @@ class TrainingProgress:
             self._bars[run.config.run_name] = bar
             self._num_evaluations[run.config.run_name] = max(0, len(run.history) - 1)
             if run.begun is not None:
-                self._say(f"{run.config.run_name} {run.begun}")
+                self._print_progress(f"{run.config.run_name} {run.begun}")
         return self._bars[run.config.run_name]
 
     def _print_evaluation(self, run: Learning) -> None:
         latest = run.history[-1]
         figures = "  ".join(f"{name} {value:.4f}" for name, value in latest.metrics.items())
-        self._say(
+        self._print_progress(
             f"{run.config.run_name}: epoch {latest.epoch:.1f}, step {latest.step}/"
             f"{run.total_steps}  loss {latest.train_loss:.4f} / {latest.loss:.4f}  {figures}"
         )

@@ -1,4 +1,4 @@
-"""The original's evaluation and prediction: a prefix file over the parts of a published set."""
+"""`--do-eval` and `--do-predict` of `run.py`: a prefix file on the parts of a dataset."""
 
 import dataclasses
 import json
@@ -29,34 +29,34 @@ def use_parts(
 ) -> None:
     """Measure the validation rows, or predict the test rows, with the prefix file of a folder.
 
-    Writes `eval_results.json` or, for each test part, `PART_predictions.jsonl`, and
-    `predict_results.json` with the figures of those that have labels. Where rows propose answers
-    to queries, `PART_answers.jsonl` has the one that was chosen for each.
+    Writes `eval_results.json` for validation rows. For each test part, it writes
+    `PART_predictions.jsonl`; for those with labels, metrics in `predict_results.json`. If rows
+    propose answers to queries, `PART_answers.jsonl` has the best answer to each query.
 
     Args:
         parts: the rows.
-        folder: where `train` has written the prefix file, and where the results go.
-        flags: of the command line, over those of a recipe.
-        n_best: answers to write of each question.
+        folder: the folder that `train` wrote the prefix file to. The results go there too.
+        flags: flags of the command line, merged over the settings of a recipe.
+        n_best: number of answers to write per question.
 
     Raises:
         TrainingError: for problems of the rows, or when there is no prefix file.
-        PrefixError: when the file or the backbone is refused.
+        PrefixError: when the file or the backbone is rejected.
     """
     file = folder / PREFIX_FILE
     if not file.is_file():
         raise PlanRejected(_absence(folder))
-    user = _User.load(file, flags, n_best)
+    loaded = _LoadedPrefix.load(file, flags, n_best)
     results: dict[str, Any] = {}
     for part in parts:
         if part.name != "validation":
             rows = read_part(part.source, part.dataset).rows[: part.max_rows]
-            lines = list(user.predictions(part, rows))
+            lines = list(loaded.predictions(part, rows))
             _write_lines(folder / f"{part.name}_predictions.jsonl", lines)
             if rows and CANDIDATE in rows[0].columns:
                 _write_lines(folder / f"{part.name}_answers.jsonl", _answers(rows, lines))
         if part.name == "validation" or _is_labelled(part):
-            results[part.name] = user.measured(part)
+            results[part.name] = loaded.measure(part)
     validation = results.pop("validation", None)
     if validation is not None:
         _write(folder / "eval_results.json", validation)
@@ -65,19 +65,19 @@ def use_parts(
 
 
 def _absence(folder: Path) -> str:
-    """Say why a folder has no prefix file."""
+    """Describe why a folder has no prefix file."""
     if not (folder / MODEL_FOLDER).is_dir():
-        return f"{folder} has no {PREFIX_FILE}: train with --do-train first"
+        return f"{folder} has no {PREFIX_FILE}. Train it first with --do-train."
     return (
-        f"{folder} holds a whole model, of method 'full': --do-eval and --do-predict use prefix "
-        "files. Its figures are in report.json, those of test rows too where it was trained with "
-        f"--test-file; transformers' from_pretrained loads it from {folder / MODEL_FOLDER}"
+        f"{folder} holds a whole model, of method 'full', but --do-eval and --do-predict need a "
+        "prefix file. The model's metrics are in report.json, including those of --test-file. "
+        f"Load the model from {folder / MODEL_FOLDER} with transformers' from_pretrained."
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _User:
-    """A prefix on its backbone, and how it is used."""
+class _LoadedPrefix:
+    """A prefix on its backbone, with the settings to run it."""
 
     backbone: Backbone
     prefix: Prefix
@@ -86,7 +86,7 @@ class _User:
 
     @classmethod
     def load(cls, file: Path, flags: Mapping[str, Any], n_best: int) -> Self:
-        """Load a prefix file and the backbone that flags, a recipe or our defaults name."""
+        """Load a prefix file, and the backbone that flags, a recipe or the defaults name."""
         place = {
             name: flags.get(name, TrainPlan.model_fields[name].default)
             for name in ("backbone", "device", "dtype", "tokens_per_batch")
@@ -95,7 +95,7 @@ class _User:
         backbone = load_backbone(place.pop("backbone"), **place)
         return cls(backbone, Prefix.load(file, fits=backbone.fingerprint), tokens, n_best)
 
-    def measured(self, part: Part) -> dict[str, Any]:
+    def measure(self, part: Part) -> dict[str, Any]:
         examples = load_examples(part.source, self.prefix.spec, Columns())
         examples = as_learned(self.backbone, self.prefix, examples)
         if part.max_rows is not None:
@@ -105,7 +105,7 @@ class _User:
         return {"rows": len(examples), **measurement.metrics}
 
     def predictions(self, part: Part, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
-        """Say of each row its number in the set, its texts, and what the prefix makes of them."""
+        """Return for each row its number in the dataset, its texts and the prediction."""
         spec = self.prefix.spec
         inputs = load_inputs(part.source, spec, Columns())[: part.max_rows]
         encoded = self.backbone.texts.encode(spec, inputs)
@@ -124,7 +124,7 @@ class _User:
 
 
 def _answers(rows: Sequence[Row], lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Answer each query with the candidate that is accepted most surely."""
+    """Return for each query the candidate with the highest score."""
     best: dict[str, dict[str, Any]] = {}
     for row, line in zip(rows, lines, strict=True):
         candidate = row.columns[CANDIDATE]

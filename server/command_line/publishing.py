@@ -1,4 +1,4 @@
-"""Destination: publishes prefix files to a running server, or straight into a registry folder."""
+"""Destination: publishes prefix files to a running server or into a store folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ _TIMEOUT_SECONDS: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where prefixes are published: the URL of a running server, or the folder of a registry.
+    """A place to publish prefixes: the URL of a running server, or a store folder.
 
-    `key` is the tenant's API key; a folder needs none. `alias` points to the new version, where
-    given; a task's first version is `live` anyway.
+    `key` is the tenant's API key; a folder needs none. If `alias` is given, it points to the new
+    version. A task's first version becomes `live` in any case.
     """
 
     target: str
@@ -34,29 +34,29 @@ class Destination:
         return self.target.startswith(("http://", "https://"))
 
     def check(self, task: str) -> None:
-        """Find out whether anything can be published here for `tenant/task`.
+        """Check that a prefix of `tenant/task` can be published here.
 
         Raises:
-            PublishFailed: when the server or the folder cannot be reached, or refuses the key.
+            PublishFailed: when the server or folder is unavailable, or the key is rejected.
         """
         if not self.is_server:
-            with _naming(self.target):
+            with _errors_named(self.target):
                 open_registry(Path(self.target)).close()
             return
-        # An upload without a file: the owner is told what it lacks, and nobody else gets that far.
+        # An upload without a file: only a valid key gets as far as 422, for the missing file.
         reply = self._upload(PrefixRef.parse(task), {"nothing": (None, "")})
         if reply.status_code != HTTPStatus.UNPROCESSABLE_ENTITY:
-            raise self._refusal(reply, task)
+            raise self._rejection(reply, task)
 
     def publish(self, finished: FinishedPrefix, task: str) -> str:
-        """Publish a file as the next version of `tenant/task`; returns the version's reference.
+        """Publish a file as the next version of `tenant/task`; return its reference.
 
         Raises:
-            PublishFailed: saying what the server or the folder objected to.
+            PublishFailed: with the reason that the server or the store gives.
         """
         reference = PrefixRef.parse(task)
         if not self.is_server:
-            with _naming(self.target):
+            with _errors_named(self.target):
                 return str(self._store(finished, reference).version.ref)
         form: dict[str, Any] = {
             "file": (f"{reference.task}.safetensors", finished.data),
@@ -64,8 +64,8 @@ class Destination:
         }
         reply = self._upload(reference, form)
         if not reply.is_success:
-            raise self._refusal(reply, task)
-        with _naming(self.target):
+            raise self._rejection(reply, task)
+        with _errors_named(self.target):
             return str(reply.json()["ref"])
 
     def _store(self, finished: FinishedPrefix, reference: PrefixRef) -> Published:
@@ -88,7 +88,7 @@ class Destination:
 
     def _upload(self, reference: PrefixRef, form: dict[str, Any]) -> httpx.Response:
         path = f"/v1/tenants/{reference.tenant}/prefixes/{reference.task}/versions"
-        with _naming(self.target):
+        with _errors_named(self.target):
             return httpx.post(
                 self.target.rstrip("/") + path,
                 headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
@@ -96,21 +96,21 @@ class Destination:
                 files=form,
             )
 
-    def _refusal(self, reply: httpx.Response, task: str) -> PublishFailed:
-        return PublishFailed(f"{self.target} refused {task}: {_objection(reply)}")
+    def _rejection(self, reply: httpx.Response, task: str) -> PublishFailed:
+        return PublishFailed(f"{self.target} rejected {task}: {_reason(reply)}")
 
 
 @contextmanager
-def _naming(target: str) -> Iterator[None]:
-    """Tell failures of the network or the registry with the name of the place."""
+def _errors_named(target: str) -> Iterator[None]:
+    """Add the place to the message of errors of the network or the registry."""
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, PrefixError, ValueError) as error:
         raise PublishFailed(f"Publishing to {target} failed: {error}") from error
 
 
-def _objection(reply: httpx.Response) -> str:
-    """Read a problem document; whatever else a proxy may have sent is told by its status."""
+def _reason(reply: httpx.Response) -> str:
+    """Describe a problem document; for another body, such as a proxy's, return the status."""
     try:
         problem = reply.json()
         lines = [f"{problem['title']}: {problem['detail']}"]

@@ -18,7 +18,7 @@ from server.command_line.shared_options import (
 
 @dataclass(frozen=True, slots=True)
 class TaskFlags:
-    """What is learned, and from which rows."""
+    """The task, and the rows to learn from."""
 
     task_type: Annotated[
         str | None,
@@ -60,7 +60,7 @@ class TaskFlags:
 
 @dataclass(frozen=True, slots=True)
 class RecipeFlags:
-    """How it is learned."""
+    """The method and its settings."""
 
     method: Annotated[
         str | None,
@@ -134,7 +134,7 @@ class RecipeFlags:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeFlags:
-    """Where it is computed, written and published."""
+    """The device, the output folder, and the place to publish to."""
 
     backbone: Annotated[
         str | None, runtime_option(BACKBONE, "--backbone", "--model-name-or-path")

@@ -1,4 +1,4 @@
-"""What `train` prints at the end: a table of runs, warnings, and the trials of a sweep."""
+"""The output of `train` at its end: a table of runs, warnings, and the trials of a sweep."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

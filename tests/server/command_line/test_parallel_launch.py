@@ -26,9 +26,9 @@ def test_every_process_knows_who_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "code", "told"),
     [
-        ("sys.exit('no memory')", 1, "process 1 of the training failed with exit code 1"),
-        ("os.kill(os.getpid(), 9)", 1, "process 1 of the training was ended by signal 9"),
-        ("sys.exit(3)", 3, "process 1 of the training failed with exit code 3"),
+        ("sys.exit('no memory')", 1, "Process 1 of the training failed with exit code 1"),
+        ("os.kill(os.getpid(), 9)", 1, "Process 1 of the training was killed by signal 9"),
+        ("sys.exit(3)", 3, "Process 1 of the training failed with exit code 3"),
     ],
 )
 def test_a_process_that_fails_ends_all_and_is_named(

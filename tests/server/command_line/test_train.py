@@ -212,7 +212,7 @@ def test_one_task_is_searched_from_the_command_line(
         (["--sweep", "learning_rate"], "expected NAME=LOW..HIGH"),
         (["--sweep", "learning_rate=low..high"], "expected two numbers"),
         (["--sweep", "prefix_length=8..2"], "low must be below high"),
-        (["--trials", "3"], "say with --sweep what to search"),
+        (["--trials", "3"], "Name a field to search with --sweep"),
     ],
 )
 def test_a_search_that_cannot_be_read_is_refused(
@@ -369,23 +369,23 @@ def test_what_was_learnt_until_a_signal_is_saved(
     seen = signal_at(monkeypatch, 3, number)
     stopped = run.end(*mood)
     assert stopped.exit_code == 130
-    assert "stopped; the same command with --resume goes on" in stopped.stderr
+    assert "Stopped. Add --resume to the same command to continue." in stopped.stderr
     assert seen == [0, 1, 2, 3]
     assert (tmp_path / "output" / "checkpoint.pt").exists()
     resumed = run.end(*mood, "--resume")
     assert resumed.exit_code == 0, resumed.output
     assert seen[4:] == list(range(3, 13))
-    assert "nothing to resume" not in resumed.stderr
+    assert "has no checkpoint" not in resumed.stderr
 
 
 def test_a_second_interrupt_ends_at_once_and_a_termination_after_one_does_not(
     run: CliCaller, mood: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signal_at(monkeypatch, 1, signal.SIGINT, signal.SIGINT)
-    assert run.end(*mood).stderr.endswith("polyprefix: stopped\n")
+    assert run.end(*mood).stderr.endswith("polyprefix: Stopped.\n")
     assert not (tmp_path / "output" / "checkpoint.pt").exists()
     signal_at(monkeypatch, 1, signal.SIGINT, signal.SIGTERM)
-    assert "--resume goes on" in run.end(*mood).stderr
+    assert "Add --resume" in run.end(*mood).stderr
     assert (tmp_path / "output" / "checkpoint.pt").exists()
 
 
@@ -394,4 +394,4 @@ def test_resuming_where_there_is_no_checkpoint_says_that_it_begins_anew(
 ) -> None:
     begun = run.end(*mood, "--resume")
     assert begun.exit_code == 0, begun.output
-    assert "There is nothing to resume in" in " ".join(begun.stderr.split())
+    assert "has no checkpoint: training starts from the beginning" in " ".join(begun.stderr.split())

@@ -62,6 +62,6 @@ def test_more_epochs_are_not_advised_for_texts_that_the_backbone_cannot_read(
     plan = TrainPlan(runs=(config,), backbone=str(backbone_folder), device="cpu")
     train_and_publish(plan, tmp_path / "out", resume=False, publish_to=None, key="", alias=None)
     printed = " ".join(capsys.readouterr().err.split())
-    assert "to every validation row" in printed
+    assert "for every validation row" in printed
     assert "more epochs" not in printed
     assert "The backbone cannot read the texts" in printed

@@ -218,8 +218,8 @@ def test_flags_of_a_prefix_file_are_refused_for_a_whole_model(flow: Flow, tmp_pa
     data = write_set(tmp_path / "data", "superglue", "rte")
     place = (*named("superglue/rte"), "--data_dir", data, *QUICK[3:-2])
     for flags in (["--resume"], ["--publish", "store"], ["--num-processes", "2"]):
-        assert f"leave out {flags[0]}" in flow.refusal(*place, *flags)
-    assert "leave out --do-predict" in flow.refusal(*place, "--do_train", "--do_predict")
+        assert f"Remove {flags[0]}" in flow.refusal(*place, *flags)
+    assert "Remove --do-predict" in flow.refusal(*place, "--do_train", "--do_predict")
     assert not flow.output.exists()
 
 
@@ -230,7 +230,7 @@ def test_what_does_not_fit_the_backbone_is_told_before_anything_is_trained(
     long = ("--pre_seq_len", "300", "--max_seq_length", "30")
     refusal = flow.refusal(*named("ner/conll2003"), "--data_dir", data, *QUICK, *long)
     assert "max_length 30 does not fit" in refusal
-    assert "320 positions, 300 of them taken" in refusal
+    assert "of the backbone's 320 positions, position_offset takes 300" in refusal
     far = ("--pre_seq_len", "400")
     refusal = flow.refusal(*named("ner/conll2003"), "--data_dir", data, *QUICK, *far)
     assert "prefix_length 400 leaves no room for texts among its 320 positions" in refusal
@@ -240,20 +240,20 @@ def test_what_does_not_fit_the_backbone_is_told_before_anything_is_trained(
 def test_mistakes_are_told_in_a_sentence(flow: Flow, tmp_path: Path) -> None:
     ask = flow.refusal
     rte = (*named("superglue/rte"), "--data_dir", write_set(tmp_path / "d", "superglue", "rte"))
-    assert "Name what to train" in ask("--prefix")
+    assert "There is nothing to train" in ask("--prefix")
     assert "belong together" in ask("--task", "superglue", "--prefix")
     assert "There is no dataset 'superglue/axb'" in ask(*named("superglue/axb"), "--prefix")
     assert "There is no recipe 'x'" in ask("--recipe", "x")
-    assert "leave out one of them" in ask(*rte, "--prefix", "--prompt")
+    assert "Give only one of them" in ask(*rte, "--prefix", "--prompt")
     hidden = ("--validation_file", tmp_path / "d" / "test.jsonl")
     flow(*rte, *QUICK)
     assert "'label': is missing" in ask(*rte, *hidden, "--do_eval", "--device", "cpu")
     (flow.output / "prefix.safetensors").unlink()
     assert "one template only" in ask(*rte, "--prefix", "--template_id", "1")
-    assert "--template-id is of a set" in ask("a/b", "--template_id", "1")
-    assert "train with --do-train first" in ask(*rte, "--do_predict")
-    assert "use `polyprefix evaluate`" in ask("a/b", "--do_eval")
-    assert "use `polyprefix evaluate`" in ask("a/b", "--do_train", "--do_predict")
+    assert "--template-id needs a dataset" in ask("a/b", "--template_id", "1")
+    assert "Train it first with --do-train" in ask(*rte, "--do_predict")
+    assert "run `polyprefix evaluate`" in ask("a/b", "--do_eval")
+    assert "run `polyprefix evaluate`" in ask("a/b", "--do_train", "--do_predict")
     assert "expected train.jsonl" in ask(
         *named("superglue/rte"), "--data_dir", tmp_path, "--prefix"
     )
