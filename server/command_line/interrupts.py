@@ -48,7 +48,7 @@ class Stopper:
             raise TrainingStopped("Stopped. Add --resume to the same command to continue.")
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        # A launcher sends SIGTERM to processes that already stop after a Ctrl-C: only SIGINT counts.
+        # Only SIGINT counts: a launcher sends SIGTERM to processes that a Ctrl-C already stops.
         if not self._has_begun or (self._is_signaled and number == signal.SIGINT):
             raise KeyboardInterrupt
         if not self._is_signaled:

@@ -8,7 +8,7 @@ from server.command_line.store_folder import StoreFolder, settings_of
 
 
 def adopt(store_folder: StoreFolder = None) -> None:
-    """Pair a store folder with a database that was created for another one. Deletes nothing."""
+    """Pair a store folder with the database of another one. Deletes nothing."""
     from prefixes.registry import adopt_store
 
     settings = settings_of(store_folder)

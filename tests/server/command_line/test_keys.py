@@ -1,0 +1,34 @@
+from pathlib import Path
+
+from prefixes.registry import ApiKeys, open_registry
+from tests.server.command_line.caller import call
+
+
+def test_a_key_opens_its_tenant_until_it_is_revoked(tmp_path: Path) -> None:
+    store = ("--store-folder", tmp_path)
+    created = call("key", "create", "acme", "--label", "laptop", *store)
+    assert created.code == 0
+    key = created.output.strip()
+    registry = open_registry(tmp_path)
+    keys = ApiKeys(registry.database)
+    tenant = keys.authenticate(key)
+    assert tenant is not None
+    assert (tenant.name, tenant.is_public) == ("acme", False)
+    key_id = key.split("_")[1]
+    listed = call("key", "list", "acme", *store).output
+    assert key_id in listed
+    assert "laptop" in listed
+    assert key not in listed
+    assert call("key", "revoke", key_id, *store).code == 0
+    assert keys.authenticate(key) is None
+    assert "revoked" in call("key", "list", "acme", *store).output
+    registry.close()
+
+
+def test_a_second_key_leaves_a_public_tenant_public(tmp_path: Path) -> None:
+    store = ("--store-folder", tmp_path)
+    call("key", "create", "acme", "--public", *store)
+    call("key", "create", "acme", *store)
+    registry = open_registry(tmp_path)
+    assert registry.tenant("acme").is_public
+    registry.close()
