@@ -1,4 +1,4 @@
-"""Dispatcher: keeps the device busy with batches of what waits, and settles every reply."""
+"""Dispatcher: keeps the device busy with batches of the queued works, and settles their replies."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class BatchMetrics(Protocol):
-    """What the dispatcher reports to the outside; times in seconds."""
+    """Metrics that the dispatcher reports; times in seconds."""
 
     def batch_done(
         self,
@@ -38,7 +38,7 @@ class BatchMetrics(Protocol):
 
 
 class Dispatcher:
-    """Plans, packs and runs batches, one on each stream and at most one prepared ahead."""
+    """Plans, packs and runs batches: one on each stream, and at most one packed ahead."""
 
     def __init__(
         self, runner: Runner, limits: BatchLimits, metrics: BatchMetrics, streams: Streams
@@ -50,7 +50,7 @@ class Dispatcher:
         self._queue = WorkQueue()
         self._wake = asyncio.Event()
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="packer")
-        self._running: dict[asyncio.Task[None], int] = {}  # and the tokens of each
+        self._running: dict[asyncio.Task[None], int] = {}  # the tokens of each running batch
         self._loop_task: asyncio.Task[None] | None = None
         self.tokens_per_second = 0.0
         self.failure: str | None = None
@@ -64,7 +64,7 @@ class Dispatcher:
         return self._limits
 
     async def start(self, find_limits: Callable[[], BatchLimits] | None = None) -> None:
-        """Warm the device up, try there which limits to keep to, then serve."""
+        """Warm up the device, run `find_limits` on it if given, then serve."""
         await wrap_future(self._streams.submit(self._runner.probe))
         if find_limits is not None:
             self._limits = await wrap_future(self._streams.submit(find_limits))
@@ -72,21 +72,21 @@ class Dispatcher:
         self._loop_task.add_done_callback(self._loop_ended)
 
     async def stop(self) -> None:
-        """Let the running batches finish, refuse what still waits, end the threads."""
+        """Finish the running batches, fail the queued works, and stop the threads."""
         if self._loop_task is not None:
             self._loop_task.cancel()
         if self._running:
             await asyncio.wait(self._running)
-        self._refuse_waiting("the server is shutting down")
+        self._fail_queued("the server is shutting down")
         self._streams.close()
         self._packer.shutdown()
 
     def submit(self, works: Sequence[Work]) -> None:
-        """Put works in the queue; each is settled through its own reply."""
+        """Queue works. Each is settled through its own reply."""
         self._queue.add(works)
         self._wake.set()
         if self.failure is not None:
-            self._refuse_waiting(self.failure)
+            self._fail_queued(self.failure)
 
     async def _serve(self) -> None:
         while True:
@@ -96,10 +96,10 @@ class Dispatcher:
                 continue
             try:
                 packed = await self._pack(batch) if self._is_busy else None
-                while self._is_busy:  # to wait for the runs does not cancel them when we are
+                while self._is_busy:  # `wait` does not cancel the runs when this task is cancelled
                     await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
             except BaseException:
-                _settle_all(batch, EngineUnavailable("The server is shutting down"))
+                _settle_all(batch, EngineUnavailable("The server is shutting down. Retry later."))
                 raise
             is_alone = not self._running and not self._queue
             run = asyncio.create_task(self._run(batch, packed, is_alone=is_alone))
@@ -107,10 +107,9 @@ class Dispatcher:
             run.add_done_callback(self._ended)
 
     async def _until_a_batch_is_due(self) -> None:
-        """Wait until a stream is free, or there is enough to fill the batch after these.
+        """Wait until a stream is free, or the queue has a full batch to pack ahead.
 
-        While all streams are busy and the queue short, waiting costs nothing and makes the next
-        batch larger.
+        While all streams are busy, waiting for a full batch costs nothing.
         """
         while not self._queue or (self._is_busy and not self._has_full_batch):
             self._wake.clear()
@@ -129,15 +128,18 @@ class Dispatcher:
         now = asyncio.get_running_loop().time()
         planned = plan(self._queue, self._limits_of_share(), now)
         self._queue.pop_first(planned.num_seen)
-        late = DeadlineExceeded("The request's time ran out while it waited")
+        late = DeadlineExceeded(
+            "The request's time ran out while it was queued. Allow more time, or retry when the "
+            "server is less busy."
+        )
         _settle_all(planned.late + planned.unwanted, late)
         return planned.batch
 
     def _limits_of_share(self) -> BatchLimits:
-        """Bound a batch to a stream's share of all that waits and runs.
+        """Limit a batch to one stream's share of all queued and running tokens.
 
-        If the first stream that is free took everything, the others would soon stand idle, and
-        whoever comes next would find one stream busy for long.
+        If the first free stream took everything, the others would soon be idle, and the next
+        requests would find one stream busy for a long time.
         """
         num_tokens = self._queue.num_tokens + sum(self._running.values())
         share = math.ceil(num_tokens / self._streams.num)
@@ -154,9 +156,9 @@ class Dispatcher:
     ) -> None:
         try:
             await self._run_and_settle(batch, packed, is_alone=is_alone)
-        except Exception as error:  # noqa: BLE001 - the top of the device's work: fail its waiters
+        except Exception as error:  # noqa: BLE001 - whatever fails, the callers must be answered
             self._fail(f"the device thread failed: {type(error).__name__}: {error}")
-            _settle_all(batch, EngineUnavailable(f"No answer: {self.failure}"))
+            _settle_all(batch, EngineUnavailable(f"The request was not answered: {self.failure}"))
 
     def _ended(self, run: asyncio.Task[None]) -> None:
         del self._running[run]
@@ -191,10 +193,10 @@ class Dispatcher:
         self.tokens_per_second = 0.8 * (self.tokens_per_second or speed) + 0.2 * speed
 
     async def _probe_device(self) -> None:
-        """A batch failed as a whole: find out whether the device itself still works."""
+        """Find out whether the device still works, after every input of a batch failed."""
         try:
             await wrap_future(self._streams.submit(self._runner.probe))
-        except Exception as error:  # noqa: BLE001 - any failure of the probe condemns the device
+        except Exception as error:  # noqa: BLE001 - any failure of the probe means that the device failed
             self._fail(f"the device failed: {type(error).__name__}: {error}")
 
     def _loop_ended(self, task: asyncio.Task[None]) -> None:
@@ -202,11 +204,11 @@ class Dispatcher:
             self._fail(f"the dispatcher failed: {task.exception()!r}")
 
     def _fail(self, reason: str) -> None:
-        _log.critical("%s; every request is refused until the server is restarted", reason)
+        _log.critical("%s; the server rejects every request until it is restarted", reason)
         self.failure = reason
-        self._refuse_waiting(reason)
+        self._fail_queued(reason)
 
-    def _refuse_waiting(self, reason: str) -> None:
+    def _fail_queued(self, reason: str) -> None:
         waiting = self._queue.pop_first(len(self._queue))
         _settle_all(waiting, EngineUnavailable(f"The request was not answered: {reason}"))
 

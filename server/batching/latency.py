@@ -1,4 +1,4 @@
-"""Latency: the largest batch that a target leaves time for, found by trying at start."""
+"""Target latency: finds the largest batch that meets the target, by trials at startup."""
 
 import logging
 import time
@@ -20,21 +20,21 @@ from server.batching.scheduler import BatchLimits
 _log = logging.getLogger(__name__)
 
 SecondsOf = Callable[[int], float]
-"""Runs a batch of so many tokens, and says how many seconds it took."""
+"""Runs a batch of the given number of tokens, and returns the seconds that it took."""
 
 _SMALLEST: Final = 16
-"""Tokens of the first trial. A longer text goes alone anyway, so a lower limit gains nothing."""
+"""Tokens of the first trial. A longer text runs alone anyway, so a lower limit has no benefit."""
 
 _BATCHES_PER_TARGET: Final = 2.5
-"""A text waits for the batch that runs, and then for its own; half as much time as a batch takes is
-left for reading the request, tokenizing and answering.
+"""A text waits for the running batch and then for its own. Half the time of a batch remains for
+reading the request, tokenizing and responding.
 """
 
 _SECONDS: Final = 1.0
 _ROUNDS: Final = 5
 _ROUNDS_SECONDS: Final = 0.1
 _NEAR: Final = 0.1
-"""The search ends when a tenth more tokens would be too many."""
+"""The search ends when 10 % more tokens would take too long."""
 
 _TEXT_LENGTHS: Final = (20, 128)
 _PREFIX_LENGTH: Final = 16
@@ -43,70 +43,71 @@ _NUM_OUTPUTS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A batch of `num_tokens`, and the seconds that it takes."""
+    """The number of tokens of a batch, and the seconds that it takes."""
 
     num_tokens: int
     seconds: float
 
 
 def limits_within(limits: BatchLimits, target_seconds: float, seconds_of: SecondsOf) -> BatchLimits:
-    """Lower a batch's most tokens to what keeps a text's time in the server within a target.
+    """Lower the maximum number of tokens so that a text's time in the server meets a target.
 
-    What comes of it is logged, and so is a target that no batch can hold.
+    Logs the result, and a warning for a target that no batch can meet.
 
     Args:
-        limits: the bounds of the operator, which are never exceeded.
-        target_seconds: what a text may take that finds one batch running and none waiting.
-        seconds_of: called some dozens of times, for about two seconds in all.
+        limits: the operator's limits, which are never exceeded.
+        target_seconds: time for a text that finds one batch running and an empty queue.
+        seconds_of: called some dozens of times, for about two seconds in total.
     """
-    _log.info("measuring how large a batch a target of %.4g ms allows", target_seconds * 1000)
-    seconds_of(min(_SMALLEST, limits.max_tokens))  # the first sets things up
-    most_seconds = target_seconds / _BATCHES_PER_TARGET
-    found = largest_within(seconds_of, most_seconds, limits.max_tokens)
-    if found.seconds > most_seconds:
+    _log.info("Measuring the largest batch for a target latency of %.4g ms", target_seconds * 1000)
+    seconds_of(min(_SMALLEST, limits.max_tokens))  # warm up
+    max_seconds = target_seconds / _BATCHES_PER_TARGET
+    found = largest_within(seconds_of, max_seconds, limits.max_tokens)
+    if found.seconds > max_seconds:
         _log.warning(
-            "the target of %.4g ms cannot be held: even batches of %d tokens take %.3g ms each, "
-            "and a text waits for one and then for its own; the server goes on with these: set "
-            "target_latency_ms to %.3g or more, or take a faster device or a smaller backbone",
+            "The target latency of %.4g ms cannot be met: even a batch of %d tokens takes %.3g ms, "
+            "and a text waits for one batch and then for its own. The server uses batches of this "
+            "size. Set target_latency_ms to %.3g or more, or use a faster device or a smaller "
+            "backbone.",
             *(target_seconds * 1000, found.num_tokens, found.seconds * 1000),
             _BATCHES_PER_TARGET * found.seconds * 1000,
         )
     else:
         _log.info(
-            "batches have at most %d tokens, which take %.3g ms",
+            "Batches have at most %d tokens, which take %.3g ms",
             *(found.num_tokens, found.seconds * 1000),
         )
     return replace(limits, max_tokens=found.num_tokens)
 
 
-def largest_within(seconds_of: SecondsOf, most_seconds: float, most_tokens: int) -> Trial:
-    """Search the largest batch that takes at most so long; the smallest where even that is longer.
+def largest_within(seconds_of: SecondsOf, max_seconds: float, max_tokens: int) -> Trial:
+    """Find the largest batch within a time; return the smallest batch if even that takes longer.
 
-    It doubles the tokens until they take too long, then narrows down in between. The answer was
-    tried itself, unless time ran out while doubling: then it is in proportion to the largest that
-    was tried, which is on the safe side as long as a part of the time is the same for any batch.
+    The search doubles the tokens until they take too long, then narrows the interval. The result
+    was measured, unless the time for trials ran out while doubling. It is then extrapolated in
+    proportion from the largest trial. This is safe if every batch has a fixed cost.
     """
     trials = _Trials(seconds_of)
-    fits = trials.of(min(_SMALLEST, most_tokens))
-    while fits.seconds <= most_seconds and fits.num_tokens < most_tokens:
+    fits = trials.of(min(_SMALLEST, max_tokens))
+    while fits.seconds <= max_seconds and fits.num_tokens < max_tokens:
         if not trials.has_time_for(2 * fits.seconds):
-            return _in_proportion(fits, most_seconds, most_tokens)
-        larger = trials.of(min(2 * fits.num_tokens, most_tokens))
-        if larger.seconds > most_seconds:
-            return _narrowed(trials, fits, larger, most_seconds)
+            return _in_proportion(fits, max_seconds, max_tokens)
+        larger = trials.of(min(2 * fits.num_tokens, max_tokens))
+        if larger.seconds > max_seconds:
+            return _narrowed(trials, fits, larger, max_seconds)
         fits = larger
     return fits
 
 
 class _Trials:
-    """Tries batches, each a few times, and keeps account of the time."""
+    """Measures batches, each a few times, within a total time."""
 
     def __init__(self, seconds_of: SecondsOf) -> None:
         self._seconds_of = seconds_of
         self._spent = 0.0
 
     def of(self, num_tokens: int) -> Trial:
-        """Try a batch; other programs may disturb up to half of its rounds."""
+        """Measure a batch; other programs may disturb up to half of its rounds."""
         rounds: list[float] = []
         while len(rounds) < _ROUNDS and sum(rounds) < _ROUNDS_SECONDS:
             rounds.append(self._seconds_of(num_tokens))
@@ -117,35 +118,35 @@ class _Trials:
         return self._spent + seconds <= _SECONDS
 
 
-def _narrowed(trials: _Trials, fits: Trial, too_large: Trial, most_seconds: float) -> Trial:
+def _narrowed(trials: _Trials, fits: Trial, too_large: Trial, max_seconds: float) -> Trial:
     while too_large.num_tokens - fits.num_tokens > max(1, int(_NEAR * fits.num_tokens)):
-        if not trials.has_time_for(most_seconds):
+        if not trials.has_time_for(max_seconds):
             break
-        between = trials.of(_between(fits, too_large, most_seconds))
-        if between.seconds > most_seconds:
+        between = trials.of(_between(fits, too_large, max_seconds))
+        if between.seconds > max_seconds:
             too_large = between
         else:
             fits = between
     return fits
 
 
-def _between(fits: Trial, too_large: Trial, most_seconds: float) -> int:
-    """Guess where a straight line meets the bound, away from both ends: each trial must help."""
+def _between(fits: Trial, too_large: Trial, max_seconds: float) -> int:
+    """Interpolate linearly, away from both ends so that every trial narrows the interval."""
     gap = too_large.num_tokens - fits.num_tokens
-    share = (most_seconds - fits.seconds) / (too_large.seconds - fits.seconds)
+    share = (max_seconds - fits.seconds) / (too_large.seconds - fits.seconds)
     return fits.num_tokens + max(1, int(gap * min(max(share, 0.125), 0.875)))
 
 
-def _in_proportion(fits: Trial, most_seconds: float, most_tokens: int) -> Trial:
-    num_tokens = min(most_tokens, int(fits.num_tokens * most_seconds / fits.seconds))
+def _in_proportion(fits: Trial, max_seconds: float, max_tokens: int) -> Trial:
+    num_tokens = min(max_tokens, int(fits.num_tokens * max_seconds / fits.seconds))
     return Trial(num_tokens, fits.seconds * num_tokens / fits.num_tokens)
 
 
 class TrialBatches:
-    """Packs and runs batches such as traffic brings, every text with a head of its own.
+    """Packs and runs batches like those of real traffic, with a separate head for each text.
 
-    A batch of short texts has the most heads, one of long texts the most attention: the slower
-    of both counts. Call it from the thread that owns the device.
+    A batch of short texts has the most heads, and one of long texts the most attention. The slower
+    one counts. Must be called on the thread that owns the device.
     """
 
     def __init__(self, backbone: Backbone, pool: Tensor) -> None:
@@ -157,7 +158,7 @@ class TrialBatches:
         self._random = np.random.default_rng(0)
 
     def __call__(self, num_tokens: int) -> float:
-        """Run batches of so many tokens; gives the seconds of the slowest."""
+        """Run batches of this many tokens, and return the seconds of the slowest."""
         longest = min(num_tokens, self._backbone.fingerprint.max_positions)
         lengths = {min(length, longest) for length in _TEXT_LENGTHS}
         return max(self._seconds(num_tokens, length) for length in sorted(lengths))

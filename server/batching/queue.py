@@ -1,4 +1,4 @@
-"""WorkQueue: what waits for the device, in order of arrival."""
+"""WorkQueue: the works that wait for the device, in order of arrival."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from server.batching.work import Work
 
 
 class WorkQueue:
-    """First come, first planned. Belongs to the event loop."""
+    """A first-in, first-out queue that counts its tokens. Belongs to the event loop."""
 
     def __init__(self) -> None:
         self._works: deque[Work] = deque()
@@ -21,16 +21,16 @@ class WorkQueue:
 
     @property
     def num_tokens(self) -> int:
-        """Count the text tokens of all that waits."""
+        """The number of tokens of all queued works."""
         return self._num_tokens
 
     def add(self, works: Sequence[Work]) -> None:
-        """Put works at the end."""
+        """Append works."""
         self._works.extend(works)
         self._num_tokens += sum(work.num_tokens for work in works)
 
     def pop_first(self, count: int) -> list[Work]:
-        """Take the first `count` works."""
+        """Remove and return the first `count` works."""
         taken = [self._works.popleft() for _ in range(count)]
         self._num_tokens -= sum(work.num_tokens for work in taken)
         return taken

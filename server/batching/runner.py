@@ -1,4 +1,4 @@
-"""Runner: runs batches on the device, and keeps one request's failure from reaching another."""
+"""Runner: runs batches on the device, and isolates the input that makes a batch fail."""
 
 import logging
 import time
@@ -22,7 +22,10 @@ Job = tuple[EncodedText, ResidentPrefix]
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of each job of a batch, and how long the device took, in seconds."""
+    """The outputs or the failure of each job, and the seconds that the device took.
+
+    `was_split` says that the batch failed and ran again in halves.
+    """
 
     rows: tuple[Outputs | InferenceFailed, ...]
     device_seconds: float
@@ -30,44 +33,44 @@ class BatchResult:
 
 
 class Runner:
-    """Runs batches on the one device. Each of its streams may run one at the same time."""
+    """Runs batches on one device, at the same time on each of its streams."""
 
     def __init__(self, backbone: Backbone, pool: Tensor) -> None:
         self._backbone = backbone
         self._pool = pool
 
     def pack(self, jobs: Sequence[Job]) -> MixedBatch | None:
-        """Prepare a batch; any thread may do it while another batch runs.
+        """Prepare a batch on any thread, while another batch runs.
 
-        None when that fails: `run` finds the culprit.
+        Returns None when that fails; `run` then finds the job that is at fault.
         """
         try:
             return MixedBatch.pack(self._backbone, jobs)
-        except Exception:  # noqa: BLE001 - as in `run`; logged, and told apart there
-            _log.exception("A batch of %d could not be packed; trying it in halves", len(jobs))
+        except Exception:  # noqa: BLE001 - `run` meets the same error and handles it
+            _log.exception("Packing a batch of %d inputs failed; it runs in halves", len(jobs))
             return None
 
     def run(self, jobs: Sequence[Job], packed: MixedBatch | None) -> BatchResult:
-        """Run a prepared batch; if it fails, run it in halves until the culprit is alone."""
+        """Run a batch; if it fails, run it in halves until the failing jobs are alone."""
         started = time.perf_counter()
         try:
             rows, was_split = self._outputs(jobs, packed), False
-        except Exception as error:  # noqa: BLE001 - whatever it is, neighbours must get answers
+        except Exception as error:  # noqa: BLE001 - whatever fails, the other jobs must get answers
             rows, was_split = self._run_halves(jobs, error), True
         return BatchResult(tuple(rows), time.perf_counter() - started, was_split)
 
     def probe(self) -> None:
-        """Run a few tokens without any prefix; raises what the device raises."""
+        """Run a few tokens without a prefix. Errors of the device pass through."""
         row = self._backbone.row(EncodedText((0, 0, 0), (0, 0, 0)))
         with torch.inference_mode():
             hidden = self._backbone(PackedBatch.pack([row], self._backbone.device), self._pool)
         if not bool(torch.isfinite(hidden).all()):
-            raise InferenceFailed("The backbone gave numbers that are not finite")
+            raise InferenceFailed("The backbone's outputs are not finite numbers")
 
     def _run_halves(self, jobs: Sequence[Job], error: Exception) -> list[Outputs | InferenceFailed]:
         if len(jobs) == 1:
-            # What a device says of itself, as how much memory others take, is for the log alone.
-            _log.warning("an input could not be computed", exc_info=error)
+            # Only the log gets the device's own message, because it describes the whole server.
+            _log.warning("The forward pass failed for an input", exc_info=error)
             return [_failure(type(error).__name__)]
         middle = len(jobs) // 2
         rows: list[Outputs | InferenceFailed] = []
@@ -90,4 +93,4 @@ class Runner:
 
 
 def _failure(reason: str) -> InferenceFailed:
-    return InferenceFailed(f"The model could not compute this input: {reason}")
+    return InferenceFailed(f"The forward pass failed for this input: {reason}")

@@ -1,7 +1,7 @@
-"""The scheduler: which of the waiting works make the next batch. A pure function of its arguments.
+"""The scheduler: selects the works of the next batch. A pure function of its arguments.
 
-There is no wait timer. A batch forms because the device is busy while works arrive; an idle
-device takes whatever is there.
+There is no wait timer. Batches form because works arrive while the device is busy. An idle device
+takes every queued work that fits.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from server.batching.work import Work
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """Bounds of one batch. A single work longer than `max_tokens` still goes, alone."""
+    """Limits of one batch. A work of more than `max_tokens` runs alone."""
 
     max_tokens: int
     max_rows: int
@@ -20,9 +20,9 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The next batch, and works before its end that nobody waits for any more or that are late.
+    """The next batch, and the works to drop: late ones, and unwanted ones without a caller.
 
-    `num_seen` works leave the queue: those of the batch and those dropped.
+    The plan covers the first `num_seen` works of the queue.
     """
 
     batch: tuple[Work, ...]
@@ -35,12 +35,12 @@ class Plan:
 
 
 def plan(waiting: Iterable[Work], limits: BatchLimits, now: float) -> Plan:
-    """Take works in order until the next would exceed the limits.
+    """Select works in order until the next would exceed the limits.
 
     Args:
-        waiting: the works, first come first.
-        limits: bounds of the batch.
-        now: the event loop's time in seconds, to tell late works.
+        waiting: the queued works, in order of arrival.
+        limits: limits of the batch.
+        now: the event loop's time in seconds, which is compared with the deadlines.
     """
     batch: list[Work] = []
     late: list[Work] = []

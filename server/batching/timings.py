@@ -1,11 +1,11 @@
-"""Timings: where the time of a request went."""
+"""Timings: how long a text was queued, and how long its batch ran."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where a request's time went, in seconds."""
+    """Seconds in the queue and on the device."""
 
     queue_seconds: float
     device_seconds: float

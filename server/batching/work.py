@@ -1,4 +1,4 @@
-"""What waits for the device and what it gives: the values inside the engine."""
+"""Work and Outcome: a text that waits for the device, and the result of its forward pass."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -13,8 +13,9 @@ from server.residency.leases import Lease
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """A text's float32 outputs as the device gave them: `[outputs]`, or `[S, outputs]` where the
-    task looks at each of its S tokens.
+    """A text's float32 outputs and timings.
+
+    The shape is `[outputs]`, or `[S, outputs]` for tasks that classify each of the S tokens.
     """
 
     outputs: NDArray[np.float32]
@@ -23,10 +24,10 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """One text that waits for the device, carrying its own reply and its hold on its prefix.
+    """One text that waits for the device, with its own reply and a lease of its prefix.
 
-    `deadline` is a time of the event loop's clock, `enqueued_at` of `time.perf_counter`: uvloop's
-    clock counts whole milliseconds. Both are in seconds.
+    Times are in seconds. `deadline` is of the event loop's clock. `enqueued_at` is of
+    `time.perf_counter`, because the clock of uvloop has a resolution of one millisecond.
     """
 
     lease: Lease
@@ -42,11 +43,11 @@ class Work:
 
     @property
     def is_wanted(self) -> bool:
-        """Say whether anyone still waits for the reply."""
+        """Whether a caller still waits for the reply."""
         return not self.reply.done()
 
     def settle(self, result: Outcome | Exception) -> None:
-        """Answer, unless the sender has gone, and let go of the prefix."""
+        """Set the reply, unless the caller was cancelled, and release the lease."""
         if self.is_wanted:
             if isinstance(result, Exception):
                 self.reply.set_exception(result)

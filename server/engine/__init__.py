@@ -1,1 +1,1 @@
-"""The serving path: admit, queue, plan, run, reply."""
+"""The engine: admits requests, resolves their prefixes, tokenizes, and awaits the device."""

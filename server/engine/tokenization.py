@@ -111,7 +111,7 @@ class TokenizerPool:
 
 def _reject(waiting: Sequence[_WaitingRequest]) -> None:
     for request in waiting:
-        request.settle(EngineUnavailable("The server is shutting down. Retry the request later."))
+        request.settle(EngineUnavailable("The server is shutting down. Retry later."))
 
 
 def _num_characters(jobs: Iterable[EncodeJob], *, at_most: int) -> int:

@@ -71,6 +71,12 @@ class ManualSleep:
         await self.until_asleep()
 
 
+async def run_ready_tasks() -> None:
+    """Let every task of the loop run until it waits for a thread or an event."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 @dataclass
 class RecordingMetrics:
     """Records what the engine reports."""

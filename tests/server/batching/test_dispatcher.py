@@ -12,25 +12,38 @@ from server.batching.runner import BatchResult, Job
 from server.batching.scheduler import BatchLimits
 from server.batching.work import Outcome
 from server.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed
-from tests.server.doubles import MakeWork, RecordingMetrics, settled
+from tests.server.doubles import (
+    EventCounter,
+    MakeWork,
+    RecordingMetrics,
+    run_ready_tasks,
+    settled,
+)
 
 pytestmark = pytest.mark.anyio
 
 
 @dataclass
 class FakeRunner:
-    """A device that answers with each text's length, stops at a gate, and breaks when told."""
+    """A device that returns each text's length. Each run waits at a gate; tests may break it.
+
+    `started` counts the runs that reached the gate, and `packed` the batches packed ahead.
+    """
 
     gate: threading.Event = field(default_factory=threading.Event)
+    started: EventCounter = field(default_factory=EventCounter)
+    packed: EventCounter = field(default_factory=EventCounter)
     batches: list[int] = field(default_factory=list)
     poison_length: int | None = None
     is_broken: bool = False
     dies: bool = False
 
     def pack(self, jobs: Sequence[Job]) -> MixedBatch | None:
+        self.packed.add()
         return None
 
     def run(self, jobs: Sequence[Job], packed: MixedBatch | None) -> BatchResult:
+        self.started.add()
         assert self.gate.wait(30)
         if self.dies:
             raise SystemError("the device thread died")
@@ -78,11 +91,11 @@ async def test_works_that_arrive_while_the_device_is_busy_go_together(
     runner.gate.clear()
     first = make_work(2)
     dispatcher.submit([first])
-    await asyncio.sleep(0.02)
+    await runner.started.reach(1)
     rest = [make_work(2) for _ in range(5)]
     for work in rest:
         dispatcher.submit([work])
-    await asyncio.sleep(0.02)
+    await run_ready_tasks()
     runner.gate.set()
     await settled(first, *rest)
     assert runner.batches == [1, 5]
@@ -94,7 +107,9 @@ async def test_one_batch_is_prepared_while_another_runs_when_there_is_enough_for
     runner.gate.clear()
     works = [make_work(10) for _ in range(6)]  # three full batches of two
     dispatcher.submit(works)
-    await asyncio.sleep(0.05)
+    await runner.started.reach(1)
+    await runner.packed.reach(1)
+    await run_ready_tasks()
     assert dispatcher.num_waiting_tokens == 20  # one runs, one is prepared, one waits
     runner.gate.set()
     await settled(*works)
@@ -117,7 +132,9 @@ async def test_each_stream_runs_a_batch_and_one_more_is_prepared(
     runner.gate.clear()
     works = [make_work(10) for _ in range(8)]  # four full batches of two
     two_streams.submit(works)
-    await asyncio.sleep(0.05)
+    await runner.started.reach(2)
+    await runner.packed.reach(1)
+    await run_ready_tasks()
     assert two_streams.num_waiting_tokens == 20  # two run, one is prepared, one waits
     runner.gate.set()
     await settled(*works)
@@ -129,36 +146,39 @@ async def test_a_free_stream_takes_what_comes_while_another_is_busy(
 ) -> None:
     runner.gate.clear()
     first, second, third, fourth = (make_work(2) for _ in range(4))
-    for work in (first, second, third, fourth):
+    for number, work in enumerate((first, second), start=1):
         two_streams.submit([work])
-        await asyncio.sleep(0.02)
+        await runner.started.reach(number)
+    two_streams.submit([third])
+    two_streams.submit([fourth])
+    await run_ready_tasks()
     assert two_streams.num_waiting_tokens == 4  # the first two run, each alone
     runner.gate.set()
     await settled(first, second, third, fourth)
     assert sum(runner.batches) == 4
 
 
-async def test_what_waits_is_shared_among_the_streams(
+async def test_queued_works_are_shared_among_the_streams(
     two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     runner.gate.clear()
     works = [make_work(2) for _ in range(8)]
     two_streams.submit(works)
-    await asyncio.sleep(0.02)
+    await runner.started.reach(2)
     assert two_streams.num_waiting_tokens == 0
     runner.gate.set()
     await settled(*works)
     assert runner.batches == [4, 4]
 
 
-async def test_when_a_stream_dies_whoever_waits_is_told(
+async def test_when_a_stream_dies_every_waiting_caller_gets_an_error(
     two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     runner.gate.clear()
     works = [make_work(2) for _ in range(3)]
-    for work in works:
+    for number, work in enumerate(works, start=1):
         two_streams.submit([work])
-        await asyncio.sleep(0.02)
+        await runner.started.reach(min(number, 2))
     runner.dies = True
     runner.gate.set()
     results = await settled(*works)
@@ -178,7 +198,7 @@ async def test_a_poison_work_fails_alone(
     assert dispatcher.failure is None
 
 
-async def test_a_late_work_is_told_so_and_never_reaches_the_device(
+async def test_a_late_work_fails_and_never_reaches_the_device(
     dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     work = make_work(2, deadline=0.0)
@@ -188,7 +208,7 @@ async def test_a_late_work_is_told_so_and_never_reaches_the_device(
     assert runner.batches == []
 
 
-async def test_a_prefix_is_let_go_when_its_sender_has_gone(
+async def test_a_lease_is_released_when_its_caller_was_cancelled(
     dispatcher: Dispatcher, make_work: MakeWork
 ) -> None:
     released = asyncio.Event()
@@ -198,7 +218,7 @@ async def test_a_prefix_is_let_go_when_its_sender_has_gone(
     await asyncio.wait_for(released.wait(), 30)
 
 
-async def test_a_device_that_fails_everything_is_declared_dead_and_its_waiters_are_told(
+async def test_a_device_that_fails_everything_fails_every_waiting_caller(
     dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     runner.is_broken = True
@@ -219,7 +239,7 @@ async def test_a_device_that_fails_everything_is_declared_dead_and_its_waiters_a
     assert isinstance(result, EngineUnavailable)
 
 
-async def test_a_bad_input_alone_in_its_batch_does_not_condemn_a_working_device(
+async def test_a_bad_input_alone_in_its_batch_does_not_fail_a_working_device(
     dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     runner.poison_length = 2
@@ -237,7 +257,8 @@ async def test_no_waiter_hangs_when_the_device_thread_dies(
     runner.gate.clear()
     works = [make_work(10) for _ in range(6)]
     dispatcher.submit(works)
-    await asyncio.sleep(0.02)
+    await runner.started.reach(1)
+    await runner.packed.reach(1)
     runner.dies = True
     runner.gate.set()
     results = await settled(*works)
@@ -245,7 +266,7 @@ async def test_no_waiter_hangs_when_the_device_thread_dies(
     assert dispatcher.failure is not None
 
 
-async def test_stopping_refuses_what_still_waits(
+async def test_stopping_fails_the_queued_works(
     runner: FakeRunner, metrics: RecordingMetrics, make_work: MakeWork
 ) -> None:
     limits = BatchLimits(max_tokens=20, max_rows=1)
@@ -254,9 +275,9 @@ async def test_stopping_refuses_what_still_waits(
     runner.gate.clear()
     works = [make_work(2) for _ in range(4)]
     dispatcher.submit(works)
-    await asyncio.sleep(0.02)
+    await runner.started.reach(1)
     stopping = asyncio.create_task(dispatcher.stop())
-    await asyncio.sleep(0.02)
+    await run_ready_tasks()
     runner.gate.set()
     await asyncio.wait_for(stopping, 30)
     results = await settled(*works)

@@ -47,12 +47,12 @@ class Recorder:
 
 
 @pytest.mark.parametrize("cost", [line, steps, curve])
-@pytest.mark.parametrize("most_seconds", [0.0025, 0.004, 0.0101])
+@pytest.mark.parametrize("max_seconds", [0.0025, 0.004, 0.0101])
 def test_the_largest_batch_that_keeps_the_bound_is_found_within_a_tenth(
-    cost: Curve, most_seconds: float
+    cost: Curve, max_seconds: float
 ) -> None:
-    best = max(n for n in range(16, 4097) if cost(n) <= most_seconds)
-    found = largest_within(cost, most_seconds, 4096)
+    best = max(n for n in range(16, 4097) if cost(n) <= max_seconds)
+    found = largest_within(cost, max_seconds, 4096)
     assert best / 1.1 - 1 <= found.num_tokens <= best
     assert found.seconds == cost(found.num_tokens)
 
@@ -107,8 +107,8 @@ def test_a_target_that_no_batch_keeps_is_told_with_what_would(
     limits = limits_within(BatchLimits(4096, 256), 0.002, line)
     assert limits.max_tokens == 16
     (message,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert "target of 2 ms cannot be held" in message
-    assert "16 tokens take 1.16 ms" in message
+    assert "target latency of 2 ms cannot be met" in message
+    assert "16 tokens takes 1.16 ms" in message
     assert "target_latency_ms to 2.9 or more" in message
 
 
@@ -140,5 +140,5 @@ async def test_an_engine_with_a_target_takes_what_the_trials_found(
     assert engine.max_batch_tokens == 48
     await engine.start()
     assert engine.max_batch_tokens == max_batch_tokens
-    assert metrics.batches == []  # trials are no traffic
+    assert metrics.batches == []  # trials do not count as traffic
     await engine.stop()

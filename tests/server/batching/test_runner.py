@@ -22,8 +22,8 @@ def test_a_poison_row_fails_alone_and_its_neighbours_get_their_right_answers(
     result = runner.run(jobs, runner.pack(jobs))
     assert result.was_split
     assert isinstance(result.rows[3], InferenceFailed)
-    # What a device says of itself is for the log: the kind of failure alone is told.
-    assert str(result.rows[3]) == "The model could not compute this input: IndexError"
+    # The client gets the kind of the failure alone. The log has the device's own message.
+    assert str(result.rows[3]) == "The forward pass failed for this input: IndexError"
     for index in (0, 1, 2, 4):
         row = result.rows[index]
         assert not isinstance(row, InferenceFailed)
