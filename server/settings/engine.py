@@ -8,7 +8,7 @@ from server.settings.lists import check_references
 
 
 class EngineSettings(BaseModel):
-    """What computes the answers, and how much memory it may use."""
+    """The backbone, its device, the size of batches, and the memory of prefixes."""
 
     backbone: str = Field(
         default="minilm",

@@ -1,8 +1,8 @@
-"""Bodies of requests: bounded in size, in speed, and in the memory that each sender may hold.
+"""Request bodies: limits on their size, their speed, and the memory that each caller may use.
 
-A JSON body stays in memory until its request is answered, so it counts until then. Tenants share
-one budget and callers without a key another, so strangers never keep out a tenant. Files go to disk
-as they arrive: they have a size and a speed, and slots of their own (`UploadSlots`).
+A JSON body stays in memory, and counts, until its request is answered. Tenants share one budget and
+callers without a key another, so anonymous callers never block a tenant. Files go to disk as they
+arrive: their size and their speed are limited here, and their number by `UploadSlots`.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
 from server.api.middleware.budgets import Budget, BudgetExceeded, Reservation
-from server.api.middleware.compression import unpacking
+from server.api.middleware.compression import decompressing
 from server.api.middleware.networks import network_of
 from server.shutdown import Shutdown
 
 _TENANT_BODIES: Final = 48
 _ANONYMOUS_BODIES: Final = 16
-"""Bodies of the largest size that may be in memory at once; of smaller ones as many more."""
+"""Maximum number of bodies in memory, if each has the largest size. More smaller ones fit."""
 _STEP_BYTES: Final = 16 * 1024
-"""What must arrive, or the end of the body, within `stall_seconds` of waiting."""
+"""Bytes, or the end of the body, that must arrive within `stall_seconds` of waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyBounds:
-    """Bounds of a body. `is_in_memory` is False for one that goes to disk as it arrives."""
+    """Limits of a body. `is_in_memory` is False for a body that goes to disk as it arrives."""
 
     max_bytes: int
     max_seconds: float
@@ -36,18 +36,18 @@ class BodyBounds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyBudgets:
-    """The bytes of bodies in memory, of tenants and of strangers."""
+    """Budgets of bytes for bodies in memory: one of tenants, one of anonymous callers."""
 
     tenants: Budget
     anonymous: Budget
 
     @classmethod
     def for_bodies_of(cls, max_bytes: int) -> Self:
-        """Share out memory in multiples of the largest body."""
+        """Size the budgets in multiples of the largest body."""
         return cls(Budget(_TENANT_BODIES * max_bytes), Budget(_ANONYMOUS_BODIES * max_bytes))
 
     def reserve(self, tenant: str | None, scope: Scope) -> Reservation:
-        """Begin to hold a body of a tenant, or of the address of a caller without a key."""
+        """Reserve memory for a body of a tenant, or of the network of an anonymous caller."""
         if tenant is not None:
             return self.tenants.reserve(tenant)
         host, _ = scope.get("client") or ("", 0)
@@ -55,10 +55,10 @@ class BodyBudgets:
 
 
 class IncomingBody:
-    """One request's body, received within its bounds.
+    """The body of one request, received within its limits.
 
-    A context manager: at its end, the bytes no longer count. `tenant` is whose bytes they are, None
-    for a caller without a key: it is set before the first byte is received.
+    A context manager: when it exits, the bytes no longer count. `tenant` is the tenant of the
+    caller, None for an anonymous one. It must be set before the first byte is received.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class IncomingBody:
         self._budgets = budgets
         self._shutdown = shutdown
         self._pace = Pace(bounds)
-        self._unpacked = unpacking(scope, self._arriving)
+        self._decompressed = decompressing(scope, self._arriving)
         self._reservation: Reservation | None = None
         self._num_bytes = 0
         self._is_complete = False
@@ -89,14 +89,14 @@ class IncomingBody:
             self._reservation.__exit__()
 
     async def receive(self) -> Message:
-        """Give the next piece; after the last one, the end of the connection.
+        """Receive the next piece. After the last one, receive the end of the connection.
 
         Raises:
-            HTTPException: when the body breaks its bounds, or the server stops before its end.
+            HTTPException: when the body exceeds a limit, or the server stops before its end.
         """
         if self._is_complete:
             return await self._receive()
-        message = await self._unpacked()
+        message = await self._decompressed()
         self._is_complete = not message.get("more_body", False)
         if body := message.get("body"):
             self._count(len(body))
@@ -129,7 +129,7 @@ class IncomingBody:
 
 
 class Pace:
-    """How fast a body arrives. Only the time spent waiting for its sender counts."""
+    """The speed of a body. Only the time spent waiting for the sender counts."""
 
     def __init__(self, bounds: BodyBounds) -> None:
         self._bounds = bounds
@@ -139,14 +139,14 @@ class Pace:
         self._num_bytes = 0
 
     def deadline(self, now: float) -> float:
-        """Give the time until which the next piece must be there."""
+        """Return the time by which the next piece must arrive."""
         return now + min(self._seconds_left, self._step_seconds_left)
 
     def note(self, num_bytes: int, seconds: float) -> None:
-        """Count a piece that arrived after some seconds.
+        """Count a piece that arrived after this time.
 
         Raises:
-            HTTPException: when more has arrived than a body may have, packed or not.
+            HTTPException: when the body, compressed or not, exceeds its maximum size.
         """
         self._num_bytes += num_bytes
         if self._num_bytes > self._bounds.max_bytes:
@@ -159,32 +159,34 @@ class Pace:
             self._step_seconds_left = self._bounds.stall_seconds
 
     def too_slow(self) -> HTTPException:
-        """Say what was expected of the sender."""
+        """Return the error for a body that arrives too slowly."""
         bounds = self._bounds
         detail = (
-            f"The body arrived too slowly: {self._num_bytes} bytes of it are here. Expected "
+            f"The body arrived too slowly: {self._num_bytes} bytes were received. Expected "
             f"{_STEP_BYTES} bytes every {bounds.stall_seconds:g} seconds and the end within "
-            f"{bounds.max_seconds:g} seconds. Send it again, without pauses."
+            f"{bounds.max_seconds:g} seconds. Send it again without pauses."
         )
         return HTTPException(408, detail, {"Connection": "close"})
 
 
 def too_large(max_bytes: int) -> HTTPException:
-    """Say how large a body may be."""
-    # FastAPI passes this class on while it reads a body, and turns every other into a 400.
-    detail = f"The body has more than the {max_bytes} bytes that this route takes"
+    """Return the error for a body that exceeds its maximum size."""
+    # While FastAPI reads a body, it passes this class on and turns any other error into a 400.
+    detail = (
+        f"The body is larger than {max_bytes} bytes, the limit of this route. Send a smaller one."
+    )
     return HTTPException(413, detail, {"Connection": "close"})
 
 
 def _too_many(tenant: str | None) -> HTTPException:
     whose = "your address" if tenant is None else f"tenant {tenant}"
     detail = (
-        f"The requests of {whose} that are in flight hold as much memory as they may. "
-        "Wait for answers, or send smaller requests."
+        f"The in-flight requests of {whose} use all the memory that they may. "
+        "Wait for their answers, or send smaller requests."
     )
     return HTTPException(429, detail, {"Retry-After": "1", "Connection": "close"})
 
 
 def _stopped() -> HTTPException:
-    detail = "The server is stopping and the body has not arrived: send it again to the next one"
+    detail = "The server is stopping and the body is incomplete. Send the request again later."
     return HTTPException(503, detail, {"Retry-After": "5", "Connection": "close"})

@@ -1,4 +1,4 @@
-"""BodyLimit: bounds each request's body: its size, its speed, and the memory that it may hold."""
+"""BodyLimit: the middleware that limits request bodies."""
 
 import re
 from typing import Final
@@ -16,15 +16,15 @@ from server.shutdown import Shutdown
 _UPLOAD_PATH: Final = re.compile(r"/v1/tenants/[^/]+/prefixes/[^/]+/versions/?")
 _TRAINING_PATH: Final = re.compile(r"/v1/tenants/[^/]+/trainings/?")
 _FORM_BYTES: Final = 64 * 1024
-"""Room for what a multipart body holds beside its file: boundaries, part headers, the alias."""
+"""Allowance of a multipart body for all but its file: boundaries, part headers, the alias."""
 _UPLOAD_SECONDS: Final = 600.0
 
 
 class BodyLimit:
-    """Bounds each request's body: its size, its speed, and the memory it may hold.
+    """Limits the body of each request: its size, its speed, and its memory.
 
-    A body that announces too many bytes is refused at once, others as they arrive. The route that
-    learns who is calling says so to the `IncomingBody` in the request's state.
+    A body whose `Content-Length` is too large is rejected at once, others as they arrive. The route
+    that authenticates the caller sets the tenant of the `IncomingBody` in the request's state.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, shutdown: Shutdown) -> None:
@@ -51,7 +51,7 @@ class BodyLimit:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on; see the class."""
+        """Handle one request. See the class."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

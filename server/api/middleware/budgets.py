@@ -1,50 +1,50 @@
-"""Budgets: what callers share, so that nobody can take it all."""
+"""Budgets: an amount that callers share, of which no caller can take all."""
 
 from collections import Counter
 from typing import Self
 
 
 class BudgetExceeded(Exception):
-    """A caller asked for more than a budget has left for them."""
+    """A caller asked for more than the budget has left for it."""
 
 
 class Budget:
-    """A number of bytes, or of anything else, shared by callers. Belongs to the event loop.
+    """An amount, such as of bytes, that callers share. Belongs to the event loop.
 
-    A caller may hold at most as much as stays free for all others: the first greedy one gets half,
-    the second half of the rest. Whoever comes next still finds some room.
+    A caller may reserve at most as much as then stays free for all others. The first greedy caller
+    gets half, the second gets half of the rest, and some is always left for the next caller.
     """
 
     def __init__(self, capacity: int) -> None:
         self._free = capacity
-        self._held: Counter[str] = Counter()
+        self._reserved: Counter[str] = Counter()
 
     @property
     def num_reserved(self) -> int:
-        """Sum up what all callers hold."""
-        return self._held.total()
+        """Return the total amount that is reserved."""
+        return self._reserved.total()
 
     def reserve(self, caller: str) -> "Reservation":
-        """Begin to hold nothing on behalf of a caller; a context manager."""
+        """Return an empty reservation of a caller, to be used as a context manager."""
         return Reservation(self, caller)
 
     def _take(self, caller: str, amount: int) -> None:
-        if self._held[caller] + amount > self._free - amount:
+        if self._reserved[caller] + amount > self._free - amount:
             raise BudgetExceeded
-        self._held[caller] += amount
+        self._reserved[caller] += amount
         self._free -= amount
 
     def _give_back(self, caller: str, amount: int) -> None:
         self._free += amount
-        self._held[caller] -= amount
-        if not self._held[caller]:
-            del self._held[caller]
+        self._reserved[caller] -= amount
+        if not self._reserved[caller]:
+            del self._reserved[caller]
 
 
 class Reservation:
-    """What one request has taken from a budget: only it can take, and it gives back exactly that.
+    """The amount that one request has reserved. It returns exactly this amount when it exits.
 
-    Every byte is counted here and in the budget by the same call, so the two cannot drift apart.
+    One call counts an amount here and in the budget, so the two always agree.
     """
 
     __slots__ = ("_amount", "_budget", "_caller")
@@ -55,18 +55,18 @@ class Reservation:
         self._amount = 0
 
     def grow(self, amount: int) -> None:
-        """Take more.
+        """Reserve more.
 
         Raises:
-            BudgetExceeded: when there is not so much left for the caller; nothing was taken.
+            BudgetExceeded: when the caller may not reserve that much. Nothing was reserved.
         """
-        self._budget._take(self._caller, amount)  # noqa: SLF001 - the two are one
+        self._budget._take(self._caller, amount)  # noqa: SLF001 - both classes are one unit
         self._amount += amount
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give everything back, once."""
+        """Return the amount to the budget, once."""
         amount, self._amount = self._amount, 0
-        self._budget._give_back(self._caller, amount)  # noqa: SLF001 - the two are one
+        self._budget._give_back(self._caller, amount)  # noqa: SLF001 - both classes are one unit

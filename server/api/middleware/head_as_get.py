@@ -1,21 +1,21 @@
-"""HeadAsGet: HEAD wherever there is GET, with the headers of its answer."""
+"""HeadAsGet: the middleware that answers HEAD on each route of GET."""
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Answers HEAD as GET is answered, up to the headers; then cancels the rest.
+    """Handles HEAD like GET, sends the headers of the response, and cancels the rest.
 
-    One layer for all routes, so a new one cannot forget HEAD and the OpenAPI document stays as it
-    is. A download is not read, and an event stream ends at once.
+    Routes need not define HEAD, and the OpenAPI document does not list it. The file of a download
+    is not read, and an event stream ends at once.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on; see the class."""
+        """Handle one request. See the class."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Networks: which addresses count as one caller."""
+"""Networks: the addresses that count as one caller."""
 
 import ipaddress
 from functools import lru_cache
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4096)
 def network_of(host: str) -> str:
-    """Name the network that one caller has: an IPv4 address, or a /64 of IPv6."""
+    """Return the network of a caller: an IPv4 address, or an IPv6 /64 network."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""RequestLog: counts, logs and names every request, and answers unexpected errors."""
+"""RequestLog: the middleware that counts and logs every request."""
 
 import logging
 import re
@@ -21,9 +21,9 @@ _KEY: Final = re.compile(r"pp_[0-9a-f]{12}_")
 
 
 class RequestLog:
-    """Counts and logs every request, names it in `X-Request-Id`, and answers what nobody caught.
+    """Counts and logs every request, sets `X-Request-Id`, and answers unexpected errors.
 
-    The outermost layer, so that no response, not even that of a bug, goes out unobserved.
+    It is the outermost middleware, so that every response is counted, also that of a bug.
     """
 
     def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
@@ -31,7 +31,7 @@ class RequestLog:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on; see the class."""
+        """Handle one request. See the class."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -50,7 +50,7 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_observed)
-        except Exception as error:  # noqa: BLE001 - the top of a request: all errors get an answer
+        except Exception as error:  # noqa: BLE001 - every error gets a response
             _log.exception("request %s failed unexpectedly", record.request_id)
             if not is_started:
                 response = response_to(problem_of(error), scope)
@@ -62,9 +62,9 @@ class RequestLog:
 
 
 def _request_id(scope: Scope) -> str:
-    """Take the sender's id where it is harmless in a log, else make one.
+    """Return the id that the client sent if it is safe to log, else a new one.
 
-    A key has the form of an id, and some clients put it into the wrong header.
+    An API key is a well-formed id, and some clients send it in the wrong header.
     """
     headers = Headers(scope=scope)
     given = headers.get("x-request-id", "")
