@@ -122,8 +122,31 @@ def shape(value: Any) -> Any:
 def test_every_module_that_a_page_names_is_there() -> None:
     root = DOCS.parent
     pattern = re.compile(r"`((?:prefixes|training|server|tests|bench|examples)/[\w/.-]+\.py)`")
-    pages = [root / "README.md", *DOCS.rglob("*.md")]
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
     named = {(page.name, path) for page in pages for path in pattern.findall(page.read_text())}
 
     assert ("architecture.md", "prefixes/backbone/attention.py") in named
     assert not [(page, path) for page, path in named if not (root / path).exists()]
+
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_between_pages_leads_to_a_page_and_a_heading() -> None:
+    root = DOCS.parent
+    broken = []
+    for page in [*root.glob("*.md"), *DOCS.rglob("*.md")]:
+        for link in LINK.findall(page.read_text()):
+            path, _, anchor = link.partition("#")
+            if "://" in link:
+                continue
+            target = (page.parent / path).resolve() if path else page
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                broken.append((page.name, link))
+    assert broken == []

@@ -26,7 +26,7 @@ from training.learning.learner import describe
 BYTES_PER_FILE_BYTE = 8
 BYTES_PER_ROW = 300
 FIXED = 2**17
-"""What docs/operating.md says of rows, and what modules and batches take besides."""
+"""What docs/operating-trainings.md says of rows, and what modules and batches take besides."""
 
 
 @pytest.fixture
