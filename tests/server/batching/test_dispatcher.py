@@ -101,7 +101,7 @@ async def test_works_that_arrive_while_the_device_is_busy_go_together(
     assert runner.batches == [1, 5]
 
 
-async def test_one_batch_is_prepared_while_another_runs_when_there_is_enough_for_it(
+async def test_one_full_batch_is_packed_while_another_runs(
     dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     runner.gate.clear()
@@ -110,7 +110,7 @@ async def test_one_batch_is_prepared_while_another_runs_when_there_is_enough_for
     await runner.started.reach(1)
     await runner.packed.reach(1)
     await run_ready_tasks()
-    assert dispatcher.num_waiting_tokens == 20  # one runs, one is prepared, one waits
+    assert dispatcher.num_waiting_tokens == 20  # one runs, one is packed, one waits
     runner.gate.set()
     await settled(*works)
     assert runner.batches == [2, 2, 2]
@@ -126,7 +126,7 @@ async def two_streams(runner: FakeRunner, metrics: RecordingMetrics) -> AsyncIte
     await dispatcher.stop()
 
 
-async def test_each_stream_runs_a_batch_and_one_more_is_prepared(
+async def test_each_stream_runs_a_batch_and_one_more_is_packed(
     two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     runner.gate.clear()
@@ -135,13 +135,13 @@ async def test_each_stream_runs_a_batch_and_one_more_is_prepared(
     await runner.started.reach(2)
     await runner.packed.reach(1)
     await run_ready_tasks()
-    assert two_streams.num_waiting_tokens == 20  # two run, one is prepared, one waits
+    assert two_streams.num_waiting_tokens == 20  # two run, one is packed, one waits
     runner.gate.set()
     await settled(*works)
     assert runner.batches == [2, 2, 2, 2]
 
 
-async def test_a_free_stream_takes_what_comes_while_another_is_busy(
+async def test_a_free_stream_takes_works_while_another_is_busy(
     two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     runner.gate.clear()

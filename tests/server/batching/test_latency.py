@@ -21,17 +21,17 @@ def line(num_tokens: int) -> float:
 
 
 def steps(num_tokens: int) -> float:
-    """A device that takes tokens by the hundred."""
+    """A device that processes tokens in blocks of 100."""
     return 0.001 + -(-num_tokens // 100) * 1e-3
 
 
 def curve(num_tokens: int) -> float:
-    """A device whose tokens get dearer the more there are."""
+    """A device whose time grows with the square of the tokens."""
     return 0.001 + num_tokens**2 * 1e-8
 
 
 class Recorder:
-    """A device with this cost that remembers the batches it was asked for."""
+    """A device with this cost, which records the batches that it ran."""
 
     def __init__(self, cost: Curve) -> None:
         self._cost = cost
@@ -57,7 +57,7 @@ def test_the_largest_batch_that_keeps_the_bound_is_found_within_a_tenth(
     assert found.seconds == cost(found.num_tokens)
 
 
-def test_the_operators_bound_is_never_exceeded_nor_tried_beyond() -> None:
+def test_the_operators_limit_is_never_exceeded_even_by_trials() -> None:
     device = Recorder(line)
     assert largest_within(device, 1.0, 100).num_tokens == 100
     assert max(device.num_tokens) == 100
@@ -72,36 +72,36 @@ def test_rounds_that_another_program_disturbs_do_not_count() -> None:
     assert largest_within(disturbed, 0.004, 4096) == largest_within(line, 0.004, 4096)
 
 
-def test_where_even_the_smallest_batch_takes_longer_it_is_the_answer() -> None:
+def test_the_smallest_batch_is_the_result_even_if_it_takes_too_long() -> None:
     found = largest_within(line, 0.0005, 4096)
     assert (found.num_tokens, found.seconds) == (16, line(16))
 
 
-def test_the_search_ends_in_time_on_a_slow_device_and_its_answer_still_keeps_the_bound() -> None:
+def test_the_search_is_short_on_a_slow_device_and_its_result_keeps_the_bound() -> None:
     device = Recorder(lambda num_tokens: 0.1 * line(1) + num_tokens * 1e-3)
     found = largest_within(device, 2.0, 4096)
     assert device.seconds < 2
     assert max(device.num_tokens) < found.num_tokens <= 2000
 
 
-def test_a_device_that_takes_no_time_is_given_the_operators_bound() -> None:
+def test_a_device_that_takes_no_time_gets_the_operators_limit() -> None:
     assert largest_within(lambda _: 0.0, 0.001, 4096).num_tokens == 4096
 
 
-def test_a_text_has_time_for_the_batch_before_it_and_its_own_and_half_as_much_to_spare() -> None:
+def test_the_target_leaves_time_for_two_and_a_half_batches() -> None:
     limits = limits_within(BatchLimits(4096, max_rows=7), 0.01, line)
     assert 2.5 * line(limits.max_tokens) <= 0.01 < 2.5 * 1.1 * line(limits.max_tokens)
     assert limits.max_rows == 7
 
 
-def test_what_was_found_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_result_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         limits = limits_within(BatchLimits(4096, 256), 0.008, line)
     assert [record.levelname for record in caplog.records] == ["INFO", "INFO"]
     assert f"at most {limits.max_tokens} tokens" in caplog.messages[1]
 
 
-def test_a_target_that_no_batch_keeps_is_told_with_what_would(
+def test_a_target_that_no_batch_meets_is_logged_with_one_that_can_be_met(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     limits = limits_within(BatchLimits(4096, 256), 0.002, line)
@@ -113,7 +113,7 @@ def test_a_target_that_no_batch_keeps_is_told_with_what_would(
 
 
 def test_trial_batches_run_on_the_backbone_with_any_number_of_tokens(backbone: Backbone) -> None:
-    pool = backbone.empty_pool(4)  # room for less than a usual prefix
+    pool = backbone.empty_pool(4)  # fewer slots than a usual prefix has
     trials = TrialBatches(backbone, pool)
     assert all(trials(num_tokens) > 0 for num_tokens in (1, 16, 150))
 
@@ -129,7 +129,7 @@ def engine_with(
 @pytest.mark.parametrize(
     ("target_seconds", "max_batch_tokens"), [(None, 48), (1000.0, 48), (1e-9, 16)]
 )
-async def test_an_engine_with_a_target_takes_what_the_trials_found(
+async def test_an_engine_with_a_target_uses_the_result_of_the_trials(
     tmp_path: Path,
     backbone: Backbone,
     metrics: RecordingMetrics,

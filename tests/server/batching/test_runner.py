@@ -11,7 +11,7 @@ def jobs_of(resident: ResidentPrefix, *lengths: int) -> list[tuple[EncodedText, 
     return [(EncodedText(list(range(5, 5 + n)), [0] * n), resident) for n in lengths]
 
 
-def test_a_poison_row_fails_alone_and_its_neighbours_get_their_right_answers(
+def test_a_poison_row_fails_alone_and_the_others_get_correct_outputs(
     backbone: Backbone,
 ) -> None:
     pool, (resident,) = pool_of(backbone, [make_prefix(backbone.fingerprint)])

@@ -41,7 +41,7 @@ async def test_works_whose_deadline_has_passed_are_late_and_cost_nothing(
     assert planned.batch == (good,)
 
 
-async def test_works_whose_sender_has_gone_are_dropped(make_work: MakeWork) -> None:
+async def test_works_whose_caller_was_cancelled_are_dropped(make_work: MakeWork) -> None:
     gone, good = make_work(), make_work()
     gone.reply.cancel()
     planned = plan([gone, good], BatchLimits(max_tokens=8, max_rows=1), now=0)
@@ -50,7 +50,7 @@ async def test_works_whose_sender_has_gone_are_dropped(make_work: MakeWork) -> N
     assert planned.num_seen == 2
 
 
-async def test_nothing_waiting_gives_an_empty_plan() -> None:
+async def test_an_empty_queue_gives_an_empty_plan() -> None:
     assert plan([], BatchLimits(max_tokens=8, max_rows=1), now=0).num_seen == 0
 
 

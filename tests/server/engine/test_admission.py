@@ -10,7 +10,7 @@ def admission() -> AdmissionControl:
     return AdmissionControl(max_waiting=10, estimate_wait=lambda: 3)
 
 
-async def test_a_request_counts_for_what_it_grew_to_until_it_is_answered() -> None:
+async def test_a_request_counts_for_all_of_its_texts_until_it_is_answered() -> None:
     room = admission()
     async with room.admit(2, 60, max_texts=8) as request:
         request.grow(5)
@@ -23,7 +23,7 @@ async def test_a_request_counts_for_what_it_grew_to_until_it_is_answered() -> No
     await room.until_empty()
 
 
-async def test_a_request_of_more_texts_than_one_may_have_is_told_so_and_not_to_come_back() -> None:
+async def test_a_request_with_too_many_texts_is_rejected_for_good() -> None:
     room = admission()
     with pytest.raises(TooManyInputs, match=r"become 9 texts.*at most 8"):
         async with room.admit(3, 60, max_texts=8) as request:
@@ -31,7 +31,7 @@ async def test_a_request_of_more_texts_than_one_may_have_is_told_so_and_not_to_c
     assert room.num_waiting == 0
 
 
-async def test_a_request_that_grows_beyond_the_room_left_is_told_to_come_back() -> None:
+async def test_a_request_that_grows_beyond_the_limit_is_told_to_retry() -> None:
     room = admission()
     async with room.admit(6, 60, max_texts=8), room.admit(1, 60, max_texts=8) as second:
         second.grow(3)
@@ -41,7 +41,7 @@ async def test_a_request_that_grows_beyond_the_room_left_is_told_to_come_back() 
     assert room.num_waiting == 0
 
 
-async def test_what_is_let_in_without_a_bound_grows_as_it_must() -> None:
+async def test_a_request_admitted_without_a_limit_is_counted_but_never_rejected() -> None:
     room = admission()
     async with room.admit(1, 60) as replay:
         replay.grow(30)

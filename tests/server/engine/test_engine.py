@@ -63,7 +63,7 @@ async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(
         publish(registry, "acme", task, prefix)
     texts = ["hello city", "what a late train", "my card", "free prize"]
     inputs = [asks(f"acme/{task}", text) for text in texts for task in prefixes]
-    await ask(engine, *inputs)  # brings all to the device
+    await ask(engine, *inputs)  # loads all prefixes
     answers = await ask(engine, *inputs)
     for item, answer in zip(inputs, answers, strict=True):
         prefix = prefixes[item.ref.task]
@@ -104,7 +104,7 @@ async def test_cached_prefixes_are_as_private_as_others(
         await engine.infer([asks("acme/tone")], reader=None, truncate=True, timeout_seconds=30)
 
 
-async def test_a_wrong_input_of_a_list_is_named_by_its_place_in_the_request(
+async def test_a_rejected_input_of_a_list_is_named_by_its_place(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry
 ) -> None:
     for task in ("tone", "topic"):
@@ -116,7 +116,7 @@ async def test_a_wrong_input_of_a_list_is_named_by_its_place_in_the_request(
         await ask(engine, good, asks("acme/tone", "a " * 20), other, truncate=False)
 
 
-async def test_a_long_text_is_cut_where_that_is_asked_and_says_so(
+async def test_a_truncated_text_is_marked_as_truncated(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry
 ) -> None:
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint, max_length=8))
@@ -136,7 +136,7 @@ async def test_a_request_is_admitted_whole_or_not_at_all(
     assert engine.num_waiting == 0
 
 
-async def test_choices_of_an_input_are_texts_that_wait(
+async def test_each_choice_of_an_input_counts_as_a_text(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> None:
     prefix = make_prefix(backbone.fingerprint, task_type="multiple_choice")
@@ -206,15 +206,15 @@ def test_an_engine_belongs_to_the_loop_that_starts_it_and_may_be_built_before_an
         loop.run(engine.stop())
 
 
-async def test_golden_examples_of_many_texts_are_replayed_whatever_one_request_may_have(
+async def test_golden_examples_may_have_more_texts_than_a_request_may(
     engine: Engine, backbone: Backbone
 ) -> None:
     prefix = make_prefix(backbone.fingerprint, task_type="multiple_choice")
     fields = {"premise": "now", "choices": ("it was lost",) * 50}
     example = GoldenExample(fields=fields, logits=(9.0,) * 50)
     spec = prefix.spec.model_copy(update={"golden": (example,)})
-    told = Prefix(spec, prefix.tensors)
-    findings = await engine.replay(told, digest_of(told.to_bytes()))
+    changed = Prefix(spec, prefix.tensors)
+    findings = await engine.replay(changed, digest_of(changed.to_bytes()))
     assert {finding.code for finding in findings} == {"golden_mismatch"}
     assert engine.num_waiting == 0
 
@@ -227,7 +227,7 @@ async def test_tokens_that_the_vocabulary_lacks_are_counted(
     assert (metrics.num_tokens, metrics.num_unknown_tokens) == (7 + 4, 2)
 
 
-async def test_time_that_runs_out_is_said_so_and_nothing_stays_behind(
+async def test_a_request_past_its_deadline_fails_and_leaves_nothing_behind(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry
 ) -> None:
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
@@ -266,7 +266,7 @@ async def test_a_damaged_blob_fails_its_own_request_and_no_other(
     assert isinstance(good, list)
 
 
-async def test_a_device_that_fails_under_golden_examples_is_not_held_against_the_prefix(
+async def test_a_device_failure_during_replay_is_not_blamed_on_the_prefix(
     engine: Engine, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> NoReturn:
@@ -288,7 +288,7 @@ async def test_golden_examples_that_agree_give_no_finding(
 
 @pytest.mark.parametrize("task_type", sorted(TASKS))
 @pytest.mark.parametrize("tensor", ["prefix.values", "head.output.weight"])
-async def test_without_golden_examples_a_prefix_that_can_only_fail_is_refused(
+async def test_without_golden_examples_a_prefix_that_always_fails_is_rejected(
     engine: Engine, backbone: Backbone, task_type: str, tensor: str
 ) -> None:
     sound = make_prefix(backbone.fingerprint, task_type=task_type)
@@ -302,7 +302,7 @@ async def test_without_golden_examples_a_prefix_that_can_only_fail_is_refused(
     assert engine.resident_stats().num_resident == 1
 
 
-async def test_without_golden_examples_a_prefix_that_takes_no_text_is_refused(
+async def test_without_golden_examples_a_prefix_too_short_for_any_text_is_rejected(
     engine: Engine, backbone: Backbone
 ) -> None:
     prefix = make_prefix(backbone.fingerprint, task_type="question_answering", max_length=3)
@@ -311,7 +311,7 @@ async def test_without_golden_examples_a_prefix_that_takes_no_text_is_refused(
     assert "too few" in finding.found
 
 
-async def test_more_golden_examples_than_may_ever_wait_are_replayed_in_parts(
+async def test_more_golden_examples_than_the_admission_limit_are_replayed_in_parts(
     backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> None:
     limits = EngineLimits(max_waiting=4, max_texts=4, resident_bytes=2**20, num_streams=1)
@@ -324,9 +324,7 @@ async def test_more_golden_examples_than_may_ever_wait_are_replayed_in_parts(
     await engine.stop()
 
 
-async def test_golden_examples_tell_of_tensors_that_were_changed(
-    engine: Engine, backbone: Backbone
-) -> None:
+async def test_golden_examples_detect_changed_tensors(engine: Engine, backbone: Backbone) -> None:
     prefix = with_golden(backbone, make_prefix(backbone.fingerprint), ("a good film", "bad plot"))
     changed = with_tensors(
         prefix,
@@ -340,7 +338,7 @@ async def test_golden_examples_tell_of_tensors_that_were_changed(
     assert engine.resident_stats().num_resident == 0
 
 
-async def test_a_draining_engine_finishes_what_it_has_and_takes_nothing_new(
+async def test_a_draining_engine_finishes_its_requests_and_rejects_new_ones(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry
 ) -> None:
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
@@ -354,7 +352,7 @@ async def test_a_draining_engine_finishes_what_it_has_and_takes_nothing_new(
     await asyncio.wait_for(draining, 30)
 
 
-async def test_a_caller_that_goes_away_leaves_no_lease_behind(
+async def test_a_cancelled_caller_leaves_no_lease_behind(
     engine: Engine, backbone: Backbone, registry: PrefixRegistry
 ) -> None:
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))

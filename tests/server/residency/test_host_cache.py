@@ -13,7 +13,7 @@ from tests.factories import make_prefix
 
 
 class Shelf:
-    """Prefixes of one size by the digests "0", "1" and so on, counting how often each is read."""
+    """Prefixes of one size by the digests "0", "1" and so on, with the number of reads of each."""
 
     def __init__(self, backbone: Backbone, count: int) -> None:
         self.prefixes = {
@@ -41,17 +41,17 @@ def host_of(shelf: Shelf, *, room_for: int) -> HostCache:
     return HostCache(shelf.read, budget_bytes=room_for * bytes_of_one(shelf))
 
 
-def test_a_prefix_is_read_once_and_then_comes_from_memory(backbone: Backbone) -> None:
+def test_a_prefix_is_read_once_and_then_comes_from_the_cache(backbone: Backbone) -> None:
     shelf = Shelf(backbone, 1)
     host = host_of(shelf, room_for=1)
     assert host.fetch("0") is host.fetch("0")
     assert shelf.num_reads == {"0": 1}
 
 
-def test_the_one_used_longest_ago_makes_room(backbone: Backbone) -> None:
+def test_the_least_recently_used_prefix_is_evicted_from_the_cache(backbone: Backbone) -> None:
     shelf = Shelf(backbone, 3)
     host = host_of(shelf, room_for=2)
-    for digest in ("0", "1", "0", "2", "0", "1"):  # "1" is forgotten when "2" comes
+    for digest in ("0", "1", "0", "2", "0", "1"):  # "2" evicts "1"
         host.fetch(digest)
     assert shelf.num_reads == {"0": 1, "1": 2, "2": 1}
 
@@ -62,7 +62,7 @@ def test_a_prefix_takes_at_least_the_bytes_of_its_numbers(backbone: Backbone) ->
     assert bytes_of_one(shelf) > numbers
 
 
-def test_without_room_nothing_is_kept(backbone: Backbone) -> None:
+def test_a_cache_of_zero_bytes_keeps_nothing(backbone: Backbone) -> None:
     shelf = Shelf(backbone, 1)
     host = HostCache(shelf.read, budget_bytes=0)
     host.fetch("0")
@@ -71,7 +71,7 @@ def test_without_room_nothing_is_kept(backbone: Backbone) -> None:
     assert host.stats.used_bytes == 0
 
 
-def test_a_prefix_larger_than_all_the_room_drives_nobody_out(backbone: Backbone) -> None:
+def test_a_prefix_larger_than_the_cache_evicts_nothing(backbone: Backbone) -> None:
     shelf = Shelf(backbone, 1)
     host = host_of(shelf, room_for=1)
     shelf.prefixes["large"] = make_prefix(backbone.fingerprint, prefix_length=64)
@@ -82,7 +82,7 @@ def test_a_prefix_larger_than_all_the_room_drives_nobody_out(backbone: Backbone)
     assert host.stats.num_prefixes == 1
 
 
-def test_what_could_not_be_read_is_tried_again(backbone: Backbone) -> None:
+def test_a_failed_read_is_tried_again(backbone: Backbone) -> None:
     shelf = Shelf(backbone, 1)
     host = host_of(shelf, room_for=1)
     prefix = shelf.prefixes.pop("0")
@@ -92,7 +92,7 @@ def test_what_could_not_be_read_is_tried_again(backbone: Backbone) -> None:
     assert host.fetch("0") is prefix
 
 
-def test_many_threads_get_what_they_asked_for_and_stay_within_the_room(backbone: Backbone) -> None:
+def test_many_threads_get_their_prefixes_and_stay_within_the_budget(backbone: Backbone) -> None:
     shelf = Shelf(backbone, 6)
     host = host_of(shelf, room_for=3)
     limit = 3 * bytes_of_one(shelf)
@@ -110,6 +110,6 @@ def test_many_threads_get_what_they_asked_for_and_stay_within_the_room(backbone:
     assert stats.used_bytes == stats.num_prefixes * bytes_of_one(shelf)
 
 
-def test_only_beside_a_device_with_memory_of_its_own_is_room_by_default() -> None:
+def test_the_cache_is_off_by_default_on_a_cpu_alone() -> None:
     assert default_host_bytes(torch.device("cpu")) == 0
     assert default_host_bytes(torch.device("cuda")) > 0

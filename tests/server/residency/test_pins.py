@@ -24,7 +24,7 @@ def registry(tmp_path: Path) -> PrefixRegistry:
 def residents(
     backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
 ) -> ResidentPrefixes:
-    """Allocation for eight prefixes of length 4, seven of which may be pinned."""
+    """Memory for eight prefixes of length 4, seven of which may be pinned."""
     return ResidentPrefixes(
         backbone,
         budget_bytes=backbone.empty_pool(35).nbytes,
@@ -58,7 +58,7 @@ def is_pinned(residents: ResidentPrefixes, digest: str) -> bool:
     return lease is not None
 
 
-async def test_what_was_named_is_on_the_device_after_the_start_and_stays(
+async def test_pinned_prefixes_are_loaded_at_start_and_stay(
     backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
 ) -> None:
     digests = [publish_live(registry, backbone, task, seed) for seed, task in enumerate("abc")]
@@ -69,7 +69,7 @@ async def test_what_was_named_is_on_the_device_after_the_start_and_stays(
     assert residents.stats.num_pinned == 2
 
 
-async def test_when_an_alias_moves_its_new_version_is_pinned_and_the_old_one_no_longer(
+async def test_when_an_alias_moves_the_new_version_is_pinned_instead_of_the_old_one(
     backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
 ) -> None:
     old = publish_live(registry, backbone, "tone", seed=1)
@@ -110,7 +110,7 @@ async def test_a_prefix_that_is_not_pinned_is_logged_again_after_sixty_rounds(
     pins.stop()
 
 
-async def test_a_missing_prefix_is_told_once_and_keeps_no_other_from_being_pinned(
+async def test_a_missing_prefix_is_logged_once_and_the_others_are_pinned(
     backbone: Backbone,
     registry: PrefixRegistry,
     residents: ResidentPrefixes,
@@ -123,8 +123,8 @@ async def test_a_missing_prefix_is_told_once_and_keeps_no_other_from_being_pinne
         await pins.follow()
         await pins.follow()
     assert all(is_pinned(residents, digest) for digest in digests)
-    told = [record.getMessage() for record in caplog.records]
-    assert [line.split()[0] for line in told] == ["acme/missing:live", "nobody/x@4", "acme/c@2"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert [line.split()[0] for line in messages] == ["acme/missing:live", "nobody/x@4", "acme/c@2"]
 
 
 async def test_a_prefix_that_appears_later_is_pinned_then(
@@ -137,7 +137,7 @@ async def test_a_prefix_that_appears_later_is_pinned_then(
     assert is_pinned(residents, digest)
 
 
-async def test_a_deleted_prefix_is_pinned_no_longer(
+async def test_a_deleted_prefix_is_unpinned(
     backbone: Backbone, registry: PrefixRegistry, residents: ResidentPrefixes
 ) -> None:
     digest = publish_live(registry, backbone, "tone")
@@ -148,7 +148,7 @@ async def test_a_deleted_prefix_is_pinned_no_longer(
     assert not is_pinned(residents, digest)
 
 
-async def test_more_than_may_be_pinned_is_told_and_the_first_ones_are_pinned(
+async def test_prefixes_beyond_the_pin_limit_are_logged_and_the_first_ones_are_pinned(
     backbone: Backbone,
     registry: PrefixRegistry,
     residents: ResidentPrefixes,
@@ -161,14 +161,14 @@ async def test_more_than_may_be_pinned_is_told_and_the_first_ones_are_pinned(
         await pins.follow()
         num_loads = metrics.num_loads
         await pins.follow()
-    assert metrics.num_loads == num_loads  # what was refused is not loaded again and again
+    assert metrics.num_loads == num_loads  # a rejected prefix is not loaded in every round
     assert "POLYPREFIX_RESIDENT_MIB" in caplog.records[0].getMessage()
     assert is_pinned(residents, digests[0])
     for digest in digests:
         (await residents.lease(digest)).release()
 
 
-async def test_a_store_that_fails_leaves_what_is_pinned_as_it_is(
+async def test_a_store_that_fails_does_not_change_what_is_pinned(
     backbone: Backbone,
     registry: PrefixRegistry,
     residents: ResidentPrefixes,

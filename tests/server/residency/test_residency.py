@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 class CountingStore(PrefixStore):
-    """A store that knows how often it was read."""
+    """A store that counts its reads."""
 
     num_reads = 0
 
@@ -29,8 +29,8 @@ class CountingStore(PrefixStore):
         return super().get(digest)
 
 
-class MeetingADeleter(PrefixRegistry):
-    """A registry where somebody deletes a task just when it was resolved."""
+class DeletingRegistry(PrefixRegistry):
+    """A registry whose tasks are deleted as soon as they are resolved."""
 
     def resolve(
         self, refs: Collection[PrefixRef], *, reader: str | None
@@ -74,7 +74,7 @@ def room_for(backbone: Backbone, num_prefixes: int) -> int:
 
 
 @pytest.mark.parametrize(("host_bytes", "num_reads"), [(2**20, 2), (0, 4), (None, 4)])
-async def test_an_evicted_prefix_comes_back_from_host_memory_where_there_is_room(
+async def test_an_evicted_prefix_is_loaded_from_the_host_cache(
     backbone: Backbone, registry: PrefixRegistry, host_bytes: int | None, num_reads: int
 ) -> None:
     publish_all(registry, backbone, "a", "b")
@@ -107,14 +107,14 @@ async def test_a_version_that_is_deleted_before_it_is_loaded_is_not_found(
     backbone: Backbone, registry: PrefixRegistry
 ) -> None:
     publish_all(registry, backbone, "tone")
-    meeting = MeetingADeleter(registry.database, registry.store)
-    async with serving(backbone, meeting, EngineLimits(resident_bytes=2**20)) as engine:
+    deleting = DeletingRegistry(registry.database, registry.store)
+    async with serving(backbone, deleting, EngineLimits(resident_bytes=2**20)) as engine:
         with pytest.raises(PrefixNotFound, match="deleted meanwhile"):
             await ask(engine, "tone")
         assert engine.resident_stats().used_bytes == 0
 
 
-async def test_a_version_whose_bytes_are_missing_is_the_stores_fault(
+async def test_a_version_whose_bytes_are_missing_is_a_failure_of_the_store(
     backbone: Backbone, registry: PrefixRegistry
 ) -> None:
     publish_all(registry, backbone, "tone")

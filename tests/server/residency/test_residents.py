@@ -30,7 +30,7 @@ def residents_for(
     return ResidentPrefixes(backbone, budget_bytes=budget, fetch=shelf.fetch, metrics=metrics)
 
 
-async def test_a_leased_prefix_stands_in_the_pool_as_it_is_in_the_file(
+async def test_a_leased_prefix_has_the_tensors_of_its_file_in_the_pool(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 1)
@@ -51,13 +51,13 @@ async def test_many_requests_for_a_missing_prefix_wait_for_one_load(
     assert len({id(lease.resident) for lease in leases}) == 1
 
 
-async def test_the_least_recently_used_prefix_makes_room(
+async def test_the_least_recently_used_prefix_is_evicted(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 3)
     residents = residents_for(backbone, shelf, metrics, room_for=2)
     a, b, c = shelf.digests
-    for digest in (a, b, a, c):  # b is the one that was used longest ago
+    for digest in (a, b, a, c):  # b is the least recently used
         (await residents.lease(digest)).release()
     assert metrics.num_evictions == 1
     (await residents.lease(a)).release()
@@ -66,7 +66,7 @@ async def test_the_least_recently_used_prefix_makes_room(
     assert shelf.num_fetches == 4
 
 
-async def test_a_leased_prefix_is_never_evicted_and_a_load_waits_for_room(
+async def test_a_load_waits_for_memory_while_prefixes_are_leased(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 2)
@@ -82,7 +82,7 @@ async def test_a_leased_prefix_is_never_evicted_and_a_load_waits_for_room(
     assert (await asyncio.wait_for(waiting, 30)).digest == shelf.digests[1]
 
 
-async def test_a_load_that_nobody_waits_for_any_more_gives_way_to_the_next(
+async def test_a_load_whose_callers_were_cancelled_can_be_evicted_for_the_next(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 3)
@@ -96,7 +96,7 @@ async def test_a_load_that_nobody_waits_for_any_more_gives_way_to_the_next(
     assert (await asyncio.wait_for(waiting, 10)).digest == shelf.digests[2]
 
 
-async def test_those_who_wait_for_room_for_different_prefixes_all_get_their_turn(
+async def test_loads_that_wait_for_memory_are_all_served(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 6)
@@ -113,7 +113,7 @@ async def test_those_who_wait_for_room_for_different_prefixes_all_get_their_turn
     assert metrics.num_loads == 6  # nothing was evicted before it was used
 
 
-async def test_a_caller_who_leaves_as_the_load_ends_keeps_no_lease(
+async def test_a_caller_cancelled_as_the_load_ends_keeps_no_lease(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 1)
@@ -126,7 +126,7 @@ async def test_a_caller_who_leaves_as_the_load_ends_keeps_no_lease(
     assert residents.stats.num_resident == 0
 
 
-async def test_a_slow_load_does_not_delay_a_prefix_that_is_there(
+async def test_a_slow_load_does_not_delay_a_resident_prefix(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 2)
@@ -140,7 +140,7 @@ async def test_a_slow_load_does_not_delay_a_prefix_that_is_there(
     await asyncio.wait_for(slow, 30)
 
 
-async def test_an_impatient_caller_does_not_cancel_the_load_of_others(
+async def test_a_cancelled_caller_does_not_cancel_the_load_of_others(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 1)
@@ -167,7 +167,7 @@ async def test_a_failed_load_fails_its_waiters_and_is_tried_again(
     assert (await residents.lease(digest)).digest == digest
 
 
-async def test_a_prefix_larger_than_the_whole_budget_is_refused(
+async def test_a_prefix_larger_than_the_whole_budget_is_rejected(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 1, prefix_length=64)
@@ -193,7 +193,7 @@ async def test_bytes_and_slots_come_back_after_any_number_of_evictions(
 
 
 class CopyingShelf(PrefixShelf):
-    """A shelf that reads a copy each time, as a store does, and knows which are still held."""
+    """A shelf that returns a copy each time, like a store, and counts the copies in memory."""
 
     def __init__(self, *prefixes: Prefix) -> None:
         super().__init__(*prefixes)
@@ -210,7 +210,7 @@ class CopyingShelf(PrefixShelf):
         return sum(one() is not None for one in self._read)
 
 
-async def test_who_waits_for_room_holds_no_prefix_in_memory_meanwhile(
+async def test_a_load_that_waits_for_memory_holds_no_prefix_meanwhile(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = CopyingShelf(*PrefixShelf.of(backbone, 20).prefixes.values())
@@ -224,7 +224,7 @@ async def test_who_waits_for_room_holds_no_prefix_in_memory_meanwhile(
         (await task).release()
 
 
-async def test_a_prefix_that_is_gone_when_there_is_room_for_it_leaves_the_room_free(
+async def test_a_load_that_fails_after_waiting_frees_its_memory(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 3)
@@ -240,7 +240,7 @@ async def test_a_prefix_that_is_gone_when_there_is_room_for_it_leaves_the_room_f
     await asyncio.wait_for(residents.lease(list(shelf.prefixes)[1]), 30)
 
 
-async def test_what_serving_never_reads_is_not_kept(
+async def test_records_that_serving_never_reads_are_dropped(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     prefix = make_prefix(
@@ -261,7 +261,7 @@ async def test_what_serving_never_reads_is_not_kept(
     )
 
 
-async def test_a_pinned_prefix_stays_whatever_comes(
+async def test_a_pinned_prefix_is_never_evicted(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 6)
@@ -276,7 +276,7 @@ async def test_a_pinned_prefix_stays_whatever_comes(
     assert shelf.num_fetches == 6
 
 
-async def test_a_prefix_that_is_pinned_no_longer_makes_room_like_any_other(
+async def test_an_unpinned_prefix_is_evicted_like_any_other(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 3)
@@ -291,7 +291,7 @@ async def test_a_prefix_that_is_pinned_no_longer_makes_room_like_any_other(
     assert residents.stats.num_pinned == 0
 
 
-async def test_pinned_prefixes_leave_room_for_others(
+async def test_pinned_prefixes_cannot_use_the_whole_budget(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 3)
@@ -304,7 +304,7 @@ async def test_pinned_prefixes_leave_room_for_others(
         (await asyncio.wait_for(residents.lease(digest), 30)).release()
 
 
-async def test_a_prefix_that_never_fits_beside_the_pinned_ones_is_refused_and_does_not_wait(
+async def test_a_prefix_that_never_fits_next_to_the_pinned_ones_is_rejected_at_once(
     backbone: Backbone, metrics: RecordingMetrics
 ) -> None:
     shelf = PrefixShelf.of(backbone, 1)
