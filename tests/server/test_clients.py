@@ -16,6 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from prefixes.backbone import Backbone
 from tests.factories import ids_of
+from tests.server.pages import DOCS, section_of
 from tests.server.rest import Rest, serving
 
 
@@ -299,13 +300,12 @@ def test_base64_of_the_default_encoding_is_float32(rest: Rest) -> None:
     assert np.frombuffer(packed, "<f4").tolist() == pytest.approx(vectors(rest, "hello")[0])
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+PAGE = (DOCS / "clients.md").read_text()
 
 
 @pytest.mark.parametrize("title", ["OpenAI", "Hugging Face", "text-embeddings-inference", "vLLM"])
 def test_snippets_of_the_page_run(rest: Rest, title: str) -> None:
-    section = PAGE.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
-    (snippet,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (snippet,) = re.findall(r"```python\n(.*?)```", section_of(PAGE, title), re.DOTALL)
     names: dict[str, Any] = {"URL": rest.url, "KEY": rest.keys["acme"]}
     exec(snippet, names)
     if "client" in names:

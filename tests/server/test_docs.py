@@ -12,21 +12,13 @@ from typer.main import get_command
 from server.api.statuses import STATUS
 from server.command_line.main import app as commands
 from server.settings import Settings, variable_of
+from tests.server.pages import DOCS, section_of
 from tests.server.rest import Rest
 
-DOCS = Path(__file__).parents[2] / "docs"
 OPERATING = (DOCS / "operating.md").read_text()
 HTTP_API = "\n".join(
     (DOCS / page).read_text() for page in ("http-api.md", "compatible-apis.md", "trainings.md")
 )
-SERVED = {
-    "examples/spam": "examples/mood",
-    "acme/entities": "examples/things",
-    "acme/facts": "examples/facts",
-    "acme/causes": "examples/causes",
-    "acme/vectors": "examples/vectors",
-}
-"""Tasks that the pages name, and those of the same type that the test's server has."""
 
 
 def setting_row(name: str) -> str:
@@ -78,10 +70,8 @@ def test_every_error_code_is_described_with_its_status() -> None:
 
 
 def json_after(title: str) -> list[Any]:
-    """The JSON blocks of the section with this title, with tasks that the server has."""
-    section = HTTP_API.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
-    for name, served in SERVED.items():
-        section = section.replace(name, served)
+    """The JSON blocks of the section with this title."""
+    section = section_of(HTTP_API, title)
     return [json.loads(text) for text in re.findall(r"```json\n(.*?)```", section, re.DOTALL)]
 
 
