@@ -1,152 +1,144 @@
-"""Reads what a training is asked with: a multipart body, its files into the training's folder."""
+"""The form that queues a training: its files go into the training's folder as they arrive."""
 
 import json
 import math
-import shutil
-from collections.abc import Mapping
-from pathlib import PurePath
+from functools import partial
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import FormData, UploadFile
 
 from prefixes.disk import disk
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
+from server.api.multipart import Form, FormPart, Write
 from server.api.surrogates import refuse_half
 from server.errors import BadUpload
 from server.training_jobs.fields import problems_of
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.records import JobRequest, Trainer
 
-_MAX_FIELD_BYTES: Final = 32 * 1024
+_MAX_CONFIG_BYTES: Final = 32 * 1024
 _FILES: Final = {"file": "train", "validation": "validation", "test": "test"}
 """Names of files in the form, and in the training's folder."""
-_TEXTS: Final = frozenset({"task", "config", "margin", "alias"})
 
-FORM: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file", "task"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "file": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "Labelled rows; the file's name tells its format.",
-                        },
-                        "validation": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "Rows that choose the best step; split off if missing.",
-                        },
-                        "test": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "Rows that only the new and the live version are "
-                            "compared on; the validation rows if missing.",
-                        },
-                        "task": {"type": "string", "description": "Name of the task."},
-                        "config": {
-                            "type": "string",
-                            "contentMediaType": "application/json",
-                            "description": "Fields of the training: see docs/training.md.",
-                        },
-                        "margin": {
-                            "type": "number",
-                            "minimum": 0,
-                            "default": 0,
-                            "description": "By how much the metric of the new version must be "
-                            "greater than that of the live one; at 0, by anything.",
-                        },
-                        "alias": {
-                            "type": "string",
-                            "default": DEFAULT_ALIAS,
-                            "description": "The alias to compare with, and to promote.",
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
+FORM: Final = Form(
+    parts=(
+        FormPart(
+            "file",
+            {"description": "Labeled rows. The suffix of the file name selects the format."},
+            is_file=True,
+            is_required=True,
+        ),
+        FormPart(
+            "validation",
+            {"description": "Rows that select the best step. Default: split off from `file`."},
+            is_file=True,
+        ),
+        FormPart(
+            "test",
+            {
+                "description": "Rows on which the new version is compared with the live one, and "
+                "that nothing else uses. Default: the validation rows."
+            },
+            is_file=True,
+        ),
+        FormPart("task", {"description": "Name of the task."}, is_required=True),
+        FormPart(
+            "config",
+            {
+                "contentMediaType": "application/json",
+                "description": "Settings of the training, as a JSON object: see docs/training.md.",
+            },
+            max_bytes=_MAX_CONFIG_BYTES,
+        ),
+        FormPart(
+            "margin",
+            {
+                "type": "number",
+                "minimum": 0,
+                "default": 0,
+                "description": "By how much the metric of the new version must exceed that of the "
+                "live one. At 0, any improvement is enough.",
+            },
+        ),
+        FormPart(
+            "alias",
+            {
+                "default": DEFAULT_ALIAS,
+                "description": "The alias to compare with, and to promote.",
+            },
+        ),
+    ),
+    example="curl -F file=@rows.csv -F task=spam",
+)
 
 
 async def receive_training(
     request: Request, tenant: str, trainer: Trainer, folder: TrainingFolder
 ) -> JobRequest:
-    """Read the form, and put its files into the folder, which is made.
+    """Make the folder, and read the form: its files go into the folder.
 
     Raises:
-        BadUpload: when it has no `file`, or something unknown, or its format is not known.
-        InvalidName: when the task or the alias is no name.
-        RequestValidationError: naming each field of `config` that is wrong, or saying which do not
-            go together.
+        BadUpload: when the form has no `file` or has unknown parts, or a file is empty or has an
+            unknown format.
+        InvalidName: when the task or the alias is not a valid name.
+        RequestValidationError: naming each invalid field of `config`, or the fields that contradict
+            each other.
     """
-    # Files larger than a megabyte go to disk as they come; how large all may be is bounded before.
-    form = await request.form(
-        max_files=len(_FILES), max_fields=len(_TEXTS), max_part_size=_MAX_FIELD_BYTES
+    await run_in_threadpool(partial(_make, folder))
+    paths: dict[str, Path] = {}
+
+    def open_file(name: str, filename: str) -> Write:
+        paths[name] = folder.path / _stored_name(name, filename, trainer)
+        return partial(_append, paths[name])
+
+    texts = await FORM.receive(request, open_file)
+    await run_in_threadpool(partial(_refuse_empty, paths))
+    return JobRequest(
+        tenant=tenant,
+        task=check_name("task", texts.get("task", "")),
+        alias=check_alias(texts.get("alias", DEFAULT_ALIAS)),
+        margin=_margin(texts.get("margin", "0")),
+        config=_config(texts.get("config", "{}"), trainer),
     )
-    try:
-        files, texts = _parts(form)
-        _check_files(files, trainer)
-        job_request = JobRequest(
-            tenant=tenant,
-            task=check_name("task", texts.get("task", "")),
-            alias=check_alias(texts.get("alias", DEFAULT_ALIAS)),
-            margin=_margin(texts.get("margin", "0")),
-            config=_config(texts.get("config", "{}"), trainer),
+
+
+def _make(folder: TrainingFolder) -> None:
+    with disk("make the folder of a training", folder.path):
+        folder.make()
+
+
+def _append(path: Path, data: bytes) -> None:
+    with disk("write a file of a training to", path), path.open("ab") as file:
+        file.write(data)
+
+
+def _stored_name(name: str, filename: str, trainer: Trainer) -> str:
+    """Name a file in the training's folder, or refuse its format.
+
+    Raises:
+        BadUpload: when the format is unknown, or this server cannot read it.
+    """
+    suffix = PurePath(filename).suffix.lower()
+    if suffix not in trainer.suffixes:
+        raise BadUpload(
+            f"Unknown format of `{name}`: its file name is {filename[:80]!r}. Use a file name that "
+            f"ends in {', '.join(trainer.suffixes)}."
         )
-        await run_in_threadpool(_store, files, folder)
-    finally:
-        await form.close()
-    return job_request
+    if suffix in trainer.lacking:
+        raise BadUpload(
+            f"`{name}` is a {suffix} file, which needs {trainer.lacking[suffix]} on the server. "
+            "Ask the operator to install it, or send the rows in another format."
+        )
+    return f"{_FILES[name]}{suffix}"
 
 
-def _parts(form: FormData) -> tuple[dict[str, UploadFile], dict[str, str]]:
-    files: dict[str, UploadFile] = {}
-    texts: dict[str, str] = {}
-    for name, value in form.multi_items():
-        if name in files or name in texts:
-            raise BadUpload(f"The form has a second {name!r}: expected one")
-        if isinstance(value, UploadFile) and name in _FILES:
-            files[name] = value
-        elif isinstance(value, str) and name in _TEXTS:
-            texts[name] = value
-        else:
-            raise BadUpload(
-                f"The form has an unknown part {name[:80]!r}: expected the files "
-                f"{', '.join(_FILES)} and the fields {', '.join(sorted(_TEXTS))}, as in "
-                "`curl -F file=@rows.csv -F task=spam`"
-            )
-    if "file" not in files:
-        raise BadUpload("The form has no `file`: expected one, as in `curl -F file=@rows.csv`")
-    return files, texts
-
-
-def _check_files(files: Mapping[str, UploadFile], trainer: Trainer) -> None:
-    for name, file in files.items():
-        if _suffix(file) not in trainer.suffixes:
-            raise BadUpload(
-                f"{name} is named {(file.filename or '')[:80]!r}: expected a name that ends in "
-                f"{', '.join(trainer.suffixes)}"
-            )
-        if _suffix(file) in trainer.lacking:
-            raise BadUpload(
-                f"{name} is a {_suffix(file)} file, which needs {trainer.lacking[_suffix(file)]}: "
-                "ask who runs the server for it, or send the rows in another format"
-            )
-        if not file.size:
-            raise BadUpload(f"{name} is empty: expected labelled rows")
-
-
-def _suffix(file: UploadFile) -> str:
-    return PurePath(file.filename or "").suffix.lower()
+def _refuse_empty(paths: dict[str, Path]) -> None:
+    for name, path in paths.items():
+        if not path.exists() or not path.stat().st_size:
+            raise BadUpload(f"`{name}` is empty. Send labeled rows.")
 
 
 def _margin(text: str) -> float:
@@ -186,11 +178,3 @@ def _invalid(problems: list[tuple[str, str]]) -> RequestValidationError:
             for field, message in problems
         ]
     )
-
-
-def _store(files: Mapping[str, UploadFile], folder: TrainingFolder) -> None:
-    with disk("keep the files of a training in", folder.path):
-        folder.make()
-        for name, file in files.items():
-            with (folder.path / f"{_FILES[name]}{_suffix(file)}").open("xb") as kept:
-                shutil.copyfileobj(file.file, kept)

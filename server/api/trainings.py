@@ -45,7 +45,7 @@ _EVENT_STREAM: Final = "text/event-stream"
     summary="Train a prefix on labelled rows, publish it, and promote it if it is better",
     status_code=202,
     responses=responses(400, 413, 429),
-    openapi_extra=FORM,
+    openapi_extra=FORM.openapi(),
 )
 async def ask_for_training(
     tenant: str, request: Request, response: Response, parts: PartsDep, caller: CallerDep

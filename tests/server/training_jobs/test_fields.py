@@ -1,11 +1,9 @@
 from dataclasses import replace
-from io import BytesIO
 from typing import Any
 
 import pytest
-from starlette.datastructures import UploadFile
 
-from server.api.training_forms import _check_files
+from server.api.training_forms import _stored_name
 from server.errors import BadUpload
 from server.training_jobs.fields import problems_of
 from tests.server.rest import TRAINER, Rest
@@ -72,11 +70,10 @@ def test_a_form_with_such_fields_is_refused_at_once(rest: Rest) -> None:
 def test_parquet_is_refused_where_the_package_that_reads_it_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    files = {"file": UploadFile(BytesIO(b"PAR1"), size=4, filename="rows.parquet")}
-    _check_files(files, TRAINER)
+    assert _stored_name("file", "rows.parquet", TRAINER) == "train.parquet"
     monkeypatch.setattr(offer, "find_spec", lambda _: None)
     with pytest.raises(BadUpload, match=r"\.parquet file, which needs .*polyprefix\[data\]"):
-        _check_files(files, replace(TRAINER, lacking=offer.lacking()))
+        _stored_name("file", "rows.parquet", replace(TRAINER, lacking=offer.lacking()))
 
 
 def test_the_defaults_of_all_fields_are_taken() -> None:
