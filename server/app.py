@@ -9,14 +9,14 @@ from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, PrefixRegistry
-from server.api import docs_page, models, prefixes, problem_responses, status, tasks, trainings
-from server.api.deps import Classifier, Parts
-from server.api.dialects import embeddings, hub, tei, vllm
+from server.api import docs_page, prefixes, problem_responses, status, tasks, trainings
+from server.api.dialects import hugging_face, openai_embeddings, openai_models, tei, vllm
 from server.api.middleware.body_limit import BodyLimit
 from server.api.middleware.compression import Compression
 from server.api.middleware.head_as_get import HeadAsGet
 from server.api.middleware.request_log import RequestLog
 from server.api.public_prefixes import PublicPrefixes
+from server.api.services import InferenceEngine, Services
 from server.observability.metrics import RequestMetrics
 from server.publishing import Publisher
 from server.settings import Settings
@@ -31,6 +31,9 @@ _DESCRIPTION: Final = (
     "`application/problem+json` (RFC 9457) with a stable `code`."
 )
 
+DIALECTS: Final = (openai_embeddings, hugging_face, tei, vllm, openai_models)
+"""Modules with the routes of other servers' APIs, in the order of the OpenAPI document."""
+
 _EXPOSED_HEADERS: Final = (
     "Content-Disposition", "ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id",
     "X-Compute-Tokens", "X-Queue-Time", "X-Inference-Time", "X-Total-Time",
@@ -41,7 +44,7 @@ def create_app(
     settings: Settings,
     *,
     backbone: BackboneFingerprint,
-    engine: Classifier,
+    engine: InferenceEngine,
     registry: PrefixRegistry,
     metrics: RequestMetrics,
     trainer: Trainer,
@@ -60,7 +63,7 @@ def create_app(
         while_served: entered before the first request, and left after the last.
         shutdown: begins before the server exits. Event streams and incomplete bodies end then.
     """
-    parts = Parts(
+    services = Services(
         settings=settings,
         backbone=backbone,
         engine=engine,
@@ -83,27 +86,27 @@ def create_app(
         docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
     )
-    app.state.parts = parts
+    app.state.services = services
     _add_routes(app)
-    _add_middleware(app, parts)
+    _add_middleware(app, services)
     return app
 
 
 def _add_routes(app: FastAPI) -> None:
-    for module in (tasks, embeddings, hub, tei, vllm, models, prefixes, trainings, status):
+    for module in (tasks, *DIALECTS, prefixes, trainings, status):
         app.include_router(module.router)
     docs_page.install(app)
     problem_responses.install(app)
 
 
-def _add_middleware(app: FastAPI, parts: Parts) -> None:
+def _add_middleware(app: FastAPI, services: Services) -> None:
     """Add the middleware, from the innermost to the outermost."""
-    app.add_middleware(BodyLimit, settings=parts.settings, shutdown=parts.shutdown)
+    app.add_middleware(BodyLimit, settings=services.settings, shutdown=services.shutdown)
     app.add_middleware(Compression)
     app.add_middleware(HeadAsGet)
-    if parts.settings.cors_origins is not None:
-        _add_cors(app, parts.settings.cors_origin_list)
-    app.add_middleware(RequestLog, metrics=parts.metrics)
+    if services.settings.cors_origins is not None:
+        _add_cors(app, services.settings.cors_origin_list)
+    app.add_middleware(RequestLog, metrics=services.metrics)
 
 
 def _add_cors(app: FastAPI, origins: Sequence[str]) -> None:

@@ -15,8 +15,9 @@ from prefixes.registry import PrefixVersion
 from prefixes.spec import TaskType
 from prefixes.template import CHOICES, InputFields
 from server.api.auth import Caller
-from server.api.deps import CallerDep, Parts, PartsDep, RecordDep
+from server.api.dependencies import CallerDep, RecordDep, ServicesDep
 from server.api.scores import MAX_SCORES
+from server.api.services import Services
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
 from server.observability.logs import RequestRecord
@@ -38,7 +39,7 @@ _INLINE_TEXTS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class InputItem:
     """One input, as the sender wrote it: fields, and a model of its own if any."""
 
     fields: InputFields
@@ -70,7 +71,7 @@ class Inference:
     """The way of one HTTP request through the engine."""
 
     request: Request
-    parts: Parts
+    services: Services
     caller: Caller
     record: RequestRecord
     timeout_seconds: float
@@ -80,10 +81,10 @@ class Inference:
         """Make it for a request with a known caller that says nothing of its time; else None."""
         if "x-timeout-ms" in request.headers:
             return None
-        parts: Parts = request.app.state.parts
+        services: Services = request.app.state.services
         state = request.state
         return cls(
-            request, parts, state.caller, state.record, parts.settings.request_timeout_seconds
+            request, services, state.caller, state.record, services.settings.request_timeout_seconds
         )
 
     async def find(self, model: str | None) -> PrefixVersion:
@@ -93,15 +94,15 @@ class Inference:
             ModelRequired, InvalidName, PrefixNotFound: as `run`.
         """
         ref, reader = self._ref(model, 0, 1), self.caller.tenant
-        known = self.parts.registry.recall({ref}, reader=reader)
+        known = self.services.registry.recall({ref}, reader=reader)
         if known is None:
-            resolve = partial(self.parts.registry.resolve, {ref}, reader=reader)
-            known = await self.parts.read(resolve)
+            resolve = partial(self.services.registry.resolve, {ref}, reader=reader)
+            known = await self.services.read(resolve)
         return known[ref]
 
     async def run(
         self,
-        asked: Sequence[Asked],
+        asked: Sequence[InputItem],
         *,
         model: str | None,
         truncate: bool,
@@ -127,7 +128,7 @@ class Inference:
             ClientDisconnect: when the sender left; the work was cancelled.
             PrefixError, ServingError: as `Engine.infer`.
         """
-        limit = self.parts.settings.max_inputs_per_request
+        limit = self.services.settings.max_inputs_per_request
         if not asked:
             raise InputRejected("The list of inputs is empty: expected at least one")
         num_texts = sum(item.num_texts for item in asked)
@@ -138,7 +139,7 @@ class Inference:
             TaskInput(self._ref(item.model or model, index, len(asked)), item.fields)
             for index, item in enumerate(asked)
         ]
-        work = self.parts.engine.infer(
+        work = self.services.engine.infer(
             inputs,
             reader=self.caller.tenant,
             truncate=truncate,
@@ -158,10 +159,10 @@ class Inference:
         sizes = [outputs.size for answer in answers for outputs in answer.outputs]
         if len(sizes) <= _INLINE_TEXTS and sum(sizes) <= _INLINE_OUTPUTS:
             return reading()
-        return await self.parts.turn(reading)
+        return await self.services.render(reading)
 
     def _ref(self, model: str | None, index: int, num_asked: int) -> PrefixRef:
-        name = model or self.parts.settings.default_model
+        name = model or self.services.settings.default_model
         where = f"input[{index}]: " if num_asked > 1 else ""
         if name is None:
             raise ModelRequired(
@@ -210,17 +211,17 @@ def _check_num_scores(answers: Sequence[InferenceResult], top_k: int | None) -> 
 
 async def _inference(
     request: Request,
-    parts: PartsDep,
+    services: ServicesDep,
     caller: CallerDep,
     record: RecordDep,
     x_timeout_ms: Annotated[
         int | None, Header(ge=1, le=10**9, description="Time in milliseconds for this answer.")
     ] = None,
 ) -> Inference:
-    seconds = parts.settings.request_timeout_seconds
+    seconds = services.settings.request_timeout_seconds
     if x_timeout_ms is not None:
         seconds = min(seconds, x_timeout_ms / 1000)
-    return Inference(request, parts, caller, record, seconds)
+    return Inference(request, services, caller, record, seconds)
 
 
 InferenceDep = Annotated[Inference, Depends(_inference)]

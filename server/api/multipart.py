@@ -145,8 +145,8 @@ class _FormReader:
         name, filename = self._header.name_and_filename()
         part = self._parts.get(name)
         if part is None or name in self.seen:
-            kind = "unknown" if part is None else "second"
-            raise BadUpload(f"The form has a {kind} field {name[:80]!r}. {self._form.usage}")
+            kind = "an unknown" if part is None else "a second"
+            raise BadUpload(f"The form has {kind} field {name[:80]!r}. {self._form.usage}")
         self.seen.add(name)
         self._part = part
         if part.is_file:

@@ -12,8 +12,8 @@ from prefixes.errors import InvalidName
 from prefixes.names import check_name, parse_version
 from prefixes.registry import PrefixVersion
 from server.api.auth import require_owner
-from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
-from server.api.files import OpenFileResponse
+from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, bearer
+from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.schemas import (
     Alias,
@@ -31,7 +31,7 @@ from server.api.uploads import UPLOAD_FORM
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/prefixes",
-    route_class=KeyedRoute,
+    route_class=AuthenticatedRoute,
     tags=["prefixes"],
     dependencies=[Depends(bearer)],
     responses=responses(401, 404, 422, 503),
@@ -51,11 +51,11 @@ VersionNumber = Annotated[int, BeforeValidator(_version_number), Path(ge=1, lt=1
 
 
 @router.get("", summary="List a tenant's prefixes")
-async def list_prefixes(tenant: str, parts: PartsDep, caller: CallerDep) -> PrefixList:
+async def list_prefixes(tenant: str, services: ServicesDep, caller: CallerDep) -> PrefixList:
     """What the caller may see of a tenant; nothing of a tenant that is private or not there."""
     check_name("tenant", tenant)
-    found = await parts.read(
-        partial(parts.registry.list_prefixes, reader=caller.tenant, tenant=tenant)
+    found = await services.read(
+        partial(services.registry.list_prefixes, reader=caller.tenant, tenant=tenant)
     )
     return PrefixList(
         prefixes=[
@@ -71,9 +71,11 @@ async def list_prefixes(tenant: str, parts: PartsDep, caller: CallerDep) -> Pref
 
 
 @router.get("/{task}", summary="Show a prefix: versions, aliases and their history")
-async def show_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerDep) -> PrefixEntry:
+async def show_prefix(
+    tenant: str, task: str, services: ServicesDep, caller: CallerDep
+) -> PrefixEntry:
     """All versions in rising order, and every alias with its moves."""
-    entry = await parts.read(partial(parts.registry.show, tenant, task, reader=caller.tenant))
+    entry = await services.read(partial(services.registry.show, tenant, task, reader=caller.tenant))
     return PrefixEntry(
         tenant=entry.tenant,
         task=entry.task,
@@ -104,7 +106,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     task: str,
     request: Request,
     response: Response,
-    parts: PartsDep,
+    services: ServicesDep,
     caller: CallerDep,
 ) -> PublishedVersion:
     """Check the file, replay its golden examples on this server's backbone, then publish it.
@@ -114,9 +116,9 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     """
     check_name("task", task)
     require_owner(caller, tenant, task)
-    with parts.uploads.take(tenant), parts.registry.store.stage() as staged:
+    with services.uploads.take(tenant), services.registry.store.stage() as staged:
         texts = await UPLOAD_FORM.receive(request, lambda _name, _filename: staged.write)
-        published = await parts.publisher.publish(
+        published = await services.publisher.publish(
             staged, tenant=tenant, task=task, alias=texts.get("alias"), by=tenant
         )
     if not published.is_new:
@@ -130,11 +132,11 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
 
 @router.get("/{task}/versions/{version}", summary="Show a version with its description")
 async def show_version(
-    tenant: str, task: str, version: VersionNumber, parts: PartsDep, caller: CallerDep
+    tenant: str, task: str, version: VersionNumber, services: ServicesDep, caller: CallerDep
 ) -> VersionDetail:
     """The whole description that stands in the file."""
-    found = await _find(parts, caller.tenant, PrefixRef(tenant, task, version=version))
-    spec = await parts.read(partial(parts.registry.spec, found.digest))
+    found = await _find(services, caller.tenant, PrefixRef(tenant, task, version=version))
+    spec = await services.read(partial(services.registry.spec, found.digest))
     return VersionDetail(
         **_version(found),
         task_type=spec.task_type,
@@ -158,17 +160,17 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
     tenant: str,
     task: str,
     version: VersionNumber,
-    parts: PartsDep,
+    services: ServicesDep,
     caller: CallerDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """The bytes as they were uploaded, verified against their digest before they are sent."""
-    found = await _find(parts, caller.tenant, PrefixRef(tenant, task, version=version))
+    found = await _find(services, caller.tenant, PrefixRef(tenant, task, version=version))
     etag = f'"{found.digest}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and etag in if_none_match:
         return Response(status_code=304, headers=headers)
-    file = await parts.read(partial(parts.registry.open, found.digest))
+    file = await services.read(partial(services.registry.open, found.digest))
     name = f"{tenant}-{task}-{version}.safetensors"
     headers["Content-Disposition"] = f'attachment; filename="{name}"'
     # A piece at a time: a whole file in memory for every slow receiver would be too much.
@@ -182,18 +184,18 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
     responses=responses(409),
 )
 async def delete_version(
-    tenant: str, task: str, version: VersionNumber, parts: PartsDep, caller: CallerDep
+    tenant: str, task: str, version: VersionNumber, services: ServicesDep, caller: CallerDep
 ) -> None:
     """Refused while an alias points to it. Its number is never given again."""
     require_owner(caller, tenant, task)
-    await parts.change(partial(parts.registry.delete_version, tenant, task, version))
+    await services.write(partial(services.registry.delete_version, tenant, task, version))
 
 
 @router.delete("/{task}", summary="Delete a prefix with all its versions", status_code=204)
-async def delete_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerDep) -> None:
+async def delete_prefix(tenant: str, task: str, services: ServicesDep, caller: CallerDep) -> None:
     """All versions, aliases and history."""
     require_owner(caller, tenant, task)
-    await parts.change(partial(parts.registry.delete_prefix, tenant, task))
+    await services.write(partial(services.registry.delete_prefix, tenant, task))
 
 
 @router.put(
@@ -202,14 +204,19 @@ async def delete_prefix(tenant: str, task: str, parts: PartsDep, caller: CallerD
     responses=responses(400),
 )
 async def promote(  # noqa: PLR0917 - FastAPI passes all by name
-    tenant: str, task: str, alias: str, body: PromoteRequest, parts: PartsDep, caller: CallerDep
+    tenant: str,
+    task: str,
+    alias: str,
+    body: PromoteRequest,
+    services: ServicesDep,
+    caller: CallerDep,
 ) -> AliasTarget:
     """Requests that come after the answer use the version; those in flight finish on theirs."""
     require_owner(caller, tenant, task)
-    await parts.change(
-        partial(parts.registry.promote, tenant, task, alias, body.version, by=tenant)
+    await services.write(
+        partial(services.registry.promote, tenant, task, alias, body.version, by=tenant)
     )
-    return await _target(parts, PrefixRef(tenant, task, version=body.version))
+    return await _target(services, PrefixRef(tenant, task, version=body.version))
 
 
 @router.post(
@@ -218,20 +225,22 @@ async def promote(  # noqa: PLR0917 - FastAPI passes all by name
     responses=responses(409),
 )
 async def rollback(
-    tenant: str, task: str, alias: str, parts: PartsDep, caller: CallerDep
+    tenant: str, task: str, alias: str, services: ServicesDep, caller: CallerDep
 ) -> AliasTarget:
     """Called again, it goes further back."""
     require_owner(caller, tenant, task)
-    version = await parts.change(partial(parts.registry.rollback, tenant, task, alias, by=tenant))
-    return await _target(parts, PrefixRef(tenant, task, version=version))
+    version = await services.write(
+        partial(services.registry.rollback, tenant, task, alias, by=tenant)
+    )
+    return await _target(services, PrefixRef(tenant, task, version=version))
 
 
-async def _find(parts: PartsDep, reader: str | None, ref: PrefixRef) -> PrefixVersion:
-    return await parts.read(partial(parts.registry.version, ref, reader=reader))
+async def _find(services: ServicesDep, reader: str | None, ref: PrefixRef) -> PrefixVersion:
+    return await services.read(partial(services.registry.version, ref, reader=reader))
 
 
-async def _target(parts: PartsDep, ref: PrefixRef) -> AliasTarget:
-    found = await _find(parts, ref.tenant, ref)
+async def _target(services: ServicesDep, ref: PrefixRef) -> AliasTarget:
+    found = await _find(services, ref.tenant, ref)
     return AliasTarget(ref=str(found.ref), version=found.number, digest=found.digest)
 
 

@@ -12,9 +12,10 @@ from pydantic import SecretStr
 
 from prefixes.errors import StoreUnavailable
 from server.api.auth import bearer_token
-from server.api.deps import Parts, PartsDep, bearer
+from server.api.dependencies import ServicesDep, bearer
 from server.api.problem_responses import response_to, responses
 from server.api.problems import not_ready
+from server.api.services import Services
 from server.errors import InvalidKey, KeyRequired
 
 router = APIRouter(tags=["status"])
@@ -23,12 +24,12 @@ _log = logging.getLogger(__name__)
 
 
 @router.get("/", summary="Name, version and where to go on")
-async def root(parts: PartsDep) -> dict[str, str]:
+async def root(services: ServicesDep) -> dict[str, str]:
     """A first answer for whoever opens the address."""
     return {
         "name": "polyprefix",
         "version": program_version(),
-        "backbone": parts.backbone.name,
+        "backbone": services.backbone.name,
         "docs": "/docs",
         "openapi": "/openapi.json",
         "models": "/v1/models",
@@ -46,16 +47,16 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", summary="Whether requests are taken, or why not", responses=responses(503))
-async def readyz(request: Request, parts: PartsDep) -> Response:
+async def readyz(request: Request, services: ServicesDep) -> Response:
     """503 with the reasons while starting, draining, or when a part has failed.
 
     `warnings` report what does not stop requests, such as a disk that is nearly full.
     """
-    problems = (await parts.engine.find_problem(), await _store_problem(parts))
+    problems = (await services.engine.find_problem(), await _store_problem(services))
     reasons = [problem for problem in problems if problem]
     if reasons:
         return response_to(not_ready(reasons), request.scope)
-    warning = await run_in_threadpool(parts.registry.space_warning)
+    warning = await run_in_threadpool(services.registry.space_warning)
     return JSONResponse({"status": "ready"} | ({"warnings": [warning]} if warning else {}))
 
 
@@ -66,10 +67,10 @@ async def readyz(request: Request, parts: PartsDep) -> Response:
     dependencies=[Depends(bearer)],
     responses=responses(401),
 )
-async def metrics(request: Request, parts: PartsDep) -> Response:
+async def metrics(request: Request, services: ServicesDep) -> Response:
     """All metrics in Prometheus' text format."""
-    _check_metrics_key(request, parts.settings.metrics_key)
-    return Response(await parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    _check_metrics_key(request, services.settings.metrics_key)
+    return Response(await services.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def program_version() -> str:
@@ -92,10 +93,10 @@ def _check_metrics_key(request: Request, key: SecretStr | None) -> None:
         raise InvalidKey("This is not the key of the metrics: send the operator's, not a tenant's")
 
 
-async def _store_problem(parts: Parts) -> str | None:
+async def _store_problem(services: Services) -> str | None:
     """Say that the store fails, but not where it is: anyone may ask."""
     try:
-        await run_in_threadpool(parts.registry.tenants)
+        await run_in_threadpool(services.registry.tenants)
     except StoreUnavailable as error:
         _log.error("the store cannot be used: %s", error)
         return "the database cannot be used: the server's log has the reason"

@@ -11,11 +11,11 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Body, Depends, Response
 
 from prefixes.spec import TaskType
-from server.api import examples
-from server.api.deps import bearer
-from server.api.dialects.direct import DirectRoute
-from server.api.inference import ROUTES, Asked, Inference, InferenceDep
-from server.api.listing import list_json
+from server.api import request_examples as examples
+from server.api.dependencies import bearer
+from server.api.direct_route import DirectRoute
+from server.api.inference import ROUTES, Inference, InferenceDep, InputItem
+from server.api.json_lists import list_json
 from server.api.problem_responses import responses
 from server.api.results import Reading, results_of
 from server.api.task_schemas import (
@@ -134,7 +134,7 @@ async def _answer(
 ) -> Response:
     items = body.input if isinstance(body.input, list) else [body.input]
     answers = await inference.run(
-        [Asked.of(item) for item in items],
+        [InputItem.of(item) for item in items],
         model=body.model,
         truncate=body.truncate,
         task_type=task_type,

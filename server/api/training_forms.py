@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from prefixes.disk import disk
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
 from server.api.multipart import Form, FormPart, Write
-from server.api.surrogates import refuse_half
+from server.api.unicode_json import refuse_half
 from server.errors import BadUpload
 from server.training_jobs.fields import problems_of
 from server.training_jobs.folders import TrainingFolder

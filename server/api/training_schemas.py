@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from server.api.schemas import ProblemBody, WireResponse
-from server.api.surrogates import without_halves
+from server.api.unicode_json import without_halves
 from server.training_jobs.folders import Event
 from server.training_jobs.records import JobState, TrainingJob
 

@@ -13,9 +13,10 @@ from fastapi.responses import StreamingResponse
 
 from prefixes.errors import StoreUnavailable
 from server.api.auth import Caller
-from server.api.deps import CallerDep, KeyedRoute, Parts, PartsDep, bearer
-from server.api.files import OpenFileResponse
+from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, bearer
+from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
+from server.api.services import Services
 from server.api.training_forms import FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
 from server.errors import KeyRequired, NothingToShow, ServingError, TrainingNotFound
@@ -25,7 +26,7 @@ from server.training_jobs.store import new_id
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/trainings",
-    route_class=KeyedRoute,
+    route_class=AuthenticatedRoute,
     tags=["trainings"],
     dependencies=[Depends(bearer)],
     responses=responses(401, 404, 422, 503),
@@ -48,26 +49,28 @@ _EVENT_STREAM: Final = "text/event-stream"
     openapi_extra=FORM.openapi(),
 )
 async def ask_for_training(
-    tenant: str, request: Request, response: Response, parts: PartsDep, caller: CallerDep
+    tenant: str, request: Request, response: Response, services: ServicesDep, caller: CallerDep
 ) -> TrainingStatus:
     """Queue a training: `links.self` of the answer tells how it goes on.
 
     Problems of the rows are found when it runs, and stand in its `error`, each with its line.
     """
     _require_owner(caller, tenant)
-    await parts.read(partial(parts.trainings.check_room, tenant))
+    await services.read(partial(services.trainings.check_room, tenant))
     training_id = new_id()
-    folder = parts.training_folders.of(training_id)
+    folder = services.training_folders.of(training_id)
     is_queued = False
     try:
-        with parts.uploads.take(tenant):
-            job_request = await receive_training(request, tenant, parts.trainer, folder)
-            training = await parts.change(partial(parts.trainings.add, training_id, job_request))
+        with services.uploads.take(tenant):
+            job_request = await receive_training(request, tenant, services.trainer, folder)
+            training = await services.write(
+                partial(services.trainings.add, training_id, job_request)
+            )
         is_queued = True
     finally:
         if not is_queued:
             folder.remove()
-    await parts.change(partial(_forget_oldest, parts, tenant))
+    await services.write(partial(_forget_oldest, services, tenant))
     response.headers["Location"] = path_of(training)
     return status_of(training)
 
@@ -75,15 +78,17 @@ async def ask_for_training(
 @router.get("", summary="List a tenant's trainings, the latest first")
 async def list_trainings(
     tenant: str,
-    parts: PartsDep,
+    services: ServicesDep,
     caller: CallerDep,
     before: Annotated[str | None, Query(max_length=32, pattern=r"^[0-9a-f]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> TrainingList:
     """A page of them; `next` leads to the following one."""
     _require_owner(caller, tenant)
-    found = await parts.read(partial(parts.trainings.list, tenant, before=before, limit=limit))
-    described = await parts.read(lambda: [_described(parts, one) for one in found])
+    found = await services.read(
+        partial(services.trainings.list, tenant, before=before, limit=limit)
+    )
+    described = await services.read(lambda: [_described(services, one) for one in found])
     path = f"/v1/tenants/{tenant}/trainings"
     is_last = len(found) < limit
     return TrainingList(
@@ -94,11 +99,11 @@ async def list_trainings(
 
 @router.get("/{training}", summary="Show a training: its state, how far it is, what came of it")
 async def show_training(
-    tenant: str, training: str, parts: PartsDep, caller: CallerDep
+    tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> TrainingStatus:
     """`result` once it has succeeded, `error` once it has failed."""
-    found = await _find(parts, caller, tenant, training)
-    return await parts.read(partial(_described, parts, found))
+    found = await _find(services, caller, tenant, training)
+    return await services.read(partial(_described, services, found))
 
 
 @router.get(
@@ -110,7 +115,7 @@ async def show_training(
 async def follow_training(
     tenant: str,
     training: str,
-    parts: PartsDep,
+    services: ServicesDep,
     caller: CallerDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -119,11 +124,11 @@ async def follow_training(
 
     `Last-Event-ID` goes on behind that event. A server that is about to end ends the stream.
     """
-    found = await _find(parts, caller, tenant, training)
+    found = await _find(services, caller, tenant, training)
     given = last_event_id or ""
     start = int(given) if _EVENT_ID.fullmatch(given) else 0
     return StreamingResponse(
-        _events(parts, found, start),
+        _events(services, found, start),
         media_type=_EVENT_STREAM,
         headers={"Cache-Control": "no-store"},
     )
@@ -131,14 +136,14 @@ async def follow_training(
 
 @router.post("/{training}/cancel", summary="Cancel a training")
 async def cancel_training(
-    tenant: str, training: str, parts: PartsDep, caller: CallerDep
+    tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> TrainingStatus:
     """What waits is cancelled at once, what runs stops within seconds, what has ended stays so."""
     _require_owner(caller, tenant)
-    found = await parts.change(partial(parts.trainings.cancel, tenant, training))
+    found = await services.write(partial(services.trainings.cancel, tenant, training))
     if found.has_ended:
-        await parts.change(parts.training_folders.of(found.id).tidy)
-    return await parts.read(partial(_described, parts, found))
+        await services.write(services.training_folders.of(found.id).tidy)
+    return await services.read(partial(_described, services, found))
 
 
 @router.get(
@@ -148,11 +153,11 @@ async def cancel_training(
     responses={200: {"content": {"application/json": {}}, "description": "report.json"}},
 )
 async def read_report(
-    tenant: str, training: str, parts: PartsDep, caller: CallerDep
+    tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> OpenFileResponse:
     """What it was given, went through and came to: figures, history, confusion."""
-    found = await _find(parts, caller, tenant, training)
-    return _file(parts.training_folders.of(found.id).report, "application/json")
+    found = await _find(services, caller, tenant, training)
+    return _file(services.training_folders.of(found.id).report, "application/json")
 
 
 @router.get(
@@ -162,25 +167,25 @@ async def read_report(
     responses={200: {"content": {"image/png": {}}, "description": "A picture."}},
 )
 async def see_curve(
-    tenant: str, training: str, parts: PartsDep, caller: CallerDep
+    tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> OpenFileResponse:
     """Losses and the metric, by steps."""
-    found = await _find(parts, caller, tenant, training)
-    return _file(parts.training_folders.of(found.id).curve, "image/png")
+    found = await _find(services, caller, tenant, training)
+    return _file(services.training_folders.of(found.id).curve, "image/png")
 
 
-def _forget_oldest(parts: Parts, tenant: str) -> None:
+def _forget_oldest(services: Services, tenant: str) -> None:
     try:
         remove_trainings(
-            parts.trainings, parts.training_folders, parts.trainings.beyond_bound(tenant)
+            services.trainings, services.training_folders, services.trainings.beyond_bound(tenant)
         )
     except StoreUnavailable as error:  # the new training is queued all the same
         _log.warning("old trainings of %s stay until the next one is queued: %s", tenant, error)
 
 
-async def _find(parts: Parts, caller: Caller, tenant: str, training: str) -> TrainingJob:
+async def _find(services: Services, caller: Caller, tenant: str, training: str) -> TrainingJob:
     _require_owner(caller, tenant)
-    return await parts.read(partial(parts.trainings.find, tenant, training))
+    return await services.read(partial(services.trainings.find, tenant, training))
 
 
 def _require_owner(caller: Caller, tenant: str) -> None:
@@ -191,8 +196,8 @@ def _require_owner(caller: Caller, tenant: str) -> None:
         raise TrainingNotFound("There is no such training here, or it was removed: list them")
 
 
-def _described(parts: Parts, training: TrainingJob) -> TrainingStatus:
-    folder = parts.training_folders.of(training.id)
+def _described(services: Services, training: TrainingJob) -> TrainingStatus:
+    folder = services.training_folders.of(training.id)
     return status_of(
         training,
         folder.last_progress(),
@@ -211,18 +216,18 @@ def _file(path: FilePath, media_type: str) -> OpenFileResponse:
     return OpenFileResponse(file, media_type=media_type, headers={"Cache-Control": "no-store"})
 
 
-async def _events(parts: Parts, training: TrainingJob, start: int) -> AsyncIterator[str]:
+async def _events(services: Services, training: TrainingJob, start: int) -> AsyncIterator[str]:
     """Tell what is new until the training has ended, or the server is about to."""
-    folder = parts.training_folders.of(training.id)
+    folder = services.training_folders.of(training.id)
     told: TrainingJob | None = None
     silent = 0.0
     while True:
         # Read before the events: when it has ended, all of them are there.
-        training = await parts.read(
-            partial(parts.trainings.find, training.request.tenant, training.id)
+        training = await services.read(
+            partial(services.trainings.find, training.request.tenant, training.id)
         )
         text = ""
-        for event in await parts.read(partial(folder.events, start)):
+        for event in await services.read(partial(folder.events, start)):
             start = event.end
             text += _message(event.kind, json.dumps(event.facts), start)
         if text and training.has_ended:
@@ -230,22 +235,22 @@ async def _events(parts: Parts, training: TrainingJob, start: int) -> AsyncItera
             continue
         if training != told:
             told = training
-            status = await parts.read(partial(_described, parts, training))
+            status = await services.read(partial(_described, services, training))
             text += _message("state", status.model_dump_json(), start)
         silent = 0.0 if text else silent + _POLL_SECONDS
         if silent >= _SECONDS_BETWEEN_COMMENTS:
             silent, text = 0.0, ": still there\n\n"
         if text:
             yield text
-        if training.has_ended or await _is_ending(parts):
+        if training.has_ended or await _is_ending(services):
             return
-        if await parts.shutdown.wait(_POLL_SECONDS):
+        if await services.shutdown.wait(_POLL_SECONDS):
             return
 
 
-async def _is_ending(parts: Parts) -> bool:
+async def _is_ending(services: Services) -> bool:
     try:
-        return await parts.engine.find_problem() is not None
+        return await services.engine.find_problem() is not None
     except ServingError:
         return True
 

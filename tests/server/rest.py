@@ -18,7 +18,7 @@ from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
 from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
 from prefixes.spec import TaskType
-from server.api.deps import Classifier
+from server.api.services import InferenceEngine
 from server.app import create_app
 from server.batching.timings import Timings
 from server.engine.engine import Engine, EngineLimits
@@ -266,7 +266,7 @@ def serving(
     metrics = Metrics()
     settings = Settings(store_folder=folder, **choices)
     limits = EngineLimits(resident_bytes=2**20, max_texts=settings.max_inputs_per_request)
-    used: Classifier
+    used: InferenceEngine
     if engine is None:
         used = real = Engine(backbone, registry, limits, metrics)
         add_gauges(real, registry, metrics)

@@ -284,7 +284,7 @@ def test_nulls_stand_for_the_default_in_every_dialect(rest: Rest) -> None:
 
 
 def test_an_ignored_member_is_logged_once(rest: Rest, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "server.api.dialects.base")
+    caplog.set_level(logging.INFO, "server.api.dialects.requests")
     for _ in range(3):
         ask(rest, "/predict", model="examples/mood", inputs="good", never_seen=1)
     assert [record.getMessage() for record in caplog.records].count(

@@ -10,7 +10,7 @@ import pytest
 
 from prefixes import digest_of
 from prefixes.backbone import Backbone
-from server.api.files import OpenFileResponse
+from server.api.file_responses import OpenFileResponse
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
 from tests.server.rest import TYPED, Rest, on_a_port, until

@@ -13,17 +13,18 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import JsonValue
 
 from prefixes import PrefixSpec
-from server.api.deps import KeyedRoute, Parts, bearer
-from server.api.dialects.base import asked_of
-from server.api.dialects.hub import answer_task, reply
-from server.api.dialects.schemas import EmbedRequest, HubRootRequest, PredictRequest, ServerInfo
-from server.api.inference import Asked, InferenceDep
+from server.api.dependencies import AuthenticatedRoute, bearer
+from server.api.dialects.hugging_face import answer_task, reply
+from server.api.dialects.requests import input_items
+from server.api.dialects.tei_schemas import EmbedRequest, HubRootRequest, PredictRequest, ServerInfo
+from server.api.inference import InferenceDep, InputItem
 from server.api.problem_responses import responses
 from server.api.schemas import Score
+from server.api.services import Services
 from server.api.status import program_version
 
 router = APIRouter(
-    route_class=KeyedRoute,
+    route_class=AuthenticatedRoute,
     tags=["compatible"],
     dependencies=[Depends(bearer)],
     responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
@@ -57,7 +58,7 @@ async def embed(body: EmbedRequest, inference: InferenceDep) -> Response:
     """One vector for every text, in order."""
     return await reply(
         inference,
-        asked_of(body.inputs),
+        input_items(body.inputs),
         body,
         model=body.model,
         task_type="embedding",
@@ -92,18 +93,18 @@ async def ask_root(body: HubRootRequest, inference: InferenceDep) -> Response:
 )
 async def info(inference: InferenceDep, model: str | None = None) -> ServerInfo:
     """The model is that of the query, else the default one, else only the backbone."""
-    parts = inference.parts
-    if model is None and parts.settings.default_model is None:
-        return _info(parts, parts.backbone.name, None, {}, parts.backbone.max_positions)
+    services = inference.services
+    if model is None and services.settings.default_model is None:
+        return _info(services, services.backbone.name, None, {}, services.backbone.max_positions)
     version = await inference.find(model)
-    spec = await parts.read(partial(parts.registry.spec, version.digest))
-    return _info(parts, str(version.ref), version.digest, _model_type(spec), spec.max_length)
+    spec = await services.read(partial(services.registry.spec, version.digest))
+    return _info(services, str(version.ref), version.digest, _model_type(spec), spec.max_length)
 
 
 def _info(
-    parts: Parts, name: str, digest: str | None, kind: dict[str, JsonValue], max_length: int
+    services: Services, name: str, digest: str | None, kind: dict[str, JsonValue], max_length: int
 ) -> ServerInfo:
-    settings = parts.settings
+    settings = services.settings
     return ServerInfo(
         model_id=name,
         model_sha=digest,
@@ -129,10 +130,10 @@ def _model_type(spec: PrefixSpec) -> dict[str, JsonValue]:
     return {"classifier": {"id2label": names, "label2id": places}}
 
 
-def _predicted(inputs: str | list[Any]) -> tuple[list[Asked], bool]:
+def _predicted(inputs: str | list[Any]) -> tuple[list[InputItem], bool]:
     """Tell TEI's three shapes apart: a text, one text or pair in a list, a list of such lists."""
     if isinstance(inputs, str):
-        return [Asked((inputs,))], False
+        return [InputItem((inputs,))], False
     if inputs and isinstance(inputs[0], str):
-        return [Asked(tuple(inputs))], False
-    return [Asked(tuple(item)) for item in inputs], True
+        return [InputItem(tuple(inputs))], False
+    return [InputItem(tuple(item)) for item in inputs], True

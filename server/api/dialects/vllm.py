@@ -6,9 +6,9 @@ import uuid
 from fastapi import APIRouter, Depends
 
 from prefixes.answers import best_label
-from server.api.deps import KeyedRoute, RecordDep, bearer
-from server.api.dialects.base import asked_of
-from server.api.dialects.schemas import (
+from server.api.dependencies import AuthenticatedRoute, RecordDep, bearer
+from server.api.dialects.requests import input_items
+from server.api.dialects.vllm_schemas import (
     VllmClass,
     VllmClassifyRequest,
     VllmClassifyResponse,
@@ -19,7 +19,9 @@ from server.api.problem_responses import responses
 from server.api.scores import probabilities, ranked_scores
 from server.engine.values import InferenceResult
 
-router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+router = APIRouter(
+    route_class=AuthenticatedRoute, tags=["compatible"], dependencies=[Depends(bearer)]
+)
 
 
 @router.post(
@@ -32,7 +34,7 @@ async def classify(
 ) -> VllmClassifyResponse:
     """Answer every text with its best label and its probabilities in the order of the labels."""
     answers = await inference.run(
-        asked_of(body.input),
+        input_items(body.input),
         model=body.model,
         truncate=body.truncate_prompt_tokens is not None,
         task_type="sequence_classification",

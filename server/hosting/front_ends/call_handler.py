@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from prefixes import PrefixSpec
 from prefixes.errors import PrefixError
-from server.api.deps import Classifier
+from server.api.services import InferenceEngine
 from server.engine.values import InferenceResult
 from server.errors import ServingError
 from server.hosting.front_ends.channel import Channel
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class CallHandler:
     """Serves a channel until the front end exits. Belongs to the engine's event loop."""
 
-    def __init__(self, channel: Channel, engine: Classifier, metrics: RequestMetrics) -> None:
+    def __init__(self, channel: Channel, engine: InferenceEngine, metrics: RequestMetrics) -> None:
         self._channel = channel
         self._engine = engine
         self._metrics = metrics

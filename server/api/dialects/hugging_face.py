@@ -16,10 +16,10 @@ from pydantic_core import to_json
 from prefixes.errors import InputRejected
 from prefixes.registry import PrefixVersion
 from prefixes.spec import TaskType
-from server.api.deps import KeyedRoute, bearer
-from server.api.dialects.base import check_dimensions, cost_headers
-from server.api.dialects.schemas import HubOptions, HubParameters, HubRequest
-from server.api.inference import Asked, Inference, InferenceDep
+from server.api.dependencies import AuthenticatedRoute, bearer
+from server.api.dialects.hugging_face_schemas import HubOptions, HubParameters, HubRequest
+from server.api.dialects.requests import check_dimensions
+from server.api.inference import Inference, InferenceDep, InputItem
 from server.api.problem_responses import responses
 from server.api.results import Reading, results_of
 from server.api.task_schemas import (
@@ -29,8 +29,11 @@ from server.api.task_schemas import (
     TokenClassificationResult,
 )
 from server.engine.values import InferenceResult
+from server.observability.logs import RequestRecord
 
-router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+router = APIRouter(
+    route_class=AuthenticatedRoute, tags=["compatible"], dependencies=[Depends(bearer)]
+)
 
 Item = str | Mapping[str, str | list[str]] | list[str]
 
@@ -67,7 +70,7 @@ async def answer_task(body: HubRequest, inference: Inference, version: PrefixVer
 
 async def reply(
     inference: Inference,
-    asked: Sequence[Asked],
+    asked: Sequence[InputItem],
     options: HubOptions,
     *,
     model: str | None,
@@ -85,14 +88,14 @@ async def reply(
     )
     items = await inference.read(answers, partial(_items, answers, options, reading))
     content = to_json(items if is_nested else items[0])
-    headers = cost_headers(inference.record)
+    headers = _cost_headers(inference.record)
     return Response(content, headers=headers, media_type="application/json")
 
 
-def _asked(inputs: Item | Sequence[Item]) -> list[Asked]:
+def _asked(inputs: Item | Sequence[Item]) -> list[InputItem]:
     """Give the inputs: a text, an object of fields, or each entry of a list."""
     items = inputs if isinstance(inputs, list) else [inputs]
-    return [Asked(_fields(item)) for item in items]
+    return [InputItem(_fields(item)) for item in items]
 
 
 def _fields(item: Any) -> Any:
@@ -161,14 +164,14 @@ async def _compare(body: HubRequest, inference: Inference, model: str) -> Respon
     """Give the cosine similarity of a text with each of several others."""
     source, sentences = _compared(body.inputs)
     answers = await inference.run(
-        [Asked((text,)) for text in (source, *sentences)],
+        [InputItem((text,)) for text in (source, *sentences)],
         model=model,
         truncate=body.truncate is not False,
         task_type="embedding",
     )
     first, *others = (_unit(answer.outputs[0]) for answer in answers)
     content = to_json([float(first @ other) for other in others])
-    headers = cost_headers(inference.record)
+    headers = _cost_headers(inference.record)
     return Response(content, headers=headers, media_type="application/json")
 
 
@@ -184,3 +187,13 @@ def _compared(inputs: Any) -> tuple[str, list[str]]:
             f"texts; found: {', '.join(map(repr, sorted(inputs)))[:200]}"
         )
     return source, sentences
+
+
+def _cost_headers(record: RequestRecord) -> dict[str, str]:
+    """Give the headers by which text-embeddings-inference reports what a request cost."""
+    return {
+        "x-compute-tokens": str(record.num_tokens),
+        "x-queue-time": str(round(record.queue_ms)),
+        "x-inference-time": str(round(record.device_ms)),
+        "x-total-time": str(round(record.seconds * 1000)),
+    }

@@ -13,10 +13,9 @@ from pydantic import ConfigDict, Discriminator, Field, Tag
 from prefixes.errors import InputRejected
 from prefixes.template import TokenIds
 from prefixes.values import Value, at_most
-from server.api.inference import Asked
+from server.api.inference import InputItem
 from server.api.schemas import MAX_INPUTS
 from server.engine.values import InferenceResult
-from server.observability.logs import RequestRecord
 
 _log = logging.getLogger(__name__)
 
@@ -77,17 +76,27 @@ TextsOrIds = Annotated[
 """What OpenAI's embeddings take. Ids are those of the backbone's own tokenizer."""
 
 
-def asked_of(value: str | list[str] | list[int] | list[list[int]]) -> list[Asked]:
+TEXTS_OR_IDS: Final = (
+    "A text or a list of texts; or the ids of the backbone's own tokenizer, as one or more lists."
+)
+"""Describes `TextsOrIds` in the OpenAPI document."""
+
+Dimensions = Annotated[
+    int | None, Field(ge=1, description="Null, or the number that the task's vectors have.")
+]
+
+
+def input_items(value: str | list[str] | list[int] | list[list[int]]) -> list[InputItem]:
     """Give the inputs: one for each text or list of ids."""
     if isinstance(value, str):
-        return [Asked((value,))]
+        return [InputItem((value,))]
     if value and isinstance(value[0], int):
-        return [_asked_of_one(value)]
-    return [_asked_of_one(item) for item in value]
+        return [_input_item(value)]
+    return [_input_item(item) for item in value]
 
 
-def _asked_of_one(item: Any) -> Asked:
-    return Asked((item,)) if isinstance(item, str) else Asked(TokenIds(tuple(item)))
+def _input_item(item: Any) -> InputItem:
+    return InputItem((item,)) if isinstance(item, str) else InputItem(TokenIds(tuple(item)))
 
 
 def check_dimensions(answers: Iterable[InferenceResult], dimensions: int | None) -> None:
@@ -104,13 +113,3 @@ def check_dimensions(answers: Iterable[InferenceResult], dimensions: int | None)
                 f"asked for: leave out `dimensions`, or send {size}; this task was not trained to "
                 "be shortened"
             )
-
-
-def cost_headers(record: RequestRecord) -> dict[str, str]:
-    """Give the headers by which text-embeddings-inference reports what a request cost."""
-    return {
-        "x-compute-tokens": str(record.num_tokens),
-        "x-queue-time": str(round(record.queue_ms)),
-        "x-inference-time": str(round(record.device_ms)),
-        "x-total-time": str(round(record.seconds * 1000)),
-    }

@@ -10,11 +10,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
 
-from server.api import examples
-from server.api.deps import bearer
-from server.api.dialects.base import asked_of, check_dimensions
-from server.api.dialects.direct import DirectRoute
-from server.api.dialects.schemas import (
+from server.api import request_examples as examples
+from server.api.dependencies import bearer
+from server.api.dialects.openai_schemas import (
     Embedding,
     EmbeddingsRequest,
     EmbeddingsResponse,
@@ -22,8 +20,10 @@ from server.api.dialects.schemas import (
     EmbeddingsUsage,
     EncodingFormat,
 )
+from server.api.dialects.requests import check_dimensions, input_items
+from server.api.direct_route import DirectRoute
 from server.api.inference import ROUTES, InferenceDep
-from server.api.listing import list_json
+from server.api.json_lists import list_json
 from server.api.problem_responses import responses
 from server.engine.values import InferenceResult
 
@@ -42,7 +42,7 @@ async def embeddings(
 ) -> Response:
     """One vector for every text, in order, as numbers or as base64 of little-endian float32."""
     answers = await inference.run(
-        asked_of(body.input),
+        input_items(body.input),
         model=body.model,
         truncate=body.truncate is True,
         task_type="embedding",

@@ -11,16 +11,16 @@ from typing import Any, get_type_hints
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from server.api.deps import KeyedRoute
+from server.api.dependencies import AuthenticatedRoute
 from server.api.inference import Inference
 
 
-class DirectRoute(KeyedRoute):
+class DirectRoute(AuthenticatedRoute):
     """A route whose handler takes a `body` of JSON and an `inference`, and gives a Response."""
 
-    def get_keyed_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_authenticated_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap FastAPI's handler."""
-        usual = super().get_keyed_handler()
+        usual = super().get_authenticated_handler()
         answer = self.endpoint
         model: type[BaseModel] = get_type_hints(answer)["body"]
 

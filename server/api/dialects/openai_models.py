@@ -9,11 +9,13 @@ from fastapi import APIRouter, Depends
 
 from prefixes import PrefixRef
 from prefixes.registry import PrefixSummary
-from server.api.deps import CallerDep, KeyedRoute, PartsDep, bearer
-from server.api.dialects.schemas import ModelCard, ModelList
+from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, bearer
+from server.api.dialects.openai_schemas import ModelCard, ModelList
 from server.api.problem_responses import responses
 
-router = APIRouter(route_class=KeyedRoute, tags=["compatible"], dependencies=[Depends(bearer)])
+router = APIRouter(
+    route_class=AuthenticatedRoute, tags=["compatible"], dependencies=[Depends(bearer)]
+)
 
 MAX_MODELS: Final = 10_000
 
@@ -21,13 +23,13 @@ MAX_MODELS: Final = 10_000
 @router.get(
     "/v1/models", summary="List the models the caller may use", responses=responses(401, 503)
 )
-async def list_models(parts: PartsDep, caller: CallerDep) -> ModelList:
+async def list_models(services: ServicesDep, caller: CallerDep) -> ModelList:
     """Every alias and every version of the caller's prefixes and of the public ones.
 
     At most 10,000, in the order of their names; a tenant's own list is complete.
     """
-    found = await parts.read(partial(parts.registry.list_prefixes, reader=caller.tenant))
-    cards = itertools.chain.from_iterable(_cards(item, parts.backbone.name) for item in found)
+    found = await services.read(partial(services.registry.list_prefixes, reader=caller.tenant))
+    cards = itertools.chain.from_iterable(_cards(item, services.backbone.name) for item in found)
     return ModelList(data=list(itertools.islice(cards, MAX_MODELS)))
 
 
@@ -36,16 +38,16 @@ async def list_models(parts: PartsDep, caller: CallerDep) -> ModelList:
     summary="Show a model",
     responses=responses(401, 404, 422, 503),
 )
-async def show_model(model: str, parts: PartsDep, caller: CallerDep) -> ModelCard:
+async def show_model(model: str, services: ServicesDep, caller: CallerDep) -> ModelCard:
     """Whatever `model` may say in a request, also with a slash; `id` repeats it."""
     ref = PrefixRef.parse(model, default_tenant=caller.tenant)
-    version = await parts.read(partial(parts.registry.version, ref, reader=caller.tenant))
+    version = await services.read(partial(services.registry.version, ref, reader=caller.tenant))
     return ModelCard(
         id=model,
         created=int(version.created_at.timestamp()),
         owned_by=version.tenant,
         root=str(version.ref),
-        parent=parts.backbone.name,
+        parent=services.backbone.name,
         task_type=version.task_type,
     )
 

@@ -1,0 +1,77 @@
+"""The dependencies of handlers: authenticated routes, the server's services, and the caller."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from server.api.auth import Caller, authenticate
+from server.api.services import Services
+from server.api.unicode_json import UnicodeRequest
+from server.errors import KeyRequired
+from server.observability.logs import RequestRecord
+
+_TENANT_PATH: Final = "/v1/tenants/{tenant}/"
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+class AuthenticatedRoute(APIRoute):
+    """A route that identifies its caller before it reads a byte of the body.
+
+    It rejects callers without a key when no request of theirs can succeed.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the handler, which reads and parses the body."""
+        handle = self.get_authenticated_handler()
+        is_of_a_tenant = self.path.startswith(_TENANT_PATH)
+
+        async def handle_with_caller(request: Request) -> Response:
+            header = request.headers.get("authorization")
+            state, services = request.state, request.app.state.services
+            caller = await authenticate(header, services.keys)
+            state.caller = caller
+            state.record.tenant = state.body.tenant = caller.tenant
+            if caller.tenant is None and request.method not in _SAFE_METHODS:
+                await _check_anonymous(services, is_of_a_tenant=is_of_a_tenant)
+            return await handle(UnicodeRequest(request.scope, request.receive))
+
+        return handle_with_caller
+
+    def get_authenticated_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler of a request whose caller is known: FastAPI's own."""
+        return super().get_route_handler()
+
+
+async def _check_anonymous(services: Services, *, is_of_a_tenant: bool) -> None:
+    """Raise KeyRequired when no request with a body can succeed here without a key."""
+    if is_of_a_tenant:
+        raise KeyRequired("This route changes what a tenant owns. Send an API key of the tenant.")
+    if not await services.public.exist():
+        raise KeyRequired("This server has no public prefixes. Send an API key.")
+
+
+async def _services(request: Request) -> Services:
+    # A coroutine, like those below: FastAPI would run a plain function on a thread.
+    services: Services = request.app.state.services
+    return services
+
+
+async def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+async def _record(request: Request) -> RequestRecord:
+    record: RequestRecord = request.state.record
+    return record
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+RecordDep = Annotated[RequestRecord, Depends(_record)]
+
+bearer = HTTPBearer(auto_error=False, description="An API key, `pp_...`; see `polyprefix key`.")
+"""Documents the key in the OpenAPI document. `AuthenticatedRoute` checks it."""

@@ -1,0 +1,61 @@
+"""Wire models of OpenAI's embeddings and models."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from prefixes.spec import TaskType
+from server.api.dialects.requests import TEXTS_OR_IDS, DialectRequest, Dimensions, TextsOrIds
+from server.api.schemas import Model, WireResponse
+
+EncodingFormat = Literal["float", "base64"]
+
+
+class EmbeddingsRequest(DialectRequest):
+    """OpenAI's request, and `truncate`."""
+
+    model: Model = None
+    input: TextsOrIds = Field(description=TEXTS_OR_IDS)
+    encoding_format: EncodingFormat | None = Field(default=None, description="Null means float.")
+    dimensions: Dimensions = None
+    user: str | None = None
+    truncate: bool | None = Field(
+        default=None,
+        description="True cuts texts that are too long; otherwise they are refused.",
+    )
+
+
+class Embedding(WireResponse):
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str = Field(description="Numbers, or base64 of little-endian float32.")
+
+
+class EmbeddingsUsage(WireResponse):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsTotal(WireResponse):
+    model: str = Field(description="The version that answered, `tenant/task@version`.")
+    usage: EmbeddingsUsage
+
+
+class EmbeddingsResponse(EmbeddingsTotal):
+    object: Literal["list"] = "list"
+    data: list[Embedding] = Field(description="In the order of the texts.")
+
+
+class ModelCard(WireResponse):
+    id: str = Field(description="What to write in `model`.")
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    root: str = Field(description="The version it stands for now.")
+    parent: str = Field(description="The backbone.")
+    task_type: TaskType = Field(description="What it answers, and so the route to send it to.")
+
+
+class ModelList(WireResponse):
+    object: Literal["list"] = "list"
+    data: list[ModelCard]

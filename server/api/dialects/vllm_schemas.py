@@ -1,0 +1,51 @@
+"""Wire models of vLLM."""
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+
+from server.api.dialects.requests import TEXTS_OR_IDS, DialectRequest, TextsOrIds
+from server.api.schemas import Model, Score, WireResponse
+
+
+class VllmClassifyRequest(DialectRequest):
+    """vLLM's request, as far as it says something about an encoder of texts."""
+
+    model: Model = None
+    input: TextsOrIds = Field(description=TEXTS_OR_IDS)
+    truncate_prompt_tokens: Literal[-1] | None = Field(
+        default=None, description="-1 cuts texts that are too long; null refuses them."
+    )
+    add_special_tokens: Literal[True] | None = None
+    use_activation: bool | None = Field(
+        default=None,
+        validation_alias=AliasChoices("use_activation", "activation"),
+        description="False gives logits. `activation` is its older name.",
+    )
+    request_id: str | None = Field(default=None, max_length=200)
+    priority: int | None = None
+    user: str | None = None
+
+
+class VllmClass(WireResponse):
+    index: int
+    label: str
+    probs: list[float] = Field(description="In the order of the task's labels.")
+    num_classes: int
+    scores: list[Score]
+
+
+class VllmUsage(WireResponse):
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: None = None
+
+
+class VllmClassifyResponse(WireResponse):
+    id: str
+    object: Literal["list"] = "list"
+    created: int
+    model: str
+    data: list[VllmClass]
+    usage: VllmUsage

@@ -1,0 +1,78 @@
+"""Services: everything that the handlers of one server use."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from prefixes import BackboneFingerprint, Finding, Prefix
+from prefixes.registry import ApiKeys, PrefixRegistry
+from prefixes.spec import TaskType
+from server.api.public_prefixes import PublicPrefixes
+from server.api.uploads import UploadSlots
+from server.engine.values import InferenceResult, TaskInput
+from server.observability.metrics import RequestMetrics
+from server.publishing import Publisher
+from server.settings import Settings
+from server.shutdown import Shutdown
+from server.training_jobs.folders import TrainingFolders
+from server.training_jobs.records import Trainer
+from server.training_jobs.store import TrainingStore
+
+T = TypeVar("T")
+
+
+class InferenceEngine(Protocol):
+    """The engine as routes use it: in this process, or in another one that a front end asks.
+
+    `server.engine.engine.Engine` documents each method.
+    """
+
+    async def find_problem(self) -> str | None: ...
+    async def infer(
+        self,
+        inputs: Sequence[TaskInput],
+        *,
+        reader: str | None,
+        truncate: bool,
+        timeout_seconds: float,
+        task_type: TaskType | None,
+    ) -> list[InferenceResult]: ...
+    async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Services:
+    """The objects that all requests of one server share. `create_app` builds them."""
+
+    settings: Settings
+    backbone: BackboneFingerprint
+    engine: InferenceEngine
+    publisher: Publisher
+    registry: PrefixRegistry
+    keys: ApiKeys
+    metrics: RequestMetrics
+    trainer: Trainer
+    trainings: TrainingStore
+    training_folders: TrainingFolders
+    public: PublicPrefixes
+    shutdown: Shutdown
+    uploads: UploadSlots = field(default_factory=UploadSlots)
+    # Separate threads: lists of thousands of entries, and writes that wait for each other, must not
+    # occupy the threads that check the key of every request.
+    _readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
+    _writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
+    _renderers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
+
+    async def read(self, call: Callable[[], T]) -> T:
+        """Read from the registry or the store on a thread."""
+        return await to_thread.run_sync(call, limiter=self._readers)
+
+    async def write(self, call: Callable[[], T]) -> T:
+        """Write to the registry on a thread."""
+        return await to_thread.run_sync(call, limiter=self._writers)
+
+    async def render(self, call: Callable[[], T]) -> T:
+        """Render large outputs on a thread."""
+        return await to_thread.run_sync(call, limiter=self._renderers)
