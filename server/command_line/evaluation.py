@@ -40,7 +40,8 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     With another number type than float32, the output also compares the metrics and the answers
     with those of float32.
     """
-    from server.command_line.evaluation_run import Runtime, evaluate_file, source_of
+    from server.command_line.evaluation_run import Runtime, evaluate_file
+    from server.command_line.row_sources import source_of
     from training.examples import Columns
 
     evaluate_file(
@@ -68,7 +69,8 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     tokens_per_batch: TokensPerBatch = 8192,
 ) -> None:
     """Run a prefix file on texts. Writes one JSON object per row."""
-    from server.command_line.evaluation_run import Runtime, predict_file, source_of
+    from server.command_line.evaluation_run import Runtime, predict_file
+    from server.command_line.row_sources import source_of
     from training.examples import Columns
 
     predict_file(

@@ -18,11 +18,10 @@ from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.precision import dtype_name
 from training.data.parts import load_examples, load_inputs
-from training.errors import PlanRejected
 from training.examples import Columns
 from training.learning.evaluate import as_learned, evaluate, predictions
 from training.results.comparison import Comparison, compare
-from training.sources import Source, parse_source
+from training.sources import Source
 from training.tasks.metrics import Measurement
 
 _MAX_CONFUSION: Final = 12
@@ -37,18 +36,6 @@ class Runtime:
     dtype: str
     quantize: str | None
     tokens_per_batch: int
-
-
-def source_of(text: str) -> Source:
-    """Parse the source of rows.
-
-    Raises:
-        PlanRejected: when it is not a valid source.
-    """
-    try:
-        return parse_source(text)
-    except ValueError as error:
-        raise PlanRejected(str(error)) from error
 
 
 def evaluate_file(

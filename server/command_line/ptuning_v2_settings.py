@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from server.command_line.ptuning_v2_flags import PtuningV2Flags
+from server.command_line.row_sources import source_of
 from training.datasets import Dataset, dataset_named
 from training.errors import PlanRejected
 from training.settings.defaults import METHOD_DEFAULTS
-from training.sources import Source, parse_source
+from training.sources import Source
 
 _DROPS_FEATURES: Final = {"sequence_classification", "multiple_choice", "token_classification"}
 """Task types with dropout before the output layer. Question answering has none there."""
@@ -144,17 +145,17 @@ def parts_of(ptuning_v2: PtuningV2Flags, name: str | None, flags: Mapping[str, A
         )
     dataset = dataset_named(name)
     sources = sources_of(ptuning_v2, dataset, flags)
-    wanted = [("validation", ptuning_v2.max_eval_samples)] if measures else []
+    needed = [("validation", ptuning_v2.max_eval_samples)] if measures else []
     if ptuning_v2.do_predict:
         # A file that --test-file names replaces all test parts of the dataset.
         tests = [part for part in dataset.tests if part in sources] or ["test"]
-        wanted += [(part, ptuning_v2.max_predict_samples) for part in tests]
-    missing = [part for part, _ in wanted if part not in sources]
+        needed += [(part, ptuning_v2.max_predict_samples) for part in tests]
+    missing = [part for part, _ in needed if part not in sources]
     if missing:
         raise PlanRejected(
             f"{name} has no {missing[0]} rows here. Name a file with --{missing[0]}-file."
         )
-    return [Part(part, parse_source(sources[part]), name, bound) for part, bound in wanted]
+    return [Part(part, source_of(sources[part]), name, bound) for part, bound in needed]
 
 
 def sources_of(

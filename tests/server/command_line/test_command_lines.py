@@ -1,4 +1,4 @@
-"""Command lines of `train`, read to the plan that would be trained."""
+"""Plans that command lines of `train` describe. Nothing is trained."""
 
 import shlex
 from pathlib import Path
@@ -49,7 +49,7 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Invoker":
 
 
 class Invoker:
-    """Reads command lines; what they ask for is kept, and not trained."""
+    """Parses command lines, and keeps their plans instead of training them."""
 
     def __init__(self, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._place = place
@@ -78,7 +78,7 @@ class Invoker:
 
 
 def script(name: str) -> str:
-    """Write the command line of one of the original's scripts."""
+    """Return the command line of a script of P-tuning v2."""
     family, dataset, backbone, rate, dropout, length, epochs, batch, seed, more = SCRIPTS[name]
     return (
         f"--model_name_or_path {backbone} --task_name {family} --dataset_name {dataset} --do_train "

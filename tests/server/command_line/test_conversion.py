@@ -26,7 +26,7 @@ def bert(folder: Path) -> Backbone:
 
 
 def run(*arguments: object) -> tuple[int, str]:
-    """Exit code, and all that a command says."""
+    """Return the exit code and the output of a command."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.exit_code, " ".join(result.output.split())
 

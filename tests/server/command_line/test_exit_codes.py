@@ -50,6 +50,15 @@ CALLS_OF = {
         ["import", "peft", MISSING, "--output", "{out}", "--backbone", "{backbone}"],
         ["export", "peft", MISSING, "{out}", "--backbone", "{backbone}"],
     ],
+    "an invalid source of rows": [
+        ["train", "a/b", "--train", "hub:x", "--output", "{out}", "--backbone", "{backbone}"],
+        [
+            *("train", "--task", "superglue", "--dataset", "rte", "--do-predict"),
+            *("--test-file", "hub:x", "--output", "{out}"),
+        ],
+        ["evaluate", "{rows}", "hub:x", "--backbone", "{backbone}"],
+        ["predict", "{rows}", "hub:x", "--backbone", "{backbone}"],
+    ],
     "a file that is not a prefix file": [
         ["evaluate", "{rows}", "{rows}", "--backbone", "{backbone}"],
         ["predict", "{rows}", "{rows}", "--backbone", "{backbone}"],

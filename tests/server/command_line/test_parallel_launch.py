@@ -1,4 +1,4 @@
-"""Processes of one training: told who they are, and ended together."""
+"""The processes of a training: their environment, and how they end together."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page for those who come from the original names every set, flag and recipe there is."""
+"""The page for users of P-tuning v2 names every dataset, flag and recipe."""
 
 import dataclasses
 from pathlib import Path

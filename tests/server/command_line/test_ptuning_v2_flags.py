@@ -1,4 +1,4 @@
-"""The original's flags: each of them sets what it meant there."""
+"""The flags of `run.py`: each has the effect that it has there."""
 
 from pathlib import Path
 from typing import Any

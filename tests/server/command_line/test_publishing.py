@@ -1,4 +1,4 @@
-"""Publishing: to a folder or to a server, and the words for everything that can go wrong."""
+"""Publishing to a store folder or a server, and the messages of its errors."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ def finished(backbone: Backbone) -> FinishedPrefix:
 
 @dataclass(slots=True)
 class FakeServer:
-    """Answers as the upload endpoint does; remembers what it was sent."""
+    """Answers like the upload endpoint, and records the requests."""
 
     url: str = ""
     refusal: tuple[int, bytes] | None = None

@@ -1,15 +1,17 @@
-"""The commands: from flags to files, and every mistake told in a sentence."""
+"""`train`, `evaluate` and `predict`: the files they write, and the errors they report."""
 
 import json
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from prefixes import Prefix, PrefixRef
 from prefixes.registry import open_registry
+from server.command_line import training_run
 from server.command_line.exit_codes import ExitCode
 from server.command_line.main import app
 from server.command_line.progress_bars import TrainingProgress
@@ -338,14 +340,14 @@ def _plan_in_int8(folder: Path, rows: Path) -> Path:
 
 @pytest.fixture
 def mood(backbone_folder: Path, tmp_path: Path) -> list[object]:
-    """Give the command line of a training of twelve steps, into the folder `output`."""
+    """Return the command line of a training of twelve steps into the folder `output`."""
     rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(48))
     place = ("--backbone", backbone_folder, "--output", tmp_path / "output")
     return ["train", "acme/mood", "--train", rows, *place, *QUICK, "--epochs", "2"]
 
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, step: int, *signals: signal.Signals) -> list[int]:
-    """Send signals to this process at a step; give the list that all steps go into."""
+    """Send signals to this process at a step; return the list that records all steps."""
     seen: list[int] = []
 
     def show(_: object, runs: Sequence[Run]) -> None:
@@ -395,3 +397,16 @@ def test_resuming_where_there_is_no_checkpoint_says_that_it_begins_anew(
     begun = run.end(*mood, "--resume")
     assert begun.exit_code == 0, begun.output
     assert "has no checkpoint: training starts from the beginning" in " ".join(begun.stderr.split())
+
+
+def test_interrupted_fine_tuning_has_the_exit_code_of_an_interrupted_training(
+    run: CliCaller, mood: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run, "tune_plan", interrupted)
+    full = (*mood[:6], "--method", "full", "--output", "out")
+    stopped = run.end(*full)
+    assert stopped.exit_code == ExitCode.INTERRUPTED
+    assert "has no checkpoint to continue from" in stopped.stderr
