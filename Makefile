@@ -13,8 +13,10 @@ DEV_READY := $(VENV)/.dev-ready
 serve: $(SERVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
 
-test: check  ## Lint, types, layers, then all tests
-	$(BIN)/pytest
+# A process for each core, each with one thread: more threads than cores slow all of them down.
+test: check  ## Lint, types, layers, then all tests with their coverage
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --dist loadfile --cov --cov-report=
+	$(BIN)/coverage report --skip-covered --sort=cover
 
 check: $(DEV_READY)
 	$(BIN)/ruff format --check .
