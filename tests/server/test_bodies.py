@@ -1,4 +1,4 @@
-"""Bodies: whatever their senders do, what is held ends at nothing and stays within its bounds."""
+"""Request bodies: whatever clients do, reserved memory stays within limits and is returned."""
 
 import asyncio
 import gzip
@@ -66,7 +66,7 @@ SENDERS = st.builds(
 
 
 @given(st.lists(SENDERS, max_size=60), st.randoms(use_true_random=False))
-def test_any_mix_of_bodies_and_errors_and_disconnects_ends_at_nothing(
+def test_any_mix_of_bodies_errors_and_disconnects_returns_all_memory(
     senders: list[Sender], order: Any
 ) -> None:
     bounds = BodyBounds(LIMIT, 60, 60, is_in_memory=True)
@@ -103,7 +103,7 @@ def test_any_mix_of_bodies_and_errors_and_disconnects_ends_at_nothing(
 
 
 @given(st.integers(1, 10), st.integers(1000, 9000))
-def test_greedy_callers_leave_room_for_the_next(num_greedy: int, size: int) -> None:
+def test_greedy_callers_leave_memory_for_the_next(num_greedy: int, size: int) -> None:
     budgets = BodyBudgets.for_bodies_of(size)
 
     def greedy(reservation: Reservation) -> None:
@@ -128,7 +128,7 @@ def test_greedy_callers_leave_room_for_the_next(num_greedy: int, size: int) -> N
         ("unix", "unix", True),
     ],
 )
-def test_a_caller_without_a_key_is_an_address_or_a_network(
+def test_an_anonymous_caller_is_an_address_or_a_network(
     one: str,
     other: str,
     is_same: bool,  # noqa: FBT001 - pytest
@@ -154,7 +154,7 @@ def answered(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_strangers_who_stall_keep_out_no_tenant_and_no_other_for_long(serve: Serve) -> None:
+def test_stalled_anonymous_callers_do_not_block_others(serve: Serve) -> None:
     rest, _ = serve(max_body_kib=8, body_stall_seconds=3)
     with ExitStack() as stalled:
         held = [stalled.enter_context(half_a_body(rest, 8192)) for _ in range(64)]
@@ -177,7 +177,7 @@ def is_refused(connection: socket.socket) -> bool:
         connection.settimeout(30)
 
 
-def test_bodies_beyond_their_limit_do_not_wear_the_bound_away(serve: Serve) -> None:
+def test_rejected_bodies_return_their_memory(serve: Serve) -> None:
     rest, _ = serve(max_body_kib=8, body_stall_seconds=60)
 
     def too_much() -> Iterator[bytes]:
@@ -194,7 +194,7 @@ def test_bodies_beyond_their_limit_do_not_wear_the_bound_away(serve: Serve) -> N
         until(lambda: sum(map(is_refused, held)) == 40 - 8)
 
 
-def test_a_body_that_stalls_is_refused_long_before_its_time_is_over(serve: Serve) -> None:
+def test_a_stalled_body_is_rejected_before_its_request_times_out(serve: Serve) -> None:
     rest, engine = serve(body_stall_seconds=0.2, request_timeout_seconds=3600)
     with half_a_body(rest, 100) as connection:
         answer = answered(connection)
@@ -204,7 +204,7 @@ def test_a_body_that_stalls_is_refused_long_before_its_time_is_over(serve: Serve
 
 
 @pytest.mark.parametrize("kind", ["prefixes/new/versions", "trainings"])
-def test_a_file_that_stalls_loses_its_slot(serve: Serve, kind: str) -> None:
+def test_a_stalled_file_loses_its_slot(serve: Serve, kind: str) -> None:
     rest, _ = serve(body_stall_seconds=0.2)
     host, port = rest.url.removeprefix("http://").split(":")
     head = (
@@ -221,7 +221,7 @@ def test_a_file_that_stalls_loses_its_slot(serve: Serve, kind: str) -> None:
     assert rest.files() == files
 
 
-def test_without_public_prefixes_a_stranger_is_refused_before_the_body(
+def test_without_public_prefixes_an_anonymous_caller_is_rejected_before_the_body(
     backbone: Backbone, tmp_path: Any
 ) -> None:
     registry, keys = new_registry(tmp_path)
@@ -235,7 +235,7 @@ def test_without_public_prefixes_a_stranger_is_refused_before_the_body(
         assert rest.call("POST", "/v1/classify", json=BODY).status_code == 200
 
 
-def test_a_change_without_a_key_is_refused_before_the_body(rest: Rest) -> None:
+def test_a_change_without_a_key_is_rejected_before_the_body(rest: Rest) -> None:
     host, port = rest.url.removeprefix("http://").split(":")
     head = (
         "PUT /v1/tenants/acme/prefixes/mood/aliases/live HTTP/1.1\r\nHost: x\r\n"
@@ -252,14 +252,14 @@ def packed(content: bytes, **headers: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("route", ["/v1/classify", "/classify"])
-def test_a_gzip_body_is_unpacked(rest: Rest, route: str) -> None:
+def test_a_gzip_body_is_decompressed(rest: Rest, route: str) -> None:
     content = gzip.compress(json.dumps(BODY).encode())
     assert rest.call("POST", route, **packed(content)).status_code == 200
     pieces = (content[place : place + 7] for place in range(0, len(content), 7))
     assert rest.call("POST", route, **packed(pieces)).status_code == 200  # type: ignore[arg-type]
 
 
-def test_a_gzip_upload_is_unpacked(rest: Rest, backbone: Backbone) -> None:
+def test_a_gzip_upload_is_decompressed(rest: Rest, backbone: Backbone) -> None:
     data = make_prefix(backbone.fingerprint, seed=77).to_bytes()
     form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + data
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -283,20 +283,20 @@ def test_a_gzip_bomb_is_too_large(rest: Rest) -> None:
         (gzip.compress(b"{}", mtime=0) + b"x", "bytes follow"),
     ],
 )
-def test_a_body_that_is_not_the_gzip_that_it_says(rest: Rest, content: bytes, told: str) -> None:
+def test_a_body_that_is_not_valid_gzip_is_rejected(rest: Rest, content: bytes, told: str) -> None:
     response = rest.call("POST", "/v1/classify", **packed(content))
     assert told in check_problem(response, 400, "malformed_request")["detail"]
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip"])
-def test_another_coding_is_refused_naming_the_one_that_is_known(rest: Rest, coding: str) -> None:
+def test_another_content_coding_is_rejected_and_gzip_is_suggested(rest: Rest, coding: str) -> None:
     response = rest.call("POST", "/v1/classify", **packed(b"{}", **{"Content-Encoding": coding}))
     check_problem(response, 415, "unsupported_encoding")
     assert response.headers["accept-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize("route", ["/v1/classify", "/classify"])
-def test_a_body_that_is_not_utf8_is_told_by_its_byte(rest: Rest, route: str) -> None:
+def test_a_body_that_is_not_utf8_is_rejected_naming_the_byte(rest: Rest, route: str) -> None:
     content = json.dumps(BODY).encode().replace(b"good", b"caf\xe9")
     headers = {"Content-Type": "application/json"}
     response = rest.call("POST", route, content=content, headers=headers)

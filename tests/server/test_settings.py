@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from server.settings import InvalidSettings, Settings, variable_of
 
 
-def test_a_flag_wins_over_a_variable_and_that_over_the_default(
+def test_a_flag_takes_precedence_over_a_variable_and_that_over_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert Settings.load().port == 8000
@@ -20,20 +20,20 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     assert Settings.load().default_model is None
 
 
-def test_an_unknown_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_rejected_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYPREFIX_PROT", "9001")
     with pytest.raises(InvalidSettings, match="POLYPREFIX_PROT"):
         Settings.load()
 
 
-def test_the_key_of_client_commands_is_no_unknown_variable(
+def test_the_key_of_client_commands_is_not_an_unknown_variable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("POLYPREFIX_KEY", "pp_x")
     assert Settings.load().port == 8000
 
 
-def test_an_unknown_flag_is_refused() -> None:
+def test_an_unknown_flag_is_rejected() -> None:
     with pytest.raises(InvalidSettings, match="prot"):
         Settings.load(prot=5)
 
@@ -57,9 +57,7 @@ def test_an_unknown_flag_is_refused() -> None:
         ("examples_folder", Path("/no/such/folder")),
     ],
 )
-def test_a_value_out_of_range_is_refused_naming_setting_and_variable(
-    name: str, value: object
-) -> None:
+def test_an_invalid_value_is_rejected_naming_setting_and_variable(name: str, value: object) -> None:
     with pytest.raises(InvalidSettings, match=f"{name}.*{variable_of(name)}"):
         Settings.load(**{name: value})
 
@@ -76,12 +74,12 @@ def test_a_problem_says_what_was_found_what_is_expected_and_what_to_do() -> None
         assert sentence in text
 
 
-def test_a_request_larger_than_what_may_wait_is_refused_as_a_setting() -> None:
+def test_a_request_limit_beyond_the_in_flight_limit_is_rejected() -> None:
     with pytest.raises(InvalidSettings, match="never be admitted"):
         Settings.load(max_waiting_inputs=10, max_inputs_per_request=11)
 
 
-def test_pinned_prefixes_are_references_with_commas_between_them(
+def test_pinned_prefixes_are_references_separated_by_commas(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert Settings.load().pinned_refs == ()
@@ -90,7 +88,7 @@ def test_pinned_prefixes_are_references_with_commas_between_them(
     assert tuple(str(ref) for ref in Settings.load().pinned_refs) == expected
 
 
-def test_settings_never_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Settings.load().port = 1  # type: ignore[misc]
 

@@ -1,4 +1,4 @@
-"""Whatever is open when the server is told to stop: it ends in order, and leaves nothing behind."""
+"""Shutdown of a server with open event streams, incomplete bodies and a running training."""
 
 import asyncio
 import signal
@@ -28,7 +28,7 @@ def rest_of(connection: socket.socket) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def test_a_hangup_drains_whatever_is_open(
+def test_sighup_drains_open_streams_and_incomplete_bodies(
     store: tuple[Path, str],
     backbone_folder: Path,
     front_ends: tuple[str, ...],
@@ -52,11 +52,11 @@ def test_a_hangup_drains_whatever_is_open(
         assert process.wait(timeout=120) == 0
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"engine_unavailable" in answer
-    assert stream.endswith(b"0\r\n\r\n"), "a stream that was cut off"
+    assert stream.endswith(b"0\r\n\r\n"), "the stream was cut off"
     assert not list((folder / "trainings").rglob("outcome.json"))
 
 
-def test_a_signal_that_the_parent_ignores_stays_ignored(
+def test_sighup_stays_ignored_if_the_parent_ignores_it(
     store: tuple[Path, str], backbone_folder: Path, front_ends: tuple[str, ...]
 ) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does; the child inherits it
@@ -71,7 +71,7 @@ def test_a_signal_that_the_parent_ignores_stays_ignored(
         signal.signal(signal.SIGHUP, before)
 
 
-def test_stopping_cuts_what_waits_and_what_comes_later() -> None:
+def test_a_shutdown_expires_timeouts_before_and_after_it_begins() -> None:
     async def run() -> list[str]:
         shutdown = Shutdown()
         ends: list[str] = []

@@ -1,4 +1,4 @@
-"""Server processes for tests: started, spoken to and ended as an operator does it."""
+"""Server processes for tests, and calls to them."""
 
 import os
 import re
@@ -73,3 +73,11 @@ def client(url: str, key: str) -> httpx.Client:
 def upload(client: httpx.Client, task: str, data: bytes) -> httpx.Response:
     path = f"/v1/tenants/acme/prefixes/{task}/versions"
     return client.post(path, files={"file": ("f", data)})
+
+
+def is_running(process_id: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        return " Z " not in Path(f"/proc/{process_id}/stat").read_text()
+    except FileNotFoundError:
+        return False

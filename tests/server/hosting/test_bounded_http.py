@@ -43,16 +43,14 @@ def check_malformed(answer: bytes) -> str:
         pytest.param(b"GET /\xff HTTP/1.1\r\n\r\n", id="path beyond ASCII"),
     ],
 )
-def test_what_is_no_request_is_answered_like_every_other_error(
-    rest: Rest, request_bytes: bytes
-) -> None:
+def test_input_that_is_not_http_gets_a_problem_document(rest: Rest, request_bytes: bytes) -> None:
     with connected(rest.url) as connection:
         connection.sendall(request_bytes)
         assert check_malformed(until_closed(connection))
 
 
 @pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nX: ", b"GET /"])
-def test_a_head_without_end_is_refused(rest: Rest, start: bytes) -> None:
+def test_a_head_without_end_is_rejected(rest: Rest, start: bytes) -> None:
     with connected(rest.url) as connection:
         connection.sendall(start)
         answer = b""
@@ -68,14 +66,14 @@ def test_a_head_without_end_is_refused(rest: Rest, start: bytes) -> None:
         assert "65536 bytes" in check_malformed(answer)
 
 
-def test_many_requests_on_one_connection_are_counted_each_on_its_own(rest: Rest) -> None:
+def test_each_request_on_a_connection_is_counted_separately(rest: Rest) -> None:
     with rest.client() as client:
         for _ in range(5):
             assert client.get("/livez", headers={"X": "y" * 30_000}).status_code == 200
 
 
 @pytest.mark.parametrize("start", [b"", b"GET /livez HT"])
-def test_a_head_that_does_not_come_ends_the_connection(start: bytes) -> None:
+def test_a_head_that_never_arrives_closes_the_connection(start: bytes) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             raise AssertionError("nobody asks")
@@ -88,7 +86,7 @@ def test_a_head_that_does_not_come_ends_the_connection(start: bytes) -> None:
         assert until_closed(connection) == b""
 
 
-def test_one_address_has_so_many_connections_and_others_have_theirs() -> None:
+def test_each_address_has_its_own_limit_of_connections() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})

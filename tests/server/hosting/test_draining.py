@@ -20,7 +20,7 @@ BODY = {"model": "examples/mood", "input": "good"}
 
 
 @pytest.mark.parametrize("route", ["/v1/classify", "/classify", "/predict"])
-def test_a_sender_who_disconnects_has_their_work_cancelled(serve: Serve, route: str) -> None:
+def test_work_is_canceled_when_its_client_disconnects(serve: Serve, route: str) -> None:
     rest, engine = serve()
     engine.hold()
     body = BODY | {"inputs": "good"} if route == "/predict" else BODY
@@ -34,7 +34,7 @@ def test_a_sender_who_disconnects_has_their_work_cancelled(serve: Serve, route: 
     assert f'polyprefix_requests_total{{route="{route}",status="499"}} 1.0' in metrics
 
 
-def test_a_sender_who_stays_is_answered_however_long_it_takes(serve: Serve) -> None:
+def test_a_client_that_waits_is_answered(serve: Serve) -> None:
     rest, engine = serve()
     engine.hold()
     answers = []
@@ -49,7 +49,7 @@ def test_a_sender_who_stays_is_answered_however_long_it_takes(serve: Serve) -> N
     assert engine.num_cancelled == 0
 
 
-def test_readiness_says_why_not(serve: Serve) -> None:
+def test_readyz_says_why_the_server_is_not_ready(serve: Serve) -> None:
     rest, engine = serve()
     assert rest.call("GET", "/readyz").json() == {"status": "ready"}
     engine.problem = "the device failed: out of memory"
@@ -60,7 +60,7 @@ def test_readiness_says_why_not(serve: Serve) -> None:
     assert rest.call("GET", "/livez").status_code == 200
 
 
-def test_a_store_that_cannot_be_read_makes_the_server_unready_and_stays_unnamed(
+def test_an_unreadable_store_makes_the_server_unready_without_naming_its_path(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     rest, _ = serve()
@@ -76,25 +76,25 @@ def test_a_store_that_cannot_be_read_makes_the_server_unready_and_stays_unnamed(
     assert any("registry.db" in record.getMessage() for record in caplog.records)
 
 
-def test_an_address_in_use_is_told_in_one_sentence() -> None:
+def test_an_address_in_use_is_an_error_with_advice() -> None:
     with bind("127.0.0.1", 0) as taken:
         taken.listen()
         with pytest.raises(AddressUnavailable, match=r"in use.*--port"):
             bind("127.0.0.1", taken.getsockname()[1])
 
 
-def test_an_address_of_another_machine_is_told_in_one_sentence() -> None:
+def test_an_address_of_another_machine_is_an_error() -> None:
     with pytest.raises(AddressUnavailable, match=r"Cannot listen on 192\.0\.2\.1"):
         bind("192.0.2.1", 0)
 
 
-def test_a_free_port_is_taken_at_once() -> None:
+def test_port_0_binds_a_free_port() -> None:
     with bind("127.0.0.1", 0) as bound:
         assert bound.getsockname()[1] > 0
         assert bound.family == socket.AF_INET
 
 
-def test_the_first_signal_drains_and_the_second_ends() -> None:
+def test_the_first_signal_drains_and_the_second_exits() -> None:
     drained: list[str] = []
 
     async def app(scope: object, receive: object, send: object) -> None:
@@ -123,7 +123,7 @@ def test_the_first_signal_drains_and_the_second_ends() -> None:
     assert drained == ["began"]
 
 
-def test_draining_is_given_up_when_its_time_is_over() -> None:
+def test_draining_ends_when_its_time_is_over() -> None:
     async def app(scope: object, receive: object, send: object) -> None:
         raise AssertionError("nobody calls")
 
@@ -161,7 +161,7 @@ server.run(sockets=[bind("127.0.0.1", 0)])
 """
 
 
-def test_what_is_there_at_the_start_is_no_longer_looked_through_for_garbage() -> None:
+def test_objects_of_the_startup_are_excluded_from_garbage_collection() -> None:
     program = subprocess.run(
         [sys.executable, "-c", _FROZEN], capture_output=True, text=True, check=True, timeout=60
     )

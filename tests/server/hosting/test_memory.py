@@ -28,7 +28,7 @@ stream.join()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
-def test_the_next_batch_gets_the_memory_of_the_last_without_asking_the_system() -> None:
+def test_the_next_batch_reuses_the_memory_of_the_last() -> None:
     kept, left = _faults("keep"), _faults("leave")
     assert kept < left / 2
     assert left > 20_000  # else there is nothing to keep, and the option can go

@@ -1,4 +1,4 @@
-"""The server as its operator meets it: a process with signals, a port and a disk."""
+"""The server as a process with signals, a port and a disk."""
 
 import contextlib
 import signal
@@ -19,7 +19,7 @@ NUM_KILLS = 2
 __all__ = ["front_ends", "store"]
 
 
-def test_a_first_start_serves_examples_and_ends_with_zero(
+def test_a_first_start_serves_examples_and_exits_with_0(
     store: tuple[Path, str],
     backbone: Backbone,
     backbone_folder: Path,
@@ -45,7 +45,7 @@ def test_a_first_start_serves_examples_and_ends_with_zero(
         assert process.wait(timeout=60) == 0
 
 
-def test_sigterm_lets_work_in_flight_finish(
+def test_sigterm_lets_in_flight_work_finish(
     store: tuple[Path, str],
     backbone: Backbone,
     backbone_folder: Path,
@@ -85,7 +85,7 @@ def test_sigterm_lets_work_in_flight_finish(
         assert refusal.headers["retry-after"]
 
 
-def test_whatever_was_acknowledged_survives_kill_9_and_nothing_is_half_there(
+def test_acknowledged_uploads_survive_kill_9_and_others_are_invisible(
     store: tuple[Path, str],
     backbone: Backbone,
     backbone_folder: Path,

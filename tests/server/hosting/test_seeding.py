@@ -17,7 +17,7 @@ def anyio_backend() -> str:
 
 
 @pytest.mark.anyio
-async def test_examples_are_published_once_and_anew_when_they_change(
+async def test_examples_are_published_once_and_again_when_they_change(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     folder = tmp_path / "examples"
@@ -35,7 +35,7 @@ async def test_examples_are_published_once_and_anew_when_they_change(
 
 
 @pytest.mark.anyio
-async def test_an_example_that_does_not_fit_is_passed_over_with_a_word(
+async def test_an_example_that_does_not_fit_is_skipped_with_a_warning(
     backbone: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

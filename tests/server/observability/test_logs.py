@@ -40,7 +40,7 @@ def test_the_time_of_a_line_has_its_offset_from_utc(monkeypatch: pytest.MonkeyPa
     time.tzset()
 
 
-def test_every_request_is_one_line_of_what_was_served_and_how_long(
+def test_each_request_logs_one_line_with_its_models_and_times(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     rest, _ = serve()
@@ -70,7 +70,9 @@ def test_every_request_is_one_line_of_what_was_served_and_how_long(
     }
 
 
-def test_no_log_line_holds_a_text_or_a_key(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_contain_neither_texts_nor_keys(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     rest, engine = serve()
     caplog.set_level(logging.DEBUG)
     engine.failure = RuntimeError("boom")

@@ -7,7 +7,7 @@ from tests.server.rest import Rest
 
 
 @pytest.mark.anyio
-async def test_a_batch_is_counted_with_its_mix_and_its_times() -> None:
+async def test_a_batch_is_recorded_with_its_prefixes_and_its_times() -> None:
     metrics = Metrics()
     metrics.batch_done(
         rows=5, tokens=70, distinct_prefixes=3, device_seconds=0.25, queue_seconds=[0.5, 0.25]
@@ -38,7 +38,7 @@ async def test_a_batch_is_counted_with_its_mix_and_its_times() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_watched_value_is_read_when_metrics_are_asked_for() -> None:
+async def test_a_watched_value_is_read_at_each_export() -> None:
     metrics = Metrics()
     values = [1.0, 2.0]
     metrics.watch("waiting_inputs", "Waiting.", lambda: values[-1])
@@ -66,7 +66,7 @@ def test_the_real_engine_reports_batches_and_residents(rest: Rest) -> None:
         assert float(match[1]) > 0, name
 
 
-def test_labels_are_route_templates_so_that_senders_cannot_make_new_ones(rest: Rest) -> None:
+def test_labels_are_route_templates_so_clients_cannot_create_new_ones(rest: Rest) -> None:
     for path in (
         "/no/such/1",
         "/no/such/2",

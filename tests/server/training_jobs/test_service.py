@@ -14,8 +14,7 @@ import pytest
 from prefixes.backbone import Backbone
 from prefixes.registry import ApiKeys, open_registry
 from tests.factories import make_prefix
-from tests.server.hosting.front_ends.test_supervisor import is_there
-from tests.server.hosting.processes import client, server_process, store, upload
+from tests.server.hosting.processes import client, is_running, server_process, store, upload
 from tests.training.learnable_tasks import sentiment_rows, write_csv
 
 __all__ = ["store"]
@@ -217,7 +216,7 @@ def test_a_killed_server_goes_on_with_its_training_when_it_is_there_again(
         process.kill()
         process.wait()
         deadline = time.monotonic() + SECONDS
-        while is_there(worker):  # it ends by itself, with a checkpoint
+        while is_running(worker):  # it ends by itself, with a checkpoint
             assert time.monotonic() < deadline
             time.sleep(0.1)
     assert list(folder.glob("trainings/*/out/checkpoint.pt"))

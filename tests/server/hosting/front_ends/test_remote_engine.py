@@ -1,4 +1,4 @@
-"""A front end's engine: at the other end of a channel, and yet as if it were here."""
+"""The engine behind a channel, compared with the engine itself."""
 
 import asyncio
 import socket
@@ -99,7 +99,9 @@ def plain(answers: Sequence[InferenceResult]) -> list[Any]:
     ]
 
 
-async def test_answers_are_those_of_the_engine_itself(engine: Engine, metrics: Metrics) -> None:
+async def test_a_remote_engine_gives_the_results_of_the_engine(
+    engine: Engine, metrics: Metrics
+) -> None:
     async with behind_a_channel(engine, metrics) as remote:
         for _ in range(2):  # with specs and without
             direct, remotely = await ask(engine, *REFS), await ask(remote, *REFS)
@@ -109,9 +111,7 @@ async def test_answers_are_those_of_the_engine_itself(engine: Engine, metrics: M
                     np.testing.assert_allclose(outputs, same, atol=1e-5)
 
 
-async def test_many_questions_at_once_find_their_own_answers(
-    engine: Engine, metrics: Metrics
-) -> None:
+async def test_concurrent_calls_get_their_own_replies(engine: Engine, metrics: Metrics) -> None:
     async with behind_a_channel(engine, metrics) as remote:
         refs = [REFS[place % len(REFS)] for place in range(60)]
         answers = await asyncio.gather(*(ask(remote, ref) for ref in refs))
@@ -129,7 +129,9 @@ async def test_many_questions_at_once_find_their_own_answers(
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_errors_arrive_whole(fake: FakeEngine, metrics: Metrics, error: Exception) -> None:
+async def test_errors_keep_their_attributes(
+    fake: FakeEngine, metrics: Metrics, error: Exception
+) -> None:
     fake.failure = error
     async with behind_a_channel(fake, metrics) as remote:
         with pytest.raises(type(error)) as raised:
@@ -139,7 +141,7 @@ async def test_errors_arrive_whole(fake: FakeEngine, metrics: Metrics, error: Ex
     assert vars(raised.value) == vars(error)
 
 
-async def test_a_bug_in_the_engine_is_the_asker_s_error_and_nobody_else_s(
+async def test_a_bug_in_the_engine_fails_one_call_only(
     fake: FakeEngine, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with behind_a_channel(fake, metrics) as remote:
@@ -151,7 +153,7 @@ async def test_a_bug_in_the_engine_is_the_asker_s_error_and_nobody_else_s(
         assert len(await ask(remote, "acme/mood")) == 1
 
 
-async def test_an_answer_that_cannot_be_sent_is_an_error_and_not_waited_for(
+async def test_a_reply_that_cannot_be_pickled_is_an_error(
     engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with behind_a_channel(engine, metrics) as remote:
@@ -163,9 +165,7 @@ async def test_an_answer_that_cannot_be_sent_is_an_error_and_not_waited_for(
         assert answer.spec.task_type == "sequence_classification"
 
 
-async def test_who_no_longer_waits_has_their_work_cancelled(
-    fake: FakeEngine, metrics: Metrics
-) -> None:
+async def test_work_is_canceled_when_its_caller_is(fake: FakeEngine, metrics: Metrics) -> None:
     fake.hold()
     async with behind_a_channel(fake, metrics) as remote:
         asking = asyncio.create_task(ask(remote, "acme/mood"))
@@ -175,7 +175,7 @@ async def test_who_no_longer_waits_has_their_work_cancelled(
     assert fake.num_cancelled == 1
 
 
-async def test_a_front_end_that_is_gone_has_its_work_cancelled(
+async def test_work_is_canceled_when_its_front_end_exits(
     fake: FakeEngine, metrics: Metrics
 ) -> None:
     fake.hold()
@@ -188,7 +188,7 @@ async def test_a_front_end_that_is_gone_has_its_work_cancelled(
     assert fake.num_cancelled == 1
 
 
-async def test_each_spec_travels_once_until_there_are_too_many(
+async def test_each_spec_is_sent_once_until_there_are_too_many(
     engine: Engine, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_handler, "_MAX_SPEC_BYTES", 4000)  # of two
@@ -203,7 +203,7 @@ async def test_each_spec_travels_once_until_there_are_too_many(
         assert plain(await ask(remote, *REFS)) == plain(await ask(engine, *REFS))
 
 
-async def test_uploads_are_replayed_at_the_other_end(
+async def test_uploads_are_replayed_in_the_process_of_the_engine(
     backbone: Backbone, engine: Engine, metrics: Metrics
 ) -> None:
     good = with_golden(backbone, make_prefix(backbone.fingerprint, seed=40), ("a good film",))
@@ -216,7 +216,7 @@ async def test_uploads_are_replayed_at_the_other_end(
         assert finding == (await engine.replay(bad, "c" * 64))[0]
 
 
-async def test_requests_are_counted_where_the_metrics_are(
+async def test_requests_are_counted_in_the_process_of_the_engine(
     fake: FakeEngine, metrics: Metrics
 ) -> None:
     async with behind_a_channel(fake, metrics) as remote:
@@ -225,14 +225,14 @@ async def test_requests_are_counted_where_the_metrics_are(
     assert b'polyprefix_requests_total{route="/v1/classify",status="200"} 1.0' in shown
 
 
-async def test_the_engine_s_problem_is_told(fake: FakeEngine, metrics: Metrics) -> None:
+async def test_the_problem_of_the_engine_is_returned(fake: FakeEngine, metrics: Metrics) -> None:
     async with behind_a_channel(fake, metrics) as remote:
         assert await remote.find_problem() is None
         fake.problem = "draining"
         assert await remote.find_problem() == "draining"
 
 
-async def test_without_the_engine_s_process_questions_are_refused(metrics: Metrics) -> None:
+async def test_calls_fail_when_the_process_of_the_engine_has_exited(metrics: Metrics) -> None:
     ours, theirs = socket.socketpair()
     remote = RemoteEngine(Shutdown())
     async with remote.connected(await Channel.over(ours)) as listening:
@@ -246,7 +246,7 @@ async def test_without_the_engine_s_process_questions_are_refused(metrics: Metri
             await remote.find_problem()
 
 
-async def test_a_front_end_stops_as_soon_as_the_engine_s_process_drains() -> None:
+async def test_a_front_end_begins_its_shutdown_when_the_engine_drains() -> None:
     ours, theirs = socket.socketpair()
     shutdown, engine_end = Shutdown(), await Channel.over(theirs)
     async with RemoteEngine(shutdown).connected(await Channel.over(ours)):

@@ -1,4 +1,4 @@
-"""Front ends as processes: replaced when they end, gone when the engine's process is."""
+"""Front ends as processes: replaced when they exit, stopped with the engine's process."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import Welcome
 from server.settings import Settings
 from tests.factories import make_prefix, with_golden
-from tests.server.hosting.processes import client, server_process, store, upload
+from tests.server.hosting.processes import client, is_running, server_process, store, upload
 from tests.server.rest import TRAINER, until
 
 __all__ = ["store"]
@@ -29,13 +29,6 @@ def children(process_id: int) -> list[int]:
         for child in listed.split()
         if b"front_end" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
-
-
-def is_there(process_id: int) -> bool:
-    try:
-        return " Z " not in Path(f"/proc/{process_id}/stat").read_text()
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def test_a_front_end_that_is_killed_is_replaced(
         assert len(before) == 2
         for victim in before:
             os.kill(victim, signal.SIGKILL)
-        # What nobody takes now waits on the socket for the successors.
+        # The request waits on the socket until a replacement accepts it.
         answer = httpx.post(
             f"{url}/v1/classify", json=body, headers=dict(sender.headers), timeout=60
         )
@@ -66,7 +59,7 @@ def test_a_front_end_that_is_killed_is_replaced(
         assert process.wait(timeout=60) == 0
 
 
-def test_what_lies_in_the_working_folder_is_not_imported(
+def test_modules_in_the_working_folder_are_not_imported(
     store: tuple[Path, str], flags: tuple[str, ...], tmp_path: Path
 ) -> None:
     trap = tmp_path / "trap"
@@ -80,7 +73,7 @@ def test_what_lies_in_the_working_folder_is_not_imported(
 
 
 @pytest.mark.anyio
-async def test_front_ends_that_cannot_start_are_an_error_and_not_tried_for_ever(
+async def test_front_ends_that_cannot_start_are_an_error_without_retries(
     monkeypatch: pytest.MonkeyPatch, backbone: Backbone
 ) -> None:
     monkeypatch.setattr(supervisor, "_MODULE", "server.hosting.front_ends.messages")  # it just ends
@@ -106,7 +99,7 @@ def test_requests_to_all_front_ends_are_counted_together(
         assert 'polyprefix_requests_total{route="/livez",status="200"} 20.0' in shown
 
 
-def test_front_ends_end_with_the_engine_s_process(
+def test_front_ends_exit_with_the_process_of_the_engine(
     store: tuple[Path, str], flags: tuple[str, ...]
 ) -> None:
     with server_process(store[0], *flags) as (process, _):
@@ -114,4 +107,4 @@ def test_front_ends_end_with_the_engine_s_process(
         assert len(ours) == 2
         process.kill()
         process.wait()
-        until(lambda: not any(is_there(one) for one in ours))
+        until(lambda: not any(is_running(one) for one in ours))
