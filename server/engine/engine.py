@@ -9,8 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from prefixes import Finding, Prefix, PrefixRef
-from prefixes.backbone import Backbone, Streams, replay_findings
-from prefixes.errors import InputRejected
+from prefixes.backbone import Backbone, Streams
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from prefixes.spec import TaskType
 from server.batching.dispatcher import BatchMetrics, Dispatcher
@@ -19,11 +18,11 @@ from server.batching.runner import Runner
 from server.batching.scheduler import BatchLimits
 from server.engine.admission import AdmissionControl
 from server.engine.pipeline import InputOutcome, Pipeline, TokenizationMetrics
-from server.engine.replay import GoldenReplay, failed_replay
+from server.engine.replay import GoldenReplay
 from server.engine.resolution import ReferenceResolver
 from server.engine.tokenization import TokenizerPool
 from server.engine.values import InferenceResult, TaskInput
-from server.errors import EngineUnavailable, InferenceFailed, ResidencyBudgetExceeded
+from server.errors import EngineUnavailable
 from server.residency.golden_check import GoldenCheck
 from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
@@ -39,10 +38,9 @@ class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenizationMetrics, Protoco
 class EngineLimits:
     """Limits of the engine, and the prefixes that it pins.
 
-    `max_waiting` bounds the texts in flight, and `max_texts` those of one request. An input is
-    one text, or one for each choice or window. With `target_seconds`, the engine lowers
-    `max_batch_tokens` at start to meet this latency. None lets the device decide `host_bytes` and
-    `num_streams`, the number of batches that run at once.
+    `max_waiting` limits the texts in flight, and `max_texts` those of one request. At start, the
+    engine lowers `max_batch_tokens` to meet a latency of `target_seconds`. `num_streams` batches
+    run at once. `host_bytes` and `num_streams` are chosen for the device if they are None.
     """
 
     max_batch_tokens: int = 4096
@@ -73,9 +71,8 @@ class Engine:
         self.backbone = backbone
         self._registry = registry
         self._golden = GoldenCheck(backbone) if backbone.is_quantized else None
-        host_bytes = limits.host_bytes
-        if host_bytes is None:
-            host_bytes = default_host_bytes(backbone.device)
+        default = default_host_bytes(backbone.device)
+        host_bytes = default if limits.host_bytes is None else limits.host_bytes
         self._host = HostCache(self._read, budget_bytes=host_bytes)
         self._residents = ResidentPrefixes(
             backbone,
@@ -99,11 +96,9 @@ class Engine:
             self._find_limits = partial(limits_within, batch_limits, limits.target_seconds, trials)
         self._max_texts = limits.max_texts
         self._admission = AdmissionControl(limits.max_waiting, self._estimate_wait)
+        part = min(limits.max_texts, limits.max_waiting)
         self._golden_replay = GoldenReplay(
-            self._admission,
-            self._residents,
-            self._pipeline,
-            max_examples=min(limits.max_texts, limits.max_waiting),
+            self._admission, self._residents, self._pipeline, backbone.precision, max_examples=part
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pause: str | None = "starting"
@@ -208,27 +203,20 @@ class Engine:
             DeadlineExceeded: when the time ran out.
             EngineUnavailable: while starting or draining, or after the device failed.
         """
-        findings = await self._replay(prefix, digest)
+        self._check_ready()
+        findings = await self._golden_replay.findings(prefix, digest)
         if any(finding.code in {"golden_failed", "made_up_failed"} for finding in findings):
-            # The device may have failed instead of the prefix. By now the engine knows, and the
-            # second replay raises EngineUnavailable.
-            findings = await self._replay(prefix, digest)
+            # The device may have failed instead of the prefix. By now the engine knows.
+            self._check_ready()
+            findings = await self._golden_replay.findings(prefix, digest)
         if findings:
             self._residents.discard(digest)
         return findings
 
-    async def _replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
-        self._check_ready()
-        try:
-            logits = await self._golden_replay.logits(prefix, digest)
-        except (InferenceFailed, InputRejected, ResidencyBudgetExceeded) as error:
-            return (failed_replay(prefix, error),)
-        return replay_findings(prefix.spec, logits, self.backbone.precision)
-
     def _check_ready(self) -> None:
         if self.problem is not None:
             raise EngineUnavailable(
-                f"The server does not accept requests now: {self.problem}. Retry later."
+                f"The server rejects requests: {self.problem}. Retry later."
             )
         self._check_loop()
 

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from prefixes import Finding, Prefix
+from prefixes.backbone import replay_findings
+from prefixes.errors import InputRejected
 from prefixes.made_up import made_up_inputs
 from prefixes.template import InputFields
 from server.engine.admission import AdmissionControl
 from server.engine.pipeline import InputOutcome, LeasedJob, Pipeline
-from server.errors import ResidencyBudgetExceeded
+from server.errors import InferenceFailed, ResidencyBudgetExceeded
 from server.residency.residents import ResidentPrefixes
 
 _TIMEOUT_SECONDS: Final = 60.0
@@ -30,12 +33,27 @@ class GoldenReplay:
         admission: AdmissionControl,
         residents: ResidentPrefixes,
         pipeline: Pipeline,
+        precision: torch.dtype,
+        *,
         max_examples: int,
     ) -> None:
         self._admission = admission
         self._residents = residents
         self._pipeline = pipeline
+        self._precision = precision
         self._max_examples = max_examples
+
+    async def findings(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
+        """Replay a prefix, and return everything that is wrong with it.
+
+        Raises:
+            Overloaded, DeadlineExceeded: as `logits`.
+        """
+        try:
+            logits = await self.logits(prefix, digest)
+        except (InferenceFailed, InputRejected, ResidencyBudgetExceeded) as error:
+            return (_failed_replay(prefix, error),)
+        return replay_findings(prefix.spec, logits, self._precision)
 
     async def logits(self, prefix: Prefix, digest: str) -> list[NDArray[np.float32]]:
         """Load a prefix onto the device and run its golden examples; without any, made-up inputs.
@@ -71,7 +89,7 @@ class GoldenReplay:
         return [outcomes[place] for place in places]
 
 
-def failed_replay(prefix: Prefix, error: Exception) -> Finding:
+def _failed_replay(prefix: Prefix, error: Exception) -> Finding:
     """Describe why a prefix gave no outputs for its golden examples, or for made-up inputs."""
     if isinstance(error, ResidencyBudgetExceeded):
         return Finding(error.code, "tensors", "a prefix that fits on the device", str(error))
