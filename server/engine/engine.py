@@ -215,9 +215,7 @@ class Engine:
 
     def _check_ready(self) -> None:
         if self.problem is not None:
-            raise EngineUnavailable(
-                f"The server rejects requests: {self.problem}. Retry later."
-            )
+            raise EngineUnavailable(f"The server rejects requests: {self.problem}. Retry later.")
         self._check_loop()
 
     def _check_loop(self) -> None:
