@@ -79,11 +79,11 @@ def learn(folder: Path, backbone: Backbone) -> dict[str, Prefix]:
             **settings,
         )
         runs.append(tasks.start(backbone, config))
-    before = [run.learner.steering().detach().clone() for run in runs]
+    before = [run.learner.prefix_tensor().detach().clone() for run in runs]
     tasks.train_all(backbone, runs)
     learnt = {}
     for name, run, start in zip(COLUMNS, runs, before, strict=True):
-        moved = not torch.equal(run.learner.steering().detach(), start)
+        moved = not torch.equal(run.learner.prefix_tensor().detach(), start)
         if run.step == STEPS and moved and all(map(np.isfinite, run.losses)) and run.best_prefix:
             learnt[name] = Prefix.from_bytes(run.best_prefix.to_bytes(), fits=backbone.fingerprint)
     return learnt

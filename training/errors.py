@@ -2,7 +2,7 @@
 
 TrainingError
 |- PlanRejected        a configuration that cannot be read or does not make sense
-|- DataRejected        labelled files with problems; carries every one, with its row
+|- DataRejected        labeled files with problems; carries every one, with its row
 |- CheckpointRejected  a checkpoint that is damaged, or belongs to another training
 |- TrainingStopped     somebody asked a training to stop; resuming goes on with it
 '- PublishFailed       a registry or server that did not take the prefix
@@ -29,7 +29,7 @@ class PlanRejected(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class DataProblem:
-    """One defect of labelled rows; `line` is where its row begins, None for all of the file.
+    """One defect of labeled rows; `line` is where its row begins, None for all of the file.
 
     What a message has after `, found ` differs from row to row where all have the same defect.
     """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prefixes import InputTemplate
 from prefixes.spec import ProblemType
-from training.files.packed import Packed
+from training.files.packed import PackedList
 from training.sources import Source
 
 Truth = TypeVar("Truth")
@@ -63,9 +63,9 @@ class Examples(Generic[Truth]):
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Examples[Truth]":
         """Choose rows, in the given order."""
         return Examples(
-            Packed(self.inputs[row] for row in rows),
-            Packed(self.truths[row] for row in rows),
-            Packed(self.candidates[row] for row in rows) if self.candidates else (),
+            PackedList(self.inputs[row] for row in rows),
+            PackedList(self.truths[row] for row in rows),
+            PackedList(self.candidates[row] for row in rows) if self.candidates else (),
             self.source,
             array("q", (self.lines[row] for row in rows)) if self.lines else (),
         )
@@ -80,7 +80,7 @@ class Examples(Generic[Truth]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskData:
-    """All rows of one task, and what the files say about it; `doubts` are about the rows.
+    """All rows of one task, and what the files say about it; `warnings` are about the rows.
 
     `summary` has a sentence for each part: how many rows it has, and what columns were taken for.
 
@@ -93,7 +93,7 @@ class TaskData:
     validation: Examples[Any]
     test: Examples[Any] | None
     sha256: str
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     summary: tuple[str, ...] = ()
     is_readable: bool = True
 

@@ -1,4 +1,4 @@
-"""Where labelled rows come from: a file or folder, or a split of a dataset of the hub."""
+"""Where labeled rows come from: a file or folder, or a split of a dataset of the hub."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from training.learning.base_run import Learning
+from training.learning.base_run import BaseRun
 
 _SECONDS_BETWEEN_LINES: Final = 60.0
 _MAX_BARS: Final = 20
@@ -56,7 +56,7 @@ class TrainingProgress:
     ) -> None:
         self._progress.stop()
 
-    def show(self, runs: Sequence[Learning]) -> None:
+    def show(self, runs: Sequence[BaseRun]) -> None:
         """Update the bars of these runs."""
         for run in runs:
             bar = self._bar(run)
@@ -87,15 +87,15 @@ class TrainingProgress:
             line, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
         )
 
-    def _describe_rows(self, run: Learning) -> None:
+    def _describe_rows(self, run: BaseRun) -> None:
         """Print how the rows were read, and warnings about them, once for all runs."""
-        lines = {**dict.fromkeys(run.rows.data.summary), **dict.fromkeys(run.doubts, "yellow")}
+        lines = {**dict.fromkeys(run.rows.data.summary), **dict.fromkeys(run.warnings, "yellow")}
         for line, style in lines.items():
             if line not in self._printed:
                 self._printed.add(line)
                 self._print(line, style)
 
-    def _bar(self, run: Learning) -> TaskID:
+    def _bar(self, run: BaseRun) -> TaskID:
         if run.config.run_name not in self._bars:
             self._describe_rows(run)
             bar = self._progress.add_task(
@@ -103,11 +103,11 @@ class TrainingProgress:
             )
             self._bars[run.config.run_name] = bar
             self._num_evaluations[run.config.run_name] = max(0, len(run.history) - 1)
-            if run.begun is not None:
-                self._print_progress(f"{run.config.run_name} {run.begun}")
+            if run.starting_prefix is not None:
+                self._print_progress(f"{run.config.run_name} {run.starting_prefix}")
         return self._bars[run.config.run_name]
 
-    def _print_evaluation(self, run: Learning) -> None:
+    def _print_evaluation(self, run: BaseRun) -> None:
         latest = run.history[-1]
         figures = "  ".join(f"{name} {value:.4f}" for name, value in latest.metrics.items())
         self._print_progress(
@@ -116,7 +116,7 @@ class TrainingProgress:
         )
 
 
-def _figures(run: Learning) -> str:
+def _figures(run: BaseRun) -> str:
     loss = f"loss {run.losses[-1]:.4f}" if run.losses else ""
     if run.best is None:
         return loss

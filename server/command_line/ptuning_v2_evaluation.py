@@ -21,7 +21,7 @@ from training.learning.evaluate import as_learned, evaluate, outputs_of
 from training.sessions.fine_tuning_session import MODEL_FOLDER
 from training.sessions.session import PREFIX_FILE
 from training.settings.plan import TrainPlan
-from training.tasks import KINDS
+from training.tasks import definition_of
 
 
 def use_parts(
@@ -114,7 +114,7 @@ class _LoadedPrefix:
         )
         for row, fields, texts, values in zip(rows, inputs, encoded, outputs, strict=True):
             numbers = {name: row.columns[name] for name in ("id", "idx") if name in row.columns}
-            answer = KINDS[spec.task_type].answer(spec, fields, texts, values)
+            answer = definition_of(spec.task_type).answer(spec, fields, texts, values)
             line = {**numbers, **fields, **answer}
             if spec.sliced_field is not None and spec.answers is not None:
                 context = str(fields[spec.sliced_field])

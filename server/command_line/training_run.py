@@ -11,10 +11,10 @@ from server.command_line.progress_bars import TrainingProgress
 from server.command_line.publishing import Destination
 from server.command_line.training_summary import RunResult, print_results, sweep_table
 from training.errors import PlanRejected, TrainingStopped
-from training.learning.base_run import Learning
+from training.learning.base_run import BaseRun
 from training.learning.parallel import is_first_process
 from training.sessions.fine_tuning_session import tune_plan
-from training.sessions.session import CHECKPOINT, Trained, discard_checkpoint, run_plan
+from training.sessions.session import CHECKPOINT, TrainedPrefix, discard_checkpoint, run_plan
 from training.settings.plan import TrainPlan
 
 
@@ -92,11 +92,11 @@ def _console(*, quiet: bool = False) -> Console:
 
 def _run(
     plan: TrainPlan, output: Path, console: Console, *, resume: bool, key: str
-) -> list[Trained]:
+) -> list[TrainedPrefix]:
     """Train a plan under progress bars; a signal stops it with a checkpoint."""
     with TrainingProgress(console) as progress, Stopper() as stopper:
 
-        def watch(runs: Sequence[Learning]) -> None:
+        def watch(runs: Sequence[BaseRun]) -> None:
             progress.show(runs)
             stopper.check()
 
@@ -105,7 +105,7 @@ def _run(
     return trained
 
 
-def _print(console: Console, trained: Sequence[Trained]) -> None:
+def _print(console: Console, trained: Sequence[TrainedPrefix]) -> None:
     for one in trained:
         if one.sweep is not None:
             console.print(sweep_table(one.sweep))
@@ -124,15 +124,15 @@ def _print(console: Console, trained: Sequence[Trained]) -> None:
     )
 
 
-def _publish(console: Console, trained: Sequence[Trained], destination: Destination) -> None:
+def _publish(console: Console, trained: Sequence[TrainedPrefix], destination: Destination) -> None:
     for best in best_of_each_task(trained):
         reference = destination.publish(best.finished, best.config.task)
         console.print(f"Published {reference}")
 
 
-def best_of_each_task(trained: Sequence[Trained]) -> list[Trained]:
+def best_of_each_task(trained: Sequence[TrainedPrefix]) -> list[TrainedPrefix]:
     """Select the run of each task with the best validation metric."""
-    best: dict[str, Trained] = {}
+    best: dict[str, TrainedPrefix] = {}
     for one in trained:
         leader = best.get(one.config.task)
         if leader is None or one.merit > leader.merit:

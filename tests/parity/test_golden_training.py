@@ -15,7 +15,7 @@ from prefixes.backbone import PackedBatch, head_outputs
 from prefixes.interop.folder import read_tensors
 from tests.parity.test_golden import GOLDEN, Case, case
 from training.learning.learner import PrefixLearner
-from training.tasks import KINDS
+from training.tasks import definition_of
 
 __all__ = ["case"]  # a fixture
 
@@ -65,7 +65,7 @@ def learner_of(case: Case) -> PrefixLearner:
 
 def outputs_of(case: Case, learner: PrefixLearner) -> list[Tensor]:
     """Run all texts with the learner's own tensors, so that gradients reach them."""
-    spec, steering = learner.spec, learner.steering()
+    spec, steering = learner.spec, learner.prefix_tensor()
     is_prompt = spec.method == "prompt"
     rows = [
         case.backbone.row(
@@ -84,7 +84,7 @@ def outputs_of(case: Case, learner: PrefixLearner) -> list[Tensor]:
 
 def loss_of(learner: PrefixLearner, outputs: Sequence[Tensor], targets: dict[str, Tensor]) -> Any:
     """The mean loss over what counts for the type of task."""
-    kind = KINDS[learner.spec.task_type]
+    definition = definition_of(learner.spec.task_type)
     if "start_positions" in targets:
         wanted = list(torch.stack((targets["start_positions"], targets["end_positions"]), 1))
     elif learner.spec.task_type == "token_classification":
@@ -95,8 +95,8 @@ def loss_of(learner: PrefixLearner, outputs: Sequence[Tensor], targets: dict[str
         wanted = [target.view(1) for target in wanted]
     per_piece = len(outputs) // len(wanted)  # choices, of which a piece has several
     pieces = [outputs[i : i + per_piece] for i in range(0, len(outputs), per_piece)]
-    weights = [kind.weight(target) for target in wanted]
-    return kind.loss(learner.spec, pieces, wanted) / sum(weights)
+    weights = [definition.weight(target) for target in wanted]
+    return definition.loss(learner.spec, pieces, wanted) / sum(weights)
 
 
 def test_the_loss_of_a_step_and_its_gradients_equal_the_originals(

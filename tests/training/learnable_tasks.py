@@ -136,7 +136,7 @@ ROWS_OF: Mapping[str, Callable[[int], list[dict[str, Any]]]] = {
     "question_answering": question_rows,
     "embedding": partner_rows,
 }
-"""Rows that can be learnt, by type of task."""
+"""Rows that can be learned, by type of task."""
 
 
 def make_config(path: Path, **changes: Any) -> TrainConfig:

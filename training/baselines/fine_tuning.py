@@ -13,21 +13,21 @@ from torch import Tensor, nn
 
 from prefixes.backbone import Backbone
 from training.baselines.padded import PaddedModel, batches_by_length
-from training.data.tokenized import Tokenized
+from training.data.tokenized import TokenizedRows
 from training.examples import Examples, TaskData
-from training.learning.base_run import Learning, loss_settings_of
+from training.learning.base_run import BaseRun, loss_settings_of
 from training.learning.learner import describe
 from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig
-from training.tasks import KINDS, Piece
+from training.tasks import Piece, definition_of
 from training.tasks.metrics import Measurement
 
 Adapt = Callable[[Any], nn.Module]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class FineTuning(Learning):
-    """A model that learns one task: whole, or what an `adapt` leaves of it to be learnt.
+class FineTuningRun(BaseRun):
+    """A model that learns one task: whole, or what an `adapt` leaves of it to be learned.
 
     `best_weights` are those of the best evaluation.
     """
@@ -53,14 +53,14 @@ class FineTuning(Learning):
         padded = PaddedModel.load(spec, backbone)
         if adapt is not None:
             padded = replace(padded, model=adapt(padded.model))
-        rows = Tokenized.of(spec, data, backbone, snap=config.snap_to_words)
+        rows = TokenizedRows.of(spec, data, backbone, snap=config.snap_to_words)
         return cls(
             config=config,
             spec=spec,
-            kind=KINDS[config.task_type],
+            definition=definition_of(config.task_type),
             rows=rows,
             loss_settings=loss_settings_of(config, data),
-            doubts=rows.data.doubts,
+            warnings=rows.data.warnings,
             padded=padded,
             # One pass over all weights, instead of ten: a quarter of a step's time on a CPU.
             optimizer=torch.optim.AdamW(_groups(padded.model, config.weight_decay), fused=True),
@@ -92,7 +92,7 @@ class FineTuning(Learning):
         """Measure the model on the validation rows; keep the best weights so far."""
         scale = self.rows.scale
         outputs = [
-            [values * scale.spread + scale.centre for values in texts]
+            [values * scale.spread + scale.center for values in texts]
             for texts in self.padded.outputs_of(self.rows.held_out.encoded)
         ]
         if self.record(outputs):
@@ -104,13 +104,13 @@ class FineTuning(Learning):
         assert self.best_weights is not None
         self.padded.model.load_state_dict(self.best_weights)
         if self.spec.problem_type == "regression":
-            self.padded.rescale(self.rows.scale.centre, self.rows.scale.spread)
+            self.padded.rescale(self.rows.scale.center, self.rows.scale.spread)
 
     def measure(self, backbone: Backbone, examples: Examples[Any]) -> Measurement:
         """Hold the finished model's answers against what is true, as a prefix's are."""
-        encoded = self.kind.encode(backbone.texts, self.spec, examples)
+        encoded = self.definition.encode(backbone.texts, self.spec, examples)
         outputs = self.padded.outputs_of(encoded)
-        return self.kind.measure(self.spec, examples, encoded, outputs)
+        return self.definition.measure(self.spec, examples, encoded, outputs)
 
     def _gather(self, pieces: Sequence[Piece]) -> float:
         """Add up gradients over as many passes as the bound on a pass's tokens makes of a step."""
@@ -131,9 +131,9 @@ def _longest(pieces: Sequence[Piece]) -> int:
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Part the weights as usual: biases and normalisation do not decay."""
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decayed = [parameter for parameter in learnt if parameter.ndim > 1]
-    others = [parameter for parameter in learnt if parameter.ndim == 1]
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in learned if parameter.ndim > 1]
+    others = [parameter for parameter in learned if parameter.ndim == 1]
     return [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -95,12 +95,12 @@ class PaddedModel:
         return [outputs[row] for row in range(len(inputs))]
 
     @torch.no_grad()
-    def rescale(self, centre: float, spread: float) -> None:
-        """Put the outputs of a regression, learnt with mean 0 and deviation 1, on their scale."""
+    def rescale(self, center: float, spread: float) -> None:
+        """Put the outputs of a regression, learned with mean 0 and deviation 1, on their scale."""
         layers = [x for x in self.model.modules() if isinstance(x, nn.Linear)]
         output = [x for x in layers if x.out_features == self.spec.num_labels][-1]
         output.weight.mul_(spread)
-        output.bias.mul_(spread).add_(centre)
+        output.bias.mul_(spread).add_(center)
 
     def save(self, folder: Path) -> None:
         """Write the model with its tokenizer, for transformers to load."""

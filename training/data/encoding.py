@@ -8,20 +8,20 @@ from prefixes import PrefixSpec
 from prefixes.backbone import Backbone, EncodedInput, EncodedText
 from prefixes.errors import InputRejected
 from training.examples import Examples
-from training.files.packed import MadeOnDemand, Packed
-from training.tasks import KINDS
+from training.files.packed import LazySequence, PackedList
+from training.tasks import definition_of
 
 _ROWS_AT_ONCE: Final = 256
 """Rows that are tokenized together: as objects, their texts and tokens take much memory."""
 
 
-class PackedTexts(MadeOnDemand[EncodedText]):
+class PackedTexts(LazySequence[EncodedText]):
     """Tokenized texts, packed."""
 
     __slots__ = ("_fields",)
 
     def __init__(self) -> None:
-        self._fields = Packed[tuple[Any, ...]]()
+        self._fields = PackedList[tuple[Any, ...]]()
 
     def append(self, text: EncodedText) -> None:
         """Add a text at the end."""
@@ -37,7 +37,7 @@ class PackedTexts(MadeOnDemand[EncodedText]):
         return EncodedText(token_ids, list(types), is_truncated, spans, words)
 
 
-class EncodedRows(MadeOnDemand[EncodedInput]):
+class EncodedRows(LazySequence[EncodedInput]):
     """Texts that lie end to end, a few of them for each row: the input at `n` ends at `ends[n]`."""
 
     __slots__ = ("ends", "texts")
@@ -75,7 +75,7 @@ def _encoded(
     for start in range(0, len(examples), _ROWS_AT_ONCE):
         some = examples.take(range(start, min(start + _ROWS_AT_ONCE, len(examples))))
         try:
-            yield from KINDS[spec.task_type].encode(backbone.texts, spec, some)
+            yield from definition_of(spec.task_type).encode(backbone.texts, spec, some)
         except InputRejected as error:
             error.index = None if error.index is None else start + error.index
             raise

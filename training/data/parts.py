@@ -10,20 +10,20 @@ import numpy as np
 
 from prefixes import InputTemplate, PrefixSpec
 from prefixes.spec import TaskType
-from training.data.row_warnings import Part, doubts_of, doubts_of_validation
-from training.data.spelling_warnings import label_doubts, text_doubts
+from training.data.row_warnings import Part, row_warnings, validation_warnings
+from training.data.spelling_warnings import label_warnings, text_warnings
 from training.data.split import SPLIT_SEED, split
 from training.data.summary import summaries
 from training.data.token_rows import read_tagged, with_values
 from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
-from training.files.packed import Packed
+from training.files.packed import PackedList
 from training.files.rows import MAX_PROBLEMS, Row, RowFile, read_rows
 from training.settings.config import TrainConfig
 from training.settings.defaults import QUERY_METRICS
 from training.sources import Source
-from training.tasks import KINDS, TaskKind
+from training.tasks import TaskDefinition, definition_of
 from training.tasks.entity_scores import has_roles
 
 _USUAL_COLUMNS: Final = Columns()
@@ -41,12 +41,14 @@ def load_task(config: TrainConfig) -> TaskData:
         for name, source in sources.items()
         if source is not None
     }
-    kind = KINDS[config.task_type]
-    layout = _layout(kind, config, list(files.values()))
+    definition = definition_of(config.task_type)
+    layout = _layout(definition, config, list(files.values()))
     problems: list[DataProblem] = []
-    parts = {name: Part(file, _read(kind, layout, file, problems)) for name, file in files.items()}
+    parts = {
+        name: Part(file, _read(definition, layout, file, problems)) for name, file in files.items()
+    }
     train = parts.pop("train")
-    objection = None if problems else kind.objection(train.examples.truths)
+    objection = None if problems else definition.objection(train.examples.truths)
     if objection is not None:
         problems.append(DataProblem(train.file.path, None, objection))
     _refuse(problems)
@@ -54,26 +56,26 @@ def load_task(config: TrainConfig) -> TaskData:
     examples = {name: part.examples for name, part in parts.items()}
     rows, held_out, tested = train.examples, examples.get("validation"), examples.get("test")
     if held_out is None:
-        rows, held_out = split(kind, rows, config.validation_fraction)
-    learnt = _sample(rows, config.max_rows)
+        rows, held_out = split(definition, rows, config.validation_fraction)
+    learned = _sample(rows, config.max_rows)
     validation = _sample(held_out, config.max_validation_rows)
     others = list(parts.values())
     data = TaskData(
         labels=layout.labels,
         template=layout.template,
-        train=learnt,
+        train=learned,
         validation=validation,
         test=None if tested is None else _sample(tested, config.max_test_rows),
         sha256=_digest(files.values()),
-        doubts=(
-            *(f"{train.name}: {one}" for one in kind.remarks(layout, train.file.rows)),
-            *label_doubts(kind, layout, train),
-            *(doubt for part in (train, *others) for doubt in text_doubts(part)),
-            *doubts_of(kind, layout.labels, train, others, remedy=_remedy(config)),
-            *doubts_of_validation(kind, layout.labels, learnt, validation),
+        warnings=(
+            *(f"{train.name}: {one}" for one in definition.row_warnings(layout, train.file.rows)),
+            *label_warnings(definition, layout, train),
+            *(warning for part in (train, *others) for warning in text_warnings(part)),
+            *row_warnings(definition, layout.labels, train, others, remedy=_remedy(config)),
+            *validation_warnings(definition, layout.labels, learned, validation),
         ),
     )
-    summary = summaries(kind, layout, config.dataset, files, data.parts)
+    summary = summaries(definition, layout, config.dataset, files, data.parts)
     return dataclasses.replace(data, summary=tuple(summary))
 
 
@@ -100,31 +102,33 @@ def read_part(
 
 
 def load_examples(source: Source, spec: PrefixSpec, columns: Columns) -> Examples[Any]:
-    """Read the labelled rows of a file for a task that is known.
+    """Read the labeled rows of a file for a task that is known.
 
     Raises:
         PlanRejected: when more columns are named than the task has texts.
         DataRejected: with every problem of the file.
     """
     file = read_part(source, _dataset_of(spec, columns), spec.task_type, columns)
-    kind, layout = _known(spec, columns, file)
+    definition, layout = _known(spec, columns, file)
     problems: list[DataProblem] = []
-    examples = _read(kind, layout, file, problems)
+    examples = _read(definition, layout, file, problems)
     _refuse(problems)
     return examples
 
 
-def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> Packed[Input]:
-    """Read the texts of a file, labelled or not.
+def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> PackedList[Input]:
+    """Read the texts of a file, labeled or not.
 
     Raises:
         PlanRejected: as `load_examples`.
         DataRejected: with every problem of the file.
     """
     file = read_part(source, _dataset_of(spec, columns), spec.task_type, columns)
-    kind, layout = _known(spec, columns, file)
+    definition, layout = _known(spec, columns, file)
     problems = list(file.problems)
-    inputs = Packed(kind.read_input(layout, row, problems) for row in _while_few(file, problems))
+    inputs = PackedList(
+        definition.read_input(layout, row, problems) for row in _while_few(file, problems)
+    )
     _refuse(problems)
     return inputs
 
@@ -164,16 +168,18 @@ def _check_metric(config: TrainConfig, layout: Layout) -> None:
         )
 
 
-def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) -> Layout:
+def _layout(
+    definition: TaskDefinition[Any], config: TrainConfig, files: Sequence[RowFile]
+) -> Layout:
     """Decide where the texts stand: in the columns that were named, or those that are there.
 
     Labels that nobody gave are those of the training rows; of a set by name, of all its rows.
     """
     present = _present(files[0])
-    template = kind.template(config, present)
+    template = definition.template(config, present)
     layout = Layout(
         template=template,
-        columns=_columns(kind, template, config.columns, present),
+        columns=_columns(definition, template, config.columns, present),
         label=config.label_column,
         separator=config.label_separator,
         labels=config.labels or (),
@@ -184,15 +190,15 @@ def _layout(kind: TaskKind[Any], config: TrainConfig, files: Sequence[RowFile]) 
     layout = dataclasses.replace(layout, label_columns=_label_columns(layout, present))
     known = files if config.dataset is not None else files[:1]
     rows = itertools.chain.from_iterable(file.rows for file in known)
-    return dataclasses.replace(layout, labels=kind.labels(layout, rows))
+    return dataclasses.replace(layout, labels=definition.labels(layout, rows))
 
 
-def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[Any], Layout]:
-    kind = KINDS[spec.task_type]
+def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskDefinition[Any], Layout]:
+    definition = definition_of(spec.task_type)
     dataset = _dataset_of(spec, columns)
     layout = Layout(
         template=spec.input,
-        columns=_columns(kind, spec.input, columns, _present(file)),
+        columns=_columns(definition, spec.input, columns, _present(file)),
         label=columns.label,
         separator=columns.separator,
         labels=spec.labels,
@@ -201,7 +207,7 @@ def _known(spec: PrefixSpec, columns: Columns, file: RowFile) -> tuple[TaskKind[
         label_columns=columns.labels,
     )
     label_columns = _label_columns(layout, _present(file))
-    return kind, dataclasses.replace(layout, label_columns=label_columns)
+    return definition, dataclasses.replace(layout, label_columns=label_columns)
 
 
 def _label_columns(layout: Layout, present: Container[str]) -> tuple[str, ...]:
@@ -217,10 +223,13 @@ def _present(file: RowFile) -> Container[str]:
 
 
 def _columns(
-    kind: TaskKind[Any], template: InputTemplate, columns: Columns, present: Container[str]
+    definition: TaskDefinition[Any],
+    template: InputTemplate,
+    columns: Columns,
+    present: Container[str],
 ) -> dict[str, str]:
     """Assign the columns that were named to the task's texts, in order."""
-    usual = kind.columns(template, present)
+    usual = definition.columns(template, present)
     named = [name for name in (columns.text, columns.pair) if name is not None]
     if len(named) > len(usual):
         raise PlanRejected(
@@ -230,12 +239,14 @@ def _columns(
 
 
 def _read(
-    kind: TaskKind[Any], layout: Layout, file: RowFile, problems: list[DataProblem]
+    definition: TaskDefinition[Any], layout: Layout, file: RowFile, problems: list[DataProblem]
 ) -> Examples[Any]:
     problems += file.problems
-    inputs = Packed(kind.read_input(layout, row, problems) for row in _while_few(file, problems))
-    truths = Packed(
-        kind.read_truth(layout, row, fields, problems)
+    inputs = PackedList(
+        definition.read_input(layout, row, problems) for row in _while_few(file, problems)
+    )
+    truths = PackedList(
+        definition.read_truth(layout, row, fields, problems)
         for row, fields in zip(_while_few(file, problems), inputs, strict=False)
     )
     candidates = _candidates(file, problems) if layout.has_candidates else ()
@@ -248,7 +259,7 @@ def _while_few(file: RowFile, problems: Sequence[DataProblem]) -> Iterator[Row]:
     return itertools.takewhile(lambda _: len(problems) < most, file.rows)
 
 
-def _candidates(file: RowFile, problems: list[DataProblem]) -> Packed[Candidate]:
+def _candidates(file: RowFile, problems: list[DataProblem]) -> PackedList[Candidate]:
     """Read which answer to which query every row proposes."""
     problems += [
         row.problem("expected an entity of a query, found a text alone")
@@ -256,7 +267,7 @@ def _candidates(file: RowFile, problems: list[DataProblem]) -> Packed[Candidate]
         if CANDIDATE not in row.columns
     ]
     found = (row.columns[CANDIDATE] for row in file.rows if CANDIDATE in row.columns)
-    return Packed(Candidate(one["query"], one["text"], tuple(one["accepted"])) for one in found)
+    return PackedList(Candidate(one["query"], one["text"], tuple(one["accepted"])) for one in found)
 
 
 def _refuse(problems: list[DataProblem]) -> None:

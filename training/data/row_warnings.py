@@ -1,6 +1,6 @@
-"""What is doubtful about rows that can be learnt from: told before training, refusing nothing.
+"""What is doubtful about rows that can be learned from: told before training, refusing nothing.
 
-Every doubt is one sentence with a count, which names a few of the rows.
+Every warning is one sentence with a count, which names a few of the rows.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from training.errors import at, few
 from training.examples import Examples, Input, identity, wording
 from training.files.rows import RowFile
 from training.sources import place_in
-from training.tasks import TaskKind
+from training.tasks import TaskDefinition
 
 Ints = NDArray[np.int64]
 
@@ -47,8 +47,8 @@ class Part:
         return f"{place_in(self.file.path)} {self.file.rows.lines[row]}"
 
 
-def doubts_of(
-    kind: TaskKind[Any],
+def row_warnings(
+    definition: TaskDefinition[Any],
     labels: Sequence[str],
     train: Part,
     others: Sequence[Part],
@@ -58,11 +58,11 @@ def doubts_of(
     """Look over the rows of a task.
 
     `others` are those that training is measured by. `remedy` says what helps against rare labels;
-    without one they are no doubt.
+    without one they are no warning.
     """
-    counts = kind.label_counts(labels, train.examples.truths) or {}
+    counts = definition.label_counts(labels, train.examples.truths) or {}
     return (
-        *_repeats(kind, train),
+        *_repeats(definition, train),
         *_leaks(train, others),
         *_many(train, counts),
         *_rare(train.name, counts),
@@ -70,28 +70,31 @@ def doubts_of(
     )
 
 
-def doubts_of_validation(
-    kind: TaskKind[Any], labels: Sequence[str], train: Examples[Any], validation: Examples[Any]
+def validation_warnings(
+    definition: TaskDefinition[Any],
+    labels: Sequence[str],
+    train: Examples[Any],
+    validation: Examples[Any],
 ) -> tuple[str, ...]:
     """Look over the rows that choose the best step, as they are used."""
-    counts = kind.label_counts(labels, validation.truths) or {}
-    learnt = kind.label_counts(labels, train.truths) or {}
+    counts = definition.label_counts(labels, validation.truths) or {}
+    learned = definition.label_counts(labels, train.truths) or {}
     held = [label for label, count in counts.items() if count]
-    missing = [repr(label) for label, count in learnt.items() if count and not counts[label]]
-    doubts = []
+    missing = [repr(label) for label, count in learned.items() if count and not counts[label]]
+    warnings = []
     if len(validation) < _FEW_ROWS:
-        doubts.append(
+        warnings.append(
             f"the validation part has {len(validation)} row(s): figures of fewer than {_FEW_ROWS} "
             "are mostly chance"
         )
     if missing and len(held) == 1:
-        doubts.append(
+        warnings.append(
             f"the validation part has one label only, {held[0]!r}: figures on it do not tell "
-            "whether any other is learnt"
+            "whether any other is learned"
         )
     elif missing:
-        doubts.append(f"labels without a validation row: {few(missing)}")
-    return tuple(doubts)
+        warnings.append(f"labels without a validation row: {few(missing)}")
+    return tuple(warnings)
 
 
 def cut_off(encoded: Sequence[EncodedInput], max_length: int) -> tuple[str, ...]:
@@ -115,17 +118,17 @@ def _firsts(keys: Ints) -> Ints:
     return firsts[groups]
 
 
-def _repeats(kind: TaskKind[Any], part: Part) -> Iterator[str]:
+def _repeats(definition: TaskDefinition[Any], part: Part) -> Iterator[str]:
     """Look for rows of the same input: with another label, or with nothing new."""
     truths = part.examples.truths
     # A truth that points to characters of a text says something else of another spacing.
-    same_input: Callable[[Input], Hashable] = identity if kind.points_into_text else wording
+    same_input: Callable[[Input], Hashable] = identity if definition.points_into_text else wording
     firsts = _firsts(_keys(map(same_input, part.examples.inputs)))
     later = np.flatnonzero(firsts != np.arange(len(firsts))).tolist()
-    against = [row for row in later if kind.contradicts(truths[row], truths[firsts[row]])]
+    against = [row for row in later if definition.contradicts(truths[row], truths[firsts[row]])]
     if against:
         yield (
-            f"{part.name}: {_rows(against)} labelled otherwise than an earlier row of the same "
+            f"{part.name}: {_rows(against)} labeled otherwise than an earlier row of the same "
             f"input: {_pairs(part, against, part, firsts[against])}"
         )
     same = [row for row in later if truths[row] == truths[firsts[row]]]

@@ -9,17 +9,17 @@ from prefixes.backbone import Backbone
 from training.data.encoding import encode_rows
 from training.errors import at
 from training.examples import Examples, TaskData
-from training.files.packed import Packed
+from training.files.packed import PackedList
 from training.sources import Source
-from training.tasks import KINDS
+from training.tasks import definition_of
 
 
 def snapped(spec: PrefixSpec, examples: Examples[Any], backbone: Backbone) -> Examples[Any]:
     """Extend the entities of all rows to whole words, as far as `max_length` lets them be seen."""
-    kind = KINDS[spec.task_type]
+    definition = definition_of(spec.task_type)
     encoded = encode_rows(backbone, spec, examples)
-    truths = (kind.snapped(*pair) for pair in zip(examples.truths, encoded, strict=True))
-    return replace(examples, truths=Packed(truths))
+    truths = (definition.snapped(*pair) for pair in zip(examples.truths, encoded, strict=True))
+    return replace(examples, truths=PackedList(truths))
 
 
 def snapped_data(spec: PrefixSpec, data: TaskData, backbone: Backbone) -> TaskData:
@@ -40,7 +40,7 @@ def snapped_data(spec: PrefixSpec, data: TaskData, backbone: Backbone) -> TaskDa
         train=parts["train"],
         validation=parts["validation"],
         test=parts.get("test"),
-        doubts=(*data.doubts, *warnings),
+        warnings=(*data.warnings, *warnings),
     )
 
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 from training.data.row_warnings import Part
 from training.errors import few
 from training.examples import Layout
-from training.files.cell_literals import written_list
-from training.tasks import TaskKind
+from training.files.cell_literals import parse_list
+from training.tasks import TaskDefinition
 from training.tasks.labels import likeness
 
 _SEPARATORS: Final = (",", ";", "|", "/", "\t")
@@ -19,14 +19,18 @@ _MISSING: Final = frozenset(
 """What programs write for a missing value. pandas reads most of these as one."""
 
 
-def label_doubts(kind: TaskKind[Any], layout: Layout, part: Part) -> tuple[str, ...]:
-    """Look over the labels of the rows that are learnt from; each sentence names rows."""
-    counts = kind.label_counts(layout.labels, part.examples.truths) or {}
-    several = _several(layout, part, counts) if _is_classification(kind, layout) else ()
-    return (*_alike(kind, layout, part, counts), *_missing(kind, layout, part, counts), *several)
+def label_warnings(definition: TaskDefinition[Any], layout: Layout, part: Part) -> tuple[str, ...]:
+    """Look over the labels of the rows that are learned from; each sentence names rows."""
+    counts = definition.label_counts(layout.labels, part.examples.truths) or {}
+    several = _several(layout, part, counts) if _is_classification(definition, layout) else ()
+    return (
+        *_alike(definition, layout, part, counts),
+        *_missing(definition, layout, part, counts),
+        *several,
+    )
 
 
-def text_doubts(part: Part) -> Iterator[str]:
+def text_warnings(part: Part) -> Iterator[str]:
     """Look for texts that another program wrote for a missing value."""
     rows = [
         row
@@ -40,19 +44,19 @@ def text_doubts(part: Part) -> Iterator[str]:
         )
 
 
-def _is_classification(kind: TaskKind[Any], layout: Layout) -> bool:
-    return kind.labels_are_of_texts and layout.problem_type in _CLASSES
+def _is_classification(definition: TaskDefinition[Any], layout: Layout) -> bool:
+    return definition.labels_are_of_texts and layout.problem_type in _CLASSES
 
 
 def _alike(
-    kind: TaskKind[Any], layout: Layout, part: Part, counts: Mapping[str, int]
+    definition: TaskDefinition[Any], layout: Layout, part: Part, counts: Mapping[str, int]
 ) -> Iterator[str]:
     """Look for labels that a person would read as one."""
     spellings: dict[str, list[str]] = {}
     for label in counts:
         spellings.setdefault(likeness(label), []).append(label)
     groups = [
-        _named(kind, layout, part, sorted(names, key=lambda name: -counts[name]), counts)
+        _named(definition, layout, part, sorted(names, key=lambda name: -counts[name]), counts)
         for names in spellings.values()
         if len(names) > 1
     ]
@@ -64,13 +68,13 @@ def _alike(
 
 
 def _missing(
-    kind: TaskKind[Any], layout: Layout, part: Part, counts: Mapping[str, int]
+    definition: TaskDefinition[Any], layout: Layout, part: Part, counts: Mapping[str, int]
 ) -> Iterator[str]:
     names = [label for label, count in counts.items() if label in _MISSING and count]
     if names:
         yield (
             f"{part.name}: labels that look like missing values: "
-            f"{_named(kind, layout, part, names, counts)}: correct or remove these rows"
+            f"{_named(definition, layout, part, names, counts)}: correct or remove these rows"
         )
 
 
@@ -97,7 +101,7 @@ def _several(layout: Layout, part: Part, counts: Mapping[str, int]) -> Iterator[
 
 def _sign_in(label: str, counts: Mapping[str, int]) -> str | None:
     """Give the sign that separates the labels that a label consists of; "" where it is a list."""
-    if written_list(label):
+    if parse_list(label):
         return ""
     for sign in _SEPARATORS:
         parts = [part.strip() for part in label.split(sign)]
@@ -130,7 +134,7 @@ def _usual(signs: Sequence[str]) -> str:
 
 
 def _named(
-    kind: TaskKind[Any],
+    definition: TaskDefinition[Any],
     layout: Layout,
     part: Part,
     names: Sequence[str],
@@ -139,7 +143,7 @@ def _named(
     """Name labels, each with its count and a few of its rows."""
     rows: dict[str, list[int]] = {name: [] for name in names}
     for row, truth in enumerate(part.examples.truths):
-        for label in rows.keys() & set(kind.labels_in(layout.labels, truth)):
+        for label in rows.keys() & set(definition.labels_in(layout.labels, truth)):
             rows[label].append(row)
     named = [f"{name!r} ({counts[name]}, {part.at(rows[name])})" for name in names if rows[name]]
     return few(named or list(map(repr, names)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.examples import Examples
-from training.tasks import TaskKind
+from training.tasks import TaskDefinition
 
 SPLIT_SEED: Final = 0
 """Fixed, so that runs that differ in their seed are measured on the same rows."""
@@ -66,7 +66,7 @@ class _Groups:
 
 
 def split(
-    kind: TaskKind[Any], examples: Examples[Any], fraction: float
+    definition: TaskDefinition[Any], examples: Examples[Any], fraction: float
 ) -> tuple[Examples[Any], Examples[Any]]:
     """Hold out a share of the rows, with every label in proportion.
 
@@ -79,11 +79,11 @@ def split(
     def key(row: int) -> Hashable:
         if examples.candidates:
             return examples.candidates[row].query
-        return kind.group(examples.inputs[row])
+        return definition.group(examples.inputs[row])
 
     groups = _Groups.of(len(examples), key)
     truths = (examples.truths[row] for row in groups.firsts.tolist())
-    strata = np.fromiter((hash(kind.stratum(truth)) for truth in truths), np.int64)
+    strata = np.fromiter((hash(definition.stratum(truth)) for truth in truths), np.int64)
     wanted = max(1, round(len(examples) * fraction))
     held_out = groups.rows_of(_chosen(np.argsort(_places(groups, strata)), groups.sizes, wanted))
     rest = np.setdiff1d(np.arange(len(examples)), held_out)

@@ -5,11 +5,11 @@ from typing import Any
 
 from training.examples import Examples, Layout
 from training.files.rows import RowFile
-from training.tasks import TaskKind
+from training.tasks import TaskDefinition
 
 
 def summaries(
-    kind: TaskKind[Any],
+    definition: TaskDefinition[Any],
     layout: Layout,
     dataset: str | None,
     files: Mapping[str, RowFile],
@@ -18,7 +18,7 @@ def summaries(
     """Describe each part.
 
     Args:
-        kind: of the task.
+        definition: of the task.
         layout: where the rows keep what the task needs.
         dataset: name of the published set that the rows are of, if any.
         files: by part; one without its own was split off from the training file.
@@ -27,7 +27,7 @@ def summaries(
     for name, examples in parts.items():
         file = files.get(name, files["train"])
         origin = f"{file.path.name}{f', read as {dataset}' if dataset else ''}"
-        phrases = kind.column_roles(layout, file, examples.truths)
+        phrases = definition.column_roles(layout, file, examples.truths)
         yield "; ".join([f"{name}: {_size(file, len(examples))} of {origin}", *phrases])
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from training.datasets.text_files import conll_columns
 from training.errors import DataProblem
 from training.examples import Columns
-from training.files.cell_literals import written_value
+from training.files.cell_literals import parse_value
 from training.files.rows import Row, RowFile, read_rows
 from training.sources import Source, place_in
 from training.tasks.phrases import from_columns
@@ -38,10 +38,10 @@ def read_tagged(source: Source, columns: Columns) -> RowFile:
             tag_layout="a token per line from the first column; a tag each from the last",
         )
     file = read_rows(source)
-    names = _Names.of(file.rows[0].columns, columns) if file.rows else None
+    names = _TokenColumns.of(file.rows[0].columns, columns) if file.rows else None
     if names is None:
         return file
-    joined = _remade(file, _sentences(file, names, columns))
+    joined = _remade(file, _texts_of_tokens(file, names, columns))
     return replace(joined, tag_layout=str(names))
 
 
@@ -60,11 +60,11 @@ def with_values(file: RowFile, columns: Columns) -> RowFile:
 
 
 def _value(is_listed: bool, cell: Any) -> Any:  # noqa: FBT001 - of a comprehension
-    return written_value(cell) if is_listed and isinstance(cell, str) else cell
+    return parse_value(cell) if is_listed and isinstance(cell, str) else cell
 
 
 def _is_name(cell: Any) -> bool:
-    return isinstance(cell, str) and isinstance(written_value(cell), str)
+    return isinstance(cell, str) and isinstance(parse_value(cell), str)
 
 
 def _remade(file: RowFile, items: Iterable[Row | DataProblem]) -> RowFile:
@@ -73,7 +73,7 @@ def _remade(file: RowFile, items: Iterable[Row | DataProblem]) -> RowFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class _TokenColumns:
     """The columns of rows of one token; those of tags and sentences may not be there."""
 
     token: str
@@ -103,7 +103,9 @@ class _Names:
         return cls(token, tag, find(None, _SENTENCES)) if _is_name(row.get(tag)) else None
 
 
-def _sentences(file: RowFile, names: _Names, columns: Columns) -> Iterator[Row | DataProblem]:
+def _texts_of_tokens(
+    file: RowFile, names: _TokenColumns, columns: Columns
+) -> Iterator[Row | DataProblem]:
     """Join rows up to the end of each sentence: another number, a blank line or a blank token."""
     texts = 0
     for _, group in groupby(_numbered(file, names), key=lambda pair: pair[0]):
@@ -121,7 +123,7 @@ def _sentences(file: RowFile, names: _Names, columns: Columns) -> Iterator[Row |
         )
 
 
-def _numbered(file: RowFile, names: _Names) -> Iterator[tuple[int, Row]]:
+def _numbered(file: RowFile, names: _TokenColumns) -> Iterator[tuple[int, Row]]:
     """Give each row that has a token with the number of its sentence."""
     number, previous, mark = 0, 0, None
     has_lines = place_in(file.path) == "line" and names.sentence is None

@@ -7,24 +7,24 @@ import torch
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
-from training.data.alignment_warnings import misfit_warnings
+from training.data.alignment_warnings import alignment_warnings
 from training.data.encoding import EncodedRows, PackedTexts, encode_rows
 from training.data.row_warnings import cut_off
 from training.data.snapping import snapped_data
 from training.data.vocabulary_warnings import UNREADABLE, UnknownTokens, vocabulary_warnings
 from training.examples import Examples, TaskData
-from training.files.packed import MadeOnDemand, Packed
-from training.tasks import KINDS, Piece, Scale
+from training.files.packed import LazySequence, PackedList
+from training.tasks import Piece, Scale, definition_of
 
 
-class Pieces(MadeOnDemand[Piece]):
+class Pieces(LazySequence[Piece]):
     """Pieces of packed texts, each with its target."""
 
     __slots__ = ("_inputs", "_targets")
 
     def __init__(self, texts: PackedTexts) -> None:
         self._inputs = EncodedRows(texts)
-        self._targets = Packed[Any]()
+        self._targets = PackedList[Any]()
 
     def append(self, piece: Piece) -> None:
         """Add a piece of the texts behind those of the last one."""
@@ -44,13 +44,13 @@ def pieces_of(spec: PrefixSpec, examples: Examples[Any], rows: EncodedRows, scal
     """Cut every example into pieces, with targets on a scale."""
     pieces = Pieces(rows.texts)
     for truth, texts in zip(examples.truths, rows, strict=True):
-        for piece in KINDS[spec.task_type].pieces(spec, truth, texts):
-            pieces.append(Piece(piece.texts, scale.standardise(piece.target)))
+        for piece in definition_of(spec.task_type).pieces(spec, truth, texts):
+            pieces.append(Piece(piece.texts, scale.standardize(piece.target)))
     return pieces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
+class ValidationRows:
     """The validation rows, tokenized."""
 
     examples: Examples[Any]
@@ -59,16 +59,16 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tokenized:
-    """All rows of a task; `pieces` are what is learnt from: the rows, or the windows of them.
+class TokenizedRows:
+    """All rows of a task; `pieces` are what is learned from: the rows, or the windows of them.
 
-    `data` are the rows as they are learnt and measured, with the warnings about their tokens.
+    `data` are the rows as they are learned and measured, with the warnings about their tokens.
     """
 
     data: TaskData
     encoded: EncodedRows
     pieces: Pieces
-    held_out: HeldOut
+    held_out: ValidationRows
     scale: Scale
 
     @classmethod
@@ -78,28 +78,30 @@ class Tokenized:
         """Tokenize rows; `snap` extends entities to whole words first."""
         if snap:
             data = snapped_data(spec, data, backbone)
-        kind = KINDS[spec.task_type]
-        scale = kind.scale(spec, data.train.truths)
+        definition = definition_of(spec.task_type)
+        scale = definition.scale(spec, data.train.truths)
         encoded, others = (
             encode_rows(backbone, spec, part) for part in (data.train, data.validation)
         )
         unknown = UnknownTokens.of(backbone, encoded)
         name = backbone.fingerprint.name
         warnings = (
-            *vocabulary_warnings(kind, data.labels, data.train, unknown, name),
-            *misfit_warnings(kind, spec, [(data.train, encoded), (data.validation, others)]),
+            *vocabulary_warnings(definition, data.labels, data.train, unknown, name),
+            *alignment_warnings(
+                definition, spec, [(data.train, encoded), (data.validation, others)]
+            ),
             *cut_off(encoded, spec.max_length),
         )
         held_out_pieces = pieces_of(spec, data.validation, others, scale)
         return cls(
             replace(
                 data,
-                doubts=(*data.doubts, *warnings),
+                warnings=(*data.warnings, *warnings),
                 is_readable=unknown.share < UNREADABLE,
             ),
             encoded,
             pieces_of(spec, data.train, encoded, scale),
-            HeldOut(data.validation, others, held_out_pieces),
+            ValidationRows(data.validation, others, held_out_pieces),
             scale,
         )
 
@@ -110,12 +112,12 @@ class SharedRows:
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
         # The data stay beside what became of them, so that no other's can take their identity.
-        self._made: dict[tuple[Any, ...], tuple[TaskData, Tokenized]] = {}
+        self._made: dict[tuple[Any, ...], tuple[TaskData, TokenizedRows]] = {}
 
-    def of(self, spec: PrefixSpec, data: TaskData, *, snap: bool = False) -> Tokenized:
+    def of(self, spec: PrefixSpec, data: TaskData, *, snap: bool = False) -> TokenizedRows:
         """Tokenize rows, or find them again; templates and labels are the data's own."""
         seen = (spec.max_length, spec.answers, spec.token_types, spec.special_tokens)
         key = (id(data), snap, spec.task_type, *seen)
         if key not in self._made:
-            self._made[key] = (data, Tokenized.of(spec, data, self._backbone, snap=snap))
+            self._made[key] = (data, TokenizedRows.of(spec, data, self._backbone, snap=snap))
         return self._made[key][1]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from prefixes.backbone import Backbone, EncodedInput
 from training.errors import at, few
 from training.examples import Examples, Input
-from training.tasks import TaskKind
+from training.tasks import TaskDefinition
 
 UNREADABLE: Final = 0.05
 """Share of unknown tokens from which a backbone counts as one that cannot read the texts."""
@@ -41,7 +41,7 @@ class UnknownTokens:
 
 
 def vocabulary_warnings(
-    kind: TaskKind[Any],
+    definition: TaskDefinition[Any],
     labels: Sequence[str],
     examples: Examples[Any],
     tokens: UnknownTokens,
@@ -52,7 +52,7 @@ def vocabulary_warnings(
     `backbone` is its name.
     """
     rows = [row for row, count in enumerate(tokens.counts) if count]
-    shares = _by_label(kind, labels, examples, tokens)
+    shares = _by_label(definition, labels, examples, tokens)
     worst = {
         label: share
         for label, share in sorted(shares.items(), key=lambda pair: -pair[1])
@@ -82,11 +82,14 @@ def _count(texts: EncodedInput, unknown: int | None) -> tuple[int, int]:
 
 
 def _by_label(
-    kind: TaskKind[Any], labels: Sequence[str], examples: Examples[Any], tokens: UnknownTokens
+    definition: TaskDefinition[Any],
+    labels: Sequence[str],
+    examples: Examples[Any],
+    tokens: UnknownTokens,
 ) -> Mapping[str, float]:
     counts, totals = Counter[str](), Counter[str]()
     for truth, count, total in zip(examples.truths, tokens.counts, tokens.totals, strict=True):
-        for label in kind.labels_in(labels, truth):
+        for label in definition.labels_in(labels, truth):
             counts[label] += count
             totals[label] += total
     return {label: counts[label] / total for label, total in totals.items() if total}

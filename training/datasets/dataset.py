@@ -1,4 +1,4 @@
-"""Dataset: one published set by name: where its rows lie, their forms, and what is learnt."""
+"""Dataset: one published set by name: where its rows lie, their forms, and what is learned."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -169,7 +169,7 @@ class Dataset:
         problems = list(file.problems)
         for row in file.rows:
             try:
-                found = [self._labelled(row, columns) for columns in form.convert(row.columns)]
+                found = [self._labeled(row, columns) for columns in form.convert(row.columns)]
             except (ValueError, TypeError, KeyError) as error:
                 problems.append(row.problem(f"is no row of {self.name}: {error}"))
                 continue
@@ -187,7 +187,7 @@ class Dataset:
         found = ", ".join(row.columns)
         return row.problem(f"expected the columns of {self.name}, {expected}; found {found:.200}")
 
-    def _labelled(self, row: Row, columns: Columns) -> Row:
+    def _labeled(self, row: Row, columns: Columns) -> Row:
         """Give a row its label by name, and none where it is hidden."""
         kept = {name: row.columns[name] for name in _KEPT if name in row.columns}
         found = {**kept, **columns}

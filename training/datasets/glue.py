@@ -45,14 +45,14 @@ def _glue(
         Form(columns, renamed()),
         Form(plain, renamed(**dict(zip(columns, plain, strict=True)))),
     )
-    kind = "single_label_classification" if labels else "regression"
+    problem_type = "single_label_classification" if labels else "regression"
     return Dataset(
         name=f"glue/{name}",
         task_type="sequence_classification",
         forms=(*forms, *usual),
         splits=splits,
         files=_files(splits),
-        fields={"problem_type": kind, **fields},
+        fields={"problem_type": problem_type, **fields},
         templates=(Template(*(f"{{{column}}}" for column in columns)),),
         hub=Hub(_HUB, name),
         readers=_READERS,

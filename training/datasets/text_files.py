@@ -24,7 +24,7 @@ _COLA: Final = ("source", "label", "star", "sentence")
 def glue_tsv() -> Reader:
     """Make a reader of GLUE's TSV: a header, tabs, and quotation marks that quote nothing.
 
-    Only CoLA's labelled files have no header: source, label, the author's mark, sentence.
+    Only CoLA's labeled files have no header: source, label, the author's mark, sentence.
     """
     return partial(_read, parse=_tsv)
 

@@ -1,1 +1,1 @@
-"""Files of labelled rows: tables, lines, tagged sentences, read with the place of every row."""
+"""Files of labeled rows: tables, lines, tagged sentences, read with the place of every row."""

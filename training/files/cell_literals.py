@@ -15,7 +15,7 @@ _VECTOR: Final = re.compile(r"[01]([\s,;|]+[01])+")
 _EMPTY: Final = {"null", "none"}
 
 
-def written_list(text: str) -> list[Any] | None:
+def parse_list(text: str) -> list[Any] | None:
     """Read `['a', 'b']`, `["a"]`, `['a' 'b']`, `{'a', 'b'}`, `[1 0 1]` and `[]`.
 
     Numbers and truth values stay texts.
@@ -35,7 +35,7 @@ def written_list(text: str) -> list[Any] | None:
         return None
 
 
-def written_vector(text: str) -> list[str] | None:
+def parse_vector(text: str) -> list[str] | None:
     """Read zeros and ones without brackets: `1,0,1` or `1 0 1`."""
     body = text.strip()
     return re.findall("[01]", body) if _VECTOR.fullmatch(body) else None
@@ -47,12 +47,12 @@ def _value(item: str) -> Any:
     return None if item.lower() in _EMPTY else item
 
 
-def written_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """Read a list or an object of JSON or Python that was written as text; other texts stay."""
     body = text.strip()
     if len(body) < 2 or _BRACKETS.get(body[0]) != body[-1]:
         return text
-    listed = written_list(body)  # before Python, which takes numpy's ['a' 'b'] for one text
+    listed = parse_list(body)  # before Python, which takes numpy's ['a' 'b'] for one text
     if listed is not None:
         return listed
     for read in (json.loads, ast.literal_eval):

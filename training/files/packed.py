@@ -15,7 +15,7 @@ T = TypeVar("T")
 _PROTOCOL: Final = 5
 
 
-class MadeOnDemand(Sequence[T]):
+class LazySequence(Sequence[T]):
     """A sequence whose values are made when asked for. It equals any other of the same values."""
 
     __slots__ = ()
@@ -37,7 +37,7 @@ class MadeOnDemand(Sequence[T]):
         return map(self.at, range(len(self)))
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, MadeOnDemand | tuple | list):
+        if not isinstance(other, LazySequence | tuple | list):
             return NotImplemented
         return len(self) == len(other) and all(
             mine == theirs for mine, theirs in zip(self, other, strict=True)
@@ -49,7 +49,7 @@ class MadeOnDemand(Sequence[T]):
         return f"{type(self).__name__}({self[:3]}{', ...' if len(self) > 3 else ''})"
 
 
-class Packed(MadeOnDemand[T]):
+class PackedList(LazySequence[T]):
     """Plain values, kept as bytes; new ones go to the end."""
 
     __slots__ = ("_data", "_ends")

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from training.errors import DataProblem, DataRejected
 from training.files.charset import decode
-from training.files.packed import MadeOnDemand, Packed
+from training.files.packed import LazySequence, PackedList
 from training.files.tables import read_table
 from training.sources import HubSource, Source
 
@@ -44,7 +44,7 @@ class Row:
         return DataProblem(self.file, self.line, message)
 
 
-class Rows(MadeOnDemand[Row]):
+class Rows(LazySequence[Row]):
     """The rows of one source, packed."""
 
     __slots__ = ("_columns", "_source", "lines")
@@ -52,7 +52,7 @@ class Rows(MadeOnDemand[Row]):
     def __init__(self, source: Source) -> None:
         self._source = source
         self.lines = array("q")
-        self._columns = Packed[Mapping[str, Any]]()
+        self._columns = PackedList[Mapping[str, Any]]()
 
     def append(self, row: Row) -> None:
         """Add a row of the same source."""
@@ -227,8 +227,8 @@ def _object(path: Path, number: int, value: Any) -> Row | DataProblem:
     if _HALF.search(json.dumps(value)):
         broken = [name for name, cell in value.items() if _has_half([name, cell])]
         if broken:
-            kind = "half of a surrogate pair, which is not valid Unicode"
-            return DataProblem(path, number, f"{broken[0]!r}: expected text, found {kind}")
+            found = "half of a surrogate pair, which is not valid Unicode"
+            return DataProblem(path, number, f"{broken[0]!r}: expected text, found {found}")
     return Row(path, number, value)
 
 

@@ -57,8 +57,8 @@ def _from_disk(path: Path) -> "datasets.Dataset":
         else:
             found = datasets.Dataset(parquet.read_table(path))
     except (OSError, ValueError, pa.ArrowException) as error:
-        kind = "a folder of datasets' save_to_disk" if path.is_dir() else "a Parquet file"
-        raise _unreadable(path, f"cannot be read as {kind}: {_first_line(error)}") from error
+        expected = "a folder of datasets' save_to_disk" if path.is_dir() else "a Parquet file"
+        raise _unreadable(path, f"cannot be read as {expected}: {_first_line(error)}") from error
     if isinstance(found, datasets.DatasetDict):
         raise _unreadable(
             path, f"holds several splits: name one of its folders, {', '.join(found)}"

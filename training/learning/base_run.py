@@ -1,4 +1,4 @@
-"""Learning: what every training has, whatever it changes: its timetable, and what came of it."""
+"""BaseRun: what every training has, whatever it changes: its timetable, and what came of it."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from prefixes import PrefixSpec
-from training.data.tokenized import Tokenized
+from training.data.tokenized import TokenizedRows
 from training.examples import TaskData
-from training.learning.initialization import Begun
+from training.learning.initialization import StartingPrefix
 from training.learning.random_numbers import generator_for
 from training.learning.schedule import learning_rate_factor
 from training.settings.config import TrainConfig
-from training.tasks import KINDS, Outputs, Piece, TaskKind
+from training.tasks import Outputs, Piece, TaskDefinition, definition_of
 from training.tasks.losses import PLAIN, LossSettings
 
 
@@ -32,20 +32,20 @@ class Evaluation:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Learning:
-    """A task that is learnt step by step.
+class BaseRun:
+    """A task that is learned step by step.
 
-    `doubts` are what a person should know of the rows. `begun` says which published prefix it has
-    begun as, if any; `ended` why it is over, None while it is not.
+    `warnings` are what a person should know of the rows. `starting_prefix` is the published
+    prefix that it began as, if any; `ended` why it is over, None while it is not.
     """
 
     config: TrainConfig
     spec: PrefixSpec
-    kind: TaskKind[Any]
-    rows: Tokenized
+    definition: TaskDefinition[Any]
+    rows: TokenizedRows
     loss_settings: LossSettings = PLAIN
-    doubts: tuple[str, ...] = ()
-    begun: Begun | None = None
+    warnings: tuple[str, ...] = ()
+    starting_prefix: StartingPrefix | None = None
     step: int = 0
     ended: str | None = None
     losses: list[float] = field(default_factory=list)
@@ -135,7 +135,7 @@ class Learning:
         held_out = self.rows.held_out
         if not all(np.isfinite(values).all() for texts in outputs for values in texts):
             return not self.diverged(math.nan)
-        measured = self.kind.measure(self.spec, held_out.examples, held_out.encoded, outputs)
+        measured = self.definition.measure(self.spec, held_out.examples, held_out.encoded, outputs)
         since = self.history[-1].step if self.history else 0
         evaluation = Evaluation(
             step=self.step,
@@ -166,12 +166,12 @@ class Learning:
         texts.
         """
         settings = self.loss_settings.to(outputs[0][0].device)
-        return self.kind.loss(self.spec, outputs, targets, settings)
+        return self.definition.loss(self.spec, outputs, targets, settings)
 
     def weight(self, pieces: Sequence[Piece]) -> float:
         """Give what the losses of pieces are divided by to be their mean."""
         # One where nothing has a target: the loss of nothing is zero.
-        return sum(self.kind.weight(piece.target) for piece in pieces) or 1.0
+        return sum(self.definition.weight(piece.target) for piece in pieces) or 1.0
 
     def _held_out_loss(self, outputs: Sequence[Outputs]) -> float:
         """Give the mean loss of the validation rows, in batches as large as those of training."""
@@ -180,9 +180,9 @@ class Learning:
         total = weight = 0.0
         for start in range(0, len(pieces), self.config.batch_size):
             some = pieces[start : start + self.config.batch_size]
-            each = [[scale.standardise(next(flat)) for _ in piece.texts] for piece in some]
+            each = [[scale.standardize(next(flat)) for _ in piece.texts] for piece in some]
             total += float(self.loss(each, [piece.target for piece in some]))
-            weight += sum(self.kind.weight(piece.target) for piece in some)
+            weight += sum(self.definition.weight(piece.target) for piece in some)
         return total / (weight or 1.0)
 
 
@@ -190,5 +190,5 @@ def loss_settings_of(config: TrainConfig, data: TaskData) -> LossSettings:
     """Say how much labels count, by what the rows have of each."""
     weights = None
     if config.class_weights == "balanced":
-        weights = KINDS[config.task_type].class_weights(data.labels, data.train.truths)
+        weights = definition_of(config.task_type).class_weights(data.labels, data.train.truths)
     return LossSettings(None if weights is None else torch.tensor(weights), config.label_smoothing)

@@ -19,7 +19,7 @@ from prefixes.backbone import (
 from training.data.encoding import EncodedRows, encode_rows
 from training.data.snapping import snapped, was_snapped
 from training.examples import Examples, Input
-from training.tasks import KINDS, Outputs
+from training.tasks import Outputs, definition_of
 from training.tasks.metrics import Measurement
 
 
@@ -80,14 +80,14 @@ def evaluate(
     backbone: Backbone, prefix: Prefix, examples: Examples[Any], *, tokens_per_batch: int
 ) -> Measurement:
     """Measure a prefix on examples."""
-    kind = KINDS[prefix.spec.task_type]
+    definition = definition_of(prefix.spec.task_type)
     encoded = encode_rows(backbone, prefix.spec, examples)
     outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
-    return kind.measure(prefix.spec, examples, encoded, outputs)
+    return definition.measure(prefix.spec, examples, encoded, outputs)
 
 
 def as_learned(backbone: Backbone, prefix: Prefix, examples: Examples[Any]) -> Examples[Any]:
-    """Prepare labelled rows as those that a prefix was trained on."""
+    """Prepare labeled rows as those that a prefix was trained on."""
     return snapped(prefix.spec, examples, backbone) if was_snapped(prefix.spec) else examples
 
 
@@ -95,8 +95,8 @@ def predictions(
     backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], *, tokens_per_batch: int
 ) -> Iterator[dict[str, Any]]:
     """Give each input's fields, and what the prefix says of them."""
-    kind = KINDS[prefix.spec.task_type]
+    definition = definition_of(prefix.spec.task_type)
     encoded = backbone.texts.encode(prefix.spec, inputs)
     outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
     for fields, texts, values in zip(inputs, encoded, outputs, strict=True):
-        yield {**fields, **kind.answer(prefix.spec, fields, texts, values)}
+        yield {**fields, **definition.answer(prefix.spec, fields, texts, values)}

@@ -13,8 +13,8 @@ from training.learning.random_numbers import generator_for
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """What a run has begun as: a prefix `name` of that digest, and why not with its head.
+class StartingPrefix:
+    """What a run begins as: a prefix `name` of that digest, and why not with its head.
 
     `head_differs` is empty where the head was taken over too.
     """

@@ -11,7 +11,7 @@ from training.examples import TaskData
 from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig
 from training.settings.defaults import max_length_of
-from training.tasks import KINDS
+from training.tasks import definition_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         ValueError: pydantic's, when the task does not fit the backbone, as a text length for
             which it has no positions.
     """
-    kind = KINDS[config.task_type]
+    definition = definition_of(config.task_type)
     room = room_for_texts(config, backbone)
     return PrefixSpec(
         task_type=config.task_type,
@@ -42,12 +42,12 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         prefix_length=config.prefix_length,
         position_offset=config.offset,
         max_length=config.max_length or min(max_length_of(config.task_type), room),
-        head=kind.head(config),
+        head=definition.head(config),
         input=data.template,
         special_tokens=config.special_tokens,
         backbone=backbone.fingerprint,
         description=config.description,
-        **kind.description(config, data),
+        **definition.description(config, data),
     )
 
 
@@ -110,12 +110,12 @@ class PrefixLearner(nn.Module):
         """Begin with what P real tokens have in the table's place, `[P, width]`.
 
         A prefix of small noise has keys that every query finds alike, and values of next to
-        nothing: it takes attention away until it has learnt not to. The noise stays on top, so
+        nothing: it takes attention away until it has learned not to. The noise stays on top, so
         that a token drawn twice does not make two slots that learn alike for ever.
         """
         self.table.add_(tokens)
 
-    def steering(self) -> Tensor:
+    def prefix_tensor(self) -> Tensor:
         """Give what steers the backbone: keys and values in the pool's layout, `[L, 2, P, H, D]`,
         or the embeddings of a prompt, `[P, E]`.
         """
@@ -148,16 +148,16 @@ class PrefixLearner(nn.Module):
         return [parameter for layer in layers for parameter in layer.parameters()]
 
     @torch.no_grad()
-    def fold(self, *, centre: float = 0.0, spread: float = 1.0) -> Prefix:
+    def fold(self, *, center: float = 0.0, spread: float = 1.0) -> Prefix:
         """Turn the training form into the served one: plain tensors by name, in float32.
 
-        `centre` and `spread` put the targets of a regression, learnt with mean 0 and deviation
+        `center` and `spread` put the targets of a regression, learned with mean 0 and deviation
         1, back on their own scale.
         """
-        tensors = self._folded_steering()
+        tensors = self._folded_prefix()
         if self.output is not None:
             tensors["head.output.weight"] = self.output.weight * spread
-            tensors["head.output.bias"] = self.output.bias * spread + centre
+            tensors["head.output.bias"] = self.output.bias * spread + center
         if self.dense is not None:
             tensors["head.dense.weight"] = self.dense.weight
             tensors["head.dense.bias"] = self.dense.bias
@@ -169,12 +169,12 @@ class PrefixLearner(nn.Module):
             },
         )
 
-    def _folded_steering(self) -> dict[str, Tensor]:
+    def _folded_prefix(self) -> dict[str, Tensor]:
         if self.spec.method == "prompt":
-            return {"prompt.embeddings": self.steering()}
+            return {"prompt.embeddings": self.prefix_tensor()}
         if self.spec.method == "head":
             return {}
-        kv = self.steering().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
+        kv = self.prefix_tensor().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
         return {"prefix.keys": kv[:, 0], "prefix.values": kv[:, 1]}
 
 

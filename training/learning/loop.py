@@ -13,8 +13,8 @@ from torch import Tensor
 
 from prefixes.backbone import Backbone, PackedBatch, Streams, head_outputs
 from training.learning.parallel import OneProcess, Processes
-from training.learning.passes import Item, Share, passes_of, shares_of
-from training.learning.prefix_pool import Steering, gradient_of
+from training.learning.passes import PieceIndex, StepShare, passes_of, shares_of
+from training.learning.prefix_pool import PrefixPool, gradient_of
 from training.learning.run import Run
 
 
@@ -62,10 +62,10 @@ def take_step(
     streams: Streams,
     processes: Processes | None = None,
 ) -> None:
-    """Let every run take one step of its optimiser."""
+    """Let every run take one step of its optimizer."""
     processes = processes or OneProcess()
-    steering = Steering.of(runs, backbone)
-    step = _Step(backbone, steering, shares_of(runs, steering), _leaves(runs, steering))
+    prefix_pool = PrefixPool.of(runs, backbone)
+    step = _Step(backbone, prefix_pool, shares_of(runs, prefix_pool), _leaves(runs, prefix_pool))
     losses = torch.zeros(len(runs), device=backbone.device)
     passes = passes_of(step.shares, tokens_per_batch, processes, streams)
     # Added up in the order of the passes, not as they end: the same numbers every time.
@@ -75,14 +75,14 @@ def take_step(
             if gradient is not None:
                 gradient_of(leaf).add_(gradient)
     processes.add_up([losses, *map(gradient_of, step.leaves)])
-    steering.walk_back()
+    prefix_pool.backpropagate()
     for run, value in zip(runs, losses.tolist(), strict=True):
         run.advance(value)
 
 
-def _leaves(runs: Sequence[Run], steering: Steering) -> list[Tensor]:
+def _leaves(runs: Sequence[Run], prefix_pool: PrefixPool) -> list[Tensor]:
     """List what the passes of a step find gradients of: what steers, and all heads."""
-    return [*steering.leaves, *(x for run in runs for x in run.learner.head_parameters())]
+    return [*prefix_pool.leaves, *(x for run in runs for x in run.learner.head_parameters())]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,11 +90,11 @@ class _Step:
     """All that the passes of a step have in common. They change none of it, and may run at once."""
 
     backbone: Backbone
-    steering: Steering
-    shares: Sequence[Share]
+    prefix_pool: PrefixPool
+    shares: Sequence[StepShare]
     leaves: Sequence[Tensor]
 
-    def run(self, items: Sequence[Item]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    def run(self, items: Sequence[PieceIndex]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         """Run one pass forward and back.
 
         Returns:
@@ -103,7 +103,7 @@ class _Step:
         losses = self._losses(items)
         return losses.detach(), torch.autograd.grad(losses.sum(), self.leaves, allow_unused=True)
 
-    def _losses(self, items: Sequence[Item]) -> Tensor:
+    def _losses(self, items: Sequence[PieceIndex]) -> Tensor:
         outputs = self._outputs(items)
         losses = [torch.zeros((), device=self.backbone.device) for _ in self.shares]
         for index, numbers in _numbers_by_share(items).items():
@@ -113,7 +113,7 @@ class _Step:
             losses[index] = total / share.weight
         return torch.stack(losses)
 
-    def _outputs(self, items: Sequence[Item]) -> list[list[Tensor]]:
+    def _outputs(self, items: Sequence[PieceIndex]) -> list[list[Tensor]]:
         """Run the texts of all pieces together; give what comes of each piece's."""
         pieces = [self.shares[index].pieces[place] for index, place in items]
         owners = [
@@ -125,7 +125,7 @@ class _Step:
             for index, text in zip(owners, texts, strict=True)
         ]
         batch = PackedBatch.pack(rows, self.backbone.device)
-        hidden = self.backbone(batch, self.steering.pool)
+        hidden = self.backbone(batch, self.prefix_pool.pool)
         heads = {
             index: self.shares[index].head([items[number][1] for number in numbers])
             for index, numbers in _numbers_by_share(items).items()
@@ -135,7 +135,7 @@ class _Step:
         return [[next(flat) for _ in piece.texts] for piece in pieces]
 
 
-def _numbers_by_share(items: Sequence[Item]) -> dict[int, list[int]]:
+def _numbers_by_share(items: Sequence[PieceIndex]) -> dict[int, list[int]]:
     """Find which items of a pass belong to each share."""
     numbers: dict[int, list[int]] = {}
     for number, (index, _) in enumerate(items):

@@ -1,6 +1,6 @@
 """Several processes that train the same runs: each takes a part of every step.
 
-All of them hold all runs, and add up what they found before the optimisers step, so that they
+All of them hold all runs, and add up what they found before the optimizers step, so that they
 agree at every moment. A launcher says who is who in the environment, as torchrun and
 `accelerate launch` do: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """

@@ -11,17 +11,17 @@ from prefixes.backbone import Backbone, EncodedText, Row, Streams
 from training.learning.evaluate import batches
 from training.learning.learner import LearningHead
 from training.learning.parallel import Processes
-from training.learning.prefix_pool import Steering
+from training.learning.prefix_pool import PrefixPool
 from training.learning.random_numbers import dropout_factors
 from training.learning.run import Run
 from training.tasks import Piece
 
-Item = tuple[int, int]
+PieceIndex = tuple[int, int]
 """A piece of a step: the number of its share, and its place among the share's pieces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Share:
+class StepShare:
     """What one run brings to a step: its pieces, and its slots in the pool or its prompt.
 
     `weight` makes the mean of the losses of its pieces. `factors` are what the features of each
@@ -54,17 +54,17 @@ class Share:
         return self.run.learner.head(torch.cat([self.factors[place] for place in places]))
 
 
-def shares_of(runs: Sequence[Run], steering: Steering) -> list[Share]:
+def shares_of(runs: Sequence[Run], prefix_pool: PrefixPool) -> list[StepShare]:
     """Take the next rows of every run."""
     return [
-        Share.of(run, slots, prompt)
-        for run, slots, prompt in zip(runs, steering.slots, steering.prompts, strict=True)
+        StepShare.of(run, slots, prompt)
+        for run, slots, prompt in zip(runs, prefix_pool.slots, prefix_pool.prompts, strict=True)
     ]
 
 
 def passes_of(
-    shares: Sequence[Share], tokens_per_batch: int, processes: Processes, streams: Streams
-) -> list[list[Item]]:
+    shares: Sequence[StepShare], tokens_per_batch: int, processes: Processes, streams: Streams
+) -> list[list[PieceIndex]]:
     """Cut a step into the passes of this process; all that run at once stay within the budget.
 
     There is one for every stream of every process, if there is so much to do, and they go to the
@@ -81,7 +81,7 @@ def passes_of(
     return mine
 
 
-def _cut(shares: Sequence[Share], most: int, *, at_once: int) -> Iterator[list[Item]]:
+def _cut(shares: Sequence[StepShare], most: int, *, at_once: int) -> Iterator[list[PieceIndex]]:
     """Cut a step batch by batch of every run. Texts of similar lengths go through together."""
     for number in range(max(share.run.config.gradient_accumulation for share in shares)):
         units = [
@@ -93,17 +93,17 @@ def _cut(shares: Sequence[Share], most: int, *, at_once: int) -> Iterator[list[I
             yield [item for place in places for item in units[place]]
 
 
-def _units(index: int, share: Share, number: int) -> list[list[Item]]:
+def _units(index: int, share: StepShare, number: int) -> list[list[PieceIndex]]:
     """List what must run together of one batch of a share: each piece alone, or all of them."""
     size = share.run.config.batch_size
     places = range(len(share.pieces))[number * size : (number + 1) * size]
     items = [(index, place) for place in places]
-    if share.run.kind.couples_pieces:
+    if share.run.definition.couples_pieces:
         return [items] if items else []
     return [[item] for item in items]
 
 
-def _num_tokens(shares: Sequence[Share], items: Sequence[Item]) -> int:
+def _num_tokens(shares: Sequence[StepShare], items: Sequence[PieceIndex]) -> int:
     pieces = [shares[index].pieces[place] for index, place in items]
     return sum(len(text.token_ids) for piece in pieces for text in piece.texts)
 

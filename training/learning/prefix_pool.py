@@ -1,4 +1,4 @@
-"""Steering: the keys, values and prompts of all runs of a step, as one pool to run texts with."""
+"""PrefixPool: the keys, values and prompts of all runs of a step, as one pool to run texts with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from training.learning.run import Run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Steering:
+class PrefixPool:
     """What steers the backbone in a step, cut off from what made it.
 
     So the passes of the step add up their gradients in `pool` `[L, 2, C, H, D]` and in the
@@ -30,7 +30,11 @@ class Steering:
     @classmethod
     def of(cls, runs: Sequence[Run], backbone: Backbone) -> Self:
         made = [
-            drop(run.learner.steering(), run.config.prefix_dropout, run.generator("prefix dropout"))
+            drop(
+                run.learner.prefix_tensor(),
+                run.config.prefix_dropout,
+                run.generator("prefix dropout"),
+            )
             for run in runs
         ]
         methods = [run.spec.method for run in runs]
@@ -53,7 +57,7 @@ class Steering:
         leaves = [self.pool, *(prompt for prompt in self.prompts if prompt is not None)]
         return [leaf for leaf in leaves if leaf.requires_grad]
 
-    def walk_back(self) -> None:
+    def backpropagate(self) -> None:
         """Hand the gradients that came together to the parameters."""
         steered, gradients = [], []
         for values, slots, prompt in zip(self.made, self.slots, self.prompts, strict=True):

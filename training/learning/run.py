@@ -11,20 +11,20 @@ from torch.nn.utils import clip_grad_norm_
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone
-from training.data.tokenized import Tokenized
+from training.data.tokenized import TokenizedRows
 from training.examples import TaskData
-from training.learning.base_run import Learning, loss_settings_of
+from training.learning.base_run import BaseRun, loss_settings_of
 from training.learning.evaluate import outputs_of
 from training.learning.initialization import real_tokens
 from training.learning.learner import PrefixLearner, describe
 from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig
-from training.tasks import KINDS
+from training.tasks import definition_of
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Run(Learning):
-    """A learner with its rows, its optimiser and what it has come to.
+class Run(BaseRun):
+    """A learner with its rows, its optimizer and what it has come to.
 
     `average` is what the learner has been of late, where that is what is kept; `best_prefix` that
     of the best evaluation, folded.
@@ -41,7 +41,7 @@ class Run(Learning):
         config: TrainConfig,
         data: TaskData,
         backbone: Backbone,
-        rows: Tokenized | None = None,
+        rows: TokenizedRows | None = None,
     ) -> Self:
         """Initialise a learner; tokenize all rows of its task, where nobody has done so."""
         spec = describe(config, data, backbone)
@@ -51,22 +51,22 @@ class Run(Learning):
             projection_size=config.projection_size,
             seed=config.seed,
         ).to(backbone.device)
-        rows = rows or Tokenized.of(spec, data, backbone, snap=config.snap_to_words)
+        rows = rows or TokenizedRows.of(spec, data, backbone, snap=config.snap_to_words)
         if config.begins_as_activations:
             learner.begin_as(real_tokens(spec, rows.encoded, backbone, seed=config.seed))
         return cls(
             config=config,
             spec=spec,
-            kind=KINDS[config.task_type],
+            definition=definition_of(config.task_type),
             rows=rows,
             learner=learner,
             optimizer=_optimizer(config, learner.prefix_parameters(), learner.head_parameters()),
             loss_settings=loss_settings_of(config, data),
-            doubts=rows.data.doubts,
+            warnings=rows.data.warnings,
         )
 
-    def steer_by(self, owner: "Run") -> None:
-        """Steer by the parameters of another run, whose optimiser alone moves them.
+    def share_prefix(self, owner: "Run") -> None:
+        """Steer by the parameters of another run, whose optimizer alone moves them.
 
         Gradients of both come together there; `owner` must come first in every step.
         """
@@ -84,7 +84,7 @@ class Run(Learning):
         return generator_for(self.config.seed, purpose, self.step)
 
     def advance(self, loss: float) -> None:
-        """Let the optimiser take one step along the gradients that have been gathered."""
+        """Let the optimizer take one step along the gradients that have been gathered."""
         if self.diverged(loss):
             return
         config = self.config
@@ -116,7 +116,7 @@ class Run(Learning):
     def evaluate(self, backbone: Backbone, tokens_per_batch: int) -> None:
         """Measure the prefix as it would be served; keep it if it is the best so far."""
         scale, encoded = self.rows.scale, self.rows.held_out.encoded
-        prefix = self.kept.fold(centre=scale.centre, spread=scale.spread)
+        prefix = self.kept.fold(center=scale.center, spread=scale.spread)
         outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
         if self.record(outputs):
             self.best_prefix = prefix

@@ -2,7 +2,7 @@
 
 import math
 
-from training.settings.config import ScheduleKind
+from training.settings.config import ScheduleName
 
 _DECAY_PER_PASS = 0.95
 """The exponential schedule multiplies by this after each twentieth of the training.
@@ -14,18 +14,18 @@ the rows are seen.
 
 
 def learning_rate_factor(
-    kind: ScheduleKind, step: int, total: int, *, warmup: float, steps_per_epoch: int = 1
+    schedule: ScheduleName, step: int, total: int, *, warmup: float, steps_per_epoch: int = 1
 ) -> float:
     """Give the factor of the peak learning rate for a step of `total`, counted from 0.
 
-    The first `warmup` share of the steps rises linearly; the rest follows `kind`, of which only
+    The first `warmup` share of the steps rises linearly; the rest follows `schedule`, of which only
     `exponential_per_epoch` asks for `steps_per_epoch`.
     """
     rising = math.ceil(total * warmup)
     if step < rising:
         return (step + 1) / rising
     progress = (step - rising) / max(1, total - rising)
-    match kind:
+    match schedule:
         case "constant":
             return 1.0
         case "linear":

@@ -23,7 +23,7 @@ from training.data.encoding import encode_rows
 from training.data.tokenized import pieces_of
 from training.examples import Examples
 from training.learning.evaluate import outputs_of
-from training.tasks import KINDS, Piece, Scale
+from training.tasks import Piece, Scale, definition_of
 
 _LOG_BOUNDS: Final = (-3.0, 3.0)
 """Of the temperature: from a twentieth to twenty."""
@@ -32,7 +32,7 @@ _OUTPUT_LAYER: Final = ("head.output.weight", "head.output.bias")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Calibrated:
+class CalibratedPrefix:
     """A prefix whose probabilities were calibrated, and what its outputs were divided by."""
 
     prefix: Prefix
@@ -41,15 +41,15 @@ class Calibrated:
 
 def calibrate(
     backbone: Backbone, prefix: Prefix, examples: Examples[Any], *, tokens_per_batch: int
-) -> Calibrated | None:
-    """Calibrate a prefix on examples that it has not learnt from.
+) -> CalibratedPrefix | None:
+    """Calibrate a prefix on examples that it has not learned from.
 
     Returns:
         None for tasks whose answers carry no probability of a label or of a choice.
     """
     spec = prefix.spec
-    kind = KINDS[spec.task_type]
-    if not kind.has_probabilities(spec):
+    definition = definition_of(spec.task_type)
+    if not definition.has_probabilities(spec):
         return None
     encoded = encode_rows(backbone, spec, examples)
     found = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
@@ -64,13 +64,13 @@ def calibrate(
         few they are: without the second term, ten of them would make every answer certain.
         """
         divided = [[values / np.exp(log_temperature) for values in texts] for texts in outputs]
-        return float(kind.loss(spec, divided, targets)) + log_temperature**2 / 2
+        return float(definition.loss(spec, divided, targets)) + log_temperature**2 / 2
 
     fitted = minimize_scalar(
         surprise, bounds=_LOG_BOUNDS, method="bounded", options={"xatol": 1e-8}
     )
     temperature = float(np.exp(fitted.x))
-    return Calibrated(_divided(prefix, temperature), temperature)
+    return CalibratedPrefix(_divided(prefix, temperature), temperature)
 
 
 def _by_piece(

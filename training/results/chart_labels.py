@@ -17,7 +17,7 @@ _LAST_RESORT: Final = "Last Resort"
 
 
 @dataclass(frozen=True, slots=True)
-class Lettering:
+class ChartLabels:
     """What to write for each label, and the font families that have the characters.
 
     `has_numbers` says that labels without a font are written as `#` and their number.
@@ -33,7 +33,7 @@ class Lettering:
         return {"fontfamily": list(self.families), "parse_math": False}
 
 
-def lettering(labels: Sequence[str], numbers: Sequence[int] | None = None) -> Lettering:
+def chart_labels(labels: Sequence[str], numbers: Sequence[int] | None = None) -> ChartLabels:
     """Decide how to write labels; `numbers` are those of the report's list of labels."""
     visible = [_visible(label) for label in labels]
     families, missing = _families(set("".join(visible)))
@@ -43,7 +43,7 @@ def lettering(labels: Sequence[str], numbers: Sequence[int] | None = None) -> Le
         f"#{number}" if is_lacking else _shortened(label)
         for label, number, is_lacking in zip(visible, ids, lacks, strict=True)
     ]
-    return Lettering(tuple(texts), families, any(lacks))
+    return ChartLabels(tuple(texts), families, any(lacks))
 
 
 def _visible(label: str) -> str:

@@ -8,7 +8,7 @@ from prefixes import Prefix
 from prefixes.backbone import Backbone
 from training.examples import Examples
 from training.learning.evaluate import outputs_of
-from training.tasks import KINDS
+from training.tasks import definition_of
 from training.tasks.metrics import Measurement
 
 _NUMBERS: Final = frozenset({"score", "scores", "embedding"})
@@ -45,15 +45,15 @@ def compare(
     tokens_per_batch: int,
 ) -> Comparison:
     """Measure a prefix on examples with two backbones that differ in how they run alone."""
-    kind = KINDS[prefix.spec.task_type]
-    encoded = kind.encode(backbone.texts, prefix.spec, examples)
+    definition = definition_of(prefix.spec.task_type)
+    encoded = definition.encode(backbone.texts, prefix.spec, examples)
     measurements, answers = [], []
     for one in (backbone, exact):
         outputs = outputs_of(one, prefix, encoded, tokens_per_batch=tokens_per_batch)
-        measurements.append(kind.measure(prefix.spec, examples, encoded, outputs))
+        measurements.append(definition.measure(prefix.spec, examples, encoded, outputs))
         answers.append(
             [
-                _decided(kind.answer(prefix.spec, fields, texts, values))
+                _decided(definition.answer(prefix.spec, fields, texts, values))
                 for fields, texts, values in zip(examples.inputs, encoded, outputs, strict=True)
             ]
         )

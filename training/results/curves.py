@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from prefixes.atomic import atomic_file
-from training.learning.base_run import Learning
-from training.results.chart_labels import lettering
+from training.learning.base_run import BaseRun
+from training.results.chart_labels import chart_labels
 from training.tasks.metrics import Measurement
 
 Numbers = NDArray[np.int64]
@@ -27,7 +27,7 @@ _MAX_WRITTEN: Final = 30
 """Labels up to which the counts are written into the picture."""
 
 
-def draw_curve(run: Learning, path: Path) -> None:
+def draw_curve(run: BaseRun, path: Path) -> None:
     """Draw one run: training loss, validation loss and metric by step, the best one marked."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
@@ -41,7 +41,7 @@ def draw_curve(run: Learning, path: Path) -> None:
         figure.savefig(file, dpi=120)
 
 
-def draw_overview(runs: Sequence[Learning], path: Path) -> None:
+def draw_overview(runs: Sequence[BaseRun], path: Path) -> None:
     """Draw the validation metric of many runs in one picture."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
@@ -75,7 +75,7 @@ def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
     axes = figure.subplots()
     scores = [measurement.per_label[number] for number in drawn]
     _draw_shares(axes, _matrix(cells, drawn), np.array([score.support for score in scores]))
-    written = lettering([score.label for score in scores], drawn.tolist())
+    written = chart_labels([score.label for score in scores], drawn.tolist())
     if written.has_numbers:
         title += (
             "\n#: a label's number in report.json, data.labels; no font here has its characters"
@@ -116,7 +116,7 @@ def _draw_shares(axes: Axes, counts: Numbers, totals: Numbers) -> None:
         axes.text(column, row, str(count), ha="center", va="center", color=shade)
 
 
-def _draw_losses(axes: Axes, run: Learning) -> None:
+def _draw_losses(axes: Axes, run: BaseRun) -> None:
     steps, losses = _smooth(run.losses)
     axes.plot(steps, losses, color="tab:blue", alpha=0.7, label="training loss")
     axes.plot(
@@ -131,7 +131,7 @@ def _draw_losses(axes: Axes, run: Learning) -> None:
     axes.grid(alpha=0.3)
 
 
-def _draw_metric(axes: Axes, run: Learning) -> None:
+def _draw_metric(axes: Axes, run: BaseRun) -> None:
     name = run.config.metric
     steps = [evaluation.step for evaluation in run.history]
     merits = [evaluation.metrics[name] for evaluation in run.history]

@@ -22,7 +22,7 @@ from training.examples import Input, TaskData
 from training.learning.evaluate import evaluate, outputs_of
 from training.results.calibration import calibrate
 from training.settings.config import TrainConfig
-from training.tasks import KINDS
+from training.tasks import definition_of
 from training.tasks.metrics import Measurement
 
 _PATHS: Final = {"train", "validation", "test", "start_from"}
@@ -140,8 +140,8 @@ def _candidates(config: TrainConfig, data: TaskData) -> Sequence[Input]:
     number = config.golden_examples * _CANDIDATES
     if config.golden_inputs == "made_up":
         return made_up_inputs(data.template, number)
-    kind = KINDS[config.task_type]
-    strata = [kind.stratum(truth) for truth in data.validation.truths]
+    definition = definition_of(config.task_type)
+    strata = [definition.stratum(truth) for truth in data.validation.truths]
     return [data.validation.inputs[row] for row in _spread(strata, number)]
 
 

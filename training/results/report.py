@@ -13,9 +13,9 @@ from pydantic import JsonValue
 from prefixes.atomic import write_atomically
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
-from training.baselines.fine_tuning import FineTuning
+from training.baselines.fine_tuning import FineTuningRun
 from training.examples import TaskData
-from training.learning.base_run import Learning
+from training.learning.base_run import BaseRun
 from training.learning.run import Run
 from training.results.finish import FinishedPrefix
 from training.tasks.metrics import Measurement
@@ -61,7 +61,7 @@ def write_report(
 
 def write_model_report(
     path: Path,
-    tuning: FineTuning,
+    tuning: FineTuningRun,
     data: TaskData,
     *,
     backbone: Backbone,
@@ -80,7 +80,7 @@ def write_model_report(
 
 
 def _course(
-    learning: Learning, data: TaskData, backbone: Backbone, timing: Timing
+    learning: BaseRun, data: TaskData, backbone: Backbone, timing: Timing
 ) -> dict[str, Any]:
     assert learning.best is not None
     return {
@@ -99,7 +99,7 @@ def _course(
             "rows_per_second": timing.num_rows / timing.seconds if timing.seconds else None,
         },
         "class_weights": _weights(learning, data),
-        "doubts": list(learning.doubts),
+        "warnings": list(learning.warnings),
     }
 
 
@@ -115,18 +115,18 @@ def _write(path: Path, report: Mapping[str, Any]) -> None:
     write_atomically(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
-def _weights(learning: Learning, data: TaskData) -> dict[str, float] | None:
+def _weights(learning: BaseRun, data: TaskData) -> dict[str, float] | None:
     weights = learning.loss_settings.class_weights
     if weights is None:
         return None
     return dict(zip(data.labels, weights.tolist(), strict=True))
 
 
-def _data_facts(learning: Learning, data: TaskData) -> dict[str, Any]:
+def _data_facts(learning: BaseRun, data: TaskData) -> dict[str, Any]:
     return {
         "sha256": data.sha256,
         "labels": list(data.labels),
         "summary": list(data.summary),
         "rows": {name: len(part) for name, part in data.parts.items()},
-        "train_rows_by_label": learning.kind.label_counts(data.labels, data.train.truths),
+        "train_rows_by_label": learning.definition.label_counts(data.labels, data.train.truths),
     }

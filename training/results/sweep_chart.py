@@ -1,4 +1,4 @@
-"""The picture of a sweep: what each searched setting did, and how the trials learnt."""
+"""The picture of a sweep: what each searched setting did, and how the trials learned."""
 
 import math
 from pathlib import Path
@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from prefixes.atomic import atomic_file
-from training.results.chart_labels import lettering
+from training.results.chart_labels import chart_labels
 from training.search.record import SweepRecord, TrialRecord
 from training.settings.sweep_plan import Range
 
 _COLUMNS: Final = 3
 _FADED: Final = 0.4
-_COLOURS: Final = {"complete": "tab:blue", "pruned": "tab:gray", "diverged": "tab:red"}
+_COLORS: Final = {"complete": "tab:blue", "pruned": "tab:gray", "diverged": "tab:red"}
 
 
 def draw_sweep(record: SweepRecord, path: Path) -> None:
@@ -48,7 +48,7 @@ def _draw_field(axes: Axes, record: SweepRecord, field: str) -> None:
         place = setting if is_range else names.index(str(setting))
         axes.plot([place], [trial.value], **_marker(record, trial))
     if not is_range:
-        written = lettering(names)
+        written = chart_labels(names)
         axes.set_xticks(range(len(names)), written.texts, **written.properties)
     elif isinstance(entry, Range) and entry.log:
         axes.set_xscale("log")
@@ -64,7 +64,7 @@ def _draw_curves(axes: Axes, record: SweepRecord) -> None:
         axes.plot(
             [step for step, _ in trial.curve],
             [value for _, value in trial.curve],
-            color="tab:orange" if is_best else _COLOURS[trial.outcome],
+            color="tab:orange" if is_best else _COLORS[trial.outcome],
             alpha=1 if is_best else _alpha(trial),
             marker=".",
             linewidth=2 if is_best else 1,
@@ -77,7 +77,7 @@ def _draw_curves(axes: Axes, record: SweepRecord) -> None:
 def _marker(record: SweepRecord, trial: TrialRecord) -> dict[str, Any]:
     if trial.number == record.best:
         return {"marker": "*", "ms": 14, "color": "tab:orange", "zorder": 3}
-    return {"marker": "o", "ms": 5, "color": _COLOURS[trial.outcome], "alpha": _alpha(trial)}
+    return {"marker": "o", "ms": 5, "color": _COLORS[trial.outcome], "alpha": _alpha(trial)}
 
 
 def _alpha(trial: TrialRecord) -> float:

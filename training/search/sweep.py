@@ -19,8 +19,8 @@ from training.settings.sweep_plan import Range, SweepPlan, with_settings
 if TYPE_CHECKING:
     import optuna
 
-EventKind = Literal["ask", "report", "judge", "complete", "prune", "diverge"]
-Event = tuple[EventKind, int, float]
+EventName = Literal["ask", "report", "judge", "complete", "prune", "diverge"]
+Event = tuple[EventName, int, float]
 """Something said to Optuna: of `ask` the number is a task's, of all others a trial's."""
 
 Outcome = Literal["open", "complete", "pruned", "diverged"]
@@ -37,7 +37,7 @@ class Trial:
     task: int
     number: int
     settings: dict[str, Any]
-    asked: "optuna.Trial"
+    optuna_trial: "optuna.Trial"
     num_reported: int = 0
     outcome: Outcome = "open"
 
@@ -58,8 +58,8 @@ class Sweep:
 
     def replay(self, journal: Iterable[Event]) -> None:
         """Bring a new sweep to where another one was."""
-        for kind, number, value in journal:
-            self._say(kind, number, value)
+        for event, number, value in journal:
+            self._tell(event, number, value)
 
     def fill(self) -> list[Trial]:
         """Begin trials until as many are open as learn together, or all have been begun."""
@@ -68,7 +68,7 @@ class Sweep:
             counts = [sum(one.task == task for one in self.trials) for task in self._numbers]
             if min(counts) == self.plan.num_trials:
                 break
-            self._say("ask", counts.index(min(counts)))
+            self._tell("ask", counts.index(min(counts)))
         return self.trials[before:]
 
     def observe(self, runs: Sequence[Run]) -> None:
@@ -80,44 +80,44 @@ class Sweep:
         open_ = [(number, trial, run) for number, (trial, run) in pairs if trial.outcome == "open"]
         fresh = [one for one in open_ if len(one[2].history) > one[1].num_reported]
         for number, _, run in fresh:
-            self._say("report", number, run.history[-1].metrics[run.config.metric])
+            self._tell("report", number, run.history[-1].metrics[run.config.metric])
         for number, _, run in fresh:
-            if run.ended is None and self._say("judge", number):
+            if run.ended is None and self._tell("judge", number):
                 run.ended = f"pruned at step {run.step}: others did better"
-                self._say("prune", number)
+                self._tell("prune", number)
             elif run.ended is not None and run.best is not None:
-                self._say("complete", number, run.best.metrics[run.config.metric])
+                self._tell("complete", number, run.best.metrics[run.config.metric])
         for number, trial, run in open_:
             if run.ended is not None and trial.outcome == "open":
                 # It ended between two evaluations, as only a loss without bounds does. Optuna
                 # leaves failures out of account, but is to learn from settings such as these.
-                self._say("diverge", number)
+                self._tell("diverge", number)
 
     @property
     def _numbers(self) -> range:
         return range(len(self.tasks))
 
-    def _say(self, kind: EventKind, number: int, value: float = 0.0) -> bool:
+    def _tell(self, event: EventName, number: int, value: float = 0.0) -> bool:
         """Say one thing to Optuna, and note it; returns what it answers to `judge`."""
-        self.journal.append((kind, number, value))
-        if kind == "ask":
+        self.journal.append((event, number, value))
+        if event == "ask":
             self._ask(number)
             return False
         trial = self.trials[number]
-        match kind:
+        match event:
             case "report":
                 trial.num_reported += 1
-                trial.asked.report(value, trial.num_reported)
+                trial.optuna_trial.report(value, trial.num_reported)
             case "judge":
-                return trial.asked.should_prune()
+                return trial.optuna_trial.should_prune()
             case "complete":
                 trial.outcome = "complete"
-                self._studies[trial.task].tell(trial.asked, value)
+                self._studies[trial.task].tell(trial.optuna_trial, value)
             case "prune" | "diverge":
                 from optuna.trial import TrialState
 
-                trial.outcome = "pruned" if kind == "prune" else "diverged"
-                self._studies[trial.task].tell(trial.asked, state=TrialState.PRUNED)
+                trial.outcome = "pruned" if event == "prune" else "diverged"
+                self._studies[trial.task].tell(trial.optuna_trial, state=TrialState.PRUNED)
         return False
 
     def _ask(self, task: int) -> None:

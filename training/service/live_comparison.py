@@ -13,7 +13,7 @@ from training.errors import CheckpointRejected
 from training.learning.evaluate import evaluate
 from training.service.outcome import success
 from training.sessions.phases import Watcher
-from training.sessions.session import Trained, discard_checkpoint, run_plan
+from training.sessions.session import TrainedPrefix, discard_checkpoint, run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan
 
@@ -56,7 +56,7 @@ def train_and_compare(
         del data  # two of them would take twice the memory
         data = load_task(config)
     describe(data.summary)
-    warn(data.doubts)
+    warn(data.warnings)
     train = partial(
         run_plan,
         plan,
@@ -76,10 +76,10 @@ def train_and_compare(
 
 
 def _outcome(
-    plan: TrainPlan, config: TrainConfig, trained: Trained, live: Prefix | None
+    plan: TrainPlan, config: TrainConfig, trained: TrainedPrefix, live: Prefix | None
 ) -> dict[str, Any]:
     finished, data = trained.finished, trained.data
-    remarks = list(trained.doubts)
+    remarks = list(trained.warnings)
     label = finished.validation.only_answer
     if label is not None:
         remarks.append(f"It answers {label!r} to every validation row, and has learnt no more")

@@ -83,7 +83,7 @@ class Watcher:
         from training.errors import TrainingStopped  # noqa: PLC0415 - see `main`
 
         (run,) = runs
-        self.warn(run.doubts)
+        self.warn(run.warnings)
         is_evaluated = self._num_evaluations not in {None, len(run.history)}
         self._num_evaluations = len(run.history)
         if is_evaluated or time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:

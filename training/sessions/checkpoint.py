@@ -1,7 +1,7 @@
 """Checkpoints: everything that a killed training needs to end as if nothing had happened.
 
 Random numbers and schedules depend on the seed and the step alone, so a checkpoint holds only what
-was learnt: parameters, optimisers, the best prefixes and the history.
+was learned: parameters, optimizers, the best prefixes and the history.
 """
 
 import dataclasses
@@ -82,7 +82,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Saved:
+class Checkpoint:
     """What a checkpoint holds: the states of the runs in their order, and how they came about.
 
     `seconds` is the time that the training took so far, `journal` what its sweep went through,
@@ -127,7 +127,7 @@ def save_checkpoint(
         torch.save(content, file)
 
 
-def load_checkpoint(path: Path, identity: Identity) -> Saved:
+def load_checkpoint(path: Path, identity: Identity) -> Checkpoint:
     """Read a checkpoint of this training.
 
     Raises:
@@ -152,7 +152,7 @@ def load_checkpoint(path: Path, identity: Identity) -> Saved:
             f"{len(differences)} point(s):\n{shown}\n"
             "Give the same settings and data again, or choose another output folder"
         )
-    return Saved(**{name: content[name] for name in Saved.__slots__})
+    return Checkpoint(**{name: content[name] for name in Checkpoint.__slots__})
 
 
 def _with_current_names(facts: Mapping[str, str]) -> dict[str, str]:

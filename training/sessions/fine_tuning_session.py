@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from prefixes.backbone import Backbone, load_backbone
-from training.baselines.fine_tuning import FineTuning
+from training.baselines.fine_tuning import FineTuningRun
 from training.data.loading import load_all
 from training.errors import TrainingError
 from training.examples import TaskData
-from training.learning.base_run import Learning
+from training.learning.base_run import BaseRun
 from training.results.curves import draw_confusion, draw_curve
 from training.results.report import Timing, write_model_report
 from training.sessions.phases import Stopwatch
@@ -22,7 +22,7 @@ MODEL_FOLDER: Final = "model"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tuned:
+class TunedModel:
     """A model that is done: its folder, in the form of transformers, and how well it does."""
 
     config: TrainConfig
@@ -33,8 +33,8 @@ class Tuned:
 
 
 def tune_plan(
-    plan: TrainPlan, output: Path, *, watch: Callable[[Sequence[Learning]], None]
-) -> list[Tuned]:
+    plan: TrainPlan, output: Path, *, watch: Callable[[Sequence[BaseRun]], None]
+) -> list[TunedModel]:
     """Fine-tune a model for every run of a plan, one after another.
 
     Args:
@@ -54,7 +54,7 @@ def tune_plan(
     tuned = []
     for config, rows in zip(plan.runs, data, strict=True):
         stopwatch = Stopwatch.start(0.0)
-        tuning = FineTuning.start(config, rows, backbone, tokens_per_batch=plan.tokens_per_batch)
+        tuning = FineTuningRun.start(config, rows, backbone, tokens_per_batch=plan.tokens_per_batch)
         learn(tuning, watch)
         folder = output if len(plan.runs) == 1 else output / config.run_name
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def tune_plan(
     return tuned
 
 
-def learn(tuning: FineTuning, watch: Callable[[Sequence[Learning]], None]) -> None:
+def learn(tuning: FineTuningRun, watch: Callable[[Sequence[BaseRun]], None]) -> None:
     """Train until it is over, and go back to the best weights.
 
     Raises:
@@ -81,8 +81,8 @@ def learn(tuning: FineTuning, watch: Callable[[Sequence[Learning]], None]) -> No
 
 
 def _write(
-    tuning: FineTuning, data: TaskData, backbone: Backbone, folder: Path, timing: Timing
-) -> Tuned:
+    tuning: FineTuningRun, data: TaskData, backbone: Backbone, folder: Path, timing: Timing
+) -> TunedModel:
     validation = tuning.measure(backbone, data.validation)
     test = None if data.test is None else tuning.measure(backbone, data.test)
     tuning.padded.save(folder / MODEL_FOLDER)
@@ -97,4 +97,4 @@ def _write(
         validation=validation,
         test=test,
     )
-    return Tuned(tuning.config, folder / MODEL_FOLDER, validation, test, data)
+    return TunedModel(tuning.config, folder / MODEL_FOLDER, validation, test, data)

@@ -36,10 +36,10 @@ class SharedPrefix:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Self:
-        """Make a file of what all runs have learnt together, a prefix without a head.
+        """Make a file of what all runs have learned together, a prefix without a head.
 
         Raises:
-            TrainingError: when they have learnt nothing.
+            TrainingError: when they have learned nothing.
         """
         failed = [f"{run.config.run_name} {run.ended}" for run in runs if run.best is None]
         if failed:
@@ -65,7 +65,7 @@ class SharedPrefix:
 def share(runs: Sequence[Run]) -> None:
     """Let runs that were just started steer by the parameters of the first of them."""
     for run in runs[1:]:
-        run.steer_by(runs[0])
+        run.share_prefix(runs[0])
 
 
 def _headless(owner: Run, steps: int, tasks: tuple[str, ...]) -> Prefix:

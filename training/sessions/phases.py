@@ -1,4 +1,4 @@
-"""Phases: the steps of a training, watched, timed, and saved now and then."""
+"""PhaseRunner: the steps of a training, watched, timed, and saved now and then."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from training.learning.loop import train
 from training.learning.parallel import Processes
 from training.learning.run import Run
 from training.sessions.checkpoint import Identity, save_checkpoint
-from training.sessions.plan_runs import Course
+from training.sessions.plan_runs import PlanRuns
 
 Watcher = Callable[[Sequence[Run]], None]
 
@@ -45,7 +45,7 @@ class Stopwatch:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Phases:
+class PhaseRunner:
     """What every phase of a training goes through: steps, watched, with checkpoints."""
 
     backbone: Backbone
@@ -62,33 +62,33 @@ class Phases:
         """Whether this process is the one that writes files."""
         return self.processes.number == 0
 
-    def go(self, course: Course) -> None:
+    def go(self, plan_runs: PlanRuns) -> None:
         """Train the runs of a course until all of them are over.
 
         Raises:
-            TrainingStopped: when `watch` did; what was learnt is saved.
+            TrainingStopped: when `watch` did; what was learned is saved.
         """
 
         def after_step(active: Sequence[Run]) -> None:
-            course.go_on()
+            plan_runs.go_on()
             self._show(active)
             if self.stopwatch.is_due(self.seconds_between_checkpoints):
-                self._save(course)
+                self._save(plan_runs)
 
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        self._show(course.runs)
+        self._show(plan_runs.runs)
         try:
             train(
                 self.backbone,
-                course.runs,
+                plan_runs.runs,
                 tokens_per_batch=self.tokens_per_batch,
                 after_step=after_step,
                 processes=self.processes,
             )
         except TrainingStopped:
-            self._save(course)
+            self._save(plan_runs)
             raise
-        self._save(course)
+        self._save(plan_runs)
 
     def _show(self, runs: Sequence[Run]) -> None:
         """Let `watch` see the runs. Processes stop together, or one would wait for the others."""
@@ -102,14 +102,14 @@ class Phases:
         if num_stopped.item():
             raise stopped or TrainingStopped("another process of the training was stopped")
 
-    def _save(self, course: Course) -> None:
+    def _save(self, plan_runs: PlanRuns) -> None:
         if not self.saves:
             return
         save_checkpoint(
             self.checkpoint,
             self.identity,
-            course.runs,
+            plan_runs.runs,
             seconds=self.stopwatch.seconds,
-            shared_sha256=course.shared.sha256 if course.shared else None,
-            journal=course.journal,
+            shared_sha256=plan_runs.shared.sha256 if plan_runs.shared else None,
+            journal=plan_runs.journal,
         )

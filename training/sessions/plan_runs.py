@@ -1,4 +1,4 @@
-"""Course: the runs of a plan as they come and go, in the order in which they share batches."""
+"""PlanRuns: the runs of a plan as they come and go, in the order in which they share batches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from training.learning.run import Run
 from training.results.report import Timing
 from training.search.record import SweepRecord, choose
 from training.search.sweep import Event, Sweep
-from training.sessions.checkpoint import Saved
+from training.sessions.checkpoint import Checkpoint
 from training.sessions.multitask import SharedPrefix, share
 from training.sessions.warm_start import WarmStart
 from training.settings.config import TrainConfig
@@ -28,7 +28,7 @@ _SHORTEST_TEXT: Final = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Winner:
+class SelectedRun:
     """A run to keep, its rows, and where its settings and its beginning come from."""
 
     run: Run
@@ -38,16 +38,16 @@ class Winner:
 
     @property
     def origins(self) -> dict[str, JsonValue]:
-        begun = self.run.begun
+        starting_prefix = self.run.starting_prefix
         return {
             **({} if self.sweep is None else {"sweep": self.sweep.facts()}),
             **({} if self.shared is None else {"multitask": self.shared.facts}),
-            **({} if begun is None else {"start_from": begun.facts}),
+            **({} if starting_prefix is None else {"start_from": starting_prefix.facts}),
         }
 
 
 @dataclass(slots=True, eq=False)
-class Course:
+class PlanRuns:
     """All runs so far: those of the plan, or the trials of its sweep.
 
     `runs` grows while a sweep goes on; `data` are the rows of each run. Of a plan with several
@@ -71,7 +71,7 @@ class Course:
         backbone: Backbone,
         starts: Mapping[str, WarmStart],
         *,
-        saved: Saved | None,
+        saved: Checkpoint | None,
         shared: SharedPrefix | None = None,
     ) -> Self:
         """Start the runs of a plan, and bring them to where a checkpoint left them.
@@ -107,7 +107,7 @@ class Course:
         backbone: Backbone,
         starts: Mapping[str, WarmStart],
         *,
-        saved: Saved | None,
+        saved: Checkpoint | None,
     ) -> Self:
         """Start the runs of a plan as they learn one prefix together. Raises as `begin`."""
         assert plan.multitask is not None
@@ -129,13 +129,15 @@ class Course:
             self.sweep.observe(self.runs)
             self._fill()
 
-    def winners(self) -> list[Winner]:
+    def winners(self) -> list[SelectedRun]:
         """List the runs to keep: all that were evaluated, or of a sweep the best of each task."""
         if self.sweep is None:
             pairs = zip(self.runs, self.data, strict=True)
-            return [Winner(run, data, self.shared) for run, data in pairs if run.best is not None]
+            return [
+                SelectedRun(run, data, self.shared) for run, data in pairs if run.best is not None
+            ]
         return [
-            Winner(self.runs[place], self.data[place], self.shared, record)
+            SelectedRun(self.runs[place], self.data[place], self.shared, record)
             for place, record in choose(self.sweep, self.runs)
         ]
 
@@ -154,7 +156,7 @@ class Course:
         rows = self.rows.of(spec, data, snap=config.snap_to_words)
         run = Run.start(config, rows.data, self.backbone, rows)
         if config.start_from is not None:
-            run.begun = self.starts[config.start_from].hand_over(run)
+            run.starting_prefix = self.starts[config.start_from].hand_over(run)
         self.runs.append(run)
         self.data.append(rows.data)
 

@@ -19,8 +19,8 @@ from training.search.record import SweepRecord
 from training.search.sweep import optuna_version
 from training.sessions.checkpoint import Identity, load_checkpoint
 from training.sessions.multitask import SharedPrefix
-from training.sessions.phases import Phases, Stopwatch, Watcher
-from training.sessions.plan_runs import Course, Winner
+from training.sessions.phases import PhaseRunner, Stopwatch, Watcher
+from training.sessions.plan_runs import PlanRuns, SelectedRun
 from training.sessions.warm_start import read_starts
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
@@ -32,10 +32,10 @@ SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trained:
+class TrainedPrefix:
     """A run that is done: its file on disk, how well its prefix does, and the sweep behind it.
 
-    `data` are the rows as they were learnt and measured, `doubts` what a person should know of
+    `data` are the rows as they were learned and measured, `warnings` what a person should know of
     them.
     """
 
@@ -43,7 +43,7 @@ class Trained:
     data: TaskData
     file: Path
     finished: FinishedPrefix
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     sweep: SweepRecord | None = None
 
     @property
@@ -60,7 +60,7 @@ def run_plan(
     key: str = "",
     data: Sequence[TaskData] | None = None,
     watch: Watcher,
-) -> list[Trained]:
+) -> list[TrainedPrefix]:
     """Train every prefix of a plan; write each one's file, report and picture.
 
     The checkpoint stays: whoever is done with all that follows calls `discard_checkpoint`.
@@ -69,7 +69,7 @@ def run_plan(
         plan: what to train.
         output: a folder, made when it is missing. A single run writes into it, several into
             folders of their names; of a sweep, the best run of each task writes; what tasks have
-            learnt together lies beside them.
+            learned together lies beside them.
         resume: go on where a checkpoint in `output` ends; begin where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
         key: for the server that `start_from` names, where it wants one.
@@ -99,7 +99,7 @@ def run_plan(
     saved = load_checkpoint(checkpoint, identity) if checkpoint.exists() else None
     processes.meet()  # nobody may change the checkpoint before all have read it
     stopwatch = Stopwatch.start(saved.seconds if saved else 0.0)
-    phases = Phases(
+    phases = PhaseRunner(
         backbone=backbone,
         processes=processes,
         checkpoint=checkpoint,
@@ -111,16 +111,16 @@ def run_plan(
     )
     shared = SharedPrefix.again(plan, saved.shared_sha256 if saved else None)
     if plan.multitask is not None and shared is None:
-        first = Course.begin_sharing(plan, data, backbone, starts, saved=saved)
+        first = PlanRuns.begin_sharing(plan, data, backbone, starts, saved=saved)
         phases.go(first)
         shared, saved = SharedPrefix.of(first.runs), None
         if phases.saves:
             write_atomically(output / SHARED_FILE, shared.file)
-    course = Course.begin(plan, data, backbone, starts, saved=saved, shared=shared)
-    phases.go(course)
+    plan_runs = PlanRuns.begin(plan, data, backbone, starts, saved=saved, shared=shared)
+    phases.go(plan_runs)
     if not phases.saves:
         return []
-    return _write_all(course, output, plan=plan, timing=course.timing(stopwatch.seconds))
+    return _write_all(plan_runs, output, plan=plan, timing=plan_runs.timing(stopwatch.seconds))
 
 
 def discard_checkpoint(output: Path) -> None:
@@ -138,19 +138,23 @@ def _check_sweep(plan: TrainPlan) -> None:
         raise PlanRejected(f"A sweep cannot change {', '.join(fixed)}: describe another [[task]]")
 
 
-def _write_all(course: Course, output: Path, *, plan: TrainPlan, timing: Timing) -> list[Trained]:
-    winners = course.winners()
+def _write_all(
+    plan_runs: PlanRuns, output: Path, *, plan: TrainPlan, timing: Timing
+) -> list[TrainedPrefix]:
+    winners = plan_runs.winners()
     if not winners:
-        raise TrainingError("; ".join(f"{run.config.run_name} {run.ended}" for run in course.runs))
+        raise TrainingError(
+            "; ".join(f"{run.config.run_name} {run.ended}" for run in plan_runs.runs)
+        )
     if len(plan.runs) > 1 and plan.sweep is None:
-        draw_overview(course.runs, output / "overview.png")
+        draw_overview(plan_runs.runs, output / "overview.png")
     trained = []
     for winner in winners:
         config = winner.run.config
         name = config.run_name if winner.sweep is None else winner.sweep.task
         folder = output if len(plan.runs) == 1 else output / name
         folder.mkdir(parents=True, exist_ok=True)
-        trained.append(_write(winner, folder, course.backbone, plan.tokens_per_batch, timing))
+        trained.append(_write(winner, folder, plan_runs.backbone, plan.tokens_per_batch, timing))
         if winner.sweep is not None:
             winner.sweep.write(folder / "sweep.json")
             draw_sweep(winner.sweep, folder / "sweep.png")
@@ -158,8 +162,8 @@ def _write_all(course: Course, output: Path, *, plan: TrainPlan, timing: Timing)
 
 
 def _write(
-    winner: Winner, folder: Path, backbone: Backbone, tokens_per_batch: int, timing: Timing
-) -> Trained:
+    winner: SelectedRun, folder: Path, backbone: Backbone, tokens_per_batch: int, timing: Timing
+) -> TrainedPrefix:
     run = winner.run
     assert run.best_prefix is not None
     finished = finish(
@@ -183,4 +187,4 @@ def _write(
         timing=timing,
         origins=winner.origins,
     )
-    return Trained(run.config, winner.data, file, finished, run.doubts, winner.sweep)
+    return TrainedPrefix(run.config, winner.data, file, finished, run.warnings, winner.sweep)

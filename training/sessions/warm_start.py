@@ -12,7 +12,7 @@ from prefixes import Prefix, PrefixError, PrefixSpec, digest_of
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.prefix import Array
 from training.errors import PlanRejected
-from training.learning.initialization import Begun
+from training.learning.initialization import StartingPrefix
 from training.learning.run import Run
 from training.sessions.prefix_sources import read_published
 from training.settings.config import TrainConfig
@@ -55,7 +55,7 @@ class WarmStart:
                 "same settings, or leave out start_from"
             )
 
-    def hand_over(self, run: Run) -> Begun:
+    def hand_over(self, run: Run) -> StartingPrefix:
         """Let a run that was just started begin as this prefix, and with its head if that fits."""
         learner, tensors = run.learner, self.prefix.tensors
         with torch.no_grad():
@@ -64,10 +64,10 @@ class WarmStart:
             if not differs and learner.output is not None:
                 scale = run.rows.scale  # a regression learns targets of mean 0 and deviation 1
                 weight, bias = tensors["head.output.weight"], tensors["head.output.bias"]
-                _copy(learner.output, weight / scale.spread, (bias - scale.centre) / scale.spread)
+                _copy(learner.output, weight / scale.spread, (bias - scale.center) / scale.spread)
             if not differs and learner.dense is not None:
                 _copy(learner.dense, tensors["head.dense.weight"], tensors["head.dense.bias"])
-        return Begun(self.name, self.sha256, tuple(differs))
+        return StartingPrefix(self.name, self.sha256, tuple(differs))
 
 
 def read_starts(

@@ -28,10 +28,10 @@ from training.settings.defaults import DEFAULTS, METHOD_DEFAULTS, METRICS, Metri
 from training.settings.former_names import with_current_names
 from training.sources import SourceField
 
-ScheduleKind = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
+ScheduleName = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
 
 LearningMethod = Literal["prefix", "prompt", "head", "full"]
-"""What is learnt: what a prefix file holds, by its methods, or the whole model beside which it is
+"""What is learned: what a prefix file holds, by its methods, or the whole model beside which it is
 measured."""
 
 Initialization = Literal["activations", "noise"]
@@ -64,7 +64,7 @@ class TrainConfig(Value):
         "full: a model of its own, all of it fine-tuned",
     )
 
-    train: SourceField = Field(description="labelled rows: a file, folder or hub:PATH:CONFIG:SPLIT")
+    train: SourceField = Field(description="labeled rows: a file, folder or hub:PATH:CONFIG:SPLIT")
     validation: SourceField | None = Field(
         default=None, description="split off `train` when not given"
     )
@@ -145,7 +145,7 @@ class TrainConfig(Value):
     )
     learning_rate: Positive = 2e-2
     head_learning_rate: Positive = 5e-3
-    schedule: ScheduleKind = "linear"
+    schedule: ScheduleName = "linear"
     warmup: Fraction = Field(default=0.06, description="share of all steps")
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     max_gradient_norm: Positive = 1.0
@@ -153,7 +153,7 @@ class TrainConfig(Value):
     feature_dropout: Fraction = 0.1
     batch_size: int = Field(default=32, ge=1)
     gradient_accumulation: int = Field(
-        default=1, ge=1, description="batches that make one step of the optimiser"
+        default=1, ge=1, description="batches that make one step of the optimizer"
     )
     epochs: Positive = Field(default=4, le=1_000_000)
     min_steps: int = Field(
@@ -207,8 +207,8 @@ class TrainConfig(Value):
         data = {**_of_dataset(data), **data}
         if data.get("label_columns"):
             data = {"problem_type": "multi_label_classification", **data}
-        kind = data.get("task_type", "sequence_classification")
-        defaults = DEFAULTS.get(kind, {}) if isinstance(kind, str) else {}
+        task_type = data.get("task_type", "sequence_classification")
+        defaults = DEFAULTS.get(task_type, {}) if isinstance(task_type, str) else {}
         return {**defaults, **METHOD_DEFAULTS.get(str(data.get("method")), {}), **data}
 
     @model_validator(mode="after")

@@ -31,30 +31,30 @@ def problems_of(config: "TrainConfig") -> list[str]:
 
 
 def _task_problems(config: "TrainConfig") -> list[str]:
-    kind = config.task_type
+    task_type = config.task_type
     problems = []
-    if config.dataset is not None and kind != DATASETS[config.dataset].task_type:
+    if config.dataset is not None and task_type != DATASETS[config.dataset].task_type:
         own = DATASETS[config.dataset].task_type
-        problems.append(f"{config.dataset} is a {own}: leave out task_type {kind}")
-    if kind != "sequence_classification" and config.problem_type is not None:
-        problems.append(f"problem_type belongs to sequence_classification, this is {kind}")
-    has_labels = kind in {"sequence_classification", "token_classification"}
+        problems.append(f"{config.dataset} is a {own}: leave out task_type {task_type}")
+    if task_type != "sequence_classification" and config.problem_type is not None:
+        problems.append(f"problem_type belongs to sequence_classification, this is {task_type}")
+    has_labels = task_type in {"sequence_classification", "token_classification"}
     if config.labels is not None and (not has_labels or config.problem_type == "regression"):
-        found = config.problem_type or kind
+        found = config.problem_type or task_type
         problems.append(f"labels belong to classification: a {found} has none")
-    if (kind in _PER_TOKEN) != (config.pooling == "every_token"):
-        expected = "every_token" if kind in _PER_TOKEN else "mean, first_token or pooler"
-        problems.append(f"pooling of {kind} must be {expected}, not {config.pooling}")
+    if (task_type in _PER_TOKEN) != (config.pooling == "every_token"):
+        expected = "every_token" if task_type in _PER_TOKEN else "mean, first_token or pooler"
+        problems.append(f"pooling of {task_type} must be {expected}, not {config.pooling}")
     if config.select_by is not None and config.select_by not in config.metrics:
         problems.append(
-            f"select_by {config.select_by!r} does not measure {config.problem_type or kind}: "
+            f"select_by {config.select_by!r} does not measure {config.problem_type or task_type}: "
             f"expected one of {', '.join(config.metrics)}"
         )
     problems += _class_weight_problems(config)
     problems += _smoothing_problems(config)
-    if kind != "embedding" and config.normalize is not None:
-        problems.append(f"normalize belongs to embedding, this is {kind}")
-    if kind == "embedding" and config.batch_size < 2:
+    if task_type != "embedding" and config.normalize is not None:
+        problems.append(f"normalize belongs to embedding, this is {task_type}")
+    if task_type == "embedding" and config.batch_size < 2:
         problems.append(
             "an embedding learns from the other rows of a batch: batch_size must be 2 or more"
         )
@@ -142,12 +142,12 @@ def _tagging_problems(config: "TrainConfig") -> list[str]:
 
 
 def _template_problems(config: "TrainConfig") -> list[str]:
-    kind = config.task_type
+    task_type = config.task_type
     if config.template is None:
         lacks = config.pair_template is not None
         return ["pair_template needs template: give both"] if lacks else []
-    if kind == "question_answering" or (kind in _PER_TOKEN and config.template != _BARE):
-        return [f"the texts of {kind} are the fields as they are: leave out template"]
+    if task_type == "question_answering" or (task_type in _PER_TOKEN and config.template != _BARE):
+        return [f"the texts of {task_type} are the fields as they are: leave out template"]
     try:
         template = InputTemplate(text=config.template, text_pair=config.pair_template)
     except ValidationError as error:
@@ -159,9 +159,9 @@ def _template_problems(config: "TrainConfig") -> list[str]:
         f"template: the field {name!r} is a member of every request: give the column another name"
         for name in sorted(RESERVED_FIELDS.intersection(template.fields))
     ]
-    if template.has_choices != (kind == "multiple_choice"):
+    if template.has_choices != (task_type == "multiple_choice"):
         problems.append("a template has {choice} in a multiple_choice, and only there")
-    if kind == "embedding" and len(template.fields) != 1:
+    if task_type == "embedding" and len(template.fields) != 1:
         problems.append("the template of an embedding has one field, as 'query: {text}'")
     return problems
 

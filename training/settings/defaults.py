@@ -40,7 +40,7 @@ METRICS: Final[dict[TaskType | ProblemType, tuple[MetricName, ...]]] = {
     "question_answering": ("f1", "exact_match"),
     "embedding": ("mrr", "recall_at_1"),
 }
-"""The metrics that may choose the best step, by kind of task; the first is the default."""
+"""The metrics that may choose the best step, by task type; the first is the default."""
 
 QUERY_METRICS: Final = frozenset({"query_f1", "query_exact_match"})
 """Those that need rows which propose answers to queries."""

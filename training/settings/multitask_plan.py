@@ -14,7 +14,7 @@ _ALIKE: Final = ("method", "prefix_length", "offset", "projection_size", "start_
 class MultitaskPlan(Value):
     """How long all tasks of a plan learn one prefix, before each goes on alone."""
 
-    steps: int = Field(default=400, ge=1, description="of the optimiser, all tasks in each")
+    steps: int = Field(default=400, ge=1, description="of the optimizer, all tasks in each")
 
     def problems(self, runs: Sequence[TrainConfig]) -> list[str]:
         """Say why these runs cannot share a prefix; empty when they can."""

@@ -169,9 +169,9 @@ def parse_space(text: str) -> tuple[str, Any]:
 
 
 def _scalar(text: str) -> int | float | str:
-    for kind in (int, float):
+    for number in (int, float):
         try:
-            return kind(text)
+            return number(text)
         except ValueError:
             continue
     return text

@@ -52,8 +52,8 @@ def score_candidates(candidates: Sequence[Candidate], scores: Sequence[float]) -
 
 def _overlap(answer: str, accepted: Sequence[str]) -> tuple[float, float]:
     """Give F1 and exact match with the accepted answer that fits best."""
-    words = normalised(answer)
-    gold = [normalised(text) for text in accepted] or [[]]
+    words = normalized(answer)
+    gold = [normalized(text) for text in accepted] or [[]]
     return max(_f1(words, one) for one in gold), float(words in gold)
 
 
@@ -62,7 +62,7 @@ def _means(prefix: str, scores: NDArray[np.float64]) -> dict[str, float]:
     return {f"{prefix}f1": f1, f"{prefix}exact_match": exact}
 
 
-def normalised(answer: str) -> list[str]:
+def normalized(answer: str) -> list[str]:
     """Split an answer into words, without case, punctuation and articles."""
     plain = answer.lower().translate(_NO_PUNCTUATION)
     return _ARTICLES.sub(" ", plain).split()

@@ -1,4 +1,4 @@
-"""TaskKind: all that is particular to one type of task, behind one protocol."""
+"""TaskDefinition: all that is particular to one type of task, behind one protocol."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from training.tasks.cells import read_texts
 from training.tasks.losses import PLAIN, LossSettings
 from training.tasks.metrics import Measurement
 from training.tasks.phrases import texts
-from training.tasks.unaligned_spans import Misfit
+from training.tasks.unaligned_spans import UnalignedSpan
 
 Outputs = Sequence[NDArray[np.float32]]
 """What an input's texts came to, `[outputs]` each, or `[S, outputs]` for tasks of tokens."""
@@ -38,22 +38,22 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The numbers that are learnt, times `spread` plus `centre`, are those of the rows."""
+    """The numbers that are learned, times `spread` plus `center`, are those of the rows."""
 
-    centre: float = 0.0
+    center: float = 0.0
     spread: float = 1.0
 
-    def standardise(self, values: Tensor) -> Tensor:
-        """Bring a row's numbers to those that are learnt, in float64, and to float32 at last."""
+    def standardize(self, values: Tensor) -> Tensor:
+        """Bring a row's numbers to those that are learned, in float64, and to float32 at last."""
         if not values.is_floating_point():
             return values
-        return ((values.double() - self.centre) / self.spread).float()
+        return ((values.double() - self.center) / self.spread).float()
 
 
-class TaskKind(ABC, Generic[Truth]):
-    """What rows of a type of task say, what is learnt from them, and how well.
+class TaskDefinition(ABC, Generic[Truth]):
+    """What rows of a type of task say, what is learned from them, and how well.
 
-    One object of each kind serves all trainings: it has no state.
+    One object of each serves all trainings: it has no state.
     """
 
     couples_pieces: bool = False
@@ -65,13 +65,13 @@ class TaskKind(ABC, Generic[Truth]):
     labels_are_of_texts: bool = False
     """Whether a label says something of a whole text."""
 
-    slices: str = ""
+    span_noun: str = ""
     """What the slices of a text are, that truths name."""
 
     answer_unit: str = ""
     """What such slices are made of when they are answers: words, or tokens."""
 
-    misfit_remedy: str = ""
+    alignment_remedy: str = ""
     """What to do about slices that are not."""
 
     # Rows to examples
@@ -100,12 +100,12 @@ class TaskKind(ABC, Generic[Truth]):
         """Say what each column was taken for; `truths` are those of the rows that are used."""
         return texts(layout)
 
-    def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
+    def row_warnings(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
         """Say how rows are read where a person might have meant something else."""
         return []
 
     def objection(self, truths: Sequence[Truth]) -> str | None:
-        """Say why nothing can be learnt from these rows, if nothing can."""
+        """Say why nothing can be learned from these rows, if nothing can."""
         return None
 
     @abstractmethod
@@ -152,11 +152,11 @@ class TaskKind(ABC, Generic[Truth]):
         """Tokenize all texts of each example."""
         return texts.encode(spec, examples.inputs)
 
-    def num_slices(self, truth: Truth) -> int:
+    def num_spans(self, truth: Truth) -> int:
         """Count the slices of a text in a truth."""
         return 0
 
-    def misfits(self, truth: Truth, encoded: EncodedInput) -> list[Misfit]:
+    def unaligned_spans(self, truth: Truth, encoded: EncodedInput) -> list[UnalignedSpan]:
         """Find the slices of a text in a truth that no answer can equal."""
         return []
 
@@ -165,7 +165,7 @@ class TaskKind(ABC, Generic[Truth]):
         return truth
 
     def scale(self, spec: PrefixSpec, truths: Sequence[Truth]) -> Scale:
-        """Find the scale of numbers that are learnt."""
+        """Find the scale of numbers that are learned."""
         return Scale()
 
     @abstractmethod

@@ -15,7 +15,7 @@ from training.examples import Examples, Input, Layout
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_text, read_texts
-from training.tasks.definition import Outputs, Piece, Problems, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, TaskDefinition
 from training.tasks.losses import PLAIN, TEMPERATURE, LossSettings, contrastive_losses
 from training.tasks.metrics import Measurement
 from training.tasks.phrases import from_columns, texts
@@ -24,7 +24,7 @@ _PARTNER: Final = "positive"
 _ROWS_AT_ONCE: Final = 1024
 
 
-class Embedding(TaskKind[str]):
+class Embedding(TaskDefinition[str]):
     """Texts, each with a `positive`: another that belongs with it.
 
     All others of a batch are taken for texts that do not belong with it, so a batch runs as one.

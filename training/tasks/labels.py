@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from training.errors import DataProblem
-from training.files.cell_literals import written_list, written_vector
+from training.files.cell_literals import parse_list, parse_vector
 from training.files.rows import Row
 from training.tasks.cells import LABEL_SETTING, is_absent
 
@@ -54,9 +54,7 @@ def cell_form(value: Any, separator: str, labels: Sequence[str]) -> str:
     """Say how a cell holds several labels, as `read_labels` takes it."""
     if _is_vector([_name(item) for item in _items(value, separator)], labels):
         return "a zero or one for each label"
-    is_list = isinstance(value, list) or (
-        isinstance(value, str) and written_list(value) is not None
-    )
+    is_list = isinstance(value, list) or (isinstance(value, str) and parse_list(value) is not None)
     return "as a list" if is_list else f"separated by {separator!r}"
 
 
@@ -121,9 +119,9 @@ def _items(value: Any, separator: str) -> list[Any]:
     """List what a cell of several labels holds."""
     if not isinstance(value, str):
         return value if isinstance(value, list) else [value]
-    listed = written_list(value)
+    listed = parse_list(value)
     if listed is None:
-        listed = written_vector(value)
+        listed = parse_vector(value)
     if listed is None:
         listed = [part.strip() for part in value.split(separator) if part.strip()]
     return listed

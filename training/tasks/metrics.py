@@ -1,4 +1,4 @@
-"""Figures that say how well logits match their targets, by kind of task."""
+"""Figures that say how well logits match their targets, by task type."""
 
 import math
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ from training.examples import Examples, Input, Layout
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, text_objection
-from training.tasks.definition import Outputs, Piece, Problems, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, TaskDefinition
 from training.tasks.labels import known_names, read_label
 from training.tasks.losses import PLAIN, LossSettings, choice_losses
 from training.tasks.metrics import CALIBRATION_ERROR, Measurement, calibration_error
@@ -24,7 +24,7 @@ from training.tasks.phrases import from_columns, texts
 _CHOICE: Final = "{choice}"
 
 
-class MultipleChoice(TaskKind[int]):
+class MultipleChoice(TaskDefinition[int]):
     """Texts with `choices`, and as `label` the number of the right one, from 0.
 
     Every choice runs as a text of its own, and gets one score.

@@ -18,11 +18,11 @@ from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_answers
-from training.tasks.definition import Outputs, Piece, Problems, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, TaskDefinition
 from training.tasks.losses import PLAIN, LossSettings, answer_losses
 from training.tasks.metrics import Measurement
 from training.tasks.phrases import from_columns
-from training.tasks.unaligned_spans import Misfit, misfit_of
+from training.tasks.unaligned_spans import UnalignedSpan, unaligned_span
 
 QUESTION: Final = InputTemplate(text="{question}", text_pair="{context}")
 
@@ -33,26 +33,26 @@ _NOWHERE: Final = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedAnswer:
     """An answer that is accepted: the characters of the context from `start` on that are `text`."""
 
     text: str
     start: int
 
 
-Answers = tuple[Accepted, ...]
+Answers = tuple[AcceptedAnswer, ...]
 
 
-class QuestionAnswering(TaskKind[Answers]):
+class QuestionAnswering(TaskDefinition[Answers]):
     """Questions with a `context`, and `answers` as SQuAD has them: texts and where they begin.
 
-    A long context is cut into windows, of which each is learnt from on its own.
+    A long context is cut into windows, of which each is learned from on its own.
     """
 
     points_into_text = True
-    slices = "answers"
+    span_noun = "answers"
     answer_unit = "token"
-    misfit_remedy = (
+    alignment_remedy = (
         "only whole tokens are found, so these never match exactly. Correct text and answer_start"
     )
 
@@ -62,7 +62,7 @@ class QuestionAnswering(TaskKind[Answers]):
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Answers:
         """Read the accepted answers, and hold them against the context; none may be right.
 
-        A question that says it is impossible has none, whatever it lists: `remarks` warn of that.
+        A question marked as impossible has none, whatever it lists: `row_warnings` reports that.
         """
         if _is_impossible(row):
             return ()
@@ -88,7 +88,7 @@ class QuestionAnswering(TaskKind[Answers]):
                 )
             )
             return ()
-        return tuple(Accepted(text, start) for text, start in pairs)
+        return tuple(AcceptedAnswer(text, start) for text, start in pairs)
 
     def column_roles(self, layout: Layout, file: RowFile, truths: Sequence[Answers]) -> list[str]:
         lacking = f"{sum(not truth for truth in truths):,} of {len(truths):,} questions have none"
@@ -97,7 +97,7 @@ class QuestionAnswering(TaskKind[Answers]):
             f"answers {from_columns([layout.label or 'answers'])} ({lacking})",
         ]
 
-    def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
+    def row_warnings(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
         """Warn of rows whose `is_impossible` contradicts their answers."""
         column = layout.label or "answers"
         marked = [row for row in rows if _IMPOSSIBLE in row.columns]
@@ -153,12 +153,12 @@ class QuestionAnswering(TaskKind[Answers]):
             for window in encoded
         ]
 
-    def num_slices(self, truth: Answers) -> int:
+    def num_spans(self, truth: Answers) -> int:
         return min(len(truth), 1)
 
-    def misfits(self, truth: Answers, encoded: EncodedInput) -> list[Misfit]:
+    def unaligned_spans(self, truth: Answers, encoded: EncodedInput) -> list[UnalignedSpan]:
         """Find the first answer, where no accepted one begins and ends with tokens."""
-        found = [_misfit(one, encoded) for one in truth]
+        found = [_unaligned(one, encoded) for one in truth]
         return [found[0]] if found and found[0] is not None and None not in found else []
 
     def loss(
@@ -196,7 +196,7 @@ class QuestionAnswering(TaskKind[Answers]):
         return {"answer": best.text, "score": best.score, "start": best.start, "end": best.end}
 
 
-def answer_place(answer: Accepted, window: EncodedText) -> tuple[int, int]:
+def answer_place(answer: AcceptedAnswer, window: EncodedText) -> tuple[int, int]:
     """Find the tokens of a window that begin and end an answer.
 
     Where the answer does not lie in the window from beginning to end, both are the first token
@@ -209,17 +209,17 @@ def answer_place(answer: Accepted, window: EncodedText) -> tuple[int, int]:
     return (inside[0], inside[-1]) if is_whole else _NOWHERE
 
 
-def _misfit(answer: Accepted, windows: EncodedInput) -> Misfit | None:
+def _unaligned(answer: AcceptedAnswer, windows: EncodedInput) -> UnalignedSpan | None:
     """Hold an answer against the tokens of the window that it lies in."""
     start, end = _visible(answer)
     for window in windows:
         spans = [span for span in window.spans if span is not None]
         if spans and spans[0][0] <= start and end <= spans[-1][1]:
-            return misfit_of((start, end), spans, is_truncated=window.is_truncated)
+            return unaligned_span((start, end), spans, is_truncated=window.is_truncated)
     return None
 
 
-def _visible(answer: Accepted) -> Span:
+def _visible(answer: AcceptedAnswer) -> Span:
     """Give an answer's characters without white space around them, which no token has."""
     start = answer.start + len(answer.text) - len(answer.text.lstrip())
     return start, start + len(answer.text.strip())

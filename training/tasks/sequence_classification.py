@@ -17,7 +17,7 @@ from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_candidates
 from training.tasks.cells import read_number
-from training.tasks.definition import Outputs, Piece, Problems, Scale, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, Scale, TaskDefinition
 from training.tasks.labels import (
     cell_form,
     inferred,
@@ -38,7 +38,7 @@ Target = int | tuple[float, ...]
 """The number of the label; or a one or zero for each of several labels; or a number alone."""
 
 
-class SequenceClassification(TaskKind[Target]):
+class SequenceClassification(TaskDefinition[Target]):
     """Texts, or pairs of texts, and the `label` of each."""
 
     labels_are_of_texts = True

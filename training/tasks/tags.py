@@ -1,4 +1,4 @@
-"""Tags and what they stand for: mentions, which are labelled slices of a text."""
+"""Tags and what they stand for: mentions, which are labeled slices of a text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from prefixes.characters import whole_characters
 from prefixes.encoded import EncodedText, Span
 from training.tasks.losses import IGNORED
 from training.tasks.tag_schemes import type_of
-from training.tasks.unaligned_spans import Misfit, misfit_of
+from training.tasks.unaligned_spans import UnalignedSpan, unaligned_span
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,22 +66,22 @@ def tag_targets(
     return targets
 
 
-def misfits_of(mentions: Sequence[Mention], encoded: EncodedText) -> list[Misfit]:
+def unaligned_mentions(mentions: Sequence[Mention], encoded: EncodedText) -> list[UnalignedSpan]:
     """Find the mentions that do not begin and end with words of the tokenizer."""
     if not mentions:
         return []
     words = [(unit.start, unit.end) for unit in units_of(encoded)]
     found = (
-        misfit_of((one.start, one.end), words, is_truncated=encoded.is_truncated)
+        unaligned_span((one.start, one.end), words, is_truncated=encoded.is_truncated)
         for one in mentions
     )
-    return [misfit for misfit in found if misfit is not None]
+    return [span for span in found if span is not None]
 
 
 def snap(mentions: Sequence[Mention], encoded: EncodedText) -> tuple[Mention, ...]:
     """Extend mentions to whole words; of those that then share a word, the first stays."""
-    misfits = misfits_of(mentions, encoded)
-    whole = {one.given: one.whole for one in misfits if one.whole is not None}
+    unaligned = unaligned_mentions(mentions, encoded)
+    whole = {one.given: one.whole for one in unaligned if one.whole is not None}
     snapped: list[Mention] = []
     for one in sorted(mentions):
         start, end = whole.get((one.start, one.end), (one.start, one.end))

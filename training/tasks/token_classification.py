@@ -1,4 +1,4 @@
-"""Token classification: the entities that a text names, learnt as a tag for each of its words."""
+"""Token classification: the entities that a text names, learned as a tag for each of its words."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.cells import read_list, read_texts
-from training.tasks.definition import Outputs, Piece, Problems, TaskKind
+from training.tasks.definition import Outputs, Piece, Problems, TaskDefinition
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.losses import IGNORED, PLAIN, LossSettings, tag_losses
 from training.tasks.metrics import Measurement
@@ -41,11 +41,11 @@ from training.tasks.tags import (
     Mention,
     join_tokens,
     mentions_of,
-    misfits_of,
     snap,
     tag_targets,
+    unaligned_mentions,
 )
-from training.tasks.unaligned_spans import Misfit
+from training.tasks.unaligned_spans import UnalignedSpan
 from training.tasks.words import first_tags, tags_of_words, word_mentions
 
 _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
@@ -53,16 +53,16 @@ _TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
 Mentions = tuple[Mention, ...]
 
 
-class TokenClassification(TaskKind[Mentions]):
+class TokenClassification(TaskDefinition[Mentions]):
     """Texts with `entities`, or `tokens` with `tags`; these are joined with spaces.
 
     Either way a text is tokenized as it will be when it is served.
     """
 
     points_into_text = True
-    slices = "entities"
+    span_noun = "entities"
     answer_unit = "word"
-    misfit_remedy = (
+    alignment_remedy = (
         "only whole words are found, so these count as wrong. Correct start and end, or set "
         "snap_to_words to extend them to whole words"
     )
@@ -110,7 +110,7 @@ class TokenClassification(TaskKind[Mentions]):
         text, *others = texts(layout)
         return [*_mention_roles(layout, file, text), *others, types]
 
-    def remarks(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
+    def row_warnings(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
         """Name tags in an unusual spelling, types that look like tags, and blanks at an end."""
         tags = dict.fromkeys(tag for row in rows for tag in _tags(layout, row))
         read = {tag: bio_of(tag, layout.labels) for tag in tags}
@@ -152,13 +152,13 @@ class TokenClassification(TaskKind[Mentions]):
         (text,) = encoded
         return [Piece(encoded, torch.tensor(tag_targets(spec.labels, truth, text)))]
 
-    def num_slices(self, truth: Mentions) -> int:
+    def num_spans(self, truth: Mentions) -> int:
         return len(truth)
 
-    def misfits(self, truth: Mentions, encoded: EncodedInput) -> list[Misfit]:
+    def unaligned_spans(self, truth: Mentions, encoded: EncodedInput) -> list[UnalignedSpan]:
         """Find entities that do not begin and end with words of the tokenizer."""
         (text,) = encoded
-        return misfits_of(truth, text)
+        return unaligned_mentions(truth, text)
 
     def snapped(self, truth: Mentions, encoded: EncodedInput) -> Mentions:
         """Extend entities to whole words; of those that then share a word, the first stays."""

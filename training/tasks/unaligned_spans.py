@@ -7,7 +7,7 @@ from prefixes.encoded import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class UnalignedSpan:
     """A slice that rows give, and what of the text an answer can be in its place.
 
     `whole` is None where the tokenizer drops all characters of the slice.
@@ -24,7 +24,9 @@ class Misfit:
         return self.whole[0] < self.given[0] or self.given[1] < self.whole[1]
 
 
-def misfit_of(given: Span, parts: Sequence[Span], *, is_truncated: bool) -> Misfit | None:
+def unaligned_span(
+    given: Span, parts: Sequence[Span], *, is_truncated: bool
+) -> UnalignedSpan | None:
     """Hold a slice against the parts of its text that answers are made of, which are in order.
 
     None where it is made of parts, and where truncation cut off its end.
@@ -34,4 +36,4 @@ def misfit_of(given: Span, parts: Sequence[Span], *, is_truncated: bool) -> Misf
         return None
     shared = [part for part in parts if part[0] < end and start < part[1]]
     whole = (shared[0][0], shared[-1][1]) if shared else None
-    return None if whole == given else Misfit(given, whole)
+    return None if whole == given else UnalignedSpan(given, whole)

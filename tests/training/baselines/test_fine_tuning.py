@@ -22,10 +22,10 @@ from tests.training.learnable_tasks import (
     topic_rows,
     write_jsonl,
 )
-from training.baselines.fine_tuning import FineTuning
+from training.baselines.fine_tuning import FineTuningRun
 from training.data.parts import load_task
 from training.errors import PlanRejected, TrainingError
-from training.learning.base_run import Learning
+from training.learning.base_run import BaseRun
 from training.sessions.fine_tuning_session import learn, tune_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan
@@ -44,9 +44,9 @@ def full(path: Path, **changes: Any) -> TrainConfig:
     return TrainConfig(**{**fields, **recipe, **changes})
 
 
-def tune(backbone: Backbone, config: TrainConfig, tokens_per_batch: int = 4096) -> FineTuning:
+def tune(backbone: Backbone, config: TrainConfig, tokens_per_batch: int = 4096) -> FineTuningRun:
     data = load_task(config)
-    tuning = FineTuning.start(config, data, backbone, tokens_per_batch=tokens_per_batch)
+    tuning = FineTuningRun.start(config, data, backbone, tokens_per_batch=tokens_per_batch)
     learn(tuning, lambda _: None)
     return tuning
 
@@ -131,7 +131,7 @@ def test_a_step_cut_into_passes_is_the_same_step(backbone: Backbone, tmp_path: P
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(32))
     losses = []
     for tokens_per_batch in (4096, 16):
-        tuning = FineTuning.start(
+        tuning = FineTuningRun.start(
             full(path), load_task(full(path)), backbone, tokens_per_batch=tokens_per_batch
         )
         for module in tuning.padded.model.modules():
@@ -146,7 +146,7 @@ def test_a_step_cut_into_passes_is_the_same_step(backbone: Backbone, tmp_path: P
 def test_every_row_is_seen_once_an_epoch(backbone: Backbone, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(45))
     config = full(path)
-    tuning = FineTuning.start(config, load_task(config), backbone, tokens_per_batch=4096)
+    tuning = FineTuningRun.start(config, load_task(config), backbone, tokens_per_batch=4096)
     seen = []
     for step in range(tuning.steps_per_epoch):
         tuning.step = step
@@ -168,7 +168,7 @@ def test_a_plan_writes_models_that_transformers_loads(
     )
     steps: list[int] = []
 
-    def watch(active: Sequence[Learning]) -> None:
+    def watch(active: Sequence[BaseRun]) -> None:
         steps.append(active[0].step)
 
     first, second = tune_plan(plan, tmp_path / "out", watch=watch)

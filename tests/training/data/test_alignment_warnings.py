@@ -33,8 +33,8 @@ def run_on(backbone: Backbone, path: Path, **changes: Any) -> Run:
     return start(backbone, make_config(path, **fields))
 
 
-def misfits_of(run: Run) -> list[str]:
-    return [one for one in run.doubts if "begin or end" in one]
+def alignment_warnings_of(run: Run) -> list[str]:
+    return [one for one in run.warnings if "begin or end" in one]
 
 
 def perfect_f1(run: Run) -> float:
@@ -44,7 +44,7 @@ def perfect_f1(run: Run) -> float:
         [np.eye(len(run.spec.labels), dtype=np.float32)[np.maximum(piece.target.numpy(), 0)]]
         for piece in held_out.pieces
     ]
-    measured = run.kind.measure(run.spec, held_out.examples, held_out.encoded, outputs)
+    measured = run.definition.measure(run.spec, held_out.examples, held_out.encoded, outputs)
     return measured.metrics["entity_f1"]
 
 
@@ -62,7 +62,7 @@ def test_entities_that_end_inside_a_word_are_counted_before_training(
     path = write_jsonl(tmp_path / "rows.jsonl", ROWS)
     held_out = write_jsonl(tmp_path / "held.jsonl", [row("a city", (3, 6)), row("a film", (2, 6))])
     run = run_on(backbone, path, validation=held_out)
-    first, second = misfits_of(run)
+    first, second = alignment_warnings_of(run)
     assert first == (
         "rows.jsonl: 3 of 5 entities begin or end inside a word, at lines 2, 3, 4, such as "
         "'ity river' in 'city river': only whole words are found, so these count as wrong. Correct "
@@ -77,16 +77,20 @@ def test_rows_that_are_split_off_are_reported_with_the_file_they_are_from(
 ) -> None:
     rows = [row(f"the {'very ' * n}city now", (5 + 5 * n, 8 + 5 * n)) for n in range(6)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    (doubt,) = misfits_of(run_on(backbone, path, validation=None, validation_fraction=0.5))
-    assert doubt.startswith("rows.jsonl: 6 of 6 entities begin or end inside a word, at lines 1, 2")
+    (warning,) = alignment_warnings_of(
+        run_on(backbone, path, validation=None, validation_fraction=0.5)
+    )
+    assert warning.startswith(
+        "rows.jsonl: 6 of 6 entities begin or end inside a word, at lines 1, 2"
+    )
 
 
 def test_characters_that_the_tokenizer_drops_are_no_part_of_an_entity(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     rows = [row("the city\u200b now", (4, 9)), row("the \u200b\x02 film", (4, 6), (7, 11))]
-    (doubt,) = misfits_of(run_on(backbone, write_jsonl(tmp_path / "rows.jsonl", rows)))
-    assert doubt.startswith(
+    (warning,) = alignment_warnings_of(run_on(backbone, write_jsonl(tmp_path / "rows.jsonl", rows)))
+    assert warning.startswith(
         "rows.jsonl: 2 of 3 entities begin or end with characters that the tokenizer drops, "
         "at lines 1, 2, such as 'city\\u200b': "
     )
@@ -95,10 +99,10 @@ def test_characters_that_the_tokenizer_drops_are_no_part_of_an_entity(
 def test_blanks_at_an_end_are_left_out_with_a_warning(backbone: Backbone, tmp_path: Path) -> None:
     rows = [row("the city now", (3, 8)), row("the city now", (4, 9)), row("a film", (2, 6))]
     run = run_on(backbone, write_jsonl(tmp_path / "rows.jsonl", rows))
-    assert run.doubts[0] == (
+    assert run.warnings[0] == (
         "rows.jsonl: 2 entities have white space at an end, which is left out, at lines 1, 2"
     )
-    assert misfits_of(run) == []
+    assert alignment_warnings_of(run) == []
     assert perfect_f1(run) == 1.0
 
 
@@ -107,8 +111,8 @@ def test_tags_of_tokens_and_what_truncation_cuts_off_are_no_misfits(
 ) -> None:
     rows = [*tagged_rows(10), {"tokens": ["the", "xylo-film"] * 20, "tags": ["O", "B-topic"] * 20}]
     run = run_on(backbone, write_jsonl(tmp_path / "rows.jsonl", rows), max_length=12)
-    assert misfits_of(run) == []
-    assert any("cut off" in one for one in run.doubts)
+    assert alignment_warnings_of(run) == []
+    assert any("cut off" in one for one in run.warnings)
 
 
 def test_entities_are_snapped_to_whole_words_where_that_is_asked_for(
@@ -116,8 +120,8 @@ def test_entities_are_snapped_to_whole_words_where_that_is_asked_for(
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", ROWS)
     run = run_on(backbone, path, snap_to_words=True)
-    assert misfits_of(run) == []
-    assert "rows.jsonl: 3 entities were extended to whole words, at lines 2, 3, 4" in run.doubts
+    assert alignment_warnings_of(run) == []
+    assert "rows.jsonl: 3 entities were extended to whole words, at lines 2, 3, 4" in run.warnings
     assert tuple(run.rows.data.train.truths)[1:] == (
         (Mention(4, 14, "x"),),
         (Mention(4, 14, "x"),),
@@ -146,14 +150,14 @@ def test_warnings_about_tokens_come_before_the_first_step_and_stand_in_the_outco
         tmp_path / "out",
         live=None,
         seconds_between_checkpoints=60.0,
-        watch=lambda runs: told.append((runs[0].step, runs[0].doubts)),
+        watch=lambda runs: told.append((runs[0].step, runs[0].warnings)),
         describe=lambda _: None,
         warn=lambda _: None,
     )
-    step, doubts = told[0]
-    (doubt,) = (one for one in doubts if "inside a word" in one)
+    step, warnings = told[0]
+    (warning,) = (one for one in warnings if "inside a word" in one)
     assert step == 0
-    assert doubt in outcome["warnings"]
+    assert warning in outcome["warnings"]
 
 
 def test_a_snapped_prefix_is_evaluated_on_snapped_rows(
@@ -176,14 +180,16 @@ def test_answers_that_end_inside_a_token_are_counted(backbone: Backbone, tmp_pat
 
     rows = [asked("city", 4), asked("ity", 5), asked("riv", 9)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    (doubt,) = misfits_of(run_on(backbone, path, task_type="question_answering", stride=4))
-    assert doubt.startswith(
+    (warning,) = alignment_warnings_of(
+        run_on(backbone, path, task_type="question_answering", stride=4)
+    )
+    assert warning.startswith(
         "rows.jsonl: 2 of 3 answers begin or end inside a token, at lines 2, 3, such as 'ity' in "
         "'city': only whole tokens are found"
     )
 
 
-@pytest.mark.parametrize("kind", ["sequence_classification", "embedding"])
-def test_only_entities_are_snapped(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("task_type", ["sequence_classification", "embedding"])
+def test_only_entities_are_snapped(tmp_path: Path, task_type: str) -> None:
     with pytest.raises(ValueError, match="snap_to_words belongs to token_classification"):
-        make_config(tmp_path / "rows.jsonl", task_type=kind, snap_to_words=True)
+        make_config(tmp_path / "rows.jsonl", task_type=task_type, snap_to_words=True)

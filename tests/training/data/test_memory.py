@@ -17,9 +17,9 @@ from tests.training.learnable_tasks import (
     write_jsonl,
 )
 from training.data.parts import load_task
-from training.data.tokenized import Tokenized
+from training.data.tokenized import TokenizedRows
 from training.errors import DataRejected
-from training.files.packed import Packed
+from training.files.packed import PackedList
 from training.files.rows import MAX_PROBLEMS, read_rows
 from training.learning.learner import describe
 
@@ -62,7 +62,7 @@ def test_memory_is_bounded_by_the_file_and_its_rows(
     before, _ = tracemalloc.get_traced_memory()
     tracemalloc.reset_peak()
     data = load_task(config)
-    Tokenized.of(describe(config, data, backbone), data, backbone)
+    TokenizedRows.of(describe(config, data, backbone), data, backbone)
     _, peak = tracemalloc.get_traced_memory()
     bound = BYTES_PER_FILE_BYTE * path.stat().st_size + BYTES_PER_ROW * len(rows) + FIXED
     assert peak - before < bound
@@ -89,10 +89,10 @@ def test_problems_of_a_file_are_bounded(tmp_path: Path) -> None:
 
 def test_packed_values_come_back_as_they_were() -> None:
     values = [{"text": "x"}, {"text": "\ud800"}, {"choices": ("a", "b")}]
-    packed = Packed(values)
+    packed = PackedList(values)
     assert packed == values
     assert packed[1:] == values[1:]
     assert packed[-1] == values[-1]
-    assert Packed(values[:2]) != packed
+    assert PackedList(values[:2]) != packed
     with pytest.raises(IndexError):
         packed[3]

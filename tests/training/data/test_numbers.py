@@ -9,7 +9,7 @@ import pytest
 from prefixes.backbone import Backbone
 from tests.training.learnable_tasks import make_config, write_jsonl
 from training.data.parts import load_task
-from training.data.tokenized import Tokenized
+from training.data.tokenized import TokenizedRows
 from training.errors import DataRejected
 from training.learning.learner import describe
 from training.learning.run import Run
@@ -23,7 +23,7 @@ def test_large_targets_keep_their_differences(backbone: Backbone, tmp_path: Path
     path = write_jsonl(tmp_path / "rows.jsonl", rows_of([1.7e9 + n for n in range(20)]))
     config = make_config(path, problem_type="regression")
     data = load_task(config)
-    rows = Tokenized.of(describe(config, data, backbone), data, backbone)
+    rows = TokenizedRows.of(describe(config, data, backbone), data, backbone)
     targets = [piece.target.item() for piece in rows.pieces]
     assert len(set(targets)) == len(targets)
     assert np.mean(targets) == pytest.approx(0, abs=1e-5)

@@ -61,9 +61,13 @@ def test_labels_may_be_json_numbers_and_truth_values(tmp_path: Path) -> None:
 def test_several_labels_come_as_a_list_or_in_one_cell(tmp_path: Path) -> None:
     rows = topic_rows(20)
     cells = [{**row, "label": " | ".join(row["label"])} for row in rows]
-    kind = "multi_label_classification"
-    one = load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows), problem_type=kind))
-    other = load_task(make_config(write_csv(tmp_path / "rows.csv", cells), problem_type=kind))
+    problem_type = "multi_label_classification"
+    one = load_task(
+        make_config(write_jsonl(tmp_path / "rows.jsonl", rows), problem_type=problem_type)
+    )
+    other = load_task(
+        make_config(write_csv(tmp_path / "rows.csv", cells), problem_type=problem_type)
+    )
     assert one.labels == other.labels == ("book", "money", "prize")
     assert one.train.truths == other.train.truths
     assert set(one.train.truths[0]) <= {0.0, 1.0}
@@ -200,9 +204,11 @@ def test_a_column_of_another_name_is_told_once_with_the_setting_that_names_it(
     tmp_path: Path,
 ) -> None:
     rows = [{"text": f"text {number}", "mood": "good"} for number in range(30)]
-    for kind in ("single_label_classification", "multi_label_classification", "regression"):
+    for problem_type in ("single_label_classification", "multi_label_classification", "regression"):
         with pytest.raises(DataRejected) as caught:
-            load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows), problem_type=kind))
+            load_task(
+                make_config(write_jsonl(tmp_path / "rows.jsonl", rows), problem_type=problem_type)
+            )
         assert str(caught.value) == (
             "The data has 1 problem(s):\n"
             "  rows.jsonl: 30 rows, the first at lines 1, 2, 3: 'label': is missing; "

@@ -20,14 +20,14 @@ from tests.training.learnable_tasks import (
 from training.data.parts import load_task
 
 
-def doubts_of(path: Path, **changes: Any) -> tuple[str, ...]:
-    """Give the doubts of the files, without those of a validation part that is small in most."""
-    doubts = load_task(make_config(path, **changes)).doubts
-    return tuple(one for one in doubts if "validation" not in one)
+def row_warnings(path: Path, **changes: Any) -> tuple[str, ...]:
+    """Give the warnings of the files, without those of a validation part that is small in most."""
+    warnings = load_task(make_config(path, **changes)).warnings
+    return tuple(one for one in warnings if "validation" not in one)
 
 
 def rows_of(*texts_and_labels: tuple[str, str]) -> list[dict[str, Any]]:
-    """Rows that begin with enough of each label to leave no doubt of their own."""
+    """Rows that begin with enough of each label to leave no warning of their own."""
     usual = [(f"text {n}", label) for n in range(4) for label in ("x", "y")]
     return [
         {"text": f"{text} {label}" if (text, label) in usual else text, "label": label}
@@ -36,14 +36,14 @@ def rows_of(*texts_and_labels: tuple[str, str]) -> list[dict[str, Any]]:
 
 
 def test_rows_without_defects_leave_no_doubt(tmp_path: Path) -> None:
-    assert doubts_of(write_jsonl(tmp_path / "rows.jsonl", rows_of())) == ()
+    assert row_warnings(write_jsonl(tmp_path / "rows.jsonl", rows_of())) == ()
 
 
 def test_the_same_input_with_another_label_names_both_rows(tmp_path: Path) -> None:
     rows = rows_of(("same", "x"), ("other", "y"), ("same", "y"))
-    assert doubts_of(write_jsonl(tmp_path / "rows.jsonl", rows)) == (
+    assert row_warnings(write_jsonl(tmp_path / "rows.jsonl", rows)) == (
         (
-            "rows.jsonl: 1 row is labelled otherwise than an earlier row of the same input: "
+            "rows.jsonl: 1 row is labeled otherwise than an earlier row of the same input: "
             "line 11 (line 9)"
         ),
     )
@@ -51,7 +51,7 @@ def test_the_same_input_with_another_label_names_both_rows(tmp_path: Path) -> No
 
 def test_repeated_rows_are_counted_and_a_few_named(tmp_path: Path) -> None:
     rows = rows_of(*[("same", "x")] * 6)
-    assert doubts_of(write_csv(tmp_path / "rows.csv", rows)) == (
+    assert row_warnings(write_csv(tmp_path / "rows.csv", rows)) == (
         "rows.csv: 5 row(s) repeat an earlier one, at lines 11, 12, 13 and 2 more",
     )
 
@@ -66,9 +66,9 @@ def test_inputs_that_are_measured_and_learnt_are_named_in_both_files(tmp_path: P
         "held-out.jsonl: 4 rows are in train.jsonl as well, of 5: figures on them say what was "
         "remembered: line 2 (line 10), line 3 (line 9), line 4 (line 9) and 1 more"
     )
-    assert doubts_of(train, validation=held_out) == (expected,)
+    assert row_warnings(train, validation=held_out) == (expected,)
     clean = write_jsonl(tmp_path / "clean.jsonl", [{"text": "newer", "label": "x"}])
-    assert doubts_of(train, validation=clean, test=held_out) == (expected,)
+    assert row_warnings(train, validation=clean, test=held_out) == (expected,)
 
 
 def test_inputs_that_choose_the_best_step_and_are_tested_are_told_once(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_inputs_that_choose_the_best_step_and_are_tested_are_told_once(tmp_path:
         write_jsonl(tmp_path / name, [{"text": text, "label": "x"} for text in texts])
         for name, texts in (("held.jsonl", ("new", "a")), ("tested.jsonl", ("a", "other", "new")))
     )
-    assert doubts_of(train, validation=held, test=tested) == (
+    assert row_warnings(train, validation=held, test=tested) == (
         (
             "held.jsonl: 1 row is in train.jsonl as well, of 2: figures on them say what was "
             "remembered: line 2 (line 9)"
@@ -98,8 +98,8 @@ def test_texts_are_compared_by_their_words(tmp_path: Path) -> None:
         tmp_path / "rows.jsonl", rows_of(("A good  film", "x"), ("a Good film ", "y"))
     )
     tested = write_jsonl(tmp_path / "test.jsonl", [{"text": "a good\nfilm", "label": "x"}])
-    against, leak = doubts_of(train, test=tested)
-    assert "1 row is labelled otherwise than an earlier row" in against
+    against, leak = row_warnings(train, test=tested)
+    assert "1 row is labeled otherwise than an earlier row" in against
     assert "test.jsonl: 1 row is in rows.jsonl as well" in leak
 
 
@@ -109,18 +109,18 @@ def test_entities_of_a_text_that_is_spaced_otherwise_are_no_contradiction(tmp_pa
         for text, start in (("the film", 4), ("the  film", 5))
     ]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    assert doubts_of(path, task_type="token_classification") == ()
+    assert row_warnings(path, task_type="token_classification") == ()
 
 
 def test_a_small_validation_part_is_told(tmp_path: Path) -> None:
     rows = [{"text": f"text {n}", "label": ("x", "y")[n % 2]} for n in range(200)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
     chance = "the validation part has {} row(s): figures of fewer than 20 are mostly chance"
-    assert not any("validation" in one for one in load_task(make_config(path)).doubts)
+    assert not any("validation" in one for one in load_task(make_config(path)).warnings)
     small = load_task(make_config(path, validation_fraction=0.05))
-    assert small.doubts[-1] == chance.format(10)
+    assert small.warnings[-1] == chance.format(10)
     sampled = load_task(make_config(path, max_validation_rows=4))
-    assert chance.format(4) in sampled.doubts
+    assert chance.format(4) in sampled.warnings
 
 
 def test_labels_that_no_validation_row_has_are_told(tmp_path: Path) -> None:
@@ -132,20 +132,20 @@ def test_labels_that_no_validation_row_has_are_told(tmp_path: Path) -> None:
     two = write_jsonl(
         tmp_path / "two.jsonl", [{"text": f"new {n}", "label": f"label {n % 2}"} for n in range(20)]
     )
-    assert load_task(make_config(train, validation=one)).doubts == (
+    assert load_task(make_config(train, validation=one)).warnings == (
         (
             "the validation part has one label only, 'label 2': figures on it do not tell whether "
-            "any other is learnt"
+            "any other is learned"
         ),
     )
-    assert load_task(make_config(train, validation=two)).doubts == (
+    assert load_task(make_config(train, validation=two)).warnings == (
         "labels without a validation row: 'label 2', 'label 3', 'label 4' and 1 more",
     )
 
 
 def test_labels_that_look_alike_and_labels_that_are_rare_are_told(tmp_path: Path) -> None:
     rows = rows_of(("a", "X"), ("b", "X"), ("c", "z"))
-    first, second = doubts_of(write_jsonl(tmp_path / "rows.jsonl", rows))
+    first, second = row_warnings(write_jsonl(tmp_path / "rows.jsonl", rows))
     assert first == (
         "rows.jsonl: different labels that look like one: 'x' (4, at lines 1, 3, 5 and 1 more), "
         "'X' (2, at lines 9, 10): spell each label in one way"
@@ -155,19 +155,19 @@ def test_labels_that_look_alike_and_labels_that_are_rare_are_told(tmp_path: Path
 
 def test_labels_that_are_given_and_never_occur_are_told(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", rows_of())
-    (doubt,) = doubts_of(path, labels=("x", "y", "unused"))
-    assert "'unused' (0)" in doubt
+    (warning,) = row_warnings(path, labels=("x", "y", "unused"))
+    assert "'unused' (0)" in warning
 
 
 def test_labels_that_are_numbers_or_texts_are_told(tmp_path: Path) -> None:
     rows = [{"text": f"text {n}", "label": n // 2 if n < 20 else n} for n in range(50)]
-    first, _ = doubts_of(write_jsonl(tmp_path / "rows.jsonl", rows))
+    first, _ = row_warnings(write_jsonl(tmp_path / "rows.jsonl", rows))
     assert first == (
         "rows.jsonl: 40 labels for 50 rows: is the label column a number "
         "(problem_type = regression) or a text?"
     )
-    numbers = doubts_of(tmp_path / "rows.jsonl", problem_type="regression")
-    assert not any("is the label column" in doubt for doubt in numbers)
+    numbers = row_warnings(tmp_path / "rows.jsonl", problem_type="regression")
+    assert not any("is the label column" in warning for warning in numbers)
 
 
 def skewed_rows() -> list[dict[str, Any]]:
@@ -176,26 +176,28 @@ def skewed_rows() -> list[dict[str, Any]]:
 
 def test_a_skew_is_told_unless_something_was_done_about_it(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", skewed_rows())
-    assert doubts_of(path) == (
+    assert row_warnings(path) == (
         (
             "rows.jsonl: the label 'rare' occurs 2 time(s), 'often' 44 times: consider "
             "class_weights = balanced, or more rows of what is rare"
         ),
     )
-    assert doubts_of(path, class_weights="balanced") == ()
+    assert row_warnings(path, class_weights="balanced") == ()
 
 
-@pytest.mark.parametrize("kind", ["multiple_choice", "token_classification", "question_answering"])
-def test_every_type_of_task_tells_of_repeated_rows(tmp_path: Path, kind: str) -> None:
-    rows = ROWS_OF[kind](1) * 3 + ROWS_OF[kind](12)[1:]
-    doubts = doubts_of(write_jsonl(tmp_path / "rows.jsonl", rows), task_type=kind)
-    assert any("repeat an earlier one, at lines 2, 3" in doubt for doubt in doubts)
+@pytest.mark.parametrize(
+    "task_type", ["multiple_choice", "token_classification", "question_answering"]
+)
+def test_every_type_of_task_tells_of_repeated_rows(tmp_path: Path, task_type: str) -> None:
+    rows = ROWS_OF[task_type](1) * 3 + ROWS_OF[task_type](12)[1:]
+    warnings = row_warnings(write_jsonl(tmp_path / "rows.jsonl", rows), task_type=task_type)
+    assert any("repeat an earlier one, at lines 2, 3" in warning for warning in warnings)
 
 
 def test_a_text_of_an_embedding_may_belong_with_several(tmp_path: Path) -> None:
     rows = [{"text": "same", "positive": f"other {n}"} for n in range(4)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    assert doubts_of(path, task_type="embedding") == ()
+    assert row_warnings(path, task_type="embedding") == ()
 
 
 def test_answers_contradict_each_other_only_where_they_share_none(tmp_path: Path) -> None:
@@ -205,12 +207,12 @@ def test_answers_contradict_each_other_only_where_they_share_none(tmp_path: Path
         return {"question": "what", "context": "good and bad", "answers": answer}
 
     rows = [row(("good", 0), ("bad", 9)), row(("bad", 9)), row()]
-    doubts = doubts_of(
+    warnings = row_warnings(
         write_jsonl(tmp_path / "rows.jsonl", rows), task_type="question_answering", stride=4
     )
-    assert doubts == (
+    assert warnings == (
         (
-            "rows.jsonl: 1 row is labelled otherwise than an earlier row of the same input: "
+            "rows.jsonl: 1 row is labeled otherwise than an earlier row of the same input: "
             "line 3 (line 1)"
         ),
     )
@@ -230,5 +232,5 @@ def test_doubts_are_told_once_before_training_with_texts_that_are_cut_off(
         progress.show(runs)
         progress.show(runs)
     lines = [line for line in printed.getvalue().splitlines() if line]
-    assert lines == [*runs[0].rows.data.summary, *runs[0].doubts]
+    assert lines == [*runs[0].rows.data.summary, *runs[0].warnings]
     assert lines[-1] == "2 of 32 training inputs (6.2%) are cut off at max_length 32"

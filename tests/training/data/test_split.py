@@ -25,10 +25,10 @@ def test_questions_about_one_context_stay_on_one_side(tmp_path: Path) -> None:
         for n in range(100)
     ]
     data = load(tmp_path, rows, task_type="question_answering", stride=4)
-    learnt, held_out = (
+    learned, held_out = (
         {fields["context"] for fields in part.inputs} for part in (data.train, data.validation)
     )
-    assert not learnt & held_out
+    assert not learned & held_out
     assert len(held_out) == 2
     assert (len(data.train), len(data.validation)) == (90, 10)
 
@@ -36,10 +36,10 @@ def test_questions_about_one_context_stay_on_one_side(tmp_path: Path) -> None:
 def test_rows_of_the_same_input_stay_on_one_side(tmp_path: Path) -> None:
     rows = [{"text": f"text {n // 3}", "label": ("x", "y")[n // 3 % 2]} for n in range(120)]
     data = load(tmp_path, rows)
-    learnt, held_out = (
+    learned, held_out = (
         Counter(fields["text"] for fields in part.inputs) for part in (data.train, data.validation)
     )
-    assert not learnt.keys() & held_out.keys()
+    assert not learned.keys() & held_out.keys()
     assert set(held_out.values()) == {3}
     assert len(data.validation) == 12
     assert set(data.validation.truths) == {0, 1}
@@ -105,9 +105,9 @@ def test_texts_that_differ_by_case_or_spacing_stay_on_one_side(tmp_path: Path) -
         {"text": form.format(n), "label": ("x", "y")[n % 2]} for n in range(40) for form in forms
     ]
     data = load(tmp_path, rows)
-    learnt, held_out = (
+    learned, held_out = (
         {str(fields["text"]).split()[-1] for fields in part.inputs}
         for part in (data.train, data.validation)
     )
-    assert not learnt & held_out
+    assert not learned & held_out
     assert len(data.validation) == 12

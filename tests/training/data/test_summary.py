@@ -216,4 +216,4 @@ def test_rows_are_described_before_training_whatever_their_columns_are_named(
         "(2 labels: ':cat: [bold]', '[/red]')"
     )
     assert lines[: len(run.rows.data.summary)] == list(run.rows.data.summary)
-    assert lines[-len(run.doubts) :] == list(run.doubts)
+    assert lines[-len(run.warnings) :] == list(run.warnings)

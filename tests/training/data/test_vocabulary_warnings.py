@@ -17,7 +17,7 @@ def run_on(backbone: Backbone, path: Path, **changes: Any) -> Run:
 
 
 def unknown_of(run: Run) -> list[str]:
-    return [one for one in run.doubts if "are unknown to the backbone" in one]
+    return [one for one in run.warnings if "are unknown to the backbone" in one]
 
 
 def chinese_rows(label: str) -> list[dict[str, Any]]:
@@ -35,9 +35,9 @@ def test_a_file_in_a_script_that_the_vocabulary_lacks_is_counted(
 ) -> None:
     rows = [*chinese_rows("good"), *chinese_rows("bad")]
     run = run_on(backbone, write_jsonl(tmp_path / "rows.jsonl", rows))
-    (doubt,) = unknown_of(run)
+    (warning,) = unknown_of(run)
     # 14 characters, and a digit in each row; this vocabulary has no digits.
-    assert doubt.startswith(
+    assert warning.startswith(
         "rows.jsonl: 34 of 34 tokens (100.0%) are unknown to the backbone tiny-bert, at lines 1, "
         "2, 3 and 3 more: it cannot read these texts, however long it is trained. Use a backbone "
         "whose vocabulary has Chinese characters"
@@ -48,8 +48,8 @@ def test_a_file_in_a_script_that_the_vocabulary_lacks_is_counted(
 def test_a_label_whose_rows_alone_are_unknown_is_named(backbone: Backbone, tmp_path: Path) -> None:
     rows = [*sentiment_rows(400), *chinese_rows("foreign")]
     run = run_on(backbone, write_jsonl(tmp_path / "rows.jsonl", rows))
-    (doubt,) = unknown_of(run)
-    assert "most in rows with the label 'foreign' (100.0%)" in doubt
+    (warning,) = unknown_of(run)
+    assert "most in rows with the label 'foreign' (100.0%)" in warning
     assert run.rows.data.is_readable
 
 

@@ -9,7 +9,7 @@ import pytest
 from prefixes import InputTemplate, Provenance
 from prefixes.backbone import Backbone, load_backbone
 from tests.factories import make_backbone_folder, make_spec
-from tests.training.datasets.samples import SUPERGLUE, unlabelled, write_superglue
+from tests.training.datasets.samples import SUPERGLUE, unlabeled, write_superglue
 from tests.training.learnable_tasks import make_config, start, train_all, write_jsonl
 from training.data.parts import load_examples, load_task
 from training.datasets import DATASETS
@@ -134,7 +134,7 @@ def test_record_puts_each_entity_in_the_place_that_a_query_leaves_out(tmp_path: 
             (passage, "what is good is the money"),
         ]
         assert [one["label"] for one in read(tmp_path, "record", row)] == ["1", "0"]
-    (hidden, _) = read(tmp_path, "record", unlabelled(official))
+    (hidden, _) = read(tmp_path, "record", unlabeled(official))
     assert "label" not in hidden
 
 

@@ -17,12 +17,12 @@ from training.errors import DataRejected, PlanRejected
 from training.examples import Examples
 from training.learning.learner import describe
 from training.settings.config import TrainConfig
-from training.tasks import KINDS
+from training.tasks import definition_of
 from training.tasks.entity_scores import entity_f1, role_f1
 from training.tasks.tags import Mention, join_tokens, mentions_of, tag_targets
 from training.tasks.words import tags_of_words, word_mentions
 
-KIND: Final = KINDS["token_classification"]
+KIND: Final = definition_of("token_classification")
 
 
 def rows_of(name: str, path: Path, text: str) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ datasets = pytest.importorskip("datasets", reason="needs the extra `data`")
 NAMES = ["World", "Sports"]
 
 
-def labelled(count: int = 8) -> Any:
+def labeled(count: int = 8) -> Any:
     features = datasets.Features(
         {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=NAMES)}
     )
@@ -37,8 +37,8 @@ def tagged() -> Any:
 
 
 def test_parquet_and_folders_say_labels_in_words(tmp_path: Path) -> None:
-    labelled().to_parquet(tmp_path / "rows.parquet")
-    labelled().save_to_disk(tmp_path / "rows")
+    labeled().to_parquet(tmp_path / "rows.parquet")
+    labeled().save_to_disk(tmp_path / "rows")
     for path in (tmp_path / "rows.parquet", tmp_path / "rows"):
         file = read_rows(path)
         assert [row.columns for row in file.rows[:2]] == [
@@ -71,7 +71,7 @@ def test_tags_become_words_and_rows_of_a_selection_are_its_own(tmp_path: Path) -
 
 def test_hidden_labels_are_missing_labels_with_the_numbers_of_their_rows(tmp_path: Path) -> None:
     table = datasets.Dataset.from_dict(
-        {"text": ["a", "b", "c"], "label": [0, 1, -1]}, features=labelled().features
+        {"text": ["a", "b", "c"], "label": [0, 1, -1]}, features=labeled().features
     )
     table.save_to_disk(tmp_path / "rows")
     with pytest.raises(DataRejected, match=r"rows, row 3: 'label': expected a label .* found None"):
@@ -80,13 +80,13 @@ def test_hidden_labels_are_missing_labels_with_the_numbers_of_their_rows(tmp_pat
 
 def test_the_digest_of_a_folder_is_that_of_its_rows(tmp_path: Path) -> None:
     for name, count in (("one", 8), ("other", 8), ("more", 9)):
-        labelled(count).save_to_disk(tmp_path / name)
+        labeled(count).save_to_disk(tmp_path / name)
     one, other, more = (read_rows(tmp_path / name).sha256 for name in ("one", "other", "more"))
     assert one == other != more
 
 
 def test_a_folder_of_several_splits_asks_for_one(tmp_path: Path) -> None:
-    datasets.DatasetDict(train=labelled(), test=labelled(2)).save_to_disk(tmp_path / "all")
+    datasets.DatasetDict(train=labeled(), test=labeled(2)).save_to_disk(tmp_path / "all")
     with pytest.raises(DataRejected, match="name one of its folders, train, test"):
         read_rows(tmp_path / "all")
     assert len(read_rows(tmp_path / "all" / "test").rows) == 2
@@ -121,7 +121,7 @@ def read_elsewhere(source: str, **environment: str) -> list[str]:
 
 def test_a_data_set_is_loaded_as_from_the_hub(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
-    labelled(5).to_parquet(tmp_path / "set" / "train.parquet")
+    labeled(5).to_parquet(tmp_path / "set" / "train.parquet")
     home = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     assert read_elsewhere(f"hub:{tmp_path / 'set'}::train", **home) == ["5"]
     (message,) = read_elsewhere(f"hub:{tmp_path / 'set'}::nothing", **home)[1:]

@@ -14,11 +14,11 @@ from tests.training.learnable_tasks import sentiment_rows, write_jsonl
 from training.data.parts import load_examples
 from training.examples import Columns
 from training.learning.evaluate import batches, evaluate, outputs_of, predictions
-from training.tasks import KINDS
+from training.tasks import definition_of
 
 
 def answer_of(spec: PrefixSpec, logits: NDArray[np.float32]) -> dict[str, Any]:
-    return KINDS[spec.task_type].answer(spec, {"text": "x"}, (), [logits])
+    return definition_of(spec.task_type).answer(spec, {"text": "x"}, (), [logits])
 
 
 def test_outputs_come_in_the_order_of_the_texts_however_batches_are_cut(

@@ -27,7 +27,7 @@ def test_keys_and_values_lie_in_the_flat_table_as_in_p_tuning_v2(backbone: Backb
     learner = make_learner(backbone)
     facts = backbone.fingerprint
     heads, size = facts.num_heads, facts.head_size
-    kv = learner.steering()  # (L, 2, P, H, D)
+    kv = learner.prefix_tensor()  # (L, 2, P, H, D)
     for layer, which, slot, head, d in [(0, 0, 0, 0, 0), (1, 0, 5, 3, 2), (1, 1, 2, 1, 7)]:
         column = ((2 * layer + which) * heads + head) * size + d
         assert kv[layer, which, slot, head, d] == learner.table[slot, column]
@@ -49,7 +49,7 @@ def test_the_folded_prefix_gives_the_logits_of_the_learner(
     batch = PackedBatch.pack(rows)
     head = learner.head()
     with torch.no_grad():
-        hidden = backbone(batch, learner.steering())
+        hidden = backbone(batch, learner.prefix_tensor())
         unfolded = head_outputs(hidden, batch, [head, head], pooler=None)
     np.testing.assert_allclose(folded, torch.stack(unfolded).numpy(), atol=1e-6)
 
@@ -59,7 +59,7 @@ def test_folding_puts_a_regression_back_on_its_own_scale(backbone: Backbone) -> 
     texts = backbone.texts.encode(learner.spec, [{"text": "the film is good"}])
     plain, scaled = (
         np.concatenate(outputs_of(backbone, prefix, texts, tokens_per_batch=64))
-        for prefix in (learner.fold(), learner.fold(centre=50.0, spread=7.0))
+        for prefix in (learner.fold(), learner.fold(center=50.0, spread=7.0))
     )
     np.testing.assert_allclose(scaled, plain * 7 + 50, rtol=1e-5)
 
@@ -86,7 +86,7 @@ def test_a_prefix_begins_as_keys_and_values_of_training_tokens(
     noise = start(backbone, config.model_copy(update={"initialization": "noise"}))
     batch = PackedBatch.pack([backbone.row(piece.texts[0]) for piece in run.pieces])
     tokens = backbone.keys_and_values(batch)  # (L, 2, T, H, D)
-    begun = (run.learner.steering() - noise.learner.steering()).detach()
+    begun = (run.learner.prefix_tensor() - noise.learner.prefix_tensor()).detach()
     for slot in range(8):
         distances = (tokens - begun[:, :, slot : slot + 1]).abs().amax((0, 1, 3, 4))
         assert float(distances.min()) < 1e-4

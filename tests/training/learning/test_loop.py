@@ -1,4 +1,4 @@
-"""The loop: tasks of every kind are learnt, and runs that share batches share nothing else."""
+"""The loop: tasks of every type are learned, and runs that share batches share nothing else."""
 
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,7 @@ def test_types_of_task_that_share_batches_learn_what_each_learns_alone(
     configs = [
         make_config(
             write_jsonl(tmp_path / f"{number}.jsonl", rows(40)),
-            task_type=kind,
+            task_type=task_type,
             method=method if number != 1 else "prefix",  # both methods in a batch too
             prefix_length=3 + number,
             feature_dropout=0.2,
@@ -183,7 +183,7 @@ def test_types_of_task_that_share_batches_learn_what_each_learns_alone(
             max_steps=4,
             gradient_accumulation=1 + number % 2,
         )
-        for number, (kind, rows) in enumerate(ROWS_OF.items())
+        for number, (task_type, rows) in enumerate(ROWS_OF.items())
     ]
     alone = [start(backbone, config) for config in configs]
     for run in alone:

@@ -44,17 +44,17 @@ def fields_of(backbone_folder: Path, data: Path) -> dict[str, Any]:
     methods = ["prefix", "prompt", "head", "prefix", "prefix"]
     runs = [
         {
-            "task": f"acme/{kind}",
-            "task_type": kind,
+            "task": f"acme/{task_type}",
+            "task_type": task_type,
             "method": method,
-            "train": str(write_jsonl(data / f"{kind}.jsonl", rows(24))),
+            "train": str(write_jsonl(data / f"{task_type}.jsonl", rows(24))),
             "max_length": 32,
             "batch_size": 8,
             "feature_dropout": 0.2,
             "max_steps": 5,
             **({} if method == "head" else {"prefix_length": 4, "prefix_dropout": 0.1}),
         }
-        for method, (kind, rows) in zip(methods, ROWS_OF.items(), strict=True)
+        for method, (task_type, rows) in zip(methods, ROWS_OF.items(), strict=True)
     ]
     return {"runs": runs, "backbone": str(backbone_folder), "device": "cpu"}
 

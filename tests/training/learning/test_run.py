@@ -18,7 +18,7 @@ from tests.training.learnable_tasks import (
     write_jsonl,
 )
 from training.learning.loop import train
-from training.tasks import KINDS
+from training.tasks import definition_of
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_rows_seen_count_the_last_short_batch_of_an_epoch(backbone: Backbone, ro
 
 
 def test_a_run_ends_early_when_it_gets_no_better(backbone: Backbone, rows: Path) -> None:
-    # An enormous weight decay shrinks what was learnt, so the first evaluation stays the best.
+    # An enormous weight decay shrinks what was learned, so the first evaluation stays the best.
     run = start(
         backbone, make_config(rows, epochs=40, patience=2, weight_decay=15, initialization="noise")
     )
@@ -121,9 +121,9 @@ def test_few_rows_are_gone_through_until_the_steps_are_enough(
 def test_a_regression_whose_sample_is_all_alike_keeps_its_own_scale() -> None:
     spec = make_spec(BACKBONE, problem_type="regression", labels=("score",))
 
-    scale = KINDS["sequence_classification"].scale(spec, [(3.0,)] * 4)
+    scale = definition_of("sequence_classification").scale(spec, [(3.0,)] * 4)
 
-    assert (scale.centre, scale.spread) == (3.0, 1.0)
+    assert (scale.center, scale.spread) == (3.0, 1.0)
 
 
 def test_an_average_follows_what_is_learnt_and_is_what_is_kept(

@@ -3,28 +3,28 @@
 import pytest
 
 from training.learning.schedule import learning_rate_factor
-from training.settings.config import ScheduleKind
+from training.settings.config import ScheduleName
 
 
-def course(kind: ScheduleKind, *, total: int = 100, warmup: float = 0.1) -> list[float]:
+def course(schedule: ScheduleName, *, total: int = 100, warmup: float = 0.1) -> list[float]:
     return [
-        learning_rate_factor(kind, step, total, warmup=warmup, steps_per_epoch=20)
+        learning_rate_factor(schedule, step, total, warmup=warmup, steps_per_epoch=20)
         for step in range(total)
     ]
 
 
 @pytest.mark.parametrize(
-    "kind", ["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
+    "schedule", ["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
 )
-def test_every_schedule_warms_up_to_its_peak_and_never_rises_again(kind: ScheduleKind) -> None:
-    factors = course(kind)
+def test_every_schedule_warms_up_to_its_peak_and_never_rises_again(schedule: ScheduleName) -> None:
+    factors = course(schedule)
     assert factors[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
     assert factors[10] == 1.0
     assert factors[10:] == sorted(factors[10:], reverse=True)
 
 
 @pytest.mark.parametrize(
-    ("kind", "halfway", "last"),
+    ("schedule", "halfway", "last"),
     [
         pytest.param("linear", 0.5, 0.01, id="linear"),
         pytest.param("cosine", 0.5, 0.0, id="cosine"),
@@ -33,8 +33,10 @@ def test_every_schedule_warms_up_to_its_peak_and_never_rises_again(kind: Schedul
         pytest.param("exponential_per_epoch", 0.95**2, 0.95**4, id="exponential-per-epoch"),
     ],
 )
-def test_a_schedule_falls_as_its_name_says(kind: ScheduleKind, halfway: float, last: float) -> None:
-    factors = course(kind, warmup=0)
+def test_a_schedule_falls_as_its_name_says(
+    schedule: ScheduleName, halfway: float, last: float
+) -> None:
+    factors = course(schedule, warmup=0)
     assert factors[50] == pytest.approx(halfway)
     assert factors[-1] == pytest.approx(last, rel=0.02, abs=1e-3)
 

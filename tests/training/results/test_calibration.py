@@ -9,7 +9,7 @@ from tests.factories import make_prefix
 from training.examples import Examples, Input
 from training.learning.evaluate import evaluate, outputs_of
 from training.results.calibration import calibrate
-from training.tasks import KINDS
+from training.tasks import definition_of
 from training.tasks.metrics import CALIBRATION_ERROR, calibration_error, measure
 
 TEXTS = ("a good film", "the late train", "my card", "hello city", "a free prize", "bad news")
@@ -21,7 +21,7 @@ def examples_of(truths: list[int]) -> Examples[int]:
 
 
 def logits_of(backbone: Backbone, prefix: Prefix, examples: Examples[int]) -> np.ndarray:
-    encoded = KINDS["sequence_classification"].encode(backbone.texts, prefix.spec, examples)
+    encoded = definition_of("sequence_classification").encode(backbone.texts, prefix.spec, examples)
     found = outputs_of(backbone, prefix, encoded, tokens_per_batch=512)
     return np.stack([logits for (logits,) in found])
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
-from training.results.chart_labels import lettering
+from training.results.chart_labels import chart_labels
 from training.results.curves import draw_confusion
 from training.tasks.metrics import measure
 
@@ -52,26 +52,26 @@ def family(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_font_of_the_machine_writes_what_the_usual_one_lacks(family: str) -> None:
-    written = lettering(["good", f"a {RARE}"])
+    written = chart_labels(["good", f"a {RARE}"])
     assert written.texts == ("good", f"a {RARE}")
     assert written.families[-1] == family
     assert not written.has_numbers
 
 
 def test_labels_without_a_font_are_written_as_their_numbers(family: str) -> None:
-    written = lettering([RARE, RARER, "x"], [7, 8, 9])
+    written = chart_labels([RARE, RARER, "x"], [7, 8, 9])
     assert written.texts == (RARE, "#8", "x")
     assert written.has_numbers
 
 
 def test_usual_labels_need_no_other_font() -> None:
-    written = lettering(["good", "caf\u00e9", "\u200b"])
+    written = chart_labels(["good", "caf\u00e9", "\u200b"])
     assert written.texts == ("good", "caf\u00e9", "#2")
-    assert written.families == lettering(["good"]).families
+    assert written.families == chart_labels(["good"]).families
 
 
 def test_what_has_no_glyph_and_long_labels_are_cut() -> None:
-    written = lettering(["one\ntwo\tthree", "a\u200bb\ufe0f", "x" * 90])
+    written = chart_labels(["one\ntwo\tthree", "a\u200bb\ufe0f", "x" * 90])
     assert written.texts == ("one two three", "ab", "x" * 37 + "...")
 
 

@@ -71,7 +71,7 @@ def test_answers_of_another_backbone_are_counted_as_changed(
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "decides"),
+    ("task_type", "changes", "decides"),
     [
         ("multiple_choice", {"input": InputTemplate(text="{text}", text_pair="{choice}")}, True),
         (
@@ -87,11 +87,13 @@ def test_tasks_whose_answers_are_numbers_alone_have_no_changed_answers(
     backbone: Backbone,
     int8: Backbone,
     tmp_path: Path,
-    kind: str,
+    task_type: str,
     changes: dict[str, Any],
     *,
     decides: bool,
 ) -> None:
-    found = compared(int8, backbone, tmp_path, ROWS_OF[kind](12), task_type=kind, **changes)
+    found = compared(
+        int8, backbone, tmp_path, ROWS_OF[task_type](12), task_type=task_type, **changes
+    )
 
     assert (found.changed is not None) == decides

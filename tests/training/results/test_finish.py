@@ -70,12 +70,12 @@ def test_golden_examples_cover_the_labels_and_replay(backbone: Backbone, tmp_pat
     replay(backbone, finished.prefix)
 
 
-@pytest.mark.parametrize("kind", ROWS_OF)
+@pytest.mark.parametrize("task_type", ROWS_OF)
 def test_golden_examples_of_made_up_inputs_hold_no_rows_and_replay(
-    backbone: Backbone, tmp_path: Path, kind: str
+    backbone: Backbone, tmp_path: Path, task_type: str
 ) -> None:
-    rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[kind](40))
-    config = make_config(rows, task_type=kind, max_steps=2, golden_inputs="made_up")
+    rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[task_type](40))
+    config = make_config(rows, task_type=task_type, max_steps=2, golden_inputs="made_up")
     finished = finish_training(backbone, config)
     golden = finished.prefix.spec.golden
     data = load_task(config)
@@ -136,13 +136,15 @@ BENT = {"prefix": "prefix.values", "prompt": "prompt.embeddings", "head": "head.
 
 
 @pytest.mark.parametrize("method", ["prefix", "prompt", "head"])
-@pytest.mark.parametrize("kind", ROWS_OF)
+@pytest.mark.parametrize("task_type", ROWS_OF)
 def test_a_file_of_every_type_serves_what_was_trained(
-    backbone: Backbone, tmp_path: Path, kind: str, method: str
+    backbone: Backbone, tmp_path: Path, task_type: str, method: str
 ) -> None:
-    rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[kind](40))
+    rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[task_type](40))
     own = {"prefix_length": 0, "head_activation": "tanh"} if method == "head" else {}
-    config = make_config(rows, task_type=kind, method=method, epochs=1, golden_examples=3, **own)
+    config = make_config(
+        rows, task_type=task_type, method=method, epochs=1, golden_examples=3, **own
+    )
     run = start(backbone, config)
     train_all(backbone, [run])
     assert run.best is not None
@@ -151,7 +153,7 @@ def test_a_file_of_every_type_serves_what_was_trained(
         backbone, config, load_task(config), run.best_prefix, tokens_per_batch=500, now=NOW
     )
     prefix = Prefix.from_bytes(finished.data, fits=backbone.fingerprint)
-    assert (prefix.spec.task_type, prefix.spec.method) == (kind, method)
+    assert (prefix.spec.task_type, prefix.spec.method) == (task_type, method)
     figures = dict(run.best.metrics)
     if finished.temperature is not None:
         figures[CALIBRATION_ERROR] = finished.validation.metrics[CALIBRATION_ERROR]

@@ -46,7 +46,7 @@ run_plan(
 
 
 def fields_of(backbone_folder: Path, data: Path, **changes: Any) -> dict[str, Any]:
-    """Two runs that end at different steps, with every kind of noise and state in them."""
+    """Two runs that end at different steps, with every sort of noise and state in them."""
     words, topics = data / "words.jsonl", data / "topics.jsonl"
     if not words.exists():
         write_jsonl(words, sentiment_rows(40))
@@ -169,15 +169,15 @@ def test_a_process_stops_with_another_one_and_saves(
 def test_every_type_of_task_goes_on_where_it_was(backbone_folder: Path, tmp_path: Path) -> None:
     runs = [
         {
-            "task": f"acme/{kind}",
-            "task_type": kind,
+            "task": f"acme/{task_type}",
+            "task_type": task_type,
             "method": "prompt" if number % 2 else "prefix",
-            "train": str(write_jsonl(tmp_path / f"{kind}.jsonl", rows(24))),
+            "train": str(write_jsonl(tmp_path / f"{task_type}.jsonl", rows(24))),
             "max_length": 32,
             "batch_size": 8,
             "max_steps": 5,
         }
-        for number, (kind, rows) in enumerate(ROWS_OF.items())
+        for number, (task_type, rows) in enumerate(ROWS_OF.items())
     ]
     fields = {"runs": runs, "backbone": str(backbone_folder), "device": "cpu"}
     plan = check_plan(fields, origin="test")

@@ -1,4 +1,4 @@
-"""Multi-task prefixes: learnt by all tasks at once, then gone on with by each on its own."""
+"""Multi-task prefixes: learned by all tasks at once, then gone on with by each on its own."""
 
 import json
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from training.data.parts import load_task
 from training.errors import PlanRejected, TrainingError
 from training.learning.run import Run
 from training.sessions.multitask import SharedPrefix
-from training.sessions.plan_runs import Course
+from training.sessions.plan_runs import PlanRuns
 from training.sessions.session import run_plan
 from training.sessions.warm_start import WarmStart
 from training.settings.plan import TrainPlan, check_plan
@@ -71,12 +71,12 @@ def make_plan(
 
 def sharing(plan: TrainPlan, backbone: Backbone) -> list[Run]:
     tasks = [load_task(config) for config in plan.runs]
-    return Course.begin_sharing(plan, tasks, backbone, {}, saved=None).runs
+    return PlanRuns.begin_sharing(plan, tasks, backbone, {}, saved=None).runs
 
 
 def going_on(plan: TrainPlan, backbone: Backbone, shared: SharedPrefix) -> list[Run]:
     tasks = [load_task(config) for config in plan.runs]
-    return Course.begin(plan, tasks, backbone, {}, saved=None, shared=shared).runs
+    return PlanRuns.begin(plan, tasks, backbone, {}, saved=None, shared=shared).runs
 
 
 @pytest.mark.parametrize("settings", [{}, {"projection_size": 8}, {"method": "prompt"}])
@@ -88,7 +88,7 @@ def test_tasks_share_one_prefix_at_first_and_part_afterwards(
     begun = first[0].learner.table.detach().clone()
     train_all(backbone, first)
     assert [run.ended for run in first] == ["all steps were taken"] * 5
-    steerings = [run.learner.steering() for run in first]
+    steerings = [run.learner.prefix_tensor() for run in first]
     assert not torch.equal(first[0].learner.table, begun)
     for run, steering in zip(first, steerings, strict=True):
         assert run.learner.table is first[0].learner.table
@@ -136,7 +136,10 @@ def test_the_gradients_of_all_tasks_add_up_in_the_shared_prefix(
         plainly(run, steers=run is together[0])
     step_all(backbone, together)
     np.testing.assert_allclose(
-        (together[0].learner.table.detach() - begun).numpy(), moved.numpy(), rtol=1e-3, atol=1e-6
+        (together[0].learner.table.detach() - begun).numpy(),
+        moved.numpy(),
+        rtol=1e-3,
+        atol=1e-6,
     )
     assert float(moved.abs().max()) > 1e-3
 

@@ -31,7 +31,7 @@ from tests.training.learnable_tasks import (
 from training.data.parts import load_task
 from training.errors import CheckpointRejected, PlanRejected
 from training.learning.run import Run
-from training.sessions.plan_runs import Course
+from training.sessions.plan_runs import PlanRuns
 from training.sessions.prefix_sources import read_published
 from training.sessions.session import run_plan
 from training.sessions.warm_start import read_starts
@@ -43,7 +43,7 @@ def begin(backbone: Backbone, config: TrainConfig) -> Run:
     """Start one run as a training does, and take no step."""
     starts = read_starts([config], fits=backbone.fingerprint)
     plan = TrainPlan(runs=(config,))
-    return Course.begin(plan, [load_task(config)], backbone, starts, saved=None).runs[0]
+    return PlanRuns.begin(plan, [load_task(config)], backbone, starts, saved=None).runs[0]
 
 
 def made_earlier(backbone: Backbone, folder: Path, config: TrainConfig) -> tuple[str, Prefix]:
@@ -76,16 +76,16 @@ def test_a_run_of_the_same_kind_goes_on_with_prefix_and_head(
         backbone,
         make_config(train, **settings, start_from=path, initialization=None, seed=5),
     )
-    folded = run.learner.fold(centre=run.rows.scale.centre, spread=run.rows.scale.spread)
+    folded = run.learner.fold(center=run.rows.scale.center, spread=run.rows.scale.spread)
     for name, tensor in earlier.tensors.items():
         np.testing.assert_allclose(folded.tensors[name], tensor, rtol=1e-5, atol=1e-6, err_msg=name)
-    assert run.begun is not None
-    assert str(run.begun) == "begins as earlier.safetensors, with its head"
+    assert run.starting_prefix is not None
+    assert str(run.starting_prefix) == "begins as earlier.safetensors, with its head"
     console = Console(file=io.StringIO(), width=200)
     TrainingProgress(console).show([run])
     assert isinstance(console.file, io.StringIO)
     assert "acme/task begins as earlier.safetensors, with its head" in console.file.getvalue()
-    assert run.begun.sha256 == digest_of(Path(path).read_bytes())
+    assert run.starting_prefix.sha256 == digest_of(Path(path).read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_another_kind_of_task_takes_the_prefix_alone_and_says_so(
     run = begin(backbone, config)
     tensors = run.learner.fold().tensors
     np.testing.assert_allclose(tensors["prefix.keys"], earlier.tensors["prefix.keys"], rtol=1e-6)
-    assert run.begun is not None
-    assert reason in str(run.begun)
-    assert run.begun.facts["head"] is False
+    assert run.starting_prefix is not None
+    assert reason in str(run.starting_prefix)
+    assert run.starting_prefix.facts["head"] is False
     cold = start(backbone, make_config(other, **settings)).learner.fold().tensors
     for name in tensors.keys() & {"head.output.weight", "head.output.bias"}:
         np.testing.assert_array_equal(tensors[name], cold[name])

@@ -13,25 +13,25 @@ from training.learning.evaluate import evaluate
 from training.learning.run import Run
 from training.sessions.session import run_plan
 from training.settings.plan import check_plan
-from training.tasks import KINDS
+from training.tasks import definition_of
 
-KIND = KINDS["sequence_classification"]
+TASK_TYPE = definition_of("sequence_classification")
 
 
 def test_weights_of_single_labels_are_those_of_scikit_learn() -> None:
     # 6 rows, 2 of 3 labels occur: 6 / (2 * 4), and 6 / (2 * 2).
-    weights = KIND.class_weights(("a", "b", "c"), [0, 0, 1, 0, 1, 0])
+    weights = TASK_TYPE.class_weights(("a", "b", "c"), [0, 0, 1, 0, 1, 0])
     assert weights == pytest.approx((0.75, 1.5, 1.0))
 
 
 def test_weights_of_several_labels_are_the_rows_without_for_each_row_with() -> None:
     truths = [(1.0, 0.0, 1.0), (0.0, 0.0, 1.0), (0.0, 0.0, 1.0), (0.0, 0.0, 1.0)]
     # A label that never or always occurs has nothing to be balanced with.
-    assert KIND.class_weights(("a", "b", "c"), truths) == pytest.approx((3.0, 1.0, 1.0))
+    assert TASK_TYPE.class_weights(("a", "b", "c"), truths) == pytest.approx((3.0, 1.0, 1.0))
 
 
 def test_a_number_has_no_weight() -> None:
-    assert KIND.class_weights(("score",), [(1.0,), (2.0,)]) is None
+    assert TASK_TYPE.class_weights(("score",), [(1.0,), (2.0,)]) is None
 
 
 @pytest.mark.parametrize(
@@ -113,5 +113,5 @@ def test_weights_stand_in_the_report(backbone_folder: Path, tmp_path: Path) -> N
     report = json.loads((tmp_path / "output" / "report.json").read_text(encoding="utf-8"))
     assert report["class_weights"] == pytest.approx({"often": 64 / 120, "rare": 8.0})
     assert report["data"]["summary"] == list(seen[0].rows.data.summary) != []
-    assert report["doubts"] == list(seen[0].doubts)
-    assert any("64 rows are in rows.jsonl as well" in doubt for doubt in report["doubts"])
+    assert report["warnings"] == list(seen[0].warnings)
+    assert any("64 rows are in rows.jsonl as well" in warning for warning in report["warnings"])

@@ -14,7 +14,7 @@ from training.errors import DataRejected
 from training.learning.learner import describe
 from training.tasks.embedding import partner_ranks
 
-KIND: Final = "embedding"
+TASK_TYPE: Final = "embedding"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_pairs_stand_in_their_usual_columns_or_those_named(
     rows = [{first: f"text {n}", second: f"partner {n}"} for n in range(3)]
     named = {"text_column": first, "pair_column": second} if first == "asked" else {}
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    data = load_task(make_config(path, task_type=KIND, validation=path, **named))
+    data = load_task(make_config(path, task_type=TASK_TYPE, validation=path, **named))
     assert data.train.inputs[1] == {"text": "text 1"}
     assert data.train.truths[1] == "partner 1"
 
@@ -40,7 +40,7 @@ def test_pairs_stand_in_their_usual_columns_or_those_named(
 def test_both_texts_go_through_the_template(backbone: Backbone, tmp_path: Path) -> None:
     rows = [{"text": f"film {word}", "positive": f"plot {word}"} for word in ("a", "b", "c", "d")]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    run = start(backbone, make_config(path, task_type=KIND, template="what: {text}"))
+    run = start(backbone, make_config(path, task_type=TASK_TYPE, template="what: {text}"))
     lengths = {len(text.token_ids) for piece in run.pieces for text in piece.texts}
     assert lengths == {6}  # [CLS] what : film a [SEP]
     assert all(len(piece.texts) == 2 for piece in run.pieces)
@@ -51,8 +51,8 @@ def test_an_embedding_has_the_length_one_and_no_layer_unless_asked(
 ) -> None:
     rows = [{"text": f"film {n}", "positive": f"plot {n}"} for n in range(4)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    bare = make_config(path, task_type=KIND)
-    dense = make_config(path, task_type=KIND, head_activation="tanh")
+    bare = make_config(path, task_type=TASK_TYPE)
+    dense = make_config(path, task_type=TASK_TYPE, head_activation="tanh")
     spec = describe(bare, load_task(bare), backbone)
     assert (spec.head.pooling, spec.head.normalize, spec.head.activation) == ("mean", True, None)
     assert start(backbone, bare).learner.head_parameters() == []
@@ -78,7 +78,7 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         [{"text": "a", "positive": "b"}, {"text": "a"}, {"text": "", "positive": 3}],
     )
     with pytest.raises(DataRejected) as caught:
-        load_task(make_config(path, task_type=KIND))
+        load_task(make_config(path, task_type=TASK_TYPE))
     absent = (
         "is missing; give every row a value, or name another column with text_column or pair_column"
     )
@@ -92,7 +92,7 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
 def test_rows_that_all_have_one_partner_are_refused(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", [{"text": str(n), "positive": "x"} for n in (1, 2)])
     with pytest.raises(DataRejected, match="the same second text"):
-        load_task(make_config(path, task_type=KIND))
+        load_task(make_config(path, task_type=TASK_TYPE))
 
 
 def test_embeddings_of_any_length_learn_by_their_products(

@@ -130,39 +130,39 @@ def test_label_columns_that_do_not_go_with_other_settings_are_refused(
         make_config(tmp_path / "rows.csv", **{"label_columns": ("x", "y"), **changes})
 
 
-def doubt_of(data: TaskData, words: str) -> str:
-    (doubt,) = [one for one in data.doubts if words in one]
-    return doubt
+def warning_of(data: TaskData, words: str) -> str:
+    (warning,) = [one for one in data.warnings if words in one]
+    return warning
 
 
 @pytest.mark.parametrize("sign", [",", ";", "/"])
 def test_labels_of_another_separator_are_told(tmp_path: Path, sign: str) -> None:
     cells = [sign.join(cell) for cell in TOPICS if cell]
-    doubt = doubt_of(load_cells(tmp_path, cells, problem_type=MULTI), "several in one")
-    assert doubt == (
+    warning = warning_of(load_cells(tmp_path, cells, problem_type=MULTI), "several in one")
+    assert warning == (
         f"rows.jsonl: labels that look like several in one: 'a{sign}b' (4), 'c{sign}a' (4): set "
         f"label_separator = {sign!r}"
     )
-    single = doubt_of(load_cells(tmp_path, cells), "several in one")
+    single = warning_of(load_cells(tmp_path, cells), "several in one")
     assert "if a row may have several labels, set problem_type = multi_label_clas" in single
 
 
 def test_rows_that_never_have_several_labels_are_told(tmp_path: Path) -> None:
     told = "rows.jsonl: no row has several labels: "
     joined = load_cells(tmp_path, ["a;b", "c;d", "e"], problem_type=MULTI)
-    assert doubt_of(joined, "no row").startswith(
+    assert warning_of(joined, "no row").startswith(
         f"{told}2 label(s) contain ';', as 'a;b', while label_separator is '|': set "
         "label_separator = ';'"
     )
     alone = load_cells(tmp_path, ["a", "b"], problem_type=MULTI)
-    assert doubt_of(alone, "no row").startswith(f"{told}set problem_type = single_label_class")
+    assert warning_of(alone, "no row").startswith(f"{told}set problem_type = single_label_class")
     several = load_cells(tmp_path, ["a", "a|b"], problem_type=MULTI)
-    assert not any("no row has several" in doubt for doubt in several.doubts)
+    assert not any("no row has several" in warning for warning in several.warnings)
 
 
 def test_lists_in_a_column_of_single_labels_are_told(tmp_path: Path) -> None:
     data = load_cells(tmp_path, ["['a', 'b']", "['a']"])
-    assert "multi_label_classification; lists in cells are then read as lists" in doubt_of(
+    assert "multi_label_classification; lists in cells are then read as lists" in warning_of(
         data, "several in one"
     )
 
@@ -170,7 +170,7 @@ def test_lists_in_a_column_of_single_labels_are_told(tmp_path: Path) -> None:
 def test_a_column_of_numbers_is_read_as_one_kind_of_number(tmp_path: Path) -> None:
     data = load_cells(tmp_path, ["1", "1.0", "+1", "0", "0.0", "2.50", "2.5"])
     assert data.labels == ("0", "1", "2.5")
-    assert not any("look like one" in doubt for doubt in data.doubts)
+    assert not any("look like one" in warning for warning in data.warnings)
     assert load_cells(tmp_path, ["1.0", "2.0"]).labels == ("1.0", "2.0")
     assert load_cells(tmp_path, ["1", "0"], labels=("0.0", "1.0")).labels == ("0.0", "1.0")
 
@@ -198,8 +198,8 @@ def test_composed_and_decomposed_letters_are_the_same_label(tmp_path: Path) -> N
 def test_one_label_in_two_spellings_is_told_with_its_rows(
     tmp_path: Path, one: str, other: str
 ) -> None:
-    doubt = doubt_of(load_cells(tmp_path, [one, one, other, "third"]), "look like one")
-    assert doubt == (
+    warning = warning_of(load_cells(tmp_path, [one, one, other, "third"]), "look like one")
+    assert warning == (
         f"rows.jsonl: different labels that look like one: {one!r} (8, at lines 1, 2, 5 and 5 "
         f"more), {other!r} (4, at lines 3, 7, 11 and 1 more): spell each label in one way"
     )
@@ -207,7 +207,7 @@ def test_one_label_in_two_spellings_is_told_with_its_rows(
 
 def test_labels_that_only_resemble_each_other_are_not_told(tmp_path: Path) -> None:
     data = load_cells(tmp_path, ["A", "A-", "A+", "-1", "1", "10", "C", "C++"])
-    assert not any("look like one" in doubt for doubt in data.doubts)
+    assert not any("look like one" in warning for warning in data.warnings)
 
 
 def test_a_label_in_another_spelling_than_those_given_is_refused_with_the_right_one(
@@ -219,13 +219,13 @@ def test_a_label_in_another_spelling_than_those_given_is_refused_with_the_right_
 
 def test_labels_and_texts_that_were_missing_values_are_told(tmp_path: Path) -> None:
     data = load_cells(tmp_path, ["x", "nan", "y"])
-    assert doubt_of(data, "labels that look like missing") == (
+    assert warning_of(data, "labels that look like missing") == (
         "rows.jsonl: labels that look like missing values: 'nan' (4, at lines 2, 5, 8 and 1 more): "
         "correct or remove these rows"
     )
     rows = [{"text": text, "label": n % 2} for n, text in enumerate(["a", "NaN", "b", "None"])]
     texts = load_task(make_config(write_jsonl(tmp_path / "texts.jsonl", rows)))
-    assert doubt_of(texts, "text that looks") == (
+    assert warning_of(texts, "text that looks") == (
         "texts.jsonl: 2 row(s) have a text that looks like a missing value, at lines 2, 4: "
         "correct or remove these rows"
     )

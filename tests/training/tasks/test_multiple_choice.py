@@ -12,14 +12,14 @@ from tests.training.learnable_tasks import choice_rows, make_config, write_jsonl
 from training.data.parts import load_examples, load_inputs, load_task
 from training.errors import DataRejected
 from training.examples import Columns, Examples, Input
-from training.tasks import KINDS
+from training.tasks import definition_of
 
-KIND: Final = "multiple_choice"
+TASK_TYPE: Final = "multiple_choice"
 
 
 def test_choices_are_paired_with_the_text(tmp_path: Path) -> None:
     rows = [{"text_a": "the film", "choices": ["good", "bad"], "label": n} for n in (0, "1", 1)]
-    data = load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows), task_type=KIND))
+    data = load_task(make_config(write_jsonl(tmp_path / "rows.jsonl", rows), task_type=TASK_TYPE))
     examples = [*data.train.inputs, *data.validation.inputs]
     assert examples[0] == {"text_a": "the film", "choices": ("good", "bad")}
     assert data.template.render(examples[0]) == [("the film", "good"), ("the film", "bad")]
@@ -34,7 +34,7 @@ def test_a_template_says_how_a_choice_is_asked_about(tmp_path: Path) -> None:
     ]
     config = make_config(
         write_jsonl(tmp_path / "rows.jsonl", rows),
-        task_type=KIND,
+        task_type=TASK_TYPE,
         template="{premise} {ask}",
         pair_template="it was {choice}",
         label_column="right",
@@ -58,7 +58,7 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         ],
     )
     with pytest.raises(DataRejected) as caught:
-        load_task(make_config(path, task_type=KIND))
+        load_task(make_config(path, task_type=TASK_TYPE))
     told = {(one.line, one.message) for one in caught.value.problems}
     last = len(sound["choices"]) - 1
     absent = (
@@ -75,20 +75,22 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
 
 
 def test_the_choice_of_the_highest_score_is_the_answer(backbone: Backbone) -> None:
-    spec = make_spec(backbone.fingerprint, task_type=KIND)
+    spec = make_spec(backbone.fingerprint, task_type=TASK_TYPE)
     fields: Input = {"premise": "the film", "choices": ("a", "b", "c")}
     outputs = [np.array([score], dtype=np.float32) for score in (1.0, 3.0, 2.0)]
-    kind = KINDS[KIND]
-    answer = kind.answer(spec, fields, (), outputs)
+    definition = definition_of(TASK_TYPE)
+    answer = definition.answer(spec, fields, (), outputs)
     assert (answer["label"], answer["chosen"]) == (1, "b")
     assert sum(answer["scores"]) == pytest.approx(1)
     assert answer["score"] == max(answer["scores"])
-    measured = kind.measure(spec, Examples((fields, fields), (1, 2)), [(), ()], [outputs, outputs])
+    measured = definition.measure(
+        spec, Examples((fields, fields), (1, 2)), [(), ()], [outputs, outputs]
+    )
     assert measured.metrics["accuracy"] == 0.5
 
 
 def test_rows_are_read_by_the_fields_of_a_prefix(backbone: Backbone, tmp_path: Path) -> None:
-    spec = make_spec(backbone.fingerprint, task_type=KIND)
+    spec = make_spec(backbone.fingerprint, task_type=TASK_TYPE)
     path = write_jsonl(
         tmp_path / "rows.jsonl", [{"text": "the film", "choices": ["good", "bad"], "label": 1}]
     )

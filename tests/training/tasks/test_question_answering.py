@@ -13,11 +13,11 @@ from training.data.parts import load_task
 from training.errors import DataRejected
 from training.learning.evaluate import evaluate
 from training.learning.learner import describe
-from training.tasks import KINDS
-from training.tasks.answer_scores import normalised, score_answers
-from training.tasks.question_answering import Accepted, answer_place
+from training.tasks import definition_of
+from training.tasks.answer_scores import normalized, score_answers
+from training.tasks.question_answering import AcceptedAnswer, answer_place
 
-KIND: Final = "question_answering"
+TASK_TYPE: Final = "question_answering"
 NO_ANSWER: dict[str, list[Any]] = {"text": [], "answer_start": []}
 CONTEXT = "the film is late and my money is lost now"
 
@@ -32,7 +32,10 @@ def at(text: str) -> dict[str, list[Any]]:
 
 def windows_of(backbone: Backbone, max_length: int) -> tuple[PrefixSpec, list[EncodedText]]:
     spec = make_spec(
-        backbone.fingerprint, task_type=KIND, max_length=max_length, answers=AnswerSpec(stride=2)
+        backbone.fingerprint,
+        task_type=TASK_TYPE,
+        max_length=max_length,
+        answers=AnswerSpec(stride=2),
     )
     (encoded,) = backbone.texts.encode(spec, [{"question": "what is it", "context": CONTEXT}])
     return spec, list(encoded)
@@ -41,8 +44,8 @@ def windows_of(backbone: Backbone, max_length: int) -> tuple[PrefixSpec, list[En
 def test_an_answer_is_found_in_the_windows_that_have_all_of_it(backbone: Backbone) -> None:
     # [CLS] what is it [SEP] five words of the context [SEP]; windows overlap by two
     spec, windows = windows_of(backbone, 11)
-    answer = Accepted("my money", CONTEXT.index("my money"))
-    pieces = KINDS[KIND].pieces(spec, (answer,), tuple(windows))
+    answer = AcceptedAnswer("my money", CONTEXT.index("my money"))
+    pieces = definition_of(TASK_TYPE).pieces(spec, (answer,), tuple(windows))
     # the film is late and | late and my money is | money is lost now
     assert [piece.target.tolist() for piece in pieces] == [[0, 0], [7, 8], [0, 0]]
     assert [piece.texts for piece in pieces] == [(window,) for window in windows]
@@ -51,7 +54,7 @@ def test_an_answer_is_found_in_the_windows_that_have_all_of_it(backbone: Backbon
 def test_the_place_of_an_answer_is_the_slice_that_its_tokens_cover(backbone: Backbone) -> None:
     _, (window,) = windows_of(backbone, 64)
     for text in ("the", "now", "late and my", " money ", "oney is l"):
-        first, last = answer_place(Accepted(text, CONTEXT.index(text)), window)
+        first, last = answer_place(AcceptedAnswer(text, CONTEXT.index(text)), window)
         start, end = window.spans[first], window.spans[last]
         assert start is not None
         assert end is not None
@@ -62,14 +65,14 @@ def test_the_place_of_an_answer_is_the_slice_that_its_tokens_cover(backbone: Bac
 
 def test_without_an_answer_every_window_points_to_its_first_token(backbone: Backbone) -> None:
     spec, windows = windows_of(backbone, 11)
-    pieces = KINDS[KIND].pieces(spec, (), tuple(windows))
+    pieces = definition_of(TASK_TYPE).pieces(spec, (), tuple(windows))
     assert [piece.target.tolist() for piece in pieces] == [[0, 0]] * 3
 
 
 def test_the_first_accepted_answer_is_the_one_that_is_learnt(backbone: Backbone) -> None:
     spec, windows = windows_of(backbone, 64)
-    answers = (Accepted("film", 4), Accepted("money", CONTEXT.index("money")))
-    (piece,) = KINDS[KIND].pieces(spec, answers, tuple(windows))
+    answers = (AcceptedAnswer("film", 4), AcceptedAnswer("money", CONTEXT.index("money")))
+    (piece,) = definition_of(TASK_TYPE).pieces(spec, answers, tuple(windows))
     assert piece.target.tolist() == [6, 6]
 
 
@@ -77,7 +80,9 @@ def test_none_is_an_answer_only_where_some_question_has_none(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     always, sometimes = (
-        make_config(write_jsonl(tmp_path / f"{name}.jsonl", make_rows(*answers)), task_type=KIND)
+        make_config(
+            write_jsonl(tmp_path / f"{name}.jsonl", make_rows(*answers)), task_type=TASK_TYPE
+        )
         for name, answers in {
             "always": [at("film"), at("money"), at("late")],
             "sometimes": [at("film"), NO_ANSWER, at("late")],
@@ -92,7 +97,7 @@ def test_windows_of_a_question_are_as_long_as_the_backbone_lets_them_be(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", make_rows(at("film"), at("money"), at("late")))
-    config = make_config(path, task_type=KIND, max_length=None, prefix_length=20)
+    config = make_config(path, task_type=TASK_TYPE, max_length=None, prefix_length=20)
     assert describe(config, load_task(config), backbone).max_length == 300  # of 384 wanted
 
 
@@ -101,14 +106,14 @@ def test_answers_may_be_a_list_of_objects(tmp_path: Path) -> None:
     objects = [{"text": "film", "answer_start": 4}, {"text": "money", "answer_start": 24}]
     of_objects = [{**of_lists[0], "answers": objects}, {**of_lists[1], "answers": []}]
     first, second = (
-        load_task(make_config(path, validation=path, task_type=KIND)).train.truths
+        load_task(make_config(path, validation=path, task_type=TASK_TYPE)).train.truths
         for path in (
             write_jsonl(tmp_path / "lists.jsonl", of_lists),
             write_jsonl(tmp_path / "objects.jsonl", of_objects),
         )
     )
     assert first == second
-    assert first[0] == (Accepted("film", 4), Accepted("money", 24))
+    assert first[0] == (AcceptedAnswer("film", 4), AcceptedAnswer("money", 24))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,7 @@ def test_answers_are_scored_as_squad_scores_them(
 
 
 def test_words_within_words_are_no_articles() -> None:
-    assert normalised("An anthem, a 'the' theatre") == ["anthem", "theatre"]
+    assert normalized("An anthem, a 'the' theatre") == ["anthem", "theatre"]
 
 
 def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
@@ -155,7 +160,7 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
         ],
     )
     with pytest.raises(DataRejected) as caught:
-        load_task(make_config(path, task_type=KIND))
+        load_task(make_config(path, task_type=TASK_TYPE))
     told = {(one.line, one.message) for one in caught.value.problems}
     place = "'answers': expected characters of the context, but "
     absent = (
@@ -181,14 +186,16 @@ def test_everything_wrong_with_rows_is_told(tmp_path: Path) -> None:
 def test_questions_that_all_have_no_answer_are_refused(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", make_rows(NO_ANSWER, NO_ANSWER))
     with pytest.raises(DataRejected, match="no question has an answer"):
-        load_task(make_config(path, task_type=KIND))
+        load_task(make_config(path, task_type=TASK_TYPE))
 
 
 def test_answers_of_long_contexts_are_learnt_window_by_window(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", question_rows(64, num_words=20))
-    config = make_config(path, task_type=KIND, max_length=18, stride=2, epochs=10, batch_size=16)
+    config = make_config(
+        path, task_type=TASK_TYPE, max_length=18, stride=2, epochs=10, batch_size=16
+    )
     run = start(backbone, config)
     assert len(run.pieces) > 64
     train_all(backbone, [run])
@@ -210,11 +217,11 @@ def test_questions_that_say_they_are_impossible_have_no_answer_and_are_told(
     rows[6]["is_impossible"] = False
     rows[8] |= {"is_impossible": False, "answers": {"text": [], "answer_start": []}}
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    data = load_task(make_config(path, task_type=KIND, validation=path))
+    data = load_task(make_config(path, task_type=TASK_TYPE, validation=path))
     assert [bool(truth) for truth in data.train.truths] == [
         number not in {1, 4, 5, 8} for number in range(12)
     ]
-    assert [doubt for doubt in data.doubts if "is_impossible" in doubt] == [
+    assert [warning for warning in data.warnings if "is_impossible" in warning] == [
         (
             "rows.jsonl: 2 row(s) have an answer although is_impossible says true, at lines 2, 5: "
             "they are learned as questions without an answer"

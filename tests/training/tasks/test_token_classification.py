@@ -13,17 +13,17 @@ from training.data.parts import load_examples, load_task
 from training.errors import DataRejected
 from training.examples import Columns, Examples
 from training.learning.evaluate import evaluate, predictions
-from training.tasks import KINDS
+from training.tasks import definition_of
 from training.tasks.entity_scores import score_entities
 from training.tasks.losses import IGNORED
 from training.tasks.tag_schemes import all_tags
 from training.tasks.tags import Mention, join_tokens, mentions_of, tag_targets
 
-KIND: Final = "token_classification"
+TASK_TYPE: Final = "token_classification"
 
 
 def read(path: Path, **changes: Any) -> Any:
-    return load_task(make_config(path, task_type=KIND, **{"validation": path, **changes}))
+    return load_task(make_config(path, task_type=TASK_TYPE, **{"validation": path, **changes}))
 
 
 def problems_of(tmp_path: Path, *rows: dict[str, Any], **changes: Any) -> list[str]:
@@ -148,9 +148,9 @@ def test_an_unusual_spelling_is_a_warning(tmp_path: Path) -> None:
     expected = (
         "rows.jsonl: tags are read as BIO: 'PER-B' as 'B-PER', 'PER-I' as 'I-PER', 'o' as 'O'"
     )
-    assert data.doubts[0] == expected
+    assert data.warnings[0] == expected
     usual = [{"tokens": ["w", "x", "y"], "tags": ["S-PER", "B-PER", "E-PER"]}]
-    told = read(write_jsonl(tmp_path / "usual.jsonl", usual)).doubts
+    told = read(write_jsonl(tmp_path / "usual.jsonl", usual)).warnings
     assert not any("BIO" in one for one in told)
 
 
@@ -160,7 +160,7 @@ def test_types_that_look_like_tags_are_a_warning(tmp_path: Path) -> None:
     expected = (
         "rows.jsonl: entity types that look like tags: 'B-PER', 'I-PER': label whole entities"
     )
-    assert read(path).doubts[0] == expected
+    assert read(path).warnings[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_tags_of_no_scheme_are_refused(tmp_path: Path, tags: str, found: str) ->
 
 
 def test_labels_without_a_first_tag_are_learnt_by_the_other(backbone: Backbone) -> None:
-    spec = make_spec(backbone.fingerprint, task_type=KIND, labels=("O", "I-x"))
+    spec = make_spec(backbone.fingerprint, task_type=TASK_TYPE, labels=("O", "I-x"))
     ((text,),) = backbone.texts.encode(spec, [{"text": "the city river"}])
     assert tag_targets(spec.labels, [Mention(4, 14, "x")], text)[1:-1] == [0, 1, 1]
 
@@ -191,7 +191,7 @@ def test_labels_may_be_given_as_tags_or_as_types(tmp_path: Path) -> None:
 
 
 def test_the_first_token_of_every_word_carries_its_tag(backbone: Backbone) -> None:
-    spec = make_spec(backbone.fingerprint, task_type=KIND, labels=("O", "B-x", "I-x"))
+    spec = make_spec(backbone.fingerprint, task_type=TASK_TYPE, labels=("O", "B-x", "I-x"))
     ((text,),) = backbone.texts.encode(spec, [{"text": "the xylo-film is bad"}])
     # [CLS] the x ##y ##l ##o - film is bad [SEP]
     mentions = [Mention(4, 13, "x"), Mention(17, 20, "x")]
@@ -202,7 +202,7 @@ def test_the_first_token_of_every_word_carries_its_tag(backbone: Backbone) -> No
 
 
 def test_a_mention_that_begins_within_a_word_tags_the_word(backbone: Backbone) -> None:
-    spec = make_spec(backbone.fingerprint, task_type=KIND, labels=("O", "B-x", "I-x"))
+    spec = make_spec(backbone.fingerprint, task_type=TASK_TYPE, labels=("O", "B-x", "I-x"))
     ((text,),) = backbone.texts.encode(spec, [{"text": "xylo film bad"}])
     mentions = [Mention(2, 9, "x")]  # xy[lo film]
     assert [tag for tag in tag_targets(spec.labels, mentions, text) if tag != IGNORED] == [1, 2, 0]
@@ -211,17 +211,17 @@ def test_a_mention_that_begins_within_a_word_tags_the_word(backbone: Backbone) -
 def test_a_mention_that_was_cut_off_has_no_target_and_counts_as_missed(
     backbone: Backbone,
 ) -> None:
-    spec = make_spec(backbone.fingerprint, task_type=KIND, max_length=4)
-    prefix = make_prefix(backbone.fingerprint, task_type=KIND, max_length=4)
-    kind = KINDS[KIND]
+    spec = make_spec(backbone.fingerprint, task_type=TASK_TYPE, max_length=4)
+    prefix = make_prefix(backbone.fingerprint, task_type=TASK_TYPE, max_length=4)
+    definition = definition_of(TASK_TYPE)
     examples = Examples(
         ({"text": "the film is bad"},), ((Mention(4, 8, "thing"), Mention(12, 15, "thing")),)
     )
-    encoded = kind.encode(backbone.texts, spec, examples)
-    (piece,) = kind.pieces(spec, examples.truths[0], encoded[0])
+    encoded = definition.encode(backbone.texts, spec, examples)
+    (piece,) = definition.pieces(spec, examples.truths[0], encoded[0])
     assert piece.target.tolist() == [IGNORED, 0, 1, IGNORED]
     right = np.eye(3, dtype=np.float32)[[0, 0, 1, 0]]
-    result = kind.measure(prefix.spec, examples, encoded, [[right]])
+    result = definition.measure(prefix.spec, examples, encoded, [[right]])
     assert result.metrics["entity_recall"] == 0.5
     assert result.metrics["entity_precision"] == result.metrics["token_accuracy"] == 1.0
 
@@ -296,7 +296,7 @@ def test_a_prefix_is_measured_on_rows_and_predicts_rows_of_the_same_form(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     labels = all_tags(["B-praise", "B-topic"])
-    prefix = make_prefix(backbone.fingerprint, task_type=KIND, labels=labels)
+    prefix = make_prefix(backbone.fingerprint, task_type=TASK_TYPE, labels=labels)
     path = write_jsonl(tmp_path / "rows.jsonl", tagged_rows(12))
     examples = load_examples(path, prefix.spec, Columns())
     answers = list(predictions(backbone, prefix, examples.inputs, tokens_per_batch=64))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.training.datasets.samples.glue import GLUE, write_glue
 from tests.training.datasets.samples.squad import write_squad
-from tests.training.datasets.samples.superglue import SUPERGLUE, unlabelled, write_superglue
+from tests.training.datasets.samples.superglue import SUPERGLUE, unlabeled, write_superglue
 from tests.training.datasets.samples.tagging import (
     CONLL04,
     ONTONOTES,
@@ -20,7 +20,7 @@ __all__ = [
     "SRL",
     "SUPERGLUE",
     "conll03",
-    "unlabelled",
+    "unlabeled",
     "write_glue",
     "write_set",
     "write_squad",

@@ -60,7 +60,7 @@ GLUE: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         ("0\tthe card is in my book and it is lost\tthe card is lost\t1", "1\ta b\tb c\t0"),
     ),
 }
-"""The header and labelled lines of each task's TSV; CoLA's labelled files have no header."""
+"""The header and labeled lines of each task's TSV; CoLA's labeled files have no header."""
 
 
 def write_glue(folder: Path, task: str) -> Path:

@@ -96,17 +96,17 @@ SUPERGLUE: Final[Mapping[str, Make]] = {
     "multirc": _multirc,
     "record": _record,
 }
-"""What makes a labelled row of each task, as its official JSONL has it."""
+"""What makes a labeled row of each task, as its official JSONL has it."""
 
 
-def unlabelled(value: Any) -> Any:
+def unlabeled(value: Any) -> Any:
     """Take away what test files do not tell: labels, and the answers of a query."""
     if isinstance(value, list):
-        return [unlabelled(one) for one in value]
+        return [unlabeled(one) for one in value]
     if not isinstance(value, dict):
         return value
     hidden = {"label", "answers"} if "query" in value else {"label"}
-    return {name: unlabelled(one) for name, one in value.items() if name not in hidden}
+    return {name: unlabeled(one) for name, one in value.items() if name not in hidden}
 
 
 def write_superglue(folder: Path, task: str) -> Path:
@@ -115,6 +115,6 @@ def write_superglue(folder: Path, task: str) -> Path:
     for part, size in _SIZES.items():
         rows = [SUPERGLUE[task](*fact) for fact in facts(size)]
         if part == "test":
-            rows = [unlabelled(row) for row in rows]
+            rows = [unlabeled(row) for row in rows]
         write_jsonl(folder / f"{_NAMES[part]}.jsonl", rows)
     return folder
