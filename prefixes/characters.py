@@ -3,6 +3,7 @@
 A character that a reader sees as one is a grapheme cluster of Unicode (UAX 29).
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
@@ -17,6 +18,8 @@ in a row; without a bound, every span of a text of marks alone would be as long 
 
 _VISIBLE: Final = regex.compile(r"[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\uFFF9-\uFFFB]")
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
 _CLUSTER: Final = regex.compile(r"\X")
 _JOINING: Final = regex.compile(r"[^\p{GCB=Other}\p{GCB=Control}\p{GCB=LV}\p{GCB=LVT}\r\n]")
 """Without one of these code points, every code point of a text is a cluster; a line break of two
@@ -26,6 +29,23 @@ is white space, and no span has that at its ends."""
 def is_blank(text: str) -> bool:
     """Say whether a text has only white space, control characters and invisible characters."""
     return _VISIBLE.search(text) is None
+
+
+def first_surrogate(text: str) -> int | None:
+    """Return the index of the first half of a surrogate pair, or None for valid Unicode.
+
+    JSON can write such a half. UTF-8 cannot encode it, so no response or file could carry it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def replace_surrogates(text: str) -> str:
+    """Replace each half of a surrogate pair with U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def whole_characters(text: str, span: Span) -> Span:

@@ -18,6 +18,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from prefixes.characters import first_surrogate
 from prefixes.errors import PrefixRejected
 from prefixes.findings import Finding
 
@@ -130,8 +131,8 @@ def _sound_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise ValueError("a name appears twice in the header")
     for pair in pairs:
         for text in pair:
-            if isinstance(text, str):
-                text.encode()  # half a surrogate pair raises; no reply could carry it
+            if isinstance(text, str) and first_surrogate(text) is not None:
+                raise ValueError("a text in the header has half of a surrogate pair")
     return result
 
 

@@ -4,11 +4,13 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from prefixes.errors import InvalidName
 
 DEFAULT_ALIAS = "live"
+MAX_VERSION: Final = 999_999_999
+"""The largest number that a reference can spell."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?", re.ASCII)
 _GRAMMAR = "1 to 64 of the characters a-z 0-9 . _ -, beginning and ending with a letter or digit"
@@ -47,7 +49,7 @@ def parse_version(text: str) -> int:
     """
     if not _VERSION.fullmatch(text):
         raise InvalidName(
-            f"{text[:80]!r} is not a version number: expected 1 to 999999999, in digits and "
+            f"{text[:80]!r} is not a version number: expected 1 to {MAX_VERSION}, in digits and "
             "without leading zeros"
         )
     return int(text)

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
-from prefixes.characters import is_blank
+from prefixes.characters import first_surrogate, is_blank
 from prefixes.errors import InputRejected
 from prefixes.values import Value
 
@@ -150,11 +150,10 @@ def _text(name: str, value: str | Sequence[str]) -> str:
     if is_blank(value):
         found = "white space or invisible characters only" if value else "no characters"
         raise InputRejected(f"The field {name!r} is empty: expected text, found {found}")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
+    place = first_surrogate(value)
+    if place is not None:
         raise InputRejected(
             f"The field {name!r} is not valid Unicode: expected whole characters, found half of a "
-            f"surrogate pair at character {error.start}"
-        ) from None
+            f"surrogate pair at character {place}"
+        )
     return value

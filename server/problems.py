@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-MEDIA_TYPE: Final = "application/problem+json"
-
 RETRY_SECONDS: Final = 5
 """Wait that clients are asked for when the server cannot estimate one."""
 

@@ -1,12 +1,11 @@
 """Versions within a write transaction: adding, finding and removing their rows."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from prefixes.errors import VersionInUse
-from prefixes.names import PrefixRef
+from prefixes.names import MAX_VERSION, PrefixRef
 from prefixes.registry.deletions import note_deleted
 from prefixes.registry.lookup import not_found
 from prefixes.registry.tables import alias_moves, aliases, now, prefixes, tenants, versions
@@ -14,9 +13,6 @@ from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import PrefixVersion, Published
 from prefixes.spec import PrefixSpec
 from prefixes.staging import Staged
-
-_MAX_VERSION: Final = 10**9 - 1
-"""The longest number that a reference can spell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +109,7 @@ def find_digest(connection: Connection, row: PrefixRow, number: int) -> str:
         PrefixNotFound: when there is no such version.
     """
     found: str | None = None
-    if 0 < number <= _MAX_VERSION:  # a database takes no number of any length
+    if 0 < number <= MAX_VERSION:  # a database takes no number of any length
         found = connection.scalar(select(versions.c.digest).where(*_at(row, number)))
     if found is None:
         raise not_found(row.version(number))

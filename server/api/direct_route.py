@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
+from server import media_types
 from server.api.dependencies import AuthenticatedRoute
 from server.api.inference import Inference
 
@@ -40,4 +41,4 @@ class DirectRoute(AuthenticatedRoute):
 
 def _is_json(request: Request) -> bool:
     kind = request.headers.get("content-type", "")
-    return kind.partition(";")[0].strip().lower() == "application/json"
+    return kind.partition(";")[0].strip().lower() == media_types.JSON

@@ -6,20 +6,19 @@ first write it to temporary files of their own.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from server import media_types
 from server.errors import BadUpload
 
 Write = Callable[[bytes], object]
 OpenFile = Callable[[str, str], Write]
 """Takes the name of a part and its file name, and returns what writes its bytes on a thread."""
-
-MULTIPART: Final = "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,9 @@ class Form:
             "additionalProperties": False,
             "properties": {part.name: _schema(part) for part in self.parts},
         }
-        return {"requestBody": {"required": True, "content": {MULTIPART: {"schema": schema}}}}
+        return {
+            "requestBody": {"required": True, "content": {media_types.FORM: {"schema": schema}}}
+        }
 
     async def receive(self, request: Request, open_file: OpenFile) -> dict[str, str]:
         """Stream the files of a request's body to their writers, and return its texts by name.
@@ -83,12 +84,14 @@ class Form:
     def usage(self) -> str:
         """Say what is expected, as the end of an error message."""
         names = ", ".join(f"`{part.name}`" for part in self.parts)
-        return f"Send {MULTIPART} with the fields {names}, each at most once: `{self.example}`."
+        return (
+            f"Send {media_types.FORM} with the fields {names}, each at most once: `{self.example}`."
+        )
 
     def _parser(self, content_type: str, reader: "_FormReader") -> MultipartParser:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
-        if kind != MULTIPART.encode() or not boundary:
+        if kind != media_types.FORM.encode() or not boundary:
             found = repr(content_type[:80]) if content_type else "missing"
             raise BadUpload(f"The Content-Type is {found}. {self.usage}")
         try:

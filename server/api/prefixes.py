@@ -1,16 +1,19 @@
-"""Prefixes under /v1/tenants/{tenant}: upload, list, show, download, promote, roll back, delete."""
+"""The routes of a tenant's prefixes: upload, list, show, download, promote, roll back, delete."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, TypedDict
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BeforeValidator
 
 from prefixes import PrefixRef
 from prefixes.errors import InvalidName
-from prefixes.names import check_name, parse_version
+from prefixes.names import MAX_VERSION, check_name, parse_version
 from prefixes.registry import PrefixVersion
+from server import media_types
 from server.api.auth import require_owner
 from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, bearer
 from server.api.file_responses import OpenFileResponse
@@ -37,8 +40,6 @@ router = APIRouter(
     responses=responses(401, 404, 422, 503),
 )
 
-FILE_TYPE: Final = "application/octet-stream"
-
 
 def _version_number(text: str) -> int:
     try:
@@ -47,12 +48,14 @@ def _version_number(text: str) -> int:
         raise ValueError(str(error)) from error
 
 
-VersionNumber = Annotated[int, BeforeValidator(_version_number), Path(ge=1, lt=10**9)]
+_FILE: Final[Mapping[str, Mapping[str, str]]] = {media_types.PREFIX_FILE: {}}
+
+VersionNumber = Annotated[int, BeforeValidator(_version_number), Path(ge=1, le=MAX_VERSION)]
 
 
 @router.get("", summary="List a tenant's prefixes")
 async def list_prefixes(tenant: str, services: ServicesDep, caller: CallerDep) -> PrefixList:
-    """What the caller may see of a tenant; nothing of a tenant that is private or not there."""
+    """Lists the prefixes that the caller may use: none of a private or unknown tenant."""
     check_name("tenant", tenant)
     found = await services.read(
         partial(services.registry.list_prefixes, reader=caller.tenant, tenant=tenant)
@@ -74,12 +77,12 @@ async def list_prefixes(tenant: str, services: ServicesDep, caller: CallerDep) -
 async def show_prefix(
     tenant: str, task: str, services: ServicesDep, caller: CallerDep
 ) -> PrefixEntry:
-    """All versions in rising order, and every alias with its moves."""
+    """Returns all versions in ascending order, and every alias with its moves."""
     entry = await services.read(partial(services.registry.show, tenant, task, reader=caller.tenant))
     return PrefixEntry(
         tenant=entry.tenant,
         task=entry.task,
-        versions=[Version(**_version(version)) for version in entry.versions],
+        versions=[Version(**_fields(version)) for version in entry.versions],
         aliases=[
             Alias(
                 name=alias.name,
@@ -96,7 +99,7 @@ async def show_prefix(
     summary="Upload a prefix file as the next version",
     status_code=201,
     responses={
-        200: {"model": PublishedVersion, "description": "The task has these very bytes already."},
+        200: {"model": PublishedVersion, "description": "The task already has these bytes."},
         **responses(413, 429, 504),
     },
     openapi_extra=UPLOAD_FORM.openapi(),
@@ -109,10 +112,10 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     services: ServicesDep,
     caller: CallerDep,
 ) -> PublishedVersion:
-    """Check the file, replay its golden examples on this server's backbone, then publish it.
+    """Checks the file, replays its golden examples on this server's backbone, and publishes it.
 
-    A refused file leaves no trace; the answer lists all that is wrong with it. A task's first
-    version also gets the alias `live`.
+    The response to a rejected file lists every finding, and nothing of the file is stored. The
+    first version of a task also gets the alias `live`.
     """
     check_name("task", task)
     require_owner(caller, tenant, task)
@@ -127,18 +130,18 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     response.headers["Location"] = (
         f"/v1/tenants/{version.tenant}/prefixes/{version.task}/versions/{version.number}"
     )
-    return PublishedVersion(**_version(version), is_new=published.is_new)
+    return PublishedVersion(**_fields(version), is_new=published.is_new)
 
 
 @router.get("/{task}/versions/{version}", summary="Show a version with its description")
 async def show_version(
     tenant: str, task: str, version: VersionNumber, services: ServicesDep, caller: CallerDep
 ) -> VersionDetail:
-    """The whole description that stands in the file."""
+    """Returns the whole description in the file."""
     found = await _find(services, caller.tenant, PrefixRef(tenant, task, version=version))
     spec = await services.read(partial(services.registry.spec, found.digest))
     return VersionDetail(
-        **_version(found),
+        **_fields(found),
         task_type=spec.task_type,
         spec=spec.model_dump(mode="json"),
         metrics=dict(spec.metrics),
@@ -150,9 +153,9 @@ async def show_version(
     summary="Download a version's file",
     response_class=Response,
     responses={
-        200: {"content": {FILE_TYPE: {}}, "description": "The bytes; `ETag` is their sha256."},
-        206: {"content": {FILE_TYPE: {}}, "description": "The bytes that `Range` asks for."},
-        304: {"description": "The caller has these bytes already."},
+        200: {"content": _FILE, "description": "The bytes. `ETag` is their SHA-256."},
+        206: {"content": _FILE, "description": "The bytes that `Range` requests."},
+        304: {"description": "`If-None-Match` names these bytes."},
         **responses(400, 416),
     },
 )
@@ -164,7 +167,7 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
     caller: CallerDep,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The bytes as they were uploaded, verified against their digest before they are sent."""
+    """Sends the bytes as they were uploaded, after verifying them against their digest."""
     found = await _find(services, caller.tenant, PrefixRef(tenant, task, version=version))
     etag = f'"{found.digest}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
@@ -173,27 +176,27 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
     file = await services.read(partial(services.registry.open, found.digest))
     name = f"{tenant}-{task}-{version}.safetensors"
     headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    # A piece at a time: a whole file in memory for every slow receiver would be too much.
-    return OpenFileResponse(file, headers=headers, media_type=FILE_TYPE)
+    # Sent in pieces: slow receivers would otherwise each hold a whole file in memory.
+    return OpenFileResponse(file, headers=headers, media_type=media_types.PREFIX_FILE)
 
 
 @router.delete(
     "/{task}/versions/{version}",
-    summary="Delete a version for good",
+    summary="Delete a version permanently",
     status_code=204,
     responses=responses(409),
 )
 async def delete_version(
     tenant: str, task: str, version: VersionNumber, services: ServicesDep, caller: CallerDep
 ) -> None:
-    """Refused while an alias points to it. Its number is never given again."""
+    """Fails while an alias points to the version. Its number is not used again."""
     require_owner(caller, tenant, task)
     await services.write(partial(services.registry.delete_version, tenant, task, version))
 
 
 @router.delete("/{task}", summary="Delete a prefix with all its versions", status_code=204)
 async def delete_prefix(tenant: str, task: str, services: ServicesDep, caller: CallerDep) -> None:
-    """All versions, aliases and history."""
+    """Deletes all versions, aliases and history."""
     require_owner(caller, tenant, task)
     await services.write(partial(services.registry.delete_prefix, tenant, task))
 
@@ -211,7 +214,7 @@ async def promote(  # noqa: PLR0917 - FastAPI passes all by name
     services: ServicesDep,
     caller: CallerDep,
 ) -> AliasTarget:
-    """Requests that come after the answer use the version; those in flight finish on theirs."""
+    """Requests after the response use the new version. Requests in flight keep their version."""
     require_owner(caller, tenant, task)
     await services.write(
         partial(services.registry.promote, tenant, task, alias, body.version, by=tenant)
@@ -221,13 +224,13 @@ async def promote(  # noqa: PLR0917 - FastAPI passes all by name
 
 @router.post(
     "/{task}/aliases/{alias}/rollback",
-    summary="Roll back: take back the last move of an alias",
+    summary="Roll back: undo the last move of an alias",
     responses=responses(409),
 )
 async def rollback(
     tenant: str, task: str, alias: str, services: ServicesDep, caller: CallerDep
 ) -> AliasTarget:
-    """Called again, it goes further back."""
+    """Each further call undoes one more move."""
     require_owner(caller, tenant, task)
     version = await services.write(
         partial(services.registry.rollback, tenant, task, alias, by=tenant)
@@ -244,7 +247,20 @@ async def _target(services: ServicesDep, ref: PrefixRef) -> AliasTarget:
     return AliasTarget(ref=str(found.ref), version=found.number, digest=found.digest)
 
 
-def _version(version: PrefixVersion) -> dict[str, Any]:
+class _VersionFields(TypedDict):
+    """The fields that every model of a version has."""
+
+    ref: str
+    tenant: str
+    task: str
+    version: int
+    digest: str
+    size_bytes: int
+    created_at: datetime
+    created_by: str
+
+
+def _fields(version: PrefixVersion) -> _VersionFields:
     return {
         "ref": str(version.ref),
         "tenant": version.tenant,

@@ -17,13 +17,14 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from prefixes.errors import PrefixError
+from server import media_types
 from server.api.dialects.error_members import error_members
 from server.api.problems import problem_of
 from server.api.schemas import ProblemBody
 from server.api.statuses import CLIENT_CLOSED_REQUEST
 from server.errors import RequestRefused, ServingError
 from server.observability.logs import RequestRecord
-from server.problems import MEDIA_TYPE, Problem
+from server.problems import Problem
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def response_to(problem: Problem, scope: Scope) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="polyprefix"'
     body = problem.document() | error_members(problem, scope["path"])
     # ASCII only: a rejected name may hold half a surrogate pair, which UTF-8 cannot encode.
-    return Response(json.dumps(body), problem.status, headers, MEDIA_TYPE)
+    return Response(json.dumps(body), problem.status, headers, media_types.PROBLEM)
 
 
 def install(app: FastAPI) -> None:
@@ -55,7 +56,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}},
+            "content": {media_types.PROBLEM: {"schema": ProblemBody.model_json_schema()}},
         }
         for status in statuses
     }

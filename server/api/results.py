@@ -1,8 +1,8 @@
-"""From what the device made of an input to its result on the wire, one way for each task type."""
+"""Turns the outputs of the engine into results, with one function for each task type."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 
@@ -37,8 +37,8 @@ from server.errors import TooManyScores
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How the sender wants outputs read; every task type knows some of it."""
+class OutputOptions:
+    """The options of a request for its results. Each task type uses some of them."""
 
     top_k: int | None = None
     function: FunctionToApply | None = None
@@ -47,35 +47,43 @@ class Reading:
     may_have_none: bool | None = None
 
 
-def results_of(answers: Sequence[InferenceResult], reading: Reading) -> list[AnyResult]:
-    """Read all answers of a request, in order.
+class _Common(TypedDict):
+    """What the results of all task types have."""
+
+    index: int
+    model: str
+    usage: InputUsage
+
+
+def results_of(answers: Sequence[InferenceResult], options: OutputOptions) -> list[AnyResult]:
+    """Return the results of all inputs of a request, in order.
 
     Raises:
-        TooManyScores: when they hold more entities than one response may.
+        TooManyScores: when they have more entities than one response may have.
     """
     results: list[AnyResult] = []
     num_entities = 0
     for index, answer in enumerate(answers):
-        result = _BY_TYPE[answer.spec.task_type](answer, reading, _common(index, answer))
+        result = _BY_TYPE[answer.spec.task_type](answer, options, _common(index, answer))
         results.append(result)
         if isinstance(result, TokenClassificationResult):
             num_entities += len(result.entities)
             if num_entities > MAX_SCORES:
                 raise TooManyScores(
-                    f"The answer would hold more than {MAX_SCORES} entities: send fewer or "
-                    "shorter inputs at once, or let `aggregation_strategy` join their tokens"
+                    f"The response would have more than {MAX_SCORES} entities, the maximum. Send "
+                    "fewer or shorter inputs, or set `aggregation_strategy` to join tokens."
                 )
     return results
 
 
-def _common(index: int, answer: InferenceResult) -> dict[str, Any]:
+def _common(index: int, answer: InferenceResult) -> _Common:
     usage = InputUsage(tokens=answer.num_tokens, truncated=answer.is_truncated)
     return {"index": index, "model": str(answer.version), "usage": usage}
 
 
-def _label(answer: InferenceResult, reading: Reading, common: dict[str, Any]) -> ClassifyResult:
+def _label(answer: InferenceResult, options: OutputOptions, common: _Common) -> ClassifyResult:
     spec, (logits,) = answer.spec, answer.outputs
-    scores = probabilities(answer, reading.function)
+    scores = probabilities(answer, options.function)
     kind = spec.problem_type
     is_one_value = kind == "regression" and len(scores) == 1
     return ClassifyResult(
@@ -84,16 +92,16 @@ def _label(answer: InferenceResult, reading: Reading, common: dict[str, Any]) ->
         label=best_label(spec, logits) if kind == "single_label_classification" else None,
         labels=chosen_labels(spec, logits) if kind == "multi_label_classification" else None,
         value=float(scores[0]) if is_one_value else None,
-        scores=ranked_scores(spec, scores, reading.top_k),
+        scores=ranked_scores(spec, scores, options.top_k),
     )
 
 
 def _entities(
-    answer: InferenceResult, reading: Reading, common: dict[str, Any]
+    answer: InferenceResult, options: OutputOptions, common: _Common
 ) -> TokenClassificationResult:
     (text,), (logits,) = answer.texts, answer.outputs
-    found = find_entities(answer.spec, answer.sliced_text, text, logits, strategy=reading.strategy)
-    entry = _token if reading.strategy == "none" else _group
+    found = find_entities(answer.spec, answer.sliced_text, text, logits, strategy=options.strategy)
+    entry = _token if options.strategy == "none" else _group
     return TokenClassificationResult(**common, entities=[entry(entity) for entity in found])
 
 
@@ -119,23 +127,23 @@ def _token(entity: Entity) -> EntityToken:
 
 
 def _answers(
-    answer: InferenceResult, reading: Reading, common: dict[str, Any]
+    answer: InferenceResult, options: OutputOptions, common: _Common
 ) -> QuestionAnsweringResult:
     found = find_answers(
-        _with_rule_of_none(answer.spec, reading.may_have_none),
+        _with_rule_of_none(answer.spec, options.may_have_none),
         answer.sliced_text,
         answer.texts,
         answer.outputs,
-        top_k=reading.top_k or 1,
-        max_answer_tokens=reading.max_answer_tokens,
+        top_k=options.top_k or 1,
+        max_answer_tokens=options.max_answer_tokens,
     )
     entries = [_answer_entry(one) for one in found]
-    answers = None if reading.top_k is None else entries
+    answers = None if options.top_k is None else entries
     return QuestionAnsweringResult(**common, **entries[0], answers=answers)
 
 
 def _with_rule_of_none(spec: PrefixSpec, may_have_none: bool | None) -> PrefixSpec:  # noqa: FBT001 - as on the wire
-    """Let a sender forbid an empty answer, or ask for one where it is likelier than any other."""
+    """Apply the option that forbids empty answers, or allows them where most probable."""
     rules = spec.answers
     if rules is None or may_have_none in {None, rules.null_threshold is not None}:
         return spec
@@ -155,7 +163,7 @@ def _answer_entry(answer: TextAnswer) -> AnswerEntry:
 
 
 def _choice(
-    answer: InferenceResult, _reading: Reading, common: dict[str, Any]
+    answer: InferenceResult, _options: OutputOptions, common: _Common
 ) -> MultipleChoiceResult:
     scores = softmax(np.concatenate(answer.outputs))  # (1,) of each choice -> (choices,)
     best = int(scores.argmax())
@@ -164,12 +172,12 @@ def _choice(
 
 
 def _embedding(
-    answer: InferenceResult, _reading: Reading, common: dict[str, Any]
+    answer: InferenceResult, _options: OutputOptions, common: _Common
 ) -> EmbeddingResult:
     return EmbeddingResult(**common, embedding=answer.outputs[0].tolist())
 
 
-_BY_TYPE: Final[dict[TaskType, Callable[[InferenceResult, Reading, dict[str, Any]], AnyResult]]] = {
+_BY_TYPE: Final[dict[TaskType, Callable[[InferenceResult, OutputOptions, _Common], AnyResult]]] = {
     "sequence_classification": _label,
     "token_classification": _entities,
     "question_answering": _answers,

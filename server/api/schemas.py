@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, Tag
 from typing_extensions import TypedDict
 
+from prefixes.names import MAX_VERSION
 from prefixes.spec import TaskType
 from prefixes.template import MAX_CHOICES
 from prefixes.values import Value, at_most
@@ -99,6 +100,21 @@ Model = Annotated[
 ]
 
 
+class ServerSummary(WireResponse):
+    name: str = "polyprefix"
+    version: str
+    backbone: str
+    docs: str = "/docs"
+    openapi: str = "/openapi.json"
+    models: str = "/v1/models"
+    ready: str = "/readyz"
+    metrics: str = "/metrics"
+
+
+class Liveness(WireResponse):
+    status: Literal["alive"] = "alive"
+
+
 class Score(TypedDict):
     """A plain mapping, for answers may hold tens of thousands: a model each would take longer
     to make than the forward pass.
@@ -165,7 +181,7 @@ class PrefixEntry(WireResponse):
 
 
 class PromoteRequest(StrictRequest):
-    version: int = Field(ge=1, lt=10**9)
+    version: int = Field(ge=1, le=MAX_VERSION)
 
 
 class AliasTarget(WireResponse):

@@ -1,4 +1,4 @@
-"""How the server is: alive, ready (or why not), measured."""
+"""Status routes: name and version, liveness, readiness, metrics."""
 
 import logging
 from hmac import compare_digest
@@ -15,6 +15,7 @@ from server.api.auth import bearer_token
 from server.api.dependencies import ServicesDep, bearer
 from server.api.problem_responses import response_to, responses
 from server.api.problems import not_ready
+from server.api.schemas import Liveness, ServerSummary
 from server.api.services import Services
 from server.errors import InvalidKey, KeyRequired
 
@@ -23,34 +24,25 @@ router = APIRouter(tags=["status"])
 _log = logging.getLogger(__name__)
 
 
-@router.get("/", summary="Name, version and where to go on")
-async def root(services: ServicesDep) -> dict[str, str]:
-    """A first answer for whoever opens the address."""
-    return {
-        "name": "polyprefix",
-        "version": program_version(),
-        "backbone": services.backbone.name,
-        "docs": "/docs",
-        "openapi": "/openapi.json",
-        "models": "/v1/models",
-        "ready": "/readyz",
-        "metrics": "/metrics",
-    }
+@router.get("/", summary="Name, version and paths")
+async def root(services: ServicesDep) -> ServerSummary:
+    """Names the server and the paths to start from."""
+    return ServerSummary(version=program_version(), backbone=services.backbone.name)
 
 
-@router.get("/livez", summary="Whether the process answers")
-@router.get("/health", summary="As /livez")
-@router.get("/ping", summary="As /livez")
-async def livez() -> dict[str, str]:
-    """Always the same; a process that cannot say it should be restarted."""
-    return {"status": "alive"}
+@router.get("/livez", summary="Check that the process responds")
+@router.get("/health", summary="Same as /livez")
+@router.get("/ping", summary="Same as /livez")
+async def livez() -> Liveness:
+    """Always responds the same. Restart a process that does not respond."""
+    return Liveness()
 
 
-@router.get("/readyz", summary="Whether requests are taken, or why not", responses=responses(503))
+@router.get("/readyz", summary="Check that the server accepts requests", responses=responses(503))
 async def readyz(request: Request, services: ServicesDep) -> Response:
-    """503 with the reasons while starting, draining, or when a part has failed.
+    """Responds 503 with the reasons while starting, while draining, and after a failure.
 
-    `warnings` report what does not stop requests, such as a disk that is nearly full.
+    `warnings` report problems that do not stop requests, such as a disk that is nearly full.
     """
     problems = (await services.engine.find_problem(), await _store_problem(services))
     reasons = [problem for problem in problems if problem]
@@ -68,13 +60,13 @@ async def readyz(request: Request, services: ServicesDep) -> Response:
     responses=responses(401),
 )
 async def metrics(request: Request, services: ServicesDep) -> Response:
-    """All metrics in Prometheus' text format."""
+    """Returns all metrics in the text format of Prometheus."""
     _check_metrics_key(request, services.settings.metrics_key)
     return Response(await services.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
 def program_version() -> str:
-    """The installed version; `0+source` when run from a checkout that is not installed."""
+    """Return the installed version, or `0+source` for a checkout that is not installed."""
     try:
         return version("polyprefix")
     except PackageNotFoundError:
@@ -82,22 +74,26 @@ def program_version() -> str:
 
 
 def _check_metrics_key(request: Request, key: SecretStr | None) -> None:
-    """Raise where the operator has set a key and the caller sends none, or another."""
+    """Raise when the operator has set a key and the request does not carry it."""
     if key is None:
         return
     header = request.headers.get("authorization")
     if header is None:
-        raise KeyRequired("The metrics need the key in POLYPREFIX_METRICS_KEY: send it as a bearer")
+        raise KeyRequired(
+            "The metrics require the key in POLYPREFIX_METRICS_KEY. Send it as a bearer token."
+        )
     sent, expected = bearer_token(header), key.get_secret_value().strip()
     if sent is None or not compare_digest(sent.encode(), expected.encode()):
-        raise InvalidKey("This is not the key of the metrics: send the operator's, not a tenant's")
+        raise InvalidKey(
+            "Invalid key for the metrics. Send the operator's key, not the key of a tenant."
+        )
 
 
 async def _store_problem(services: Services) -> str | None:
-    """Say that the store fails, but not where it is: anyone may ask."""
+    """Report a failure of the store, without its address: this route needs no key."""
     try:
         await run_in_threadpool(services.registry.tenants)
     except StoreUnavailable as error:
-        _log.error("the store cannot be used: %s", error)
-        return "the database cannot be used: the server's log has the reason"
+        _log.error("the store failed: %s", error)
+        return "The database failed. The server's log has the reason."
     return None

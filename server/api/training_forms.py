@@ -12,8 +12,9 @@ from fastapi.exceptions import RequestValidationError
 
 from prefixes.disk import disk
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
+from server import media_types
 from server.api.multipart import Form, FormPart, Write
-from server.api.unicode_json import refuse_half
+from server.api.unicode_json import check_unicode
 from server.errors import BadUpload
 from server.training_jobs.fields import problems_of
 from server.training_jobs.folders import TrainingFolder
@@ -48,7 +49,7 @@ FORM: Final = Form(
         FormPart(
             "config",
             {
-                "contentMediaType": "application/json",
+                "contentMediaType": media_types.JSON,
                 "description": "Settings of the training, as a JSON object: see docs/training.md.",
             },
             max_bytes=_MAX_CONFIG_BYTES,
@@ -158,7 +159,7 @@ def _config(text: str, trainer: Trainer) -> dict[str, Any]:
         raise _invalid([("config", f"is not valid JSON: {error}")]) from error
     if not isinstance(config, dict):
         raise _invalid([("config", "expected a JSON object")])
-    refuse_half(config, "config")
+    check_unicode(config, "config")
     problems = list(problems_of(config, trainer.fields)) or trainer.problems(config)
     if problems:
         raise _invalid(

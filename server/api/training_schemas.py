@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from server.api.schemas import ProblemBody, WireResponse
-from server.api.unicode_json import without_halves
+from server.api.unicode_json import with_valid_unicode
 from server.training_jobs.folders import Event
 from server.training_jobs.records import JobState, TrainingJob
 
@@ -109,14 +109,14 @@ def status_of(
         task=request.task,
         alias=request.alias,
         margin=request.margin,
-        config=without_halves(dict(request.config)),
+        config=with_valid_unicode(dict(request.config)),
         state=training.state,
         is_cancelling=training.is_cancelling,
         created_at=training.created_at,
         started_at=training.started_at,
         ended_at=training.ended_at,
-        data_summary=without_halves(list(data_summary)),
-        warnings=without_halves(list(warnings)),
+        data_summary=with_valid_unicode(list(data_summary)),
+        warnings=with_valid_unicode(list(warnings)),
         progress=_optional(Progress, None if last is None else last.facts),
         result=_optional(Result, training.result),
         error=_optional(ProblemBody, training.problem),
@@ -138,7 +138,7 @@ def path_of(training: TrainingJob) -> str:
 def _optional(kind: type[Shown], value: Mapping[str, Any] | None) -> Shown | None:
     """Describe what another release or a damaged file may have left; None where that fails."""
     try:
-        return None if value is None else kind.model_validate(without_halves(dict(value)))
+        return None if value is None else kind.model_validate(with_valid_unicode(dict(value)))
     except ValidationError as error:
         _log.warning("a stored %s cannot be shown: %s", kind.__name__, error)
         return None

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from prefixes.errors import StoreUnavailable
+from server import media_types
 from server.api.auth import Caller
 from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, bearer
 from server.api.file_responses import OpenFileResponse
@@ -38,7 +39,6 @@ _EVENT_ID: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 """A byte of the file of events; Python refuses to read thousands of digits as a number."""
 _POLL_SECONDS: Final = 0.5
 _SECONDS_BETWEEN_COMMENTS: Final = 15.0
-_EVENT_STREAM: Final = "text/event-stream"
 
 
 @router.post(
@@ -110,7 +110,7 @@ async def show_training(
     "/{training}/events",
     summary="Follow a training: server-sent events until it has ended",
     response_class=Response,
-    responses={200: {"content": {_EVENT_STREAM: {}}, "description": "A stream of events."}},
+    responses={200: {"content": {media_types.EVENTS: {}}, "description": "A stream of events."}},
 )
 async def follow_training(
     tenant: str,
@@ -129,7 +129,7 @@ async def follow_training(
     start = int(given) if _EVENT_ID.fullmatch(given) else 0
     return StreamingResponse(
         _events(services, found, start),
-        media_type=_EVENT_STREAM,
+        media_type=media_types.EVENTS,
         headers={"Cache-Control": "no-store"},
     )
 
@@ -150,28 +150,28 @@ async def cancel_training(
     "/{training}/report",
     summary="Read a training's report",
     response_class=Response,
-    responses={200: {"content": {"application/json": {}}, "description": "report.json"}},
+    responses={200: {"content": {media_types.JSON: {}}, "description": "report.json"}},
 )
 async def read_report(
     tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> OpenFileResponse:
     """What it was given, went through and came to: figures, history, confusion."""
     found = await _find(services, caller, tenant, training)
-    return _file(services.training_folders.of(found.id).report, "application/json")
+    return _file(services.training_folders.of(found.id).report, media_types.JSON)
 
 
 @router.get(
     "/{training}/curve.png",
     summary="See how a training went: its curves",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}, "description": "A picture."}},
+    responses={200: {"content": {media_types.PNG: {}}, "description": "A picture."}},
 )
 async def see_curve(
     tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> OpenFileResponse:
     """Losses and the metric, by steps."""
     found = await _find(services, caller, tenant, training)
-    return _file(services.training_folders.of(found.id).curve, "image/png")
+    return _file(services.training_folders.of(found.id).curve, media_types.PNG)
 
 
 def _forget_oldest(services: Services, tenant: str) -> None:

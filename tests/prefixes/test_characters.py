@@ -5,7 +5,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefixes.characters import is_blank, whole_characters
+from prefixes.characters import first_surrogate, is_blank, replace_surrogates, whole_characters
 
 WALES = "🏴" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbwls") + "\U000e007f"
 
@@ -90,3 +90,14 @@ def test_a_text_that_nobody_can_see_is_blank(text: str) -> None:
 @pytest.mark.parametrize("text", [".", "\u200bx", "\u0301", "\u0600", "\ue000", "🙂", "\u2800"])
 def test_a_text_with_anything_to_see_is_not_blank(text: str) -> None:
     assert not is_blank(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("", None), ("a🙂", None), ("ab\ud800", 2), ("\udfff\ud800", 0)]
+)
+def test_the_first_half_of_a_surrogate_pair_is_found(text: str, place: int | None) -> None:
+    assert first_surrogate(text) == place
+
+
+def test_each_half_of_a_surrogate_pair_is_replaced() -> None:
+    assert replace_surrogates("a\ud83d\ude00🙂") == "a\ufffd\ufffd🙂"

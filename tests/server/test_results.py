@@ -4,7 +4,7 @@ import pytest
 from prefixes import PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
-from server.api.results import Reading, results_of
+from server.api.results import OutputOptions, results_of
 from server.api.scores import MAX_SCORES
 from server.batching.timings import Timings
 from server.engine.values import InferenceResult
@@ -30,7 +30,7 @@ def tagged(backbone: Backbone, num_tokens: int) -> InferenceResult:
 
 def test_entities_beyond_what_a_response_may_hold_are_refused(backbone: Backbone) -> None:
     answers = [tagged(backbone, MAX_SCORES // 4)] * 4
-    results = results_of(answers, Reading(strategy="none"))
+    results = results_of(answers, OutputOptions(strategy="none"))
     assert [result.index for result in results] == [0, 1, 2, 3]
     with pytest.raises(TooManyScores, match="aggregation_strategy"):
-        results_of([*answers, tagged(backbone, 1)], Reading(strategy="none"))
+        results_of([*answers, tagged(backbone, 1)], OutputOptions(strategy="none"))

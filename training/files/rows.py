@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from prefixes.characters import first_surrogate
 from training.errors import DataProblem, DataRejected
 from training.files.charset import decode
 from training.files.packed import LazySequence, PackedList
@@ -25,7 +26,6 @@ MAX_PROBLEMS: Final = 10_000
 """Problems of one file that are noted: each takes far more memory than the row it is about."""
 
 _CSV_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_HALF: Final = re.compile(r"\\ud[89a-f]")
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -224,20 +224,15 @@ def _object(path: Path, number: int, value: Any) -> Row | DataProblem:
     if not isinstance(value, dict):
         return DataProblem(path, number, "expected a JSON object, found another value")
     # In names of columns, labels and tags as well, which end up in files and replies.
-    if _HALF.search(json.dumps(value)):
-        broken = [name for name, cell in value.items() if _has_half([name, cell])]
-        if broken:
-            found = "half of a surrogate pair, which is not valid Unicode"
-            return DataProblem(path, number, f"{broken[0]!r}: expected text, found {found}")
+    if _has_surrogate(value):
+        broken = next(name for name, cell in value.items() if _has_surrogate([name, cell]))
+        found = "half of a surrogate pair, which is not valid Unicode"
+        return DataProblem(path, number, f"{broken!r}: expected text, found {found}")
     return Row(path, number, value)
 
 
-def _has_half(value: Any) -> bool:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+def _has_surrogate(value: Any) -> bool:
+    return first_surrogate(json.dumps(value, ensure_ascii=False)) is not None
 
 
 def _csv(path: Path, text: str) -> Iterator[Row | DataProblem]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from prefixes.characters import is_blank
+from prefixes.characters import first_surrogate, is_blank
 from training.errors import DataProblem
 from training.files.rows import Row
 
@@ -54,9 +54,7 @@ def text_objection(value: Any) -> str | None:
         return repr(value)
     if is_blank(value):
         return "an empty text"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
+    if first_surrogate(value) is not None:
         return "half of a surrogate pair, which is not valid Unicode"
     return None
 
@@ -67,7 +65,7 @@ def read_list(row: Row, column: str, problems: list[DataProblem]) -> tuple[str, 
     if not isinstance(value, list) or not value or not all(isinstance(x, str) for x in value):
         problems.append(row.problem(f"{column!r}: expected a list of texts, found {value!r:.80}"))
         return ()
-    if any("\ud800" <= character <= "\udfff" for text in value for character in text):
+    if any(first_surrogate(text) is not None for text in value):
         problems.append(row.problem(f"{column!r}: has half of a surrogate pair, no valid Unicode"))
         return ()
     return tuple(value)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from prefixes.characters import first_surrogate
 from training.errors import DataProblem
 from training.files.cell_literals import parse_list, parse_vector
 from training.files.rows import Row
@@ -159,8 +160,7 @@ def _name(value: Any) -> str:
     if not isinstance(value, str | int):
         return ""
     name = str(value).strip()
-    is_unicode = not any("\ud800" <= character <= "\udfff" for character in name)
-    return name if is_unicode else ""
+    return name if first_surrogate(name) is None else ""
 
 
 def _flag(name: str) -> bool | None:

@@ -16,12 +16,13 @@ from pydantic_core import to_json
 from prefixes.errors import InputRejected
 from prefixes.registry import PrefixVersion
 from prefixes.spec import TaskType
+from server import media_types
 from server.api.dependencies import AuthenticatedRoute, bearer
 from server.api.dialects.hugging_face_schemas import HubOptions, HubParameters, HubRequest
 from server.api.dialects.requests import check_dimensions
 from server.api.inference import Inference, InferenceDep, InputItem
 from server.api.problem_responses import responses
-from server.api.results import Reading, results_of
+from server.api.results import OutputOptions, results_of
 from server.api.task_schemas import (
     AnyResult,
     ClassifyResult,
@@ -78,18 +79,18 @@ async def reply(
     is_nested: bool,
 ) -> Response:
     """Answer in Hugging Face's shapes: all answers in a list, or the only one by itself."""
-    reading = _reading(options)
+    output_options = _output_options(options)
     answers = await inference.run(
         asked,
         model=model,
         truncate=options.truncate is not False,
         task_type=task_type,
-        top_k=reading.top_k,
+        top_k=output_options.top_k,
     )
-    items = await inference.read(answers, partial(_items, answers, options, reading))
+    items = await inference.read(answers, partial(_items, answers, options, output_options))
     content = to_json(items if is_nested else items[0])
     headers = _cost_headers(inference.record)
-    return Response(content, headers=headers, media_type="application/json")
+    return Response(content, headers=headers, media_type=media_types.JSON)
 
 
 def _asked(inputs: Item | Sequence[Item]) -> list[InputItem]:
@@ -109,9 +110,9 @@ def _is_listed(task_type: TaskType) -> bool:
     return task_type in {"sequence_classification", "embedding"}
 
 
-def _reading(options: HubOptions) -> Reading:
+def _output_options(options: HubOptions) -> OutputOptions:
     asked = options.parameters or HubParameters()
-    return Reading(
+    return OutputOptions(
         top_k=asked.top_k,
         function="none" if options.raw_scores else asked.function_to_apply,
         strategy=asked.aggregation_strategy or "first",
@@ -120,11 +121,13 @@ def _reading(options: HubOptions) -> Reading:
     )
 
 
-def _items(answers: Sequence[InferenceResult], options: HubOptions, reading: Reading) -> list[Any]:
+def _items(
+    answers: Sequence[InferenceResult], hub: HubOptions, options: OutputOptions
+) -> list[Any]:
     if answers[0].spec.task_type == "embedding":
-        return [vector.tolist() for vector in _vectors(answers, options)]
-    ignored = frozenset((options.parameters or HubParameters()).ignore_labels or ())
-    return [_item(result, ignored) for result in results_of(answers, reading)]
+        return [vector.tolist() for vector in _vectors(answers, hub)]
+    ignored = frozenset((hub.parameters or HubParameters()).ignore_labels or ())
+    return [_item(result, ignored) for result in results_of(answers, options)]
 
 
 def _vectors(answers: Sequence[InferenceResult], options: HubOptions) -> list[NDArray[np.float32]]:
@@ -172,7 +175,7 @@ async def _compare(body: HubRequest, inference: Inference, model: str) -> Respon
     first, *others = (_unit(answer.outputs[0]) for answer in answers)
     content = to_json([float(first @ other) for other in others])
     headers = _cost_headers(inference.record)
-    return Response(content, headers=headers, media_type="application/json")
+    return Response(content, headers=headers, media_type=media_types.JSON)
 
 
 def _compared(inputs: Any) -> tuple[str, list[str]]:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
 
+from server import media_types
 from server.api import request_examples as examples
 from server.api.dependencies import bearer
 from server.api.dialects.openai_schemas import (
@@ -50,7 +51,7 @@ async def embeddings(
     check_dimensions(answers, body.dimensions)
     encoding = body.encoding_format or "float"
     content = await inference.read(answers, partial(_content, answers, encoding))
-    return Response(content, media_type="application/json")
+    return Response(content, media_type=media_types.JSON)
 
 
 def _content(answers: Sequence[InferenceResult], encoding: EncodingFormat) -> str:

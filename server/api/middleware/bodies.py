@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope
 from server.api.middleware.budgets import Budget, BudgetExceeded, Reservation
 from server.api.middleware.compression import decompressing
 from server.api.middleware.networks import network_of
+from server.problems import RETRY_SECONDS
 from server.shutdown import Shutdown
 
 _TENANT_BODIES: Final = 48
@@ -189,4 +190,4 @@ def _too_many(tenant: str | None) -> HTTPException:
 
 def _stopped() -> HTTPException:
     detail = "The server is stopping and the body is incomplete. Send the request again later."
-    return HTTPException(503, detail, {"Retry-After": "5", "Connection": "close"})
+    return HTTPException(503, detail, {"Retry-After": str(RETRY_SECONDS), "Connection": "close"})

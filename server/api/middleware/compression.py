@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipResponder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server import media_types
+
 _PIECE_BYTES: Final = 64 * 1024
 """Size of a decompressed piece. A gzip bomb is rejected after a few of them, and decompressing
 one does not block the event loop."""
@@ -17,7 +19,7 @@ _THREAD_BYTES: Final = 64 * 1024
 """Responses of this size are compressed on a thread."""
 _LEVEL: Final = 1
 """Higher levels take several times as long to make numbers and labels a tenth smaller."""
-_COMPRESSED_TYPES: Final = (b"application/json", b"application/problem+json", b"text/")
+_COMPRESSED_TYPES: Final = (media_types.JSON.encode(), media_types.PROBLEM.encode(), b"text/")
 _GZIP: Final = re.compile(rb"(?:^|[,\s])gzip\s*(?!;\s*q=0(?:\.0*)?\s*(?:,|$))(?:[;,]|$)")
 
 

@@ -1,0 +1,10 @@
+"""The media types of requests and responses."""
+
+from typing import Final
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+PREFIX_FILE: Final = "application/octet-stream"
+FORM: Final = "multipart/form-data"
+EVENTS: Final = "text/event-stream"
+PNG: Final = "image/png"
