@@ -1,4 +1,4 @@
-"""Backbones that parity is shown on."""
+"""Backbones and golden cases for the parity tests."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from prefixes.backbone import Backbone, load_backbone
 from tests.factories import make_backbone_folder
+from tests.parity.golden import FOLDERS, GoldenCase, load_case
 
 
 @pytest.fixture(scope="session", params=["bert", "roberta"])
@@ -19,3 +20,9 @@ def parity_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 def parity_backbone(parity_folder: Path) -> Backbone:
     """The same, loaded in float32 on the CPU."""
     return load_backbone(parity_folder, device="cpu")
+
+
+@pytest.fixture(scope="module", params=sorted(FOLDERS))
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GoldenCase:
+    """A model of the original P-tuning v2 code, and what that code computed with it."""
+    return load_case(request.param, tmp_path_factory.mktemp("golden"))

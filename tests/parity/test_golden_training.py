@@ -1,23 +1,17 @@
-"""One step of training of the original's models: our losses and gradients are what its code had.
-
-The tensors lie beside the repository and are not part of it; see the README there.
-"""
+"""One training step of the original's models: loss and gradients against what its code computed."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from prefixes.backbone import PackedBatch, head_outputs
 from prefixes.interop.folder import read_tensors
-from tests.parity.test_golden import GOLDEN, Case, case
+from tests.parity.golden import GoldenCase
 from training.learning.learner import PrefixLearner
 from training.tasks import definition_of
-
-__all__ = ["case"]  # a fixture
 
 LOSS_TOLERANCE: Final = 2e-5
 GRADIENT_TOLERANCE: Final = 1e-4
@@ -35,18 +29,12 @@ OURS: Final = {
     "pooler.dense.weight": "dense.weight",
     "pooler.dense.bias": "dense.bias",
 }
-"""Our names of the original's trained parameters."""
+"""Names of the trained parameters: the original's, and the learner's."""
 
 
-@pytest.fixture
-def recorded(case: Case) -> dict[str, Tensor]:
-    """The step's targets, and the loss and gradients that the original had."""
-    return load_file(GOLDEN / case.facts["name"] / "training.safetensors")
-
-
-def learner_of(case: Case) -> PrefixLearner:
-    """A learner with the original's weights, as they were before they were folded."""
-    stored = read_tensors(GOLDEN / case.facts["name"] / "checkpoint", ["pytorch_model.bin"])
+def learner_of(case: GoldenCase) -> PrefixLearner:
+    """Make a learner with the original's weights, before they are folded."""
+    stored = read_tensors(case.checkpoint, ["model.safetensors", "pytorch_model.bin"])
     learner = PrefixLearner(
         case.prefix.spec,
         initializer_range=0.02,
@@ -63,7 +51,7 @@ def learner_of(case: Case) -> PrefixLearner:
     return learner
 
 
-def outputs_of(case: Case, learner: PrefixLearner) -> list[Tensor]:
+def outputs_of(case: GoldenCase, learner: PrefixLearner) -> list[Tensor]:
     """Run all texts with the learner's own tensors, so that gradients reach them."""
     spec, steering = learner.spec, learner.prefix_tensor()
     is_prompt = spec.method == "prompt"
@@ -83,7 +71,7 @@ def outputs_of(case: Case, learner: PrefixLearner) -> list[Tensor]:
 
 
 def loss_of(learner: PrefixLearner, outputs: Sequence[Tensor], targets: dict[str, Tensor]) -> Any:
-    """The mean loss over what counts for the type of task."""
+    """Return the mean loss over the targets that count for the task type."""
     definition = definition_of(learner.spec.task_type)
     if "start_positions" in targets:
         wanted = list(torch.stack((targets["start_positions"], targets["end_positions"]), 1))
@@ -99,41 +87,37 @@ def loss_of(learner: PrefixLearner, outputs: Sequence[Tensor], targets: dict[str
     return definition.loss(learner.spec, pieces, wanted) / sum(weights)
 
 
-def test_the_loss_of_a_step_and_its_gradients_equal_the_originals(
-    case: Case,
-    recorded: dict[str, Tensor],
-) -> None:
+def test_the_loss_of_a_step_and_its_gradients_equal_the_originals(case: GoldenCase) -> None:
     if case.facts["loss_depends_on_padding_rows"]:
-        pytest.skip("the original took its softmax over padding, which a packed batch has none of")
+        pytest.skip("the original computes its softmax over padding too; a packed batch has none")
     learner = learner_of(case)
 
-    loss = loss_of(learner, outputs_of(case, learner), recorded)
+    loss = loss_of(learner, outputs_of(case, learner), case.training)
     loss.backward()
 
-    assert abs(float(loss.detach()) - float(recorded["loss"])) <= LOSS_TOLERANCE
+    assert abs(float(loss.detach()) - float(case.training["loss"])) <= LOSS_TOLERANCE
     gradients = {name: parameter.grad for name, parameter in learner.named_parameters()}
     for name in case.facts["trainable"]:
-        theirs, ours = recorded[f"grad.{name}"], gradients[OURS[name]]
+        theirs, ours = case.training[f"grad.{name}"], gradients[OURS[name]]
         assert ours is not None
         scale = max(float(theirs.abs().max()), 1e-2)
         assert float((ours - theirs).abs().max()) <= GRADIENT_TOLERANCE * scale
 
 
 def test_the_loss_of_a_question_is_the_originals_formula_over_its_own_tokens(
-    case: Case,
-    recorded: dict[str, Tensor],
+    case: GoldenCase,
 ) -> None:
     if case.facts["task"] != "question_answering":
         pytest.skip("no questions")
     learner = learner_of(case)
 
-    loss = loss_of(learner, outputs_of(case, learner), recorded)
+    loss = loss_of(learner, outputs_of(case, learner), case.training)
 
     expected = []
     for row, text in enumerate(case.texts):
         for side in ("start", "end"):
             logits = case.expected[f"{side}_logits"][row, : len(text.token_ids)]
-            place = int(recorded[f"{side}_positions"][row])
+            place = int(case.training[f"{side}_positions"][row])
             expected.append(-logits.log_softmax(0)[place])
     torch.testing.assert_close(
         loss.detach(), torch.stack(expected).mean(), atol=LOSS_TOLERANCE, rtol=0
