@@ -1,12 +1,14 @@
-"""Where prefixes are kept: names, versions and aliases in a database, bytes in a store."""
+"""The registry of prefixes: names, versions and aliases in a database, bytes in a store."""
 
 from pathlib import Path
 
 from sqlalchemy import URL
 
 from prefixes.errors import StoreUnavailable
-from prefixes.registry.database import Database, open_database, parse_url
+from prefixes.registry.catalog import PrefixCatalog
+from prefixes.registry.database import Database
 from prefixes.registry.keys import ApiKeys
+from prefixes.registry.opening import open_database, parse_url
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.registry import PrefixRegistry
 from prefixes.registry.values import (
@@ -31,6 +33,7 @@ __all__ = [
     "Database",
     "ListedVersion",
     "Overlap",
+    "PrefixCatalog",
     "PrefixEntry",
     "PrefixRegistry",
     "PrefixStore",
@@ -46,13 +49,13 @@ __all__ = [
 
 
 def open_registry(folder: Path, *, database_url: str | None = None) -> PrefixRegistry:
-    """Open the registry in a folder, made when it is missing.
+    """Open the registry in a folder, which is created if it is missing.
 
-    Bytes lie in `folder/blobs`; the database is `folder/registry.db` unless a SQLAlchemy URL
-    says otherwise.
+    Bytes are stored in `folder/blobs`. The database is `folder/registry.db`, or the one that the
+    SQLAlchemy URL names.
 
     Raises:
-        StoreMismatch: when the folder has content that another database lists, or lost its own.
+        StoreMismatch: when the folder has content, but its database is missing or another one.
         StoreUnavailable: when the folder or the database cannot be used.
     """
     store = PrefixStore(folder)
@@ -68,7 +71,7 @@ def open_registry(folder: Path, *, database_url: str | None = None) -> PrefixReg
 
 
 def adopt_store(folder: Path, *, database_url: str | None = None) -> Overlap:
-    """Make a store and a database belong together, and report what they have in common.
+    """Pair a store with a database, and report what they have in common.
 
     Raises:
         StoreUnavailable: when the folder or the database cannot be used.

@@ -1,4 +1,4 @@
-"""An alias within a transaction: where it points, moving it, and taking moves back."""
+"""AliasPointer: reading, moving and rolling back an alias within a transaction."""
 
 from typing import Literal
 
@@ -12,10 +12,10 @@ from prefixes.registry.values import MoveKind
 
 
 class AliasPointer:
-    """One alias of a task; lives as long as its write transaction.
+    """One alias of a task, valid during one write transaction.
 
-    Moves form an undo stack: publish and promote push, a rollback takes back the last move that
-    is still standing. A rollback is noted in the history but never undone itself.
+    Moves form an undo stack: publish and promote push a move, and a rollback undoes the last one
+    that is not undone yet. The history records rollbacks, but they cannot be undone themselves.
     """
 
     def __init__(self, connection: Connection, row: PrefixRow, name: str) -> None:
@@ -28,12 +28,12 @@ class AliasPointer:
 
     @property
     def version(self) -> int | None:
-        """The version it points to; None when there is no such alias yet."""
+        """The version it points to; None if the alias does not exist."""
         number: int | None = self._connection.scalar(select(aliases.c.version).where(self._here))
         return number
 
     def move(self, to: int, *, kind: Literal["publish", "promote"], by: str) -> None:
-        """Point to a version; an alias that is already there has not moved."""
+        """Point to a version. If it already does, no move is recorded."""
         before = self.version
         if before == to:
             return
@@ -43,13 +43,13 @@ class AliasPointer:
             )
         else:
             self._point(to)
-        self._note(kind, before, to, by)
+        self._record(kind, before, to, by)
 
     def undo(self, *, by: str) -> int:
-        """Point to where it pointed before the last move that still stands.
+        """Undo the last move that is not undone yet, and return the version it pointed to before.
 
         Raises:
-            PrefixNotFound: when there is no such alias.
+            PrefixNotFound: when the alias does not exist.
             NothingToRollBack: when no move is left, or the earlier version was deleted.
         """
         current = self.version
@@ -71,7 +71,7 @@ class AliasPointer:
             update(alias_moves).where(alias_moves.c.id == last.id).values(is_undone=True)
         )
         self._point(last.from_version)
-        self._note("rollback", current, last.from_version, by)
+        self._record("rollback", current, last.from_version, by)
         target: int = last.from_version
         return target
 
@@ -82,8 +82,8 @@ class AliasPointer:
     def _check_target(self, current: int, target: int | None) -> None:
         if target is None:
             raise NothingToRollBack(
-                f"{self} points to version {current} and has no earlier one to return to: "
-                "promote the version you want"
+                f"{self} points to version {current} and has no earlier target: promote the "
+                "version you want"
             )
         is_there = select(versions.c.number).where(
             versions.c.prefix_id == self._row.id, versions.c.number == target
@@ -97,7 +97,7 @@ class AliasPointer:
     def _point(self, to: int) -> None:
         self._connection.execute(update(aliases).where(self._here).values(version=to))
 
-    def _note(self, kind: MoveKind, before: int | None, to: int, by: str) -> None:
+    def _record(self, kind: MoveKind, before: int | None, to: int, by: str) -> None:
         self._connection.execute(
             insert(alias_moves).values(
                 prefix_id=self._row.id,

@@ -1,4 +1,4 @@
-"""Versions within a write transaction: adding, finding and removing their rows."""
+"""The rows of tasks and versions: adding, finding and removing them within a transaction."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from prefixes.staging import Staged
 
 @dataclass(frozen=True, slots=True)
 class PrefixRow:
-    """A task of a tenant, as its row in the database is found again."""
+    """A task of a tenant, with the primary key of its row."""
 
     id: int
     tenant: str
@@ -31,10 +31,10 @@ class PrefixRow:
 
 
 def open_prefix(connection: Connection, tenant: str, task: str) -> PrefixRow:
-    """Find the row of a task, made when it is missing.
+    """Find the row of a task, which is created if it is missing.
 
     Raises:
-        TenantNotFound: when there is no such tenant.
+        TenantNotFound: when the tenant does not exist.
     """
     tenant_id = find_tenant_id(connection, tenant)
     here = (prefixes.c.tenant_id == tenant_id, prefixes.c.task == task)
@@ -49,7 +49,7 @@ def find_prefix(connection: Connection, tenant: str, task: str) -> PrefixRow:
     """Find the row of a task that has at least one version.
 
     Raises:
-        PrefixNotFound: when there is none.
+        PrefixNotFound: when the task does not exist.
     """
     query = (
         select(versions.c.prefix_id)
@@ -67,7 +67,7 @@ def find_prefix(connection: Connection, tenant: str, task: str) -> PrefixRow:
 def add_version(
     connection: Connection, row: PrefixRow, staged: Staged, spec: PrefixSpec, *, by: str
 ) -> Published:
-    """Give the bytes the task's next number, unless they are one of its versions already."""
+    """Add the bytes as the next version of a task, unless one of its versions has them."""
     known = _find_by_digest(connection, row, staged.digest)
     if known is not None:
         return Published(known, is_new=False)
@@ -106,10 +106,10 @@ def find_digest(connection: Connection, row: PrefixRow, number: int) -> str:
     """Find the digest of a version.
 
     Raises:
-        PrefixNotFound: when there is no such version.
+        PrefixNotFound: when the version does not exist.
     """
     found: str | None = None
-    if 0 < number <= MAX_VERSION:  # a database takes no number of any length
+    if 0 < number <= MAX_VERSION:  # a database rejects larger numbers
         found = connection.scalar(select(versions.c.digest).where(*_at(row, number)))
     if found is None:
         raise not_found(row.version(number))
@@ -120,7 +120,7 @@ def remove_version(connection: Connection, row: PrefixRow, number: int) -> str:
     """Remove a version's row and return its digest.
 
     Raises:
-        PrefixNotFound: when there is no such version.
+        PrefixNotFound: when the version does not exist.
         VersionInUse: when an alias points to it.
     """
     digest = find_digest(connection, row, number)
@@ -131,7 +131,7 @@ def remove_version(connection: Connection, row: PrefixRow, number: int) -> str:
     if names:
         raise VersionInUse(
             f"{row.version(number)} cannot be deleted while these aliases point to it: {names}; "
-            "promote another version under them first, or delete the whole task"
+            "point them to another version first, or delete the whole task"
         )
     connection.execute(delete(versions).where(*_at(row, number)))
     note_deleted(connection, [digest])
@@ -139,7 +139,7 @@ def remove_version(connection: Connection, row: PrefixRow, number: int) -> str:
 
 
 def remove_prefix(connection: Connection, row: PrefixRow) -> frozenset[str]:
-    """Remove all versions and aliases of a task and return the digests; its counter stays."""
+    """Remove all versions and aliases of a task and return the digests; keep its counter."""
     digests = connection.scalars(
         select(versions.c.digest).where(versions.c.prefix_id == row.id)
     ).all()

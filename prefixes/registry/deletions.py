@@ -1,4 +1,4 @@
-"""Digests of deleted versions, within a transaction: the only blobs that a sweep may remove."""
+"""The digests of deleted versions: the only blobs that a sweep may remove."""
 
 from collections.abc import Collection
 
@@ -10,7 +10,7 @@ _FORGET = delete(deleted_blobs).where(deleted_blobs.c.digest == bindparam("gone"
 
 
 def note_deleted(connection: Connection, digests: Collection[str]) -> None:
-    """Note that versions with these digests are deleted now."""
+    """Record that versions with these digests were deleted now."""
     moment = now()
     forget_deleted(connection, digests)
     rows = [{"digest": digest, "deleted_at": moment} for digest in digests]
@@ -18,12 +18,12 @@ def note_deleted(connection: Connection, digests: Collection[str]) -> None:
 
 
 def find_deleted(connection: Connection) -> dict[str, float]:
-    """Find when versions of each digest were last deleted, in seconds since the epoch."""
+    """Find when the versions of each digest were last deleted, in seconds since the epoch."""
     rows = connection.execute(select(deleted_blobs.c.digest, deleted_blobs.c.deleted_at))
     return {digest: moment.timestamp() for digest, moment in rows}
 
 
 def forget_deleted(connection: Connection, digests: Collection[str]) -> None:
-    """Drop the notes of deletions whose bytes are gone or in use again."""
+    """Remove the records of deletions whose bytes are gone or in use again."""
     if digests:
         connection.execute(_FORGET, [{"gone": digest} for digest in digests])

@@ -1,7 +1,7 @@
-"""ApiKeys: the secrets by which tenants are known; only their sha256 is kept.
+"""ApiKeys: the secrets that identify tenants. Only their SHA-256 is stored.
 
-A key reads `pp_<id>_<secret>`: the id is public and finds the row, the secret proves the caller.
-The secret has 256 random bits, so a plain fast hash is enough: there is nothing to guess.
+A key has the form `pp_<id>_<secret>`. The id is public and selects the row; the secret
+authenticates the caller. It has 256 random bits, so a fast hash is enough: it cannot be guessed.
 """
 
 import hashlib
@@ -12,8 +12,8 @@ import secrets
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from prefixes.errors import KeyNotFound
+from prefixes.registry.answer_cache import AnswerCache
 from prefixes.registry.database import Database
-from prefixes.registry.memory import Remembered
 from prefixes.registry.tables import api_keys, now, tenants
 from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import ApiKey, Tenant
@@ -38,13 +38,13 @@ class ApiKeys:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._owners: Remembered[str, Tenant] = Remembered(database)
+        self._owners: AnswerCache[str, Tenant] = AnswerCache(database)
 
     def issue(self, tenant: str, label: str) -> str:
-        """Make a key for a tenant and return it: this is the only time it can be seen.
+        """Create a key for a tenant and return it. It cannot be read again later.
 
         Raises:
-            TenantNotFound: when there is no such tenant.
+            TenantNotFound: when the tenant does not exist.
         """
         key_id = secrets.token_hex(_ID_BYTES)
         secret = secrets.token_urlsafe(_SECRET_BYTES)
@@ -61,7 +61,7 @@ class ApiKeys:
         return f"pp_{key_id}_{secret}"
 
     def authenticate(self, key: str) -> Tenant | None:
-        """The tenant that a key belongs to; None when it is unknown, revoked or no key at all."""
+        """Return the tenant that a key belongs to; None if it is unknown, revoked or malformed."""
         parts = _FORM.fullmatch(key)
         if parts is None:
             return None
@@ -76,11 +76,11 @@ class ApiKeys:
                 return {}
             return {_sha256(key): Tenant(row.name, row.is_public)}
 
-        # Only keys that are good are remembered: there is no end to the others.
+        # Only valid keys are cached: the number of invalid ones is unlimited.
         return next(iter(self._owners.ask(read).values()), None)
 
     def recall(self, key: str) -> Tenant | None:
-        """Give what `authenticate` would, if that is known without waiting for the database."""
+        """Return what `authenticate` would, or None if that requires waiting for the database."""
         if _FORM.fullmatch(key) is None:
             return None
         name = _sha256(key)
@@ -88,18 +88,18 @@ class ApiKeys:
         return None if found is None else found[name]
 
     def revoke(self, key_id: str) -> None:
-        """Make a key useless from now on; a key that is revoked already stays as it is.
+        """Revoke a key. A key that is already revoked keeps its time of revocation.
 
         Raises:
-            KeyNotFound: when there is no key with this id.
+            KeyNotFound: when no key has this id.
         """
 
         def revoke(connection: Connection) -> None:
             here = api_keys.c.id == key_id
             if connection.scalar(select(api_keys.c.id).where(here)) is None:
                 raise KeyNotFound(
-                    f"There is no API key {key_id[:80]!r}: expected the id, which is the "
-                    "part of the key between its first two underscores"
+                    f"There is no API key with the id {key_id[:80]!r}: give the part of the key "
+                    "between its first two underscores"
                 )
             connection.execute(
                 update(api_keys)
@@ -110,7 +110,7 @@ class ApiKeys:
         self._database.free(revoke)  # must not wait for space on a full disk
 
     def list(self, tenant: str) -> tuple[ApiKey, ...]:
-        """List a tenant's keys, the oldest first, revoked ones included."""
+        """List a tenant's keys, oldest first, including revoked ones."""
         query = (
             select(
                 api_keys.c.id,

@@ -1,7 +1,7 @@
-"""Reading the registry: from references to versions, lists and single tasks.
+"""Queries of the registry: versions by reference, lists of tasks, and single tasks.
 
-Who may see what is decided here alone: a reader sees their own tenant's prefixes and those of
-public tenants, and every query carries that condition.
+Access control is here alone. A reader sees the prefixes of their own tenant and of public tenants;
+every query contains that condition.
 """
 
 from collections import defaultdict
@@ -48,8 +48,8 @@ def _one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
 
 _ONE_TASK = (tenants.c.name == bindparam("tenant"), prefixes.c.task == bindparam("task"))
 
-# Several references at once select a little more than was asked for (every tenant with every
-# task among them); the caller picks. In exchange every step runs on an index.
+# A query for several references also selects every other combination of their tenants and tasks;
+# the caller filters. In exchange, every step uses an index.
 _NAMED = (_one_of(tenants.c.name, "tenants"), _one_of(prefixes.c.task, "tasks"))
 _BY_NUMBER = (
     select(*_VERSION_COLUMNS)
@@ -114,20 +114,21 @@ _MOVES = (
 
 
 def not_found(*names: object) -> PrefixNotFound:
-    """One answer for what is not there and what is not the reader's, so that nobody can probe."""
+    """Make one error for missing and for hidden tasks, so that callers cannot probe for names."""
     listed = ", ".join(sorted(str(name) for name in names))
     return PrefixNotFound(
-        f"No such prefix: {listed[:500]}; list the prefixes you may use, or publish it first"
+        f"Prefix not found: {listed[:500]}; list the prefixes you may use, or publish it first"
     )
 
 
 def find_versions(
     connection: Connection, refs: Collection[PrefixRef], reader: str | None
 ) -> dict[PrefixRef, PrefixVersion]:
-    """Find what each reference stands for now: one query for versions, one for aliases.
+    """Find the version that each reference stands for: one query for numbers, one for aliases.
 
     Raises:
-        PrefixNotFound: when a reference is unknown or not the reader's; names all of these.
+        PrefixNotFound: when a reference is unknown or hidden from the reader; the message names
+            all of them.
     """
     wanted = set(refs)
     found: dict[PrefixRef, PrefixVersion] = {}
@@ -163,7 +164,7 @@ def _names(
 def find_summaries(
     connection: Connection, reader: str | None, tenant: str | None
 ) -> tuple[PrefixSummary, ...]:
-    """List all tasks that the reader may see, of one tenant or of all, in the order of names."""
+    """List the tasks that the reader may see, of one tenant or of all, sorted by name."""
     only = () if tenant is None else (tenants.c.name == tenant,)
     numbers: dict[tuple[str, str], dict[int, ListedVersion]] = defaultdict(dict)
     targets: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
@@ -180,7 +181,7 @@ def find_summaries(
 
 
 def find_public(connection: Connection) -> PrefixRef | None:
-    """Find the first task by name that everybody may use, as its alias `live`; None without."""
+    """Find the first public task by name with an alias `live`, or None without public tasks."""
     row = connection.execute(_PUBLIC).one_or_none()
     return None if row is None else PrefixRef(row.name, row.task, alias=DEFAULT_ALIAS)
 
@@ -189,7 +190,7 @@ def find_entry(connection: Connection, tenant: str, task: str, reader: str | Non
     """Read one task with its versions, aliases and their moves.
 
     Raises:
-        PrefixNotFound: when there is no such task, or it is not the reader's.
+        PrefixNotFound: when the task does not exist or is hidden from the reader.
     """
     names = {"tenant": tenant, "task": task, "reader": reader}
     rows = connection.execute(_VERSIONS, names).all()

@@ -1,7 +1,7 @@
-"""Pairing: a store and a database belong to each other when both hold the same id.
+"""Pairing: a store and a database belong together if both hold the same id.
 
-A store without its database looks abandoned, so a start with an empty or foreign database must
-not go on. Stores and databases from before there were ids are paired when they know each other.
+With an empty or foreign database, all content of a store would look abandoned, so such a start is
+rejected. A store and a database that are older than the ids are paired if they share content.
 """
 
 import uuid
@@ -11,7 +11,8 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, delete, insert, select
 
 from prefixes.errors import StoreMismatch
-from prefixes.registry.database import Database, sqlite_file
+from prefixes.registry.database import Database
+from prefixes.registry.sqlite import sqlite_file
 from prefixes.registry.tables import paired_store, trainings, versions
 from prefixes.store import PrefixStore
 
@@ -23,7 +24,7 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How many prefix files and trainings a store and a database know: both, or only one."""
+    """The numbers of prefix files and trainings in both a store and a database, or in one only."""
 
     num_shared: int
     num_only_stored: int
@@ -31,7 +32,7 @@ class Overlap:
 
     @property
     def is_pair(self) -> bool:
-        """Whether they evidently belong together: they share something, or both are empty."""
+        """Whether they belong together: they share something, or both are empty."""
         return self.num_shared > 0 or self.num_only_stored + self.num_only_listed == 0
 
     def __str__(self) -> str:
@@ -42,10 +43,10 @@ class Overlap:
 
 
 def check_not_missing(url: URL, store: PrefixStore) -> None:
-    """Refuse to create a database next to a store that has content, before anything is changed.
+    """Reject a missing database for a store that has content, before anything is created.
 
     Raises:
-        StoreMismatch: when the file of the database is missing or empty.
+        StoreMismatch: when the database file is missing or empty and the store is not.
     """
     path = sqlite_file(url)
     if path is None or _has_bytes(path):
@@ -59,7 +60,7 @@ def check_not_missing(url: URL, store: PrefixStore) -> None:
 
 
 def pair(database: Database, store: PrefixStore) -> None:
-    """Check that a database and a store belong together; tie them to each other if they are new.
+    """Check that a database and a store belong together; pair them if they have no ids yet.
 
     Raises:
         StoreMismatch: when they do not belong together.
@@ -73,7 +74,7 @@ def pair(database: Database, store: PrefixStore) -> None:
             f"The database {database.name} does not belong to the store {store.folder}: expected "
             f"the store id {paired}, found {ours}. {_REMEDY}"
         )
-    # Of two processes that start at once, the second waits here and finds the first one's id.
+    # If two processes start at once, the second waits here and finds the id of the first.
     with database.write() as connection:
         found = _overlap(connection, store)
         if not found.is_pair:
@@ -81,17 +82,17 @@ def pair(database: Database, store: PrefixStore) -> None:
                 f"The database {database.name} does not seem to belong to the store "
                 f"{store.folder}: {found}. {_REMEDY}"
             )
-        _tie(connection, store)
+        _set_ids(connection, store)
 
 
 def adopt(database: Database, store: PrefixStore) -> Overlap:
-    """Tie a database to a store whatever they hold; returns what they have in common."""
+    """Pair a database with a store, whatever they hold; return what they have in common."""
     with database.write() as connection:
-        _tie(connection, store)
+        _set_ids(connection, store)
         return _overlap(connection, store)
 
 
-def _tie(connection: Connection, store: PrefixStore) -> None:
+def _set_ids(connection: Connection, store: PrefixStore) -> None:
     store_id = store.id()
     if store_id is None:
         store_id = _paired_id(connection) or uuid.uuid4().hex

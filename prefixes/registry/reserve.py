@@ -1,6 +1,6 @@
-"""Reserve: disk space kept back for changes that free space, such as deletes on a full disk.
+"""Reserve: disk space for changes that free space, such as deletions on a full disk.
 
-SQLite writes to its log before it deletes anything, which a full disk refuses.
+SQLite writes to its log before it deletes anything, which fails on a full disk.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Final
 from prefixes.disk import open_private
 
 _NUM_BYTES: Final = 2**20
-"""A delete writes some 20 pages of 4 KiB."""
+"""A deletion writes about 20 pages of 4 KiB."""
 
 _log = logging.getLogger(__name__)
 
@@ -25,27 +25,27 @@ class Reserve:
         self._path = path
 
     def fill(self) -> None:
-        """Take the space unless it is taken already; on a full disk, do nothing."""
+        """Allocate the space unless it is allocated; on a full disk, only log that."""
         try:
             if self._path.exists():
                 return
             self._write()
         except OSError as error:
-            _log.warning("no disk space is reserved for deletes: %s", error)
+            _log.warning("could not reserve disk space for deletions: %s", error)
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
     def is_needed(self) -> bool:
-        """Whether there is a reserve, and the disk has less free space than it would give back."""
+        """Whether a reserve exists and the disk has less free space than the reserve holds."""
         return self._path.exists() and shutil.disk_usage(self._path).free < _NUM_BYTES
 
     def release(self) -> bool:
-        """Give the space back; False if there was none."""
+        """Free the space; return False if none was reserved."""
         try:
             self._path.unlink()
         except OSError:
             return False
-        _log.warning("the disk is full: the space reserved for deletes is in use")
+        _log.warning("the disk is full: using the space reserved for deletions")
         return True
 
     def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""The registry's tables, as SQLAlchemy Core knows them; `migrations/` brings a database here."""
+"""The registry's tables for SQLAlchemy Core; `migrations/` upgrades a database to them."""
 
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ from sqlalchemy import (
     false,
 )
 
-# Named constraints can be changed by a later migration; SQLite gives none of its own.
+# A later migration can change only named constraints, and SQLite does not name them itself.
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -33,7 +33,7 @@ metadata = MetaData(
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite keeps no time zone, so it is taken off and put back here."""
+    """A time in UTC. SQLite stores no time zone, so it is removed and restored here."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -46,7 +46,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def now() -> datetime:
-    """The moment that a row written now is stamped with."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -70,7 +70,7 @@ api_keys = Table(
     Column("revoked_at", UtcDateTime),
 )
 
-# A row stays when the last version is deleted: its counter is why a number never comes back.
+# A row stays when the last version is deleted, since its counter prevents reuse of numbers.
 prefixes = Table(
     "prefixes",
     metadata,
@@ -81,8 +81,8 @@ prefixes = Table(
     UniqueConstraint("tenant_id", "task"),
 )
 
-# `spec` is long and stands late, so that reading the columns before it, as every request does,
-# does not page through it. Lists of versions read `task_type` too, which came later.
+# `spec` is long. Every request reads the columns before it, and SQLite need not page through
+# `spec` for them. `task_type`, which lists of versions read too, was added later.
 versions = Table(
     "versions",
     metadata,
@@ -103,11 +103,11 @@ aliases = Table(
     Column("prefix_id", Integer, primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("version", Integer, nullable=False),
-    # The database itself refuses to delete a version that an alias points to.
+    # The database itself rejects the deletion of a version that an alias points to.
     ForeignKeyConstraint(["prefix_id", "version"], ["versions.prefix_id", "versions.number"]),
 )
 
-# History names versions by number, without a foreign key: it outlives a deleted version.
+# The history has no foreign key to versions, because it outlives deleted ones.
 alias_moves = Table(
     "alias_moves",
     metadata,
@@ -138,7 +138,7 @@ paired_store = Table("paired_store", metadata, Column("id", String(32), primary_
 trainings = Table(
     "trainings",
     metadata,
-    Column("id", String(32), primary_key=True),  # rises with time: ordered by it, they queue
+    Column("id", String(32), primary_key=True),  # increases with time and orders the queue
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False, index=True),
     Column("task", String(64), nullable=False),
     Column("alias", String(64), nullable=False),

@@ -1,4 +1,4 @@
-"""Tenants within a transaction: making, finding and listing them."""
+"""The rows of tenants: creating, finding and listing them within a transaction."""
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -11,22 +11,22 @@ _TENANTS = select(tenants.c.name, tenants.c.is_public).order_by(tenants.c.name)
 
 
 def set_tenant(connection: Connection, name: str, *, is_public: bool) -> Tenant:
-    """Make a tenant, or set whether the one that is there is public.
+    """Create a tenant, or set whether the existing one is public.
 
     Raises:
-        InvalidName: when the name breaks the grammar.
+        InvalidName: when the name is not valid.
     """
     here = tenants.c.name == check_name("tenant", name)
     found = connection.scalar(select(tenants.c.is_public).where(here))
     if found is None:
         connection.execute(insert(tenants).values(name=name, is_public=is_public, created_at=now()))
-    elif found != is_public:  # no needless write: a server must start on a full disk
+    elif found != is_public:  # avoids a needless write: a server must start on a full disk
         connection.execute(update(tenants).where(here).values(is_public=is_public))
     return Tenant(name, is_public)
 
 
 def find_tenants(connection: Connection) -> tuple[Tenant, ...]:
-    """List all tenants in the order of their names."""
+    """List all tenants, sorted by name."""
     return tuple(Tenant(*row) for row in connection.execute(_TENANTS))
 
 
@@ -34,7 +34,7 @@ def find_tenant(connection: Connection, name: str) -> Tenant:
     """Read a tenant.
 
     Raises:
-        TenantNotFound: when there is none of that name.
+        TenantNotFound: when no tenant has that name.
     """
     row = connection.execute(_TENANTS.where(tenants.c.name == name)).one_or_none()
     if row is None:
@@ -43,10 +43,10 @@ def find_tenant(connection: Connection, name: str) -> Tenant:
 
 
 def find_tenant_id(connection: Connection, name: str) -> int:
-    """Read a tenant's key in the database.
+    """Read the primary key of a tenant's row.
 
     Raises:
-        TenantNotFound: when there is none of that name.
+        TenantNotFound: when no tenant has that name.
     """
     found: int | None = connection.scalar(select(tenants.c.id).where(tenants.c.name == name))
     if found is None:
@@ -55,4 +55,4 @@ def find_tenant_id(connection: Connection, name: str) -> int:
 
 
 def _no_tenant(name: str) -> TenantNotFound:
-    return TenantNotFound(f"There is no tenant {name[:80]!r}: make it first, or check its name")
+    return TenantNotFound(f"There is no tenant {name[:80]!r}: create it first, or check its name")

@@ -1,4 +1,4 @@
-"""What the registry hands out: tenants, versions, aliases and their history."""
+"""The values that the registry returns: tenants, versions, aliases and their history."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ MoveKind = Literal["publish", "promote", "rollback"]
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An owner of prefixes. Everybody may read those of a public tenant."""
+    """An owner of prefixes. Anyone may read those of a public tenant."""
 
     name: str
     is_public: bool
@@ -39,7 +39,7 @@ class PrefixVersion:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The answer to an upload; `is_new` is false when the task already had these very bytes."""
+    """The result of publishing; `is_new` is false if the task already had these bytes."""
 
     version: PrefixVersion
     is_new: bool
@@ -47,7 +47,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class AliasMove:
-    """One step in the life of an alias; `is_undone` once a rollback has taken it back."""
+    """One move of an alias; `is_undone` after a rollback has undone it."""
 
     kind: MoveKind
     from_version: int | None
@@ -59,7 +59,7 @@ class AliasMove:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name that points to a version, with its moves, the oldest first."""
+    """A name that points to a version, with its moves, oldest first."""
 
     name: str
     version: int
@@ -68,7 +68,7 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class ListedVersion:
-    """What a list says of a version."""
+    """The facts about a version that lists contain."""
 
     created_at: datetime
     task_type: TaskType
@@ -76,7 +76,7 @@ class ListedVersion:
 
 @dataclass(frozen=True, slots=True)
 class PrefixSummary:
-    """A task in a list: its versions by number, rising, and its aliases' targets."""
+    """A task in a list: its versions by ascending number, and the targets of its aliases."""
 
     tenant: str
     task: str
@@ -86,7 +86,7 @@ class PrefixSummary:
 
 @dataclass(frozen=True, slots=True)
 class PrefixEntry:
-    """All that the registry knows of one task; versions and aliases in rising order."""
+    """All that the registry knows about one task; versions and aliases are sorted."""
 
     tenant: str
     task: str
@@ -96,7 +96,7 @@ class PrefixEntry:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is kept of an API key: everything but its secret."""
+    """The stored facts about an API key: everything but its secret."""
 
     id: str
     tenant: str

@@ -321,7 +321,7 @@ def test_a_deleted_version_is_gone_with_its_bytes_and_its_number_never_comes_bac
 
 def test_a_version_that_aliases_point_to_is_not_deleted(registry: PrefixRegistry) -> None:
     version = publish(registry, "acme", "topic", "a", alias="next").version
-    with pytest.raises(VersionInUse, match=r"acme/topic@1 .*: live, next; promote another"):
+    with pytest.raises(VersionInUse, match=r"acme/topic@1 .*: live, next; point them to another"):
         registry.delete_version("acme", "topic", 1)
     assert registry.store.get(version.digest)
 

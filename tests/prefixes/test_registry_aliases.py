@@ -69,7 +69,7 @@ def test_each_rollback_goes_one_step_further_back(topic: PrefixRegistry) -> None
     topic.promote("acme", "topic", "live", 3, by="bob")
     assert topic.rollback("acme", "topic", "live", by="bob") == 2
     assert topic.rollback("acme", "topic", "live", by="bob") == 1
-    with pytest.raises(NothingToRollBack, match="points to version 1 and has no earlier one"):
+    with pytest.raises(NothingToRollBack, match="points to version 1 and has no earlier target"):
         topic.rollback("acme", "topic", "live", by="bob")
     assert alias_of(topic).version == 1
 

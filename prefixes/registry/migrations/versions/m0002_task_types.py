@@ -1,4 +1,4 @@
-"""The type of each version's task beside its description, so that lists need not read that."""
+"""The task type of each version in its own column, so that lists need not read descriptions."""
 
 import json
 
@@ -9,7 +9,7 @@ revision = "0002"
 down_revision = "0001"
 
 _FIRST_TYPE = "sequence_classification"
-"""The only type that there was before descriptions named theirs."""
+"""The only task type before descriptions named theirs."""
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""Trainings that tenants have asked a server for."""
+"""The trainings that tenants submitted to a server."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from prefixes import PrefixRef
 from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
-from prefixes.registry.memory import Remembered
+from prefixes.registry.answer_cache import AnswerCache
 from tests.prefixes.publishing import publish
 
 
@@ -83,27 +83,27 @@ def test_what_proves_nobody_is_never_recalled(registry: PrefixRegistry, key: str
     assert keys.recall(key) is None
 
 
-def test_an_answer_read_while_something_changed_is_not_remembered(
+def test_an_answer_read_while_something_changed_is_not_cached(
     registry: PrefixRegistry, other: PrefixRegistry
 ) -> None:
-    remembered: Remembered[str, int] = Remembered(registry.database)
+    cache: AnswerCache[str, int] = AnswerCache(registry.database)
 
     def read(_: Connection) -> Mapping[str, int]:
         other.ensure_tenant("initech")
         return {"how many tenants": 4}
 
-    assert remembered.ask(read) == {"how many tenants": 4}
-    assert remembered.recall(["how many tenants"]) is None
+    assert cache.ask(read) == {"how many tenants": 4}
+    assert cache.recall(["how many tenants"]) is None
 
 
-def test_the_number_of_remembered_answers_is_bounded(registry: PrefixRegistry) -> None:
-    remembered: Remembered[int, int] = Remembered(registry.database)
+def test_the_number_of_cached_answers_is_bounded(registry: PrefixRegistry) -> None:
+    cache: AnswerCache[int, int] = AnswerCache(registry.database)
     for start in range(0, 40_000, 10_000):
         numbers = range(start, start + 10_000)
         answers = {number: number for number in numbers}
-        remembered.ask(partial(_just, answers))
-        assert remembered.recall(numbers) == answers
-    assert remembered.recall([0]) is None
+        cache.ask(partial(_just, answers))
+        assert cache.recall(numbers) == answers
+    assert cache.recall([0]) is None
 
 
 def test_a_database_that_cannot_be_watched_is_asked_every_time(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Remembered: answers of the database, for as long as nothing in it changes.
+"""AnswerCache: answers of the database, valid until anything in it changes.
 
-Every request asks whose its key is and what its references stand for. The answers come from here
-when the database says that it is in the very state in which they were read: no caller is answered
-by an old state, whoever changed it, from whichever process.
+Every request looks up the tenant of its key and the versions of its references. The cache answers
+only while the database reports the same state as when the answers were read. A change by any
+process therefore takes effect at once.
 """
 
 import threading
@@ -16,12 +16,12 @@ from prefixes.registry.database import Database
 Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
 
-_MOST: Final = 16_384
-"""Answers that are kept: some 10 MB. With more, all are forgotten, and asked for again."""
+_MAX_ANSWERS: Final = 16_384
+"""About 10 MB. If it would be exceeded, the cache is cleared."""
 
 
-class Remembered(Generic[Question, Answer]):
-    """Answers by their questions. Safe to use from many threads."""
+class AnswerCache(Generic[Question, Answer]):
+    """Answers by question. Safe to use from many threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -30,7 +30,7 @@ class Remembered(Generic[Question, Answer]):
         self._answers: dict[Question, Answer] = {}
 
     def recall(self, questions: Collection[Question]) -> dict[Question, Answer] | None:
-        """Give all answers if they are known and still true; never waits for the database."""
+        """Return all answers if they are cached and current; never wait for the database."""
         state = self._database.state()
         with self._lock:
             if state is None or state != self._state:
@@ -41,7 +41,7 @@ class Remembered(Generic[Question, Answer]):
     def ask(
         self, read: Callable[[Connection], Mapping[Question, Answer]]
     ) -> Mapping[Question, Answer]:
-        """Read answers from the database, and remember them.
+        """Read answers from the database and cache them.
 
         Raises:
             StoreUnavailable: when the database cannot be read.
@@ -49,14 +49,14 @@ class Remembered(Generic[Question, Answer]):
         state = self._database.state()
         with self._database.read() as connection:
             answers = read(connection)
-        # Unless something changed meanwhile: then nobody knows which state was read.
+        # If something changed meanwhile, it is unknown which state the answers belong to.
         if state is not None and state == self._database.state():
-            self._remember(state, answers)
+            self._store(state, answers)
         return answers
 
-    def _remember(self, state: int, answers: Mapping[Question, Answer]) -> None:
+    def _store(self, state: int, answers: Mapping[Question, Answer]) -> None:
         with self._lock:
-            if state != self._state or len(self._answers) + len(answers) > _MOST:
+            if state != self._state or len(self._answers) + len(answers) > _MAX_ANSWERS:
                 self._answers.clear()
             self._state = state
             self._answers.update(answers)

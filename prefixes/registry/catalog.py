@@ -1,0 +1,146 @@
+"""PrefixCatalog: the read access to the registry."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+
+from sqlalchemy import Connection, select
+
+from prefixes.checks import parse_spec
+from prefixes.errors import PrefixNotFound, StoreUnavailable
+from prefixes.names import PrefixRef
+from prefixes.registry.answer_cache import AnswerCache
+from prefixes.registry.database import Database
+from prefixes.registry.lookup import find_entry, find_public, find_summaries, find_versions
+from prefixes.registry.tables import versions
+from prefixes.registry.tenants import find_tenant, find_tenants
+from prefixes.registry.values import PrefixEntry, PrefixSummary, PrefixVersion, Tenant
+from prefixes.spec import PrefixSpec
+from prefixes.store import PrefixStore
+
+
+class PrefixCatalog:
+    """The published prefixes: tenants, tasks, versions and the targets of aliases.
+
+    Safe to use from many threads, and from many processes on one folder. `reader` is the tenant
+    that makes the request, or None for an anonymous caller. A task that the reader may not see is
+    reported as missing. Every method raises StoreUnavailable when the database or the store
+    cannot be used.
+    """
+
+    def __init__(self, database: Database, store: PrefixStore) -> None:
+        self.database = database
+        self.store = store
+        self._resolved: AnswerCache[tuple[PrefixRef, str | None], PrefixVersion] = AnswerCache(
+            database
+        )
+
+    def close(self) -> None:
+        """Close all connections to the database."""
+        self.database.close()
+
+    def tenant(self, name: str) -> Tenant:
+        """Read a tenant.
+
+        Raises:
+            TenantNotFound: when no tenant has that name.
+        """
+        with self.database.read() as connection:
+            return find_tenant(connection, name)
+
+    def tenants(self) -> tuple[Tenant, ...]:
+        """List all tenants, sorted by name."""
+        with self.database.read() as connection:
+            return find_tenants(connection)
+
+    def resolve(
+        self, refs: Collection[PrefixRef], *, reader: str | None
+    ) -> dict[PrefixRef, PrefixVersion]:
+        """Find the version that each reference stands for now.
+
+        Raises:
+            PrefixNotFound: when a reference is unknown or hidden from the reader; the message
+                names all of them.
+        """
+
+        def read(connection: Connection) -> dict[tuple[PrefixRef, str | None], PrefixVersion]:
+            found = find_versions(connection, refs, reader)
+            return {(ref, reader): version for ref, version in found.items()}
+
+        return {ref: version for (ref, _), version in self._resolved.ask(read).items()}
+
+    def recall(
+        self, refs: Collection[PrefixRef], *, reader: str | None
+    ) -> dict[PrefixRef, PrefixVersion] | None:
+        """Return what `resolve` would, or None if that requires waiting for the database."""
+        found = self._resolved.recall([(ref, reader) for ref in refs])
+        return None if found is None else {ref: version for (ref, _), version in found.items()}
+
+    def version(self, ref: PrefixRef, *, reader: str | None) -> PrefixVersion:
+        """Find the version that one reference stands for now. Raises as `resolve`."""
+        return self.resolve([ref], reader=reader)[ref]
+
+    def spec(self, digest: str) -> PrefixSpec:
+        """Read the description of a version by its digest. It never changes.
+
+        Raises:
+            PrefixNotFound: when no version has the digest.
+        """
+        query = select(versions.c.spec).where(versions.c.digest == digest).limit(1)
+        with self.database.read() as connection:
+            text = connection.scalar(query)
+        if text is None:
+            raise PrefixNotFound(f"No version has the digest {digest}: it was deleted meanwhile")
+        return parse_spec(text)
+
+    def read(self, digest: str) -> bytes:
+        """Read the bytes of a version by its digest.
+
+        Raises:
+            PrefixNotFound: when no version has the digest.
+            StoreCorrupted: when the bytes are no longer those that were published.
+            StoreUnavailable: when a version has the digest, but its bytes cannot be read.
+        """
+        with self._unless_deleted(digest):
+            return self.store.get(digest)
+
+    def open(self, digest: str) -> BufferedReader:
+        """Open the verified bytes of a version. They stay readable if it is deleted meanwhile.
+
+        The caller closes the file.
+
+        Raises: as `read`.
+        """
+        with self._unless_deleted(digest):
+            return self.store.open(digest)
+
+    def list_prefixes(
+        self, *, reader: str | None, tenant: str | None = None
+    ) -> tuple[PrefixSummary, ...]:
+        """List the tasks that the reader may see, of one tenant or of all, sorted by name."""
+        with self.database.read() as connection:
+            return find_summaries(connection, reader, tenant)
+
+    def public_example(self) -> PrefixRef | None:
+        """Return the first public task by name, or None without public tasks."""
+        with self.database.read() as connection:
+            return find_public(connection)
+
+    def show(self, tenant: str, task: str, *, reader: str | None) -> PrefixEntry:
+        """Read one task with its versions, aliases and their history.
+
+        Raises:
+            PrefixNotFound: when the task does not exist or is hidden from the reader.
+        """
+        with self.database.read() as connection:
+            return find_entry(connection, tenant, task, reader)
+
+    @contextmanager
+    def _unless_deleted(self, digest: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreUnavailable:
+            # A deletion removes the rows before the bytes, so a version that was resolved a moment
+            # ago may have neither.
+            self.spec(digest)
+            raise

@@ -1,0 +1,92 @@
+"""Opening a database: its URL, and the upgrade of its tables."""
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+from prefixes.errors import StoreUnavailable
+from prefixes.registry.database import Database
+from prefixes.registry.sqlite import configure, make_private, sqlite_file
+
+
+def open_database(url: str | URL) -> Database:
+    """Open a database by its SQLAlchemy URL and bring its tables up to date.
+
+    Raises:
+        StoreUnavailable: when it cannot be opened, or was written by a newer version of this
+            program. In the latter case it is left unchanged.
+    """
+    url = parse_url(url)
+    try:
+        engine = create_engine(url)
+    except (ArgumentError, ModuleNotFoundError) as error:
+        raise _invalid_url(error) from error
+    path = sqlite_file(engine.url)
+    if path is not None:
+        make_private(path)
+    if engine.dialect.name == "sqlite":
+        configure(engine)
+    database = Database(engine)
+    try:
+        _upgrade_on_full_disk(database)
+    except StoreUnavailable:
+        database.close()
+        raise
+    return database
+
+
+def parse_url(url: str | URL) -> URL:
+    """Parse the SQLAlchemy URL of a database.
+
+    Raises:
+        StoreUnavailable: when the URL is not valid.
+    """
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, ModuleNotFoundError) as error:
+        raise _invalid_url(error) from error
+    return parsed
+
+
+def _invalid_url(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"Invalid database URL: {error}; expected one whose driver is installed, such as "
+        "sqlite:////var/lib/polyprefix/registry.db"
+    )
+
+
+def _upgrade_on_full_disk(database: Database) -> None:
+    """Upgrade; if the disk is full, give the reserved space back first.
+
+    On a full disk SQLite cannot even read, because it creates the files of its log first.
+    """
+    try:
+        _upgrade(database)
+    except StoreUnavailable:
+        if not database.use_reserve():
+            raise
+        _upgrade(database)
+
+
+def _upgrade(database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", "prefixes.registry:migrations")
+    scripts = ScriptDirectory.from_config(config)
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found == scripts.get_current_head():
+        return
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        raise StoreUnavailable(
+            f"The database {database.name} has revision {found!r}, which this version of "
+            f"polyprefix does not know; it ends at {scripts.get_current_head()!r}: upgrade "
+            "polyprefix, or restore a backup made before the database was upgraded"
+        )
+    # If two processes start at once, the second waits here and then finds nothing to do.
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

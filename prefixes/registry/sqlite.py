@@ -1,0 +1,101 @@
+"""SQLite's part of a database: its file, its connections, and a watch for commits of others.
+
+Source of the transaction handling: SQLAlchemy's documentation of its SQLite dialect.
+"""
+
+import sqlite3
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, cast
+
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from prefixes.disk import create_private, tighten
+
+BUSY_SECONDS: Final = 20
+"""Maximum time that a change waits for other changes: in this process, then in others."""
+
+_PRAGMAS: Final = (
+    f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",  # first: the next one may have to wait too
+    "PRAGMA journal_mode = WAL",  # readers never wait for a writer
+    "PRAGMA synchronous = FULL",  # acknowledged changes survive a power failure
+    "PRAGMA foreign_keys = ON",
+)
+_BEGIN: Final = "sqlite_begin"
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """Return the file of a SQLite database, or None for a database that is not one file."""
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        return None
+    assert url.database is not None
+    return Path(url.database)
+
+
+def make_private(path: Path) -> None:
+    """Hide the hashes of keys from other users; SQLite gives its log the file's permissions."""
+    with suppress(OSError):  # SQLite reports what is wrong with the path
+        create_private(path)
+        for suffix in ("", "-wal", "-shm"):
+            tighten(path.with_name(path.name + suffix))
+
+
+def configure(engine: Engine) -> None:
+    """Set the pragmas of each connection, and begin transactions explicitly."""
+    event.listen(engine, "connect", _configure_connection)
+    event.listen(engine, "begin", _begin)
+
+
+def for_writing(engine: Engine) -> Engine:
+    """Return the engine with transactions that take SQLite's write lock when they begin.
+
+    A transaction that reads first and takes the lock later fails if another writer committed in
+    between.
+    """
+    return engine.execution_options(**{_BEGIN: "IMMEDIATE"})
+
+
+def _configure_connection(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # keeps the driver from beginning transactions: `_begin` does
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+
+
+def _begin(connection: Connection) -> None:
+    mode = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+class CommitWatch:
+    """A connection that detects the commits of all other connections."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def state(self) -> int | None:
+        """Return a number that changes with every commit; None if it cannot be read now."""
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                (state,) = self._connection.execute("PRAGMA data_version").fetchone()
+            except sqlite3.Error:
+                return None  # locked or missing: the next query reports the reason
+        return int(state)
+
+    def close(self) -> None:
+        """Close the connection; `state` opens it again."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _connect(self) -> sqlite3.Connection:
+        where, options = self._engine.dialect.create_connect_args(self._engine.url)
+        # Never waits for a lock, because it runs on the event loop.
+        options.update(check_same_thread=False, timeout=0)
+        return cast("sqlite3.Connection", self._engine.dialect.connect(*where, **options))
