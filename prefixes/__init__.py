@@ -1,4 +1,4 @@
-"""What a prefix is, what it fits and where it is kept."""
+"""Prefixes: their files, the backbones they fit, and the registry that stores them."""
 
 from prefixes.errors import PrefixError, PrefixRejected
 from prefixes.findings import Finding

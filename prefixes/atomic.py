@@ -1,7 +1,7 @@
-"""Atomic writes: a file or a folder appears under its name complete, or not at all.
+"""Atomic writes: a file or folder appears under its name completely or not at all.
 
-The data goes to `NAME.partial` next to the target, is flushed to disk, and then takes the final
-name in one step. A full disk or a crash never leaves half of it under that name.
+The data is written to `NAME.partial` next to the target, flushed to disk, and then renamed in one
+step. A full disk or a crash never leaves a partial file under the final name.
 """
 
 import os
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class _Recorder(FileIO):
-    """A file that remembers its first failed write.
+    """A file that records its first failed write.
 
-    Libraries hide it: on a full disk, torch.save raises a RuntimeError about positions.
+    Libraries hide that error: on a full disk, torch.save raises a RuntimeError about positions.
     """
 
     failure: OSError | None = None
@@ -45,11 +45,12 @@ def write_atomically(
     Args:
         path: the file, in a folder that exists.
         data: all of its content.
-        is_durable: without it, a power failure may leave the file empty.
+        is_durable: whether the content survives a power failure; if false, that may leave the file
+            empty.
         is_private: whether only the owner may read it.
 
     Raises:
-        StoreUnavailable: when the file cannot be written. The earlier one stays as it was.
+        StoreUnavailable: when the file cannot be written. An earlier file stays unchanged.
     """
     with atomic_file(path, is_durable=is_durable, is_private=is_private) as file:
         file.write(data.encode() if isinstance(data, str) else data)
@@ -64,7 +65,7 @@ def atomic_file(
     A device or a pipe, such as /dev/stdout, is written directly.
 
     Raises:
-        StoreUnavailable: when the file cannot be written. The earlier one stays as it was.
+        StoreUnavailable: when the file cannot be written. An earlier file stays unchanged.
     """
     target = Path(os.path.realpath(path))  # a link keeps pointing to its file
     is_replaced = target.is_file() or not target.exists()
@@ -83,7 +84,7 @@ def atomic_file(
                     sync_folder(target.parent)
     except BaseException as error:
         if is_replaced:
-            partial.unlink(missing_ok=True)  # on a full disk, the space is needed
+            partial.unlink(missing_ok=True)  # frees the space, which a full disk needs
         if raw.failure is not None:
             with disk("write", path):
                 raise raw.failure from error
@@ -92,10 +93,10 @@ def atomic_file(
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder that replaces `path` at the end of the block; an exception removes it.
+    """Create an empty folder that replaces `path` at the end of the block; an exception removes it.
 
     Raises:
-        StoreUnavailable: when something in it cannot be written. The earlier folder stays.
+        StoreUnavailable: when its content cannot be written. An earlier folder stays unchanged.
     """
     partial, replaced = _sibling(path, "partial"), _sibling(path, "replaced")
     for left_by_a_crash in (partial, replaced):
@@ -135,7 +136,7 @@ def _sibling(path: Path, suffix: str) -> Path:
 
 @contextmanager
 def _unwrapped() -> Iterator[None]:
-    """Turn an error of the system that safetensors reports as text back into one."""
+    """Convert an operating system error that safetensors reports as text back to an OSError."""
     try:
         yield
     except SafetensorError as error:

@@ -1,7 +1,4 @@
-"""What a reader sees of a text: whole characters, or nothing at all.
-
-A character that a reader sees as one is a grapheme cluster of Unicode (UAX 29).
-"""
+"""Characters as readers see them: grapheme clusters (Unicode UAX 29), and invisible text."""
 
 import re
 from collections.abc import Mapping
@@ -13,8 +10,8 @@ import regex
 from prefixes.encoded import Span
 
 _MAX_GROWTH: Final = 32
-"""Code points by which a span grows on either side. Stream-safe text (UAX 15) has at most 30 marks
-in a row; without a bound, every span of a text of marks alone would be as long as the text."""
+"""Maximum number of code points that a span grows on each side. Stream-safe text (UAX 15) has at
+most 30 marks in a row. Without a limit, every span of a text of marks would span the whole text."""
 
 _VISIBLE: Final = regex.compile(r"[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\uFFF9-\uFFFB]")
 
@@ -22,12 +19,12 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 _CLUSTER: Final = regex.compile(r"\X")
 _JOINING: Final = regex.compile(r"[^\p{GCB=Other}\p{GCB=Control}\p{GCB=LV}\p{GCB=LVT}\r\n]")
-"""Without one of these code points, every code point of a text is a cluster; a line break of two
-is white space, and no span has that at its ends."""
+"""In a text without these code points, every code point is a cluster. CR LF is an exception, but it
+is white space, with which no span begins or ends."""
 
 
 def is_blank(text: str) -> bool:
-    """Say whether a text has only white space, control characters and invisible characters."""
+    """Say whether a text consists of white space, control characters and invisible characters."""
     return _VISIBLE.search(text) is None
 
 
@@ -49,14 +46,14 @@ def replace_surrogates(text: str) -> str:
 
 
 def whole_characters(text: str, span: Span) -> Span:
-    """Trim white space from a token's span, and never split a grapheme cluster."""
+    """Trim white space from a token's span, and extend the span to whole grapheme clusters."""
     start, end = _trimmed(text, span)
     if start == end or text.isascii():
         return start, end
     clusters = _long_clusters(text)
     first, _ = clusters.get(start, (start, start))
     _, last = clusters.get(end, (end, end))
-    # A mark may stand on white space, as in " \u0301": no span begins with that.
+    # A mark may combine with white space, as in " \u0301"; a span does not begin with that.
     return _trimmed(text, (max(first, start - _MAX_GROWTH), min(last, end + _MAX_GROWTH)))
 
 
@@ -69,9 +66,9 @@ def _trimmed(text: str, span: Span) -> Span:
     return start, end
 
 
-@lru_cache(maxsize=8)  # a text is asked for once for each of its tokens
+@lru_cache(maxsize=8)  # called once per token of a text
 def _long_clusters(text: str) -> Mapping[int, Span]:
-    """Give the cluster around each place that is inside of one."""
+    """Map each index inside a cluster to that cluster."""
     if _JOINING.search(text) is None:
         return {}
     inside: dict[int, Span] = {}

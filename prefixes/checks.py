@@ -1,4 +1,4 @@
-"""What must hold of a prefix before anyone serves it; every check returns all its findings."""
+"""The checks that a prefix passes before it is served. Each returns all its findings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,15 +16,15 @@ from prefixes.spec import PrefixSpec
 Findings = tuple[Finding, ...]
 
 MAX_LISTED = 100
-"""Defects of one description that are listed; a hostile one could have thousands."""
+"""Maximum number of listed defects per description; a hostile one could have thousands."""
 
 
 def parse_spec(text: str) -> PrefixSpec:
-    """Read the description from a file's metadata.
+    """Parse the description in a file's metadata.
 
     Raises:
-        PrefixRejected: with one finding per field that is missing, unknown or out of range, the
-            first `MAX_LISTED` of them.
+        PrefixRejected: with one finding per field that is missing, unknown or out of range, up to
+            `MAX_LISTED`.
     """
     try:
         return PrefixSpec.model_validate_json(text)
@@ -42,7 +42,7 @@ def parse_spec(text: str) -> PrefixSpec:
 
 
 def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every tensor that a file with this description must hold."""
+    """Return the name and shape of every tensor that a file with this description contains."""
     backbone = spec.backbone
     hidden = backbone.hidden_size
     shapes: dict[str, tuple[int, ...]] = {}
@@ -60,7 +60,7 @@ def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:
 
 
 def check_tensors(spec: PrefixSpec, tensors: Mapping[str, NDArray[Any]]) -> Findings:
-    """Hold the tensors against the description: names, shapes, types, finite numbers."""
+    """Compare the tensors with the description: names, shapes, types, finite numbers."""
     shapes = expected_shapes(spec)
     findings = [
         Finding(
@@ -91,14 +91,14 @@ def _check_tensor(name: str, shape: tuple[int, ...], tensor: NDArray[Any] | None
 
 
 def check_backbone(spec: PrefixSpec, backbone: BackboneFingerprint) -> Findings:
-    """Name every fact in which the backbone differs from the one the prefix was trained on."""
+    """Report every fact in which the backbone differs from the one the prefix was trained on."""
     return tuple(
         Finding(
             "backbone_mismatch",
             "spec.backbone",
             f"a prefix for {backbone.name}",
             difference,
-            "train the prefix on this backbone, or load the one that it was trained on",
+            "train the prefix on this backbone, or serve it with the one it was trained on",
         )
         for difference in spec.backbone.differences(backbone)
     )

@@ -1,4 +1,4 @@
-"""Disk operations of the store: private files, durable writes, and errors that say what to do."""
+"""Disk operations of the store: private files, durable writes, and helpful errors."""
 
 import errno
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def disk(action: str, path: Path) -> Iterator[None]:
-    """Turn errors of the operating system into errors of the store.
+    """Convert errors of the operating system to errors of the store.
 
     Raises:
         StoreFull: when the disk or a quota is full.
@@ -39,12 +39,12 @@ def disk(action: str, path: Path) -> Iterator[None]:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an operation failed because the disk or a quota is full."""
+    """Say whether an operation failed because the disk or a quota is full."""
     return error.errno in _FULL
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents for the owner alone, durably."""
+    """Create a folder and its parents durably, accessible to the owner only."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -53,7 +53,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make new, moved and removed names in a folder survive a power cut."""
+    """Flush a folder, so that new, moved and removed names survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -62,24 +62,26 @@ def sync_folder(path: Path) -> None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file that only its owner may read, as the `opener` of `open`."""
+    """Open a file that only its owner may access; an `opener` for `open`."""
     return os.open(path, flags, _FILE_MODE)
 
 
 def create_private(path: Path) -> None:
-    """Create an empty file that only its owner may read, unless it exists."""
+    """Create an empty file that only its owner may access, unless it exists."""
     os.close(open_private(str(path), os.O_CREAT | os.O_RDWR))
 
 
 def tighten(path: Path) -> None:
-    """Withdraw the rights of other users from a file, or a folder with all that is in it."""
+    """Remove the permissions of other users from a file, or from a folder and its content."""
     if not path.exists() or not path.stat().st_mode & _OTHERS:
         return
     try:
-        for found in (*path.rglob("*"), path):  # the folder last: until then the next start retries
-            with suppress(FileNotFoundError):  # another process has just removed it
+        # The folder comes last: if this is interrupted, the next start retries.
+        # The folder comes last: if this is interrupted, the next start retries.
+        for found in (*path.rglob("*"), path):
+            with suppress(FileNotFoundError):  # another process removed it
                 found.chmod(stat.S_IMODE(found.stat().st_mode) & ~_OTHERS)
     except OSError as error:
         _log.warning("other users may read %s (%s): run `chmod -R go= %s`", path, error, path)
     else:
-        _log.warning("other users could read %s: their rights were withdrawn", path)
+        _log.warning("other users could read %s: their permissions were removed", path)

@@ -1,19 +1,19 @@
-"""EncodedText: a text as tokens, and which characters of the user's text each stands for."""
+"""EncodedText: a text as tokens, with the characters of the user's text behind each token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 Span = tuple[int, int]
-"""Characters of a text, from the first to after the last, as Python slices count them."""
+"""A range of characters: the index of the first, and the index after the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """A text's tokens, special tokens included; `is_truncated` says that its end was cut off.
+    """A text's tokens, including special tokens; `is_truncated` if its end was cut off.
 
-    Where answers point into the user's text, `spans` gives each token's characters in it and
-    `words` the number of the word that it is part of, both None for tokens of anything else;
-    for other tasks both are empty.
+    For tasks whose answers point into the user's text, `spans` holds each token's characters in
+    that text, and `words` the index of its word. Both hold None for all other tokens. For other
+    tasks, both are empty.
     """
 
     token_ids: Sequence[int]
@@ -24,5 +24,5 @@ class EncodedText:
 
 
 EncodedInput = tuple[EncodedText, ...]
-"""One input as the texts that the backbone runs for it: one, one for each choice, or one for each
-window of a long context."""
+"""The texts that the backbone runs for one input: a single one, one per choice, or one per window
+of a long context."""

@@ -1,23 +1,23 @@
-"""Everything that can go wrong with a prefix, one class per failure.
+"""The errors of this package, one class per failure.
 
     PrefixError
-    |- InvalidName             a tenant, task, alias or reference that breaks the grammar
-    |- PrefixNotFound          no such task, version or alias; the same answer for "not yours"
-    |- TenantNotFound          no tenant of that name
-    |- KeyNotFound             no API key with that id
-    |- PrefixRejected          a file that cannot be accepted; carries every finding
-    |- VersionInUse            a version that an alias still points to cannot be deleted
-    |- NothingToRollBack       an alias without an earlier version to return to
-    |- InputRejected           a text that the prefix cannot take
-    |  '- TextTooLong          more tokens than the prefix or the backbone has room for
+    |- InvalidName             a malformed name of a tenant, task or alias, or a malformed reference
+    |- PrefixNotFound          an unknown task, version or alias, or one that the caller may not see
+    |- TenantNotFound          an unknown tenant
+    |- KeyNotFound             an unknown id of an API key
+    |- PrefixRejected          an invalid prefix file; has all findings
+    |- VersionInUse            deletion of a version that an alias points to
+    |- NothingToRollBack       rollback of an alias without an earlier version
+    |- InputRejected           an input that does not fit the task
+    |  '- TextTooLong          a text with more tokens than the prefix or backbone allows
     |- BackboneUnavailable     the backbone's folder or weights could not be loaded
-    |  '- UnsupportedBackbone  an architecture this version does not know
+    |  '- UnsupportedBackbone  an architecture that this version does not support
     '- StoreUnavailable        bytes or rows could not be written or read
        |- StoreCorrupted       bytes that no longer match their digest
        |- StoreFull            no space is left on the disk
-       '- StoreMismatch        a store and a database that do not belong to each other
+       '- StoreMismatch        a store and a database that do not belong together
 
-Domain code knows nothing of HTTP: `server/api/problems.py` alone maps these to status codes.
+This package knows nothing about HTTP: `server/api/problems.py` maps these to status codes.
 """
 
 from typing import ClassVar
@@ -26,7 +26,7 @@ from prefixes.findings import Finding
 
 
 class PrefixError(Exception):
-    """Base class. `code` is stable and machine-readable; the message is written for people."""
+    """Base class. `code` is stable and for programs; the message is for people."""
 
     code: ClassVar[str] = "prefix_error"
 
@@ -48,14 +48,14 @@ class KeyNotFound(PrefixError):
 
 
 class PrefixRejected(PrefixError):
-    """A prefix file that cannot be accepted. `findings` lists everything that is wrong with it."""
+    """An invalid prefix file. `findings` lists all its defects."""
 
     code = "prefix_rejected"
 
     def __init__(self, findings: tuple[Finding, ...]) -> None:
         lines = "; ".join(str(finding) for finding in findings)
         hints = "; ".join(dict.fromkeys(finding.hint for finding in findings if finding.hint))
-        super().__init__(f"The prefix was refused: {lines}" + (f" ({hints})" if hints else ""))
+        super().__init__(f"The prefix was rejected: {lines}" + (f" ({hints})" if hints else ""))
         self.findings = findings
 
 
@@ -68,7 +68,7 @@ class NothingToRollBack(PrefixError):
 
 
 class InputRejected(PrefixError):
-    """A text that the prefix cannot take. `index` is its place among those encoded together."""
+    """An input that does not fit the task. `index` is its place among those encoded together."""
 
     code = "input_rejected"
     index: int | None = None
@@ -95,8 +95,8 @@ class StoreCorrupted(StoreUnavailable):
 
 
 class StoreFull(StoreUnavailable):
-    """No space is left on the disk. Clients see `store_unavailable`."""
+    """No space is left on the disk. Clients get `store_unavailable`."""
 
 
 class StoreMismatch(StoreUnavailable):
-    """A store and a database that do not belong to each other. Only operators see it."""
+    """A store and a database that do not belong together. Only operators see it."""

@@ -1,4 +1,4 @@
-"""The container of a prefix: one safetensors file, read with limits and without trust.
+"""The container of a prefix: one safetensors file from an untrusted source, read with limits.
 
 Layout: an 8-byte little-endian header length, a JSON header (tensor names, dtypes, shapes, byte
 ranges and a `__metadata__` map of strings), then the tensors' bytes. The metadata key `polyprefix`
@@ -27,7 +27,7 @@ MAX_HEADER_BYTES: Final = 2 * 2**20
 MAX_TENSORS: Final = 64
 METADATA_KEY: Final = "polyprefix"
 DTYPES: Final[dict[str, np.dtype[Any]]] = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16)}
-"""Tensor types a prefix may have: those that a reader without torch understands."""
+"""The tensor types of a prefix: those that can be read without torch."""
 
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _HEADER_LENGTH_BYTES = 8
@@ -36,20 +36,20 @@ _MAX_RANK = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Container:
-    """What a file holds before anything is known of its meaning."""
+    """The uninterpreted content of a file."""
 
     spec_json: str
     tensors: dict[str, NDArray[Any]]
 
 
 def write_container(container: Container) -> bytes:
-    """Lay out the container's bytes. The same content gives the same bytes, hence one digest.
+    """Serialize a container. Equal content gives equal bytes, and hence the same digest.
 
     Raises:
         PrefixRejected: when the file would be larger than `read_container` accepts.
     """
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in container.tensors.items()}
-    # The library lays tensors out in an order of its own, whatever theirs is here.
+    # The library sorts the tensors itself, so their order here does not matter.
     data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: container.spec_json})
     _split_header(data)
     return data
@@ -58,8 +58,7 @@ def write_container(container: Container) -> bytes:
 def read_container(data: bytes) -> Container:
     """Read the bytes of a prefix file.
 
-    Nothing is allocated on the word of the file: every length is held against the bytes that
-    are there before it is used.
+    Lengths in the file are not trusted: each is compared with the actual size before it is used.
 
     Raises:
         PrefixRejected: with every finding about the container.

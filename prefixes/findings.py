@@ -1,11 +1,11 @@
-"""A finding: one thing that is wrong with a prefix, told so that its owner can mend it."""
+"""Finding: one defect of a prefix, described so that its owner can fix it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One defect: which part, what was expected, what was found, and what to do about it.
+    """One defect: the part, what was expected, what was found, and what to do about it.
 
     `code` is stable and machine-readable; `subject` names a tensor, a field of the
     description such as `spec.labels`, or `file`.

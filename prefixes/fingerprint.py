@@ -1,4 +1,4 @@
-"""What a prefix fits: the identity of a frozen backbone, and how two of them differ."""
+"""BackboneFingerprint: the identity of a frozen backbone, and how two of them differ."""
 
 from typing import Annotated, Self
 
@@ -15,10 +15,10 @@ class BackboneFingerprint(Value):
     """The facts about a frozen backbone that a prefix depends on.
 
     `name` is for people and is never compared. `max_positions` counts the positions usable for
-    text tokens, an architecture's reserved ones (RoBERTa's padding) already taken off.
-    `num_heads` counts the heads of keys and values, which several query heads may share.
-    `has_pooler` says whether the backbone's file holds the pooler that a `pooler` head reads.
-    `embedding_size` is the width of the input embeddings where it is not `hidden_size`.
+    text tokens, without those that an architecture reserves (RoBERTa's padding).
+    `num_heads` counts the heads of keys and values, each of which several query heads may share.
+    `has_pooler` says whether the backbone's file contains the pooler that a `pooler` head reads.
+    `embedding_size` is the width of the input embeddings if it differs from `hidden_size`.
     """
 
     name: str = Field(max_length=200)
@@ -35,7 +35,7 @@ class BackboneFingerprint(Value):
     tokenizer_sha256: str = Field(pattern=_SHA256)
 
     def differences(self, other: Self) -> tuple[str, ...]:
-        """Name every fact in which `other` differs from this; empty when a prefix for this fits."""
+        """Describe each fact in which `other` differs; empty if prefixes for this one fit it."""
         return tuple(
             f"{field}: trained on {mine}, this backbone has {theirs}"
             for field, mine in self

@@ -1,4 +1,4 @@
-"""Made-up inputs: neutral sentences that fit any template, where nobody's texts are to be used."""
+"""Made-up inputs: neutral sentences for any template, used in place of real texts."""
 
 from itertools import count, islice
 from typing import Any, Final
@@ -26,11 +26,11 @@ _SENTENCES: Final = (
     "See you at 6 pm 🙂",
 )
 _MAX_SENTENCES: Final = 4
-"""Sentences of one text: texts of one task differ in length."""
+"""Maximum number of sentences in a text; the texts of a task differ in length."""
 
 
 def made_up_inputs(template: InputTemplate, number: int) -> list[dict[str, Any]]:
-    """Fill the fields of a template with sentences, always the same ones for one template."""
+    """Fill the fields of a template with sentences; equal templates get equal sentences."""
     texts = map(_text, count())
     return [
         {
@@ -42,7 +42,7 @@ def made_up_inputs(template: InputTemplate, number: int) -> list[dict[str, Any]]
 
 
 def _text(number: int) -> str:
-    """Join a few sentences; texts repeat only after some hundred numbers."""
+    """Join a few sentences. Texts repeat only after a few hundred numbers."""
     turn, first = divmod(number, len(_SENTENCES))
     length = 1 + (number + turn) % _MAX_SENTENCES
     places = (first + i * (1 + turn) for i in range(length))

@@ -1,4 +1,4 @@
-"""Names of tenants, tasks and aliases, and references to prefixes made of them."""
+"""The names of tenants, tasks and aliases, and references to prefixes."""
 
 import difflib
 import re
@@ -19,33 +19,33 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 def check_name(kind: str, text: str) -> str:
-    """Return `text` when it is a well-formed tenant, task or alias.
+    """Return `text` if it is a valid name of a tenant, task or alias.
 
     Raises:
-        InvalidName: when it is not; the message names `kind` and the grammar.
+        InvalidName: when it is not valid; the message gives `kind` and the allowed form.
     """
     if _NAME.fullmatch(text) is None or ".." in text:
-        raise InvalidName(f"{text[:80]!r} is no {kind} name: expected {_GRAMMAR}")
+        raise InvalidName(f"Invalid {kind} name {text[:80]!r}: use {_GRAMMAR}")
     return text
 
 
 def check_alias(text: str) -> str:
-    """Return `text` when it is a well-formed alias; digits alone would read as a version.
+    """Return `text` if it is a valid alias. Digits alone would look like a version.
 
     Raises:
-        InvalidName: when it is not.
+        InvalidName: when it is not valid.
     """
     check_name("alias", text)
     if text.isdigit():
-        raise InvalidName(f"{text!r} is no alias name: digits alone would read as a version")
+        raise InvalidName(f"Invalid alias name {text!r}: digits alone would look like a version")
     return text
 
 
 def parse_version(text: str) -> int:
-    """Read a version number; `01`, `+1`, `1_0` and `1.0` are not other spellings of one.
+    """Parse a version number. `01`, `+1`, `1_0` and `1.0` are not accepted.
 
     Raises:
-        InvalidName: when it is not one.
+        InvalidName: when it is not valid.
     """
     if not _VERSION.fullmatch(text):
         raise InvalidName(
@@ -56,14 +56,14 @@ def parse_version(text: str) -> int:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Ask whether the nearest of the known names was meant; nothing where none is near."""
+    """Return a hint that suggests the most similar known name; empty if none is similar."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixRef:
-    """What a caller writes in `model`: one version of a task, or an alias that points to one.
+    """A reference, as in a request's `model`: a version of a task, or an alias that points to one.
 
     Exactly one of `version` and `alias` is set. A version never changes; an alias moves.
     """
@@ -75,12 +75,12 @@ class PrefixRef:
 
     @classmethod
     def parse(cls, text: str, *, default_tenant: str | None = None) -> Self:
-        """Read `tenant/task@version`, `tenant/task:alias` or `tenant/task` (alias `live`).
+        """Parse `tenant/task@version`, `tenant/task:alias` or `tenant/task` (alias `live`).
 
-        The tenant may be left out where the caller's own tenant is known.
+        The tenant may be omitted if the caller's own tenant is known.
 
         Raises:
-            InvalidName: when the text has another form or a part breaks the grammar.
+            InvalidName: when the text has another form, or one of its names is not valid.
         """
         path, at, version = text.partition("@")
         path, colon, alias = path.partition(":")
@@ -88,7 +88,7 @@ class PrefixRef:
         if not slash and default_tenant is not None:
             tenant = default_tenant
         if not tenant or (at and colon):
-            raise InvalidName(f"{text[:200]!r} names no prefix: expected {_FORM}")
+            raise InvalidName(f"Invalid prefix reference {text[:200]!r}: use {_FORM}")
         check_name("tenant", tenant)
         check_name("task", task)
         if at:

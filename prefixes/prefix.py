@@ -1,4 +1,4 @@
-"""Prefix: a trained task in memory, and its way to and from the bytes of a prefix file."""
+"""Prefix: a trained task in memory, read from and written to a prefix file."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prefix:
-    """A task's description, and its tensors by the names that they have in its file.
+    """A task's description, and its tensors by their names in the file.
 
     `prefix.keys` and `prefix.values` `[L, H, P, D]`, or `prompt.embeddings` `[P, E]`, or neither;
     `head.dense.weight` `[hidden, hidden]`, `head.dense.bias` `[hidden]`, `head.output.weight`
-    `[outputs, hidden]`, `head.output.bias` `[outputs]`, as far as the description has them.
+    `[outputs, hidden]`, `head.output.bias` `[outputs]`, depending on the description.
 
     L layers, H heads, P prefix length, D head size, E size of the backbone's embeddings.
     """
@@ -34,11 +34,11 @@ class Prefix:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, fits: BackboneFingerprint | None = None) -> Self:
-        """Read a prefix file; with `fits`, also hold it against that backbone.
+        """Read a prefix file; with `fits`, also compare it with that backbone.
 
         Raises:
-            PrefixRejected: with every finding about the container; or, when that is sound,
-                about the description; or, when that is sound too, about the tensors and the fit.
+            PrefixRejected: with every finding about the container. If the container is valid, with
+                those about the description; if that is valid too, about tensors and backbone.
         """
         container = read_container(data)
         spec = parse_spec(container.spec_json)
@@ -55,14 +55,14 @@ class Prefix:
 
         Raises:
             PrefixRejected: as `from_bytes`.
-            OSError: when there is no such file, or it cannot be read.
+            OSError: when the file does not exist or cannot be read.
         """
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)  # one more than allowed is enough to refuse it
+            data = file.read(MAX_FILE_BYTES + 1)  # one byte too many is enough to reject it
         return cls.from_bytes(data, fits=fits)
 
     def to_bytes(self) -> bytes:
-        """Lay out the prefix file.
+        """Serialize the prefix as a file.
 
         Raises:
             PrefixRejected: when the tensors do not fit the description, or the file would be
@@ -80,5 +80,5 @@ class Prefix:
 
 
 def digest_of(data: bytes) -> str:
-    """The identity of a prefix: the sha256 of its file's bytes, as 64 hexadecimal digits."""
+    """Return the identity of a prefix: the SHA-256 of its file, as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

@@ -1,6 +1,6 @@
-"""Quarantine: files and folders that the registry does not know, set aside instead of deleted.
+"""Quarantine: files and folders unknown to the registry, moved there instead of being deleted.
 
-They keep their names, so that a database restored from a backup finds what it knows.
+They keep their names, so that a database restored from a backup finds its files.
 """
 
 import logging
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 class Quarantine:
-    """A folder, created when it is first needed. Safe to use from many processes.
+    """A folder that is created when first needed. Safe to use from many processes.
 
     Every method raises StoreUnavailable when the disk fails.
     """
@@ -21,7 +21,7 @@ class Quarantine:
         self._folder = folder
 
     def names(self) -> frozenset[str]:
-        """List what is in quarantine."""
+        """List the names in quarantine."""
         with disk("list", self._folder):
             if not self._folder.is_dir():
                 return frozenset()
@@ -37,7 +37,7 @@ class Quarantine:
         _log.warning("%s is unknown to the database and was moved to %s", path, target)
 
     def restore(self, path: Path) -> None:
-        """Move what has this path's name back to it; do nothing if it is not in quarantine."""
+        """Move the entry with this path's name back to the path, if it is in quarantine."""
         source = self._folder / path.name
         with disk("restore", path):
             if not source.exists():
@@ -46,12 +46,12 @@ class Quarantine:
             try:
                 source.replace(path)
             except FileNotFoundError:
-                return  # another process has just restored it
+                return  # another process restored it
             sync_folder(path.parent)
         _log.warning("%s is known to the database and was restored from %s", path, source)
 
     def remove(self, name: str) -> None:
-        """Delete a file for good; do nothing if it is not in quarantine."""
+        """Delete a file permanently, if it is in quarantine."""
         path = self._folder / name
         with disk("delete", path):
             path.unlink(missing_ok=True)

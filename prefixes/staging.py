@@ -1,4 +1,4 @@
-"""Staged: bytes that a store is receiving."""
+"""StagedBlob: bytes that a store is receiving."""
 
 import hashlib
 import os
@@ -11,8 +11,8 @@ from prefixes.errors import PrefixRejected
 from prefixes.findings import Finding
 
 
-class Staged:
-    """Bytes on their way into a store: written in pieces, hashed and counted as they come."""
+class StagedBlob:
+    """Bytes that are written in chunks, and hashed and counted meanwhile."""
 
     def __init__(self, path: Path, file: FileIO, max_bytes: int) -> None:
         self._path = path
@@ -22,11 +22,11 @@ class Staged:
         self._size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Append a piece.
+        """Append a chunk.
 
         Raises:
-            PrefixRejected: with the finding `too_large` as soon as the limit is passed.
-            StoreUnavailable: when the disk does not take it.
+            PrefixRejected: with the finding `too_large` as soon as the limit is exceeded.
+            StoreUnavailable: when it cannot be written.
         """
         if self._size + len(chunk) > self._max_bytes:
             finding = Finding(
@@ -42,7 +42,7 @@ class Staged:
 
     @property
     def digest(self) -> str:
-        """The sha256 of all that was written so far, as 64 hexadecimal digits."""
+        """The SHA-256 of the bytes written so far, as 64 hexadecimal digits."""
         return self._hash.hexdigest()
 
     @property
@@ -51,14 +51,14 @@ class Staged:
         return self._size
 
     def read(self) -> bytes:
-        """All that was written so far."""
+        """Return the bytes written so far."""
         with disk("read", self._path):
             self._file.seek(0)
             return self._file.readall()
 
     def move_to(self, path: Path) -> None:
-        """For the store: make the bytes durable, then let them appear at `path` in one step."""
+        """Make the bytes durable, then move them to `path` in one step. Called by the store."""
         now = time.time_ns()
-        os.utime(self._file.fileno(), ns=(now, now))  # `sweep` compares it with later deletions
+        os.utime(self._file.fileno(), ns=(now, now))  # `sweep` compares this with deletions
         os.fsync(self._file.fileno())
         self._path.replace(path)

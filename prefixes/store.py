@@ -1,9 +1,13 @@
-"""PrefixStore: immutable bytes by sha256, durable once committed and verified whenever read.
+"""PrefixStore: immutable blobs by SHA-256, durable once committed, verified on every read.
 
-Layout of the folder: `blobs/ab/abcdef...` holds committed bytes under their digest, `staging/`
-what is still being written, `quarantine/blobs/abcdef...` bytes that the database did not know at a
-start. All lie on one file system, so that a commit is one rename. `store-id` names the database
-that the store belongs to.
+Layout of the folder:
+
+    blobs/ab/abcdef...           committed bytes, under their digest
+    staging/                     bytes that are still being written
+    quarantine/blobs/abcdef...   bytes that were unknown to the database at a start
+    store-id                     the id that the store shares with its database
+
+All are on one file system, so that a commit is one rename.
 """
 
 import hashlib
@@ -23,33 +27,33 @@ from prefixes.disk import disk, make_folder, open_private, sync_folder, tighten
 from prefixes.errors import InvalidName, StoreCorrupted, StoreUnavailable
 from prefixes.file import MAX_FILE_BYTES
 from prefixes.quarantine import Quarantine
-from prefixes.staging import Staged
+from prefixes.staging import StagedBlob
 
 _FOLDER_LETTERS: Final = 2
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PROGRAM: Final = tuple(
     Path(__file__).parents[1] / package for package in ("prefixes", "server", "training")
 )
-"""Our import packages: a folder in one of them would vanish with the next installation."""
+"""Our import packages. A store inside one of them would be lost with the next installation."""
 
 _log = logging.getLogger(__name__)
 
 
 class PrefixStore:
-    """A local folder of blobs. Safe to use from many threads and processes at once."""
+    """A local folder of blobs. Safe to use from many threads and processes."""
 
     def __init__(self, folder: Path, *, max_bytes: int = MAX_FILE_BYTES) -> None:
-        """Open the folder, made when it is missing; a single blob may have up to `max_bytes`.
+        """Open the folder, which is created if it is missing. `max_bytes` limits a single blob.
 
         Raises:
-            StoreUnavailable: when the folder cannot be made or lies inside the program.
+            StoreUnavailable: when the folder cannot be created, or is inside the program.
         """
         folder = folder.absolute()
         for package in _PROGRAM:
             if folder.resolve().is_relative_to(package.resolve()):
                 raise StoreUnavailable(
-                    f"{folder} lies inside the program's own package {package.name!r} and would "
-                    "be lost when the program is replaced: choose a folder elsewhere"
+                    f"{folder} is inside the program's package {package.name!r} and would be lost "
+                    "when the program is replaced: choose another folder"
                 )
         self.folder = folder
         self._blobs = folder / "blobs"
@@ -58,16 +62,16 @@ class PrefixStore:
         self._id_file = folder / "store-id"
         self._max_bytes = max_bytes
         for path in (self._blobs, self._staging):
-            with disk("make the folder", path):
+            with disk("create the folder", path):
                 make_folder(path)
         for name in ("blobs", "staging", "quarantine", "trainings"):
             tighten(folder / name)
 
     def id(self) -> str | None:
-        """Read the id that ties the store to a database; None when it has none yet.
+        """Read the id that the store shares with its database; None if it has no id yet.
 
         Raises:
-            StoreUnavailable: when it cannot be read.
+            StoreUnavailable: when the id cannot be read.
         """
         with disk("read", self._id_file):
             try:
@@ -79,34 +83,34 @@ class PrefixStore:
         """Write the id durably.
 
         Raises:
-            StoreUnavailable: when the disk does not take it.
+            StoreUnavailable: when the id cannot be written.
         """
         write_atomically(self._id_file, f"{store_id}\n", is_private=True)
 
     @contextmanager
-    def stage(self) -> Iterator[Staged]:
-        """Open a place for new bytes; what is not committed inside the context is removed.
+    def stage(self) -> Iterator[StagedBlob]:
+        """Open a file for new bytes. Unless it is committed within the context, it is removed.
 
         Raises:
-            StoreUnavailable: when the disk does not take another file.
+            StoreUnavailable: when the file cannot be created.
         """
         path = self._staging / uuid.uuid4().hex
         with disk("create", path):
             file = FileIO(path, "x+", opener=open_private)
         try:
-            yield Staged(path, file, self._max_bytes)
+            yield StagedBlob(path, file, self._max_bytes)
         finally:
             file.close()
             with disk("remove", path):
-                path.unlink(missing_ok=True)  # after a commit it is no longer there
+                path.unlink(missing_ok=True)  # a commit has moved it
 
-    def commit(self, staged: Staged) -> None:
-        """Keep the staged bytes under their digest; when this returns, they survive a power cut.
+    def commit(self, staged: StagedBlob) -> None:
+        """Store the staged bytes under their digest, durably.
 
-        Bytes already there are replaced by the same bytes: a blob that decayed on disk is mended.
+        An existing blob is replaced by the same bytes, which repairs damage on disk.
 
         Raises:
-            StoreUnavailable: when the disk does not take them.
+            StoreUnavailable: when the bytes cannot be stored.
         """
         path = self._path(staged.digest)
         with disk("commit", path):
@@ -116,7 +120,7 @@ class PrefixStore:
         self._quarantine.remove(staged.digest)
 
     def get(self, digest: str) -> bytes:
-        """Read a blob and hold it against its digest.
+        """Read a blob and verify its digest.
 
         Raises:
             StoreCorrupted: when the bytes are no longer those that were committed.
@@ -129,9 +133,9 @@ class PrefixStore:
         return data
 
     def open(self, digest: str) -> BufferedReader:
-        """Open a blob that was checked against its digest; the caller closes the file.
+        """Verify and open a blob. The caller closes the file.
 
-        The open file stays whole when the blob is deleted meanwhile.
+        The file stays readable if the blob is deleted meanwhile.
 
         Raises: as `get`.
         """
@@ -149,10 +153,10 @@ class PrefixStore:
         return file
 
     def delete(self, digest: str) -> None:
-        """Delete a blob, also from quarantine; do nothing if it is not there.
+        """Delete a blob, in quarantine too; do nothing if it does not exist.
 
         Raises:
-            StoreUnavailable: when the disk refuses.
+            StoreUnavailable: when it cannot be deleted.
         """
         path = self._path(digest)
         with disk("delete", path):
@@ -160,9 +164,9 @@ class PrefixStore:
         self._quarantine.remove(digest)
 
     def digests(self) -> frozenset[str]:
-        """The digests of all blobs that are there."""
+        """List the digests of all blobs."""
         with disk("list", self._blobs):
-            # Not `glob`, which makes a Path of each name: every start lists all blobs.
+            # Faster than `glob`, which makes a Path of each name; every start lists all blobs.
             names = [
                 entry.name
                 for folder in self._blobs.iterdir()
@@ -172,7 +176,7 @@ class PrefixStore:
         return frozenset(name for name in names if _DIGEST.fullmatch(name))
 
     def quarantined(self) -> frozenset[str]:
-        """The digests of the blobs in quarantine."""
+        """List the digests of the blobs in quarantine."""
         return self._quarantine.names()
 
     def sweep(
@@ -183,16 +187,15 @@ class PrefixStore:
         older_than_seconds: float,
         now: float,
     ) -> int:
-        """Clean up after crashes; returns the number of files that were removed or set aside.
+        """Clean up after crashes. Returns the number of files that were removed or quarantined.
 
-        Only files that are known to be abandoned are removed: staged files, and blobs that have
-        not been stored again since they were deleted. Blobs that are neither known nor deleted
-        move to quarantine. Files changed after `now - older_than_seconds` stay, because another
-        process may be writing them.
+        Two kinds of files are removed: staged files, and blobs that were not stored again after
+        their deletion. Blobs that are neither known nor deleted move to quarantine. Files changed
+        after `now - older_than_seconds` are skipped, because another process may be writing them.
 
         Args:
             known: digests that a version refers to.
-            deleted: digests of deleted versions, and when that was, in seconds since the epoch.
+            deleted: digests of deleted versions, with the time in seconds since the epoch.
             older_than_seconds: minimum age of a file.
             now: seconds since the epoch.
         """
@@ -222,7 +225,7 @@ class PrefixStore:
 
     def _path(self, digest: str) -> Path:
         if _DIGEST.fullmatch(digest) is None:
-            raise InvalidName(f"{digest[:80]!r} is no digest: expected 64 hexadecimal digits")
+            raise InvalidName(f"Invalid digest {digest[:80]!r}: expected 64 hexadecimal digits")
         return self._blobs / digest[:_FOLDER_LETTERS] / digest
 
 
@@ -238,4 +241,4 @@ def _modified(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
-        return float("inf")  # somebody else has just removed it: nothing is left to sweep
+        return float("inf")  # another process removed it: nothing is left to sweep

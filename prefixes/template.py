@@ -1,4 +1,4 @@
-"""InputTemplate: how the fields of a request become the texts that the tokenizer joins."""
+"""InputTemplate: how a request's fields become the texts that the tokenizer combines."""
 
 import string
 from collections.abc import Mapping, Sequence
@@ -16,19 +16,19 @@ MAX_PLACEHOLDERS: Final = 20
 MAX_CHOICES: Final = 100
 
 RESERVED_FIELDS: Final = frozenset({"model"})
-"""Members of an input that a request needs for itself: a task with such a field cannot be asked."""
+"""Names that have another meaning in a request, so that no task may have such a field."""
 
 CHOICE: Final = "choice"
 CHOICES: Final = "choices"
 
 Fields = Mapping[str, str | Sequence[str]] | tuple[str, ...]
-"""What a request gives a task: texts by field name (`choices` is a list of them), or bare texts in
-the order of the fields."""
+"""A request's input: texts by field name (`choices` is a list of texts), or texts in the order of
+the fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenIds:
-    """A text as ids of the backbone's own tokenizer: what the sender has instead of the text."""
+    """A text as token ids of the backbone's tokenizer, sent in place of the text."""
 
     ids: tuple[int, ...]
 
@@ -43,8 +43,8 @@ def template_fields(template: str) -> tuple[str, ...]:
     """List the field names of a template such as `"{premise} because"`.
 
     Raises:
-        ValueError: for anything but plain `{name}` placeholders; attribute access, indexes and
-            format codes would let a template reach into the program.
+        ValueError: for anything but plain `{name}` placeholders. Attributes, indexes and format
+            codes would let a template read the program's memory.
     """
     fields = []
     for _, field, spec, conversion in string.Formatter().parse(template):
@@ -57,7 +57,7 @@ def template_fields(template: str) -> tuple[str, ...]:
 
 
 class InputTemplate(Value):
-    """How the fields of a request become the one or two texts that the tokenizer joins.
+    """How a request's fields become the one or two texts that the tokenizer combines.
 
     A template that uses `{choice}` is rendered once for each of the request's `choices`.
     """
@@ -74,13 +74,12 @@ class InputTemplate(Value):
         if len(names) == 0:
             raise ValueError("a template needs at least one placeholder such as {text}")
         if len(names) > MAX_PLACEHOLDERS:
-            # Each one copies its field: without a bound, a short template makes a huge text.
+            # Each placeholder copies its field: without a limit, short templates make huge texts.
             raise ValueError(
-                f"a template may have at most {MAX_PLACEHOLDERS} placeholders, "
-                f"this one has {len(names)}"
+                f"a template may have at most {MAX_PLACEHOLDERS} placeholders, found {len(names)}"
             )
         if CHOICES in names:
-            raise ValueError("{choices} is a list: use {choice}, which stands for each of them")
+            raise ValueError("{choices} is a list: use {choice}, which stands for one of them")
         return template
 
     @property
@@ -94,18 +93,18 @@ class InputTemplate(Value):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of all fields that a request must give, in order of first use."""
+        """The names of the fields that a request must have, in order of first use."""
         return tuple(CHOICES if name == CHOICE else name for name in self._placeholders)
 
     def render(self, values: Fields, *, max_characters: int | None = None) -> list[TextPair]:
-        """Fill the templates with a request's fields: once, or once for each choice.
+        """Fill the templates with a request's fields: once, or once per choice.
 
-        Of every field, the first `max_characters` are filled in: where placeholders repeat a long
-        field for a hundred choices, a request of a megabyte would become gigabytes.
+        Only the first `max_characters` of each field are used. Otherwise placeholders that repeat
+        a long field for a hundred choices could turn a request of a megabyte into gigabytes.
 
         Raises:
-            InputRejected: when a field is missing, unknown, of the wrong kind, has nothing that a
-                reader sees, or is not valid Unicode.
+            InputRejected: when a field is missing, unknown, of the wrong type, blank, or not valid
+                Unicode.
         """
         named = self._named(values)
         texts = {

@@ -1,4 +1,4 @@
-"""Value: the base of every description read from a file, frozen and bounded."""
+"""Value: the frozen, bounded base class of descriptions that are read from files."""
 
 from functools import partial
 from typing import Any, Final
@@ -9,7 +9,7 @@ _MAX_FIELDS: Final = 100
 
 
 class Value(BaseModel):
-    """A description that cannot change, knows all of its fields, and refuses a flood of others."""
+    """An immutable description that rejects unknown fields, and rejects very many of them early."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,15 +20,15 @@ class Value(BaseModel):
 
 
 def at_most(limit: int) -> BeforeValidator:
-    """Bound a collection before its entries are looked at.
+    """Limit the size of a collection before its entries are validated.
 
-    Pydantic notes every wrong entry before it counts them; a file of a megabyte could make it
-    keep several hundred.
+    Pydantic records every invalid entry before it checks the length. A file of one megabyte could
+    make it allocate several hundred.
     """
     return BeforeValidator(partial(_bounded, limit=limit))
 
 
 def _bounded(data: Any, limit: int) -> object:
     if isinstance(data, list | tuple | dict) and len(data) > limit:
-        raise ValueError(f"at most {limit} entries are allowed, {len(data)} were given")
+        raise ValueError(f"at most {limit} entries are allowed, found {len(data)}")
     return data

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes import BackboneFingerprint, Finding, Prefix, PrefixRejected
-from prefixes.registry import PrefixRegistry, Published, Staged
+from prefixes.registry import PrefixRegistry, PublishedVersion, StagedBlob
 
 _MAX_AT_ONCE: Final = 2
 
@@ -33,8 +33,8 @@ class Publisher:
         self._turns = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def publish(
-        self, staged: Staged, *, tenant: str, task: str, alias: str | None, by: str
-    ) -> Published:
+        self, staged: StagedBlob, *, tenant: str, task: str, alias: str | None, by: str
+    ) -> PublishedVersion:
         """Check the bytes, replay the golden examples on this backbone, and publish.
 
         Raises:
@@ -51,5 +51,5 @@ class Publisher:
                 partial(self._registry.publish, tenant, task, staged, prefix, alias=alias, by=by)
             )
 
-    def _checked(self, staged: Staged) -> Prefix:
+    def _checked(self, staged: StagedBlob) -> Prefix:
         return Prefix.from_bytes(staged.read(), fits=self._backbone)

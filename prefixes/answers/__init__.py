@@ -1,6 +1,4 @@
-"""What a task's outputs mean: labels, entities, answers out of a context. Without torch, so that
-training and serving read them alike.
-"""
+"""The interpretation of outputs: labels, entities and answers, shared by training and serving."""
 
 from prefixes.answers.entities import Entity, Strategy, find_entities
 from prefixes.answers.labels import (

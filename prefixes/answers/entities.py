@@ -1,12 +1,12 @@
-"""Entities: from the logits of a text's tokens to labelled slices of the text.
+"""Entities: from the logits of a text's tokens to labeled slices of the text.
 
-The strategies and their results are those of the token classification pipeline of transformers;
-a word is what the tokenizer says it is.
+The strategies and their results are those of transformers' token classification pipeline. The
+tokenizer defines the words.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +16,25 @@ from prefixes.encoded import EncodedText
 from prefixes.spec import PrefixSpec
 
 Strategy = Literal["none", "simple", "first", "average", "max"]
-"""How tokens become entities: `none` keeps every token by itself, with its whole tag; `simple`
-joins neighbours of one type; the others first give each word one tag: that of its first token, of
-its mean scores, or of its surest token."""
+"""How tokens become entities:
+
+- `none` returns every token separately, with its whole tag;
+- `simple` joins adjacent tokens of one type;
+- `first`, `average` and `max` first choose one tag per word: the tag of its first token, of its
+  mean scores, or of the token with the highest score.
+"""
 
 BACKGROUND: Final = "O"
-"""The label of tokens that are part of nothing."""
+"""The label of tokens outside entities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A labelled slice of a text: `text` is exactly its characters `start` to `end`.
+    """A labeled slice of a text: `text` is exactly its characters `start` to `end`.
 
-    `label` is the type, as `person`; the tag, as `B-person`, when every token stands alone.
-    `score` is the mean of the softmax scores of its words. `index` is the number of its first
-    token in the text that was run, special tokens included.
+    `label` is the type, such as `person`, or with the strategy `none` the tag, such as `B-person`.
+    `score` is the mean of the softmax scores of its words. `index` is the index of its first token,
+    counting special tokens.
     """
 
     label: str
@@ -43,7 +47,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Tokens that get one tag together: a word, or tokens of the same characters."""
+    """Tokens that share one tag: a word, or tokens with characters in common."""
 
     tokens: Sequence[int]
     start: int
@@ -51,8 +55,8 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tagged:
-    """A unit with its tag, `B-` or `I-` taken off, and the score of it."""
+class _TaggedUnit:
+    """A unit with the type and score of its tag; `begins` if the tag started with `B-`."""
 
     unit: Unit
     label: str
@@ -68,16 +72,16 @@ def find_entities(
     *,
     strategy: Strategy = "first",
 ) -> list[Entity]:
-    """Find the entities of a text, in its order; only those of `none` may share characters.
+    """Find the entities of a text, in text order. They overlap only with the strategy `none`.
 
-    Tags are `B-x`, `I-x` and `O`; a label without `B-` or `I-` is a type by itself. Two
-    neighbours of one type are one entity unless the second begins with `B-`.
+    Tags are `B-x`, `I-x` and `O`; a label without `B-` or `I-` is a type itself. Adjacent units of
+    one type form one entity unless the second has a tag `B-x`.
 
     Args:
-        spec: of a token classification.
+        spec: description of a token classification task.
         text: the user's text, the spec's `sliced_field`.
-        encoded: its tokens.
-        logits: `[S, C]`, of each of its tokens.
+        encoded: the tokens of the text.
+        logits: `[S, C]`, one row per token.
         strategy: see `Strategy`.
     """
     scores = softmax(logits)
@@ -91,9 +95,9 @@ def find_entities(
 
 
 def units_of(encoded: EncodedText, *, by_word: bool = True) -> list[Unit]:
-    """Put tokens of a word together, and always those that share characters.
+    """Group the tokens of each word, and always tokens that share characters.
 
-    The bytes of an emoji, say, are tokens of their own, but no slice of the text.
+    The bytes of an emoji, for example, may be separate tokens, but cannot be separate slices.
     """
     units: list[Unit] = []
     last_word: int | None = None
@@ -125,7 +129,7 @@ def _single_tokens(
 
 
 def _deciding(units: Sequence[Unit], scores: Scores, strategy: Strategy) -> Scores:
-    """Give each unit the scores that decide its tag, `[units, C]`."""
+    """Compute the scores that decide the tag of each unit, `[units, C]`."""
     match strategy:
         case "average":
             sizes = np.array([len(unit.tokens) for unit in units])
@@ -134,16 +138,18 @@ def _deciding(units: Sequence[Unit], scores: Scores, strategy: Strategy) -> Scor
             means: Scores = sums / sizes[:, None]
             return means
         case "max":
-            surest = scores.max(axis=-1).tolist()
-            return scores[[max(unit.tokens, key=surest.__getitem__) for unit in units]]
-        case _:
+            highest = scores.max(axis=-1).tolist()
+            return scores[[max(unit.tokens, key=highest.__getitem__) for unit in units]]
+        case "first" | "simple" | "none":
             return scores[[unit.tokens[0] for unit in units]]
+        case _:
+            assert_never(strategy)
 
 
-def _tagged(spec: PrefixSpec, units: Sequence[Unit], scores: Scores) -> list[_Tagged]:
+def _tagged(spec: PrefixSpec, units: Sequence[Unit], scores: Scores) -> list[_TaggedUnit]:
     tags = [spec.labels[number] for number in scores.argmax(axis=-1).tolist()]
     return [
-        _Tagged(
+        _TaggedUnit(
             unit,
             label=tag[2:] if tag[:2] in {"B-", "I-"} else tag,
             begins=tag.startswith("B-"),
@@ -153,9 +159,9 @@ def _tagged(spec: PrefixSpec, units: Sequence[Unit], scores: Scores) -> list[_Ta
     ]
 
 
-def _groups(tagged: Sequence[_Tagged]) -> list[list[_Tagged]]:
-    """Put neighbours of one type together, leaving out what is part of nothing."""
-    groups: list[list[_Tagged]] = []
+def _groups(tagged: Sequence[_TaggedUnit]) -> list[list[_TaggedUnit]]:
+    """Group adjacent units of one type, and drop those outside entities."""
+    groups: list[list[_TaggedUnit]] = []
     previous = BACKGROUND
     for one in tagged:
         if one.label != BACKGROUND:
@@ -167,7 +173,7 @@ def _groups(tagged: Sequence[_Tagged]) -> list[list[_Tagged]]:
     return groups
 
 
-def _entity(text: str, group: Sequence[_Tagged]) -> Entity:
+def _entity(text: str, group: Sequence[_TaggedUnit]) -> Entity:
     first, last = group[0].unit, group[-1].unit
     score = sum(one.score for one in group) / len(group)
     return Entity(

@@ -1,6 +1,6 @@
-"""Answers of extractive question answering: from logits of windows to slices of the context.
+"""Extractive question answering: from the logits of windows to slices of the context.
 
-The rules are those of the usual evaluation of SQuAD, as P-tuning v2 used it.
+The rules are those of the standard SQuAD evaluation, which P-tuning v2 used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,14 @@ from prefixes.encoded import EncodedText, Span
 from prefixes.spec import AnswerSpec, PrefixSpec
 
 NUM_BEST: Final = 20
-"""Starts and ends of a window that are looked at, and answers of a context that are kept."""
+"""Maximum number of starts and ends considered per window, and of answers kept per context."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextAnswer:
     """A slice of the context: `text` is exactly its characters `start` to `end`.
 
-    No answer is the empty text from 0 to 0. `score` is its probability among the best.
+    "No answer" is the empty text from 0 to 0. `score` is the probability among the best answers.
     """
 
     text: str
@@ -40,19 +40,19 @@ def find_answers(
     top_k: int = 1,
     max_answer_tokens: int | None = None,
 ) -> list[TextAnswer]:
-    """Find the best answers in a context, the best first: at least one, at most `NUM_BEST` + 1.
+    """Find the best answers in a context, best first: at least one, at most `NUM_BEST` + 1.
 
-    Where the task has a `null_threshold`, no answer is among them, and it comes first when its
-    score exceeds the best answer's by more than that. A context in which nothing can be an
-    answer gives no answer too, of score 0 where the task knows no such thing.
+    If the task has a `null_threshold`, "no answer" is among them. It comes first if its score
+    exceeds the best answer's by more than the threshold. A context without any possible answer
+    gives "no answer" too; for a task without a `null_threshold`, its score is then 0.
 
     Args:
-        spec: of a question answering.
+        spec: description of a question answering task.
         context: the user's text, the spec's `sliced_field`.
-        windows: its tokens, as windows.
-        logits: `[S, 2]` of each window: to begin and to end an answer with each of its tokens.
-        top_k: answers to give.
-        max_answer_tokens: None takes the task's own bound.
+        windows: the tokens of the context, in windows.
+        logits: `[S, 2]` of each window: scores to start and to end an answer at each token.
+        top_k: maximum number of answers.
+        max_answer_tokens: maximum length of an answer; None uses the task's setting.
     """
     rules = spec.answers or AnswerSpec()
     longest = max_answer_tokens or rules.max_answer_tokens
@@ -78,7 +78,7 @@ def find_answers(
 def _best_spans(
     windows: Sequence[EncodedText], logits: Sequence[NDArray[np.floating[Any]]], longest: int
 ) -> dict[Span, float]:
-    """Gather the best spans of all windows with their scores, the best first."""
+    """Collect the best spans of all windows with their scores, best first."""
     best: dict[Span, float] = {}
     for window, scores in zip(windows, logits, strict=True):
         for span, score in _candidates(window, scores.astype(np.float64), longest):
@@ -90,7 +90,7 @@ def _best_spans(
 def _candidates(
     window: EncodedText, logits: NDArray[np.float64], longest: int
 ) -> Iterator[tuple[Span, float]]:
-    """Pair a window's best starts with its best ends: the best pairs that are an answer."""
+    """Combine a window's best starts and ends to the best valid answers."""
     spans = window.spans
     places = np.array([i for i, span in enumerate(spans) if span is not None], dtype=int)
     starts, ends = (

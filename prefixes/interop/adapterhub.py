@@ -13,13 +13,13 @@ from torch import Tensor
 
 from prefixes.backbone import Backbone
 from prefixes.interop.adapterhub_heads import HEAD_CONFIG, adapterhub_head
+from prefixes.interop.assembly import ForeignPrefix, ImportOptions, assemble
 from prefixes.interop.claims import check_claims
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.flat import Projection, keys_and_values
 from prefixes.interop.folder import Tensors, has_any, read_settings, read_tensors
 from prefixes.interop.heads import take
-from prefixes.interop.parts import Parts, Wishes, assemble
-from prefixes.interop.report import Imported, Notes
+from prefixes.interop.report import ImportedPrefix, Notes
 from prefixes.spec import MAX_PREFIX_LENGTH
 
 MODEL_TYPES: Final = frozenset(
@@ -38,7 +38,7 @@ _TENSOR: Final = re.compile(
 """The pool's tensors and, in every layer, the same again: adapter, location, name."""
 
 
-def import_adapterhub(folder: Path, backbone: Backbone, wishes: Wishes) -> Imported:
+def import_adapterhub(folder: Path, backbone: Backbone, options: ImportOptions) -> ImportedPrefix:
     """Make a prefix of a folder of `save_adapter(..., with_head=True)`.
 
     That is `adapter_config.json`, `head_config.json` and their weights, as safetensors or not.
@@ -65,7 +65,7 @@ def import_adapterhub(folder: Path, backbone: Backbone, wishes: Wishes) -> Impor
         f"Proof of the backbone: the adapter names {str(config.get('model_name'))[:200]!r} and "
         f"holds none of its weights; {backbone.fingerprint.name} is taken."
     )
-    parts = Parts(
+    foreign = ForeignPrefix(
         tool="polyprefix import adapterhub",
         task_type=head.task_type,
         tensors=keys_and_values(flat, backbone.fingerprint),
@@ -76,7 +76,7 @@ def import_adapterhub(folder: Path, backbone: Backbone, wishes: Wishes) -> Impor
         labels=head.labels,
         recipe={"version": str(config.get("version"))[:40]},
     )
-    return assemble(backbone, parts, wishes, notes)
+    return assemble(backbone, foreign, options, notes)
 
 
 def _check_config(config: Mapping[str, Any], backbone: Backbone) -> Mapping[str, Any]:

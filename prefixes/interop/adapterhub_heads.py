@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from prefixes.backbone import Backbone
+from prefixes.interop.assembly import meaningful_labels
 from prefixes.interop.claims import check_claims
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.folder import Tensors
@@ -16,10 +17,9 @@ from prefixes.interop.heads import (
     ForeignHead,
     activation_of,
     layer,
-    recognise,
+    recognize_head,
     require_pooler,
 )
-from prefixes.interop.parts import meaningful_labels
 from prefixes.spec import HeadSpec, Pooling, ProblemType, TaskType, traits_of
 
 HEAD_CONFIG: Final = "head_config.json"
@@ -74,7 +74,9 @@ def adapterhub_head(
             f"one for {', '.join(_CLASS_TASKS)}"
         )
     task_type = _CLASS_TASKS[found[1]]
-    return AdapterHubHead(task_type, recognise(tensors, task_type, backbone), None, _labels(config))
+    return AdapterHubHead(
+        task_type, recognize_head(tensors, task_type, backbone), None, _labels(config)
+    )
 
 
 def _flexible_head(

@@ -67,7 +67,7 @@ _LAYOUTS: Final = (
 )
 
 
-def recognise(
+def recognize_head(
     tensors: Mapping[str, Tensor], task_type: TaskType, backbone: Backbone
 ) -> ForeignHead:
     """Recognise the head of one of transformers' models for tasks by the names of its tensors.

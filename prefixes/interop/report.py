@@ -28,7 +28,7 @@ class Notes:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedPrefix:
     """A prefix made from another program's files, and the report on it."""
 
     prefix: Prefix

@@ -19,10 +19,10 @@ from prefixes.registry.values import (
     PrefixEntry,
     PrefixSummary,
     PrefixVersion,
-    Published,
+    PublishedVersion,
     Tenant,
 )
-from prefixes.staging import Staged
+from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
 
 __all__ = [
@@ -39,8 +39,8 @@ __all__ = [
     "PrefixStore",
     "PrefixSummary",
     "PrefixVersion",
-    "Published",
-    "Staged",
+    "PublishedVersion",
+    "StagedBlob",
     "Tenant",
     "adopt_store",
     "open_database",

@@ -10,9 +10,9 @@ from prefixes.registry.deletions import note_deleted
 from prefixes.registry.lookup import not_found
 from prefixes.registry.tables import alias_moves, aliases, now, prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
-from prefixes.registry.values import PrefixVersion, Published
+from prefixes.registry.values import PrefixVersion, PublishedVersion
 from prefixes.spec import PrefixSpec
-from prefixes.staging import Staged
+from prefixes.staging import StagedBlob
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ def find_prefix(connection: Connection, tenant: str, task: str) -> PrefixRow:
 
 
 def add_version(
-    connection: Connection, row: PrefixRow, staged: Staged, spec: PrefixSpec, *, by: str
-) -> Published:
+    connection: Connection, row: PrefixRow, staged: StagedBlob, spec: PrefixSpec, *, by: str
+) -> PublishedVersion:
     """Add the bytes as the next version of a task, unless one of its versions has them."""
     known = _find_by_digest(connection, row, staged.digest)
     if known is not None:
-        return Published(known, is_new=False)
+        return PublishedVersion(known, is_new=False)
     number = connection.execute(
         update(prefixes)
         .where(prefixes.c.id == row.id)
@@ -99,7 +99,7 @@ def add_version(
             task_type=spec.task_type,
         )
     )
-    return Published(version, is_new=True)
+    return PublishedVersion(version, is_new=True)
 
 
 def find_digest(connection: Connection, row: PrefixRow, number: int) -> str:

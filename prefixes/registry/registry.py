@@ -24,8 +24,8 @@ from prefixes.registry.changes import (
 from prefixes.registry.deletions import find_deleted, forget_deleted
 from prefixes.registry.tables import versions
 from prefixes.registry.tenants import set_tenant
-from prefixes.registry.values import Published, Tenant
-from prefixes.staging import Staged
+from prefixes.registry.values import PublishedVersion, Tenant
+from prefixes.staging import StagedBlob
 
 _MIN_FREE_BYTES: Final = 16 * 2**20
 """Free space below which a disk counts as nearly full; an upload takes up to 64 MiB."""
@@ -52,12 +52,12 @@ class PrefixRegistry(PrefixCatalog):
         self,
         tenant: str,
         task: str,
-        staged: Staged,
+        staged: StagedBlob,
         prefix: Prefix,
         *,
         alias: str | None = None,
         by: str,
-    ) -> Published:
+    ) -> PublishedVersion:
         """Publish checked bytes as the next version of a task and point `alias`, if any, to it.
 
         `prefix` is the parsed content of the staged bytes. If a version of the task already has

@@ -38,7 +38,7 @@ class PrefixVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedVersion:
     """The result of publishing; `is_new` is false if the task already had these bytes."""
 
     version: PrefixVersion

@@ -13,8 +13,8 @@ from server.command_line.shared_options import BackboneName
 
 if TYPE_CHECKING:
     from prefixes.backbone import Backbone
-    from prefixes.interop.parts import Wishes
-    from prefixes.interop.report import Imported, ImportReport
+    from prefixes.interop.assembly import ImportOptions
+    from prefixes.interop.report import ImportedPrefix, ImportReport
 
 
 class Source(StrEnum):
@@ -94,7 +94,7 @@ def export_prefix(
 
     PEFT computes the same logits from it.
     """
-    from prefixes.interop.peft import export_peft
+    from prefixes.interop.peft_export import export_peft
     from prefixes.prefix import Prefix
 
     exporters = {Target.PEFT: export_peft}
@@ -104,7 +104,7 @@ def export_prefix(
         typer.echo(sentence)
 
 
-def _importer(source: Source) -> "Callable[[Path, Backbone, Wishes], Imported]":
+def _importer(source: Source) -> "Callable[[Path, Backbone, ImportOptions], ImportedPrefix]":
     from prefixes.interop.adapterhub import import_adapterhub
     from prefixes.interop.peft import import_peft
     from prefixes.interop.ptuning_v2 import import_ptuning_v2
@@ -122,10 +122,10 @@ def _wishes(
     max_length: int | None,
     template: str | None,
     pair_template: str | None,
-) -> "Wishes":
-    from prefixes.interop.parts import Wishes, template_of
+) -> "ImportOptions":
+    from prefixes.interop.assembly import ImportOptions, template_of
 
-    return Wishes(
+    return ImportOptions(
         labels=None if labels is None else tuple(label.strip() for label in labels.split(",")),
         problem_type=problem_type,  # type: ignore[arg-type] # held against the known ones later
         max_length=max_length,

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 
 from prefixes import PrefixError, PrefixRef
-from prefixes.registry import Published, open_registry
+from prefixes.registry import PublishedVersion, open_registry
 from training.errors import PublishFailed
 from training.results.finish import FinishedPrefix
 
@@ -68,7 +68,7 @@ class Destination:
         with _errors_named(self.target):
             return str(reply.json()["ref"])
 
-    def _store(self, finished: FinishedPrefix, reference: PrefixRef) -> Published:
+    def _store(self, finished: FinishedPrefix, reference: PrefixRef) -> PublishedVersion:
         registry = open_registry(Path(self.target))
         try:
             if reference.tenant not in {tenant.name for tenant in registry.tenants()}:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone, EncodedText, load_backbone
-from prefixes.interop.parts import Wishes
+from prefixes.interop.assembly import ImportOptions
 from prefixes.interop.ptuning_v2 import import_ptuning_v2
 from prefixes.spec import traits_of
 from tests.parity.tokenizer import borrow_tokenizer
@@ -63,12 +63,12 @@ def load_case(name: str, folder: Path) -> GoldenCase:
     checkpoint = _whole_checkpoint(source, folder / "checkpoint", scope_of(facts))
     numbered = tuple(map(str, range(facts["num_labels"])))
     needs_labels = traits_of(facts["task"]).has_labels and not named_labels(facts)
-    wishes = Wishes(labels=numbered if needs_labels else None)
+    options = ImportOptions(labels=numbered if needs_labels else None)
     return GoldenCase(
         facts,
         backbone,
         checkpoint,
-        import_ptuning_v2(checkpoint, backbone, wishes).prefix,
+        import_ptuning_v2(checkpoint, backbone, options).prefix,
         load_file(source / "expected.safetensors"),
         load_file(source / "training.safetensors"),
         texts_of(load_file(source / "inputs.safetensors")),

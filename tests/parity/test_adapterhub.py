@@ -17,9 +17,9 @@ from torch import Tensor
 
 from prefixes.backbone import Backbone, EncodedText, load_backbone, pool_of, run_mixed
 from prefixes.interop.adapterhub import MODEL_TYPES, import_adapterhub
+from prefixes.interop.assembly import ImportOptions
 from prefixes.interop.errors import ConversionRefused
-from prefixes.interop.parts import Wishes
-from prefixes.interop.report import Imported
+from prefixes.interop.report import ImportedPrefix
 from tests.parity.tokenizer import borrow_tokenizer
 
 DATA: Final = Path(__file__).parents[1] / "data" / "adapterhub"
@@ -35,9 +35,9 @@ class Case:
     adapter: Path
     backbone: Backbone
 
-    def imported(self) -> Imported:
-        wishes = Wishes(labels=LABELS if self.name in NAMELESS else None)
-        return import_adapterhub(self.adapter, self.backbone, wishes)
+    def imported(self) -> ImportedPrefix:
+        options = ImportOptions(labels=LABELS if self.name in NAMELESS else None)
+        return import_adapterhub(self.adapter, self.backbone, options)
 
 
 def load_case(name: str, folder: Path) -> Case:
@@ -189,4 +189,4 @@ def test_an_adapter_of_another_architecture_is_refused(bert: Case, tmp_path: Pat
     other = load_case("roberta_choices", tmp_path / "other")
 
     with pytest.raises(ConversionRefused, match=r"trained on bert: .* is roberta"):
-        import_adapterhub(bert.adapter, other.backbone, Wishes())
+        import_adapterhub(bert.adapter, other.backbone, ImportOptions())

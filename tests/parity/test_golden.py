@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prefixes.backbone import PackedBatch, ResidentPrefix, pool_of, run_mixed
 from prefixes.interop.flat import flat_of
-from prefixes.interop.ptuning_v2 import MODEL_TYPES
+from prefixes.interop.ptuning_v2_classes import MODEL_TYPES
 from prefixes.spec import TaskType
 from tests.parity.golden import FOLDERS, KEPT, GoldenCase, named_labels
 

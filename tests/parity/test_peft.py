@@ -12,9 +12,11 @@ from torch import Tensor
 
 from prefixes import HeadSpec, InputTemplate, Prefix
 from prefixes.backbone import Backbone, EncodedText, load_backbone, pool_of, run_mixed
+from prefixes.interop.assembly import ImportOptions
 from prefixes.interop.errors import ConversionRefused
-from prefixes.interop.parts import Wishes
-from prefixes.interop.peft import MODEL_TYPES, export_peft, import_peft
+from prefixes.interop.peft import import_peft
+from prefixes.interop.peft_export import export_peft
+from prefixes.interop.peft_format import MODEL_TYPES
 from prefixes.spec import TaskType
 from tests.factories import make_backbone_folder, make_prefix
 
@@ -107,8 +109,8 @@ def assert_equal_outputs(backbone: Backbone, prefix: Prefix, model: Any) -> None
         torch.testing.assert_close(values, outputs_of(model, text), atol=1e-5, rtol=0)
 
 
-def wishes_of(task: str) -> Wishes:
-    return Wishes(labels=None if task == "QUESTION_ANS" else LABELS, max_length=64)
+def wishes_of(task: str) -> ImportOptions:
+    return ImportOptions(labels=None if task == "QUESTION_ANS" else LABELS, max_length=64)
 
 
 @pytest.mark.parametrize("projects", [False, True], ids=["plain", "with-projection"])
@@ -189,7 +191,7 @@ def test_an_export_reads_back_as_the_same_tensors(bert: Backbone, tmp_path: Path
 
     export_peft(prefix, tmp_path, bert)
 
-    again = import_peft(tmp_path, bert, Wishes(labels=prefix.spec.labels)).prefix
+    again = import_peft(tmp_path, bert, ImportOptions(labels=prefix.spec.labels)).prefix
     assert again.tensors.keys() == prefix.tensors.keys()
     for name, tensor in prefix.tensors.items():
         assert (again.tensors[name] == tensor).all()
@@ -266,7 +268,7 @@ def test_sizes_that_the_tensors_contradict_are_refused(
 
     ((name, size),) = change.items()
     with pytest.raises(ConversionRefused, match=f"contradicts the tensors.*{name} is '{size}'"):
-        import_peft(tmp_path, bert, Wishes(labels=LABELS))
+        import_peft(tmp_path, bert, ImportOptions(labels=LABELS))
 
 
 def test_an_adapter_for_another_size_is_refused_with_both_sizes(
@@ -297,6 +299,6 @@ def test_labels_must_be_given_for_peft_saves_none(bert: Backbone, tmp_path: Path
     trained(bert, "SEQ_CLS", projects=False).save_pretrained(tmp_path)
 
     with pytest.raises(ConversionRefused, match="give the names of all 3"):
-        import_peft(tmp_path, bert, Wishes())
+        import_peft(tmp_path, bert, ImportOptions())
     with pytest.raises(ConversionRefused, match="3 outputs: expected as many labels, found 2"):
-        import_peft(tmp_path, bert, Wishes(labels=("a", "b")))
+        import_peft(tmp_path, bert, ImportOptions(labels=("a", "b")))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from prefixes import BackboneFingerprint, HeadSpec, Prefix, PrefixSpec
-from prefixes.registry import PrefixRegistry, Published, open_registry
+from prefixes.registry import PrefixRegistry, PublishedVersion, open_registry
 
 FINGERPRINT = BackboneFingerprint(
     name="tiny",
@@ -51,7 +51,7 @@ def publish(
     *,
     alias: str | None = None,
     by: str = "ada",
-) -> Published:
+) -> PublishedVersion:
     """Stage and publish a tiny prefix."""
     prefix = tiny_prefix(description)
     with registry.store.stage() as staged:

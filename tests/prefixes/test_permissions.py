@@ -53,7 +53,7 @@ def test_a_start_withdraws_the_rights_of_others_and_says_so(
     left = {path.name for path in open_to_others(folder)}
     assert left <= {"store-id", "registry.db-reserve"}
     for name in ("blobs", "trainings", "registry.db"):
-        assert any(f"{name}: their rights were withdrawn" in line for line in caplog.messages)
+        assert any(f"{name}: their permissions were removed" in line for line in caplog.messages)
     caplog.clear()
     open_registry(folder).close()
     assert caplog.messages == []

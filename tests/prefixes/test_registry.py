@@ -16,7 +16,7 @@ from prefixes.errors import (
     VersionInUse,
 )
 from prefixes.registry import ListedVersion, PrefixRegistry, PrefixSummary, Tenant
-from prefixes.staging import Staged
+from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
 from tests.prefixes.publishing import publish, tiny_prefix
 
@@ -34,7 +34,7 @@ class PowerCut(BaseException):
 class StoreOnFailingPower(PrefixStore):
     """A store on a machine that stops right after bytes became durable."""
 
-    def commit(self, staged: Staged) -> None:
+    def commit(self, staged: StagedBlob) -> None:
         super().commit(staged)
         raise PowerCut
 
@@ -42,7 +42,7 @@ class StoreOnFailingPower(PrefixStore):
 class FullStore(PrefixStore):
     """A store whose disk takes uploads but has no room left to keep them."""
 
-    def commit(self, staged: Staged) -> None:
+    def commit(self, staged: StagedBlob) -> None:
         raise StoreUnavailable("the disk is full")
 
 

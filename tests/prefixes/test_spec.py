@@ -212,7 +212,7 @@ def test_a_template_takes_nothing_but_plain_placeholders(template: str) -> None:
 def test_a_template_cannot_blow_up_a_text() -> None:
     InputTemplate(text="{text}" * 20)
 
-    with pytest.raises(ValidationError, match="at most 20 placeholders, this one has 21"):
+    with pytest.raises(ValidationError, match="at most 20 placeholders, found 21"):
         InputTemplate(text="{text}" * 21)
 
 

@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from prefixes import PrefixRejected
 from prefixes.backbone import Backbone, load_backbone
+from prefixes.interop.assembly import ImportOptions
 from prefixes.interop.errors import ConversionRefused
-from prefixes.interop.parts import Wishes
 from prefixes.interop.ptuning_v2 import import_ptuning_v2
 from prefixes.template import InputTemplate
 from tests.factories import make_backbone_folder
@@ -24,16 +24,16 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     return load_backbone(make_backbone_folder(folder, "bert", seed=5), device="cpu")
 
 
-def refusal_of(folder: Path, backbone: Backbone, **wishes: Any) -> str:
+def refusal_of(folder: Path, backbone: Backbone, **options: Any) -> str:
     with pytest.raises(ConversionRefused) as caught:
-        import_ptuning_v2(folder, backbone, Wishes(**wishes))
+        import_ptuning_v2(folder, backbone, ImportOptions(**options))
     return str(caught.value)
 
 
 def test_everything_that_a_checkpoint_says_is_kept(bert: Backbone, tmp_path: Path) -> None:
     folder = make_checkpoint(bert).write(tmp_path)
 
-    imported = import_ptuning_v2(folder, bert, Wishes())
+    imported = import_ptuning_v2(folder, bert, ImportOptions())
 
     spec = imported.prefix.spec
     assert spec.labels == LABELS
@@ -55,7 +55,7 @@ def test_wishes_come_before_what_the_files_say(bert: Backbone, tmp_path: Path) -
     spec = import_ptuning_v2(
         folder,
         bert,
-        Wishes(
+        ImportOptions(
             labels=("no", "yes"),
             problem_type="multi_label_classification",
             max_length=40,
@@ -71,7 +71,7 @@ def test_a_known_data_set_brings_its_template(bert: Backbone, tmp_path: Path) ->
     checkpoint = make_checkpoint(bert)
     checkpoint.config["finetuning_task"] = "boolq"
 
-    imported = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes())
+    imported = import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions())
 
     assert imported.prefix.spec.input.fields == ("question", "passage")
     assert not any("template" in line for line in imported.report.not_carried_over)
@@ -90,7 +90,7 @@ def test_a_projection_is_folded_and_said_to_be(bert: Backbone, tmp_path: Path) -
         }
     )
 
-    imported = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes())
+    imported = import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions())
 
     assert "projection of width 24" in imported.report.folded[0]
     own = {name.removeprefix("prefix_encoder."): x for name, x in checkpoint.tensors.items()}
@@ -105,7 +105,7 @@ def test_another_pooler_than_the_backbones_goes_into_the_head(
     checkpoint = make_checkpoint(bert)
     checkpoint.tensors["bert.pooler.dense.bias"] += 1
 
-    prefix = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes()).prefix
+    prefix = import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions()).prefix
 
     assert (prefix.spec.head.pooling, prefix.spec.head.activation) == ("first_token", "tanh")
     shipped = checkpoint.tensors["bert.pooler.dense.bias"].numpy()
@@ -158,7 +158,7 @@ def test_a_class_without_name_is_told_by_its_tensors(
         for part in ("weight", "bias"):
             del checkpoint.tensors[f"bert.pooler.dense.{part}"]
 
-    spec = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes()).prefix.spec
+    spec = import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions()).prefix.spec
 
     assert spec.task_type == expected
     assert spec.method == ("prompt" if "Prompt" in name else "prefix")
@@ -175,7 +175,7 @@ def test_a_regression_needs_no_label(bert: Backbone, tmp_path: Path) -> None:
     checkpoint = make_checkpoint(bert, outputs=1)
     checkpoint.config["id2label"] = {"0": "LABEL_0"}
 
-    spec = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes()).prefix.spec
+    spec = import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions()).prefix.spec
 
     assert (spec.problem_type, spec.labels) == ("regression", ("score",))
 
@@ -186,7 +186,9 @@ def test_labels_that_only_count_must_be_given(bert: Backbone, tmp_path: Path) ->
     folder = checkpoint.write(tmp_path)
 
     assert "give the names of all 2, in order (--labels)" in refusal_of(folder, bert)
-    assert import_ptuning_v2(folder, bert, Wishes(labels=LABELS)).prefix.spec.labels == LABELS
+    assert (
+        import_ptuning_v2(folder, bert, ImportOptions(labels=LABELS)).prefix.spec.labels == LABELS
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_sizes_that_a_config_claims_are_never_allocated(bert: Backbone, tmp_path
     checkpoint = make_checkpoint(bert)
     checkpoint.config |= {"vocab_size": 10**12, "intermediate_size": 10**12}
 
-    spec = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes()).prefix.spec
+    spec = import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions()).prefix.spec
 
     assert spec.backbone == bert.fingerprint
 
@@ -226,12 +228,12 @@ def test_sizes_that_a_config_claims_are_never_allocated(bert: Backbone, tmp_path
 )
 def test_a_prefix_with_its_head_alone_is_taken(bert: Backbone, tmp_path: Path, name: str) -> None:
     checkpoint = make_checkpoint(bert, name)
-    whole = import_ptuning_v2(checkpoint.write(tmp_path / "whole"), bert, Wishes())
+    whole = import_ptuning_v2(checkpoint.write(tmp_path / "whole"), bert, ImportOptions())
     checkpoint.tensors = {
         name: x for name, x in checkpoint.tensors.items() if not name.startswith("bert.")
     }
 
-    alone = import_ptuning_v2(checkpoint.write(tmp_path / "alone"), bert, Wishes())
+    alone = import_ptuning_v2(checkpoint.write(tmp_path / "alone"), bert, ImportOptions())
 
     assert alone.prefix.spec.head == whole.prefix.spec.head
     assert alone.prefix.tensors.keys() == whole.prefix.tensors.keys()
@@ -272,7 +274,7 @@ def test_names_that_were_wrapped_are_read(bert: Backbone, tmp_path: Path, wrappe
     checkpoint = make_checkpoint(bert)
     checkpoint.tensors = {f"{wrapper}{name}": x for name, x in checkpoint.tensors.items()}
 
-    imported = import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes())
+    imported = import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions())
 
     assert any("frozen tensors" in line for line in imported.report.found)
 
@@ -286,7 +288,7 @@ def test_weights_stored_in_another_type_are_those_of_the_backbone(
         name: x.to(dtype) if x.is_floating_point() else x for name, x in checkpoint.tensors.items()
     }
 
-    imported = import_ptuning_v2(checkpoint.write(tmp_path / "same"), bert, Wishes())
+    imported = import_ptuning_v2(checkpoint.write(tmp_path / "same"), bert, ImportOptions())
 
     assert imported.prefix.spec.head.pooling == "pooler"
     assert any(str(dtype).removeprefix("torch.") in line for line in imported.report.found)
@@ -330,7 +332,7 @@ def test_a_head_of_another_width_is_refused(bert: Backbone, tmp_path: Path) -> N
     checkpoint.tensors["classifier.weight"] = torch.zeros(2, 16)
 
     with pytest.raises(PrefixRejected, match=r"head.output.weight: expected shape \(2, 32\)"):
-        import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes())
+        import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions())
 
 
 def test_numbers_that_are_none_are_refused(bert: Backbone, tmp_path: Path) -> None:
@@ -338,7 +340,7 @@ def test_numbers_that_are_none_are_refused(bert: Backbone, tmp_path: Path) -> No
     checkpoint.tensors["prefix_encoder.embedding.weight"][1, 1] = torch.nan
 
     with pytest.raises(PrefixRejected, match="1 NaN or infinite"):
-        import_ptuning_v2(checkpoint.write(tmp_path), bert, Wishes())
+        import_ptuning_v2(checkpoint.write(tmp_path), bert, ImportOptions())
 
 
 def test_a_missing_prefix_is_told_with_what_is_there(bert: Backbone, tmp_path: Path) -> None:
@@ -361,7 +363,7 @@ def test_deberta_moves_texts_only_where_it_counts_positions(
         checkpoint.config["position_biased_input"] = is_biased
 
     spec = import_ptuning_v2(
-        checkpoint.write(tmp_path / "checkpoint"), backbone, Wishes()
+        checkpoint.write(tmp_path / "checkpoint"), backbone, ImportOptions()
     ).prefix.spec
 
     assert spec.position_offset == offset

@@ -1,4 +1,4 @@
-"""Parts: what an importer has read of a foreign file, and the prefix that is made of it."""
+"""ForeignPrefix: what an importer has read of a foreign file, and the prefix that is made of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from torch import Tensor
 from prefixes.backbone import Backbone
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.heads import ForeignHead
-from prefixes.interop.report import Imported, Notes
+from prefixes.interop.report import ImportedPrefix, Notes
 from prefixes.prefix import Prefix
 from prefixes.spec import (
     AnswerSpec,
@@ -34,7 +34,7 @@ TEMPLATES: Final[dict[TaskType, InputTemplate]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class ImportOptions:
     """What the importing person says beyond, or in place of, what the files say.
 
     Without `max_length` a text may take all positions that the prefix leaves.
@@ -47,7 +47,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class ForeignPrefix:
     """What was read. `tensors` are `prefix.keys` and `prefix.values`, or `prompt.embeddings`."""
 
     tool: str
@@ -90,42 +90,46 @@ def meaningful_labels(by_id: object) -> tuple[str, ...] | None:
     return tuple(map(str, names))
 
 
-def assemble(backbone: Backbone, parts: Parts, wishes: Wishes, notes: Notes) -> Imported:
+def assemble(
+    backbone: Backbone, foreign: ForeignPrefix, options: ImportOptions, notes: Notes
+) -> ImportedPrefix:
     """Make a prefix of what was read and wished, and hold it against its own file's rules.
 
     Raises:
         ConversionRefused: when something that a prefix needs is in neither, or does not fit.
         PrefixRejected: when the tensors cannot be written as a file, such as NaN among them.
     """
-    spec = _described(backbone, parts, wishes, notes)
-    tensors = {**parts.tensors, **{f"head.{k}": v for k, v in parts.head.tensors.items()}}
+    spec = _described(backbone, foreign, options, notes)
+    tensors = {**foreign.tensors, **{f"head.{k}": v for k, v in foreign.head.tensors.items()}}
     arrays = {
         name: np.ascontiguousarray(tensor.detach().float().cpu().numpy())
         for name, tensor in tensors.items()
     }
     written = Prefix(spec, arrays).to_bytes()
-    return Imported(Prefix.from_bytes(written, fits=backbone.fingerprint), notes.report())
+    return ImportedPrefix(Prefix.from_bytes(written, fits=backbone.fingerprint), notes.report())
 
 
-def _described(backbone: Backbone, parts: Parts, wishes: Wishes, notes: Notes) -> PrefixSpec:
+def _described(
+    backbone: Backbone, foreign: ForeignPrefix, options: ImportOptions, notes: Notes
+) -> PrefixSpec:
     facts = backbone.fingerprint
-    taken = parts.position_offset if parts.method == "prefix" else parts.prefix_length
-    problem_type = _problem_type(parts, wishes)
+    taken = foreign.position_offset if foreign.method == "prefix" else foreign.prefix_length
+    problem_type = _problem_type(foreign, options)
     fields: dict[str, Any] = {
-        "task_type": parts.task_type,
-        "method": parts.method,
+        "task_type": foreign.task_type,
+        "method": foreign.method,
         "problem_type": problem_type,
-        "labels": _labels(parts, wishes, problem_type, notes),
-        "prefix_length": parts.prefix_length,
-        "position_offset": parts.position_offset,
-        "max_length": wishes.max_length or facts.max_positions - taken,
-        "head": parts.head.spec,
-        "input": _template(parts, wishes, notes),
-        "token_types": parts.token_types,
-        "answers": AnswerSpec() if traits_of(parts.task_type).has_answers else None,
+        "labels": _labels(foreign, options, problem_type, notes),
+        "prefix_length": foreign.prefix_length,
+        "position_offset": foreign.position_offset,
+        "max_length": options.max_length or facts.max_positions - taken,
+        "head": foreign.head.spec,
+        "input": _template(foreign, options, notes),
+        "token_types": foreign.token_types,
+        "answers": AnswerSpec() if traits_of(foreign.task_type).has_answers else None,
         "backbone": facts,
         "provenance": Provenance(
-            created_at=datetime.now(UTC), tool=parts.tool, recipe=parts.recipe
+            created_at=datetime.now(UTC), tool=foreign.tool, recipe=foreign.recipe
         ),
     }
     try:
@@ -141,31 +145,31 @@ def _described(backbone: Backbone, parts: Parts, wishes: Wishes, notes: Notes) -
     return spec
 
 
-def _problem_type(parts: Parts, wishes: Wishes) -> ProblemType | None:
-    if not traits_of(parts.task_type).has_problem_type:
-        if wishes.problem_type is not None:
+def _problem_type(foreign: ForeignPrefix, options: ImportOptions) -> ProblemType | None:
+    if not traits_of(foreign.task_type).has_problem_type:
+        if options.problem_type is not None:
             raise ConversionRefused(
-                f"problem_type belongs to sequence classification, this is {parts.task_type}"
+                f"problem_type belongs to sequence classification, this is {foreign.task_type}"
             )
         return None
     by_size: ProblemType = (
-        "regression" if parts.head.num_outputs == 1 else "single_label_classification"
+        "regression" if foreign.head.num_outputs == 1 else "single_label_classification"
     )
-    return wishes.problem_type or parts.problem_type or by_size
+    return options.problem_type or foreign.problem_type or by_size
 
 
 def _labels(
-    parts: Parts, wishes: Wishes, problem_type: ProblemType | None, notes: Notes
+    foreign: ForeignPrefix, options: ImportOptions, problem_type: ProblemType | None, notes: Notes
 ) -> tuple[str, ...]:
-    expected = parts.head.num_outputs
-    traits = traits_of(parts.task_type)
+    expected = foreign.head.num_outputs
+    traits = traits_of(foreign.task_type)
     if not traits.has_labels:
-        if wishes.labels is not None:
-            raise ConversionRefused(f"A task of {parts.task_type} has no labels: give none")
+        if options.labels is not None:
+            raise ConversionRefused(f"A task of {foreign.task_type} has no labels: give none")
         if expected != traits.outputs:
-            raise ConversionRefused(f"A head of {parts.task_type} cannot have {expected} outputs")
+            raise ConversionRefused(f"A head of {foreign.task_type} cannot have {expected} outputs")
         return ()
-    labels = wishes.labels or parts.labels
+    labels = options.labels or foreign.labels
     if labels is None and problem_type == "regression":
         labels = tuple(f"score{n or ''}" for n in range(expected))
     if labels is None:
@@ -181,11 +185,11 @@ def _labels(
     return labels
 
 
-def _template(parts: Parts, wishes: Wishes, notes: Notes) -> InputTemplate:
-    if wishes.template is not None:
-        return wishes.template
-    template = parts.template or TEMPLATES[parts.task_type]
-    if parts.template is None:
+def _template(foreign: ForeignPrefix, options: ImportOptions, notes: Notes) -> InputTemplate:
+    if options.template is not None:
+        return options.template
+    template = foreign.template or TEMPLATES[foreign.task_type]
+    if foreign.template is None:
         notes.lost.append(
             "How the texts were put together is in none of the files: "
             f"taken to be {_shown(template)}. Give a template if it was otherwise."

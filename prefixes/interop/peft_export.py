@@ -1,0 +1,144 @@
+"""Export of prefixes as adapters of the PEFT library."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors.torch
+import torch
+
+from prefixes.atomic import atomic_file
+from prefixes.backbone import Backbone
+from prefixes.interop.errors import ConversionRefused
+from prefixes.interop.flat import flat_of
+from prefixes.interop.heads import DENSE_ACTIVATIONS
+from prefixes.interop.peft_format import (
+    CONFIG_FILE,
+    MODEL_TYPES,
+    PREFIX_TENSOR,
+    TASK_TYPES,
+    WEIGHTS_FILE,
+    drops_token_types,
+)
+from prefixes.prefix import Prefix
+from prefixes.spec import HeadSpec, PrefixSpec
+
+_AUTO: Final = {
+    "SEQ_CLS": "AutoModelForSequenceClassification",
+    "TOKEN_CLS": "AutoModelForTokenClassification",
+    "QUESTION_ANS": "AutoModelForQuestionAnswering",
+}
+
+
+def export_peft(prefix: Prefix, folder: Path, backbone: Backbone) -> tuple[str, ...]:
+    """Write a prefix as an adapter that PEFT loads, and that gives the same logits there.
+
+    Returns:
+        Sentences: how to load it, and what PEFT has no place for.
+
+    Raises:
+        ConversionRefused: when PEFT cannot express the prefix.
+        StoreUnavailable: when the folder cannot be written.
+    """
+    spec = prefix.spec
+    task = _expressible(spec, backbone)
+    tensors = {name: torch.from_numpy(x).float() for name, x in prefix.tensors.items()}
+    flat = flat_of(tensors["prefix.keys"], tensors["prefix.values"])
+    names = _head_names(spec)
+    head = {
+        f"base_model.{names[layer]}.{part}": tensors[f"head.{layer}.{part}"]
+        for layer in names
+        for part in ("weight", "bias")
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = safetensors.torch.save({PREFIX_TENSOR: flat, **head}, metadata={"format": "pt"})
+    config = json.dumps(_config(spec, task), indent=2) + "\n"
+    with (
+        atomic_file(folder / WEIGHTS_FILE) as tensors_file,
+        atomic_file(folder / CONFIG_FILE) as file,
+    ):
+        tensors_file.write(weights)
+        file.write(config.encode())
+    loading = (
+        f"To load it: model = {_AUTO[task]}.from_pretrained(BACKBONE, num_labels="
+        f"{spec.num_outputs}), then PeftModel.from_pretrained(model, {str(folder)!r})."
+    )
+    missing = (
+        f"PEFT has no place for the labels ({', '.join(spec.labels) or 'none'}), the template "
+        f"({spec.input.text}, {spec.input.text_pair}), the length of {spec.max_length} tokens, "
+        "thresholds, golden examples and metrics."
+    )
+    if spec.special_tokens == "text":
+        missing += (
+            " Special tokens in a text were ordinary text in training: call the tokenizer with "
+            "split_special_tokens=True."
+        )
+    return loading, missing
+
+
+def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
+    """Find PEFT's name of the task, or say why it cannot be expressed."""
+    if spec.backbone.differences(backbone.fingerprint):
+        raise ConversionRefused(f"The prefix is not one for {backbone.fingerprint.name}")
+    model_type = spec.backbone.model_type
+    tasks = [name for name, ours in TASK_TYPES.items() if ours == spec.task_type]
+    reasons = {
+        f"PEFT runs no prefix on {model_type}": model_type not in MODEL_TYPES,
+        "it is a shallow prompt, which the original embeds twice and PEFT once": (
+            spec.method == "prompt"
+        ),
+        "it is a head without a prefix, which PEFT has no name for": (spec.method == "head"),
+        f"PEFT has no task of the type {spec.task_type}": not tasks,
+        f"its texts begin at position {spec.position_offset}, PEFT's at {spec.prefix_length}": (
+            spec.position_offset != spec.prefix_length
+        ),
+        "PEFT's question answering never looks at token types": (
+            spec.token_types and drops_token_types(spec.task_type, backbone)
+        ),
+        "it runs without token types, which PEFT passes on": (
+            not spec.token_types and spec.task_type != "question_answering"
+        ),
+        f"its head is not that of transformers' {model_type}: {spec.head.pooling}, activation "
+        f"{spec.head.activation}": spec.head != _head_of(spec),
+    }
+    found = [reason for reason, holds in reasons.items() if holds]
+    if found:
+        raise ConversionRefused(f"PEFT cannot express this prefix: {'; '.join(found)}")
+    return tasks[0]
+
+
+def _head_of(spec: PrefixSpec) -> HeadSpec:
+    """Tell the head that transformers' model for the task has."""
+    if spec.task_type != "sequence_classification":
+        return HeadSpec(pooling="every_token")
+    activation = DENSE_ACTIVATIONS.get(spec.backbone.model_type)
+    if activation is None:
+        return HeadSpec(pooling="pooler")
+    return HeadSpec(pooling="first_token", activation=activation)
+
+
+def _head_names(spec: PrefixSpec) -> dict[str, str]:
+    """Tell where transformers' model for the task keeps the layers of its head."""
+    if spec.task_type == "question_answering":
+        return {"output": "qa_outputs"}
+    if spec.head.activation is None:
+        return {"output": "classifier"}
+    return {"dense": "classifier.dense", "output": "classifier.out_proj"}
+
+
+def _config(spec: PrefixSpec, task: str) -> dict[str, Any]:
+    facts = spec.backbone
+    return {
+        "peft_type": "PREFIX_TUNING",
+        "task_type": task,
+        "base_model_name_or_path": facts.name,
+        "inference_mode": True,
+        "num_virtual_tokens": spec.prefix_length,
+        "token_dim": facts.hidden_size,
+        "num_transformer_submodules": 1,
+        "num_attention_heads": facts.num_heads,
+        "num_layers": facts.num_layers,
+        "prefix_projection": False,
+        "encoder_hidden_size": facts.hidden_size,
+        "modules_to_save": ["qa_outputs"] if task == "QUESTION_ANS" else ["classifier", "score"],
+    }
