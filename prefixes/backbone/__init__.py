@@ -1,6 +1,6 @@
-"""The one forward pass: a frozen encoder runs a packed batch, each row with its own prefix.
+"""The forward pass: a frozen encoder runs a packed batch, each row with its own prefix.
 
-Training and serving both call it, so they cannot drift apart.
+Training and serving share it, so that they compute the same.
 """
 
 from prefixes.backbone.encoder import Backbone

@@ -12,7 +12,7 @@ from prefixes.backbone.inputs import ModelInputs
 from prefixes.errors import UnsupportedBackbone
 
 Pooler = Callable[[Tensor], Any]
-"""From hidden states `[n, S, hidden]` to one vector `[n, hidden]` of each text's first token."""
+"""Maps hidden states `[n, S, hidden]` to one vector per text `[n, hidden]`, by its first token."""
 
 
 def _zero(_: Any) -> int:
@@ -22,14 +22,14 @@ def _zero(_: Any) -> int:
 def _after_padding(config: Any) -> int:
     if config.pad_token_id is None:
         raise UnsupportedBackbone(
-            f"The backbone's architecture {config.model_type!r} counts positions from its padding "
-            "token: expected a pad_token_id in config.json, found none"
+            f"The architecture {config.model_type!r} counts positions from its padding token: "
+            "expected a pad_token_id in config.json, found none"
         )
     return int(config.pad_token_id) + 1
 
 
 def _accept(_: Any) -> None:
-    """Check nothing more."""
+    """Accept every configuration."""
 
 
 def _through_interface(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
@@ -72,7 +72,7 @@ def _own_pooler(model: Any) -> Pooler | None:
 
 
 def _linear_pooler(model: Any) -> Pooler:
-    """Put ALBERT's two halves together: its `pooler` is but a linear layer."""
+    """Combine the two halves of ALBERT's pooler: its `pooler` is only a linear layer."""
 
     def pooler(hidden: Tensor) -> Any:
         return model.pooler_activation(model.pooler(hidden[:, 0]))
@@ -82,16 +82,17 @@ def _linear_pooler(model: Any) -> Pooler:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What the packed forward pass must know of an architecture.
+    """The facts about an architecture that the packed forward pass needs.
 
-    `first_position` gives the position id of a text's first token without a prefix: 0 for BERT,
-    padding id + 1 for RoBERTa (transformers, `create_position_ids_from_input_ids`).
-    `forward` runs a model over a packed batch, every layer's attention through the call, and
-    gives the last hidden states `[T, hidden]`.
-    `embed` gives what a model's embedding module makes of token ids, token type ids and position
-    ids, `[1, T]` each: `[1, T, E]`, in the size of `inputs_embeds` (P-tuning v2's `--prompt`).
-    `pooler` finds a model's own pooler, if it has one.
-    `check` raises UnsupportedBackbone for a configuration that `forward` does not cover.
+    - `first_position` returns the position id of a text's first token without a prefix: 0 for
+      BERT, padding id + 1 for RoBERTa (transformers, `create_position_ids_from_input_ids`).
+    - `forward` runs a model over a packed batch, with every layer's attention through the call,
+      and returns the last hidden states `[T, hidden]`.
+    - `embed` returns the output `[1, T, E]` of the embedding module for token ids, token type ids
+      and position ids, `[1, T]` each, for P-tuning v2's `--prompt`. E is the size of
+      `inputs_embeds`.
+    - `pooler` returns a model's own pooler, if it has one.
+    - `check` raises UnsupportedBackbone for a configuration that `forward` does not cover.
     """
 
     model_type: str
@@ -102,9 +103,9 @@ class Architecture:
     check: Callable[[Any], None] = _accept
 
     def usable_positions(self, config: Any) -> int:
-        """Count the positions a text may take when its prefix shifts it by nothing.
+        """Count the positions that a text may use without a position offset.
 
-        Rotary positions have no table that would end, but a length the model was made for.
+        For rotary positions, which have no table, this is the length that the model was made for.
         """
         return int(config.max_position_embeddings) - self.first_position(config)
 
@@ -120,14 +121,14 @@ ARCHITECTURES: Final = {
         Architecture("electra"),
         Architecture("ernie"),
         Architecture("splinter"),
-        # Absolute positions, counted from the padding token's
+        # Absolute positions, counted from that of the padding token
         Architecture("camembert", _after_padding),
         Architecture("data2vec-text", _after_padding),
         Architecture("roberta", _after_padding),
         Architecture("roberta-prelayernorm", _after_padding),
         Architecture("xlm-roberta", _after_padding),
         Architecture("xlm-roberta-xl", _after_padding),
-        # Distances between tokens, with or without absolute positions beside them
+        # Distances between tokens, with or without absolute positions
         Architecture("deberta", forward=disentangled.run_deberta, check=disentangled.check_deberta),
         Architecture(
             "deberta-v2", forward=disentangled.run_deberta_v2, check=disentangled.check_deberta_v2
@@ -145,40 +146,40 @@ ARCHITECTURES: Final = {
 
 
 def architecture_of(config: Any) -> Architecture:
-    """Find the description of a model's architecture.
+    """Return the description of a model's architecture.
 
     Raises:
-        UnsupportedBackbone: naming the architectures that are supported, or when the model was
-            set up as a decoder, whose tokens do not see what follows them, or with positions that
-            transformers does not compute for each text on its own.
+        UnsupportedBackbone: when the architecture is not supported; when the model is configured as
+            a decoder, whose tokens do not attend to later ones; or when transformers computes its
+            positions wrongly, or not for each text separately.
     """
     model_type = str(config.model_type)
     if model_type not in ARCHITECTURES:
         supported = ", ".join(sorted(ARCHITECTURES))
         raise UnsupportedBackbone(
-            f"The backbone's architecture {model_type!r} is not supported; supported: {supported}"
+            f"The architecture {model_type!r} is not supported: expected one of {supported}"
         )
     if getattr(config, "is_decoder", False):
         raise UnsupportedBackbone(
-            f"The backbone {model_type!r} is set up as a decoder: expected an encoder, that is "
+            f"The backbone {model_type!r} is configured as a decoder: expected an encoder, with "
             "is_decoder false in config.json"
         )
-    _refuse_positions(config)
+    _check_positions(config)
     ARCHITECTURES[model_type].check(config)
     return ARCHITECTURES[model_type]
 
 
-def _refuse_positions(config: Any) -> None:
+def _check_positions(config: Any) -> None:
     kind = str(getattr(config, "position_embedding_type", "absolute"))
     if kind.startswith("relative"):
-        # transformers 5 no longer computes them, and would go on without a word.
+        # transformers 5 no longer computes these and ignores the setting silently.
         raise UnsupportedBackbone(
             f"The backbone {config.model_type!r} was trained with relative positions: expected "
             f"position_embedding_type absolute in config.json, found {kind}"
         )
     if "longrope" in str(getattr(config, "rope_parameters", None)):
-        # Its rotation depends on the longest text of a batch.
+        # Its rotation depends on the longest text in the batch.
         raise UnsupportedBackbone(
-            f"The backbone {config.model_type!r} turns positions by the longest text of its batch: "
-            "expected another rope_type than longrope in config.json"
+            f"The backbone {config.model_type!r} has positions that depend on the longest text in "
+            "the batch: expected another rope_type than longrope in config.json"
         )

@@ -1,8 +1,8 @@
-"""Prefix attention over a packed batch: the one step where requests, and their prefixes, meet.
+"""Prefix attention over a packed batch.
 
-Request i's queries see the keys and values of its own prefix and of its own tokens, never a
-neighbour's. Prefix keys and values enter after the projections, with no position of their own
-(P-tuning v2, `get_prompt`; PEFT prefix tuning).
+The queries of a request attend to its own prefix and its own tokens, never to those of another
+request. Prefix keys and values are inserted after the projections and have no position (P-tuning
+v2, `get_prompt`; PEFT prefix tuning).
 """
 
 from collections.abc import Callable
@@ -21,19 +21,19 @@ from prefixes.backbone.varlen import HALF
 ATTENTION: Final = "polyprefix_packed"
 
 RelativeScores = Callable[[Tensor, Tensor], Tensor]
-"""Scores that depend on where tokens stand to each other: from queries and keys of n texts,
-`[n, S, H, D]` each, to what is added to their scores, `[n or 1, H, S, S]`, already scaled."""
+"""Scores that depend on the distance of tokens. Maps queries and keys of n texts, `[n, S, H, D]`
+each, to scaled terms `[n or 1, H, S, S]` that are added to the attention scores."""
 
 
 @dataclass(slots=True, eq=False)
 class PrefixedCall:
-    """One forward pass of a batch: what its attention layers share.
+    """The state that the attention layers share during one forward pass of a batch.
 
-    Layers are counted as they call: some architectures do not number theirs, and ALBERT's are
-    one and the same module.
+    Calls are counted to know the layer: some architectures do not number their layers, and
+    ALBERT's are one shared module.
 
-    `prefix_pool` holds keys and values of all prefixes in use, `[L, 2, C, H, D]` for C slots.
-    `recorded` is given each layer's keys and values of the tokens, `[2, T, H, D]`.
+    `prefix_pool` holds the keys and values of all prefixes in use, `[L, 2, C, H, D]` for C slots.
+    If `recorded` is set, each layer appends its keys and values of the tokens, `[2, T, H, D]`.
     """
 
     packed: PackedBatch
@@ -52,18 +52,18 @@ class PrefixedCall:
         window: int | None = None,
         relative_scores: RelativeScores | None = None,
     ) -> Tensor:
-        """Let the next layer's tokens attend within their requests, and to their prefixes.
+        """Compute the next layer's attention: tokens attend to their own request and its prefix.
 
         Args:
             query: `[T, H, D]`.
-            key: `[T, H, D]`; H may be a divisor of the queries', which then share keys.
+            key: `[T, H, D]`; H may be a divisor of that of the queries, which then share keys.
             value: as `key`.
             scaling: factor of the scores, normally `D ** -0.5`.
             dropout: probability of dropping an attention weight.
-            window: tokens see each other when they stand less than this far apart; all of them
-                see the prefix.
-            relative_scores: added to the scores of tokens with tokens; those with prefix slots
-                have no distance, and get nothing.
+            window: tokens attend to each other if their distance is smaller; all of them attend
+                to the prefix.
+            relative_scores: added to the scores between tokens, but not to those with prefix
+                slots, which have no distance.
 
         Returns:
             The attended values `[T, H, D]`.
@@ -78,21 +78,17 @@ class PrefixedCall:
                 return self.packed.varlen.attend(query, key, value, layer_pool, scaling=scaling)
         dtype = query.dtype
         if dtype == torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled():
-            # The backward pass of bfloat16 attention runs several times slower than float32's on
-            # a CPU and would eat all that bfloat16 gains in the linear layers.
+            # On a CPU, the backward pass of attention in bfloat16 is several times slower than in
+            # float32, which would cancel the gain of bfloat16 in the linear layers.
             query, key, value = query.float(), key.float(), value.float()
         groups = self.packed.groups
         sizes = [group.num_tokens for group in groups]
+        parts = (torch.split(x, sizes) for x in (query, key, value))
         outputs = []
-        for group, *parts in zip(
-            groups, *(torch.split(x, sizes) for x in (query, key, value)), strict=True
-        ):
-            q, k, v = (group.by_row(part) for part in parts)
+        for group, *own in zip(groups, *parts, strict=True):
+            q, k, v = (group.by_row(x) for x in own)
             bias = _bias(group, q, k, window=window, relative_scores=relative_scores)
-            if group.slots is not None:
-                pk, pv = (_gather(x, group.slots, group.num_rows) for x in layer_pool)
-                # (n, P, H, D)
-                k, v = torch.cat((pk.to(k.dtype), k), 1), torch.cat((pv.to(v.dtype), v), 1)
+            k, v = _with_prefixes(group, k, v, layer_pool)
             attended = _attend(q, k, v, bias=bias, scaling=scaling, dropout=dropout)
             outputs.append(group.end_to_end(attended))
         return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).to(dtype)
@@ -111,10 +107,10 @@ def packed_attention(
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Answer transformers' attention interface: `[1, H, T, D]` to `[1, T, H, D]`, and no weights.
+    """Implement transformers' attention interface: `[1, H, T, D]` to `[1, T, H, D]`, no weights.
 
-    `attention_mask` is always None: a packed batch has no padding. `call` is the keyword argument
-    that was given to the model.
+    `attention_mask` is always None, because a packed batch has no padding. `call` is the keyword
+    argument that was passed to the model.
     """
     assert attention_mask is None
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (1, H, T, D) -> (T, H, D)
@@ -122,8 +118,18 @@ def packed_attention(
     return attended[None], None
 
 
+def _with_prefixes(
+    group: AttentionGroup, k: Tensor, v: Tensor, layer_pool: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Prepend each request's prefix to its keys and values `[n, S, H, D]`: `[n, P + S, H, D]`."""
+    if group.slots is None:
+        return k, v
+    pk, pv = (_gather(x, group.slots, group.num_rows) for x in layer_pool)  # (n, P, H, D)
+    return torch.cat((pk.to(k.dtype), k), 1), torch.cat((pv.to(v.dtype), v), 1)
+
+
 def _gather(values: Tensor, index: Tensor, num_rows: int) -> Tensor:
-    """Collect prefixes of the pool: `[C, H, D]` by slots `[n * P]` to `[n, P, H, D]`."""
+    """Gather prefixes from the pool `[C, H, D]` by slots `[n * P]`: `[n, P, H, D]`."""
     gathered = values.index_select(0, index)
     return gathered.view(num_rows, -1, *values.shape[1:])
 
@@ -136,7 +142,7 @@ def _bias(
     window: int | None,
     relative_scores: RelativeScores | None,
 ) -> Tensor | None:
-    """Gather all that is added to a group's scores, or masks them, `[n, 1 or H, 1 or S, P + S]`."""
+    """Combine a group's mask, window and relative scores: `[n, 1 or H, 1 or S, P + S]`."""
     mask = group.mask
     num_tokens = q.shape[1]
     num_slots = 0 if group.slots is None else len(group.slots) // group.num_rows
@@ -144,8 +150,8 @@ def _bias(
         places = torch.arange(num_tokens, device=q.device)
         near = (places[:, None] - places).abs() < window  # (S, S)
         near = functional.pad(near, (num_slots, 0), value=True)[None, None]
-        # A token sees itself, so that padding, too, has something to attend to: no keys at all
-        # would make NaN, in the gradients of all.
+        # A token always attends to itself, so that padding has a key too. Attention without any
+        # key is NaN, which would spread to all gradients.
         itself = functional.pad(
             torch.eye(num_tokens, dtype=torch.bool, device=q.device), (num_slots, 0)
         )

@@ -1,8 +1,8 @@
-"""DeBERTa's disentangled attention over a packed batch, of the first version and of v2 and v3.
+"""DeBERTa's disentangled attention over a packed batch, for v1, v2 and v3.
 
-What a token means and how far tokens stand apart have keys and queries of their own (He et al.,
-DeBERTa): score = (q_i k_j + q_i pk_ij + k_j pq_ij) / sqrt(D (1 + terms)). Prefix slots have no
-distance: they get the first term alone, over the same root (P-tuning v2, `model/deberta.py`).
+Content and distance have separate keys and queries (He et al., DeBERTa):
+score = (q_i k_j + q_i pk_ij + k_j pq_ij) / sqrt(D (1 + terms)). Prefix slots have no distance, so
+their score is the first term over the same root (P-tuning v2, `model/deberta.py`).
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from prefixes.errors import UnsupportedBackbone
 
 
 def check_deberta(config: Any) -> None:
-    """Refuse what this module does not compute, or transformers otherwise than the original.
+    """Reject settings that this module does not support, or that transformers computes wrongly.
 
     Raises:
-        UnsupportedBackbone: naming the field of config.json, and what was expected of it.
+        UnsupportedBackbone: when a field of config.json has such a value.
     """
     if getattr(config, "talking_head", False):
         raise _unsupported(config, "talking_head", "false", found=True)
@@ -33,7 +33,7 @@ def check_deberta(config: Any) -> None:
 
 
 def check_deberta_v2(config: Any) -> None:
-    """Refuse as `check_deberta` does, and position-to-position scores, which v3 does not use."""
+    """Check as `check_deberta`, and reject position-to-position scores, which v3 does not use."""
     check_deberta(config)
     if unknown := set(config.pos_att_type or ()) - {"c2p", "p2c"}:
         raise _unsupported(config, "pos_att_type", "c2p and p2c only", ", ".join(sorted(unknown)))
@@ -45,27 +45,27 @@ def check_deberta_v2(config: Any) -> None:
 
 def _unsupported(config: Any, name: str, expected: str, found: object) -> UnsupportedBackbone:
     return UnsupportedBackbone(
-        f"The backbone {config.model_type!r} is of a kind that is not supported: expected {name} "
-        f"in config.json to be {expected}, found {found}"
+        f"The backbone {config.model_type!r} has an unsupported setting: expected {name} in "
+        f"config.json to be {expected}, found {found}"
     )
 
 
 def run_deberta(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
-    """Run a `DebertaModel`; gives the last hidden states `[T, hidden]`."""
+    """Run a `DebertaModel` and return the last hidden states `[T, hidden]`."""
     return _run(model, inputs, call, _project, 1 + len(model.config.pos_att_type or ()))
 
 
 def run_deberta_v2(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
-    """Run a `DebertaV2Model`, also v3; gives the last hidden states `[T, hidden]`."""
+    """Run a `DebertaV2Model` (v2 or v3) and return the last hidden states `[T, hidden]`."""
     terms = {"c2p", "p2c"} & set(model.config.pos_att_type or ())
     return _run(model, inputs, call, _project_v2, 1 + len(terms))
 
 
 @dataclass(frozen=True, slots=True)
-class _Near:
+class _TextDistances:
     """The distances within a text of S tokens.
 
-    `rows` are their embeddings' rows; `places` `[S, S]` find those of i - j among them.
+    `rows` are the rows of their embeddings; `places` `[S, S]` index the row of i - j in these.
     """
 
     rows: slice
@@ -74,18 +74,18 @@ class _Near:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Distances:
-    """The embeddings `[R, hidden]` of the distances between tokens of a batch's texts.
+    """The embeddings `[R, hidden]` of the distances between tokens in the texts of a batch.
 
-    `row_of` tells the row of each distance, from -(S - 1) to S - 1 in the longest text.
+    `row_of` is the row of each distance, from -(S - 1) to S - 1 in the longest text.
     """
 
     embeddings: Tensor
     row_of: list[int]
-    _near: dict[int, _Near] = field(default_factory=dict)
+    _near: dict[int, _TextDistances] = field(default_factory=dict)
 
     @classmethod
     def of(cls, encoder: Any, longest: int) -> Self | None:
-        """Take those that texts of up to `longest` tokens need; None where a model has none."""
+        """Select the embeddings for texts of up to `longest` tokens; None if the model has none."""
         embeddings = encoder.get_rel_embedding()
         if embeddings is None:
             return None
@@ -100,24 +100,23 @@ class _Distances:
         first, last = rows[0], rows[-1]
         return cls(embeddings[first : last + 1], [row - first for row in rows])
 
-    def within(self, num_tokens: int) -> _Near:
-        """Give the distances within a text; every layer asks for the same."""
+    def within(self, num_tokens: int) -> _TextDistances:
+        """Return the distances within a text, cached because every layer needs them."""
         if num_tokens not in self._near:
-            centre = len(self.row_of) // 2
-            needed = self.row_of[centre - num_tokens + 1 : centre + num_tokens]
+            center = len(self.row_of) // 2
+            needed = self.row_of[center - num_tokens + 1 : center + num_tokens]
             rows = torch.tensor(needed, device=self.embeddings.device) - needed[0]
             numbers = torch.arange(num_tokens, device=rows.device)
             places = rows[numbers[:, None] - numbers + num_tokens - 1]
-            self._near[num_tokens] = _Near(slice(needed[0], needed[-1] + 1), places)
+            self._near[num_tokens] = _TextDistances(slice(needed[0], needed[-1] + 1), places)
         return self._near[num_tokens]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Projected:
+class _Projections:
     """A layer's queries, keys and values of tokens `[T, H, D]`, and of distances `[R, H, D]`.
 
-    Without a `distance_key`, a query does not look at distances; without a `distance_query`, a
-    key does not.
+    `distance_key` and `distance_query` are None if the model does not use that term.
     """
 
     query: Tensor
@@ -127,7 +126,7 @@ class _Projected:
     distance_query: Tensor | None = None
 
 
-_Project = Callable[[Any, Tensor, _Distances | None], _Projected]
+_Project = Callable[[Any, Tensor, _Distances | None], _Projections]
 
 
 def _run(
@@ -156,7 +155,7 @@ def _run(
     return hidden
 
 
-def _project(attention: Any, hidden: Tensor, distances: _Distances | None) -> _Projected:
+def _project(attention: Any, hidden: Tensor, distances: _Distances | None) -> _Projections:
     num_heads = attention.num_attention_heads
     fused = _by_head(attention.in_proj(hidden), num_heads)  # (T, H, 3 * D)
     query, key, value = fused.chunk(3, dim=-1)
@@ -167,10 +166,10 @@ def _project(attention: Any, hidden: Tensor, distances: _Distances | None) -> _P
         distance_key = _by_head(attention.pos_proj(distances.embeddings), num_heads)
     if distances is not None and "p2c" in attention.pos_att_type:
         distance_query = _by_head(attention.pos_q_proj(distances.embeddings), num_heads)
-    return _Projected(query, key, value, distance_key, distance_query)
+    return _Projections(query, key, value, distance_key, distance_query)
 
 
-def _project_v2(attention: Any, hidden: Tensor, distances: _Distances | None) -> _Projected:
+def _project_v2(attention: Any, hidden: Tensor, distances: _Distances | None) -> _Projections:
     num_heads = attention.num_attention_heads
     projections = (attention.query_proj, attention.key_proj, attention.value_proj)
     query, key, value = (_by_head(project(hidden), num_heads) for project in projections)
@@ -182,7 +181,7 @@ def _project_v2(attention: Any, hidden: Tensor, distances: _Distances | None) ->
     if distances is not None and "p2c" in attention.pos_att_type:
         project = attention.query_proj if shared else attention.pos_query_proj
         distance_query = _by_head(project(distances.embeddings), num_heads)
-    return _Projected(query, key, value, distance_key, distance_query)
+    return _Projections(query, key, value, distance_key, distance_query)
 
 
 def _by_head(values: Tensor, num_heads: int) -> Tensor:
@@ -190,7 +189,7 @@ def _by_head(values: Tensor, num_heads: int) -> Tensor:
 
 
 def _relative_scores(
-    projected: _Projected, distances: _Distances, scaling: float
+    projected: _Projections, distances: _Distances, scaling: float
 ) -> RelativeScores | None:
     key, query = projected.distance_key, projected.distance_query
     if key is None and query is None:
@@ -202,7 +201,7 @@ def _relative_scores(
         if key is not None:
             total = total + _scores_at(q, key[near.rows], near.places)
         if query is not None:
-            # A key j looks at the distance i - j of each query i, and is looked at by it.
+            # Key j is scored with the distance i - j of each query i.
             total = total + _scores_at(k, query[near.rows], near.places.T).transpose(-1, -2)
         return total * scaling
 
@@ -210,7 +209,7 @@ def _relative_scores(
 
 
 def _scores_at(tokens: Tensor, distances: Tensor, places: Tensor) -> Tensor:
-    """Score tokens `[n, S, H, D]` with distances `[R, H, D]`, at `places` `[S, S]` of R."""
+    """Score tokens `[n, S, H, D]` with distances `[R, H, D]` at `places` `[S, S]`."""
     all_scores = torch.einsum("nshd,rhd->nhsr", tokens, distances.to(tokens.dtype))
     return all_scores.gather(-1, places.expand(*all_scores.shape[:3], -1))
 
@@ -218,12 +217,12 @@ def _scores_at(tokens: Tensor, distances: Tensor, places: Tensor) -> Tensor:
 def _convolved(conv: Any, before: Tensor, after: Tensor, packed: PackedBatch) -> Tensor:
     """Add a convolution of a layer's input to its output `[T, hidden]`, within each text.
 
-    The texts are laid end to end with as many zeros between them as the kernel reaches.
+    The texts are joined with zeros between them, as many as the reach of the kernel.
     """
     reach = conv.conv.padding[0]
     owner = torch.repeat_interleave(packed.cu_tokens.diff(), output_size=packed.num_tokens)
     spread = torch.arange(packed.num_tokens, device=before.device) + reach * owner
-    places = torch.empty_like(spread).index_copy(0, packed.restore, spread)  # of tokens as they lie
+    places = torch.empty_like(spread).index_copy(0, packed.restore, spread)  # in grouped order
     width = packed.num_tokens + reach * packed.num_rows
     spaced = [
         x.new_zeros(1, width, x.shape[-1]).index_copy(1, places, x[None]) for x in (before, after)

@@ -19,10 +19,10 @@ from prefixes.fingerprint import BackboneFingerprint
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backbone:
-    """One frozen encoder on one device, shared by every prefix. Built by `load_backbone`.
+    """A frozen encoder on one device, shared by all prefixes. Built by `load_backbone`.
 
-    `dtype` is that of weights, activations and prefixes; the linear layers of a quantized encoder
-    multiply in int8.
+    `dtype` is the type of weights, activations and prefixes; the linear layers of a quantized
+    encoder multiply in int8.
     """
 
     model: PreTrainedModel
@@ -36,7 +36,7 @@ class Backbone:
 
     @property
     def precision(self) -> torch.dtype:
-        """The number type of its matrix multiplications, which decides how far outputs drift."""
+        """The number type of the matrix multiplications, which determines the error of outputs."""
         return torch.int8 if self.is_quantized else self.dtype
 
     def __call__(self, batch: PackedBatch, prefix_pool: Tensor) -> Tensor:
@@ -44,8 +44,8 @@ class Backbone:
 
         Args:
             batch: the requests, on this backbone's device.
-            prefix_pool: keys and values `[L, 2, C, H, D]` that the batch's slots point into;
-                gradients flow back to it.
+            prefix_pool: keys and values `[L, 2, C, H, D]`, indexed by the batch's slots; gradients
+                flow to it.
 
         Returns:
             The last hidden states `[T, hidden]`.
@@ -54,10 +54,10 @@ class Backbone:
 
     @torch.no_grad()
     def keys_and_values(self, batch: PackedBatch) -> Tensor:
-        """Give the keys and values of a batch's own T tokens, `[L, 2, T, H, D]`.
+        """Return the keys and values of a batch's T tokens, `[L, 2, T, H, D]`.
 
-        The layout is the pool's: a selection of tokens, taken from rows without prefixes, is a
-        prefix.
+        The layout is that of the pool: any selection of tokens from rows without prefixes can
+        serve as a prefix.
         """
         recorded: list[Tensor] = []
         self._run(batch, self.empty_pool(1), recorded)
@@ -78,10 +78,11 @@ class Backbone:
         return hidden.index_select(0, batch.restore)
 
     def _embeddings(self, batch: PackedBatch, prompts: Prompts) -> Tensor:
-        """Embed a batch with prompts, `[1, T, E]`: bare words, which the model goes on with.
+        """Embed a batch with prompts as `[1, T, E]`, the input of the model.
 
-        Tokens behind a prompt are embedded whole, and then a second time by the model, as the
-        original did (P-tuning v2, `BertPromptForSequenceClassification`).
+        Most tokens get plain word embeddings. Those behind a prompt go through the whole
+        embedding module here and again in the model, as in P-tuning v2
+        (`BertPromptForSequenceClassification`).
         """
         bare: Tensor = self.model.get_input_embeddings()(batch.token_ids)[0]
         texts = prompts.text_places
@@ -99,12 +100,12 @@ class Backbone:
         slots: tuple[int, ...] = (),
         prompt: Tensor | None = None,
     ) -> Row:
-        """Place an encoded text after its prefix or prompt, or without one."""
+        """Make the row of an encoded text, with its prefix or prompt if any."""
         first = self.architecture.first_position(self.model.config) + position_offset
         return Row(text.token_ids, text.token_type_ids, first, slots, prompt)
 
     def empty_pool(self, num_slots: int) -> Tensor:
-        """Make a pool `[L, 2, C, H, D]` of C slots in this backbone's dtype, on its device."""
+        """Make a pool `[L, 2, C, H, D]` of C slots, in the backbone's dtype and on its device."""
         facts = self.fingerprint
         shape = (facts.num_layers, 2, num_slots, facts.num_heads, facts.head_size)
         return torch.zeros(shape, dtype=self.dtype, device=self.device)

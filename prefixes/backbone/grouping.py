@@ -1,4 +1,4 @@
-"""AttentionGroup: requests of one batch that one call of attention handles together."""
+"""AttentionGroup: requests of a batch that share one call of attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ Ints = NDArray[np.int64]
 
 
 def tensor_of(values: Ints, device: torch.device | str) -> Tensor:
-    """Bring whole numbers to a device, as int64."""
+    """Copy integers to a device, as int64."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)).to(device)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Padding:
-    """How R tokens of n requests spread over `[n, S]`, and where they are found there again.
+    """How R tokens of n requests are padded to `[n, S]`, and unpadded again.
 
-    `tokens` `[n * S]` indexes the group's tokens, `real` `[R]` the places of the padded group.
+    `tokens` `[n * S]` indexes the group's tokens; `real` `[R]` indexes the padded group.
     """
 
     tokens: Tensor
@@ -30,11 +30,11 @@ class Padding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionGroup:
-    """Requests of one or of similar length that one attention call handles together.
+    """Requests of equal or similar length that share one attention call.
 
-    n requests of at most S tokens and P prefix slots, R tokens in all, which lie end to end.
-    Without `padding` all have S tokens. `slots` `[n * P]` indexes the pool; `mask`
-    `[n, 1, 1, P + S]` is true where there is something to attend to (None: everywhere).
+    The group has n requests of at most S tokens and P prefix slots, and R tokens in total, end to
+    end. Without `padding`, all requests have S tokens. `slots` `[n * P]` indexes the pool. `mask`
+    `[n, 1, 1, P + S]` is true for keys that are not padding; None if none is.
     """
 
     num_rows: int
@@ -46,12 +46,12 @@ class AttentionGroup:
 
     @classmethod
     def of(cls, lengths: Ints, slots: Sequence[Sequence[int]], device: torch.device | str) -> Self:
-        """Make the group of n requests of so many tokens `[n]`, each with its prefix's slots."""
+        """Make the group of n requests from their numbers of tokens `[n]` and their slots."""
         columns = np.arange(lengths.max())
         is_token = columns < lengths[:, None]
         padding = None
         if not is_token.all():
-            # As with slots, padding repeats the request's own first token.
+            # Padding repeats the request's own first token, for the reason given in `_pad`.
             firsts = np.cumsum(lengths) - lengths
             places = firsts[:, None] + np.where(is_token, columns, 0)
             real = np.flatnonzero(is_token)
@@ -68,13 +68,13 @@ class AttentionGroup:
         )
 
     def by_row(self, values: Tensor) -> Tensor:
-        """Give the group's values `[R, H, D]` to its requests, `[n, S, H, D]`."""
+        """Pad the group's values `[R, H, D]` to `[n, S, H, D]`."""
         if self.padding is not None:
             values = values.index_select(0, self.padding.tokens)
         return values.view(self.num_rows, self.longest, *values.shape[1:])
 
     def end_to_end(self, values: Tensor) -> Tensor:
-        """Take `[n, S, H, D]` back to the group's tokens, `[R, H, D]`."""
+        """Unpad values `[n, S, H, D]` to `[R, H, D]`."""
         joined = values.flatten(0, 1)
         return joined if self.padding is None else joined.index_select(0, self.padding.real)
 
@@ -83,16 +83,15 @@ _STEPS = np.array([8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 
 
 
 _SCORES_AT_ONCE = 2**22
-"""Bounds a group's scores of tokens with tokens: where they depend on distance, they are in memory
-as a whole, for every head.
-"""
+"""Maximum number of scores between tokens in a group. If scores depend on distance, those of all
+heads are in memory at once."""
 
 _TOKENS_PER_CALL = 48
-"""Below this many tokens, a call of attention on a CPU costs more than the padding it saves."""
+"""With fewer tokens, a separate attention call on a CPU costs more than the padding it saves."""
 
 
 def _step(length: int) -> int:
-    """Round up to the next step, so that a group's texts differ by a third at most (above 8)."""
+    """Round up to the next step, so that lengths in a group differ by at most a third (above 8)."""
     index = int(np.searchsorted(_STEPS, length))
     return int(_STEPS[index]) if index < len(_STEPS) else length
 
@@ -100,9 +99,9 @@ def _step(length: int) -> int:
 def similar_rows(
     lengths: Sequence[int], prefix_lengths: Sequence[int], *, parts_lengths: bool
 ) -> list[list[int]]:
-    """Part N requests into groups, each a list of their numbers.
+    """Divide N requests into groups, each a list of indexes.
 
-    With `parts_lengths`, only requests of the same length share a group where that pays.
+    With `parts_lengths`, requests of different lengths get separate groups if that is faster.
     """
     by_step: dict[tuple[int, int], list[int]] = {}
     for index, (length, prefix_length) in enumerate(zip(lengths, prefix_lengths, strict=True)):
@@ -127,10 +126,10 @@ def _by_length(lengths: Sequence[int], similar: list[int]) -> list[list[int]]:
 
 
 def _pad(spans: Sequence[Ints]) -> tuple[Ints, NDArray[np.bool_]]:
-    """Right-pad index lists to one width by repeating each list's own first index.
+    """Right-pad index lists to equal length by repeating each list's own first index.
 
-    Its own, because a masked value still counts where it is not finite: 0 * infinity is NaN, and
-    one request's overflow must not reach another.
+    A masked value still has an effect if it is not finite, because 0 * infinity is NaN. With its
+    own values as padding, a request's overflow cannot affect other requests.
     """
     lengths = np.array([len(span) for span in spans])
     is_real = np.arange(lengths.max())[None, :] < lengths[:, None]

@@ -1,4 +1,4 @@
-"""Heads: each request's hidden states through its own task's pooling and layers to its outputs."""
+"""Heads: pooling and output layers, applied to each request by its own task."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _ACTIVATIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A task's head on the device: output `[outputs, hidden]`, and its dense layer if any.
+    """A task's head on the device: output `[outputs, hidden]`, and a dense layer if any.
 
-    An embedding has no output layer: its outputs are the hidden size. A head is in float32
-    whatever the backbone runs in: the years of a regression would be eight apart in bfloat16.
+    An embedding has no output layer, so its number of outputs is the hidden size. A head is always
+    in float32: in bfloat16, a regression of years would have a resolution of eight years.
     """
 
     spec: HeadSpec
@@ -52,17 +52,17 @@ def head_outputs(
     *,
     pooler: Callable[[Tensor], Any] | None,
 ) -> list[Tensor]:
-    """Put each of N requests through its own head.
+    """Apply to each of N requests its own head.
 
     Args:
         hidden: the backbone's last hidden states `[T, hidden]`.
-        batch: where each request's tokens lie.
+        batch: the positions of each request's tokens.
         heads: one per request; requests that share a head object are computed together.
         pooler: the backbone's own frozen pooler, for heads that read it.
 
     Returns:
-        N tensors in float32: `[outputs]`, or `[S, outputs]` from heads that read every token of
-        a text of S.
+        N tensors in float32: `[outputs]`, or `[S, outputs]` for heads that read each of the S
+        tokens of a text.
     """
     features = _features(hidden, batch, heads, pooler)
     members: dict[int, list[int]] = {}
@@ -88,7 +88,7 @@ def _features(
     heads: Sequence[Head],
     pooler: Callable[[Tensor], Any] | None,
 ) -> dict[int, Tensor]:
-    """Pool the requests whose heads want it, all of a kind at once, to `[hidden]` each."""
+    """Pool the requests whose heads need it to `[hidden]`, equal poolings in one step."""
     kinds: dict[tuple[Pooling, bool], list[int]] = {}
     for row, head in enumerate(heads):
         if head.spec.pooling != "every_token":
@@ -114,9 +114,9 @@ def _pool(
     firsts: Tensor | None,
     pooler: Callable[[Tensor], Any] | None,
 ) -> Tensor:
-    """Reduce hidden states `[T, hidden]` to one vector for each of n texts, `[n, hidden]`.
+    """Reduce hidden states `[T, hidden]` to one vector per text, `[n, hidden]`.
 
-    `firsts` `[n]` names other tokens to take for the texts' own first.
+    If given, `firsts` `[n]` are the indexes of tokens to use in place of the first tokens.
     """
     if pooling == "mean":
         lengths = torch.tensor([len(text) for text in texts], device=hidden.device)

@@ -1,4 +1,4 @@
-"""ModelInputs: what a packed batch gives a model."""
+"""ModelInputs: the tensors that a model gets for a packed batch."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelInputs:
-    """What a packed batch of T tokens gives a model, each `[1, T]`.
+    """The inputs for a packed batch of T tokens, each `[1, T]`.
 
-    `embeddings` `[1, T, E]` stand in for `token_ids` where a batch has prompts.
+    If the batch has prompts, `embeddings` `[1, T, E]` replace `token_ids`.
     """
 
     token_ids: Tensor
@@ -18,7 +18,7 @@ class ModelInputs:
     embeddings: Tensor | None = None
 
     def named(self, *names: str) -> dict[str, Tensor]:
-        """Give the keyword arguments of a transformers model, those of `names` among them."""
+        """Return keyword arguments for a transformers model: the tokens, and those in `names`."""
         known = {"token_type_ids": self.token_type_ids, "position_ids": self.position_ids}
         tokens = (
             {"input_ids": self.token_ids}

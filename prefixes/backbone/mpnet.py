@@ -1,6 +1,6 @@
-"""MPNet over a packed batch: scores get a learnt bias for the distance of tokens, in all layers.
+"""MPNet over a packed batch: all layers add a learned bias by the distance of tokens.
 
-Prefix slots have no distance, and get no bias.
+Prefix slots have no distance and get no bias.
 """
 
 from typing import Any
@@ -12,15 +12,15 @@ from prefixes.backbone.inputs import ModelInputs
 
 
 def first_position(_: Any) -> int:
-    """Give the position of a text's first token: transformers has MPNet's padding at 1, always."""
+    """Return the position of a text's first token: transformers fixes MPNet's padding at 1."""
     return 2
 
 
 def run_mpnet(model: Any, inputs: ModelInputs, call: PrefixedCall) -> Tensor:
-    """Run an `MPNetModel`; gives the last hidden states `[T, hidden]`."""
+    """Run an `MPNetModel` and return the last hidden states `[T, hidden]`."""
     hidden: Tensor = model.embeddings(**inputs.named("position_ids"))[0]
     longest = max(group.longest for group in call.packed.groups)
-    # It looks at the shape [1, S, ...] and the device of what it is given. (1, H, S, S)
+    # Uses only the shape [1, S, ...] and the device of its argument; gives (1, H, S, S).
     biases: Tensor = model.encoder.compute_position_bias(hidden[None, :longest])
 
     def relative_scores(query: Tensor, _: Tensor) -> Tensor:

@@ -14,12 +14,12 @@ from prefixes.backbone.varlen import VarlenPlan
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One request of a batch: its tokens, and where its prefix lies in the pool.
+    """One request of a batch: its tokens, and the pool slots of its prefix.
 
-    `first_position` is the position id of the first token: the architecture's own plus the
-    prefix's offset. `slots` are the pool slots of the prefix's P keys and values, in order;
-    without a prefix there are none, and the offset is 0. A shallow prompt's embeddings `[P, E]`
-    stand in front of the tokens, in the row itself, and the first position is the prompt's.
+    `first_position` is the position id of the first token: that of the architecture plus the
+    prefix's offset. `slots` are the pool slots of the prefix's P keys and values, in order. Without
+    a prefix, `slots` is empty and the offset is 0. A shallow prompt's embeddings `[P, E]` precede
+    the tokens in the row, and the first position is that of the prompt.
     """
 
     token_ids: Sequence[int]
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def num_tokens(self) -> int:
-        """Count the positions that the row takes, a prompt's included."""
+        """Count the positions that the row takes, including those of a prompt."""
         return self.prompt_length + len(self.token_ids)
 
 
@@ -42,9 +42,9 @@ class Row:
 class Prompts:
     """The shallow prompts of a batch, and the tokens that follow them.
 
-    `places` `[Q]` says where in the batch the prompts' Q `embeddings` `[Q, E]` stand. The tokens
-    of their rows, at `text_places` `[R]`, are embedded twice, as in P-tuning v2: on their own,
-    with `token_type_ids` and `position_ids` `[1, R]`, and again behind the prompt.
+    `places` `[Q]` are the indexes in the batch of the prompts' `embeddings` `[Q, E]`. The tokens
+    that follow prompts are at `text_places` `[R]`. They are embedded twice, as in P-tuning v2: once
+    separately, with `token_type_ids` and `position_ids` `[1, R]`, and again behind the prompt.
     """
 
     places: Tensor
@@ -56,14 +56,14 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedBatch:
-    """N requests of T tokens in all, ready for the device.
+    """N requests of T tokens in total, on the device.
 
-    The requests of a group lie side by side, so that attention need not collect them: `token_ids`,
-    `token_type_ids`, `position_ids` and `prompts` are in that order, and so are all layers.
-    What the backbone gives back is in the caller's order, in which request i owns tokens
-    `cu_tokens[i]:cu_tokens[i + 1]`, a prompt's positions among them; its text lies at `texts[i]`.
-    `restore` `[T]` finds each of those tokens among the laid ones. On CUDA, attention that has
-    nothing but prefixes goes by `varlen` instead of the groups.
+    The requests of a group are adjacent, so that attention need not gather them. `token_ids`,
+    `token_type_ids`, `position_ids`, `prompts` and the hidden states of all layers are in this
+    order. The backbone's result is in the caller's order, in which request i owns the tokens
+    `cu_tokens[i]:cu_tokens[i + 1]`, including a prompt's positions; its text is at `texts[i]`.
+    `restore` `[T]` maps the caller's order to the grouped order. On CUDA, `varlen` replaces the
+    groups for attention without relative scores and windows.
     """
 
     token_ids: Tensor
@@ -86,7 +86,7 @@ class PackedBatch:
 
     @classmethod
     def pack(cls, rows: Sequence[Row], device: torch.device | str = "cpu") -> Self:
-        """Lay the rows end to end and group them for attention. Needs at least one row."""
+        """Join the rows and group them for attention. Needs at least one row."""
         kind = torch.device(device).type
         members = similar_rows(
             [row.num_tokens for row in rows],
@@ -95,7 +95,7 @@ class PackedBatch:
         )
         order = np.concatenate(members)
         laid = [rows[index] for index in order]
-        starts = _bounds(laid)[:-1]  # of the laid rows
+        starts = _bounds(laid)[:-1]  # of the rows in grouped order
         cu_tokens = _bounds(rows)
         lengths = np.diff(cu_tokens)
         numbers = np.arange(cu_tokens[-1])
@@ -127,7 +127,7 @@ def _group(rows: Sequence[Row], device: torch.device | str) -> AttentionGroup:
 
 
 def _bounds(rows: Sequence[Row]) -> Ints:
-    """Say where each of N rows begins that lie end to end, and the last one ends: `[N + 1]`."""
+    """Return the start of each of N joined rows, and the end of the last: `[N + 1]`."""
     return np.cumsum([0, *(row.num_tokens for row in rows)])
 
 
@@ -136,7 +136,7 @@ def _behind_prompt(row: Row, values: Sequence[int]) -> Sequence[int]:
 
 
 def _second_types(row: Row) -> Sequence[int]:
-    """Give the token types of a row as the model sees it: behind a prompt, all are 0."""
+    """Return the token types that the model gets: all 0 for a row with a prompt."""
     return row.token_type_ids if row.prompt is None else [0] * row.num_tokens
 
 

@@ -1,4 +1,4 @@
-"""Which number type a backbone runs in: what was asked for, or what the device does well."""
+"""The number type of a backbone: the requested one, or the fastest on the device."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ DTYPES: Final = {
 QUANTIZATIONS: Final = ("int8",)
 
 _WORTH_IT: Final = 1.2
-"""A lower precision must be at least so many times as fast as float32 to be taken."""
+"""Minimum speedup over float32 for which a lower precision is chosen."""
 
 _TOKENS: Final = {"cpu": 128, "cuda": 4096}
 _ROUNDS: Final = 7
@@ -31,41 +31,41 @@ _log = logging.getLogger(__name__)
 
 
 def check_precision(device: torch.device, dtype: str, quantize: str | None) -> None:
-    """Find out whether a backbone can be asked to run like this.
+    """Check that a backbone can run with these settings.
 
     Raises:
-        BackboneUnavailable: naming what was asked for, and what there is.
+        BackboneUnavailable: when it cannot.
     """
     if dtype != AUTO and dtype not in DTYPES:
         raise BackboneUnavailable(
-            f"A backbone does not run in {dtype!r}: expected one of {', '.join((AUTO, *DTYPES))}"
+            f"Invalid dtype {dtype!r}: expected one of {', '.join((AUTO, *DTYPES))}"
         )
     if quantize is None:
         return
     if quantize not in QUANTIZATIONS:
         raise BackboneUnavailable(
-            f"A backbone is not quantized to {quantize!r}: expected {', '.join(QUANTIZATIONS)}"
+            f"Invalid quantization {quantize!r}: expected {', '.join(QUANTIZATIONS)}"
         )
     if device.type != "cpu":
         raise BackboneUnavailable(
-            f"A backbone is quantized on a CPU only, this device is {device}: choose device cpu, "
-            "or bfloat16 on this device"
+            f"Quantization needs a CPU, the device is {device}: choose device cpu, or dtype "
+            "bfloat16 on this device"
         )
     if dtype not in {AUTO, "float32"}:
         raise BackboneUnavailable(
             f"A quantized backbone computes all but its linear layers in float32, not in {dtype}: "
-            "leave out one of dtype and quantize"
+            "omit either dtype or quantize"
         )
 
 
 def find_dtype(
     model: nn.Module, device: torch.device, dtype: str, *, to_train: bool = False
 ) -> torch.dtype:
-    """Give the number type of a name; for `auto`, measure what this device does well.
+    """Return the number type of a name. For `auto`, benchmark the device.
 
-    It multiplies tokens with the largest linear layer of the model, for at most about a second.
-    float32 wins unless another is 1.2 times as fast. float16 is no choice for training, whose
-    gradients would vanish in it.
+    The benchmark multiplies tokens with the largest linear layer of the model, for at most about a
+    second. It chooses float32 unless another type is 1.2 times as fast. For training, float16 is
+    excluded, since gradients would underflow.
     """
     if dtype != AUTO:
         return DTYPES[dtype]
@@ -80,14 +80,14 @@ def find_dtype(
     )
     shape = "x".join(map(str, largest.weight.shape))
     _log.info(
-        "the backbone runs in %s on %s: %d tokens through its layer of %s took %s",
+        "the backbone runs in %s on %s: multiplying %d tokens with its layer of %s took %s",
         *(dtype_name(chosen), device, _TOKENS[device.type], shape, figures),
     )
     return chosen
 
 
 def choose(seconds: dict[torch.dtype, float]) -> torch.dtype:
-    """Take the fastest type, but float32 unless that is slower by a clear margin."""
+    """Choose the fastest type, or float32 unless it is slower by a clear margin."""
     fastest = min(seconds, key=seconds.__getitem__)
     is_worth_it = seconds[torch.float32] >= _WORTH_IT * seconds[fastest]
     return fastest if is_worth_it else torch.float32
@@ -102,7 +102,10 @@ def _candidates(device: torch.device, *, to_train: bool) -> tuple[torch.dtype, .
 def _measure(
     weight: Tensor, device: torch.device, kinds: Sequence[torch.dtype]
 ) -> dict[torch.dtype, float]:
-    """Take the shortest of several turns, the types by turns: other programs disturb all alike."""
+    """Return the shortest of several times per type.
+
+    The types alternate, so that other programs disturb all of them equally.
+    """
     calls: dict[torch.dtype, Any] = {}
     for kind in kinds:
         ours = weight.detach().to(device, kind)
@@ -112,7 +115,7 @@ def _measure(
     end = time.perf_counter() + _SECONDS
     with torch.inference_mode():
         for call in calls.values():
-            _seconds_of(call, device)  # the first sets things up
+            _seconds_of(call, device)  # the first call includes setup
         for _ in range(_ROUNDS):
             for kind, call in calls.items():
                 seconds[kind] = min(seconds[kind], _seconds_of(call, device))
@@ -130,5 +133,5 @@ def _seconds_of(call: Any, device: torch.device) -> float:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """Name a number type as settings do."""
+    """Return the name of a number type in settings."""
     return str(dtype).removeprefix("torch.")

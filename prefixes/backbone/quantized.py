@@ -1,10 +1,10 @@
-"""Int8 linear layers of a frozen encoder on a CPU: a scale for each output, and for each token.
+"""Int8 linear layers of a frozen encoder on a CPU, with one scale per output and per token.
 
-A token's scale is its own. One scale for a whole batch would be cheaper, and would let a request
-with large numbers blur the answers of its neighbours.
+A scale per batch would be cheaper, but a request with large numbers would then reduce the precision
+of the other requests.
 
-Weights use all 8 bits, activations 7: processors without VNNI add pairs of products in 16 bits,
-which 255 * 127 * 2 exceeds and 127 * 127 * 2 does not. So every processor computes the same.
+Weights use all 8 bits, activations 7. Processors without VNNI add pairs of products in 16 bits,
+which 255 * 127 * 2 exceeds and 127 * 127 * 2 does not. All processors therefore compute the same.
 """
 
 from collections import Counter, defaultdict
@@ -20,27 +20,27 @@ from prefixes.errors import BackboneUnavailable, UnsupportedBackbone
 
 _HIGHEST: Final = 127
 _SMALLEST_SCALE: Final = 1e-30
-"""Keeps the scale of equal numbers above zero."""
+"""Keeps the scale above zero if all numbers are equal."""
 
 _NUMBERS_AT_ONCE: Final = 2**19
-"""How many are rounded at once: what is in the cache need not be read again."""
+"""How many numbers are rounded at once, so that they stay in the processor's cache."""
 
 _FLOAT_PARTS: Final = ("embeddings", "pooler")
-"""Modules of a model that stay as they are; some embed in one size and project to another."""
+"""Modules that are not quantized; some embed in one size and project to another."""
 
 Rounded = tuple[Tensor, Tensor, Tensor]
-"""Codes `[T, I]` from 0 to 127 in uint8, scales `[T, 1]`, and low ends beside ones `[T, 2]`."""
+"""Codes `[T, I]` from 0 to 127 in uint8, scales `[T, 1]`, and minimums next to ones `[T, 2]`."""
 
 Roundings = MutableMapping[Tensor, Rounded]
-"""Tensors that were rounded, by who they are and not by their numbers, while they live."""
+"""Rounded tensors by the identity of their source, as long as the source exists."""
 
 
 class QuantizedLinear(nn.Module):
     """A linear layer `[..., I]` to `[..., O]` that multiplies in int8; it has no gradients.
 
-    Layers that are given one and the same tensor, as a query's, key's and value's are, may share
-    `roundings`: the first rounds, and what it found lives as long as the tensor does. Nobody may
-    write into a tensor between such layers.
+    Layers that get the same tensor, such as those of query, key and value, may share `roundings`:
+    the first one rounds, and the result is kept as long as the tensor exists. The tensor must not
+    be modified between such layers.
     """
 
     def __init__(self, linear: nn.Linear, roundings: Roundings | None = None) -> None:
@@ -53,19 +53,19 @@ class QuantizedLinear(nn.Module):
         self._packed = torch.ops.onednn.qlinear_prepack(codes, None)
         self._zeros = torch.zeros(self.out_features, dtype=torch.int64)
         bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
-        # What one more in every input adds to each output; and the bias.
+        # The increase of each output if all inputs increase by one; and the bias.
         self._shifts = torch.stack((codes.float().sum(1) * self._scales, bias))  # (2, O)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Multiply; a token that holds a number that is not finite gets such, and no other does.
+        """Multiply. A number that is not finite affects only the outputs of its own token.
 
         Raises:
-            UnsupportedBackbone: when a gradient should flow through.
+            UnsupportedBackbone: when the input requires a gradient.
         """
         if inputs.requires_grad:
             raise UnsupportedBackbone(
-                "The backbone runs in int8, which has no gradients: load it without quantize to "
-                "train"
+                "The backbone runs in int8, which does not support gradients: load it without "
+                "quantize to train"
             )
         codes, scales, lows = self._rounding_of(inputs)
         products: Tensor = torch.ops.onednn.qlinear_pointwise(
@@ -76,7 +76,7 @@ class QuantizedLinear(nn.Module):
             self._scales,
             self._zeros,
             None,  # bias
-            1.0,  # scale and zero point of the output, which is no code
+            1.0,  # scale and zero point of the output, which is not quantized
             0,
             torch.float32,
             "none",
@@ -97,7 +97,7 @@ class QuantizedLinear(nn.Module):
 
 
 def _rounded(tokens: Tensor) -> Rounded:
-    """Round T tokens `[T, I]`, so many at once that they stay in the cache."""
+    """Round T tokens `[T, I]` in parts that fit in the processor's cache."""
     rows = max(1, _NUMBERS_AT_ONCE // tokens.shape[1])
     parts = [_round(some) for some in torch.split(tokens, rows)]
     if len(parts) == 1:
@@ -109,18 +109,18 @@ def _rounded(tokens: Tensor) -> Rounded:
 def _round(tokens: Tensor) -> Rounded:
     low = tokens.amin(-1, keepdim=True)
     scales = tokens.amax(-1, keepdim=True).sub_(low).div_(_HIGHEST).clamp_min_(_SMALLEST_SCALE)
-    # Half a step stays in, so that the conversion, which cuts fractions off, rounds. To int8 it
-    # is several times as fast as to uint8.
+    # Adding half a step makes the conversion round, since it truncates. Converting to int8 is
+    # several times as fast as to uint8.
     steps = (tokens - torch.sub(low, scales, alpha=0.5)).mul_(scales.reciprocal())
     codes = steps.to(torch.int8).view(torch.uint8)
     return codes, scales, functional.pad(low, (0, 1), value=1.0)
 
 
 def quantize_encoder(model: Any) -> None:
-    """Put int8 layers in the place of all linear layers behind the embeddings, but the pooler.
+    """Replace all linear layers of the encoder, except in embeddings and pooler, with int8 layers.
 
     Raises:
-        BackboneUnavailable: when this machine's torch does not multiply int8 exactly.
+        BackboneUnavailable: when torch on this machine does not multiply int8 exactly.
     """
     _check_arithmetic()
     layers = [
@@ -137,22 +137,22 @@ def quantize_encoder(model: Any) -> None:
 
 
 def _check_arithmetic() -> None:
-    """Multiply the largest codes, whose sums are the first to overflow."""
+    """Multiply the largest codes, since their sums would overflow first."""
     linear = nn.Linear(64, 2)
     with torch.no_grad():
         linear.weight.fill_(1.0)
         linear.bias.zero_()
         token = torch.ones(1, 64)
-        token[0, 0] = 0.0  # the low end; all others become 127
+        token[0, 0] = 0.0  # the minimum; all others become 127
         try:
             found = float(QuantizedLinear(linear)(token)[0, 0])
         except (AttributeError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]
             raise BackboneUnavailable(
-                f"This machine's torch has no int8 layers: run without quantize; {reason}"
+                f"torch on this machine has no int8 layers: run without quantize; {reason}"
             ) from error
     if abs(found - 63) > 1e-3:
         raise BackboneUnavailable(
-            "This machine does not multiply int8 as it should: expected 63 from a layer of ones, "
-            f"found {found:.6g}; run without quantize"
+            "This machine multiplies int8 wrongly: expected 63 from a layer of ones, found "
+            f"{found:.6g}; run without quantize"
         )

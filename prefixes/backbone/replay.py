@@ -1,4 +1,4 @@
-"""Golden replay: does a prefix give here the logits that its trainer saw?"""
+"""Golden replay: comparing a prefix's logits with those that its trainer computed."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,20 +19,20 @@ TOLERANCES: Final = {
     torch.bfloat16: 6e-2,
     torch.int8: 1e-1,
 }
-"""Largest allowed difference of a logit, relative to 1 + the largest golden logit's magnitude; of
-an embedding the distance, relative to its length, for all its numbers may be small.
+"""Maximum difference of a logit, relative to 1 + the largest magnitude of the golden logits. For an
+embedding, whose numbers may all be small: the distance, relative to the embedding's length.
 
-Wide enough for another processor's order of summation and narrow enough that a wrong weight,
-position or head shows. Of int8, decision 11 has the measurements."""
+The values allow for another processor's order of summation, but detect a wrong weight, position or
+head. Decision record 11 has the measurements for int8."""
 
 
 def golden_outputs(
     backbone: Backbone, pool: Tensor, resident: ResidentPrefix
 ) -> list[NDArray[np.float32]]:
-    """Run the golden examples of a prefix that stands in a pool, one at a time.
+    """Run the golden examples of a resident prefix, one at a time.
 
     Returns:
-        All outputs of each example in one row, as `replay_findings` wants them.
+        All outputs of each example in one row, as `replay_findings` expects them.
     """
     fields = [example.fields for example in resident.spec.golden]
     encoded = backbone.texts.encode(resident.spec, fields)
@@ -45,7 +45,7 @@ def golden_outputs(
 
 
 def drifts(spec: PrefixSpec, logits: Sequence[NDArray[np.float32]]) -> list[float]:
-    """Tell for each golden example how far its outputs are from the file's, relatively."""
+    """Return for each golden example the relative difference of its outputs from the file's."""
     each = (
         _difference(spec, np.array(example.logits), found)
         for example, found in zip(spec.golden, logits, strict=True)
@@ -56,7 +56,7 @@ def drifts(spec: PrefixSpec, logits: Sequence[NDArray[np.float32]]) -> list[floa
 def replay_findings(
     spec: PrefixSpec, logits: Sequence[NDArray[np.float32]], precision: torch.dtype
 ) -> tuple[Finding, ...]:
-    """Hold the logits of the golden examples, computed here, against those in the file.
+    """Compare the logits of the golden examples, computed here, with those in the file.
 
     All outputs of an example are in one row, `[outputs of all its texts and tokens]`.
     """
@@ -70,7 +70,7 @@ def replay_findings(
                     f"spec.golden.{number}",
                     f"{len(expected)} logits, as in the file",
                     f"{len(found)}",
-                    "the file's tokenizer or template is another than the trainer's",
+                    "the tokenizer or the template differs from the trainer's",
                 )
             )
             continue
@@ -93,7 +93,7 @@ def replay_findings(
 def _difference(
     spec: PrefixSpec, expected: NDArray[np.float64], found: NDArray[np.float32]
 ) -> tuple[float, float]:
-    """Measure how far outputs are from those in the file, and what that is relative to."""
+    """Return the difference of outputs from those in the file, and the scale to compare it with."""
     if spec.task_type == "embedding":
         return float(np.linalg.norm(expected - found)), float(np.linalg.norm(expected))
     return float(np.abs(expected - found).max()), 1 + float(np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""ResidentPrefix: a prefix on the device; and the running of a batch of them."""
+"""ResidentPrefix: a prefix on the device, and the batches that run such prefixes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from prefixes.spec import PrefixSpec
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResidentPrefix:
-    """A prefix whose keys and values stand in `slots` of a pool, and its head on the device.
+    """A prefix with keys and values in the `slots` of a pool, and its head on the device.
 
-    A shallow prompt has no slots, but its embeddings `[P, E]`; a head alone has neither.
+    A shallow prompt has embeddings `[P, E]` instead of slots; a head alone has neither.
     """
 
     spec: PrefixSpec
@@ -29,7 +29,7 @@ class ResidentPrefix:
 
     @classmethod
     def place(cls, prefix: Prefix, pool: Tensor, slots: Sequence[int]) -> Self:
-        """Copy a prefix into its free slots of a pool `[L, 2, C, H, D]`."""
+        """Copy a prefix to free slots of a pool `[L, 2, C, H, D]`."""
         head = head_on(prefix, pool.device)
         if prefix.spec.method == "prompt":
             prompt = torch.from_numpy(prefix.tensors["prompt.embeddings"]).to(pool)
@@ -41,7 +41,7 @@ class ResidentPrefix:
 
 
 def stacked_kv(prefix: Prefix) -> Tensor:
-    """Give a prefix's keys and values in the pool's layout, `[L, 2, P, H, D]`."""
+    """Return a prefix's keys and values in the pool's layout, `[L, 2, P, H, D]`."""
     both = [
         torch.from_numpy(prefix.tensors[name]).transpose(1, 2)
         for name in ("prefix.keys", "prefix.values")
@@ -50,7 +50,7 @@ def stacked_kv(prefix: Prefix) -> Tensor:
 
 
 def head_on(prefix: Prefix, device: torch.device) -> Head:
-    """Bring a prefix's head to a device."""
+    """Copy a prefix's head to a device."""
     parts = ("output.weight", "output.bias", "dense.weight", "dense.bias")
     tensors = (prefix.tensors.get(f"head.{part}") for part in parts)
     return Head(
@@ -60,7 +60,7 @@ def head_on(prefix: Prefix, device: torch.device) -> Head:
 
 
 def pool_of(backbone: Backbone, prefixes: Sequence[Prefix]) -> tuple[Tensor, list[ResidentPrefix]]:
-    """Make a pool that holds exactly these prefixes, in order."""
+    """Make a pool that contains exactly these prefixes, in order."""
     pool = backbone.empty_pool(max(1, sum(prefix.spec.num_slots for prefix in prefixes)))
     residents = []
     start = 0
@@ -73,14 +73,14 @@ def pool_of(backbone: Backbone, prefixes: Sequence[Prefix]) -> tuple[Tensor, lis
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixedBatch:
-    """Texts of any tasks, packed for the device, each with the head of its task."""
+    """Texts of different tasks, packed for the device, each with the head of its task."""
 
     packed: PackedBatch
     heads: tuple[Head, ...]
 
     @classmethod
     def pack(cls, backbone: Backbone, work: Sequence[tuple[EncodedText, ResidentPrefix]]) -> Self:
-        """Pack every text after its own prefix. Needs at least one."""
+        """Pack every text with its own prefix. Needs at least one text."""
         rows = [
             backbone.row(
                 text,
@@ -95,7 +95,7 @@ class MixedBatch:
 
     @torch.inference_mode()
     def outputs(self, backbone: Backbone, pool: Tensor) -> list[Tensor]:
-        """Run the batch: float32 `[outputs]` or `[S, outputs]` of every text, on the CPU."""
+        """Run the batch and return float32 `[outputs]` or `[S, outputs]` per text, on the CPU."""
         hidden = backbone(self.packed, pool)
         return _to_host(head_outputs(hidden, self.packed, self.heads, pooler=backbone.pooler))
 
@@ -106,14 +106,14 @@ def run_mixed(
     """Run one mixed batch: every text with its own prefix and head.
 
     Returns:
-        The float32 outputs of every text on the CPU: `[outputs]`; or `[S, outputs]` for tasks
-        that look at each of its S tokens.
+        The float32 outputs of every text on the CPU: `[outputs]`, or `[S, outputs]` for tasks with
+        outputs per token.
     """
     return MixedBatch.pack(backbone, work).outputs(backbone, pool)
 
 
 def _to_host(outputs: Sequence[Tensor]) -> list[Tensor]:
-    """Bring all outputs over in one copy: a copy per request would wait for the device N times."""
+    """Copy all outputs at once: a copy per request would wait for the device N times."""
     flat = torch.cat([values.flatten() for values in outputs]).cpu()
     parts = torch.split(flat, [values.numel() for values in outputs])
     return [part.view(values.shape) for part, values in zip(parts, outputs, strict=True)]

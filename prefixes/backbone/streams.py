@@ -1,7 +1,7 @@
-"""Streams: the threads that run batches, one on a GPU, on a CPU several side by side.
+"""Streams: the threads that run batches: one on a GPU, several at a time on a CPU.
 
-A batch that has all cores keeps them waiting for each other after every layer, and whatever else
-the machine does in between holds all of them up. Batches that have a core or a few each do not.
+If a batch uses all cores, they wait for each other after every layer, and any other load on one
+core delays all of them. Batches that use one or a few cores each avoid that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +13,12 @@ import torch
 S = TypeVar("S")
 T = TypeVar("T")
 
-_MOST: Final = 4
-"""Streams unless told otherwise: each takes its turn of the interpreter between two layers."""
+_DEFAULT: Final = 4
+"""Default number of streams. They contend for the interpreter lock between layers."""
 
 
 class Streams:
-    """Threads for `num` batches at once. On a CPU they share its `num_threads`."""
+    """Threads for `num` concurrent batches. On a CPU, they share `num_threads` threads."""
 
     def __init__(self, num: int, *, num_threads: int | None = None) -> None:
         self.num = num
@@ -27,23 +27,23 @@ class Streams:
 
     @classmethod
     def on(cls, device: torch.device, num: int | None = None) -> "Streams":
-        """Make what suits a device: `num` streams, or as many as do well.
+        """Make `num` streams for a device, or its default number.
 
-        A GPU runs one batch at a time. No stream has less than one of a CPU's threads.
+        A GPU runs one batch at a time. On a CPU, every stream has at least one thread.
         """
         if device.type != "cpu":
             return cls(1)
         num_threads = torch.get_num_threads()
-        return cls(min(num or _MOST, num_threads), num_threads=num_threads)
+        return cls(min(num or _DEFAULT, num_threads), num_threads=num_threads)
 
     def submit(self, call: Callable[[], T], *, is_alone: bool = False) -> Future[T]:
-        """Call on a stream; one that is alone gets all the threads, for as long as it runs."""
+        """Call on a stream. If `is_alone`, the call uses all threads."""
         return self._threads.submit(self._call, call, is_alone)
 
     def map(self, function: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
-        """Call a function of each item side by side; give what comes of them in their order.
+        """Call a function concurrently for each item; return the results in order.
 
-        What is alone runs where it was called, with all the threads.
+        A single item runs in the calling thread and uses all threads.
         """
         if self.num == 1 or len(items) == 1:
             return map(function, items)
@@ -51,7 +51,7 @@ class Streams:
         return (future.result() for future in futures)
 
     def close(self) -> None:
-        """End the threads once they are done."""
+        """Stop the threads when their calls are done."""
         self._threads.shutdown()
 
     def __enter__(self) -> Self:
@@ -67,5 +67,5 @@ class Streams:
 
     @property
     def num_threads_of_each(self) -> int:
-        """Give the CPU threads of a stream beside others."""
+        """Return the number of CPU threads of a stream that runs with others."""
         return max(1, (self._num_threads or 1) // self.num)

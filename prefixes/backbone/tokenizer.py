@@ -1,4 +1,4 @@
-"""BackboneTokenizer: texts to encodings, special tokens in a text read in either way."""
+"""BackboneTokenizer: encodes texts, with special tokens in a text as control or as text."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from prefixes.spec import SpecialTokens
 
 _TEXTS_AT_ONCE: Final = 32
 _CHARACTERS_AT_ONCE: Final = 100_000
-"""Bounds what is encoded at once: an encoding takes some hundred bytes per token."""
+"""Limit of what is encoded at once: an encoding takes some hundred bytes per token."""
 
 _PROBES: Final = (
     "The quick brown fox, aged 42, jumps over 3.5 lazy dogs!",
@@ -23,13 +23,13 @@ _PROBES: Final = (
 
 
 class BackboneTokenizer:
-    """Private copies of a tokenizer, one for each way to read special tokens in a text.
+    """Private copies of a tokenizer, one for each way of reading special tokens in a text.
 
-    No call changes the state of either, as a switch between the ways would.
+    Two copies avoid a switch, so that no call changes state.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Copy a tokenizer without the truncation and padding that its file may ask for."""
+        """Copy a tokenizer without the truncation and padding that its file may set."""
         written = json.loads(tokenizer.to_str()) | {"truncation": None, "padding": None}
         self.unknown_token: Final = _unknown_token(written["model"])
         control = Tokenizer.from_str(json.dumps(written))
@@ -45,26 +45,26 @@ class BackboneTokenizer:
             yield from self._by_way[way].encode_batch(some)
 
     def text_of(self, ids: Sequence[int]) -> str:
-        """Give the text that ids stand for; special ones are left out.
+        """Decode ids to text; special tokens are omitted.
 
         Raises:
-            InputRejected: when one is not in the vocabulary.
+            InputRejected: when an id is not in the vocabulary.
         """
         tokenizer = self._by_way["control"]
         unknown = [one for one in ids if tokenizer.id_to_token(one) is None]
         if unknown:
             raise InputRejected(
                 f"The token id {unknown[0]} is not in this backbone's vocabulary of "
-                f"{tokenizer.get_vocab_size()} tokens: send text, or ids of the backbone's "
-                "own tokenizer (those of tiktoken belong to other models)"
+                f"{tokenizer.get_vocab_size()} tokens: send text, or ids of the backbone's own "
+                "tokenizer (ids of tiktoken belong to other models)"
             )
         return tokenizer.decode(ids)
 
     def digest(self) -> str:
-        """Identify the tokenizer by its vocabulary and by what it does to a few probing texts.
+        """Identify the tokenizer by its vocabulary and its encodings of a few test texts.
 
-        What it does, not how its file is written: a new release of the tokenizers library may
-        write the same tokenizer differently.
+        The bytes of its file are not used, since a new release of the tokenizers library may write
+        the same tokenizer differently.
         """
         tokenizer = self._by_way["control"]
         digest = hashlib.sha256()
@@ -76,7 +76,7 @@ class BackboneTokenizer:
 
 
 def _chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[list[str | tuple[str, str]]]:
-    """Cut a list where one more text would make too many, or too many characters."""
+    """Divide texts into chunks with a limited number of texts and of characters."""
     chunk: list[str | tuple[str, str]] = []
     size = 0
     for text in texts:
@@ -91,15 +91,15 @@ def _chunks(texts: Sequence[str | tuple[str, str]]) -> Iterator[list[str | tuple
 
 
 def _as_ordinary_text(written: dict[str, Any]) -> Tokenizer:
-    """Make a tokenizer that finds no special token in a text, but adds its own around it.
+    """Make a tokenizer that recognizes no special tokens in a text, but adds its own around it.
 
     `encode_special_tokens` alone, which is transformers' `split_special_tokens`, is not enough: a
-    Unigram model, as XLM-R's, finds `</s>` among the pieces of its vocabulary. So the special
-    tokens also get names that no text has; their numbers stay, and the post-processor goes by
-    these. Changes the description that it is given.
+    Unigram model such as XLM-R's finds `</s>` among the pieces of its vocabulary. Therefore the
+    special tokens are renamed to strings that no text contains. Their ids, which the
+    post-processor uses, stay. The function modifies its argument.
     """
     hidden = {
-        # U+FFFF is not a character, and no model sees white space inside of a word. In front it
+        # U+FFFF is not a character, and no model sees white space within a word. A leading space
         # would be trimmed off the offsets of unknown words.
         token["content"]: f"\uffff {token['content']}"
         for token in written["added_tokens"]
@@ -119,12 +119,12 @@ def _hide(model: dict[str, Any], hidden: Mapping[str, str]) -> None:
         for name, other in hidden.items():
             if name in vocabulary:
                 vocabulary[other] = vocabulary.pop(name)
-    else:  # Unigram's, pieces with their scores
+    else:  # Unigram: pieces with their scores
         model["vocab"] = [[hidden.get(piece, piece), score] for piece, score in vocabulary]
     if model.get("unk_token") is not None:
         model["unk_token"] = hidden.get(model["unk_token"], model["unk_token"])
     if "merges" in model:
-        # A merge whose result is a special token would make it of ordinary text.
+        # A merge that results in a special token would create it from ordinary text.
         model["merges"] = [
             pair
             for pair in model["merges"]

@@ -1,4 +1,4 @@
-"""TextEncoder: the texts of a task's inputs to tokens, within the length rules of the task."""
+"""TextEncoder: tokenizes the inputs of tasks within the tasks' length limits."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ _MIN_CHARACTERS: Final = 10_000
 
 
 class TextEncoder:
-    """The backbone's tokenizer; no call changes its state, so threads may share it."""
+    """The backbone's tokenizer. No call changes its state, so threads may share it."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = BackboneTokenizer(tokenizer)
@@ -33,18 +33,18 @@ class TextEncoder:
     def encode(
         self, spec: PrefixSpec, inputs: Sequence[InputFields], *, truncate: bool = True
     ) -> list[EncodedInput]:
-        """Render each input through the task's template and tokenize it.
+        """Fill the task's template with each input and tokenize the result.
 
-        An input gives one text; one for each choice of a multiple choice; or one for each window
-        of a question's context. Of a text with far more characters than its tokens can need (32
-        per token, at least 10,000), the end is not looked at: a template may repeat a field many
-        times, and to tokenize what is cut off anyway would take minutes.
+        An input becomes one text, one per choice in multiple choice, or one per window of a
+        question's context. Of a text with far more characters than its tokens can need (32 per
+        token, at least 10,000), the end is ignored: a template may repeat a field many times, and
+        tokenizing text that is truncated anyway could take minutes.
 
         Raises:
-            InputRejected: when an input's fields do not fit the template or give no token;
-                `index` names it.
+            InputRejected: when an input's fields do not fit the template or have no tokens;
+                `index` is that of the input.
             TextTooLong: when `truncate` is false and an input has more tokens than the task
-                takes, or far more characters than these can need.
+                allows, or far more characters than these can need.
         """
         (result,) = self.encode_together([EncodeJob(spec, inputs, truncate=truncate)])
         if isinstance(result, InputRejected):
@@ -54,10 +54,10 @@ class TextEncoder:
     def encode_together(
         self, jobs: Sequence["EncodeJob"]
     ) -> list[list[EncodedInput] | InputRejected]:
-        """Encode inputs of many tasks, each as `encode` does, in as few calls of the tokenizer.
+        """Encode inputs of many tasks like `encode`, with few calls of the tokenizer.
 
         Returns:
-            What each job gives, or what is wrong with the first of its bad inputs.
+            The result of each job, or the error of its first invalid input.
         """
         rendered = [_caught(partial(job.render, self._fields)) for job in jobs]
         texts: dict[SpecialTokens, list[str | tuple[str, str]]] = {"control": [], "text": []}
@@ -82,12 +82,12 @@ class TextEncoder:
 
     @property
     def unknown_token(self) -> int | None:
-        """The number of the token for what the vocabulary lacks; None where it lacks nothing."""
+        """The id of the token for unknown text; None if the vocabulary covers all text."""
         return self._tokenizer.unknown_token
 
 
 def _naming_index(index: int, step: Callable[..., T], *arguments: Any) -> T:
-    """Take a step for one input; what is wrong with it carries the input's index."""
+    """Run a step for one input, and set the input's index in its errors."""
     try:
         return step(*arguments)
     except InputRejected as error:
@@ -96,8 +96,8 @@ def _naming_index(index: int, step: Callable[..., T], *arguments: Any) -> T:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rendered:
-    """A text or a pair as the tokenizer gets it; `is_cut` says that it was too long by far."""
+class _RenderedText:
+    """A text or pair for the tokenizer; `is_cut` if it was far too long."""
 
     parts: str | tuple[str, str]
     is_cut: bool
@@ -105,24 +105,24 @@ class _Rendered:
 
 @dataclass(frozen=True, slots=True)
 class EncodeJob:
-    """Inputs of one task, to be encoded as `TextEncoder.encode` does."""
+    """Inputs of one task that are encoded as in `TextEncoder.encode`."""
 
     spec: PrefixSpec
     inputs: Sequence[InputFields]
     truncate: bool
 
-    def render(self, read: Callable[[InputFields], Fields]) -> list[list[_Rendered]]:
-        """Fill the template with every input."""
+    def render(self, read: Callable[[InputFields], Fields]) -> list[list[_RenderedText]]:
+        """Fill the template with each input."""
 
-        def step(given: InputFields) -> list[_Rendered]:
+        def step(given: InputFields) -> list[_RenderedText]:
             return _render(self.spec, read(given), truncate=self.truncate)
 
         return [_naming_index(index, step, fields) for index, fields in enumerate(self.inputs)]
 
     def cut(
-        self, inputs: Sequence[Sequence[_Rendered]], encodings: Iterator[Encoding]
+        self, inputs: Sequence[Sequence[_RenderedText]], encodings: Iterator[Encoding]
     ) -> list[EncodedInput]:
-        """Take each text's encoding in turn, and choose the tokens that stay."""
+        """Select the tokens of each text; `encodings` has those of the texts in order."""
         step = partial(_cut, self.spec, truncate=self.truncate)
         mine = islice(encodings, sum(map(len, inputs)))
         try:
@@ -135,7 +135,7 @@ class EncodeJob:
                 for index, texts in enumerate(inputs)
             ]
         finally:
-            deque(mine, maxlen=0)  # after an error: the next encoding is another job's
+            deque(mine, maxlen=0)  # after an error, the next encoding belongs to another job
 
 
 def _caught(step: Callable[[], T]) -> T | InputRejected:
@@ -145,38 +145,38 @@ def _caught(step: Callable[[], T]) -> T | InputRejected:
         return error
 
 
-def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> list[_Rendered]:
+def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> list[_RenderedText]:
     limits = _max_characters(spec)
-    # One more than is looked at, which shows that there are more.
+    # One more than the limit, which shows that it is exceeded.
     pairs = spec.input.render(fields, max_characters=max(limits) + 1)
     return [_bounded(pair, limits, truncate=truncate) for pair in pairs]
 
 
 def _max_characters(spec: PrefixSpec) -> tuple[int, int]:
-    """Bound the characters of a text and of its second part, which may be cut into windows."""
+    """Return the limits of characters of a text and of its second part, which may have windows."""
     usual = max(_MIN_CHARACTERS, _CHARACTERS_PER_TOKEN * spec.max_length)
     if spec.answers is None:
         return usual, usual
     return usual, max(usual, _CONTEXT_CHARACTERS_PER_TOKEN * spec.max_length * MAX_WINDOWS)
 
 
-def _bounded(texts: TextPair, limits: tuple[int, int], *, truncate: bool) -> _Rendered:
+def _bounded(texts: TextPair, limits: tuple[int, int], *, truncate: bool) -> _RenderedText:
     text, pair = texts
     exceeded = [limit for part, limit in zip(texts, limits, strict=True) if len(part or "") > limit]
     if exceeded and not truncate:
         raise TextTooLong(
             f"The input has more than {exceeded[0]} characters, far more than the task's tokens "
-            "can need: shorten it, or ask for truncation"
+            "can need: shorten it, or enable truncation"
         )
     first, second = limits
     parts = text[:first] if pair is None else (text[:first], pair[:second])
-    return _Rendered(parts, is_cut=bool(exceeded))
+    return _RenderedText(parts, is_cut=bool(exceeded))
 
 
 def _cut(
-    spec: PrefixSpec, encoding: Encoding, text: _Rendered, *, truncate: bool
+    spec: PrefixSpec, encoding: Encoding, text: _RenderedText, *, truncate: bool
 ) -> list[EncodedText]:
-    """Choose the tokens that stay: of the text's beginning, or of every window of a context."""
+    """Select the tokens that are kept: the beginning of a text, or the windows of a context."""
     if not encoding.ids:
         raise InputRejected("The input has no tokens: expected text that the backbone can read")
     owners = encoding.sequence_ids
@@ -187,19 +187,19 @@ def _cut(
     )
     if not truncate and any(cut.is_truncated for cut in cuts):
         raise TextTooLong(
-            f"The input has {len(encoding.ids)} tokens, the task takes at most {_most(spec)}: "
-            "shorten it, or ask for truncation"
+            f"The input has {len(encoding.ids)} tokens, the task allows at most {_limit(spec)}: "
+            "shorten it, or enable truncation"
         )
     return [_encoded(spec, encoding, text, cut) for cut in cuts]
 
 
-def _most(spec: PrefixSpec) -> str:
+def _limit(spec: PrefixSpec) -> str:
     if spec.answers is None:
         return str(spec.max_length)
     return f"{MAX_WINDOWS} windows of {spec.max_length}, half of each for the question"
 
 
-def _encoded(spec: PrefixSpec, encoding: Encoding, text: _Rendered, cut: Cut) -> EncodedText:
+def _encoded(spec: PrefixSpec, encoding: Encoding, text: _RenderedText, cut: Cut) -> EncodedText:
     token_ids, type_ids = encoding.ids, encoding.type_ids
     kept = cut.tokens
     ids = [token_ids[i] for i in kept]

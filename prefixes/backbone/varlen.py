@@ -1,7 +1,7 @@
-"""Attention over texts of any lengths in one kernel, without padding: the way on CUDA.
+"""Attention over texts of different lengths in one kernel, without padding, for CUDA.
 
-Each request's keys are its prefix's slots of the pool and then its own tokens, laid end to end;
-`torch.nn.attention.varlen.varlen_attn` is told where each request begins.
+The keys of a request are those of its prefix and then of its own tokens. All requests are joined;
+`torch.nn.attention.varlen.varlen_attn` gets the start of each.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,19 +14,19 @@ from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
 
 Kernel = Callable[..., Any]
-"""What has the signature of `varlen_attn`: from queries `[Tq, H, D]` and keys and values
-`[Tk, H, D]` of all requests, and where each one's begin, to the attended values `[Tq, H, D]`."""
+"""A function with the signature of `varlen_attn`. It maps queries `[Tq, H, D]`, keys and values
+`[Tk, H, D]`, and the starts of the requests to the attended values `[Tq, H, D]`."""
 
 HALF: Final = (torch.bfloat16, torch.float16)
-"""The number types that the kernel computes in."""
+"""The number types that the kernel supports."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VarlenPlan:
-    """Where N requests' queries and keys lie, of T tokens and Q prefix slots.
+    """The layout of queries and keys of N requests with T tokens and Q prefix slots.
 
-    `cu_queries` and `cu_keys` `[N + 1]` int32. Of the `T + Q` keys, those at `token_places` `[T]`
-    are the tokens' own, and those at `slot_places` `[Q]` come from the pool's `slots` `[Q]`.
+    `cu_queries` and `cu_keys` are `[N + 1]` int32. Of the `T + Q` keys, those at `token_places`
+    `[T]` belong to tokens; those at `slot_places` `[Q]` come from the pool's `slots` `[Q]`.
     """
 
     kernel: Kernel
@@ -46,7 +46,7 @@ class VarlenPlan:
         device: torch.device | str,
         kernel: Kernel = varlen_attn,
     ) -> Self:
-        """Plan for requests of so many tokens, each with its prefix's slots."""
+        """Plan for requests by their numbers of tokens and their slots."""
         num_slots = [len(own) for own in slots]
         num_keys = [n + p for n, p in zip(lengths, num_slots, strict=True)]
         starts = np.concatenate(([0], np.cumsum(num_keys)))
@@ -72,11 +72,11 @@ class VarlenPlan:
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, layer_pool: Tensor, *, scaling: float
     ) -> Tensor:
-        """Let every request's tokens attend to its prefix and to themselves.
+        """Compute attention: tokens attend to their own request and its prefix.
 
         Args:
             query: `[T, H, D]`.
-            key: `[T, H, D]`; H may be a divisor of the queries'.
+            key: `[T, H, D]`; H may be a divisor of that of the queries.
             value: as `key`.
             layer_pool: the layer's keys and values of all slots, `[2, C, H, D]`.
             scaling: factor of the scores.

@@ -1,7 +1,7 @@
 """Import of prefix-tuning adapters of AdapterHub's `adapters` library.
 
-Texts keep their positions: AdapterHub adds its keys and values within the attention, and the
-backbone's embeddings know nothing of them. Source: adapters, `methods/prefix_tuning.py`.
+Texts keep their positions: AdapterHub adds its keys and values inside the attention, which does not
+affect the backbone's embeddings. Source: adapters, `methods/prefix_tuning.py`.
 """
 
 import re
@@ -25,8 +25,8 @@ from prefixes.spec import MAX_PREFIX_LENGTH
 MODEL_TYPES: Final = frozenset(
     {"albert", "bert", "deberta-v2", "distilbert", "electra", "roberta", "xlm-roberta"}
 )
-"""Architectures whose outputs were held against AdapterHub's. DeBERTa v1 is not
-among them: `adapters.init` changes its outputs even without an adapter (adapters 1.3.0)."""
+"""Architectures whose outputs were compared with AdapterHub's. DeBERTa v1 is excluded:
+`adapters.init` changes its outputs even without an adapter (adapters 1.3.0)."""
 
 _CONFIG: Final = "adapter_config.json"
 _FILES: Final = ("adapter.safetensors", "pytorch_adapter.bin")
@@ -35,17 +35,17 @@ _HEAD_FILES: Final = ("model_head.safetensors", "pytorch_model_head.bin")
 _TENSOR: Final = re.compile(
     r"(?:.*\.)?prefix_tuning(?:\.pool)?\.prefix_tunings\.([^.]+)\.(\w+)\.(.+)"
 )
-"""The pool's tensors and, in every layer, the same again: adapter, location, name."""
+"""The tensors of the pool, which every layer repeats: adapter, location, name."""
 
 
 def import_adapterhub(folder: Path, backbone: Backbone, options: ImportOptions) -> ImportedPrefix:
-    """Make a prefix of a folder of `save_adapter(..., with_head=True)`.
+    """Convert a folder that `save_adapter(..., with_head=True)` wrote.
 
-    That is `adapter_config.json`, `head_config.json` and their weights, as safetensors or not.
+    It holds `adapter_config.json`, `head_config.json`, and the weights of both.
 
     Raises:
-        ConversionRefused: when the folder holds another kind of adapter, or no head.
-        PrefixRejected: when its tensors cannot be written as a prefix file.
+        ConversionRefused: when the folder has another type of adapter, or no head.
+        PrefixRejected: when its tensors are not valid in a prefix file.
     """
     config = read_settings(folder, _CONFIG)
     tuning = _check_config(config, backbone)
@@ -62,8 +62,8 @@ def import_adapterhub(folder: Path, backbone: Backbone, options: ImportOptions) 
     )
     notes.found.append(f"A prefix of {len(flat)} positions for {head.task_type}, and its head.")
     notes.lost.append(
-        f"Proof of the backbone: the adapter names {str(config.get('model_name'))[:200]!r} and "
-        f"holds none of its weights; {backbone.fingerprint.name} is taken."
+        f"Proof of the backbone: the adapter names {str(config.get('model_name'))[:200]!r} but has "
+        f"none of its weights; {backbone.fingerprint.name} is assumed."
     )
     foreign = ForeignPrefix(
         tool="polyprefix import adapterhub",
@@ -85,33 +85,33 @@ def _check_config(config: Mapping[str, Any], backbone: Backbone) -> Mapping[str,
     if not isinstance(tuning, dict) or kind != "prefix_tuning":
         raise ConversionRefused(
             f"{_CONFIG} has the architecture {str(kind)[:60]}: expected prefix_tuning, the only "
-            "one that becomes a prefix"
+            "one that can become a prefix"
         )
     facts = backbone.fingerprint
     if config.get("model_type") != facts.model_type:
         raise ConversionRefused(
-            f"The adapter was trained on {str(config.get('model_type'))[:60]}: expected such a "
-            f"backbone, {facts.name} is {facts.model_type}"
+            f"The adapter was trained on {str(config.get('model_type'))[:60]}: the backbone "
+            f"{facts.name} is {facts.model_type}"
         )
     if facts.model_type not in MODEL_TYPES:
         raise ConversionRefused(
-            f"Adapters of AdapterHub for {facts.model_type} are not known to give the same outputs "
-            f"here: expected one for {', '.join(sorted(MODEL_TYPES))}"
+            f"Adapters for {facts.model_type} are not supported, because their outputs were not "
+            f"compared with AdapterHub's: expected one of {', '.join(sorted(MODEL_TYPES))}"
         )
     if tuning.get("use_gating"):
         raise ConversionRefused(
-            "The adapter has gates, which weigh a prefix by the text: no prefix can do that"
+            "The adapter has gates, which weight the prefix by the text; a prefix cannot do that"
         )
     if tuning.get("leave_out"):
         raise ConversionRefused(
             f"The adapter leaves out the layers {str(tuning['leave_out'])[:60]}: expected keys and "
-            "values in all of them"
+            "values in all layers"
         )
     return tuning
 
 
 def _flat(tensors: Tensors, tuning: Mapping[str, Any], backbone: Backbone, notes: Notes) -> Tensor:
-    """Read a flat prefix `[P, L * 2 * H * D]`, through its projection where it has one."""
+    """Read a flat prefix `[P, L * 2 * H * D]`; a projection is folded."""
     named = _pool(tensors)
     if "control_trans" in named:
         flat = _unrolled(take(named, "control_trans").float(), tuning)
@@ -134,7 +134,7 @@ def _flat(tensors: Tensors, tuning: Mapping[str, Any], backbone: Backbone, notes
             f"The MLP of bottleneck {len(projection.inner_bias)} into a flat prefix."
         )
     if backbone.fingerprint.model_type == "albert":
-        # ALBERT's layers are one and the same module: AdapterHub gives it one prefix.
+        # ALBERT's layers are one shared module, so AdapterHub gives it one prefix.
         flat = flat.repeat(1, backbone.fingerprint.num_layers)
         notes.folded.append("The one prefix of ALBERT's shared layer into one for each layer.")
     return flat
@@ -146,7 +146,9 @@ def _pool(tensors: Tensors) -> Tensors:
     for name, tensor in tensors.items():
         found = _TENSOR.fullmatch(name)
         if found is None:
-            raise ConversionRefused(f"The adapter holds {name[:200]!r}, which is no prefix tuning")
+            raise ConversionRefused(
+                f"The adapter has the tensor {name[:200]!r}, which does not belong to prefix tuning"
+            )
         owners.add((found[1], found[2]))
         named[found[3]] = tensor
     if len(owners) != 1:
@@ -164,7 +166,8 @@ def _unrolled(values: Tensor, tuning: Mapping[str, Any]) -> Tensor:
         or len(values) % length
     ):
         raise ConversionRefused(
-            f"The flat prefix has shape {tuple(values.shape)}: expected numbers for each of "
-            f"prefix_length {str(length)[:20]} positions, of which there may be {MAX_PREFIX_LENGTH}"
+            f"The flat prefix has shape {tuple(values.shape)}: expected equally many "
+            f"numbers for each of prefix_length {str(length)[:20]} positions, at most "
+            f"{MAX_PREFIX_LENGTH}"
         )
     return values.view(length, -1)

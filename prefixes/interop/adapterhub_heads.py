@@ -1,4 +1,4 @@
-"""The heads that AdapterHub saves beside an adapter: transformers' own, or built of layers.
+"""The heads that AdapterHub saves with an adapter: transformers' own, or flexible ones.
 
 Source: adapters, `heads/base.py` and `head_utils.py`.
 """
@@ -43,7 +43,7 @@ _HEAD_TASKS: Final[dict[str, TaskType]] = {
 
 @dataclass(frozen=True, slots=True)
 class AdapterHubHead:
-    """A head, and what its settings say of the task."""
+    """A head, and the facts about the task in its settings."""
 
     task_type: TaskType
     head: ForeignHead
@@ -57,12 +57,12 @@ def adapterhub_head(
     """Read the head that was saved with an adapter.
 
     Args:
-        config: what `head_config.json` says.
-        tensors: the head's weights.
+        config: content of `head_config.json`.
+        tensors: weights of the head.
         backbone: the encoder that the adapter belongs to.
 
     Raises:
-        ConversionRefused: when it is of no known kind.
+        ConversionRefused: when the head is unknown.
     """
     described = config.get("config")
     if isinstance(described, dict):
@@ -82,7 +82,7 @@ def adapterhub_head(
 def _flexible_head(
     described: Mapping[str, Any], tensors: Tensors, backbone: Backbone
 ) -> AdapterHubHead:
-    """Read a head that AdapterHub built of layers: up to two, with an activation between them."""
+    """Read a flexible head of AdapterHub: one or two layers, with an activation between them."""
     kind = str(described.get("head_type"))
     if kind not in _HEAD_TASKS:
         raise ConversionRefused(
@@ -95,7 +95,7 @@ def _flexible_head(
     if len(sources) not in {1, 2} or len(sources) != described.get("layers"):
         raise ConversionRefused(
             f"The head has {len(sources)} layers, {HEAD_CONFIG} says "
-            f"{str(described.get('layers'))[:20]}: expected one or two"
+            f"{str(described.get('layers'))[:20]}: expected one or two, and the same number"
         )
     spec = HeadSpec(
         pooling=_pooling(task_type, described, backbone),
@@ -120,7 +120,9 @@ def _flexible_head(
 def _matched(name: str) -> re.Match[str]:
     found = _HEAD_TENSOR.fullmatch(name)
     if found is None:
-        raise ConversionRefused(f"The head holds {name[:200]!r}: expected linear layers only")
+        raise ConversionRefused(
+            f"The head has the tensor {name[:200]!r}: expected linear layers only"
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""ForeignPrefix: what an importer has read of a foreign file, and the prefix that is made of it."""
+"""ForeignPrefix: the content of a foreign folder, and its conversion to a prefix."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,9 +35,9 @@ TEMPLATES: Final[dict[TaskType, InputTemplate]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """What the importing person says beyond, or in place of, what the files say.
+    """The user's settings, which override what the files say.
 
-    Without `max_length` a text may take all positions that the prefix leaves.
+    Without `max_length`, a text may use all positions that the prefix leaves free.
     """
 
     labels: tuple[str, ...] | None = None
@@ -48,7 +48,10 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignPrefix:
-    """What was read. `tensors` are `prefix.keys` and `prefix.values`, or `prompt.embeddings`."""
+    """The content of a foreign folder.
+
+    `tensors` holds `prefix.keys` and `prefix.values`, or `prompt.embeddings`.
+    """
 
     tool: str
     task_type: TaskType
@@ -65,21 +68,21 @@ class ForeignPrefix:
 
 
 def template_of(text: str | None, text_pair: str | None) -> InputTemplate | None:
-    """Make the template that the importing person asks for, if any.
+    """Return the template that the user gave, if any.
 
     Raises:
-        ConversionRefused: when it is none.
+        ConversionRefused: when it is not valid.
     """
     if text is None and text_pair is None:
         return None
     try:
         return InputTemplate(text=text or "{text}", text_pair=text_pair)
     except ValidationError as error:
-        raise ConversionRefused(f"The template is none: {error.errors()[0]['msg']}") from error
+        raise ConversionRefused(f"Invalid template: {error.errors()[0]['msg']}") from error
 
 
 def meaningful_labels(by_id: object) -> tuple[str, ...] | None:
-    """Read the names of a config's `id2label` in order; None where they only count."""
+    """Return the names in a config's `id2label` in order; None if they are only numbered."""
     if not isinstance(by_id, dict) or not by_id:
         return None
     names = [by_id.get(str(number), by_id.get(number)) for number in range(len(by_id))]
@@ -93,11 +96,11 @@ def meaningful_labels(by_id: object) -> tuple[str, ...] | None:
 def assemble(
     backbone: Backbone, foreign: ForeignPrefix, options: ImportOptions, notes: Notes
 ) -> ImportedPrefix:
-    """Make a prefix of what was read and wished, and hold it against its own file's rules.
+    """Make a prefix of the foreign content and the user's options, and validate it.
 
     Raises:
-        ConversionRefused: when something that a prefix needs is in neither, or does not fit.
-        PrefixRejected: when the tensors cannot be written as a file, such as NaN among them.
+        ConversionRefused: when something that a prefix needs is missing or inconsistent.
+        PrefixRejected: when the tensors are not valid in a prefix file, such as NaN.
     """
     spec = _described(backbone, foreign, options, notes)
     tensors = {**foreign.tensors, **{f"head.{k}": v for k, v in foreign.head.tensors.items()}}
@@ -138,9 +141,9 @@ def _described(
         reasons = "; ".join(
             ": ".join([*map(str, detail["loc"]), detail["msg"]]) for detail in error.errors()[:5]
         )
-        raise ConversionRefused(f"No prefix can be made of this: {reasons}") from error
+        raise ConversionRefused(f"This content does not make a valid prefix: {reasons}") from error
     notes.found.append(
-        f"Texts may have {spec.max_length} tokens, at positions from {spec.position_offset}."
+        f"Texts may have {spec.max_length} tokens; their positions start at {spec.position_offset}."
     )
     return spec
 
@@ -149,7 +152,8 @@ def _problem_type(foreign: ForeignPrefix, options: ImportOptions) -> ProblemType
     if not traits_of(foreign.task_type).has_problem_type:
         if options.problem_type is not None:
             raise ConversionRefused(
-                f"problem_type belongs to sequence classification, this is {foreign.task_type}"
+                f"problem_type belongs to sequence_classification, the task type is "
+                f"{foreign.task_type}: omit it"
             )
         return None
     by_size: ProblemType = (
@@ -165,9 +169,12 @@ def _labels(
     traits = traits_of(foreign.task_type)
     if not traits.has_labels:
         if options.labels is not None:
-            raise ConversionRefused(f"A task of {foreign.task_type} has no labels: give none")
+            raise ConversionRefused(f"The task type {foreign.task_type} has no labels: omit them")
         if expected != traits.outputs:
-            raise ConversionRefused(f"A head of {foreign.task_type} cannot have {expected} outputs")
+            raise ConversionRefused(
+                f"A head for {foreign.task_type} must have {traits.outputs} outputs, found "
+                f"{expected}"
+            )
         return ()
     labels = options.labels or foreign.labels
     if labels is None and problem_type == "regression":
@@ -191,8 +198,8 @@ def _template(foreign: ForeignPrefix, options: ImportOptions, notes: Notes) -> I
     template = foreign.template or TEMPLATES[foreign.task_type]
     if foreign.template is None:
         notes.lost.append(
-            "How the texts were put together is in none of the files: "
-            f"taken to be {_shown(template)}. Give a template if it was otherwise."
+            f"The input template: the files do not have it, and {_shown(template)} is assumed. "
+            "Give the template if the training used another one."
         )
     return template
 

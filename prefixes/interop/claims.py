@@ -1,4 +1,4 @@
-"""Claims: what a configuration says of its tensors, held against the tensors themselves."""
+"""Consistency of a foreign configuration with its tensors and the backbone."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from prefixes.interop.errors import ConversionRefused
 
 
 def check_claims(file: str, config: Mapping[str, object], found: Mapping[str, object]) -> None:
-    """Compare the fields of a configuration, where it has them, with what was found.
+    """Compare those of the given fields that a configuration has with the actual values.
 
     Args:
-        file: the configuration's name.
-        config: its content.
-        found: by field, what the tensors or the backbone have.
+        file: name of the configuration file.
+        config: content of the file.
+        found: actual values by field, from the tensors or the backbone.
 
     Raises:
         ConversionRefused: naming every field that differs.
@@ -24,7 +24,7 @@ def check_claims(file: str, config: Mapping[str, object], found: Mapping[str, ob
     if differing:
         raise ConversionRefused(
             f"{file} contradicts the tensors or the backbone: {'; '.join(differing)}. Use the "
-            "configuration that was saved with these tensors, and the backbone of the training."
+            "configuration that was saved with these tensors, and the backbone that was trained on."
         )
 
 

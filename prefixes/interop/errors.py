@@ -1,5 +1,5 @@
-"""The one way in which an import or an export fails."""
+"""ConversionRefused: the error of imports and exports."""
 
 
 class ConversionRefused(Exception):
-    """What is in a foreign folder, or asked for, cannot be converted. The message is a sentence."""
+    """A foreign folder or a prefix that cannot be converted; the message gives the reason."""

@@ -1,4 +1,4 @@
-"""Golden examples of an imported prefix: inputs that its owner gives, with the logits here."""
+"""Golden examples of an imported prefix: the user's inputs, with the logits computed here."""
 
 import json
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ def with_examples(backbone: Backbone, prefix: Prefix, inputs: Sequence[str]) -> 
     """Add golden examples, which are replayed wherever the prefix is installed.
 
     Args:
-        backbone: the prefix's own.
-        prefix: what was imported.
-        inputs: each a JSON object of the task's fields, or text for a task that takes one field.
+        backbone: the backbone of the prefix.
+        prefix: the imported prefix.
+        inputs: JSON objects of the task's fields, or texts for a task with one field.
 
     Raises:
-        ConversionRefused: when an input is not of the form that the task takes.
-        InputRejected: when its fields are not those of the task.
-        PrefixRejected: when there are more than a file takes.
+        ConversionRefused: when an input has the wrong form.
+        InputRejected: when the fields of an input are not those of the task.
+        PrefixRejected: when there are more inputs than a file may have.
     """
     if not inputs:
         return prefix
@@ -43,7 +43,7 @@ def _fields(spec: PrefixSpec, text: str) -> dict[str, Any]:
     if not text.lstrip().startswith("{"):
         if len(spec.input.fields) != 1:
             raise ConversionRefused(
-                f"The example {text[:60]!r} is bare text: expected a JSON object of "
+                f"The example {text[:60]!r} is plain text: expected a JSON object with the fields "
                 f"{', '.join(spec.input.fields)}"
             )
         return {spec.input.fields[0]: text}
@@ -52,5 +52,5 @@ def _fields(spec: PrefixSpec, text: str) -> dict[str, Any]:
         return dict(GoldenExample(fields=fields, logits=(0.0,)).fields)
     except (ValueError, ValidationError) as error:
         raise ConversionRefused(
-            f"The example {text[:60]!r} is no JSON object of texts: {str(error)[:200]}"
+            f"The example {text[:60]!r} is not a JSON object of texts: {str(error)[:200]}"
         ) from error

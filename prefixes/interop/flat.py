@@ -1,6 +1,6 @@
-"""Flat prefixes: a row of numbers for each position, as P-tuning v2, PEFT and AdapterHub do it.
+"""Flat prefixes: one row of numbers per position, the layout of P-tuning v2, PEFT and AdapterHub.
 
-Of position p, layer l, kv (0 key, 1 value), head h and element d, the number stands in row p at
+The number for position p, layer l, kv (0 key, 1 value), head h and element d is in row p at column
 `((2 * l + kv) * H + h) * D + d`. Source: P-tuning v2, `get_prompt`; PEFT, `get_prompt`.
 """
 
@@ -25,12 +25,12 @@ class Projection:
     outer_bias: Tensor
 
     def fold(self, embeddings: Tensor) -> Tensor:
-        """Compute the flat prefix `[P, L * 2 * H * D]` of embeddings `[P, E]`, in float32.
+        """Compute the flat prefix `[P, L * 2 * H * D]` of embeddings `[P, E]`.
 
-        In float32 as training did: then the numbers are those that the task was trained with.
+        The computation is in float32, as in training, so that it gives the same numbers.
 
         Raises:
-            ConversionRefused: when the layers do not fit each other.
+            ConversionRefused: when the shapes of the layers do not match.
         """
         inner = self.inner_weight.shape[0] if self.inner_weight.dim() else 0
         outer = self.outer_weight.shape[0] if self.outer_weight.dim() else 0
@@ -44,8 +44,8 @@ class Projection:
         if not fits:
             shapes = [tuple(x.shape) for x in (embeddings, self.inner_weight, self.outer_weight)]
             raise ConversionRefused(
-                f"The projection's layers do not fit: found embeddings {shapes[0]}, then layers "
-                f"{shapes[1]} and {shapes[2]}, with their biases"
+                f"The shapes of the projection do not match: found embeddings {shapes[0]}, then "
+                f"layers {shapes[1]} and {shapes[2]}, with their biases"
             )
         hidden = torch.tanh(functional.linear(embeddings, self.inner_weight, self.inner_bias))
         return functional.linear(hidden, self.outer_weight, self.outer_bias)
@@ -55,7 +55,7 @@ def check_length(embeddings: Tensor, name: str) -> int:
     """Count the positions of a prefix, `[P, ...]`.
 
     Raises:
-        ConversionRefused: when there are none, or too many.
+        ConversionRefused: when there is none, or there are too many.
     """
     if embeddings.dim() != 2 or not 1 <= len(embeddings) <= MAX_PREFIX_LENGTH:
         raise ConversionRefused(
@@ -66,10 +66,10 @@ def check_length(embeddings: Tensor, name: str) -> int:
 
 
 def keys_and_values(flat: Tensor, backbone: BackboneFingerprint) -> dict[str, Tensor]:
-    """Lay a flat prefix `[P, L * 2 * H * D]` out as keys and values `[L, H, P, D]`.
+    """Convert a flat prefix `[P, L * 2 * H * D]` to keys and values `[L, H, P, D]`.
 
     Raises:
-        ConversionRefused: when the rows are not as long as the backbone's layers need.
+        ConversionRefused: when the length of the rows does not match the backbone.
     """
     layout = (backbone.num_layers, 2, backbone.num_heads, backbone.head_size)
     width = layout[0] * layout[1] * layout[2] * layout[3]
@@ -85,6 +85,6 @@ def keys_and_values(flat: Tensor, backbone: BackboneFingerprint) -> dict[str, Te
 
 
 def flat_of(keys: Tensor, values: Tensor) -> Tensor:
-    """Put keys and values `[L, H, P, D]` back into a flat prefix `[P, L * 2 * H * D]`."""
+    """Convert keys and values `[L, H, P, D]` to a flat prefix `[P, L * 2 * H * D]`."""
     stacked = torch.stack((keys, values), dim=1)  # (L, 2, H, P, D)
     return stacked.permute(3, 0, 1, 2, 4).flatten(1).contiguous()

@@ -1,4 +1,4 @@
-"""The folders of other programs, read without trust: settings as JSON, and tensors without code."""
+"""Untrusted folders of other programs: JSON settings, and tensors read without running code."""
 
 import json
 import pickle
@@ -27,7 +27,7 @@ def read_settings(folder: Path, name: str) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ConversionRefused: when there is no such file, it is too large, or is something else.
+        ConversionRefused: when the file is missing, too large, or not a JSON object.
     """
     path = folder / name
     if not path.is_file():
@@ -44,14 +44,13 @@ def read_settings(folder: Path, name: str) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path, names: Sequence[str]) -> Tensors:
-    """Read the tensors of the first of the named files that is there.
+    """Read the tensors of the first of the named files that exists.
 
-    Files that are not safetensors are read with torch's `weights_only`, which builds tensors and
-    runs nothing else. Names lose what `DataParallel` and `torch.compile` put before each of them.
+    Files other than safetensors are read with torch's `weights_only`, which runs no code. Prefixes
+    that `DataParallel` and `torch.compile` add to all names are removed.
 
     Raises:
-        ConversionRefused: when none of the files is there, or the one that is cannot be read as
-            tensors by name.
+        ConversionRefused: when none of the files exists, or it does not hold tensors by name.
     """
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
@@ -63,7 +62,7 @@ def read_tensors(folder: Path, names: Sequence[str]) -> Tensors:
 
 
 def has_any(folder: Path, names: Sequence[str]) -> bool:
-    """Say whether one of the files is there."""
+    """Say whether one of the files exists."""
     return any((folder / name).is_file() for name in names)
 
 
@@ -86,16 +85,16 @@ def _checkpoint(path: Path) -> Tensors:
     _check_archive(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:  # torch advises to run the code: we never do
+    except pickle.UnpicklingError as error:  # torch suggests running the code: we never do
         found = _CODE.search(str(error))
         raise ConversionRefused(
-            f"{path}: expected a torch checkpoint of nothing but tensors, found "
-            f"{found[1] if found else 'other objects'}. Save the state_dict alone, best as "
+            f"{path}: expected a torch checkpoint of tensors only, found "
+            f"{found[1] if found else 'other objects'}. Save only the state_dict, preferably as "
             "safetensors."
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise ConversionRefused(
-            f"{path}: expected a torch checkpoint of nothing but tensors, found a damaged one "
+            f"{path}: expected a torch checkpoint of tensors only, found a damaged one "
             f"({type(error).__name__}). Copy it again, or save it again as safetensors."
         ) from error
     if not isinstance(loaded, dict):
@@ -112,9 +111,9 @@ def _checkpoint(path: Path) -> Tensors:
 
 
 def _check_archive(path: Path) -> None:
-    """Take zip files only, uncompressed, so that what they hold is no larger than the file.
+    """Accept only uncompressed zip files, so that the content is not larger than the file.
 
-    torch ignores their checksums: a flipped bit would become another number.
+    torch ignores their checksums, and a flipped bit would silently change a number.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -122,8 +121,8 @@ def _check_archive(path: Path) -> None:
             damaged = None if is_packed else archive.testzip()
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise ConversionRefused(
-            f"{path}: expected a file of torch.save as torch 1.6 and later write it, found "
-            "something else or a part of one"
+            f"{path}: expected a complete file that torch.save of torch 1.6 or later wrote, found "
+            "something else"
         ) from error
     if is_packed:
         raise ConversionRefused(f"{path}: expected a file of torch.save, found a compressed one")

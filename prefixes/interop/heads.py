@@ -1,4 +1,4 @@
-"""Foreign heads: the layers behind transformers' models for tasks, told in pooling and layers."""
+"""Foreign heads: the heads of transformers' task models, as pooling and layers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ DENSE_ACTIVATIONS: Final[dict[str, Activation]] = {
     "xlm-roberta": "tanh",
     "xlm-roberta-xl": "tanh",
 }
-"""What stands between `classifier.dense` and `classifier.out_proj`, by architecture."""
+"""The activation between `classifier.dense` and `classifier.out_proj`, by architecture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ForeignHead:
-    """A head's description, and its tensors: `output.weight`, `dense.bias` and so on."""
+    """A head's description and its tensors, such as `output.weight` and `dense.bias`."""
 
     spec: HeadSpec
     tensors: Mapping[str, Tensor]
@@ -37,9 +37,9 @@ class ForeignHead:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where a head keeps its layers: its output layer, and a dense layer with its activation.
+    """The names of a head's output layer and dense layer, and the activation between them.
 
-    `activation` reads the backbone's config; None where its architecture has no such head.
+    `activation` reads the backbone's config and returns None if the architecture has no such head.
     """
 
     output: str
@@ -70,10 +70,10 @@ _LAYOUTS: Final = (
 def recognize_head(
     tensors: Mapping[str, Tensor], task_type: TaskType, backbone: Backbone
 ) -> ForeignHead:
-    """Recognise the head of one of transformers' models for tasks by the names of its tensors.
+    """Recognize the head of one of transformers' task models by the names of its tensors.
 
     Raises:
-        ConversionRefused: when it is of no known kind, or reads a pooler that is not there.
+        ConversionRefused: when it is unknown, or reads a pooler that the backbone lacks.
     """
     if traits_of(task_type).is_per_token:
         return _made(HeadSpec(pooling="every_token"), output_layer(tensors, task_type))
@@ -82,8 +82,8 @@ def recognize_head(
             activation = layout.activation(backbone.model.config)
             if activation is None:
                 raise ConversionRefused(
-                    f"The head has a layer {layout.dense}, which is not known of "
-                    f"{backbone.fingerprint.model_type}"
+                    f"The head has a layer {layout.dense}, which heads for "
+                    f"{backbone.fingerprint.model_type} do not have"
                 )
             return _made(
                 HeadSpec(pooling="first_token", activation=activation_of(activation)),
@@ -95,16 +95,16 @@ def recognize_head(
 
 
 def require_pooler(backbone: Backbone) -> None:
-    """Make sure that a head which reads the backbone's own pooler finds one.
+    """Check that the backbone has the pooler that a head reads.
 
     Raises:
-        ConversionRefused: when the backbone has none: the one of training was random, and is lost.
+        ConversionRefused: when it has none. The pooler of training was then random, and is lost.
     """
     if not backbone.fingerprint.has_pooler:
         raise ConversionRefused(
-            f"The head reads the backbone's pooler, which is not in {backbone.fingerprint.name}: "
-            "it was random when the task was trained, and was saved nowhere; load the backbone "
-            "with that pooler if there is such a one"
+            f"The head reads the backbone's pooler, which {backbone.fingerprint.name} does not "
+            "have: the pooler of training was random and was not saved. Load a backbone with that "
+            "pooler if you have one."
         )
 
 
@@ -122,7 +122,7 @@ def layer(tensors: Mapping[str, Tensor], source: str, name: str) -> dict[str, Te
     """Take a linear layer: `{name}.weight` `[out, in]` and `{name}.bias` `[out]`.
 
     Raises:
-        ConversionRefused: when a tensor is missing or does not fit the other.
+        ConversionRefused: when a tensor is missing, or their shapes do not match.
     """
     weight = take(tensors, f"{source}.weight")
     if weight.dim() != 2 or not len(weight):
@@ -138,29 +138,31 @@ def layer(tensors: Mapping[str, Tensor], source: str, name: str) -> dict[str, Te
 
 
 def take(tensors: Mapping[str, Tensor], name: str) -> Tensor:
-    """Take a tensor of numbers by its name.
+    """Take a floating-point tensor by name.
 
     Raises:
-        ConversionRefused: when there is none.
+        ConversionRefused: when there is no such tensor.
     """
     tensor = tensors.get(name)
     if tensor is None or not tensor.is_floating_point():
         found = ", ".join(sorted(tensors)[:8]) if tensor is None else str(tensor.dtype)
-        raise ConversionRefused(f"The tensor {name} is missing: found {found[:400]}")
+        raise ConversionRefused(
+            f"The tensor {name} is missing or not floating-point: found {found[:400]}"
+        )
     return tensor
 
 
 def activation_of(name: object) -> Activation:
-    """Read the name of an activation.
+    """Parse the name of an activation.
 
     Raises:
-        ConversionRefused: when a head cannot have it here.
+        ConversionRefused: when heads do not support it here.
     """
     for known in get_args(Activation):
         if name == known:
             return known  # type: ignore[no-any-return]
     raise ConversionRefused(
-        f"The head's activation {str(name)[:60]!r} is not known here: expected one of "
+        f"The head's activation {str(name)[:60]!r} is not supported: expected one of "
         f"{', '.join(get_args(Activation))}"
     )
 

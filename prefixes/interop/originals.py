@@ -1,7 +1,7 @@
-"""How the original P-tuning v2 put the texts of its data sets together.
+"""The input templates of the original P-tuning v2 by data set.
 
-Source: THUDM/P-tuning-v2, `tasks/glue/dataset.py` and `tasks/superglue/dataset.py`. Where that
-depended on more than the fields (COPA's connective, the templates of WiC and WSC), there is none.
+Source: THUDM/P-tuning-v2, `tasks/glue/dataset.py` and `tasks/superglue/dataset.py`. Data sets whose
+texts depend on more than the fields are omitted: COPA (its connective), WiC and WSC.
 """
 
 from typing import Final
@@ -29,4 +29,5 @@ TEMPLATES_OF: Final[dict[tuple[str, TaskType], InputTemplate]] = {
     ("stsb", _SEQUENCE): _pair("sentence1", "sentence2"),
     ("wnli", _SEQUENCE): _pair("sentence1", "sentence2"),
 }
-"""By the config's `finetuning_task`. RTE is in both benchmarks, with other names of its fields."""
+"""By the config's `finetuning_task`. RTE is omitted: its fields have different names in GLUE and
+SuperGLUE."""

@@ -32,12 +32,12 @@ _FILES: Final = (WEIGHTS_FILE, "adapter_model.bin")
 
 
 def import_peft(folder: Path, backbone: Backbone, options: ImportOptions) -> ImportedPrefix:
-    """Make a prefix of an adapter: `adapter_config.json` with `adapter_model.safetensors`.
+    """Convert an adapter folder: `adapter_config.json` with `adapter_model.safetensors`.
 
     Raises:
-        ConversionRefused: when the folder holds another kind of adapter, or one for another shape
-            of backbone.
-        PrefixRejected: when its tensors cannot be written as a prefix file.
+        ConversionRefused: when the folder has another type of adapter, or one for a backbone of
+            another shape.
+        PrefixRejected: when its tensors are not valid in a prefix file.
     """
     config = read_settings(folder, CONFIG_FILE)
     task_type = _check_config(config, backbone)
@@ -57,14 +57,14 @@ def import_peft(folder: Path, backbone: Backbone, options: ImportOptions) -> Imp
     drops_types = drops_token_types(task_type, backbone)
     if drops_types:
         notes.found.append(
-            "PEFT's question answering never looks at token types: served here, neither does it."
+            "PEFT's question answering ignores token types, and so will this prefix."
         )
     foreign = ForeignPrefix(
         tool="polyprefix import peft",
         task_type=task_type,
         tensors=own,
         prefix_length=len(flat),
-        position_offset=len(flat),  # transformers counts positions on behind past_key_values
+        position_offset=len(flat),  # transformers counts positions from the end of past_key_values
         head=recognize_head(head, task_type, backbone),
         token_types=not drops_types,
         recipe={"peft_version": str(config.get("peft_version"))[:40]},
@@ -76,8 +76,8 @@ def _check_config(config: Mapping[str, Any], backbone: Backbone) -> TaskType:
     kind, task = str(config.get("peft_type")), str(config.get("task_type"))
     if kind != "PREFIX_TUNING":
         raise ConversionRefused(
-            f"{CONFIG_FILE} has peft_type {kind[:60]}: expected PREFIX_TUNING, the only kind that "
-            "becomes a prefix"
+            f"{CONFIG_FILE} has peft_type {kind[:60]}: expected PREFIX_TUNING, the only type "
+            "that can become a prefix"
         )
     if task not in TASK_TYPES:
         raise ConversionRefused(
@@ -86,8 +86,8 @@ def _check_config(config: Mapping[str, Any], backbone: Backbone) -> TaskType:
     model_type = backbone.fingerprint.model_type
     if model_type not in MODEL_TYPES:
         raise ConversionRefused(
-            f"PEFT runs no prefix on {model_type}, so that nothing can be equal to it: expected a "
-            f"backbone of {', '.join(sorted(MODEL_TYPES))}"
+            f"PEFT does not apply prefixes to {model_type}: expected a backbone of one of "
+            f"{', '.join(sorted(MODEL_TYPES))}"
         )
     return TASK_TYPES[task]
 
@@ -112,19 +112,19 @@ def _refuse_other_modules(head: Mapping[str, Tensor]) -> None:
     )
     if foreign:
         raise ConversionRefused(
-            f"The adapter holds {len(foreign)} tensors beside prefix and head, the first is "
-            f"{foreign[0][:200]}: expected nothing else to be trained"
+            f"The adapter has {len(foreign)} tensors in addition to prefix and head, the first is "
+            f"{foreign[0][:200]}: expected an adapter that trains nothing else"
         )
 
 
 def _note_folding(config: Mapping[str, Any], notes: Notes) -> None:
     if config.get("prefix_projection"):
-        notes.folded.append("The projection, which PEFT had folded when it saved the adapter.")
+        notes.folded.append("The projection, which PEFT folded when it saved the adapter.")
 
 
 def _note_base_model(config: Mapping[str, Any], backbone: Backbone, notes: Notes) -> None:
     name = config.get("base_model_name_or_path")
     notes.lost.append(
         "Proof of the backbone: the adapter names "
-        f"{str(name)[:200]!r} and holds none of its weights; {backbone.fingerprint.name} is taken."
+        f"{str(name)[:200]!r} but has none of its weights; {backbone.fingerprint.name} is assumed."
     )

@@ -31,10 +31,10 @@ _AUTO: Final = {
 
 
 def export_peft(prefix: Prefix, folder: Path, backbone: Backbone) -> tuple[str, ...]:
-    """Write a prefix as an adapter that PEFT loads, and that gives the same logits there.
+    """Write a prefix as an adapter that gives the same logits in PEFT.
 
     Returns:
-        Sentences: how to load it, and what PEFT has no place for.
+        Two texts: how to load the adapter, and what it cannot store.
 
     Raises:
         ConversionRefused: when PEFT cannot express the prefix.
@@ -64,38 +64,40 @@ def export_peft(prefix: Prefix, folder: Path, backbone: Backbone) -> tuple[str, 
         f"{spec.num_outputs}), then PeftModel.from_pretrained(model, {str(folder)!r})."
     )
     missing = (
-        f"PEFT has no place for the labels ({', '.join(spec.labels) or 'none'}), the template "
-        f"({spec.input.text}, {spec.input.text_pair}), the length of {spec.max_length} tokens, "
-        "thresholds, golden examples and metrics."
+        f"A PEFT adapter cannot store the labels ({', '.join(spec.labels) or 'none'}), the "
+        f"template ({spec.input.text}, {spec.input.text_pair}), the maximum length of "
+        f"{spec.max_length} tokens, thresholds, golden examples and metrics."
     )
     if spec.special_tokens == "text":
         missing += (
-            " Special tokens in a text were ordinary text in training: call the tokenizer with "
-            "split_special_tokens=True."
+            " The training tokenized special tokens in texts as ordinary text: call the tokenizer "
+            "with split_special_tokens=True."
         )
     return loading, missing
 
 
 def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
-    """Find PEFT's name of the task, or say why it cannot be expressed."""
+    """Return PEFT's name of the task type, or reject a prefix that PEFT cannot express."""
     if spec.backbone.differences(backbone.fingerprint):
-        raise ConversionRefused(f"The prefix is not one for {backbone.fingerprint.name}")
+        raise ConversionRefused(
+            f"The prefix was not trained on {backbone.fingerprint.name}: give its own backbone"
+        )
     model_type = spec.backbone.model_type
     tasks = [name for name, ours in TASK_TYPES.items() if ours == spec.task_type]
     reasons = {
-        f"PEFT runs no prefix on {model_type}": model_type not in MODEL_TYPES,
-        "it is a shallow prompt, which the original embeds twice and PEFT once": (
+        f"PEFT does not apply prefixes to {model_type}": model_type not in MODEL_TYPES,
+        "it is a shallow prompt, which P-tuning v2 embeds twice and PEFT once": (
             spec.method == "prompt"
         ),
-        "it is a head without a prefix, which PEFT has no name for": (spec.method == "head"),
-        f"PEFT has no task of the type {spec.task_type}": not tasks,
-        f"its texts begin at position {spec.position_offset}, PEFT's at {spec.prefix_length}": (
+        "it is a head without a prefix, which PEFT does not support": (spec.method == "head"),
+        f"PEFT does not support the task type {spec.task_type}": not tasks,
+        f"its texts start at position {spec.position_offset}, PEFT's at {spec.prefix_length}": (
             spec.position_offset != spec.prefix_length
         ),
-        "PEFT's question answering never looks at token types": (
+        "PEFT's question answering ignores token types": (
             spec.token_types and drops_token_types(spec.task_type, backbone)
         ),
-        "it runs without token types, which PEFT passes on": (
+        "it runs without token types, which PEFT uses": (
             not spec.token_types and spec.task_type != "question_answering"
         ),
         f"its head is not that of transformers' {model_type}: {spec.head.pooling}, activation "
@@ -108,7 +110,7 @@ def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
 
 
 def _head_of(spec: PrefixSpec) -> HeadSpec:
-    """Tell the head that transformers' model for the task has."""
+    """Return the head of transformers' model for the task type."""
     if spec.task_type != "sequence_classification":
         return HeadSpec(pooling="every_token")
     activation = DENSE_ACTIVATIONS.get(spec.backbone.model_type)
@@ -118,7 +120,7 @@ def _head_of(spec: PrefixSpec) -> HeadSpec:
 
 
 def _head_names(spec: PrefixSpec) -> dict[str, str]:
-    """Tell where transformers' model for the task keeps the layers of its head."""
+    """Return the names of the head's layers in transformers' model for the task type."""
     if spec.task_type == "question_answering":
         return {"output": "qa_outputs"}
     if spec.head.activation is None:

@@ -1,4 +1,4 @@
-"""Import of the original P-tuning v2: full models, with prefix and head among the weights.
+"""Import of checkpoints of the original P-tuning v2: full models with prefix and head.
 
 Source: THUDM/P-tuning-v2, `model/*.py`: the classes `{Bert,Roberta,Deberta,DebertaV2}{Prefix,
 Prompt}[Model]For{SequenceClassification,TokenClassification,QuestionAnswering,MultipleChoice}`.
@@ -33,14 +33,11 @@ _FILES: Final = ("model.safetensors", "pytorch_model.bin")
 
 
 def import_ptuning_v2(folder: Path, backbone: Backbone, options: ImportOptions) -> ImportedPrefix:
-    """Make a prefix of a checkpoint folder: `config.json` with `pytorch_model.bin`.
-
-    Weights in `model.safetensors` are read, too.
+    """Convert a checkpoint folder: `config.json` with `pytorch_model.bin` or `model.safetensors`.
 
     Raises:
-        ConversionRefused: when the folder holds something else, or was trained on other weights
-            than the backbone's.
-        PrefixRejected: when its tensors cannot be written as a prefix file.
+        ConversionRefused: when the folder has other content, or was trained on another backbone.
+        PrefixRejected: when its tensors are not valid in a prefix file.
     """
     config = read_settings(folder, "config.json")
     tensors = read_tensors(folder, _FILES)
@@ -49,7 +46,7 @@ def import_ptuning_v2(folder: Path, backbone: Backbone, options: ImportOptions) 
     check_frozen_weights(origin, tensors, backbone, notes)
     length, own = _prefix(origin, tensors, backbone, notes)
     _check_config(origin, config, tensors, length, backbone)
-    notes.lost.append("Dropout, the optimizer and all else that only training uses.")
+    notes.lost.append("Dropout, the optimizer state and everything else that only training uses.")
     foreign = ForeignPrefix(
         tool="polyprefix import ptuning-v2",
         task_type=origin.task_type,
@@ -78,7 +75,7 @@ def _check_config(
     prefix: dict[str, object] = {}
     if origin.method == "prefix":
         prefix["prefix_projection"] = projection is not None
-    if projection is not None:  # the original writes a size without a projection, too
+    if projection is not None:  # the original also writes a size without a projection
         prefix["prefix_hidden_size"] = len(projection)
     sizes = {
         "model_type": origin.model_type,
@@ -93,7 +90,7 @@ def _check_config(
 def _prefix(
     origin: OriginalClass, tensors: Tensors, backbone: Backbone, notes: Notes
 ) -> tuple[int, dict[str, Tensor]]:
-    """Read the prefix, or the prompt; returns its length and its tensors."""
+    """Return the length and the tensors of the prefix or prompt."""
     if origin.method == "prompt":
         prompt = take(tensors, "prefix_encoder.weight").float()
         return check_length(prompt, "prefix_encoder.weight"), {"prompt.embeddings": prompt}
@@ -116,10 +113,10 @@ def _prefix(
 
 
 def _position_offset(origin: OriginalClass, config: Mapping[str, Any], length: int) -> int:
-    """Tell where texts begin: behind the prefix, where positions are counted at all.
+    """Return the position offset: the length of a prefix if the backbone counts positions.
 
-    A prompt takes positions of its own. DeBERTa sees distances, which a prefix does not change,
-    and positions only with `position_biased_input`, which transformers takes to be set.
+    A prompt occupies positions itself. DeBERTa uses distances, which a prefix does not change. It
+    uses positions only with `position_biased_input`, which is on by default in transformers.
     """
     if origin.method == "prompt":
         return 0
@@ -143,25 +140,25 @@ def _head(
         notes.found.append("A trained pooler, which becomes the head's dense layer.")
         spec = HeadSpec(pooling="first_token", activation=activation)
         return ForeignHead(spec, {**layer(tensors, "pooler.dense", "dense"), **output})
-    # In multiple choice the original pooled what came first: with a prompt, its first position.
+    # In multiple choice the original pooled the first position, which is that of a prompt.
     is_from_prompt = origin.method == "prompt" and origin.task_type == "multiple_choice"
     pooled_from = "prompt" if is_from_prompt else "text"
     if not any(name.startswith(origin.scope) for name in tensors):
         require_pooler(backbone)
-        notes.found.append("The pooler of the backbone: the checkpoint has none.")
+        notes.found.append("The pooler of the backbone; the checkpoint has none.")
         return ForeignHead(HeadSpec(pooling="pooler", pooled_from=pooled_from), output)
     dense = layer(tensors, f"{origin.scope}pooler.dense", "dense")
     if has_own_pooler(tensors, f"{origin.scope}pooler.dense", backbone):
         notes.found.append("The frozen pooler of the backbone.")
         return ForeignHead(HeadSpec(pooling="pooler", pooled_from=pooled_from), output)
     notes.found.append(
-        "A frozen pooler that is not the backbone's own, which becomes the head's dense layer."
+        "A frozen pooler that differs from the backbone's, which becomes the head's dense layer."
     )
     spec = HeadSpec(pooling="first_token", activation="tanh", pooled_from=pooled_from)
     return ForeignHead(spec, {**dense, **output})
 
 
 def _problem_type(config: Mapping[str, Any]) -> ProblemType | None:
-    """Read what transformers notes in a config once it has computed a loss."""
+    """Return the problem type, which transformers stores in a config after computing a loss."""
     known = {str(name): name for name in get_args(ProblemType)}
     return known.get(str(config.get("problem_type")))

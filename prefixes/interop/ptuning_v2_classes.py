@@ -28,23 +28,30 @@ _TASK_TYPES: Final[dict[str, TaskType]] = {
 
 @dataclass(frozen=True, slots=True)
 class OriginalClass:
+    """The facts in the name of one of the original's model classes."""
+
     model_type: str
     task_type: TaskType
     method: Method
 
     @property
     def scope(self) -> str:
-        """The name that the backbone's weights begin with."""
+        """What precedes the names of the backbone's weights."""
         return "deberta." if self.model_type == "deberta-v2" else f"{self.model_type}."
 
 
 def architectures(config: Mapping[str, Any]) -> list[Any]:
+    """Return the names of the classes in a config."""
     names = config.get("architectures")
     return names if isinstance(names, list) else []
 
 
 def original_class(config: Mapping[str, Any], tensors: Tensors) -> OriginalClass:
-    """Tell the class of the original: by its name, or where that is missing by its tensors."""
+    """Recognize the class by its name in the config, or without a name by the tensors.
+
+    Raises:
+        ConversionRefused: when the class is unknown, or the tensors fit several.
+    """
     names = architectures(config)
     if not names:
         return _class_by_tensors(config, tensors)
@@ -71,13 +78,13 @@ def _class_by_tensors(config: Mapping[str, Any], tensors: Tensors) -> OriginalCl
     if not any(name.endswith("pooler.dense.weight") for name in tensors):
         if not any(".embeddings." in name for name in tensors):
             raise ConversionRefused(
-                "A prefix with its head alone may be of a sequence or of a token classification: "
-                "put the class's name into config.json as architectures"
+                "A prefix with its head alone may belong to sequence_classification or to "
+                "token_classification: set architectures in config.json to the name of the class"
             )
         return OriginalClass(model_type, "token_classification", method)
     if len(take(tensors, "classifier.weight")) == 1 and config.get("problem_type") != "regression":
         raise ConversionRefused(
-            "A head with one output may be of a multiple choice or of a regression: put the "
-            "class's name into config.json as architectures"
+            "A head with one output may belong to multiple_choice or to a regression: set "
+            "architectures in config.json to the name of the class"
         )
     return OriginalClass(model_type, "sequence_classification", method)

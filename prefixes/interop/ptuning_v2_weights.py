@@ -20,15 +20,18 @@ _DTYPES: Final = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 def check_frozen_weights(
     origin: OriginalClass, tensors: Tensors, backbone: Backbone, notes: Notes
 ) -> None:
-    """Hold the frozen weights in the checkpoint, if it has any, against the backbone's.
+    """Compare the frozen weights in a checkpoint, if it has any, with those of the backbone.
 
-    The pooler is looked at with the head, which may bring its own.
+    The pooler is compared with the head, which may have its own.
+
+    Raises:
+        ConversionRefused: when they differ.
     """
     facts = backbone.fingerprint
     if facts.model_type != origin.model_type:
         raise ConversionRefused(
-            f"The checkpoint was trained on {origin.model_type}: expected such a backbone, "
-            f"{facts.name} is {facts.model_type}"
+            f"The checkpoint was trained on {origin.model_type}: the backbone {facts.name} is "
+            f"{facts.model_type}"
         )
     theirs = {
         name.removeprefix(origin.scope): tensor
@@ -37,8 +40,8 @@ def check_frozen_weights(
     }
     if not theirs:
         notes.lost.append(
-            "Proof of the backbone: the checkpoint holds the prefix and its head alone; "
-            f"{facts.name} is taken."
+            "Proof of the backbone: the checkpoint has only the prefix and its head; "
+            f"{facts.name} is assumed."
         )
         return
     ours = {
@@ -52,17 +55,17 @@ def check_frozen_weights(
         raise ConversionRefused(
             f"The checkpoint was trained on another backbone: {len(differing)} of {len(ours)} "
             f"tensors differ from {facts.name}, and {len(unknown)} are not in it; the first is "
-            f"{(differing or unknown)[0]}. Load the backbone that was trained on."
+            f"{(differing or unknown)[0]}. Load the backbone of the training."
         )
     dtypes = {str(theirs[name].dtype).removeprefix("torch.") for name in ours}
     notes.found.append(
-        f"All {len(ours)} frozen tensors equal those of {facts.name}, as far as their type in the "
-        f"checkpoint shows: {', '.join(sorted(dtypes))}."
+        f"All {len(ours)} frozen tensors equal those of {facts.name}, compared in the types of the "
+        f"checkpoint: {', '.join(sorted(dtypes))}."
     )
 
 
 def _equal(theirs: Tensor | None, ours: Tensor) -> bool:
-    """Compare two tensors in the coarser of their types, as one may have been rounded to it."""
+    """Compare two tensors in the coarser of their types, because one may have been rounded."""
     if theirs is None or theirs.shape != ours.shape or theirs.dtype not in _DTYPES:
         return False
     coarser = min(theirs.dtype, ours.dtype, key=lambda dtype: dtype.itemsize)
@@ -70,6 +73,7 @@ def _equal(theirs: Tensor | None, ours: Tensor) -> bool:
 
 
 def has_own_pooler(tensors: Tensors, source: str, backbone: Backbone) -> bool:
+    """Say whether a checkpoint's pooler equals the backbone's."""
     if not backbone.fingerprint.has_pooler:
         return False
     state = backbone.model.state_dict()

@@ -1,4 +1,4 @@
-"""ImportReport: what an import found, what it folded, and what it could not carry over."""
+"""ImportReport: the facts that an import found, folded and could not carry over."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from prefixes.prefix import Prefix
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """Three lists of sentences for the person who imports."""
+    """Three lists of sentences for the user."""
 
     found: tuple[str, ...]
     folded: tuple[str, ...]
@@ -16,14 +16,14 @@ class ImportReport:
 
 @dataclass(slots=True)
 class Notes:
-    """The sentences of a report while it is being written."""
+    """The sentences of a report that is being written."""
 
     found: list[str] = field(default_factory=list)
     folded: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
     def report(self) -> ImportReport:
-        """Close the notes."""
+        """Return the finished report."""
         return ImportReport(tuple(self.found), tuple(self.folded), tuple(self.lost))
 
 

@@ -205,13 +205,13 @@ def test_an_export_reads_back_as_the_same_tensors(bert: Backbone, tmp_path: Path
         ({"position_offset": 0, "head": HeadSpec(pooling="pooler")}, "position 0"),
         ({"method": "prompt", "head": HeadSpec(pooling="pooler")}, "shallow prompt"),
         ({"method": "head", "head": HeadSpec(pooling="pooler")}, "head without a prefix"),
-        ({"task_type": "embedding"}, "no task of the type embedding"),
+        ({"task_type": "embedding"}, "not support the task type embedding"),
         (
             {
                 "task_type": "multiple_choice",
                 "input": InputTemplate(text="{premise}", text_pair="{choice}"),
             },
-            "no task of the type multiple_choice",
+            "not support the task type multiple_choice",
         ),
     ],
 )
@@ -234,9 +234,9 @@ def test_architectures_that_peft_cannot_run_are_refused_both_ways(
     other = load_backbone(folder, device="cpu")
     trained(bert, "SEQ_CLS", projects=False).save_pretrained(tmp_path / "adapter")
 
-    with pytest.raises(ConversionRefused, match=f"PEFT runs no prefix on {architecture}"):
+    with pytest.raises(ConversionRefused, match=f"PEFT does not apply prefixes to {architecture}"):
         import_peft(tmp_path / "adapter", other, wishes_of("SEQ_CLS"))
-    with pytest.raises(ConversionRefused, match=f"PEFT runs no prefix on {architecture}"):
+    with pytest.raises(ConversionRefused, match=f"PEFT does not apply prefixes to {architecture}"):
         export_peft(make_prefix(other.fingerprint), tmp_path / "out", other)
 
 
@@ -291,7 +291,9 @@ def test_other_trained_modules_are_refused(bert: Backbone, tmp_path: Path) -> No
     )
     peft.get_peft_model(plain_model(bert, "SEQ_CLS"), config).save_pretrained(tmp_path)
 
-    with pytest.raises(ConversionRefused, match=r"2 tensors beside prefix and head.*pooler"):
+    with pytest.raises(
+        ConversionRefused, match=r"2 tensors in addition to prefix and head.*pooler"
+    ):
         import_peft(tmp_path, bert, wishes_of("SEQ_CLS"))
 
 

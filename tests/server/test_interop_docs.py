@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from prefixes.interop import adapterhub, peft, ptuning_v2
+from prefixes.interop import adapterhub, peft_format, ptuning_v2_classes
 from server.command_line.conversion import Source
 from server.command_line.main import app
 
@@ -32,8 +32,8 @@ def test_every_source_has_its_row_with_its_architectures() -> None:
     named = {source: set(re.findall(r"`([\w-]+)`", cell)) for source, cell in rows.items()}
 
     assert named == {
-        Source.PTUNING_V2: set(ptuning_v2.MODEL_TYPES.values()),
-        Source.PEFT: peft.MODEL_TYPES,
+        Source.PTUNING_V2: set(ptuning_v2_classes.MODEL_TYPES.values()),
+        Source.PEFT: peft_format.MODEL_TYPES,
         Source.ADAPTERHUB: adapterhub.MODEL_TYPES,
     }
 

@@ -60,10 +60,12 @@ def test_a_named_precision_is_taken_without_measuring(
 @pytest.mark.parametrize(
     ("device", "dtype", "quantize", "message"),
     [
-        pytest.param("cpu", "half", None, "does not run in 'half'", id="unknown-type"),
-        pytest.param("cpu", "float32", "int4", "not quantized to 'int4': expected int8", id="int4"),
-        pytest.param("cpu", "bfloat16", "int8", "leave out one of", id="two-precisions"),
-        pytest.param("cuda:0", "float32", "int8", "on a CPU only, this device is cuda:0", id="gpu"),
+        pytest.param("cpu", "half", None, "Invalid dtype 'half'", id="unknown-type"),
+        pytest.param("cpu", "float32", "int4", "'int4': expected int8", id="int4"),
+        pytest.param(
+            "cpu", "bfloat16", "int8", "omit either dtype or quantize", id="two-precisions"
+        ),
+        pytest.param("cuda:0", "float32", "int8", "needs a CPU, the device is cuda:0", id="gpu"),
     ],
 )
 def test_ways_of_running_that_do_not_exist_are_refused(

@@ -129,7 +129,7 @@ def test_a_rounding_lives_as_long_as_what_was_rounded() -> None:
 def test_a_linearrefuses_to_be_trained_through() -> None:
     tokens = torch.randn(2, 16, requires_grad=True)
 
-    with pytest.raises(UnsupportedBackbone, match="int8, which has no gradients"):
+    with pytest.raises(UnsupportedBackbone, match="int8, which does not support gradients"):
         QuantizedLinear(layer(16, 8))(tokens)
 
 
@@ -137,7 +137,7 @@ def test_a_quantized_backbone_refuses_to_train_a_prefix(int8: Backbone) -> None:
     row = int8.row(EncodedText([2, 5, 6, 3], [0] * 4), slots=(0,))
     pool = int8.empty_pool(1).requires_grad_()
 
-    with pytest.raises(UnsupportedBackbone, match="int8, which has no gradients"):
+    with pytest.raises(UnsupportedBackbone, match="int8, which does not support gradients"):
         int8(PackedBatch.pack([row], int8.device), pool)
 
 

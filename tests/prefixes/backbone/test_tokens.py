@@ -139,7 +139,7 @@ def test_a_text_too_long_is_refused_with_both_numbers_when_truncation_is_off(
     assert len(encoded.token_ids) == 8
     assert not encoded.is_truncated
 
-    with pytest.raises(TextTooLong, match="The input has 9 tokens, the task takes at most 8"):
+    with pytest.raises(TextTooLong, match="The input has 9 tokens, the task allows at most 8"):
         encode_each(backbone, spec, [{"text": "a " * 7}], truncate=False)
 
 
@@ -150,7 +150,7 @@ def test_a_context_longer_than_all_windows_is_refused_with_their_number(
     inside = {"question": "good", "context": "film " * 40}
     assert len(backbone.texts.encode(spec, [inside], truncate=False)[0]) > 1
 
-    with pytest.raises(TextTooLong, match="takes at most 32 windows of 16, half of each for"):
+    with pytest.raises(TextTooLong, match="allows at most 32 windows of 16, half of each for"):
         backbone.texts.encode(spec, [inside | {"context": "film " * 900}], truncate=False)
 
 

@@ -137,7 +137,7 @@ def test_another_architecture_is_refused_by_name(bert: Backbone, tmp_path: Path)
 
     said = refusal_of(checkpoint.write(tmp_path), bert)
 
-    assert "trained on roberta: expected such a backbone" in said
+    assert "trained on roberta: the backbone" in said
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_one_output_without_a_class_name_is_ambiguous(bert: Backbone, tmp_path: 
     checkpoint = make_checkpoint(bert, outputs=1)
     del checkpoint.config["architectures"]
 
-    assert "multiple choice or of a regression" in refusal_of(checkpoint.write(tmp_path), bert)
+    assert "multiple_choice or to a regression" in refusal_of(checkpoint.write(tmp_path), bert)
 
 
 def test_a_regression_needs_no_label(bert: Backbone, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_prefix_with_its_head_alone_is_taken(bert: Backbone, tmp_path: Path, n
     assert alone.prefix.tensors.keys() == whole.prefix.tensors.keys()
     for key, tensor in whole.prefix.tensors.items():
         np.testing.assert_array_equal(alone.prefix.tensors[key], tensor)
-    assert any("the prefix and its head alone" in line for line in alone.report.not_carried_over)
+    assert any("only the prefix and its head" in line for line in alone.report.not_carried_over)
 
 
 def test_a_prefix_alone_needs_its_class_named(bert: Backbone, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_prefix_alone_needs_its_class_named(bert: Backbone, tmp_path: Path) ->
     }
     del checkpoint.config["architectures"]
 
-    assert "into config.json as architectures" in refusal_of(checkpoint.write(tmp_path), bert)
+    assert "set architectures in config.json" in refusal_of(checkpoint.write(tmp_path), bert)
 
 
 def test_a_pooler_that_was_saved_nowhere_is_missed(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_pooler_that_was_saved_nowhere_is_missed(tmp_path: Path) -> None:
 
     said = refusal_of(checkpoint.write(tmp_path / "checkpoint"), roberta)
 
-    assert "the backbone's pooler, which is not in" in said
+    assert "the backbone's pooler, which" in said
 
 
 @pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])

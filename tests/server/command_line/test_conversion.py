@@ -97,9 +97,9 @@ def test_a_full_disk_is_told_in_a_sentence_and_leaves_no_part_of_a_file(
         (("--problem-type", "guess"), "problem_type"),
         (("--template", "{a.b}"), "not a plain placeholder"),
         (("--task", "nowhere"), "nowhere"),
-        (("--example", '{"text": 3}'), "no JSON object of texts"),
+        (("--example", '{"text": 3}'), "is not a JSON object of texts"),
         (("--example", '{"other": "a film"}'), "takes the fields: text"),
-        (("--pair-template", "{b}", "--example", "a film"), "JSON object of text, b"),
+        (("--pair-template", "{b}", "--example", "a film"), "with the fields text, b"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence_and_writes_nothing(
