@@ -69,9 +69,9 @@ def import_prefix(  # noqa: PLR0917 - typer passes all by name
     from prefixes.names import PrefixRef
 
     reference = None if task is None else PrefixRef.parse(task)
-    wishes = _wishes(labels, problem_type, max_length, template, pair_template)
+    options = _import_options(labels, problem_type, max_length, template, pair_template)
     loaded = _load(backbone)
-    imported = _importer(source)(folder, loaded, wishes)
+    imported = _importer(source)(folder, loaded, options)
     prefix = with_examples(loaded, imported.prefix, example or ())
     write_atomically(output, prefix.to_bytes())
     _print_report(imported.report)
@@ -116,7 +116,7 @@ def _importer(source: Source) -> "Callable[[Path, Backbone, ImportOptions], Impo
     }[source]
 
 
-def _wishes(
+def _import_options(
     labels: str | None,
     problem_type: str | None,
     max_length: int | None,
