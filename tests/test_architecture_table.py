@@ -162,7 +162,7 @@ def write_row(architecture: str, row: str) -> None:
     page = PAGE.read_text(encoding="utf-8")
     rows = {line.split("`")[1]: line for line in table_of(page)[2:]} | {architecture: row}
     table = "\n".join([*HEADING, *(rows[name] for name in sorted(rows))])
-    marked = f"<!-- table:begin -->\n{table}\n<!-- table:end -->"
+    marked = f"<!-- table:begin -->\n\n{table}\n\n<!-- table:end -->"
     page = re.sub(
         r"<!-- table:begin -->\n.*<!-- table:end -->", lambda _: marked, page, flags=re.DOTALL
     )
