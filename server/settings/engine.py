@@ -38,7 +38,8 @@ class EngineSettings(BaseModel):
         ge=1,
         le=64,
         description="Number of batches that run at the same time on a CPU. They share "
-        "`num_threads`. Unset: one for each thread, at most 4. A GPU always runs one.",
+        "the threads of `POLYPREFIX_NUM_THREADS`. Unset: one for each thread, at most 4. A GPU "
+        "always runs one.",
     )
     max_batch_tokens: int = Field(
         default=4096,
@@ -49,8 +50,9 @@ class EngineSettings(BaseModel):
         default=None,
         gt=0,
         le=60_000,
-        description="Target latency of a text in the server, in milliseconds. The server runs "
-        "trial batches at startup and lowers `max_batch_tokens` to meet it. Unset: no target.",
+        description="Target time from the arrival of a text to its response when no texts are "
+        "queued, in milliseconds. The server runs trial batches at startup and reduces "
+        "`POLYPREFIX_MAX_BATCH_TOKENS` to meet it. Unset: no target.",
     )
     max_batch_rows: int = Field(
         default=256, ge=1, description="Maximum number of texts in one forward pass."
@@ -68,11 +70,12 @@ class EngineSettings(BaseModel):
     host_mib: int | None = Field(
         default=None,
         ge=0,
-        description="Host memory for prefixes that were evicted from the device, in MiB. They "
-        "reload from it without reading their files. Unset: 4096 with a GPU, 0 on a CPU.",
+        description="Host memory for prefixes that were evicted from the device, in MiB. They are "
+        "loaded again from this memory; their files are not read. Unset: 4096 with a GPU, 0 on a "
+        "CPU.",
     )
     pinned: Annotated[str | None, AfterValidator(check_references)] = Field(
         default=None,
-        description="Prefixes that are never evicted, as references separated by commas. "
-        "Unset: none.",
+        description="Prefixes that are never evicted, separated by commas, such as "
+        "`acme/spam,acme/tone:next,shop/topic@3`. Unset: none.",
     )

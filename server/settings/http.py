@@ -14,8 +14,8 @@ class HttpSettings(BaseModel):
         default=0,
         ge=0,
         le=64,
-        description="Number of separate processes that speak HTTP for the engine. 0: the engine's "
-        "process speaks HTTP itself.",
+        description="Number of separate processes that accept HTTP requests and pass them to the "
+        "process that runs the backbone. 0: one process does both.",
     )
     host: str = Field(
         default="127.0.0.1",
@@ -55,8 +55,8 @@ class HttpSettings(BaseModel):
         default=10.0,
         gt=0,
         le=600,
-        description="Maximum time for the next 16 KiB of a body, or its end, to arrive, in "
-        "seconds. Slower bodies get 408.",
+        description="Maximum time for each 16 KiB of a body (or the remainder, if less) to arrive, "
+        "in seconds. Slower bodies get 408.",
     )
     max_upload_mib: int = Field(
         default=64,

@@ -33,11 +33,12 @@ class Settings(TrainingSettings, HttpSettings, EngineSettings, BaseSettings):
 
     store_folder: Path = Field(
         default=Path("var"),
-        description="Folder for prefix files and, unless `database_url` is set, the database.",
+        description="Folder for prefix files and, unless `POLYPREFIX_DATABASE_URL` is set, the "
+        "database.",
     )
     database_url: str | None = Field(
         default=None,
-        description="SQLAlchemy URL of the database. Unset: SQLite in `store_folder`.",
+        description="SQLAlchemy URL of the database. Unset: SQLite in `POLYPREFIX_STORE_FOLDER`.",
         repr=False,
     )
     examples_folder: DirectoryPath | None = Field(

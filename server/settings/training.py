@@ -62,8 +62,9 @@ class TrainingSettings(BaseModel):
     max_training_seconds: float = Field(
         default=3600.0,
         gt=0,
-        description="Maximum processor time of a training, in seconds for each of its threads. "
-        "Waiting for a busy processor does not count. A training that needs more fails.",
+        description="Maximum processor time of a training, in seconds: the total of all its "
+        "threads, divided by the number of threads. On a GPU, the total is not divided. Waiting "
+        "for a busy processor does not count. A training that needs more fails.",
     )
     training_retention_days: float = Field(
         default=7.0,
