@@ -1,7 +1,7 @@
-"""/docs: the OpenAPI document in Swagger UI, served by this server alone.
+"""/docs: the OpenAPI document in Swagger UI, without requests to other hosts.
 
-FastAPI's own page loads its scripts from other hosts, which must not see who uses the server and
-cannot be reached from closed networks. The policy in the header makes browsers enforce that.
+FastAPI's own page loads its scripts from other hosts. They could see who uses the server, and
+cannot be reached from closed networks. The Content-Security-Policy makes browsers enforce this.
 """
 
 from importlib.resources import files
@@ -20,7 +20,7 @@ _POLICY: Final = (
 
 
 def install(app: FastAPI) -> None:
-    """Add the page, and Swagger UI's files from the package that carries them."""
+    """Add the page, and the files of Swagger UI from the package that contains them."""
     folder = files("fastapi_standalone_docs") / "static" / "swagger"
     app.mount(_ASSETS, StaticFiles(directory=str(folder)))
     app.add_route("/docs", _page, include_in_schema=False)
@@ -34,7 +34,9 @@ async def _page(request: Request) -> Response:
         swagger_js_url=f"{root}{_ASSETS}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{_ASSETS}/swagger-ui.css",
         swagger_favicon_url="data:,",
-        swagger_ui_parameters={"validatorUrl": None},  # else another host is sent the document
+        swagger_ui_parameters={
+            "validatorUrl": None
+        },  # otherwise the document is sent to another host
     )
     page.headers["Content-Security-Policy"] = _POLICY
     return page

@@ -1,4 +1,4 @@
-"""Files sent from an open file: whatever happens to their names meanwhile, the answer is whole."""
+"""Responses from open files: complete even when the file is renamed or deleted meanwhile."""
 
 import os
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ _BAD_RANGE: Final = {400, 416}
 
 
 class OpenFileResponse(FileResponse):
-    """Sends an open file in pieces, with `Range`, and closes it at the end."""
+    """Sends an open file in pieces, supports `Range`, and closes the file at the end."""
 
     def __init__(
         self, file: BufferedReader, *, headers: Mapping[str, str], media_type: str
     ) -> None:
         self._file = file
-        # The system's name of the open file, which works after the file was deleted.
+        # The path of the open descriptor, which works after the file is deleted.
         super().__init__(
             f"/dev/fd/{file.fileno()}",
             headers=headers,
@@ -33,7 +33,7 @@ class OpenFileResponse(FileResponse):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file; describe a bad `Range` as every other error."""
+        """Send the file, or a problem for an invalid `Range`."""
         refused: Message | None = None
 
         async def send_unless_refused(message: Message) -> None:
@@ -54,13 +54,14 @@ class OpenFileResponse(FileResponse):
 
 
 def _bad_range(status: int, size: str) -> Problem:
-    """Describe a refused range; `size` is its Content-Range, as in `bytes */9`."""
+    """Describe a rejected range. `size` is its Content-Range, such as `bytes */9`."""
     num_bytes = size.rpartition("/")[2]
     if status == 416:
         detail = (
-            f"No byte of the `Range` is in the file of {num_bytes} bytes: ask for some of these"
+            f"The `Range` starts after the end of the file, which has {num_bytes} bytes. Request a "
+            "range within the file."
         )
     else:
-        detail = "The header `Range` is malformed: send such as `bytes=0-499`, or leave it out"
+        detail = "Malformed header `Range`. Send a range such as `bytes=0-499`, or omit the header."
     headers = {"Content-Range": size} if size else None
     return problem_of(HTTPException(status, detail, headers))

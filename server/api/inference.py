@@ -1,4 +1,4 @@
-"""What all inference routes share: references, bounds, task types, deadline, cancellation."""
+"""Runs the inference of all routes: references, limits, task types, deadline, cancellation."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -31,23 +31,24 @@ ROUTES: Final[Mapping[TaskType, str]] = {
     "multiple_choice": "/v1/multiple-choice",
     "embedding": "/v1/embeddings",
 }
-"""Where tasks of each type are answered; POST /v1/predict answers them all."""
+"""The route of each task type. POST /v1/predict serves all of them."""
 
 _INLINE_OUTPUTS: Final = 2048
 _INLINE_TEXTS: Final = 16
-"""Numbers and texts that are read on the event loop, in a few milliseconds. More go to a thread."""
+"""Maximum numbers of values and texts to render on the event loop, in a few milliseconds. Larger
+results are rendered on a thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputItem:
-    """One input, as the sender wrote it: fields, and a model of its own if any."""
+    """One input as its sender wrote it: its fields, and its own model if it has one."""
 
     fields: InputFields
     model: str | None = None
 
     @classmethod
     def of(cls, item: str | Mapping[str, str | list[str]]) -> Self:
-        """Tell the model of an input from its fields.
+        """Split an input into its model and its fields.
 
         Raises:
             InvalidName: when the model is a list.
@@ -56,19 +57,19 @@ class InputItem:
             return cls((item,))
         model = item.get("model")
         if isinstance(model, list):
-            raise InvalidName("The `model` of an input is a list: expected text")
+            raise InvalidName("The `model` of an input must be a text; found a list.")
         return cls({name: value for name, value in item.items() if name != "model"}, model)
 
     @property
     def num_texts(self) -> int:
-        """Count the texts that it becomes at least."""
+        """The minimum number of texts that the input becomes."""
         choices = self.fields.get(CHOICES) if isinstance(self.fields, Mapping) else None
         return max(1, len(choices)) if isinstance(choices, list) else 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inference:
-    """The way of one HTTP request through the engine."""
+    """The inference of one HTTP request: who asks, for how long, and what the log line reports."""
 
     request: Request
     services: Services
@@ -78,7 +79,7 @@ class Inference:
 
     @classmethod
     def of_plain(cls, request: Request) -> Self | None:
-        """Make it for a request with a known caller that says nothing of its time; else None."""
+        """Build it from an authenticated request, or return None for one with its own timeout."""
         if "x-timeout-ms" in request.headers:
             return None
         services: Services = request.app.state.services
@@ -88,7 +89,7 @@ class Inference:
         )
 
     async def find(self, model: str | None) -> PrefixVersion:
-        """Find the version that a request's model stands for now.
+        """Resolve the model of a request to the version that it names now.
 
         Raises:
             ModelRequired, InvalidName, PrefixNotFound: as `run`.
@@ -102,42 +103,44 @@ class Inference:
 
     async def run(
         self,
-        asked: Sequence[InputItem],
+        items: Sequence[InputItem],
         *,
         model: str | None,
         truncate: bool,
         task_type: TaskType | None = None,
         top_k: int | None = None,
     ) -> list[InferenceResult]:
-        """Answer, in the order asked, for as long as the sender is there.
+        """Run the inputs, and return their results in the same order.
 
         Args:
-            asked: inputs of any tasks of the route's type.
-            model: for those that name none.
-            truncate: cut texts that are too long instead of refusing them.
-            task_type: what the route answers; None for every type.
-            top_k: scores of a label that the sender wants to see; None for all.
+            items: inputs of any tasks of the route's type.
+            model: the model of inputs that do not name one.
+            truncate: cut texts that are too long instead of rejecting them.
+            task_type: the task type of the route; None for every type.
+            top_k: maximum number of scores of each input in the response; None for all.
 
         Raises:
-            InputRejected: when there is nothing to answer.
-            TooManyInputs: when there is too much.
+            InputRejected: when there are no inputs.
+            TooManyInputs: when there are more than the server accepts.
             WrongTaskType: when a task is not of the route's type.
-            TooManyScores: when the answer would be too long; `top_k` of each input's count.
-            ModelRequired: when an input has no model, nor the request, nor the settings.
-            InvalidName: when a model is no reference.
-            ClientDisconnect: when the sender left; the work was cancelled.
+            TooManyScores: when the response would have too many scores.
+            ModelRequired: when neither an input, the request nor the settings name a model.
+            InvalidName: when a model is not a valid reference.
+            ClientDisconnect: when the sender disconnected. The work is cancelled.
             PrefixError, ServingError: as `Engine.infer`.
         """
         limit = self.services.settings.max_inputs_per_request
-        if not asked:
-            raise InputRejected("The list of inputs is empty: expected at least one")
-        num_texts = sum(item.num_texts for item in asked)
+        if not items:
+            raise InputRejected("The list of inputs is empty. Send at least one input.")
+        num_texts = sum(item.num_texts for item in items)
         if num_texts > limit:
-            kind = "inputs" if num_texts == len(asked) else "choices"
-            raise TooManyInputs(f"{num_texts} {kind}: one request takes at most {limit}")
+            kind = "inputs" if num_texts == len(items) else "choices"
+            raise TooManyInputs(
+                f"The request has {num_texts} {kind}; the maximum is {limit}. Split the request."
+            )
         inputs = [
-            TaskInput(self._ref(item.model or model, index, len(asked)), item.fields)
-            for index, item in enumerate(asked)
+            TaskInput(self._ref(item.model or model, index, len(items)), item.fields)
+            for index, item in enumerate(items)
         ]
         work = self.services.engine.infer(
             inputs,
@@ -149,35 +152,35 @@ class Inference:
         try:
             answers = await while_connected(self.request, work)
         except WrongTaskType as error:
-            raise _naming_the_right_route(error, inputs) from error
-        self._note(answers)
+            raise _with_route(error, inputs) from error
+        self._record_usage(answers)
         _check_num_scores(answers, top_k)
         return answers
 
-    async def read(self, answers: Sequence[InferenceResult], reading: Callable[[], T]) -> T:
-        """Turn answers into what is sent; on a thread when that takes long."""
+    async def render(self, answers: Sequence[InferenceResult], build: Callable[[], T]) -> T:
+        """Build the content of the response; on a thread when that takes long."""
         sizes = [outputs.size for answer in answers for outputs in answer.outputs]
         if len(sizes) <= _INLINE_TEXTS and sum(sizes) <= _INLINE_OUTPUTS:
-            return reading()
-        return await self.services.render(reading)
+            return build()
+        return await self.services.render(build)
 
-    def _ref(self, model: str | None, index: int, num_asked: int) -> PrefixRef:
+    def _ref(self, model: str | None, index: int, num_items: int) -> PrefixRef:
         name = model or self.services.settings.default_model
-        where = f"input[{index}]: " if num_asked > 1 else ""
+        where = f"input[{index}]: " if num_items > 1 else ""
         if name is None:
             raise ModelRequired(
-                f'{where}no model is named: add "model": "tenant/task", or let the operator set '
-                "POLYPREFIX_DEFAULT_MODEL; GET /v1/models lists what there is"
+                f'{where}`model` is missing, and the server has no default model. Add "model": '
+                '"tenant/task". GET /v1/models lists the models.'
             )
         try:
             return PrefixRef.parse(name, default_tenant=self.caller.tenant)
         except InvalidName as error:
-            # Who left out both key and tenant most likely forgot the key.
+            # A caller who omits both key and tenant probably forgot the key.
             keyless = self.caller.tenant is None and "/" not in name
-            hint = "; the tenant may be left out only with its key" if keyless else ""
+            hint = " The tenant may be omitted only with an API key of it." if keyless else ""
             raise InvalidName(f"{where}{error}{hint}") from error
 
-    def _note(self, answers: Sequence[InferenceResult]) -> None:
+    def _record_usage(self, answers: Sequence[InferenceResult]) -> None:
         self.record.models = tuple(dict.fromkeys(str(answer.version) for answer in answers))
         self.record.num_inputs = len(answers)
         self.record.num_tokens = sum(answer.num_tokens for answer in answers)
@@ -185,11 +188,11 @@ class Inference:
         self.record.device_ms = 1000 * max(a.timings.device_seconds for a in answers)
 
 
-def _naming_the_right_route(error: WrongTaskType, inputs: Sequence[TaskInput]) -> WrongTaskType:
+def _with_route(error: WrongTaskType, inputs: Sequence[TaskInput]) -> WrongTaskType:
     where = f"input[{error.place}]: " if len(inputs) > 1 else ""
     return WrongTaskType(
-        f"{where}{inputs[error.place].ref} has the task type {error.task_type}, which this route "
-        f"does not answer: send it to POST {ROUTES[error.task_type]}",
+        f"{where}the task type of {inputs[error.place].ref} is {error.task_type}, which this route "
+        f"does not serve. Send it to POST {ROUTES[error.task_type]}.",
         place=error.place,
         task_type=error.task_type,
     )
@@ -204,8 +207,8 @@ def _check_num_scores(answers: Sequence[InferenceResult], top_k: int | None) -> 
     num_scores = sum(count if top_k is None else min(count, top_k) for count in counts)
     if num_scores > MAX_SCORES:
         raise TooManyScores(
-            f"The answer would hold {num_scores} scores, at most {MAX_SCORES} fit: send fewer "
-            "inputs at once, or ask POST /v1/classify for the best few with `top_k`"
+            f"The response would have {num_scores} scores; the maximum is {MAX_SCORES}. Send fewer "
+            "inputs, or limit the scores of each with `top_k` of POST /v1/classify."
         )
 
 
@@ -215,7 +218,8 @@ async def _inference(
     caller: CallerDep,
     record: RecordDep,
     x_timeout_ms: Annotated[
-        int | None, Header(ge=1, le=10**9, description="Time in milliseconds for this answer.")
+        int | None,
+        Header(ge=1, le=10**9, description="Maximum time for this request, in milliseconds."),
     ] = None,
 ) -> Inference:
     seconds = services.settings.request_timeout_seconds
@@ -228,12 +232,12 @@ InferenceDep = Annotated[Inference, Depends(_inference)]
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do the work, unless the sender disconnects first: then cancel it.
+    """Do the work, or cancel it when the sender disconnects first.
 
     The request's body must have been read.
 
     Raises:
-        ClientDisconnect: when the sender left before the work was done.
+        ClientDisconnect: when the sender disconnects before the work is done.
     """
     task = asyncio.create_task(work)
     watch = asyncio.create_task(_until_disconnect(request))

@@ -26,7 +26,7 @@ _HTTP_DETAILS: Final = {
     404: "This path is not a route of this server. See /docs for the routes.",
     405: "This route does not accept this method. See /docs for the methods of each route.",
 }
-"""What replaces Starlette's bare phrases."""
+"""Details that replace Starlette's phrases."""
 
 
 def problem_of(error: Exception, caller: Caller | None = None) -> Problem:

@@ -1,4 +1,4 @@
-"""PublicPrefixes: whether callers without a key can use anything at all."""
+"""PublicPrefixes: whether there is any prefix that callers without a key may use."""
 
 import time
 from typing import Final
@@ -11,9 +11,9 @@ _SECONDS: Final = 10.0
 
 
 class PublicPrefixes:
-    """Remembers for some seconds that there are public prefixes.
+    """Remembers for a few seconds that public prefixes exist.
 
-    While there are none it asks each time, so the first one can be used at once.
+    Their absence is not remembered, so that the first public prefix can be used at once.
     """
 
     def __init__(self, registry: PrefixRegistry) -> None:
@@ -21,10 +21,10 @@ class PublicPrefixes:
         self._known_until = 0.0
 
     async def exist(self) -> bool:
-        """Say whether there is a prefix that everybody may use.
+        """Return whether a public prefix exists.
 
         Raises:
-            StoreUnavailable: when the database cannot be used.
+            StoreUnavailable: when the database fails.
         """
         if time.monotonic() < self._known_until:
             return True

@@ -1,4 +1,4 @@
-"""Requests that the OpenAPI document shows, by route."""
+"""The example requests of each route in the OpenAPI document."""
 
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ CLASSIFY: Final[dict[str, Any]] = {
     "a list over several tasks": {
         "value": {
             "input": [
-                {"model": "examples/sst2", "text": "What a waste of two hours."},
+                {"model": "examples/sst2", "text": "It wastes two hours."},
                 {"model": "examples/trec", "text": "Who wrote Faust?"},
                 {"model": "examples/ag-news@1", "text": "Shares fell on Tuesday."},
             ],
@@ -65,7 +65,7 @@ PREDICT: Final[dict[str, Any]] = {
     "tasks of several types": {
         "value": {
             "input": [
-                {"model": "examples/sst2", "text": "What a waste of two hours."},
+                {"model": "examples/sst2", "text": "It wastes two hours."},
                 {"model": "acme/names", "text": "Ada Lovelace was born in London."},
                 {
                     "model": "acme/faq",

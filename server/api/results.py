@@ -48,7 +48,7 @@ class OutputOptions:
 
 
 class _Common(TypedDict):
-    """What the results of all task types have."""
+    """The members that the results of all task types have."""
 
     index: int
     model: str

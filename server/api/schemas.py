@@ -1,9 +1,8 @@
-"""Wire models: what requests may say and what responses look like. Values only, no behavior.
+"""Wire models that several routes share: requests and responses. Values only, no behavior.
 
-Requests are strict: a number is not a text, and an unknown field is an error, so that a typo is
-answered instead of ignored. Routes of other dialects have models of their own. What is wrong with
-a list is told of its first wrong entry: pydantic would note a million of them, at several hundred
-bytes each, before anybody counts.
+Requests are strict: a number is not a text, and an unknown field is an error, so that typos are
+reported. Routes of other dialects have their own models. Only the first invalid entry of a list is
+reported: pydantic would otherwise collect up to a million errors of several hundred bytes each.
 """
 
 from datetime import datetime
@@ -18,13 +17,13 @@ from prefixes.template import MAX_CHOICES
 from prefixes.values import Value, at_most
 
 MAX_INPUTS: Final = 10_000
-"""Most inputs that an operator may allow in one request. Longer lists are not even looked at."""
+"""Upper bound of the setting for the inputs of one request. Longer lists are not parsed."""
 
 FunctionToApply = Literal["softmax", "sigmoid", "none"]
 
 
 _MAX_FIELDS: Final = 50
-"""Most fields of one input; a template cannot ask for more."""
+"""Maximum number of fields of one input. No template has more."""
 
 
 class StrictRequest(Value):
@@ -78,7 +77,7 @@ Item = Annotated[
         '{"text": "...", "text_pair": "..."}',
     ),
 ]
-"""One input: a text, or the fields of the task, with its own `model` if need be."""
+"""One input: a text, or an object with the fields of the task and optionally its own `model`."""
 
 Inputs = Annotated[
     _Text
@@ -95,7 +94,7 @@ Model = Annotated[
     str | None,
     Field(
         description="The prefix to use: `tenant/task` (its alias `live`), `tenant/task:alias` or "
-        "`tenant/task@version`. With a key, the tenant may be left out."
+        "`tenant/task@version`. With an API key, the tenant may be omitted."
     ),
 ]
 
@@ -116,8 +115,8 @@ class Liveness(WireResponse):
 
 
 class Score(TypedDict):
-    """A plain mapping, for answers may hold tens of thousands: a model each would take longer
-    to make than the forward pass.
+    """A plain mapping: a response may have tens of thousands of scores, and a pydantic model for
+    each would take longer to build than the forward pass.
     """
 
     label: str
@@ -136,15 +135,15 @@ class AliasMove(WireResponse):
 class Alias(WireResponse):
     name: str
     version: int
-    history: list[AliasMove] = Field(description="Its moves, the oldest first.")
+    history: list[AliasMove] = Field(description="Moves of the alias, the oldest first.")
 
 
 class Version(WireResponse):
-    ref: str = Field(description="`tenant/task@version`, as `model` takes it.")
+    ref: str = Field(description="`tenant/task@version`, a valid `model`.")
     tenant: str
     task: str
     version: int
-    digest: str = Field(description="sha256 of the file.")
+    digest: str = Field(description="SHA-256 of the file.")
     size_bytes: int
     created_at: datetime
     created_by: str
@@ -159,7 +158,9 @@ class VersionDetail(Version):
 
 
 class PublishedVersion(Version):
-    is_new: bool = Field(description="False when the task already had these very bytes.")
+    is_new: bool = Field(
+        description="False when the task already had a version with the same bytes."
+    )
 
 
 class PrefixSummary(WireResponse):
@@ -191,14 +192,14 @@ class AliasTarget(WireResponse):
 
 
 class ProblemBody(BaseModel):
-    """RFC 9457. Routes of other dialects add that dialect's own `error` members."""
+    """An error as in RFC 9457. Routes of other dialects add the `error` members of that dialect."""
 
     model_config = ConfigDict(extra="allow")
 
     type: str
     title: str
     status: int
-    detail: str = Field(description="What is wrong, what was expected, what to do.")
+    detail: str = Field(description="The error, what was expected, and what to do next.")
     code: str = Field(description="Stable and machine-readable.")
     errors: list[dict[str, str]] | None = None
     findings: list[dict[str, str]] | None = None

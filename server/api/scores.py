@@ -1,4 +1,4 @@
-"""Scores as the wire gives them: activations by the sender's choice, and entries of labels."""
+"""Scores: the activation that a request selects, and the entries of labels."""
 
 from collections.abc import Callable
 from typing import Final
@@ -15,8 +15,9 @@ from server.errors import InferenceFailed
 Array = NDArray[np.float64]
 
 MAX_SCORES: Final = 40_000
-"""Most scores in one response: the largest request to a task of 150 labels, or a single input to
-the largest task. Without it a request of a few bytes could ask for half a gigabyte."""
+"""Maximum number of scores in a response. It suffices for the largest request to a task of 150
+labels, and for one input of the largest task. Without it, a request of a few bytes could cause a
+response of half a gigabyte."""
 
 DEFAULT_FUNCTION: Final[dict[str, FunctionToApply]] = {
     "single_label_classification": "softmax",
@@ -26,20 +27,21 @@ DEFAULT_FUNCTION: Final[dict[str, FunctionToApply]] = {
 
 
 def probabilities(answer: InferenceResult, function: FunctionToApply | None = None) -> Array:
-    """Apply an activation to an answer's logits, in the order of the task's labels.
+    """Apply an activation to the logits of a result, in the order of the task's labels.
 
     Args:
-        answer: logits `[labels]` and the task's description.
-        function: None takes the one of the problem type.
+        answer: the logits `[labels]`, and the description of the task.
+        function: None selects the default of the problem type.
 
     Raises:
-        InferenceFailed: when a logit is not a finite number; JSON could not even say so.
+        InferenceFailed: when a logit is not finite: JSON cannot represent it.
     """
     logits = answer.outputs[0].astype(np.float64)
     if not np.isfinite(logits).all():
         raise InferenceFailed(
-            f"{answer.version} gave logits that are not finite: its prefix does not work with "
-            "this backbone's number type"
+            f"The logits of {answer.version} are not finite. Its prefix does not work with the "
+            "data type of this server. Upload another version, or ask the operator to change "
+            "POLYPREFIX_DTYPE."
         )
     return _FUNCTIONS[function or DEFAULT_FUNCTION[answer.spec.problem_type or ""]](logits)
 

@@ -1,6 +1,6 @@
-"""Wire models of the routes for each type of task: what they are asked, and how they answer.
+"""Wire models of the routes of each task type: requests and results.
 
-The parts of an answer that transformers' pipelines give as well have their names and shapes.
+Members that the pipelines of transformers return as well have the same names and shapes.
 """
 
 from typing import Annotated, Generic, Literal, TypeVar
@@ -14,49 +14,55 @@ from server.api.schemas import FunctionToApply, Inputs, Model, Score, StrictRequ
 Result = TypeVar("Result")
 
 _TopLabels = Annotated[
-    int | None, Field(ge=1, description="How many scores to give, the best first; null: all.")
+    int | None,
+    Field(ge=1, description="Number of scores to return, the highest first. Null returns all."),
 ]
 _TopAnswers = Annotated[
-    int | None, Field(ge=1, description="How many answers to list in `answers`; null: no list.")
+    int | None,
+    Field(ge=1, description="Number of answers to list in `answers`. Null returns no list."),
 ]
 _Function = Annotated[
     FunctionToApply | None,
     Field(
-        description="How logits become scores; null: softmax for single-label tasks, sigmoid for "
-        "multi-label ones, none for regression."
+        description="Function that turns logits into scores. Null selects softmax for single-label "
+        "tasks, sigmoid for multi-label tasks, and none for regression."
     ),
 ]
 _Aggregation = Annotated[
     Strategy,
     Field(
-        description="How tokens become entities. none: every token by itself, with its tag; "
-        "simple: neighbours of one type; first, average, max: neighbouring words, each with the "
-        "tag of its first token, of its mean scores, or of its surest token."
+        description="How tokens are joined to entities. none: each token separately, with its tag. "
+        "simple: adjacent tokens of one type. first, average, max: adjacent words, each with the "
+        "tag of its first token, of its mean scores, or of its highest score."
     ),
 ]
 _AnswerLength = Annotated[
     int | None,
-    Field(ge=1, le=10_000, description="Most tokens of an answer; null: the task's own bound."),
+    Field(
+        ge=1,
+        le=10_000,
+        description="Maximum number of tokens of an answer. Null selects the limit of the task.",
+    ),
 ]
 _MayHaveNone = Annotated[
     bool | None,
     Field(
-        description="Whether an empty answer may say that the context has none; null: as the "
-        "task was trained."
+        description="Whether an empty answer is allowed, for contexts without an answer. Null "
+        "selects what the task was trained for."
     ),
 ]
 
 
 class TaskRequest(StrictRequest):
-    """Inputs, each for the prefix it names or for that of the request."""
+    """Inputs of one request. Each uses its own model, or the model of the request."""
 
     model: Model = None
     input: Inputs = Field(
-        description="A text; an object with the task's fields and optionally its own `model`; or "
-        "a list of these, of any tasks that the route answers."
+        description="A text, an object with the fields of the task and optionally its own `model`, "
+        "or a list of these. A list may mix tasks that the route serves."
     )
     truncate: bool = Field(
-        default=True, description="Cut texts that are too long; false refuses them."
+        default=True, description="Cut texts that are too long. False rejects them."
     )
 
 
@@ -80,11 +86,11 @@ class MultipleChoiceRequest(TaskRequest):
 
 
 class AnyTaskRequest(TaskRequest):
-    """Inputs of tasks of any type; each option is for those types that know it."""
+    """Inputs of tasks of any type. Each option applies to the types that have it."""
 
     top_k: Annotated[
         int | None,
-        Field(ge=1, description="How many scores of a classification, and answers, to give."),
+        Field(ge=1, description="Number of scores of a classification, or of answers, to return."),
     ] = None
     function_to_apply: _Function = None
     aggregation_strategy: _Aggregation = "first"
@@ -93,33 +99,36 @@ class AnyTaskRequest(TaskRequest):
 
 
 class InputUsage(WireResponse):
-    tokens: int = Field(description="Tokens that were run for this input, special tokens included.")
-    truncated: bool = Field(description="Whether its end was cut off to fit the task.")
+    tokens: int = Field(description="Number of tokens of this input, special tokens included.")
+    truncated: bool = Field(description="Whether its end was cut to fit the task.")
 
 
 class _TaskResult(WireResponse):
-    """The answer to one input."""
+    """The result of one input."""
 
-    index: int = Field(description="Place of the input in the request.")
-    model: str = Field(description="The version that answered, `tenant/task@version`.")
+    index: int = Field(description="Index of the input in the request.")
+    model: str = Field(description="The version that was used, as `tenant/task@version`.")
     usage: InputUsage
 
 
 class ClassifyResult(_TaskResult):
-    """Of `label`, `labels` and `value` one is there, by problem type."""
+    """Has one of `label`, `labels` and `value`, by the problem type."""
 
     task_type: Literal["sequence_classification"] = "sequence_classification"
     problem_type: str
-    label: str | None = Field(default=None, description="Single-label: the best label.")
+    label: str | None = Field(default=None, description="The best label, for single-label tasks.")
     labels: list[str] | None = Field(
-        default=None, description="Multi-label: the labels whose probability reaches its threshold."
+        default=None,
+        description="The labels whose probability reaches their threshold, for multi-label tasks.",
     )
-    value: float | None = Field(default=None, description="Regression with one output: the value.")
+    value: float | None = Field(
+        default=None, description="The value, for regression with one output."
+    )
     scores: list[Score] = Field(description="Sorted by score, the highest first.")
 
 
 class EntityGroup(TypedDict):
-    """Words of one type beside each other; `word` is characters `start` to `end` of the text."""
+    """Adjacent words of one type. `word` is the characters `start` to `end` of the text."""
 
     entity_group: str
     score: float
@@ -129,7 +138,7 @@ class EntityGroup(TypedDict):
 
 
 class EntityToken(TypedDict):
-    """A token with its tag; `index` is its number in the text, special tokens included."""
+    """A token with its tag. `index` is its number in the text, special tokens included."""
 
     entity: str
     score: float
@@ -142,12 +151,12 @@ class EntityToken(TypedDict):
 class TokenClassificationResult(_TaskResult):
     task_type: Literal["token_classification"] = "token_classification"
     entities: list[EntityGroup | EntityToken] = Field(
-        description="In the order of the text; tokens only with the strategy none."
+        description="In the order of the text. Tokens with the strategy none, otherwise groups."
     )
 
 
 class AnswerEntry(TypedDict):
-    """An answer; `answer` is characters `start` to `end` of the context, none is empty."""
+    """An answer. `answer` is the characters `start` to `end` of the context, or is empty."""
 
     score: float
     start: int
@@ -161,18 +170,18 @@ class QuestionAnsweringResult(_TaskResult):
     start: int
     end: int
     answer: str = Field(
-        description="Characters `start` to `end` of the context; empty: there is none."
+        description="Characters `start` to `end` of the context. Empty if there is no answer."
     )
     answers: list[AnswerEntry] | None = Field(
-        default=None, description="The `top_k` best, if that was asked for."
+        default=None, description="The `top_k` best answers, if `top_k` is set."
     )
 
 
 class MultipleChoiceResult(_TaskResult):
     task_type: Literal["multiple_choice"] = "multiple_choice"
-    choice: int = Field(description="Place of the best choice in `choices`, from 0.")
-    text: str = Field(description="The best choice itself.")
-    scores: list[float] = Field(description="In the order of `choices`; they sum to 1.")
+    choice: int = Field(description="Index of the best choice in `choices`, from 0.")
+    text: str = Field(description="The text of the best choice.")
+    scores: list[float] = Field(description="Scores in the order of `choices`. Their sum is 1.")
 
 
 class EmbeddingResult(_TaskResult):
@@ -194,7 +203,7 @@ class Usage(WireResponse):
 
 
 class TimingsMs(WireResponse):
-    """Where the time went, in milliseconds; for several inputs, those of the slowest."""
+    """Durations in milliseconds. For several inputs, those of the slowest."""
 
     total: float
     queue: float

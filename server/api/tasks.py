@@ -142,7 +142,7 @@ async def _answer(
         task_type=task_type,
         top_k=options.top_k,
     )
-    content = await inference.read(answers, partial(_content, answers, options, inference.record))
+    content = await inference.render(answers, partial(_content, answers, options, inference.record))
     return Response(content, media_type=media_types.JSON)
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a request's members, as its sender would say it: place, expected, found."""
+"""Describes invalid members of a request in the terms of its sender: place, expected, found."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ _MAX_SHOWN: Final = 40
 
 _SENTENCES: Final = {
     "missing": "is missing",
-    "extra_forbidden": "is not a member of this request: check its spelling, or leave it out",
+    "extra_forbidden": "is not a member of this request. Check its spelling, or omit it.",
 }
 _EXPECTED: Final = {
     "string_type": "a text",
@@ -26,13 +26,13 @@ _EXPECTED: Final = {
     "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
-    "none_required": "null, because this is not supported",
+    "none_required": "null, because this option is not supported",
 }
-"""What to expect instead of an input that has another type."""
+"""The expected value that a message names when an input has another type."""
 
 
 def field_errors(error: RequestValidationError) -> list[dict[str, str]]:
-    """Describe the first twenty errors; `field` is the place as `input[3].text`."""
+    """Describe the first twenty errors. `field` is the place, such as `input[3].text`."""
     return [_field_error(detail, error.body) for detail in error.errors()[:_MAX_ERRORS]]
 
 
@@ -41,7 +41,7 @@ def _field_error(detail: Mapping[str, Any], body: Any) -> dict[str, str]:
         place = f"at character {detail['loc'][-1]}: {detail['ctx']['error']}"
         return {"field": "body", "message": f"is not valid JSON {place}"}
     if detail["loc"] == ("body",) and isinstance(detail["input"], bytes):
-        message = "was not read as JSON: send the header `Content-Type: application/json`"
+        message = "was not read as JSON. Send the header `Content-Type: application/json`."
         return {"field": "body", "message": message}
     is_missing = detail["type"] == "missing"
     return {
@@ -67,15 +67,16 @@ def _message(detail: Mapping[str, Any]) -> str:
 
 
 def _place(location: Sequence[int | str], body: Any, *, is_missing: bool) -> str:
-    """Write a place in the request as its sender would.
+    """Format a place in the request as the sender knows it.
 
-    Parts that lead nowhere in the body name branches of our own models: the sender has not seen
-    them.
+    Parts that do not lead anywhere in the body are omitted: they name branches of our own models.
     """
     source, *parts = location
     text, value = "", body
     for part in parts:
-        if source == "body" and body is not None:  # forms have none: their places are our own
+        if (
+            source == "body" and body is not None
+        ):  # forms have no body here: their places are our own
             if not _leads_on(value, part) and not (is_missing and part is parts[-1]):
                 continue
             value = value[part] if _leads_on(value, part) else None
@@ -93,7 +94,7 @@ def _leads_on(value: Any, part: int | str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """Name what was found; a short text as it is."""
+    """Name the value that was found. Short texts are quoted."""
     match value:
         case None | bool() | int() | float():
             return json.dumps(value)[:_MAX_SHOWN]

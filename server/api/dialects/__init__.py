@@ -1,1 +1,1 @@
-"""Dialects: routes in the shapes of other servers."""
+"""Dialects: routes in the shapes of other servers' APIs."""

@@ -1,7 +1,7 @@
-"""POST /models/{tenant}/{task}: a URL for each task, as Hugging Face's InferenceClient asks it.
+"""POST /models/{tenant}/{task}: one URL per task, as Hugging Face's InferenceClient needs it.
 
-That client cannot send `model`. The task's type decides the shape of the answer, which is that of
-Hugging Face's hosted inference.
+That client cannot send `model`. The response has the shape of Hugging Face's hosted inference for
+the task's type.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,23 +45,26 @@ _COMMON: Final = frozenset({"index", "model", "usage", "task_type"})
 
 @router.post(
     "/models/{tenant}/{task}",
-    summary="Answer a task as Hugging Face's hosted inference does",
+    summary="Run a task as Hugging Face's hosted inference does",
     response_class=Response,
     responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
 )
 async def ask_task(tenant: str, task: str, body: HubRequest, inference: InferenceDep) -> Response:
-    """Scores, entities, answers or vectors, by the task's type; `task` may have `@` or `:`."""
+    """Returns scores, entities, answers or vectors, by the task's type.
+
+    `task` may have a version or an alias, such as `spam@3` or `spam:live`.
+    """
     return await answer_task(body, inference, await inference.find(f"{tenant}/{task}"))
 
 
 async def answer_task(body: HubRequest, inference: Inference, version: PrefixVersion) -> Response:
-    """Answer in the shape of the hosted inference, where a list is a list of inputs."""
+    """Respond in the shape of the hosted inference, where a list is a list of inputs."""
     model = str(version.ref)
     if _is_comparison(body.inputs, version.task_type):
         return await _compare(body, inference, model)
     return await reply(
         inference,
-        _asked(body.inputs),
+        _input_items(body.inputs),
         body,
         model=model,
         task_type=version.task_type,
@@ -71,30 +74,30 @@ async def answer_task(body: HubRequest, inference: Inference, version: PrefixVer
 
 async def reply(
     inference: Inference,
-    asked: Sequence[InputItem],
+    inputs: Sequence[InputItem],
     options: HubOptions,
     *,
     model: str | None,
     task_type: TaskType,
     is_nested: bool,
 ) -> Response:
-    """Answer in Hugging Face's shapes: all answers in a list, or the only one by itself."""
+    """Respond in Hugging Face's shapes: a list of all results, or the only result."""
     output_options = _output_options(options)
     answers = await inference.run(
-        asked,
+        inputs,
         model=model,
         truncate=options.truncate is not False,
         task_type=task_type,
         top_k=output_options.top_k,
     )
-    items = await inference.read(answers, partial(_items, answers, options, output_options))
+    items = await inference.render(answers, partial(_items, answers, options, output_options))
     content = to_json(items if is_nested else items[0])
     headers = _cost_headers(inference.record)
     return Response(content, headers=headers, media_type=media_types.JSON)
 
 
-def _asked(inputs: Item | Sequence[Item]) -> list[InputItem]:
-    """Give the inputs: a text, an object of fields, or each entry of a list."""
+def _input_items(inputs: Item | Sequence[Item]) -> list[InputItem]:
+    """Return the inputs: a text, an object of fields, or each entry of a list."""
     items = inputs if isinstance(inputs, list) else [inputs]
     return [InputItem(_fields(item)) for item in items]
 
@@ -106,18 +109,18 @@ def _fields(item: Any) -> Any:
 
 
 def _is_listed(task_type: TaskType) -> bool:
-    """Say whether the answer to a single input is a list of one, too, in the hosted inference."""
+    """Whether the hosted inference returns a list even for a single input."""
     return task_type in {"sequence_classification", "embedding"}
 
 
 def _output_options(options: HubOptions) -> OutputOptions:
-    asked = options.parameters or HubParameters()
+    parameters = options.parameters or HubParameters()
     return OutputOptions(
-        top_k=asked.top_k,
-        function="none" if options.raw_scores else asked.function_to_apply,
-        strategy=asked.aggregation_strategy or "first",
-        max_answer_tokens=asked.max_answer_len,
-        may_have_none=asked.handle_impossible_answer,
+        top_k=parameters.top_k,
+        function="none" if options.raw_scores else parameters.function_to_apply,
+        strategy=parameters.aggregation_strategy or "first",
+        max_answer_tokens=parameters.max_answer_len,
+        may_have_none=parameters.handle_impossible_answer,
     )
 
 
@@ -164,7 +167,7 @@ def _is_comparison(inputs: object, task_type: TaskType) -> bool:
 
 
 async def _compare(body: HubRequest, inference: Inference, model: str) -> Response:
-    """Give the cosine similarity of a text with each of several others."""
+    """Return the cosine similarity of one text with each of several others."""
     source, sentences = _compared(body.inputs)
     answers = await inference.run(
         [InputItem((text,)) for text in (source, *sentences)],
@@ -186,14 +189,14 @@ def _compared(inputs: Any) -> tuple[str, list[str]]:
         or isinstance(sentences, str)
     ):
         raise InputRejected(
-            f"A comparison has the members `{_SOURCE}`, a text, and `{_SENTENCES}`, a list of "
-            f"texts; found: {', '.join(map(repr, sorted(inputs)))[:200]}"
+            f"Invalid comparison: expected `{_SOURCE}`, a text, and `{_SENTENCES}`, a list of "
+            f"texts; found {', '.join(map(repr, sorted(inputs)))[:200]}. Send exactly these two."
         )
     return source, sentences
 
 
 def _cost_headers(record: RequestRecord) -> dict[str, str]:
-    """Give the headers by which text-embeddings-inference reports what a request cost."""
+    """Return the headers in which text-embeddings-inference reports the cost of a request."""
     return {
         "x-compute-tokens": str(record.num_tokens),
         "x-queue-time": str(round(record.queue_ms)),

@@ -10,11 +10,11 @@ from server.api.dialects.requests import DialectRequest, Dimensions
 from server.api.schemas import MAX_INPUTS, FieldsOfText, FunctionToApply
 
 _Truncate = Annotated[
-    bool | None, Field(description="Cut texts that are too long; null means true.")
+    bool | None, Field(description="Cut texts that are too long. Null means true.")
 ]
 _Direction = Annotated[
     Literal["right", "Right"] | None,
-    Field(description="Texts are cut at their end only; null means right."),
+    Field(description="Texts are cut only at their end. Null means right."),
 ]
 _Prompt = Annotated[
     None, Field(description="Not supported: a prompt is part of the task's template.")
@@ -22,27 +22,31 @@ _Prompt = Annotated[
 
 
 class HubParameters(DialectRequest):
-    """The options of Hugging Face's pipelines; each for the task types that have it."""
+    """The options of Hugging Face's pipelines. Each applies to the task types that have it."""
 
-    top_k: int | None = Field(default=None, ge=1, description="Best labels or answers to give.")
+    top_k: int | None = Field(
+        default=None, ge=1, description="Number of the best labels or answers to return."
+    )
     function_to_apply: FunctionToApply | None = None
     aggregation_strategy: Strategy | None = None
     ignore_labels: Annotated[list[str] | None, at_most(MAX_INPUTS)] = Field(
-        default=None, description="Entity types to leave out."
+        default=None, description="Entity types to omit."
     )
     max_answer_len: int | None = Field(default=None, ge=1, le=10_000)
     handle_impossible_answer: bool | None = None
 
 
 class HubOptions(DialectRequest):
-    """What Hugging Face's servers take next to `inputs`; each for the task types that have it."""
+    """The options next to `inputs`. Each applies to the task types that have it."""
 
     parameters: HubParameters | None = None
     truncate: _Truncate = None
     truncation_direction: _Direction = None
-    raw_scores: bool | None = Field(default=None, description="Give logits, not probabilities.")
+    raw_scores: bool | None = Field(
+        default=None, description="Return logits instead of probabilities."
+    )
     normalize: bool | None = Field(
-        default=None, description="True brings vectors to length 1; otherwise as the task has them."
+        default=None, description="True scales vectors to length 1. Otherwise they are as trained."
     )
     dimensions: Dimensions = None
     prompt_name: _Prompt = None
@@ -91,9 +95,9 @@ HubInputs = Annotated[
 
 
 class HubRequest(HubOptions):
-    """The request of Hugging Face's hosted inference; its URL names the task."""
+    """The request of Hugging Face's hosted inference. Its URL names the task."""
 
     inputs: HubInputs = Field(
-        description="A text, an object with the task's fields, or a list of these. For embeddings "
-        "also `source_sentence` and `sentences`, to be compared."
+        description="A text, an object with the fields of the task, or a list of these. Embedding "
+        "tasks also accept `source_sentence` and `sentences`, and compare them."
     )

@@ -1,6 +1,6 @@
-"""POST /v1/embeddings as OpenAI answers it: each tenant's tuned embeddings of one backbone.
+"""POST /v1/embeddings in the shape of OpenAI, which is also the server's own embedding route.
 
-Beyond it: `model` chooses the prefix, and `truncate` cuts texts that are too long.
+Differences from OpenAI: `model` selects the prefix, and `truncate` cuts texts that are too long.
 """
 
 import base64
@@ -41,7 +41,7 @@ async def embeddings(
     body: Annotated[EmbeddingsRequest, Body(openapi_examples=examples.EMBEDDINGS)],
     inference: InferenceDep,
 ) -> Response:
-    """One vector for every text, in order, as numbers or as base64 of little-endian float32."""
+    """Returns one vector for each text, in order: numbers, or base64 of little-endian float32."""
     answers = await inference.run(
         input_items(body.input),
         model=body.model,
@@ -50,7 +50,7 @@ async def embeddings(
     )
     check_dimensions(answers, body.dimensions)
     encoding = body.encoding_format or "float"
-    content = await inference.read(answers, partial(_content, answers, encoding))
+    content = await inference.render(answers, partial(_content, answers, encoding))
     return Response(content, media_type=media_types.JSON)
 
 

@@ -1,4 +1,4 @@
-"""GET /v1/models: what the caller may write in `model`, as OpenAI's clients list it."""
+"""GET /v1/models in the shape of OpenAI: the values of `model` that the caller may use."""
 
 import itertools
 from collections.abc import Iterator
@@ -24,9 +24,10 @@ MAX_MODELS: Final = 10_000
     "/v1/models", summary="List the models the caller may use", responses=responses(401, 503)
 )
 async def list_models(services: ServicesDep, caller: CallerDep) -> ModelList:
-    """Every alias and every version of the caller's prefixes and of the public ones.
+    """Lists every alias and version of the caller's prefixes and of the public prefixes.
 
-    At most 10,000, in the order of their names; a tenant's own list is complete.
+    The list has at most 10,000 models in the order of their names. For a complete list of a tenant,
+    use `/v1/tenants/{tenant}/prefixes`.
     """
     found = await services.read(partial(services.registry.list_prefixes, reader=caller.tenant))
     cards = itertools.chain.from_iterable(_cards(item, services.backbone.name) for item in found)
@@ -39,7 +40,7 @@ async def list_models(services: ServicesDep, caller: CallerDep) -> ModelList:
     responses=responses(401, 404, 422, 503),
 )
 async def show_model(model: str, services: ServicesDep, caller: CallerDep) -> ModelCard:
-    """Whatever `model` may say in a request, also with a slash; `id` repeats it."""
+    """Describes any valid `model`, slashes included. `id` repeats it."""
     ref = PrefixRef.parse(model, default_tenant=caller.tenant)
     version = await services.read(partial(services.registry.version, ref, reader=caller.tenant))
     return ModelCard(

@@ -12,7 +12,7 @@ EncodingFormat = Literal["float", "base64"]
 
 
 class EmbeddingsRequest(DialectRequest):
-    """OpenAI's request, and `truncate`."""
+    """The request of OpenAI, with `truncate` added."""
 
     model: Model = None
     input: TextsOrIds = Field(description=TEXTS_OR_IDS)
@@ -21,7 +21,7 @@ class EmbeddingsRequest(DialectRequest):
     user: str | None = None
     truncate: bool | None = Field(
         default=None,
-        description="True cuts texts that are too long; otherwise they are refused.",
+        description="True cuts texts that are too long. Otherwise they are rejected.",
     )
 
 
@@ -37,7 +37,7 @@ class EmbeddingsUsage(WireResponse):
 
 
 class EmbeddingsTotal(WireResponse):
-    model: str = Field(description="The version that answered, `tenant/task@version`.")
+    model: str = Field(description="The version that was used, as `tenant/task@version`.")
     usage: EmbeddingsUsage
 
 
@@ -47,13 +47,13 @@ class EmbeddingsResponse(EmbeddingsTotal):
 
 
 class ModelCard(WireResponse):
-    id: str = Field(description="What to write in `model`.")
+    id: str = Field(description="A valid `model`.")
     object: Literal["model"] = "model"
     created: int
     owned_by: str
-    root: str = Field(description="The version it stands for now.")
+    root: str = Field(description="The version that it names now.")
     parent: str = Field(description="The backbone.")
-    task_type: TaskType = Field(description="What it answers, and so the route to send it to.")
+    task_type: TaskType = Field(description="Its task type, which determines the route to use.")
 
 
 class ModelList(WireResponse):

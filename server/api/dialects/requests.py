@@ -1,7 +1,7 @@
-"""What the routes that speak another server's dialect share.
+"""Requests of other servers' dialects: the base class, texts or token ids, and dimensions.
 
-Other servers ignore members that they do not know, and their clients rely on it: these routes do
-the same, and accept null for every optional member. The server's own routes stay strict.
+Other servers ignore unknown members, and their clients rely on that. These routes do the same, and
+accept null for every optional member. The server's own routes are strict.
 """
 
 import logging
@@ -25,23 +25,23 @@ _noted: set[tuple[str, str]] = set()
 
 
 class DialectRequest(Value):
-    """A request whose unknown members are ignored; the log names each of them once."""
+    """A request whose unknown members are ignored. The log names each of them once."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
     def model_post_init(self, _context: object) -> None:
-        """Log what is ignored."""
+        """Log the members that are ignored."""
         if self.model_extra:
             _note_ignored(type(self).__name__, self.model_extra)
 
 
 def _note_ignored(request: str, names: Iterable[str]) -> None:
-    """Log names that were not seen before, 200 in all: senders choose them freely."""
+    """Log names that are new, 200 in all: senders could otherwise fill the log."""
     for name in names:
         noted = (request, name[:80])
         if noted not in _noted and len(_noted) < _MAX_NOTED:
             _noted.add(noted)
-            _log.info("%s: ignoring the unknown member %r, here and from now on", *noted)
+            _log.info("%s: ignoring the unknown member %r in this and all later requests", *noted)
 
 
 def _texts_kind(value: Any) -> str | None:
@@ -73,21 +73,22 @@ TextsOrIds = Annotated[
         "such lists",
     ),
 ]
-"""What OpenAI's embeddings take. Ids are those of the backbone's own tokenizer."""
+"""The `input` of OpenAI's embeddings. Ids are those of the backbone's tokenizer."""
 
 
 TEXTS_OR_IDS: Final = (
-    "A text or a list of texts; or the ids of the backbone's own tokenizer, as one or more lists."
+    "A text, a list of texts, a list of token ids, or a list of such lists. Ids are those of the "
+    "backbone's tokenizer."
 )
 """Describes `TextsOrIds` in the OpenAPI document."""
 
 Dimensions = Annotated[
-    int | None, Field(ge=1, description="Null, or the number that the task's vectors have.")
+    int | None, Field(ge=1, description="Null, or the number of dimensions of the task's vectors.")
 ]
 
 
 def input_items(value: str | list[str] | list[int] | list[list[int]]) -> list[InputItem]:
-    """Give the inputs: one for each text or list of ids."""
+    """Return one input for each text or list of ids."""
     if isinstance(value, str):
         return [InputItem((value,))]
     if value and isinstance(value[0], int):
@@ -100,16 +101,15 @@ def _input_item(item: Any) -> InputItem:
 
 
 def check_dimensions(answers: Iterable[InferenceResult], dimensions: int | None) -> None:
-    """Refuse to shorten vectors: no task is trained for that.
+    """Reject requests for shorter vectors: tasks are not trained for that.
 
     Raises:
-        InputRejected: when the vectors have another size.
+        InputRejected: when the vectors have another number of dimensions.
     """
     for answer in answers:
         size = answer.outputs[0].size
         if dimensions not in {None, size}:
             raise InputRejected(
-                f"The vectors of {answer.version} have {size} dimensions, and {dimensions} were "
-                f"asked for: leave out `dimensions`, or send {size}; this task was not trained to "
-                "be shortened"
+                f"`dimensions` is {dimensions}, but the vectors of {answer.version} have {size} "
+                f"and cannot be shortened. Omit `dimensions`, or send {size}."
             )

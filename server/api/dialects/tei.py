@@ -1,9 +1,12 @@
-"""The routes of text-embeddings-inference, so that its clients work unchanged.
+"""The routes of text-embeddings-inference (TEI), so that its clients work unchanged.
 
-Beyond it: `model` chooses the prefix; scores follow the task's problem type (sigmoid for
-multi-label tasks, plain values for regression); errors carry RFC 9457 members in addition to TEI's
-own. A request with `parameters` comes from a client of Hugging Face's hosted inference, such as
-InferenceClient, which expects a list of scores for every text, also for a single one.
+Differences from TEI:
+
+- `model` selects the prefix.
+- Scores follow the problem type of the task: sigmoid for multi-label tasks, values for regression.
+- Errors have the members of RFC 9457 in addition to those of TEI.
+- A request with `parameters` comes from a client of Hugging Face's hosted inference, such as
+  InferenceClient. It gets a list of scores for every text, even for a single one.
 """
 
 from functools import partial
@@ -37,11 +40,11 @@ router = APIRouter(
     response_model=list[Score] | list[list[Score]],
 )
 async def predict(body: PredictRequest, inference: InferenceDep) -> Response:
-    """One text or pair gives a flat list of scores, a batch a list of lists; highest first."""
-    asked, is_batch = _predicted(body.inputs)
+    """Returns a list of scores for one text or pair, and a list of lists for a batch."""
+    inputs, is_batch = _input_items(body.inputs)
     return await reply(
         inference,
-        asked,
+        inputs,
         body,
         model=body.model,
         task_type="sequence_classification",
@@ -55,7 +58,7 @@ async def predict(body: PredictRequest, inference: InferenceDep) -> Response:
     response_model=list[list[float]],
 )
 async def embed(body: EmbedRequest, inference: InferenceDep) -> Response:
-    """One vector for every text, in order."""
+    """Returns one vector for each text, in order."""
     return await reply(
         inference,
         input_items(body.inputs),
@@ -68,18 +71,18 @@ async def embed(body: EmbedRequest, inference: InferenceDep) -> Response:
 
 @router.post(
     "/",
-    summary="Answer as text-embeddings-inference does, by the task's type",
+    summary="Run a task as text-embeddings-inference does",
     response_class=Response,
 )
 async def ask_root(body: HubRootRequest, inference: InferenceDep) -> Response:
-    """Labels as `/predict`, vectors as `/embed`, the others as `/models/{tenant}/{task}`."""
+    """Responds as `/predict`, `/embed` or `/models/{tenant}/{task}`, by the task's type."""
     version = await inference.find(body.model)
     if version.task_type != "sequence_classification" or isinstance(body.inputs, dict):
         return await answer_task(body, inference, version)
-    asked, is_batch = _predicted(body.inputs)
+    inputs, is_batch = _input_items(body.inputs)
     return await reply(
         inference,
-        asked,
+        inputs,
         body,
         model=str(version.ref),
         task_type=version.task_type,
@@ -92,7 +95,7 @@ async def ask_root(body: HubRootRequest, inference: InferenceDep) -> Response:
     summary="Describe the server as text-embeddings-inference does",
 )
 async def info(inference: InferenceDep, model: str | None = None) -> ServerInfo:
-    """The model is that of the query, else the default one, else only the backbone."""
+    """Describes the model of the query, else the default model, else only the backbone."""
     services = inference.services
     if model is None and services.settings.default_model is None:
         return _info(services, services.backbone.name, None, {}, services.backbone.max_positions)
@@ -130,8 +133,8 @@ def _model_type(spec: PrefixSpec) -> dict[str, JsonValue]:
     return {"classifier": {"id2label": names, "label2id": places}}
 
 
-def _predicted(inputs: str | list[Any]) -> tuple[list[InputItem], bool]:
-    """Tell TEI's three shapes apart: a text, one text or pair in a list, a list of such lists."""
+def _input_items(inputs: str | list[Any]) -> tuple[list[InputItem], bool]:
+    """Return the inputs of TEI's three shapes, and whether they are a batch."""
     if isinstance(inputs, str):
         return [InputItem((inputs,))], False
     if inputs and isinstance(inputs[0], str):

@@ -36,30 +36,30 @@ TeiInputs = Annotated[
 
 
 class PredictRequest(HubOptions):
-    """text-embeddings-inference's request, and `model`."""
+    """The request of text-embeddings-inference, with `model` added."""
 
     inputs: TeiInputs = Field(
-        description='`"text"`; `["text", "pair"]` is ONE pair; `[["a"], ["b"], ["text", "pair"]]` '
-        "is a batch."
+        description='`"text"` is one text, `["text", "pair"]` is ONE pair, and '
+        '`[["a"], ["b"], ["text", "pair"]]` is a batch.'
     )
     model: Model = None
 
 
 class EmbedRequest(HubOptions):
-    """text-embeddings-inference's request for vectors, and `model`."""
+    """The request of text-embeddings-inference for vectors, with `model` added."""
 
     inputs: TextsOrIds = Field(description=TEXTS_OR_IDS)
     model: Model = None
 
 
 class HubRootRequest(HubRequest):
-    """The request of Hugging Face's hosted inference, and `model`."""
+    """The request of Hugging Face's hosted inference, with `model` added."""
 
     model: Model = None
 
 
 class ServerInfo(WireResponse):
-    """text-embeddings-inference's description of a server; its model is the default one here."""
+    """The description of a server by text-embeddings-inference, for one model."""
 
     model_id: str
     model_sha: str | None

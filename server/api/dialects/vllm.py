@@ -1,4 +1,4 @@
-"""POST /classify as vLLM answers it, with all scores next to its label and probabilities."""
+"""POST /classify in the shape of vLLM, with the ranked scores of all labels added."""
 
 import time
 import uuid
@@ -32,7 +32,7 @@ router = APIRouter(
 async def classify(
     body: VllmClassifyRequest, inference: InferenceDep, record: RecordDep
 ) -> VllmClassifyResponse:
-    """Answer every text with its best label and its probabilities in the order of the labels."""
+    """Returns the best label of each text, and its probabilities in the order of the labels."""
     answers = await inference.run(
         input_items(body.input),
         model=body.model,

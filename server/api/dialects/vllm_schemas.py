@@ -9,18 +9,18 @@ from server.api.schemas import Model, Score, WireResponse
 
 
 class VllmClassifyRequest(DialectRequest):
-    """vLLM's request, as far as it says something about an encoder of texts."""
+    """The request of vLLM, limited to the options that apply to a text encoder."""
 
     model: Model = None
     input: TextsOrIds = Field(description=TEXTS_OR_IDS)
     truncate_prompt_tokens: Literal[-1] | None = Field(
-        default=None, description="-1 cuts texts that are too long; null refuses them."
+        default=None, description="-1 cuts texts that are too long. Null rejects them."
     )
     add_special_tokens: Literal[True] | None = None
     use_activation: bool | None = Field(
         default=None,
         validation_alias=AliasChoices("use_activation", "activation"),
-        description="False gives logits. `activation` is its older name.",
+        description="False returns logits. `activation` is the former name.",
     )
     request_id: str | None = Field(default=None, max_length=200)
     priority: int | None = None
