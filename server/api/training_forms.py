@@ -169,7 +169,7 @@ def _config(text: str, trainer: Trainer) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _invalid(problems: list[tuple[str, str]]) -> RequestValidationError:
