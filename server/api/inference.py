@@ -136,7 +136,7 @@ class Inference:
         if num_texts > limit:
             kind = "inputs" if num_texts == len(items) else "choices"
             raise TooManyInputs(
-                f"The request has {num_texts} {kind}; the maximum is {limit}. Split the request."
+                f"The request has {num_texts} {kind}; at most {limit} are allowed. Split it."
             )
         inputs = [
             TaskInput(self._ref(item.model or model, index, len(items)), item.fields)
@@ -177,7 +177,7 @@ class Inference:
         except InvalidName as error:
             # A caller who omits both key and tenant probably forgot the key.
             keyless = self.caller.tenant is None and "/" not in name
-            hint = " The tenant may be omitted only with an API key of it." if keyless else ""
+            hint = ", or send the API key of the tenant to omit its name" if keyless else ""
             raise InvalidName(f"{where}{error}{hint}") from error
 
     def _record_usage(self, answers: Sequence[InferenceResult]) -> None:

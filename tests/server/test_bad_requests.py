@@ -117,7 +117,7 @@ def test_who_leaves_out_key_and_tenant_is_told_that_a_key_stands_for_the_tenant(
     for model, is_hinted in (("mood", True), ("examples/Mood!", False)):
         response = rest.call("POST", route, json=body_for(route, "good") | {"model": model})
         problem = check_problem(response, 422, "invalid_name")
-        assert ("only with its key" in problem["detail"]) is is_hinted
+        assert ("send the API key of the tenant" in problem["detail"]) is is_hinted
 
 
 @ROUTES

@@ -294,7 +294,7 @@ def test_a_task_of_another_type_is_sent_to_its_own_route(
         "POST", route, json={"model": model, "inputs" if route == "/predict" else "input": "good"}
     )
     problem = check_problem(response, 422, "wrong_task_type")
-    assert f"{model}:live has the task type {kind}," in problem["detail"]
+    assert f"task type of {model}:live is {kind}," in problem["detail"]
     assert f"POST {ROUTES[kind]}" in problem["detail"]
 
 
