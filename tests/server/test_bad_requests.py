@@ -40,8 +40,8 @@ MODELS = {
     "/v1/embeddings": "examples/vectors",
     "/embed": "examples/vectors",
 }
-"""What a route is asked for, unless it is a task of labels."""
-LABELLING = pytest.mark.parametrize("route", ["/v1/classify", "/predict", "/classify", "/"])
+"""The task for a route that does not classify."""
+CLASSIFYING = pytest.mark.parametrize("route", ["/v1/classify", "/predict", "/classify", "/"])
 TEXTUAL = pytest.mark.parametrize(
     "route", [route for route in FIELDS if "question" not in route and "choice" not in route]
 )
@@ -111,9 +111,7 @@ def test_a_model_that_cannot_be_used(
 
 
 @ROUTES
-def test_who_leaves_out_key_and_tenant_is_told_that_a_key_stands_for_the_tenant(
-    rest: Rest, route: str
-) -> None:
+def test_a_missing_key_and_tenant_are_reported_together(rest: Rest, route: str) -> None:
     for model, is_hinted in (("mood", True), ("examples/Mood!", False)):
         response = rest.call("POST", route, json=body_for(route, "good") | {"model": model})
         problem = check_problem(response, 422, "invalid_name")
@@ -121,13 +119,13 @@ def test_who_leaves_out_key_and_tenant_is_told_that_a_key_stands_for_the_tenant(
 
 
 @ROUTES
-def test_with_a_key_a_model_that_is_not_there_is_not_found(rest: Rest, route: str) -> None:
+def test_an_unknown_model_is_not_found_with_a_key(rest: Rest, route: str) -> None:
     body = body_for(route, "good") | {"model": "acme/nothing"}
     check_problem(rest.call("POST", route, "acme", json=body), 404, "prefix_not_found")
 
 
 @ROUTES
-def test_no_model_at_all_names_the_remedy(rest: Rest, route: str) -> None:
+def test_a_missing_model_is_reported_with_the_fix(rest: Rest, route: str) -> None:
     response = rest.call("POST", route, json={FIELDS[route]: "good"})
     assert "/v1/models" in check_problem(response, 422, "model_required")["detail"]
 
@@ -142,7 +140,7 @@ def test_no_model_at_all_names_the_remedy(rest: Rest, route: str) -> None:
         pytest.param("Bearer", id="nothing"),
     ],
 )
-def test_a_wrong_key_is_refused_before_the_body_is_looked_at(
+def test_an_invalid_key_is_rejected_before_the_body_is_read(
     rest: Rest, route: str, header: str
 ) -> None:
     response = rest.call("POST", route, content=b"{nonsense", headers={"Authorization": header})
@@ -202,7 +200,7 @@ def test_a_field_of_the_wrong_type_or_name(
 
 @ROUTES
 @pytest.mark.parametrize("wrong", [1.5, None, [1.5], {"text": 1}])
-def test_a_flood_of_wrong_entries_is_told_by_its_first(
+def test_only_the_first_of_many_wrong_entries_is_reported(
     rest: Rest, route: str, wrong: object
 ) -> None:
     response = rest.call("POST", route, json=body_for(route, [wrong] * 2000))
@@ -210,7 +208,7 @@ def test_a_flood_of_wrong_entries_is_told_by_its_first(
 
 
 @ROUTES
-def test_a_flood_of_texts_is_counted_and_not_looked_at(serve: Serve, route: str) -> None:
+def test_too_many_texts_are_rejected_without_parsing_them(serve: Serve, route: str) -> None:
     rest, _ = serve()
     response = rest.call("POST", route, json=body_for(route, many(route, 10_001)))
     problem = check_problem(response, 422, "invalid_request")
@@ -218,7 +216,7 @@ def test_a_flood_of_texts_is_counted_and_not_looked_at(serve: Serve, route: str)
 
 
 @ROUTES
-def test_a_flood_of_unknown_fields_is_told_in_one_sentence(rest: Rest, route: str) -> None:
+def test_many_unknown_fields_are_reported_in_one_sentence(rest: Rest, route: str) -> None:
     flood = {str(number): 1 for number in range(3000)}
     for body in (body_for(route, "good") | flood, body_for(route, flood)):
         response = rest.call("POST", route, json=body)
@@ -231,7 +229,7 @@ def test_an_empty_list(rest: Rest, route: str) -> None:
 
 
 @ROUTES
-def test_more_inputs_than_one_request_may_have(rest: Rest, route: str) -> None:
+def test_too_many_inputs(rest: Rest, route: str) -> None:
     response = rest.call("POST", route, json=body_for(route, many(route, 9)))
     assert "at most 8" in check_problem(response, 413, "too_many_inputs")["detail"]
 
@@ -270,7 +268,7 @@ def test_a_body_that_is_too_large(rest: Rest, route: str, is_announced: bool) ->
 
 @ROUTES
 @pytest.mark.parametrize("timeout", ["0", "-5", "soon", "9" * 400])
-def test_a_timeout_that_is_no_positive_number(rest: Rest, route: str, timeout: str) -> None:
+def test_a_timeout_that_is_not_positive(rest: Rest, route: str, timeout: str) -> None:
     response = rest.call(
         "POST", route, json=body_for(route, "good"), headers={"X-Timeout-Ms": timeout}
     )
@@ -283,7 +281,7 @@ def test_a_method_the_route_does_not_have(rest: Rest, route: str) -> None:
 
 
 @ROUTES
-def test_a_body_that_does_not_come(serve: Serve, route: str) -> None:
+def test_a_body_that_never_arrives(serve: Serve, route: str) -> None:
     rest, engine = serve(request_timeout_seconds=0.3)
     host, port = rest.url.removeprefix("http://").split(":")
     head = f"POST {route} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{"
@@ -295,7 +293,7 @@ def test_a_body_that_does_not_come(serve: Serve, route: str) -> None:
     assert engine.num_calls == 0
 
 
-def test_bodies_in_memory_are_bounded_all_together(serve: Serve) -> None:
+def test_the_total_of_bodies_in_memory_is_bounded(serve: Serve) -> None:
     rest, engine = serve(max_body_kib=1)
     engine.hold()
     body = body_for("/v1/classify", "good " * 180)
@@ -314,7 +312,7 @@ def test_bodies_in_memory_are_bounded_all_together(serve: Serve) -> None:
     assert send().status_code == 200
 
 
-def test_what_is_wrong_with_the_store_is_for_the_log_alone(serve: Serve) -> None:
+def test_errors_of_the_store_are_shown_only_in_the_log(serve: Serve) -> None:
     rest, engine = serve()
     for kind, status in ((StoreUnavailable, 503), (StoreCorrupted, 500)):
         engine.failure = kind("Could not read /var/lib/secret/blobs")
@@ -326,7 +324,7 @@ def test_a_route_that_does_not_exist(rest: Rest) -> None:
     check_problem(rest.call("GET", "/v2/nothing"), 404, "route_not_found")
 
 
-def test_a_mistake_in_a_list_names_its_place(rest: Rest) -> None:
+def test_an_error_in_a_list_names_its_index(rest: Rest) -> None:
     items: list[Any] = [{"model": "examples/mood", "text": "good"}] * 2
     for wrong, status, code in (
         ({"model": "examples/mood", "text": ""}, 422, "input_rejected"),
@@ -338,10 +336,8 @@ def test_a_mistake_in_a_list_names_its_place(rest: Rest) -> None:
         assert "[2]" in check_problem(response, status, code)["detail"]
 
 
-@LABELLING
-def test_an_answer_of_more_scores_than_one_response_may_hold(
-    serve: Serve, backbone: Backbone, route: str
-) -> None:
+@CLASSIFYING
+def test_too_many_scores_for_one_response(serve: Serve, backbone: Backbone, route: str) -> None:
     rest, _ = serve()
     labels = tuple(f"label {number}" for number in range(9000))
     put(rest.registry, "acme/wide", make_prefix(backbone.fingerprint, labels=labels))
@@ -381,7 +377,7 @@ def test_a_bad_request_never_reaches_the_engine(serve: Serve, route: str) -> Non
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_fails_inside_is_told_in_the_same_shape(
+def test_internal_failures_have_the_shape_of_every_error(
     serve: Serve, failure: Exception, status: int, code: str
 ) -> None:
     rest, engine = serve()
@@ -395,7 +391,7 @@ def test_what_fails_inside_is_told_in_the_same_shape(
             assert response.headers["retry-after"] == "7"
 
 
-def test_one_bad_request_leaves_its_neighbours_alone(rest: Rest) -> None:
+def test_an_invalid_request_does_not_affect_others(rest: Rest) -> None:
     with rest.client() as client:
         for _ in range(3):
             bad = client.post("/predict", json=body_for("/predict", ""))

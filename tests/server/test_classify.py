@@ -64,14 +64,14 @@ def test_a_mixed_request_answers_as_each_input_alone(rest: Rest) -> None:
             assert one["score"] == pytest.approx(other["score"], abs=1e-5)
 
 
-def test_a_multi_label_task_names_the_labels_above_their_threshold(rest: Rest) -> None:
+def test_a_multi_label_task_lists_labels_above_their_threshold(rest: Rest) -> None:
     (result,) = ask(rest, model="examples/topics", input="the late train")["results"]
     above = {score["label"] for score in result["scores"] if score["score"] >= 0.5}
     assert set(result["labels"]) == above
     assert "label" not in result
 
 
-def test_a_regression_gives_its_value_without_an_activation(rest: Rest) -> None:
+def test_a_regression_returns_its_value_without_activation(rest: Rest) -> None:
     (plain,) = ask(rest, model="examples/rating", input="very good")["results"]
     (raw,) = ask(rest, model="examples/rating", input="very good", function_to_apply="none")[
         "results"
@@ -80,13 +80,13 @@ def test_a_regression_gives_its_value_without_an_activation(rest: Rest) -> None:
     assert "label" not in plain
 
 
-def test_top_k_cuts_the_scores_and_not_the_label(rest: Rest) -> None:
+def test_top_k_limits_the_scores_but_not_the_label(rest: Rest) -> None:
     (result,) = ask(rest, model="examples/topics", input="now", top_k=2)["results"]
     assert len(result["scores"]) == 2
 
 
 @pytest.mark.parametrize("function", ["softmax", "sigmoid", "none"])
-def test_the_sender_may_choose_the_activation(serve: Serve, function: str) -> None:
+def test_a_request_may_select_the_activation(serve: Serve, function: str) -> None:
     rest, _ = serve()
     (result,) = ask(rest, model="examples/topics", input="x", function_to_apply=function)["results"]
     scores = [score["score"] for score in result["scores"]]
@@ -98,18 +98,18 @@ def test_the_sender_may_choose_the_activation(serve: Serve, function: str) -> No
     assert scores == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_bare_text_goes_to_the_only_field_whatever_its_name(rest: Rest) -> None:
+def test_a_bare_text_fills_the_only_field_of_any_name(rest: Rest) -> None:
     bare = ask(rest, model="examples/mood", input="good")["results"][0]
     named = ask(rest, model="examples/mood", input={"text": "good"})["results"][0]
     assert bare["scores"] == named["scores"]
 
 
-def test_too_long_a_text_is_cut_and_the_answer_says_so(rest: Rest) -> None:
+def test_a_text_that_is_too_long_is_cut_and_reported_as_truncated(rest: Rest) -> None:
     (result,) = ask(rest, model="examples/mood", input="good " * 50)["results"]
     assert result["usage"] == {"tokens": 16, "truncated": True}
 
 
-def test_a_default_model_answers_requests_that_name_none(serve: Serve) -> None:
+def test_the_default_model_serves_requests_without_a_model(serve: Serve) -> None:
     rest, _ = serve(default_model="examples/topics")
     (result,) = ask(rest, input="x")["results"]
     assert result["model"] == "examples/topics@1"
@@ -123,7 +123,7 @@ def test_a_request_may_lower_its_time_but_not_raise_it(serve: Serve) -> None:
     assert engine.timeouts == [0.25, 5]
 
 
-def test_an_alias_that_moves_changes_the_next_answer(serve: Serve, rest: Rest) -> None:
+def test_a_moved_alias_applies_to_the_next_request(serve: Serve, rest: Rest) -> None:
     fake, _ = serve()
     fake.registry.promote("examples", "mood", "trial", 1, by="test")
     (result,) = ask(fake, model="examples/mood:trial", input="x")["results"]

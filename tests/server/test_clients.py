@@ -69,7 +69,7 @@ def test_openai_embeds_with_its_default_encoding_and_as_numbers(
             assert item.embedding == pytest.approx(vector, abs=1e-6)
 
 
-def test_openai_may_name_the_size_that_the_vectors_have(rest: Rest, client: openai.OpenAI) -> None:
+def test_openai_may_send_the_number_of_dimensions(rest: Rest, client: openai.OpenAI) -> None:
     (vector,) = vectors(rest, "hello")
     same = client.embeddings.create(model="examples/vectors", input="hello", dimensions=len(vector))
     assert same.data[0].embedding == pytest.approx(vector, abs=1e-6)
@@ -79,7 +79,7 @@ def test_openai_may_name_the_size_that_the_vectors_have(rest: Rest, client: open
         )
 
 
-def test_openai_members_that_are_not_known_are_ignored(client: openai.OpenAI) -> None:
+def test_unknown_openai_members_are_ignored(client: openai.OpenAI) -> None:
     extra = {"input_type": "query", "metadata": {"trace": "1"}, "truncate": None}
     answer = client.embeddings.create(model="examples/vectors", input="hello", extra_body=extra)
     assert len(answer.data) == 1
@@ -97,9 +97,7 @@ def test_openai_sends_ids_of_the_backbones_tokenizer(
         assert vector == pytest.approx(vectors(rest, text)[0], abs=1e-6)
 
 
-def test_openai_is_told_of_ids_of_another_vocabulary(
-    client: openai.OpenAI, backbone: Backbone
-) -> None:
+def test_ids_of_another_vocabulary_are_rejected(client: openai.OpenAI, backbone: Backbone) -> None:
     size = backbone.fingerprint.vocab_size
     with pytest.raises(openai.UnprocessableEntityError, match=rf"input\[1\]: .*{size} is not in"):
         client.embeddings.create(model="examples/vectors", input=[[7], [7, size]])
@@ -182,7 +180,7 @@ def test_hugging_face_compares_sentences(rest: Rest) -> None:
     assert found[0] == pytest.approx(1)
 
 
-def test_hugging_face_asks_the_root_as_it_asks_text_embeddings_inference(
+def test_hugging_face_uses_the_root_as_with_text_embeddings_inference(
     rooted: tuple[str, str],
 ) -> None:
     task, url = rooted
@@ -239,7 +237,7 @@ def test_a_server_without_a_default_model_describes_its_backbone(
     assert (named["model_id"], named["max_input_length"]) == ("examples/mood@1", 16)
 
 
-def test_hugging_face_compatible_lists_and_pairs_are_inputs_of_their_own(rest: Rest) -> None:
+def test_lists_and_pairs_for_hugging_face_are_separate_inputs(rest: Rest) -> None:
     route = "/models/examples/mood"
     many = ask(rest, route, inputs=["good", "bad film"])
     assert [len(scores) for scores in many] == [2, 2]
@@ -255,7 +253,7 @@ def test_a_multiple_choice_has_a_url_too(rest: Rest) -> None:
     assert [found] == ask(rest, "/models/examples/causes", inputs=[asked])
 
 
-def test_vllm_classifies_texts_and_ids_and_ignores_what_it_does_not_know(
+def test_vllm_classifies_texts_and_ids_and_ignores_unknown_members(
     rest: Rest, backbone: Backbone
 ) -> None:
     body: dict[str, Any] = {"model": "examples/mood", "input": "good", "metadata": {"a": "b"}}

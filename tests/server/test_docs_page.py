@@ -42,7 +42,7 @@ def test_everything_that_the_page_loads_comes_from_this_server(rest: Rest) -> No
             assert '"5.' in asset.text  # since 5.0, Swagger UI shows OpenAPI 3.1
 
 
-def test_browsers_are_told_to_load_nothing_else(rest: Rest) -> None:
+def test_the_policy_forbids_loading_from_elsewhere(rest: Rest) -> None:
     page = rest.call("GET", "/docs")
     policy = dict(
         part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";")
@@ -56,5 +56,5 @@ def test_browsers_are_told_to_load_nothing_else(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize("path", ["/redoc", "/docs/oauth2-redirect", "/docs/assets/none.js"])
-def test_pages_that_would_load_from_elsewhere_are_gone(rest: Rest, path: str) -> None:
+def test_fastapis_own_pages_are_disabled(rest: Rest, path: str) -> None:
     check_problem(rest.call("GET", path), 404, "route_not_found")

@@ -1,4 +1,4 @@
-"""What monitors, browsers and proxies send: HEAD, other origins, compressed answers."""
+"""Requests of monitors, browsers and proxies: HEAD, other origins, compressed responses."""
 
 import gzip
 from typing import Any

@@ -21,7 +21,7 @@ def embed(rest: Rest, texts: str | list[str], **body: Any) -> dict[str, Any]:
     return answer
 
 
-def test_every_text_gets_the_vector_that_it_has_alone(rest: Rest, backbone: Backbone) -> None:
+def test_each_text_of_a_list_gets_the_vector_it_has_alone(rest: Rest, backbone: Backbone) -> None:
     texts = ["hello city", "the river is free"]
     answer = embed(rest, texts)
     assert answer["object"] == "list"
@@ -41,14 +41,14 @@ def test_a_single_text_is_a_list_of_one(rest: Rest) -> None:
     assert len(embed(rest, "hello", user="somebody")["data"]) == 1
 
 
-def test_base64_holds_the_same_numbers_as_little_endian_float32(rest: Rest) -> None:
+def test_base64_encodes_the_same_numbers_as_little_endian_float32(rest: Rest) -> None:
     plain = embed(rest, "hello city")["data"][0]["embedding"]
     packed = embed(rest, "hello city", encoding_format="base64")["data"][0]["embedding"]
     numbers = np.frombuffer(base64.b64decode(packed), dtype="<f4")
     assert numbers.tolist() == pytest.approx(plain, abs=1e-6)
 
 
-def test_a_text_that_is_too_long_is_cut_only_when_asked(rest: Rest) -> None:
+def test_a_text_that_is_too_long_is_cut_only_on_request(rest: Rest) -> None:
     body = {"model": "examples/vectors", "input": "hello " * 50}
     problem = check_problem(rest.call("POST", ROUTE, json=body), 422, "text_too_long")
     assert problem["error"]["message"] == problem["detail"]
@@ -68,9 +68,7 @@ def test_a_text_that_is_too_long_is_cut_only_when_asked(rest: Rest) -> None:
         pytest.param("input", [[]], "input_rejected", id="no ids"),
     ],
 )
-def test_what_would_be_answered_differently_is_refused(
-    rest: Rest, field: str, value: object, code: str
-) -> None:
+def test_unsupported_options_are_rejected(rest: Rest, field: str, value: object, code: str) -> None:
     body = {"model": "examples/vectors", "input": "hello"} | {field: value}
     problem = check_problem(rest.call("POST", ROUTE, json=body), 422, code)
     if code == "invalid_request":
@@ -78,13 +76,13 @@ def test_what_would_be_answered_differently_is_refused(
         assert problem["error"]["param"].startswith(field)
 
 
-def test_special_tokens_among_ids_are_left_out(rest: Rest, backbone: Backbone) -> None:
+def test_special_tokens_among_ids_are_dropped(rest: Rest, backbone: Backbone) -> None:
     ids = ids_of(backbone, "hello city")
     answer = rest.call("POST", ROUTE, json={"model": "examples/vectors", "input": ids}).json()
     assert answer["data"] == embed(rest, "hello city")["data"]
 
 
-def test_ids_go_through_the_tasks_template(rest: Rest, backbone: Backbone) -> None:
+def test_ids_are_placed_into_the_tasks_template(rest: Rest, backbone: Backbone) -> None:
     template = InputTemplate(text="the {text}")
     prefix = make_prefix(backbone.fingerprint, task_type="embedding", input=template)
     put(rest.registry, "acme/templated", prefix)

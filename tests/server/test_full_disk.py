@@ -26,9 +26,7 @@ def ask_for_training(rest: Rest) -> httpx.Response:
     return rest.call("POST", path, "acme", files={"file": rows}, data={"task": "mood"})
 
 
-def test_a_server_on_a_full_disk_answers_says_so_deletes_and_recovers(
-    rest: Rest, backbone: Backbone
-) -> None:
+def test_a_server_on_a_full_disk_reports_it_and_recovers(rest: Rest, backbone: Backbone) -> None:
     files = [make_prefix(backbone.fingerprint, seed=seed).to_bytes() for seed in range(50, 53)]
     for data in files[:2]:
         assert rest.upload("acme/topic", data, by="acme").status_code == 201

@@ -29,7 +29,7 @@ def show(rest: Rest, task: str) -> dict[str, Any]:
     return entry
 
 
-def test_an_upload_is_served_at_once(rest: Rest, backbone: Backbone) -> None:
+def test_an_upload_is_served_immediately(rest: Rest, backbone: Backbone) -> None:
     data = file_for(backbone)
     response = rest.upload("acme/fresh", data, by="acme")
     assert response.status_code == 201
@@ -42,7 +42,7 @@ def test_an_upload_is_served_at_once(rest: Rest, backbone: Backbone) -> None:
     assert answer.json()["results"][0]["model"] == "acme/fresh@1"
 
 
-def test_the_same_bytes_again_are_the_same_version(rest: Rest, backbone: Backbone) -> None:
+def test_uploading_the_same_bytes_returns_the_same_version(rest: Rest, backbone: Backbone) -> None:
     data = file_for(backbone)
     first = rest.upload("acme/again", data, by="acme")
     second = rest.upload("acme/again", data, by="acme")
@@ -63,7 +63,7 @@ def test_the_alias_of_an_upload_points_to_it_and_others_stay(
     assert [version["version"] for version in entry["versions"]] == [1, 2]
 
 
-def test_promote_and_rollback_change_what_answers_and_stay_in_the_history(
+def test_promote_and_rollback_apply_at_once_and_are_recorded(
     rest: Rest, backbone: Backbone
 ) -> None:
     for _ in range(2):
@@ -96,7 +96,7 @@ def test_a_version_is_shown_with_its_description(rest: Rest) -> None:
     assert version["metrics"] == {}
 
 
-def test_a_download_gives_the_uploaded_bytes_and_their_digest(
+def test_a_download_returns_the_uploaded_bytes_and_their_digest(
     rest: Rest, backbone: Backbone
 ) -> None:
     data = file_for(backbone)
@@ -111,7 +111,9 @@ def test_a_download_gives_the_uploaded_bytes_and_their_digest(
     assert (rest_of_it.status_code, rest_of_it.content) == (206, data[100:])
 
 
-def test_a_download_beside_a_delete_is_whole_or_not_found(rest: Rest, backbone: Backbone) -> None:
+def test_a_download_during_a_delete_is_complete_or_not_found(
+    rest: Rest, backbone: Backbone
+) -> None:
     files = [file_for(backbone) for _ in range(40)]
     expected = {digest_of(data) for data in files}
     found: list[tuple[int, str]] = []
@@ -149,7 +151,7 @@ def test_a_download_beside_a_delete_is_whole_or_not_found(rest: Rest, backbone: 
         ("bytes=-3", 206, b"789"),
     ],
 )
-def test_a_file_that_was_deleted_after_it_was_opened_is_sent_whole(
+def test_a_file_deleted_after_opening_is_sent_completely(
     tmp_path: Path, header: str, status: int, expected: bytes
 ) -> None:
     path = tmp_path / "blob"
@@ -164,7 +166,7 @@ def test_a_file_that_was_deleted_after_it_was_opened_is_sent_whole(
     assert file.closed
 
 
-def test_a_version_in_use_stays_and_others_can_be_deleted(rest: Rest, backbone: Backbone) -> None:
+def test_only_versions_without_an_alias_can_be_deleted(rest: Rest, backbone: Backbone) -> None:
     for _ in range(2):
         rest.upload("acme/shrink", file_for(backbone), by="acme")
     versions = f"{TENANTS}/acme/prefixes/shrink/versions"
@@ -174,7 +176,7 @@ def test_a_version_in_use_stays_and_others_can_be_deleted(rest: Rest, backbone: 
     assert rest.call("GET", f"{versions}/2", "acme").status_code == 404
 
 
-def test_a_deleted_prefix_answers_nobody(rest: Rest, backbone: Backbone) -> None:
+def test_a_deleted_prefix_is_not_found(rest: Rest, backbone: Backbone) -> None:
     rest.upload("acme/gone", file_for(backbone), by="acme")
     body = {"model": "acme/gone", "input": "good"}
     assert rest.call("POST", "/v1/classify", "acme", json=body).status_code == 200
@@ -182,7 +184,7 @@ def test_a_deleted_prefix_answers_nobody(rest: Rest, backbone: Backbone) -> None
     assert rest.call("POST", "/v1/classify", "acme", json=body).status_code == 404
 
 
-def test_a_list_has_what_the_caller_may_see(rest: Rest) -> None:
+def test_a_list_has_only_prefixes_that_the_caller_may_use(rest: Rest) -> None:
     def tasks(tenant: str, by: str | None) -> set[str]:
         listed = rest.call("GET", f"{TENANTS}/{tenant}/prefixes", by).json()["prefixes"]
         return {item["task"] for item in listed}
@@ -192,7 +194,7 @@ def test_a_list_has_what_the_caller_may_see(rest: Rest) -> None:
     assert tasks("zoo", "acme") == tasks("zoo", None) == tasks("nobody", "acme") == set()
 
 
-def test_models_are_the_callers_own_and_the_public_ones(rest: Rest) -> None:
+def test_models_are_those_of_the_caller_and_public_ones(rest: Rest) -> None:
     def owners(by: str | None) -> set[str]:
         listed = rest.call("GET", "/v1/models", by).json()
         assert listed["object"] == "list"
@@ -207,7 +209,7 @@ def test_models_are_the_callers_own_and_the_public_ones(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize("task", TYPED)
-def test_the_type_of_a_task_stands_in_lists_and_in_its_version(rest: Rest, task: str) -> None:
+def test_lists_and_versions_name_the_task_type(rest: Rest, task: str) -> None:
     models = rest.call("GET", "/v1/models").json()["data"]
     types = {model["id"]: model["task_type"] for model in models}
     assert types[f"examples/{task}:live"] == types[f"examples/{task}@1"] == TYPED[task]
@@ -240,7 +242,7 @@ def answer(rest: Rest, how: tuple[str, str, Any], ref: str, by: str | None) -> t
 
 
 @EVERY
-def test_another_tenants_prefix_reads_like_none_at_all(
+def test_another_tenants_prefix_looks_like_a_missing_one(
     rest: Rest, method: str, path: str, body: Any
 ) -> None:
     how = (method, path, body)
@@ -253,7 +255,7 @@ def test_another_tenants_prefix_reads_like_none_at_all(
 
 
 @EVERY
-def test_an_anonymous_caller_is_asked_for_a_key_whether_it_exists_or_not(
+def test_an_anonymous_caller_needs_a_key_for_private_and_missing_prefixes(
     rest: Rest, method: str, path: str, body: Any
 ) -> None:
     how = (method, path, body)
@@ -265,14 +267,14 @@ def test_an_anonymous_caller_is_asked_for_a_key_whether_it_exists_or_not(
 
 @pytest.mark.parametrize("by", [None, "acme"])
 @pytest.mark.parametrize(("method", "path", "body"), READS)
-def test_everybody_reads_public_prefixes(
+def test_anyone_may_read_public_prefixes(
     rest: Rest, method: str, path: str, body: Any, by: str | None
 ) -> None:
     assert answer(rest, (method, path, body), "examples/mood", by)[0] == 200
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
-def test_nobody_writes_to_another_tenant_not_even_a_public_one(
+def test_no_tenant_may_change_another_not_even_a_public_one(
     rest: Rest, method: str, path: str, body: Any
 ) -> None:
     assert answer(rest, (method, path, body), "examples/mood", None)[0] == 401
@@ -281,7 +283,7 @@ def test_nobody_writes_to_another_tenant_not_even_a_public_one(
 
 
 @EVERY
-def test_a_revoked_key_opens_nothing(serve: Serve, method: str, path: str, body: Any) -> None:
+def test_a_revoked_key_is_rejected(serve: Serve, method: str, path: str, body: Any) -> None:
     rest, _ = serve()
     key = rest.keys["acme"]
     from prefixes.registry import ApiKeys
@@ -292,7 +294,7 @@ def test_a_revoked_key_opens_nothing(serve: Serve, method: str, path: str, body:
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "x", "1e9", "99999999999"])
-def test_a_version_that_is_no_number_is_told(rest: Rest, version: str) -> None:
+def test_a_version_that_is_not_a_number_is_reported(rest: Rest, version: str) -> None:
     response = rest.call("GET", f"{TENANTS}/examples/prefixes/mood/versions/{version}")
     assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
 
@@ -303,7 +305,7 @@ def test_an_alias_may_not_look_like_a_version(rest: Rest) -> None:
     assert (response.status_code, response.json()["code"]) == (422, "invalid_name")
 
 
-def test_changes_that_wait_for_each_other_do_not_keep_requests_waiting(rest: Rest) -> None:
+def test_writes_that_wait_do_not_delay_requests(rest: Rest) -> None:
     path = f"{TENANTS}/acme/prefixes/mood/aliases/queued"
 
     def promote() -> int:

@@ -17,7 +17,7 @@ def family(base: type[Exception]) -> set[type[Exception]]:
 
 
 @pytest.mark.parametrize("base", [PrefixError, ServingError, RequestRefused])
-def test_every_error_of_a_tree_has_a_status(base: type[Exception]) -> None:
+def test_every_error_class_has_a_status(base: type[Exception]) -> None:
     domain = {kind for kind in family(base) if kind.__module__.startswith(("prefixes", "server"))}
     assert domain
     for kind in domain:
@@ -29,7 +29,7 @@ def test_no_two_errors_share_a_code() -> None:
     assert len(set(codes)) == len(codes)
 
 
-def test_findings_are_told_one_by_one() -> None:
+def test_each_finding_is_listed() -> None:
     rejected = PrefixRejected(
         (Finding("bad_shape", "prefix.keys", "(1,)", "(2,)", "mend"), Finding("x", "y", "z", "w"))
     )
@@ -38,11 +38,11 @@ def test_findings_are_told_one_by_one() -> None:
     assert problem.findings[0]["hint"] == "mend"
 
 
-def test_overload_says_when_to_come_back() -> None:
+def test_overload_says_when_to_retry() -> None:
     assert problem_of(Overloaded("full", retry_after_seconds=9)).retry_after == 9
 
 
-def test_what_is_not_found_asks_only_the_anonymous_for_a_key() -> None:
+def test_a_missing_prefix_requires_a_key_only_from_anonymous_callers() -> None:
     gone = PrefixNotFound("No such prefix: acme/x")
     assert problem_of(gone, Caller("zoo")).status == 404
     anonymous = problem_of(gone, Caller(None))
@@ -50,7 +50,7 @@ def test_what_is_not_found_asks_only_the_anonymous_for_a_key() -> None:
     assert "acme" not in anonymous.detail
 
 
-def test_an_unexpected_error_tells_nothing_of_itself() -> None:
+def test_an_unexpected_error_shows_no_details() -> None:
     problem = problem_of(KeyError("password"))
     assert (problem.status, problem.code) == (500, "internal_error")
     assert "password" not in problem.detail
@@ -62,7 +62,7 @@ def test_an_http_error_keeps_its_headers() -> None:
 
 
 @pytest.mark.parametrize(("code", "status"), [(errno.ENOSPC, 503), (errno.EACCES, 500)])
-def test_a_full_disk_is_the_stores_fault_wherever_it_is_met(code: int, status: int) -> None:
+def test_a_full_disk_is_always_an_error_of_the_store(code: int, status: int) -> None:
     problem = problem_of(OSError(code, "/tmp/spool is full"))
     assert problem.status == status
     assert "/tmp" not in problem.detail

@@ -28,7 +28,7 @@ def tagged(backbone: Backbone, num_tokens: int) -> InferenceResult:
     )
 
 
-def test_entities_beyond_what_a_response_may_hold_are_refused(backbone: Backbone) -> None:
+def test_too_many_entities_for_one_response(backbone: Backbone) -> None:
     answers = [tagged(backbone, MAX_SCORES // 4)] * 4
     results = results_of(answers, OutputOptions(strategy="none"))
     assert [result.index for result in results] == [0, 1, 2, 3]

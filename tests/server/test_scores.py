@@ -24,7 +24,7 @@ def answer(backbone: Backbone, logits: list[float], **spec: object) -> Inference
     )
 
 
-def test_logits_however_large_give_probabilities(backbone: Backbone) -> None:
+def test_logits_of_any_size_become_probabilities(backbone: Backbone) -> None:
     huge = answer(backbone, [3e4, -3e4])
     assert probabilities(huge).tolist() == [1.0, 0.0]
     assert probabilities(huge, "sigmoid").tolist() == [1.0, 0.0]
@@ -39,14 +39,12 @@ def test_each_problem_type_has_its_own_activation(backbone: Backbone) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_logits_that_are_not_finite_are_a_failure_not_an_answer(
-    backbone: Backbone, bad: float
-) -> None:
+def test_logits_that_are_not_finite_are_a_failure(backbone: Backbone, bad: float) -> None:
     with pytest.raises(InferenceFailed, match="acme/x@1"):
         probabilities(answer(backbone, [0.0, bad]))
 
 
-def test_scores_are_entries_of_labels_the_highest_first(backbone: Backbone) -> None:
+def test_scores_are_sorted_from_the_highest(backbone: Backbone) -> None:
     spec = answer(backbone, [0.0] * 3, **TOPICS).spec
     assert ranked_scores(spec, np.array([1.0, 3.0, 2.0]), 2) == [
         {"label": "b", "score": 3.0},

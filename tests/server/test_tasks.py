@@ -97,7 +97,7 @@ def test_entities_are_slices_of_any_text(rest: Rest, text: str, strategy: str) -
         assert entity["word"] == text[entity["start"] : entity["end"]] != ""
 
 
-def test_without_aggregation_every_token_stands_with_its_tag_and_number(rest: Rest) -> None:
+def test_without_aggregation_each_token_has_its_tag_and_number(rest: Rest) -> None:
     entities = find(rest, input="the book was lost", aggregation_strategy="none")
     assert {frozenset(entity) for entity in entities} == {
         frozenset({"entity", "score", "index", "word", "start", "end"})
@@ -137,17 +137,17 @@ def test_answers_are_slices_of_any_context(rest: Rest, text: str) -> None:
         assert one["answer"] == text[one["start"] : one["end"]] != ""
 
 
-def test_only_the_best_answer_is_given_unless_more_are_asked_for(rest: Rest) -> None:
+def test_only_the_best_answer_is_returned_by_default(rest: Rest) -> None:
     assert "answers" not in answer(rest, "the book was lost")
     assert len(answer(rest, "the book was lost", top_k=4)["answers"]) == 4
 
 
-def test_an_answer_is_no_longer_than_asked(rest: Rest) -> None:
+def test_max_answer_len_limits_the_answer(rest: Rest) -> None:
     for one in answer(rest, "the book was lost", top_k=20, max_answer_len=1)["answers"]:
         assert " " not in one["answer"]
 
 
-def test_no_answer_is_among_the_answers_only_where_it_may_be(rest: Rest) -> None:
+def test_an_empty_answer_is_returned_only_where_allowed(rest: Rest) -> None:
     texts = {
         may: [
             one["answer"]
@@ -161,9 +161,7 @@ def test_no_answer_is_among_the_answers_only_where_it_may_be(rest: Rest) -> None
     assert [text for text in texts[True] if text] == texts[False] == texts[None]
 
 
-def test_a_task_that_knows_no_answer_may_be_told_to_give_one(
-    rest: Rest, backbone: Backbone
-) -> None:
+def test_an_option_forbids_the_empty_answer(rest: Rest, backbone: Backbone) -> None:
     rules = {"stride": 4, "null_threshold": -100.0}  # none, whatever its score
     prefix = make_prefix(
         backbone.fingerprint, seed=2, task_type="question_answering", answers=rules
@@ -187,7 +185,7 @@ def test_the_best_choice_is_that_of_the_choices_alone(rest: Rest, backbone: Back
     assert result["text"] == PREMISE["choices"][result["choice"]]
 
 
-def test_inputs_of_all_types_in_one_request_are_answered_as_on_their_own_routes(
+def test_a_request_of_all_types_returns_the_results_of_the_separate_routes(
     rest: Rest,
 ) -> None:
     items = [{"model": model, **fields} for model, fields in INPUTS.items()]
@@ -211,7 +209,7 @@ def test_inputs_of_all_types_in_one_request_are_answered_as_on_their_own_routes(
 @pytest.mark.parametrize(
     ("route", "count"), [("/v1/classify", 8), ("/v1/predict", 8), ("/v1/predict", 1)]
 )
-def test_responses_are_of_the_described_shape(rest: Rest, route: str, count: int) -> None:
+def test_responses_have_the_documented_shape(rest: Rest, route: str, count: int) -> None:
     items = [{"model": "examples/mood", **INPUTS["examples/mood"]}] * count
     response = rest.call("POST", route, json={"input": items})
     assert response.headers["content-type"] == "application/json"
@@ -231,7 +229,7 @@ def rounded(value: Any) -> Any:
             return value
 
 
-def test_long_inputs_are_answered_like_short_ones(rest: Rest, backbone: Backbone) -> None:
+def test_long_inputs_are_served_like_short_ones(rest: Rest, backbone: Backbone) -> None:
     prefix = make_prefix(
         backbone.fingerprint, seed=3, task_type="token_classification", max_length=300
     )
@@ -260,7 +258,7 @@ def test_a_tagged_text_may_come_with_a_second_one_that_says_what_its_tags_are_ab
     assert rounded(results[0]["entities"]) != rounded(results[1]["entities"])
 
 
-def test_options_reach_the_types_that_know_them(rest: Rest, backbone: Backbone) -> None:
+def test_options_apply_to_the_types_that_have_them(rest: Rest, backbone: Backbone) -> None:
     items = [{"model": model, **INPUTS[model]} for model in ("examples/things", "examples/mood")]
     entities, labels = ask(
         rest,
@@ -284,7 +282,7 @@ ANSWERED = {route: kind for kind, route in ROUTES.items()} | {
 
 @pytest.mark.parametrize("route", ANSWERED)
 @pytest.mark.parametrize("model", INPUTS)
-def test_a_task_of_another_type_is_sent_to_its_own_route(
+def test_the_error_for_another_task_type_names_the_right_route(
     rest: Rest, route: str, model: str
 ) -> None:
     kind = TYPED.get(model.removeprefix("examples/"), "sequence_classification")
@@ -298,7 +296,7 @@ def test_a_task_of_another_type_is_sent_to_its_own_route(
     assert f"POST {ROUTES[kind]}" in problem["detail"]
 
 
-def test_a_wrong_type_in_a_list_names_its_place(rest: Rest) -> None:
+def test_a_wrong_task_type_in_a_list_names_its_index(rest: Rest) -> None:
     items = [{"model": model, **INPUTS[model]} for model in ("examples/mood", "examples/facts")]
     response = rest.call("POST", "/v1/classify", json={"input": items})
     assert "input[1]: " in check_problem(response, 422, "wrong_task_type")["detail"]
@@ -342,7 +340,7 @@ def test_options_out_of_range(rest: Rest, route: str, field: str, value: object)
     assert [error["field"] for error in problem["errors"]] == [field]
 
 
-def test_a_list_of_models_is_no_model(rest: Rest) -> None:
+def test_a_list_is_not_a_model(rest: Rest) -> None:
     body = {"input": {"model": ["examples/mood"], "text": "good"}}
     check_problem(rest.call("POST", "/v1/predict", json=body), 422, "invalid_name")
 

@@ -9,7 +9,9 @@ ROUTE = "/predict"
 @pytest.mark.parametrize(
     "inputs", [pytest.param("good", id="a text"), pytest.param(["good"], id="a list of one text")]
 )
-def test_one_text_gives_a_flat_list_of_scores_highest_first(rest: Rest, inputs: object) -> None:
+def test_one_text_returns_a_flat_list_of_scores_from_the_highest(
+    rest: Rest, inputs: object
+) -> None:
     response = rest.call("POST", ROUTE, json={"model": "examples/mood", "inputs": inputs})
     scores = response.json()
     assert [set(score) for score in scores] == [{"score", "label"}] * 2
@@ -45,20 +47,20 @@ def test_raw_scores_are_logits(serve: Serve) -> None:
     ]
 
 
-def test_headers_say_what_the_request_cost(rest: Rest) -> None:
+def test_headers_report_the_cost_of_the_request(rest: Rest) -> None:
     response = rest.call("POST", ROUTE, json={"model": "examples/mood", "inputs": "good"})
     assert response.headers["x-compute-tokens"] == "3"
     for name in ("x-queue-time", "x-inference-time", "x-total-time"):
         assert response.headers[name].isdecimal()
 
 
-def test_without_a_model_the_default_one_answers(serve: Serve) -> None:
+def test_the_default_model_serves_requests_without_a_model(serve: Serve) -> None:
     rest, _ = serve(default_model="examples/mood")
     response = rest.call("POST", ROUTE, json={"inputs": "good", "truncate": None})
     assert response.json()[0]["label"] == "good"
 
 
-def test_truncation_switched_off_refuses_too_long_a_text(rest: Rest) -> None:
+def test_a_text_that_is_too_long_is_rejected_without_truncation(rest: Rest) -> None:
     body = {"model": "examples/mood", "inputs": "good " * 50, "truncate": False}
     response = rest.call("POST", ROUTE, json=body)
     assert response.status_code == 422

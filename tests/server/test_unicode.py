@@ -36,7 +36,7 @@ def store(running: Rest, training_id: str, **columns: Any) -> None:
 
 @ROUTES
 @pytest.mark.parametrize("text", [f'"{HALF}"', f'["{HALF}"]', f'{{"{HALF}": "x"}}'])
-def test_half_a_surrogate_pair_is_refused_on_every_route(
+def test_half_of_a_surrogate_pair_is_rejected_on_every_route(
     serve: Serve, route: str, text: str
 ) -> None:
     running, engine = serve()
@@ -62,7 +62,7 @@ def test_a_whole_surrogate_pair_is_one_character(serve: Serve) -> None:
         (f'{{"{HALF}": 1}}', "config"),
     ],
 )
-def test_half_a_surrogate_pair_in_a_configuration_is_refused(
+def test_half_of_a_surrogate_pair_in_a_configuration_is_rejected(
     serve: Serve, config: str, field: str
 ) -> None:
     running, _ = serve()
@@ -72,7 +72,7 @@ def test_half_a_surrogate_pair_in_a_configuration_is_refused(
     assert running.call("GET", TRAININGS, "acme").json()["trainings"] == []
 
 
-def test_a_stored_training_that_cannot_be_shown_breaks_no_list(serve: Serve) -> None:
+def test_a_damaged_training_does_not_break_the_list(serve: Serve) -> None:
     running, _ = serve()
     ids = [train(running, "{}").json()["id"] for _ in range(3)]
     store(running, ids[0], config=json.dumps({"text_column": "\ud800"}))
@@ -87,9 +87,7 @@ def test_a_stored_training_that_cannot_be_shown_breaks_no_list(serve: Serve) -> 
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "²", "-1", "x"])
-def test_a_last_event_id_that_is_no_place_begins_at_the_first_event(
-    serve: Serve, number: str
-) -> None:
+def test_an_invalid_last_event_id_starts_at_the_first_event(serve: Serve, number: str) -> None:
     running, _ = serve()
     path = f"{TRAININGS}/{train(running, '{}').json()['id']}/events"
     headers = {"Last-Event-ID": number.encode("latin-1")}
@@ -101,13 +99,13 @@ def test_a_last_event_id_that_is_no_place_begins_at_the_first_event(
         assert next(events.iter_lines()) == "event: state"
 
 
-def test_a_nul_is_no_part_of_an_id(serve: Serve) -> None:
+def test_an_id_with_a_nul_is_not_found(serve: Serve) -> None:
     running, _ = serve()
     assert running.call("GET", f"{TRAININGS}/%00", "acme").status_code == 404
     assert running.call("GET", f"{TRAININGS}?before=%00", "acme").status_code == 422
 
 
-def test_ended_trainings_of_a_tenant_are_bounded_with_their_folders(serve: Serve) -> None:
+def test_finished_trainings_and_their_folders_are_bounded_per_tenant(serve: Serve) -> None:
     running, _ = serve(max_kept_trainings_per_tenant=3)
     ids = []
     for _ in range(8):
@@ -120,7 +118,7 @@ def test_ended_trainings_of_a_tenant_are_bounded_with_their_folders(serve: Serve
     assert {path.name for path in (running.folder / "trainings").iterdir()} == set(ids[-3:])
 
 
-def test_a_training_is_queued_though_old_ones_cannot_be_removed(
+def test_a_training_is_queued_even_if_old_ones_cannot_be_removed(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

@@ -83,7 +83,7 @@ def leaves_no_trace(rest: Rest, response: Any, files: set[Path]) -> list[dict[st
         ),
     ],
 )
-def test_a_file_that_is_not_sound_is_refused_with_all_findings(
+def test_an_invalid_file_is_rejected_with_all_findings(
     rest: Rest, backbone: Backbone, spoil: Callable[[bytes], bytes], codes: set[str]
 ) -> None:
     files = rest.files()
@@ -94,7 +94,7 @@ def test_a_file_that_is_not_sound_is_refused_with_all_findings(
     assert response.json()["code"] == "prefix_rejected"
 
 
-def test_a_file_for_another_backbone_is_refused_naming_the_differences(
+def test_a_file_for_another_backbone_is_rejected_with_the_differences(
     rest: Rest, tmp_path: Path
 ) -> None:
     other = load_backbone(make_backbone_folder(tmp_path / "other", seed=7), device="cpu")
@@ -104,7 +104,7 @@ def test_a_file_for_another_backbone_is_refused_naming_the_differences(
     assert "weights_sha256" in findings[0]["found"]
 
 
-def test_huge_numbers_without_golden_examples_are_refused(rest: Rest, backbone: Backbone) -> None:
+def test_huge_numbers_without_golden_examples_are_rejected(rest: Rest, backbone: Backbone) -> None:
     sound = make_prefix(backbone.fingerprint, seed=97)
     weight = np.full_like(sound.tensors["head.output.weight"], 3e38)
     huge = with_tensors(sound, {"head.output.weight": weight})
@@ -113,9 +113,7 @@ def test_huge_numbers_without_golden_examples_are_refused(rest: Rest, backbone: 
     assert [one["code"] for one in response.json()["findings"]] == ["made_up_failed"]
 
 
-def test_golden_examples_that_come_out_differently_refuse_the_file(
-    rest: Rest, backbone: Backbone
-) -> None:
+def test_golden_examples_with_other_logits_reject_the_file(rest: Rest, backbone: Backbone) -> None:
     prefix = with_golden(backbone, make_prefix(backbone.fingerprint, seed=98), ("a good film",))
     sound = rest.upload("acme/golden", prefix.to_bytes(), by="acme")
     assert sound.status_code == 201
@@ -125,7 +123,7 @@ def test_golden_examples_that_come_out_differently_refuse_the_file(
     assert findings
 
 
-def test_what_the_engine_finds_is_told(serve: Serve, backbone: Backbone) -> None:
+def test_findings_of_the_engine_are_reported(serve: Serve, backbone: Backbone) -> None:
     rest, engine = serve()
     engine.findings = (Finding("golden_differs", "spec.golden[0]", "1.0", "2.0"),)
     findings = leaves_no_trace(
@@ -142,7 +140,7 @@ def test_what_the_engine_finds_is_told(serve: Serve, backbone: Backbone) -> None
     ]
 
 
-def test_an_upload_larger_than_the_limit_is_refused_while_it_comes(serve: Serve) -> None:
+def test_an_upload_over_the_limit_is_rejected_while_it_arrives(serve: Serve) -> None:
     rest, _ = serve(max_upload_mib=1)
     files = rest.files()
     pieces = (b"x" * 2**16 for _ in range(40))
@@ -158,14 +156,14 @@ def test_an_upload_larger_than_the_limit_is_refused_while_it_comes(serve: Serve)
     assert rest.files() == files
 
 
-def test_an_announced_size_beyond_the_limit_is_refused_at_once(serve: Serve) -> None:
+def test_an_announced_size_over_the_limit_is_rejected_at_once(serve: Serve) -> None:
     rest, _ = serve(max_upload_mib=1)
     head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
     status, _ = raw(rest, head.encode())
     assert status == 413
 
 
-def test_the_key_is_looked_at_before_the_body_is_read(serve: Serve) -> None:
+def test_the_key_is_checked_before_the_body_is_read(serve: Serve) -> None:
     rest, _ = serve()
     for header, status in (("", 401), ("Authorization: Bearer pp_wrong\r\n", 401)):
         head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\n{header}Content-Length: 100000\r\n\r\n"
@@ -181,7 +179,7 @@ def raw(rest: Rest, request: bytes) -> tuple[int, bytes]:
     return int(answer.split(b" ")[1]), answer
 
 
-def test_a_sender_who_leaves_midway_leaves_nothing_behind(serve: Serve) -> None:
+def test_an_aborted_upload_leaves_no_files(serve: Serve) -> None:
     rest, _ = serve()
     files = rest.files()
     host, port = rest.url.removeprefix("http://").split(":")
@@ -197,7 +195,7 @@ def test_a_sender_who_leaves_midway_leaves_nothing_behind(serve: Serve) -> None:
     assert rest.call("GET", "/v1/tenants/acme/prefixes/new", "acme").status_code == 404
 
 
-def test_a_tenant_has_few_uploads_on_their_way_at_once(serve: Serve, backbone: Backbone) -> None:
+def test_uploads_in_flight_are_bounded_per_tenant(serve: Serve, backbone: Backbone) -> None:
     rest, _ = serve()
     files = rest.files()
     with ExitStack() as unfinished:
@@ -250,7 +248,7 @@ MULTIPART = "multipart/form-data; boundary=b"
         pytest.param("", MULTIPART, "ends early", id="empty"),
     ],
 )
-def test_a_body_that_is_no_form_with_one_file_is_refused(
+def test_a_malformed_form_is_rejected(
     rest: Rest, content: str, content_type: str, told: str
 ) -> None:
     files = rest.files()
@@ -266,7 +264,7 @@ def test_a_body_that_is_no_form_with_one_file_is_refused(
 @pytest.mark.parametrize(
     ("task", "alias"), [("Bad!", None), ("new", "Bad!"), ("new", "7"), ("new", "\udcff")]
 )
-def test_names_that_break_the_grammar_are_refused(
+def test_invalid_names_are_rejected(
     rest: Rest, backbone: Backbone, task: str, alias: str | None
 ) -> None:
     files = rest.files()
@@ -285,9 +283,7 @@ def test_names_that_break_the_grammar_are_refused(
     assert response.json()["code"] == "invalid_name"
 
 
-def test_an_engine_without_room_for_the_replay_refuses_for_now(
-    serve: Serve, backbone: Backbone
-) -> None:
+def test_an_overloaded_engine_rejects_an_upload_for_now(serve: Serve, backbone: Backbone) -> None:
     rest, engine = serve()
 
     async def full(prefix: Prefix, digest: str) -> tuple[Finding, ...]:
@@ -300,7 +296,7 @@ def test_an_engine_without_room_for_the_replay_refuses_for_now(
     assert rest.files() == files
 
 
-def test_a_file_arrives_whole_however_it_is_cut_into_pieces(rest: Rest, backbone: Backbone) -> None:
+def test_a_file_in_small_pieces_arrives_completely(rest: Rest, backbone: Backbone) -> None:
     data = good(backbone)
     body = part("file", "@@", filename="f").encode().replace(b"@@", data) + b"--b--\r\n"
 
@@ -320,7 +316,7 @@ def test_a_file_arrives_whole_however_it_is_cut_into_pieces(rest: Rest, backbone
     assert rest.call("GET", path, "acme").content == data
 
 
-def test_uploads_of_four_tenants_leave_slots_to_a_fifth() -> None:
+def test_uploads_of_four_tenants_leave_slots_for_a_fifth() -> None:
     slots = UploadSlots()
     with ExitStack() as taken:
         for tenant in ("one", "two", "three", "four") * 4:

@@ -37,14 +37,14 @@ def test_a_single_text_is_a_list_of_one(rest: Rest) -> None:
     assert answer["id"] == "classify-mine"
 
 
-def test_a_text_that_is_too_long_is_cut_only_when_asked(rest: Rest) -> None:
+def test_a_text_that_is_too_long_is_cut_only_on_request(rest: Rest) -> None:
     body = {"model": "examples/mood", "input": "good " * 50}
     assert rest.call("POST", ROUTE, json=body).status_code == 422
     cut = rest.call("POST", ROUTE, json={**body, "truncate_prompt_tokens": -1})
     assert cut.json()["usage"]["prompt_tokens"] == 16
 
 
-def test_another_wrong_input_is_refused_with_a_sentence(rest: Rest) -> None:
+def test_other_invalid_input_is_rejected_with_an_explanation(rest: Rest) -> None:
     response = rest.call("POST", ROUTE, json={"model": "examples/mood", "input": [{"text": "x"}]})
     assert response.status_code == 422
     error = response.json()["error"]
