@@ -1,25 +1,25 @@
-"""The learning rate's course: a plain function of the step, so there is no state to keep."""
+"""Learning rate schedules. They depend on the step alone, so checkpoints need no state of them."""
 
 import math
+from typing import assert_never
 
-from training.settings.config import ScheduleName
+from training.settings.train_settings import ScheduleName
 
-_DECAY_PER_PASS = 0.95
-"""The exponential schedule multiplies by this after each twentieth of the training.
+_DECAY = 0.95
+"""Factor of the exponential schedule after each twentieth of the training.
 
-P-tuning v2 decays by 0.95 an epoch for its tagging and question answering tasks
-(`exponential_per_epoch`, in steps); counted in twentieths the curve does not depend on how often
-the rows are seen.
+P-tuning v2 decays by 0.95 per epoch for tagging and question answering (`exponential_per_epoch`).
+With twentieths, the curve does not depend on the number of epochs.
 """
 
 
 def learning_rate_factor(
     schedule: ScheduleName, step: int, total: int, *, warmup: float, steps_per_epoch: int = 1
 ) -> float:
-    """Give the factor of the peak learning rate for a step of `total`, counted from 0.
+    """Return the factor of the peak learning rate at a step of `total`, counted from 0.
 
-    The first `warmup` share of the steps rises linearly; the rest follows `schedule`, of which only
-    `exponential_per_epoch` asks for `steps_per_epoch`.
+    The factor rises linearly during the first `warmup` share of the steps and then follows
+    `schedule`. Only `exponential_per_epoch` uses `steps_per_epoch`.
     """
     rising = math.ceil(total * warmup)
     if step < rising:
@@ -33,6 +33,8 @@ def learning_rate_factor(
         case "cosine":
             return (1.0 + math.cos(math.pi * progress)) / 2
         case "exponential":
-            return float(_DECAY_PER_PASS ** (20 * progress))
+            return float(_DECAY ** (20 * progress))
         case "exponential_per_epoch":
-            return float(_DECAY_PER_PASS ** ((step - rising) // steps_per_epoch))
+            return float(_DECAY ** ((step - rising) // steps_per_epoch))
+        case _:
+            assert_never(schedule)

@@ -113,7 +113,7 @@ class PlanRuns:
         assert plan.multitask is not None
         course = cls(backbone, tasks, starts, None, None, SharedRows(backbone))
         for config, data in zip(plan.runs, tasks, strict=True):
-            course._start(plan.multitask.together(config), data)
+            course._start(plan.multitask.shared_phase(config), data)
         share(course.runs)
         if saved is not None:
             saved.restore(course.runs)

@@ -1,1 +1,1 @@
-"""What a training is asked to do: one configuration, and plans of many."""
+"""The configuration of one training, of a plan of several trainings, and of a sweep."""

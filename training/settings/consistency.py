@@ -1,27 +1,30 @@
-"""What must hold between the settings of a training; every check returns all its problems."""
+"""Rules between the settings of a training. Every check returns all problems it finds."""
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, assert_never
 
 from pydantic import ValidationError
 
 from prefixes import InputTemplate
+from prefixes.spec import TaskType
 from prefixes.template import RESERVED_FIELDS
 from training.datasets import DATASETS
+from training.settings.defaults import is_per_token
+from training.settings.train_settings import TrainSettings
 
-if TYPE_CHECKING:
-    from training.settings.config import TrainConfig
-
-_PER_TOKEN: Final = {"token_classification", "question_answering"}
 _BARE: Final = "{text}"
-"""What the template of a tagged text may be, beside a pair's: offsets stay the user's."""
+"""The only template of a tagged text: offsets must count the characters that the user sent."""
 
 
-def problems_of(config: "TrainConfig") -> list[str]:
-    """Hold settings against each other; one sentence for each thing that cannot be."""
+def problems_of(config: TrainSettings) -> list[str]:
+    """List the contradictions between settings, one sentence each."""
     return [
         *_task_problems(config),
         *_label_problems(config),
+        *_class_weight_problems(config),
+        *_smoothing_problems(config),
+        *_embedding_problems(config),
         *_text_problems(config),
+        *_answer_problems(config),
         *_label_column_problems(config),
         *_tagging_problems(config),
         *_template_problems(config),
@@ -30,124 +33,141 @@ def problems_of(config: "TrainConfig") -> list[str]:
     ]
 
 
-def _task_problems(config: "TrainConfig") -> list[str]:
+def _type_of(config: TrainSettings) -> str:
+    """Name the problem type of sequence classification, or any other task type."""
+    return config.problem_type or config.task_type
+
+
+def _has_labels(task_type: TaskType) -> bool:
+    match task_type:
+        case "sequence_classification" | "token_classification":
+            return True
+        case "multiple_choice" | "question_answering" | "embedding":
+            return False
+        case _:
+            assert_never(task_type)
+
+
+def _task_problems(config: TrainSettings) -> list[str]:
     task_type = config.task_type
     problems = []
     if config.dataset is not None and task_type != DATASETS[config.dataset].task_type:
         own = DATASETS[config.dataset].task_type
-        problems.append(f"{config.dataset} is a {own}: leave out task_type {task_type}")
+        problems.append(f"task_type {task_type} contradicts {config.dataset}, a {own}: remove it")
     if task_type != "sequence_classification" and config.problem_type is not None:
-        problems.append(f"problem_type belongs to sequence_classification, this is {task_type}")
-    has_labels = task_type in {"sequence_classification", "token_classification"}
-    if config.labels is not None and (not has_labels or config.problem_type == "regression"):
-        found = config.problem_type or task_type
-        problems.append(f"labels belong to classification: a {found} has none")
-    if (task_type in _PER_TOKEN) != (config.pooling == "every_token"):
-        expected = "every_token" if task_type in _PER_TOKEN else "mean, first_token or pooler"
+        problems.append(
+            f"problem_type applies only to sequence_classification, not to {task_type}: remove it"
+        )
+    if is_per_token(task_type) != (config.pooling == "every_token"):
+        expected = "every_token" if is_per_token(task_type) else "mean, first_token or pooler"
         problems.append(f"pooling of {task_type} must be {expected}, not {config.pooling}")
     if config.select_by is not None and config.select_by not in config.metrics:
         problems.append(
-            f"select_by {config.select_by!r} does not measure {config.problem_type or task_type}: "
+            f"select_by {config.select_by!r} does not measure {_type_of(config)}: "
             f"expected one of {', '.join(config.metrics)}"
         )
-    problems += _class_weight_problems(config)
-    problems += _smoothing_problems(config)
-    if task_type != "embedding" and config.normalize is not None:
-        problems.append(f"normalize belongs to embedding, this is {task_type}")
-    if task_type == "embedding" and config.batch_size < 2:
-        problems.append(
-            "an embedding learns from the other rows of a batch: batch_size must be 2 or more"
-        )
     return problems
 
 
-def _label_problems(config: "TrainConfig") -> list[str]:
-    labels = config.labels or ()
+def _label_problems(config: TrainSettings) -> list[str]:
+    if config.labels is None:
+        return []
+    labels = config.labels
     problems = []
+    if not _has_labels(config.task_type) or config.problem_type == "regression":
+        problems.append(f"labels apply only to classification, not to {_type_of(config)}")
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
-        problems.append(f"labels: expected each once, found {twice[:80]!r} again: leave it out")
+        problems.append(f"labels: {twice[:80]!r} occurs more than once: list each label once")
     if config.problem_type == "single_label_classification" and len(labels) == 1:
-        problems.append("labels: expected two or more, found one: name all, or leave them out")
-    if config.labels == ():
-        problems.append("labels: expected at least one, found none: name all, or leave them out")
+        problems.append("labels: expected at least two, found one: list all, or remove labels")
+    if not labels:
+        problems.append("labels: expected at least one, found none: list all, or remove labels")
     return problems
 
 
-def _class_weight_problems(config: "TrainConfig") -> list[str]:
+def _class_weight_problems(config: TrainSettings) -> list[str]:
     if config.class_weights == "none":
         return []
     if config.task_type == "token_classification":
-        reason = "nearly every word has the tag O; of like weight, tags would be found everywhere"
-        return [f"class_weights belong to labels of whole texts: {reason}"]
+        reason = "Nearly every word has the tag O: equal weights would find entities everywhere"
+        return [f"class_weights apply only to labels of whole texts. {reason}"]
     if config.task_type != "sequence_classification" or config.problem_type == "regression":
-        found = config.problem_type or config.task_type
-        return [f"class_weights belong to labels, which a {found} has none of"]
+        return [f"class_weights apply only to labels: {_type_of(config)} has no labels"]
     return []
 
 
-def _smoothing_problems(config: "TrainConfig") -> list[str]:
+def _smoothing_problems(config: TrainSettings) -> list[str]:
     if not config.label_smoothing or config.task_type == "token_classification":
         return []
-    found = config.problem_type or config.task_type
+    found = _type_of(config)
     if found == "single_label_classification":
         return []
-    return [f"label_smoothing belongs to tasks in which one label is right, this is {found}"]
+    return [f"label_smoothing applies only to tasks with exactly one right label, not to {found}"]
 
 
-def _text_problems(config: "TrainConfig") -> list[str]:
+def _embedding_problems(config: TrainSettings) -> list[str]:
+    if config.task_type != "embedding":
+        found = f"normalize applies only to embedding, not to {config.task_type}"
+        return [] if config.normalize is None else [found]
+    if config.batch_size < 2:
+        return ["batch_size of an embedding must be at least 2: it compares the rows of a batch"]
+    return []
+
+
+def _text_problems(config: TrainSettings) -> list[str]:
     problems = []
     named = (config.text_column, config.pair_column, config.label_column, config.label_columns)
     if config.dataset is not None and any(named):
-        problems.append(f"{config.dataset} knows its columns: leave out the names of others")
+        problems.append(f"{config.dataset} defines its columns: remove the column settings")
     if config.pair_column is not None and config.text_column is None:
-        problems.append("pair_column needs text_column: name both")
-    is_answering = config.task_type == "question_answering"
-    only_there = (config.stride, config.max_answer_tokens, config.null_threshold)
-    if not is_answering and only_there != (None, None, None):
-        problems.append(
-            "stride, max_answer_tokens and null_threshold belong to question_answering, this is "
-            f"{config.task_type}"
-        )
-    if is_answering and (config.stride is None or config.max_answer_tokens is None):
-        problems.append("question_answering needs stride and max_answer_tokens: leave them out")
+        problems.append("pair_column needs text_column: set both")
     return problems
 
 
-def _label_column_problems(config: "TrainConfig") -> list[str]:
+def _answer_problems(config: TrainSettings) -> list[str]:
+    answers = (config.stride, config.max_answer_tokens, config.null_threshold)
+    if config.task_type != "question_answering":
+        if answers == (None, None, None):
+            return []
+        names = "stride, max_answer_tokens and null_threshold"
+        return [f"{names} apply only to question_answering, not to {config.task_type}"]
+    if config.stride is None or config.max_answer_tokens is None:
+        return ["question_answering needs stride and max_answer_tokens: do not set them to null"]
+    return []
+
+
+def _label_column_problems(config: TrainSettings) -> list[str]:
     columns = config.label_columns
     if columns is None:
         return []
     problems = []
     if config.problem_type != "multi_label_classification":
         problems.append(
-            "label_columns belong to multi_label_classification, this is "
-            f"{config.problem_type or config.task_type}"
+            f"label_columns apply only to multi_label_classification, not to {_type_of(config)}"
         )
     if config.label_column is not None:
-        problems.append("label_column and label_columns exclude each other: leave out one of them")
+        problems.append("label_column and label_columns exclude each other: remove one of them")
     if len(columns) < 2 or len(set(columns)) < len(columns):
-        problems.append(f"label_columns: expected two or more names, each once, found {columns}")
+        problems.append(f"label_columns: expected at least two different names, found {columns}")
     if config.labels is not None and sorted(config.labels) != sorted(columns):
-        problems.append(
-            "labels must be the names in label_columns, in any order: or leave them out"
-        )
+        problems.append("labels must be the names in label_columns, in any order: or remove labels")
     return problems
 
 
-def _tagging_problems(config: "TrainConfig") -> list[str]:
+def _tagging_problems(config: TrainSettings) -> list[str]:
     if not config.snap_to_words or config.task_type == "token_classification":
         return []
-    return [f"snap_to_words belongs to token_classification, this is {config.task_type}"]
+    return [f"snap_to_words applies only to token_classification, not to {config.task_type}"]
 
 
-def _template_problems(config: "TrainConfig") -> list[str]:
+def _template_problems(config: TrainSettings) -> list[str]:
     task_type = config.task_type
     if config.template is None:
         lacks = config.pair_template is not None
-        return ["pair_template needs template: give both"] if lacks else []
-    if task_type == "question_answering" or (task_type in _PER_TOKEN and config.template != _BARE):
-        return [f"the texts of {task_type} are the fields as they are: leave out template"]
+        return ["pair_template needs template: set both"] if lacks else []
+    if task_type == "question_answering" or (is_per_token(task_type) and config.template != _BARE):
+        return [f"{task_type} takes the texts unchanged: remove template"]
     try:
         template = InputTemplate(text=config.template, text_pair=config.pair_template)
     except ValidationError as error:
@@ -156,36 +176,36 @@ def _template_problems(config: "TrainConfig") -> list[str]:
             for d in error.errors()
         ]
     problems = [
-        f"template: the field {name!r} is a member of every request: give the column another name"
+        f"template: {name!r} is a reserved field of requests: rename the column"
         for name in sorted(RESERVED_FIELDS.intersection(template.fields))
     ]
     if template.has_choices != (task_type == "multiple_choice"):
-        problems.append("a template has {choice} in a multiple_choice, and only there")
+        problems.append("a multiple_choice template must contain {choice}, and no other may")
     if task_type == "embedding" and len(template.fields) != 1:
-        problems.append("the template of an embedding has one field, as 'query: {text}'")
+        problems.append("the template of an embedding must have one field, as in 'query: {text}'")
     return problems
 
 
-def _recipe_problems(config: "TrainConfig") -> list[str]:
+def _recipe_problems(config: TrainSettings) -> list[str]:
     problems = []
     if config.initialization == "activations" and config.projection_size is not None:
         problems.append(
-            "initialization 'activations' sets keys and values, which a projection makes: "
-            "leave out one of initialization and projection_size"
+            "initialization 'activations' does not work with projection_size, because a projection "
+            "computes the prefix: remove one of them"
         )
     if config.start_from is not None:
         rivals = ("initialization", "projection_size")
         given = [name for name in rivals if getattr(config, name) is not None]
-        problems += [f"start_from says what the prefix begins as: leave out {x}" for x in given]
+        problems += [f"start_from determines the initial prefix: remove {name}" for name in given]
     if config.method == "prompt" and config.projection_size is not None:
-        problems.append("a projection makes keys and values, which a prompt has none of")
+        problems.append("projection_size applies only to method 'prefix', not to 'prompt'")
     if config.method == "prompt" and config.position_offset:
-        problems.append("a prompt takes positions of its own: leave out position_offset")
+        problems.append("a prompt has positions of its own: remove position_offset")
     return problems
 
 
-def _head_problems(config: "TrainConfig") -> list[str]:
-    """Hold the length of a prefix against the method; others than it have nothing of a prefix."""
+def _head_problems(config: TrainSettings) -> list[str]:
+    """Check settings of a prefix that the method does not have."""
     if config.method in {"prefix", "prompt"}:
         return [] if config.prefix_length else ["prefix_length must be 1 or more, or method 'head'"]
     rules = {
@@ -196,28 +216,26 @@ def _head_problems(config: "TrainConfig") -> list[str]:
         "prefix_dropout": config.prefix_dropout != 0,
     }
     problems = [
-        f"{name} belongs to a prefix, which method {config.method!r} has none of: leave it out"
-        for name, holds in rules.items()
-        if holds
+        f"{name} applies only to a prefix, and method {config.method!r} trains none: remove it"
+        for name, is_set in rules.items()
+        if is_set
     ]
     if config.method == "full":
         return problems + _full_problems(config)
     if config.task_type == "embedding" and config.head_activation is None:
-        problems.append(
-            "an embedding of method 'head' learns nothing but a dense layer: set head_activation"
-        )
+        problems.append("an embedding of method 'head' needs head_activation: nothing else learns")
     return problems
 
 
-def _full_problems(config: "TrainConfig") -> list[str]:
-    """Refuse what a model of transformers' own has no place for."""
+def _full_problems(config: TrainSettings) -> list[str]:
+    """Check settings that the model classes of transformers do not support."""
     problems = [
-        f"{name} belongs to a prefix file, which method 'full' makes none of: leave it out"
+        f"{name} applies only to a prefix file, and method 'full' writes none: remove it"
         for name in ("start_from", "head_activation", "normalize")
         if getattr(config, name) is not None
     ]
     if config.averaging:
-        problems.append("averaging is of prefixes and heads, not of method 'full': leave it out")
+        problems.append("averaging applies only to prefixes and heads: remove it for method 'full'")
     if config.task_type == "embedding":
-        problems.append("method 'full' has no embedding: expected another task_type or method")
+        problems.append("method 'full' does not support embedding: choose another method")
     return problems

@@ -1,6 +1,6 @@
-"""What each type of task begins with, and what it is measured by."""
+"""Defaults of task types and methods, and the metrics of each task type."""
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, assert_never
 
 from prefixes.spec import ProblemType, TaskType
 
@@ -25,49 +25,74 @@ MetricName = Literal[
     "recall_at_1",
 ]
 
-METRICS: Final[dict[TaskType | ProblemType, tuple[MetricName, ...]]] = {
+_PROBLEM_METRICS: Final[dict[ProblemType, tuple[MetricName, ...]]] = {
     "single_label_classification": (
         *("accuracy", "macro_f1", "matthews", "f1", "combined"),
         *("query_f1", "query_exact_match"),
     ),
     "multi_label_classification": ("micro_f1", "macro_f1", "accuracy"),
     "regression": ("pearson", "spearman", "combined", "negative_mse"),
-    "multiple_choice": ("accuracy",),
-    "token_classification": (
-        *("entity_f1", "word_entity_f1", "role_f1"),
-        *("macro_f1", "token_accuracy"),
-    ),
-    "question_answering": ("f1", "exact_match"),
-    "embedding": ("mrr", "recall_at_1"),
 }
-"""The metrics that may choose the best step, by task type; the first is the default."""
+
+_TAGGING_METRICS: Final[tuple[MetricName, ...]] = (
+    *("entity_f1", "word_entity_f1", "role_f1"),
+    *("macro_f1", "token_accuracy"),
+)
 
 QUERY_METRICS: Final = frozenset({"query_f1", "query_exact_match"})
-"""Those that need rows which propose answers to queries."""
+"""Metrics that need rows with candidate answers to queries."""
 
-DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "sequence_classification": {"problem_type": "single_label_classification"},
     "token_classification": {"pooling": "every_token"},
     "question_answering": {
         "pooling": "every_token",
-        "batch_size": 8,  # as P-tuning v2: a row is as long as ten of another task
+        "batch_size": 8,  # as P-tuning v2: a row is as long as ten rows of another task
         "feature_dropout": 0.0,  # P-tuning v2 drops nothing before this output layer
         "stride": 128,
         "max_answer_tokens": 30,
     },
 }
-"""Settings of a training in which a type of task differs from what all begin with."""
+"""Defaults that differ between task types."""
 
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "head": {"prefix_length": 0},
     "full": {"prefix_length": 0, "learning_rate": 5e-5, "weight_decay": 0.01, "warmup": 0.1},
 }
-"""Settings in which a method differs: a whole model is moved in steps that are far smaller."""
+"""Defaults that differ between methods. A whole model needs much smaller steps."""
 
 _MAX_LENGTH: Final = 256
 _WINDOW: Final = 384
 
 
+def metrics_of(task_type: TaskType, problem_type: ProblemType | None) -> tuple[MetricName, ...]:
+    """List the metrics that can select the best step; the first is the default."""
+    match task_type:
+        case "sequence_classification":
+            return _PROBLEM_METRICS[problem_type or "single_label_classification"]
+        case "multiple_choice":
+            return ("accuracy",)
+        case "token_classification":
+            return _TAGGING_METRICS
+        case "question_answering":
+            return ("f1", "exact_match")
+        case "embedding":
+            return ("mrr", "recall_at_1")
+        case _:
+            assert_never(task_type)
+
+
+def is_per_token(task_type: TaskType) -> bool:
+    """Return whether the head has an output for each token instead of each text."""
+    match task_type:
+        case "token_classification" | "question_answering":
+            return True
+        case "sequence_classification" | "multiple_choice" | "embedding":
+            return False
+        case _:
+            assert_never(task_type)
+
+
 def max_length_of(task_type: TaskType) -> int:
-    """Give the tokens of a text at most, where nobody says and the backbone has room for them."""
+    """Return the default maximum number of tokens of a text. The backbone may allow fewer."""
     return _WINDOW if task_type == "question_answering" else _MAX_LENGTH

@@ -1,4 +1,4 @@
-"""MultitaskPlan: which tasks may learn one prefix together, and for how long."""
+"""MultitaskPlan: which tasks can train one prefix together, and for how many steps."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,31 +12,37 @@ _ALIKE: Final = ("method", "prefix_length", "offset", "projection_size", "start_
 
 
 class MultitaskPlan(Value):
-    """How long all tasks of a plan learn one prefix, before each goes on alone."""
+    """A first phase in which all tasks of a plan train one prefix."""
 
-    steps: int = Field(default=400, ge=1, description="of the optimizer, all tasks in each")
+    steps: int = Field(
+        default=400,
+        ge=1,
+        description="Optimizer steps of the shared phase; each step has rows of all tasks.",
+    )
 
     def problems(self, runs: Sequence[TrainConfig]) -> list[str]:
-        """Say why these runs cannot share a prefix; empty when they can."""
+        """List the reasons why these runs cannot share a prefix."""
         problems = []
         tasks = [run.task for run in runs]
         if len(tasks) < 2:
-            problems.append("[multitask] needs two tasks or more")
+            problems.append("[multitask] needs at least two tasks")
         if len(set(tasks)) < len(tasks):
             problems.append(
-                "[multitask] trains one run of each task: leave out [grid], and search with "
-                "start_from, given the shared prefix, in a plan of its own"
+                "[multitask] trains one run of each task: remove [grid]. To search settings, use "
+                "another plan whose start_from is the shared prefix"
             )
         for name in _ALIKE:
             values = dict.fromkeys(getattr(run, name) for run in runs)
             if len(values) > 1:
                 label = "position_offset" if name == "offset" else name
                 found = ", ".join(map(str, values))
-                problems.append(f"tasks that share a prefix must have one {label}, not {found}")
+                problems.append(
+                    f"tasks that share a prefix must have the same {label}: found {found}"
+                )
         return problems
 
-    def together(self, config: TrainConfig) -> TrainConfig:
-        """Give the settings by which a task takes part in the first phase: measured at its end."""
+    def shared_phase(self, config: TrainConfig) -> TrainConfig:
+        """Return the settings of a task in the shared phase: it is evaluated once, at the end."""
         return config.model_copy(
             update={
                 "variant": "shared",

@@ -1,4 +1,4 @@
-"""TrainPlan: every prefix of one run, from flags or a TOML file."""
+"""TrainPlan: the runs of one training, from flags or a TOML file."""
 
 import itertools
 import tomllib
@@ -20,20 +20,20 @@ from training.sources import is_hub
 
 
 class TrainPlan(Value):
-    """Every prefix of one run over one loaded backbone."""
+    """All runs of one training. They share one loaded backbone."""
 
     runs: tuple[TrainConfig, ...]
-    sweep: SweepPlan | None = Field(
-        default=None, description="searches settings for each of the runs"
-    )
+    sweep: SweepPlan | None = Field(default=None, description="Searches settings for each run.")
     multitask: MultitaskPlan | None = Field(
-        default=None, description="all runs first learn one prefix together"
+        default=None, description="All runs first train one prefix together."
     )
     backbone: str = "minilm"
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     tokens_per_batch: int = Field(
-        default=8192, ge=1, description="bounds the memory of one forward and backward pass"
+        default=8192,
+        ge=1,
+        description="Maximum number of tokens of one forward and backward pass. Bounds the memory.",
     )
 
     @model_validator(mode="before")
@@ -49,11 +49,11 @@ class TrainPlan(Value):
     @model_validator(mode="after")
     def _has_distinct_runs(self) -> Self:
         if not self.runs:
-            raise ValueError("there is nothing to train: describe a task in a [[task]] table")
+            raise ValueError("the plan has no task: add a [[task]] table")
         names = [run.run_name for run in self.runs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"two runs have the same name: {', '.join(twice)}")
+            raise ValueError(f"run names must be unique: found {', '.join(twice)} more than once")
         return self
 
     @model_validator(mode="after")
@@ -61,19 +61,19 @@ class TrainPlan(Value):
         if not any(run.method == "full" for run in self.runs):
             return self
         if not self.is_full:
-            raise ValueError("method 'full' is for all runs of a plan or for none of them")
+            raise ValueError("method 'full' must be set for all runs of a plan, or for none")
         others = {
             "[sweep]": self.sweep is not None,
             "[multitask]": self.multitask is not None,
         }
         given = [name for name, is_given in others.items() if is_given]
         if given:
-            raise ValueError(f"method 'full' does not go with {', '.join(given)}: leave it out")
+            raise ValueError(f"method 'full' does not support {' and '.join(given)}: remove it")
         return self
 
     @property
     def is_full(self) -> bool:
-        """Whether whole models are to be fine-tuned, instead of prefixes."""
+        """Whether the plan fine-tunes whole models."""
         return all(run.method == "full" for run in self.runs)
 
     @model_validator(mode="after")
@@ -82,7 +82,7 @@ class TrainPlan(Value):
             return self
         problems = self.multitask.problems(self.runs)
         if self.sweep is not None:
-            problems.append("[multitask] and [sweep] do not go together: expected one of them")
+            problems.append("[multitask] and [sweep] exclude each other: remove one of them")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -97,7 +97,7 @@ class TrainPlan(Value):
                 first = error.errors(include_url=False, include_context=False)[0]
                 field = "".join(f"{part}: " for part in first["loc"])
                 raise ValueError(
-                    f"the sweep would train {run.run_name} with {settings}, which cannot be: "
+                    f"the sweep would train {run.run_name} with {settings}, which is invalid: "
                     f"{field}{first['msg']}"
                 ) from error
         return self
@@ -109,33 +109,33 @@ _MODELS: Final[dict[str | int, type[Value]]] = {
     "sweep": SweepPlan,
     "multitask": MultitaskPlan,
 }
-"""What the settings of each part of a plan are; of the plan itself, without a name."""
+"""The model of each part of a plan; the empty name is the plan itself."""
 
 
 def load_plan(path: Path, *, plan: Mapping[str, Any], run: Mapping[str, Any]) -> TrainPlan:
-    """Read a plan from a TOML file; entries of `plan` and of `run` come before what it says.
+    """Read a plan from a TOML file. `plan` and `run` override its settings.
 
-    `[[task]]` tables describe the tasks, `[defaults]` what they share, and `[grid]` gives lists of
+    `[[task]]` tables describe the tasks, and `[defaults]` their common settings. `[grid]` lists
     values: every task is trained once for each combination. `[sweep]` searches instead. Data files
     are relative to the plan.
 
     Raises:
-        PlanRejected: naming each field that is missing, unknown or out of range.
+        PlanRejected: naming each setting that is missing, unknown or out of range.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PlanRejected(f"The plan {path} could not be read: {error}") from error
+        raise PlanRejected(f"Cannot read the plan {path}: {error}") from error
     if "runs" in document:
-        raise PlanRejected(f"The plan {path} has 'runs': describe tasks in [[task]] tables")
+        raise PlanRejected(f"Invalid key 'runs' in the plan {path}: use [[task]] tables")
     tasks = document.pop("task", [])
     defaults, grid = document.pop("defaults", {}), document.pop("grid", {})
     if not isinstance(tasks, list) or not all(
         isinstance(x, dict) for x in (*tasks, defaults, grid)
     ):
-        raise PlanRejected(f"The plan {path} must have [[task]] tables, [defaults] and [grid]")
+        raise PlanRejected(f"Invalid plan {path}: [[task]], [defaults] and [grid] must be tables")
     if grid and "sweep" in document:
-        raise PlanRejected(f"The plan {path} has [grid] and [sweep]: expected one of them")
+        raise PlanRejected(f"The plan {path} has [grid] and [sweep]: remove one of them")
     shared = with_current_names(defaults)
     runs = [
         {**_relative_to(path.parent, {**shared, **with_current_names(task), **point}), **run}
@@ -149,24 +149,24 @@ def check_plan(fields: Mapping[str, Any], *, origin: str) -> TrainPlan:
     """Build a plan from plain values.
 
     Raises:
-        PlanRejected: naming each field that is missing, unknown or out of range.
+        PlanRejected: naming each setting that is missing, unknown or out of range.
     """
     try:
         return TrainPlan.model_validate(fields)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
         lines = [f"  {'.'.join(map(str, d['loc'])) or 'plan'}: {_sentence(d)}" for d in details]
-        raise PlanRejected(f"The plan from {origin} was refused:\n" + "\n".join(lines)) from error
+        raise PlanRejected(f"Invalid plan from {origin}:\n" + "\n".join(lines)) from error
 
 
 def _sentence(detail: ErrorDetails) -> str:
-    """Say what is wrong with one setting, and what may have been meant."""
+    """Describe one problem of a plan."""
     *within, name = detail["loc"] or ("",)
     model: type[Value] | None = _MODELS.get(within[0] if within else "")
     if detail["type"] == "extra_forbidden" and model is not None:
-        return f"is not a known setting{nearest(str(name), model.model_fields)}"
+        return f"is not a setting{nearest(str(name), model.model_fields)}"
     if detail["type"] == "missing" and name == "train":
-        return "there are no rows to learn from: name them with --train, in a plan as train = ..."
+        return "no training rows: set --train, or train in a plan"
     return detail["msg"].removeprefix("Value error, ")
 
 
@@ -183,9 +183,9 @@ def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _points(grid: dict[str, Any]) -> list[dict[str, Any]]:
-    """List the combinations of a grid, each with the name of its run; one empty point if none."""
+    """List the combinations of a grid, each with its variant name; one empty one without a grid."""
     if not all(isinstance(values, list) and values for values in grid.values()):
-        raise PlanRejected("Every entry of [grid] must be a list of values to try")
+        raise PlanRejected("Every entry of [grid] must be a list of values")
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if not grid:
         return points

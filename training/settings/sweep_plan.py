@@ -1,4 +1,4 @@
-"""SweepPlan: what a sweep tries, how it chooses what to try next, and what it gives up early."""
+"""SweepPlan: the settings that a sweep searches, and how it samples and prunes trials."""
 
 import itertools
 import math
@@ -28,17 +28,17 @@ Number = StrictInt | Real
 Scalar = StrictBool | StrictInt | Real | StrictStr
 
 _NEVER: Final = frozenset({"task", "variant", "task_type", "select_by", "start_from"})
-"""Settings without which the trials of a task could not be held against each other."""
+"""Settings that must be equal for the trials of a task to be comparable."""
 
 _MAX_CORNERS: Final = 1000
 _TRIALS: Final = 16
 MAX_TRIALS: Final = 10_000
 _LOG_FROM: Final = 10
-"""A range of the command line whose ends are so many times apart is searched by magnitude."""
+"""A range of the command line is searched by magnitude if its ends differ by this factor."""
 
 
 class Range(Value):
-    """Numbers from `low` to `high`: whole ones where both are, by magnitude with `log`."""
+    """Numbers from `low` to `high`: integers if both ends are, by magnitude with `log`."""
 
     low: Number
     high: Number
@@ -48,16 +48,18 @@ class Range(Value):
     @model_validator(mode="after")
     def _has_values(self) -> Self:
         if self.low >= self.high:
-            raise ValueError(f"low must be below high: {self.low} and {self.high} were given")
+            raise ValueError(f"low must be below high: found {self.low} and {self.high}")
         if self.log and self.low <= 0:
-            raise ValueError(f"log needs a low above 0: {self.low} was given")
+            raise ValueError(f"log needs a low above 0: found {self.low}")
         if self.log and self.step is not None:
-            raise ValueError("log and step do not go together: give one of them")
+            raise ValueError("log and step exclude each other: remove one of them")
         if self.is_whole and isinstance(self.step, float):
-            raise ValueError(f"whole numbers need a whole step: {self.step} was given")
+            raise ValueError(f"a range of integers needs an integer step: found {self.step}")
         low, high, step = (Decimal(str(x or 0)) for x in (self.low, self.high, self.step))
         if step and (high - low) % step:
-            raise ValueError(f"no number of steps of {step} leads from {low} to {high}")
+            raise ValueError(
+                f"high must be low plus a multiple of step: found {low}, {high} and {step}"
+            )
         return self
 
     @property
@@ -66,7 +68,7 @@ class Range(Value):
 
     @property
     def probes(self) -> tuple[Number, ...]:
-        """Both ends, and something between them that shows whether fractions will do."""
+        """Both ends, and a fraction between them if the range allows fractions."""
         between = () if self.is_whole else (self.low + 0.37 * (self.high - self.low),)
         return (self.low, *between, self.high)
 
@@ -77,20 +79,29 @@ Choices = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 class SweepPlan(Value):
     """A search for the best settings of each task of a plan.
 
-    `trials` are tried for each task, `together` of them at a time over all tasks, in the same
-    batches. What a trial has given up or finished makes room for the next one.
+    Each task gets `trials` trials. `together` of them, over all tasks, run in the same batches. A
+    trial that finishes or is pruned is replaced by the next one.
     """
 
     space: dict[str, Range | Choices] = Field(
-        min_length=1, description="by field: a range {low, high, log, step}, or a list of values"
+        min_length=1, description="By setting: a range {low, high, log, step}, or a list of values."
     )
     trials: int | None = Field(
-        default=None, ge=1, le=MAX_TRIALS, description="of each task: 16, or the whole grid"
+        default=None,
+        ge=1,
+        le=MAX_TRIALS,
+        description="Trials of each task: 16 by default; of a grid, all combinations.",
     )
-    together: int = Field(default=8, ge=1, description="trials that learn in the same batches")
-    sampler: SamplerName = Field(default="tpe", description="how Optuna chooses what to try")
-    pruner: PrunerName = Field(default="median", description="how it gives up on a trial")
-    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="of what is tried")
+    together: int = Field(
+        default=8, ge=1, description="Number of trials that run in the same batches."
+    )
+    sampler: SamplerName = Field(
+        default="tpe", description="Optuna sampler: how the next trial is chosen."
+    )
+    pruner: PrunerName = Field(
+        default="median", description="Optuna pruner: how a poor trial is stopped early."
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of the sampler.")
 
     @field_validator("space", mode="before")
     @classmethod
@@ -103,23 +114,25 @@ class SweepPlan(Value):
             return self
         ranges = [name for name, entry in self.space.items() if isinstance(entry, Range)]
         if ranges:
-            raise ValueError(f"a grid needs lists of values, not the range of {', '.join(ranges)}")
+            raise ValueError(f"a grid needs lists of values: found a range for {', '.join(ranges)}")
         if self.trials is not None:
-            raise ValueError("a grid tries every combination: leave out trials")
+            raise ValueError("a grid runs every combination: remove trials")
         if self.num_trials > MAX_TRIALS:
-            raise ValueError(f"a grid of {self.num_trials} is too large: at most {MAX_TRIALS}")
+            raise ValueError(
+                f"the grid has {self.num_trials} combinations: expected at most {MAX_TRIALS}"
+            )
         return self
 
     @model_validator(mode="after")
     def _leaves_the_task_alone(self) -> Self:
         fixed = sorted(_NEVER & self.space.keys())
         if fixed:
-            raise ValueError(f"a sweep cannot change {', '.join(fixed)}: it compares by them")
+            raise ValueError(f"a sweep cannot change {', '.join(fixed)}: trials must agree in them")
         return self
 
     @property
     def num_trials(self) -> int:
-        """Count the trials of each task."""
+        """Number of trials of each task."""
         if self.sampler != "grid":
             return self.trials or _TRIALS
         return math.prod(len(entry) for entry in self.space.values() if isinstance(entry, tuple))
@@ -130,7 +143,7 @@ class SweepPlan(Value):
         return [dict(zip(self.space, point, strict=True)) for point in itertools.product(*values)]
 
     def corners(self) -> Iterator[dict[str, Any]]:
-        """List the outermost settings, and each choice: what they allow, all others will do."""
+        """List combinations of extreme values and of all choices: if these are valid, all are."""
         values = [
             entry.probes if isinstance(entry, Range) else entry for entry in self.space.values()
         ]
@@ -139,20 +152,20 @@ class SweepPlan(Value):
 
 
 def with_settings(base: TrainConfig, settings: Mapping[str, Any], variant: str) -> TrainConfig:
-    """Give a run other settings, and a name that tells it apart.
+    """Return a configuration with other settings and another variant name.
 
     Raises:
-        ValidationError: pydantic's, for settings that cannot be.
+        ValidationError: if the settings contradict each other.
     """
     given = base.model_dump(exclude_unset=True)
     return TrainConfig.model_validate({**given, **settings, "variant": variant})
 
 
 def parse_space(text: str) -> tuple[str, Any]:
-    """Read `name=LOW..HIGH` or `name=A,B,C` of a command line.
+    """Parse `NAME=LOW..HIGH` or `NAME=A,B,C`.
 
     Raises:
-        ValueError: when the text is neither.
+        ValueError: if the text has neither form.
     """
     name, equals, values = text.partition("=")
     if not equals or not values:

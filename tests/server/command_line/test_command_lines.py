@@ -173,7 +173,7 @@ def test_without_a_method_the_original_ignores_what_is_of_prefixes(invoke: Invok
 )
 def test_our_own_flags_of_prefixes_are_refused_without_one(invoke: Invoker, flags: str) -> None:
     message = invoke.refusal(f"--recipe rte_bert --method head {flags}")
-    assert "belongs to a prefix, which method 'head' has none of" in message
+    assert "applies only to a prefix, and method 'head' trains none" in message
 
 
 @pytest.mark.parametrize(

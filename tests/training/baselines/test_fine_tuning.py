@@ -204,11 +204,11 @@ def test_a_training_that_never_came_to_an_evaluation_is_told(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        pytest.param({"prefix_length": 4}, "prefix_length belongs to a prefix", id="prefix"),
-        pytest.param({"start_from": "x"}, "start_from belongs to a prefix file", id="start"),
-        pytest.param({"averaging": 0.9}, "averaging is of prefixes and heads", id="average"),
-        pytest.param({"head_activation": "tanh"}, "head_activation belongs", id="head"),
-        pytest.param({"task_type": "embedding"}, "has no embedding", id="embedding"),
+        pytest.param({"prefix_length": 4}, "prefix_length applies only to a prefix", id="prefix"),
+        pytest.param({"start_from": "x"}, "start_from applies only to a prefix file", id="start"),
+        pytest.param({"averaging": 0.9}, "averaging applies only to prefixes", id="average"),
+        pytest.param({"head_activation": "tanh"}, "head_activation applies only", id="head"),
+        pytest.param({"task_type": "embedding"}, "does not support embedding", id="embedding"),
     ],
 )
 def test_what_a_whole_model_has_no_place_for_is_refused(
@@ -221,8 +221,8 @@ def test_what_a_whole_model_has_no_place_for_is_refused(
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        pytest.param({"multitask": {"steps": 2}}, r"with \[multitask\]", id="multitask"),
-        pytest.param({"sweep": {"space": {"seed": [1, 2]}}}, r"with \[sweep\]", id="sweep"),
+        pytest.param({"multitask": {"steps": 2}}, r"not support \[multitask\]", id="multitask"),
+        pytest.param({"sweep": {"space": {"seed": [1, 2]}}}, r"not support \[sweep\]", id="sweep"),
     ],
 )
 def test_a_plan_of_whole_models_has_nothing_that_prefixes_share(
@@ -232,5 +232,5 @@ def test_a_plan_of_whole_models_has_nothing_that_prefixes_share(
     with pytest.raises(PlanRejected, match=message):
         check_plan({"runs": [run], **plan}, origin="a test")
     other = {**run, "task": "a/c", "method": "prefix"}
-    with pytest.raises(PlanRejected, match="for all runs of a plan or for none"):
+    with pytest.raises(PlanRejected, match="for all runs of a plan, or for none"):
         check_plan({"runs": [run, other]}, origin="a test")

@@ -191,5 +191,5 @@ def test_answers_that_end_inside_a_token_are_counted(backbone: Backbone, tmp_pat
 
 @pytest.mark.parametrize("task_type", ["sequence_classification", "embedding"])
 def test_only_entities_are_snapped(tmp_path: Path, task_type: str) -> None:
-    with pytest.raises(ValueError, match="snap_to_words belongs to token_classification"):
+    with pytest.raises(ValueError, match="snap_to_words applies only to token_classification"):
         make_config(tmp_path / "rows.jsonl", task_type=task_type, snap_to_words=True)

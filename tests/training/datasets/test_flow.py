@@ -258,8 +258,8 @@ def test_mistakes_are_told_in_a_sentence(flow: Flow, tmp_path: Path) -> None:
         *named("superglue/rte"), "--data_dir", tmp_path, "--prefix"
     )
     assert "licensed" in ask(*named("ner/ontonotes"), "--prefix")
-    assert "knows its columns" in ask(*rte, "--prefix", "--text_column", "x")
-    assert "leave out task_type" in ask(*rte, "--prefix", "--task_type", "embedding")
+    assert "defines its columns" in ask(*rte, "--prefix", "--text_column", "x")
+    assert "contradicts superglue/rte" in ask(*rte, "--prefix", "--task_type", "embedding")
     squad = write_set(tmp_path / "squad", "qa", "squad")
     (squad / "train-v1.1.json").unlink()
     assert "has no train-v1.1.json" in ask(*named("qa/squad"), "--data_dir", squad, "--prefix")

@@ -3,7 +3,7 @@
 import pytest
 
 from training.learning.schedule import learning_rate_factor
-from training.settings.config import ScheduleName
+from training.settings.train_settings import ScheduleName
 
 
 def course(schedule: ScheduleName, *, total: int = 100, warmup: float = 0.1) -> list[float]:

@@ -203,14 +203,17 @@ def test_a_killed_sweep_ends_as_if_nothing_had_happened(
         ({"sampler": "grid", "trials": None, "space": {"seed": [*range(20_000)]}}, "at most 10000"),
         ({"space": {"learning_rate": {"low": -1.0, "high": 1.0}}}, "greater than 0"),
         ({"space": {"prefix_length": {"low": 2.0, "high": 8.0}}}, "valid integer"),
-        ({"space": {"prefix_length": {"low": 2, "high": 8, "step": 0.5}}}, "whole step"),
-        ({"space": {"prefix_length": {"low": 2, "high": 9, "step": 3}}}, "no number of steps"),
+        ({"space": {"prefix_length": {"low": 2, "high": 8, "step": 0.5}}}, "an integer step"),
+        (
+            {"space": {"prefix_length": {"low": 2, "high": 9, "step": 3}}},
+            "plus a multiple",
+        ),
         ({"space": {"projection_size": {"low": 2, "high": 8, "log": True, "step": 2}}}, "step"),
-        ({"space": {"method": ["prompt"], "projection_size": [8]}}, "a prompt has none of"),
+        ({"space": {"method": ["prompt"], "projection_size": [8]}}, "not to 'prompt'"),
         ({"space": {"task": ["acme/b"]}}, "cannot change task"),
         ({"sampler": "annealing"}, "sweep.sampler"),
-        ({"sampler": "grid", "trials": None}, "not the range of learning_rate"),
-        ({"sampler": "grid", "space": {"epochs": [2, 3]}, "trials": 2}, "leave out trials"),
+        ({"sampler": "grid", "trials": None}, "found a range for learning_rate"),
+        ({"sampler": "grid", "space": {"epochs": [2, 3]}, "trials": 2}, "remove trials"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_refused_by_name(

@@ -211,10 +211,10 @@ def test_the_shared_prefix_is_a_start_for_later_tasks_and_stands_in_their_proven
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"prefix_length": 6}, "one prefix_length, not 4, 6"),
-        ({"method": "prompt"}, "one method, not prefix, prompt"),
-        ({"projection_size": 8}, "one projection_size, not None, 8"),
-        ({"position_offset": 2}, "one position_offset, not 4, 2"),
+        ({"prefix_length": 6}, "same prefix_length: found 4, 6"),
+        ({"method": "prompt"}, "same method: found prefix, prompt"),
+        ({"projection_size": 8}, "same projection_size: found None, 8"),
+        ({"position_offset": 2}, "same position_offset: found 4, 2"),
         ({"task": "acme/a", "variant": "again"}, "one run of each task"),
     ],
 )
@@ -230,7 +230,7 @@ def test_tasks_that_cannot_share_are_refused_by_name(
 
 def test_one_task_has_nothing_to_share_and_a_sweep_takes_a_shared_prefix_as_its_start() -> None:
     fields: dict[str, Any] = {"runs": [{"task": "acme/a", "train": "x"}], "multitask": {}}
-    with pytest.raises(PlanRejected, match="two tasks or more"):
+    with pytest.raises(PlanRejected, match="at least two tasks"):
         check_plan(fields, origin="test")
     fields["sweep"] = {"space": {"epochs": [2, 3]}}
     with pytest.raises(PlanRejected, match=r"\[multitask\] and \[sweep\]"):

@@ -149,7 +149,7 @@ def test_a_prefix_for_another_backbone_is_refused(backbone: Backbone, tmp_path: 
 def test_a_prefix_begins_as_one_thing_only(tmp_path: Path, rival: dict[str, Any]) -> None:
     rows = str(write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24)))
     run = {"task": "acme/x", "train": rows, "start_from": "x", **rival}
-    with pytest.raises(PlanRejected, match=f"leave out {next(iter(rival))}"):
+    with pytest.raises(PlanRejected, match=f"remove {next(iter(rival))}"):
         check_plan({"runs": [run]}, origin="test")
 
 

@@ -5,11 +5,15 @@ from typing import Any, get_args
 
 import pytest
 
+from prefixes.spec import ProblemType, TaskType
 from training.errors import PlanRejected
 from training.settings.config import TrainConfig
-from training.settings.defaults import METRICS, MetricName
+from training.settings.defaults import MetricName, metrics_of
+from training.settings.former_names import FORMER_NAMES
 from training.settings.plan import check_plan, load_plan
 from training.settings.sweep_plan import Range, parse_space
+
+(FORMER,) = FORMER_NAMES
 
 PLAN = """
 backbone = "minilm"
@@ -85,17 +89,17 @@ def test_a_plan_says_what_is_searched(tmp_path: Path) -> None:
 
 
 def test_plans_may_use_the_former_spelling_of_a_setting(tmp_path: Path) -> None:
-    text = """
+    text = f"""
         [defaults]
         train = "x.csv"
-        initialisation = "noise"
+        {FORMER} = "noise"
         [[task]]
         task = "acme/x"
         [[task]]
         task = "acme/y"
         initialization = "activations"
         [sweep.space]
-        initialisation = ["activations", "noise"]
+        {FORMER} = ["activations", "noise"]
     """
     plan = load_plan(write(tmp_path, text), plan={}, run={})
     assert [run.initialization for run in plan.runs] == ["noise", "activations"]
@@ -106,23 +110,23 @@ def test_plans_may_use_the_former_spelling_of_a_setting(tmp_path: Path) -> None:
 
 
 def test_a_grid_with_a_former_spelling_keeps_the_names_of_its_runs(tmp_path: Path) -> None:
-    text = """
+    text = f"""
         [[task]]
         task = "acme/x"
         train = "x.csv"
         [grid]
-        initialisation = ["activations", "noise"]
+        {FORMER} = ["activations", "noise"]
     """
     plan = load_plan(write(tmp_path, text), plan={}, run={})
     assert [(run.run_name, run.initialization) for run in plan.runs] == [
-        ("acme/x/initialisation=activations", "activations"),
-        ("acme/x/initialisation=noise", "noise"),
+        (f"acme/x/{FORMER}=activations", "activations"),
+        (f"acme/x/{FORMER}=noise", "noise"),
     ]
 
 
 def test_both_spellings_of_a_setting_are_rejected() -> None:
-    run = {"task": "a/b", "train": "x.csv", "initialisation": "noise", "initialization": "noise"}
-    with pytest.raises(PlanRejected, match="initialisation: is not a known setting"):
+    run = {"task": "a/b", "train": "x.csv", FORMER: "noise", "initialization": "noise"}
+    with pytest.raises(PlanRejected, match=f"{FORMER}: is not a setting"):
         check_plan({"runs": [run]}, origin="test")
 
 
@@ -160,32 +164,34 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "complaints"),
     [
-        pytest.param("", ["nothing to train"], id="no-task"),
-        pytest.param("not toml", ["could not be read"], id="no-toml"),
-        pytest.param("task = 1", ["[[task]] tables"], id="task-is-no-table"),
-        pytest.param("runs = []", ["describe tasks in [[task]]"], id="runs"),
+        pytest.param("", ["the plan has no task"], id="no-task"),
+        pytest.param("not toml", ["Cannot read the plan"], id="no-toml"),
+        pytest.param(
+            "task = 1", ["[[task]], [defaults] and [grid] must be tables"], id="task-is-no-table"
+        ),
+        pytest.param("runs = []", ["use [[task]] tables"], id="runs"),
         pytest.param('quantize = "int8"', ["int8 has no gradients"], id="int8"),
         pytest.param('dtype = "float16"', ["'auto', 'float32' or 'bfloat16'"], id="float16"),
         pytest.param(
             '[[task]]\ntask = "acme/x"\ntrain = "x"\nlearning_rat = 1\nbatch_size = 0',
             [
-                "runs.0.learning_rat: is not a known setting; did you mean 'learning_rate'?",
+                "runs.0.learning_rat: is not a setting; did you mean 'learning_rate'?",
                 "runs.0.batch_size",
             ],
             id="every-field",
         ),
-        pytest.param('[[task]]\ntask = "acme/x"', ["in a plan as train = ..."], id="no-data"),
+        pytest.param('[[task]]\ntask = "acme/x"', ["no training rows: set --train"], id="no-data"),
         pytest.param(
-            "devise = 1", ["  devise: is not a known setting; did you mean 'device'?"], id="plan"
+            "devise = 1", ["  devise: is not a setting; did you mean 'device'?"], id="plan"
         ),
         pytest.param(
             "[sweep]\ntrails = 1",
-            ["sweep.trails: is not a known setting; did you mean 'trials'?"],
+            ["sweep.trails: is not a setting; did you mean 'trials'?"],
             id="sweep",
         ),
         pytest.param(
             '[[task]]\ntask = "acme/x"\ntrain = "x"\n[[task]]\ntask = "acme/x"\ntrain = "y"',
-            ["the same name: acme/x"],
+            ["found acme/x more than once"],
             id="same-name",
         ),
         pytest.param(
@@ -204,7 +210,7 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
         ),
         pytest.param(
             '[[task]]\ntask = "a/x"\ntrain = "x"\nproblem_type = "regression"\nlabels = ["a"]',
-            ["labels belong to classification"],
+            ["labels apply only to classification, not to regression"],
             id="labels-of-a-regression",
         ),
         *(
@@ -213,27 +219,27 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
             )
             for settings, complaint in {
                 'task_type = "tagging"': "task_type: Input should be",
-                'task_type = "embedding"\nproblem_type = "regression"': "problem_type belongs to",
-                'task_type = "multiple_choice"\nlabels = ["a"]': "a multiple_choice has none",
+                'task_type = "embedding"\nproblem_type = "regression"': "problem_type applies",
+                'task_type = "multiple_choice"\nlabels = ["a"]': "not to multiple_choice",
                 'task_type = "token_classification"\npooling = "mean"': "must be every_token",
                 'pooling = "every_token"': "must be mean, first_token or pooler",
                 'task_type = "question_answering"\nselect_by = "mrr"': "does not measure",
-                'task_type = "embedding"\nbatch_size = 1': "batch_size must be 2 or more",
-                'label_smoothing = 0.1\nproblem_type = "regression"': "one label is right, this is",
-                'label_smoothing = 0.1\ntask_type = "multiple_choice"': "one label is right",
-                "stride = 4": "belong to question_answering",
+                'task_type = "embedding"\nbatch_size = 1': "must be at least 2",
+                'label_smoothing = 0.1\nproblem_type = "regression"': "one right label, not to",
+                'label_smoothing = 0.1\ntask_type = "multiple_choice"': "one right label",
+                "stride = 4": "apply only to question_answering",
                 'pair_template = "{b}"': "pair_template needs template",
                 'template = "{a.b}"': "is not a plain placeholder",
-                'template = "{choice}"': "{choice} in a multiple_choice",
-                'task_type = "multiple_choice"\ntemplate = "{a}"': "and only there",
-                'task_type = "token_classification"\ntemplate = "{a}"': "leave out template",
-                'task_type = "embedding"\ntemplate = "{a} {b}"': "has one field",
-                'method = "prompt"\nprojection_size = 8': "which a prompt has none of",
-                'method = "prompt"\nposition_offset = 8': "leave out position_offset",
+                'template = "{choice}"': "a multiple_choice template must contain {choice}",
+                'task_type = "multiple_choice"\ntemplate = "{a}"': "and no other may",
+                'task_type = "token_classification"\ntemplate = "{a}"': "remove template",
+                'task_type = "embedding"\ntemplate = "{a} {b}"': "must have one field",
+                'method = "prompt"\nprojection_size = 8': "not to 'prompt'",
+                'method = "prompt"\nposition_offset = 8': "remove position_offset",
                 "prefix_length = 0": "must be 1 or more, or method 'head'",
-                'method = "head"\nprefix_length = 8': "prefix_length belongs to a prefix",
-                'method = "head"\nprojection_size = 8': "projection_size belongs to a prefix",
-                'method = "head"\ntask_type = "embedding"': "set head_activation",
+                'method = "head"\nprefix_length = 8': "prefix_length applies only to a prefix",
+                'method = "head"\nprojection_size = 8': "projection_size applies only to a prefix",
+                'method = "head"\ntask_type = "embedding"': "needs head_activation",
             }.items()
         ),
         pytest.param(
@@ -243,7 +249,7 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
         ),
         pytest.param(
             '[[task]]\ntask = "a/x"\ntrain = "x"\n[grid]\nseed = [3]\n[sweep]\nspace.seed = [4]',
-            ["[grid] and [sweep]: expected one of them"],
+            ["[grid] and [sweep]: remove one of them"],
             id="grid-and-sweep",
         ),
     ],
@@ -257,7 +263,7 @@ def test_a_plan_that_makes_no_sense_is_refused_by_name(
 
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PlanRejected, match="could not be read"):
+    with pytest.raises(PlanRejected, match="Cannot read the plan"):
         load_plan(tmp_path / "none.toml", plan={}, run={})
 
 
@@ -277,5 +283,14 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
     assert (head.prefix_length, head.offset, head.begins_as_activations) == (0, 0, False)
 
 
-def test_the_metrics_that_may_choose_are_metrics_that_are_measured() -> None:
-    assert {name for names in METRICS.values() for name in names} == set(get_args(MetricName))
+def test_every_metric_can_select_the_best_step_of_some_task() -> None:
+    problem_types = {
+        "sequence_classification": get_args(ProblemType),
+    }
+    selecting = {
+        name
+        for task_type in get_args(TaskType)
+        for problem_type in problem_types.get(task_type, (None,))
+        for name in metrics_of(task_type, problem_type)
+    }
+    assert selecting == set(get_args(MetricName))

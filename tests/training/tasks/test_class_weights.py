@@ -37,10 +37,10 @@ def test_a_number_has_no_weight() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"task_type": "token_classification"}, "nearly every word has the tag O"),
-        ({"task_type": "multiple_choice"}, "which a multiple_choice has none of"),
-        ({"task_type": "embedding"}, "which a embedding has none of"),
-        ({"problem_type": "regression"}, "which a regression has none of"),
+        ({"task_type": "token_classification"}, "Nearly every word has the tag O"),
+        ({"task_type": "multiple_choice"}, "multiple_choice has no labels"),
+        ({"task_type": "embedding"}, "embedding has no labels"),
+        ({"problem_type": "regression"}, "regression has no labels"),
     ],
 )
 def test_tasks_without_labels_of_texts_refuse_them(

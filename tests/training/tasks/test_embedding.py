@@ -110,5 +110,5 @@ def test_embeddings_of_any_length_learn_by_their_products(
 
 
 def test_nothing_but_an_embedding_is_normalized(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match="normalize belongs to embedding"):
+    with pytest.raises(ValidationError, match="normalize applies only to embedding"):
         make_config(tmp_path / "rows.jsonl", normalize=True)

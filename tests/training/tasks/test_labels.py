@@ -117,9 +117,9 @@ def test_a_column_of_a_label_holds_zeros_and_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"problem_type": "regression"}, "label_columns belong to multi_label_classification"),
+        ({"problem_type": "regression"}, "label_columns apply only to multi_label_classification"),
         ({"label_column": "x"}, "exclude each other"),
-        ({"label_columns": ("x",)}, "expected two or more names"),
+        ({"label_columns": ("x",)}, "expected at least two different names"),
         ({"labels": ("x", "z")}, "labels must be the names in label_columns"),
     ],
 )

@@ -1,0 +1,107 @@
+"""DataSettings: the task of a training, its rows, and how rows become texts and labels."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from prefixes.spec import MAX_LABELS, MAX_TOKENS, Label, ProblemType, SpecialTokens, TaskType
+from prefixes.values import Value
+from training.sources import SourceField
+
+LearningMethod = Literal["prefix", "prompt", "head", "full"]
+"""The part that is trained: one of the methods of a prefix file, or the whole model (`full`)."""
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class DataSettings(Value):
+    """What is trained on which rows. The usual columns are `text`, or `text_a` and `text_b`."""
+
+    task: str = Field(description="TENANT/TASK: the name to publish under.")
+    variant: str = Field(default="", description="Distinguishes the runs of a grid.")
+    dataset: str | None = Field(
+        default=None,
+        description="A published dataset, for example superglue/rte. It defines rows, texts and "
+        "labels.",
+    )
+    task_type: TaskType = "sequence_classification"
+    method: LearningMethod = Field(
+        default="prefix",
+        description="What is trained. prefix: keys and values in every layer. prompt: embeddings "
+        "at the input. head: only the head. full: the whole model.",
+    )
+
+    train: SourceField = Field(
+        description="Labeled rows: a file, a folder, or hub:PATH:CONFIG:SPLIT."
+    )
+    validation: SourceField | None = Field(
+        default=None, description="Validation rows. By default they are split off `train`."
+    )
+    test: SourceField | None = Field(
+        default=None, description="Test rows, measured once at the end."
+    )
+    validation_fraction: Fraction = Field(
+        default=0.1, gt=0, description="Share of `train` that is split off for validation."
+    )
+    max_rows: int | None = Field(
+        default=None, ge=2, description="Train on a sample of at most this many rows."
+    )
+    max_validation_rows: int | None = Field(
+        default=None, ge=1, description="Validate on a sample of at most this many rows."
+    )
+    max_test_rows: int | None = Field(
+        default=None, ge=1, description="Test on a sample of at most this many rows."
+    )
+    text_column: str | None = Field(default=None, description="Column of the text.")
+    pair_column: str | None = Field(default=None, description="Column of the second text.")
+    label_column: str | None = Field(
+        default=None, description="Column of the label, tags, entities or answers."
+    )
+    label_separator: str = Field(
+        default="|", min_length=1, description="Separates several labels in one cell."
+    )
+    label_columns: tuple[str, ...] | None = Field(
+        default=None,
+        description="Columns of zeros and ones, one column for each of several labels.",
+    )
+    labels: tuple[Label, ...] | None = Field(
+        default=None,
+        max_length=MAX_LABELS,
+        description="All labels in order. By default they are inferred from the training rows.",
+    )
+    problem_type: ProblemType | None = Field(
+        default=None,
+        description="Variant of sequence classification: single_label_classification by default.",
+    )
+    template: str | None = Field(
+        default=None, description="Builds the text from columns, for example 'query: {text}'."
+    )
+    pair_template: str | None = Field(
+        default=None, description="Builds the second text from columns."
+    )
+    special_tokens: SpecialTokens = Field(
+        default="text",
+        description="How a special token in a text, such as [SEP], is read: as ordinary text, or "
+        "as control.",
+    )
+    stride: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_TOKENS,
+        description="Number of tokens by which consecutive windows of a context overlap.",
+    )
+    max_answer_tokens: int | None = Field(
+        default=None, ge=1, le=MAX_TOKENS, description="Maximum number of tokens of an answer."
+    )
+    null_threshold: float | None = Field(
+        default=None,
+        allow_inf_nan=False,
+        description="Answer with nothing if the score of no answer exceeds the best answer's by "
+        "more than this.",
+    )
+    snap_to_words: bool = Field(
+        default=False, description="Extend entities to whole words of the backbone's tokenizer."
+    )
+    description: str = Field(
+        default="", max_length=2000, description="Text for people, stored in the prefix file."
+    )

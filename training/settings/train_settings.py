@@ -1,0 +1,169 @@
+"""TrainSettings: the fields of a training's configuration, and values derived from them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from prefixes.spec import (
+    MAX_GOLDEN,
+    MAX_PREFIX_LENGTH,
+    Activation,
+    Method,
+    Pooling,
+)
+from training.examples import Columns
+from training.settings.data_settings import DataSettings, Fraction
+from training.settings.defaults import MetricName, metrics_of
+
+ScheduleName = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
+
+Initialization = Literal["activations", "noise"]
+"""Initial value of a prefix: keys and values of tokens of the training texts, or
+N(0, initializer_range) as in P-tuning v2."""
+
+GoldenInputs = Literal["validation", "made_up"]
+"""Origin of the inputs of golden examples."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class TrainSettings(DataSettings):
+    """One prefix to train: its data, its shape and its recipe. `TrainConfig` validates it.
+
+    The defaults are the recipe that `bench.accuracy` measures for sequence classification.
+    """
+
+    prefix_length: int = Field(
+        default=16, ge=0, le=MAX_PREFIX_LENGTH, description="Number of prefix slots."
+    )
+    projection_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Width of the MLP that produces the prefix (reparametrization). By default "
+        "there is no MLP.",
+    )
+    initialization: Initialization | None = Field(
+        default=None,
+        description="Initial value of the prefix: activations by default, noise with a projection.",
+    )
+    start_from: str | None = Field(
+        default=None,
+        description="Initial prefix: a prefix file, or STORE#TENANT/TASK[@VERSION|:ALIAS], where "
+        "STORE is a folder or the URL of a server.",
+    )
+    position_offset: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_PREFIX_LENGTH,
+        description="Number of positions that texts are shifted by: the prefix length by default.",
+    )
+    max_length: int | None = Field(
+        default=None, ge=3, description="Maximum number of tokens of a text."
+    )
+    pooling: Pooling = "mean"
+    normalize: bool | None = Field(
+        default=None,
+        description="Scale embeddings to length 1, so that they compare by angle: true by default.",
+    )
+    head_activation: Activation | None = Field(
+        default=None,
+        description="Adds a trained dense layer with this activation before the output layer.",
+    )
+
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: all labels have the same weight, however rare."
+    )
+    label_smoothing: Fraction = Field(
+        default=0.0, description="Share of the target that is spread over all labels equally."
+    )
+    learning_rate: Positive = Field(default=2e-2, description="Learning rate of the prefix.")
+    head_learning_rate: Positive = Field(default=5e-3, description="Learning rate of the head.")
+    schedule: ScheduleName = "linear"
+    warmup: Fraction = Field(default=0.06, description="Share of all steps.")
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    max_gradient_norm: Positive = 1.0
+    prefix_dropout: Fraction = 0.0
+    feature_dropout: Fraction = Field(default=0.1, description="Dropout of the head's input.")
+    batch_size: int = Field(default=32, ge=1)
+    gradient_accumulation: int = Field(
+        default=1, ge=1, description="Number of batches per optimizer step."
+    )
+    epochs: Positive = Field(default=4, le=1_000_000, description="Passes over the rows.")
+    min_steps: int = Field(
+        default=400, ge=1, description="Continue after `epochs` if rows are few."
+    )
+    max_steps: int | None = Field(
+        default=None, ge=1, description="Stop before `epochs` are complete."
+    )
+    evaluate_every: int | None = Field(
+        default=None, ge=1, description="Steps between evaluations: one epoch by default."
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="Stop after this many evaluations without a new best."
+    )
+    averaging: Fraction = Field(
+        default=0.0,
+        description="Decay of a moving average of the weights; the average is what is kept. 0 "
+        "disables it.",
+    )
+    select_by: MetricName | None = Field(
+        default=None, description="Metric that selects the best step."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of all random numbers.")
+
+    file_dtype: Literal["float32", "float16"] = Field(
+        default="float32", description="Number type of the prefix file."
+    )
+    golden_examples: int = Field(
+        default=8,
+        ge=0,
+        le=MAX_GOLDEN,
+        description="Number of inputs stored in the file and replayed wherever it is installed.",
+    )
+    golden_inputs: GoldenInputs = Field(
+        default="validation",
+        description="Origin of these inputs. validation: rows of the data, which anyone who may "
+        "download the file can read. made_up: neutral sentences.",
+    )
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run and of its folder: the task, and the variant of a grid."""
+        return f"{self.task}/{self.variant}" if self.variant else self.task
+
+    @property
+    def metrics(self) -> tuple[MetricName, ...]:
+        """The metrics that can select the best step."""
+        return metrics_of(self.task_type, self.problem_type)
+
+    @property
+    def metric(self) -> MetricName:
+        """The metric that selects the best step. With balanced labels, all labels count alike."""
+        usual = "macro_f1" if self.class_weights == "balanced" else self.metrics[0]
+        return self.select_by or usual
+
+    @property
+    def file_method(self) -> Method:
+        """The method of a prefix file with these settings; a whole model counts as a head."""
+        return "head" if self.method == "full" else self.method
+
+    @property
+    def begins_as_activations(self) -> bool:
+        has_table = self.method in {"prefix", "prompt"} and self.projection_size is None
+        return has_table and self.start_from is None and self.initialization != "noise"
+
+    @property
+    def offset(self) -> int:
+        if self.method != "prefix":
+            return 0  # a prompt has positions of its own, and a head takes none
+        return self.prefix_length if self.position_offset is None else self.position_offset
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(
+            self.text_column,
+            self.pair_column,
+            self.label_column,
+            self.label_separator,
+            self.label_columns or (),
+        )
