@@ -109,16 +109,6 @@ def shape(value: Any) -> Any:
             return type(value).__name__
 
 
-def test_every_module_that_a_page_names_is_there() -> None:
-    root = DOCS.parent
-    pattern = re.compile(r"`((?:prefixes|training|server|tests|bench|examples)/[\w/.-]+\.py)`")
-    pages = [root / "README.md", root / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
-    named = {(page.name, path) for page in pages for path in pattern.findall(page.read_text())}
-
-    assert ("architecture.md", "prefixes/backbone/attention.py") in named
-    assert not [(page, path) for page, path in named if not (root / path).exists()]
-
-
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
