@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SERVE_READY := $(VENV)/.serve-ready
 DEV_READY := $(VENV)/.dev-ready
 
-.PHONY: serve test check fix bench examples constraints clean
+.PHONY: serve test check fix bench bench-quick examples constraints clean
 
 serve: $(SERVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
@@ -28,8 +28,11 @@ fix: $(DEV_READY)  ## Format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV_READY)  ## Measure beside the peers; writes bench/results/latest.json (docs/benchmarks.md)
-	$(BIN)/python -m bench
+bench: $(DEV_READY)  ## Measure with the peers; writes bench/results/latest.json (docs/benchmarks.md)
+	$(BIN)/python -m bench $(ARGS)
+
+bench-quick: $(DEV_READY)  ## Check within minutes that the benchmark works, without the peers
+	$(BIN)/python -m bench --quick
 
 examples: $(SERVE_READY)  ## Train the example prefixes again
 	$(BIN)/polyprefix train examples/prefixes.toml --output var/examples

@@ -1,8 +1,8 @@
-"""The benchmark: ours beside its peers in one run, and what must hold of it.
+"""The benchmark: this project and its peers in one run, compared with the required ratios.
 
     python -m bench [--only NAME ...] [--quick]
 
-docs/benchmarks.md tells what is measured and how.
+docs/benchmarks.md describes what is measured and how.
 """
 
 import argparse
@@ -33,14 +33,18 @@ from bench.workloads import make_workloads
 from prefixes.backbone import load_backbone
 
 SERVED: Final = ("http", "infinity", "open-loop", "cold", "memory", "warm-start")
-"""Parts that ask a server over HTTP; it serves the first of the backbones."""
+"""Parts that send requests to a server, which serves the first of the backbones."""
 
 TRAINING: Final = "training"
 
 PARTS: Final = (*FAMILIES, *SERVED, TRAINING)
 
+OWN: Final = ("packed", "int8", "http", "open-loop", "cold", "memory", "warm-start")
+"""Parts that need no environment of a peer."""
+
 TEXTS: Final = {"minilm": 256, "bert-base": 128, "roberta-large": 64}
 QUICK: Final = {
+    "only": OWN,
     "backbones": ["minilm"],
     "texts": 16,
     "batch": 8,
@@ -51,19 +55,19 @@ QUICK: Final = {
     "published": 200,
     "open_loop": 3.0,
 }
-"""Figures of a quick run show that the benchmark works; they are no figures."""
+"""A quick run shows that the benchmark works. Its figures are not reliable."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What was asked for: contenders by family, parts over HTTP, and training."""
+class Selection:
+    """The parts to measure: families of contenders, parts over HTTP, and training."""
 
     families: tuple[str, ...]
     served: frozenset[str]
     has_training: bool
 
     @classmethod
-    def named(cls, names: Sequence[str]) -> "Parts":
+    def named(cls, names: Sequence[str]) -> "Selection":
         chosen = names or PARTS
         return cls(
             tuple(name for name in FAMILIES if name in chosen),
@@ -74,16 +78,16 @@ class Parts:
 
 def main() -> None:
     options = _options()
-    # Whoever ends the run ends the servers and workers with it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
-    # Wide enough for the longest names also where the output goes to a file.
+    # Exit normally on SIGTERM, so that servers and workers are stopped too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
+    # Wide enough for the longest names if the output goes to a file.
     console = Console(width=None if sys.stdout.isatty() else 140)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     dtypes = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
     if len(dtypes) == 1:
-        console.print(f"{processor()} has no bfloat16 in hardware: float32 only")
-    parts = Parts.named(options.only)
+        console.print(f"{processor()} does not support bfloat16 in hardware: measuring float32 only")
+    parts = Selection.named(options.only)
     figures: list[Figure] = []
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as scratch,
@@ -92,23 +96,23 @@ def main() -> None:
         report = status.update if console.is_terminal else console.log
         for measured in _measure(options, parts, dtypes, Path(scratch), report):
             figures += measured
-            write(figures, options.output)  # each time: a long run may be stopped
+            write(figures, options.output)  # after each part, because a long run may be stopped
     console.print(table(figures))
     for note in notes(figures):
         console.print(note, markup=False)
-    console.print(f"written to {options.output} and {options.output.with_suffix('.png')}")
+    console.print(f"Results written to {options.output} and {options.output.with_suffix('.png')}")
 
 
 def _measure(
     options: argparse.Namespace,
-    parts: Parts,
+    parts: Selection,
     dtypes: Sequence[str],
     scratch: Path,
     report: Callable[[str], None],
 ) -> Iterator[list[Figure]]:
-    """Measure part after part; each gives its figures when it is done."""
+    """Measure one part after the other; yield the figures of each."""
     for backbone in options.backbones:
-        report(f"making {backbone}")
+        report(f"creating {backbone}")
         folder = make_folder(backbone, scratch)
         count = options.texts or TEXTS[backbone]
         workloads = make_workloads(folder, count, NUM_TASKS)
@@ -118,7 +122,7 @@ def _measure(
                 folder=folder,
                 dtype=dtype,
                 workloads=workloads,
-                # int8 stands beside the fastest exact precision only.
+                # int8 is compared with the fastest exact precision only.
                 families=[name for name in parts.families if name != "int8" or dtype == dtypes[-1]],
                 batch=options.batch,
                 rounds=options.rounds,
@@ -173,8 +177,10 @@ def _serve(
     if served & {"http", "infinity", "open-loop"}:
         seconds = options.open_loop
         loop = OpenLoop(seconds, options.share) if "open-loop" in served else None
-        beside = "infinity" in served
-        figures = over_http(serving, tasks, report, beside_infinity=beside, open_loop=loop)
+        has_infinity = "infinity" in served
+        figures = over_http(
+            serving, tasks, report, with_infinity=has_infinity, open_loop=loop
+        )
         yield _all(figures, serving, "http")
     if "cold" in served:
         yield _all(cold_prefixes(serving, tasks, report), serving, "cold")
@@ -184,13 +190,13 @@ def _serve(
         yield _all(memory(serving, tasks, registered, report), serving, "memory")
     if "warm-start" in served:
         report(f"{serving.group}: publishing {options.published} short prefixes")
-        # A start reads no prefix, so that short ones do, and save the disk a gigabyte.
+        # A start reads no prefix, so short ones suffice; they save a gigabyte of disk space.
         few, many = store("one", 1, length=1), store("published", options.published, length=1)
         yield _all(warm_start(serving, few, many, report), serving, "warm-start")
 
 
 def _all(figures: Iterator[Figure], serving: Serving, part: str) -> list[Figure]:
-    """Collect the figures of a part as far as its server answers."""
+    """Collect the figures of a part until its server fails."""
     collected: list[Figure] = []
     try:
         collected.extend(figures)
@@ -207,21 +213,21 @@ def _options() -> argparse.Namespace:
         metavar="NAME",
         choices=PARTS,
         default=[],
-        help=f"measure these alone: {', '.join(PARTS)}",
+        help=f"measure only these: {', '.join(PARTS)}",
     )
     parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--texts", type=int, help=f"texts of a round; by default {TEXTS}")
-    parser.add_argument("--batch", type=int, default=64, help="texts of a batch")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every contender")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a round over HTTP")
+    parser.add_argument("--texts", type=int, help=f"texts per round; default: {TEXTS}")
+    parser.add_argument("--batch", type=int, default=64, help="texts per batch")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of every contender")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of a round over HTTP")
     parser.add_argument("--tasks", type=int, default=1000, help="tasks served over HTTP")
-    parser.add_argument("--registered", type=int, default=100_000, help="tasks only registered")
-    parser.add_argument("--published", type=int, default=10_000, help="files of a warm start")
-    parser.add_argument("--open-loop", type=float, default=600.0, help="seconds of the open loop")
-    parser.add_argument("--share", type=float, default=0.7, help="of capacity, in the open loop")
+    parser.add_argument("--registered", type=int, default=100_000, help="registered tasks without files")
+    parser.add_argument("--published", type=int, default=10_000, help="prefix files of a warm start")
+    parser.add_argument("--open-loop", type=float, default=600.0, help="length of the open loop, in seconds")
+    parser.add_argument("--share", type=float, default=0.7, help="load of the open loop, as a share of capacity")
     parser.add_argument("--output", type=Path, default=Path("bench/results/latest.json"))
-    parser.add_argument("--quick", action="store_true", help="see whether it works, in minutes")
+    parser.add_argument("--quick", action="store_true", help="check within minutes that the benchmark works, without peers")
     parser.set_defaults(**(QUICK if "--quick" in sys.argv else {}))
     return parser.parse_args()
 

@@ -88,7 +88,7 @@ def over_http(
     store: Store,
     report: Callable[[str], None],
     *,
-    beside_infinity: bool,
+    with_infinity: bool,
     open_loop: OpenLoop | None,
 ) -> Iterator[Figure]:
     """Serve a store's tasks, and by turns one model with infinity, to so many connections."""
@@ -102,7 +102,7 @@ def over_http(
         targets[name + APART] = stack.enter_context(apart)
         for target in targets.values():
             send(serving.touch_plan(target, store.tasks))
-        if beside_infinity:
+        if with_infinity:
             report(f"{serving.group}: starting infinity")
             peer = infinity(
                 serving.folder,
@@ -154,10 +154,10 @@ def _closed_figures(
     for each, reason in absent.items():
         yield Figure.absent(group, each, "requests/s", reason)
     for each in (name, name + APART):
-        yield from _beside_infinity(group, each, served, absent)
+        yield from _with_infinity(group, each, served, absent)
 
 
-def _beside_infinity(
+def _with_infinity(
     group: str, name: str, served: Mapping[str, Sequence[Served]], absent: Mapping[str, str]
 ) -> Iterator[Figure]:
     faster, slower = Bound(4), Bound(1, "at most")
