@@ -86,7 +86,7 @@ def main() -> None:
     transformers_logging.set_verbosity_error()
     dtypes = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
     if len(dtypes) == 1:
-        console.print(f"{processor()} does not support bfloat16 in hardware: measuring float32 only")
+        console.print(f"{processor()} has no bfloat16 in hardware: measuring float32 only")
     parts = Selection.named(options.only)
     figures: list[Figure] = []
     with (
@@ -178,9 +178,7 @@ def _serve(
         seconds = options.open_loop
         loop = OpenLoop(seconds, options.share) if "open-loop" in served else None
         has_infinity = "infinity" in served
-        figures = over_http(
-            serving, tasks, report, with_infinity=has_infinity, open_loop=loop
-        )
+        figures = over_http(serving, tasks, report, with_infinity=has_infinity, open_loop=loop)
         yield _all(figures, serving, "http")
     if "cold" in served:
         yield _all(cold_prefixes(serving, tasks, report), serving, "cold")
@@ -219,15 +217,29 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--texts", type=int, help=f"texts per round; default: {TEXTS}")
     parser.add_argument("--batch", type=int, default=64, help="texts per batch")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of every contender")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="threads of every contender"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a round over HTTP")
     parser.add_argument("--tasks", type=int, default=1000, help="tasks served over HTTP")
-    parser.add_argument("--registered", type=int, default=100_000, help="registered tasks without files")
-    parser.add_argument("--published", type=int, default=10_000, help="prefix files of a warm start")
-    parser.add_argument("--open-loop", type=float, default=600.0, help="length of the open loop, in seconds")
-    parser.add_argument("--share", type=float, default=0.7, help="load of the open loop, as a share of capacity")
+    parser.add_argument(
+        "--registered", type=int, default=100_000, help="registered tasks without files"
+    )
+    parser.add_argument(
+        "--published", type=int, default=10_000, help="prefix files of a warm start"
+    )
+    parser.add_argument(
+        "--open-loop", type=float, default=600.0, help="length of the open loop, in seconds"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.7, help="load of the open loop, as a share of capacity"
+    )
     parser.add_argument("--output", type=Path, default=Path("bench/results/latest.json"))
-    parser.add_argument("--quick", action="store_true", help="check within minutes that the benchmark works, without peers")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="check within minutes that the benchmark works, without peers",
+    )
     parser.set_defaults(**(QUICK if "--quick" in sys.argv else {}))
     return parser.parse_args()
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from bench.scores import Score
 from prefixes.backbone import Backbone, load_backbone
-from training.baselines.fine_tuning import Adapt, FineTuning
+from training.baselines.fine_tuning import Adapt, FineTuningRun
 from training.data.parts import load_task
-from training.learning.base_run import Learning
+from training.learning.base_run import BaseRun
 from training.sessions.fine_tuning_session import learn
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
@@ -116,7 +116,7 @@ class PaddedLoop:
         for config in configs:
             started = time.perf_counter()
             data = load_task(config)
-            tuning = FineTuning.start(
+            tuning = FineTuningRun.start(
                 TrainConfig.model_validate(
                     config.model_dump(exclude_unset=True)
                     | {**settings, "method": "full", "weight_decay": self.weight_decay}
@@ -151,7 +151,7 @@ class _Telling:
     report: Report
     seen: int = 0
 
-    def __call__(self, active: Sequence[Learning]) -> None:
+    def __call__(self, active: Sequence[BaseRun]) -> None:
         first = active[0]
         if len(first.history) > self.seen:
             self.seen = len(first.history)

@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from bench import origin
 from bench.methods import Dtype
-from training.learning.base_run import Learning
+from training.learning.base_run import BaseRun
 from training.sessions.fine_tuning_session import tune_plan
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
@@ -110,7 +110,7 @@ class _Watch:
         self._report = report
         self._seen: dict[str, int] = {}
 
-    def __call__(self, active: Sequence[Learning]) -> None:
+    def __call__(self, active: Sequence[BaseRun]) -> None:
         for run in active:
             name = run.config.run_name
             if len(run.history) > self._seen.get(name, 0):
