@@ -9,7 +9,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 FOLDERS: Final = ("prefixes", "server", "training", "tests", "bench", "docs", "examples")
 PAGES: Final = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
-WRITTEN: Final = {"bench/.venvs/", "bench/results/latest.json"}
+WRITTEN: Final = {"bench/.venvs/", "bench/results/latest.json", "bench/results/latest.png"}
 """Paths that programs write."""
 
 
