@@ -50,7 +50,11 @@ class _Server:
 def _server(store: Path, backbone: Path) -> Iterator[_Server]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["server.command_line.main", "server.hosting.assembly", "training.service.offer"]
+        [
+            "server.command_line.main",
+            "server.hosting.assembly",
+            "training.service.protocol.tenant_config",
+        ]
     )
     receiving, sending = context.Pipe(duplex=False)
     flags = ("--port", "0", "--store-folder", str(store))

@@ -22,7 +22,6 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.shutdown import Shutdown
 from server.training_jobs.folders import TrainingFolders
-from server.training_jobs.records import Trainer
 from server.training_jobs.store import training_store
 
 _DESCRIPTION: Final = (
@@ -47,7 +46,6 @@ def create_app(
     engine: InferenceEngine,
     registry: PrefixRegistry,
     metrics: RequestMetrics,
-    trainer: Trainer,
     while_served: AbstractAsyncContextManager[None],
     shutdown: Shutdown | None = None,
 ) -> FastAPI:
@@ -59,7 +57,6 @@ def create_app(
         engine: answers the inference routes.
         registry: the prefixes, tenants and keys. The caller closes it.
         metrics: counts requests, and is exported at /metrics.
-        trainer: describes the trainings that this server can run.
         while_served: entered before the first request, and left after the last.
         shutdown: begins before the server exits. Event streams and incomplete bodies end then.
     """
@@ -71,7 +68,6 @@ def create_app(
         registry=registry,
         keys=ApiKeys(registry.database),
         metrics=metrics,
-        trainer=trainer,
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
         public=PublicPrefixes(registry),

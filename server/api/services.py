@@ -17,7 +17,6 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.shutdown import Shutdown
 from server.training_jobs.folders import TrainingFolders
-from server.training_jobs.records import Trainer
 from server.training_jobs.store import TrainingStore
 
 T = TypeVar("T")
@@ -53,7 +52,6 @@ class Services:
     registry: PrefixRegistry
     keys: ApiKeys
     metrics: RequestMetrics
-    trainer: Trainer
     trainings: TrainingStore
     training_folders: TrainingFolders
     public: PublicPrefixes

@@ -1,4 +1,4 @@
-"""The form that queues a training: its files go into the training's folder as they arrive."""
+"""Receives the form that starts a training: its files go into the training's folder."""
 
 import json
 import math
@@ -9,39 +9,40 @@ from typing import Any, Final
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from prefixes.disk import disk
-from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
+from prefixes.names import DEFAULT_ALIAS, check_alias, check_name, nearest
 from server import media_types
 from server.api.multipart import Form, FormPart, Write
 from server.api.unicode_json import check_unicode
 from server.errors import BadUpload
-from server.training_jobs.fields import problems_of
 from server.training_jobs.folders import TrainingFolder
-from server.training_jobs.records import JobRequest, Trainer
+from server.training_jobs.records import JobRequest
+from training.service.protocol.tenant_config import TenantConfig
+from training.service.protocol.worker import ROW_SUFFIXES, missing_extras
 
-_MAX_CONFIG_BYTES: Final = 32 * 1024
 _FILES: Final = {"file": "train", "validation": "validation", "test": "test"}
 """Names of files in the form, and in the training's folder."""
 
-FORM: Final = Form(
+TRAINING_FORM: Final = Form(
     parts=(
         FormPart(
             "file",
-            {"description": "Labeled rows. The suffix of the file name selects the format."},
+            {"description": "Labeled rows. The suffix of the file name determines the format."},
             is_file=True,
             is_required=True,
         ),
         FormPart(
             "validation",
-            {"description": "Rows that select the best step. Default: split off from `file`."},
+            {"description": "Rows that select the best step. Split off `file` if missing."},
             is_file=True,
         ),
         FormPart(
             "test",
             {
-                "description": "Rows on which the new version is compared with the live one, and "
-                "that nothing else uses. Default: the validation rows."
+                "description": "Rows on which the new version is compared with the live one. The "
+                "validation rows if missing."
             },
             is_file=True,
         ),
@@ -50,9 +51,10 @@ FORM: Final = Form(
             "config",
             {
                 "contentMediaType": media_types.JSON,
-                "description": "Settings of the training, as a JSON object: see docs/training.md.",
+                "contentSchema": TenantConfig.model_json_schema(),
+                "description": "Settings of the training, as a JSON object.",
             },
-            max_bytes=_MAX_CONFIG_BYTES,
+            max_bytes=32 * 1024,
         ),
         FormPart(
             "margin",
@@ -60,15 +62,15 @@ FORM: Final = Form(
                 "type": "number",
                 "minimum": 0,
                 "default": 0,
-                "description": "By how much the metric of the new version must exceed that of the "
-                "live one. At 0, any improvement is enough.",
+                "description": "The new version is promoted if its metric exceeds that of the live "
+                "version by more than this.",
             },
         ),
         FormPart(
             "alias",
             {
                 "default": DEFAULT_ALIAS,
-                "description": "The alias to compare with, and to promote.",
+                "description": "The alias whose version is compared, and which is moved.",
             },
         ),
     ),
@@ -76,33 +78,32 @@ FORM: Final = Form(
 )
 
 
-async def receive_training(
-    request: Request, tenant: str, trainer: Trainer, folder: TrainingFolder
-) -> JobRequest:
-    """Make the folder, and read the form: its files go into the folder.
+async def receive_training(request: Request, tenant: str, folder: TrainingFolder) -> JobRequest:
+    """Receive the form, and write its files into the folder, which is made.
 
     Raises:
-        BadUpload: when the form has no `file` or has unknown parts, or a file is empty or has an
-            unknown format.
+        BadUpload: when it is not such a form, or a file is empty or has an unknown suffix.
         InvalidName: when the task or the alias is not a valid name.
-        RequestValidationError: naming each invalid field of `config`, or the fields that contradict
-            each other.
+        RequestValidationError: naming each field of `config` that is wrong, or saying which fields
+            contradict each other.
     """
-    await run_in_threadpool(partial(_make, folder))
-    paths: dict[str, Path] = {}
+    files: dict[str, Path] = {}
 
     def open_file(name: str, filename: str) -> Write:
-        paths[name] = folder.path / _stored_name(name, filename, trainer)
-        return partial(_append, paths[name])
+        files[name] = folder.path / f"{_FILES[name]}{_suffix(name, filename)}"
+        return partial(_append, files[name])
 
-    texts = await FORM.receive(request, open_file)
-    await run_in_threadpool(partial(_refuse_empty, paths))
+    await run_in_threadpool(_make, folder)
+    texts = await TRAINING_FORM.receive(request, open_file)
+    for name, path in files.items():
+        if not path.exists():
+            raise BadUpload(f"The file {name!r} is empty. Send labeled rows.")
     return JobRequest(
         tenant=tenant,
         task=check_name("task", texts.get("task", "")),
         alias=check_alias(texts.get("alias", DEFAULT_ALIAS)),
         margin=_margin(texts.get("margin", "0")),
-        config=_config(texts.get("config", "{}"), trainer),
+        config=_config(texts.get("config", "{}")),
     )
 
 
@@ -112,34 +113,25 @@ def _make(folder: TrainingFolder) -> None:
 
 
 def _append(path: Path, data: bytes) -> None:
-    with disk("write a file of a training to", path), path.open("ab") as file:
+    with disk("write labeled rows to", path), path.open("ab") as file:
         file.write(data)
 
 
-def _stored_name(name: str, filename: str, trainer: Trainer) -> str:
-    """Name a file in the training's folder, or refuse its format.
-
-    Raises:
-        BadUpload: when the format is unknown, or this server cannot read it.
-    """
+def _suffix(name: str, filename: str) -> str:
     suffix = PurePath(filename).suffix.lower()
-    if suffix not in trainer.suffixes:
+    if suffix not in ROW_SUFFIXES:
         raise BadUpload(
-            f"Unknown format of `{name}`: its file name is {filename[:80]!r}. Use a file name that "
-            f"ends in {', '.join(trainer.suffixes)}."
+            f"The file {name!r} has the file name {filename[:80]!r}. Send a name that ends in one "
+            f"of {', '.join(ROW_SUFFIXES)}."
         )
-    if suffix in trainer.lacking:
+    extra = missing_extras().get(suffix)
+    if extra is not None:
         raise BadUpload(
-            f"`{name}` is a {suffix} file, which needs {trainer.lacking[suffix]} on the server. "
-            "Ask the operator to install it, or send the rows in another format."
+            f"The file {name!r} is a {suffix} file. This server cannot read it: the package "
+            f"{extra!r} is not installed. Send the rows in another format, or ask the operator to "
+            "install it."
         )
-    return f"{_FILES[name]}{suffix}"
-
-
-def _refuse_empty(paths: dict[str, Path]) -> None:
-    for name, path in paths.items():
-        if not path.exists() or not path.stat().st_size:
-            raise BadUpload(f"`{name}` is empty. Send labeled rows.")
+    return suffix
 
 
 def _margin(text: str) -> float:
@@ -148,34 +140,49 @@ def _margin(text: str) -> float:
     except ValueError:
         margin = math.nan
     if not (0 <= margin < math.inf):
-        raise _invalid([("margin", f"expected a number that is not negative, found {text[:80]!r}")])
+        raise _invalid("margin", f"expected a number of 0 or more; found {text[:80]!r}")
     return margin
 
 
-def _config(text: str, trainer: Trainer) -> dict[str, Any]:
+def _config(text: str) -> dict[str, Any]:
     try:
-        config = json.loads(text, parse_constant=_no_number)
+        config = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        raise _invalid([("config", f"is not valid JSON: {error}")]) from error
+        raise _invalid("config", f"is not valid JSON: {error}") from error
     if not isinstance(config, dict):
-        raise _invalid([("config", "expected a JSON object")])
+        raise _invalid("config", "expected a JSON object")
     check_unicode(config, "config")
-    problems = list(problems_of(config, trainer.fields)) or trainer.problems(config)
-    if problems:
-        raise _invalid(
-            [(f"config.{name}" if name else "config", message) for name, message in problems]
-        )
+    check_config(config)
     return config
 
 
-def _no_number(name: str) -> float:
+def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is not valid JSON")
 
 
-def _invalid(problems: list[tuple[str, str]]) -> RequestValidationError:
-    return RequestValidationError(
-        [
-            {"type": "value_error", "loc": ("body", field), "msg": message, "input": None}
-            for field, message in problems
-        ]
-    )
+def check_config(config: dict[str, Any]) -> None:
+    """Check the settings of a training.
+
+    Raises:
+        RequestValidationError: naming each field that is wrong, with the nearest name for a typo.
+    """
+    try:
+        TenantConfig.model_validate(config)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise RequestValidationError([_located(detail) for detail in details]) from error
+
+
+def _located(detail: Any) -> dict[str, Any]:
+    """Place a detail within the form."""
+    located = {**detail, "loc": ("body", "config", *detail["loc"])}
+    if detail["type"] == "extra_forbidden":
+        name = str(detail["loc"][-1])
+        message = f"is not a setting of a training{nearest(name, TenantConfig.model_fields)}"
+        return {**located, "type": "value_error", "msg": message}
+    return located
+
+
+def _invalid(field: str, message: str) -> RequestValidationError:
+    error = {"type": "value_error", "loc": ("body", field), "msg": message, "input": None}
+    return RequestValidationError([error])

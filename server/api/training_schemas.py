@@ -1,4 +1,4 @@
-"""Wire models of trainings: what a caller sees of one."""
+"""Wire models of trainings."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,33 +8,16 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from server.api.schemas import ProblemBody, WireResponse
 from server.api.unicode_json import with_valid_unicode
-from server.training_jobs.folders import Event
 from server.training_jobs.records import JobState, TrainingJob
+from training.service.protocol.events import Event, Progress
 
 Shown = TypeVar("Shown", bound=BaseModel)
 
 _log = logging.getLogger(__name__)
 
 
-class Evaluation(WireResponse):
-    step: int
-    epoch: float
-    train_loss: float | None
-    loss: float | None = Field(description="Of the validation rows; lower is better.")
-    metrics: dict[str, float | None]
-
-
-class Progress(WireResponse):
-    step: int
-    total_steps: int
-    loss: float | None = Field(description="Of the last step's rows.")
-    metric: str = Field(description="What chooses the best evaluation; higher is better.")
-    latest: Evaluation | None
-    best: Evaluation | None
-
-
 class Result(WireResponse):
-    ref: str = Field(description="The version that was published.")
+    ref: str = Field(description="The published version.")
     version: int
     is_promoted: bool = Field(description="Whether the alias points to it now.")
     reason: str
@@ -45,7 +28,7 @@ class Result(WireResponse):
     live: float | None = Field(description="That of the live one, on the same rows.")
     live_version: int | None
     warnings: list[str] = Field(
-        description="What is doubtful about the rows, the training and the comparison."
+        description="Warnings about the rows, the training and the comparison."
     )
 
 
@@ -70,20 +53,21 @@ class TrainingStatus(WireResponse):
     started_at: AwareDatetime | None
     ended_at: AwareDatetime | None
     data_summary: list[str] = Field(
-        description="How each file was read, once it is: its rows, and what columns were taken for."
+        description="How each file was read: its rows, and the role of each column. Empty until "
+        "then."
     )
     warnings: list[str] = Field(
-        description="What is doubtful about the rows, once they are read; nothing is refused."
+        description="Warnings about the rows, once they are read. They stop nothing."
     )
     progress: Progress | None
     result: Result | None
-    error: ProblemBody | None = Field(description="Why it failed, in the shape of every error.")
+    error: ProblemBody | None = Field(description="Why it failed, as a problem document.")
     links: TrainingLinks
 
 
 class TrainingList(WireResponse):
     trainings: list[TrainingStatus]
-    next: str | None = Field(description="Path of the next page; null on the last.")
+    next: str | None = Field(description="Path of the next page; null on the last page.")
 
 
 def status_of(
@@ -96,10 +80,10 @@ def status_of(
     """Describe a training.
 
     Args:
-        training: what is to be described.
-        last: how far its worker was when it last said so.
-        data_summary: how its worker has read the rows.
-        warnings: what its worker doubts about the rows.
+        training: the training.
+        last: the last event that reports progress.
+        data_summary: how the rows were read.
+        warnings: the warnings about the rows.
     """
     request = training.request
     path = path_of(training)
@@ -117,7 +101,7 @@ def status_of(
         ended_at=training.ended_at,
         data_summary=with_valid_unicode(list(data_summary)),
         warnings=with_valid_unicode(list(warnings)),
-        progress=_optional(Progress, None if last is None else last.facts),
+        progress=_optional(Progress, None if last is None else last.members),
         result=_optional(Result, training.result),
         error=_optional(ProblemBody, training.problem),
         links=TrainingLinks(
@@ -131,12 +115,12 @@ def status_of(
 
 
 def path_of(training: TrainingJob) -> str:
-    """Give the path of a training's own resource."""
+    """Return the path of a training's own resource."""
     return f"/v1/tenants/{training.request.tenant}/trainings/{training.id}"
 
 
 def _optional(kind: type[Shown], value: Mapping[str, Any] | None) -> Shown | None:
-    """Describe what another release or a damaged file may have left; None where that fails."""
+    """Parse a stored value; None where another release or a damaged file left one that fails."""
     try:
         return None if value is None else kind.model_validate(with_valid_unicode(dict(value)))
     except ValidationError as error:

@@ -1,12 +1,9 @@
-"""Trainings under /v1/tenants/{tenant}/trainings: ask for one, list, follow, cancel, look at it."""
+"""Trainings under /v1/tenants/{tenant}/trainings: start, list, follow and cancel them."""
 
-import json
 import logging
-import re
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -18,9 +15,10 @@ from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, 
 from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.services import Services
-from server.api.training_forms import FORM, receive_training
+from server.api.training_events import describe, start_after, stream_events
+from server.api.training_forms import TRAINING_FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
-from server.errors import KeyRequired, NothingToShow, ServingError, TrainingNotFound
+from server.errors import KeyRequired, NothingToShow, TrainingNotFound
 from server.training_jobs.cleanup import remove_trainings
 from server.training_jobs.records import TrainingJob
 from server.training_jobs.store import new_id
@@ -35,25 +33,20 @@ router = APIRouter(
 
 _log = logging.getLogger(__name__)
 
-_EVENT_ID: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
-"""A byte of the file of events; Python refuses to read thousands of digits as a number."""
-_POLL_SECONDS: Final = 0.5
-_SECONDS_BETWEEN_COMMENTS: Final = 15.0
-
 
 @router.post(
     "",
-    summary="Train a prefix on labelled rows, publish it, and promote it if it is better",
+    summary="Train a prefix on labeled rows, publish it, and promote it if it is better",
     status_code=202,
     responses=responses(400, 413, 429),
-    openapi_extra=FORM.openapi(),
+    openapi_extra=TRAINING_FORM.openapi(),
 )
-async def ask_for_training(
+async def start_training(
     tenant: str, request: Request, response: Response, services: ServicesDep, caller: CallerDep
 ) -> TrainingStatus:
-    """Queue a training: `links.self` of the answer tells how it goes on.
+    """Queue a training. Poll `links.self` of the response for its state.
 
-    Problems of the rows are found when it runs, and stand in its `error`, each with its line.
+    The rows are checked when it runs; `error` then lists each problem with its line.
     """
     _require_owner(caller, tenant)
     await services.read(partial(services.trainings.check_room, tenant))
@@ -62,7 +55,7 @@ async def ask_for_training(
     is_queued = False
     try:
         with services.uploads.take(tenant):
-            job_request = await receive_training(request, tenant, services.trainer, folder)
+            job_request = await receive_training(request, tenant, folder)
             training = await services.write(
                 partial(services.trainings.add, training_id, job_request)
             )
@@ -70,12 +63,12 @@ async def ask_for_training(
     finally:
         if not is_queued:
             folder.remove()
-    await services.write(partial(_forget_oldest, services, tenant))
+    await services.write(partial(_remove_oldest, services, tenant))
     response.headers["Location"] = path_of(training)
     return status_of(training)
 
 
-@router.get("", summary="List a tenant's trainings, the latest first")
+@router.get("", summary="List a tenant's trainings, newest first")
 async def list_trainings(
     tenant: str,
     services: ServicesDep,
@@ -83,12 +76,12 @@ async def list_trainings(
     before: Annotated[str | None, Query(max_length=32, pattern=r"^[0-9a-f]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> TrainingList:
-    """A page of them; `next` leads to the following one."""
+    """List one page of trainings. `next` is the path of the next page."""
     _require_owner(caller, tenant)
     found = await services.read(
         partial(services.trainings.list, tenant, before=before, limit=limit)
     )
-    described = await services.read(lambda: [_described(services, one) for one in found])
+    described = await services.read(lambda: [describe(services, one) for one in found])
     path = f"/v1/tenants/{tenant}/trainings"
     is_last = len(found) < limit
     return TrainingList(
@@ -97,18 +90,18 @@ async def list_trainings(
     )
 
 
-@router.get("/{training}", summary="Show a training: its state, how far it is, what came of it")
+@router.get("/{training}", summary="Show a training: its state, progress and result")
 async def show_training(
     tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> TrainingStatus:
-    """`result` once it has succeeded, `error` once it has failed."""
+    """Show one training: `result` once it has succeeded, `error` once it has failed."""
     found = await _find(services, caller, tenant, training)
-    return await services.read(partial(_described, services, found))
+    return await services.read(partial(describe, services, found))
 
 
 @router.get(
     "/{training}/events",
-    summary="Follow a training: server-sent events until it has ended",
+    summary="Follow a training: server-sent events until it has finished",
     response_class=Response,
     responses={200: {"content": {media_types.EVENTS: {}}, "description": "A stream of events."}},
 )
@@ -119,16 +112,15 @@ async def follow_training(
     caller: CallerDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Events `progress` and `evaluation` say how far it is, `data_summary` how the rows were read,
-    `warnings` what is doubtful about them, `state` is the whole training.
+    """Stream events: `progress` and `evaluation` report the training's progress, `data_summary` how
+    the rows were read, `warnings` the warnings about them. `state` is the whole training.
 
-    `Last-Event-ID` goes on behind that event. A server that is about to end ends the stream.
+    With `Last-Event-ID`, the stream continues after that event. A server that stops ends the
+    stream.
     """
     found = await _find(services, caller, tenant, training)
-    given = last_event_id or ""
-    start = int(given) if _EVENT_ID.fullmatch(given) else 0
     return StreamingResponse(
-        _events(services, found, start),
+        stream_events(services, found, start_after(last_event_id)),
         media_type=media_types.EVENTS,
         headers={"Cache-Control": "no-store"},
     )
@@ -138,12 +130,12 @@ async def follow_training(
 async def cancel_training(
     tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> TrainingStatus:
-    """What waits is cancelled at once, what runs stops within seconds, what has ended stays so."""
+    """Cancel a queued training at once, a running one within seconds; a finished one stays."""
     _require_owner(caller, tenant)
     found = await services.write(partial(services.trainings.cancel, tenant, training))
-    if found.has_ended:
+    if found.is_finished:
         await services.write(services.training_folders.of(found.id).tidy)
-    return await services.read(partial(_described, services, found))
+    return await services.read(partial(describe, services, found))
 
 
 @router.get(
@@ -155,32 +147,34 @@ async def cancel_training(
 async def read_report(
     tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> OpenFileResponse:
-    """What it was given, went through and came to: figures, history, confusion."""
+    """Return the settings, figures, history and confusion matrix of a training."""
     found = await _find(services, caller, tenant, training)
     return _file(services.training_folders.of(found.id).report, media_types.JSON)
 
 
 @router.get(
     "/{training}/curve.png",
-    summary="See how a training went: its curves",
+    summary="Show the curves of a training",
     response_class=Response,
     responses={200: {"content": {media_types.PNG: {}}, "description": "A picture."}},
 )
 async def see_curve(
     tenant: str, training: str, services: ServicesDep, caller: CallerDep
 ) -> OpenFileResponse:
-    """Losses and the metric, by steps."""
+    """Draw the losses and the metric over the steps."""
     found = await _find(services, caller, tenant, training)
     return _file(services.training_folders.of(found.id).curve, media_types.PNG)
 
 
-def _forget_oldest(services: Services, tenant: str) -> None:
+def _remove_oldest(services: Services, tenant: str) -> None:
     try:
         remove_trainings(
-            services.trainings, services.training_folders, services.trainings.beyond_bound(tenant)
+            services.trainings, services.training_folders, services.trainings.beyond_limit(tenant)
         )
-    except StoreUnavailable as error:  # the new training is queued all the same
-        _log.warning("old trainings of %s stay until the next one is queued: %s", tenant, error)
+    except StoreUnavailable as error:  # the new training is queued nevertheless
+        _log.warning(
+            "cannot remove old trainings of %s before the next one is queued: %s", tenant, error
+        )
 
 
 async def _find(services: Services, caller: Caller, tenant: str, training: str) -> TrainingJob:
@@ -189,21 +183,13 @@ async def _find(services: Services, caller: Caller, tenant: str, training: str) 
 
 
 def _require_owner(caller: Caller, tenant: str) -> None:
-    """Let the tenant pass: also what a public tenant trains on is nobody else's business."""
+    """Admit the tenant alone: the training data of a public tenant is private, too."""
     if caller.tenant is None:
-        raise KeyRequired("Trainings need a key of the tenant")
+        raise KeyRequired(
+            "Trainings need an API key of the tenant. Send it as `Authorization: Bearer KEY`."
+        )
     if caller.tenant != tenant:
-        raise TrainingNotFound("There is no such training here, or it was removed: list them")
-
-
-def _described(services: Services, training: TrainingJob) -> TrainingStatus:
-    folder = services.training_folders.of(training.id)
-    return status_of(
-        training,
-        folder.last_progress(),
-        data_summary=folder.data_summary(),
-        warnings=folder.warnings(),
-    )
+        raise TrainingNotFound("The training does not exist, or was removed. List the trainings.")
 
 
 def _file(path: FilePath, media_type: str) -> OpenFileResponse:
@@ -211,49 +197,6 @@ def _file(path: FilePath, media_type: str) -> OpenFileResponse:
         file = path.open("rb")
     except FileNotFoundError as error:
         raise NothingToShow(
-            "The training has not written this yet: wait until it has succeeded"
+            "The training has not written this file yet. Wait until it has succeeded."
         ) from error
     return OpenFileResponse(file, media_type=media_type, headers={"Cache-Control": "no-store"})
-
-
-async def _events(services: Services, training: TrainingJob, start: int) -> AsyncIterator[str]:
-    """Tell what is new until the training has ended, or the server is about to."""
-    folder = services.training_folders.of(training.id)
-    told: TrainingJob | None = None
-    silent = 0.0
-    while True:
-        # Read before the events: when it has ended, all of them are there.
-        training = await services.read(
-            partial(services.trainings.find, training.request.tenant, training.id)
-        )
-        text = ""
-        for event in await services.read(partial(folder.events, start)):
-            start = event.end
-            text += _message(event.kind, json.dumps(event.facts), start)
-        if text and training.has_ended:
-            yield text  # and perhaps more: one read does not take them all
-            continue
-        if training != told:
-            told = training
-            status = await services.read(partial(_described, services, training))
-            text += _message("state", status.model_dump_json(), start)
-        silent = 0.0 if text else silent + _POLL_SECONDS
-        if silent >= _SECONDS_BETWEEN_COMMENTS:
-            silent, text = 0.0, ": still there\n\n"
-        if text:
-            yield text
-        if training.has_ended or await _is_ending(services):
-            return
-        if await services.shutdown.wait(_POLL_SECONDS):
-            return
-
-
-async def _is_ending(services: Services) -> bool:
-    try:
-        return await services.engine.find_problem() is not None
-    except ServingError:
-        return True
-
-
-def _message(kind: str, data: str, number: int) -> str:
-    return f"event: {kind}\nid: {number}\ndata: {data}\n\n"

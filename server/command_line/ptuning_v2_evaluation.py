@@ -18,8 +18,8 @@ from training.errors import PlanRejected
 from training.examples import Columns
 from training.files.rows import Row
 from training.learning.evaluate import as_learned, evaluate, outputs_of
+from training.sessions.files import PREFIX_FILE
 from training.sessions.fine_tuning_session import MODEL_FOLDER
-from training.sessions.session import PREFIX_FILE
 from training.settings.plan import TrainPlan
 from training.tasks import definition_of
 

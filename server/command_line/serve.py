@@ -77,12 +77,7 @@ def serve(flags: ServeFlags) -> None:
 def _serve(settings: "Settings") -> None:
     from server.hosting.assembly import serve as serve_until_a_signal
     from server.hosting.listener import bind
-    from server.training_jobs.records import Trainer
-    from training.service import offer
 
-    trainer = Trainer(
-        offer.COMMAND, offer.fields(), offer.problems, offer.SUFFIXES, offer.lacking()
-    )
     with bind(settings.host, settings.port) as listener, open_store(settings) as registry:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
         serve_until_a_signal(
@@ -90,7 +85,6 @@ def _serve(settings: "Settings") -> None:
             registry,
             listener,
             announce=lambda: _announce(address, registry),
-            trainer=trainer,
         )
 
 

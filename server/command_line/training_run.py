@@ -13,8 +13,9 @@ from server.command_line.training_summary import RunResult, print_results, sweep
 from training.errors import PlanRejected, TrainingStopped
 from training.learning.base_run import BaseRun
 from training.learning.parallel import is_first_process
+from training.sessions.files import CHECKPOINT
 from training.sessions.fine_tuning_session import tune_plan
-from training.sessions.session import CHECKPOINT, TrainedPrefix, discard_checkpoint, run_plan
+from training.sessions.session import TrainedPrefix, discard_checkpoint, run_plan
 from training.settings.plan import TrainPlan
 
 

@@ -26,7 +26,6 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.shutdown import Shutdown
 from server.training_jobs.placement import Placement
-from server.training_jobs.records import Trainer
 from server.training_jobs.runner import TrainingRunner
 
 
@@ -35,7 +34,6 @@ def serve(
     registry: PrefixRegistry,
     listener: socket.socket,
     announce: Callable[[], None],
-    trainer: Trainer,
 ) -> None:
     """Load the backbone, and answer requests until a signal.
 
@@ -44,7 +42,6 @@ def serve(
         registry: the prefixes, tenants and keys. The caller closes it.
         listener: a socket that is bound to the address to listen on.
         announce: called when the server accepts requests.
-        trainer: describes how trainings are run.
 
     Raises:
         BackboneUnavailable: when the backbone cannot be loaded, or there is no device for
@@ -56,7 +53,7 @@ def serve(
         torch.set_num_threads(settings.num_threads)
     configure_logging()
     keep_freed_memory()
-    assembly = Assembly.of(settings, registry, trainer)
+    assembly = Assembly.of(settings, registry)
     if settings.num_front_ends:
         assembly.serve_through_front_ends(listener, announce)
     else:
@@ -71,18 +68,17 @@ class Assembly:
     registry: PrefixRegistry
     engine: Engine
     metrics: Metrics
-    trainer: Trainer
     trainings: TrainingRunner
     shutdown: Shutdown
 
     @classmethod
-    def of(cls, settings: Settings, registry: PrefixRegistry, trainer: Trainer) -> Self:
+    def of(cls, settings: Settings, registry: PrefixRegistry) -> Self:
         """Load the backbone, and build the engine and the parts around it."""
         metrics = Metrics()
         engine = _engine(settings, registry, metrics)
         add_gauges(engine, registry, metrics)
-        trainings = _trainings(settings, registry, engine, metrics, trainer)
-        return cls(settings, registry, engine, metrics, trainer, trainings, Shutdown())
+        trainings = _trainings(settings, registry, engine, metrics)
+        return cls(settings, registry, engine, metrics, trainings, Shutdown())
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
         """Serve from this process."""
@@ -92,7 +88,6 @@ class Assembly:
             engine=self.engine,
             registry=self.registry,
             metrics=self.metrics,
-            trainer=self.trainer,
             while_served=self._lifespan(),
             shutdown=self.shutdown,
         )
@@ -114,7 +109,6 @@ class Assembly:
             self.engine,
             self.metrics,
             listener,
-            self.trainer,
             drain=self._drain,
         )
         # The same event loop as without front ends.
@@ -138,11 +132,9 @@ def _trainings(
     registry: PrefixRegistry,
     engine: Engine,
     metrics: Metrics,
-    trainer: Trainer,
 ) -> TrainingRunner:
     return TrainingRunner(
         settings,
-        trainer,
         registry,
         Publisher(registry, engine, engine.backbone.fingerprint),
         metrics,

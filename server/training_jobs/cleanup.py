@@ -1,4 +1,4 @@
-"""Forgetting: trainings that have ended are removed, files and all."""
+"""Removes finished trainings: their folders and their rows in the database."""
 
 import logging
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ def remove_trainings(store: TrainingStore, folders: TrainingFolders, ids: Sequen
     """Remove the folders, then the rows: a folder whose row is gone is never deleted.
 
     Raises:
-        StoreUnavailable: when the database cannot be used; a later call removes the rows.
+        StoreUnavailable: when the database cannot be used. A later call removes the rows.
     """
     for training_id in ids:
         folders.of(training_id).remove()
-        _log.info("removed training %s, which had ended", training_id)
+        _log.info("removed training %s, which had finished", training_id)
     if ids:
         store.remove(ids)

@@ -1,27 +1,22 @@
-"""How a training ends without a prefix."""
+"""How a training job ends without a prefix."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from server.training_jobs.records import JobState
+from server.problems import Problem
 
-
-class Ended(Exception):
-    """A training has ended without a prefix; `problem` says why, where it was not cancelled."""
-
-    def __init__(self, state: JobState, problem: Mapping[str, Any] | None = None) -> None:
-        super().__init__(state)
-        self.state = state
-        self.problem = problem
+_TITLE: Final = "The training failed"
 
 
-def problem(status: int, code: str, detail: str, errors: Any = ()) -> dict[str, Any]:
-    """Describe why a training failed, in the shape of every error."""
-    return {
-        "type": f"urn:polyprefix:problem:{code}",
-        "title": "The training failed",
-        "status": status,
-        "detail": detail,
-        "code": code,
-        **({"errors": list(errors)} if errors else {}),
-    }
+class TrainingCancelled(Exception):
+    """Its owner has cancelled it."""
+
+
+class TrainingFailed(Exception):
+    """`problem` tells its owner why."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.problem = Problem(status, _TITLE, code, detail, errors)

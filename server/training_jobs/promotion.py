@@ -1,41 +1,44 @@
-"""The margin rule: whether a new version takes the place of the one that is live."""
+"""The margin rule: decides whether a new version replaces the live one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from training.service.protocol.messages import Success
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a new version is to be promoted, and why."""
+class Decision:
+    """Whether the alias moves to the new version, and the reason that its owner reads."""
 
     is_promoted: bool
     reason: str
 
 
-def judge(outcome: Mapping[str, Any], *, live_version: int | None, margin: float) -> Verdict:
-    """Compare the figures that a worker measured on the same held-out rows; higher is better.
+def decide(outcome: Success, *, live_version: int | None, margin: float) -> Decision:
+    """Compare the figures of both versions on the same held-out rows; higher is better.
 
     Args:
-        outcome: what the worker wrote.
-        live_version: the version that was live when it began; None for none.
-        margin: by how much the new one must be better; at 0, by anything at all.
+        outcome: the figures that the worker measured.
+        live_version: the version that was live when the training started; None if there was none.
+        margin: the new figure must be greater by more than this.
     """
     if live_version is None:
-        return Verdict(True, "there was no live version")
-    new, live = outcome["new"], outcome["live"]
+        return Decision(True, "There was no live version.")
+    new, live = outcome.new, outcome.live
     if live is None or new is None:
-        return Verdict(False, f"it could not be compared with version {live_version}")
-    figures = (
-        f"{outcome['metric']} on {outcome['num_rows']} {outcome['measured_on']} rows: new "
-        f"{new:.4f}, version {live_version} {live:.4f}, margin {margin:g}"
+        return Decision(
+            False, f"The new version could not be compared with version {live_version}."
+        )
+    is_better = new - live > margin
+    verb = "exceeds" if is_better else "does not exceed"
+    return Decision(
+        is_better,
+        f"The improvement {verb} the margin of {margin:g}: {outcome.metric} on "
+        f"{outcome.num_rows} {outcome.measured_on} rows is {new:.4f} for the new version and "
+        f"{live:.4f} for version {live_version}.",
     )
-    if new - live > margin:
-        return Verdict(True, f"it is better by more than the margin ({figures})")
-    return Verdict(False, f"it is not better by more than the margin ({figures})")
 
 
-def overtaken(live_version: int | None) -> Verdict:
-    """Judge a version that was compared with one that is live no longer."""
-    was = "nothing was" if live_version is None else f"version {live_version} was"
-    return Verdict(False, f"{was} live when the training began, and something else is now")
+def keep_other_version(live_version: int | None) -> Decision:
+    """Keep a version that became live during the training: it was not part of the comparison."""
+    was = "No version was" if live_version is None else f"Version {live_version} was"
+    return Decision(False, f"{was} live when the training started; another version is live now.")

@@ -1,6 +1,5 @@
-"""From a worker's outcome to a version, and to the alias if it is the better one."""
+"""Publishes a trained prefix as a version, and moves the alias to it if it is better."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
@@ -8,55 +7,54 @@ from fastapi.concurrency import run_in_threadpool
 from prefixes.registry import PrefixRegistry
 from server.publishing import Publisher
 from server.training_jobs.folders import TrainingFolder
-from server.training_jobs.promotion import judge, overtaken
+from server.training_jobs.promotion import decide, keep_other_version
 from server.training_jobs.records import TrainingJob
+from training.service.protocol.messages import Success
 
 
 async def publish_trained(
     training: TrainingJob,
     folder: TrainingFolder,
-    outcome: Mapping[str, Any],
+    outcome: Success,
     *,
     registry: PrefixRegistry,
     publisher: Publisher,
 ) -> dict[str, Any]:
-    """Publish what a worker has made, and promote it if the margin rule says so.
+    """Publish the prefix that a worker trained, promote it by the margin rule, return the result.
 
-    Called again, after a server has ended midway, it comes to the same version.
+    A second call, after a server died halfway, returns the same version.
 
     Raises:
         PrefixError: as `Publisher.publish`.
         ServingError: as `Publisher.publish`.
     """
     request = training.request
-    live = folder.job()["live_version"]
+    job = folder.job()
+    assert job is not None, "a worker had a job"
     with registry.store.stage() as staged:
         await run_in_threadpool(lambda: staged.write(folder.prefix()))
         published = await publisher.publish(
             staged, tenant=request.tenant, task=request.task, alias=None, by=training.id
         )
     version = published.version
-    verdict = judge(outcome, live_version=live, margin=request.margin)
-    if verdict.is_promoted:
+    decision = decide(outcome, live_version=job.live_version, margin=request.margin)
+    if decision.is_promoted:
         is_moved = await run_in_threadpool(
             lambda: registry.replace(
                 request.tenant,
                 request.task,
                 request.alias,
                 version.number,
-                instead_of=live,
+                instead_of=job.live_version,
                 by=training.id,
             )
         )
-        verdict = verdict if is_moved else overtaken(live)
+        decision = decision if is_moved else keep_other_version(job.live_version)
     return {
         "ref": str(version.ref),
         "version": version.number,
-        "live_version": live,
-        "is_promoted": verdict.is_promoted,
-        "reason": verdict.reason,
-        **{
-            name: outcome[name]
-            for name in ("metric", "measured_on", "num_rows", "new", "live", "warnings")
-        },
+        "live_version": job.live_version,
+        "is_promoted": decision.is_promoted,
+        "reason": decision.reason,
+        **outcome.model_dump(exclude={"is_success"}),
     }

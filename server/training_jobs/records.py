@@ -1,35 +1,18 @@
-"""A training as the server keeps it, and what it knows of those who train."""
+"""TrainingJob: a training as the database keeps it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
-ENDED: Final = frozenset[JobState]({"succeeded", "failed", "cancelled"})
-
-
-@dataclass(frozen=True, slots=True)
-class Trainer:
-    """What trains, told by the composition root, for the server imports none of it.
-
-    `command` runs one training, with its folder's name behind it; `fields` has a JSON schema for
-    each field of a configuration that a tenant may set; `problems` holds such fields together, and
-    gives the field, or "" for several, and what is wrong; files of rows end in `suffixes`, but
-    for those in `lacking`, which says what they need.
-    """
-
-    command: tuple[str, ...]
-    fields: Mapping[str, Mapping[str, Any]]
-    problems: Callable[[Mapping[str, Any]], Sequence[tuple[str, str]]]
-    suffixes: tuple[str, ...]
-    lacking: Mapping[str, str]
+FINISHED: Final = frozenset[JobState]({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What somebody asks for."""
+    """What a tenant wants to train. `config` has the fields of `TenantConfig` as they were sent."""
 
     tenant: str
     task: str
@@ -40,9 +23,9 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """One training. `problem` says why it failed, `result` what was published.
+    """One training. `problem` describes a failure, `result` the published version.
 
-    `is_cancelling` is true once somebody has cancelled it, until it has ended.
+    `is_cancelling` is true from the request to cancel a running training until it has finished.
     """
 
     id: str
@@ -57,5 +40,5 @@ class TrainingJob:
     result: Mapping[str, Any] | None
 
     @property
-    def has_ended(self) -> bool:
-        return self.state in ENDED
+    def is_finished(self) -> bool:
+        return self.state in FINISHED

@@ -1,6 +1,5 @@
-"""Patience with what cannot be done for a while: no training is lost by it."""
+"""Retries what fails for a while, such as a database that restarts, so that no job is lost."""
 
-import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,44 +9,48 @@ from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreCorrupted, StoreUnavailable
 from server.errors import DeadlineExceeded, Overloaded
-from server.training_jobs.errors import Ended, problem
+from server.training_jobs.clock import Clock
+from server.training_jobs.errors import TrainingFailed
 
-_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Seconds between attempts to reach a database; from then on they are a minute apart."""
-_LONGEST: Final = 60.0
+HOUR_OF_PAUSES: Final = (*(2.0**n for n in range(6)), *([60.0] * 60))
+"""Seconds between attempts to publish, or to train while the disk is full."""
+MINUTE_OF_PAUSES: Final = HOUR_OF_PAUSES[:6]
+"""Seconds between attempts to start a job: other jobs are waiting for their turn."""
+_DATABASE_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+_LONGEST_PAUSE: Final = 60.0
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 
-async def patiently(call: Callable[[], T]) -> T:
-    """Call the database, on a thread, until it can be used."""
-    for pause in itertools.chain(_PAUSES, itertools.repeat(_LONGEST)):
+async def retry_database(call: Callable[[], T], clock: Clock) -> T:
+    """Call the database on a thread, until it is available."""
+    for pause in itertools.chain(_DATABASE_PAUSES, itertools.repeat(_LONGEST_PAUSE)):
         try:
             return await run_in_threadpool(call)
         except StoreUnavailable as error:
-            _log.warning("trainings wait for the database: %s", error)
-        await asyncio.sleep(pause)
-    raise AssertionError("the pauses have no end")
+            _log.warning("training jobs wait for the database: %s", error)
+        await clock.sleep(pause)
+    raise AssertionError("the pauses are endless")
 
 
-async def persist(
+async def retry(
     attempt: Callable[[], Awaitable[T]],
     pauses: Sequence[float],
     wait: Callable[[float], Awaitable[None]],
 ) -> T:
-    """Attempt what the server, its store or its machine may not be able to do for a while.
+    """Retry an attempt that fails while the server, its store or its machine is busy or full.
 
     Args:
-        attempt: made once for each of the pauses, if need be.
+        attempt: called at most once for each of the pauses.
         pauses: seconds after each attempt.
-        wait: waits for so long; what it raises goes on to the caller.
+        wait: waits for that long; its exceptions go to the caller.
 
     Raises:
-        Ended: when no attempt has succeeded.
-        StoreCorrupted: at once, for damaged bytes stay so.
-        FileNotFoundError: at once, too.
+        TrainingFailed: when no attempt has succeeded.
+        StoreCorrupted: at once, since damaged bytes stay damaged.
+        FileNotFoundError: at once.
     """
     for pause in pauses:
         try:
@@ -55,13 +58,14 @@ async def persist(
         except (StoreCorrupted, FileNotFoundError):
             raise
         except (Overloaded, DeadlineExceeded, StoreUnavailable, OSError) as error:
-            _log.warning("a training goes on later: %s", error)
+            _log.warning("a training job is retried in %g seconds: %s", pause, error)
             reason = error
         await wait(pause)
-    # Errors of the store and the machine name paths and addresses: they are for the log alone.
-    is_ours = isinstance(reason, StoreUnavailable | OSError)
+    # Errors of the store and the machine contain paths and addresses: only the log shows them.
+    is_internal = isinstance(reason, StoreUnavailable | OSError)
+    cause = "its store or its machine failed" if is_internal else str(reason)
     detail = (
-        f"The server could not go on with it in {len(pauses)} attempts "
-        f"({'its store or machine failed' if is_ours else reason}): ask again later"
+        f"The server could not complete this training in {len(pauses)} attempts: {cause}. "
+        "Start the training again later."
     )
-    raise Ended("failed", problem(503, "training_failed", detail)) from reason
+    raise TrainingFailed(503, "training_failed", detail) from reason

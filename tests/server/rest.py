@@ -30,16 +30,9 @@ from server.hosting.lifespan import lifespan
 from server.observability.metrics import Metrics
 from server.residency.residents import ResidentStats
 from server.settings import Settings
-from server.training_jobs.records import Trainer
 from tests.factories import make_prefix
-from training.service import offer
 
 PAIR = InputTemplate(text="{text_a}", text_pair="{text_b}")
-
-TRAINER: Final = Trainer(
-    offer.COMMAND, offer.fields(), offer.problems, offer.SUFFIXES, offer.lacking()
-)
-"""As the command line gives it; nothing of it runs here."""
 
 TYPED: Final[dict[str, TaskType]] = {
     "things": "token_classification",
@@ -279,7 +272,6 @@ def serving(
         engine=used,
         registry=registry,
         metrics=metrics,
-        trainer=TRAINER,
         while_served=while_served,
     )
     with on_a_port(app) as url:

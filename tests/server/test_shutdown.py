@@ -10,7 +10,7 @@ import httpx
 from server.shutdown import Shutdown
 from tests.server.hosting.processes import client, front_ends, server_process, store
 from tests.server.rest import until
-from tests.server.training_jobs.test_service import LONG, ask
+from tests.server.training_jobs.trainings import LONG, start_training
 from tests.training.learnable_tasks import sentiment_rows, write_csv
 
 __all__ = ["front_ends", "store"]
@@ -40,7 +40,7 @@ def test_sighup_drains_open_streams_and_incomplete_bodies(
     keyed = f"Host: x\nAuthorization: Bearer {key}\n"
     with server_process(folder, *flags) as (process, url):
         with client(url, key) as sender:
-            links = ask(sender, rows, LONG).json()["links"]
+            links = start_training(sender, rows, LONG).json()["links"]
             until(lambda: sender.get(links["self"]).json()["state"] == "running")
         events = begin(url, f"GET {links['events']} HTTP/1.1\n{keyed}")
         assert events.recv(4096).startswith(b"HTTP/1.1 200 ")

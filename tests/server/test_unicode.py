@@ -124,7 +124,7 @@ def test_a_training_is_queued_even_if_old_ones_cannot_be_removed(
     def fail(*_: object) -> None:
         raise StoreUnavailable("the database is locked")
 
-    monkeypatch.setattr(TrainingStore, "beyond_bound", fail)
+    monkeypatch.setattr(TrainingStore, "beyond_limit", fail)
     running, _ = serve()
     training = train(running, "{}")
     assert training.status_code == 202

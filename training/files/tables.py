@@ -10,8 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
-
 from training.errors import DataProblem, DataRejected
 from training.sources import HubSource, Source
 
@@ -81,6 +79,8 @@ def _from_hub(source: HubSource) -> "datasets.Dataset":
 
 
 def _reach(endpoint: str, source: HubSource) -> None:
+    import httpx
+
     try:
         httpx.head(endpoint, timeout=_SECONDS)
     except httpx.TransportError as error:

@@ -1,4 +1,4 @@
-"""CpuTime: the processor time of a training, over all processes that have worked on it."""
+"""CpuTime: the CPU time of a training, over all processes that have worked on it."""
 
 import json
 import time
@@ -6,14 +6,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from prefixes.atomic import write_atomically
+from prefixes.errors import StoreUnavailable
+
 _SECONDS_BETWEEN_NOTES: Final = 1.0
 
 
 class CpuTime:
-    """Adds what this process takes, all its threads together, to what earlier ones have noted.
+    """Adds the CPU time of this process, all its threads together, to that of earlier ones.
 
-    A thread waiting for a processor takes none, so a training that yields to others is not charged
-    for their work.
+    A thread that waits for a processor uses none, so a training that yields to other programs is
+    not charged for their work.
     """
 
     def __init__(self, file: Path) -> None:
@@ -27,16 +30,12 @@ class CpuTime:
         return self._earlier + time.process_time()
 
     def note(self) -> None:
-        """Write down the time so far. It is lost while the disk is full: the next note has it."""
-        # Imported here for `job`, which lowers its priority first: it needs numpy.
-        from prefixes.atomic import write_atomically  # noqa: PLC0415
-        from prefixes.errors import StoreUnavailable  # noqa: PLC0415
-
+        """Write the time so far. A note that a full disk rejects is lost; the next has it all."""
         with suppress(StoreUnavailable):
             write_atomically(self._file, json.dumps(self.seconds), is_durable=False)
 
     def keep_noting(self) -> None:
-        """Write it down every second, for as long as the process lives."""
+        """Write it every second, for as long as the process lives."""
         while True:
             self.note()
             time.sleep(_SECONDS_BETWEEN_NOTES)

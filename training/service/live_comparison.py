@@ -1,6 +1,7 @@
-"""A training measured beside the version that is live: both on the same held-out rows."""
+"""Trains a new version and compares it with the live one on the same held-out rows."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,9 @@ from prefixes import Prefix
 from prefixes.backbone import load_backbone
 from training.data.parts import load_task
 from training.errors import CheckpointRejected
+from training.examples import Examples
 from training.learning.evaluate import evaluate
-from training.service.outcome import success
+from training.service.protocol.messages import Success
 from training.sessions.phases import Watcher
 from training.sessions.session import TrainedPrefix, discard_checkpoint, run_plan
 from training.settings.config import TrainConfig
@@ -29,17 +31,17 @@ def train_and_compare(
     watch: Watcher,
     describe: Callable[[Sequence[str]], None],
     warn: Callable[[Sequence[str]], None],
-) -> dict[str, Any]:
-    """Train a plan of one run, from its checkpoint if there is one, and say how it did.
+) -> Success:
+    """Train a plan of one run, from its checkpoint if there is one, and measure the result.
 
     Args:
-        fields: of the plan.
-        output: folder for what `run_plan` writes.
-        live: file of the version to compare with, None where there is none.
+        fields: fields of the plan.
+        output: folder for the files that `run_plan` writes.
+        live: file of the version to compare with; None where there is none.
         seconds_between_checkpoints: how much work a kill may cost.
-        watch: as of `run_plan`.
-        describe: told how the rows were read, a sentence for each part, once they are.
-        warn: told what is doubtful about the rows, once they are read.
+        watch: as for `run_plan`.
+        describe: called with one sentence for each part, once the rows are read.
+        warn: called with the warnings about the rows, once they are read.
 
     Raises:
         TrainingError: as `run_plan`, or when `watch` stops it.
@@ -50,10 +52,10 @@ def train_and_compare(
     (config,) = plan.runs
     data = load_task(config)
     if before is not None and config.labels is None and set(data.labels) == set(before.spec.labels):
-        # The same labels in the order that callers know: the rows can be compared, too.
+        # The same labels: keep the order that clients know, so that rows can be compared.
         config = config.model_copy(update={"labels": before.spec.labels or None})
         plan = plan.model_copy(update={"runs": (config,)})
-        del data  # two of them would take twice the memory
+        del data  # or both would be in memory at once
         data = load_task(config)
     describe(data.summary)
     warn(data.warnings)
@@ -68,45 +70,51 @@ def train_and_compare(
     )
     try:
         (trained,) = train()
-    except CheckpointRejected as error:  # of an earlier release, or damaged: it begins anew
+    except CheckpointRejected as error:  # of an earlier release, or damaged: start over
         _log.warning("%s", error)
         discard_checkpoint(output)
         (trained,) = train()
-    return _outcome(plan, config, trained, before)
+    return _compare(plan, config, trained, before)
 
 
-def _outcome(
+def _compare(
     plan: TrainPlan, config: TrainConfig, trained: TrainedPrefix, live: Prefix | None
-) -> dict[str, Any]:
+) -> Success:
     finished, data = trained.finished, trained.data
-    remarks = list(trained.warnings)
+    examples = data.test or data.validation
+    warnings = list(trained.warnings)
     label = finished.validation.only_answer
     if label is not None:
-        remarks.append(f"It answers {label!r} to every validation row, and has learnt no more")
+        warnings.append(f"The model answers {label!r} to every validation row: it learned nothing.")
+    difference = None if live is None else _difference(live, finished.prefix)
+    if difference is not None:
+        warnings.append(f"The live version cannot be measured on these rows: {difference}.")
     figure = None
-    examples = data.test or data.validation
-    if live is not None:
-        reason = _difference(live, finished.prefix)
-        if reason is None:
-            backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype)
-            tokens = plan.tokens_per_batch
-            measured = evaluate(backbone, live, examples, tokens_per_batch=tokens)
-            figure = measured.metrics[config.metric]
-        else:
-            remarks.append(f"The live version cannot be measured on these rows: {reason}")
-    return success(
+    if live is not None and difference is None:
+        figure = _finite(_figure(plan, config, live, examples))
+    return Success(
         metric=config.metric,
-        part="test" if data.test else "validation",
+        measured_on="test" if data.test else "validation",
         num_rows=len(examples),
-        new=(finished.test or finished.validation).metrics[config.metric],
+        new=_finite((finished.test or finished.validation).metrics[config.metric]),
         live=figure,
-        remarks=remarks,
+        warnings=warnings,
     )
 
 
+def _figure(plan: TrainPlan, config: TrainConfig, live: Prefix, examples: Examples[Any]) -> float:
+    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype)
+    measured = evaluate(backbone, live, examples, tokens_per_batch=plan.tokens_per_batch)
+    return measured.metrics[config.metric]
+
+
 def _difference(live: Prefix, new: Prefix) -> str | None:
-    """Say what keeps two prefixes from being measured on the same rows, if anything does."""
+    """Return why two prefixes cannot be measured on the same rows; None where they can."""
     for name in ("task_type", "problem_type", "labels", "input", "backbone"):
         if getattr(live.spec, name) != getattr(new.spec, name):
-            return f"its {name} is another one"
+            return f"its {name} differs from that of the new version"
     return None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

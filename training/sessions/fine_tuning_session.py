@@ -13,6 +13,7 @@ from training.examples import TaskData
 from training.learning.base_run import BaseRun
 from training.results.curves import draw_confusion, draw_curve
 from training.results.report import Timing, write_model_report
+from training.sessions.files import CURVE, REPORT
 from training.sessions.phases import Stopwatch
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
@@ -86,10 +87,10 @@ def _write(
     validation = tuning.measure(backbone, data.validation)
     test = None if data.test is None else tuning.measure(backbone, data.test)
     tuning.padded.save(folder / MODEL_FOLDER)
-    draw_curve(tuning, folder / "curve.png")
+    draw_curve(tuning, folder / CURVE)
     draw_confusion(tuning.config.run_name, validation, folder / "confusion.png")
     write_model_report(
-        folder / "report.json",
+        folder / REPORT,
         tuning,
         data,
         backbone=backbone,

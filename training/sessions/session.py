@@ -18,6 +18,7 @@ from training.results.sweep_chart import draw_sweep
 from training.search.record import SweepRecord
 from training.search.sweep import optuna_version
 from training.sessions.checkpoint import Identity, load_checkpoint
+from training.sessions.files import CHECKPOINT, CURVE, PREFIX_FILE, REPORT
 from training.sessions.multitask import SharedPrefix
 from training.sessions.phases import PhaseRunner, Stopwatch, Watcher
 from training.sessions.plan_runs import PlanRuns, SelectedRun
@@ -25,8 +26,6 @@ from training.sessions.warm_start import read_starts
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 
-CHECKPOINT: Final = "checkpoint.pt"
-PREFIX_FILE: Final = "prefix.safetensors"
 SHARED_FILE: Final = "shared.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
 
@@ -176,10 +175,10 @@ def _write(
     )
     file = folder / PREFIX_FILE
     write_atomically(file, finished.data)
-    draw_curve(run, folder / "curve.png")
+    draw_curve(run, folder / CURVE)
     draw_confusion(run.config.run_name, finished.validation, folder / "confusion.png")
     write_report(
-        folder / "report.json",
+        folder / REPORT,
         run,
         winner.data,
         finished,

@@ -17,7 +17,6 @@ from server.hosting.front_ends.supervisor import Supervisor
 from server.hosting.memory import freeze_live_objects
 from server.observability.metrics import Metrics
 from server.settings import Settings
-from server.training_jobs.records import Trainer
 
 _MIN_SECONDS: Final = 1.0
 """Minimum time for front ends to send their last answers."""
@@ -32,7 +31,6 @@ class EngineProcess:
         engine: Engine,
         metrics: Metrics,
         listener: socket.socket,
-        trainer: Trainer,
         *,
         drain: Callable[[], Awaitable[None]],
     ) -> None:
@@ -41,7 +39,7 @@ class EngineProcess:
         self._metrics = metrics
         self._listener = listener
         self._drain_seconds = settings.drain_seconds
-        welcome = Welcome(settings, engine.backbone.fingerprint, trainer)
+        welcome = Welcome(settings, engine.backbone.fingerprint)
         self._front_ends = Supervisor(settings.num_front_ends, listener, welcome, self._serve)
         metrics.watch(
             "front_ends",

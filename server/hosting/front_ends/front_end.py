@@ -42,7 +42,6 @@ class FrontEnd:
                 engine=self._engine,
                 registry=registry,
                 metrics=self._engine,
-                trainer=welcome.trainer,
                 while_served=self._connected(),
                 shutdown=self._shutdown,
             )

@@ -9,7 +9,6 @@ from prefixes.encoded import EncodedInput
 from server.batching.timings import Timings
 from server.engine.values import InferenceResult, TaskInput
 from server.settings import Settings
-from server.training_jobs.records import Trainer
 
 Method = Literal["infer", "replay", "find_problem", "exposition"]
 
@@ -20,7 +19,6 @@ class Welcome:
 
     settings: Settings
     backbone: BackboneFingerprint
-    trainer: Trainer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from prefixes.registry.tables import now
-from server.api.trainings import _events
+from server.api.training_events import stream_events
 from server.training_jobs import folders
 from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.records import JobRequest, TrainingJob
@@ -42,12 +42,12 @@ async def test_all_of_an_ended_training_is_told_however_many_reads_it_takes(
     async def read(call: Any) -> Any:
         return call()
 
-    parts: Any = SimpleNamespace(
+    services: Any = SimpleNamespace(
         read=read,
         trainings=SimpleNamespace(find=lambda *_: ended),
         training_folders=training_folders,
     )
-    text = "".join([part async for part in _events(parts, ended, 0)])
+    text = "".join([part async for part in stream_events(services, ended, 0)])
     told = [line for line in text.splitlines() if line.startswith("data: ")]
     assert [json.loads(line[6:]).get("number") for line in told] == [*range(20), None]
     assert '"state":"cancelled"' in told[-1]

@@ -9,7 +9,7 @@ import pytest
 
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
 from training.service.cpu_time import CpuTime
-from training.service.worker import Watcher
+from training.service.reporter import JobReporter
 
 
 def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress(
@@ -17,14 +17,14 @@ def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress
 ) -> None:
     folder = TrainingFolder(tmp_path)
     assert folder.warnings() == []
-    first = Watcher(tmp_path)
-    first.warn(())
-    first.warn(("rows repeat",))
-    first.warn(("rows repeat", "texts are cut off"))
-    second = Watcher(tmp_path)
-    second.warn(("rows repeat",))
+    first = JobReporter(tmp_path)
+    first.report_warnings(())
+    first.report_warnings(("rows repeat",))
+    first.report_warnings(("rows repeat", "texts are cut off"))
+    second = JobReporter(tmp_path)
+    second.report_warnings(("rows repeat",))
     assert folder.warnings() == ["rows repeat", "texts are cut off"]
-    told = [(event.kind, event.facts["warnings"]) for event in folder.events(0)]
+    told = [(one.event.kind, one.event.members["warnings"]) for one in folder.events(0)]
     assert told == [("warnings", ["rows repeat"]), ("warnings", folder.warnings())]
     assert folder.last_progress() is None
 
@@ -34,34 +34,35 @@ def test_how_rows_were_read_is_told_once_however_many_workers_there_are(tmp_path
     assert folder.data_summary() == []
     sentences = ["train: 2 rows", "x" * 1_000_000]
     for _ in range(2):
-        Watcher(tmp_path).describe(sentences)
-    (event,) = folder.events(0)
-    assert (event.kind, event.facts) == ("data_summary", {"data_summary": folder.data_summary()})
+        JobReporter(tmp_path).report_data_summary(sentences)
+    (stored,) = folder.events(0)
+    event = stored.event
+    assert (event.kind, event.members) == ("data_summary", {"data_summary": folder.data_summary()})
     assert folder.data_summary()[0] == sentences[0]
     assert len(folder.data_summary()[1]) < 2000
     assert folder.last_progress() is None
 
 
 def test_a_doubt_that_quotes_a_long_label_is_cut(tmp_path: Path) -> None:
-    Watcher(tmp_path).warn(("x" * 1_000_000,))
-    (event,) = TrainingFolder(tmp_path).events(0)
-    assert len(event.facts["warnings"][0]) < 2000
+    JobReporter(tmp_path).report_warnings(("x" * 1_000_000,))
+    (stored,) = TrainingFolder(tmp_path).events(0)
+    assert len(stored.event.members["warnings"][0]) < 2000
 
 
 def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: Path) -> None:
     file = tmp_path / "spent.json"
-    assert TrainingFolder(tmp_path).spent_seconds() == 0
+    assert TrainingFolder(tmp_path).cpu_seconds() == 0
     file.write_text("100.5")
     spent = CpuTime(file)
     spent.note()
-    noted = TrainingFolder(tmp_path).spent_seconds()
+    noted = TrainingFolder(tmp_path).cpu_seconds()
     assert 100.5 < noted <= 100.5 + time.process_time()
     assert CpuTime(file).seconds > noted
 
 
 def test_a_note_that_a_power_cut_has_emptied_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "spent.json").write_bytes(b"")
-    assert TrainingFolder(tmp_path).spent_seconds() == 0
+    assert TrainingFolder(tmp_path).cpu_seconds() == 0
     assert CpuTime(tmp_path / "spent.json").seconds <= time.process_time()
 
 

@@ -1,15 +1,13 @@
 """The runner by itself: what it does with workers, and with what they have finished."""
 
+import asyncio
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import anyio
 import pytest
 
 from prefixes import BackboneFingerprint, Finding, Prefix
@@ -20,35 +18,37 @@ from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, Train
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
-from server.training_jobs import hang_detection, retries
-from server.training_jobs import runner as module
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
+from server.training_jobs.hang_detection import MAX_IDLE_SECONDS, MIN_CPU_SECONDS, CpuTimeMonitor
 from server.training_jobs.placement import Placement
 from server.training_jobs.records import JobRequest, TrainingJob
 from server.training_jobs.runner import TrainingRunner
 from server.training_jobs.store import TrainingStore, new_id, training_store
-from server.training_jobs.worker import Worker
 from tests.factories import make_prefix
-from tests.server.rest import TRAINER
+from tests.server.training_jobs.fakes import FakeTime, FakeWorkers, Script, until
+from training.service.protocol.messages import Failure, Success
+from training.service.protocol.worker import ExitCode
 
 pytestmark = pytest.mark.anyio
 
 BUSY: Final = Overloaded("4 texts are waiting", retry_after_seconds=1)
 SLOW: Final = DeadlineExceeded("No answer within 60 seconds")
-SECONDS: Final = 60
-REFUSAL: Final = {"is_success": False, "code": "data_rejected", "detail": "no rows", "errors": []}
+DISK_FULL: Final = OSError(28, "No space left on device")
+FAILURE: Final = Failure(code="data_rejected", detail="no rows", errors=[])
 
 
 class Replayer:
-    """Fails as told, one failure after another, the last one again and again."""
+    """Fails as told, one failure after another, and repeats the last one."""
 
-    def __init__(self, *failures: Exception | None) -> None:
+    def __init__(self, *failures: Exception | None, on_call: Callable[[], object] = int) -> None:
         self.failures = failures
+        self.on_call = on_call
         self.num_calls = 0
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         failure = self.failures[min(self.num_calls, len(self.failures) - 1)]
         self.num_calls += 1
+        self.on_call()
         if failure is not None:
             raise failure
         return ()
@@ -79,6 +79,38 @@ def fail_at_first(
     return failures
 
 
+def finish(script: Callable[[Path], object] = lambda _: None) -> Script:
+    """A worker that does something, and writes a failure as the outcome."""
+
+    async def work(folder: Path) -> int:
+        done = script(folder)
+        if isinstance(done, Awaitable):
+            await done
+        (folder / "outcome.json").write_text(FAILURE.to_json())
+        return ExitCode.DONE
+
+    return work
+
+
+def leave(code: int) -> Script:
+    """A worker that exits at once, with a code and without an outcome."""
+
+    async def work(_: Path) -> int:
+        return code
+
+    return work
+
+
+async def hang(_: Path) -> int:
+    """A worker that does nothing."""
+    await asyncio.Event().wait()
+    return ExitCode.DONE
+
+
+def note_cpu_seconds(folder: Path, seconds: float) -> None:
+    (folder / "spent.json").write_text(str(seconds))
+
+
 class Bench:
     """A store with one training that is trained, and not yet published."""
 
@@ -86,9 +118,10 @@ class Bench:
         self, folder: Path, registry: PrefixRegistry, backbone: BackboneFingerprint
     ) -> None:
         self.settings = Settings(store_folder=folder, max_training_seconds=10, training_threads=4)
-        self.trainer = TRAINER
+        self.time = FakeTime()
+        self.workers = FakeWorkers(self.time)
         self.placement = Placement("cpu")
-        self.problem: str | None = None
+        self.find_problem: Callable[[], str | None] = lambda: None
         self.registry = registry
         self.backbone = backbone
         self.store: TrainingStore = training_store(self.settings, registry.database)
@@ -96,46 +129,43 @@ class Bench:
         self.folder = TrainingFolders(folder).of(self.id).path
         (self.folder / "out").mkdir(parents=True)
         (self.folder / "out" / "prefix.safetensors").write_bytes(make_prefix(backbone).to_bytes())
-        outcome = {"is_success": True, "metric": "accuracy", "measured_on": "validation",
-                   "num_rows": 4, "new": 1.0, "live": None, "warnings": []}  # fmt: skip
-        (self.folder / "outcome.json").write_text(json.dumps(outcome))
+        outcome = Success(
+            metric="accuracy", measured_on="validation", num_rows=4, new=1.0, live=None, warnings=[]
+        )
+        (self.folder / "outcome.json").write_text(outcome.to_json())
         self.store.add(self.id, JobRequest("acme", "mood", "live", 0.0, {}))
 
-    def begin_again(self, worker: str) -> None:
-        """Let it be trained by a script, in whose `folder` its files are."""
+    def train_with(self, *scripts: Script) -> None:
+        """Let it be trained by these workers, one after another."""
         (self.folder / "outcome.json").unlink()
-        script = f"import pathlib, sys, time\nfolder = pathlib.Path(sys.argv[1])\n{worker}"
-        self.trainer = replace(TRAINER, command=(sys.executable, "-c", script))
+        self.workers.scripts = list(scripts)
+
+    def cancel(self) -> None:
+        self.store.cancel("acme", self.id)
 
     async def run(
-        self, replayer: Replayer, until: Callable[[TrainingJob], bool], *, cancels: bool = False
+        self,
+        replayer: Replayer,
+        is_reached: Callable[[TrainingJob], bool] = lambda job: job.is_finished,
     ) -> TrainingJob:
-        """Run trainings until it is as told; cancel it once it was tried, if told so."""
-        publisher = Publisher(self.registry, replayer, self.backbone)
+        """Run trainings until this one is as told."""
         runner = TrainingRunner(
             self.settings,
-            self.trainer,
             self.registry,
-            publisher,
+            Publisher(self.registry, replayer, self.backbone),
             Metrics(),
             placement=self.placement,
-            find_problem=lambda: self.problem,
+            find_problem=self.find_problem,
+            start_worker=self.workers,
+            clock=self.time.clock,
         )
         async with runner.running():
-            with anyio.fail_after(SECONDS):
-                while not until(found := self.store.find("acme", self.id)):
-                    if cancels and replayer.num_calls:
-                        self.store.cancel("acme", self.id)
-                    await anyio.sleep(0.01)
-        return found
+            await until(lambda: is_reached(self.store.find("acme", self.id)))
+            return self.store.find("acme", self.id)
 
 
 @pytest.fixture
-def bench(tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    monkeypatch.setattr(module, "_PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(module, "_FEW_PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(retries, "_PAUSES", (0.0, 0.0, 0.0))
+def bench(tmp_path: Path, backbone: Backbone) -> Iterator[Bench]:
     registry = open_registry(tmp_path)
     registry.ensure_tenant("acme")
     with closing(registry):
@@ -143,33 +173,31 @@ def bench(tmp_path: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_busy_server_publishes_a_training_later(bench: Bench) -> None:
-    ended = await bench.run(Replayer(BUSY, SLOW, None), lambda one: one.has_ended)
+    ended = await bench.run(Replayer(BUSY, SLOW, None))
     assert ended.state == "succeeded"
     assert ended.result is not None
     assert ended.result["is_promoted"]
 
 
 async def test_a_server_that_is_never_less_busy_ends_the_training_and_says_so(bench: Bench) -> None:
-    ended = await bench.run(Replayer(BUSY), lambda one: one.has_ended)
+    ended = await bench.run(Replayer(BUSY))
     assert ended.state == "failed"
     assert ended.problem is not None
     assert ended.problem["code"] == "training_failed"
     assert "4 texts are waiting" in ended.problem["detail"]
 
 
-@pytest.mark.parametrize("method", ["is_cancelling", "end", "note_crash"])
-async def test_a_database_that_is_away_for_a_while_ends_no_training(
+@pytest.mark.parametrize("method", ["is_cancelling", "finish", "note_crash"])
+async def test_a_database_that_is_unavailable_for_a_while_ends_no_training(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     failures = fail_at_first(monkeypatch, TrainingStore, method, times=3)
-    bench.begin_again(
-        "if not (folder / 'died').exists():\n"
-        "    (folder / 'died').touch()\n"
-        "    sys.exit(1)\n"
-        "time.sleep(0.2)\n"
-        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
-    )
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+
+    async def wait_for_failures(_: Path) -> None:
+        await until(lambda: method != "is_cancelling" or not failures)
+
+    bench.train_with(leave(1), finish(wait_for_failures))
+    ended = await bench.run(Replayer(None))
     assert not failures
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"
@@ -180,7 +208,7 @@ async def test_what_a_store_could_not_take_is_published_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = fail_at_first(monkeypatch, PrefixRegistry, "publish", times=2)
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    ended = await bench.run(Replayer(None))
     assert not failures
     assert ended.state == "succeeded"
 
@@ -189,17 +217,14 @@ async def test_a_store_that_never_takes_it_ends_the_training_and_tells_no_path(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_at_first(monkeypatch, PrefixRegistry, "publish", times=99)
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
-    assert "its store or machine failed" in ended.problem["detail"]
+    assert "its store or its machine failed" in ended.problem["detail"]
     assert PLACE not in json.dumps(ended.problem)
 
 
-async def test_a_training_that_waits_to_be_published_can_be_cancelled(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_PAUSES", (3600.0,))
-    ended = await bench.run(Replayer(BUSY), lambda one: one.has_ended, cancels=True)
+async def test_a_training_that_waits_to_be_published_can_be_cancelled(bench: Bench) -> None:
+    ended = await bench.run(Replayer(BUSY, on_call=bench.cancel))
     assert ended.state == "cancelled"
 
 
@@ -209,34 +234,36 @@ async def test_what_a_broken_device_could_not_check_is_published_by_the_next_sta
     broken = Replayer(EngineUnavailable("the device failed"))
     left = await bench.run(broken, lambda _: broken.num_calls > 0)
     assert left.state == "running"
-    assert (await bench.run(Replayer(None), lambda one: one.has_ended)).state == "succeeded"
+    assert (await bench.run(Replayer(None))).state == "succeeded"
     assert broken.num_calls == 1
 
 
-async def test_a_worker_that_waits_for_a_processor_may_take_longer_than_one_that_has_it(
-    bench: Bench,
-) -> None:
-    bench.settings = bench.settings.model_copy(update={"max_training_seconds": 0.05})
-    bench.begin_again(
-        "(folder / 'spent.json').write_text('0.01')\n"
-        "time.sleep(0.5)\n"
-        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
-    )
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+async def test_time_without_a_processor_is_not_charged(bench: Bench) -> None:
+    async def wait(folder: Path) -> None:
+        note_cpu_seconds(folder, 9)
+        await until(lambda: bench.time.now >= 60)
+
+    bench.train_with(finish(wait))
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"
+    assert bench.time.now >= 60 > bench.settings.max_training_seconds
 
 
 @pytest.mark.parametrize(("device", "spent"), [("cpu", 42), ("cuda:0", 10.5)])
-async def test_a_worker_that_has_taken_its_time_of_a_processor_is_ended(
+async def test_a_worker_that_has_used_its_cpu_time_is_stopped(
     bench: Bench, device: str, spent: float
 ) -> None:
+    async def work(folder: Path) -> int:
+        note_cpu_seconds(folder, spent)
+        return await hang(folder)
+
     bench.placement = Placement(device)
-    bench.begin_again(f"(folder / 'spent.json').write_text('{spent}')\ntime.sleep(3600)")
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    bench.train_with(work)
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["code"] == "training_too_long"
-    assert "may take 10" in ended.problem["detail"]
+    assert "the limit is 10." in ended.problem["detail"]
 
 
 async def test_a_live_version_that_cannot_be_read_ends_its_training_and_keeps_nobody_waiting(
@@ -249,85 +276,87 @@ async def test_a_live_version_that_cannot_be_read_ends_its_training_and_keeps_no
         bench.registry.publish("acme", "mood", staged, live, alias="live", by="test")
     (blob,) = (bench.settings.store_folder / "blobs").rglob(digest)
     blob.unlink()
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["status"] == 503
 
 
-async def test_what_is_not_there_is_not_waited_for(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_PAUSES", (3600.0,))
+async def test_a_missing_file_is_not_waited_for(bench: Bench) -> None:
     (bench.folder / "out" / "prefix.safetensors").unlink()
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["code"] == "internal_error"
+    assert bench.time.now < 3600
 
 
-async def test_no_training_begins_while_the_engine_has_a_problem(bench: Bench) -> None:
-    bench.problem = "the device failed"
-    num_looks = 0
+async def test_no_training_starts_while_the_engine_has_a_problem(bench: Bench) -> None:
+    states: list[str] = []
 
-    def has_waited(training: TrainingJob) -> bool:
-        nonlocal num_looks
-        num_looks += 1
-        if num_looks == 20:
-            assert training.state == "queued"
-            bench.problem = None
-        return training.has_ended
+    def find_problem() -> str | None:
+        states.append(bench.store.find("acme", bench.id).state)
+        return "the device failed" if len(states) < 20 else None
 
-    assert (await bench.run(Replayer(None), has_waited)).state == "succeeded"
+    bench.find_problem = find_problem
+    assert (await bench.run(Replayer(None))).state == "succeeded"
+    assert set(states[:20]) == {"queued"}
 
 
-@pytest.mark.parametrize(("kind", "name"), [(TrainingFolder, "begin"), (Worker, "start")])
-async def test_what_a_machine_cannot_begin_now_begins_later(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
+async def test_a_job_that_cannot_be_written_now_starts_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = OSError(28, "No space left on device")
-    failures = fail_at_first(monkeypatch, kind, name, times=2, failure=full)
-    bench.begin_again(f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})")
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+    failures = fail_at_first(monkeypatch, TrainingFolder, "begin", times=2, failure=DISK_FULL)
+    bench.train_with(finish())
+    ended = await bench.run(Replayer(None))
     assert not failures
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"
 
 
-async def test_processor_time_is_shared_by_the_threads_of_a_cpu(bench: Bench) -> None:
-    bench.begin_again(
-        "(folder / 'spent.json').write_text('38')\n"
-        "time.sleep(0.5)\n"
-        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
-    )
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+async def test_a_worker_that_cannot_be_started_now_is_started_later(bench: Bench) -> None:
+    bench.workers.failures = [DISK_FULL, DISK_FULL]
+    bench.train_with(finish())
+    ended = await bench.run(Replayer(None))
+    assert bench.workers.num_started == 1
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"
 
 
-async def test_a_training_goes_on_once_the_disk_has_space_again(bench: Bench) -> None:
-    bench.begin_again(
-        "attempts = folder / 'attempts'\n"
-        "attempts.write_text((attempts.read_text() if attempts.exists() else '') + '.')\n"
-        "if len(attempts.read_text()) < 3:\n"
-        f"    sys.exit({os.EX_IOERR})\n"
-        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
-    )
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+async def test_cpu_time_is_divided_by_the_threads_that_share_the_work(bench: Bench) -> None:
+    async def wait(folder: Path) -> None:
+        note_cpu_seconds(folder, 38)
+        await until(lambda: bench.time.now >= 60)
+
+    bench.train_with(finish(wait))
+    ended = await bench.run(Replayer(None))
+    assert ended.problem is not None
+    assert ended.problem["code"] == "data_rejected"
+
+
+async def test_a_training_resumes_once_the_disk_has_space_again(bench: Bench) -> None:
+    full = leave(ExitCode.DISK_ERROR)
+    bench.train_with(full, full, finish())
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"
     assert ended.num_crashes == 0
 
 
-async def test_a_disk_that_stays_full_ends_a_training_with_503(bench: Bench) -> None:
-    bench.begin_again(f"sys.exit({os.EX_IOERR})")
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+async def test_a_disk_that_stays_full_fails_a_training_with_503(bench: Bench) -> None:
+    bench.train_with(leave(ExitCode.DISK_ERROR))
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["status"] == 503
     assert ended.num_crashes == 0
+    assert bench.time.now >= 3600
 
 
-async def test_a_worker_that_dies_as_it_leaves_has_not_died(bench: Bench) -> None:
-    bench.begin_again(f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})\nsys.exit(1)")
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+async def test_a_worker_that_crashes_at_its_exit_has_not_crashed(bench: Bench) -> None:
+    async def work(folder: Path) -> int:
+        await finish()(folder)
+        return 1
+
+    bench.train_with(work)
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"
     assert ended.num_crashes == 0
@@ -345,49 +374,52 @@ async def test_what_is_of_no_use_after_the_end_is_removed(bench: Bench) -> None:
         path.write_bytes(b"")
     await bench.run(
         Replayer(None),
-        lambda one: one.has_ended and not any(path.exists() for path in gone),
+        lambda one: one.is_finished and not any(path.exists() for path in gone),
     )
     assert all(path.exists() for path in kept)
 
 
-async def test_a_worker_that_hangs_is_replaced_by_another(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hang_detection, "_MOST_IDLE_SECONDS", 1.0)
-    bench.begin_again(
-        "if not (folder / 'hung').exists():\n"
-        "    import signal\n"
-        "    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
-        "    (folder / 'hung').touch()\n"
-        "    time.sleep(3600)\n"
-        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
-    )
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+async def test_a_worker_that_hangs_is_replaced_by_another(bench: Bench) -> None:
+    bench.train_with(hang, finish())
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"
     assert ended.num_crashes == 1
+    assert bench.time.now >= MAX_IDLE_SECONDS
 
 
-async def test_a_worker_that_works_now_and_then_does_not_hang(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hang_detection, "_MOST_IDLE_SECONDS", 1.0)
-    bench.begin_again(
-        "for number in range(10):\n"
-        "    (folder / 'draft').write_text(str(0.6 * number))\n"
-        "    (folder / 'draft').replace(folder / 'spent.json')\n"
-        "    time.sleep(0.25)\n"
-        f"(folder / 'outcome.json').write_text({json.dumps(REFUSAL)!r})"
-    )
-    ended = await bench.run(Replayer(None), lambda one: one.has_ended)
+async def test_a_worker_that_was_stopped_by_somebody_else_is_replaced(bench: Bench) -> None:
+    bench.train_with(leave(ExitCode.STOPPED), finish())
+    ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"
     assert ended.num_crashes == 0
 
 
+async def test_a_second_crash_fails_the_training(bench: Bench) -> None:
+    bench.train_with(leave(-9))
+    ended = await bench.run(Replayer(None))
+    assert ended.problem is not None
+    assert ended.problem["code"] == "training_failed"
+    assert "-9" in ended.problem["detail"]
+    assert ended.num_crashes == bench.workers.num_started == 2
+
+
+def test_a_worker_that_works_now_and_then_does_not_hang(tmp_path: Path) -> None:
+    time = FakeTime()
+    monitor = CpuTimeMonitor(TrainingFolder(tmp_path), time.clock, max_seconds=60, num_threads=1)
+    for number in range(10):
+        note_cpu_seconds(tmp_path, (number + 1) * MIN_CPU_SECONDS)
+        assert not monitor.is_hung()
+        time.now += MAX_IDLE_SECONDS - 1
+        assert not monitor.is_hung()
+    time.now += 1
+    assert monitor.is_hung()
+
+
 async def test_a_worker_is_told_its_device_and_its_share_of_it(bench: Bench) -> None:
     bench.placement = Placement("cuda:0", memory_share=0.25)
-    await bench.run(Replayer(None), lambda one: one.has_ended)
+    await bench.run(Replayer(None))
     job = json.loads((bench.folder / "job.json").read_text())
     assert (job["plan"]["device"], job["memory_share"]) == ("cuda:0", 0.25)
 
@@ -398,7 +430,7 @@ async def test_a_training_that_ended_long_ago_goes_with_its_folder_and_an_unknow
     unknown = TrainingFolders(bench.settings.store_folder).of(new_id())
     unknown.make()
     os.utime(unknown.path, (0, 0))
-    bench.store.end(bench.id, "cancelled")
+    bench.store.finish(bench.id, "cancelled")
     quarantined = bench.settings.store_folder / "quarantine" / "trainings" / unknown.path.name
     await bench.run(Replayer(None), lambda _: quarantined.is_dir())
     assert bench.folder.is_dir()

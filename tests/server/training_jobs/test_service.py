@@ -3,10 +3,8 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,23 +13,18 @@ from prefixes.backbone import Backbone
 from prefixes.registry import ApiKeys, open_registry
 from tests.factories import make_prefix
 from tests.server.hosting.processes import client, is_running, server_process, store, upload
+from tests.server.training_jobs.trainings import (
+    LONG,
+    QUICK,
+    ROUTE,
+    start_training,
+    until,
+    wait_for,
+    worker_of,
+)
 from tests.training.learnable_tasks import sentiment_rows, write_csv
 
 __all__ = ["store"]
-
-ROUTE = "/v1/tenants/acme/trainings"
-QUICK = {
-    "prefix_length": 4,
-    "max_length": 32,
-    "learning_rate": 0.05,
-    "head_learning_rate": 0.05,
-    "batch_size": 8,
-    "epochs": 4,
-    "min_steps": 1,
-    "initialization": "noise",
-}
-LONG = {**QUICK, "epochs": 100_000}
-SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -62,46 +55,13 @@ def rows(tmp_path: Path) -> bytes:
     return write_csv(tmp_path / "rows.csv", sentiment_rows(60)).read_bytes()
 
 
-def ask(
-    sender: httpx.Client, rows: bytes, config: Mapping[str, Any], **texts: Any
-) -> httpx.Response:
-    """Ask for a training; texts are fields of the form."""
-    data = {"task": "mood", "config": json.dumps(config), **texts}
-    return sender.post(ROUTE, files={"file": ("rows.csv", rows)}, data=data)
-
-
-def wait_for(sender: httpx.Client, path: str, *states: str) -> dict[str, Any]:
-    deadline = time.monotonic() + SECONDS
-    while True:
-        found: dict[str, Any] = sender.get(path).json()
-        if found["state"] in states and (found["state"] != "running" or found["progress"]):
-            return found
-        assert found["state"] in {"queued", "running"}, found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-
-
-def worker_of(path: str) -> int:
-    """The process that trains in the folder of a training."""
-    training = path.rsplit("/", 1)[1].encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"training.service.worker" in command and training in command:
-                return int(entry.name)
-    raise AssertionError("no worker runs")
-
-
 def test_a_csv_becomes_a_live_endpoint_through_one_call_to_a_front_end(
     store: tuple[Path, str], backbone_folder: Path, rows: bytes
 ) -> None:
     folder, key = store
     flags = ("--backbone", str(backbone_folder), "--num-front-ends", "1")
     with server_process(folder, *flags) as (process, url), client(url, key) as sender:
-        asked = ask(sender, rows, QUICK)
+        asked = start_training(sender, rows, QUICK)
         assert asked.status_code == 202, asked.text
         links = asked.json()["links"]
         assert asked.headers["location"] == links["self"]
@@ -136,7 +96,9 @@ def test_a_csv_becomes_a_live_endpoint_through_one_call_to_a_front_end(
         assert "event: evaluation" not in rest.text
 
         # The same again is no better: it is published, and not promoted.
-        again = wait_for(sender, ask(sender, rows, QUICK).json()["links"]["self"], "succeeded")
+        again = wait_for(
+            sender, start_training(sender, rows, QUICK).json()["links"]["self"], "succeeded"
+        )
         assert again["result"]["live"] == again["result"]["new"]
         assert not again["result"]["is_promoted"]
         assert again["result"]["version"] == 2
@@ -151,20 +113,20 @@ def test_rows_without_labels_fail_with_their_lines_and_what_can_be_seen_at_once_
     shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
 ) -> None:
     sender, _, folder = shared
-    bad = ask(sender, rows + b"no label,\r\n", QUICK)
+    bad = start_training(sender, rows + b"no label,\r\n", QUICK)
     error = wait_for(sender, bad.json()["links"]["self"], "failed")["error"]
     assert (error["code"], error["status"]) == ("data_rejected", 422)
     assert error["errors"][0]["field"] == "train, line 62"
 
-    refused = ask(sender, rows, {"learning_rat": 1})
+    refused = start_training(sender, rows, {"learning_rat": 1})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "config.learning_rat"
-    assert ask(sender, b"", QUICK).json()["code"] == "bad_upload"
+    assert start_training(sender, b"", QUICK).json()["code"] == "bad_upload"
     form = {"task": "mood"}
     unknown = sender.post(ROUTE, files={"file": ("rows.pkl", rows)}, data=form)
     assert unknown.json()["code"] == "bad_upload"
-    assert ask(sender, rows, QUICK, margin="-1").json()["errors"][0]["field"] == "margin"
-    assert ask(sender, rows, QUICK, task="../up").json()["code"] == "invalid_name"
+    assert start_training(sender, rows, QUICK, margin="-1").json()["errors"][0]["field"] == "margin"
+    assert start_training(sender, rows, QUICK, task="../up").json()["code"] == "invalid_name"
     kept = {path.name for path in (folder / "trainings").iterdir()}
     assert kept == {one["id"] for one in sender.get(ROUTE).json()["trainings"]}
 
@@ -173,12 +135,12 @@ def test_only_the_tenant_sees_a_training_and_all_others_hear_the_same(
     shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
 ) -> None:
     sender, stranger, _ = shared
-    path = ask(sender, rows, LONG).json()["links"]["self"]
+    path = start_training(sender, rows, LONG).json()["links"]["self"]
     there, not_there = stranger.get(path), stranger.get(f"{ROUTE}/{'0' * 24}")
     assert there.status_code == not_there.status_code == 404
     assert there.json() == not_there.json()
     assert stranger.post(f"{path}/cancel").status_code == 404
-    assert ask(stranger, rows, LONG).status_code == 404
+    assert start_training(stranger, rows, LONG).status_code == 404
     nobody = sender.build_request("GET", path)
     del nobody.headers["authorization"]
     assert sender.send(nobody).status_code == 401
@@ -189,10 +151,10 @@ def test_the_queue_has_an_end_and_what_waits_or_runs_can_be_cancelled(
     shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
 ) -> None:
     sender, _, _ = shared
-    running = ask(sender, rows, LONG).json()["links"]["self"]
+    running = start_training(sender, rows, LONG).json()["links"]["self"]
     wait_for(sender, running, "running")
-    waiting = ask(sender, rows, LONG).json()["links"]["self"]
-    full = ask(sender, rows, LONG)
+    waiting = start_training(sender, rows, LONG).json()["links"]["self"]
+    full = start_training(sender, rows, LONG)
     assert full.status_code == 429
     assert full.headers["retry-after"]
     assert sender.post(f"{waiting}/cancel").json()["state"] == "cancelled"
@@ -209,22 +171,17 @@ def test_a_killed_server_goes_on_with_its_training_when_it_is_there_again(
     folder, key = store
     flags = ("--backbone", str(backbone_folder))
     with server_process(folder, *flags) as (process, url), client(url, key) as sender:
-        path = ask(sender, rows, {**LONG, "max_steps": 3000}).json()["links"]["self"]
-        waiting = ask(sender, rows, LONG).json()["links"]["self"]
+        path = start_training(sender, rows, {**LONG, "max_steps": 3000}).json()["links"]["self"]
+        waiting = start_training(sender, rows, LONG).json()["links"]["self"]
         before = wait_for(sender, path, "running")["progress"]["step"]
         worker = worker_of(path)
+        assert worker is not None
         process.kill()
         process.wait()
-        deadline = time.monotonic() + SECONDS
-        while is_running(worker):  # it ends by itself, with a checkpoint
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: not is_running(worker))  # it stops by itself, with a checkpoint
     assert list(folder.glob("trainings/*/out/checkpoint.pt"))
     with server_process(folder, *flags) as (_, url), client(url, key) as sender:
-        deadline = time.monotonic() + SECONDS
-        while sender.get(path).json()["state"] != "running":
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_for(sender, path, "running")
         assert sender.get(waiting).json()["state"] == "queued"
         lines = (folder / path[1:].replace("v1/tenants/acme/", "") / "events.jsonl").read_text()
         events = [json.loads(line) for line in lines.splitlines() if line]
@@ -237,19 +194,14 @@ def test_a_worker_that_is_killed_is_replaced_once(
     shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
 ) -> None:
     sender, _, _ = shared
-    path = ask(sender, rows, LONG).json()["links"]["self"]
+    path = start_training(sender, rows, LONG).json()["links"]["self"]
     wait_for(sender, path, "running")
     first = worker_of(path)
+    assert first is not None
     os.kill(first, signal.SIGKILL)
-    deadline = time.monotonic() + SECONDS
-    second = first
-    while second == first:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-        try:
-            second = worker_of(path)
-        except AssertionError:
-            continue
+    until(lambda: worker_of(path) not in {None, first})
+    second = worker_of(path)
+    assert second is not None
     os.kill(second, signal.SIGKILL)
     error = wait_for(sender, path, "failed")["error"]
     assert error["code"] == "training_failed"
@@ -259,12 +211,14 @@ def test_what_was_promoted_meanwhile_stays_live(
     shared: tuple[httpx.Client, httpx.Client, Path], backbone: Backbone, rows: bytes
 ) -> None:
     sender, _, _ = shared
-    path = ask(sender, rows, {**LONG, "max_steps": 600}, task="meanwhile").json()["links"]["self"]
+    path = start_training(sender, rows, {**LONG, "max_steps": 600}, task="meanwhile").json()[
+        "links"
+    ]["self"]
     wait_for(sender, path, "running")
     data = make_prefix(backbone.fingerprint, seed=1).to_bytes()
     assert upload(sender, "meanwhile", data).status_code == 201  # its first version: it is live
     result = wait_for(sender, path, "succeeded")["result"]
     assert not result["is_promoted"]
-    assert "something else is now" in result["reason"]
+    assert "another version is live now" in result["reason"]
     shown = sender.get("/v1/tenants/acme/prefixes/meanwhile").json()
     assert shown["aliases"][0]["version"] == 1

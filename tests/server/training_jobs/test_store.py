@@ -97,8 +97,8 @@ def test_after_a_restart_what_ran_waits_again_unless_it_was_to_be_cancelled(
 def test_what_ended_long_ago_is_forgotten_and_nothing_else(store: TrainingStore) -> None:
     ended, waiting = add(store, number=1), add(store, number=2)
     store.claim()
-    store.end(ended, "failed", problem={"code": "data_rejected"})
-    store.remove(store.ended(now() - timedelta(days=1)))
+    store.finish(ended, "failed", problem={"code": "data_rejected"})
+    store.remove(store.finished_before(now() - timedelta(days=1)))
     assert store.ids() == {ended, waiting}
-    store.remove(store.ended(now() + timedelta(days=1)))
+    store.remove(store.finished_before(now() + timedelta(days=1)))
     assert store.ids() == {waiting}

@@ -157,7 +157,7 @@ def test_warnings_about_tokens_come_before_the_first_step_and_stand_in_the_outco
     step, warnings = told[0]
     (warning,) = (one for one in warnings if "inside a word" in one)
     assert step == 0
-    assert warning in outcome["warnings"]
+    assert warning in outcome.warnings
 
 
 def test_a_snapped_prefix_is_evaluated_on_snapped_rows(

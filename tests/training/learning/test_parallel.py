@@ -17,7 +17,8 @@ from prefixes import Prefix
 from tests.training.learnable_tasks import ROWS_OF, write_jsonl
 from training.errors import PlanRejected
 from training.learning.parallel import OneProcess, join_processes
-from training.sessions.session import CHECKPOINT, run_plan
+from training.sessions.files import CHECKPOINT
+from training.sessions.session import run_plan
 from training.settings.plan import check_plan
 
 pytest.importorskip("accelerate", reason="the extra [parallel] is not installed")

@@ -17,7 +17,10 @@ from typer.testing import CliRunner
 from server.command_line.main import app
 from tests.full_disk import FULL, small_disk
 from tests.training.learnable_tasks import sentiment_rows, write_jsonl
-from training.service.worker import NO_SPACE, Watcher, exit_code
+from training.service.execution import run_job
+from training.service.protocol.messages import Job, JobPlan
+from training.service.protocol.worker import ExitCode
+from training.service.reporter import JobReporter
 
 _KIB: Final = 1024
 _ROOM: Final = 512
@@ -122,18 +125,18 @@ def test_a_worker_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
 ) -> None:
     write_jsonl(disk / "train.jsonl", sentiment_rows(32))
     config = {"task": "acme/mood", "train": "train.jsonl", "min_steps": 1, "max_steps": 1}
-    plan = {"runs": [config], "backbone": str(backbone_folder), "device": "cpu"}
-    job = {"plan": plan, "memory_share": None, "num_threads": 1, "has_live": False}
+    plan = JobPlan(runs=(config,), backbone=str(backbone_folder), device="cpu")
+    job = Job(plan=plan, memory_share=None, num_threads=1, live_version=None, has_live=False)
     monkeypatch.chdir(disk)
 
     leave_free(disk, 8)
-    full = exit_code(job, Watcher(Path()))
+    full = run_job(job, JobReporter(Path()))
     said = capsys.readouterr().err
     names = {path.name for path in disk.rglob("*")}
     (disk / _FILLER).unlink()
-    roomy = exit_code(job, Watcher(Path()))
+    roomy = run_job(job, JobReporter(Path()))
 
-    assert full == NO_SPACE
+    assert full == ExitCode.DISK_ERROR
     assert said.startswith("polyprefix: Could not write ")
     assert len(said.splitlines()) == 1
     assert not any(name.endswith(".partial") for name in names)

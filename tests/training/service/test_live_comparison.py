@@ -9,7 +9,8 @@ from tests.training.learnable_tasks import make_config, sentiment_rows, write_cs
 from training.errors import TrainingStopped
 from training.learning.run import Run
 from training.service.live_comparison import train_and_compare
-from training.sessions.session import CHECKPOINT
+from training.service.protocol.messages import Success
+from training.sessions.files import CHECKPOINT
 
 
 def train(
@@ -22,7 +23,7 @@ def train(
     describe: Callable[[Sequence[str]], None] = lambda _: None,
     warn: Callable[[Sequence[str]], None] = lambda _: None,
     **changes: Any,
-) -> dict[str, Any]:
+) -> Success:
     run = make_config(rows, **{"epochs": 2, **changes}).model_dump(mode="json")
     return train_and_compare(
         {"runs": [run], "backbone": str(backbone), "device": "cpu"},
@@ -64,7 +65,7 @@ def test_a_checkpoint_of_another_release_costs_its_steps_and_not_the_training(
     output = tmp_path / "out"
     output.mkdir()
     (output / CHECKPOINT).write_bytes(b"of another release")
-    assert train(rows, backbone_folder, output)["is_success"]
+    assert train(rows, backbone_folder, output).is_success
 
 
 def test_the_live_version_is_measured_on_the_same_rows(
@@ -73,10 +74,10 @@ def test_the_live_version_is_measured_on_the_same_rows(
     first = train(rows, backbone_folder, tmp_path / "first", test=rows)
     live = tmp_path / "first" / "prefix.safetensors"
     second = train(rows, backbone_folder, tmp_path / "second", live=live, max_steps=1, test=rows)
-    assert first["live"] is None
-    assert (second["measured_on"], second["num_rows"]) == ("test", 60)
-    assert second["live"] == first["new"]
-    assert second["new"] != second["live"]
+    assert first.live is None
+    assert (second.measured_on, second.num_rows) == ("test", 60)
+    assert second.live == first.new
+    assert second.new != second.live
 
 
 def test_a_new_version_keeps_the_order_of_the_live_one_s_labels(
@@ -85,7 +86,7 @@ def test_a_new_version_keeps_the_order_of_the_live_one_s_labels(
     train(rows, backbone_folder, tmp_path / "first", labels=("good", "bad"))
     live = tmp_path / "first" / "prefix.safetensors"
     outcome = train(rows, backbone_folder, tmp_path / "second", live=live)
-    assert outcome["live"] is not None
+    assert outcome.live is not None
     new = Prefix.load(tmp_path / "second" / "prefix.safetensors")
     assert new.spec.labels == ("good", "bad")
 
@@ -96,11 +97,11 @@ def test_a_live_version_of_other_labels_is_not_compared_and_why_is_said(
     train(rows, backbone_folder, tmp_path / "first", labels=("good", "bad", "so-so"))
     live = tmp_path / "first" / "prefix.safetensors"
     outcome = train(rows, backbone_folder, tmp_path / "second", live=live)
-    assert outcome["live"] is None
-    assert "labels" in outcome["warnings"][-1]
+    assert outcome.live is None
+    assert "labels" in outcome.warnings[-1]
 
 
-def test_doubts_about_rows_are_told_before_the_first_step_and_stand_in_the_outcome(
+def test_warnings_about_rows_are_reported_before_the_first_step_and_in_the_outcome(
     backbone_folder: Path, tmp_path: Path
 ) -> None:
     told: list[tuple[str, ...]] = []
@@ -117,12 +118,12 @@ def test_doubts_about_rows_are_told_before_the_first_step_and_stand_in_the_outco
         tmp_path / "out",
         watch=watch,
         describe=lambda summary: summaries.append(tuple(summary)),
-        warn=lambda doubts: told.append(tuple(doubts)),
+        warn=lambda warnings: told.append(tuple(warnings)),
         max_steps=1,
     )
     assert summaries[0][0].startswith(
         "train: 108 of 120 rows of rows.csv; text from column 'text';"
     )
-    (doubts,) = told
-    assert any("repeat an earlier one" in doubt for doubt in doubts)
-    assert set(doubts) <= set(outcome["warnings"])
+    (warnings,) = told
+    assert any("repeat an earlier one" in warning for warning in warnings)
+    assert set(warnings) <= set(outcome.warnings)

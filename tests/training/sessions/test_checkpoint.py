@@ -23,7 +23,8 @@ from training.learning.parallel import OneProcess
 from training.learning.run import Run
 from training.sessions import session
 from training.sessions.checkpoint import Identity, load_checkpoint, save_checkpoint
-from training.sessions.session import CHECKPOINT, run_plan
+from training.sessions.files import CHECKPOINT
+from training.sessions.session import run_plan
 from training.settings.plan import TrainPlan, check_plan
 
 # A process of its own that saves after every step and is slow enough to be killed midway.

@@ -17,7 +17,7 @@ from server.hosting.front_ends.messages import Welcome
 from server.settings import Settings
 from tests.factories import make_prefix, with_golden
 from tests.server.hosting.processes import client, is_running, server_process, store, upload
-from tests.server.rest import TRAINER, until
+from tests.server.rest import until
 
 __all__ = ["store"]
 
@@ -82,7 +82,7 @@ async def test_front_ends_that_cannot_start_are_an_error_without_retries(
         await channel.receive()
 
     with socket.socket() as listener:
-        welcome = Welcome(Settings(), backbone.fingerprint, TRAINER)
+        welcome = Welcome(Settings(), backbone.fingerprint)
         starting = supervisor.Supervisor(2, listener, welcome, serve)
         with pytest.raises(FrontEndFailed):
             await asyncio.wait_for(starting.start(), 60)

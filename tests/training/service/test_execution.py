@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +5,11 @@ import pytest
 import torch
 
 from training.errors import TrainingStopped
-from training.service import live_comparison, worker
+from training.service import live_comparison
+from training.service.execution import run_job
+from training.service.protocol.messages import Failure, Job, JobPlan, parse_outcome
+from training.service.protocol.worker import ExitCode
+from training.service.reporter import JobReporter
 
 
 @pytest.fixture
@@ -23,21 +26,22 @@ def bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[float,
     return told
 
 
-def run(monkeypatch: pytest.MonkeyPatch, error: Exception, share: float | None) -> int:
+def run(monkeypatch: pytest.MonkeyPatch, error: Exception, share: float | None) -> ExitCode:
     """Run a job whose training ends with an error."""
 
     def train(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(live_comparison, "train_and_compare", train)
-    facts = {"plan": {"device": "cuda:0"}, "num_threads": 1, "memory_share": share}
-    return worker._run({**facts, "has_live": False}, worker.Watcher(Path()))
+    plan = JobPlan(runs=({},), backbone="minilm", device="cuda:0")
+    job = Job(plan=plan, memory_share=share, num_threads=1, live_version=None, has_live=False)
+    return run_job(job, JobReporter(Path()))
 
 
 def test_a_share_of_the_memory_is_set_where_there_is_one(
     bounds: list[tuple[float, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(monkeypatch, TrainingStopped("enough"), None) == worker.STOPPED
+    assert run(monkeypatch, TrainingStopped("enough"), None) == ExitCode.STOPPED
     assert bounds == []
     run(monkeypatch, TrainingStopped("enough"), 0.25)
     assert bounds == [(0.25, "cuda:0")]
@@ -46,7 +50,7 @@ def test_a_share_of_the_memory_is_set_where_there_is_one(
 def test_a_training_that_needs_more_memory_than_its_share_says_so(
     bounds: list[tuple[float, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"), 0.25) == 0
-    outcome = json.loads(Path("outcome.json").read_text())
-    assert not outcome["is_success"]
-    assert "batch_size" in outcome["detail"]
+    assert run(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"), 0.25) == ExitCode.DONE
+    outcome = parse_outcome(Path("outcome.json").read_bytes())
+    assert isinstance(outcome, Failure)
+    assert "batch_size" in outcome.detail

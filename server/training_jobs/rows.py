@@ -1,0 +1,61 @@
+"""Rows of training jobs in the database: finding, counting and changing them."""
+
+import json
+import re
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, func, select, update
+
+from prefixes.registry.tables import tenants, trainings
+from server.errors import TrainingNotFound
+from server.training_jobs.records import JobRequest, TrainingJob
+
+_ID: Final = re.compile(r"[0-9a-z-]{1,64}", re.ASCII)
+
+SELECT: Final = select(trainings, tenants.c.name.label("tenant")).join(
+    tenants, tenants.c.id == trainings.c.tenant_id
+)
+
+
+def count() -> Select[int]:
+    """Count trainings; callers add what to count."""
+    return select(func.count()).select_from(trainings)
+
+
+def change(connection: Connection, training_id: str, **values: Any) -> None:
+    """Set columns of one training."""
+    connection.execute(update(trainings).where(trainings.c.id == training_id).values(**values))
+
+
+def find(connection: Connection, training_id: str, tenant: str | None = None) -> TrainingJob:
+    """Read one training, of a tenant if one is given.
+
+    Raises:
+        TrainingNotFound: when it does not exist, or belongs to another tenant.
+    """
+    query = SELECT.where(trainings.c.id == training_id)
+    if tenant is not None:
+        query = query.where(tenants.c.name == tenant)
+    # PostgreSQL rejects NUL: only well-formed ids are looked up.
+    row = connection.execute(query).one_or_none() if _ID.fullmatch(training_id) else None
+    if row is None:
+        raise TrainingNotFound(
+            f"Training {training_id[:80]!r} does not exist, or was removed. List the trainings."
+        )
+    return training_job(row)
+
+
+def training_job(row: Row[Any]) -> TrainingJob:
+    """Convert a row of `SELECT`."""
+    return TrainingJob(
+        id=row.id,
+        request=JobRequest(row.tenant, row.task, row.alias, row.margin, json.loads(row.config)),
+        state=row.state,
+        is_cancelling=row.is_cancelling,
+        num_crashes=row.num_crashes,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        problem=None if row.problem is None else json.loads(row.problem),
+        result=None if row.result is None else json.loads(row.result),
+    )

@@ -1,0 +1,76 @@
+"""A clock that does not wait, and workers that are functions, for tests of training jobs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from server.training_jobs.clock import Clock
+from server.training_jobs.folders import TrainingFolder
+
+_SECONDS_TO_FAIL: Final = 60.0
+SPEED: Final = 100.0
+"""Seconds that pass for each second that is slept."""
+
+Script = Callable[[Path], Awaitable[int]]
+"""What a worker does in the folder of its job; returns its exit code."""
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that happens on other threads, or in fake time."""
+    async with asyncio.timeout(_SECONDS_TO_FAIL):
+        while not holds():  # noqa: ASYNC110 - none of them sets an event
+            await asyncio.sleep(0)
+
+
+@dataclass
+class FakeTime:
+    """Time that passes only where somebody sleeps."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += SPEED * seconds
+        await asyncio.sleep(0)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.monotonic, self.sleep)
+
+
+@dataclass
+class FakeWorker:
+    """A worker that is a task."""
+
+    task: asyncio.Future[int]
+    time: FakeTime
+
+    async def wait(self, seconds: float) -> int | None:
+        await self.time.sleep(seconds)
+        return self.task.result() if self.task.done() else None
+
+    async def stop(self, *, within: float) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+
+@dataclass
+class FakeWorkers:
+    """Starts workers, each with the next script; the last script is repeated."""
+
+    time: FakeTime
+    scripts: list[Script] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+    """Raised by the next starts, instead of starting a worker."""
+    num_started: int = 0
+
+    async def __call__(self, folder: TrainingFolder, *, num_threads: int) -> FakeWorker:
+        if self.failures:
+            raise self.failures.pop()
+        script = self.scripts[min(self.num_started, len(self.scripts) - 1)]
+        self.num_started += 1
+        return FakeWorker(asyncio.ensure_future(script(folder.path)), self.time)

@@ -1,0 +1,100 @@
+"""Executes the job in the working directory: trains, reports, and writes the outcome."""
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+from prefixes.atomic import write_atomically
+from prefixes.errors import PrefixRejected, StoreUnavailable
+from training.errors import TrainingError, TrainingStopped
+from training.service.cpu_time import CpuTime
+from training.service.failure import failure_of
+from training.service.protocol.messages import Job, Outcome
+from training.service.protocol.worker import (
+    CPU_SECONDS,
+    JOB,
+    LIVE_PREFIX,
+    LOCK,
+    OUTCOME,
+    OUTPUT,
+    ExitCode,
+)
+from training.service.reporter import JobReporter
+
+_SECONDS_BETWEEN_CHECKPOINTS: Final = 10.0
+_SECONDS_TO_STOP: Final = 15.0
+_OUT_OF_MEMORY: Final = (
+    "The training needs more GPU memory than one training may use. Use a smaller max_length, "
+    "batch_size or prefix_length."
+)
+
+
+def execute_job() -> ExitCode:
+    """Wait for an earlier worker of the job to exit, then train until the end or a stop."""
+    with Path(LOCK).open("w", encoding="utf-8") as lock:
+        # A worker of a server that was killed may still be writing its last checkpoint.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        reporter = JobReporter(Path())
+        signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
+        threading.Thread(target=_stop_with_parent, args=[reporter], daemon=True).start()
+        job = Job.parse(Path(JOB).read_bytes())
+        cpu_time = CpuTime(Path(CPU_SECONDS))
+        threading.Thread(target=cpu_time.keep_noting, daemon=True).start()
+        return run_job(job, reporter)
+
+
+def run_job(job: Job, reporter: JobReporter) -> ExitCode:
+    """Train in the working directory and return the code to exit with."""
+    try:
+        outcome = _outcome(job, reporter)
+        write_atomically(Path(OUTCOME), outcome.to_json())
+    except TrainingStopped:
+        return ExitCode.STOPPED
+    except StoreUnavailable as error:  # not a defect of the program: no traceback
+        sys.stderr.write(f"polyprefix: {error}\n")
+        return ExitCode.DISK_ERROR
+    return ExitCode.DONE
+
+
+def _outcome(job: Job, reporter: JobReporter) -> Outcome:
+    # Imported late: torch takes seconds, and a stop must be noticed meanwhile.
+    import torch  # noqa: PLC0415
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
+
+    from training.service.live_comparison import train_and_compare  # noqa: PLC0415
+
+    torch.set_num_threads(job.num_threads)
+    if job.memory_share is not None:
+        torch.cuda.set_per_process_memory_fraction(job.memory_share, job.plan.device)
+    transformers_logging.disable_progress_bar()
+    try:
+        return train_and_compare(
+            job.plan.model_dump(),
+            Path(OUTPUT),
+            live=Path(LIVE_PREFIX) if job.has_live else None,
+            seconds_between_checkpoints=_SECONDS_BETWEEN_CHECKPOINTS,
+            watch=reporter.report_progress,
+            describe=reporter.report_data_summary,
+            warn=reporter.report_warnings,
+        )
+    except TrainingStopped:
+        raise
+    except (TrainingError, PrefixRejected) as error:  # others are for the operator: in the log
+        return failure_of(error)
+    except torch.OutOfMemoryError:
+        return failure_of(TrainingError(_OUT_OF_MEMORY))
+
+
+def _stop_with_parent(reporter: JobReporter) -> None:
+    # The read ends when the server closes its end or dies. Not `sys.stdin`: this thread would hold
+    # its lock while Python exits, which fails then.
+    while os.read(0, 1):
+        pass
+    reporter.stop()
+    time.sleep(_SECONDS_TO_STOP)
+    os._exit(ExitCode.STOPPED)

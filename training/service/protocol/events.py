@@ -1,0 +1,70 @@
+"""Event: what a worker reports while it trains, one line of a file each."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Evaluation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    step: int
+    epoch: float
+    train_loss: float | None
+    loss: float | None = Field(description="Of the validation rows; lower is better.")
+    metrics: dict[str, float | None]
+
+
+class Progress(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    step: int
+    total_steps: int
+    loss: float | None = Field(description="Of the last step's rows.")
+    metric: str = Field(description="What chooses the best evaluation; higher is better.")
+    latest: Evaluation | None
+    best: Evaluation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line.
+
+    The members of `progress` and `evaluation` are those of `Progress`. `data_summary` and
+    `warnings` have one member, a list of sentences, of the same name.
+    """
+
+    kind: str
+    members: Mapping[str, Any]
+
+    @classmethod
+    def of_progress(cls, progress: Progress, *, is_evaluated: bool) -> Self:
+        return cls("evaluation" if is_evaluated else "progress", progress.model_dump())
+
+    @classmethod
+    def of_sentences(
+        cls, kind: Literal["data_summary", "warnings"], sentences: Sequence[str]
+    ) -> Self:
+        return cls(kind, {kind: list(sentences)})
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self | None:
+        """Read a line; None when a kill or a full disk has cut it short."""
+        try:
+            members = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(members, dict) or "event" not in members:
+            return None
+        return cls(members.pop("event"), members)
+
+    def lines(self) -> bytes:
+        """Write the line, after a line break that ends an earlier line which was cut short."""
+        return f"\n{json.dumps({'event': self.kind, **self.members}, allow_nan=False)}\n".encode()
+
+    @property
+    def is_progress(self) -> bool:
+        return "step" in self.members

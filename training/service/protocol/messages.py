@@ -1,0 +1,105 @@
+"""The files with which a server and a worker describe a job: the job itself and its outcome."""
+
+import json
+import re
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+
+_HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+
+
+def _whole_characters(value: Any) -> Any:
+    return _HALF_OF_A_PAIR.sub("\ufffd", value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_whole_characters)]
+"""May quote a tenant's rows, which may contain half of a surrogate pair."""
+
+
+class _Message(BaseModel):
+    """Ignores unknown members: another version of the program may have written the file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def to_json(self) -> str:
+        return json.dumps(self.model_dump(), allow_nan=False)
+
+
+class JobPlan(_Message):
+    """The fields of a `TrainPlan` that the server sets. The worker validates the run."""
+
+    runs: tuple[dict[str, Any]]
+    backbone: str
+    device: str
+
+
+class Job(_Message):
+    """What a worker has to do.
+
+    `memory_share` limits the worker to a fraction of the memory of its GPU. `live_version` is the
+    number of the version to compare with; the folder has its file if `has_live`.
+    """
+
+    plan: JobPlan
+    memory_share: float | None
+    num_threads: int
+    live_version: int | None
+    has_live: bool
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read a job.
+
+        Raises:
+            ValueError: when it is damaged.
+        """
+        return cls.model_validate(json.loads(data))
+
+
+class Success(_Message):
+    """A new prefix, compared with the live one on the same held-out rows.
+
+    A figure is None where it is not finite. `live` is also None where there is no live version, or
+    where it cannot be measured on these rows.
+    """
+
+    is_success: Literal[True] = True
+    metric: str
+    measured_on: Literal["validation", "test"]
+    num_rows: int
+    new: float | None
+    live: float | None
+    warnings: list[Text]
+
+
+class RowProblem(_Message):
+    """A defect of a labeled row; `field` names its file and line."""
+
+    field: Text
+    message: Text
+
+
+class Failure(_Message):
+    """The reason why there is no prefix, written for the person who started the training."""
+
+    is_success: Literal[False] = False
+    code: str
+    detail: Text
+    errors: list[RowProblem]
+
+
+Outcome = Success | Failure
+
+_OUTCOME: Final[TypeAdapter[Outcome]] = TypeAdapter(
+    Annotated[Success | Failure, Field(discriminator="is_success")]
+)
+
+
+def parse_outcome(data: bytes) -> Outcome:
+    """Read an outcome.
+
+    Raises:
+        ValueError: when it is damaged.
+    """
+    return _OUTCOME.validate_python(json.loads(data))

@@ -1,0 +1,86 @@
+"""TenantConfig: the settings of a training that a tenant may choose."""
+
+from typing import Annotated, Any, Final, Self
+
+from annotated_types import Le
+from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
+
+from prefixes.spec import Method
+from prefixes.values import Value
+from training.settings.config import TrainConfig
+from training.settings.former_names import with_current_names
+
+_NAMES: Final = (
+    "task_type", "method", "validation_fraction", "max_rows", "text_column", "pair_column",
+    "label_column", "label_separator", "label_columns", "labels", "problem_type", "template",
+    "pair_template", "snap_to_words", "special_tokens",
+    "stride", "max_answer_tokens", "description", "prefix_length", "projection_size",
+    "initialization", "position_offset", "max_length", "pooling", "normalize", "head_activation",
+    "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",
+    "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",
+    "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
+    "select_by", "seed", "class_weights", "label_smoothing", "averaging", "file_dtype",
+    "golden_examples", "golden_inputs",
+)  # fmt: skip
+"""Listed one by one, so that a new field of `TrainConfig`, which may name a file of the server's
+machine, is withheld until somebody adds it here."""
+
+_MAXIMA: Final = {"batch_size": 512, "gradient_accumulation": 64, "projection_size": 4096}
+"""Bounds of fields that memory depends on and that `TrainConfig` does not bound."""
+
+_METHOD: Final = Field(
+    default="prefix",
+    description="prefix: keys and values; prompt: embeddings at the input; head: neither",
+)
+"""Without `full`: the server could not serve a fine-tuned model, which has no prefix."""
+
+_CHOSEN_BY_THE_SERVER: Final = {"task": "tenant/task", "train": "train.csv"}
+"""Required fields of `TrainConfig`; which values they have makes no difference to the others."""
+
+
+class _Rules(Value):
+    """Types are strict, because lax validation would take `true` for 1 and `"4"` for 4."""
+
+    model_config = ConfigDict(strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_json(cls, data: Any) -> Any:
+        """Accept former names, and a JSON array for a tuple."""
+        if not isinstance(data, dict):
+            return data
+        return {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in with_current_names(data).items()
+        }
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        """Check the fields against each other. Runs only where each of them is valid."""
+        chosen = self.model_dump(exclude_unset=True)
+        try:
+            TrainConfig.model_validate({**_CHOSEN_BY_THE_SERVER, **chosen})
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False)
+            sentences = [detail["msg"].removeprefix("Value error, ") for detail in details]
+            raise ValueError("; ".join(sentences)) from error
+        return self
+
+
+def _field(name: str) -> tuple[Any, Any]:
+    field = TrainConfig.model_fields[name]
+    if name == "method":
+        return Method, _METHOD
+    if name in _MAXIMA:
+        return Annotated[field.annotation, Le(_MAXIMA[name])], field
+    return field.annotation, field
+
+
+_FIELDS: Final[dict[str, Any]] = {name: _field(name) for name in _NAMES}
+
+TenantConfig: Final = create_model(
+    "TenantConfig",
+    __base__=_Rules,
+    __doc__="Settings of a training. All have defaults.",
+    **_FIELDS,
+)

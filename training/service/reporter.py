@@ -1,0 +1,110 @@
+"""JobReporter: writes events, warnings and the data summary of a job; stops the training."""
+
+import json
+import math
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from prefixes.atomic import write_atomically
+from training.errors import TrainingStopped
+from training.service.protocol.events import Evaluation, Event, Progress
+from training.service.protocol.worker import DATA_SUMMARY, EVENTS, WARNINGS
+
+if TYPE_CHECKING:  # they import torch
+    from training.learning.base_run import Evaluation as MeasuredEvaluation
+    from training.learning.run import Run
+
+_SECONDS_BETWEEN_EVENTS: Final = 1.0
+_MAX_CHARACTERS: Final = 1000
+
+
+class JobReporter:
+    """Reports every evaluation, and the current step once a second, into a job's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._events = folder / EVENTS
+        self._summary = folder / DATA_SUMMARY
+        self._warnings = folder / WARNINGS
+        self._stop = threading.Event()
+        self._num_evaluations: int | None = None
+        self._last = -math.inf
+
+    def stop(self) -> None:
+        """Stop the training at its next step."""
+        self._stop.set()
+
+    def report_data_summary(self, summary: Sequence[str]) -> None:
+        """Write how the rows were read, unless an earlier worker has done so."""
+        if not self._summary.exists():
+            sentences = [_shortened(sentence) for sentence in summary]
+            _write_json(self._summary, sentences)
+            self._write(Event.of_sentences("data_summary", sentences))
+
+    def report_warnings(self, warnings: Sequence[str]) -> None:
+        """Write the warnings about the rows, unless an earlier worker has written all of them."""
+        known = json.loads(self._warnings.read_bytes()) if self._warnings.exists() else []
+        sentences = [_shortened(warning) for warning in warnings]
+        if set(sentences) > set(known):
+            _write_json(self._warnings, sentences)
+            self._write(Event.of_sentences("warnings", sentences))
+
+    def report_progress(self, runs: "Sequence[Run]") -> None:
+        """Write the progress of the single run.
+
+        Raises:
+            TrainingStopped: once `stop` was called.
+        """
+        (run,) = runs
+        self.report_warnings(run.warnings)
+        is_evaluated = self._num_evaluations not in {None, len(run.history)}
+        self._num_evaluations = len(run.history)
+        if is_evaluated or time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
+            self._last = time.monotonic()
+            progress = _progress(run)
+            self._write(Event.of_progress(progress, is_evaluated=is_evaluated))
+        if self._stop.is_set():
+            raise TrainingStopped("The training was stopped; it resumes from its checkpoint.")
+
+    def _write(self, event: Event) -> None:
+        # A full disk loses an event. That does not end the training.
+        with suppress(OSError), self._events.open("ab") as file:
+            file.write(event.lines())
+
+
+def _progress(run: "Run") -> Progress:
+    return Progress(
+        step=run.step,
+        total_steps=run.total_steps,
+        loss=_finite(run.losses[-1]) if run.losses else None,
+        metric=run.config.metric,
+        latest=_evaluation(run.history[-1]) if run.history else None,
+        best=None if run.best is None else _evaluation(run.best),
+    )
+
+
+def _evaluation(measured: "MeasuredEvaluation") -> Evaluation:
+    return Evaluation(
+        step=measured.step,
+        epoch=measured.epoch,
+        train_loss=_finite(measured.train_loss),
+        loss=_finite(measured.loss),
+        metrics={name: _finite(value) for name, value in measured.metrics.items()},
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _shortened(sentence: str) -> str:
+    """Cut a sentence that quotes long labels: readers of events bound the length of a line."""
+    is_short = len(sentence) <= _MAX_CHARACTERS
+    return sentence if is_short else f"{sentence[:_MAX_CHARACTERS]} ..."
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_atomically(path, json.dumps(value, allow_nan=False))

@@ -1,0 +1,8 @@
+"""Names of the files that a training writes into its output folder."""
+
+from typing import Final
+
+PREFIX_FILE: Final = "prefix.safetensors"
+CHECKPOINT: Final = "checkpoint.pt"
+REPORT: Final = "report.json"
+CURVE: Final = "curve.png"
