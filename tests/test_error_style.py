@@ -50,10 +50,10 @@ def test_texts_of_every_shape_are_found(tmp_path: Path) -> None:
     module.write_text(
         'name = "x"\n'
         'if name:\n    raise ValueError("one " "text")\n'
-        'raise KeyError([f"{name} is no name", "last"]) from None\n'
+        'raise KeyError([f"{name} is not a name", "last"]) from None\n'
         'print("not an error")\n'
     )
 
     assert sorted(error_texts(module), key=lambda text: text.line) == [
-        Passage("one text", 3), Passage("X is no name", 4), Passage("last", 4),
+        Passage("one text", 3), Passage("X is not a name", 4), Passage("last", 4),
     ]  # fmt: skip
