@@ -31,6 +31,6 @@ def test_the_paths_on_a_page_exist(page: Path) -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("page", ["add-a-task-type.md", "add-a-store.md"])
+@pytest.mark.parametrize("page", ["add-a-task-type.md", "add-a-store.md", "add-an-http-dialect.md"])
 def test_the_pages_on_extensions_name_files(page: str) -> None:
     assert len(paths_in((ROOT / "docs" / page).read_text())) >= 10
