@@ -1,1 +1,1 @@
-"""Trainings that tenants ask for: queued in the database, each run by a process of its own."""
+"""Training jobs of tenants: queued in the database, each run by a separate worker process."""

@@ -1,4 +1,4 @@
-"""Placement: the device that trains, and how much of it."""
+"""Placement: the device that trains, and the share of its memory."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,22 +12,22 @@ from server.settings import Settings, variable_of
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where workers train. `memory_share` bounds each on a GPU that serves as well."""
+    """The device for workers. `memory_share` limits each worker if the device also serves."""
 
     device: str
     memory_share: float | None = None
 
     @classmethod
     def of(cls, settings: Settings, serving: torch.device) -> Self:
-        """Follow an operator's choice, beside the device that serves.
+        """Choose the device from the settings and the device that serves.
 
         Raises:
-            BackboneUnavailable: when there is no such device.
+            BackboneUnavailable: when the device does not exist.
         """
         device = _name(_chosen(settings.training_device, serving))
         if device == "cpu" or device != _name(serving):
             return cls(device)
-        # Each is a process of its own, which knows nothing of what the others take.
+        # A worker cannot see how much the other workers use, so each gets an equal share.
         return cls(device, settings.training_memory_share / settings.num_trainings)
 
 
@@ -41,5 +41,5 @@ def _chosen(text: str, serving: torch.device) -> torch.device:
 
 
 def _name(device: torch.device) -> str:
-    """Name one device: of `cuda` alone, the first."""
+    """Return the name of one device; `cuda` means the first GPU."""
     return "cpu" if device.type == "cpu" else f"{device.type}:{device.index or 0}"

@@ -12,7 +12,7 @@ FINISHED: Final = frozenset[JobState]({"succeeded", "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a tenant wants to train. `config` has the fields of `TenantConfig` as they were sent."""
+    """A tenant's request to train. `config` has the fields of `TenantConfig` as they were sent."""
 
     tenant: str
     task: str

@@ -1,1 +1,1 @@
-"""Trainings that a server starts: what it may offer, and the process of one."""
+"""Workers: the processes in which a server trains, and the protocol between them."""

@@ -37,7 +37,7 @@ def train_and_compare(
     Args:
         fields: fields of the plan.
         output: folder for the files that `run_plan` writes.
-        live: file of the version to compare with; None where there is none.
+        live: file of the live version, or None.
         seconds_between_checkpoints: how much work a kill may cost.
         watch: as for `run_plan`.
         describe: called with one sentence for each part, once the rows are read.

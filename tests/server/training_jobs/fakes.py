@@ -14,7 +14,7 @@ SPEED: Final = 100.0
 """Seconds that pass for each second that is slept."""
 
 Script = Callable[[Path], Awaitable[int]]
-"""What a worker does in the folder of its job; returns its exit code."""
+"""Does the work of a worker in the folder of its job, and returns its exit code."""
 
 
 async def until(holds: Callable[[], bool]) -> None:

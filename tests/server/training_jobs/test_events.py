@@ -16,7 +16,7 @@ from server.training_jobs.records import JobRequest, TrainingJob
 pytestmark = pytest.mark.anyio
 
 
-async def test_all_of_an_ended_training_is_told_however_many_reads_it_takes(
+async def test_all_events_of_a_finished_training_are_streamed_in_any_number_of_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "_MAX_READ_BYTES", 100)

@@ -1,4 +1,4 @@
-"""What a worker writes is what the server reads."""
+"""The server reads what a worker writes."""
 
 import os
 import threading
@@ -9,10 +9,11 @@ import pytest
 
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
 from training.service.cpu_time import CpuTime
+from training.service.protocol.messages import Failure
 from training.service.reporter import JobReporter
 
 
-def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress(
+def test_warnings_are_reported_once_by_several_workers_and_are_not_progress(
     tmp_path: Path,
 ) -> None:
     folder = TrainingFolder(tmp_path)
@@ -29,7 +30,7 @@ def test_doubts_are_told_once_however_many_workers_there_are_and_are_no_progress
     assert folder.last_progress() is None
 
 
-def test_how_rows_were_read_is_told_once_however_many_workers_there_are(tmp_path: Path) -> None:
+def test_the_data_summary_is_reported_once_by_several_workers(tmp_path: Path) -> None:
     folder = TrainingFolder(tmp_path)
     assert folder.data_summary() == []
     sentences = ["train: 2 rows", "x" * 1_000_000]
@@ -43,13 +44,23 @@ def test_how_rows_were_read_is_told_once_however_many_workers_there_are(tmp_path
     assert folder.last_progress() is None
 
 
-def test_a_doubt_that_quotes_a_long_label_is_cut(tmp_path: Path) -> None:
+def test_half_of_a_surrogate_pair_in_an_outcome_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "outcome.json").write_text(
+        '{"is_success": false, "code": "data_rejected", "detail": "found \\ud800", "errors": []}'
+    )
+    outcome = TrainingFolder(tmp_path).outcome()
+    assert isinstance(outcome, Failure)
+    assert outcome.detail == "found \ufffd"
+    assert "\\ufffd" in outcome.to_json()
+
+
+def test_a_warning_that_quotes_a_long_label_is_cut(tmp_path: Path) -> None:
     JobReporter(tmp_path).report_warnings(("x" * 1_000_000,))
     (stored,) = TrainingFolder(tmp_path).events(0)
     assert len(stored.event.members["warnings"][0]) < 2000
 
 
-def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: Path) -> None:
+def test_cpu_time_adds_up_over_workers(tmp_path: Path) -> None:
     file = tmp_path / "spent.json"
     assert TrainingFolder(tmp_path).cpu_seconds() == 0
     file.write_text("100.5")
@@ -60,13 +71,13 @@ def test_time_spent_is_that_of_the_processor_and_adds_up_over_workers(tmp_path: 
     assert CpuTime(file).seconds > noted
 
 
-def test_a_note_that_a_power_cut_has_emptied_counts_as_none(tmp_path: Path) -> None:
+def test_an_empty_file_of_cpu_time_counts_as_zero(tmp_path: Path) -> None:
     (tmp_path / "spent.json").write_bytes(b"")
     assert TrainingFolder(tmp_path).cpu_seconds() == 0
     assert CpuTime(tmp_path / "spent.json").seconds <= time.process_time()
 
 
-def test_what_other_threads_of_a_training_compute_is_time_spent(tmp_path: Path) -> None:
+def test_cpu_time_includes_other_threads(tmp_path: Path) -> None:
     spent = CpuTime(tmp_path / "spent.json")
     before = spent.seconds
 
@@ -81,7 +92,7 @@ def test_what_other_threads_of_a_training_compute_is_time_spent(tmp_path: Path) 
     assert spent.seconds >= before + 0.2
 
 
-def test_folders_of_unknown_trainings_are_set_aside_and_come_back_with_their_row(
+def test_folders_of_unknown_trainings_are_quarantined_and_restored_with_their_row(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folders = TrainingFolders(tmp_path)

@@ -27,13 +27,13 @@ def _two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cpu", GPU, "cpu", None),
     ],
 )
-def test_trainings_are_bounded_on_the_gpu_that_serves_and_nowhere_else(
+def test_memory_is_limited_only_on_the_gpu_that_serves(
     chosen: str, serving: torch.device, device: str, share: float | None
 ) -> None:
     settings = Settings(training_device=chosen, training_memory_share=0.6, num_trainings=2)
     assert Placement.of(settings, serving) == Placement(device, share)
 
 
-def test_a_device_that_is_not_there_is_refused_naming_the_setting() -> None:
+def test_a_missing_device_is_rejected_with_the_name_of_the_setting() -> None:
     with pytest.raises(BackboneUnavailable, match=r"POLYPREFIX_TRAINING_DEVICE: .*cuda:7"):
         Placement.of(Settings(training_device="cuda:7"), CPU)

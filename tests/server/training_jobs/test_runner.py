@@ -179,7 +179,7 @@ async def test_a_busy_server_publishes_a_training_later(bench: Bench) -> None:
     assert ended.result["is_promoted"]
 
 
-async def test_a_server_that_is_never_less_busy_ends_the_training_and_says_so(bench: Bench) -> None:
+async def test_a_server_that_stays_busy_fails_the_training_with_the_reason(bench: Bench) -> None:
     ended = await bench.run(Replayer(BUSY))
     assert ended.state == "failed"
     assert ended.problem is not None
@@ -204,7 +204,7 @@ async def test_a_database_that_is_unavailable_for_a_while_ends_no_training(
     assert ended.num_crashes == 1
 
 
-async def test_what_a_store_could_not_take_is_published_later(
+async def test_a_prefix_is_published_once_the_store_is_available_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = fail_at_first(monkeypatch, PrefixRegistry, "publish", times=2)
@@ -213,7 +213,7 @@ async def test_what_a_store_could_not_take_is_published_later(
     assert ended.state == "succeeded"
 
 
-async def test_a_store_that_never_takes_it_ends_the_training_and_tells_no_path(
+async def test_a_store_that_stays_unavailable_fails_the_training_without_showing_a_path(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_at_first(monkeypatch, PrefixRegistry, "publish", times=99)
@@ -228,7 +228,7 @@ async def test_a_training_that_waits_to_be_published_can_be_cancelled(bench: Ben
     assert ended.state == "cancelled"
 
 
-async def test_what_a_broken_device_could_not_check_is_published_by_the_next_start(
+async def test_a_prefix_that_a_failed_device_could_not_check_is_published_by_the_next_start(
     bench: Bench,
 ) -> None:
     broken = Replayer(EngineUnavailable("the device failed"))
@@ -266,7 +266,7 @@ async def test_a_worker_that_has_used_its_cpu_time_is_stopped(
     assert "the limit is 10." in ended.problem["detail"]
 
 
-async def test_a_live_version_that_cannot_be_read_ends_its_training_and_keeps_nobody_waiting(
+async def test_a_live_version_that_cannot_be_read_fails_its_training(
     bench: Bench,
 ) -> None:
     live = make_prefix(bench.backbone, seed=1)
@@ -362,7 +362,7 @@ async def test_a_worker_that_crashes_at_its_exit_has_not_crashed(bench: Bench) -
     assert ended.num_crashes == 0
 
 
-async def test_what_is_of_no_use_after_the_end_is_removed(bench: Bench) -> None:
+async def test_files_that_a_finished_training_does_not_need_are_removed(bench: Bench) -> None:
     kept = [bench.folder / "out" / "report.json", bench.folder / "events.jsonl"]
     gone = [
         bench.folder / "train.csv",
@@ -417,14 +417,14 @@ def test_a_worker_that_works_now_and_then_does_not_hang(tmp_path: Path) -> None:
     assert monitor.is_hung()
 
 
-async def test_a_worker_is_told_its_device_and_its_share_of_it(bench: Bench) -> None:
+async def test_a_job_names_the_device_and_the_share_of_its_memory(bench: Bench) -> None:
     bench.placement = Placement("cuda:0", memory_share=0.25)
     await bench.run(Replayer(None))
     job = json.loads((bench.folder / "job.json").read_text())
     assert (job["plan"]["device"], job["memory_share"]) == ("cuda:0", 0.25)
 
 
-async def test_a_training_that_ended_long_ago_goes_with_its_folder_and_an_unknown_one_stays(
+async def test_an_old_training_is_removed_with_its_folder_and_an_unknown_folder_is_kept(
     bench: Bench,
 ) -> None:
     unknown = TrainingFolders(bench.settings.store_folder).of(new_id())

@@ -95,7 +95,7 @@ def test_a_csv_becomes_a_live_endpoint_through_one_call_to_a_front_end(
         rest = sender.get(links["events"], headers={"Last-Event-ID": last.removeprefix("id: ")})
         assert "event: evaluation" not in rest.text
 
-        # The same again is no better: it is published, and not promoted.
+        # The same training again does not improve: it is published, but not promoted.
         again = wait_for(
             sender, start_training(sender, rows, QUICK).json()["links"]["self"], "succeeded"
         )
@@ -109,7 +109,7 @@ def test_a_csv_becomes_a_live_endpoint_through_one_call_to_a_front_end(
         assert process.wait(timeout=60) == 0
 
 
-def test_rows_without_labels_fail_with_their_lines_and_what_can_be_seen_at_once_is_refused(
+def test_rows_without_labels_fail_with_their_lines_and_invalid_forms_are_rejected_at_once(
     shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
 ) -> None:
     sender, _, folder = shared
@@ -131,7 +131,7 @@ def test_rows_without_labels_fail_with_their_lines_and_what_can_be_seen_at_once_
     assert kept == {one["id"] for one in sender.get(ROUTE).json()["trainings"]}
 
 
-def test_only_the_tenant_sees_a_training_and_all_others_hear_the_same(
+def test_others_than_the_tenant_get_the_same_response_for_any_training(
     shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
 ) -> None:
     sender, stranger, _ = shared
@@ -147,7 +147,7 @@ def test_only_the_tenant_sees_a_training_and_all_others_hear_the_same(
     assert sender.post(f"{path}/cancel").status_code == 200
 
 
-def test_the_queue_has_an_end_and_what_waits_or_runs_can_be_cancelled(
+def test_the_queue_is_bounded_and_queued_or_running_trainings_can_be_cancelled(
     shared: tuple[httpx.Client, httpx.Client, Path], rows: bytes
 ) -> None:
     sender, _, _ = shared
@@ -165,7 +165,7 @@ def test_the_queue_has_an_end_and_what_waits_or_runs_can_be_cancelled(
     assert sender.get(listed["next"]).json()["trainings"][0]["links"]["self"] == running
 
 
-def test_a_killed_server_goes_on_with_its_training_when_it_is_there_again(
+def test_a_server_that_was_killed_resumes_its_training_at_the_next_start(
     store: tuple[Path, str], backbone_folder: Path, rows: bytes
 ) -> None:
     folder, key = store
@@ -207,7 +207,7 @@ def test_a_worker_that_is_killed_is_replaced_once(
     assert error["code"] == "training_failed"
 
 
-def test_what_was_promoted_meanwhile_stays_live(
+def test_a_version_that_was_promoted_during_the_training_stays_live(
     shared: tuple[httpx.Client, httpx.Client, Path], backbone: Backbone, rows: bytes
 ) -> None:
     sender, _, _ = shared

@@ -33,7 +33,7 @@ def add(store: TrainingStore, tenant: str = "acme", number: int = 0) -> str:
     return training_id
 
 
-def test_trainings_run_in_the_order_they_came(store: TrainingStore) -> None:
+def test_trainings_run_in_the_order_of_their_requests(store: TrainingStore) -> None:
     ids = [add(store, number=1), add(store, "zoo", number=2)]
     claimed = [store.claim(), store.claim()]
     assert [one.id for one in claimed if one] == ids
@@ -41,7 +41,9 @@ def test_trainings_run_in_the_order_they_came(store: TrainingStore) -> None:
     assert store.num_in("running") == 2
 
 
-def test_a_tenant_and_all_together_have_so_many_queued_and_no_more(store: TrainingStore) -> None:
+def test_queued_trainings_are_limited_for_each_tenant_and_for_all_together(
+    store: TrainingStore,
+) -> None:
     add(store)
     add(store)
     with pytest.raises(Overloaded):
@@ -52,7 +54,7 @@ def test_a_tenant_and_all_together_have_so_many_queued_and_no_more(store: Traini
     assert full.value.retry_after_seconds > 0
 
 
-def test_a_training_of_another_tenant_is_not_there(store: TrainingStore) -> None:
+def test_a_training_of_another_tenant_is_not_found(store: TrainingStore) -> None:
     mine = add(store)
     with pytest.raises(TrainingNotFound) as theirs:
         store.find("zoo", mine)
@@ -64,14 +66,14 @@ def test_a_training_of_another_tenant_is_not_there(store: TrainingStore) -> None
     assert store.list("zoo", before=None, limit=10) == []
 
 
-def test_pages_lead_from_the_latest_to_the_first(store: TrainingStore) -> None:
+def test_pages_are_sorted_from_newest_to_oldest(store: TrainingStore) -> None:
     first, second = add(store, number=1), add(store, number=2)
     (page,) = store.list("acme", before=None, limit=1)
     assert page.id == second
     assert [one.id for one in store.list("acme", before=second, limit=9)] == [first]
 
 
-def test_what_waits_is_cancelled_at_once_and_what_runs_is_asked_to_stop(
+def test_a_queued_training_is_cancelled_at_once_and_a_running_one_is_told_to_stop(
     store: TrainingStore,
 ) -> None:
     running, waiting = add(store, number=1), add(store, number=2)
@@ -82,7 +84,7 @@ def test_what_waits_is_cancelled_at_once_and_what_runs_is_asked_to_stop(
     assert store.claim() is None
 
 
-def test_after_a_restart_what_ran_waits_again_unless_it_was_to_be_cancelled(
+def test_a_restart_requeues_running_trainings_unless_they_are_cancelled(
     store: TrainingStore,
 ) -> None:
     kept, cancelled = add(store, number=1), add(store, number=2)
@@ -94,7 +96,7 @@ def test_after_a_restart_what_ran_waits_again_unless_it_was_to_be_cancelled(
     assert store.find("acme", cancelled).state == "cancelled"
 
 
-def test_what_ended_long_ago_is_forgotten_and_nothing_else(store: TrainingStore) -> None:
+def test_only_old_finished_trainings_are_removed(store: TrainingStore) -> None:
     ended, waiting = add(store, number=1), add(store, number=2)
     store.claim()
     store.finish(ended, "failed", problem={"code": "data_rejected"})

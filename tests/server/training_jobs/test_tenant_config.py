@@ -14,7 +14,7 @@ FIELDS = set(TenantConfig.model_fields)
 
 
 def errors_of(config: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a client reads about a configuration: fields and messages."""
+    """Return the field and the message of each error, as a client reads them."""
     try:
         check_config(config)
     except RequestValidationError as error:

@@ -38,7 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, error: Exception, share: float | None) 
     return run_job(job, JobReporter(Path()))
 
 
-def test_a_share_of_the_memory_is_set_where_there_is_one(
+def test_the_share_of_the_memory_is_set_if_the_job_has_one(
     bounds: list[tuple[float, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(monkeypatch, TrainingStopped("enough"), None) == ExitCode.STOPPED
@@ -47,7 +47,7 @@ def test_a_share_of_the_memory_is_set_where_there_is_one(
     assert bounds == [(0.25, "cuda:0")]
 
 
-def test_a_training_that_needs_more_memory_than_its_share_says_so(
+def test_a_training_that_exceeds_its_memory_share_fails_with_advice(
     bounds: list[tuple[float, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"), 0.25) == ExitCode.DONE

@@ -41,7 +41,7 @@ def rows(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "rows.csv", sentiment_rows(60))
 
 
-def test_a_training_that_is_stopped_goes_on_to_the_same_prefix(
+def test_a_stopped_training_resumes_and_learns_the_same_prefix(
     rows: Path, backbone_folder: Path, tmp_path: Path
 ) -> None:
     steps: list[int] = []
@@ -59,7 +59,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_prefix(
     assert steps.count(0) == 1
 
 
-def test_a_checkpoint_of_another_release_costs_its_steps_and_not_the_training(
+def test_a_checkpoint_of_another_release_restarts_the_training(
     rows: Path, backbone_folder: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
@@ -80,7 +80,7 @@ def test_the_live_version_is_measured_on_the_same_rows(
     assert second.new != second.live
 
 
-def test_a_new_version_keeps_the_order_of_the_live_one_s_labels(
+def test_a_new_version_keeps_the_order_of_the_labels_of_the_live_version(
     rows: Path, backbone_folder: Path, tmp_path: Path
 ) -> None:
     train(rows, backbone_folder, tmp_path / "first", labels=("good", "bad"))
@@ -91,7 +91,7 @@ def test_a_new_version_keeps_the_order_of_the_live_one_s_labels(
     assert new.spec.labels == ("good", "bad")
 
 
-def test_a_live_version_of_other_labels_is_not_compared_and_why_is_said(
+def test_a_live_version_with_other_labels_is_not_compared_and_the_warning_names_them(
     rows: Path, backbone_folder: Path, tmp_path: Path
 ) -> None:
     train(rows, backbone_folder, tmp_path / "first", labels=("good", "bad", "so-so"))

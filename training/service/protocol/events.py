@@ -24,7 +24,7 @@ class Progress(BaseModel):
     step: int
     total_steps: int
     loss: float | None = Field(description="Of the last step's rows.")
-    metric: str = Field(description="What chooses the best evaluation; higher is better.")
+    metric: str = Field(description="Selects the best evaluation; higher is better.")
     latest: Evaluation | None
     best: Evaluation | None
 

@@ -35,7 +35,7 @@ class JobPlan(_Message):
 
 
 class Job(_Message):
-    """What a worker has to do.
+    """A training, as the server describes it to its workers.
 
     `memory_share` limits the worker to a fraction of the memory of its GPU. `live_version` is the
     number of the version to compare with; the folder has its file if `has_live`.
@@ -60,8 +60,8 @@ class Job(_Message):
 class Success(_Message):
     """A new prefix, compared with the live one on the same held-out rows.
 
-    A figure is None where it is not finite. `live` is also None where there is no live version, or
-    where it cannot be measured on these rows.
+    `new` and `live` are figures, or None where they are not finite. `live` is also None without a
+    live version, or if it cannot be measured on these rows.
     """
 
     is_success: Literal[True] = True
