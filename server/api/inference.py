@@ -1,13 +1,11 @@
 """Runs the inference of all routes: references, limits, task types, deadline, cancellation."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Final, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 from fastapi import Depends, Header, Request
-from starlette.requests import ClientDisconnect
 
 from prefixes import PrefixRef
 from prefixes.errors import InputRejected, InvalidName
@@ -16,6 +14,7 @@ from prefixes.spec import TaskType
 from prefixes.template import CHOICES, InputFields
 from server.api.auth import Caller
 from server.api.dependencies import CallerDep, RecordDep, ServicesDep
+from server.api.disconnection import while_connected
 from server.api.scores import MAX_SCORES
 from server.api.services import Services
 from server.engine.values import InferenceResult, TaskInput
@@ -229,29 +228,3 @@ async def _inference(
 
 
 InferenceDep = Annotated[Inference, Depends(_inference)]
-
-
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do the work, or cancel it when the sender disconnects first.
-
-    The request's body must have been read.
-
-    Raises:
-        ClientDisconnect: when the sender disconnects before the work is done.
-    """
-    task = asyncio.create_task(work)
-    watch = asyncio.create_task(_until_disconnect(request))
-    try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientDisconnect
-        return task.result()
-    finally:
-        task.cancel()
-        watch.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
-
-
-async def _until_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

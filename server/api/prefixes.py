@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
 from functools import partial
-from typing import Annotated, Final, TypedDict
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
-from pydantic import BeforeValidator
+from fastapi import APIRouter, Depends, Header, Request, Response
 
 from prefixes import PrefixRef
-from prefixes.errors import InvalidName
-from prefixes.names import MAX_VERSION, check_name, parse_version
+from prefixes.names import check_name
 from prefixes.registry import PrefixVersion
 from server import media_types
 from server.api.auth import require_owner
@@ -31,6 +28,7 @@ from server.api.schemas import (
     VersionDetail,
 )
 from server.api.uploads import UPLOAD_FORM
+from server.api.versions import VersionNumber, version_fields
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/prefixes",
@@ -41,16 +39,7 @@ router = APIRouter(
 )
 
 
-def _version_number(text: str) -> int:
-    try:
-        return parse_version(text)
-    except InvalidName as error:
-        raise ValueError(str(error)) from error
-
-
 _FILE: Final[Mapping[str, Mapping[str, str]]] = {media_types.PREFIX_FILE: {}}
-
-VersionNumber = Annotated[int, BeforeValidator(_version_number), Path(ge=1, le=MAX_VERSION)]
 
 
 @router.get("", summary="List a tenant's prefixes")
@@ -82,7 +71,7 @@ async def show_prefix(
     return PrefixEntry(
         tenant=entry.tenant,
         task=entry.task,
-        versions=[Version(**_fields(version)) for version in entry.versions],
+        versions=[Version(**version_fields(version)) for version in entry.versions],
         aliases=[
             Alias(
                 name=alias.name,
@@ -130,7 +119,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     response.headers["Location"] = (
         f"/v1/tenants/{version.tenant}/prefixes/{version.task}/versions/{version.number}"
     )
-    return PublishedVersion(**_fields(version), is_new=published.is_new)
+    return PublishedVersion(**version_fields(version), is_new=published.is_new)
 
 
 @router.get("/{task}/versions/{version}", summary="Show a version with its description")
@@ -141,7 +130,7 @@ async def show_version(
     found = await _find(services, caller.tenant, PrefixRef(tenant, task, version=version))
     spec = await services.read(partial(services.registry.spec, found.digest))
     return VersionDetail(
-        **_fields(found),
+        **version_fields(found),
         task_type=spec.task_type,
         spec=spec.model_dump(mode="json"),
         metrics=dict(spec.metrics),
@@ -245,29 +234,3 @@ async def _find(services: ServicesDep, reader: str | None, ref: PrefixRef) -> Pr
 async def _target(services: ServicesDep, ref: PrefixRef) -> AliasTarget:
     found = await _find(services, ref.tenant, ref)
     return AliasTarget(ref=str(found.ref), version=found.number, digest=found.digest)
-
-
-class _VersionFields(TypedDict):
-    """The fields that every model of a version has."""
-
-    ref: str
-    tenant: str
-    task: str
-    version: int
-    digest: str
-    size_bytes: int
-    created_at: datetime
-    created_by: str
-
-
-def _fields(version: PrefixVersion) -> _VersionFields:
-    return {
-        "ref": str(version.ref),
-        "tenant": version.tenant,
-        "task": version.task,
-        "version": version.number,
-        "digest": version.digest,
-        "size_bytes": version.size_bytes,
-        "created_at": version.created_at,
-        "created_by": version.created_by,
-    }
