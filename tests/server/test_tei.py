@@ -66,3 +66,18 @@ def test_a_text_that_is_too_long_is_rejected_without_truncation(rest: Rest) -> N
     assert response.status_code == 422
     assert response.json()["error_type"] == "Validation"
     assert "at most 16" in response.json()["error"]
+
+
+@pytest.mark.parametrize("inputs", [[{"text": "good"}], [{"text": "good"}, {"text": "awful"}]])
+def test_the_root_classifies_the_texts_of_objects_and_not_their_field_names(
+    rest: Rest, inputs: list[dict[str, str]]
+) -> None:
+    body = {"model": "examples/mood", "inputs": inputs}
+    batch = rest.call("POST", "/", json=body).json()
+    texts = [item["text"] for item in inputs]
+    each = [
+        rest.call("POST", ROUTE, json={"model": "examples/mood", "inputs": text}).json()
+        for text in texts
+    ]
+    scores = [[score["score"] for score in item] for item in batch]
+    assert scores == [pytest.approx([score["score"] for score in item], abs=1e-5) for item in each]

@@ -77,7 +77,7 @@ async def embed(body: EmbedRequest, inference: InferenceDep) -> Response:
 async def ask_root(body: HubRootRequest, inference: InferenceDep) -> Response:
     """Responds as `/predict`, `/embed` or `/models/{tenant}/{task}`, by the task's type."""
     version = await inference.find(body.model)
-    if version.task_type != "sequence_classification" or isinstance(body.inputs, dict):
+    if version.task_type != "sequence_classification" or not _has_tei_shape(body.inputs):
         return await answer_task(body, inference, version)
     inputs, is_batch = _input_items(body.inputs)
     return await reply(
@@ -131,6 +131,15 @@ def _model_type(spec: PrefixSpec) -> dict[str, JsonValue]:
     names: dict[str, JsonValue] = {str(place): name for place, name in enumerate(spec.labels)}
     places: dict[str, JsonValue] = {name: place for place, name in enumerate(spec.labels)}
     return {"classifier": {"id2label": names, "label2id": places}}
+
+
+def _has_tei_shape(inputs: Any) -> bool:
+    """Whether inputs are a text, a list of texts, or a list of lists; objects never are."""
+    if isinstance(inputs, list):
+        return all(isinstance(item, str) for item in inputs) or all(
+            isinstance(item, list) for item in inputs
+        )
+    return isinstance(inputs, str)
 
 
 def _input_items(inputs: str | list[Any]) -> tuple[list[InputItem], bool]:
