@@ -61,7 +61,7 @@ def test_every_stop_of_a_journey_is_imported_by_an_earlier_one(
         direct = any(reaches(graph, one, module, within=3) for one in earlier)
         joined = any(
             (reaches(graph, joint, module, within=2) and reaches(graph, joint, one, within=4))
-            or (reaches(graph, module, joint, within=1) and reaches(graph, one, joint, within=2))
+            or (reaches(graph, module, joint, within=2) and reaches(graph, one, joint, within=2))
             for joint in joints
             for one in earlier
         )

@@ -10,7 +10,7 @@ Differences from TEI:
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import JsonValue
@@ -133,7 +133,7 @@ def _model_type(spec: PrefixSpec) -> dict[str, JsonValue]:
     return {"classifier": {"id2label": names, "label2id": places}}
 
 
-def _has_tei_shape(inputs: Any) -> bool:
+def _has_tei_shape(inputs: Any) -> TypeGuard[str | list[Any]]:
     """Whether inputs are a text, a list of texts, or a list of lists; objects never are."""
     if isinstance(inputs, list):
         return all(isinstance(item, str) for item in inputs) or all(
