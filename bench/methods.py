@@ -162,6 +162,7 @@ class _Telling:
 
 def _name(config: TrainConfig) -> str:
     """Name a task by its folder."""
+    assert isinstance(config.train, Path), "bench trains on files"
     return config.train.parent.name
 
 
