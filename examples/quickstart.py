@@ -1,4 +1,4 @@
-"""From labelled files to a mixed batch: train two tasks, publish them, ask three tasks at once.
+"""From labeled files to a mixed batch: train two tasks, publish them, ask three tasks at once.
 
 Needs a running server with the example prefixes (`make serve`) and a key for a tenant:
 

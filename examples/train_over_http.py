@@ -1,4 +1,4 @@
-"""From a labelled file to a task that answers, over HTTP alone: queue a training, follow it, ask.
+"""From a labeled file to a task that answers, over HTTP alone: queue a training, follow it, ask.
 
 Needs a running server (`make serve`) and a key for a tenant, on any machine that reaches it:
 
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--key", default=os.environ.get("POLYPREFIX_KEY", ""))
     parser.add_argument("--tenant", default="acme", help="the tenant of the key")
     parser.add_argument("--task", default="messages", help="the name to publish under")
-    parser.add_argument("--file", type=Path, default=ROWS, help="labelled rows")
+    parser.add_argument("--file", type=Path, default=ROWS, help="labeled rows")
     parser.add_argument("--config", type=json.loads, default=QUICK, help="fields of a training")
     parser.add_argument("--question", default=QUESTION, help="a text to ask about in the end")
     options = parser.parse_args()

@@ -49,7 +49,7 @@ _RULES: Final = (
 )  # fmt: skip
 
 _PATTERNS: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE if "What" not in pattern else 0), advice)
+    (re.compile(pattern, 0 if "What" in pattern or "none" in pattern else re.IGNORECASE), advice)
     for pattern, advice in _RULES
 )
 

@@ -45,7 +45,7 @@ class DataProblem:
 
 
 class DataRejected(TrainingError):
-    """Labelled files that cannot be trained on. `problems` lists everything wrong with them.
+    """Labeled files that cannot be trained on. `problems` lists everything wrong with them.
 
     The message tells what several rows have in common once, with the first of them.
     """

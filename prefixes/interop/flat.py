@@ -55,7 +55,7 @@ def check_length(embeddings: Tensor, name: str) -> int:
     """Count the positions of a prefix, `[P, ...]`.
 
     Raises:
-        ConversionRefused: when there is none, or there are too many.
+        ConversionRefused: when a prefix has no positions or too many.
     """
     if embeddings.dim() != 2 or not 1 <= len(embeddings) <= MAX_PREFIX_LENGTH:
         raise ConversionRefused(

@@ -36,7 +36,7 @@ class OriginalClass:
 
     @property
     def scope(self) -> str:
-        """What precedes the names of the backbone's weights."""
+        """The prefix of the names of the backbone's weights."""
         return "deberta." if self.model_type == "deberta-v2" else f"{self.model_type}."
 
 

@@ -21,7 +21,7 @@ ProblemType = Literal["single_label_classification", "multi_label_classification
 """How logits are interpreted; the names are those of transformers' `config.problem_type`."""
 
 Pooling = Literal["first_token", "mean", "pooler", "every_token"]
-"""What the head reads: a text's first token, the mean of its tokens, the output of the backbone's
+"""The input of the head: a text's first token, the mean of its tokens, the output of the backbone's
 own frozen pooler (BERT: tanh of a dense layer over the first token), or each token separately."""
 
 SpecialTokens = Literal["control", "text"]

@@ -87,7 +87,7 @@ class PrefixSpec(Value):
 
     @property
     def sliced_field(self) -> str | None:
-        """Name the field whose characters the answers point to; None if answers are no spans."""
+        """Name the field whose characters the answers point to; None if answers are not spans."""
         spans_of = traits_of(self.task_type).spans_of
         return None if spans_of is None else template_fields(getattr(self.input, spans_of) or "")[0]
 

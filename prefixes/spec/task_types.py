@@ -16,7 +16,7 @@ regression is a sequence classification."""
 
 @dataclass(frozen=True, slots=True)
 class TaskTraits:
-    """What distinguishes a task type from the others.
+    """The traits that distinguish task types.
 
     `outputs` is the number of outputs per text, or per token if `spans_of` is set: a fixed number,
     one for each label, or None without an output layer. `spans_of` names the template that holds

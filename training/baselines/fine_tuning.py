@@ -130,7 +130,7 @@ def _longest(pieces: Sequence[Piece]) -> int:
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Part the weights as usual: biases and normalisation do not decay."""
+    """Split the parameters as usual: biases and normalization weights do not decay."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in learned if parameter.ndim > 1]
     others = [parameter for parameter in learned if parameter.ndim == 1]

@@ -1,4 +1,4 @@
-"""The usual padded batches of transformers' own model classes, beside which ours are measured."""
+"""Padded batches of transformers' own model classes, for comparison with packed ones."""
 
 import inspect
 from collections.abc import Sequence
@@ -131,7 +131,7 @@ class PaddedModel:
 def batches_by_length(
     lengths: Sequence[int], size: int, generator: torch.Generator, *, chunk: int = 50
 ) -> list[list[int]]:
-    """Shuffle, then batch neighbours of similar length among `chunk` batches: little is padded."""
+    """Shuffle, then batch texts of similar length within `chunk` batches, to pad little."""
     order = torch.randperm(len(lengths), generator=generator).tolist()
     batches = []
     for start in range(0, len(order), size * chunk):

@@ -1,4 +1,4 @@
-"""What is doubtful about rows that can be learned from: told before training, refusing nothing.
+"""Warnings about valid rows, given before training. They reject nothing.
 
 Every warning is one sentence with a count, which names a few of the rows.
 """
@@ -57,8 +57,8 @@ def row_warnings(
 ) -> tuple[str, ...]:
     """Look over the rows of a task.
 
-    `others` are those that training is measured by. `remedy` says what helps against rare labels;
-    without one they are no warning.
+    `others` are the rows of other parts. `remedy` says what helps against rare labels; without it,
+    rare labels give no warning.
     """
     counts = definition.label_counts(labels, train.examples.truths) or {}
     return (

@@ -16,7 +16,7 @@ _MISSING: Final = frozenset(
     {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan"}
     | {"null", "undefined"}
 )
-"""What programs write for a missing value. pandas reads most of these as one."""
+"""Spellings of a missing value. pandas reads most of them as one."""
 
 
 def label_warnings(definition: TaskDefinition[Any], layout: Layout, part: Part) -> tuple[str, ...]:

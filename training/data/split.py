@@ -70,10 +70,10 @@ def split(
 ) -> tuple[Examples[Any], Examples[Any]]:
     """Hold out a share of the rows, with every label in proportion.
 
-    Rows of one group, as those of the same input or query, stay on one side; where all rows are
-    one group, they are parted all the same. Hashes of what groups have in common choose among
-    those of which the same is true, so that rows which are added later leave nearly all of the
-    part as it was: an older prefix was hardly trained on what a newer one is measured on.
+    Rows of one group, such as those of the same input or query, stay on one side, unless all rows
+    are one group. A hash of each group's content chooses among equivalent groups, so the part stays
+    nearly the same when rows are added. A live prefix is then hardly measured on rows that it was
+    trained on.
     """
 
     def key(row: int) -> Hashable:

@@ -1,4 +1,4 @@
-"""What was read: a sentence for each part, so that a person sees what each column was taken for."""
+"""A summary of the rows: one sentence per part, with the role of each column."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

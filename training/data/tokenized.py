@@ -111,7 +111,7 @@ class SharedRows:
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
-        # The data stay beside what became of them, so that no other's can take their identity.
+        # Keeps the data alive, because their `id` is part of the key.
         self._made: dict[tuple[Any, ...], tuple[TaskData, TokenizedRows]] = {}
 
     def of(self, spec: PrefixSpec, data: TaskData, *, snap: bool = False) -> TokenizedRows:

@@ -23,7 +23,7 @@ def dataset_named(name: str) -> Dataset:
     """Find a set.
 
     Raises:
-        PlanRejected: when there is none of this name.
+        PlanRejected: when no data set has this name.
     """
     if name not in DATASETS:
         raise PlanRejected(f"There is no dataset {name!r:.80}: expected {', '.join(DATASETS)}")

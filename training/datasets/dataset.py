@@ -65,7 +65,7 @@ class Dataset:
     `fields` are settings of a `TrainConfig`. `templates` are by the original's `template_id`, and
     empty where the texts are the columns as they are. `splits` names the parts as the hub does;
     those that begin with `test` are measured or predicted. `files` lists the usual file names of
-    every part, and `readers` read files that are no JSONL, by their suffix.
+    every part, and `readers` read files other than JSONL, by their suffix.
     """
 
     name: str
@@ -171,7 +171,7 @@ class Dataset:
             try:
                 found = [self._labeled(row, columns) for columns in form.convert(row.columns)]
             except (ValueError, TypeError, KeyError) as error:
-                problems.append(row.problem(f"is no row of {self.name}: {error}"))
+                problems.append(row.problem(f"is not a row of {self.name}: {error}"))
                 continue
             for one in found:
                 rows.append(one)

@@ -71,8 +71,8 @@ def _ner(
 def predicate_phrase(words: Sequence[str], place: int) -> str:
     """Say which word of a text is the predicate: the word itself, where it occurs once.
 
-    Of several, the shortest run of words that ends in this one and occurs once, or where there is
-    none, the run from the beginning of the text: no two words of a text are named alike.
+    A word that occurs several times is named by the shortest run of words that ends in it and
+    occurs once, else by the run from the beginning of the text. So each name is unique.
     """
     for start in range(place, -1, -1):
         run = list(words[start : place + 1])

@@ -69,7 +69,7 @@ class Rows(LazySequence[Row]):
 
 @dataclass(frozen=True, slots=True)
 class RowFile:
-    """A source's rows, what in it is no row, and the sha256 of its bytes.
+    """The rows of a source, the problems of invalid ones, and the SHA-256 of its bytes.
 
     That of a folder or a data set of the hub is of its rows as JSON. `tag_layout` says where
     tokens and tags were read from, where each token had a row of its own.

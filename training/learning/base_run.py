@@ -22,7 +22,7 @@ from training.tasks.losses import PLAIN, LossSettings
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the validation rows said after `step` steps; losses are means over rows."""
+    """Metrics of the validation rows after `step` steps; losses are means over rows."""
 
     step: int
     epoch: float
@@ -53,7 +53,7 @@ class BaseRun:
 
     @property
     def pieces(self) -> Sequence[Piece]:
-        """What it learns from: its rows, or the windows of them."""
+        """The pieces it learns from: its rows, or their windows."""
         return self.rows.pieces
 
     # When
@@ -88,7 +88,7 @@ class BaseRun:
 
     @property
     def learning_rate_factor(self) -> float:
-        """What the coming step multiplies the peak learning rates by."""
+        """The factor of the peak learning rates in the next step."""
         return learning_rate_factor(
             self.config.schedule,
             self.step,
@@ -114,7 +114,7 @@ class BaseRun:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """What makes the best evaluation better than another: its metric, then a lower loss."""
+        """The sort key of the best evaluation: its metric, then a lower loss."""
         assert self.best is not None
         return self._merit(self.best)
 
@@ -124,7 +124,7 @@ class BaseRun:
         self.step += 1
 
     def diverged(self, loss: float) -> bool:
-        """End where the loss is no number any more."""
+        """End the run if the loss is not finite; returns whether it ended."""
         if math.isfinite(loss):
             return False
         self.ended = f"diverged: the loss was {loss} at step {self.step}; lower learning_rate"

@@ -1,4 +1,4 @@
-"""What a prefix or a prompt begins as: something of real tokens, or one that was published."""
+"""Initial values of a prefix or a prompt: from real tokens, or from a published prefix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from training.learning.random_numbers import generator_for
 
 @dataclass(frozen=True, slots=True)
 class StartingPrefix:
-    """What a run begins as: a prefix `name` of that digest, and why not with its head.
+    """The prefix that a run starts from, with its digest.
 
-    `head_differs` is empty where the head was taken over too.
+    `head_differs` says why its head was not reused; empty if it was.
     """
 
     name: str

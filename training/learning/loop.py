@@ -98,7 +98,7 @@ class _Step:
         """Run one pass forward and back.
 
         Returns:
-            What it adds to each share's mean loss, `[shares]`, and to the gradient of each leaf.
+            Its part of each share's mean loss, `[shares]`, and of the gradient of each leaf.
         """
         losses = self._losses(items)
         return losses.detach(), torch.autograd.grad(losses.sum(), self.leaves, allow_unused=True)

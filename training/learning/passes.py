@@ -22,7 +22,7 @@ PieceIndex = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepShare:
-    """What one run brings to a step: its pieces, and its slots in the pool or its prompt.
+    """The share of one run in a step: its pieces, and its slots in the pool or its prompt.
 
     `weight` makes the mean of the losses of its pieces. `factors` are what the features of each
     piece are multiplied by, `[features, hidden]`: they are drawn for the whole step, so that they

@@ -15,7 +15,7 @@ from training.learning.run import Run
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrefixPool:
-    """What steers the backbone in a step, cut off from what made it.
+    """The prefixes and prompts of a step, detached from the parameters that made them.
 
     So the passes of the step add up their gradients in `pool` `[L, 2, C, H, D]` and in the
     `prompts` `[P, E]`, and the parameters behind them are walked only once. `slots` are those of
@@ -53,7 +53,7 @@ class PrefixPool:
 
     @property
     def leaves(self) -> list[Tensor]:
-        """What the passes find gradients of."""
+        """The tensors whose gradients the passes compute."""
         leaves = [self.pool, *(prompt for prompt in self.prompts if prompt is not None)]
         return [leaf for leaf in leaves if leaf.requires_grad]
 

@@ -24,10 +24,10 @@ from training.tasks import definition_of
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Run(BaseRun):
-    """A learner with its rows, its optimizer and what it has come to.
+    """A learner with its rows, its optimizer and its results.
 
-    `average` is what the learner has been of late, where that is what is kept; `best_prefix` that
-    of the best evaluation, folded.
+    `average` is the moving average of the learner, if that is kept. `best_prefix` is the folded
+    prefix of the best evaluation.
     """
 
     learner: PrefixLearner
@@ -43,7 +43,7 @@ class Run(BaseRun):
         backbone: Backbone,
         rows: TokenizedRows | None = None,
     ) -> Self:
-        """Initialise a learner; tokenize all rows of its task, where nobody has done so."""
+        """Initialize a learner; tokenize the rows of its task unless `rows` has them."""
         spec = describe(config, data, backbone)
         learner = PrefixLearner(
             spec,
@@ -76,7 +76,7 @@ class Run(BaseRun):
 
     @property
     def kept(self) -> PrefixLearner:
-        """What is measured and kept: the learner, or its average."""
+        """The measured and kept weights: the learner, or its average."""
         return self.average or self.learner
 
     def generator(self, purpose: str) -> torch.Generator:

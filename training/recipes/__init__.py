@@ -18,7 +18,7 @@ def load_recipe(name: str) -> dict[str, Any]:
     """Give the settings of a recipe: those of a task, and of a plan its `backbone` and `sweep`.
 
     Raises:
-        PlanRejected: when there is none of this name.
+        PlanRejected: when no recipe has this name.
     """
     if name not in recipe_names():
         raise PlanRejected(f"There is no recipe {name!r:.80}: `polyprefix recipes` lists them")

@@ -1,1 +1,1 @@
-"""What came of a training: figures, calibration, pictures, and the prefix file."""
+"""Results of a training: metrics, calibration, pictures, and the prefix file."""

@@ -18,7 +18,7 @@ _LAST_RESORT: Final = "Last Resort"
 
 @dataclass(frozen=True, slots=True)
 class ChartLabels:
-    """What to write for each label, and the font families that have the characters.
+    """The text to draw for each label, and the font families that have its characters.
 
     `has_numbers` says that labels without a font are written as `#` and their number.
     """

@@ -1,4 +1,4 @@
-"""Comparison: what a way of running costs a prefix, beside float32, in figures and in answers."""
+"""Comparison: how metrics and answers of a prefix differ from float32 in another precision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from training.tasks import definition_of
 from training.tasks.metrics import Measurement
 
 _NUMBERS: Final = frozenset({"score", "scores", "embedding"})
-"""What of an answer moves a little with every way of running, and decides nothing."""
+"""Members of an answer that vary slightly with the precision and decide nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ _PATHS: Final = {"train", "validation", "test", "start_from"}
 _CANDIDATES: Final = 4
 """Inputs that are tried for each golden example: those that are too large are left out."""
 _GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2
-"""What golden examples take of a file's header at most: the rest of the description needs room."""
+"""Maximum bytes of golden examples in a file's header. The rest of the description needs space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +61,9 @@ def finish(
     now: datetime | None = None,
     origins: Mapping[str, JsonValue] | None = None,
 ) -> FinishedPrefix:
-    """Calibrate a folded prefix, make its file, and hold what can be read from it against that.
+    """Calibrate a folded prefix, make its file, and compare it with what is read back.
 
-    `origins` stand in its provenance beside the settings: how these were found, for example.
+    `origins` are stored in its provenance with the settings: how these were found, for example.
 
     Raises:
         PrefixRejected: when the bytes do not read back as a prefix for this backbone that gives

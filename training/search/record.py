@@ -1,4 +1,4 @@
-"""What a sweep came to: `sweep.json` for programs, and facts for the file that it chose."""
+"""The record of a sweep: `sweep.json` for programs, and facts for the chosen file."""
 
 import dataclasses
 import json

@@ -1,8 +1,8 @@
-"""Sweep: which settings a task tries next, and which of its runs are not worth going on with.
+"""Sweep: which settings a task tries next, and which of its runs are pruned.
 
-Optuna chooses and gives up; this drives it from outside, by ask, report and tell. It draws random
-numbers and remembers what it was told, so all that was said to it is kept in a journal: said once
-more in the same order, to the same version with the same seed, it leads to the same state.
+Optuna decides; this module drives it through ask, report and tell. Optuna draws random numbers and
+remembers what it was told, so a journal keeps every call. Replayed in the same order, to the same
+version with the same seed, the journal restores the same state.
 """
 
 # ruff: noqa: PLC0415 - Optuna is an extra: only a plan with a sweep needs it
@@ -130,10 +130,10 @@ class Sweep:
 
 
 def optuna_version() -> str:
-    """Say which Optuna searches.
+    """Return the version of Optuna.
 
     Raises:
-        PlanRejected: when there is none.
+        PlanRejected: when Optuna is not installed.
     """
     try:
         import optuna

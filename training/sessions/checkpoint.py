@@ -38,7 +38,7 @@ _SPACE: Final = "sweep: space"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a training is: two trainings of equal facts go through the same steps."""
+    """The identity of a training: trainings with equal facts take the same steps."""
 
     facts: Mapping[str, str]
 
@@ -83,10 +83,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """What a checkpoint holds: the states of the runs in their order, and how they came about.
+    """The contents of a checkpoint: the states of the runs in order, and their history.
 
-    `seconds` is the time that the training took so far, `journal` what its sweep went through,
-    `shared_sha256` the digest of the prefix that all began as, None while they still learn it.
+    `seconds` is the training time so far, `journal` the history of its sweep, and `shared_sha256`
+    the digest of the prefix that all runs start from; None while it is still being trained.
     """
 
     seconds: float

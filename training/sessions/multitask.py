@@ -22,7 +22,7 @@ from training.settings.plan import TrainPlan
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedPrefix:
-    """What the first phase came to: its file with its digest, and each task's learner.
+    """The result of the first phase: its file with its digest, and each task's learner.
 
     `file` and `learners` are empty where a training goes on in its second phase: the one has been
     written, the others copied.

@@ -46,7 +46,7 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class PhaseRunner:
-    """What every phase of a training goes through: steps, watched, with checkpoints."""
+    """Runs the steps of every phase, with progress and checkpoints."""
 
     backbone: Backbone
     processes: Processes

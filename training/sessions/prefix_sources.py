@@ -40,7 +40,7 @@ def read_published(source: str, *, key: str = "") -> bytes:
 
 
 def _from_store(folder: Path, reference: PrefixRef) -> bytes:
-    folder.stat()  # opening a registry would make one where there is none
+    folder.stat()  # opening a registry would create a missing one
     registry = open_registry(folder)
     try:
         version = registry.version(reference, reader=reference.tenant)

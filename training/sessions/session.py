@@ -62,16 +62,16 @@ def run_plan(
 ) -> list[TrainedPrefix]:
     """Train every prefix of a plan; write each one's file, report and picture.
 
-    The checkpoint stays: whoever is done with all that follows calls `discard_checkpoint`.
+    The checkpoint stays until the caller calls `discard_checkpoint`.
 
     Args:
         plan: what to train.
         output: a folder, made when it is missing. A single run writes into it, several into
-            folders of their names; of a sweep, the best run of each task writes; what tasks have
-            learned together lies beside them.
-        resume: go on where a checkpoint in `output` ends; begin where there is none.
-        seconds_between_checkpoints: how much work a kill may cost.
-        key: for the server that `start_from` names, where it wants one.
+            folders of their names. In a sweep, the best run of each task writes. The shared
+            prefix of tasks that learn together is stored next to them.
+        resume: continue from the checkpoint in `output`, or start if it does not exist.
+        seconds_between_checkpoints: maximum work that a kill may lose.
+        key: API key for the server that `start_from` names, if it needs one.
         data: of each run, for a caller that has read the files already.
         watch: called with all runs at first, then after every step with those that took part; it
             may raise TrainingStopped, which leaves a checkpoint and goes on to the caller.
@@ -81,13 +81,13 @@ def run_plan(
             when no run came as far as one evaluation.
         PrefixError: when the backbone cannot be loaded or a file cannot be accepted.
 
-    Among several processes, the first alone writes, and gives what was trained.
+    With several processes, only the first writes and returns results.
     """
     checkpoint = output / CHECKPOINT
     if checkpoint.exists() and not resume:
         raise CheckpointRejected(
-            f"{output} holds a training that did not come to its end: add --resume to go on with "
-            "it, or choose another output folder"
+            f"{output} holds an unfinished training: add --resume to continue it, or "
+            "choose another output folder"
         )
     _check_sweep(plan)
     data = data or load_all(plan.runs)

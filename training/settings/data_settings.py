@@ -15,7 +15,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class DataSettings(Value):
-    """What is trained on which rows. The usual columns are `text`, or `text_a` and `text_b`."""
+    """The task and its rows. The usual columns are `text`, or `text_a` and `text_b`."""
 
     task: str = Field(description="TENANT/TASK: the name to publish under.")
     variant: str = Field(default="", description="Distinguishes the runs of a grid.")
@@ -27,8 +27,8 @@ class DataSettings(Value):
     task_type: TaskType = "sequence_classification"
     method: LearningMethod = Field(
         default="prefix",
-        description="What is trained. prefix: keys and values in every layer. prompt: embeddings "
-        "at the input. head: only the head. full: the whole model.",
+        description="Trained parameters. prefix: keys and values in every layer. prompt: "
+        "embeddings at the input. head: only the head. full: the whole model.",
     )
 
     train: SourceField = Field(

@@ -60,7 +60,7 @@ def text_objection(value: Any) -> str | None:
 
 
 def read_list(row: Row, column: str, problems: list[DataProblem]) -> tuple[str, ...]:
-    """Read a list of texts, which may be empty themselves; without them there are none."""
+    """Read a list of texts, each of which may be empty; returns none after a problem."""
     value = row.columns.get(column)
     if not isinstance(value, list) or not value or not all(isinstance(x, str) for x in value):
         problems.append(row.problem(f"{column!r}: expected a list of texts, found {value!r:.80}"))

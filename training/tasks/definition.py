@@ -23,14 +23,14 @@ from training.tasks.phrases import texts
 from training.tasks.unaligned_spans import UnalignedSpan
 
 Outputs = Sequence[NDArray[np.float32]]
-"""What an input's texts came to, `[outputs]` each, or `[S, outputs]` for tasks of tokens."""
+"""The outputs of an input's texts, `[outputs]` each, or `[S, outputs]` for tasks of tokens."""
 
 Problems = list[DataProblem]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """What takes part in a step as one: the texts it runs, and what they should come to."""
+    """The unit of a step: the texts that it runs, and their target."""
 
     texts: EncodedInput
     target: Tensor
@@ -51,7 +51,7 @@ class Scale:
 
 
 class TaskDefinition(ABC, Generic[Truth]):
-    """What rows of a type of task say, what is learned from them, and how well.
+    """How rows of a task type are read, learned and measured.
 
     One object of each serves all trainings: it has no state.
     """
@@ -66,13 +66,13 @@ class TaskDefinition(ABC, Generic[Truth]):
     """Whether a label says something of a whole text."""
 
     span_noun: str = ""
-    """What the slices of a text are, that truths name."""
+    """The name of the slices of a text that truths refer to."""
 
     answer_unit: str = ""
-    """What such slices are made of when they are answers: words, or tokens."""
+    """The unit of such slices as answers: words or tokens."""
 
     alignment_remedy: str = ""
-    """What to do about slices that are not."""
+    """The remedy for slices that do not align with that unit."""
 
     # Rows to examples
 

@@ -23,7 +23,7 @@ _FLAGS: Final = {"1": True, "true": True, "0": False, "false": False}
 
 
 def read_label(row: Row, column: str, problems: list[DataProblem]) -> list[str]:
-    """Read exactly one label; without it there is none."""
+    """Read exactly one label; returns no labels after a problem."""
     if is_absent(row, column, LABEL_SETTING, problems):
         return []
     return _names(row, column, [row.columns[column]], problems)

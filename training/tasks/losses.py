@@ -103,8 +103,8 @@ def contrastive_losses(
     """Give the loss `[n]` of n pairs of embeddings `[n, hidden]`.
 
     Each text must find its partner among those of the other pairs (symmetric InfoNCE, with the
-    batch for negatives). `identities` `[n, 2]` are numbers of the texts: a pair that shares a text
-    with another is no negative of it.
+    batch for negatives). `identities` `[n, 2]` are numbers of the texts: pairs that share a text
+    are not negatives of each other.
     """
     shared = (identities[:, None] == identities[None, :]).any(dim=-1)  # (n, 2) -> (n, n)
     is_other = ~torch.eye(len(left), dtype=torch.bool, device=left.device)

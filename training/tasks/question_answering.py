@@ -1,4 +1,4 @@
-"""Question answering: the slice of a context that answers a question, or that there is none."""
+"""Question answering: the slice of a context that answers a question, or no answer."""
 
 from collections.abc import Container, Hashable, Sequence
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from training.tasks.unaligned_spans import UnalignedSpan, unaligned_span
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mention:
-    """What a text names: its characters `start` to `end`, and the type of it."""
+    """A span of a text: its characters `start` to `end`, and its type."""
 
     start: int
     end: int

@@ -237,8 +237,8 @@ def _word_mentions(
 ) -> tuple[list[Mentions], list[Mentions]]:
     """Give mentions made of whole words between spaces, each tagged as its first token.
 
-    So seqeval counts for P-tuning v2, whose rows are words: a full stop at the end of one is no
-    word of its own.
+    seqeval counts this way for P-tuning v2, whose rows are words: a full stop at the end of a word
+    is not a word of its own.
 
     Returns:
         Those that were found in each text, and the true ones.
