@@ -1,13 +1,14 @@
-"""How well prefixes do beside full fine-tuning and PEFT's prefixes, on the same rows.
+"""Accuracy of prefixes compared with full fine-tuning and PEFT's prefixes, on the same rows.
 
     python -m bench.accuracy --data DIR --tasks trec sst2 --rows 2000 --output FILE
 
-DIR holds one folder a task with train.jsonl, validation.jsonl, test.jsonl and labels.json. Every
-method sees the rows as often; the step or epoch that is best on the validation rows counts.
-Prefixes learn by the default recipe; the others try all learning rates of their grids with the
-first seed, and the validation rows of each set choose the one that the other seeds take. Figures
-are of the test file, or of the validation file of sets that have no test: a tenth of the training
-rows is then held out in its place. What FILE has already is not run again.
+DIR has one folder per task with train.jsonl, validation.jsonl, test.jsonl and labels.json. Every
+method sees the rows equally often, and the best step or epoch on the validation rows counts.
+Prefixes use the default recipe. The other methods try all learning rates of their grids with the
+first seed; the other seeds use the one that is best on the validation rows.
+
+Figures are those of the test file. For sets without a test file, they are those of the validation
+file, and a tenth of the training rows is held out for validation. Runs in FILE are not repeated.
 """
 
 import argparse
@@ -32,13 +33,13 @@ SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "extractive_qa": {"task_type": "question_answering"},
     "multiple_choice": {"task_type": "multiple_choice"},
 }
-"""What a set's kind of task, as its labels.json names it, says to a training."""
+"""The settings of a training by the `task` in a set's labels.json."""
 
-UNLABELLED: Final = {"extractive_qa", "multiple_choice"}
+UNLABELED: Final = {"extractive_qa", "multiple_choice"}
 
 
 def main() -> None:
-    """Run what is missing, and show what there is."""
+    """Run the missing runs, and print the summary of all."""
     arguments = _arguments()
     console = Console()
     transformers_logging.disable_progress_bar()
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 class _Bench:
-    """Runs what a file of scores lacks."""
+    """Runs the methods that a file of scores lacks."""
 
     def __init__(self, scores: Scores, place: Place, report: Callable[[str], None]) -> None:
         self._scores = scores
@@ -88,7 +89,7 @@ def _config(arguments: argparse.Namespace, task: str, seed: int, scratch: Path) 
     folder = arguments.data / task
     about = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     settings = SETTINGS.get(about["task"], {})
-    if about["task"] not in UNLABELLED:
+    if about["task"] not in UNLABELED:
         settings = {**settings, "labels": tuple(about["labels"])}
     files = {name: folder / f"{name}.jsonl" for name in ("train", "validation", "test")}
     if not files["test"].exists():
@@ -105,7 +106,7 @@ def _config(arguments: argparse.Namespace, task: str, seed: int, scratch: Path) 
 
 
 def _with_connectives(path: Path, folder: Path) -> Path:
-    """End COPA's premises as P-tuning v2 did: with "because" or "so", as the question asks."""
+    """Append "because" or "so" to COPA's premises, by the question, as in P-tuning v2."""
     folder.mkdir(exist_ok=True)
     target = folder / path.name
     with path.open(encoding="utf-8") as rows, target.open("w", encoding="utf-8") as out:
@@ -122,12 +123,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
-    parser.add_argument("--rows", type=int, help="train on a sample this large")
+    parser.add_argument("--rows", type=int, help="size of the sample to train on")
     parser.add_argument("--backbone", default="minilm")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...")
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file of runs to append to")
     return parser.parse_args()
 
 

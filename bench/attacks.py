@@ -1,9 +1,9 @@
-"""Attacks on a freshly started server: callers who stall, lie about sizes, and hold connections.
+"""Attacks on a fresh server: clients that stall, send wrong sizes, and hold connections.
 
     python -m bench.attacks [--front-ends N] [--seconds N]
 
-Each attack runs against a server of its own with default settings. While it lasts, an ordinary
-caller with a key and one without send requests, and the script counts what they get.
+Each attack runs against a separate server with default settings. Meanwhile an ordinary client with
+a key and one without send requests, and the script counts the statuses that they get.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 MIB: Final = 2**20
 BODY_BYTES: Final = 4 * MIB
-"""The default bound of a JSON body."""
+"""The default limit of a JSON body."""
 NUM_STALLED: Final = 64
 NUM_OVERSIZED: Final = 300
 NUM_PROBED: Final = 120
@@ -52,7 +52,7 @@ class Victim:
 
 @contextmanager
 def victim(num_front_ends: int) -> Iterator[Victim]:
-    """Start a server with a store of its own; end it afterwards."""
+    """Start a server with an empty store; kill it at the end of the block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with tempfile.TemporaryDirectory() as folder:
         store = ("--store-folder", folder)
@@ -80,13 +80,13 @@ def victim(num_front_ends: int) -> Iterator[Victim]:
 
 
 def head(path: str, key: str | None, *headers: str, method: str = "POST") -> bytes:
-    """Write a request's line and headers."""
+    """Return the request line and headers of a request."""
     keyed = [f"Authorization: Bearer {key}"] if key else []
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *keyed, *headers, "", ""]).encode()
 
 
 class Attacker:
-    """One connection that sends what it likes, and notes the status that it gets."""
+    """One connection that sends given bytes and records the status of the response."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -95,7 +95,7 @@ class Attacker:
         self.has_sent = asyncio.Event()
 
     async def run(self, data: Callable[[], Iterator[bytes]]) -> None:
-        """Send all of it, then wait for an answer or for the end of the connection."""
+        """Send all bytes, then wait for a response or for the end of the connection."""
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:
@@ -126,7 +126,7 @@ class Attacker:
 
 
 async def ask(port: int, request: bytes) -> str:
-    """Send an ordinary request; gives its status, or what became of the connection."""
+    """Send an ordinary request; return its status, or how the connection ended."""
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -149,7 +149,7 @@ def classify(key: str | None) -> bytes:
 
 
 def upload(tenant: str, key: str) -> bytes:
-    """An upload of a file that is refused as soon as it is read: 422, unless it never is."""
+    """An upload of an invalid file: 422 as soon as the server reads it."""
     form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nx\r\n--b--\r\n'
     kind = "Content-Type: multipart/form-data; boundary=b"
     path = f"/v1/tenants/{tenant}/prefixes/t/versions"
@@ -162,11 +162,11 @@ async def during(
     probes: dict[str, tuple[int, bytes]],
     seconds: float,
 ) -> dict[str, Counter[str]]:
-    """Attack, and meanwhile send each probe twice a second; gives the statuses of each."""
+    """Attack, and meanwhile send each probe twice a second; return the statuses of each."""
     attacking = [asyncio.ensure_future(one) for one in attack]
     for one in attackers:
         await one.has_sent.wait()
-    await asyncio.sleep(3.0)  # the server reads what is on its way
+    await asyncio.sleep(3.0)  # until the server has read the bytes in flight
     seen: dict[str, Counter[str]] = {name: Counter() for name in probes}
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -189,7 +189,7 @@ def stalled_body() -> Iterator[bytes]:
 
 
 def oversized_body() -> Iterator[bytes]:
-    """A chunked body that grows past its limit."""
+    """A chunked body that exceeds its limit."""
     yield head("/v1/classify", None, "Content-Type: application/json",
                "Transfer-Encoding: chunked")  # fmt: skip
     for _ in range(BODY_BYTES // 2**16 + 2):
@@ -230,8 +230,8 @@ async def wearing_bodies(server: Victim, _seconds: float) -> None:
     tasks = [asyncio.ensure_future(one.run(stalled_body)) for one in holders]
     await asyncio.sleep(5.0)
     num_held = sum(one.status is None and not one.is_closed for one in holders)
-    print(f"{NUM_OVERSIZED} chunked bodies beyond their limit: {statuses(refused)}")
-    print(f"  then held of {NUM_PROBED} bodies of 4 MiB: {num_held}")
+    print(f"{NUM_OVERSIZED} chunked bodies that exceed the limit: {statuses(refused)}")
+    print(f"  then accepted of {NUM_PROBED} stalled bodies of 4 MiB: {num_held}")
     print(f"  memory of the server: {server.memory_mib():.0f} MiB")
     for task in tasks:
         task.cancel()
@@ -250,7 +250,7 @@ async def stalled_uploads(server: Victim, seconds: float) -> None:
     print(f"4 stalled uploads of each of 4 tenants, for {seconds:g} s")
     print(f"  attackers: {statuses(attackers)}")
     print(
-        f"  uploads of another tenant (422 is read and refused): {dict(seen['of another tenant'])}"
+        f"  uploads of another tenant (422: read and rejected): {dict(seen['of another tenant'])}"
     )
 
 
@@ -263,7 +263,7 @@ async def idle_connections(server: Victim, seconds: float) -> None:
     seen = await during(
         attackers, [one.run(nothing) for one in attackers], probes, min(seconds, 5.0)
     )
-    print(f"{NUM_IDLE} connections that say nothing, from the address of everybody")
+    print(f"{NUM_IDLE} idle connections, from the same address as all clients")
     print(f"  attackers: {statuses(attackers)}")
     print(f"  requests with a key: {dict(seen['with a key'])}")
 

@@ -1,7 +1,7 @@
-"""The encoders that are measured: MiniLM's real weights, and the usual shapes with random ones.
+"""The measured encoders: MiniLM with its real weights, and common shapes with random weights.
 
-Each is a folder that every contender loads: a classifier whose encoder is the backbone. A speed
-does not depend on what the weights say.
+Each is a folder of a classifier whose encoder is the backbone, which every contender loads. Speed
+does not depend on the values of the weights.
 """
 
 import json
@@ -43,7 +43,7 @@ BACKBONES: Final = ("minilm", *SHAPES)
 
 
 def make_folder(name: str, parent: Path) -> Path:
-    """Save a classifier of the backbone `name` under `parent`, and its tokenizer beside it."""
+    """Save a classifier of the backbone `name` and its tokenizer in a folder under `parent`."""
     _, packaged = locate_backbone("minilm")
     folder = parent / name
     torch.manual_seed(0)
@@ -58,7 +58,7 @@ def make_folder(name: str, parent: Path) -> Path:
 
 
 def _save_tokenizer(packaged: Path, folder: Path, *, has_types: bool) -> None:
-    """Give every backbone MiniLM's words, in a form that old and new transformers can read."""
+    """Save MiniLM's tokenizer, which all backbones use, so that any transformers can read it."""
     shutil.copy(packaged / "tokenizer.json", folder)
     if not has_types:
         tokenizer = Tokenizer.from_file(str(packaged / "tokenizer.json"))

@@ -1,4 +1,4 @@
-"""Changing: a tenant that changes its task at random, and remembers what was acknowledged."""
+"""Tenant: a client that changes its task at random and records what was acknowledged."""
 
 import json
 import random
@@ -22,7 +22,7 @@ _ROWS: Final = "text,label\n" + "".join(
 
 @dataclass(slots=True)
 class Pending:
-    """What the request in flight may have changed, whether or not it was acknowledged."""
+    """The possible effects of the request in flight, which may have been applied or not."""
 
     may_appear: str | None = None
     may_vanish: int | None = None
@@ -31,14 +31,14 @@ class Pending:
 
 @dataclass(slots=True)
 class Tenant:
-    """A client that changes one task, and what the server has acknowledged to it."""
+    """A client that changes one task, and the changes that the server acknowledged."""
 
     name: str
     key: str
     backbone: BackboneFingerprint
     chance: random.Random
     num_files: int
-    """Rises from a number of its own for each tenant: it seeds the next file."""
+    """Seed of the next file. Each tenant starts from a different number."""
     versions: dict[int, str] = field(default_factory=dict)
     live: int | None = None
     trainings: set[str] = field(default_factory=set)
@@ -56,7 +56,7 @@ class Tenant:
         return httpx.Client(base_url=url, headers=headers, timeout=120)
 
     def work(self) -> None:
-        """Change one thing after another until the server is gone."""
+        """Make one change after another until the server is gone."""
         with self.client(self.url) as client:
             try:
                 while True:
@@ -119,7 +119,7 @@ class Tenant:
         return answer.is_success
 
     def check(self, url: str) -> None:
-        """Compare what the server has with what it acknowledged; then go on from there."""
+        """Compare the server's content with what it acknowledged, and continue from there."""
         self.url = url
         with self.client(url) as client:
             answer = client.get(self.path)

@@ -1,4 +1,4 @@
-"""Worker: a contender in a process of its own, spoken to in JSON lines."""
+"""Worker: a contender in a separate process that is controlled by JSON lines."""
 
 import json
 import os
@@ -11,15 +11,15 @@ from typing import Any, Final, Self
 ROOT: Final = Path(__file__).resolve().parents[1]
 _SCRIPTS: Final = Path(__file__).parent / "workers"
 _SECONDS: Final = 1800
-"""Longer than any load or round takes; after that a worker counts as stuck."""
+"""Longer than any load or round; after this time, a worker is considered hung."""
 
 
 class WorkerFailed(Exception):
-    """A worker could not do what it was asked; the message is its own."""
+    """A worker failed to execute a command; the message is the worker's."""
 
 
 class Worker:
-    """A running script of `bench/workers`. Close it, or use it in a `with`."""
+    """A running script of `bench/workers`. Close it, or use it as a context manager."""
 
     def __init__(self, python: str | Path, script: str, *, num_threads: int) -> None:
         """Start `workers/SCRIPT.py` in the environment of a Python."""
@@ -40,23 +40,23 @@ class Worker:
         self.close()
 
     def load(self, job: dict[str, Any]) -> dict[str, list[str]]:
-        """Make a job's contenders; returns their names by workload. Raises WorkerFailed."""
+        """Create a job's contenders and return their names by workload. Raises WorkerFailed."""
         contenders: dict[str, list[str]] = self._ask({"do": "load", "job": job})["contenders"]
         return contenders
 
     def run(self, workload: str, contender: str) -> tuple[float, int]:
-        """Run a contender once: seconds and the texts it answered. Raises WorkerFailed."""
+        """Run a contender once; return the seconds and the number of texts. Raises WorkerFailed."""
         reply = self._ask({"do": "run", "workload": workload, "contender": contender})
         return reply["seconds"], reply["rows"]
 
     def peak_bytes(self) -> int:
-        """Give the most memory that it has taken so far; from /proc, so on Linux."""
+        """Return the worker's peak memory so far. Needs /proc, and hence Linux."""
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
         (line,) = (each for each in status.splitlines() if each.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
@@ -86,21 +86,21 @@ class Worker:
         code = self._process.wait()
         self._log.seek(0)
         lines = [line for line in self._log.read().splitlines() if line.strip()]
-        return f"ended with exit code {code}: {lines[-1] if lines else 'without a word'}"
+        return f"ended with exit code {code}: {lines[-1] if lines else 'no output'}"
 
 
 def environment_variables(num_threads: int) -> dict[str, str]:
-    """Give a contender's process its threads, our packages, and no reason to use the network."""
+    """Return the environment of a contender: its threads, our packages, and no network use."""
     return {
         **os.environ,
         "OMP_NUM_THREADS": str(num_threads),
         "PYTHONPATH": str(ROOT),
         "HF_HUB_OFFLINE": "1",
-        "DO_NOT_TRACK": "1",  # infinity, which otherwise reports its use
-        "CI": "true",  # OpenVINO, likewise: with it, it waits for no answer
+        "DO_NOT_TRACK": "1",  # keeps infinity from reporting its use
+        "CI": "true",  # keeps OpenVINO from reporting its use and waiting for the response
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
-        # Freed memory is kept for the next batch, as our server has it: so for everybody.
+        # Freed memory is kept for the next batch. Our server does this, so all contenders do.
         "MALLOC_MMAP_THRESHOLD_": str(2**30),
         "MALLOC_TRIM_THRESHOLD_": str(2**30),
     }

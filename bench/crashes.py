@@ -1,10 +1,11 @@
-"""Crashes: a server is killed at random moments, and all it acknowledged must still be there.
+"""Crashes: kill a server at random moments, and check that no acknowledged change is lost.
 
     python -m bench.crashes --kills 200
 
-Three tenants publish, promote, roll back, delete and train at once, on a small random backbone.
-Between two kills all files are made old, so that the next start sweeps whatever it does not know.
-Each server is forked from a process that has imported the program, which takes most of a start.
+Three tenants publish, promote, roll back, delete and train concurrently, on a small random
+backbone. Between two kills all files get an old timestamp, so that the next start sweeps every file
+that it does not know. Each server is forked from a process that has already imported the program,
+since imports take most of the time of a start.
 """
 
 import argparse
@@ -61,7 +62,7 @@ def _server(store: Path, backbone: Path) -> Iterator[_Server]:
     flags += ("--backbone", str(backbone), "--dtype", "float32", "--num-threads", "1")
     process = context.Process(target=_serve, args=(sending, flags))
     process.start()
-    sending.close()  # the server's end alone stays open: it closes when the server dies
+    sending.close()  # only the server's end stays open, which closes when the server dies
     with receiving, os.fdopen(os.dup(receiving.fileno()), encoding="utf-8") as output:
         try:
             yield _Server(process, output)
@@ -71,7 +72,7 @@ def _server(store: Path, backbone: Path) -> Iterator[_Server]:
 
 
 def _serve(output: Connection, flags: Sequence[str]) -> None:
-    """Run the command `serve` in this process, its output sent to the script."""
+    """Run the command `serve` in this process and send its output to the script."""
     os.dup2(output.fileno(), 1)
     os.dup2(os.open(_LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -80,7 +81,7 @@ def _serve(output: Connection, flags: Sequence[str]) -> None:
 
 
 def _check(server: _Server, tenants: Sequence[Tenant]) -> None:
-    """Wait until the server listens, and compare what it has with what it acknowledged."""
+    """Wait until the server listens, and compare its content with what it acknowledged."""
     lines = (re.search(r"listens on (http://\S+);", line) for line in server.output)
     url = next((found[1] for found in lines if found), None)
     if url is None:
@@ -92,7 +93,7 @@ def _check(server: _Server, tenants: Sequence[Tenant]) -> None:
 
 
 def _change_until_killed(server: _Server, tenants: Sequence[Tenant], chance: random.Random) -> None:
-    """Let all tenants work at once, and kill the server a moment after some of their changes."""
+    """Run all tenants concurrently, and kill the server shortly after some of their changes."""
     num_changes = _num_acknowledged(tenants) + chance.randint(0, _MAX_CHANGES_BEFORE_KILL)
     writers = [threading.Thread(target=tenant.work) for tenant in tenants]
     for writer in writers:
@@ -115,12 +116,12 @@ def _make_old(store: Path) -> None:
 
 
 def main() -> int:
-    """Kill servers; the exit code is 1 if anything acknowledged was lost."""
+    """Kill servers; return exit code 1 if an acknowledged change was lost."""
     parser = argparse.ArgumentParser(prog="python -m bench.crashes", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    # The servers inherit it: one of several streams each would take all cores.
+    # The servers inherit this setting, since their streams would use all cores otherwise.
     os.environ["OMP_NUM_THREADS"] = "1"
     chance = random.Random(options.seed)  # noqa: S311 - a benchmark, no secret
     with tempfile.TemporaryDirectory(prefix="crashes-") as name:

@@ -1,4 +1,4 @@
-"""Virtual environments of the peers: made on demand from pinned requirements, and kept."""
+"""Virtual environments of the peers, created on demand from pinned requirements and kept."""
 
 import hashlib
 import subprocess
@@ -12,14 +12,14 @@ _SECONDS: Final = 3600
 
 
 class EnvironmentUnavailable(Exception):
-    """A peer could not be installed on this machine; the message is the installer's own."""
+    """A peer that cannot be installed on this machine; the message is the installer's."""
 
 
 def environment(name: str) -> Path:
-    """Give the folder of programs of the environment that `requirements/NAME.txt` describes.
+    """Return the `bin` folder of the environment that `requirements/NAME.txt` describes.
 
     Raises:
-        EnvironmentUnavailable: when it cannot be made.
+        EnvironmentUnavailable: when it cannot be created.
     """
     requirements = _HERE / "requirements" / f"{name}.txt"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
@@ -28,7 +28,7 @@ def environment(name: str) -> Path:
     if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
         _run([sys.executable, "-m", "venv", "--clear", str(folder)])
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        # Torch first and alone: a looser requirement of a peer must not choose its build.
+        # torch first and alone, so that a looser requirement of a peer does not choose its build.
         pinned = requirements.read_text(encoding="utf-8").splitlines()
         _run([*pip, *(line for line in pinned if line.startswith("torch=="))])
         _run([*pip, "--requirement", str(requirements)])

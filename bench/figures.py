@@ -1,4 +1,4 @@
-"""Figure: one measured value with the bound it has to hold; and ratios of alternating rounds."""
+"""Figure: a measured value with its required bound; and ratios of alternating rounds."""
 
 import math
 import statistics
@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a figure must not fall below, or not exceed."""
+    """The minimum or maximum that is required of a figure."""
 
     value: float
     side: Literal["at least", "at most"] = "at least"
@@ -20,7 +20,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A value with its spread over the rounds; without a value, `note` says why there is none."""
+    """A value with its spread over the rounds; without a value, `note` gives the reason."""
 
     group: str
     name: str
@@ -40,33 +40,33 @@ class Figure:
         rounds: Sequence[float],
         bound: Bound | None = None,
     ) -> Self:
-        """Take the median of at least one round, and the lowest and highest beside it."""
+        """Take the median of at least one round, with the lowest and the highest."""
         return cls(group, name, unit, statistics.median(rounds), min(rounds), max(rounds), bound)
 
     @classmethod
     def absent(
         cls, group: str, name: str, unit: str, reason: str, bound: Bound | None = None
     ) -> Self:
-        """Keep the place of what could not be measured, and say why."""
+        """Make a figure without a value, for something that could not be measured."""
         return cls(group, name, unit, None, bound=bound, note=reason)
 
     @property
     def holds(self) -> bool | None:
-        """Tell whether the bound holds; None where there is no bound or nothing was measured."""
+        """Whether the bound holds; None without a bound or a value."""
         if self.bound is None or self.measured is None:
             return None
         return self.bound.holds(self.measured)
 
 
 def speed_ratios(seconds: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Give for each round how many times as fast as another one ran, from both one's seconds.
+    """Return the speedup over another contender in each round, from the seconds of both.
 
-    Each round's own: what slows the machine down for a while slows down both.
+    Ratios are per round, since anything that slows the machine down temporarily affects both.
     """
     return [other / own for own, other in zip(seconds, others, strict=True)]
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Give the smallest value that this share of all does not exceed, of at least one."""
+    """Return the smallest value that at least this share of the values does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

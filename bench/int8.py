@@ -1,11 +1,11 @@
-"""What int8 costs and gains: speed of the layers, drift of golden examples, and damage beside it.
+"""Speed and error of int8: speed of layers, and drift of golden examples, intact and damaged.
 
     python bench/int8.py FILE... [--backbone minilm]
 
-FILEs are prefix files with golden examples. A drift is that of the replay: the largest over a
-file's examples, with the number relative to which `prefixes/backbone/replay.py` sets its bound.
-Damaged copies say which drift the bound must not allow. Speeds are ratios of processor time on
-one thread, the shortest of several turns in alternation, as other programs may run beside.
+FILEs are prefix files with golden examples. The drift is the largest relative difference over a
+file's examples, as `prefixes/backbone/replay.py` computes it for its tolerance. The drifts of
+damaged copies show what the tolerance must reject. Speeds are ratios of CPU time on one thread: the
+shortest of several alternating turns, since other programs may be running.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def _shortest(calls: Sequence[Callable[[], object]]) -> list[float]:
 
 
 def _whole(backbones: Mapping[str, Backbone], prefix: Prefix) -> None:
-    """Time the whole forward pass over as many golden examples as make so many tokens."""
+    """Time the whole forward pass over golden examples with a given total of tokens."""
     for num_tokens in (*TOKENS, 1):  # the last is a single text
         calls = []
         for backbone in backbones.values():

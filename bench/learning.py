@@ -1,4 +1,4 @@
-"""Learning: how fast prefixes are trained, and in how much memory, beside PEFT's."""
+"""Training: speed and memory of training prefixes, compared with PEFT."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """One backbone in one precision: what all contenders learn from."""
+    """One backbone in one precision, and the texts that all contenders train on."""
 
     backbone: str
     folder: Path
@@ -44,7 +44,7 @@ class Learning:
         return f"{self.backbone}, {self.dtype}, training, {workload}"
 
     def job(self, contenders: Sequence[str]) -> dict[str, Any]:
-        """Say what a worker must make; the labels say nothing, for nobody looks at the result."""
+        """Describe the job of a worker. The labels are arbitrary, since the result is not used."""
         return {
             "model": str(self.folder),
             "dtype": self.dtype,
@@ -67,7 +67,7 @@ class Learning:
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """A worker's script, the environment that it runs in (None: ours), and its contenders."""
+    """A worker's script, its environment (None: ours), and its contenders."""
 
     script: str
     environment: str | None
@@ -88,7 +88,7 @@ _FAILURES: Final = (WorkerFailed, EnvironmentUnavailable)
 
 
 def learn(learning: Learning, report: Callable[[str], None]) -> Iterator[Figure]:
-    """Let all learn from the same texts by turns; then each alone, for its memory."""
+    """Train all contenders on the same texts in turns, then each alone to measure its memory."""
     seconds, absent = _seconds(learning, report)
     for work in learning.workloads:
         mine = {name: each for (at, name), each in seconds.items() if at == work.name}
@@ -100,7 +100,7 @@ def learn(learning: Learning, report: Callable[[str], None]) -> Iterator[Figure]
 def _seconds(
     learning: Learning, report: Callable[[str], None]
 ) -> tuple[dict[Place, list[float]], str | None]:
-    """Measure a pass over the rows, by turns; and say what keeps contenders from it."""
+    """Measure a pass over the rows in turns; also return the reasons of failures."""
     reasons: list[str] = []
     with ExitStack() as stack:
         passes: dict[Place, Callable[[], float]] = {}
@@ -139,7 +139,7 @@ def _speeds(group: str, num_texts: int, seconds: Mapping[str, Sequence[float]]) 
 def _ratios(
     group: str, seconds: Mapping[str, Sequence[float]], absent: str | None
 ) -> Iterator[Figure]:
-    """Compare with PEFT by speed, and runs with each other by the time that they take."""
+    """Compare the speed with PEFT's, and the times of the runs with each other."""
     for name, other, bound, is_speed in (
         (OURS, PEFT, Bound(3), True),
         (TOGETHER, MORE_ROWS, Bound(1.3, "at most"), False),
@@ -155,7 +155,7 @@ def _ratios(
 
 
 def _peaks(learning: Learning, report: Callable[[str], None]) -> Iterator[Figure]:
-    """Let each contender learn alone in a new process, and see how much memory it took at most."""
+    """Train with each contender alone in a new process, and measure its peak memory."""
     work = learning.workloads[0].name
     group = learning.group(f"{work}: memory")
     peaks: dict[str, int] = {}

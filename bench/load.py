@@ -1,6 +1,6 @@
-"""The load generator, a process of its own: HTTP requests in a closed or an open loop.
+"""The load generator, a separate process: HTTP requests in a closed or an open loop.
 
-Reads one JSON object from standard input (`LoadPlan`), writes one to standard output (`Load`).
+It reads a JSON object from standard input (`LoadPlan`) and writes one to standard output (`Load`).
 """
 
 import asyncio
@@ -17,19 +17,19 @@ import uvloop
 
 _MAX_CONNECTIONS: Final = 512
 _PATIENCE: Final = 30.0
-"""Seconds that an answer may take after the last request was sent."""
+"""Maximum seconds to wait for responses after the last request."""
 
 _LOST: Final = "connection lost"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What to send to `host:port`: POST `path` with each of the `bodies` in turn.
+    """The requests to send to `host:port`: POST `path` with each of the `bodies` in turn.
 
-    With a `rate`, requests are sent at random moments, so many a second, whether or not earlier
-    ones were answered (an open loop); otherwise each of the `connections` sends its next one when
-    it has its answer (a closed loop). It ends after `seconds`, or in a closed loop after `count`
-    requests. Answers within the first `warm_up` seconds do not count.
+    With a `rate` per second, requests are sent at random times, whether or not earlier ones were
+    answered (an open loop). Otherwise, each of the `connections` sends its next request after its
+    response (a closed loop). The load ends after `seconds`, or in a closed loop after `count`
+    requests. Responses within the first `warm_up` seconds do not count.
     """
 
     host: str
@@ -46,8 +46,10 @@ class LoadPlan:
 
 @dataclass(slots=True)
 class Load:
-    """What came of it: latencies in seconds in the order of the answers, from the moment that a
-    request was due; the time they took; all requests sent, and the errors by kind.
+    """The result of a load.
+
+    `latencies` are in seconds, in order of the responses, from the time that a request was due.
+    `errors` counts failures by status or reason.
     """
 
     latencies: list[float] = field(default_factory=list)
@@ -60,7 +62,7 @@ class Load:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one request under way."""
+    """One keep-alive connection with at most one request in flight."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -69,7 +71,7 @@ class Connection(asyncio.Protocol):
         self._lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's class is not a subclass
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -84,7 +86,7 @@ class Connection(asyncio.Protocol):
             self._settle(head[9:12].decode())
 
     async def post(self, request: bytes) -> str:
-        """Send a request; returns the status, or what went wrong."""
+        """Send a request; return the status or the error."""
         if self._transport is None:
             return _LOST
         self._answer = asyncio.get_running_loop().create_future()
@@ -110,11 +112,11 @@ def _content_length(head: bytes) -> int:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length":
             return int(value)
-    raise ValueError("an answer without a Content-Length")
+    raise ValueError("a response without Content-Length")
 
 
 async def run(plan: LoadPlan) -> Load:
-    """Send what a plan asks for."""
+    """Send the requests of a plan."""
     return await (_closed(plan) if plan.rate is None else _open(plan, plan.rate))
 
 
@@ -186,10 +188,10 @@ async def _open(plan: LoadPlan, rate: float) -> Load:
 async def _post_idle(
     idle: list[Connection], request: bytes
 ) -> tuple[Connection, str] | tuple[None, str]:
-    """Send a request on a connection that is there, if one is.
+    """Send a request on an idle connection, if there is one.
 
-    The server may close what was idle for long at the very moment that it is used again: as
-    every client, this one then asks on a new connection (RFC 9112, section 9.3.1).
+    The server may close an idle connection just when it is used again. Like every client, this one
+    then retries on a new connection (RFC 9112, section 9.3.1).
     """
     while idle:
         connection = idle.pop()
@@ -200,7 +202,7 @@ async def _post_idle(
 
 
 def _moments(rate: float, seconds: float) -> Iterator[float]:
-    """Give the moments of a Poisson process; the same each time."""
+    """Return the times of a Poisson process, which are the same in each run."""
     rng = random.Random(0)  # noqa: S311 - a benchmark, no secret
     moment = rng.expovariate(rate)
     while moment < seconds:
@@ -209,7 +211,7 @@ def _moments(rate: float, seconds: float) -> Iterator[float]:
 
 
 def _requests(plan: LoadPlan) -> Iterator[bytes]:
-    """Write each body's request once, then repeat them."""
+    """Serialize the request of each body, and repeat these endlessly."""
     fields = {"Host": f"{plan.host}:{plan.port}", "Content-Type": "application/json"}
     fields |= plan.headers
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

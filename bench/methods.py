@@ -1,4 +1,4 @@
-"""Ways to learn a task whose accuracy is compared: prefixes, full fine-tuning, PEFT's prefixes."""
+"""The compared training methods: prefixes, full fine-tuning, and PEFT's prefixes."""
 
 import tempfile
 import time
@@ -22,7 +22,7 @@ from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 
 _TOKENS_AT_ONCE: Final = 4096
-"""Bounds one pass: gradients of a batch are gathered over as many as it needs."""
+"""Maximum number of tokens per pass; a batch accumulates gradients over several passes."""
 
 Dtype = Literal["float32", "bfloat16"]
 Settings = Mapping[str, float]
@@ -31,9 +31,9 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Place:
-    """What all methods learn on: a backbone, its device, and the number type that it computes in.
+    """The backbone of all methods, its device, and the number type of its computations.
 
-    Weights that learn are float32 whatever it is.
+    Trained weights are always in float32.
     """
 
     backbone: str
@@ -46,7 +46,7 @@ class Place:
 
 
 class Method(Protocol):
-    """One way to learn; `grid` lists the settings among which validation rows choose."""
+    """A training method; `grid` lists the settings from which validation rows choose."""
 
     @property
     def grid(self) -> Sequence[Settings]: ...
@@ -54,11 +54,11 @@ class Method(Protocol):
     def learn(
         self, configs: Sequence[TrainConfig], place: Place, settings: Settings, report: Report
     ) -> Iterator[Score]:
-        """Learn one task with the seeds of several configurations."""
+        """Train one task with the seeds of several configurations."""
 
 
 class Prefixes:
-    """Ours, by the default recipe; all seeds learn in the same batches."""
+    """Our prefixes with the default recipe; all seeds train in the same batches."""
 
     grid: Sequence[Settings] = ({},)
 
@@ -77,7 +77,7 @@ class Prefixes:
             plan = TrainPlan(
                 runs=runs, backbone=place.backbone, device=place.device, dtype=place.dtype
             )
-            trained = run_plan(plan, Path(folder), watch=_Telling(report))
+            trained = run_plan(plan, Path(folder), watch=_Progress(report))
         seconds = (time.perf_counter() - started) / len(runs)
         for one in trained:
             provenance = one.finished.prefix.spec.provenance
@@ -99,10 +99,10 @@ class Prefixes:
 
 @dataclass(frozen=True, slots=True)
 class PaddedLoop:
-    """The usual loop over padded batches of transformers' own class.
+    """The usual loop over padded batches with transformers' own class.
 
-    All of the model learns, or what `adapt` leaves of it: for 4 passes over the rows, and for 400
-    steps of 32 rows where those are more.
+    It trains the whole model, or the weights that `adapt` leaves trainable, for 4 epochs or for 400
+    steps of 32 rows, whichever is more.
     """
 
     name: str
@@ -127,7 +127,7 @@ class PaddedLoop:
                 tokens_per_batch=_TOKENS_AT_ONCE,
                 adapt=self.adapt,
             )
-            learn(tuning, _Telling(report))
+            learn(tuning, _Progress(report))
             assert tuning.best is not None
             assert data.test is not None
             yield Score(
@@ -145,8 +145,8 @@ class PaddedLoop:
 
 
 @dataclass(slots=True)
-class _Telling:
-    """Tells every evaluation of the first of some runs."""
+class _Progress:
+    """Reports every evaluation of the first run."""
 
     report: Report
     seen: int = 0
@@ -161,13 +161,13 @@ class _Telling:
 
 
 def _name(config: TrainConfig) -> str:
-    """Name a task by its folder."""
+    """Return the name of a task, which is that of its folder."""
     assert isinstance(config.train, Path), "bench trains on files"
     return config.train.parent.name
 
 
 def _with_peft(model: Any) -> nn.Module:
-    """Leave a prefix as long as ours, and a head, by PEFT's defaults."""
+    """Train a prefix of our default length and a head, with PEFT's defaults."""
     length = TrainConfig.model_fields["prefix_length"].default
     peft = PrefixTuningConfig(task_type=TaskType.SEQ_CLS, num_virtual_tokens=length)
     adapted: nn.Module = get_peft_model(model, peft)

@@ -1,4 +1,4 @@
-"""Where figures come from: the processor, its number formats, the commit and the command."""
+"""The origin of figures: the processor, its number formats, the commit and the command."""
 
 import os
 import platform
@@ -19,25 +19,25 @@ _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
 @cache
 def processor() -> str:
-    """Name the processor and count its cores as well as the system can."""
+    """Return the name of the processor and its number of cores, as far as known."""
     names = _cpuinfo("model name")
     return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
 
 
 def device(name: str) -> str:
-    """Name what a device of torch is: a GPU by its model, or the processor."""
+    """Return the model of a torch device: that of a GPU, or the processor."""
     on = find_device(name)
     return torch.cuda.get_device_name(on) if on.type == "cuda" else processor()
 
 
 def has_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 in hardware; without, it only gets slower."""
+    """Say whether the processor multiplies bfloat16 in hardware; otherwise it is slower."""
     return any(_BFLOAT16_FLAGS & set(flags.split()) for flags in _cpuinfo("flags"))
 
 
 @cache
 def commit() -> str:
-    """Name the commit of this checkout; a plus sign says that files differ from it."""
+    """Return the commit of this checkout, with a plus sign if files differ from it."""
     folder = Path(__file__).parent
     show = ["git", "rev-parse", "--short", "HEAD"]
     name = subprocess.run(show, cwd=folder, capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ def commit() -> str:
 
 
 def command() -> str:
-    """Give the command line that runs this module of the benchmarks."""
+    """Return the command line of the running benchmark."""
     spec = sys.modules["__main__"].__spec__
     module = "bench" if spec is None else spec.name.removesuffix(".__main__")
     return shlex.join(["python", "-m", module, *sys.argv[1:]])

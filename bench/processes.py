@@ -1,4 +1,4 @@
-"""Server processes: started, asked whether they are ready, and watched through /proc."""
+"""Server processes: starting them, waiting for readiness, and measuring them with /proc."""
 
 import os
 import re
@@ -22,12 +22,12 @@ _POLL: Final = 0.1
 
 
 class ServerFailed(Exception):
-    """A server did not start, or died; the message says what it said last."""
+    """A server did not start, or died; the message has its last output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A process that answers HTTP, and the seconds it took to be ready."""
+    """A process that serves HTTP, and the seconds until it was ready."""
 
     pid: int
     host: str
@@ -35,7 +35,7 @@ class Server:
     start_seconds: float
 
     def cpu_seconds(self) -> float:
-        """Give the processor time that it and its children have used so far."""
+        """Return the CPU time that it and its children have used so far."""
         total = 0
         for pid in _family(self.pid):
             fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
@@ -43,7 +43,7 @@ class Server:
         return total / _TICKS
 
     def memory_bytes(self) -> int:
-        """Give the memory of it and its children that no file backs; shared memory counts once."""
+        """Return its and its children's memory that no file backs; shared memory counts once."""
         own, shared = 0, [0]
         for pid in _family(self.pid):
             status = (_PROC / str(pid) / "status").read_text()
@@ -71,14 +71,13 @@ def server_process(
 
     Args:
         command: program and arguments.
-        num_threads: threads of its forward pass, as far as the environment can say so.
-        announced: pattern of the line on standard output that ends in the port it listens on;
-            None when `port` says so.
-        ready: path that answers 200 once it serves.
-        port: where it listens.
+        num_threads: threads of its forward pass, set by environment variables.
+        announced: pattern of an output line that contains its port; None if `port` is given.
+        ready: path that returns 200 when the server is ready.
+        port: port that it listens on.
 
     Raises:
-        ServerFailed: when it does not get ready.
+        ServerFailed: when it does not become ready.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
         started = time.perf_counter()
@@ -112,7 +111,7 @@ def _announced_port(log: IO[str], pattern: str | None) -> int:
 
 def _answers(url: str) -> bool:
     try:
-        with urlopen(url, timeout=5) as answer:  # noqa: S310 - an address of our own making
+        with urlopen(url, timeout=5) as answer:  # noqa: S310 - the URL is our own
             return bool(answer.status == 200)
     except (URLError, TimeoutError, ConnectionError):
         return False
@@ -122,12 +121,16 @@ def _check_alive(process: subprocess.Popen[bytes], log: IO[str], started: float)
     lines = _text(log).strip().splitlines()
     last = lines[-1] if lines else "nothing"
     if process.poll() is not None:
-        raise ServerFailed(f"the server ended with exit code {process.returncode}, saying: {last}")
+        raise ServerFailed(
+            f"the server ended with exit code {process.returncode}; last output: {last}"
+        )
     if time.perf_counter() - started > _START_SECONDS:
-        raise ServerFailed(f"the server was not ready in {_START_SECONDS} s, saying: {last}")
+        raise ServerFailed(
+            f"the server was not ready within {_START_SECONDS} s; last output: {last}"
+        )
 
 
 def _text(log: IO[str]) -> str:
-    """Read what a process has written; it shares our place in the file, so read apart from it."""
+    """Read a process's output without moving the file position, which the process shares."""
     size = os.fstat(log.fileno()).st_size
     return os.pread(log.fileno(), size, 0).decode(errors="replace")

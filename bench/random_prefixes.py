@@ -1,4 +1,4 @@
-"""Prefixes with random values, one or a thousand: what a prefix says does not change its cost."""
+"""Prefixes with random values, since the values do not affect the cost."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from prefixes.checks import expected_shapes
 
 
 def random_prefix(facts: BackboneFingerprint, length: int, seed: int) -> Prefix:
-    """Make a classifier of single-label texts that fits a backbone."""
+    """Make a random single-label classifier for a backbone."""
     rng = np.random.default_rng(seed)
     spec = PrefixSpec(
         problem_type="single_label_classification",

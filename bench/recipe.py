@@ -1,13 +1,13 @@
-"""Which settings make a good default recipe: variants of it, measured on rows that nobody tests on.
+"""Variants of the default recipe, measured on rows that are not used for tests.
 
     python -m bench.recipe --data DIR --tasks trec sst2 --output FILE
         --variants "" "batch_size=16 min_steps=800" "prefix_length=32"
 
-DIR is that of `bench.accuracy`. Of each set's train.jsonl 2,000 rows train, 500 choose the best
-step, and up to 3,000 others measure what came of it: no validation or test file is read, so that
-what is chosen here can be measured there. With --longest the others are the longest half of what is
-left, 1,500 at most: texts unlike those that were learnt from. All variants of a set learn in the
-same batches, but "method=full", which is full fine-tuning; what FILE has already is not run again.
+DIR is that of `bench.accuracy`. Of each set's train.jsonl, 2,000 rows train, 500 choose the best
+step, and up to 3,000 others measure the result. No validation or test file is read, so that these
+can later measure the chosen recipe. With --longest, the measured rows are the longest half of the
+others, at most 1,500: texts unlike those of the training. All variants of a set train in the same
+batches, except "method=full", which is full fine-tuning. Runs in FILE are not repeated.
 """
 
 import argparse
@@ -33,13 +33,13 @@ from training.settings.plan import TrainPlan
 from training.tasks.metrics import Measurement
 
 PARTS: Final = {"train": 2000, "validation": 500, "test": 3000}
-"""How many rows of a training file each part gets, in this order, as far as there are any."""
+"""Maximum number of rows of a training file for each part, in this order."""
 
 Entry = Mapping[str, Any]
 
 
 def main() -> None:
-    """Run what is missing, and show what there is."""
+    """Run the missing runs, and print the table of all."""
     arguments = _arguments()
     transformers_logging.disable_progress_bar()
     console = Console()
@@ -63,7 +63,7 @@ def _measure(
     variants: Sequence[str],
     report: Callable[[str], None],
 ) -> list[Entry]:
-    """Train variants of the recipe on one set, together."""
+    """Train variants of the recipe on one set."""
     with tempfile.TemporaryDirectory() as folder:
         train = arguments.data / task / "train.jsonl"
         files = part_out(train, Path(folder), seed=seed, longest=arguments.longest)
@@ -80,7 +80,7 @@ def _measure(
             )
             for number, variant in enumerate(variants)
         ]
-        results = _train(runs, arguments, Path(folder) / "out", _Watch(report))
+        results = _train(runs, arguments, Path(folder) / "out", _Progress(report))
     where = {"task": task, "seed": seed, "longest": arguments.longest}
     device = origin.device(arguments.device)
     return [
@@ -90,9 +90,9 @@ def _measure(
 
 
 def _train(
-    runs: Sequence[TrainConfig], arguments: argparse.Namespace, folder: Path, watch: "_Watch"
+    runs: Sequence[TrainConfig], arguments: argparse.Namespace, folder: Path, watch: "_Progress"
 ) -> dict[str, Entry]:
-    """Train prefixes together and whole models one by one; give each run's figures by its name."""
+    """Train prefixes together and whole models separately; return each run's figures by name."""
     prefixes = tuple(run for run in runs if run.method != "full")
     models = tuple(run for run in runs if run.method == "full")
     where = {"device": arguments.device, "dtype": arguments.dtype}
@@ -103,8 +103,8 @@ def _train(
     return {run.run_name: _entry(run, validation, test) for run, validation, test in figures}
 
 
-class _Watch:
-    """Tells every evaluation once."""
+class _Progress:
+    """Reports every evaluation once."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
@@ -132,7 +132,7 @@ def _entry(config: TrainConfig, validation: Measurement, test: Measurement | Non
 
 
 def part_out(train: Path, folder: Path, *, seed: int, longest: bool = False) -> dict[str, Path]:
-    """Deal the rows of a training file out, each to one part."""
+    """Divide the rows of a training file into the parts."""
     lines = list(dict.fromkeys(train.read_text(encoding="utf-8").splitlines()))
     random.Random(seed).shuffle(lines)  # noqa: S311 - a sample, not a secret
     if longest:
@@ -149,7 +149,7 @@ def part_out(train: Path, folder: Path, *, seed: int, longest: bool = False) -> 
 
 
 def settings_of(variant: str) -> dict[str, Any]:
-    """Read `name=value name=value`; values as in JSON, or plain text."""
+    """Parse `name=value name=value`; values are JSON or plain text."""
     settings: dict[str, Any] = {}
     for pair in variant.split():
         name, _, value = pair.partition("=")
@@ -161,7 +161,7 @@ def settings_of(variant: str) -> dict[str, Any]:
 
 
 def _table(entries: Sequence[Entry]) -> Table:
-    """Show each variant's mean by set, and the mean of its differences from the default."""
+    """Tabulate each variant's mean by set, and its mean difference from the default."""
     sets = list(dict.fromkeys((entry["task"], entry["longest"]) for entry in entries))
     found = {(e["variant"], e["task"], e["longest"], e["seed"]): e["measured"] for e in entries}
     names = [f"{task}, longest" if longest else task for task, longest in sets]
@@ -191,8 +191,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...")
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
-    parser.add_argument("--longest", action="store_true", help="measure on the longest others")
-    parser.add_argument("--output", type=Path, required=True, help="a .json file, added to")
+    parser.add_argument(
+        "--longest", action="store_true", help="measure on the longest of the other rows"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="JSON file of runs to append to")
     return parser.parse_args()
 
 

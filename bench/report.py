@@ -1,4 +1,4 @@
-"""Reports: figures as a table, a picture, and entries of JSON that say where they come from."""
+"""Reports: figures as a table, a picture, and JSON entries with their origin."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from rich.table import Table
 from bench.figures import Bound, Figure
 from bench.origin import command, commit, processor
 
-mpl.use("agg")  # before pyplot: a picture needs no screen
+mpl.use("agg")  # before pyplot is imported, since there is no screen
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ SPEEDS: Final = ("texts/s", "requests/s")
 
 
 def table(figures: Sequence[Figure]) -> Table:
-    """Lay the figures out, a section for each group, with their bounds beside them."""
+    """Make a table of the figures and their bounds, with a section per group."""
     laid = Table("", "measured", "rounds", "unit", "bound", "holds", title=processor())
     group = None
     for figure in figures:
@@ -40,13 +40,13 @@ def table(figures: Sequence[Figure]) -> Table:
 
 
 def notes(figures: Sequence[Figure]) -> list[str]:
-    """Say why what is absent is absent, each reason once."""
+    """List the reasons of absent figures, each reason once."""
     told = {figure.note: figure for figure in reversed(figures) if figure.note is not None}
     return [f"{figure.group}: {figure.name}: {note}" for note, figure in told.items()]
 
 
 def write(figures: Sequence[Figure], path: Path) -> None:
-    """Write the figures to a file of JSON, and their picture beside it."""
+    """Write the figures to a JSON file, and a picture next to it."""
     origin = {"processor": processor(), "commit": commit(), "command": command()}
     entries = [entry(figure) | origin for figure in figures]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def write(figures: Sequence[Figure], path: Path) -> None:
 
 
 def entry(figure: Figure) -> dict[str, Any]:
-    """Give a figure as JSON; `low` and `high` are its lowest and highest round."""
+    """Convert a figure to JSON; `low` and `high` are its lowest and highest round."""
     return {
         "name": f"{figure.group}: {figure.name}",
         "measured": _rounded(figure.measured),
@@ -70,7 +70,7 @@ def entry(figure: Figure) -> dict[str, Any]:
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
-    """Draw the speeds, a panel for each group, with their spread."""
+    """Draw the speeds with their spread, in a panel per group."""
     panels: dict[str, list[Figure]] = {}
     for figure in figures:
         if figure.unit in SPEEDS and figure.measured is not None:
@@ -97,8 +97,8 @@ def _draw_panel(axes: Axes, group: str, bars: Sequence[Figure]) -> None:
     values = [bar.measured or 0.0 for bar in bars]
     below = [value - (bar.low or value) for bar, value in zip(bars, values, strict=True)]
     above = [(bar.high or value) - value for bar, value in zip(bars, values, strict=True)]
-    colours = ["#4878a8" if "task" in name or "prefix" in name else "#b0b0b0" for name in names]
-    axes.barh(names, values, xerr=(below, above), color=colours, ecolor="#404040", capsize=2)
+    colors = ["#4878a8" if "task" in name or "prefix" in name else "#b0b0b0" for name in names]
+    axes.barh(names, values, xerr=(below, above), color=colors, ecolor="#404040", capsize=2)
     axes.invert_yaxis()
     axes.set_title(f"{group}: {bars[0].unit}", loc="left", fontsize="medium")
     axes.tick_params(labelsize="small")

@@ -1,4 +1,4 @@
-"""Residency: what tasks cost in memory and at start, and a prefix that is not there yet."""
+"""Residency: the cost of tasks in memory and at startup, and of prefixes that are not resident."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -10,16 +10,15 @@ from bench.serving import Serving
 from bench.stores import Store, forget_files
 
 _NUM_WARM: Final = 16
-"""Tasks that are asked for all the time."""
+"""Number of tasks that are requested continuously."""
 
 _WARMING_PER_SECOND: Final = 80
-"""Requests, for each second of a round, after which a server has the memory that requests as
-such take."""
+"""Number of warm-up requests per second of a round, after which memory of requests is allocated."""
 
 _OTHERS_PER_SECOND: Final = 40.0
-_MOST_COLD_PER_SECOND: Final = 8.0
-_NOTHING: Final = 1.05
-"""What others' median latency may grow by and still count as unchanged."""
+_MAX_COLD_PER_SECOND: Final = 8.0
+_UNCHANGED: Final = 1.05
+"""Maximum growth of the others' median latency that counts as unchanged."""
 
 _MIB: Final = 2**20
 
@@ -27,7 +26,7 @@ _MIB: Final = 2**20
 def cold_prefixes(
     serving: Serving, store: Store, report: Callable[[str], None]
 ) -> Iterator[Figure]:
-    """Ask for prefixes that are on disk only; alone, and beside others' requests."""
+    """Request prefixes that are only on disk: alone, and together with other requests."""
     group = f"{serving.group}, cold prefixes"
     forget_files(store)
     with serving.serve(store) as target:
@@ -54,33 +53,33 @@ def cold_prefixes(
             in_turn = kinds if number % 2 == 0 else kinds[::-1]
             p50 = {kind: _others(serving, target, warm, each) for kind, each in in_turn}
             ratios.append(p50["cold"] / p50["resident"])
-        bound = Bound(_NOTHING, "at most")
+        bound = Bound(_UNCHANGED, "at most")
         yield Figure.of_rounds(group, "others' p50, with / without", "times", ratios, bound)
 
 
 def _others(serving: Serving, target: Target, warm: Sequence[str], more: Sequence[str]) -> float:
-    """Give the median latency, in seconds, of requests to warm tasks while `more` are asked."""
+    """Return the median latency in seconds of requests to warm tasks while `more` are requested."""
     text = serving.texts[0]
-    rate = min(_MOST_COLD_PER_SECOND, len(more) / serving.seconds / 1.3)
+    rate = min(_MAX_COLD_PER_SECOND, len(more) / serving.seconds / 1.3)
     others = Sending(
         target.plan(
             [body(task, text) for task in warm], rate=_OTHERS_PER_SECOND, seconds=serving.seconds
         )
     )
-    beside = Sending(
+    cold = Sending(
         target.plan([body(task, text) for task in more], rate=rate, seconds=serving.seconds)
     )
-    beside.flawless_result()
+    cold.flawless_result()
     return quantile(others.flawless_result().latencies, 0.5)
 
 
 def memory(
     serving: Serving, store: Store, registered: tuple[Store, Store], report: Callable[[str], None]
 ) -> Iterator[Figure]:
-    """Compare a server's memory before and after tasks are asked for.
+    """Compare a server's memory before and after tasks are requested.
 
-    And with few or many tasks that are only registered: the second of `registered` has
-    `num_rows` more tasks than the first.
+    Also compare it with few and many tasks that are only registered: the second of `registered`
+    has `num_rows` more tasks than the first.
     """
     group = f"{serving.backbone}, {serving.dtype}, memory"
     report(f"{group}: resident tasks")
@@ -103,7 +102,7 @@ def memory(
 def _fine_tuned(
     serving: Serving, group: str, num_tasks: int, with_tasks: float
 ) -> Iterator[Figure]:
-    """Set the whole server beside the weights alone of a fine-tuned model for each task."""
+    """Compare the whole server with the weights of one fine-tuned model per task."""
     size = (serving.folder / "model.safetensors").stat().st_size
     size //= 2 if serving.dtype == "bfloat16" else 1
     yield Figure(group, f"server with {num_tasks} resident tasks", "MiB", with_tasks / _MIB)
@@ -115,7 +114,7 @@ def _registered(serving: Serving, group: str, stores: tuple[Store, Store]) -> It
     sizes, starts = [], []
     for store in stores:
         with serving.serve(store):
-            pass  # only the second start is an ordinary one
+            pass  # the first start is slower than all later ones
         with serving.serve(store) as target:
             _warm_up(serving, target, store.tasks)
             sizes.append(target.server.memory_bytes())
@@ -132,13 +131,13 @@ def _registered(serving: Serving, group: str, stores: tuple[Store, Store]) -> It
 def warm_start(
     serving: Serving, few: Store, many: Store, report: Callable[[str], None]
 ) -> Iterator[Figure]:
-    """Start a server on a store of very few prefix files and on one of many, by turns."""
+    """Start a server on a store with few prefix files and on one with many, in turns."""
     group = f"{serving.backbone}, {serving.dtype}, warm start"
     name = f"{len(many.tasks)} prefixes"
     stores = {f"{len(few.tasks)} prefix": few, name: many}
     for each, store in stores.items():
         report(f"{group}: {each}, first start")
-        _start_seconds(serving, store)  # only the second start is an ordinary one
+        _start_seconds(serving, store)  # the first start is slower than all later ones
     starts: dict[str, list[float]] = {each: [] for each in stores}
     for number in range(serving.rounds):
         for each in list(stores)[:: 1 if number % 2 == 0 else -1]:
@@ -158,7 +157,7 @@ def _start_seconds(serving: Serving, store: Store) -> float:
 
 
 def _warm_up(serving: Serving, target: Target, tasks: Sequence[str]) -> None:
-    """Send so many requests that the server has all memory that it needs beside the prefixes."""
+    """Send requests until the server has allocated all memory except that of prefixes."""
     count = round(_WARMING_PER_SECOND * serving.seconds)
     bodies = [
         body(tasks[number % len(tasks)], serving.texts[number % len(serving.texts)])

@@ -1,4 +1,4 @@
-"""Rounds: every contender once in each, in another order every time."""
+"""Rounds: each runs every contender once, in a different order."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,11 +8,11 @@ Name = TypeVar("Name")
 Value = TypeVar("Value")
 
 _PAUSE: Final = 0.05
-"""Seconds between two contenders: threads that spin while they wait for more work stop by then."""
+"""Seconds between two contenders, within which threads that spin for more work stop."""
 
 
 def orders(names: Sequence[Name], rounds: int) -> Iterator[list[Name]]:
-    """Give the order of each round: a turn further each time, every second one backwards."""
+    """Return the order of each round: rotated each time, and reversed in every second round."""
     for number in range(rounds):
         turn = number * len(names) // max(rounds, 1)
         order = [*names[turn:], *names[:turn]]
@@ -26,11 +26,11 @@ def alternate(
     failure: type[Exception],
     report: Callable[[Name], None],
 ) -> tuple[dict[Name, list[Value]], dict[Name, str]]:
-    """Measure every contender once a round, after a round that does not count.
+    """Measure every contender once per round, after a warm-up round that is not counted.
 
     Returns:
-        The values of each contender, one a round; and why the others have none: whoever fails
-        once is out.
+        The values of each contender, one per round; and the reasons of those that failed. A
+        contender that fails is excluded.
     """
     values: dict[Name, list[Value]] = {name: [] for name in contenders}
     reasons: dict[Name, str] = {}

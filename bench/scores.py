@@ -1,4 +1,4 @@
-"""The scores of runs in a file, what of them is missing, and what they say together."""
+"""The scores of runs in a file, and their summary."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from bench.figures import Bound, Figure
 
 _METHODS: Final = ("prefix", "fine-tuning", "PEFT")
 MAX_GAP: Final = Bound(0.01, "at most")
-"""By which prefixes may fall short of full fine-tuning, on average, in classifying texts."""
+"""Maximum mean deficit of prefixes compared with full fine-tuning, in text classification."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one run came to: its figures by metric, on validation and on test rows.
+    """The result of one run: its figures by metric, on validation and on test rows.
 
-    `settings` are what the method tried, by name; `chosen_by` is the metric that chose its best
-    step, and that settings are chosen by.
+    `settings` are the tried settings of the method. `chosen_by` is the metric that chooses the best
+    step and the best settings.
     """
 
     task: str
@@ -43,7 +43,7 @@ class Score:
 
 
 class Scores:
-    """A JSON file of runs, each with where it was measured: what is added, on `device`."""
+    """A JSON file of runs with their origin; added runs were measured on `device`."""
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         self._path = path
@@ -54,7 +54,7 @@ class Scores:
             yield Score(**{name: entry[name] for name in Score.__dataclass_fields__})
 
     def add(self, score: Score) -> None:
-        """Append a run. Others may add theirs to the same file meanwhile."""
+        """Append a run. Other processes may append to the same file."""
         where = {
             "device": origin.device(self._device),
             "threads": torch.get_num_threads(),
@@ -78,14 +78,13 @@ class Scores:
 
 
 def best_settings(scores: Sequence[Score], seed: int) -> Mapping[str, float]:
-    """Give the settings with which one seed did best on the validation rows."""
+    """Return the settings with which one seed was best on the validation rows."""
     return max((one for one in scores if one.seed == seed), key=lambda one: one.merit).settings
 
 
 def summary(scores: Scores, tasks: Sequence[str], seeds: Sequence[int]) -> Iterator[Figure]:
-    """Give each method's mean over the seeds, by the settings that were chosen, for every set; and
-    over the sets that all have learnt. There prefixes must be close to full fine-tuning, and above
-    PEFT's.
+    """Return each method's mean over the seeds with the chosen settings: for every set, and over
+    the sets that all methods trained. The latter must be close to full fine-tuning and above PEFT.
     """
     complete: list[Mapping[str, float]] = []
     for task in tasks:

@@ -1,4 +1,4 @@
-"""The two servers under load: ours with a thousand tasks, infinity with one fine-tuned model."""
+"""The servers under load: ours with a thousand tasks, infinity with one fine-tuned model."""
 
 import json
 import random
@@ -23,7 +23,7 @@ _LOAD_SECONDS: Final = 3600
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A running server, and how it is asked."""
+    """A running server, and the requests that it gets."""
 
     server: Server
     path: str
@@ -31,7 +31,7 @@ class Target:
     headers: dict[str, str] = field(default_factory=dict)
 
     def plan(self, bodies: list[str] | None = None, **how: Any) -> LoadPlan:
-        """Plan a load of all of its bodies, or of others; `how` goes to LoadPlan."""
+        """Plan a load of its own bodies or of others; `how` is passed to LoadPlan."""
         return LoadPlan(
             host=self.server.host,
             port=self.server.port,
@@ -52,7 +52,7 @@ def ours(
     num_threads: int,
     num_front_ends: int,
 ) -> Iterator[Target]:
-    """Serve a store's tasks; each body asks for a text of a task drawn at random."""
+    """Serve a store's tasks; each body is a text for a random task."""
     flags = {"store-folder": store.folder, "backbone": folder, "dtype": dtype, "port": 0}
     flags |= {"device": "cpu", "num-threads": num_threads, "num-front-ends": num_front_ends}
     options = [f"--{name}={value}" for name, value in flags.items()]
@@ -69,7 +69,7 @@ def ours(
 
 
 def body(task: str, text: str) -> str:
-    """Ask for the classification of one text by one task."""
+    """Return the body of a request that classifies one text."""
     return json.dumps({"model": task, "input": text})
 
 
@@ -77,7 +77,7 @@ def body(task: str, text: str) -> str:
 def infinity(
     folder: Path, texts: Sequence[str], *, dtype: str, num_threads: int
 ) -> Iterator[Target]:
-    """Serve the one fine-tuned model in a folder by infinity's own command.
+    """Serve the fine-tuned model in a folder with infinity's own command.
 
     Raises:
         EnvironmentUnavailable: when infinity cannot be installed.
@@ -88,7 +88,7 @@ def infinity(
     flags |= {"dtype": dtype, "host": "127.0.0.1", "port": port, "log-level": "error"}
     options = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     serving = server_process(
-        # Its other engine wants packages that it does not run with.
+        # Its other engine needs packages that are incompatible with it.
         [str(environment("infinity") / "infinity_emb"), "v2", *options, "--no-bettertransformer"],
         num_threads=num_threads,
         announced=None,
@@ -101,7 +101,7 @@ def infinity(
 
 
 def send(plan: LoadPlan) -> Load:
-    """Send a load from a process of its own, and wait for its end.
+    """Send a load from a separate process, and wait for its end.
 
     Raises:
         ServerFailed: when a request was not answered with 200.
@@ -110,11 +110,11 @@ def send(plan: LoadPlan) -> Load:
 
 
 class Sending:
-    """A load that is being sent by a process of its own."""
+    """A load that a separate process is sending."""
 
     def __init__(self, plan: LoadPlan) -> None:
-        """Start it."""
-        # Not a pipe, which holds 64 KiB: while nobody reads, a long load would never be done.
+        """Start the process."""
+        # A pipe holds only 64 KiB: without a reader, a long load would block.
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read by `result`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.load"],
@@ -140,7 +140,7 @@ class Sending:
         finally:
             self._process.kill()
         if self._process.returncode:
-            raise ServerFailed("the load could not be sent: the server does not answer")
+            raise ServerFailed("the load could not be sent: the server does not respond")
         with self._output as output:
             output.seek(0)
             return Load(**json.load(output))
@@ -149,7 +149,7 @@ class Sending:
         """Wait for its end. Raises ServerFailed when a request was not answered with 200."""
         load = self.result()
         if load.errors or not load.latencies:
-            raise ServerFailed(f"{load.num_sent} requests, errors: {load.errors or 'no answer'}")
+            raise ServerFailed(f"{load.num_sent} requests, errors: {load.errors or 'no response'}")
         return load
 
 

@@ -1,4 +1,4 @@
-"""Serving: single short texts over HTTP, beside infinity; and an open loop of them."""
+"""Serving: single short texts over HTTP, compared with infinity; and an open loop."""
 
 import statistics
 import time
@@ -24,16 +24,16 @@ APART: Final = ", a front end apart"
 _WARM_UP: Final = 0.5
 _OPEN_WARM_UP: Final = 5.0
 _LARGEST: Final = 4 * CONNECTIONS
-"""Connections that fill larger batches than those of an open loop."""
+"""Number of connections, for larger batches than those of the open loop."""
 
 _POLL: Final = 0.5
 _FLAT: Final = 1.02
-"""Memory of an open loop's last fifth over its first: what still counts as flat."""
+"""Maximum ratio of the memory in the last fifth of an open loop to that in the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """One backbone to serve in one precision: with what, and for how long at a time."""
+    """One backbone in one precision, and the texts and rounds of its requests."""
 
     backbone: str
     folder: Path
@@ -48,7 +48,7 @@ class Serving:
         return f"{self.backbone}, {self.dtype}, over HTTP"
 
     def serve(self, store: Store, *, num_front_ends: int = 0) -> AbstractContextManager[Target]:
-        """Run our server on a store."""
+        """Run our server with a store."""
         return ours(
             self.folder,
             store,
@@ -59,7 +59,7 @@ class Serving:
         )
 
     def touch_plan(self, target: Target, tasks: Sequence[str]) -> LoadPlan:
-        """Plan to ask each of some tasks once."""
+        """Plan one request to each of some tasks."""
         text = self.texts[0]
         bodies = [body(task, text) for task in tasks]
         return target.plan(bodies, connections=8, count=len(bodies))
@@ -67,15 +67,15 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class OpenLoop:
-    """How long to send requests at which share of what the server was seen to answer."""
+    """The length of an open loop, and its rate as a share of the measured capacity."""
 
     seconds: float
     share: float
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """A closed loop: requests a second, latencies in ms, the server's CPU ms per request."""
+class ClosedLoop:
+    """The result of a closed loop: requests/s, latencies in ms, CPU time per request in ms."""
 
     rate: float
     p50: float
@@ -91,7 +91,7 @@ def over_http(
     with_infinity: bool,
     open_loop: OpenLoop | None,
 ) -> Iterator[Figure]:
-    """Serve a store's tasks, and by turns one model with infinity, to so many connections."""
+    """Send requests to our server with a store's tasks, and in turns to infinity with one model."""
     name = f"{len(store.tasks)} tasks"
     targets: dict[str, Target] = {}
     reasons: dict[str, str] = {}
@@ -124,18 +124,18 @@ def over_http(
         if open_loop is not None and name in served:
             rate = open_loop.share * statistics.median(each.rate for each in served[name])
             report(f"{serving.group}: {rate:.0f} requests/s for {open_loop.seconds:.0f} s")
-            # Freed memory is kept for the next batch, so it grows until the largest has been seen.
+            # Freed memory is kept for the next batch, so it grows until the largest batch was run.
             send(mine.plan(connections=_LARGEST, seconds=2 * serving.seconds))
             group = f"{serving.group}, {rate:.0f} requests/s in an open loop"
             yield from _open_loop(group, mine, rate, open_loop.seconds)
 
 
-def _closed_loop(target: Target, serving: Serving) -> Served:
+def _closed_loop(target: Target, serving: Serving) -> ClosedLoop:
     before = target.server.cpu_seconds()
     plan = target.plan(connections=CONNECTIONS, seconds=serving.seconds, warm_up=_WARM_UP)
     load = send(plan)
     cpu = target.server.cpu_seconds() - before
-    return Served(
+    return ClosedLoop(
         rate=len(load.latencies) / load.seconds,
         p50=1000 * quantile(load.latencies, 0.5),
         p99=1000 * quantile(load.latencies, 0.99),
@@ -144,7 +144,7 @@ def _closed_loop(target: Target, serving: Serving) -> Served:
 
 
 def _closed_figures(
-    group: str, name: str, served: Mapping[str, Sequence[Served]], absent: Mapping[str, str]
+    group: str, name: str, served: Mapping[str, Sequence[ClosedLoop]], absent: Mapping[str, str]
 ) -> Iterator[Figure]:
     for each, rounds in served.items():
         yield Figure.of_rounds(group, each, "requests/s", [one.rate for one in rounds])
@@ -158,7 +158,7 @@ def _closed_figures(
 
 
 def _with_infinity(
-    group: str, name: str, served: Mapping[str, Sequence[Served]], absent: Mapping[str, str]
+    group: str, name: str, served: Mapping[str, Sequence[ClosedLoop]], absent: Mapping[str, str]
 ) -> Iterator[Figure]:
     faster, slower = Bound(4), Bound(1, "at most")
     titles = (f"{name} / {INFINITY}: requests/s", f"{name} / {INFINITY}: p99")

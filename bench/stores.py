@@ -1,4 +1,4 @@
-"""Stores to serve from: a thousand random prefixes, or a hundred thousand rows without bytes."""
+"""Stores of many tasks: with random prefixes, or only registered, without files."""
 
 import hashlib
 import os
@@ -20,9 +20,10 @@ _CHUNK: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A folder to serve from, and a key of its tenant.
+    """A store folder, and a key of its tenant.
 
-    `tasks` have prefixes of `prefix_bytes` in float32 each; `num_rows` more are only registered.
+    Each of the `tasks` has a prefix of `prefix_bytes` in float32; `num_rows` more are only
+    registered.
     """
 
     folder: Path
@@ -35,7 +36,7 @@ class Store:
 def make_store(
     folder: Path, facts: BackboneFingerprint, *, num_tasks: int, length: int, num_rows: int = 0
 ) -> Store:
-    """Publish `num_tasks` prefixes, and register `num_rows` further tasks that have no bytes."""
+    """Publish `num_tasks` prefixes, and register `num_rows` more tasks without files."""
     registry = open_registry(folder)
     try:
         registry.ensure_tenant(TENANT)
@@ -56,7 +57,7 @@ def make_store(
 def _publish(
     registry: PrefixRegistry, facts: BackboneFingerprint, task: str, length: int, seed: int
 ) -> int:
-    """Publish a random prefix; returns the bytes of its numbers."""
+    """Publish a random prefix; return the size of its tensors in bytes."""
     prefix = random_prefix(facts, length, seed)
     with registry.store.stage() as staged:
         staged.write(prefix.to_bytes())
@@ -65,7 +66,7 @@ def _publish(
 
 
 def _register(connection: Connection, numbers: Sequence[int], spec: str) -> None:
-    """Write the rows of published tasks, and nothing else: to publish so many would take hours."""
+    """Write only the rows of published tasks, since publishing so many would take hours."""
     tenant = connection.scalar(select(tenants.c.id).where(tenants.c.name == TENANT))
     rows = [
         {"tenant_id": tenant, "task": f"registered-{number}", "next_version": 2}
@@ -93,8 +94,8 @@ def _register(connection: Connection, numbers: Sequence[int], spec: str) -> None
 
 
 def forget_files(store: Store) -> None:
-    """Drop the files from the system's cache, so that the next read comes from the disk."""
-    os.sync()  # only what is on the disk already can be dropped
+    """Drop the files from the page cache, so that the next read is from disk."""
+    os.sync()  # only pages that are on disk can be dropped
     for path in store.folder.rglob("*"):
         if path.is_file():
             file = os.open(path, os.O_RDONLY)

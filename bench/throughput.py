@@ -1,4 +1,4 @@
-"""Throughput: the same texts through every contender, and how many times as fast each is."""
+"""Throughput: the speed of every contender with the same texts, and their ratios."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ NUM_PER_LENGTH: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Contenders that share a worker: its script, its environment (None: ours), its name of all."""
+    """Contenders that share a worker: its script, environment (None: ours) and main contender."""
 
     script: str
     environment: str | None
@@ -45,9 +45,9 @@ FAMILIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many times as fast one contender must be as another.
+    """The required speedup of one contender over another.
 
-    `bounds` are the least ratios by backbone and workload; None stands for every one.
+    `bounds` are the minimum ratios by backbone and workload; None stands for all.
     """
 
     contender: str
@@ -82,7 +82,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """One backbone in one precision: what all contenders are given."""
+    """One backbone in one precision, and the workloads of all contenders."""
 
     backbone: str
     folder: Path
@@ -98,7 +98,7 @@ class Race:
 
 
 def run_race(race: Race, report: Callable[[str], None]) -> Iterator[Figure]:
-    """Let all families run the same texts, and give their speeds and ratios."""
+    """Run the same texts with all families; return their speeds and ratios."""
     reasons: dict[str, str] = {}
     with ExitStack() as stack:
         runs: dict[Place, Callable[[], float]] = {}
@@ -139,7 +139,7 @@ def _contenders(stack: ExitStack, race: Race, family: Family) -> dict[Place, Cal
 def _seconds(worker: Worker, workload: str, contender: str, num_texts: int) -> float:
     seconds, rows = worker.run(workload, contender)
     if rows != num_texts:
-        raise WorkerFailed(f"answered {rows} of {num_texts} texts")
+        raise WorkerFailed(f"processed {rows} of {num_texts} texts")
     return seconds
 
 

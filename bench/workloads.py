@@ -1,4 +1,4 @@
-"""What is classified: real texts, their tokens, and which of many tasks each is for."""
+"""Workloads: real texts, their tokens, and the task of each."""
 
 import json
 import random
@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDERS: Final = (ROOT.parent / "shared" / "data", ROOT / "examples" / "data")
-"""Where labelled texts may lie: a larger collection beside this checkout, else the samples."""
+"""Folders of labeled texts: a larger collection next to this checkout, or the examples."""
 
 SETS: Final = (
     "ag_news",
@@ -26,14 +26,14 @@ SETS: Final = (
     "tweeteval_emotion",
 )
 SHORT: Final = range(14, 27)
-"""Tokens of a short text: twenty on average, with the two special ones."""
+"""Numbers of tokens of a short text: twenty on average, including two special tokens."""
 
 MAX_TOKENS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """N texts with their tokens; `uniform` and `zipf` give the task of each by its number."""
+    """N texts with their tokens; `uniform` and `zipf` are the numbers of their tasks."""
 
     name: str
     texts: tuple[str, ...]
@@ -43,7 +43,7 @@ class Workload:
 
 
 def make_workloads(folder: Path, count: int, num_tasks: int) -> tuple[Workload, Workload]:
-    """Draw `count` texts of all lengths, and as many short ones, tokenized as `folder` says."""
+    """Draw `count` texts of all lengths, and as many short ones; tokenize them."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
@@ -57,7 +57,7 @@ def make_workloads(folder: Path, count: int, num_tasks: int) -> tuple[Workload, 
 
 
 def zipf_tasks(rng: random.Random, num_tasks: int, count: int) -> list[int]:
-    """Draw tasks of which the one at rank r is asked for with a weight of 1 / r."""
+    """Draw tasks with a weight of 1 / r for the task at rank r."""
     weights = [1 / rank for rank in range(1, num_tasks + 1)]
     return rng.choices(range(num_tasks), weights, k=count)
 
@@ -83,7 +83,7 @@ def _draw(
 
 
 def _texts() -> list[str]:
-    """Read up to a thousand texts of every set, from the first folder that is there."""
+    """Read up to a thousand texts of every set from the first folder that exists."""
     found = next(folder for folder in FOLDERS if folder.is_dir())
     files = [found / name / "train.jsonl" for name in SETS if (found / name).is_dir()]
     texts: list[str] = []

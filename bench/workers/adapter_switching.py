@@ -12,7 +12,7 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
     torch.set_num_threads(job["threads"])
     base = AutoModelForSequenceClassification.from_pretrained(job["model"])
     config = PrefixTuningConfig(task_type="SEQ_CLS", num_virtual_tokens=job["prefix_length"])
-    # Only the tasks that are asked for: the others would cost memory, but no time.
+    # Only the requested tasks: others would cost memory, but no time.
     tasks = sorted({task for work in job["workloads"].values() for task in work["uniform"]})
     model: Any = get_peft_model(base, config, adapter_name=str(tasks[0]))
     for task in tasks[1:]:

@@ -14,12 +14,12 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
     torch.set_num_threads(job["threads"])
     model = AutoModel.from_pretrained(job["model"])
     adapters.init(model)
-    # Flat, as a trained prefix is served: without the layers that produced it in training.
+    # Flat, without the layers of training, as a trained prefix is served.
     config = adapters.PrefixTuningConfig(flat=True, prefix_length=job["prefix_length"])
     tasks = sorted({task for work in job["workloads"].values() for task in work["uniform"]})
     for task in tasks:
         model.add_adapter(str(task), config)
-    # The library's own heads of a split batch are run one by one: plain layers, as it would.
+    # The library runs the heads of a split batch one by one; these plain layers do the same.
     heads = {task: nn.Linear(model.config.hidden_size, job["num_labels"]) for task in tasks}
     dtype = getattr(torch, job["dtype"])
     model.to(dtype).eval()
@@ -32,7 +32,7 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
 
 
 def _split(model: Any, heads: dict[int, nn.Module], work: dict[str, Any], batch: int) -> Run:
-    """Sort each batch by task, as BatchSplit wants it, and run it at once."""
+    """Sort each batch by task, as BatchSplit requires, and run it."""
     tokens, tasks = work["tokens"], work["uniform"]
     pad = model.config.pad_token_id
 

@@ -1,4 +1,4 @@
-"""A fine-tuned model as both runtimes take it: token ids and a mask in, logits out."""
+"""A fine-tuned model for both runtimes: token ids and a mask to logits."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from transformers import AutoModelForSequenceClassification
 
 
 class Logits(nn.Module):
-    """A classifier without transformers' own kinds of inputs and outputs."""
+    """A classifier with plain tensors as inputs and outputs."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Logits(nn.Module):
 
 
 def example() -> tuple[Tensor, Tensor]:
-    """Give token ids `[3, 17]` and their mask, one text padded, for the export to follow."""
+    """Return token ids `[3, 17]` and their mask, with one padded text, to trace the export."""
     mask = torch.ones(3, 17, dtype=torch.int64)
     mask[1, 9:] = 0
     return torch.randint(1000, 2000, (3, 17)), mask

@@ -26,7 +26,7 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
 def _session(job: dict[str, Any]) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = job["threads"]
-    # Its threads otherwise go on spinning in the others' turns.
+    # Its threads would otherwise keep spinning during the turns of others.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     axes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
     with tempfile.TemporaryDirectory() as folder:

@@ -16,8 +16,8 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
     settings = {
         "INFERENCE_NUM_THREADS": job["threads"],
         "INFERENCE_PRECISION_HINT": PRECISIONS[job["dtype"]],
-        "PERFORMANCE_HINT": "LATENCY",  # all threads on one batch, as every contender here
-        "ENABLE_CPU_PINNING": False,  # its threads would wait where another process is busy
+        "PERFORMANCE_HINT": "LATENCY",  # all threads for one batch, as for all contenders
+        "ENABLE_CPU_PINNING": False,  # pinned threads would wait for cores that other processes use
     }
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     given = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()

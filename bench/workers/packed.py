@@ -1,4 +1,4 @@
-"""Ours: the packed backbone with and without prefixes, and its linear layers alone."""
+"""Our packed backbone with and without prefixes, and its linear layers alone."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -119,7 +119,7 @@ def _bare(backbone: Backbone, tokens: list[list[int]], batch: int) -> Run:
 
 
 class Linears:
-    """The lower bound: every linear layer of the encoder once for every token, and nothing else."""
+    """The lower bound: only the linear layers of the encoder, once for every token."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         model = AutoModel.from_pretrained(job["model"], dtype=getattr(torch, job["dtype"]))

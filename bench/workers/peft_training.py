@@ -19,7 +19,7 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
 
 
 class _Training:
-    """A model, its optimiser and its schedule; a call is one pass over the rows."""
+    """A model, its optimizer and its schedule; a call is one pass over the rows."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         base = AutoModelForSequenceClassification.from_pretrained(

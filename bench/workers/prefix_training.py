@@ -1,4 +1,4 @@
-"""Ours: prefixes that learn, one alone, or several configurations in the same batches."""
+"""Our training of prefixes: one alone, or several configurations in the same batches."""
 
 from functools import partial
 from typing import Any
@@ -39,7 +39,7 @@ def _contenders(backbone: Backbone, job: dict[str, Any], data: TaskData) -> dict
 
 
 def _learn(backbone: Backbone, groups: list[list[Run]]) -> int:
-    """Let groups learn one after another, each for one pass over the rows; count the rows."""
+    """Train groups one after another, each for one pass over the rows; return the rows."""
     rows = 0
     with Streams.on(backbone.device) as streams:
         for runs in groups:

@@ -1,8 +1,10 @@
-"""The worker's side of the bench: JSON lines in and out, in any environment with plain Python.
+"""The protocol of workers: commands and replies as JSON lines, in plain Python.
 
-A line `{"do": "load", "job": {...}}` is answered by `{"contenders": {workload: [name, ...]}}`, a
-line `{"do": "run", "workload": ..., "contender": ...}` by `{"seconds": ..., "rows": ...}`, and a
-line that fails by `{"error": ...}`.
+| command | reply |
+|---|---|
+| `{"do": "load", "job": {...}}` | `{"contenders": {workload: [name, ...]}}` |
+| `{"do": "run", "workload": ..., "contender": ...}` | `{"seconds": ..., "rows": ...}` |
+| a command that fails | `{"error": ...}` |
 """
 
 import json
@@ -13,16 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 Run = Callable[[], int]
-"""Does the work once and returns how many texts were answered."""
+"""Does the work once and returns the number of processed texts."""
 
 Load = Callable[[dict[str, Any]], dict[str, dict[str, Run]]]
-"""Makes all that a job asks for; contenders by workload and name."""
+"""Creates the contenders of a job, by workload and name."""
 
 
 def serve(load: Load) -> None:
-    """Answer lines until the input ends."""
+    """Reply to commands until the input ends."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # libraries print to standard output; replies must stay alone there
+    os.dup2(2, 1)  # libraries print to standard output, which is reserved for replies
     runs: dict[str, dict[str, Run]] = {}
     for line in sys.stdin:
         message = json.loads(line)
@@ -32,7 +34,7 @@ def serve(load: Load) -> None:
                 reply = {"contenders": {name: list(each) for name, each in runs.items()}}
             else:
                 reply = _timed(runs[message["workload"]][message["contender"]])
-        except Exception as error:  # noqa: BLE001 - the bench reports whatever it is, and goes on
+        except Exception as error:  # noqa: BLE001 - the bench reports any error and continues
             reply = {"error": f"{type(error).__name__}: {error}".partition("\n")[0]}
         replies.write(json.dumps(reply) + "\n")
 
@@ -44,13 +46,13 @@ def _timed(run: Run) -> dict[str, Any]:
 
 
 def by_length(tokens: list[list[int]], batch: int) -> list[list[list[int]]]:
-    """Cut texts into batches of similar length, so that little is padded."""
+    """Divide texts into batches of similar length, to reduce padding."""
     ordered = sorted(tokens, key=len)
     return [ordered[start : start + batch] for start in range(0, len(ordered), batch)]
 
 
 def padded(texts: list[list[int]], pad: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Pad texts to the longest of them; returns the token ids and the attention mask."""
+    """Pad texts to the longest; return the token ids and the attention mask."""
     longest = max(len(text) for text in texts)
     ids = [text + [pad] * (longest - len(text)) for text in texts]
     mask = [[1] * len(text) + [0] * (longest - len(text)) for text in texts]

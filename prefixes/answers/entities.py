@@ -18,8 +18,8 @@ from prefixes.spec import PrefixSpec
 Strategy = Literal["none", "simple", "first", "average", "max"]
 """How tokens become entities:
 
-- `none` returns every token separately, with its whole tag;
-- `simple` joins adjacent tokens of one type;
+- `none` returns every token separately, with its whole tag.
+- `simple` joins adjacent tokens of one type.
 - `first`, `average` and `max` first choose one tag per word: the tag of its first token, of its
   mean scores, or of the token with the highest score.
 """

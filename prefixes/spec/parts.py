@@ -13,9 +13,12 @@ MAX_LABELS: Final = 10_000
 MAX_TOKENS: Final = 100_000
 
 Method = Literal["prefix", "prompt", "head"]
-"""How a task steers the backbone: by keys and values in every layer (P-tuning v2, `--prefix`); by
-embeddings in front of the input (`--prompt`; prompt tuning, Lester et al.); or not at all, with a
-trained head on the frozen backbone (linear probing)."""
+"""How a task steers the backbone:
+
+- "prefix": keys and values in every layer (P-tuning v2, `--prefix`);
+- "prompt": embeddings in front of the input (`--prompt`; prompt tuning, Lester et al.);
+- "head": not at all, with a trained head on the frozen backbone (linear probing).
+"""
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 """How logits are interpreted; the names are those of transformers' `config.problem_type`."""

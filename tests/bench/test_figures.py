@@ -1,4 +1,4 @@
-"""What a bound, a ratio and a quantile mean in the benchmark."""
+"""Bounds, ratios and quantiles of the benchmark."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the benchmark writes, for people and for programs."""
+"""The tables and files that the benchmark writes."""
 
 import io
 import json

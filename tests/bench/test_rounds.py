@@ -7,7 +7,7 @@ from bench.rounds import alternate, orders
 
 
 class OutOfOrder(Exception):
-    """What a contender of these tests fails with."""
+    """The error of contenders that fail in these tests."""
 
 
 def counting(calls: list[str], name: str, fail_at: int | None = None) -> float:

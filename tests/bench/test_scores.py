@@ -33,7 +33,7 @@ def add(
 
 @pytest.fixture
 def scores(tmp_path: Path) -> Scores:
-    """Two sets that all methods have learnt, and one that PEFT has not."""
+    """Two sets that all methods were trained on, and one without PEFT."""
     scores = Scores(tmp_path / "scores.json")
     tests: Mapping[str, tuple[float, float, float]] = {
         "trec": (0.90, 0.93, 0.89),

@@ -1,9 +1,10 @@
-"""The specification of encoders whose scores depend on distance: one text, explicit loops.
+"""A slow reference for encoders whose scores depend on distance: one text, explicit loops.
 
-Slow on purpose, in float64, with nothing but elementary tensor operations. Sources: He et al.,
-DeBERTa (and its second version's code, for log buckets, shared projections and the convolution);
-Song et al., MPNet, with the buckets of Raffel et al., T5; of the prefixes: Liu et al., P-tuning v2,
-`model/deberta.py` and `model/debertaV2.py`.
+It uses float64 and only elementary tensor operations.
+
+- DeBERTa: He et al. Log buckets, shared projections and the convolution are from the code of v2.
+- MPNet: Song et al., with the buckets of T5 (Raffel et al.).
+- Prefixes: Liu et al., P-tuning v2, `model/deberta.py` and `model/debertaV2.py`.
 """
 
 import math
@@ -20,13 +21,13 @@ Past = tuple[Tensor, Tensor]
 """A prefix's keys and values, each `[L, H, P, D]`."""
 
 Relative = Callable[[int, int, int], Tensor | float]
-"""What is added to the score, already scaled, of head h for a query i and a key j."""
+"""Maps head h, query i and key j to the term that is added to their scaled score."""
 
 
 def hidden_states(model: Any, text: Text, past: Past | None = None) -> Tensor:
     """Run one text after a prefix's keys and values; gives `[S, hidden]`."""
     weights = _Weights.of(model)
-    hidden = weights.normalised(_embedded(weights, text), "embeddings.LayerNorm")
+    hidden = weights.normalized(_embedded(weights, text), "embeddings.LayerNorm")
     for layer in range(model.config.num_hidden_layers):
         mine = None if past is None else (past[0][layer].double(), past[1][layer].double())
         run = _mpnet_layer if model.config.model_type == "mpnet" else _deberta_layer
@@ -50,7 +51,7 @@ class _Weights:
     def linear(self, values: Tensor, name: str) -> Tensor:
         return values @ self.state[f"{name}.weight"].T + self.state.get(f"{name}.bias", 0)
 
-    def normalised(self, values: Tensor, name: str) -> Tensor:
+    def normalized(self, values: Tensor, name: str) -> Tensor:
         centred = values - values.mean(1, keepdim=True)
         deviation = torch.sqrt((centred**2).mean(1, keepdim=True) + self.epsilon)
         return centred / deviation * self.state[f"{name}.weight"] + self.state[f"{name}.bias"]
@@ -78,7 +79,7 @@ def _deberta_layer(
     size = config.hidden_size // config.num_attention_heads
     table = weights.state.get("encoder.rel_embeddings.weight")
     if getattr(config, "norm_rel_ebd", "none") == "layer_norm" and table is not None:
-        table = weights.normalised(table, "encoder.LayerNorm")
+        table = weights.normalized(table, "encoder.LayerNorm")
     kinds = config.pos_att_type or []
     root = math.sqrt(size * (1 + len(kinds)))
     queries, keys, values, distance_keys, distance_queries = project(
@@ -99,7 +100,7 @@ def _deberta_layer(
 
     attended = _attended(queries, keys, values, past, config.num_attention_heads, root, relative)
     attended = weights.linear(attended, f"{name}.attention.output.dense")
-    between = weights.normalised(hidden + attended, f"{name}.attention.output.LayerNorm")
+    between = weights.normalized(hidden + attended, f"{name}.attention.output.LayerNorm")
     return _fed_forward(weights, name, between)
 
 
@@ -169,7 +170,7 @@ def _mpnet_layer(
     root = math.sqrt(config.hidden_size // heads)
     attended = _attended(queries, keys, values, past, heads, root, relative)
     attended = weights.linear(attended, f"{name}.attention.attn.o")
-    between = weights.normalised(hidden + attended, f"{name}.attention.LayerNorm")
+    between = weights.normalized(hidden + attended, f"{name}.attention.LayerNorm")
     return _fed_forward(weights, name, between)
 
 
@@ -213,7 +214,7 @@ def _attended(
 def _fed_forward(weights: _Weights, name: str, between: Tensor) -> Tensor:
     inner = _gelu(weights.linear(between, f"{name}.intermediate.dense"))
     outer = weights.linear(inner, f"{name}.output.dense")
-    return weights.normalised(between + outer, f"{name}.output.LayerNorm")
+    return weights.normalized(between + outer, f"{name}.output.LayerNorm")
 
 
 def _convolved(weights: _Weights, config: Any, before: Tensor, after: Tensor) -> Tensor:
@@ -230,7 +231,7 @@ def _convolved(weights: _Weights, config: Any, before: Tensor, after: Tensor) ->
     convolved = torch.stack(rows)
     is_tanh = getattr(config, "conv_act", "tanh") == "tanh"
     active = torch.tanh(convolved) if is_tanh else _gelu(convolved)
-    return weights.normalised(after + active, "encoder.conv.LayerNorm")
+    return weights.normalized(after + active, "encoder.conv.LayerNorm")
 
 
 def _gelu(values: Tensor) -> Tensor:

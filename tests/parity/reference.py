@@ -41,17 +41,17 @@ def hidden_states(
             + state["embeddings.position_embeddings.weight"][text.first_position + index]
             + state["embeddings.token_type_embeddings.weight"][kind]
         )
-    hidden = _normalised(torch.stack(rows), state, "embeddings.LayerNorm", epsilon)
+    hidden = _normalized(torch.stack(rows), state, "embeddings.LayerNorm", epsilon)
     for layer in range(config.num_hidden_layers):
         name = f"encoder.layer.{layer}"
         past = None if prefix is None else (prefix[0][layer], prefix[1][layer])
         attended = _attention(hidden, state, f"{name}.attention", config.num_attention_heads, past)
-        hidden = _normalised(
+        hidden = _normalized(
             hidden + attended, state, f"{name}.attention.output.LayerNorm", epsilon
         )
         inner = _gelu(_linear(hidden, state, f"{name}.intermediate.dense"))
         outer = _linear(inner, state, f"{name}.output.dense")
-        hidden = _normalised(hidden + outer, state, f"{name}.output.LayerNorm", epsilon)
+        hidden = _normalized(hidden + outer, state, f"{name}.output.LayerNorm", epsilon)
     return hidden
 
 
@@ -111,7 +111,7 @@ def _linear(values: Tensor, state: State, name: str) -> Tensor:
     return values @ state[f"{name}.weight"].T + state[f"{name}.bias"]
 
 
-def _normalised(values: Tensor, state: State, name: str, epsilon: float) -> Tensor:
+def _normalized(values: Tensor, state: State, name: str, epsilon: float) -> Tensor:
     centred = values - values.mean(1, keepdim=True)
     variance = (centred**2).mean(1, keepdim=True)
     return (

@@ -94,7 +94,7 @@ def make_pool(backbone: Backbone) -> Tensor:
 
 
 def plain_inputs(model: Any, row: Row, *, with_positions: bool = False) -> dict[str, Tensor]:
-    """What the plain model takes of one text; its positions are its own affair without prefix."""
+    """Return the plain model's inputs for one text; without a prefix, it sets positions itself."""
     inputs = {"input_ids": torch.tensor([row.token_ids])}
     if "token_type_ids" in inspect.signature(model.forward).parameters:
         inputs["token_type_ids"] = torch.tensor([row.token_type_ids])

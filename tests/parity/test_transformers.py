@@ -41,7 +41,7 @@ def largest_difference(backbone: Backbone, folder: Path, prefix_length: int) -> 
     largest = 0.0
     for index, (row, prefix) in enumerate(zip(rows, prefixes, strict=True)):
         begin, end = packed.cu_tokens[index : index + 2].tolist()
-        # Beside a longer text, so that transformers has padding to mask.
+        # With a longer text, so that transformers has padding to mask.
         batch = [(row.token_ids, row.token_type_ids), ([5] * 70, [0] * 70)]
         keys, values = (
             torch.from_numpy(prefix.tensors["prefix.keys"]),

@@ -1,4 +1,4 @@
-"""What a reader sees: spans of whole characters, and texts without any."""
+"""Characters as readers see them: spans of whole characters, and blank texts."""
 
 import pytest
 import regex

@@ -116,8 +116,8 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(
     connection.close()
 
 
-def test_a_file_that_is_no_database_is_named_with_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "registry.db").write_text("this is no database at all, only a long text" * 50)
+def test_a_file_that_is_not_a_database_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_text("a long text, and not a database " * 50)
     with pytest.raises(StoreUnavailable, match=r"registry\.db could not be used.*not a database"):
         open_registry(tmp_path)
 

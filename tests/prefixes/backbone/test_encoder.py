@@ -1,4 +1,4 @@
-"""The backbone: a mixed batch gives every text what it gets alone, and nothing of a neighbour."""
+"""The backbone: a text gets the same result in a mixed batch as alone."""
 
 import math
 from dataclasses import dataclass, replace
@@ -147,7 +147,7 @@ def test_the_order_of_a_batch_does_not_matter(each_backbone: Backbone, order: li
         pytest.param({"num_slots": 128}, id="long-prefix"),
     ],
 )
-def test_a_row_never_sees_its_neighbour(each_backbone: Backbone, change: dict[str, int]) -> None:
+def test_a_row_never_sees_its_neighbor(each_backbone: Backbone, change: dict[str, int]) -> None:
     pool = make_pool(each_backbone)
     before = run(each_backbone, MIXED, pool)
 

@@ -39,8 +39,8 @@ def test_logits_pass_within_the_tolerance_of_the_number_type(dtype: torch.dtype)
 def test_an_embedding_passes_only_near_the_one_in_the_file(
     dtype: torch.dtype, length: float
 ) -> None:
-    # Every number of a long vector of length 1 is small beside 1: compared with that, it would
-    # be like any other.
+    # Every number of a long vector of length 1 is small compared with 1. A tolerance relative to 1
+    # would accept any vector.
     rng = np.random.default_rng(0)
     direction, error = (
         x / np.linalg.norm(x) for x in rng.normal(size=(2, WIDTH)).astype(np.float32)

@@ -52,7 +52,7 @@ def byte_level() -> Tokenizer:
 
 
 def sentence_piece() -> Tokenizer:
-    """Pieces that begin with a blank, after a compatibility normalisation, as XLM-R's."""
+    """Pieces that begin with a blank, after compatibility normalization, like those of XLM-R."""
     pieces = ["<s>", "</s>", "<unk>", "▁", "▁good", "▁film", "g", "o", "d", "c", "a", "f", "e"]
     scores = [(piece, -float(n)) for n, piece in enumerate(pieces)]
     tokenizer = Tokenizer(Unigram(scores, unk_id=2, byte_fallback=False))

@@ -28,7 +28,7 @@ def one_by_one(
     scale: float,
     enable_gqa: bool,
 ) -> Tensor:
-    """What `varlen_attn` promises, request by request and on any device."""
+    """A reference for `varlen_attn` that runs request by request on any device."""
     assert cu_queries.dtype == cu_keys.dtype == torch.int32
     bounds = zip(*(cu.unfold(0, 2, 1).tolist() for cu in (cu_queries, cu_keys)), strict=True)
     outputs = []
