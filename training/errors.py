@@ -1,11 +1,10 @@
-"""Everything that can go wrong in a training, one class per failure.
+"""Errors of trainings. `TrainingError` is the base class of all others.
 
-TrainingError
-|- PlanRejected        a configuration that cannot be read or does not make sense
-|- DataRejected        labeled files with problems; carries every one, with its row
-|- CheckpointRejected  a checkpoint that is damaged, or belongs to another training
-|- TrainingStopped     somebody asked a training to stop; resuming goes on with it
-'- PublishFailed       a registry or server that did not take the prefix
+- `PlanRejected`: the configuration cannot be read, or is invalid.
+- `DataRejected`: labeled files have problems. It lists all of them, each with its row.
+- `CheckpointRejected`: the checkpoint is damaged, or belongs to another training.
+- `TrainingStopped`: the training was asked to stop. It can be resumed.
+- `PublishFailed`: a registry or a server rejected the prefix.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +19,7 @@ _NAMED: Final = 3
 
 
 class TrainingError(Exception):
-    """Base class. The message is written for the person who started the training."""
+    """Base class. The message is for the person who started the training."""
 
 
 class PlanRejected(TrainingError):
@@ -29,9 +28,9 @@ class PlanRejected(TrainingError):
 
 @dataclass(frozen=True, slots=True)
 class DataProblem:
-    """One defect of labeled rows; `line` is where its row begins, None for all of the file.
+    """One defect of labeled rows. `line` is the first line of the row, None for the whole file.
 
-    What a message has after `, found ` differs from row to row where all have the same defect.
+    Rows with the same defect have the same message up to `, found `.
     """
 
     file: Source
@@ -45,9 +44,9 @@ class DataProblem:
 
 
 class DataRejected(TrainingError):
-    """Labeled files that cannot be trained on. `problems` lists everything wrong with them.
+    """Labeled files that cannot be trained on. `problems` lists all defects.
 
-    The message tells what several rows have in common once, with the first of them.
+    The message groups rows with the same defect.
     """
 
     def __init__(self, problems: tuple[DataProblem, ...]) -> None:
@@ -74,7 +73,7 @@ def _together(problems: Sequence[DataProblem]) -> str:
 
 
 def at(source: Source, lines: Iterable[int]) -> str:
-    """Say where rows stand: `at lines 2, 3 and 7 more`, naming a few of them."""
+    """Describe the positions of rows: `at lines 2, 3 and 7 more`."""
     numbers = list(lines)
     named = ", ".join(map(str, numbers[:_NAMED]))
     more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
@@ -82,7 +81,7 @@ def at(source: Source, lines: Iterable[int]) -> str:
 
 
 def few(names: Sequence[str], count: int | None = None) -> str:
-    """Join a few of `count` names: `a, b, c and 7 more`."""
+    """Join the first few of `count` names: `a, b, c and 7 more`."""
     total = len(names) if count is None else count
     more = f" and {total - _NAMED} more" if total > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

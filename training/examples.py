@@ -1,4 +1,4 @@
-"""Examples: what the rows of a task's files say, as values without torch."""
+"""Examples: the inputs and truths of rows, as values without torch."""
 
 from array import array
 from collections.abc import Hashable, Mapping, Sequence
@@ -16,16 +16,16 @@ from training.sources import Source
 Truth = TypeVar("Truth")
 
 Input = Mapping[str, str | tuple[str, ...]]
-"""Texts by field name, as the task's template takes them; `choices` is several."""
+"""Texts by field name of the template. `choices` is a tuple of texts."""
 
 
 def identity(fields: Input) -> Hashable:
-    """Give what equal inputs have in common, and no others."""
+    """Return a key that only equal inputs share."""
     return tuple(sorted(fields.items()))
 
 
 def wording(fields: Input) -> Hashable:
-    """Give what inputs of the same words have in common, whatever their case and spacing."""
+    """Return a key that inputs with the same words share, regardless of case and spacing."""
     return tuple(sorted((name, _words(value)) for name, value in fields.items()))
 
 
@@ -36,7 +36,7 @@ def _words(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An answer that a row proposes to a query, and those that are accepted."""
+    """A row's candidate answer to a query, and the accepted answers."""
 
     query: str
     text: str
@@ -45,10 +45,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples(Generic[Truth]):
-    """n inputs as the prefix's template takes them, and what is true of each.
+    """Inputs for the prefix's template, each with its truth.
 
-    Where rows propose answers to queries, `candidates` says which; else it is empty. `lines` says
-    where in `source` each row stands; it is empty for rows of no file.
+    `candidates` is empty unless rows propose answers to queries. `lines` are the line numbers of
+    the rows in `source`; it is empty for rows that come from no file.
     """
 
     inputs: Sequence[Input]
@@ -61,7 +61,7 @@ class Examples(Generic[Truth]):
         return len(self.inputs)
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Examples[Truth]":
-        """Choose rows, in the given order."""
+        """Return some rows, in the given order."""
         return Examples(
             PackedList(self.inputs[row] for row in rows),
             PackedList(self.truths[row] for row in rows),
@@ -71,7 +71,7 @@ class Examples(Generic[Truth]):
         )
 
     def units(self) -> list[list[int]]:
-        """List the rows of each query, which stay together when rows are parted."""
+        """List the rows of each query. They stay together when rows are split."""
         units: dict[str, list[int]] = {}
         for row, candidate in enumerate(self.candidates):
             units.setdefault(candidate.query, []).append(row)
@@ -80,11 +80,11 @@ class Examples(Generic[Truth]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskData:
-    """All rows of one task, and what the files say about it; `warnings` are about the rows.
+    """All rows of one task, with its labels and template.
 
-    `summary` has a sentence for each part: how many rows it has, and what columns were taken for.
-
-    `is_readable` says whether the backbone's vocabulary covers the texts, as far as that is known.
+    `warnings` are about the rows. `summary` has a sentence for each part: its number of rows, and
+    the role of each column. `is_readable` is False if the backbone's vocabulary is known not to
+    cover the texts.
     """
 
     labels: tuple[str, ...]
@@ -99,16 +99,17 @@ class TaskData:
 
     @property
     def parts(self) -> dict[str, Examples[Any]]:
-        """The examples of each file, by what they are for."""
+        """The examples by part."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns that somebody has named; what is not named is looked for by its usual name.
+    """The columns that the user named. The others have their usual names.
 
-    `separator` parts several labels in one cell. `labels` have a column of zeros and ones each.
+    `separator` separates several labels in one cell. Each of `labels` is a column of zeros and
+    ones.
     """
 
     text: str | None = None
@@ -120,11 +121,11 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the rows of a file keep what a task needs.
+    """The columns of a file that a task reads.
 
-    `columns` names the column of each text. `labels` are empty until they are known, and for
-    tasks that have none; `label` is None where the usual name is meant. `label_columns` are those
-    of tasks whose labels have a column of zeros and ones each.
+    `columns` names the column of each text. `labels` is empty until they are known, and for tasks
+    without labels. `label` is None for the usual name. `label_columns` are columns of zeros and
+    ones, one for each label.
     """
 
     template: InputTemplate

@@ -1,4 +1,4 @@
-"""Where labeled rows come from: a file or folder, or a split of a dataset of the hub."""
+"""Sources of labeled rows: a file, a folder, or a split of a dataset of the hub."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ _LINES: Final = {".jsonl", ".csv", ".tsv", ".txt", ".conll", ".conllx", ".bio", 
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A split of a dataset that the package `datasets` loads by name; `config` may be empty."""
+    """A split of a dataset that the package `datasets` loads by name. `config` may be empty."""
 
     path: str
     config: str
@@ -20,16 +20,16 @@ class HubSource:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `hub:PATH:CONFIG:SPLIT`.
+        """Parse `hub:PATH:CONFIG:SPLIT`.
 
         Raises:
-            ValueError: when the text has another form.
+            ValueError: if the text has another form.
         """
         parts = text.removeprefix(_HUB).split(":")
         if len(parts) != 3 or not parts[0] or not parts[2]:
             raise ValueError(
-                f"{text!r}: expected hub:PATH:CONFIG:SPLIT, as in hub:ag_news::train where the "
-                "dataset has no configurations"
+                f"Invalid source {text!r}: expected hub:PATH:CONFIG:SPLIT. CONFIG may be empty, as "
+                "in hub:ag_news::train"
             )
         return cls(*parts)
 
@@ -45,21 +45,21 @@ Source = Path | HubSource
 
 
 def is_hub(text: str) -> bool:
-    """Say whether a text names a dataset of the hub, and no file."""
+    """Return whether a text names a dataset of the hub instead of a file."""
     return text.startswith(_HUB)
 
 
 def parse_source(text: str) -> Source:
-    """Read where rows come from: a path, or `hub:PATH:CONFIG:SPLIT`.
+    """Parse a path, or `hub:PATH:CONFIG:SPLIT`.
 
     Raises:
-        ValueError: when a text that begins as the second goes on otherwise.
+        ValueError: if a text that begins with `hub:` has another form.
     """
     return HubSource.parse(text) if is_hub(text) else Path(text)
 
 
 def place_in(source: Source) -> str:
-    """Say what the numbers of a source's rows count: lines of its text, or rows."""
+    """Return what the row numbers of a source count: `line` or `row`."""
     return "line" if isinstance(source, Path) and source.suffix.lower() in _LINES else "row"
 
 
@@ -72,4 +72,4 @@ def _as_source(value: Any) -> Source:
 
 
 SourceField = Annotated[Source, PlainValidator(_as_source), PlainSerializer(str)]
-"""A source as a setting: a text in files and on the command line."""
+"""A source as a setting. It is a string in files and on the command line."""

@@ -19,7 +19,8 @@ from training.datasets import CANDIDATE, DATASETS, dataset_named
 from training.errors import DataProblem, DataRejected, PlanRejected
 from training.examples import Candidate, Columns, Examples, Input, Layout, TaskData
 from training.files.packed import PackedList
-from training.files.rows import MAX_PROBLEMS, Row, RowFile, read_rows
+from training.files.row_readers import read_rows
+from training.files.rows import MAX_PROBLEMS, Row, RowFile
 from training.settings.config import TrainConfig
 from training.settings.defaults import QUERY_METRICS
 from training.sources import Source

@@ -10,7 +10,8 @@ from training.datasets.text_files import conll_columns
 from training.errors import DataProblem
 from training.examples import Columns
 from training.files.cell_literals import parse_value
-from training.files.rows import Row, RowFile, read_rows
+from training.files.row_readers import read_rows
+from training.files.rows import Row, RowFile
 from training.sources import Source, place_in
 from training.tasks.phrases import from_columns
 

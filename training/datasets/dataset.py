@@ -10,7 +10,8 @@ from typing import Any, Final
 from prefixes import InputTemplate
 from prefixes.spec import TaskType
 from training.errors import DataProblem, DataRejected, PlanRejected
-from training.files.rows import Row, RowFile, Rows, read_rows
+from training.files.row_readers import read_rows
+from training.files.rows import Row, RowFile, Rows
 from training.sources import HubSource, Source
 
 CANDIDATE: Final = "candidate"

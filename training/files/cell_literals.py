@@ -1,4 +1,4 @@
-"""Lists that were written into a cell as text, as pandas and numpy write them."""
+"""Parses lists and objects that were written into a cell as text, as pandas and numpy do."""
 
 import ast
 import json
@@ -16,12 +16,12 @@ _EMPTY: Final = {"null", "none"}
 
 
 def parse_list(text: str) -> list[Any] | None:
-    """Read `['a', 'b']`, `["a"]`, `['a' 'b']`, `{'a', 'b'}`, `[1 0 1]` and `[]`.
+    """Parse `['a', 'b']`, `["a"]`, `['a' 'b']`, `{'a', 'b'}`, `[1 0 1]` and `[]`.
 
-    Numbers and truth values stay texts.
+    Numbers and truth values remain strings.
 
     Returns:
-        None when the text is not a list of quoted texts, numbers and truth values.
+        None if the text is not a list of quoted strings, numbers and truth values.
     """
     body = text.strip()
     if len(body) < 2 or _BRACKETS.get(body[0]) != body[-1]:
@@ -36,7 +36,7 @@ def parse_list(text: str) -> list[Any] | None:
 
 
 def parse_vector(text: str) -> list[str] | None:
-    """Read zeros and ones without brackets: `1,0,1` or `1 0 1`."""
+    """Parse zeros and ones without brackets: `1,0,1` or `1 0 1`."""
     body = text.strip()
     return re.findall("[01]", body) if _VECTOR.fullmatch(body) else None
 
@@ -48,11 +48,11 @@ def _value(item: str) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """Read a list or an object of JSON or Python that was written as text; other texts stay."""
+    """Parse a list or an object of JSON or Python. Return any other text unchanged."""
     body = text.strip()
     if len(body) < 2 or _BRACKETS.get(body[0]) != body[-1]:
         return text
-    listed = parse_list(body)  # before Python, which takes numpy's ['a' 'b'] for one text
+    listed = parse_list(body)  # first, because Python reads numpy's ['a' 'b'] as one string
     if listed is not None:
         return listed
     for read in (json.loads, ast.literal_eval):

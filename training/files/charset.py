@@ -1,4 +1,4 @@
-"""Text of files: UTF-8, or a refusal that says which encoding the bytes may have."""
+"""Decodes UTF-8 text, and suggests other encodings for text that is not UTF-8."""
 
 import codecs
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ _COMMON: Final = (
     *("cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "cp1251", "cp1253"),
     *("cp1254", "cp1255", "cp1256", "koi8_r"),
 )
-"""Encodings that files are met in, the most usual first. Short texts could be in nearly any."""
+"""Common encodings, the most usual first. A short text fits nearly all of them."""
 _WIDE: Final = ("utf_16_le", "utf_16_be")
 _ICONV: Final = {"utf_16_le": "UTF-16LE", "utf_16_be": "UTF-16BE"}
 _SAMPLE: Final = 32 * 1024
 _NOISE: Final = 0.5
-"""Share of odd characters up to which a reading is shown: a person sees at once which is right."""
+"""Maximum share of odd characters in a suggested reading. The reader recognizes the right one."""
 _SHOWN: Final = 3
 _CHARACTERS: Final = 24
 _MARKS: Final = {
@@ -27,19 +27,19 @@ _MARKS: Final = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-"""UTF-32 comes first: its mark begins with that of UTF-16."""
+"""Byte order marks. UTF-32 comes first, because its mark begins with the mark of UTF-16."""
 
 
 def decode(path: Path, data: bytes) -> str:
-    """Read the bytes of a file as text.
+    """Decode the bytes of a file as UTF-8.
 
     Raises:
-        DataRejected: when they are not UTF-8. It names the encodings that they may have, with what
-            the first such line says in each, and how to convert the file.
+        DataRejected: if they are not UTF-8. The message names likely encodings, the first
+            offending line in each, and the command that converts the file.
     """
     mark = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
     if mark is not None:
-        raise _refused(path, None, f"is {mark}, expected UTF-8: {_convert(path, mark)}")
+        raise _refused(path, None, f"expected UTF-8, found {mark}: {_convert(path, mark)}")
     if _is_wide(data[:_SAMPLE]):
         raise _refused(path, None, f"is not UTF-8 text: {_remedy(path, data)}")
     try:
@@ -51,12 +51,12 @@ def decode(path: Path, data: bytes) -> str:
 
 
 def _is_wide(data: bytes) -> bool:
-    """Say whether these may be pairs of bytes: of most letters, one of them is zero."""
+    """Return whether these may be 16-bit characters: one byte of most letters is zero."""
     return data.count(0) * 4 > len(data)
 
 
 def _sample(data: bytes) -> bytes:
-    """Take whole lines: half a character at the end would rule its encoding out."""
+    """Take whole lines: half a character at the end would exclude its encoding."""
     sample = data[:_SAMPLE]
     is_cut = len(data) > _SAMPLE and not _is_wide(sample)
     return sample[: sample.rfind(b"\n") + 1] or sample if is_cut else sample
@@ -65,14 +65,14 @@ def _sample(data: bytes) -> bytes:
 def _remedy(path: Path, data: bytes) -> str:
     readings = list(_readings(_sample(data)))[:_SHOWN]
     if not readings:
-        return "it may be a binary file; send its rows as UTF-8 text"
+        return "it may be a binary file; provide the rows as UTF-8 text"
     usual = readings[0][0]
     named = ", or ".join(f"{name} (which reads {text!r})" for name, text in readings)
     return f"it may be {named}; {_convert(path, usual if len(readings) == 1 else 'ENCODING')}"
 
 
 def _readings(data: bytes) -> Iterator[tuple[str, str]]:
-    """Give likely encodings, each with what its first line with such characters says."""
+    """Yield likely encodings, each with its reading of the first line."""
     encodings = _WIDE if _is_wide(data) else _COMMON
     for match in from_bytes(data, cp_isolation=list(encodings), threshold=_NOISE):
         same = [name for name in encodings if name in match.could_be_from_charset]
@@ -82,7 +82,7 @@ def _readings(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _convert(path: Path, encoding: str) -> str:
-    return f"convert it, as with iconv -f {encoding} -t UTF-8 {path.name} > utf-8{path.suffix}"
+    return f"convert it: iconv -f {encoding} -t UTF-8 {path.name} > utf-8{path.suffix}"
 
 
 def _refused(path: Path, line: int | None, message: str) -> DataRejected:

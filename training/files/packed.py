@@ -1,7 +1,7 @@
-"""Sequences of many small values that take a few bytes for each.
+"""Sequences of many small values that take only a few bytes each.
 
-A row of a file as Python objects takes several hundred bytes, whatever it says: with short rows, a
-file of 30 MiB would take gigabytes. Packed values are kept as bytes and made anew when asked for.
+As Python objects, a row takes several hundred bytes, however short it is: a file of 30 MiB with
+short rows would take gigabytes. Packed values are stored as bytes and unpickled on access.
 """
 
 import pickle
@@ -16,20 +16,20 @@ _PROTOCOL: Final = 5
 
 
 class LazySequence(Sequence[T]):
-    """A sequence whose values are made when asked for. It equals any other of the same values."""
+    """A sequence that creates its values on access. It equals any sequence of equal values."""
 
     __slots__ = ()
 
     @abstractmethod
     def at(self, place: int) -> T:
-        """Make the value at a place, counted from 0."""
+        """Return the value at an index."""
 
     @overload
     def __getitem__(self, index: int) -> T: ...
     @overload
     def __getitem__(self, index: slice) -> list[T]: ...
     def __getitem__(self, index: int | slice) -> T | list[T]:
-        """Make one value, or those of a range."""
+        """Return one value, or a list for a slice."""
         places = range(len(self))[index]
         return list(map(self.at, places)) if isinstance(places, range) else self.at(places)
 
@@ -43,14 +43,14 @@ class LazySequence(Sequence[T]):
             mine == theirs for mine, theirs in zip(self, other, strict=True)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # such sequences grow
+    __hash__ = None  # type: ignore[assignment]  # such sequences are mutable
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self[:3]}{', ...' if len(self) > 3 else ''})"
 
 
 class PackedList(LazySequence[T]):
-    """Plain values, kept as bytes; new ones go to the end."""
+    """A list of plain values that stores them as bytes."""
 
     __slots__ = ("_data", "_ends")
 
@@ -69,8 +69,8 @@ class PackedList(LazySequence[T]):
         return len(self._ends)
 
     def at(self, place: int) -> T:
-        """Make a value that equals the one that was added."""
+        """Return a value that equals the appended one."""
         start = self._ends[place - 1] if place else 0
-        # Bytes that this process has made itself: nothing hostile is unpickled.
+        # Safe to unpickle: this process wrote the bytes itself.
         value: Any = pickle.loads(memoryview(self._data)[start : self._ends[place]])  # noqa: S301
         return value  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
-"""Rows of Parquet files and of the package `datasets`: its folders, and what it has on the hub.
+"""Rows of Parquet files, of folders of the package `datasets`, and of datasets of the hub.
 
-The package is an extra, imported when a source needs it: that takes seconds.
+The package is an extra. Its import takes seconds, so it is imported only if a source needs it.
 """
 
 # ruff: noqa: PLC0415 - see above
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import datasets
 
 _SECONDS: Final = 10.0
-"""How long the hub may take to answer at all; the package itself would try for half a minute."""
+"""Time limit for the hub to respond. The package itself would try for half a minute."""
 
 _ROWS_AT_ONCE: Final = 1000
 
@@ -25,16 +25,16 @@ _ROWS_AT_ONCE: Final = 1000
 def read_table(source: Source) -> Iterator[dict[str, Any]]:
     """Read the rows of a `.parquet` file, a folder of `save_to_disk` or a dataset of the hub.
 
-    Numbers of a `ClassLabel` become its names, in lists as well; -1, which hides the labels of
-    test sets, becomes None.
+    Numbers of a `ClassLabel` become its names, in lists as well. -1 is a hidden label of a test
+    set and becomes None.
 
     Raises:
-        DataRejected: when the rows cannot be had.
+        DataRejected: if the rows cannot be read.
     """
     if find_spec("datasets") is None:
         raise _unreadable(
             source,
-            "needs the package datasets: install polyprefix with its extra, as in "
+            "requires the package datasets, which is not installed: run "
             "pip install 'polyprefix[data]'",
         )
     table = _from_hub(source) if isinstance(source, HubSource) else _from_disk(source)
@@ -59,7 +59,7 @@ def _from_disk(path: Path) -> "datasets.Dataset":
         raise _unreadable(path, f"cannot be read as {expected}: {_first_line(error)}") from error
     if isinstance(found, datasets.DatasetDict):
         raise _unreadable(
-            path, f"holds several splits: name one of its folders, {', '.join(found)}"
+            path, f"contains several splits: choose one of its folders, {', '.join(found)}"
         )
     return found
 
@@ -87,12 +87,12 @@ def _reach(endpoint: str, source: HubSource) -> None:
         raise _unreadable(
             source,
             f"the hub {endpoint} cannot be reached ({_first_line(error)}): check the network, or "
-            "set HF_HUB_OFFLINE=1 to take what was downloaded before",
+            "set HF_HUB_OFFLINE=1 to use an earlier download",
         ) from error
 
 
 def _worded(feature: Any, value: Any) -> Any:
-    """Write numbers of a ClassLabel as its names, wherever they stand in a value."""
+    """Replace numbers of a ClassLabel by its names, anywhere in a value."""
     import datasets
 
     if isinstance(feature, datasets.ClassLabel):

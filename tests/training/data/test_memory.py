@@ -20,7 +20,8 @@ from training.data.parts import load_task
 from training.data.tokenized import TokenizedRows
 from training.errors import DataRejected
 from training.files.packed import PackedList
-from training.files.rows import MAX_PROBLEMS, read_rows
+from training.files.row_readers import read_rows
+from training.files.rows import MAX_PROBLEMS
 from training.learning.learner import describe
 
 BYTES_PER_FILE_BYTE = 8

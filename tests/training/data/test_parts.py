@@ -186,7 +186,7 @@ def test_files_of_no_rows_or_another_kind_are_refused(tmp_path: Path) -> None:
     binary.write_bytes(b"text,label\n\xff\xfe,1\n")
     assert "has no rows" in problems_of(empty)[0]
     assert (
-        "expected a file of .jsonl, .json, .csv, .tsv, .parquet, and of tokens (.conll, .txt) for "
+        "expected a file of .jsonl, .json, .csv, .tsv, .parquet, or .conll or .txt for "
         "token_classification, found '.xlsx'" in problems_of(foreign)[0]
     )
     assert "line 2: is not UTF-8 text" in problems_of(binary)[0]

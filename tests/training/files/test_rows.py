@@ -8,7 +8,7 @@ import pytest
 
 from tests.training.learnable_tasks import write_csv, write_jsonl
 from training.errors import DataRejected
-from training.files.rows import read_rows
+from training.files.row_readers import read_rows
 from training.sources import place_in
 
 ROWS = [
@@ -67,9 +67,9 @@ def test_json_that_is_no_array_is_refused(tmp_path: Path, content: str, expected
 @pytest.mark.parametrize(
     ("encoding", "told"),
     [
-        ("utf-16", "rows.csv: is UTF-16, expected UTF-8: convert it, as with iconv -f UTF-16"),
+        ("utf-16", "rows.csv: expected UTF-8, found UTF-16: convert it: iconv -f UTF-16"),
         ("latin-1", "rows.csv, line 2: is not UTF-8 text: it may be CP1252 (which reads 'caf"),
-        ("utf-32", "rows.csv: is UTF-32, expected UTF-8: convert it, as with iconv -f UTF-32"),
+        ("utf-32", "rows.csv: expected UTF-8, found UTF-32: convert it: iconv -f UTF-32"),
         ("utf-16-le", "rows.csv: is not UTF-8 text: it may be UTF-16LE (which reads"),
     ],
 )
@@ -134,10 +134,14 @@ def test_extensions_may_be_in_any_case(tmp_path: Path, name: str) -> None:
         (
             'text,label\na,x\n"open,y\nb,x\nc,y\n',
             3,
-            "a record begins here and breaks at line 5",
+            "the record that begins here is broken at line 5",
         ),
-        ('text,label\na,x\n"open,y\nb,"x"\nc,y\n', 3, "a record begins here and breaks at line 4"),
-        ('text,label\na,"x"y\n', 2, "',' expected after '\"'; look for a quote"),
+        (
+            'text,label\na,x\n"open,y\nb,"x"\nc,y\n',
+            3,
+            "the record that begins here is broken at line 4",
+        ),
+        ('text,label\na,"x"y\n', 2, "',' expected after '\"'; close every quote"),
     ],
 )
 def test_an_open_quote_is_told_where_its_record_begins(
@@ -151,21 +155,23 @@ def test_an_open_quote_is_told_where_its_record_begins(
 
 def test_json_lines_that_are_named_json_are_told(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.json", ROWS)
-    assert str(read_rows(path).problems[0]).endswith("name a file of one object a line .jsonl")
+    assert str(read_rows(path).problems[0]).endswith(
+        "rename a file with one object per line to .jsonl"
+    )
 
 
 def test_a_csv_with_semicolons_is_told_once(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text;label\ngood, bad;x\nfine;y\n", encoding="utf-8")
     (problem,) = read_rows(path).problems
-    assert "line 1: looks separated by semicolons, expected commas" in str(problem)
+    assert "line 1: expected commas between cells, found semicolons" in str(problem)
 
 
 def test_a_column_that_is_there_twice_is_told(tmp_path: Path) -> None:
     path = tmp_path / "rows.tsv"
     path.write_text("text\tlabel\ttext\na\tb\tc\n", encoding="utf-8")
     assert [str(problem) for problem in read_rows(path).problems] == [
-        "rows.tsv, line 1: the header has 'text' more than once"
+        "rows.tsv, line 1: the header contains 'text' more than once"
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.training.learnable_tasks import make_config
 from training.data.parts import load_task
 from training.errors import DataRejected
-from training.files.rows import read_rows
+from training.files.row_readers import read_rows
 
 datasets = pytest.importorskip("datasets", reason="needs the extra `data`")
 
@@ -87,7 +87,7 @@ def test_the_digest_of_a_folder_is_that_of_its_rows(tmp_path: Path) -> None:
 
 def test_a_folder_of_several_splits_asks_for_one(tmp_path: Path) -> None:
     datasets.DatasetDict(train=labeled(), test=labeled(2)).save_to_disk(tmp_path / "all")
-    with pytest.raises(DataRejected, match="name one of its folders, train, test"):
+    with pytest.raises(DataRejected, match="choose one of its folders, train, test"):
         read_rows(tmp_path / "all")
     assert len(read_rows(tmp_path / "all" / "test").rows) == 2
 
@@ -101,7 +101,7 @@ def test_a_broken_parquet_file_is_told(tmp_path: Path) -> None:
 def read_elsewhere(source: str, **environment: str) -> list[str]:
     """Read in a process of its own: the package decides at its import where the hub is."""
     code = (
-        "import sys; from training.files.rows import read_rows"
+        "import sys; from training.files.row_readers import read_rows"
         "\nfrom training.sources import parse_source"
         "\nfrom training.errors import TrainingError"
         "\ntry: print(len(read_rows(parse_source(sys.argv[1])).rows))"
@@ -150,7 +150,7 @@ def test_a_hub_out_of_reach_is_told_in_a_sentence(
 def test_without_the_package_its_extra_is_named(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['datasets'] = None"
-        "\nfrom pathlib import Path; from training.files.rows import read_rows"
+        "\nfrom pathlib import Path; from training.files.row_readers import read_rows"
         "\ntry: read_rows(Path(sys.argv[1]))"
         "\nexcept Exception as error: print(error)"
     )
