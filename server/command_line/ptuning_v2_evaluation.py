@@ -12,7 +12,8 @@ from prefixes.answers import find_answers
 from prefixes.atomic import write_atomically
 from prefixes.backbone import Backbone, load_backbone
 from server.command_line.ptuning_v2_settings import Part
-from training.data.parts import load_examples, load_inputs, read_part
+from training.data.parts import load_examples, load_inputs
+from training.data.reading import read_part
 from training.datasets import CANDIDATE, dataset_named
 from training.errors import PlanRejected
 from training.examples import Columns

@@ -90,6 +90,22 @@ def split(
     return examples.take(rest), examples.take(held_out)
 
 
+def sample(examples: Examples[Any], max_rows: int | None) -> Examples[Any]:
+    """Choose `max_rows` rows at random. Rows of one query are chosen together."""
+    if max_rows is None or max_rows >= len(examples):
+        return examples
+    generator = np.random.default_rng(SPLIT_SEED)
+    if not examples.candidates:
+        return examples.take(np.sort(generator.permutation(len(examples))[:max_rows]))
+    units = examples.units()
+    chosen: list[int] = []
+    for unit in generator.permutation(len(units)).tolist():
+        if len(chosen) >= max_rows:
+            break
+        chosen += units[unit]
+    return examples.take(sorted(chosen))
+
+
 def _numbers_of(key: Hashable) -> tuple[int, float]:
     digest = hashlib.blake2b(repr((SPLIT_SEED, key)).encode(), digest_size=2 * _HALF).digest()
     turn, shift = (int.from_bytes(half) for half in (digest[:_HALF], digest[_HALF:]))

@@ -1,6 +1,6 @@
 """A whole training: from a plan to prefix files, reports and pictures in a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,12 +17,12 @@ from training.results.report import Timing, write_report
 from training.results.sweep_chart import draw_sweep
 from training.search.record import SweepRecord
 from training.search.sweep import optuna_version
-from training.sessions.checkpoint import Identity, load_checkpoint
+from training.sessions.checkpoint import Checkpoint, Identity, load_checkpoint
 from training.sessions.files import CHECKPOINT, CURVE, PREFIX_FILE, REPORT
 from training.sessions.multitask import SharedPrefix
 from training.sessions.phases import PhaseRunner, Stopwatch, Watcher
 from training.sessions.plan_runs import PlanRuns, SelectedRun
-from training.sessions.warm_start import read_starts
+from training.sessions.warm_start import WarmStart, read_starts
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 
@@ -84,11 +84,8 @@ def run_plan(
     With several processes, only the first writes and returns results.
     """
     checkpoint = output / CHECKPOINT
-    if checkpoint.exists() and not resume:
-        raise CheckpointRejected(
-            f"{output} holds an unfinished training: add --resume to continue it, or "
-            "choose another output folder"
-        )
+    if not resume:
+        _check_unused(output)
     _check_sweep(plan)
     data = data or load_all(plan.runs)
     processes, device = join_processes(plan.device)
@@ -108,6 +105,23 @@ def run_plan(
         tokens_per_batch=plan.tokens_per_batch,
         watch=watch,
     )
+    plan_runs = _train(plan, output, data, phases, starts=starts, saved=saved)
+    if not phases.saves:
+        return []
+    return _write_all(plan_runs, output, plan=plan, timing=plan_runs.timing(stopwatch.seconds))
+
+
+def _train(
+    plan: TrainPlan,
+    output: Path,
+    data: Sequence[TaskData],
+    phases: PhaseRunner,
+    *,
+    starts: Mapping[str, WarmStart],
+    saved: Checkpoint | None,
+) -> PlanRuns:
+    """Run the shared phase of a multitask plan, if it is not complete, and then the main phase."""
+    backbone = phases.backbone
     shared = SharedPrefix.again(plan, saved.shared_sha256 if saved else None)
     if plan.multitask is not None and shared is None:
         first = PlanRuns.begin_sharing(plan, data, backbone, starts, saved=saved)
@@ -117,14 +131,21 @@ def run_plan(
             write_atomically(output / SHARED_FILE, shared.file)
     plan_runs = PlanRuns.begin(plan, data, backbone, starts, saved=saved, shared=shared)
     phases.go(plan_runs)
-    if not phases.saves:
-        return []
-    return _write_all(plan_runs, output, plan=plan, timing=plan_runs.timing(stopwatch.seconds))
+    return plan_runs
 
 
 def discard_checkpoint(output: Path) -> None:
     """Forget how a training went on, once nothing is left to be done for it."""
     (output / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _check_unused(output: Path) -> None:
+    """Reject an output folder with an unfinished training."""
+    if (output / CHECKPOINT).exists():
+        raise CheckpointRejected(
+            f"{output} holds an unfinished training: add --resume to continue it, or "
+            "choose another output folder"
+        )
 
 
 def _check_sweep(plan: TrainPlan) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import torch
 from torch import Tensor
@@ -60,6 +60,8 @@ def row_losses(
             )
         case "regression":
             losses = functional.mse_loss(logits, targets, reduction="none")
+        case _:
+            assert_never(problem_type)
     return losses.mean(dim=1)
 
 

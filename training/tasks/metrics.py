@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,11 +79,15 @@ def measure(
     none is given. `combined` is GLUE's and SuperGLUE's mean: of accuracy and F1 (of two labels the
     F1 of the second, of more the mean over labels), or of both correlations.
     """
-    if problem_type == "regression":
-        return Measurement(_regression(logits[:, 0], targets[:, 0]))
-    if problem_type == "single_label_classification":
-        return _single_label(labels, logits, targets)
-    return _multi_label(labels, logits, targets.astype(bool), thresholds)
+    match problem_type:
+        case "regression":
+            return Measurement(_regression(logits[:, 0], targets[:, 0]))
+        case "single_label_classification":
+            return _single_label(labels, logits, targets)
+        case "multi_label_classification":
+            return _multi_label(labels, logits, targets.astype(bool), thresholds)
+        case _:
+            assert_never(problem_type)
 
 
 def calibration_error(confidences: Floats, is_right: NDArray[np.bool_]) -> float:

@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,9 +13,8 @@ from prefixes import InputTemplate, PrefixSpec
 from prefixes.answers import find_entities
 from prefixes.answers.entities import BACKGROUND
 from prefixes.backbone import EncodedInput
-from prefixes.characters import is_blank, whole_characters
-from prefixes.encoded import Span
-from training.errors import at, few
+from prefixes.characters import is_blank
+from training.errors import few
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
@@ -24,8 +22,18 @@ from training.tasks.cells import read_list, read_texts
 from training.tasks.definition import Outputs, Piece, Problems, TaskDefinition
 from training.tasks.entity_scores import entity_f1, has_roles, role_f1, score_entities
 from training.tasks.losses import IGNORED, PLAIN, LossSettings, tag_losses
+from training.tasks.mention_rows import (
+    ENTITIES,
+    TOKENS,
+    Mentions,
+    blank_end_warnings,
+    given_mentions,
+    mention_roles,
+    row_tags,
+    tagged_mentions,
+)
 from training.tasks.metrics import Measurement
-from training.tasks.phrases import counted, from_columns, texts
+from training.tasks.phrases import counted, texts
 from training.tasks.tag_schemes import (
     all_tags,
     bio_of,
@@ -33,14 +41,12 @@ from training.tasks.tag_schemes import (
     is_background,
     is_marked,
     is_respelled,
-    lacks_type,
     tags_of_task,
     type_of,
 )
 from training.tasks.tags import (
     Mention,
     join_tokens,
-    mentions_of,
     snap,
     tag_targets,
     unaligned_mentions,
@@ -48,9 +54,7 @@ from training.tasks.tags import (
 from training.tasks.unaligned_spans import UnalignedSpan
 from training.tasks.words import first_tags, tags_of_words, word_mentions
 
-_TOKENS, _TAGS, _ENTITIES = "tokens", "tags", "entities"
-
-Mentions = tuple[Mention, ...]
+_MEMBERS: Final = ("start", "end", "label", "text", "score")
 
 
 class TokenClassification(TaskDefinition[Mentions]):
@@ -74,17 +78,17 @@ class TokenClassification(TaskDefinition[Mentions]):
     def labels(self, layout: Layout, rows: Iterable[Row]) -> tuple[str, ...]:
         """List the tags that were given, or those of the types that were given or occur."""
         if not layout.labels:
-            return tags_of_task(Counter(tag for row in rows for tag in _tags(layout, row)))
+            return tags_of_task(Counter(tag for row in rows for tag in row_tags(layout, row)))
         types = (label for label in layout.labels if not is_background(label))
         return given_tags(layout.labels) or all_tags(f"B-{name}" for name in types)
 
     def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
         """Read a row's text, or join its tokens to one."""
-        if _TOKENS not in row.columns:
+        if TOKENS not in row.columns:
             return super().read_input(layout, row, problems)
-        tokens = read_list(row, _TOKENS, problems)
+        tokens = read_list(row, TOKENS, problems)
         if tokens and is_blank("".join(tokens)):
-            problems.append(row.problem(f"{_TOKENS!r}: expected text, found empty tokens"))
+            problems.append(row.problem(f"{TOKENS!r}: expected text, found empty tokens"))
         field, *others = layout.template.fields
         columns = {name: layout.columns[name] for name in others}
         return {field: join_tokens(tokens)[0], **read_texts(row, columns, problems)}
@@ -92,10 +96,10 @@ class TokenClassification(TaskDefinition[Mentions]):
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Mentions:
         """Read the mentions of a row's text."""
         text = str(fields.get(layout.template.fields[0], ""))
-        if _TOKENS in row.columns:
-            found = _tagged_mentions(layout, row, text, problems)
+        if TOKENS in row.columns:
+            found = tagged_mentions(layout, row, text, problems)
         else:
-            found = _written_mentions(layout, row, text, problems)
+            found = given_mentions(layout, row, text, problems)
         types = {type_of(label) for label in layout.labels}
         unknown = sorted({one.label for one in found} - types)
         if unknown:
@@ -108,11 +112,11 @@ class TokenClassification(TaskDefinition[Mentions]):
         counts = self.label_counts(layout.labels, truths) or {}
         types = counted([name for name, count in counts.items() if count], "entity type")
         text, *others = texts(layout)
-        return [*_mention_roles(layout, file, text), *others, types]
+        return [*mention_roles(layout, file, text), *others, types]
 
     def row_warnings(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
         """Name tags in an unusual spelling, types that look like tags, and blanks at an end."""
-        tags = dict.fromkeys(tag for row in rows for tag in _tags(layout, row))
+        tags = dict.fromkeys(tag for row in rows for tag in row_tags(layout, row))
         read = {tag: bio_of(tag, layout.labels) for tag in tags}
         unusual = [f"{tag!r} as {bio!r}" for tag, bio in read.items() if is_respelled(tag, bio)]
         types = dict.fromkeys(type_of(label) for label in layout.labels)
@@ -124,7 +128,7 @@ class TokenClassification(TaskDefinition[Mentions]):
                 if marked
                 else []
             ),
-            *_blank_remarks(layout, rows),
+            *blank_end_warnings(layout, rows),
         ]
 
     def objection(self, truths: Sequence[Mentions]) -> str | None:
@@ -192,7 +196,7 @@ class TokenClassification(TaskDefinition[Mentions]):
         found = [
             {
                 Mention(one["start"], one["end"], one["label"])
-                for one in self.answer(spec, fields, texts, logits)[_ENTITIES]
+                for one in self.answer(spec, fields, texts, logits)[ENTITIES]
             }
             for fields, _, texts, logits in rows
         ]
@@ -215,18 +219,7 @@ class TokenClassification(TaskDefinition[Mentions]):
         """Give the `entities` of a text, in its order, each with its label, text and score."""
         text = str(fields[spec.input.fields[0]])
         entities = find_entities(spec, text, encoded[0], outputs[0])
-        return {
-            _ENTITIES: [
-                {
-                    "start": one.start,
-                    "end": one.end,
-                    "label": one.label,
-                    "text": one.text,
-                    "score": one.score,
-                }
-                for one in entities
-            ]
-        }
+        return {ENTITIES: [{name: getattr(one, name) for name in _MEMBERS} for one in entities]}
 
 
 def _word_mentions(
@@ -253,134 +246,3 @@ def _word_mentions(
         for text, truth in zip(texts, examples.truths, strict=True)
     ]
     return found, true
-
-
-def _tags(layout: Layout, row: Row) -> list[str]:
-    """List the tags that occur in a row, as far as it has any."""
-    column = layout.label or (_TAGS if _TOKENS in row.columns else _ENTITIES)
-    values = row.columns.get(column)
-    if not isinstance(values, list):
-        return []
-    if _TOKENS in row.columns:
-        return [tag.strip() for tag in values if isinstance(tag, str)]
-    labels = [one.get("label") for one in values if isinstance(one, dict)]
-    return [f"B-{label}" for label in labels if isinstance(label, str)]
-
-
-def _mention_roles(layout: Layout, file: RowFile, text: str) -> list[str]:
-    """Say where tokens with tags stand, or a text with entities; a file may have rows of both."""
-    if file.tag_layout is not None:
-        return [file.tag_layout]
-    has_tokens = {_TOKENS in row.columns for row in file.rows}
-    tags, entities = (from_columns([layout.label or usual]) for usual in (_TAGS, _ENTITIES))
-    return [
-        *(
-            [f"tokens {from_columns([_TOKENS])}", f"a tag each {tags}"]
-            if True in has_tokens
-            else []
-        ),
-        *([text, f"entities {entities}"] if False in has_tokens else []),
-    ]
-
-
-def _blank_remarks(layout: Layout, rows: Sequence[Row]) -> list[str]:
-    """Count entities that are given with white space at an end."""
-    field = layout.template.fields[0]
-    lines = [
-        row.line
-        for row in rows
-        for start, end in _written_spans(layout, row)
-        if _has_blank_end(row.columns.get(layout.columns.get(field, field)), start, end)
-    ]
-    if not lines:
-        return []
-    place = at(rows[0].file, sorted(set(lines)))
-    return [f"{len(lines)} entities have white space at an end, which is left out, {place}"]
-
-
-def _written_spans(layout: Layout, row: Row) -> list[Span]:
-    values = row.columns.get(layout.label or _ENTITIES)
-    if _TOKENS in row.columns or not isinstance(values, list):
-        return []
-    ends = [(one.get("start"), one.get("end")) for one in values if isinstance(one, dict)]
-    return [(a, b) for a, b in ends if isinstance(a, int) and isinstance(b, int)]
-
-
-def _has_blank_end(text: Any, start: int, end: int) -> bool:
-    if not isinstance(text, str) or not 0 <= start < end <= len(text):
-        return False
-    return text[start].isspace() or text[end - 1].isspace()
-
-
-def _tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:
-    column = layout.label or _TAGS
-    given = read_list(row, column, problems)
-    in_bio = {tag: bio_of(tag.strip(), layout.labels) for tag in given}
-    tags = [in_bio[tag] for tag in given]
-    spans = join_tokens([x for x in row.columns[_TOKENS] if isinstance(x, str)])[1] if tags else []
-    if len(tags) != len(spans):
-        problems.append(
-            row.problem(
-                f"{column!r}: expected a tag for each token, found {len(tags)} tags for "
-                f"{len(spans)} tokens"
-            )
-        )
-        return ()
-    objection = _tag_objection(layout, in_bio)
-    if objection is not None:
-        problems.append(row.problem(f"{column!r}: {objection}"))
-        return ()
-    return mentions_of(text, spans, tags)
-
-
-def _tag_objection(layout: Layout, in_bio: Mapping[str, str]) -> str | None:
-    """Say what is wrong with the first tag that names no type, or is of another scheme."""
-    has_marks = any(map(is_marked, layout.labels))
-    types = {type_of(label) for label in layout.labels}
-    for given, tag in in_bio.items():
-        if tag in layout.labels:
-            continue
-        if lacks_type(tag):
-            return f"expected tags as O, B-x and I-x, found {given!r:.80}"
-        if type_of(tag) not in types and is_marked(tag) != has_marks:
-            return (
-                "expected tags of one scheme, all with a mark as B-x and I-x or none; to mix them, "
-                f"list every tag in `labels`, found {given!r:.80}"
-            )
-    return None
-
-
-def _written_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:
-    """Read mentions that are given by their characters; they must not share any."""
-    column = layout.label or _ENTITIES
-    values = row.columns.get(column)
-    if not isinstance(values, list):
-        problems.append(
-            row.problem(f"{column!r}: expected a list of entities, found {values!r:.80}")
-        )
-        return ()
-    mentions = [_written(text, value) for value in values]
-    wrong = [value for value, one in zip(values, mentions, strict=True) if one is None]
-    if wrong:
-        problems.append(
-            row.problem(
-                f"{column!r}: expected start, end and label of characters of the text, found "
-                f"{wrong[0]!r:.120}"
-            )
-        )
-    found = sorted(one for one in mentions if one is not None)
-    for one, other in pairwise(found):
-        if other.start < one.end:
-            problems.append(row.problem(f"{column!r}: {one} and {other} share characters"))
-    return tuple(found)
-
-
-def _written(text: str, value: Any) -> Mention | None:
-    match value:
-        case {"start": int(start), "end": int(end), "label": str(label)} if (
-            label.strip() and label != BACKGROUND and 0 <= start < end <= len(text)
-        ):
-            start, end = whole_characters(text, (start, end))
-            return Mention(start, end, label) if start < end else None
-        case _:
-            return None
