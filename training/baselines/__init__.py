@@ -1,1 +1,1 @@
-"""Ways to learn a task that prefixes are held against."""
+"""Baselines that prefixes are compared with."""

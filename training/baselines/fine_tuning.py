@@ -1,7 +1,7 @@
 """Full fine-tuning: every weight of transformers' own model class learns, in padded batches.
 
-What a prefix is held against. The texts, targets, losses, figures and the timetable are those of
-a prefix's training, so that nothing but the method differs.
+It is the baseline of prefixes. Texts, targets, losses, metrics and the schedule are the same as for
+a prefix, so that only the method differs.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ Adapt = Callable[[Any], nn.Module]
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class FineTuningRun(BaseRun):
-    """A model that learns one task: whole, or what an `adapt` leaves of it to be learned.
+    """A model that learns one task: all of it, or the parameters that `adapt` leaves trainable.
 
     `best_weights` are those of the best evaluation.
     """
@@ -47,8 +47,8 @@ class FineTuningRun(BaseRun):
         tokens_per_batch: int,
         adapt: Adapt | None = None,
     ) -> Self:
-        """Load the backbone's weights anew, with a fresh head."""
-        torch.manual_seed(config.seed)  # of the head's weights, and of dropout from here on
+        """Load a copy of the backbone's weights, with a new head."""
+        torch.manual_seed(config.seed)  # for the weights of the head, and for dropout
         spec = describe(config, data, backbone)
         padded = PaddedModel.load(spec, backbone)
         if adapt is not None:
@@ -62,20 +62,20 @@ class FineTuningRun(BaseRun):
             loss_settings=loss_settings_of(config, data),
             warnings=rows.data.warnings,
             padded=padded,
-            # One pass over all weights, instead of ten: a quarter of a step's time on a CPU.
+            # One pass over all weights instead of ten: a quarter of a step's time on a CPU.
             optimizer=torch.optim.AdamW(_groups(padded.model, config.weight_decay), fused=True),
             tokens_per_batch=tokens_per_batch,
         )
 
     def next_rows(self) -> list[int]:
-        """List the rows of the coming step: texts of similar lengths, so that little is padded."""
+        """Return the rows of the next step: texts of similar lengths, to reduce padding."""
         epoch, place = divmod(self.step, self.steps_per_epoch)
         lengths = [_longest([piece]) for piece in self.pieces]
         generator = generator_for(self.config.seed, "fine-tuning", epoch)
         return batches_by_length(lengths, self.rows_per_step, generator)[place]
 
     def advance(self) -> None:
-        """Take one step along the gradients of its rows' mean loss."""
+        """Take one optimizer step."""
         model = self.padded.model
         model.train()
         loss = self._gather([self.pieces[row] for row in self.next_rows()])
@@ -89,7 +89,7 @@ class FineTuningRun(BaseRun):
         self.stepped(loss)
 
     def evaluate(self) -> None:
-        """Measure the model on the validation rows; keep the best weights so far."""
+        """Measure the model on the validation rows, and keep the best weights."""
         scale = self.rows.scale
         outputs = [
             [values * scale.spread + scale.center for values in texts]
@@ -100,20 +100,20 @@ class FineTuningRun(BaseRun):
             self.best_weights = {name: x.clone() for name, x in state.items()}
 
     def finish(self) -> None:
-        """Go back to the best weights, with the outputs of a regression on their own scale."""
+        """Restore the best weights, and rescale the outputs of a regression."""
         assert self.best_weights is not None
         self.padded.model.load_state_dict(self.best_weights)
         if self.spec.problem_type == "regression":
             self.padded.rescale(self.rows.scale.center, self.rows.scale.spread)
 
     def measure(self, backbone: Backbone, examples: Examples[Any]) -> Measurement:
-        """Hold the finished model's answers against what is true, as a prefix's are."""
+        """Measure the finished model in the same way as a prefix."""
         encoded = self.definition.encode(backbone.texts, self.spec, examples)
         outputs = self.padded.outputs_of(encoded)
         return self.definition.measure(self.spec, examples, encoded, outputs)
 
     def _gather(self, pieces: Sequence[Piece]) -> float:
-        """Add up gradients over as many passes as the bound on a pass's tokens makes of a step."""
+        """Accumulate gradients over passes of at most `tokens_per_batch` tokens."""
         total, weight = 0.0, self.weight(pieces)
         at_once = max(1, self.tokens_per_batch // (_longest(pieces) * len(pieces[0].texts)))
         for start in range(0, len(pieces), at_once):

@@ -31,7 +31,7 @@ _INPUTS_AT_ONCE: Final = 16
 class PaddedModel:
     """A model of transformers with a head for one task, run on padded batches.
 
-    Its weights are float32; in bfloat16 it computes what torch's autocast thinks safe.
+    Its weights are float32. bfloat16 is used through torch's autocast.
     """
 
     spec: PrefixSpec
@@ -42,7 +42,7 @@ class PaddedModel:
 
     @classmethod
     def load(cls, spec: PrefixSpec, backbone: Backbone) -> Self:
-        """Load the backbone's weights anew, with a fresh head drawn from torch's own generator."""
+        """Load a copy of the backbone's weights, with a new head from torch's global generator."""
         settings: dict[str, Any] = {}
         if spec.labels:
             settings["id2label"] = dict(enumerate(spec.labels))
@@ -60,7 +60,7 @@ class PaddedModel:
         return cls(spec, model.to(backbone.device), place, takes_token_types, backbone.dtype)
 
     def outputs(self, inputs: Sequence[EncodedInput]) -> list[list[Tensor]]:
-        """Run inputs padded to their longest text; give the outputs of each one's texts."""
+        """Run inputs padded to the longest text. Return the outputs of the texts of each input."""
         texts = [text for encoded in inputs for text in encoded]
         padded = self._padded(texts)
         if self.spec.task_type == "multiple_choice":
@@ -81,7 +81,7 @@ class PaddedModel:
 
     @torch.inference_mode()
     def outputs_of(self, inputs: Sequence[EncodedInput]) -> list[Outputs]:
-        """Compute the outputs of n inputs, in their order, without dropout."""
+        """Return the outputs of n inputs in order, without dropout."""
         self.model.eval()
         order = sorted(range(len(inputs)), key=lambda row: len(inputs[row][0].token_ids))
         outputs: dict[int, Outputs] = {}
@@ -96,14 +96,14 @@ class PaddedModel:
 
     @torch.no_grad()
     def rescale(self, center: float, spread: float) -> None:
-        """Put the outputs of a regression, learned with mean 0 and deviation 1, on their scale."""
+        """Rescale the outputs of a regression, which was trained with mean 0 and deviation 1."""
         layers = [x for x in self.model.modules() if isinstance(x, nn.Linear)]
         output = [x for x in layers if x.out_features == self.spec.num_labels][-1]
         output.weight.mul_(spread)
         output.bias.mul_(spread).add_(center)
 
     def save(self, folder: Path) -> None:
-        """Write the model with its tokenizer, for transformers to load."""
+        """Save the model with its tokenizer in the format of transformers."""
         tokenizer = AutoTokenizer.from_pretrained(self.place, trust_remote_code=False)
         with atomic_folder(folder) as new:
             self.model.save_pretrained(new)

@@ -1,1 +1,1 @@
-"""A task's rows: checked whole, parted, and tokenized."""
+"""The rows of a task: read, checked, split and tokenized."""

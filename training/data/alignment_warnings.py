@@ -1,4 +1,4 @@
-"""Warnings about rows that show only once the backbone's tokenizer has read them."""
+"""Warnings about spans that do not match the tokens of the backbone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from training.tasks import TaskDefinition
 from training.tasks.unaligned_spans import UnalignedSpan
 
 _QUOTED: Final = 40
-"""Characters of a text that a warning quotes at most."""
+"""Maximum number of characters that a warning quotes."""
 
 Encoded = tuple[Examples[Any], Sequence[EncodedInput]]
 """Rows, and their tokens."""
@@ -21,7 +21,7 @@ Encoded = tuple[Examples[Any], Sequence[EncodedInput]]
 
 @dataclass(frozen=True, slots=True)
 class _UnalignedRow:
-    """A span with the line and the text of its row."""
+    """An unaligned span with the line and the text of its row."""
 
     line: int
     text: str
@@ -39,9 +39,9 @@ class _UnalignedRow:
 def alignment_warnings(
     definition: TaskDefinition[Any], spec: PrefixSpec, parts: Sequence[Encoded]
 ) -> Iterator[str]:
-    """Look for slices of a text that no answer can equal, because tokens end elsewhere.
+    """Warn about spans that no answer can equal, because tokens end elsewhere.
 
-    Several parts of one file are reported together, and rows that two of them share once.
+    Parts of one file are reported together, and rows in both are counted once.
     """
     found: dict[Source, set[_UnalignedRow]] = {}
     slices: dict[Source, dict[int, int]] = {}

@@ -1,4 +1,4 @@
-"""Tokenized texts, packed: as lists of numbers they take many times the memory of their file."""
+"""Packed tokenized texts. As lists, they would take many times the memory of their file."""
 
 from array import array
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from training.files.packed import LazySequence, PackedList
 from training.tasks import definition_of
 
 _ROWS_AT_ONCE: Final = 256
-"""Rows that are tokenized together: as objects, their texts and tokens take much memory."""
+"""Number of rows tokenized at a time. As objects, texts and tokens take much memory."""
 
 
 class PackedTexts(LazySequence[EncodedText]):
@@ -32,13 +32,13 @@ class PackedTexts(LazySequence[EncodedText]):
         return len(self._fields)
 
     def at(self, place: int) -> EncodedText:
-        """Make a text."""
+        """Return a text."""
         token_ids, types, is_truncated, spans, words = self._fields.at(place)
         return EncodedText(token_ids, list(types), is_truncated, spans, words)
 
 
 class EncodedRows(LazySequence[EncodedInput]):
-    """Texts that lie end to end, a few of them for each row: the input at `n` ends at `ends[n]`."""
+    """The texts of all rows, end to end. The texts of row `n` end at `ends[n]`."""
 
     __slots__ = ("ends", "texts")
 
@@ -50,7 +50,7 @@ class EncodedRows(LazySequence[EncodedInput]):
         return len(self.ends)
 
     def at(self, place: int) -> EncodedInput:
-        """Make the texts of a row."""
+        """Return the texts of a row."""
         start = self.ends[place - 1] if place else 0
         return tuple(map(self.texts.at, range(start, self.ends[place])))
 

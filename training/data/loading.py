@@ -1,4 +1,4 @@
-"""The rows of all tasks of a plan, each file read once."""
+"""Loads the rows of all tasks of a plan. Each file is read once."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -30,11 +30,15 @@ DATA_FIELDS: Final = (
     "template",
     "pair_template",
 )
-"""The settings that decide what is read, and nothing else."""
+"""The settings that determine the rows."""
 
 
 def load_all(configs: Sequence[TrainConfig]) -> list[TaskData]:
-    """Read every task's files, those of several runs once; tell the problems of all of them."""
+    """Read the files of all tasks. Files of several runs are read once.
+
+    Raises:
+        DataRejected: with the problems of all files.
+    """
     loaded: dict[str, TaskData] = {}
     problems: dict[DataProblem, None] = {}
     keys = [config.model_dump_json(include=set(DATA_FIELDS)) for config in configs]

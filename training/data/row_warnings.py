@@ -20,7 +20,7 @@ from training.tasks import TaskDefinition
 Ints = NDArray[np.int64]
 
 _SKEWED: Final = 10
-"""How many times as often the most frequent label may occur as the rarest without a word."""
+"""Maximum ratio of the most frequent to the rarest label without a warning."""
 _FEW: Final = 2
 _MANY_LABELS: Final = 20
 _FEW_ROWS: Final = 20
@@ -29,7 +29,7 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A source's rows and what they say, one example for each row."""
+    """The rows of a source, with one example per row."""
 
     file: RowFile
     examples: Examples[Any]
@@ -39,11 +39,11 @@ class Part:
         return self.file.path.name
 
     def at(self, rows: Sequence[int]) -> str:
-        """Say where rows stand, naming a few of them."""
+        """Describe the positions of rows."""
         return at(self.file.path, [self.file.rows.lines[row] for row in rows])
 
     def place(self, row: int) -> str:
-        """Say where one row stands."""
+        """Describe the position of one row."""
         return f"{place_in(self.file.path)} {self.file.rows.lines[row]}"
 
 
@@ -55,7 +55,7 @@ def row_warnings(
     *,
     remedy: str | None,
 ) -> tuple[str, ...]:
-    """Look over the rows of a task.
+    """Check the rows of a task.
 
     `others` are the rows of other parts. `remedy` says what helps against rare labels; without it,
     rare labels give no warning.
@@ -76,7 +76,7 @@ def validation_warnings(
     train: Examples[Any],
     validation: Examples[Any],
 ) -> tuple[str, ...]:
-    """Look over the rows that choose the best step, as they are used."""
+    """Check the rows that select the best step."""
     counts = definition.label_counts(labels, validation.truths) or {}
     learned = definition.label_counts(labels, train.truths) or {}
     held = [label for label, count in counts.items() if count]
@@ -84,13 +84,13 @@ def validation_warnings(
     warnings = []
     if len(validation) < _FEW_ROWS:
         warnings.append(
-            f"the validation part has {len(validation)} row(s): figures of fewer than {_FEW_ROWS} "
-            "are mostly chance"
+            f"the validation part has {len(validation)} row(s): metrics of fewer than {_FEW_ROWS} "
+            "rows are mostly chance"
         )
     if missing and len(held) == 1:
         warnings.append(
-            f"the validation part has one label only, {held[0]!r}: figures on it do not tell "
-            "whether any other is learned"
+            f"the validation part has only one label, {held[0]!r}: its metrics do not show "
+            "whether any other label is learned"
         )
     elif missing:
         warnings.append(f"labels without a validation row: {few(missing)}")
@@ -98,7 +98,7 @@ def validation_warnings(
 
 
 def cut_off(encoded: Sequence[EncodedInput], max_length: int) -> tuple[str, ...]:
-    """Look for inputs whose ends no model will see."""
+    """Warn about truncated inputs."""
     count = sum(any(text.is_truncated for text in texts) for texts in encoded)
     if not count:
         return ()
@@ -108,28 +108,28 @@ def cut_off(encoded: Sequence[EncodedInput], max_length: int) -> tuple[str, ...]
 
 
 def _keys(values: Iterable[Hashable]) -> Ints:
-    """Give a number for each value, the same for equal ones: the values would fill the memory."""
+    """Return a hash for each value. The values would take too much memory."""
     return np.fromiter(map(hash, values), np.int64)
 
 
 def _firsts(keys: Ints) -> Ints:
-    """Find for each row the first of the same key."""
+    """Return for each row the first row with the same key."""
     _, firsts, groups = np.unique(keys, return_index=True, return_inverse=True)
     return firsts[groups]
 
 
 def _repeats(definition: TaskDefinition[Any], part: Part) -> Iterator[str]:
-    """Look for rows of the same input: with another label, or with nothing new."""
+    """Warn about rows with the same input, with another label or the same."""
     truths = part.examples.truths
-    # A truth that points to characters of a text says something else of another spacing.
+    # If truths refer to characters, texts with different spacing are different inputs.
     same_input: Callable[[Input], Hashable] = identity if definition.points_into_text else wording
     firsts = _firsts(_keys(map(same_input, part.examples.inputs)))
     later = np.flatnonzero(firsts != np.arange(len(firsts))).tolist()
     against = [row for row in later if definition.contradicts(truths[row], truths[firsts[row]])]
     if against:
         yield (
-            f"{part.name}: {_rows(against)} labeled otherwise than an earlier row of the same "
-            f"input: {_pairs(part, against, part, firsts[against])}"
+            f"{part.name}: {_rows(against)} labeled differently from an earlier row with the "
+            f"same input: {_pairs(part, against, part, firsts[against])}"
         )
     same = [row for row in later if truths[row] == truths[firsts[row]]]
     if same:
@@ -137,8 +137,8 @@ def _repeats(definition: TaskDefinition[Any], part: Part) -> Iterator[str]:
 
 
 def _leaks(train: Part, others: Sequence[Part]) -> Iterator[str]:
-    """Look for rows that an earlier part has as well, by their words; each is told once."""
-    origins = [(train, _wordings(train), "say what was remembered")]
+    """Warn about rows that an earlier part contains too. Each is reported once."""
+    origins = [(train, _wordings(train), "show memorization")]
     for other in others:
         keys = _wordings(other)
         rows = np.arange(len(keys))
@@ -149,12 +149,12 @@ def _leaks(train: Part, others: Sequence[Part]) -> Iterator[str]:
             seen = rows[is_seen]
             if len(seen):
                 yield (
-                    f"{other.name}: {_rows(seen)} in {origin.name} as well, of "
-                    f"{len(other.examples)}: figures on them {what}: "
+                    f"{other.name}: {_rows(seen)} also in {origin.name}, of "
+                    f"{len(other.examples)}: metrics on them {what}: "
                     f"{_pairs(other, seen, origin, firsts[places[is_seen]])}"
                 )
             rows = rows[~is_seen]
-        origins.append((other, keys, "are of rows that chose the best step"))
+        origins.append((other, keys, "are biased, because these rows selected the best step"))
 
 
 def _wordings(part: Part) -> Ints:
@@ -162,7 +162,7 @@ def _wordings(part: Part) -> Ints:
 
 
 def _many(train: Part, counts: Mapping[str, int]) -> Iterator[str]:
-    """Look for single labels of which most rows have one of their own."""
+    """Warn about single labels that are different in most rows."""
     num_labels, num_rows = len(counts), len(train.examples)
     has_one_each = all(isinstance(truth, int) for truth in train.examples.truths)
     if has_one_each and num_labels > max(_MANY_LABELS, num_rows / 2):
@@ -175,7 +175,7 @@ def _many(train: Part, counts: Mapping[str, int]) -> Iterator[str]:
 def _rare(name: str, counts: Mapping[str, int]) -> Iterator[str]:
     rare = [f"{label!r} ({count})" for label, count in counts.items() if count < _FEW]
     if rare:
-        yield f"{name}: labels that occur less than {_FEW} times: {few(rare)}"
+        yield f"{name}: labels that occur fewer than {_FEW} times: {few(rare)}"
 
 
 def _skew(name: str, counts: Mapping[str, int], remedy: str) -> Iterator[str]:
@@ -195,7 +195,7 @@ def _rows(rows: Sequence[int] | Ints) -> str:
 
 
 def _pairs(part: Part, rows: Sequence[int] | Ints, origin: Part, others: Ints) -> str:
-    """Name rows of a part, each with the row of another that it is held against."""
+    """Describe rows of a part, each with the matching row of another part."""
     pairs = zip(rows[:_NAMED], others[:_NAMED], strict=True)
     named = [f"{part.place(row)} ({origin.place(other)})" for row, other in pairs]
     return few(named, len(rows))

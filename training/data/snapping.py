@@ -1,4 +1,4 @@
-"""Entities extended to whole words, for rows whose entities begin or end inside of words."""
+"""Extends entities that begin or end inside a word to whole words."""
 
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from training.tasks import definition_of
 
 
 def snapped(spec: PrefixSpec, examples: Examples[Any], backbone: Backbone) -> Examples[Any]:
-    """Extend the entities of all rows to whole words, as far as `max_length` lets them be seen."""
+    """Extend the entities of all rows to whole words, up to the truncation at `max_length`."""
     definition = definition_of(spec.task_type)
     encoded = encode_rows(backbone, spec, examples)
     truths = (definition.snapped(*pair) for pair in zip(examples.truths, encoded, strict=True))
@@ -23,7 +23,7 @@ def snapped(spec: PrefixSpec, examples: Examples[Any], backbone: Backbone) -> Ex
 
 
 def snapped_data(spec: PrefixSpec, data: TaskData, backbone: Backbone) -> TaskData:
-    """Extend the entities of all parts to whole words; a warning counts them."""
+    """Extend the entities of all parts to whole words, and add a warning with their number."""
     parts = {name: snapped(spec, part, backbone) for name, part in data.parts.items()}
     moved: dict[Source, set[tuple[int, Hashable]]] = {}
     for name, after in parts.items():
@@ -45,11 +45,11 @@ def snapped_data(spec: PrefixSpec, data: TaskData, backbone: Backbone) -> TaskDa
 
 
 def was_snapped(spec: PrefixSpec) -> bool:
-    """Say whether a prefix was trained on entities that were extended to whole words."""
+    """Return whether a prefix was trained with `snap_to_words`."""
     return spec.provenance is not None and spec.provenance.recipe.get("snap_to_words") is True
 
 
 def _moved(before: Examples[Any], after: Examples[Any]) -> Iterator[tuple[int, Hashable]]:
-    """Give each slice that was moved, with the line of its row."""
+    """Yield each extended span with the line of its row."""
     for line, old, new in zip(before.lines, before.truths, after.truths, strict=True):
         yield from ((line, one) for one in set(old) - set(new))

@@ -1,4 +1,4 @@
-"""Warnings about labels and texts as they are written: several labels in one, or one in two."""
+"""Warnings about the spelling of labels and texts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -20,7 +20,7 @@ _MISSING: Final = frozenset(
 
 
 def label_warnings(definition: TaskDefinition[Any], layout: Layout, part: Part) -> tuple[str, ...]:
-    """Look over the labels of the rows that are learned from; each sentence names rows."""
+    """Check the labels of the training rows."""
     counts = definition.label_counts(layout.labels, part.examples.truths) or {}
     several = _several(layout, part, counts) if _is_classification(definition, layout) else ()
     return (
@@ -31,7 +31,7 @@ def label_warnings(definition: TaskDefinition[Any], layout: Layout, part: Part) 
 
 
 def text_warnings(part: Part) -> Iterator[str]:
-    """Look for texts that another program wrote for a missing value."""
+    """Warn about texts that look like missing values."""
     rows = [
         row
         for row, fields in enumerate(part.examples.inputs)
@@ -51,7 +51,7 @@ def _is_classification(definition: TaskDefinition[Any], layout: Layout) -> bool:
 def _alike(
     definition: TaskDefinition[Any], layout: Layout, part: Part, counts: Mapping[str, int]
 ) -> Iterator[str]:
-    """Look for labels that a person would read as one."""
+    """Warn about labels that look the same to a reader."""
     spellings: dict[str, list[str]] = {}
     for label in counts:
         spellings.setdefault(likeness(label), []).append(label)
@@ -79,7 +79,7 @@ def _missing(
 
 
 def _several(layout: Layout, part: Part, counts: Mapping[str, int]) -> Iterator[str]:
-    """Look for labels that are several in one, and for rows that never have several."""
+    """Warn about labels that look like several labels, and about rows that never have several."""
     is_multi = layout.problem_type == "multi_label_classification"
     found = {label: sign for label in counts if (sign := _sign_in(label, counts)) is not None}
     if is_multi and not found and not _has_several(part):
@@ -100,7 +100,7 @@ def _several(layout: Layout, part: Part, counts: Mapping[str, int]) -> Iterator[
 
 
 def _sign_in(label: str, counts: Mapping[str, int]) -> str | None:
-    """Give the sign that separates the labels that a label consists of; "" where it is a list."""
+    """Return the separator of labels within a label; "" if the label is a list."""
     if parse_list(label):
         return ""
     for sign in _SEPARATORS:
@@ -140,7 +140,7 @@ def _named(
     names: Sequence[str],
     counts: Mapping[str, int],
 ) -> str:
-    """Name labels, each with its count and a few of its rows."""
+    """Describe labels, each with its count and a few of its rows."""
     rows: dict[str, list[int]] = {name: [] for name in names}
     for row, truth in enumerate(part.examples.truths):
         for label in rows.keys() & set(definition.labels_in(layout.labels, truth)):

@@ -1,4 +1,4 @@
-"""Hold out a share of the rows, the same on every run, without parting what belongs together."""
+"""Splits off validation rows and takes samples, the same ones on every run."""
 
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
@@ -12,10 +12,10 @@ from training.examples import Examples
 from training.tasks import TaskDefinition
 
 SPLIT_SEED: Final = 0
-"""Fixed, so that runs that differ in their seed are measured on the same rows."""
+"""Fixed, so that runs with different seeds are measured on the same rows."""
 
 _HALF: Final = 8
-"""Bytes of a digest that one number is made of."""
+"""Bytes of a digest per number."""
 
 
 Ints = NDArray[np.int64]
@@ -23,12 +23,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Groups:
-    """Rows that stay together, as arrays: an object for each of many rows would fill the memory.
+    """Rows that stay together, as arrays. An object per row would take too much memory.
 
-    `rows` are those of the first group, the second and so on, which begin at `starts`; `turns` and
-    `shifts` are two numbers of each group. Turns order groups, shifts are between 0 and 1; both
-    are hashes of what a group's rows have in common, and stay what they are when other rows come
-    and go.
+    `rows` lists the rows of all groups; each group begins at its entry of `starts`. `turns` order
+    the groups, and `shifts` are between 0 and 1. Both are hashes of the key of a group, so they do
+    not change when other rows are added or removed.
     """
 
     rows: Ints
@@ -38,7 +37,7 @@ class _Groups:
 
     @classmethod
     def of(cls, num_rows: int, key: Callable[[int], Hashable]) -> Self:
-        """Group rows by a key; where all have the same, each is a group of its own."""
+        """Group rows by a key. If all rows have the same key, each is a group of its own."""
         keys = np.fromiter((hash(key(row)) for row in range(num_rows)), np.int64, num_rows)
         if num_rows and (keys == keys[0]).all():
             key, keys = int, np.arange(num_rows)
@@ -59,7 +58,7 @@ class _Groups:
         return np.diff(self.starts, append=len(self.rows))
 
     def rows_of(self, groups: Sequence[int]) -> Ints:
-        """List the rows of some groups, in their order."""
+        """Return the rows of some groups, in order."""
         ends = self.starts + self.sizes
         parts = [self.rows[self.starts[group] : ends[group]] for group in groups]
         return np.sort(np.concatenate(parts))
@@ -68,7 +67,7 @@ class _Groups:
 def split(
     definition: TaskDefinition[Any], examples: Examples[Any], fraction: float
 ) -> tuple[Examples[Any], Examples[Any]]:
-    """Hold out a share of the rows, with every label in proportion.
+    """Split off a share of the rows, with every label in proportion.
 
     Rows of one group, such as those of the same input or query, stay on one side, unless all rows
     are one group. A hash of each group's content chooses among equivalent groups, so the part stays
@@ -113,10 +112,10 @@ def _numbers_of(key: Hashable) -> tuple[int, float]:
 
 
 def _places(groups: _Groups, strata: Ints) -> NDArray[np.float64]:
-    """Spread groups evenly from 0 to 1, in turn: as large a share of every stratum is below x.
+    """Spread the groups of every stratum evenly from 0 to 1, so that any cut is proportional.
 
-    Each is somewhere within its stretch, for a stratum of a few groups has its share only in the
-    mean over many such.
+    Each group is at a random position within its interval. So small strata get their share on
+    average over many strata.
     """
     order = np.lexsort((groups.turns, strata))
     _, starts, stratum_of, counts = np.unique(
@@ -129,7 +128,7 @@ def _places(groups: _Groups, strata: Ints) -> NDArray[np.float64]:
 
 
 def _chosen(in_turn: Ints, sizes: Ints, wanted: int) -> list[int]:
-    """Choose groups that come to the rows that are wanted, or the smallest where none does."""
+    """Choose groups with at most `wanted` rows in total, or else the smallest group."""
     chosen: list[int] = []
     num_rows = 0
     for group in in_turn.tolist():

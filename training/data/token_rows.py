@@ -1,4 +1,4 @@
-"""Tagged texts in other forms than rows of lists: CoNLL's columns, a token a row, lists as text."""
+"""Tagged texts in other forms than lists: CoNLL columns, one token per row, lists as text."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,11 +22,11 @@ _TAGS: Final = ("tags", "tag", "ner_tags", "ner_tag", "ner", "labels", "label")
 _SENTENCES: Final = ("sentence_id", "sentence_idx", "sentence #", "sentence", "sent_id")
 _LISTED: Final = frozenset({"tokens", "tags", "ner_tags", "choices", "entities", "answers"})
 _MOST_TOKENS: Final = 1000
-"""Rows up to which they may be one text, where nothing says where a text ends."""
+"""Maximum number of rows without any separator that may be a single text."""
 
 
 def read_tagged(source: Source, columns: Columns) -> RowFile:
-    """Read a source of tagged texts in any of its forms, as rows that have lists.
+    """Read tagged texts in any form, as rows with lists.
 
     Raises:
         DataRejected: when it cannot be read.
@@ -47,7 +47,7 @@ def read_tagged(source: Source, columns: Columns) -> RowFile:
 
 
 def with_values(file: RowFile, columns: Columns) -> RowFile:
-    """Read the lists and objects that cells of a table hold as text: `['a', 'b']`."""
+    """Parse lists and objects that cells contain as text: `['a', 'b']`."""
     names = {*_LISTED, columns.label}
     if not file.rows or not any(
         isinstance(cell, str) for name, cell in file.rows[0].columns.items() if name in names
@@ -75,7 +75,7 @@ def _remade(file: RowFile, items: Iterable[Row | DataProblem]) -> RowFile:
 
 @dataclass(frozen=True, slots=True)
 class _TokenColumns:
-    """The columns of rows of one token; those of tags and sentences may not be there."""
+    """The columns of rows with one token each. Tags and sentences are optional."""
 
     token: str
     tag: str | None
@@ -90,7 +90,7 @@ class _TokenColumns:
 
     @classmethod
     def of(cls, row: Mapping[str, Any], columns: Columns) -> Self | None:
-        """Find the columns by their usual names, in any case; None where rows are whole texts."""
+        """Find columns by their usual names, in any case. Return None if rows are whole texts."""
         by_case = {name.strip().lower(): name for name in row}
 
         def find(given: str | None, usual: tuple[str, ...]) -> str | None:
@@ -107,7 +107,7 @@ class _TokenColumns:
 def _texts_of_tokens(
     file: RowFile, names: _TokenColumns, columns: Columns
 ) -> Iterator[Row | DataProblem]:
-    """Join rows up to the end of each sentence: another number, a blank line or a blank token."""
+    """Join the rows of each sentence, which ends at a new number, a blank line or a blank token."""
     texts = 0
     for _, group in groupby(_numbered(file, names), key=lambda pair: pair[0]):
         rows = [row for _, row in group]
@@ -119,13 +119,13 @@ def _texts_of_tokens(
         yield DataProblem(
             file.path,
             None,
-            f"has one token a row ({names.token!r}), and nothing tells where a sentence ends: add "
-            "a column sentence_id, or a blank line after each sentence",
+            f"has one token per row ({names.token!r}), and no ends of sentences: add a column "
+            "sentence_id, or a blank line after each sentence",
         )
 
 
 def _numbered(file: RowFile, names: _TokenColumns) -> Iterator[tuple[int, Row]]:
-    """Give each row that has a token with the number of its sentence."""
+    """Yield each row with a token, and the number of its sentence."""
     number, previous, mark = 0, 0, None
     has_lines = place_in(file.path) == "line" and names.sentence is None
     for row in file.rows:

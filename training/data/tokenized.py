@@ -1,4 +1,4 @@
-"""The rows of a task, tokenized: what runs learn from, and what they are measured on."""
+"""The tokenized training and validation rows of a task."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -27,7 +27,7 @@ class Pieces(LazySequence[Piece]):
         self._targets = PackedList[Any]()
 
     def append(self, piece: Piece) -> None:
-        """Add a piece of the texts behind those of the last one."""
+        """Add a piece with the texts that follow those of the last piece."""
         ends = self._inputs.ends
         ends.append((ends[-1] if ends else 0) + len(piece.texts))
         self._targets.append(piece.target.tolist())
@@ -36,12 +36,12 @@ class Pieces(LazySequence[Piece]):
         return len(self._targets)
 
     def at(self, place: int) -> Piece:
-        """Make a piece."""
+        """Return a piece."""
         return Piece(self._inputs.at(place), torch.tensor(self._targets.at(place)))
 
 
 def pieces_of(spec: PrefixSpec, examples: Examples[Any], rows: EncodedRows, scale: Scale) -> Pieces:
-    """Cut every example into pieces, with targets on a scale."""
+    """Split every example into pieces, with scaled targets."""
     pieces = Pieces(rows.texts)
     for truth, texts in zip(examples.truths, rows, strict=True):
         for piece in definition_of(spec.task_type).pieces(spec, truth, texts):
@@ -60,9 +60,9 @@ class ValidationRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenizedRows:
-    """All rows of a task; `pieces` are what is learned from: the rows, or the windows of them.
+    """All rows of a task. `pieces` are the training rows, or their windows.
 
-    `data` are the rows as they are learned and measured, with the warnings about their tokens.
+    `data` are the rows as trained and measured, with the warnings about their tokens.
     """
 
     data: TaskData
@@ -75,7 +75,7 @@ class TokenizedRows:
     def of(
         cls, spec: PrefixSpec, data: TaskData, backbone: Backbone, *, snap: bool = False
     ) -> Self:
-        """Tokenize rows; `snap` extends entities to whole words first."""
+        """Tokenize rows. `snap` first extends entities to whole words."""
         if snap:
             data = snapped_data(spec, data, backbone)
         definition = definition_of(spec.task_type)
@@ -107,7 +107,7 @@ class TokenizedRows:
 
 
 class SharedRows:
-    """Tokenizes a task's rows once for all runs that see the same tokens of them."""
+    """Tokenizes the rows of a task once for all runs with the same tokens."""
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
@@ -115,7 +115,7 @@ class SharedRows:
         self._made: dict[tuple[Any, ...], tuple[TaskData, TokenizedRows]] = {}
 
     def of(self, spec: PrefixSpec, data: TaskData, *, snap: bool = False) -> TokenizedRows:
-        """Tokenize rows, or find them again; templates and labels are the data's own."""
+        """Tokenize rows, or return earlier results. Templates and labels belong to the data."""
         seen = (spec.max_length, spec.answers, spec.token_types, spec.special_tokens)
         key = (id(data), snap, spec.task_type, *seen)
         if key not in self._made:

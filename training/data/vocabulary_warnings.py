@@ -12,19 +12,19 @@ from training.examples import Examples, Input
 from training.tasks import TaskDefinition
 
 UNREADABLE: Final = 0.05
-"""Share of unknown tokens from which a backbone counts as one that cannot read the texts."""
+"""Share of unknown tokens above which a backbone cannot read the texts."""
 _MORE: Final = 1.5
-"""How many times as often as on average the tokens of a label are unknown where it is named."""
+"""Minimum ratio of the unknown tokens of a label to the average for the label to be named."""
 _ROWS: Final = 100
 _CHARACTERS: Final = 10_000
-"""Rows, and characters of them, by which the script of unknown text is recognized."""
+"""Numbers of rows and characters that are used to recognize the script."""
 _NAMES: Final = {"CJK": "Chinese characters", "HANGUL": "Korean", "HIRAGANA": "Japanese"}
-"""Names of scripts that differ from the first word of the names of their characters."""
+"""Script names that differ from the first word of the names of their characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownTokens:
-    """How many of a text's tokens are unknown, `counts`, of how many without special ones."""
+    """Numbers of unknown tokens (`counts`) and of all tokens without special ones, by input."""
 
     counts: Sequence[int]
     totals: Sequence[int]
@@ -47,7 +47,7 @@ def vocabulary_warnings(
     tokens: UnknownTokens,
     backbone: str,
 ) -> Iterator[str]:
-    """Look for unknown tokens: among all, or those of the rows of a label.
+    """Warn about unknown tokens: among all rows, or among the rows of a label.
 
     `backbone` is its name.
     """
@@ -72,7 +72,7 @@ def vocabulary_warnings(
 
 
 def _count(texts: EncodedInput, unknown: int | None) -> tuple[int, int]:
-    """Count unknown tokens, and all but those that begin, part or end a text."""
+    """Count unknown tokens, and all tokens without special ones."""
     count = total = 0
     for text in texts:
         ids = list(text.token_ids)
@@ -96,7 +96,7 @@ def _by_label(
 
 
 def _script(inputs: Sequence[Input]) -> str:
-    """Name the script of most letters beyond the Latin ones, and the kind of backbone for it."""
+    """Return the most frequent script other than Latin."""
     texts = "".join(part for fields in inputs for text in fields.values() for part in text)
     scripts = Counter(
         unicodedata.name(letter, "").partition(" ")[0]

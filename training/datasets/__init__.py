@@ -1,4 +1,4 @@
-"""The sets that P-tuning v2 was measured on, by name: `superglue/rte`, `glue/cola`, `qa/squad`."""
+"""The datasets of P-tuning v2 by name: `superglue/rte`, `glue/cola`, `qa/squad`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,11 +16,11 @@ __all__ = ["CANDIDATE", "DATASETS", "Dataset", "dataset_named"]
 DATASETS: Final[Mapping[str, Dataset]] = MappingProxyType(
     {one.name: one for one in (*SUPERGLUE, *GLUE, *TAGGING, *ANSWERING)}
 )
-"""Every set by FAMILY/NAME, as the original's `--task_name` and `--dataset_name` have it."""
+"""All datasets by FAMILY/NAME, the original's `--task_name` and `--dataset_name`."""
 
 
 def dataset_named(name: str) -> Dataset:
-    """Find a set.
+    """Return a dataset by its name.
 
     Raises:
         PlanRejected: when no data set has this name.

@@ -1,4 +1,4 @@
-"""SQuAD 1.1 and 2.0: questions on paragraphs, with answers or without."""
+"""SQuAD 1.1 and 2.0: questions about paragraphs, with or without answers."""
 
 from collections.abc import Iterable
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from training.datasets.text_files import squad_json
 
 
 def _question(columns: Columns) -> Iterable[Columns]:
-    """Take white space off the question's beginning: some of the set's are nothing else but."""
+    """Strip leading white space. Some questions of the dataset consist of nothing else."""
     question = columns["question"]
     stripped = question.lstrip() if isinstance(question, str) else question
     return [{**columns, "question": stripped}]

@@ -1,4 +1,4 @@
-"""Dataset: one published set by name: where its rows lie, their forms, and what is learned."""
+"""Dataset: a published dataset, with its sources, the forms of its rows, and its task."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from training.files.rows import Row, RowFile, Rows
 from training.sources import HubSource, Source
 
 CANDIDATE: Final = "candidate"
-"""The column that says which answer to which query a row proposes."""
+"""The column of the candidate answer that a row proposes."""
 
 _HIDDEN: Final = frozenset({None, "", "-1", "-1.0"})
 _KEPT: Final = ("id", "idx")
@@ -27,10 +27,10 @@ Reader = Callable[[Path], RowFile]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form in which rows of a set are found: `columns` tell it, `convert` makes it usual.
+    """One form of the rows of a dataset, recognized by `columns`. `convert` normalizes it.
 
-    `convert` gives the rows that one row stands for, or raises a ValueError, TypeError or KeyError
-    that says what it expected and what it found.
+    `convert` returns the rows that one row stands for. It raises a ValueError, TypeError or
+    KeyError that says what it expected and what it found.
     """
 
     columns: tuple[str, ...]
@@ -50,7 +50,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """Where a set lies on the Hugging Face hub."""
+    """The source of a dataset on the Hugging Face hub."""
 
     path: str
     config: str = ""
@@ -83,7 +83,7 @@ class Dataset:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The settings that a training on this set begins with."""
+        """The default settings of a training on this dataset."""
         defaults = {"task_type": self.task_type, **self.fields}
         if self.labels is not None:
             defaults["labels"] = self.labels
@@ -91,11 +91,11 @@ class Dataset:
 
     @property
     def tests(self) -> list[str]:
-        """The parts that are for testing, in order."""
+        """The test parts, in order."""
         return [part for part in self.files if part.startswith("test")]
 
     def template(self, number: int) -> dict[str, Any]:
-        """Give the settings of one of the original's templates.
+        """Return the settings of one of the original's templates.
 
         Raises:
             PlanRejected: when the set has no template of this number.
@@ -110,7 +110,7 @@ class Dataset:
         return {"template": chosen.text, "pair_template": chosen.pair}
 
     def local_files(self, folder: Path) -> dict[str, str]:
-        """Find the set's parts in a folder, by their usual names.
+        """Find the parts of the dataset in a folder, by their usual file names.
 
         Raises:
             PlanRejected: when it has none of them.
@@ -130,7 +130,7 @@ class Dataset:
         return found
 
     def hub_sources(self) -> dict[str, str]:
-        """Name the set's parts on the hub.
+        """Return the sources of the parts on the hub.
 
         Raises:
             PlanRejected: when it does not lie there.
@@ -143,7 +143,7 @@ class Dataset:
         return {part: self.hub.source(split) for part, split in self.splits.items()}
 
     def read(self, source: Source) -> RowFile:
-        """Read a file, or a part on the hub, as rows that `training.data.parts` reads.
+        """Read a file, or a part on the hub, as normalized rows.
 
         Raises:
             DataRejected: when it cannot be read, or its columns are of no form of this set.
@@ -155,7 +155,7 @@ class Dataset:
         return self.convert(read_rows(source))
 
     def convert(self, file: RowFile) -> RowFile:
-        """Bring rows to the usual form; a row that cannot be is one of the file's problems.
+        """Normalize rows. A row that cannot be normalized is a problem of the file.
 
         Raises:
             DataRejected: when the file's columns are of no form of this set.
@@ -179,7 +179,7 @@ class Dataset:
         return dataclasses.replace(file, rows=rows, problems=tuple(problems))
 
     def _served_forms(self) -> list[Form]:
-        """List the forms of rows that are what a server is asked: the fields of the texts."""
+        """Return the forms of rows whose columns are the fields of requests."""
         inputs = [InputTemplate(text=one.text, text_pair=one.pair) for one in self.templates]
         return [Form(one.fields, renamed()) for one in inputs or [InputTemplate()]]
 
@@ -189,7 +189,7 @@ class Dataset:
         return row.problem(f"expected the columns of {self.name}, {expected}; found {found:.200}")
 
     def _labeled(self, row: Row, columns: Columns) -> Row:
-        """Give a row its label by name, and none where it is hidden."""
+        """Add the label of a row by name, unless it is hidden."""
         kept = {name: row.columns[name] for name in _KEPT if name in row.columns}
         found = {**kept, **columns}
         value = found.pop(self.label, None)
@@ -201,7 +201,7 @@ class Dataset:
 
 
 def named_label(value: Any, labels: Sequence[str]) -> Any:
-    """Name a label that is a name in any case, or its number; anything else stays as it is."""
+    """Return the label for its name in any case, or for its number. Return other values as is."""
     text = str(value).strip()
     if isinstance(value, str):
         by_case = {label.lower(): label for label in labels}
@@ -213,7 +213,7 @@ def named_label(value: Any, labels: Sequence[str]) -> Any:
 
 
 def renamed(**names: str) -> Convert:
-    """Make a conversion that takes columns over, each under a new name, and the rest as it is."""
+    """Return a conversion that renames columns and keeps the rest."""
     taken = set(names.values())
 
     def convert(columns: Columns) -> Iterable[Columns]:

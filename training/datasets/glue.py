@@ -18,7 +18,7 @@ _PLAIN: Final = ("text_a", "text_b")
 
 
 def _files(splits: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
-    """List the names of each part: the benchmark says dev where the hub says validation."""
+    """Return the file names of each part. The benchmark says dev, the hub says validation."""
     names = {
         part: [split.replace("validation", "dev"), split, part] for part, split in splits.items()
     }

@@ -1,4 +1,4 @@
-"""SuperGLUE's eight tasks, with the texts that P-tuning v2 makes of them."""
+"""SuperGLUE's eight tasks, with the texts of P-tuning v2."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ _PLAIN: Final = ("text_a", "text_b")
 
 
 def _copa(columns: Columns, *, text: str, choices: list[Any]) -> Columns:
-    """A premise with the word that leads to its cause or its effect, and the choices."""
+    """Return a premise, the connective for its cause or effect, and the choices."""
     question = columns.get("question")
     if question not in _CONNECTIVES:
         raise ValueError(f"'question': expected cause or effect, found {question!r:.80}")
@@ -46,10 +46,10 @@ def _plain_copa(columns: Columns) -> Iterable[Columns]:
 
 
 def _wsc(columns: Columns) -> Iterable[Columns]:
-    """Both spans with the text, and the text with asterisks around the second one.
+    """Return both spans with the text, and the text with asterisks around the second span.
 
-    The official JSONL has the spans in `target`, the hub as columns; a plain row calls the text
-    `text_a`.
+    The official JSONL has the spans in `target`, and the hub has them as columns. The text of a
+    plain row is `text_a`.
     """
     target = columns.get("target", columns)
     text = columns.get("text", columns.get("text_a"))
@@ -78,7 +78,7 @@ def _wsc(columns: Columns) -> Iterable[Columns]:
 
 
 def _multirc(columns: Columns) -> Iterator[Columns]:
-    """One row for each answer that is proposed to a question about a passage."""
+    """Yield a row for each candidate answer to a question about a passage."""
     match columns["passage"]:
         case {"text": str(paragraph), "questions": list(questions)}:
             pass
@@ -106,7 +106,7 @@ def _multirc(columns: Columns) -> Iterator[Columns]:
 def _official_record(columns: Columns) -> Iterator[Columns]:
     match columns["passage"]:
         case {"text": str(text), "entities": list(entities)}:
-            # The end is that of the last character, not after it.
+            # The end is the index of the last character.
             names = [text[_cell(one, "start") : _cell(one, "end") + 1] for one in entities]
         case found:
             raise ValueError(f"'passage': expected text and entities, found {found!r:.200}")
@@ -130,7 +130,7 @@ def _hub_record(columns: Columns) -> Iterator[Columns]:
 def _candidates(
     passage: str, query: str, names: list[str], accepted: list[str] | None, number: Any
 ) -> Iterator[Columns]:
-    """One row for each entity of a passage, which may be what a query leaves out."""
+    """Yield a row for each entity of a passage that may fill the gap of a query."""
     if not isinstance(passage, str) or not isinstance(query, str):
         raise TypeError("expected texts in 'passage' and 'query'")
     clean = re.sub(r"@highlight\n", "- ", passage)

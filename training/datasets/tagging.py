@@ -15,11 +15,11 @@ _CONLL04: Final = ("Loc", "Peop", "Org", "Other")
 _CONLL03: Final = ("PER", "ORG", "LOC", "MISC")
 _PLAIN: Final = Form(("tokens", "tags"), renamed())
 _BARE: Final = Form(("tokens",), renamed())
-"""Tokens whose tags are not known: they can be predicted."""
+"""Tokens without tags, for prediction."""
 
 
 def _numbered(labels: Sequence[str]) -> Form:
-    """Read tags that are numbers or names, as the hub has them."""
+    """Read tags that are numbers or names, as on the hub."""
 
     def convert(columns: Columns) -> Iterable[Columns]:
         tags = [
@@ -32,7 +32,7 @@ def _numbered(labels: Sequence[str]) -> Form:
 
 
 def _entities(columns: Columns) -> Iterable[Columns]:
-    """Turn entities that are counted in tokens, from `start` to before `end`, into tags."""
+    """Convert entities, given as token ranges from `start` to before `end`, to tags."""
     tags = ["O"] * len(columns["tokens"])
     for one in columns["entities"]:
         match one:
@@ -69,7 +69,7 @@ def _ner(
 
 
 def predicate_phrase(words: Sequence[str], place: int) -> str:
-    """Say which word of a text is the predicate: the word itself, where it occurs once.
+    """Return a phrase that identifies the predicate: the word itself, if it occurs once.
 
     A word that occurs several times is named by the shortest run of words that ends in it and
     occurs once, else by the run from the beginning of the text. So each name is unique.
@@ -161,4 +161,4 @@ TAGGING: Final[tuple[Dataset, ...]] = (
         srl_lines(),
     ),
 )
-"""The original's sets of tagging. Tags of roles are those that occur: their list is long."""
+"""The tagging datasets of the original. Role tags are inferred, because their list is long."""

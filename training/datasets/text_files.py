@@ -1,4 +1,4 @@
-"""The files that published sets come in: GLUE's TSV, CoNLL's columns, SRL's lines, SQuAD's JSON."""
+"""Readers of the files of published datasets: GLUE's TSV, CoNLL, SRL, and SQuAD's JSON."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _COLA: Final = ("source", "label", "star", "sentence")
 
 
 def glue_tsv() -> Reader:
-    """Make a reader of GLUE's TSV: a header, tabs, and quotation marks that quote nothing.
+    """Return a reader of GLUE's TSV: a header, tabs, and quotation marks without meaning.
 
     Only CoLA's labeled files have no header: source, label, the author's mark, sentence.
     """
@@ -30,9 +30,9 @@ def glue_tsv() -> Reader:
 
 
 def conll_columns(token: int) -> Reader:
-    """Make a reader of one token a line, with its tag in the last column; blank lines part texts.
+    """Return a reader of one token per line, with its tag last. Blank lines separate texts.
 
-    The last text counts without a blank line after it, and no text is empty.
+    The last text needs no blank line after it. Empty texts are skipped.
 
     Args:
         token: number of the token's column, from 0.
@@ -41,12 +41,12 @@ def conll_columns(token: int) -> Reader:
 
 
 def srl_lines() -> Reader:
-    """Make a reader of `INDEX WORDS ||| TAGS`, one line for each predicate of a text."""
+    """Return a reader of `INDEX WORDS ||| TAGS`, one line for each predicate of a text."""
     return partial(_read, parse=_srl)
 
 
 def squad_json() -> Reader:
-    """Make a reader of SQuAD's JSON: `data`, of `paragraphs`, of `qas`; rows are numbered."""
+    """Return a reader of SQuAD's JSON: `data` of `paragraphs` of `qas`. Rows are numbered."""
     return partial(_read, parse=_squad)
 
 
@@ -78,7 +78,7 @@ def _tsv(path: Path, text: str) -> Iterator[Row | DataProblem]:
             header = _COLA if len(cells) == len(_COLA) and cells[1] in {"0", "1"} else cells
             if header is cells:
                 continue
-        # The training file of MNLI names fewer annotators than it has.
+        # The header of MNLI's training file lists fewer annotators than the rows have.
         if len(cells) < len(header):
             expected = f"expected {len(header)} cells as in the header, found {len(cells)}"
             yield DataProblem(path, number, expected)

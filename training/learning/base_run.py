@@ -1,4 +1,4 @@
-"""BaseRun: what every training has, whatever it changes: its timetable, and what came of it."""
+"""BaseRun: the schedule, history and best evaluation of a run, whatever it trains."""
 
 import math
 from collections.abc import Sequence
@@ -169,12 +169,12 @@ class BaseRun:
         return self.definition.loss(self.spec, outputs, targets, settings)
 
     def weight(self, pieces: Sequence[Piece]) -> float:
-        """Give what the losses of pieces are divided by to be their mean."""
+        """Return the divisor of the summed losses of pieces for their mean."""
         # One where nothing has a target: the loss of nothing is zero.
         return sum(self.definition.weight(piece.target) for piece in pieces) or 1.0
 
     def _held_out_loss(self, outputs: Sequence[Outputs]) -> float:
-        """Give the mean loss of the validation rows, in batches as large as those of training."""
+        """Return the mean loss of the validation rows, in batches of the training size."""
         pieces, scale = self.rows.held_out.pieces, self.rows.scale
         flat = (torch.from_numpy(values) for texts in outputs for values in texts)
         total = weight = 0.0
@@ -187,7 +187,7 @@ class BaseRun:
 
 
 def loss_settings_of(config: TrainConfig, data: TaskData) -> LossSettings:
-    """Say how much labels count, by what the rows have of each."""
+    """Return the loss settings, with class weights from the counts of labels."""
     weights = None
     if config.class_weights == "balanced":
         weights = definition_of(config.task_type).class_weights(data.labels, data.train.truths)

@@ -1,4 +1,4 @@
-"""Run a folded prefix over inputs, as a server would, and measure what it says."""
+"""Runs and measures a folded prefix in the same way as a server."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -26,9 +26,9 @@ from training.tasks.metrics import Measurement
 def outputs_of(
     backbone: Backbone, prefix: Prefix, inputs: Sequence[EncodedInput], *, tokens_per_batch: int
 ) -> list[Outputs]:
-    """Compute the outputs of n inputs, in their order: for each a list of those of its texts.
+    """Return the outputs of n inputs in order: for each, a list of the outputs of its texts.
 
-    Texts of similar lengths run together, whichever inputs they belong to.
+    Texts of similar lengths run together, across inputs.
     """
     pool, (resident,) = pool_of(backbone, [prefix])
     texts = inputs.texts if isinstance(inputs, EncodedRows) else _flat(inputs)
@@ -37,7 +37,7 @@ def outputs_of(
 
     def run(numbers: Sequence[int]) -> list[NDArray[np.float32]]:
         results = run_mixed(backbone, pool, [(texts[number], resident) for number in numbers])
-        # A copy, for the results of a batch are parts of one tensor and would keep it whole.
+        # A copy, because results are views that would keep the tensor of the whole batch alive.
         return [values.numpy().copy() for values in results]
 
     outputs: dict[int, NDArray[np.float32]] = {}
@@ -57,9 +57,9 @@ def _flat(inputs: Sequence[EncodedInput]) -> list[EncodedText]:
 def batches(
     rows: Sequence[int], lengths: Sequence[int], tokens_per_batch: int, *, at_once: int = 1
 ) -> list[list[int]]:
-    """Cut rows into batches of about as many tokens each, so that `at_once` never wait for one.
+    """Split rows into batches of similar token counts, so that `at_once` batches end together.
 
-    None has more than `tokens_per_batch`, but a longer row, which is a batch of its own.
+    A batch has at most `tokens_per_batch` tokens. A longer row is a batch of its own.
     """
     total = sum(lengths[row] for row in rows)
     share = total / (at_once * max(1, math.ceil(total / (tokens_per_batch * at_once))))
@@ -87,14 +87,14 @@ def evaluate(
 
 
 def as_learned(backbone: Backbone, prefix: Prefix, examples: Examples[Any]) -> Examples[Any]:
-    """Prepare labeled rows as those that a prefix was trained on."""
+    """Prepare labeled rows in the same way as the training rows of a prefix."""
     return snapped(prefix.spec, examples, backbone) if was_snapped(prefix.spec) else examples
 
 
 def predictions(
     backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], *, tokens_per_batch: int
 ) -> Iterator[dict[str, Any]]:
-    """Give each input's fields, and what the prefix says of them."""
+    """Yield the fields of each input together with its answer."""
     definition = definition_of(prefix.spec.task_type)
     encoded = backbone.texts.encode(prefix.spec, inputs)
     outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)

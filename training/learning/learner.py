@@ -1,4 +1,4 @@
-"""PrefixLearner: the only trainable parameters, and their folding into a prefix that is served."""
+"""PrefixLearner: the trainable parameters, and their folding into a prefix."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from training.tasks import definition_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearningHead(Head):
-    """A head in training: its pooled features are first multiplied by `factors` `[n, hidden]`."""
+    """A head in training. Its pooled features are multiplied by `factors` `[n, hidden]`."""
 
     factors: Tensor | None = None
 
@@ -31,8 +31,8 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
     """Describe the prefix that a training will make.
 
     Raises:
-        ValueError: pydantic's, when the task does not fit the backbone, as a text length for
-            which it has no positions.
+        ValidationError: if the task does not fit the backbone, for example a text length beyond
+            its positions.
     """
     definition = definition_of(config.task_type)
     room = room_for_texts(config, backbone)
@@ -52,19 +52,19 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
 
 
 def room_for_texts(config: TrainConfig, backbone: Backbone) -> int:
-    """Count the positions that a prefix leaves to texts; below 0 where it takes more than all."""
+    """Return the number of positions left for texts, negative if the prefix takes too many."""
     taken = config.prefix_length if config.method == "prompt" else config.offset
     return backbone.fingerprint.max_positions - taken
 
 
 class PrefixLearner(nn.Module):
-    """A prefix in training: a table of keys and values, or an MLP that makes them; and a head.
+    """A prefix in training: a table of keys and values, or an MLP that computes them, and a head.
 
     The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
     through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`; of a head alone
-    it has no rows. Weights begin as N(0, initializer_range) and biases as 0, as the original's did:
-    transformers initializes so whatever a checkpoint lacks. `begin_as` puts something of real
-    tokens in the place of a table's noise, `load_state_dict` any weights.
+    it has no rows. Weights begin as N(0, initializer_range) and biases as 0, the way transformers
+    initializes missing weights, as in the original. `begin_as` adds values of real tokens to the
+    table, and `load_state_dict` replaces all weights.
     """
 
     def __init__(
@@ -107,17 +107,17 @@ class PrefixLearner(nn.Module):
 
     @torch.no_grad()
     def begin_as(self, tokens: Tensor) -> None:
-        """Begin with what P real tokens have in the table's place, `[P, width]`.
+        """Add the values of P real tokens, `[P, width]`, to the noise of the table.
 
-        A prefix of small noise has keys that every query finds alike, and values of next to
-        nothing: it takes attention away until it has learned not to. The noise stays on top, so
-        that a token drawn twice does not make two slots that learn alike for ever.
+        With noise alone, all queries attend equally to the keys, and values are almost zero, so the
+        prefix first takes attention away from the text. The noise stays, because two slots with the
+        same token would otherwise always learn the same.
         """
         self.table.add_(tokens)
 
     def prefix_tensor(self) -> Tensor:
-        """Give what steers the backbone: keys and values in the pool's layout, `[L, 2, P, H, D]`,
-        or the embeddings of a prompt, `[P, E]`.
+        """Return keys and values in the layout of the pool, `[L, 2, P, H, D]`, or the embeddings
+        of a prompt, `[P, E]`.
         """
         facts = self.spec.backbone
         flat: Tensor = self.projection(self.table)
@@ -127,9 +127,9 @@ class PrefixLearner(nn.Module):
         return split.permute(1, 2, 0, 3, 4)  # (P, L, 2, H, D) -> (L, 2, P, H, D)
 
     def head(self, factors: Tensor | None = None) -> LearningHead:
-        """Give the head as the packed forward pass takes it; gradients flow back to it.
+        """Return the head for the packed forward pass, with gradients.
 
-        `factors` are those of dropout, of the features in the order of the texts of a pass.
+        `factors` are those of dropout, in the order of the texts of a pass.
         """
         return LearningHead(
             self.spec.head,
@@ -139,20 +139,19 @@ class PrefixLearner(nn.Module):
         )
 
     def prefix_parameters(self) -> list[nn.Parameter]:
-        """List the parameters that steer the backbone."""
+        """Return the parameters of the prefix."""
         return [self.table, *self.projection.parameters()]
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """List the parameters of the head, which an embedding may have none of."""
+        """Return the parameters of the head. An embedding may have none."""
         layers = [layer for layer in (self.dense, self.output) if layer is not None]
         return [parameter for layer in layers for parameter in layer.parameters()]
 
     @torch.no_grad()
     def fold(self, *, center: float = 0.0, spread: float = 1.0) -> Prefix:
-        """Turn the training form into the served one: plain tensors by name, in float32.
+        """Return the prefix as served: plain float32 tensors by name.
 
-        `center` and `spread` put the targets of a regression, learned with mean 0 and deviation
-        1, back on their own scale.
+        `center` and `spread` rescale a regression, which was trained with mean 0 and deviation 1.
         """
         tensors = self._folded_prefix()
         if self.output is not None:

@@ -1,8 +1,8 @@
-"""The training loop: many prefixes learn at once, in the same packed batches of one backbone.
+"""The training loop: many prefixes train at once, in the same packed batches of one backbone.
 
-Every step takes the next rows of every run that is not over, lays them end to end, and runs them
-through the frozen backbone together, each row with its own run's prefix. A run's loss is the mean
-over its own rows, and the losses are summed: no run's gradient depends on another.
+Every step packs the next rows of all active runs and runs them through the frozen backbone
+together, each row with the prefix of its run. The loss of a run is the mean over its rows, and the
+losses are summed, so no gradient depends on another run.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ def train(
     after_step: Callable[[Sequence[Run]], None],
     processes: Processes | None = None,
 ) -> None:
-    """Train until every run is over.
+    """Train until every run has ended.
 
     Args:
         backbone: frozen; runs of all tasks share it.
@@ -62,13 +62,13 @@ def take_step(
     streams: Streams,
     processes: Processes | None = None,
 ) -> None:
-    """Let every run take one step of its optimizer."""
+    """Take one optimizer step of every run."""
     processes = processes or OneProcess()
     prefix_pool = PrefixPool.of(runs, backbone)
     step = _Step(backbone, prefix_pool, shares_of(runs, prefix_pool), _leaves(runs, prefix_pool))
     losses = torch.zeros(len(runs), device=backbone.device)
     passes = passes_of(step.shares, tokens_per_batch, processes, streams)
-    # Added up in the order of the passes, not as they end: the same numbers every time.
+    # Summed in the order of the passes, not of their completion, for identical results.
     for found, gradients in streams.map(step.run, passes):
         losses += found
         for leaf, gradient in zip(step.leaves, gradients, strict=True):
@@ -81,13 +81,13 @@ def take_step(
 
 
 def _leaves(runs: Sequence[Run], prefix_pool: PrefixPool) -> list[Tensor]:
-    """List what the passes of a step find gradients of: what steers, and all heads."""
+    """Return the tensors that need gradients in a step: prefixes, prompts and heads."""
     return [*prefix_pool.leaves, *(x for run in runs for x in run.learner.head_parameters())]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Step:
-    """All that the passes of a step have in common. They change none of it, and may run at once."""
+    """The common data of all passes of a step. Passes do not change it and may run in parallel."""
 
     backbone: Backbone
     prefix_pool: PrefixPool
@@ -114,7 +114,7 @@ class _Step:
         return torch.stack(losses)
 
     def _outputs(self, items: Sequence[PieceIndex]) -> list[list[Tensor]]:
-        """Run the texts of all pieces together; give what comes of each piece's."""
+        """Run the texts of all pieces together. Return the outputs of each piece."""
         pieces = [self.shares[index].pieces[place] for index, place in items]
         owners = [
             index for (index, _), piece in zip(items, pieces, strict=True) for _ in piece.texts
@@ -136,7 +136,7 @@ class _Step:
 
 
 def _numbers_by_share(items: Sequence[PieceIndex]) -> dict[int, list[int]]:
-    """Find which items of a pass belong to each share."""
+    """Return the items of a pass by share."""
     numbers: dict[int, list[int]] = {}
     for number, (index, _) in enumerate(items):
         numbers.setdefault(index, []).append(number)

@@ -1,8 +1,8 @@
-"""Several processes that train the same runs: each takes a part of every step.
+"""Several processes that train the same runs. Each runs a part of every step.
 
-All of them hold all runs, and add up what they found before the optimizers step, so that they
-agree at every moment. A launcher says who is who in the environment, as torchrun and
-`accelerate launch` do: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
+All processes hold all runs. They sum their gradients before the optimizer step, so they always
+agree. A launcher such as torchrun or `accelerate launch` sets RANK, WORLD_SIZE, LOCAL_RANK,
+MASTER_ADDR and MASTER_PORT.
 """
 
 import os
@@ -25,10 +25,10 @@ class Processes(Protocol):
     def count(self) -> int: ...
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Put in each tensor's place the sum of what all processes have in it."""
+        """Replace each tensor by its sum over all processes."""
 
     def meet(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has called this."""
 
 
 class OneProcess:
@@ -38,17 +38,17 @@ class OneProcess:
     count: Final = 1
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Leave the tensors as they are: there is nobody to add."""
+        """Leave the tensors unchanged."""
 
     def meet(self) -> None:
-        """Wait for nobody."""
+        """Return at once."""
 
 
 class ManyProcesses:
     """One of several processes, joined by gloo on a CPU and by NCCL on GPUs."""
 
     def __init__(self, *, on_cpu: bool) -> None:
-        """Join the others, who are waited for."""
+        """Wait for the other processes and join them."""
         from accelerate import PartialState  # noqa: PLC0415 - slow, and only for several processes
 
         self._state = PartialState(cpu=on_cpu)
@@ -56,10 +56,10 @@ class ManyProcesses:
         self.count: int = self._state.num_processes
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Add up over all processes, in one message.
+        """Sum over all processes, in one message.
 
         Raises:
-            TrainingError: when another process is gone.
+            TrainingError: if another process has ended.
         """
         from accelerate.utils import reduce  # noqa: PLC0415 - as above
 
@@ -68,8 +68,8 @@ class ManyProcesses:
             total = reduce(flat, "sum")
         except RuntimeError as error:  # the base of what gloo and NCCL raise
             raise TrainingError(
-                f"process {self.number} of {self.count} lost another one, which ended before the "
-                "training did: see what that one said; the same command with --resume goes on"
+                f"Process {self.number} of {self.count} lost another process, which ended early: "
+                "see its error, then run the same command with --resume"
             ) from error
         parts = torch.split(total, [tensor.numel() for tensor in tensors])
         with torch.no_grad():
@@ -81,12 +81,12 @@ class ManyProcesses:
 
 
 def is_first_process() -> bool:
-    """Say whether this is the process that writes, shows and publishes; needs no joining."""
+    """Return whether this process writes, prints and publishes. Works before `join_processes`."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def join_processes(device: str) -> tuple[Processes, str]:
-    """Join the other processes that the environment tells of; give the device of this one too.
+    """Join the processes that the environment describes. Also return the device of this one.
 
     Raises:
         PlanRejected: when accelerate is not installed, or a GPU was named that all would share.
@@ -96,12 +96,13 @@ def join_processes(device: str) -> tuple[Processes, str]:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device not in {"cpu", "cuda"}:
-        raise PlanRejected(f"several processes train on cpu or cuda: found device {device!r}")
+        raise PlanRejected(f"Invalid device {device!r}: several processes train on cpu or cuda")
     try:
         processes = ManyProcesses(on_cpu=device == "cpu")
     except ModuleNotFoundError as error:
         raise PlanRejected(
-            "several processes need accelerate: pip install 'polyprefix[parallel]'"
+            "Several processes require accelerate, which is not installed: run "
+            "pip install 'polyprefix[parallel]'"
         ) from error
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

@@ -1,4 +1,4 @@
-"""Passes: what a step takes of every run, cut into what goes through the backbone at once."""
+"""Splits a step into passes through the backbone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from training.learning.run import Run
 from training.tasks import Piece
 
 PieceIndex = tuple[int, int]
-"""A piece of a step: the number of its share, and its place among the share's pieces."""
+"""A piece of a step: the index of its share, and its index in that share."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepShare:
     """The share of one run in a step: its pieces, and its slots in the pool or its prompt.
 
-    `weight` makes the mean of the losses of its pieces. `factors` are what the features of each
-    piece are multiplied by, `[features, hidden]`: they are drawn for the whole step, so that they
-    are the same however it is cut, and whoever takes part.
+    The summed losses of its pieces are divided by `weight`. `factors` `[features, hidden]` multiply
+    the features of each piece. They are drawn for the whole step, so they do not depend on how the
+    step is split or on other runs.
     """
 
     run: Run
@@ -42,20 +42,20 @@ class StepShare:
         return cls(run, pieces, tuple(slots), prompt, run.weight(pieces), _factors(run, pieces))
 
     def row(self, backbone: Backbone, text: EncodedText) -> Row:
-        """Place a text behind what steers it."""
+        """Return the row of a text with its prefix or prompt."""
         return backbone.row(
             text, position_offset=self.run.config.offset, slots=self.slots, prompt=self.prompt
         )
 
     def head(self, places: Sequence[int]) -> LearningHead:
-        """Give the head for a pass with the pieces at these places."""
+        """Return the head for a pass with these pieces."""
         if self.factors is None:
             return self.run.learner.head()
         return self.run.learner.head(torch.cat([self.factors[place] for place in places]))
 
 
 def shares_of(runs: Sequence[Run], prefix_pool: PrefixPool) -> list[StepShare]:
-    """Take the next rows of every run."""
+    """Return the shares of all runs, with their next rows."""
     return [
         StepShare.of(run, slots, prompt)
         for run, slots, prompt in zip(runs, prefix_pool.slots, prefix_pool.prompts, strict=True)
@@ -65,10 +65,10 @@ def shares_of(runs: Sequence[Run], prefix_pool: PrefixPool) -> list[StepShare]:
 def passes_of(
     shares: Sequence[StepShare], tokens_per_batch: int, processes: Processes, streams: Streams
 ) -> list[list[PieceIndex]]:
-    """Cut a step into the passes of this process; all that run at once stay within the budget.
+    """Split a step into passes, and return those of this process.
 
-    There is one for every stream of every process, if there is so much to do, and they go to the
-    process that has the fewest tokens so far.
+    All passes that run at once stay within the token budget. If there are enough tokens, every
+    stream of every process has a pass. Each pass goes to the process with the fewest tokens so far.
     """
     loads = [0] * processes.count
     mine = []
@@ -82,7 +82,7 @@ def passes_of(
 
 
 def _cut(shares: Sequence[StepShare], most: int, *, at_once: int) -> Iterator[list[PieceIndex]]:
-    """Cut a step batch by batch of every run. Texts of similar lengths go through together."""
+    """Split a step by the batches of every run. Texts of similar lengths run together."""
     for number in range(max(share.run.config.gradient_accumulation for share in shares)):
         units = [
             unit for index, share in enumerate(shares) for unit in _units(index, share, number)
@@ -94,7 +94,7 @@ def _cut(shares: Sequence[StepShare], most: int, *, at_once: int) -> Iterator[li
 
 
 def _units(index: int, share: StepShare, number: int) -> list[list[PieceIndex]]:
-    """List what must run together of one batch of a share: each piece alone, or all of them."""
+    """Return the units of one batch of a share that must run together: single pieces, or all."""
     size = share.run.config.batch_size
     places = range(len(share.pieces))[number * size : (number + 1) * size]
     items = [(index, place) for place in places]

@@ -1,4 +1,4 @@
-"""PrefixPool: the keys, values and prompts of all runs of a step, as one pool to run texts with."""
+"""PrefixPool: the keys, values and prompts of all runs of a step, in one pool."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class PrefixPool:
             for run in runs
         ]
         methods = [run.spec.method for run in runs]
-        # In float32 whatever the backbone computes in: gradients of all rows add up in them.
+        # Always float32, because they sum the gradients of all rows.
         leaves = [values.detach() for values in made]
         tables = [leaf for leaf, how in zip(leaves, methods, strict=True) if how == "prefix"]
         pool = torch.cat(tables, dim=2) if tables else backbone.empty_pool(1)
@@ -48,7 +48,7 @@ class PrefixPool:
         ]
         ends = list(accumulate((run.spec.num_slots for run in runs), initial=0))
         slots = [range(start, end) for start, end in pairwise(ends)]
-        # Without a prefix nothing is to be known of the pool, and so of no layer either.
+        # Without a prefix, neither the pool nor any layer needs gradients.
         return cls(made, pool.requires_grad_(bool(tables)), slots, prompts)
 
     @property
@@ -58,7 +58,7 @@ class PrefixPool:
         return [leaf for leaf in leaves if leaf.requires_grad]
 
     def backpropagate(self) -> None:
-        """Hand the gradients that came together to the parameters."""
+        """Propagate the summed gradients to the parameters."""
         steered, gradients = [], []
         for values, slots, prompt in zip(self.made, self.slots, self.prompts, strict=True):
             if prompt is not None:
@@ -73,7 +73,7 @@ class PrefixPool:
 
 
 def gradient_of(leaf: Tensor) -> Tensor:
-    """Give the gradient of a leaf: zero where none came."""
+    """Return the gradient of a leaf, zero if it has none."""
     if leaf.grad is None:
         leaf.grad = torch.zeros_like(leaf)
     return leaf.grad

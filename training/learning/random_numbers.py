@@ -1,7 +1,7 @@
-"""Random numbers that depend on nothing but a seed, a purpose and a step.
+"""Random numbers that depend only on a seed, a purpose and a step.
 
-A training that is taken up again draws what it would have drawn, so no checkpoint needs to hold
-the state of a generator; and a run draws the same numbers whichever runs share its batches.
+A resumed training draws the same numbers, so checkpoints need no generator state. A run draws the
+same numbers whichever runs share its batches.
 """
 
 import hashlib
@@ -12,16 +12,15 @@ from torch import Tensor
 
 
 def generator_for(seed: int, purpose: str, step: int = 0) -> torch.Generator:
-    """Make the generator of one purpose at one step, on the CPU."""
+    """Return the random generator of one purpose at one step, on the CPU."""
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little"))
 
 
 def dropout_factors(shape: Sequence[int], probability: float, generator: torch.Generator) -> Tensor:
-    """Draw what dropout multiplies by: zero, or what makes up for the zeros.
+    """Draw the factors of dropout: zero, or the scale of the rest.
 
-    The numbers are drawn one after another on the CPU, so that rows taken together or apart are
-    dropped alike, on every device.
+    They are drawn in sequence on the CPU, so that they do not depend on batches or devices.
     """
     keep = torch.rand(tuple(shape), generator=generator) >= probability
     return keep / (1 - probability)

@@ -1,4 +1,4 @@
-"""Run: one prefix on its way, from its first step to its best evaluation."""
+"""Run: the training of one prefix, from its first step to its best evaluation."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -66,9 +66,9 @@ class Run(BaseRun):
         )
 
     def share_prefix(self, owner: "Run") -> None:
-        """Steer by the parameters of another run, whose optimizer alone moves them.
+        """Use the prefix parameters of another run. Only the optimizer of `owner` updates them.
 
-        Gradients of both come together there; `owner` must come first in every step.
+        They sum the gradients of both runs. `owner` must come first in every step.
         """
         self.learner.table = owner.learner.table
         self.learner.projection = owner.learner.projection
@@ -80,11 +80,11 @@ class Run(BaseRun):
         return self.average or self.learner
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Make the generator of one purpose in the coming step."""
+        """Return the random generator of one purpose in the next step."""
         return generator_for(self.config.seed, purpose, self.step)
 
     def advance(self, loss: float) -> None:
-        """Let the optimizer take one step along the gradients that have been gathered."""
+        """Take one optimizer step with the accumulated gradients."""
         if self.diverged(loss):
             return
         config = self.config
@@ -100,9 +100,9 @@ class Run(BaseRun):
         self.stepped(loss)
 
     def follow(self) -> None:
-        """Move the average towards the learner; the first steps count alike.
+        """Move the average towards the learner.
 
-        The decay grows to its full value as TensorFlow's `ExponentialMovingAverage` lets it:
+        The decay grows to its full value as in TensorFlow's `ExponentialMovingAverage`:
         (1 + n) / (10 + n) after n steps.
         """
         if self.average is None:
@@ -114,7 +114,7 @@ class Run(BaseRun):
                 mean.lerp_(value, 1 - decay)
 
     def evaluate(self, backbone: Backbone, tokens_per_batch: int) -> None:
-        """Measure the prefix as it would be served; keep it if it is the best so far."""
+        """Measure the prefix as served, and keep it if it is the best so far."""
         scale, encoded = self.rows.scale, self.rows.held_out.encoded
         prefix = self.kept.fold(center=scale.center, spread=scale.spread)
         outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)

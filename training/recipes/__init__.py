@@ -15,7 +15,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str) -> dict[str, Any]:
-    """Give the settings of a recipe: those of a task, and of a plan its `backbone` and `sweep`.
+    """Return the settings of a recipe: task settings, and the plan settings `backbone` and `sweep`.
 
     Raises:
         PlanRejected: when no recipe has this name.

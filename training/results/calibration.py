@@ -1,9 +1,9 @@
-"""Calibration: one number for each prefix that makes its probabilities mean what they say.
+"""Calibration: one temperature per prefix, so that its probabilities match its accuracy.
 
 Temperature scaling of Guo et al., "On Calibration of Modern Neural Networks" (arXiv:1706.04599):
-outputs are divided by the temperature under which the validation rows are most likely. It is
-divided into the head's output layer, so that the file needs no field for it and every server
-applies it; no answer changes, only the probability that it is given with.
+outputs are divided by the temperature under which the validation rows are most likely. The head's
+output layer is divided by it, so the file needs no field for it and every server applies it.
+Answers do not change, only their probabilities.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ from training.learning.evaluate import outputs_of
 from training.tasks import Piece, Scale, definition_of
 
 _LOG_BOUNDS: Final = (-3.0, 3.0)
-"""Of the temperature: from a twentieth to twenty."""
+"""Bounds of the log temperature: from a twentieth to twenty."""
 
 _OUTPUT_LAYER: Final = ("head.output.weight", "head.output.bias")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibratedPrefix:
-    """A prefix whose probabilities were calibrated, and what its outputs were divided by."""
+    """A calibrated prefix, and the temperature that its outputs were divided by."""
 
     prefix: Prefix
     temperature: float
@@ -45,7 +45,7 @@ def calibrate(
     """Calibrate a prefix on examples that it has not learned from.
 
     Returns:
-        None for tasks whose answers carry no probability of a label or of a choice.
+        None for tasks without probabilities of labels or choices.
     """
     spec = prefix.spec
     definition = definition_of(spec.task_type)
@@ -58,10 +58,10 @@ def calibrate(
     targets = [piece.target for piece in pieces]
 
     def surprise(log_temperature: float) -> float:
-        """Give minus the log likelihood, less that of a log temperature from N(0, 1).
+        """Return the negative log likelihood, plus that of a log temperature from N(0, 1).
 
-        Rows that are all answered rightly are the likelier the lower the temperature, however
-        few they are: without the second term, ten of them would make every answer certain.
+        If all rows are answered correctly, a lower temperature is always more likely. Without the
+        second term, ten such rows would make every answer certain.
         """
         divided = [[values / np.exp(log_temperature) for values in texts] for texts in outputs]
         return float(definition.loss(spec, divided, targets)) + log_temperature**2 / 2
@@ -76,7 +76,7 @@ def calibrate(
 def _by_piece(
     pieces: Sequence[Piece], outputs: Sequence[Sequence[NDArray[np.float32]]]
 ) -> Iterator[list[Tensor]]:
-    # In float64: near its minimum a sum in float32 is so flat that rounding would choose.
+    # In float64: a float32 sum is so flat near the minimum that rounding would decide.
     flat = (torch.from_numpy(values).double() for texts in outputs for values in texts)
     for piece in pieces:
         yield [next(flat) for _ in piece.texts]

@@ -1,4 +1,4 @@
-"""Labels in pictures: in a font that has their characters, or else by their numbers."""
+"""Labels in charts: in a font with their characters, or else as numbers."""
 
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +13,7 @@ _MAX_CHARACTERS: Final = 40
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cn", "Cs"})
 _SELECTORS: Final = frozenset(map(chr, range(0xFE00, 0xFE10)))
 _LAST_RESORT: Final = "Last Resort"
-"""A font that comes with matplotlib and draws a box for every character."""
+"""A font of matplotlib that draws a box for every character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class ChartLabels:
 
     @property
     def properties(self) -> dict[str, Any]:
-        """Text properties for matplotlib. A `$` of a label does not begin a formula."""
+        """Text properties for matplotlib. A `$` in a label does not start a formula."""
         return {"fontfamily": list(self.families), "parse_math": False}
 
 
 def chart_labels(labels: Sequence[str], numbers: Sequence[int] | None = None) -> ChartLabels:
-    """Decide how to write labels; `numbers` are those of the report's list of labels."""
+    """Choose text and fonts for labels. `numbers` are their positions in the report's labels."""
     visible = [_visible(label) for label in labels]
     families, missing = _families(set("".join(visible)))
     ids = range(len(labels)) if numbers is None else numbers
@@ -47,7 +47,7 @@ def chart_labels(labels: Sequence[str], numbers: Sequence[int] | None = None) ->
 
 
 def _visible(label: str) -> str:
-    """Leave out what has no glyph: control and format characters, variation selectors."""
+    """Remove characters without a glyph: control and format characters, variation selectors."""
     text = " ".join(label.split())
     return "".join(
         x for x in text if unicodedata.category(x) not in _INVISIBLE and x not in _SELECTORS
@@ -82,7 +82,7 @@ def _others() -> Iterator[str]:
 
 
 def _glyphs(families: Sequence[str]) -> set[str]:
-    """List the characters of the font that matplotlib takes for these families."""
+    """Return the characters of the font that matplotlib selects for these families."""
     with suppress(OSError, RuntimeError, ValueError):  # bitmap fonts, which matplotlib cannot draw
         path = findfont(FontProperties(family=list(families)), fallback_to_default=False)
         font = get_font(path)

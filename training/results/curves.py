@@ -1,4 +1,4 @@
-"""Pictures of a training: loss and metric by step, runs side by side, labels mistaken."""
+"""Charts of a training: loss and metric by step, all runs, and the confusion of labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,18 +17,18 @@ from training.tasks.metrics import Measurement
 Numbers = NDArray[np.int64]
 
 _POINTS: Final = 200
-"""A curve of more steps is drawn through the means of so many stretches of steps."""
+"""Maximum number of points of a curve. More steps are averaged in intervals."""
 
 _MAX_INCHES: Final = 24
 _MAX_DRAWN: Final = 100
-"""Labels up to which all are drawn; of more, the `_MOST_MISTAKEN`."""
+"""Maximum number of labels for which all are drawn; beyond it, the `_MOST_MISTAKEN`."""
 _MOST_MISTAKEN: Final = 40
 _MAX_WRITTEN: Final = 30
-"""Labels up to which the counts are written into the picture."""
+"""Maximum number of labels for which the counts are written into the chart."""
 
 
 def draw_curve(run: BaseRun, path: Path) -> None:
-    """Draw one run: training loss, validation loss and metric by step, the best one marked."""
+    """Draw training loss, validation loss and metric of a run by step, and mark the best."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     _draw_losses(axes, run)
@@ -42,7 +42,7 @@ def draw_curve(run: BaseRun, path: Path) -> None:
 
 
 def draw_overview(runs: Sequence[BaseRun], path: Path) -> None:
-    """Draw the validation metric of many runs in one picture."""
+    """Draw the validation metric of many runs in one chart."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     for run in runs:
@@ -58,10 +58,10 @@ def draw_overview(runs: Sequence[BaseRun], path: Path) -> None:
 
 
 def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
-    """Draw which label the rows of each label were given, in shares of its rows.
+    """Draw the confusion of labels, as shares of the rows of each true label.
 
-    Of very many labels it draws those that are mistaken most often, and says so. Draws nothing for
-    tasks where a row does not have one label of a set.
+    With very many labels, only those confused most often are drawn, and the title says so. Nothing
+    is drawn for tasks without single labels.
     """
     cells = measurement.cells
     if cells is None:
@@ -90,7 +90,7 @@ def draw_confusion(title: str, measurement: Measurement, path: Path) -> None:
 
 
 def _most_mistaken(cells: Numbers, num_labels: int) -> Numbers:
-    """Choose the labels of most rows that have it and were given another, or the reverse."""
+    """Return the labels that are most often confused with another one, in either direction."""
     wrong = cells[cells[:, 0] != cells[:, 1]]
     mistakes = np.zeros(num_labels, dtype=np.int64)
     np.add.at(mistakes, wrong[:, :2], wrong[:, 2:])
@@ -98,7 +98,7 @@ def _most_mistaken(cells: Numbers, num_labels: int) -> Numbers:
 
 
 def _matrix(cells: Numbers, drawn: Numbers) -> Numbers:
-    """Count the rows of each of these labels that were given each of them."""
+    """Return the counts of rows by true and given label."""
     is_drawn = np.isin(cells[:, :2], drawn).all(axis=1)
     counts = np.zeros((len(drawn), len(drawn)), dtype=np.int64)
     true, given = np.searchsorted(drawn, cells[is_drawn, :2]).T
@@ -107,7 +107,7 @@ def _matrix(cells: Numbers, drawn: Numbers) -> Numbers:
 
 
 def _draw_shares(axes: Axes, counts: Numbers, totals: Numbers) -> None:
-    """Draw counts as shares of all rows of their label, and write them where there is room."""
+    """Draw counts as shares of the rows of their true label, with numbers if there is space."""
     axes.imshow(counts / np.maximum(totals[:, None], 1), "Blues").set_clim(0, 1)
     if len(counts) > _MAX_WRITTEN:
         return
@@ -144,7 +144,7 @@ def _draw_metric(axes: Axes, run: BaseRun) -> None:
 
 
 def _smooth(losses: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Average stretches of steps; each point stands at the last step of its stretch."""
+    """Average intervals of steps. Each point is at the last step of its interval."""
     stretches = [part for part in np.array_split(np.array(losses), _POINTS) if len(part)]
     ends = np.cumsum([len(part) for part in stretches])
     return [int(end) for end in ends], [float(part.mean()) for part in stretches]

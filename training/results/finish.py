@@ -1,4 +1,4 @@
-"""From the best learner to a prefix file that is measured, checked and replayed."""
+"""Turns the best prefix of a run into a file that is calibrated, measured and checked."""
 
 import dataclasses
 import json
@@ -27,17 +27,17 @@ from training.tasks.metrics import Measurement
 
 _PATHS: Final = {"train", "validation", "test", "start_from"}
 _CANDIDATES: Final = 4
-"""Inputs that are tried for each golden example: those that are too large are left out."""
+"""Candidates per golden example. Examples that are too large are skipped."""
 _GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2
 """Maximum bytes of golden examples in a file's header. The rest of the description needs space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedPrefix:
-    """A prefix file's bytes, what they say, and how the prefix in them measures.
+    """The bytes of a prefix file, the prefix in them, and its metrics.
 
-    Its outputs were divided by the `temperature`, in the file already; None where there are no
-    probabilities to calibrate.
+    `temperature` is the divisor of its outputs, already applied in the file; None for tasks without
+    probabilities.
     """
 
     prefix: Prefix
@@ -97,10 +97,10 @@ def finish(
 
 
 def replay(backbone: Backbone, prefix: Prefix) -> None:
-    """Compute the golden examples again.
+    """Run the golden examples again and compare the logits.
 
     Raises:
-        PrefixRejected: naming each example whose logits are others than the file says.
+        PrefixRejected: naming each example whose logits differ from the file.
     """
     if not prefix.spec.golden:
         return
@@ -128,7 +128,7 @@ def _provenance(
 
 
 def tool_name() -> str:
-    """Say what makes the files: this program, with its version."""
+    """Return the name and the version of this program."""
     try:
         return f"polyprefix {version('polyprefix')}"
     except PackageNotFoundError:  # run from a checkout that was not installed
@@ -136,7 +136,7 @@ def tool_name() -> str:
 
 
 def _candidates(config: TrainConfig, data: TaskData) -> Sequence[Input]:
-    """Choose inputs for golden examples: of as many different truths as there are, or made-up."""
+    """Choose inputs for golden examples, with as many different truths as possible."""
     number = config.golden_examples * _CANDIDATES
     if config.golden_inputs == "made_up":
         return made_up_inputs(data.template, number)
@@ -148,7 +148,7 @@ def _candidates(config: TrainConfig, data: TaskData) -> Sequence[Input]:
 def _golden(
     backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], count: int
 ) -> tuple[GoldenExample, ...]:
-    """Store the first inputs that are not too large, with their outputs."""
+    """Return the first inputs that are not too large, with their outputs."""
     outputs = _flat_outputs(backbone, prefix, inputs)
     candidates = (
         GoldenExample(fields=dict(fields), logits=tuple(map(float, row)))
@@ -159,7 +159,7 @@ def _golden(
 
 
 def _fitting(candidates: Iterable[GoldenExample], count: int) -> tuple[GoldenExample, ...]:
-    """Take the first examples for which a file's header has room."""
+    """Return the first examples that fit in the header of a file."""
     taken: list[GoldenExample] = []
     room = _GOLDEN_BYTES
     for example in candidates:
@@ -174,14 +174,14 @@ def _fitting(candidates: Iterable[GoldenExample], count: int) -> tuple[GoldenExa
 def _flat_outputs(
     backbone: Backbone, prefix: Prefix, inputs: Sequence[Input]
 ) -> list[NDArray[np.float32]]:
-    """Compute all outputs of each input, in one row."""
+    """Return all outputs of each input as one flat array."""
     encoded = backbone.texts.encode(prefix.spec, inputs)
     outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=1)
     return [np.concatenate([values.ravel() for values in texts]) for texts in outputs]
 
 
 def _spread(strata: Sequence[Hashable], count: int) -> list[int]:
-    """List `count` rows, the first of every stratum before the second of any."""
+    """Return `count` rows: the first of every stratum before the second of any."""
     seen = Counter[Hashable]()
     turns = []
     for row, stratum in enumerate(strata):

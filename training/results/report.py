@@ -1,4 +1,4 @@
-"""report.json: everything about one run that a person or a program may ask for later."""
+"""report.json: the settings, history and results of one run."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from training.tasks.metrics import Measurement
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long the runs of a training took together: they share every step."""
+    """Duration of all runs of a training. They share every step."""
 
     seconds: float
     num_runs: int
@@ -40,9 +40,9 @@ def write_report(
     timing: Timing,
     origins: Mapping[str, JsonValue],
 ) -> None:
-    """Write what a run was given, went through and came to.
+    """Write the settings, history and results of a run.
 
-    `origins` say what the settings or the prefix began from, where that was something made.
+    `origins` describe the sweep, the shared prefix and the initial prefix, if there are any.
     """
     counts = {
         "trained": sum(x.numel() for x in run.learner.parameters()),
@@ -69,7 +69,7 @@ def write_model_report(
     validation: Measurement,
     test: Measurement | None,
 ) -> None:
-    """Write what the fine-tuning of a whole model was given, went through and came to."""
+    """Write the settings, history and results of a fine-tuning."""
     count = sum(x.numel() for x in tuning.padded.model.parameters())
     report = {
         **_course(tuning, data, backbone, timing),

@@ -1,4 +1,4 @@
-"""The picture of a sweep: what each searched setting did, and how the trials learned."""
+"""The chart of a sweep: results by searched setting, and learning curves of all trials."""
 
 import math
 from pathlib import Path
@@ -20,7 +20,7 @@ _COLORS: Final = {"complete": "tab:blue", "pruned": "tab:gray", "diverged": "tab
 def draw_sweep(record: SweepRecord, path: Path) -> None:
     """Draw each trial's best value by each searched field, then all learning curves.
 
-    What was pruned is faded, and the best is a star in every panel.
+    Pruned trials are faded, and the best is a star in every panel.
     """
     fields = list(record.plan.space)
     num_rows = math.ceil((len(fields) + 1) / _COLUMNS)

@@ -20,7 +20,7 @@ from training.settings.sweep_plan import SweepPlan
 class TrialRecord:
     """One trial: its settings, and the metric of its task after each evaluation.
 
-    `value` is its best, None where it was never evaluated; `curve` lists steps and values.
+    `value` is the best, None if the trial was never evaluated. `curve` lists steps and values.
     """
 
     number: int
@@ -45,7 +45,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:
-    """All trials of one task; `best` is the number of the one that was kept."""
+    """All trials of one task. `best` is the number of the trial that was kept."""
 
     task: str
     plan: SweepPlan
@@ -54,7 +54,7 @@ class SweepRecord:
     trials: tuple[TrialRecord, ...]
 
     def facts(self) -> dict[str, JsonValue]:
-        """Give what belongs to the provenance of the prefix that was chosen."""
+        """Return the facts for the provenance of the chosen prefix."""
         outcomes = [trial.outcome for trial in self.trials]
         return {
             **self.plan.model_dump(mode="json"),
@@ -74,10 +74,10 @@ class SweepRecord:
 
 
 def choose(sweep: Sweep, runs: Sequence[Run]) -> list[tuple[int, SweepRecord]]:
-    """Choose the best run of each task; of equal ones that with the lower validation loss.
+    """Choose the best run of each task, by its metric and then by the lower validation loss.
 
-    Gives its place among all runs, and the sweep that found it. A task none of whose trials came
-    as far as one evaluation has none.
+    Returns the index of each run, and the record of its sweep. A task without any evaluated trial
+    is omitted.
     """
     chosen = []
     for task, config in enumerate(sweep.tasks):

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 EventName = Literal["ask", "report", "judge", "complete", "prune", "diverge"]
 Event = tuple[EventName, int, float]
-"""Something said to Optuna: of `ask` the number is a task's, of all others a trial's."""
+"""An event sent to Optuna. The number is that of a task for `ask`, else of a trial."""
 
 Outcome = Literal["open", "complete", "pruned", "diverged"]
 
 _REDUCTION: Final = 3
-"""Successive halving: the best third goes on after 1, 3, 9, ... evaluations."""
+"""Successive halving: the best third continues after 1, 3, 9, ... evaluations."""
 
 
 @dataclass(slots=True, eq=False)
 class Trial:
-    """One try of a task: its settings, and how far Optuna knows of it."""
+    """One trial of a task: its settings, and what Optuna knows about it."""
 
     config: TrainConfig
     task: int
@@ -45,8 +45,8 @@ class Trial:
 class Sweep:
     """The trials of all tasks of a plan, in the order of their runs.
 
-    Every task has a study of its own. Steps are counted in evaluations, so that trials with other
-    batch sizes are compared after as many passes over the rows.
+    Every task has a study of its own. Steps are counted in evaluations, so that trials with
+    different batch sizes are compared after the same number of passes over the rows.
     """
 
     def __init__(self, plan: SweepPlan, tasks: Sequence[TrainConfig]) -> None:
@@ -57,12 +57,12 @@ class Sweep:
         self._studies = [_open_study(plan) for _ in tasks]
 
     def replay(self, journal: Iterable[Event]) -> None:
-        """Bring a new sweep to where another one was."""
+        """Restore the state of a sweep from its journal."""
         for event, number, value in journal:
             self._tell(event, number, value)
 
     def fill(self) -> list[Trial]:
-        """Begin trials until as many are open as learn together, or all have been begun."""
+        """Start trials until enough are open, or all have been started."""
         before = len(self.trials)
         while sum(trial.outcome == "open" for trial in self.trials) < self.plan.together:
             counts = [sum(one.task == task for one in self.trials) for task in self._numbers]
@@ -72,9 +72,9 @@ class Sweep:
         return self.trials[before:]
 
     def observe(self, runs: Sequence[Run]) -> None:
-        """Tell Optuna what the runs of all trials have come to, and end those it gives up on.
+        """Report new evaluations to Optuna, and stop the trials that it prunes.
 
-        All runs that were evaluated in a step are reported before any of them is judged.
+        All evaluations of a step are reported before any of them is judged.
         """
         pairs = list(enumerate(zip(self.trials, runs, strict=True)))
         open_ = [(number, trial, run) for number, (trial, run) in pairs if trial.outcome == "open"]
@@ -83,14 +83,14 @@ class Sweep:
             self._tell("report", number, run.history[-1].metrics[run.config.metric])
         for number, _, run in fresh:
             if run.ended is None and self._tell("judge", number):
-                run.ended = f"pruned at step {run.step}: others did better"
+                run.ended = f"pruned at step {run.step}: other trials were better"
                 self._tell("prune", number)
             elif run.ended is not None and run.best is not None:
                 self._tell("complete", number, run.best.metrics[run.config.metric])
         for number, trial, run in open_:
             if run.ended is not None and trial.outcome == "open":
-                # It ended between two evaluations, as only a loss without bounds does. Optuna
-                # leaves failures out of account, but is to learn from settings such as these.
+                # Only an infinite loss ends a run between two evaluations. Optuna ignores failed
+                # trials, but it should learn from such settings.
                 self._tell("diverge", number)
 
     @property
@@ -98,7 +98,7 @@ class Sweep:
         return range(len(self.tasks))
 
     def _tell(self, event: EventName, number: int, value: float = 0.0) -> bool:
-        """Say one thing to Optuna, and note it; returns what it answers to `judge`."""
+        """Send an event to Optuna and record it. Returns whether Optuna prunes the trial."""
         self.journal.append((event, number, value))
         if event == "ask":
             self._ask(number)
@@ -139,7 +139,7 @@ def optuna_version() -> str:
         import optuna
     except ImportError as error:
         raise PlanRejected(
-            "A sweep needs Optuna, which is not installed: install the extra polyprefix[sweep]"
+            "A sweep requires Optuna, which is not installed: run pip install 'polyprefix[sweep]'"
         ) from error
     return str(optuna.__version__)
 
@@ -148,7 +148,7 @@ def _open_study(plan: SweepPlan) -> "optuna.Study":
     optuna_version()
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # trials are told with the runs
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # trials are reported with the runs
     samplers = {
         "random": optuna.samplers.RandomSampler(seed=plan.seed),
         "tpe": optuna.samplers.TPESampler(seed=plan.seed),
@@ -162,7 +162,7 @@ def _open_study(plan: SweepPlan) -> "optuna.Study":
     }
     study = optuna.create_study(
         direction="maximize",
-        # Of a grid nothing is left to be drawn.
+        # A grid enqueues all its trials, so the sampler is not used.
         sampler=samplers.get(plan.sampler, samplers["random"]),
         pruner=pruners[plan.pruner],
     )

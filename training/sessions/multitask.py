@@ -1,7 +1,7 @@
-"""Multi-task prefixes: all tasks of a plan first learn one prefix together, with a head each.
+"""Multi-task prefixes: all tasks of a plan first train one prefix together, each with a head.
 
-This is the MPT of P-tuning v2. In the first phase the runs steer by the very same parameters, so
-that the gradients of their losses add up in them; then each goes on with a copy of its own.
+This is the MPT of P-tuning v2. In the first phase, all runs use the same prefix parameters, which
+sum the gradients of all losses. Then each run continues with a copy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ from training.settings.plan import TrainPlan
 class SharedPrefix:
     """The result of the first phase: its file with its digest, and each task's learner.
 
-    `file` and `learners` are empty where a training goes on in its second phase: the one has been
-    written, the others copied.
+    `file` and `learners` are empty if a training resumes in its second phase: the file has been
+    written, and the learners have been copied.
     """
 
     sha256: str
@@ -36,10 +36,10 @@ class SharedPrefix:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Self:
-        """Make a file of what all runs have learned together, a prefix without a head.
+        """Make the file of the shared prefix, which has no head.
 
         Raises:
-            TrainingError: when they have learned nothing.
+            TrainingError: if a run has no evaluation.
         """
         failed = [f"{run.config.run_name} {run.ended}" for run in runs if run.best is None]
         if failed:
@@ -51,25 +51,25 @@ class SharedPrefix:
 
     @classmethod
     def again(cls, plan: TrainPlan, sha256: str | None) -> Self | None:
-        """Tell what a training in its second phase has been through; None in its first."""
+        """Return the shared prefix of a training in its second phase; None in its first."""
         if plan.multitask is None or sha256 is None:
             return None
         return cls(sha256, plan.multitask.steps, tuple(run.task for run in plan.runs))
 
     @property
     def facts(self) -> dict[str, JsonValue]:
-        """Give what belongs to the provenance of a prefix that went on from this one."""
+        """Return the facts for the provenance of a prefix that started from this one."""
         return {"sha256": self.sha256, "steps": self.steps, "tasks": list(self.tasks)}
 
 
 def share(runs: Sequence[Run]) -> None:
-    """Let runs that were just started steer by the parameters of the first of them."""
+    """Let new runs share the prefix parameters of the first run."""
     for run in runs[1:]:
         run.share_prefix(runs[0])
 
 
 def _headless(owner: Run, steps: int, tasks: tuple[str, ...]) -> Prefix:
-    """Describe shared keys and values as an embedding: the type of task that has no head."""
+    """Describe shared keys and values as an embedding, the only task type without a head."""
     mine = owner.spec
     recipe: dict[str, Any] = {"multitask": {"steps": steps, "tasks": list(tasks)}}
     spec = PrefixSpec(
@@ -82,7 +82,7 @@ def _headless(owner: Run, steps: int, tasks: tuple[str, ...]) -> Prefix:
         token_types=mine.token_types,
         special_tokens=mine.special_tokens,
         backbone=mine.backbone,
-        description=f"Shared by {', '.join(tasks)}, to begin others as"[:2000],
+        description=f"Shared by {', '.join(tasks)}, as a start for other tasks"[:2000],
         provenance=Provenance(created_at=datetime.now(UTC), tool=tool_name(), recipe=recipe),
     )
     tensors = owner.kept.fold().tensors

@@ -20,7 +20,7 @@ Watcher = Callable[[Sequence[Run]], None]
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds of training, those before a kill included, and when they were last saved."""
+    """Training time, including the time before a resume, and the time of the last checkpoint."""
 
     earlier_seconds: float
     started: float
@@ -36,7 +36,7 @@ class Stopwatch:
         return self.earlier_seconds + time.perf_counter() - self.started
 
     def is_due(self, interval: float) -> bool:
-        """Say whether so many seconds have gone since this last said yes."""
+        """Return whether `interval` seconds have passed since the last True."""
         now = time.perf_counter()
         if now - self.saved < interval:
             return False
@@ -63,10 +63,10 @@ class PhaseRunner:
         return self.processes.number == 0
 
     def go(self, plan_runs: PlanRuns) -> None:
-        """Train the runs of a course until all of them are over.
+        """Train until all runs have ended.
 
         Raises:
-            TrainingStopped: when `watch` did; what was learned is saved.
+            TrainingStopped: if `watch` raised it. A checkpoint is saved first.
         """
 
         def after_step(active: Sequence[Run]) -> None:
@@ -91,7 +91,7 @@ class PhaseRunner:
         self._save(plan_runs)
 
     def _show(self, runs: Sequence[Run]) -> None:
-        """Let `watch` see the runs. Processes stop together, or one would wait for the others."""
+        """Call `watch`. All processes stop together, because one would wait for the others."""
         try:
             self.watch(runs)
             stopped = None

@@ -1,4 +1,4 @@
-"""PlanRuns: the runs of a plan as they come and go, in the order in which they share batches."""
+"""PlanRuns: the runs of one phase of a plan, including trials that a sweep starts and stops."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,12 +24,12 @@ from training.settings.plan import TrainPlan
 from training.settings.sweep_plan import with_settings
 
 _SHORTEST_TEXT: Final = 3
-"""Tokens of a text at least: one, between those that every text begins and ends with."""
+"""Minimum tokens of a text: one, and the special tokens at both ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SelectedRun:
-    """A run to keep, its rows, and where its settings and its beginning come from."""
+    """A run to keep, with its rows and the origins of its settings and initial prefix."""
 
     run: Run
     data: TaskData
@@ -48,10 +48,10 @@ class SelectedRun:
 
 @dataclass(slots=True, eq=False)
 class PlanRuns:
-    """All runs so far: those of the plan, or the trials of its sweep.
+    """All runs of one phase so far: those of the plan, or the trials of its sweep.
 
-    `runs` grows while a sweep goes on; `data` are the rows of each run. Of a plan with several
-    phases, every phase is a course, and `shared` is what an earlier one came to.
+    `runs` grows during a sweep, and `data` are the rows of each run. `shared` is the result of an
+    earlier shared phase.
     """
 
     backbone: Backbone
@@ -74,11 +74,11 @@ class PlanRuns:
         saved: Checkpoint | None,
         shared: SharedPrefix | None = None,
     ) -> Self:
-        """Start the runs of a plan, and bring them to where a checkpoint left them.
+        """Start the runs of a plan, and restore them from a checkpoint.
 
         Raises:
-            PlanRejected: when a run, or a setting that a sweep may try, fits neither the backbone
-                nor what it shall begin as.
+            PlanRejected: if a run, or a setting that a sweep may try, does not fit the backbone
+                or the initial prefix.
         """
         sweep = None if plan.sweep is None else Sweep(plan.sweep, plan.runs)
         course = cls(backbone, tasks, starts, sweep, shared, SharedRows(backbone))
@@ -109,7 +109,7 @@ class PlanRuns:
         *,
         saved: Checkpoint | None,
     ) -> Self:
-        """Start the runs of a plan as they learn one prefix together. Raises as `begin`."""
+        """Start the runs of a plan for the shared phase. Raises as `begin`."""
         assert plan.multitask is not None
         course = cls(backbone, tasks, starts, None, None, SharedRows(backbone))
         for config, data in zip(plan.runs, tasks, strict=True):
@@ -124,13 +124,13 @@ class PlanRuns:
         return () if self.sweep is None else self.sweep.journal
 
     def go_on(self) -> None:
-        """Between two steps of a sweep: end what others have left behind, begin what is next."""
+        """Between two steps of a sweep: prune poor trials and start the next ones."""
         if self.sweep is not None:
             self.sweep.observe(self.runs)
             self._fill()
 
     def winners(self) -> list[SelectedRun]:
-        """List the runs to keep: all that were evaluated, or of a sweep the best of each task."""
+        """Return the runs to keep: all evaluated ones, or the best of each task in a sweep."""
         if self.sweep is None:
             pairs = zip(self.runs, self.data, strict=True)
             return [
@@ -142,7 +142,7 @@ class PlanRuns:
         ]
 
     def timing(self, seconds: float) -> Timing:
-        """Tell how many rows the runs have seen, those of an earlier phase included."""
+        """Return the number of rows that all runs have seen, in earlier phases too."""
         before = self.shared.steps if self.shared else 0
         num_rows = sum(run.num_rows_seen + run.num_rows_in(before) for run in self.runs)
         return Timing(seconds, len(self.runs), num_rows)

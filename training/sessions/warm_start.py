@@ -1,4 +1,4 @@
-"""Warm starts: a prefix begins as one that was published, as far as the two are alike."""
+"""Warm starts: a prefix starts from a published prefix, as far as the two match."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from training.settings.config import TrainConfig
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarmStart:
-    """A prefix that others may begin as."""
+    """A prefix that runs can start from."""
 
     name: str
     sha256: str
@@ -42,21 +42,21 @@ class WarmStart:
         return cls(reference if hash_ else Path(place).name, digest_of(data), prefix)
 
     def check(self, spec: PrefixSpec, run_name: str) -> None:
-        """Hold the prefix that shall begin as this one against it.
+        """Check that a new prefix can start from this one.
 
         Raises:
-            PlanRejected: naming all differences under which keys and values mean something else.
+            PlanRejected: naming all differences that change the meaning of keys and values.
         """
         names = ("method", "prefix_length", "position_offset")
         differences = _differences(self.prefix.spec, spec, names)
         if differences:
             raise PlanRejected(
-                f"{run_name} cannot begin as {self.name}: {'; '.join(differences)}. Give it the "
-                "same settings, or leave out start_from"
+                f"{run_name} cannot start from {self.name}: {'; '.join(differences)}. Use the same "
+                "settings, or remove start_from"
             )
 
     def hand_over(self, run: Run) -> StartingPrefix:
-        """Let a run that was just started begin as this prefix, and with its head if that fits."""
+        """Initialize a new run with this prefix, and with its head if that fits."""
         learner, tensors = run.learner, self.prefix.tensors
         with torch.no_grad():
             learner.table.copy_(_table(self.prefix))
@@ -73,7 +73,7 @@ class WarmStart:
 def read_starts(
     configs: Iterable[TrainConfig], *, fits: BackboneFingerprint, key: str = ""
 ) -> dict[str, WarmStart]:
-    """Read what runs begin as, by its source, each source once.
+    """Read the initial prefixes of runs. Each source is read once.
 
     Raises:
         PlanRejected: as `WarmStart.read`.
@@ -83,7 +83,7 @@ def read_starts(
 
 
 def _table(prefix: Prefix) -> Tensor:
-    """Lay keys and values out as a learner's table has them, the other way round of folding."""
+    """Return keys and values in the layout of a learner's table: the inverse of folding."""
     if prefix.spec.method == "prompt":
         return _tensor(prefix.tensors["prompt.embeddings"])
     keys, values = (_tensor(prefix.tensors[name]) for name in ("prefix.keys", "prefix.values"))

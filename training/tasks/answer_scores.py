@@ -1,4 +1,4 @@
-"""How well answers match the true ones, as the official evaluation of SQuAD counts it."""
+"""Metrics of answers, as in the official evaluation of SQuAD."""
 
 import re
 import string
@@ -17,10 +17,10 @@ _NO_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 
 
 def score_answers(found: Sequence[str], true: Sequence[Sequence[str]]) -> Measurement:
-    """Hold the answers to n questions against all true ones of each; none is the empty text.
+    """Compare the answers to n questions with the true answers. No answer is an empty text.
 
-    Of several true answers the one counts that fits best. Where some questions have an answer and
-    others have none, there are figures for both.
+    If a question has several true answers, the best match counts. If only some questions have an
+    answer, both groups have metrics of their own.
     """
     pairs = list(zip(found, true, strict=True))
     scores = np.array([_overlap(answer, accepted) for answer, accepted in pairs])
@@ -33,11 +33,11 @@ def score_answers(found: Sequence[str], true: Sequence[Sequence[str]]) -> Measur
 
 
 def score_candidates(candidates: Sequence[Candidate], scores: Sequence[float]) -> dict[str, float]:
-    """Hold the candidate of each query that scores highest against the accepted answers.
+    """Compare the best candidate of each query with the accepted answers, as ReCoRD does.
 
-    As ReCoRD is measured: the best F1 and the best exact match over the accepted answers, in the
-    mean over queries. Of equal scores the text counts that comes last in the alphabet, as in
-    P-tuning v2; a query without an accepted answer scores nothing.
+    Metrics are the best F1 and the best exact match over the accepted answers, averaged over
+    queries. Among equal scores, the alphabetically last text counts, as in P-tuning v2. A query
+    without an accepted answer scores 0.
     """
     best: dict[str, tuple[float, str, Candidate]] = {}
     for candidate, score in zip(candidates, scores, strict=True):
@@ -51,7 +51,7 @@ def score_candidates(candidates: Sequence[Candidate], scores: Sequence[float]) -
 
 
 def _overlap(answer: str, accepted: Sequence[str]) -> tuple[float, float]:
-    """Give F1 and exact match with the accepted answer that fits best."""
+    """Return F1 and exact match with the best accepted answer."""
     words = normalized(answer)
     gold = [normalized(text) for text in accepted] or [[]]
     return max(_f1(words, one) for one in gold), float(words in gold)

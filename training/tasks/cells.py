@@ -1,4 +1,4 @@
-"""Cells of rows: texts, labels and numbers, or the problem that there is another thing."""
+"""Reads texts, lists and numbers from the cells of rows, and reports problems."""
 
 import math
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ LABEL_SETTING: Final = "label_column"
 _TEXT_SETTINGS: Final = "text_column or pair_column"
 
 MAX_NUMBER: Final = 1e18
-"""Largest target, either way: outputs are float32, and their squares must be finite."""
+"""Maximum magnitude of a target: outputs are float32, and their squares must be finite."""
 
 
 def read_texts(row: Row, columns: Mapping[str, str], problems: list[DataProblem]) -> dict[str, Any]:
-    """Read the texts of a row by their names, those that are texts."""
+    """Read the texts of a row by name. Cells that are not texts are problems."""
     texts = {name: read_text(row, column, problems) for name, column in columns.items()}
     return {name: text for name, text in texts.items() if text is not None}
 
 
 def read_text(row: Row, column: str, problems: list[DataProblem]) -> str | None:
-    """Read a text that a reader can see, and that can be written as UTF-8."""
+    """Read a text with visible characters that can be encoded as UTF-8."""
     if is_absent(row, column, _TEXT_SETTINGS, problems):
         return None
     objection = text_objection(row.columns[column])
@@ -33,9 +33,9 @@ def read_text(row: Row, column: str, problems: list[DataProblem]) -> str | None:
 
 
 def is_absent(row: Row, column: str, setting: str, problems: list[DataProblem]) -> bool:
-    """Note that a row has no such column, and which setting names another; say whether it is so.
+    """Return whether a row lacks a column, and report that as a problem.
 
-    The row alone cannot tell whether its value or the whole column is missing.
+    The row alone does not show whether its value or the whole column is missing.
     """
     if column in row.columns:
         return False
@@ -49,7 +49,7 @@ def is_absent(row: Row, column: str, setting: str, problems: list[DataProblem]) 
 
 
 def text_objection(value: Any) -> str | None:
-    """Say what a value is instead of a text with words in it."""
+    """Describe a value that is not a text with visible characters."""
     if not isinstance(value, str):
         return repr(value)
     if is_blank(value):
@@ -72,7 +72,7 @@ def read_list(row: Row, column: str, problems: list[DataProblem]) -> tuple[str, 
 
 
 def read_number(row: Row, column: str, problems: list[DataProblem]) -> float:
-    """Read a finite number; without one it is not a number."""
+    """Read a finite number. After a problem, return NaN."""
     if is_absent(row, column, LABEL_SETTING, problems):
         return math.nan
     value = row.columns[column]

@@ -1,4 +1,4 @@
-"""TaskDefinition: all that is particular to one type of task, behind one protocol."""
+"""TaskDefinition: the interface of a task type, from its rows to its metrics."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
@@ -38,13 +38,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The numbers that are learned, times `spread` plus `center`, are those of the rows."""
+    """The scale of a regression. Rows have the learned number times `spread` plus `center`."""
 
     center: float = 0.0
     spread: float = 1.0
 
     def standardize(self, values: Tensor) -> Tensor:
-        """Bring a row's numbers to those that are learned, in float64, and to float32 at last."""
+        """Convert numbers of rows to learned numbers, in float64 and then to float32."""
         if not values.is_floating_point():
             return values
         return ((values.double() - self.center) / self.spread).float()
@@ -53,17 +53,17 @@ class Scale:
 class TaskDefinition(ABC, Generic[Truth]):
     """How rows of a task type are read, learned and measured.
 
-    One object of each serves all trainings: it has no state.
+    Definitions have no state: all trainings share one instance.
     """
 
     couples_pieces: bool = False
-    """Whether the loss of a piece depends on the others of its batch, which then run together."""
+    """Whether the loss of a piece depends on the rest of its batch, which then runs as one pass."""
 
     points_into_text: bool = False
-    """Whether truths name characters of a text, which are others where it is spaced otherwise."""
+    """Whether truths refer to characters of a text, so that its spacing matters."""
 
     labels_are_of_texts: bool = False
-    """Whether a label says something of a whole text."""
+    """Whether a label applies to a whole text."""
 
     span_noun: str = ""
     """The name of the slices of a text that truths refer to."""
@@ -78,62 +78,62 @@ class TaskDefinition(ABC, Generic[Truth]):
 
     @abstractmethod
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
-        """Say how rows that have the columns `present` become texts."""
+        """Return the template for rows with the columns `present`."""
 
     def columns(self, template: InputTemplate, present: Container[str]) -> dict[str, str]:
         """Name the usual column of every text that a row must have, in order."""
         return {field: field for field in template.fields if field != CHOICES}
 
     def labels(self, layout: Layout, rows: Iterable[Row]) -> tuple[str, ...]:
-        """List the labels of the task: those of the layout, or those that occur in rows."""
+        """Return the labels of the task: those of the layout, else those that occur in the rows."""
         return layout.labels
 
     def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
-        """Read a row's texts; what is wrong with them goes to `problems`."""
+        """Read the texts of a row. Problems are added to `problems`."""
         return read_texts(row, layout.columns, problems)
 
     @abstractmethod
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Truth:
-        """Read what is true of a row; what is wrong with it goes to `problems`."""
+        """Read the truth of a row. Problems are added to `problems`."""
 
     def column_roles(self, layout: Layout, file: RowFile, truths: Sequence[Truth]) -> list[str]:
-        """Say what each column was taken for; `truths` are those of the rows that are used."""
+        """Describe the role of each column. `truths` are those of the rows that are used."""
         return texts(layout)
 
     def row_warnings(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
-        """Say how rows are read where a person might have meant something else."""
+        """Return warnings about rows that the user may have meant differently."""
         return []
 
     def objection(self, truths: Sequence[Truth]) -> str | None:
-        """Say why nothing can be learned from these rows, if nothing can."""
+        """Return why these rows cannot be trained on, None if they can."""
         return None
 
     @abstractmethod
     def stratum(self, truth: Truth) -> tuple[Any, ...]:
-        """Give what parts of the data should have in proportion; it can be sorted."""
+        """Return a sortable key. A split keeps the proportion of each key."""
 
     def group(self, fields: Input) -> Hashable:
-        """Give what inputs have in common that must not be parted by a split."""
+        """Return a key of inputs that a split must keep together."""
         return wording(fields)
 
     def contradicts(self, one: Truth, other: Truth) -> bool:
-        """Say whether two truths of the same input cannot both be right."""
+        """Return whether two truths of the same input exclude each other."""
         return one != other
 
     def labels_in(self, labels: Sequence[str], truth: Truth) -> Iterable[str]:
-        """List the labels of a row; none for tasks without labels."""
+        """Return the labels of a row. Tasks without labels return nothing."""
         return ()
 
     def label_counts(
         self, labels: Sequence[str], truths: Sequence[Truth]
     ) -> Mapping[str, int] | None:
-        """Count what the rows have of each label; None for tasks without labels."""
+        """Count the occurrences of each label; None for tasks without labels."""
         return None
 
     def class_weights(
         self, labels: Sequence[str], truths: Sequence[Truth]
     ) -> tuple[float, ...] | None:
-        """Give each label a weight that makes up for how rare it is; None for tasks without."""
+        """Return a weight for each label, higher for rare ones; None for tasks without labels."""
         return None
 
     # Examples to learning
@@ -143,7 +143,7 @@ class TaskDefinition(ABC, Generic[Truth]):
         return HeadSpec(pooling=config.pooling, activation=config.head_activation)
 
     def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
-        """Give the fields of a `PrefixSpec` that only this type of task has."""
+        """Return the fields of a `PrefixSpec` that only this task type has."""
         return {}
 
     def encode(
@@ -153,24 +153,24 @@ class TaskDefinition(ABC, Generic[Truth]):
         return texts.encode(spec, examples.inputs)
 
     def num_spans(self, truth: Truth) -> int:
-        """Count the slices of a text in a truth."""
+        """Return the number of spans in a truth."""
         return 0
 
     def unaligned_spans(self, truth: Truth, encoded: EncodedInput) -> list[UnalignedSpan]:
-        """Find the slices of a text in a truth that no answer can equal."""
+        """Return the spans of a truth that no answer can equal."""
         return []
 
     def snapped(self, truth: Truth, encoded: EncodedInput) -> Truth:
-        """Move slices of a text in a truth to what answers are made of."""
+        """Extend the spans of a truth to whole words."""
         return truth
 
     def scale(self, spec: PrefixSpec, truths: Sequence[Truth]) -> Scale:
-        """Find the scale of numbers that are learned."""
+        """Return the scale of a regression."""
         return Scale()
 
     @abstractmethod
     def pieces(self, spec: PrefixSpec, truth: Truth, encoded: EncodedInput) -> list[Piece]:
-        """Cut an example into pieces, which have its texts in order."""
+        """Split an example into pieces, which have its texts in order."""
 
     @abstractmethod
     def loss(
@@ -180,13 +180,13 @@ class TaskDefinition(ABC, Generic[Truth]):
         targets: Sequence[Tensor],
         settings: LossSettings = PLAIN,
     ) -> Tensor:
-        """Add up the losses of pieces, from the outputs of each one's texts.
+        """Sum the losses of pieces, from the outputs of their texts.
 
-        Class weights come only to a task that has them, label smoothing to one of classes.
+        Settings contain class weights and label smoothing only if the task type supports them.
         """
 
     def weight(self, target: Tensor) -> float:
-        """Give a piece's share in the mean that a step's loss is."""
+        """Return the weight of a piece in the mean loss of a step."""
         return 1.0
 
     # Outputs to figures and answers
@@ -199,14 +199,14 @@ class TaskDefinition(ABC, Generic[Truth]):
         encoded: Sequence[EncodedInput],
         outputs: Sequence[Outputs],
     ) -> Measurement:
-        """Hold outputs against what is true."""
+        """Compare outputs with the truths."""
 
     def has_probabilities(self, spec: PrefixSpec) -> bool:
-        """Say whether answers carry the probability of a label or of a choice."""
+        """Return whether answers contain the probability of a label or of a choice."""
         return False
 
     @abstractmethod
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
     ) -> dict[str, Any]:
-        """Say what an input's outputs mean, in values that JSON has."""
+        """Return the answer for the outputs of an input, as JSON values."""

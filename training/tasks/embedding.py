@@ -1,4 +1,4 @@
-"""Embedding: texts that belong together lie close together."""
+"""Embedding: similar texts have similar vectors."""
 
 import hashlib
 from collections.abc import Container, Sequence
@@ -25,9 +25,9 @@ _ROWS_AT_ONCE: Final = 1024
 
 
 class Embedding(TaskDefinition[str]):
-    """Texts, each with a `positive`: another that belongs with it.
+    """Texts, each with a `positive`: another text that belongs with it.
 
-    All others of a batch are taken for texts that do not belong with it, so a batch runs as one.
+    The other texts of the batch serve as negatives, so a batch runs as one pass.
     """
 
     couples_pieces = True
@@ -36,14 +36,14 @@ class Embedding(TaskDefinition[str]):
         return InputTemplate() if config.template is None else InputTemplate(text=config.template)
 
     def columns(self, template: InputTemplate, present: Container[str]) -> dict[str, str]:
-        """Name the columns of a text and its partner."""
+        """Return the columns of a text and of its partner."""
         (field,) = template.fields
         if field not in present and "text_a" in present:
             return {field: "text_a", _PARTNER: "text_b"}
         return {field: field, _PARTNER: _PARTNER}
 
     def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
-        """Read a row's text; its partner is what is true of it."""
+        """Read the text of a row. Its partner is its truth."""
         columns = {name: x for name, x in layout.columns.items() if name != _PARTNER}
         return read_texts(row, columns, problems)
 
@@ -56,7 +56,7 @@ class Embedding(TaskDefinition[str]):
         return [*texts(layout), f"a text that belongs with it {partner}"]
 
     def objection(self, truths: Sequence[str]) -> str | None:
-        """Refuse rows in which there is nothing to tell apart."""
+        """Reject rows with only one distinct partner."""
         if all(truth == truths[0] for truth in truths):
             return "all rows have the same second text: expected two or more"
         return None
@@ -65,7 +65,7 @@ class Embedding(TaskDefinition[str]):
         return ()
 
     def contradicts(self, one: str, other: str) -> bool:
-        """A text may belong with any number of others."""
+        """Return False: a text may have several partners."""
         return False
 
     def head(self, config: TrainConfig) -> HeadSpec:
@@ -94,10 +94,10 @@ class Embedding(TaskDefinition[str]):
         targets: Sequence[Tensor],
         settings: LossSettings = PLAIN,
     ) -> Tensor:
-        """Add up the losses of finding each text's partner among all of the batch."""
+        """Sum the losses of finding the partner of each text in the batch."""
         left = torch.stack([one for one, _ in outputs])
         right = torch.stack([other for _, other in outputs])
-        temperature = TEMPERATURE if spec.head.normalize else 1.0  # DPR's plain products have none
+        temperature = TEMPERATURE if spec.head.normalize else 1.0  # as DPR, with plain products
         identities = torch.stack(list(targets)).to(left.device)
         return contrastive_losses(left, right, identities, temperature=temperature).sum()
 
@@ -121,17 +121,16 @@ class Embedding(TaskDefinition[str]):
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
     ) -> dict[str, Any]:
-        """Give the `embedding`."""
+        """Return the `embedding`."""
         return {"embedding": outputs[0].tolist()}
 
 
 def partner_ranks(
     left: NDArray[np.float32], right: NDArray[np.float32], partners: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Rank, from 1, each text's partner among the partners of all, by the dot product.
+    """Return the rank, from 1, of the partner of each text among all partners, by dot product.
 
-    `left` and `right` `[n, hidden]`. A partner that several rows have is one text: it counts
-    once among the others, and never against itself.
+    `left` and `right` have shape `[n, hidden]`. A partner of several rows counts once.
     """
     _, firsts, numbers = np.unique(partners, return_index=True, return_inverse=True)
     distinct = right[firsts]  # (distinct partners, hidden)
@@ -144,6 +143,6 @@ def partner_ranks(
 
 
 def _identity(token_ids: Sequence[int]) -> int:
-    """Number a text, so that the same text has the same number."""
+    """Return a number that identifies a text."""
     digest = hashlib.sha256(np.array(token_ids, dtype=np.int64).tobytes()).digest()
     return int.from_bytes(digest[:8], "little", signed=True)

@@ -1,4 +1,4 @@
-"""How well found entities match the true ones: exactly, or not at all."""
+"""Metrics of entities. Only exact matches count."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -12,7 +12,7 @@ _PREDICATE: Final = "V"
 """The type of a predicate among its roles."""
 
 _CONTINUATION: Final = "C-"
-"""Before the type of a further part of a role that other words interrupt."""
+"""Prefix of the type of a role's further part, after an interruption by other words."""
 
 _Role = tuple[str, tuple[Span, ...]]
 """The type of a role, and its parts in order."""
@@ -24,10 +24,10 @@ def score_entities(
     *,
     token_accuracy: float,
 ) -> Measurement:
-    """Hold the mentions found in n texts against the true ones.
+    """Compare the mentions found in n texts with the true ones.
 
-    A mention counts when characters and type are the true ones: precision, recall and F1 are over
-    all mentions of all texts, `macro_f1` is the mean F1 of the types.
+    A mention is right if its characters and its type are. Precision, recall and F1 are over all
+    mentions of all texts, and `macro_f1` is the mean F1 of the types.
     """
     pairs = [(mine, set(theirs)) for mine, theirs in zip(found, true, strict=True)]
     num_found = Counter(one.label for mine, _ in pairs for one in mine)
@@ -51,19 +51,19 @@ def score_entities(
 
 
 def entity_f1(found: Sequence[Iterable[Mention]], true: Sequence[Iterable[Mention]]) -> float:
-    """Give the F1 over all mentions of n texts."""
+    """Return the F1 over all mentions of n texts."""
     return _f1(found, true)
 
 
 def has_roles(labels: Sequence[str]) -> bool:
-    """Say whether these are the tags of a predicate and its roles."""
+    """Return whether these are the tags of a predicate and its roles."""
     return f"B-{_PREDICATE}" in labels
 
 
 def role_f1(found: Sequence[Iterable[Mention]], true: Sequence[Iterable[Mention]]) -> float:
-    """Give the F1 over all roles of n texts, as srl-eval of CoNLL-2005 counts them.
+    """Return the F1 over all roles of n texts, as srl-eval of CoNLL-2005 counts them.
 
-    A role is right when its type and all its parts are; predicates do not count.
+    A role is right if its type and all its parts are. Predicates do not count.
     """
     mine, theirs = (
         [[role for role in _roles(mentions) if role[0] != _PREDICATE] for mentions in side]
@@ -73,7 +73,7 @@ def role_f1(found: Sequence[Iterable[Mention]], true: Sequence[Iterable[Mention]
 
 
 def _roles(mentions: Iterable[Mention]) -> list[_Role]:
-    """Join a mention of `C-x` to the last role of type x before it, or else let it begin one."""
+    """Join a mention of type `C-x` to the preceding role of type x, if there is one."""
     roles: list[_Role] = []
     last: dict[str, int] = {}
     for one in sorted(mentions):

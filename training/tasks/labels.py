@@ -52,7 +52,7 @@ def read_labels(
 
 
 def cell_form(value: Any, separator: str, labels: Sequence[str]) -> str:
-    """Say how a cell holds several labels, as `read_labels` takes it."""
+    """Describe how a cell contains several labels."""
     if _is_vector([_name(item) for item in _items(value, separator)], labels):
         return "a zero or one for each label"
     is_list = isinstance(value, list) or (isinstance(value, str) and parse_list(value) is not None)
@@ -74,7 +74,7 @@ def read_flags(row: Row, columns: Sequence[str], problems: list[DataProblem]) ->
 def refuse_unknown(
     row: Row, names: Sequence[str], labels: tuple[str, ...], problems: list[DataProblem]
 ) -> None:
-    """Note the first of a row's labels that the task does not have."""
+    """Report the first label of a row that is not a label of the task."""
     unknown = next((name for name in names if name not in labels), None)
     if unknown is not None:
         near = _by(labels, likeness).get(likeness(unknown))
@@ -85,9 +85,9 @@ def refuse_unknown(
 
 
 def inferred(names: Iterable[str]) -> tuple[str, ...]:
-    """List the labels that names stand for, in order; whole numbers come by value, before words.
+    """Return the distinct labels in order. Integers are sorted by value, before words.
 
-    A column of numbers is one kind of number: where it has `1` and `1.0`, both are the label `1`.
+    In a column of numbers, `1` and `1.0` are the same label, `1`.
     """
     found = {unicodedata.normalize("NFC", name) for name in names}
     numbers = {_plain(name) for name in found}
@@ -96,14 +96,14 @@ def inferred(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def known_names(names: Sequence[str], labels: tuple[str, ...]) -> list[str]:
-    """Spell names as the task's labels are: `1.0` as `1` where that is a label, NFD as NFC."""
+    """Spell names as the labels of the task: `1.0` as `1` if that is a label, and NFD as NFC."""
     return [
         name if name in labels else _by(labels, _plain).get(_plain(name), name) for name in names
     ]
 
 
 def likeness(label: str) -> str:
-    """Give what all spellings have in common that a person would read as one label."""
+    """Return a key that all spellings of a label share that look the same to a reader."""
     text = unicodedata.normalize("NFKC", label).casefold()
     visible = "".join(one for one in text if unicodedata.category(one) != "Cf").strip(_QUOTES)
     words = " ".join(_JOINTS.sub(" ", visible).split())
@@ -129,7 +129,7 @@ def _items(value: Any, separator: str) -> list[Any]:
 
 
 def _is_vector(names: Sequence[str], labels: Sequence[str]) -> bool:
-    """Say whether names are a zero or one for each label: no row names a label twice."""
+    """Return whether names are zeros and ones, one per label: no row names a label twice."""
     flags = [_flag(name) for name in names]
     if not flags or None in flags:
         return False

@@ -1,4 +1,4 @@
-"""Losses of every task type: plain functions of outputs and targets, one number for each row."""
+"""Loss functions of all task types. They return one number per row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from torch.nn.utils.rnn import pad_sequence
 from prefixes.spec import ProblemType
 
 IGNORED: Final = -100
-"""The target of a token that no loss is taken of."""
+"""The target of a token that has no loss."""
 
 TEMPERATURE: Final = 0.05
-"""Divides the cosines of embeddings, as is usual since SimCSE."""
+"""Divisor of cosines of embeddings; the value of SimCSE."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossSettings:
-    """How much labels count.
+    """Weights of labels.
 
-    `class_weights` `[C]` multiply the loss of a row by the weight of its label, or of several
-    labels by those of the labels that it has. `label_smoothing` is the share of certainty that is
-    dealt out to all labels alike (Szegedy et al. 2016, arXiv:1512.00567).
+    The loss of a row is multiplied by the entry of `class_weights` `[C]` for its label, or for each
+    of its labels. `label_smoothing` is the share of the target that is spread over all labels
+    equally (Szegedy et al. 2016, arXiv:1512.00567).
     """
 
     class_weights: Tensor | None = None
@@ -41,7 +41,7 @@ PLAIN: Final = LossSettings()
 def row_losses(
     problem_type: ProblemType, logits: Tensor, targets: Tensor, settings: LossSettings = PLAIN
 ) -> Tensor:
-    """Give the loss `[n]` of each row from its logits `[n, C]`.
+    """Return the loss `[n]` of each row from its logits `[n, C]`.
 
     `targets` are label numbers `[n]` of a single label, else `[n, C]`.
     """
@@ -66,7 +66,7 @@ def row_losses(
 
 
 def choice_losses(scores: Sequence[Tensor], right: Tensor) -> Tensor:
-    """Give the loss `[n]` of n rows from the scores `[C]` of their choices; C may differ.
+    """Return the loss `[n]` of n rows from the scores `[C]` of their choices. C may differ.
 
     `right` `[n]` are the numbers of the right choices.
     """
@@ -74,7 +74,7 @@ def choice_losses(scores: Sequence[Tensor], right: Tensor) -> Tensor:
 
 
 def tag_losses(logits: Tensor, tags: Tensor, settings: LossSettings = PLAIN) -> Tensor:
-    """Give the loss `[T]` of each token from its logits `[T, C]`; 0 where its tag is `IGNORED`."""
+    """Return the loss `[T]` of each token from its logits `[T, C]`; 0 if its tag is `IGNORED`."""
     return functional.cross_entropy(
         logits,
         tags,
@@ -85,7 +85,7 @@ def tag_losses(logits: Tensor, tags: Tensor, settings: LossSettings = PLAIN) -> 
 
 
 def answer_losses(logits: Sequence[Tensor], places: Tensor) -> Tensor:
-    """Give the loss `[n]` of n windows from the logits `[S, 2]` of their tokens; S may differ.
+    """Return the loss `[n]` of n windows from the logits `[S, 2]` of their tokens. S may differ.
 
     `places` `[n, 2]` are the tokens that begin and end the answers. The loss is the mean of both
     cross-entropies, as in P-tuning v2.
@@ -102,7 +102,7 @@ def answer_losses(logits: Sequence[Tensor], places: Tensor) -> Tensor:
 def contrastive_losses(
     left: Tensor, right: Tensor, identities: Tensor, *, temperature: float = TEMPERATURE
 ) -> Tensor:
-    """Give the loss `[n]` of n pairs of embeddings `[n, hidden]`.
+    """Return the loss `[n]` of n pairs of embeddings `[n, hidden]`.
 
     Each text must find its partner among those of the other pairs (symmetric InfoNCE, with the
     batch for negatives). `identities` `[n, 2]` are numbers of the texts: pairs that share a text
@@ -118,5 +118,5 @@ def contrastive_losses(
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:
-    """Make rows of different lengths one matrix, with logits that take no part of a softmax."""
+    """Pad rows to one matrix, with logits that have no effect on a softmax."""
     return pad_sequence(list(rows), batch_first=True, padding_value=-torch.inf)

@@ -24,7 +24,7 @@ Mentions = tuple[Mention, ...]
 
 
 def row_tags(layout: Layout, row: Row) -> list[str]:
-    """List the tags that occur in a row, as far as it has any."""
+    """Return the tags that occur in a row."""
     column = layout.label or (TAGS if TOKENS in row.columns else ENTITIES)
     values = row.columns.get(column)
     if not isinstance(values, list):
@@ -57,7 +57,7 @@ def tagged_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> 
 
 
 def _tag_objection(layout: Layout, in_bio: Mapping[str, str]) -> str | None:
-    """Say what is wrong with the first tag that names no type, or is of another scheme."""
+    """Describe the first tag that has no type or follows another scheme."""
     has_marks = any(map(is_marked, layout.labels))
     types = {type_of(label) for label in layout.labels}
     for given, tag in in_bio.items():
@@ -74,7 +74,7 @@ def _tag_objection(layout: Layout, in_bio: Mapping[str, str]) -> str | None:
 
 
 def given_mentions(layout: Layout, row: Row, text: str, problems: Problems) -> Mentions:
-    """Read mentions that are given by their characters; they must not share any."""
+    """Read mentions that are given by their characters. They must not overlap."""
     column = layout.label or ENTITIES
     values = row.columns.get(column)
     if not isinstance(values, list):
@@ -110,7 +110,7 @@ def _given(text: str, value: Any) -> Mention | None:
 
 
 def mention_roles(layout: Layout, file: RowFile, text: str) -> list[str]:
-    """Say where tokens with tags stand, or a text with entities; a file may have rows of both."""
+    """Describe the columns of tokens and tags, or of text and entities. A file may have both."""
     if file.tag_layout is not None:
         return [file.tag_layout]
     has_tokens = {TOKENS in row.columns for row in file.rows}
@@ -122,7 +122,7 @@ def mention_roles(layout: Layout, file: RowFile, text: str) -> list[str]:
 
 
 def blank_end_warnings(layout: Layout, rows: Sequence[Row]) -> list[str]:
-    """Count entities that are given with white space at an end."""
+    """Warn about entities with white space at an end."""
     field = layout.template.fields[0]
     lines = [
         row.line
@@ -133,7 +133,7 @@ def blank_end_warnings(layout: Layout, rows: Sequence[Row]) -> list[str]:
     if not lines:
         return []
     place = at(rows[0].file, sorted(set(lines)))
-    return [f"{len(lines)} entities have white space at an end, which is left out, {place}"]
+    return [f"{len(lines)} entities have white space at an end, which is removed, {place}"]
 
 
 def _given_spans(layout: Layout, row: Row) -> list[Span]:

@@ -1,4 +1,4 @@
-"""Figures that say how well logits match their targets, by task type."""
+"""Metrics of classification and regression."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _BINS: Final = 15
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """How one label fared: of `support` rows that have it, or entities that are of the type."""
+    """Metrics of one label. `support` is the number of rows or entities with it."""
 
     label: str
     precision: float
@@ -37,11 +37,11 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """All figures of one evaluation.
+    """All metrics of one evaluation.
 
-    `confusion` counts rows as `[true label, given label, rows]` for a single label, by the
-    numbers of labels and without what never occurs: most pairs of many labels never do. For several
-    labels it is `[[true negatives, false positives], [false negatives, true positives]]` of each.
+    For a single label, `confusion` has `[true label, given label, rows]` for every pair of label
+    numbers that occurs. For several labels, it has
+    `[[true negatives, false positives], [false negatives, true positives]]` of each label.
     """
 
     metrics: dict[str, float]
@@ -50,14 +50,14 @@ class Measurement:
 
     @property
     def cells(self) -> NDArray[np.int64] | None:
-        """Give the confusion of a single label, `[cells, 3]`; None of anything else."""
+        """The confusion of a single label, `[cells, 3]`; None for all other tasks."""
         if self.confusion is None or np.ndim(self.confusion) != 2:
             return None
         return np.array(self.confusion)
 
     @property
     def only_answer(self) -> str | None:
-        """Name the label that every row was given, where not every row has it."""
+        """The label that every row was given, if some rows have another label."""
         cells = self.cells
         if cells is None:
             return None
@@ -73,11 +73,11 @@ def measure(
     *,
     thresholds: Sequence[float] | None = None,
 ) -> Measurement:
-    """Hold logits `[n, C]` against targets: `[n]` label numbers for a single label, else `[n, C]`.
+    """Compare logits `[n, C]` with targets: `[n]` label numbers of a single label, else `[n, C]`.
 
-    Of several labels, those are predicted whose probability reaches its threshold, one half where
-    none is given. `combined` is GLUE's and SuperGLUE's mean: of accuracy and F1 (of two labels the
-    F1 of the second, of more the mean over labels), or of both correlations.
+    With several labels, those whose probability reaches its threshold are predicted; the default
+    threshold is one half. `combined` is the mean used by GLUE and SuperGLUE: of both correlations,
+    or of accuracy and F1. That F1 is of the second of two labels, else the mean over all labels.
     """
     match problem_type:
         case "regression":
@@ -91,10 +91,10 @@ def measure(
 
 
 def calibration_error(confidences: Floats, is_right: NDArray[np.bool_]) -> float:
-    """Give by how much confidence `[n]` and the share of right answers differ, in the mean.
+    """Return the expected calibration error of Guo et al. (arXiv:1706.04599).
 
-    The expected calibration error of Guo et al. (arXiv:1706.04599): the differences within 15
-    equal stretches of confidence, weighted by how many answers fall into each.
+    It is the mean difference between confidence `[n]` and accuracy within 15 equal intervals of
+    confidence, weighted by their number of answers.
     """
     places = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
     gaps = np.bincount(places, weights=is_right - confidences, minlength=_BINS)
@@ -106,7 +106,7 @@ def _single_label(labels: Sequence[str], logits: Floats, targets: NDArray[np.int
     confidences = softmax(logits).max(axis=1)
     per_label = _per_label(labels, targets, predicted)
     accuracy, macro_f1 = float(accuracy_score(targets, predicted)), _f1(targets, predicted, "macro")
-    # Of two labels the second is the one to find, as everywhere in GLUE and SuperGLUE.
+    # The second of two labels is the positive one, as in GLUE and SuperGLUE.
     f1 = {"f1": per_label[1].f1} if len(labels) == 2 else {}
     return Measurement(
         {
@@ -129,9 +129,10 @@ def _confusion(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> list
 
 
 def _matthews(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    """Correlate true and given labels, as R_K of Gorodkin; 0 where one side is always the same.
+    """Return the R_K correlation (Gorodkin) of true and given labels; 0 if one side is constant.
 
-    From how often each label occurs: the matrix of all pairs of many labels would fill the memory.
+    It uses the counts of labels, because the matrix of all pairs of many labels would not fit in
+    memory.
     """
     size = int(max(targets.max(), predicted.max())) + 1
     true, given = (np.bincount(side, minlength=size).astype(float) for side in (targets, predicted))
@@ -191,14 +192,14 @@ def _regression(predicted: Floats, targets: Floats) -> dict[str, float]:
 
 
 def _correlation(left: Floats, right: Floats) -> float:
-    """Pearson's; 0 where one side does not vary and it is not defined."""
+    """Return Pearson's correlation; 0 if one side is constant, where it is undefined."""
     if np.ptp(left) == 0 or np.ptp(right) == 0:
         return 0.0
     return float(np.corrcoef(left, right)[0, 1])
 
 
 def _ranks(values: Floats) -> Floats:
-    """Rank from 1; equal values share the mean of their ranks."""
+    """Return ranks from 1. Equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     ranks: Floats = (last - (counts - 1) / 2)[place]

@@ -1,4 +1,4 @@
-"""Multiple choice: which of a row's choices goes with its text."""
+"""Multiple choice: which of the choices of a row is right for its text."""
 
 from collections.abc import Container, Sequence
 from typing import Any, Final
@@ -25,13 +25,13 @@ _CHOICE: Final = "{choice}"
 
 
 class MultipleChoice(TaskDefinition[int]):
-    """Texts with `choices`, and as `label` the number of the right one, from 0.
+    """Texts with `choices`. The `label` is the number of the right choice, from 0.
 
-    Every choice runs as a text of its own, and gets one score.
+    Every choice runs as a separate text and gets one score.
     """
 
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
-        """Take the template that was given; else the text, with each choice for its pair."""
+        """Return the given template, else the text with each choice as its pair."""
         if config.template is not None:
             return InputTemplate(text=config.template, text_pair=config.pair_template)
         is_named = config.text_column is not None or "text" in present
@@ -87,7 +87,7 @@ class MultipleChoice(TaskDefinition[int]):
         targets: Sequence[Tensor],
         settings: LossSettings = PLAIN,
     ) -> Tensor:
-        """Add up the losses of choosing among the scores of each row."""
+        """Sum the losses of the choice in each row."""
         scores = [torch.cat(list(choices)) for choices in outputs]
         return choice_losses(scores, torch.stack(list(targets)).to(scores[0].device)).sum()
 
@@ -110,7 +110,7 @@ class MultipleChoice(TaskDefinition[int]):
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
     ) -> dict[str, Any]:
-        """Give the `label` of the best choice, its text, its `score`, and the `scores` of all."""
+        """Return `label`, text and `score` of the best choice, and the `scores` of all."""
         scores = softmax(np.concatenate(outputs)).tolist()
         best = int(np.argmax(scores))
         return {

@@ -1,4 +1,4 @@
-"""Phrases that say which columns of a row are read, and as what."""
+"""Phrases that describe the columns of a row and their roles."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from training.examples import Layout
 
 
 def from_columns(names: Sequence[str]) -> str:
-    """Name columns: `from column 'text'`."""
+    """Return `from column 'text'`, or a few of several columns."""
     return f"from column{'s' if len(names) > 1 else ''} {few([repr(name) for name in names])}"
 
 
 def texts(layout: Layout) -> list[str]:
-    """Name the columns of an input's text, and of the text that it is paired with, if any."""
+    """Describe the columns of the text and of the paired text."""
     template = layout.template
     phrases = []
     for role, fields in (("text", template.text), ("paired text", template.text_pair or "")):
@@ -25,6 +25,6 @@ def texts(layout: Layout) -> list[str]:
 
 
 def counted(names: Sequence[str], noun: str) -> str:
-    """Count names, and list a few: `4 labels: 'a', 'b', 'c' and 1 more`."""
+    """Return the number of names and a few of them: `4 labels: 'a', 'b', 'c' and 1 more`."""
     ending = "" if len(names) == 1 else "s"
     return f"{len(names):,} {noun}{ending}: {few([repr(name) for name in names])}"

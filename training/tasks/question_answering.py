@@ -34,7 +34,7 @@ _NOWHERE: Final = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class AcceptedAnswer:
-    """An answer that is accepted: the characters of the context from `start` on that are `text`."""
+    """An accepted answer: `text`, which begins at character `start` of the context."""
 
     text: str
     start: int
@@ -44,9 +44,9 @@ Answers = tuple[AcceptedAnswer, ...]
 
 
 class QuestionAnswering(TaskDefinition[Answers]):
-    """Questions with a `context`, and `answers` as SQuAD has them: texts and where they begin.
+    """Questions with a `context`, and `answers` in the form of SQuAD: texts with their positions.
 
-    A long context is cut into windows, of which each is learned from on its own.
+    A long context is split into windows, and each is a training example of its own.
     """
 
     points_into_text = True
@@ -60,7 +60,7 @@ class QuestionAnswering(TaskDefinition[Answers]):
         return QUESTION
 
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Answers:
-        """Read the accepted answers, and hold them against the context; none may be right.
+        """Read the accepted answers and check them against the context. There may be no answer.
 
         A question marked as impossible has none, whatever it lists: `row_warnings` reports that.
         """
@@ -98,7 +98,7 @@ class QuestionAnswering(TaskDefinition[Answers]):
         ]
 
     def row_warnings(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
-        """Warn of rows whose `is_impossible` contradicts their answers."""
+        """Warn about rows whose `is_impossible` contradicts their answers."""
         column = layout.label or "answers"
         marked = [row for row in rows if _IMPOSSIBLE in row.columns]
         found = {"an answer": list[int](), "no answer": list[int]()}
@@ -108,32 +108,32 @@ class QuestionAnswering(TaskDefinition[Answers]):
                 found["an answer" if has_answer else "no answer"].append(row.line)
         return [
             f"{len(lines)} row(s) have {what} although {_IMPOSSIBLE} says "
-            f"{str(what == 'an answer').lower()}, {at(marked[0].file, lines)}: they are learned as "
+            f"{str(what == 'an answer').lower()}, {at(marked[0].file, lines)}: they are trained as "
             "questions without an answer"
             for what, lines in found.items()
             if lines
         ]
 
     def objection(self, truths: Sequence[Answers]) -> str | None:
-        """Refuse questions that all have no answer."""
-        return None if any(truths) else "no question has an answer: expected some"
+        """Reject rows in which no question has an answer."""
+        return None if any(truths) else "no question has an answer: expected at least one"
 
     def stratum(self, truth: Answers) -> tuple[Any, ...]:
         return (bool(truth),)
 
     def group(self, fields: Input) -> Hashable:
-        """Questions about one context stay together: whoever has read it knows the others."""
+        """Return the context: all questions about it stay on one side of a split."""
         return fields["context"]
 
     def contradicts(self, one: Answers, other: Answers) -> bool:
-        """Two lists of accepted answers agree where they share one, or both are empty."""
+        """Two lists of accepted answers agree if they share an answer or are both empty."""
         texts = [{answer.text for answer in answers} for answers in (one, other)]
         return texts[0].isdisjoint(texts[1]) and texts[0] != texts[1]
 
     def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
-        """Say how answers are looked for.
+        """Return the answer settings.
 
-        None is one where a threshold was given, or any question of the files has none.
+        Questions may have no answer if a threshold is set, or if any question of the data has none.
         """
         may_lack = any(not truth for part in data.parts.values() for truth in part.truths)
         given = config.null_threshold
@@ -157,7 +157,7 @@ class QuestionAnswering(TaskDefinition[Answers]):
         return min(len(truth), 1)
 
     def unaligned_spans(self, truth: Answers, encoded: EncodedInput) -> list[UnalignedSpan]:
-        """Find the first answer, where no accepted one begins and ends with tokens."""
+        """Return the first answer if no accepted answer begins and ends with tokens."""
         found = [_unaligned(one, encoded) for one in truth]
         return [found[0]] if found and found[0] is not None and None not in found else []
 
@@ -168,7 +168,7 @@ class QuestionAnswering(TaskDefinition[Answers]):
         targets: Sequence[Tensor],
         settings: LossSettings = PLAIN,
     ) -> Tensor:
-        """Add up the losses of windows."""
+        """Sum the losses of windows."""
         logits = [values for (values,) in outputs]
         return answer_losses(logits, torch.stack(list(targets)).to(logits[0].device)).sum()
 
@@ -179,7 +179,7 @@ class QuestionAnswering(TaskDefinition[Answers]):
         encoded: Sequence[EncodedInput],
         outputs: Sequence[Outputs],
     ) -> Measurement:
-        """Hold the best answer of every question against the accepted ones."""
+        """Compare the best answer to each question with the accepted answers."""
         found = [
             str(self.answer(spec, fields, windows, logits)["answer"])
             for fields, windows, logits in zip(examples.inputs, encoded, outputs, strict=True)
@@ -189,7 +189,7 @@ class QuestionAnswering(TaskDefinition[Answers]):
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
     ) -> dict[str, Any]:
-        """Give the `answer`, its `score`, and its characters `start` to `end`; none is empty."""
+        """Return `answer`, `score`, `start` and `end`. No answer is an empty text."""
         assert spec.sliced_field is not None
         context = str(fields[spec.sliced_field])
         (best,) = find_answers(spec, context, encoded, outputs)
@@ -197,10 +197,10 @@ class QuestionAnswering(TaskDefinition[Answers]):
 
 
 def answer_place(answer: AcceptedAnswer, window: EncodedText) -> tuple[int, int]:
-    """Find the tokens of a window that begin and end an answer.
+    """Return the first and the last token of an answer in a window.
 
-    Where the answer does not lie in the window from beginning to end, both are the first token
-    of the window, as in P-tuning v2.
+    If the window does not contain the whole answer, both are the first token of the window, as in
+    P-tuning v2.
     """
     start, end = _visible(answer)
     spans = [(token, span) for token, span in enumerate(window.spans) if span is not None]
@@ -210,7 +210,7 @@ def answer_place(answer: AcceptedAnswer, window: EncodedText) -> tuple[int, int]
 
 
 def _unaligned(answer: AcceptedAnswer, windows: EncodedInput) -> UnalignedSpan | None:
-    """Hold an answer against the tokens of the window that it lies in."""
+    """Compare an answer with the tokens of the window that contains it."""
     start, end = _visible(answer)
     for window in windows:
         spans = [span for span in window.spans if span is not None]
@@ -220,7 +220,7 @@ def _unaligned(answer: AcceptedAnswer, windows: EncodedInput) -> UnalignedSpan |
 
 
 def _visible(answer: AcceptedAnswer) -> Span:
-    """Give an answer's characters without white space around them, which no token has."""
+    """Return the span of an answer without surrounding white space, which no token contains."""
     start = answer.start + len(answer.text) - len(answer.text.lstrip())
     return start, start + len(answer.text.strip())
 
@@ -230,7 +230,7 @@ def _is_impossible(row: Row) -> bool:
 
 
 def _pairs(answers: Any) -> list[tuple[Any, Any]] | None:
-    """List texts with where they begin; None where this is neither of SQuAD's two forms."""
+    """Return texts with their positions; None if this is neither of the two forms of SQuAD."""
     match answers:
         case {"text": list(texts), "answer_start": list(starts)} if len(texts) == len(starts):
             return list(zip(texts, starts, strict=True))

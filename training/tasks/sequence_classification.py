@@ -35,7 +35,7 @@ PAIR: Final = InputTemplate(text="{text_a}", text_pair="{text_b}")
 REGRESSION_LABEL: Final = "score"
 
 Target = int | tuple[float, ...]
-"""The number of the label; or a one or zero for each of several labels; or a number alone."""
+"""The number of the label; or a one or zero for each of several labels; or a single number."""
 
 
 class SequenceClassification(TaskDefinition[Target]):
@@ -44,7 +44,7 @@ class SequenceClassification(TaskDefinition[Target]):
     labels_are_of_texts = True
 
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
-        """Take the template that was given; else a pair where two columns are named or there."""
+        """Return the given template, else a pair if two columns are named or present."""
         if config.template is not None:
             return InputTemplate(text=config.template, text_pair=config.pair_template)
         is_named = config.text_column is not None or "text" in present
@@ -52,7 +52,7 @@ class SequenceClassification(TaskDefinition[Target]):
         return PAIR if config.pair_column or (has_pair and not is_named) else InputTemplate()
 
     def labels(self, layout: Layout, rows: Iterable[Row]) -> tuple[str, ...]:
-        """List the labels that were given, or else those that occur, in order."""
+        """Return the given labels, else those that occur, in order."""
         if layout.problem_type == "regression":
             return (REGRESSION_LABEL,)
         given = layout.labels or layout.label_columns
@@ -77,7 +77,7 @@ class SequenceClassification(TaskDefinition[Target]):
         return [*texts(layout), f"{_label_role(layout, file.rows)} ({names})"]
 
     def objection(self, truths: Sequence[Target]) -> str | None:
-        """Refuse rows that all say the same."""
+        """Reject rows that all have the same label."""
         if all(truth == truths[0] for truth in truths):
             return "all rows have the same label: expected two or more"
         return None
@@ -93,7 +93,7 @@ class SequenceClassification(TaskDefinition[Target]):
     def label_counts(
         self, labels: Sequence[str], truths: Sequence[Target]
     ) -> Mapping[str, int] | None:
-        """Count the rows that have each label; a regression has none."""
+        """Count the rows of each label. A regression has no labels."""
         if labels == (REGRESSION_LABEL,):
             return None
         counts = Counter(
@@ -106,10 +106,10 @@ class SequenceClassification(TaskDefinition[Target]):
     def class_weights(
         self, labels: Sequence[str], truths: Sequence[Target]
     ) -> tuple[float, ...] | None:
-        """Weigh labels so that each counts alike; those that do not occur, or always do, by 1.
+        """Weight labels so that all count alike. Labels that occur never or always have weight 1.
 
-        Of a single label, n rows / (k labels * rows of this one), as scikit-learn's `balanced`;
-        of several labels, the rows without this one for each row that has it.
+        The weight of a single label is n rows / (k labels * rows of this label), as `balanced` in
+        scikit-learn. With several labels, it is the ratio of rows without to rows with the label.
         """
         counts = self.label_counts(labels, truths)
         if counts is None:
@@ -123,15 +123,15 @@ class SequenceClassification(TaskDefinition[Target]):
         return {"problem_type": config.problem_type, "labels": data.labels}
 
     def scale(self, spec: PrefixSpec, truths: Sequence[Target]) -> Scale:
-        """Find a regression's mean and deviation: its head learns mean 0 and deviation 1."""
+        """Return mean and deviation of a regression: its head learns mean 0 and deviation 1."""
         if spec.problem_type != "regression":
             return Scale()
         numbers = np.array(truths, dtype=np.float64)
-        # A sample, or what a split left, may say the same of all its rows.
+        # All rows of a sample or of a split may have the same number.
         return Scale(float(numbers.mean()), float(numbers.std()) or 1.0)
 
     def pieces(self, spec: PrefixSpec, truth: Target, encoded: EncodedInput) -> list[Piece]:
-        # A number keeps its digits until it is standardized: 1.7e9 has none to spare in float32.
+        # float64 until it is standardized: float32 would lose digits of numbers such as 1.7e9.
         dtype = torch.float64 if spec.problem_type == "regression" else None
         return [Piece(encoded, torch.tensor(truth, dtype=dtype))]
 
@@ -159,7 +159,7 @@ class SequenceClassification(TaskDefinition[Target]):
         encoded: Sequence[EncodedInput],
         outputs: Sequence[Outputs],
     ) -> Measurement:
-        """Measure labels or numbers, and where rows propose answers to queries, the answers."""
+        """Measure labels or numbers, and the candidate answers to queries if there are any."""
         assert spec.problem_type is not None
         logits = np.stack([values for (values,) in outputs])
         measured = measure(
@@ -175,13 +175,13 @@ class SequenceClassification(TaskDefinition[Target]):
         return replace(measured, metrics={**measured.metrics, **by_query})
 
     def has_probabilities(self, spec: PrefixSpec) -> bool:
-        """A number has none."""
+        """Return False for a regression."""
         return spec.problem_type != "regression"
 
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
     ) -> dict[str, Any]:
-        """Give `label`, `score` and all `scores`; of several labels `labels`; or a `score`."""
+        """Return `label`, `score` and all `scores`, or `labels` and `scores`, or a `score`."""
         (logits,) = outputs
         if spec.problem_type == "regression":
             return {"score": float(logits[0])}
@@ -209,7 +209,7 @@ def _number_role(layout: Layout, truths: Sequence[Any]) -> str:
 
 
 def _label_role(layout: Layout, rows: Sequence[Row]) -> str:
-    """Say where labels stand, and of several how they are separated."""
+    """Describe the label columns, and how several labels are separated."""
     name = layout.label or "label"
     if layout.problem_type != "multi_label_classification":
         return f"one label per row {from_columns([name])}"

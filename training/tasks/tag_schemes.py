@@ -18,32 +18,32 @@ _USUAL: Final = ("B-", "I-")
 
 
 def is_marked(tag: str) -> bool:
-    """Say whether a tag is `B-x` or `I-x`, written as a prefix file writes it."""
+    """Return whether a tag is `B-x` or `I-x`, the spelling of prefix files."""
     return tag.startswith(_USUAL)
 
 
 def type_of(tag: str) -> str:
-    """Take `B-` or `I-` off a tag; a tag without them is a type by itself."""
+    """Remove `B-` or `I-` from a tag. A tag without them is a type."""
     return tag[2:] if is_marked(tag) else tag
 
 
 def lacks_type(tag: str) -> bool:
-    """Say whether nothing but a mark is left of a tag: `B-`, `B`, or nothing at all."""
+    """Return whether a tag has no type: `B-`, `B`, or an empty tag."""
     return not type_of(tag).strip() or tag.upper() in _IN_BIO
 
 
 def in_bio(counts: Mapping[str, int]) -> dict[str, str]:
-    """Give the tag of BIO for each tag of the scheme that most of these tags follow.
+    """Return the BIO tag for each tag of the scheme that most of these tags follow.
 
-    `B-x` and `I-x` are always tags. Any other spelling counts only where a type has both a first
-    and a further tag, or several types have the same mark: `VITAMIN-B` alone is a type, and so are
+    `B-x` and `I-x` are always tags. Any other spelling counts only if a type has both a first and
+    a further tag, or if several types have the same mark: `VITAMIN-B` alone is a type, and so are
     `E-mail` and `S-Bahn`.
 
     Args:
         counts: how often each tag occurs.
 
     Returns:
-        Nothing when tags are types without marks.
+        An empty dictionary if tags are types without marks.
     """
     tags = {tag: count for tag, count in counts.items() if not is_background(tag)}
     for spelling in _SPELLINGS:
@@ -55,7 +55,7 @@ def in_bio(counts: Mapping[str, int]) -> dict[str, str]:
 
 
 def _is_scheme(read: Mapping[str, str]) -> bool:
-    """Say whether tags that are read from an unusual spelling are more than a coincidence."""
+    """Return whether tags in an unusual spelling are more than a coincidence."""
     firsts = {type_of(bio) for bio in read.values() if bio.startswith("B-")}
     others = {type_of(bio) for bio in read.values() if bio.startswith("I-")}
     has_own_marks = all(bio[0] in (tag[0] + tag[-1]).upper() for tag, bio in read.items())
@@ -67,12 +67,12 @@ def is_background(tag: str) -> bool:
 
 
 def is_respelled(tag: str, bio: str) -> bool:
-    """Say whether a tag is written otherwise than schemes are published, the marks aside."""
+    """Return whether the spelling of a tag differs from published schemes, apart from the mark."""
     return tag != bio and (tag[1:] != bio[1:] or tag[0].islower())
 
 
 def bio_of(tag: str, labels: Container[str]) -> str:
-    """Take a tag in any spelling for the one of BIO, unless it is a label of the task itself."""
+    """Convert a tag in any spelling to BIO, unless it is a label of the task."""
     if tag in labels:
         return tag
     if is_background(tag):
@@ -85,7 +85,7 @@ def bio_of(tag: str, labels: Container[str]) -> str:
 
 
 def given_tags(labels: Iterable[str]) -> tuple[str, ...] | None:
-    """Read the labels that somebody has given as tags; None when they are names of types."""
+    """Read labels of the user as tags. Return None if they are names of types."""
     names = tuple(dict.fromkeys(labels))
     tags = [name for name in names if not is_background(name)]
     read = in_bio(Counter(tags))
@@ -99,7 +99,7 @@ def given_tags(labels: Iterable[str]) -> tuple[str, ...] | None:
 
 
 def all_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """List the tags of a task in which these occur: `O` first, then those of each type."""
+    """Return the tags of a task in which these occur: `O` first, then those of each type."""
     found = set(tags) - {BACKGROUND}
     plain = {tag for tag in found if not is_marked(tag)}
     types = sorted({type_of(tag) for tag in found})
@@ -108,9 +108,10 @@ def all_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 
 def tags_of_task(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """List the tags of the task in whose rows these occur, but for those that do not fit in.
+    """Return the tags of a task in whose rows these tags occur.
 
-    Most tags have a mark or most have none; the others are for whoever reads rows to refuse.
+    Either most tags have a mark, or most have none. The others are omitted, and reading their rows
+    reports a problem.
     """
     read = in_bio(counts)
     plain = (tag for tag in counts if not (is_marked(tag) or lacks_type(tag)))

@@ -1,4 +1,4 @@
-"""Tags and what they stand for: mentions, which are labeled slices of a text."""
+"""Tags of tokens, and the mentions that they stand for: labeled spans of a text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Mention:
 
 
 def join_tokens(tokens: Sequence[str]) -> tuple[str, list[Span]]:
-    """Join tokens with spaces, as they are served; say where each of them stands."""
+    """Join tokens with spaces, as in serving. Also return the span of each token."""
     spans = []
     start = 0
     for token in tokens:
@@ -31,9 +31,9 @@ def join_tokens(tokens: Sequence[str]) -> tuple[str, list[Span]]:
 
 
 def mentions_of(text: str, spans: Sequence[Span], tags: Sequence[str]) -> tuple[Mention, ...]:
-    """Read the mentions that tokens at `spans` of a text are tagged with.
+    """Return the mentions of a text whose tokens at `spans` have these tags.
 
-    An `I-` that goes on with nothing begins a mention, as the usual evaluation of CoNLL has it.
+    An `I-` tag that continues no mention begins one, as in the usual evaluation of CoNLL.
     """
     found: list[Mention] = []
     previous = BACKGROUND
@@ -51,23 +51,23 @@ def mentions_of(text: str, spans: Sequence[Span], tags: Sequence[str]) -> tuple[
 def tag_targets(
     labels: Sequence[str], mentions: Sequence[Mention], encoded: EncodedText
 ) -> list[int]:
-    """Give each token of a text the number of its tag.
+    """Return the number of the tag of each token.
 
-    The first token of every word carries the tag of the word, the others are `IGNORED`, as in
-    P-tuning v2. A word is what the tokenizer says it is, and is part of a mention when they share
-    a character.
+    The first token of every word has the tag of the word, and the others are `IGNORED`, as in
+    P-tuning v2. The tokenizer defines the words. A word is part of a mention if they share a
+    character.
     """
     numbers = {label: number for number, label in enumerate(labels)}
     targets = [IGNORED] * len(encoded.token_ids)
     for token, tag in _word_tags(mentions, encoded):
-        # Labels of IOB1 need not have a B-, those of plain types have neither mark.
+        # Labels of IOB1 may lack B-, and plain types have no marks.
         names = (tag, f"I-{type_of(tag)}", type_of(tag)) if tag[0] == "B" else (tag, type_of(tag))
         targets[token] = next((numbers[name] for name in names if name in numbers), IGNORED)
     return targets
 
 
 def unaligned_mentions(mentions: Sequence[Mention], encoded: EncodedText) -> list[UnalignedSpan]:
-    """Find the mentions that do not begin and end with words of the tokenizer."""
+    """Return the mentions that do not begin and end with words of the tokenizer."""
     if not mentions:
         return []
     words = [(unit.start, unit.end) for unit in units_of(encoded)]
@@ -79,7 +79,7 @@ def unaligned_mentions(mentions: Sequence[Mention], encoded: EncodedText) -> lis
 
 
 def snap(mentions: Sequence[Mention], encoded: EncodedText) -> tuple[Mention, ...]:
-    """Extend mentions to whole words; of those that then share a word, the first stays."""
+    """Extend mentions to whole words. If two then share a word, keep the first."""
     unaligned = unaligned_mentions(mentions, encoded)
     whole = {one.given: one.whole for one in unaligned if one.whole is not None}
     snapped: list[Mention] = []

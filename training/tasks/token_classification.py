@@ -1,4 +1,4 @@
-"""Token classification: the entities that a text names, learned as a tag for each of its words."""
+"""Token classification: the entities of a text, trained as one tag per word."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -58,9 +58,9 @@ _MEMBERS: Final = ("start", "end", "label", "text", "score")
 
 
 class TokenClassification(TaskDefinition[Mentions]):
-    """Texts with `entities`, or `tokens` with `tags`; these are joined with spaces.
+    """Texts with `entities`, or `tokens` with `tags`. Tokens are joined with spaces.
 
-    Either way a text is tokenized as it will be when it is served.
+    Either way, a text is tokenized as in serving.
     """
 
     points_into_text = True
@@ -72,18 +72,18 @@ class TokenClassification(TaskDefinition[Mentions]):
     )
 
     def template(self, config: TrainConfig, present: Container[str]) -> InputTemplate:
-        """Take the text as it is; a second one may say what its tags are about."""
+        """Return the unchanged text, with an optional second text as context of the tags."""
         return InputTemplate(text_pair=config.pair_template)
 
     def labels(self, layout: Layout, rows: Iterable[Row]) -> tuple[str, ...]:
-        """List the tags that were given, or those of the types that were given or occur."""
+        """Return the given tags, or the tags of the types that were given or occur."""
         if not layout.labels:
             return tags_of_task(Counter(tag for row in rows for tag in row_tags(layout, row)))
         types = (label for label in layout.labels if not is_background(label))
         return given_tags(layout.labels) or all_tags(f"B-{name}" for name in types)
 
     def read_input(self, layout: Layout, row: Row, problems: Problems) -> Input:
-        """Read a row's text, or join its tokens to one."""
+        """Read the text of a row, or join its tokens."""
         if TOKENS not in row.columns:
             return super().read_input(layout, row, problems)
         tokens = read_list(row, TOKENS, problems)
@@ -115,7 +115,7 @@ class TokenClassification(TaskDefinition[Mentions]):
         return [*mention_roles(layout, file, text), *others, types]
 
     def row_warnings(self, layout: Layout, rows: Sequence[Row]) -> list[str]:
-        """Name tags in an unusual spelling, types that look like tags, and blanks at an end."""
+        """Warn about unusual tags, types that look like tags, and white space in entities."""
         tags = dict.fromkeys(tag for row in rows for tag in row_tags(layout, row))
         read = {tag: bio_of(tag, layout.labels) for tag in tags}
         unusual = [f"{tag!r} as {bio!r}" for tag, bio in read.items() if is_respelled(tag, bio)]
@@ -132,8 +132,8 @@ class TokenClassification(TaskDefinition[Mentions]):
         ]
 
     def objection(self, truths: Sequence[Mentions]) -> str | None:
-        """Refuse rows in which nothing is named."""
-        return None if any(truths) else "no row has an entity: expected some"
+        """Reject rows without any entity."""
+        return None if any(truths) else "no row has an entity: expected at least one"
 
     def stratum(self, truth: Mentions) -> tuple[Any, ...]:
         return tuple(sorted({one.label for one in truth}))
@@ -160,12 +160,12 @@ class TokenClassification(TaskDefinition[Mentions]):
         return len(truth)
 
     def unaligned_spans(self, truth: Mentions, encoded: EncodedInput) -> list[UnalignedSpan]:
-        """Find entities that do not begin and end with words of the tokenizer."""
+        """Return entities that do not begin and end with words of the tokenizer."""
         (text,) = encoded
         return unaligned_mentions(truth, text)
 
     def snapped(self, truth: Mentions, encoded: EncodedInput) -> Mentions:
-        """Extend entities to whole words; of those that then share a word, the first stays."""
+        """Extend entities to whole words. If two then share a word, keep the first."""
         (text,) = encoded
         return snap(truth, text)
 
@@ -176,12 +176,12 @@ class TokenClassification(TaskDefinition[Mentions]):
         targets: Sequence[Tensor],
         settings: LossSettings = PLAIN,
     ) -> Tensor:
-        """Add up the losses of all tokens that have a tag."""
+        """Sum the losses of all tokens that have a tag."""
         logits = torch.cat([values for (values,) in outputs])
         return tag_losses(logits, torch.cat(list(targets)).to(logits.device), settings).sum()
 
     def weight(self, target: Tensor) -> float:
-        """Count the tokens that have a tag: the mean is over these, as in P-tuning v2."""
+        """Return the number of tokens with a tag. The mean is over these, as in P-tuning v2."""
         return float((target != IGNORED).sum())
 
     def measure(
@@ -191,7 +191,7 @@ class TokenClassification(TaskDefinition[Mentions]):
         encoded: Sequence[EncodedInput],
         outputs: Sequence[Outputs],
     ) -> Measurement:
-        """Measure entities as they are served; what truncation cut off counts as missed."""
+        """Measure entities as served. Truncated entities count as missed."""
         rows = list(zip(examples.inputs, examples.truths, encoded, outputs, strict=True))
         found = [
             {
@@ -216,7 +216,7 @@ class TokenClassification(TaskDefinition[Mentions]):
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
     ) -> dict[str, Any]:
-        """Give the `entities` of a text, in its order, each with its label, text and score."""
+        """Return the `entities` of a text in order, each with label, text and score."""
         text = str(fields[spec.input.fields[0]])
         entities = find_entities(spec, text, encoded[0], outputs[0])
         return {ENTITIES: [{name: getattr(one, name) for name in _MEMBERS} for one in entities]}
@@ -228,13 +228,13 @@ def _word_mentions(
     encoded: Sequence[EncodedInput],
     outputs: Sequence[Outputs],
 ) -> tuple[list[Mentions], list[Mentions]]:
-    """Give mentions made of whole words between spaces, each tagged as its first token.
+    """Return mentions of whole words between spaces. A word has the tag of its first token.
 
     seqeval counts this way for P-tuning v2, whose rows are words: a full stop at the end of a word
     is not a word of its own.
 
     Returns:
-        Those that were found in each text, and the true ones.
+        The predicted and the true mentions of each text.
     """
     texts = [str(fields[spec.input.fields[0]]) for fields in examples.inputs]
     found = [

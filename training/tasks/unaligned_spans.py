@@ -1,4 +1,4 @@
-"""Slices of a text that no answer can equal, since tokens begin and end elsewhere."""
+"""Spans of a text that no answer can equal, because they do not begin or end with tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class UnalignedSpan:
 def unaligned_span(
     given: Span, parts: Sequence[Span], *, is_truncated: bool
 ) -> UnalignedSpan | None:
-    """Hold a slice against the parts of its text that answers are made of, which are in order.
+    """Compare a span with the parts that answers consist of, which are in order.
 
     None where it is made of parts, and where truncation cut off its end.
     """

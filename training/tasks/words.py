@@ -1,4 +1,4 @@
-"""Words between spaces, which the rows of CoNLL are made of, and the tags that they have."""
+"""Words between spaces, the units of CoNLL, and their tags."""
 
 import re
 from bisect import bisect_right
@@ -17,12 +17,12 @@ def words_of(text: str) -> list[Span]:
 
 
 def word_mentions(text: str, tags: Sequence[str]) -> tuple[Mention, ...]:
-    """Read the mentions that the words of a text are tagged with."""
+    """Return the mentions of a text whose words have these tags."""
     return mentions_of(text, words_of(text), tags)
 
 
 def first_tags(text: str, encoded: EncodedText, tags: Sequence[str]) -> list[str]:
-    """Give each word the tag of its first token, and `O` where truncation left none."""
+    """Return the tag of each word: that of its first token, or `O` if it was truncated."""
     words = words_of(text)
     starts = [start for start, _ in words]
     of_word = [BACKGROUND] * len(words)
@@ -34,7 +34,7 @@ def first_tags(text: str, encoded: EncodedText, tags: Sequence[str]) -> list[str
 
 
 def tags_of_words(text: str, mentions: Sequence[Mention]) -> list[str]:
-    """Tag each word that shares a character with a mention."""
+    """Return the tag of each word. A word is part of a mention if they share a character."""
     tags = []
     begun: Mention | None = None
     for start, end in words_of(text):

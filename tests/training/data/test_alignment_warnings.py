@@ -100,7 +100,7 @@ def test_blanks_at_an_end_are_left_out_with_a_warning(backbone: Backbone, tmp_pa
     rows = [row("the city now", (3, 8)), row("the city now", (4, 9)), row("a film", (2, 6))]
     run = run_on(backbone, write_jsonl(tmp_path / "rows.jsonl", rows))
     assert run.warnings[0] == (
-        "rows.jsonl: 2 entities have white space at an end, which is left out, at lines 1, 2"
+        "rows.jsonl: 2 entities have white space at an end, which is removed, at lines 1, 2"
     )
     assert alignment_warnings_of(run) == []
     assert perfect_f1(run) == 1.0

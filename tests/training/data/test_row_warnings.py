@@ -43,7 +43,7 @@ def test_the_same_input_with_another_label_names_both_rows(tmp_path: Path) -> No
     rows = rows_of(("same", "x"), ("other", "y"), ("same", "y"))
     assert row_warnings(write_jsonl(tmp_path / "rows.jsonl", rows)) == (
         (
-            "rows.jsonl: 1 row is labeled otherwise than an earlier row of the same input: "
+            "rows.jsonl: 1 row is labeled differently from an earlier row with the same input: "
             "line 11 (line 9)"
         ),
     )
@@ -63,8 +63,8 @@ def test_inputs_that_are_measured_and_learnt_are_named_in_both_files(tmp_path: P
         [{"text": text, "label": "x"} for text in ("new", "b", "a", "a", "b")],
     )
     expected = (
-        "held-out.jsonl: 4 rows are in train.jsonl as well, of 5: figures on them say what was "
-        "remembered: line 2 (line 10), line 3 (line 9), line 4 (line 9) and 1 more"
+        "held-out.jsonl: 4 rows are also in train.jsonl, of 5: metrics on them show "
+        "memorization: line 2 (line 10), line 3 (line 9), line 4 (line 9) and 1 more"
     )
     assert row_warnings(train, validation=held_out) == (expected,)
     clean = write_jsonl(tmp_path / "clean.jsonl", [{"text": "newer", "label": "x"}])
@@ -79,16 +79,16 @@ def test_inputs_that_choose_the_best_step_and_are_tested_are_told_once(tmp_path:
     )
     assert row_warnings(train, validation=held, test=tested) == (
         (
-            "held.jsonl: 1 row is in train.jsonl as well, of 2: figures on them say what was "
-            "remembered: line 2 (line 9)"
+            "held.jsonl: 1 row is also in train.jsonl, of 2: metrics on them show "
+            "memorization: line 2 (line 9)"
         ),
         (
-            "tested.jsonl: 1 row is in train.jsonl as well, of 3: figures on them say what was "
-            "remembered: line 1 (line 9)"
+            "tested.jsonl: 1 row is also in train.jsonl, of 3: metrics on them show "
+            "memorization: line 1 (line 9)"
         ),
         (
-            "tested.jsonl: 1 row is in held.jsonl as well, of 3: figures on them are of rows that "
-            "chose the best step: line 3 (line 1)"
+            "tested.jsonl: 1 row is also in held.jsonl, of 3: metrics on them are biased, because "
+            "these rows selected the best step: line 3 (line 1)"
         ),
     )
 
@@ -99,8 +99,8 @@ def test_texts_are_compared_by_their_words(tmp_path: Path) -> None:
     )
     tested = write_jsonl(tmp_path / "test.jsonl", [{"text": "a good\nfilm", "label": "x"}])
     against, leak = row_warnings(train, test=tested)
-    assert "1 row is labeled otherwise than an earlier row" in against
-    assert "test.jsonl: 1 row is in rows.jsonl as well" in leak
+    assert "1 row is labeled differently from an earlier row" in against
+    assert "test.jsonl: 1 row is also in rows.jsonl" in leak
 
 
 def test_entities_of_a_text_that_is_spaced_otherwise_are_no_contradiction(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_entities_of_a_text_that_is_spaced_otherwise_are_no_contradiction(tmp_pa
 def test_a_small_validation_part_is_told(tmp_path: Path) -> None:
     rows = [{"text": f"text {n}", "label": ("x", "y")[n % 2]} for n in range(200)]
     path = write_jsonl(tmp_path / "rows.jsonl", rows)
-    chance = "the validation part has {} row(s): figures of fewer than 20 are mostly chance"
+    chance = "the validation part has {} row(s): metrics of fewer than 20 rows are mostly chance"
     assert not any("validation" in one for one in load_task(make_config(path)).warnings)
     small = load_task(make_config(path, validation_fraction=0.05))
     assert small.warnings[-1] == chance.format(10)
@@ -134,8 +134,8 @@ def test_labels_that_no_validation_row_has_are_told(tmp_path: Path) -> None:
     )
     assert load_task(make_config(train, validation=one)).warnings == (
         (
-            "the validation part has one label only, 'label 2': figures on it do not tell whether "
-            "any other is learned"
+            "the validation part has only one label, 'label 2': its metrics do not show whether "
+            "any other label is learned"
         ),
     )
     assert load_task(make_config(train, validation=two)).warnings == (
@@ -150,7 +150,7 @@ def test_labels_that_look_alike_and_labels_that_are_rare_are_told(tmp_path: Path
         "rows.jsonl: different labels that look like one: 'x' (4, at lines 1, 3, 5 and 1 more), "
         "'X' (2, at lines 9, 10): spell each label in one way"
     )
-    assert second == "rows.jsonl: labels that occur less than 2 times: 'z' (1)"
+    assert second == "rows.jsonl: labels that occur fewer than 2 times: 'z' (1)"
 
 
 def test_labels_that_are_given_and_never_occur_are_told(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_answers_contradict_each_other_only_where_they_share_none(tmp_path: Path
     )
     assert warnings == (
         (
-            "rows.jsonl: 1 row is labeled otherwise than an earlier row of the same input: "
+            "rows.jsonl: 1 row is labeled differently from an earlier row with the same input: "
             "line 3 (line 1)"
         ),
     )

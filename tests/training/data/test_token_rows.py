@@ -87,7 +87,7 @@ def test_a_token_a_row_is_joined_up_to_a_blank_one(
 
 def test_tokens_without_any_end_of_a_sentence_are_refused(tmp_path: Path) -> None:
     rows = [{"token": "a", "tag": "B-x"}] * 1001
-    with pytest.raises(DataRejected, match="nothing tells where a sentence ends: add a column"):
+    with pytest.raises(DataRejected, match="no ends of sentences: add a column"):
         load(write_csv(tmp_path / "rows.csv", rows))
 
 

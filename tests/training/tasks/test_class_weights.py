@@ -114,4 +114,4 @@ def test_weights_stand_in_the_report(backbone_folder: Path, tmp_path: Path) -> N
     assert report["class_weights"] == pytest.approx({"often": 64 / 120, "rare": 8.0})
     assert report["data"]["summary"] == list(seen[0].rows.data.summary) != []
     assert report["warnings"] == list(seen[0].warnings)
-    assert any("64 rows are in rows.jsonl as well" in warning for warning in report["warnings"])
+    assert any("64 rows are also in rows.jsonl" in warning for warning in report["warnings"])

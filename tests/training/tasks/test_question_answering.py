@@ -224,10 +224,10 @@ def test_questions_that_say_they_are_impossible_have_no_answer_and_are_told(
     assert [warning for warning in data.warnings if "is_impossible" in warning] == [
         (
             "rows.jsonl: 2 row(s) have an answer although is_impossible says true, at lines 2, 5: "
-            "they are learned as questions without an answer"
+            "they are trained as questions without an answer"
         ),
         (
             "rows.jsonl: 1 row(s) have no answer although is_impossible says false, at line 9: "
-            "they are learned as questions without an answer"
+            "they are trained as questions without an answer"
         ),
     ]
