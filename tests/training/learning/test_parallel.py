@@ -141,5 +141,5 @@ def test_without_a_launcher_there_is_one_process(monkeypatch: pytest.MonkeyPatch
 
 def test_a_device_that_all_would_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(PlanRejected, match="found device 'cuda:1'"):
+    with pytest.raises(PlanRejected, match="Invalid device 'cuda:1'"):
         join_processes("cuda:1")
