@@ -33,7 +33,7 @@ def test_large_targets_keep_their_differences(backbone: Backbone, tmp_path: Path
 @pytest.mark.parametrize(
     "number", [1e25, -1e25, 10**400, float("inf")], ids=["high", "low", "huge", "infinite"]
 )
-def test_a_target_that_cannot_be_learnt_is_refused(tmp_path: Path, number: float) -> None:
+def test_a_target_that_cannot_be_learned_is_refused(tmp_path: Path, number: float) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", rows_of([1, 2, number]))
     with pytest.raises(DataRejected, match=r"line 3.*expected a number of at most"):
         load_task(make_config(path, problem_type="regression"))

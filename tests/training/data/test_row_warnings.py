@@ -56,7 +56,7 @@ def test_repeated_rows_are_counted_and_a_few_named(tmp_path: Path) -> None:
     )
 
 
-def test_inputs_that_are_measured_and_learnt_are_named_in_both_files(tmp_path: Path) -> None:
+def test_inputs_that_are_measured_and_learned_are_named_in_both_files(tmp_path: Path) -> None:
     train = write_jsonl(tmp_path / "train.jsonl", rows_of(("a", "x"), ("b", "y")))
     held_out = write_jsonl(
         tmp_path / "held-out.jsonl",

@@ -45,7 +45,7 @@ def test_rows_of_the_same_input_stay_on_one_side(tmp_path: Path) -> None:
     assert set(data.validation.truths) == {0, 1}
 
 
-def test_a_text_that_most_rows_have_is_learnt_from(tmp_path: Path) -> None:
+def test_a_text_that_most_rows_have_is_learned_from(tmp_path: Path) -> None:
     rows = [{"text": "ok" if n < 60 else f"text {n}", "label": n % 2} for n in range(100)]
     data = load(tmp_path, rows)
     assert len(data.validation) == 10
@@ -85,8 +85,8 @@ def test_rows_that_are_added_leave_nearly_all_of_the_part_as_it_was(
     first, with_one, with_all = (held_out(count) for count in (300, 301, 400))
     assert len(first) == 300 * fraction
     assert len(with_one - first) <= 2
-    learnt_before = {row["text"] for row in rows[:300]} - first
-    assert len(with_all & learnt_before) <= 3
+    learned_before = {row["text"] for row in rows[:300]} - first
+    assert len(with_all & learned_before) <= 3
 
 
 def test_every_label_is_held_out_in_proportion(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_quotation_mark_in_a_tsv_quotes_nothing(tmp_path: Path) -> None:
     assert [row.line for row in rows] == [2, 3]
 
 
-def test_unlabelled_tests_have_their_own_columns(tmp_path: Path) -> None:
+def test_unlabeled_tests_have_their_own_columns(tmp_path: Path) -> None:
     path = tmp_path / "test.tsv"
     path.write_text("index\tsentence\n0\tthe film\n", encoding="utf-8")
     (row,) = DATASETS["glue/cola"].read(path).rows

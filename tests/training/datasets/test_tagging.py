@@ -107,7 +107,7 @@ def test_a_predicate_is_named_with_the_words_before_it_that_tell_it_apart() -> N
     assert predicate_phrase(again, 4) == "and it is"
 
 
-def test_roles_are_learnt_from_the_text_and_its_predicate(
+def test_roles_are_learned_from_the_text_and_its_predicate(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = tmp_path / "conll05.train.txt"

@@ -100,7 +100,7 @@ def best_of(run: Run) -> Prefix:
         ),
     ],
 )
-def test_a_task_that_can_be_learnt_is_learnt(
+def test_a_task_that_can_be_learned_is_learned(
     backbone: Backbone, tmp_path: Path, rows: list[Any], changes: dict[str, Any], metric: str
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", rows)

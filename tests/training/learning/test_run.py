@@ -126,7 +126,7 @@ def test_a_regression_whose_sample_is_all_alike_keeps_its_own_scale() -> None:
     assert (scale.center, scale.spread) == (3.0, 1.0)
 
 
-def test_an_average_follows_what_is_learnt_and_is_what_is_kept(
+def test_an_average_follows_what_is_learned_and_is_what_is_kept(
     backbone: Backbone, rows: Path
 ) -> None:
     run = start(backbone, make_config(rows, averaging=0.15, max_steps=2, epochs=2))

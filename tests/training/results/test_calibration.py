@@ -96,7 +96,7 @@ def test_the_calibration_error_is_as_by_hand() -> None:
     ("predicted", "true", "label"),
     [([1, 1, 1], [0, 1, 0], "b"), ([1, 1, 0], [0, 1, 0], None)],
 )
-def test_a_prefix_that_has_learnt_the_majority_alone_is_told(
+def test_a_prefix_that_has_learned_the_majority_alone_is_told(
     predicted: list[int], true: list[int], label: str | None
 ) -> None:
     logits = np.eye(2, dtype=np.float32)[predicted]

@@ -35,14 +35,14 @@ def compared(
     return comparison
 
 
-def labelled_rows(count: int) -> list[dict[str, Any]]:
+def labeled_rows(count: int) -> list[dict[str, Any]]:
     return [{**row, "label": ("bad", "good")[n % 2]} for n, row in enumerate(sentiment_rows(count))]
 
 
 def test_both_figures_their_difference_and_changed_answers_are_told(
     backbone: Backbone, int8: Backbone, tmp_path: Path
 ) -> None:
-    found = compared(int8, backbone, tmp_path, labelled_rows(40))
+    found = compared(int8, backbone, tmp_path, labeled_rows(40))
 
     accuracies = [one.metrics["accuracy"] for one in (found.measurement, found.exact)]
     assert found.differences["accuracy"] == accuracies[0] - accuracies[1]
@@ -51,7 +51,7 @@ def test_both_figures_their_difference_and_changed_answers_are_told(
 
 
 def test_a_backbone_beside_itself_changes_nothing(backbone: Backbone, tmp_path: Path) -> None:
-    found = compared(backbone, backbone, tmp_path, labelled_rows(12))
+    found = compared(backbone, backbone, tmp_path, labeled_rows(12))
 
     assert set(found.differences.values()) == {0.0}
     assert found.changed == 0.0
@@ -64,7 +64,7 @@ def test_answers_of_another_backbone_are_counted_as_changed(
     for parameter in turned.model.encoder.layer[-1].output.LayerNorm.parameters():
         parameter.neg_()
 
-    found = compared(turned, backbone, tmp_path, labelled_rows(40))
+    found = compared(turned, backbone, tmp_path, labeled_rows(40))
 
     assert found.changed is not None
     assert found.changed > 0

@@ -89,7 +89,7 @@ def recall_of_the_rare(backbone: Backbone, path: Path, class_weights: str) -> fl
     return rare.recall
 
 
-def test_a_rare_label_is_learnt_sooner_with_weights(backbone: Backbone, tmp_path: Path) -> None:
+def test_a_rare_label_is_learned_sooner_with_weights(backbone: Backbone, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", skewed_rows())
     assert recall_of_the_rare(backbone, path, "none") == 0.0
     assert recall_of_the_rare(backbone, path, "balanced") == 1.0

@@ -69,7 +69,7 @@ def test_without_an_answer_every_window_points_to_its_first_token(backbone: Back
     assert [piece.target.tolist() for piece in pieces] == [[0, 0]] * 3
 
 
-def test_the_first_accepted_answer_is_the_one_that_is_learnt(backbone: Backbone) -> None:
+def test_the_first_accepted_answer_is_the_one_that_is_learned(backbone: Backbone) -> None:
     spec, windows = windows_of(backbone, 64)
     answers = (AcceptedAnswer("film", 4), AcceptedAnswer("money", CONTEXT.index("money")))
     (piece,) = definition_of(TASK_TYPE).pieces(spec, answers, tuple(windows))
@@ -189,7 +189,7 @@ def test_questions_that_all_have_no_answer_are_refused(tmp_path: Path) -> None:
         load_task(make_config(path, task_type=TASK_TYPE))
 
 
-def test_answers_of_long_contexts_are_learnt_window_by_window(
+def test_answers_of_long_contexts_are_learned_window_by_window(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", question_rows(64, num_words=20))

@@ -177,7 +177,7 @@ def test_tags_of_no_scheme_are_refused(tmp_path: Path, tags: str, found: str) ->
         read(path)
 
 
-def test_labels_without_a_first_tag_are_learnt_by_the_other(backbone: Backbone) -> None:
+def test_labels_without_a_first_tag_are_learned_by_the_other(backbone: Backbone) -> None:
     spec = make_spec(backbone.fingerprint, task_type=TASK_TYPE, labels=("O", "I-x"))
     ((text,),) = backbone.texts.encode(spec, [{"text": "the city river"}])
     assert tag_targets(spec.labels, [Mention(4, 14, "x")], text)[1:-1] == [0, 1, 1]
