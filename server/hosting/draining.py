@@ -25,6 +25,10 @@ from server.hosting.open_files import raise_open_file_limit
 
 _log = logging.getLogger(__name__)
 
+_LINGER_SECONDS: Final = 0.5
+"""Time after draining in which requests on open connections still get 503. Without it, a request
+that is on its way when the last work ends finds its connection closed."""
+
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies usually keep an idle connection. If they close it first, no
 request is sent into a connection that the server is closing."""
@@ -102,6 +106,7 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain_and_exit(self) -> None:
         seconds_left = await drain_within(self._drain(), self._drain_seconds)
+        await asyncio.sleep(_LINGER_SECONDS)
         self.config.timeout_graceful_shutdown = max(1, int(seconds_left))
         self.should_exit = True
 
