@@ -9,6 +9,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 FOLDERS: Final = ("prefixes", "server", "training", "tests", "bench", "docs", "examples")
 PAGES: Final = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+EXTENSION_PAGES: Final = ("add-a-task-type.md", "add-a-store.md", "add-an-http-dialect.md")
 WRITTEN: Final = {"bench/.venvs/", "bench/results/latest.json", "bench/results/latest.png"}
 """Paths that programs write."""
 
@@ -31,6 +32,24 @@ def test_the_paths_on_a_page_exist(page: Path) -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("page", ["add-a-task-type.md", "add-a-store.md", "add-an-http-dialect.md"])
+@pytest.mark.parametrize("page", EXTENSION_PAGES)
 def test_the_pages_on_extensions_name_files(page: str) -> None:
     assert len(paths_in((ROOT / "docs" / page).read_text())) >= 10
+
+
+@pytest.mark.parametrize("page", EXTENSION_PAGES)
+def test_the_names_in_a_row_of_a_file_occur_in_that_file(page: str) -> None:
+    rows = re.findall(
+        r"^\|(?: \d+ \|)? `([\w./-]+\.\w+)` \| (.+) \|$",
+        (ROOT / "docs" / page).read_text(),
+        re.MULTILINE,
+    )
+    missing = [
+        (path, name)
+        for path, change in rows
+        for name in re.findall(r"`(\w+)`", change)
+        if not re.search(rf"\b{name}\b", (ROOT / path).read_text())
+    ]
+
+    assert len(rows) >= 6
+    assert missing == []
