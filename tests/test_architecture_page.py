@@ -41,11 +41,21 @@ def reaches(graph: grimp.ImportGraph, importer: str, imported: str, *, within: i
     return chain is not None and len(chain) <= within + 1
 
 
-def test_the_tree_lists_every_folder_to_the_second_level() -> None:
-    listed = re.findall(r"^\| `([^`]+)/` \|", section("## The tree"), re.MULTILINE)
+def listed_folders() -> list[str]:
+    return re.findall(r"^\| `([^`]+)/` \|", section("## The tree"), re.MULTILINE)
+
+
+def test_the_tree_lists_every_folder_of_the_packages_to_the_second_level() -> None:
     packages = [ROOT / name for name in PACKAGES]
     inner = [init.parent for package in packages for init in package.glob("*/__init__.py")]
+    listed = [path for path in listed_folders() if path.split("/")[0] in PACKAGES]
     assert sorted(listed) == sorted(str(path.relative_to(ROOT)) for path in packages + inner)
+
+
+def test_the_tree_lists_every_folder_of_code_or_pages() -> None:
+    files = (*ROOT.glob("[!.]*/*.py"), *ROOT.glob("[!.]*/*.md"))
+    listed = {path for path in listed_folders() if "/" not in path}
+    assert listed == {path.parent.name for path in files}
 
 
 @pytest.mark.parametrize("journey", ["A request", "An upload", "A training"])
