@@ -86,7 +86,7 @@ def pair(database: Database, store: PrefixStore) -> None:
 
 
 def adopt(database: Database, store: PrefixStore) -> Overlap:
-    """Pair a database with a store, whatever they hold; return what they have in common."""
+    """Pair a database with a store without checking their content; report what they share."""
     with database.write() as connection:
         _set_ids(connection, store)
         return _overlap(connection, store)

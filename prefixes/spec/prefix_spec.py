@@ -39,8 +39,8 @@ class PrefixSpec(Value):
     length nor offset. `max_length` limits the tokens of a text, special tokens included.
     `problem_type` belongs to sequence classification, `labels` to sequence and token
     classification, `answers` to question answering. If `token_types` is false, all tokens have
-    type 0, whatever the tokenizer returns, as in PEFT's question answering. Files without
-    `special_tokens` were trained with "control".
+    type 0 and the types of the tokenizer are ignored, as in PEFT's question answering. Files
+    without `special_tokens` were trained with "control".
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

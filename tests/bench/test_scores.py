@@ -48,7 +48,7 @@ def scores(tmp_path: Path) -> Scores:
     return scores
 
 
-def test_validation_rows_choose_settings_whatever_the_test_rows_say(tmp_path: Path) -> None:
+def test_validation_rows_choose_settings_and_test_rows_do_not(tmp_path: Path) -> None:
     scores = Scores(tmp_path / "scores.json")
     add(scores, "trec", "PEFT", 0, 0.8, 0.99, learning_rate=0.01)
     add(scores, "trec", "PEFT", 0, 0.9, 0.70, learning_rate=0.03)

@@ -1,4 +1,4 @@
-"""Request bodies: whatever clients do, reserved memory stays within limits and is returned."""
+"""Request bodies: reserved memory stays within limits and is always returned."""
 
 import asyncio
 import gzip

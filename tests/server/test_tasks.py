@@ -162,7 +162,7 @@ def test_an_empty_answer_is_returned_only_where_allowed(rest: Rest) -> None:
 
 
 def test_an_option_forbids_the_empty_answer(rest: Rest, backbone: Backbone) -> None:
-    rules = {"stride": 4, "null_threshold": -100.0}  # none, whatever its score
+    rules = {"stride": 4, "null_threshold": -100.0}  # always "no answer"
     prefix = make_prefix(
         backbone.fingerprint, seed=2, task_type="question_answering", answers=rules
     )

@@ -1,4 +1,4 @@
-"""BaseRun: the schedule, history and best evaluation of a run, whatever it trains."""
+"""BaseRun: the schedule, history and best evaluation of a run of any method."""
 
 import math
 from collections.abc import Sequence

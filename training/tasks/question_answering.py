@@ -62,7 +62,7 @@ class QuestionAnswering(TaskDefinition[Answers]):
     def read_truth(self, layout: Layout, row: Row, fields: Input, problems: Problems) -> Answers:
         """Read the accepted answers and check them against the context. There may be no answer.
 
-        A question marked as impossible has none, whatever it lists: `row_warnings` reports that.
+        A question marked as impossible has none. If it lists answers, `row_warnings` reports that.
         """
         if _is_impossible(row):
             return ()

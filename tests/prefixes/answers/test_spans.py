@@ -97,7 +97,7 @@ def test_no_answer_comes_first_when_its_score_exceeds_the_threshold(
     assert [(one.start, one.end) for one in answers if one.text == ""] == [(0, 0)]
     assert len(answers) == NUM_BEST + 1
     assert sum(answer.score for answer in answers) == pytest.approx(1)
-    # Between the two best, of 6 and of `null`, whatever stands first.
+    # The difference of the two best scores, 6 and `null`, in either order.
     by_text = {answer.text: answer.score for answer in answers}
     assert np.log(by_text[""] / by_text["Goethe"]) == pytest.approx(null - 6)
 

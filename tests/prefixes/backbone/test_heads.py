@@ -136,9 +136,7 @@ def test_numbers_that_are_not_finite_stay_with_their_text() -> None:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "every_token"])
-def test_a_head_loses_nothing_of_its_numbers_whatever_the_backbone_computes_in(
-    pooling: str,
-) -> None:
+def test_a_head_keeps_its_precision_on_a_backbone_in_bfloat16(pooling: str) -> None:
     batch, hidden = make_batch()
     head = make_head(2, pooling)
     assert head.output_bias is not None

@@ -1,4 +1,4 @@
-"""Loading a backbone: its fingerprint, and one clear sentence for whatever is wrong with it."""
+"""Loading a backbone: its fingerprint, and one clear sentence for every fault."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Packing: whatever the mix, every token is computed once, for its own request."""
+"""Packing: in any mix, every token is computed once, for its own request."""
 
 import numpy as np
 import torch

@@ -64,7 +64,7 @@ def test_what_fails_says_so() -> None:
         list(streams.map(lambda number: 1 // number, [1, 0, 2]))
 
 
-def test_a_gpu_has_one_stream_whatever_is_asked() -> None:
+def test_a_gpu_has_one_stream_even_if_more_are_requested() -> None:
     with Streams.on(torch.device("cuda"), 4) as streams:
         assert streams.num == 1
         assert streams.submit(lambda: 7, is_alone=True).result() == 7

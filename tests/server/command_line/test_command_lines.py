@@ -96,7 +96,7 @@ def test_a_script_of_the_original_runs_as_it_is(invoke: Invoker, tmp_path: Path,
     plan = invoke.plan(line)
     assert plan.backbone == SCRIPTS[name][2]
     (config,) = plan.runs
-    # The rest is what run.py does whatever the flags say, and the recipes with it.
+    # run.py sets the other fields regardless of its flags, and so do the recipes.
     same = recipe.keys() & {
         *("dataset", "method", "prefix_length", "projection_size", "template", "learning_rate"),
         *("head_learning_rate", "prefix_dropout", "epochs", "min_steps", "batch_size", "seed"),

@@ -200,7 +200,7 @@ def test_rows_of_a_published_set_are_said_to_be_so(tmp_path: Path) -> None:
     )
 
 
-def test_rows_are_described_before_training_whatever_their_columns_are_named(
+def test_rows_with_any_column_names_are_described_before_training(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     names = {"good": "[/red]", "bad": ":cat: [bold]"}

@@ -202,7 +202,7 @@ def test_types_of_task_that_share_batches_learn_what_each_learns_alone(
             np.testing.assert_allclose(best_of(other).tensors[name], tensor, rtol=1e-3, atol=1e-4)
 
 
-def test_a_batch_of_an_embedding_runs_as_one_whatever_the_budget(
+def test_a_batch_of_an_embedding_runs_as_one_even_beyond_the_budget(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", partner_rows(40))

@@ -1,4 +1,4 @@
-"""Several processes: they learn what one process learns, whatever is killed on the way."""
+"""Several processes learn what one process learns, also if one of them is killed meanwhile."""
 
 import json
 import os
