@@ -48,8 +48,8 @@ constraints:  ## Install the newest versions that pyproject.toml allows and writ
 	$(PYTHON) -m venv --clear $(VENV)-newest
 	$(VENV)-newest/bin/pip install $(TORCH)
 	$(VENV)-newest/bin/pip install '.[minilm,dev]'
-	{ sed '/^#/!d' constraints.txt; \
-	    $(VENV)-newest/bin/pip freeze --exclude polyprefix | sed 's/+[^ ]*$$//'; } > $(VENV)-newest/constraints.txt
+	$(VENV)-newest/bin/pip freeze --exclude polyprefix > $(VENV)-newest/installed.txt
+	{ sed '/^#/!d' constraints.txt; sed 's/+[^ ]*$$//' $(VENV)-newest/installed.txt; } > $(VENV)-newest/constraints.txt
 	mv $(VENV)-newest/constraints.txt constraints.txt
 	rm -rf $(VENV)-newest
 
