@@ -1,16 +1,16 @@
-# What `make serve` gives, in an image: the server, MiniLM and the example prefixes.
+# An image with the server, MiniLM and the example prefixes.
 #
 #   docker build -t polyprefix .
 #   docker run -p 8000:8000 -v polyprefix:/var/lib/polyprefix polyprefix
 #
-# DEVICE=cuda serves from a GPU (run with --gpus all). TORCH_INDEX_URL names the index to take torch
-# from, for example PyTorch's own index of builds without CUDA, which makes a much smaller image.
+# Build with DEVICE=cuda to serve from a GPU, and run with --gpus all. TORCH_INDEX_URL is the package
+# index for torch. PyTorch's own index of builds without CUDA makes the image much smaller.
 
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH_INDEX_URL=""
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/polyprefix
-# torch in a layer of its own: it is large and changes rarely.
+# torch has a layer of its own, because it is large and changes rarely.
 RUN /opt/polyprefix/bin/pip install --quiet ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch==2.13.0
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./

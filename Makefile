@@ -1,5 +1,5 @@
-# Everything a developer or a user runs. `make serve` and `make test` need Python 3.11 or newer and
-# the network to install packages; nothing outside this folder is touched.
+# The commands of users and developers. `make serve` and `make test` need Python 3.11 or newer, and
+# network access to install packages. They change nothing outside this folder.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -13,8 +13,8 @@ DEV_READY := $(VENV)/.dev-ready
 serve: $(SERVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
 
-# A process for each core, each with one thread: more threads than cores slow all of them down.
-test: check  ## Lint, types, layers, then all tests with their coverage
+# One process with one thread for each core: more threads than cores slow down all of them.
+test: check  ## Check style, types and layers, then run all tests and report coverage
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --dist loadfile --cov --cov-report=
 	$(BIN)/coverage report --skip-covered --sort=cover
 
@@ -24,14 +24,14 @@ check: $(DEV_READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fix: $(DEV_READY)  ## Format, and mend what the linter can mend
+fix: $(DEV_READY)  ## Format, and apply the linter's automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV_READY)  ## Measure with the peers; writes bench/results/latest.json (docs/benchmarks.md)
+bench: $(DEV_READY)  ## Compare with other programs; writes bench/results/latest.json (docs/benchmarks.md)
 	$(BIN)/python -m bench $(ARGS)
 
-bench-quick: $(DEV_READY)  ## Check within minutes that the benchmark works, without the peers
+bench-quick: $(DEV_READY)  ## Check within minutes that the benchmark works, without other programs
 	$(BIN)/python -m bench --quick
 
 examples: $(SERVE_READY)  ## Train the example prefixes again
@@ -40,7 +40,7 @@ examples: $(SERVE_READY)  ## Train the example prefixes again
 	    cp var/examples/examples/$$task/prefix.safetensors examples/prefixes/$$task.safetensors; \
 	done
 
-clean:  ## Remove the environment and all caches; the store in var/ stays
+clean:  ## Remove the environment and all caches, but not the store in var/
 	rm -rf $(VENV) $(VENV)-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -53,7 +53,7 @@ constraints:  ## Install the newest versions that pyproject.toml allows and writ
 	mv $(VENV)-newest/constraints.txt constraints.txt
 	rm -rf $(VENV)-newest
 
-# torch first and alone: a looser requirement of another package must not choose its build.
+# torch is installed first and alone. Otherwise, another package's requirement could select its build.
 $(SERVE_READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""From labeled files to a mixed batch: train two tasks, publish them, ask three tasks at once.
+"""Train two tasks, publish them, and send one request with texts for three tasks.
 
 Needs a running server with the example prefixes (`make serve`) and a key for a tenant:
 
@@ -48,12 +48,12 @@ QUESTIONS = (
 
 
 def main() -> int:
-    """Train, publish, classify; exit with 1 when an answer is not the one expected."""
+    """Train, publish and classify; return 1 if a label is not the expected one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--key", default=os.environ.get("POLYPREFIX_KEY", ""))
-    parser.add_argument("--tenant", default="acme", help="the tenant of the key")
-    parser.add_argument("--backbone", default="minilm", help="what the server has loaded")
+    parser.add_argument("--tenant", default="acme", help="tenant of the key")
+    parser.add_argument("--backbone", default="minilm", help="backbone of the server")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plan = write_plan(Path(folder), options.tenant)

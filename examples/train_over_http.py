@@ -1,6 +1,7 @@
-"""From a labeled file to a task that answers, over HTTP alone: queue a training, follow it, ask.
+"""Train a task over HTTP: queue a training, follow its events, send a text to the new version.
 
-Needs a running server (`make serve`) and a key for a tenant, on any machine that reaches it:
+Needs a running server (`make serve`) and the key of a tenant. Runs on any machine that reaches the
+server:
 
     export POLYPREFIX_KEY=$(.venv/bin/polyprefix key create acme)
     .venv/bin/python examples/train_over_http.py
@@ -22,15 +23,15 @@ QUESTION = "URGENT! You have won a 1000 pounds prize. Call 09061701461 now to cl
 
 
 def main() -> int:
-    """Train and ask; exit with 1 when the training comes to nothing."""
+    """Train a task and classify a text; return 1 if the training fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--key", default=os.environ.get("POLYPREFIX_KEY", ""))
-    parser.add_argument("--tenant", default="acme", help="the tenant of the key")
-    parser.add_argument("--task", default="messages", help="the name to publish under")
-    parser.add_argument("--file", type=Path, default=ROWS, help="labeled rows")
-    parser.add_argument("--config", type=json.loads, default=QUICK, help="fields of a training")
-    parser.add_argument("--question", default=QUESTION, help="a text to ask about in the end")
+    parser.add_argument("--tenant", default="acme", help="tenant of the key")
+    parser.add_argument("--task", default="messages", help="name of the task to publish")
+    parser.add_argument("--file", type=Path, default=ROWS, help="file with labeled rows")
+    parser.add_argument("--config", type=json.loads, default=QUICK, help="settings, in JSON")
+    parser.add_argument("--question", default=QUESTION, help="text that the new version classifies")
     options = parser.parse_args()
     headers = {"Authorization": f"Bearer {options.key}"}
     with httpx.Client(base_url=options.url, headers=headers, timeout=60) as client:
@@ -50,7 +51,7 @@ def main() -> int:
 def queue(
     client: httpx.Client, path: str, file: Path, task: str, config: dict[str, Any]
 ) -> dict[str, Any]:
-    """Send the rows; gives the training that waits for its turn."""
+    """Upload the rows, and return the queued training."""
     with file.open("rb") as rows:
         return checked(
             client.post(
@@ -62,7 +63,7 @@ def queue(
 
 
 def follow(client: httpx.Client, path: str) -> dict[str, Any]:
-    """Tell each evaluation as it happens; gives the training as it has ended."""
+    """Print each state and evaluation when it arrives, and return the finished training."""
     training: dict[str, Any] = {}
     with client.stream("GET", path, timeout=None) as stream:
         stream.raise_for_status()
@@ -77,7 +78,7 @@ def follow(client: httpx.Client, path: str) -> dict[str, Any]:
 
 
 def events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read server-sent events of one line of JSON each."""
+    """Parse server-sent events that have one line of JSON each."""
     kind = ""
     for line in lines:
         name, _, value = line.partition(": ")
@@ -88,7 +89,7 @@ def events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def checked(reply: httpx.Response) -> dict[str, Any]:
-    """Give what a reply says, or end with the server's own sentence."""
+    """Return the content of a response, or exit with the server's error."""
     if reply.is_error:
         sys.exit(reply.text)
     content: dict[str, Any] = reply.json()

@@ -1,4 +1,4 @@
-"""The checkable part of `docs/style.md`: finds phrases and spellings in Markdown and in Python.
+"""The checkable part of `docs/style.md`: finds phrases in pages, code and build files.
 
 `python -m tests.prose README.md docs server` lists every finding with its file and line.
 """
@@ -88,13 +88,15 @@ def long_sentences_in(text: str, max_words: int = MAX_WORDS) -> list[str]:
 
 
 def passages_of(path: Path) -> Iterator[Passage]:
-    """Give the prose of a file: paragraphs of Markdown; strings and comments of Python."""
+    """Give the prose of a file: paragraphs of Markdown, strings of Python, comments of others."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
         yield from _markdown(text)
-    else:
+    elif path.suffix == ".py":
         yield from _strings(text)
         yield from _comments(text)
+    else:
+        yield from _build_comments(text)
 
 
 def _markdown(text: str) -> Iterator[Passage]:
@@ -138,6 +140,13 @@ def _comments(text: str) -> Iterator[Passage]:
             if lines:
                 yield Passage("\n".join(lines), start)
             lines = []
+
+
+def _build_comments(text: str) -> Iterator[Passage]:
+    """Give the comments of TOML, a Makefile or a Dockerfile: whole lines together, others alone."""
+    for found in re.finditer(r"^#.*(?:\n#.*)*|(?<=[ \t])#+ .*", text, re.MULTILINE):
+        comment = re.sub(r"^#+ ?", "", found.group(), flags=re.MULTILINE)
+        yield Passage(comment, text.count("\n", 0, found.start()) + 1)
 
 
 def _without_code(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The prose of pages, docstrings, comments and messages keeps to the style page."""
+"""The prose of pages, docstrings, comments, messages and build files keeps to the style page."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ MODULES = sorted(
     for name in ("prefixes", "server", "training", "examples")
     for path in (ROOT / name).rglob("*.py")
 )
+BUILD_FILES = [ROOT / name for name in ("Makefile", "Dockerfile", "pyproject.toml")]
 SAMPLES = ROOT / "prefixes" / "made_up.py"
 STYLE_PAGE = ROOT / "docs" / "style.md"
 
@@ -22,7 +23,9 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in PAGES + MODULES if path not in {SAMPLES, STYLE_PAGE}], ids=name_of
+    "path",
+    [path for path in PAGES + MODULES + BUILD_FILES if path not in {SAMPLES, STYLE_PAGE}],
+    ids=name_of,
 )
 def test_a_file_has_no_phrase_that_the_style_page_rules_out(path: Path) -> None:
     found = [
@@ -33,8 +36,8 @@ def test_a_file_has_no_phrase_that_the_style_page_rules_out(path: Path) -> None:
     assert not found
 
 
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_no_sentence_of_a_page_is_too_long(path: Path) -> None:
+@pytest.mark.parametrize("path", PAGES + BUILD_FILES, ids=name_of)
+def test_no_sentence_of_a_page_or_build_file_is_too_long(path: Path) -> None:
     sentences = [long for passage in passages_of(path) for long in long_sentences_in(passage.text)]
     assert not sentences, f"sentences of more than {MAX_WORDS} words"
 
@@ -55,3 +58,10 @@ def test_the_checker_finds_each_kind_of_phrase(text: str, tmp_path: Path) -> Non
     page = tmp_path / "page.md"
     page.write_text(text, encoding="utf-8")
     assert [list(findings_in(passage)) for passage in passages_of(page)] != [[]]
+
+
+def test_the_checker_reads_the_comments_of_build_files(tmp_path: Path) -> None:
+    file = tmp_path / "Makefile"
+    file.write_text("# One comment\n# in two lines.\n\nfix: all  ## Fix it\n\tsed '/^#/!d'\n")
+    passages = [(passage.line, passage.text) for passage in passages_of(file)]
+    assert passages == [(1, "One comment\nin two lines."), (4, "Fix it")]
