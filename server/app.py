@@ -12,6 +12,7 @@ from prefixes.registry import ApiKeys, PrefixRegistry
 from server.api import docs_page, prefixes, problem_responses, status, tasks, trainings
 from server.api.dialects import hugging_face, openai_embeddings, openai_models, tei, vllm
 from server.api.middleware.body_limit import BodyLimit
+from server.api.middleware.close_on_shutdown import CloseOnShutdown
 from server.api.middleware.compression import Compression
 from server.api.middleware.head_as_get import HeadAsGet
 from server.api.middleware.request_log import RequestLog
@@ -103,6 +104,7 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
     if services.settings.cors_origins is not None:
         _add_cors(app, services.settings.cors_origin_list)
     app.add_middleware(RequestLog, metrics=services.metrics)
+    app.add_middleware(CloseOnShutdown, shutdown=services.shutdown)
 
 
 def _add_cors(app: FastAPI, origins: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
 """DrainingServer: a uvicorn server that finishes in-flight work before it exits with 0.
 
 On SIGTERM, SIGINT or SIGHUP the port stays open. New work gets 503, `/readyz` says why, and
-in-flight requests are answered. Then the listener closes. A second signal exits at once. If the
-parent ignores SIGHUP, as `nohup` does, it stays ignored.
+in-flight requests are answered. While connections are open, requests get 503 for up to half a
+second longer; then the listener closes. A second signal exits at once. If the parent ignores
+SIGHUP, as `nohup` does, it stays ignored.
 """
 
 import asyncio
@@ -25,9 +26,9 @@ from server.hosting.open_files import raise_open_file_limit
 
 _log = logging.getLogger(__name__)
 
-_LINGER_SECONDS: Final = 0.5
-"""Time after draining in which requests on open connections still get 503. Without it, a request
-that is on its way when the last work ends finds its connection closed."""
+LINGER_SECONDS: Final = 0.5
+"""Maximum time after draining in which requests still get 503. Without it, a request that is on its
+way when the last work ends finds its connection closed."""
 
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than clients and proxies usually keep an idle connection. If they close it first, no
@@ -106,7 +107,10 @@ class DrainingServer(uvicorn.Server):
 
     async def _drain_and_exit(self) -> None:
         seconds_left = await drain_within(self._drain(), self._drain_seconds)
-        await asyncio.sleep(_LINGER_SECONDS)
+        if self.server_state.connections:
+            linger = min(LINGER_SECONDS, max(0.0, seconds_left))
+            await asyncio.sleep(linger)
+            seconds_left -= linger
         self.config.timeout_graceful_shutdown = max(1, int(seconds_left))
         self.should_exit = True
 

@@ -23,7 +23,7 @@ _KEY: Final = re.compile(r"pp_[0-9a-f]{12}_")
 class RequestLog:
     """Counts and logs every request, sets `X-Request-Id`, and answers unexpected errors.
 
-    It is the outermost middleware, so that every response is counted, also that of a bug.
+    It wraps all middleware that can fail, so that every response is counted, also that of a bug.
     """
 
     def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from server.engine.engine import Engine
 from server.errors import FrontEndFailed
-from server.hosting.draining import drain_within
+from server.hosting.draining import LINGER_SECONDS, drain_within
 from server.hosting.front_ends.call_handler import CallHandler
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import DrainNotice, Welcome
@@ -18,8 +18,8 @@ from server.hosting.memory import freeze_live_objects
 from server.observability.metrics import Metrics
 from server.settings import Settings
 
-_MIN_SECONDS: Final = 1.0
-"""Minimum time for front ends to send their last answers."""
+_MIN_SECONDS: Final = 1.0 + LINGER_SECONDS
+"""Minimum time for front ends to send their last answers, in addition to their linger."""
 
 
 class EngineProcess:

@@ -1,97 +1,19 @@
 import asyncio
-import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
+import time
+from typing import Any
 
 import httpx
 import pytest
 
-from server.errors import AddressUnavailable
+from server.hosting import draining
 from server.hosting.draining import DrainingServer
 from server.hosting.listener import bind
-from tests.server.conftest import Serve
 from tests.server.rest import until
-
-BODY = {"model": "examples/mood", "input": "good"}
-
-
-@pytest.mark.parametrize("route", ["/v1/classify", "/classify", "/predict"])
-def test_work_is_canceled_when_its_client_disconnects(serve: Serve, route: str) -> None:
-    rest, engine = serve()
-    engine.hold()
-    body = BODY | {"inputs": "good"} if route == "/predict" else BODY
-    if route == "/predict":
-        body.pop("input")
-    with contextlib.suppress(httpx.ReadTimeout), httpx.Client(timeout=0.2) as client:
-        client.post(rest.url + route, json=body)
-    until(lambda: engine.num_cancelled == 1)
-    assert engine.num_waiting == 0
-    metrics = rest.call("GET", "/metrics").text
-    assert f'polyprefix_requests_total{{route="{route}",status="499"}} 1.0' in metrics
-
-
-def test_a_client_that_waits_is_answered(serve: Serve) -> None:
-    rest, engine = serve()
-    engine.hold()
-    answers = []
-    sender = threading.Thread(
-        target=lambda: answers.append(rest.call("POST", "/v1/classify", json=BODY))
-    )
-    sender.start()
-    until(lambda: engine.num_waiting == 1)
-    engine.release()
-    sender.join()
-    assert answers[0].status_code == 200
-    assert engine.num_cancelled == 0
-
-
-def test_readyz_says_why_the_server_is_not_ready(serve: Serve) -> None:
-    rest, engine = serve()
-    assert rest.call("GET", "/readyz").json() == {"status": "ready"}
-    engine.problem = "the device failed: out of memory"
-    response = rest.call("GET", "/readyz")
-    assert (response.status_code, response.json()["code"]) == (503, "not_ready")
-    assert "out of memory" in response.json()["detail"]
-    assert response.headers["retry-after"]
-    assert rest.call("GET", "/livez").status_code == 200
-
-
-def test_an_unreadable_store_makes_the_server_unready_without_naming_its_path(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
-    rest, _ = serve()
-    rest.registry.database.close()
-    for path in rest.folder.glob("registry.db*"):
-        path.unlink()
-    rest.folder.joinpath("registry.db").mkdir()
-    response = rest.call("GET", "/readyz")
-    assert response.status_code == 503
-    assert "database" in response.json()["detail"]
-    assert "registry.db" not in response.text
-    assert str(rest.folder) not in response.text
-    assert any("registry.db" in record.getMessage() for record in caplog.records)
-
-
-def test_an_address_in_use_is_an_error_with_advice() -> None:
-    with bind("127.0.0.1", 0) as taken:
-        taken.listen()
-        with pytest.raises(AddressUnavailable, match=r"in use.*--port"):
-            bind("127.0.0.1", taken.getsockname()[1])
-
-
-def test_an_address_of_another_machine_is_an_error() -> None:
-    with pytest.raises(AddressUnavailable, match=r"Cannot listen on 192\.0\.2\.1"):
-        bind("192.0.2.1", 0)
-
-
-def test_port_0_binds_a_free_port() -> None:
-    with bind("127.0.0.1", 0) as bound:
-        assert bound.getsockname()[1] > 0
-        assert bound.family == socket.AF_INET
 
 
 def test_the_first_signal_drains_and_the_second_exits() -> None:
@@ -166,3 +88,58 @@ def test_objects_of_the_startup_are_excluded_from_garbage_collection() -> None:
         [sys.executable, "-c", _FROZEN], capture_output=True, text=True, check=True, timeout=60
     )
     assert int(program.stdout) > 10_000
+
+
+def test_requests_on_open_connections_are_answered_after_draining(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(draining, "LINGER_SECONDS", 3600.0)
+    drained = threading.Event()
+    codes: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        status = 503 if drained.is_set() else 200
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def drain() -> None:
+        drained.set()
+
+    def call(url: str) -> None:
+        with httpx.Client() as client:
+            codes.append(client.get(url).status_code)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert drained.wait(30)
+            time.sleep(0.5)  # a server that does not linger has closed the connection by then
+            codes.append(client.get(url).status_code)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    server = DrainingServer(app, drain=drain, drain_seconds=3600, announce=lambda: caller.start())  # noqa: PLW0108 - made below
+    server.config.lifespan = "off"
+    with bind("127.0.0.1", 0) as listener:
+        caller = threading.Thread(
+            target=call, args=[f"http://127.0.0.1:{listener.getsockname()[1]}"]
+        )
+        server.run(sockets=[listener])
+        caller.join()
+    assert codes == [200, 503]
+
+
+def test_a_server_without_connections_does_not_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(scope: object, receive: object, send: object) -> None:
+        raise AssertionError("nobody calls")
+
+    async def drain() -> None:
+        pass
+
+    monkeypatch.setattr(draining, "LINGER_SECONDS", 3600.0)
+    server = DrainingServer(
+        app,
+        drain=drain,
+        drain_seconds=3600,
+        announce=lambda: os.kill(os.getpid(), signal.SIGTERM),
+    )
+    with bind("127.0.0.1", 0) as listener:
+        server.run(sockets=[listener])
+    assert not server.force_exit
