@@ -1,4 +1,4 @@
-"""Problems of settings: unknown variables and invalid values, described for the operator."""
+"""Errors of settings: unknown variables and invalid values, described for the operator."""
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -10,6 +10,9 @@ from pydantic_core import ErrorDetails
 ENV_PREFIX: Final = "POLYPREFIX_"
 _CLIENT_VARIABLES: Final = frozenset({"key"})
 """Variables of the commands that call a server. They are not settings, and not mistakes."""
+
+SECRETS: Final = frozenset({"database_url", "metrics_key"})
+"""Settings whose values no message shows."""
 
 
 class InvalidSettings(ValueError):
@@ -45,5 +48,7 @@ def _described(detail: ErrorDetails) -> str:
         return f"{setting} is not a setting of this version. Correct its name."
     if detail["type"] == "value_error":  # one of our checks, whose message says what was found
         return f"{setting}: {reason.rstrip('.')}."
-    reason = reason[0].lower() + reason[1:]
-    return f"{setting} is {str(detail['input'])!r}: {reason}. Correct the value."
+    reason = reason.replace("Input should", "must", 1)
+    if name in SECRETS:
+        return f"{setting}: {reason}. Correct the value."
+    return f"{setting}: {reason}; found {str(detail['input'])!r}. Correct the value."

@@ -9,14 +9,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from prefixes.names import PrefixRef
 from server.settings.engine import EngineSettings
-from server.settings.http import HttpSettings
-from server.settings.lists import items_of, references_of
-from server.settings.problems import (
+from server.settings.errors import (
     ENV_PREFIX,
     InvalidSettings,
     invalid_values,
     unknown_variables,
 )
+from server.settings.http import HttpSettings
+from server.settings.lists import items_of, references_of
 from server.settings.training import TrainingSettings
 
 

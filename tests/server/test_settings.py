@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from server.settings import InvalidSettings, Settings, variable_of
+from server.settings.errors import SECRETS
 
 
 def test_a_flag_takes_precedence_over_a_variable_and_that_over_the_default(
@@ -67,11 +68,28 @@ def test_a_problem_says_what_was_found_what_is_expected_and_what_to_do() -> None
         Settings.load(port=70_000, cors_origins="https://x/", pinned="/tone")
     text = str(raised.value)
     for sentence in (
-        "port (POLYPREFIX_PORT) is '70000': input should be less than or equal to 65535. Correct",
+        "port (POLYPREFIX_PORT): must be less than or equal to 65535; found '70000'. Correct",
         "cors_origins (POLYPREFIX_CORS_ORIGINS): 'https://x/' is not a valid origin. Write",
         "pinned (POLYPREFIX_PINNED): ",
     ):
         assert sentence in text
+
+
+def test_a_problem_never_shows_the_value_of_a_secret() -> None:
+    for name in SECRETS:
+        with pytest.raises(InvalidSettings) as raised:
+            Settings.load(**{name: ["pp_secret"]})
+        assert name in str(raised.value)
+        assert "pp_secret" not in str(raised.value)
+
+
+def test_every_setting_that_repr_hides_is_a_secret() -> None:
+    hidden = {
+        name
+        for name, field in Settings.model_fields.items()
+        if not field.repr or "Secret" in str(field.annotation)
+    }
+    assert hidden == SECRETS
 
 
 def test_a_request_limit_beyond_the_in_flight_limit_is_rejected() -> None:
