@@ -62,7 +62,7 @@ async def start_training(
         is_queued = True
     finally:
         if not is_queued:
-            folder.remove()
+            await services.write(folder.remove)
     await services.write(partial(_remove_oldest, services, tenant))
     response.headers["Location"] = path_of(training)
     return status_of(training)

@@ -7,6 +7,7 @@ the other files. `OUTCOME` comes last: once it exists, no worker is needed.
 
 import sys
 from enum import IntEnum
+from functools import cache
 from importlib.util import find_spec
 from os import EX_IOERR, EX_OK, EX_TEMPFAIL
 from typing import Final
@@ -38,6 +39,7 @@ ROW_SUFFIXES: Final = (".csv", ".json", ".jsonl", ".tsv", ".parquet", ".conll", 
 """Suffixes of files of labeled rows that a tenant may send."""
 
 
+@cache
 def missing_extras() -> dict[str, str]:
     """Return what has to be installed to read files of a suffix, where it is not."""
     if find_spec("datasets") is not None:
