@@ -76,7 +76,7 @@ class Form:
         if not reader.is_complete:
             raise BadUpload("The multipart body ends early. Send the whole body again.")
         for part in self.parts:
-            if part.is_file and part.is_required and part.name not in reader.seen:
+            if part.is_required and part.name not in reader.seen:
                 raise BadUpload(f"The form has no `{part.name}`. {self.usage}")
         return {name: _text(data) for name, data in reader.texts.items()}
 

@@ -100,7 +100,7 @@ async def receive_training(request: Request, tenant: str, folder: TrainingFolder
             raise BadUpload(f"The file {name!r} is empty. Send labeled rows.")
     return JobRequest(
         tenant=tenant,
-        task=check_name("task", texts.get("task", "")),
+        task=check_name("task", texts["task"]),
         alias=check_alias(texts.get("alias", DEFAULT_ALIAS)),
         margin=_margin(texts.get("margin", "0")),
         config=_config(texts.get("config", "{}")),
