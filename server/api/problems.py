@@ -104,7 +104,16 @@ def _http(error: HTTPException) -> Problem:
         detail = _HTTP_DETAILS.get(error.status_code, phrase)
     if isinstance(cause, UnicodeDecodeError):  # FastAPI's own text does not name the byte
         detail = _not_utf8(cause)
-    return Problem(error.status_code, phrase, code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    seconds = headers.pop("Retry-After", None)
+    return Problem(
+        error.status_code,
+        phrase,
+        code,
+        detail,
+        retry_after=None if seconds is None else int(seconds),
+        headers=headers,
+    )
 
 
 def _not_utf8(error: UnicodeDecodeError) -> str:

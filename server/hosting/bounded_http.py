@@ -5,10 +5,12 @@ from collections import Counter
 from http import HTTPStatus
 from typing import Any, Final
 
+from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.api.middleware.networks import network_of
 from server.api.problem_responses import response_to
+from server.api.problems import problem_of
 from server.problems import RETRY_SECONDS, Problem
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
@@ -90,7 +92,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer input that is not a valid request, and close the connection."""
-        self._reject(Problem(400, "Bad Request", "malformed_request", msg))
+        self._reject(problem_of(HTTPException(400, msg)))
 
     def _admits_connection(self) -> bool:
         """Count the connection. Reject it if its network has too many."""
@@ -104,8 +106,8 @@ class BoundedHttp(HttpToolsProtocol):
             f"Your address has {self._counts.max_per_network} open connections, which is the "
             "maximum. Close some, or reuse them."
         )
-        title = "Too Many Requests"
-        self._reject(Problem(429, title, "overloaded", detail, retry_after=RETRY_SECONDS))
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        self._reject(problem_of(HTTPException(429, detail, headers)))
         return False
 
     def _reject(self, problem: Problem) -> None:
