@@ -1,6 +1,6 @@
 """Errors of requests, of the engine and of starting the server.
 
-    RequestRefused                the API rejects the request before the engine sees it.
+    RequestRefused                the API rejects the request, or a response that is too large.
     |- KeyRequired                the request needs an API key and has none.
     |- InvalidKey                 the API key was never issued, or it is revoked.
     |- ModelRequired              the request names no model, and the server has no default model.
@@ -16,7 +16,7 @@
     |- DeadlineExceeded           the request's time ran out before its answer was ready.
     |- EngineUnavailable          the engine is starting, draining or stopped, or the device failed.
     |- ResidencyBudgetExceeded    the prefix does not fit in the device memory for prefixes.
-    '- InferenceFailed            the forward pass fails for this input, even alone in its batch.
+    '- InferenceFailed            the forward pass fails for this input or gives non-finite logits.
 
 `server/api/statuses.py` maps both trees to HTTP statuses. Two errors outside them end the command
 `serve`: AddressUnavailable and FrontEndFailed.

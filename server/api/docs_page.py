@@ -34,9 +34,8 @@ async def _page(request: Request) -> Response:
         swagger_js_url=f"{root}{_ASSETS}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{_ASSETS}/swagger-ui.css",
         swagger_favicon_url="data:,",
-        swagger_ui_parameters={
-            "validatorUrl": None
-        },  # otherwise the document is sent to another host
+        # With a validator, browsers would send the document to another host.
+        swagger_ui_parameters={"validatorUrl": None},
     )
     page.headers["Content-Security-Policy"] = _POLICY
     return page

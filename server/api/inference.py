@@ -125,7 +125,7 @@ class Inference:
             TooManyScores: when the response would have too many scores.
             ModelRequired: when neither an input, the request nor the settings name a model.
             InvalidName: when a model is not a valid reference.
-            ClientDisconnect: when the sender disconnected. The work is cancelled.
+            ClientDisconnect: when the sender disconnected. The work is canceled.
             PrefixError, ServingError: as `Engine.infer`.
         """
         limit = self.services.settings.max_inputs_per_request

@@ -75,9 +75,8 @@ def _place(location: Sequence[int | str], body: Any, *, is_missing: bool) -> str
     source, *parts = location
     text, value = "", body
     for part in parts:
-        if (
-            source == "body" and body is not None
-        ):  # forms have no body here: their places are our own
+        # Forms have no body here: their places are our own.
+        if source == "body" and body is not None:
             if not _leads_on(value, part) and not (is_missing and part is parts[-1]):
                 continue
             value = value[part] if _leads_on(value, part) else None

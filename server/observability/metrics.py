@@ -116,7 +116,7 @@ class Metrics:
         self._request_seconds.labels(route).observe(seconds)
 
     def training_done(self, state: str) -> None:
-        """Count a finished training: succeeded, failed or cancelled."""
+        """Count a finished training by its final state."""
         self._trainings.labels(state).inc()
 
     def trainings_in(self, state: str, number: int) -> None:

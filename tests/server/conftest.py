@@ -1,4 +1,4 @@
-"""Fixtures of the REST tests: one server for all that only read or keep to names of their own."""
+"""Fixtures of the REST tests. Tests that only read, or use names of their own, share one server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -31,7 +31,7 @@ def rest(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def serve(backbone: Backbone, tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers with an engine that does as it is told; settings are free to choose."""
+    """Starts servers with a fake engine that a test controls, and with any settings."""
     stack = ExitStack()
 
     def start(**choices: Any) -> tuple[Rest, FakeEngine]:

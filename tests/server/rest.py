@@ -1,4 +1,4 @@
-"""A server on a real socket for tests, an engine that does as it is told, and small helpers."""
+"""A server on a real socket for tests, a fake engine that a test controls, and small helpers."""
 
 import asyncio
 import threading
@@ -44,7 +44,7 @@ TYPED: Final[dict[str, TaskType]] = {
 
 
 class FakeEngine:
-    """Resolves and answers like the engine, without a device: holds, fails and drains as told.
+    """Resolves and answers like the engine, without a device: a test makes it hold, fail or drain.
 
     Logits rise with the label's number, so the last label always wins.
     """
@@ -188,7 +188,7 @@ def new_registry(folder: Path) -> tuple[PrefixRegistry, dict[str, str]]:
 
 
 def put(registry: PrefixRegistry, ref: str, prefix: Prefix) -> None:
-    """Publish a prefix behind the server's back."""
+    """Publish a prefix without the server."""
     tenant, task = ref.split("/")
     with registry.store.stage() as staged:
         staged.write(prefix.to_bytes())
@@ -252,7 +252,7 @@ def on_a_port(app: Any, **choices: Any) -> Iterator[str]:
 def serving(
     folder: Path, backbone: Backbone, engine: FakeEngine | None = None, **choices: Any
 ) -> Iterator[Rest]:
-    """Serve the prefixes of `put_some` with the real engine, or one that does as it is told."""
+    """Serve the prefixes of `put_some` with the real engine or a fake one."""
     registry, keys = new_registry(folder) if engine is None else (engine._registry, {})
     if engine is None:
         put_some(registry, backbone.fingerprint)

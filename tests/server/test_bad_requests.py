@@ -236,7 +236,7 @@ def test_too_many_inputs(rest: Rest, route: str) -> None:
 
 @ROUTES
 @pytest.mark.parametrize(
-    ("content", "headers", "told"),
+    ("content", "headers", "message"),
     [
         pytest.param(b"{nope", {"Content-Type": "application/json"}, "not valid JSON", id="syntax"),
         pytest.param(b"\xff{}", {"Content-Type": "application/json"}, "", id="not UTF-8"),
@@ -247,12 +247,12 @@ def test_too_many_inputs(rest: Rest, route: str) -> None:
     ],
 )
 def test_a_body_that_is_not_a_json_object(
-    rest: Rest, route: str, content: bytes, headers: dict[str, str], told: str
+    rest: Rest, route: str, content: bytes, headers: dict[str, str], message: str
 ) -> None:
     response = rest.call("POST", route, content=content, headers=headers)
     assert response.status_code in {400, 422}
     problem = check_problem(response, response.status_code, response.json()["code"])
-    assert told in problem["detail"]
+    assert message in problem["detail"]
 
 
 @ROUTES

@@ -276,16 +276,18 @@ def test_a_gzip_bomb_is_too_large(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"{}", "not valid gzip"),
         (gzip.compress(b"{}", mtime=0)[:-4], "ends early"),
         (gzip.compress(b"{}", mtime=0) + b"x", "bytes follow"),
     ],
 )
-def test_a_body_that_is_not_valid_gzip_is_rejected(rest: Rest, content: bytes, told: str) -> None:
+def test_a_body_that_is_not_valid_gzip_is_rejected(
+    rest: Rest, content: bytes, message: str
+) -> None:
     response = rest.call("POST", "/v1/classify", **packed(content))
-    assert told in check_problem(response, 400, "malformed_request")["detail"]
+    assert message in check_problem(response, 400, "malformed_request")["detail"]
 
 
 @pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip"])

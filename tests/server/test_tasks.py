@@ -303,7 +303,7 @@ def test_a_wrong_task_type_in_a_list_names_its_index(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "fields", "told"),
+    ("model", "fields", "message"),
     [
         pytest.param("things", {"text": ["a", "b"]}, "'text' is a list", id="a list of texts"),
         pytest.param("things", {"words": "a"}, "takes the fields: text", id="unknown field"),
@@ -316,11 +316,11 @@ def test_a_wrong_task_type_in_a_list_names_its_index(rest: Rest) -> None:
     ],
 )
 def test_fields_that_do_not_fit_the_task(
-    rest: Rest, model: str, fields: dict[str, Any], told: str
+    rest: Rest, model: str, fields: dict[str, Any], message: str
 ) -> None:
     body = {"model": f"examples/{model}", "input": fields}
     response = rest.call("POST", ROUTES[TYPED[model]], json=body)
-    assert told in check_problem(response, 422, "input_rejected")["detail"]
+    assert message in check_problem(response, 422, "input_rejected")["detail"]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_an_invalid_file_is_rejected_with_all_findings(
     files = rest.files()
     response = rest.upload("acme/new", spoil(good(backbone)), by="acme")
     found = {finding["code"] for finding in leaves_no_trace(rest, response, files)}
-    # A file cut short may be told as truncated or as tensors that do not add up.
+    # A file cut short may be reported as truncated or as tensors that do not add up.
     assert found == codes or (codes == {"truncated"} and found)
     assert response.json()["code"] == "prefix_rejected"
 
@@ -232,7 +232,7 @@ MULTIPART = "multipart/form-data; boundary=b"
 
 
 @pytest.mark.parametrize(
-    ("content", "content_type", "told"),
+    ("content", "content_type", "message"),
     [
         pytest.param("{}", "application/json", "curl -F", id="not multipart"),
         pytest.param("x", "multipart/form-data", "curl -F", id="no boundary"),
@@ -249,7 +249,7 @@ MULTIPART = "multipart/form-data; boundary=b"
     ],
 )
 def test_a_malformed_form_is_rejected(
-    rest: Rest, content: str, content_type: str, told: str
+    rest: Rest, content: str, content_type: str, message: str
 ) -> None:
     files = rest.files()
     response = rest.call(
@@ -258,7 +258,7 @@ def test_a_malformed_form_is_rejected(
     leaves_no_trace(rest, response, files)
     problem = response.json()
     assert problem["code"] == "bad_upload"
-    assert told in problem["detail"]
+    assert message in problem["detail"]
 
 
 @pytest.mark.parametrize(

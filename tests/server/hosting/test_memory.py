@@ -31,11 +31,11 @@ stream.join()
 def test_the_next_batch_reuses_the_memory_of_the_last() -> None:
     kept, left = _faults("keep"), _faults("leave")
     assert kept < left / 2
-    assert left > 20_000  # else there is nothing to keep, and the option can go
+    assert left > 20_000  # otherwise the option is not needed
 
 
 def _faults(how: str) -> int:
-    """Count the pages that the system had to bring for what was there before."""
+    """Count the page faults of a second pass over the same sizes."""
     program = subprocess.run(
         [sys.executable, "-c", _FAULTS, how], capture_output=True, text=True, check=True
     )

@@ -28,16 +28,18 @@ def the_line(caplog: pytest.LogCaptureFixture) -> dict[str, object]:
 def test_the_time_of_a_line_has_its_offset_from_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     record = logging.LogRecord("polyprefix", logging.INFO, "x.py", 1, "hello", (), None)
     record.created = 1_767_605_400.12
-    for zone, expected in (
-        ("UTC", "2026-01-05T09:30:00.120+00:00"),
-        ("PST8", "2026-01-05T01:30:00.120-08:00"),
-        ("IST-5:30", "2026-01-05T15:00:00.120+05:30"),
-    ):
-        with monkeypatch.context() as patched:
-            patched.setenv("TZ", zone)
-            time.tzset()
-            assert json.loads(JsonFormatter().format(record))["time"] == expected
-    time.tzset()
+    try:
+        for zone, expected in (
+            ("UTC", "2026-01-05T09:30:00.120+00:00"),
+            ("PST8", "2026-01-05T01:30:00.120-08:00"),
+            ("IST-5:30", "2026-01-05T15:00:00.120+05:30"),
+        ):
+            with monkeypatch.context() as patched:
+                patched.setenv("TZ", zone)
+                time.tzset()
+                assert json.loads(JsonFormatter().format(record))["time"] == expected
+    finally:
+        time.tzset()
 
 
 def test_each_request_logs_one_line_with_its_models_and_times(

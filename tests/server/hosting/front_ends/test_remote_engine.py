@@ -196,7 +196,7 @@ async def test_each_spec_is_sent_once_until_there_are_too_many(
         kept = remote._specs
         first = await ask(remote, "acme/mood", "examples/things")
         again = await ask(remote, "acme/mood")
-        assert len(kept) == 1  # it began anew: two were enough
+        assert len(kept) == 1  # the second message started over: the limit was reached
         assert again[0].spec == first[0].spec
         await ask(remote, "examples/facts")
         assert len(kept) == 2
