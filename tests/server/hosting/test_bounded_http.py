@@ -104,7 +104,8 @@ def test_each_address_has_its_own_limit_of_connections() -> None:
             head, _, body = until_closed(refused).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 429 ")
             assert b"retry-after: 5" in head.lower()
-            assert json.loads(body)["code"] == "overloaded"
+            problem = json.loads(body)
+            assert (problem["code"], problem["retry_after"]) == ("overloaded", 5)
         other = socket.socket()
         stack.enter_context(other)
         other.bind(("127.0.0.2", 0))

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -101,10 +102,26 @@ def test_a_form_with_such_fields_is_rejected_at_once(rest: Rest) -> None:
     assert rest.call("GET", path, "acme").json()["trainings"] == []
 
 
-def test_parquet_is_rejected_where_the_package_that_reads_it_is_missing(
-    rest: Rest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_form_without_a_task_is_rejected_by_the_name_of_the_field(rest: Rest) -> None:
+    files = {"file": ("rows.csv", b"text,label\r\nfine,good\r\n")}
+    rejected = rest.call("POST", "/v1/tenants/acme/trainings", "acme", files=files)
+    assert (rejected.status_code, rejected.json()["code"]) == (422, "bad_upload")
+    assert "The form has no `task`." in rejected.json()["detail"]
+
+
+@pytest.fixture
+def no_packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No package is installed, as far as `missing_extras` can see."""
     monkeypatch.setattr(worker, "find_spec", lambda _: None)
+    worker.missing_extras.cache_clear()
+    yield
+    worker.missing_extras.cache_clear()
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_parquet_is_rejected_where_the_package_that_reads_it_is_missing(
+    rest: Rest,
+) -> None:
     files = {"file": ("rows.parquet", b"PAR1")}
     path = "/v1/tenants/acme/trainings"
     rejected = rest.call("POST", path, "acme", data={"task": "mood"}, files=files)
