@@ -5,6 +5,7 @@ was learned: parameters, optimizers, the best prefixes and the history.
 """
 
 import dataclasses
+import errno
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -20,6 +21,8 @@ from prefixes import Prefix
 from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone
 from prefixes.backbone.precision import dtype_name
+from prefixes.disk import disk
+from prefixes.errors import StoreUnavailable
 from training.errors import CheckpointRejected
 from training.examples import TaskData
 from training.learning.base_run import Evaluation
@@ -133,11 +136,15 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint:
     Raises:
         CheckpointRejected: when the file is damaged, or belongs to another training; then the
             message names what differs.
+        StoreUnavailable: when the disk fails. The file may be intact.
     """
     try:
-        _check_bytes(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with disk("read", path):
+            _check_bytes(path)
+            content = torch.load(path, map_location="cpu", weights_only=True)
         version, saved = content["format"], _with_current_names(content["identity"])
+    except (StoreUnavailable, MemoryError):
+        raise  # the caller may delete a rejected file, and this one may be intact
     except Exception as error:  # torch names no common base for what a damaged file brings up
         raise CheckpointRejected(
             f"The checkpoint {path} is damaged ({type(error).__name__}): remove it to start anew"
@@ -168,8 +175,13 @@ def _with_current_names(facts: Mapping[str, str]) -> dict[str, str]:
 
 def _check_bytes(path: Path) -> None:
     """Verify the checksums, which torch ignores: a flipped bit would become another weight."""
-    with ZipFile(path) as archive:
-        damaged = archive.testzip()
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise BadZipFile("an offset is outside the file") from error
     if damaged is not None:
         raise BadZipFile(damaged)
 

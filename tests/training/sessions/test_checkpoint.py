@@ -1,5 +1,6 @@
 """Checkpoints: a killed training ends as if nothing had happened, and nothing else is resumed."""
 
+import errno
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zipfile import ZipFile
 
 import numpy as np
@@ -17,11 +18,12 @@ import torch
 from torch import Tensor
 
 from prefixes import Prefix
+from prefixes.errors import StoreUnavailable
 from tests.training.learnable_tasks import ROWS_OF, sentiment_rows, topic_rows, write_jsonl
 from training.errors import CheckpointRejected, TrainingError, TrainingStopped
 from training.learning.parallel import OneProcess
 from training.learning.run import Run
-from training.sessions import session
+from training.sessions import checkpoint, session
 from training.sessions.checkpoint import Identity, load_checkpoint, save_checkpoint
 from training.sessions.files import CHECKPOINT
 from training.sessions.session import run_plan
@@ -300,6 +302,43 @@ def test_a_flipped_bit_in_a_checkpoint_is_found(
     plan = make_plan(backbone_folder, tmp_path)
     with pytest.raises(CheckpointRejected, match="is damaged"):
         run_plan(plan, interrupted, resume=True, watch=ignore)
+
+
+def test_an_offset_outside_a_checkpoint_is_damage(tmp_path: Path) -> None:
+    file = tmp_path / CHECKPOINT
+    save_checkpoint(file, Identity({}), [], seconds=1.0)
+    data = bytearray(file.read_bytes())
+    data[data.rindex(b"PK\5\6") - 21] ^= 0x80  # the place of the directory becomes negative
+    file.write_bytes(data)
+    with pytest.raises(CheckpointRejected, match="is damaged"):
+        load_checkpoint(file, Identity({}))
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (OSError(errno.EIO, "Input/output error"), StoreUnavailable),
+        (PermissionError(errno.EACCES, "Permission denied"), StoreUnavailable),
+        (MemoryError(), MemoryError),
+    ],
+    ids=["disk", "permission", "memory"],
+)
+def test_a_checkpoint_that_cannot_be_read_is_not_damaged(
+    failure: Exception,
+    expected: type[Exception],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise failure
+
+    file = tmp_path / CHECKPOINT
+    save_checkpoint(file, Identity({}), [], seconds=1.0)
+    monkeypatch.setattr(checkpoint, "ZipFile", fail)
+    with pytest.raises(expected) as caught:
+        load_checkpoint(file, Identity({}))
+    assert not isinstance(caught.value, CheckpointRejected)
+    assert file.exists()
 
 
 def test_resuming_where_nothing_was_begins(backbone_folder: Path, tmp_path: Path) -> None:
