@@ -142,7 +142,7 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint:
         with disk("read", path):
             _check_bytes(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
-        version, saved = content["format"], _with_current_names(content["identity"])
+        version, saved = content["format"], content["identity"]
     except (StoreUnavailable, MemoryError):
         raise  # the caller may delete a rejected file, and this one may be intact
     except Exception as error:  # torch names no common base for what a damaged file brings up
@@ -151,7 +151,7 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint:
         ) from error
     if version != FORMAT:
         raise CheckpointRejected(f"The checkpoint {path} has format {version}: expected {FORMAT}")
-    differences = identity.differences(saved)
+    differences = identity.differences(_with_current_names(saved))
     if differences:
         shown = "\n".join(f"  {line}" for line in differences[:_LIST_AFTER])
         raise CheckpointRejected(

@@ -341,6 +341,13 @@ def test_a_checkpoint_that_cannot_be_read_is_not_damaged(
     assert file.exists()
 
 
+def test_another_format_is_named_whatever_its_identity_is(tmp_path: Path) -> None:
+    file = tmp_path / CHECKPOINT
+    torch.save({"format": 5, "identity": ["other"]}, file)
+    with pytest.raises(CheckpointRejected, match="has format 5: expected 4"):
+        load_checkpoint(file, Identity({}))
+
+
 def test_resuming_where_nothing_was_begins(backbone_folder: Path, tmp_path: Path) -> None:
     plan = make_plan(backbone_folder, tmp_path)
     trained = run_plan(plan, tmp_path / "new", resume=True, watch=ignore)
