@@ -1,14 +1,13 @@
 """Rules between the settings of a training. Every check returns all problems it finds."""
 
-from typing import Final, assert_never
+from typing import Final
 
 from pydantic import ValidationError
 
 from prefixes import InputTemplate
-from prefixes.spec import TaskType
+from prefixes.spec import traits_of
 from prefixes.template import RESERVED_FIELDS
 from training.datasets import DATASETS
-from training.settings.defaults import is_per_token
 from training.settings.train_settings import TrainSettings
 
 _BARE: Final = "{text}"
@@ -38,28 +37,19 @@ def _type_of(config: TrainSettings) -> str:
     return config.problem_type or config.task_type
 
 
-def _has_labels(task_type: TaskType) -> bool:
-    match task_type:
-        case "sequence_classification" | "token_classification":
-            return True
-        case "multiple_choice" | "question_answering" | "embedding":
-            return False
-        case _:
-            assert_never(task_type)
-
-
 def _task_problems(config: TrainSettings) -> list[str]:
     task_type = config.task_type
+    traits = traits_of(task_type)
     problems = []
     if config.dataset is not None and task_type != DATASETS[config.dataset].task_type:
         own = DATASETS[config.dataset].task_type
         problems.append(f"task_type {task_type} contradicts {config.dataset}, a {own}: remove it")
-    if task_type != "sequence_classification" and config.problem_type is not None:
+    if config.problem_type is not None and not traits.has_problem_type:
         problems.append(
             f"problem_type applies only to sequence_classification, not to {task_type}: remove it"
         )
-    if is_per_token(task_type) != (config.pooling == "every_token"):
-        expected = "every_token" if is_per_token(task_type) else "mean, first_token or pooler"
+    if traits.is_per_token != (config.pooling == "every_token"):
+        expected = "every_token" if traits.is_per_token else "mean, first_token or pooler"
         problems.append(f"pooling of {task_type} must be {expected}, not {config.pooling}")
     if config.select_by is not None and config.select_by not in config.metrics:
         problems.append(
@@ -74,7 +64,7 @@ def _label_problems(config: TrainSettings) -> list[str]:
         return []
     labels = config.labels
     problems = []
-    if not _has_labels(config.task_type) or config.problem_type == "regression":
+    if not traits_of(config.task_type).has_labels or config.problem_type == "regression":
         problems.append(f"labels apply only to classification, not to {_type_of(config)}")
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
@@ -107,12 +97,14 @@ def _smoothing_problems(config: TrainSettings) -> list[str]:
 
 
 def _embedding_problems(config: TrainSettings) -> list[str]:
-    if config.task_type != "embedding":
-        found = f"normalize applies only to embedding, not to {config.task_type}"
-        return [] if config.normalize is None else [found]
-    if config.batch_size < 2:
-        return ["batch_size of an embedding must be at least 2: it compares the rows of a batch"]
-    return []
+    problems = []
+    if config.normalize is not None and not traits_of(config.task_type).may_normalize:
+        problems.append(f"normalize applies only to embedding, not to {config.task_type}")
+    if config.task_type == "embedding" and config.batch_size < 2:
+        problems.append(
+            "batch_size of an embedding must be at least 2: it compares the rows of a batch"
+        )
+    return problems
 
 
 def _text_problems(config: TrainSettings) -> list[str]:
@@ -127,7 +119,7 @@ def _text_problems(config: TrainSettings) -> list[str]:
 
 def _answer_problems(config: TrainSettings) -> list[str]:
     answers = (config.stride, config.max_answer_tokens, config.null_threshold)
-    if config.task_type != "question_answering":
+    if not traits_of(config.task_type).has_answers:
         if answers == (None, None, None):
             return []
         names = "stride, max_answer_tokens and null_threshold"
@@ -163,10 +155,11 @@ def _tagging_problems(config: TrainSettings) -> list[str]:
 
 def _template_problems(config: TrainSettings) -> list[str]:
     task_type = config.task_type
+    traits = traits_of(task_type)
     if config.template is None:
         lacks = config.pair_template is not None
         return ["pair_template needs template: set both"] if lacks else []
-    if task_type == "question_answering" or (is_per_token(task_type) and config.template != _BARE):
+    if task_type == "question_answering" or (traits.is_per_token and config.template != _BARE):
         return [f"{task_type} takes the texts unchanged: remove template"]
     try:
         template = InputTemplate(text=config.template, text_pair=config.pair_template)
@@ -179,7 +172,7 @@ def _template_problems(config: TrainSettings) -> list[str]:
         f"template: {name!r} is a reserved field of requests: rename the column"
         for name in sorted(RESERVED_FIELDS.intersection(template.fields))
     ]
-    if template.has_choices != (task_type == "multiple_choice"):
+    if template.has_choices != traits.has_choices:
         problems.append("a multiple_choice template must contain {choice}, and no other may")
     if task_type == "embedding" and len(template.fields) != 1:
         problems.append("the template of an embedding must have one field, as in 'query: {text}'")

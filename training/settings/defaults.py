@@ -82,17 +82,6 @@ def metrics_of(task_type: TaskType, problem_type: ProblemType | None) -> tuple[M
             assert_never(task_type)
 
 
-def is_per_token(task_type: TaskType) -> bool:
-    """Return whether the head has an output for each token instead of each text."""
-    match task_type:
-        case "token_classification" | "question_answering":
-            return True
-        case "sequence_classification" | "multiple_choice" | "embedding":
-            return False
-        case _:
-            assert_never(task_type)
-
-
 def max_length_of(task_type: TaskType) -> int:
     """Return the default maximum number of tokens of a text. The backbone may allow fewer."""
     return _WINDOW if task_type == "question_answering" else _MAX_LENGTH
