@@ -11,7 +11,6 @@ from training.errors import DataProblem
 from training.files.rows import Row
 from training.files.text_lines import numbered_lines
 
-_SURROGATE: Final = re.compile(r"\\ud[89a-f]")
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 
