@@ -77,7 +77,6 @@ def tighten(path: Path) -> None:
         return
     try:
         # The folder comes last: if this is interrupted, the next start retries.
-        # The folder comes last: if this is interrupted, the next start retries.
         for found in (*path.rglob("*"), path):
             with suppress(FileNotFoundError):  # another process removed it
                 found.chmod(stat.S_IMODE(found.stat().st_mode) & ~_OTHERS)
