@@ -15,6 +15,8 @@ most 30 marks in a row. Without a limit, every span of a text of marks would spa
 
 _VISIBLE: Final = regex.compile(r"[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\uFFF9-\uFFFB]")
 
+HALF_SURROGATE: Final = "half of a surrogate pair, which is not valid Unicode"
+"""Describes in messages what `first_surrogate` finds."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 _CLUSTER: Final = regex.compile(r"\X")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from prefixes.characters import first_surrogate
+from prefixes.characters import HALF_SURROGATE, first_surrogate
 from training.errors import DataProblem
 from training.files.rows import Row
 from training.files.text_lines import numbered_lines
@@ -76,8 +76,7 @@ def _object(path: Path, number: int, value: Any) -> Row | DataProblem:
     # Names of columns, labels and tags are checked too: they end up in files and responses.
     if _has_surrogate(value):
         broken = next(name for name, cell in value.items() if _has_surrogate([name, cell]))
-        found = "half of a surrogate pair, which is not valid Unicode"
-        return DataProblem(path, number, f"{broken!r}: expected text, found {found}")
+        return DataProblem(path, number, f"{broken!r}: expected text, found {HALF_SURROGATE}")
     return Row(path, number, value)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from prefixes.characters import first_surrogate, is_blank
+from prefixes.characters import HALF_SURROGATE, first_surrogate, is_blank
 from training.errors import DataProblem
 from training.files.rows import Row
 
@@ -55,7 +55,7 @@ def text_objection(value: Any) -> str | None:
     if is_blank(value):
         return "an empty text"
     if first_surrogate(value) is not None:
-        return "half of a surrogate pair, which is not valid Unicode"
+        return HALF_SURROGATE
     return None
 
 
@@ -66,7 +66,7 @@ def read_list(row: Row, column: str, problems: list[DataProblem]) -> tuple[str, 
         problems.append(row.problem(f"{column!r}: expected a list of texts, found {value!r:.80}"))
         return ()
     if any(first_surrogate(text) is not None for text in value):
-        problems.append(row.problem(f"{column!r}: has half of a surrogate pair, no valid Unicode"))
+        problems.append(row.problem(f"{column!r}: expected text, found {HALF_SURROGATE}"))
         return ()
     return tuple(value)
 
