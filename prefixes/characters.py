@@ -31,9 +31,9 @@ def is_blank(text: str) -> bool:
 
 
 def first_surrogate(text: str) -> int | None:
-    """Return the index of the first half of a surrogate pair, or None for valid Unicode.
+    """Return the index of the first unpaired surrogate, high or low, or None for valid Unicode.
 
-    JSON can write such a half. UTF-8 cannot encode it, so no response or file could carry it.
+    JSON can write one alone. UTF-8 cannot encode it, so no response or file could carry it.
     """
     try:
         text.encode()
@@ -43,7 +43,7 @@ def first_surrogate(text: str) -> int | None:
 
 
 def replace_surrogates(text: str) -> str:
-    """Replace each half of a surrogate pair with U+FFFD."""
+    """Replace each unpaired surrogate with U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
 
 

@@ -131,7 +131,7 @@ def _sound_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for pair in pairs:
         for text in pair:
             if isinstance(text, str) and first_surrogate(text) is not None:
-                raise ValueError("a text in the header has half of a surrogate pair")
+                raise ValueError("a text in the header has an unpaired surrogate")
     return result
 
 

@@ -95,9 +95,9 @@ def test_a_text_with_anything_to_see_is_not_blank(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "place"), [("", None), ("a🙂", None), ("ab\ud800", 2), ("\udfff\ud800", 0)]
 )
-def test_the_first_half_of_a_surrogate_pair_is_found(text: str, place: int | None) -> None:
+def test_the_first_unpaired_surrogate_is_found(text: str, place: int | None) -> None:
     assert first_surrogate(text) == place
 
 
-def test_each_half_of_a_surrogate_pair_is_replaced() -> None:
+def test_each_unpaired_surrogate_is_replaced() -> None:
     assert replace_surrogates("a\ud83d\ude00🙂") == "a\ufffd\ufffd🙂"
