@@ -101,17 +101,18 @@ def _task_problems(spec: PrefixSpec) -> list[str]:
         ("answers", traits.has_answers, spec.answers is not None),
         ("pooling every_token", traits.is_per_token, spec.head.pooling == "every_token"),
         ("a template with {choice}", traits.has_choices, spec.input.has_choices),
-        ("normalize", spec.head.normalize and traits.may_normalize, spec.head.normalize),
     ]
     problems = [
         f"task type {spec.task_type} {'requires' if is_required else 'does not allow'} {part}"
         for part, is_required, is_given in parts
         if is_required != is_given
     ]
+    if spec.head.normalize and not traits.may_normalize:
+        problems.append(f"task type {spec.task_type} does not allow normalize")
     if traits.spans_of is not None and not _is_bare(getattr(spec.input, traits.spans_of)):
         problems.append(
-            f"the {traits.spans_of} template of {spec.task_type} must be a single placeholder "
-            "such as {text}, since answers point into that field"
+            f"the {traits.spans_of} template of {spec.task_type} must be a single "
+            "placeholder, since answers point into that field"
         )
     return problems
 

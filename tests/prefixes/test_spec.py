@@ -336,6 +336,14 @@ def test_every_type_of_task_is_described_by_either_method(task_type: str, method
         ),
         pytest.param(
             {
+                "task_type": "question_answering",
+                "input": InputTemplate(text="{question}", text_pair="> {context}"),
+            },
+            "text_pair template of question_answering must be a single placeholder, since answers",
+            id="context-in-a-frame",
+        ),
+        pytest.param(
+            {
                 "task_type": "token_classification",
                 "labels": tuple(f"B-{n}" for n in range(1001)),
             },
