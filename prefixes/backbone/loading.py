@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.util
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -55,10 +55,15 @@ def load_backbone(
     texts = _load_texts(source, place, config)
     model, made_up = _load_model(source, place, config)
     pooler = None if _lacks_pooler(made_up) else architecture.pooler(model)
+    weights_sha256, tokenizer_sha256 = _weights_digest(model, made_up), texts.digest()
     with _reading(source, "config.json"):
-        sizes = _sizes(model, architecture)
-        weights = _weights_digest(model, made_up)
-        fingerprint = _fingerprint(name, sizes, weights, texts, has_pooler=pooler is not None)
+        fingerprint = BackboneFingerprint(
+            name=name,
+            **_sizes(model, architecture),
+            has_pooler=pooler is not None,
+            weights_sha256=weights_sha256,
+            tokenizer_sha256=tokenizer_sha256,
+        )
     return Backbone(
         model=model,
         texts=texts,
@@ -68,18 +73,6 @@ def load_backbone(
         device=on,
         dtype=_place(model, on, dtype, quantize, to_train=to_train),
         is_quantized=quantize is not None,
-    )
-
-
-def _fingerprint(
-    name: str, sizes: Mapping[str, Any], weights: str, texts: TextEncoder, *, has_pooler: bool
-) -> BackboneFingerprint:
-    return BackboneFingerprint(
-        name=name,
-        **sizes,
-        has_pooler=has_pooler,
-        weights_sha256=weights,
-        tokenizer_sha256=texts.digest(),
     )
 
 
@@ -142,7 +135,7 @@ def _reading(source: str | Path, part: str) -> Iterator[None]:
     """Report which part could not be read, and why."""
     try:
         yield
-    except PrefixError:
+    except (PrefixError, MemoryError):  # lack of memory says nothing about the files
         raise
     except Exception as error:  # each parser has its own errors; tokenizers raises Exception itself
         reason = str(error).strip().partition("\n")[0]

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, ByT5Tokenizer, GPT2Config
 
 from prefixes import HeadSpec, Prefix
-from prefixes.backbone import Backbone, EncodedText, PackedBatch, load_backbone
+from prefixes.backbone import Backbone, EncodedText, PackedBatch, load_backbone, loading
 from prefixes.errors import BackboneUnavailable, PrefixRejected, UnsupportedBackbone
 from tests.factories import make_backbone_folder, make_prefix, make_spec
 
@@ -380,6 +380,23 @@ def test_a_damaged_folder_is_refused_in_one_sentence_that_says_what_is_wrong(
 
     assert str(folder) in refusal
     assert re.search(message, refusal)
+
+
+@pytest.mark.parametrize(
+    ("target", "failure"),
+    [("AutoConfig.from_pretrained", MemoryError()), ("_weights_digest", RuntimeError("a bug"))],
+    ids=["memory", "digest"],
+)
+def test_a_failure_of_the_program_is_not_blamed_on_the_files(
+    target: str, failure: Exception, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise failure
+
+    monkeypatch.setattr(f"{loading.__name__}.{target}", fail)
+    with pytest.raises(type(failure)) as caught:
+        load(folder)
+    assert caught.value is failure
 
 
 @pytest.mark.parametrize("source", ["nobody/nothing", "no such model ?!", ""])
