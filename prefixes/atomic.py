@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -84,7 +84,8 @@ def atomic_file(
                     sync_folder(target.parent)
     except BaseException as error:
         if is_replaced:
-            partial.unlink(missing_ok=True)  # frees the space, which a full disk needs
+            with suppress(OSError):  # a disk that fails again would hide the first error
+                partial.unlink()  # frees the space, which a full disk needs
         if raw.failure is not None:
             with disk("write", path):
                 raise raw.failure from error

@@ -1,10 +1,11 @@
 """Atomic writes, on disks that are really full."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -90,6 +91,18 @@ def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), atomic_file(tmp_path / "result") as file:
         file.write(bytes(1 // 0))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fails_again_does_not_hide_the_first_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(Path, "unlink", fail)
+    with pytest.raises(StoreUnavailable, match=r"Could not write .*result: Read-only file system"):
+        write_atomically(tmp_path / "result", b"answer")
 
 
 def test_other_failures_of_the_block_are_not_taken_for_a_disks(tmp_path: Path) -> None:
