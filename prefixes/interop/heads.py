@@ -108,14 +108,18 @@ def require_pooler(backbone: Backbone) -> None:
         )
 
 
+def output_name(task_type: TaskType) -> str:
+    """Return the name of the output layer in transformers' models for the task type."""
+    return "qa_outputs" if task_type == "question_answering" else "classifier"
+
+
 def output_layer(tensors: Mapping[str, Tensor], task_type: TaskType) -> dict[str, Tensor]:
     """Take the output layer by the name that transformers gives it in models for the task type.
 
     Raises:
         ConversionRefused: if a tensor is missing or has the wrong shape.
     """
-    source = "qa_outputs" if task_type == "question_answering" else "classifier"
-    return layer(tensors, source, "output")
+    return layer(tensors, output_name(task_type), "output")
 
 
 def layer(tensors: Mapping[str, Tensor], source: str, name: str) -> dict[str, Tensor]:

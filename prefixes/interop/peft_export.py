@@ -11,7 +11,7 @@ from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone
 from prefixes.interop.errors import ConversionRefused
 from prefixes.interop.flat import flat_of
-from prefixes.interop.heads import DENSE_ACTIVATIONS
+from prefixes.interop.heads import DENSE_ACTIVATIONS, output_name
 from prefixes.interop.peft_format import (
     CONFIG_FILE,
     MODEL_TYPES,
@@ -21,7 +21,7 @@ from prefixes.interop.peft_format import (
     drops_token_types,
 )
 from prefixes.prefix import Prefix
-from prefixes.spec import HeadSpec, PrefixSpec
+from prefixes.spec import HeadSpec, PrefixSpec, traits_of
 
 _AUTO: Final = {
     "SEQ_CLS": "AutoModelForSequenceClassification",
@@ -111,7 +111,7 @@ def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
 
 def _head_of(spec: PrefixSpec) -> HeadSpec:
     """Return the head of transformers' model for the task type."""
-    if spec.task_type != "sequence_classification":
+    if traits_of(spec.task_type).is_per_token:
         return HeadSpec(pooling="every_token")
     activation = DENSE_ACTIVATIONS.get(spec.backbone.model_type)
     if activation is None:
@@ -121,10 +121,8 @@ def _head_of(spec: PrefixSpec) -> HeadSpec:
 
 def _head_names(spec: PrefixSpec) -> dict[str, str]:
     """Return the names of the head's layers in transformers' model for the task type."""
-    if spec.task_type == "question_answering":
-        return {"output": "qa_outputs"}
     if spec.head.activation is None:
-        return {"output": "classifier"}
+        return {"output": output_name(spec.task_type)}
     return {"dense": "classifier.dense", "output": "classifier.out_proj"}
 
 
