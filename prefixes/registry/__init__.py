@@ -5,7 +5,6 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from prefixes.errors import StoreUnavailable
-from prefixes.registry.catalog import PrefixCatalog
 from prefixes.registry.database import Database
 from prefixes.registry.keys import ApiKeys
 from prefixes.registry.opening import open_database, parse_url
@@ -33,7 +32,6 @@ __all__ = [
     "Database",
     "ListedVersion",
     "Overlap",
-    "PrefixCatalog",
     "PrefixEntry",
     "PrefixRegistry",
     "PrefixStore",
