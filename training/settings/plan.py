@@ -41,8 +41,8 @@ class TrainPlan(Value):
     def _is_not_quantized(cls, data: Any) -> Any:
         if isinstance(data, dict) and "quantize" in data:
             raise ValueError(
-                "prefixes are trained in float32 or bfloat16, for int8 has no gradients: leave "
-                "out quantize, and give it to evaluate, predict or serve"
+                "quantize does not apply to training, because int8 has no gradients: remove it, "
+                "and use it with evaluate, predict or serve"
             )
         return data
 
