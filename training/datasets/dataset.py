@@ -61,10 +61,10 @@ class Hub:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A published set: what P-tuning v2 makes of it, and how its files become rows.
+    """A published dataset: its settings in P-tuning v2, and how its files become rows.
 
-    `fields` are settings of a `TrainConfig`. `templates` are by the original's `template_id`, and
-    empty where the texts are the columns as they are. `splits` names the parts as the hub does;
+    `fields` are settings of a `TrainConfig`. `templates` are in the order of P-tuning v2's
+    `template_id`, and empty if the columns are the texts. `splits` names the parts as the hub does;
     those that begin with `test` are measured or predicted. `files` lists the usual file names of
     every part, and `readers` read files other than JSONL, by their suffix.
     """
@@ -133,7 +133,7 @@ class Dataset:
         """Return the sources of the parts on the hub.
 
         Raises:
-            PlanRejected: when it does not lie there.
+            PlanRejected: when it is not on the hub.
         """
         if self.hub is None:
             raise PlanRejected(

@@ -35,8 +35,8 @@ class Evaluation:
 class BaseRun:
     """A task that is learned step by step.
 
-    `warnings` are what a person should know of the rows. `starting_prefix` is the published
-    prefix that it began as, if any; `ended` why it is over, None while it is not.
+    `warnings` are about the rows. `starting_prefix` is the published prefix that it starts from,
+    if any. `ended` is the reason for its end, None while it runs.
     """
 
     config: TrainConfig
@@ -56,7 +56,7 @@ class BaseRun:
         """The pieces it learns from: its rows, or their windows."""
         return self.rows.pieces
 
-    # When
+    # Schedule
 
     @property
     def rows_per_step(self) -> int:
@@ -77,7 +77,7 @@ class BaseRun:
         return self.num_rows_in(self.step)
 
     def num_rows_in(self, steps: int) -> int:
-        """Count the rows that so many steps from the first see."""
+        """Count the rows of the first `steps` steps."""
         epochs, rest = divmod(steps, self.steps_per_epoch)
         return epochs * len(self.pieces) + rest * self.rows_per_step
 
@@ -98,18 +98,18 @@ class BaseRun:
         )
 
     def next_rows(self) -> list[int]:
-        """List the rows of the coming step; the order of an epoch depends on the seed alone."""
+        """List the rows of the next step. The order of an epoch depends only on the seed."""
         epoch, place = divmod(self.step, self.steps_per_epoch)
         generator = generator_for(self.config.seed, "order", epoch)
         order = torch.randperm(len(self.pieces), generator=generator)
         start = place * self.rows_per_step
         return [int(row) for row in order[start : start + self.rows_per_step]]
 
-    # What came of it
+    # Results
 
     @property
     def best(self) -> Evaluation | None:
-        """The evaluation of the best metric, then of the lowest loss; the first of those alike."""
+        """The evaluation with the best metric; ties go to the lower loss, then the earlier step."""
         return max(self.history, key=self._merit, default=None)
 
     @property
@@ -131,7 +131,7 @@ class BaseRun:
         return True
 
     def record(self, outputs: Sequence[Outputs]) -> bool:
-        """Add what comes of the validation rows now; say whether it is the best so far."""
+        """Add an evaluation of the validation rows; return whether it is the best so far."""
         held_out = self.rows.held_out
         if not all(np.isfinite(values).all() for texts in outputs for values in texts):
             return not self.diverged(math.nan)
@@ -159,11 +159,12 @@ class BaseRun:
     def _merit(self, evaluation: Evaluation) -> tuple[float, float]:
         return evaluation.metrics[self.config.metric], -evaluation.loss
 
-    # By what
+    # Loss
 
     def loss(self, outputs: Sequence[Sequence[Tensor]], targets: Sequence[Tensor]) -> Tensor:
-        """Add up the losses of pieces, from the outputs `[outputs]` or `[S, outputs]` of each one's
-        texts.
+        """Add up the losses of pieces.
+
+        The outputs of each text of a piece are `[outputs]` or `[S, outputs]`.
         """
         settings = self.loss_settings.to(outputs[0][0].device)
         return self.definition.loss(self.spec, outputs, targets, settings)

@@ -35,10 +35,10 @@ class StartingPrefix:
 def real_tokens(
     spec: PrefixSpec, inputs: Sequence[EncodedInput], backbone: Backbone, *, seed: int
 ) -> Tensor:
-    """Draw P tokens of as many training texts; give what a learner's table holds of them.
+    """Draw P tokens from as many training texts; return the values of a learner's table for them.
 
-    Keys and values `[P, L*2*H*D]`, as the backbone computes them without a prefix, or the word
-    embeddings `[P, E]` that a prompt stands in for.
+    For a prefix, these are keys and values `[P, L*2*H*D]`, as the backbone computes them without
+    a prefix. For a prompt, these are word embeddings `[P, E]`.
     """
     generator = generator_for(seed, "activations")
     chosen = torch.randperm(len(inputs), generator=generator)[: spec.prefix_length]

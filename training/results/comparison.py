@@ -17,10 +17,10 @@ _NUMBERS: Final = frozenset({"score", "scores", "embedding"})
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A prefix's figures as it was run, and in float32.
+    """The metrics of a prefix in the precision of the backbone, and in float32.
 
-    `changed` is the share of rows with another label, entities or answer than in float32; None
-    for tasks whose answers are numbers alone.
+    `changed` is the share of rows whose label, entities or answer differ from float32. It is None
+    for tasks whose answers are only numbers.
     """
 
     measurement: Measurement
@@ -29,7 +29,7 @@ class Comparison:
 
     @property
     def differences(self) -> dict[str, float]:
-        """By how much each figure is above that in float32."""
+        """The difference of each metric from its value in float32."""
         return {
             name: value - self.exact.metrics[name]
             for name, value in self.measurement.metrics.items()
@@ -44,7 +44,7 @@ def compare(
     *,
     tokens_per_batch: int,
 ) -> Comparison:
-    """Measure a prefix on examples with two backbones that differ in how they run alone."""
+    """Measure a prefix on examples with two backbones that differ only in precision."""
     definition = definition_of(prefix.spec.task_type)
     encoded = definition.encode(backbone.texts, prefix.spec, examples)
     measurements, answers = [], []
@@ -64,7 +64,7 @@ def compare(
 
 
 def _decided(answer: Any) -> Any:
-    """Leave out the numbers of an answer; what stays is the same or another."""
+    """Remove the numbers of an answer, so that answers can be compared for equality."""
     if isinstance(answer, Mapping):
         return {name: _decided(part) for name, part in answer.items() if name not in _NUMBERS}
     if isinstance(answer, list):

@@ -1,1 +1,1 @@
-"""Sweeps: which settings to try next, and what came of those that were."""
+"""Sweeps: the choice of the next settings, and the results of earlier ones."""

@@ -1,4 +1,4 @@
-"""A whole training of whole models, what prefixes are held against: told and written like them."""
+"""A session that trains whole models as a baseline, with the same reports as for prefixes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ MODEL_FOLDER: Final = "model"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TunedModel:
-    """A model that is done: its folder, in the form of transformers, and how well it does."""
+    """A finished model: its folder in the format of transformers, and its metrics."""
 
     config: TrainConfig
     folder: Path
@@ -39,14 +39,14 @@ def tune_plan(
     """Fine-tune a model for every run of a plan, one after another.
 
     Args:
-        plan: what to train, all of it by method `full`.
-        output: a folder, made when it is missing. A single run writes into it, several into
-            folders of their names: the best weights with their tokenizer, as transformers saves
-            them, the report and the pictures.
-        watch: called with a run when it begins, then after each of its steps.
+        plan: what to train; all runs have the method `full`.
+        output: a folder, created if it is missing. A single run writes into it, several into
+            folders of their names. Each writes its best weights and tokenizer as transformers
+            saves them, its report and its pictures.
+        watch: called with a run when it starts, then after each of its steps.
 
     Raises:
-        TrainingError: for problems of data before the first step; or when a run came to no
+        TrainingError: for problems of data before the first step; or when a run ended without an
             evaluation.
         PrefixError: when the backbone cannot be loaded.
     """
@@ -65,7 +65,7 @@ def tune_plan(
 
 
 def learn(tuning: FineTuningRun, watch: Callable[[Sequence[BaseRun]], None]) -> None:
-    """Train until it is over, and go back to the best weights.
+    """Train until the run ends, and restore the best weights.
 
     Raises:
         TrainingError: when there was no evaluation.

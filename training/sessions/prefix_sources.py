@@ -1,4 +1,4 @@
-"""Prefix files that were made before, read from where they lie: a path, a store, a server."""
+"""Reads existing prefix files from a path, a store or a server."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -19,18 +19,18 @@ def read_published(source: str, *, key: str = "") -> bytes:
     """Read the bytes of a prefix file.
 
     Args:
-        source: a path; or `PLACE#TENANT/TASK`, with `@VERSION` or `:ALIAS` if wanted, of a store
-            folder or the URL of a running server: what `--publish` takes.
-        key: the API key for a server, where it wants one.
+        source: a path; or `PLACE#TENANT/TASK`, optionally with `@VERSION` or `:ALIAS`. PLACE is a
+            store folder or the URL of a running server, as for `--publish`.
+        key: the API key for a server, if it requires one.
 
     Raises:
-        PlanRejected: when nothing can be read there, with the reason.
+        PlanRejected: when the file cannot be read, with the reason.
     """
     place, hash_, name = source.partition("#")
     try:
         if not hash_:
             with Path(source).open("rb") as file:
-                return file.read(MAX_FILE_BYTES + 1)  # one more than allowed is refused later
+                return file.read(MAX_FILE_BYTES + 1)  # a longer file is rejected later
         reference = PrefixRef.parse(name)
         if place.startswith(("http://", "https://")):
             return _download(place, reference, key)

@@ -1,4 +1,4 @@
-"""A whole training: from a plan to prefix files, reports and pictures in a folder."""
+"""A training session: from a plan to prefix files, reports and pictures in a folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,10 +32,9 @@ SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedPrefix:
-    """A run that is done: its file on disk, how well its prefix does, and the sweep behind it.
+    """A finished run: its prefix file, the metrics of its prefix, and the sweep that found it.
 
-    `data` are the rows as they were learned and measured, `warnings` what a person should know of
-    them.
+    `data` are the rows that it was trained and measured on; `warnings` are about them.
     """
 
     config: TrainConfig
@@ -66,20 +65,20 @@ def run_plan(
 
     Args:
         plan: what to train.
-        output: a folder, made when it is missing. A single run writes into it, several into
+        output: a folder, created if it is missing. A single run writes into it, several into
             folders of their names. In a sweep, the best run of each task writes. The shared
             prefix of tasks that learn together is stored next to them.
         resume: continue from the checkpoint in `output`, or start if it does not exist.
         seconds_between_checkpoints: maximum work that a kill may lose.
         key: API key for the server that `start_from` names, if it needs one.
-        data: of each run, for a caller that has read the files already.
-        watch: called with all runs at first, then after every step with those that took part; it
-            may raise TrainingStopped, which leaves a checkpoint and goes on to the caller.
+        data: the rows of each run, if the caller has already read the files.
+        watch: called with all runs at the start, then after every step with those that took part.
+            It may raise TrainingStopped, which leaves a checkpoint and reaches the caller.
 
     Raises:
         TrainingError: for problems of plan, data or checkpoint, all before the first step; or
-            when no run came as far as one evaluation.
-        PrefixError: when the backbone cannot be loaded or a file cannot be accepted.
+            when every run ended without an evaluation.
+        PrefixError: when the backbone cannot be loaded, a file is rejected or the disk fails.
 
     With several processes, only the first writes and returns results.
     """
@@ -135,7 +134,7 @@ def _train(
 
 
 def discard_checkpoint(output: Path) -> None:
-    """Forget how a training went on, once nothing is left to be done for it."""
+    """Delete the checkpoint. The training can no longer be resumed."""
     (output / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -149,7 +148,7 @@ def _check_unused(output: Path) -> None:
 
 
 def _check_sweep(plan: TrainPlan) -> None:
-    """Refuse to search what decides the rows: all trials of a task learn from the same ones."""
+    """Reject a search of settings that select the rows: all trials of a task share their rows."""
     if plan.sweep is None:
         return
     optuna_version()  # now, not after the backbone was loaded

@@ -151,7 +151,7 @@ def _names(row: Row, column: str, values: list[Any], problems: list[DataProblem]
 def _name(value: Any) -> str:
     """Write a label as the file does; JSON's `true` is not Python's, and 1.0 is the label 1.
 
-    What cannot be a label is an empty name.
+    Return an empty name for a value that cannot be a label.
     """
     if isinstance(value, bool):
         return str(value).lower()
