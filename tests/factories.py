@@ -103,8 +103,8 @@ def shake(model: torch.nn.Module) -> None:
         for name, parameter in model.named_parameters():
             is_norm = "norm" in name.lower()  # LayerNorm, layer_norm, final_norm, ...
             spread = 0.3 if is_norm or "bias" in name else 1.0 / parameter.shape[-1] ** 0.5
-            centre = 1.0 if is_norm and name.endswith("weight") else 0.0
-            parameter.normal_(centre, spread)
+            center = 1.0 if is_norm and name.endswith("weight") else 0.0
+            parameter.normal_(center, spread)
 
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -126,7 +126,7 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "embedding": {"head": HeadSpec(pooling="mean", normalize=True)},
 }
-"""What each type of task needs beyond what all of them have."""
+"""The fields that each task type needs in addition to those of all task types."""
 
 
 def make_spec(backbone: BackboneFingerprint, **changes: Any) -> PrefixSpec:

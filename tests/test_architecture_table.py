@@ -65,7 +65,7 @@ STEPS: Final = 3
 
 
 def learn(folder: Path, backbone: Backbone) -> dict[str, Prefix]:
-    """Train all columns at once; give the prefixes of those that learnt something."""
+    """Train all columns at once; return the prefixes of those that learned something."""
     runs = []
     for number, (name, (rows, settings, _)) in enumerate(COLUMNS.items()):
         path = tasks.write_jsonl(folder / f"{number}.jsonl", rows(NUM_ROWS, seed=number))
@@ -81,15 +81,15 @@ def learn(folder: Path, backbone: Backbone) -> dict[str, Prefix]:
         runs.append(tasks.start(backbone, config))
     before = [run.learner.prefix_tensor().detach().clone() for run in runs]
     tasks.train_all(backbone, runs)
-    learnt = {}
+    learned = {}
     for name, run, start in zip(COLUMNS, runs, before, strict=True):
         moved = not torch.equal(run.learner.prefix_tensor().detach(), start)
         if run.step == STEPS and moved and all(map(np.isfinite, run.losses)) and run.best_prefix:
-            learnt[name] = Prefix.from_bytes(run.best_prefix.to_bytes(), fits=backbone.fingerprint)
-    return learnt
+            learned[name] = Prefix.from_bytes(run.best_prefix.to_bytes(), fits=backbone.fingerprint)
+    return learned
 
 
-async def served_as_alone(folder: Path, backbone: Backbone, learnt: dict[str, Prefix]) -> set[str]:
+async def served_as_alone(folder: Path, backbone: Backbone, learned: dict[str, Prefix]) -> set[str]:
     """Publish all, ask for all in one request; name those that are answered as they are alone."""
     registry = open_registry(folder / "store")
     metrics = RecordingMetrics()
@@ -97,7 +97,7 @@ async def served_as_alone(folder: Path, backbone: Backbone, learnt: dict[str, Pr
     await engine.start()
     try:
         inputs = []
-        for name, prefix in learnt.items():
+        for name, prefix in learned.items():
             task = name.replace(" ", "-")
             publish(registry, "acme", task, prefix)
             inputs.append(TaskInput(PrefixRef.parse(f"acme/{task}"), COLUMNS[name][2]))
@@ -106,9 +106,9 @@ async def served_as_alone(folder: Path, backbone: Backbone, learnt: dict[str, Pr
     finally:
         await engine.stop()
         registry.close()
-    assert metrics.batches[-1]["distinct"] == len(learnt)  # one batch for all
+    assert metrics.batches[-1]["distinct"] == len(learned)  # one batch for all
     good = set()
-    for (name, prefix), item, answer in zip(learnt.items(), inputs, answers, strict=True):
+    for (name, prefix), item, answer in zip(learned.items(), inputs, answers, strict=True):
         pool, (resident,) = pool_of(backbone, [prefix])
         (texts,) = backbone.texts.encode(prefix.spec, [item.fields])
         alone = [run_mixed(backbone, pool, [(text, resident)])[0].numpy() for text in texts]

@@ -45,8 +45,8 @@ def test_every_contender_learns_from_all_rows(
     with Worker(sys.executable, script, num_threads=1) as worker:
         assert worker.load(job(backbone_folder, tuple(rows))) == {"few": list(rows)}
         for name, count in rows.items():
-            seconds, learnt = worker.run("few", name)
-            assert (learnt, seconds > 0) == (count, True)
+            seconds, learned = worker.run("few", name)
+            assert (learned, seconds > 0) == (count, True)
         assert worker.peak_bytes() > 2**24
 
 

@@ -59,7 +59,7 @@ def test_validation_rows_choose_settings_and_test_rows_do_not(tmp_path: Path) ->
     assert figure.measured == pytest.approx(0.71)
 
 
-def test_the_mean_of_sets_is_bounded_and_takes_only_sets_that_all_have_learnt(
+def test_the_mean_of_sets_is_bounded_and_takes_only_sets_that_all_have_learned(
     scores: Scores,
 ) -> None:
     figures = {

@@ -52,9 +52,9 @@ class _Weights:
         return values @ self.state[f"{name}.weight"].T + self.state.get(f"{name}.bias", 0)
 
     def normalized(self, values: Tensor, name: str) -> Tensor:
-        centred = values - values.mean(1, keepdim=True)
-        deviation = torch.sqrt((centred**2).mean(1, keepdim=True) + self.epsilon)
-        return centred / deviation * self.state[f"{name}.weight"] + self.state[f"{name}.bias"]
+        centered = values - values.mean(1, keepdim=True)
+        deviation = torch.sqrt((centered**2).mean(1, keepdim=True) + self.epsilon)
+        return centered / deviation * self.state[f"{name}.weight"] + self.state[f"{name}.bias"]
 
 
 def _embedded(weights: _Weights, text: Text) -> Tensor:

@@ -112,10 +112,10 @@ def _linear(values: Tensor, state: State, name: str) -> Tensor:
 
 
 def _normalized(values: Tensor, state: State, name: str, epsilon: float) -> Tensor:
-    centred = values - values.mean(1, keepdim=True)
-    variance = (centred**2).mean(1, keepdim=True)
+    centered = values - values.mean(1, keepdim=True)
+    variance = (centered**2).mean(1, keepdim=True)
     return (
-        centred / torch.sqrt(variance + epsilon) * state[f"{name}.weight"] + state[f"{name}.bias"]
+        centered / torch.sqrt(variance + epsilon) * state[f"{name}.weight"] + state[f"{name}.bias"]
     )
 
 

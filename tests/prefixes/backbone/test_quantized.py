@@ -36,11 +36,9 @@ def int8(backbone_folder: Path) -> Backbone:
 
 @pytest.mark.parametrize("shape", [(7,), (1, 7), (2, 3, 7)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_lineargives_nearly_what_the_float_lineargives(
-    shape: tuple[int, ...], *, bias: bool
-) -> None:
+def test_a_layer_nearly_equals_the_float_layer(shape: tuple[int, ...], *, bias: bool) -> None:
     plain = layer(shape[-1], 5, bias=bias)
-    tokens = torch.randn(shape) + 3  # GELU's outputs, too, are not centred
+    tokens = torch.randn(shape) + 3  # GELU's outputs, too, are not centered
 
     found = QuantizedLinear(plain)(tokens)
 
@@ -79,7 +77,7 @@ def test_many_tokens_are_rounded_as_each_of_them_alone() -> None:
 
 
 @pytest.mark.parametrize("number", [1e9, float("inf"), float("-inf"), float("nan")])
-def test_a_neighbour_with_wild_numbers_changes_nothing_for_others(number: float) -> None:
+def test_a_neighbor_with_wild_numbers_changes_nothing_for_others(number: float) -> None:
     quantized = QuantizedLinear(layer(16, 8))
     tokens = torch.randn(6, 16)
     expected = quantized(tokens)
@@ -126,7 +124,7 @@ def test_a_rounding_lives_as_long_as_what_was_rounded() -> None:
     assert not roundings
 
 
-def test_a_linearrefuses_to_be_trained_through() -> None:
+def test_a_layer_rejects_gradients() -> None:
     tokens = torch.randn(2, 16, requires_grad=True)
 
     with pytest.raises(UnsupportedBackbone, match="int8, which does not support gradients"):

@@ -38,7 +38,7 @@ def test_windows_hold_the_question_and_together_all_of_the_context(
     assert not lost or len(cuts) == MAX_WINDOWS
 
 
-def test_neighbouring_windows_share_the_stride() -> None:
+def test_neighboring_windows_share_the_stride() -> None:
     cuts = window_cuts(pair(2, 20), 15, stride=4)  # room for 10 tokens of context
 
     pieces = [[i - 4 for i in cut.tokens if 4 <= i < 24] for cut in cuts]

@@ -48,7 +48,7 @@ def test_everything_that_a_checkpoint_says_is_kept(bert: Backbone, tmp_path: Pat
     assert any("template" in line for line in imported.report.not_carried_over)
 
 
-def test_wishes_come_before_what_the_files_say(bert: Backbone, tmp_path: Path) -> None:
+def test_options_override_the_files(bert: Backbone, tmp_path: Path) -> None:
     folder = make_checkpoint(bert).write(tmp_path)
     template = InputTemplate(text="{question}", text_pair="{passage}")
 
