@@ -8,7 +8,7 @@ from hypothesis import settings
 from prefixes.backbone import Backbone, load_backbone
 from tests.factories import make_backbone_folder
 
-settings.register_profile("polyprefix", deadline=None)  # a busy machine is no failure
+settings.register_profile("polyprefix", deadline=None)  # a busy machine is not a failure
 settings.load_profile("polyprefix")
 
 

@@ -59,7 +59,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "xlm-roberta": AFTER_PADDING,
     "xlm-roberta-xl": AFTER_PADDING,
 }
-"""What each architecture's configuration says beyond `SIZES`; its other values are the defaults."""
+"""The settings of each architecture in addition to `SIZES`; the others keep their defaults."""
 
 
 def make_encoder(architecture: str, vocab_size: int) -> Any:

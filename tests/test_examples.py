@@ -1,4 +1,4 @@
-"""What the README and the examples show must run, with real weights and a real server."""
+"""The commands of the README and the examples run with real weights and a real server."""
 
 import importlib.util
 import json
@@ -36,7 +36,7 @@ def minilm() -> Backbone:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """What `make serve` starts, with a store of its own; its URL and a key."""
+    """The URL and a key of a server like that of `make serve`, with a store of its own."""
     store = tmp_path_factory.mktemp("store")
     registry = open_registry(store)
     registry.ensure_tenant("acme")

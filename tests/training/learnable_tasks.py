@@ -93,7 +93,7 @@ def tagged_rows(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def question_rows(count: int, *, seed: int = 0, num_words: int = 8) -> list[dict[str, Any]]:
-    """Questions whose answer is the one word of a context that is no noun."""
+    """Questions whose answer is the one word of a context that is not a noun."""
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(count):

@@ -100,6 +100,7 @@ def test_a_stopped_job_resumes_from_its_checkpoint(
 
 
 def test_a_queued_job_is_claimed_with_the_settings_that_were_sent(tmp_path: Path) -> None:
+    config = {"epochs": 2, "initialisation": "noise", "labels": ["no", "yes"]}
     registry = open_registry(tmp_path)
     with closing(registry):
         registry.ensure_tenant("acme")
@@ -111,7 +112,7 @@ def test_a_queued_job_is_claimed_with_the_settings_that_were_sent(tmp_path: Path
                     "id, 'mood', 'live', 0.01, :config, 'queued', false, 0, "
                     "'2026-11-28 23:39:17.000000' FROM tenants WHERE name = 'acme'"
                 ),
-                {"config": '{"epochs": 2, "initialisation": "noise", "labels": ["no", "yes"]}'},
+                {"config": json.dumps(config)},
             )
         job = training_store(Settings(store_folder=tmp_path), registry.database).claim()
     assert job is not None

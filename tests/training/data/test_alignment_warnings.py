@@ -1,4 +1,4 @@
-"""What the tokenizer makes of rows: entities and answers that can never be found as they are."""
+"""Warnings about entities and answers that no prefix can find, because tokens do not match them."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -106,7 +106,7 @@ def test_blanks_at_an_end_are_left_out_with_a_warning(backbone: Backbone, tmp_pa
     assert perfect_f1(run) == 1.0
 
 
-def test_tags_of_tokens_and_what_truncation_cuts_off_are_no_misfits(
+def test_tags_of_tokens_and_what_truncation_cuts_off_are_not_unaligned(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     rows = [*tagged_rows(10), {"tokens": ["the", "xylo-film"] * 20, "tags": ["O", "B-topic"] * 20}]

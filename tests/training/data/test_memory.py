@@ -27,7 +27,7 @@ from training.learning.learner import describe
 BYTES_PER_FILE_BYTE = 8
 BYTES_PER_ROW = 300
 FIXED = 2**17
-"""What docs/operating-trainings.md says of rows, and what modules and batches take besides."""
+"""Bytes per row as in docs/operating-trainings.md, and a constant for modules and batches."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Labelled files: what is read from them, and that all that is wrong is told at once."""
+"""Labeled files: the rows that are read from them, and the report of all problems at once."""
 
 import json
 from pathlib import Path

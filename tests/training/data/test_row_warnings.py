@@ -1,4 +1,4 @@
-"""Doubts about rows: told with their places, and never refused."""
+"""Warnings about rows: they name lines, and no row is rejected for them."""
 
 import io
 from pathlib import Path
@@ -35,7 +35,7 @@ def rows_of(*texts_and_labels: tuple[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def test_rows_without_defects_leave_no_doubt(tmp_path: Path) -> None:
+def test_rows_without_defects_give_no_warnings(tmp_path: Path) -> None:
     assert row_warnings(write_jsonl(tmp_path / "rows.jsonl", rows_of())) == ()
 
 
@@ -218,7 +218,7 @@ def test_answers_contradict_each_other_only_where_they_share_none(tmp_path: Path
     )
 
 
-def test_doubts_are_told_once_before_training_with_texts_that_are_cut_off(
+def test_warnings_are_given_once_before_training_with_texts_that_are_cut_off(
     backbone: Backbone, tmp_path: Path
 ) -> None:
     rows = [*sentiment_rows(30), *({"text": "good " * 60, "label": "good"} for _ in range(2))]

@@ -1,4 +1,4 @@
-"""What the reader took each column for, in a sentence for each part."""
+"""The summary of a training's data: one sentence per part, with the use of each column."""
 
 import io
 from pathlib import Path

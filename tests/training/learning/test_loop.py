@@ -133,7 +133,7 @@ def test_a_regression_answers_on_the_scale_of_its_labels(
     train_all(backbone, [run])
     assert run.best is not None
     assert run.best.metrics["negative_mse"] > -4  # labels run from 100 to 150
-    assert run.best.loss < 0.1  # losses are told in deviations, as those of training
+    assert run.best.loss < 0.1  # in standard deviations, like the losses of training
 
 
 def test_runs_that_share_batches_learn_what_each_learns_alone(

@@ -1,4 +1,4 @@
-"""A way of running beside float32: both figures, and which answers are others."""
+"""Comparison of another precision with float32: both metrics, and the share of other answers."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sweeps: settings are searched, poor trials make room, and a killed sweep goes on as it was."""
+"""Sweeps: settings are searched, poor trials are pruned, and a killed sweep resumes unchanged."""
 
 import json
 import sys
@@ -47,7 +47,7 @@ def make_plan(backbone_folder: Path, data: Path, tasks: Sequence[str], **sweep: 
 
 
 class Watched:
-    """Whoever watches a sweep: keeps all runs that it sees, and how many took part in a step."""
+    """A watcher of a sweep that records all runs, and the number of runs in each step."""
 
     def __init__(self, *, stop_after: int | None = None) -> None:
         self.runs: dict[str, Run] = {}

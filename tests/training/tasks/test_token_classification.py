@@ -50,7 +50,7 @@ def test_entities_of_a_text_say_the_same_as_tags_of_its_tokens(tmp_path: Path) -
     text = "the city river , now"
     entities = [
         {"start": 17, "end": 20, "label": "b"},
-        {"start": 4, "end": 15, "label": "a"},  # white space at the end is no part of it
+        {"start": 4, "end": 15, "label": "a"},  # white space at the end is removed
     ]
     data = read(write_jsonl(tmp_path / "rows.jsonl", [{"text": text, "entities": entities}]))
     assert data.train.inputs == ({"text": text},)

@@ -1,4 +1,4 @@
-"""What the samples say: of a noun whether it is good."""
+"""The fact that the samples state: whether a noun is good."""
 
 from tests.training.learnable_tasks import NOUNS
 

@@ -96,7 +96,7 @@ SUPERGLUE: Final[Mapping[str, Make]] = {
     "multirc": _multirc,
     "record": _record,
 }
-"""What makes a labeled row of each task, as its official JSONL has it."""
+"""Functions that make a labeled row of each task, in the form of its official JSONL."""
 
 
 def unlabeled(value: Any) -> Any:
