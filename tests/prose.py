@@ -28,14 +28,14 @@ _BRITISH: Final = (
     r"licences?|defence|grey|programme",
 )
 
-_RULES: Final = (
+_PHRASES: Final = (
     (
         r"(?<!there )\b(?:is|are|was|were) no (?!longer\b|more than\b|\w+er than\b|\d)[a-z`]",
         'write "is not a ..."',
     ),
     (r"\bof (?:no|any) use\b", 'write "is invalid" or "has no effect"'),
     (r"\bat the (?:most|least)\b", 'write "at most" or "at least"'),
-    (r"(?:^|(?<=[.!?:;] ))(?:What|Who|Whoever|Whatever|Nor|So that)\b[^?]*?[.;]",
+    (r"(?:^|(?<=[.!?:;] ))(?-i:What|Who|Whoever|Whatever|Nor|So that)\b[^?]*?[.;]",
      "open the sentence with its subject"),
     (r", for (?:it|they|he|we|you|there|nobody|nothing|everything|this|these|those) (?!\w+ing)",
      'write "because"'),
@@ -44,14 +44,12 @@ _RULES: Final = (
     (r"\bdoubts?\b", 'write "warning"'),
     (r"\btold (?:in|by the docs)\b|\basked was\b|\basked for was\b", "say who does what"),
     (r"\bhere and now\b|\bof late\b|\bby and by\b|\bas it were\b", "use plain words"),
-    (r"\bis none\b|\bare none\b|\bthat is none\b", 'write "is not a ..." or "does not exist"'),
+    (r"\b(?:is|are) (?-i:none)\b", 'write "is not a ..." or "does not exist"'),
     *((rf"\b(?:{british})\b", "use the American spelling") for british in _BRITISH),
 )  # fmt: skip
 
-_PATTERNS: Final = tuple(
-    (re.compile(pattern, 0 if "What" in pattern or "none" in pattern else re.IGNORECASE), advice)
-    for pattern, advice in _RULES
-)
+RULES: Final = tuple((re.compile(phrase, re.IGNORECASE), advice) for phrase, advice in _PHRASES)
+"""Patterns of phrases, each with advice. A part in `(?-i:...)` is case-sensitive."""
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+|\n\s*\n|:\n")
 
@@ -76,7 +74,7 @@ class Finding:
 def findings_in(passage: Passage) -> Iterator[Finding]:
     """Give every phrase of a passage that the style page rules out."""
     flat = re.sub(r"[ \t]*\n[ \t]*(?=\S)", " ", _without_code(passage.text))
-    for pattern, advice in _PATTERNS:
+    for pattern, advice in RULES:
         for found in pattern.finditer(flat):
             yield Finding(passage.line, found.group()[:60].strip(), advice)
 

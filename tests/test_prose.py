@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prose import MAX_WORDS, findings_in, long_sentences_in, passages_of
+from tests.prose import MAX_WORDS, RULES, Finding, findings_in, long_sentences_in, passages_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")))
@@ -42,22 +42,47 @@ def test_no_sentence_of_a_page_or_build_file_is_too_long(path: Path) -> None:
     assert not sentences, f"sentences of more than {MAX_WORDS} words"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "`a b` is no tenant name.",
-        "The URL is of no use.",
-        "At the most ten.",
-        "What does not fit is refused.",
-        "It tokenises the text.",
-        "Its behaviour is undefined.",
-        "The longest unused make room.",
-    ],
-)
-def test_the_checker_finds_each_kind_of_phrase(text: str, tmp_path: Path) -> None:
+AMERICAN = "use the American spelling"
+EXAMPLES = {
+    "`a b` is no tenant name.": 'write "is not a ..."',
+    "The URL is of no use.": 'write "is invalid" or "has no effect"',
+    "At the most ten.": 'write "at most" or "at least"',
+    "What does not fit is refused.": "open the sentence with its subject",
+    "The request waits, for it came late.": 'write "because"',
+    "The longest unused make room.": 'write "evict"',
+    "It runs besides the server.": 'write "next to", "in addition to" or "compared with"',
+    "The report lists doubts.": 'write "warning"',
+    "The limits are told in the docs.": "say who does what",
+    "The worker ends here and now.": "use plain words",
+    "A key that is none opens nothing.": 'write "is not a ..." or "does not exist"',
+    "It tokenises the text.": AMERICAN,
+    "Its behaviour is undefined.": AMERICAN,
+    "Labelled rows are read.": AMERICAN,
+    "The catalogue is empty.": AMERICAN,
+    "The licence is missing.": AMERICAN,
+}
+
+
+def findings_of_page(tmp_path: Path, text: str) -> list[Finding]:
     page = tmp_path / "page.md"
     page.write_text(text, encoding="utf-8")
-    assert [list(findings_in(passage)) for passage in passages_of(page)] != [[]]
+    return [finding for passage in passages_of(page) for finding in findings_in(passage)]
+
+
+@pytest.mark.parametrize(("text", "advice"), EXAMPLES.items())
+def test_the_checker_finds_each_kind_of_phrase(text: str, advice: str, tmp_path: Path) -> None:
+    assert advice in [finding.advice for finding in findings_of_page(tmp_path, text)]
+
+
+def test_every_rule_has_an_example() -> None:
+    for pattern, advice in RULES:
+        found = [EXAMPLES[text] for text in EXAMPLES if pattern.search(text)]
+        assert advice in found, pattern.pattern
+
+
+@pytest.mark.parametrize("text", ["The value is None.", "The error says: what is wrong; where."])
+def test_the_checker_tells_cases_apart_where_they_matter(text: str, tmp_path: Path) -> None:
+    assert findings_of_page(tmp_path, text) == []
 
 
 def test_the_checker_reads_the_comments_of_build_files(tmp_path: Path) -> None:
