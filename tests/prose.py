@@ -119,10 +119,15 @@ def _markdown(text: str) -> Iterator[Passage]:
 def _strings(text: str) -> Iterator[Passage]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.JoinedStr):
-            parts = (part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
-            yield Passage("".join(map(str, parts)), node.lineno)
+            yield Passage(text_of(node), node.lineno)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield Passage(node.value, node.lineno)
+
+
+def text_of(node: ast.JoinedStr) -> str:
+    """Give the text of an f-string, with X for each value that it fills in."""
+    parts = (part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+    return "".join(map(str, parts))
 
 
 def _comments(text: str) -> Iterator[Passage]:

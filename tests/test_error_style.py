@@ -1,4 +1,7 @@
-"""Holds the texts of errors to the style page: each string within a `raise` statement."""
+"""Holds the texts of errors to the style page: each string within a `raise` statement.
+
+The phrases of single words are checked here only: elsewhere a string without spaces may be a name.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prose import Passage, findings_in, long_sentences_in
+from tests.prose import Passage, findings_in, long_sentences_in, text_of
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("prefixes", "server", "training")
@@ -21,8 +24,7 @@ def error_texts(path: Path) -> Iterator[Passage]:
 
 def _strings(node: ast.AST) -> Iterator[Passage]:
     if isinstance(node, ast.JoinedStr):
-        parts = (str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
-        yield Passage("".join(parts), node.lineno)
+        yield Passage(text_of(node), node.lineno)
     elif isinstance(node, ast.Constant):
         if isinstance(node.value, str):
             yield Passage(node.value, node.lineno)
