@@ -42,7 +42,8 @@ def errors_as_exit_codes() -> Iterator[None]:
     """End the command with a message and an exit code, without a traceback, on expected errors."""
     try:
         yield
-        sys.stdout.flush()  # a full disk is reported here, not by the interpreter as it exits
+        if sys.stdout is not None:  # None where the caller closed the descriptor, as `>&-` does
+            sys.stdout.flush()  # a full disk is reported here, not by the interpreter as it exits
     except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
         _discard_output()
     except (Exception, KeyboardInterrupt) as error:
@@ -107,6 +108,8 @@ def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
 
 def _discard_output() -> None:
     """Drop output that cannot be written; otherwise Python reports it once more at exit."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.flush()
     except OSError:

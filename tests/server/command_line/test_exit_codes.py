@@ -1,8 +1,11 @@
 """Exit codes: one table, and the same code for the same error in every command."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
+from typing import IO, Final
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +18,9 @@ from tests.server.command_line.caller import call
 from tests.server.command_line.walk import commands
 from tests.training.learnable_tasks import sentiment_rows, write_jsonl
 
-PAGE = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text(encoding="utf-8")
+ROOT: Final = Path(__file__).parents[3]
+PAGE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+VERSION: Final = (sys.executable, "-m", "server", "version")
 
 MISSING = "/no/such/place"
 CALLS_OF = {
@@ -173,3 +178,21 @@ def test_a_defect_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "server.api.status", None)
     result = CliRunner().invoke(app, ["version"])
     assert isinstance(result.exception, ImportError)
+
+
+def run(*command: str, output: IO[bytes] | int, unbuffered: str = "") -> tuple[int, str]:
+    """Run a command in a process; return its exit code and its standard error."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=output,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+def test_a_command_with_closed_output_succeeds() -> None:
+    closed = ("sh", "-c", '"$@" >&-', "sh")
+    assert run(*closed, *VERSION, output=subprocess.DEVNULL) == (ExitCode.SUCCESS, "")
