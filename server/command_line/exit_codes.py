@@ -3,12 +3,13 @@
 # ruff: noqa: PLC0415 - the error classes need numpy and pydantic, which `--help` does without
 
 import os
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import cache
-from typing import Final
+from typing import Final, TextIO
 
 import typer
 
@@ -44,15 +45,14 @@ def errors_as_exit_codes() -> Iterator[None]:
         yield
         if sys.stdout is not None:  # None where the caller closed the descriptor, as `>&-` does
             sys.stdout.flush()  # a full disk is reported here, not by the interpreter as it exits
-    except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
-        _discard_output()
     except (Exception, KeyboardInterrupt) as error:
+        lost = discard_lost_output() if isinstance(error, OSError) else None
+        if isinstance(error, BrokenPipeError) and isinstance(lost, BrokenPipeError):
+            return  # the reader of the output, such as `head`, has seen enough
         code = exit_code_of(error)
         if code is None:
             raise
-        if isinstance(error, OSError):
-            _discard_output()
-        typer.echo(f"polyprefix: {str(error) or 'Stopped.'}", err=True)
+        typer.echo(f"polyprefix: {_message_of(error, lost)}", err=True)
         sys.exit(code)
 
 
@@ -106,11 +106,39 @@ def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
     )
 
 
-def _discard_output() -> None:
-    """Drop output that cannot be written; otherwise Python reports it once more at exit."""
+def discard_lost_output() -> OSError | None:
+    """Return why standard output cannot be written, and drop what it holds; None if it can be.
+
+    Otherwise Python would report the error once more as it exits.
+    """
     if sys.stdout is None:
-        return
+        return None
     try:
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    # Unbuffered output, as with PYTHONUNBUFFERED, has nothing left to flush after its error.
+    return BrokenPipeError() if _has_no_reader(sys.stdout) else None
+
+
+def _has_no_reader(output: TextIO) -> bool:
+    """Return whether output goes to a pipe whose reader has gone."""
+    try:
+        descriptor = output.fileno()
+    except OSError:  # output that is captured, as in tests, has no descriptor
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def _message_of(error: BaseException, lost: OSError | None) -> str:
+    """Describe an error without Python's own notation, such as `[Errno 2]`."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error) or "Stopped."
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    if lost is not None and lost.errno == error.errno:
+        return f"Cannot write to standard output: {error.strerror}"
+    return error.strerror

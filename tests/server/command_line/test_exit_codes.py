@@ -1,5 +1,6 @@
 """Exit codes: one table, and the same code for the same error in every command."""
 
+import errno
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from prefixes.registry import open_registry
 from server.command_line.command import Command
-from server.command_line.exit_codes import MEANINGS, ExitCode
+from server.command_line.exit_codes import MEANINGS, ExitCode, errors_as_exit_codes
 from server.command_line.main import app
 from tests.server.command_line.caller import call
 from tests.server.command_line.walk import commands
@@ -196,3 +197,31 @@ def run(*command: str, output: IO[bytes] | int, unbuffered: str = "") -> tuple[i
 def test_a_command_with_closed_output_succeeds() -> None:
     closed = ("sh", "-c", '"$@" >&-', "sh")
     assert run(*closed, *VERSION, output=subprocess.DEVNULL) == (ExitCode.SUCCESS, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_command_whose_output_has_no_reader_succeeds(unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as output:  # noqa: PTH123 - a descriptor
+        ended = run(*VERSION, output=output, unbuffered=unbuffered)
+    assert ended == (ExitCode.SUCCESS, "")
+
+
+def test_a_broken_pipe_that_is_not_the_output_is_a_failure(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended, errors_as_exit_codes():
+        raise BrokenPipeError(errno.EPIPE, "a front end has gone")
+    assert ended.value.code == ExitCode.FAILURE
+    assert capsys.readouterr().err == "polyprefix: a front end has gone\n"
+
+
+def test_a_missing_file_is_reported_without_the_number_of_the_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.csv"
+    with pytest.raises(SystemExit) as ended, errors_as_exit_codes():
+        path.read_bytes()
+    assert ended.value.code == ExitCode.INVALID_INPUT
+    assert capsys.readouterr().err == f"polyprefix: {path}: No such file or directory\n"
