@@ -18,8 +18,8 @@
     |- ResidencyBudgetExceeded    the prefix does not fit in the device memory for prefixes.
     '- InferenceFailed            the forward pass fails for this input or gives non-finite logits.
 
-`server/api/statuses.py` maps both trees to HTTP statuses. Two errors outside them end the command
-`serve`: AddressUnavailable and FrontEndFailed.
+`server/api/statuses.py` maps both trees to HTTP statuses. Three errors outside them end the command
+`serve`: AddressUnavailable, FrontEndFailed and ServerFailed.
 """
 
 from typing import ClassVar
@@ -116,3 +116,7 @@ class AddressUnavailable(OSError):
 
 class FrontEndFailed(Exception):
     """A front-end process ended before it accepted its first connection."""
+
+
+class ServerFailed(Exception):
+    """An error of the operating system ended the running server; the log has its traceback."""

@@ -70,7 +70,7 @@ def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
     from prefixes import errors as prefix_errors
     from prefixes.interop.errors import ConversionRefused
     from server.command_line.foreign_packages import ForeignPackage
-    from server.errors import FrontEndFailed
+    from server.errors import FrontEndFailed, ServerFailed
     from server.settings import InvalidSettings
     from training import errors as training_errors
 
@@ -96,6 +96,7 @@ def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
         prefix_errors.PrefixError,
         training_errors.TrainingError,
         FrontEndFailed,
+        ServerFailed,
         ForeignPackage,
         OSError,
     )

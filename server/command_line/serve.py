@@ -2,12 +2,14 @@
 
 # ruff: noqa: PLC0415 - `--help` needs neither pydantic nor torch
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.command_line.exit_codes import discard_lost_output
 from server.command_line.flag_groups import expand_flags, given
 from server.command_line.foreign_packages import check_packages
 from server.command_line.store_folder import StoreFolder, open_store
@@ -15,6 +17,8 @@ from server.command_line.store_folder import StoreFolder, open_store
 if TYPE_CHECKING:
     from prefixes.registry import PrefixRegistry
     from server.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +79,39 @@ def serve(flags: ServeFlags) -> None:
 
 
 def _serve(settings: "Settings") -> None:
+    from server.errors import ServerFailed
     from server.hosting.assembly import serve as serve_until_a_signal
     from server.hosting.listener import bind
 
     with bind(settings.host, settings.port) as listener, open_store(settings) as registry:
         address = f"http://{settings.host}:{listener.getsockname()[1]}"
-        serve_until_a_signal(
-            settings,
-            registry,
-            listener,
-            announce=lambda: _announce(address, registry),
-        )
+        try:
+            serve_until_a_signal(
+                settings,
+                registry,
+                listener,
+                announce=lambda: _announce(address, registry),
+            )
+        except OSError as error:  # not of the command's arguments: the place of the error counts
+            _log.critical("the server failed", exc_info=error)
+            reason = error.strerror or str(error)
+            raise ServerFailed(
+                f"The server failed: {reason}. The traceback in its log shows where."
+            ) from error
 
 
 def _announce(address: str, registry: "PrefixRegistry") -> None:
+    """Print the address. A server without a reader of its output goes on serving."""
+    try:
+        _print_address(address, registry)
+    except OSError as error:
+        discard_lost_output()
+        _log.warning(
+            "cannot write to standard output: %s; the server listens on %s", error, address
+        )
+
+
+def _print_address(address: str, registry: "PrefixRegistry") -> None:
     typer.echo(f"polyprefix listens on {address}; its documentation is at {address}/docs")
     public = registry.public_example()
     if public is not None:
