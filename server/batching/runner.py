@@ -72,6 +72,8 @@ class Runner:
             # Only the log gets the device's own message, because it describes the whole server.
             _log.warning("The forward pass failed for an input", exc_info=error)
             return [_failure(type(error).__name__)]
+        # Logged here too: if both halves succeed, as after running out of memory, nothing else is.
+        _log.warning("A batch of %d inputs failed; it runs in halves", len(jobs), exc_info=error)
         middle = len(jobs) // 2
         rows: list[Outputs | InferenceFailed] = []
         for half in (jobs[:middle], jobs[middle:]):

@@ -1,8 +1,18 @@
+from collections.abc import Sequence
+
 import numpy as np
+import pytest
 import torch
 
-from prefixes.backbone import Backbone, EncodedText, ResidentPrefix, pool_of, run_mixed
-from server.batching.runner import Runner
+from prefixes.backbone import (
+    Backbone,
+    EncodedText,
+    MixedBatch,
+    ResidentPrefix,
+    pool_of,
+    run_mixed,
+)
+from server.batching.runner import Job, Runner
 from server.errors import InferenceFailed
 from tests.factories import make_prefix
 
@@ -48,3 +58,23 @@ def test_a_row_with_logits_that_are_not_finite_fails_alone(backbone: Backbone) -
     result = runner.run(jobs, runner.pack(jobs))
     assert [isinstance(row, InferenceFailed) for row in result.rows] == [False, True]
     assert not result.was_split
+
+
+def test_the_failure_of_a_batch_whose_halves_succeed_is_logged(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, (resident,) = pool_of(backbone, [make_prefix(backbone.fingerprint)])
+    pack = MixedBatch.pack
+
+    def pack_few(backbone: Backbone, jobs: Sequence[Job]) -> MixedBatch:
+        if len(jobs) > 2:
+            raise torch.OutOfMemoryError("4 GiB wanted")
+        return pack(backbone, jobs)
+
+    monkeypatch.setattr(MixedBatch, "pack", pack_few)
+    result = Runner(backbone, pool).run(jobs_of(resident, 3, 4, 5, 6), None)
+    assert result.was_split
+    assert not any(isinstance(row, InferenceFailed) for row in result.rows)
+    (record,) = caplog.records
+    assert "batch of 4 inputs failed" in record.getMessage()
+    assert "4 GiB wanted" in caplog.text
