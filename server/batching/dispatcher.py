@@ -157,7 +157,7 @@ class Dispatcher:
         try:
             await self._run_and_settle(batch, packed, is_alone=is_alone)
         except Exception as error:  # noqa: BLE001 - whatever fails, the callers must be answered
-            self._fail(f"the device thread failed: {type(error).__name__}: {error}")
+            self._fail("a batch could not be run", error)
             _settle_all(batch, EngineUnavailable(f"The request was not answered: {self.failure}"))
 
     def _ended(self, run: asyncio.Task[None]) -> None:
@@ -197,14 +197,19 @@ class Dispatcher:
         try:
             await wrap_future(self._streams.submit(self._runner.probe))
         except Exception as error:  # noqa: BLE001 - any failure of the probe means that the device failed
-            self._fail(f"the device failed: {type(error).__name__}: {error}")
+            self._fail("the device failed", error)
 
     def _loop_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._fail(f"the dispatcher failed: {task.exception()!r}")
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail("the dispatcher failed", error)
 
-    def _fail(self, reason: str) -> None:
-        _log.critical("%s; the server rejects every request until it is restarted", reason)
+    def _fail(self, what: str, error: BaseException) -> None:
+        """Reject every request from now on. Only the log gets the message of the error."""
+        reason = f"{what}: {type(error).__name__}"
+        _log.critical(
+            "%s; the server rejects every request until it is restarted", reason, exc_info=error
+        )
         self.failure = reason
         self._fail_queued(reason)
 

@@ -172,7 +172,10 @@ async def test_queued_works_are_shared_among_the_streams(
 
 
 async def test_when_a_stream_dies_every_waiting_caller_gets_an_error(
-    two_streams: Dispatcher, runner: FakeRunner, make_work: MakeWork
+    two_streams: Dispatcher,
+    runner: FakeRunner,
+    make_work: MakeWork,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     runner.gate.clear()
     works = [make_work(2) for _ in range(3)]
@@ -183,7 +186,8 @@ async def test_when_a_stream_dies_every_waiting_caller_gets_an_error(
     runner.gate.set()
     results = await settled(*works)
     assert {type(result) for result in results} == {EngineUnavailable}
-    assert two_streams.failure is not None
+    assert two_streams.failure == "a batch could not be run: SystemError"
+    assert "the device thread died" in caplog.text
 
 
 async def test_a_poison_work_fails_alone(
@@ -219,7 +223,10 @@ async def test_a_lease_is_released_when_its_caller_was_cancelled(
 
 
 async def test_a_device_that_fails_everything_fails_every_waiting_caller(
-    dispatcher: Dispatcher, runner: FakeRunner, make_work: MakeWork
+    dispatcher: Dispatcher,
+    runner: FakeRunner,
+    make_work: MakeWork,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     runner.is_broken = True
     first = make_work(2)
@@ -231,8 +238,11 @@ async def test_a_device_that_fails_everything_fails_every_waiting_caller(
     runner.gate.set()
     results = await settled(*later)
     assert {type(result) for result in results} <= {EngineUnavailable, InferenceFailed}
-    assert dispatcher.failure is not None
-    assert "device-side assert" in dispatcher.failure
+    # Callers get the kind of the failure alone. The log has the device's own message.
+    assert dispatcher.failure == "the device failed: RuntimeError"
+    (record,) = [one for one in caplog.records if one.levelname == "CRITICAL"]
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "device-side assert"
     last = make_work(2)
     dispatcher.submit([last])
     (result,) = await settled(last)
