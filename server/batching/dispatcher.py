@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from prefixes.backbone import MixedBatch, Streams
 from server.batching.queue import WorkQueue
@@ -18,6 +18,9 @@ from server.batching.scheduler import BatchLimits, plan
 from server.batching.timings import Timings
 from server.batching.work import Outcome, Work
 from server.errors import DeadlineExceeded, EngineUnavailable
+
+_STOPPING: Final = "the server is shutting down"
+_FAILED: Final = "the dispatcher failed"
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +80,7 @@ class Dispatcher:
             self._loop_task.cancel()
         if self._running:
             await asyncio.wait(self._running)
-        self._fail_queued("the server is shutting down")
+        self._fail_queued(_STOPPING)
         self._streams.close()
         self._packer.shutdown()
 
@@ -98,8 +101,10 @@ class Dispatcher:
                 packed = await self._pack(batch) if self._is_busy else None
                 while self._is_busy:  # `wait` does not cancel the runs when this task is cancelled
                     await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-            except BaseException:
-                _settle_all(batch, EngineUnavailable("The server is shutting down. Retry later."))
+            except BaseException as error:
+                is_stopped = isinstance(error, asyncio.CancelledError)
+                reason = _STOPPING if is_stopped else _FAILED
+                _settle_all(batch, _not_answered(reason))
                 raise
             is_alone = not self._running and not self._queue
             run = asyncio.create_task(self._run(batch, packed, is_alone=is_alone))
@@ -158,7 +163,7 @@ class Dispatcher:
             await self._run_and_settle(batch, packed, is_alone=is_alone)
         except Exception as error:  # noqa: BLE001 - whatever fails, the callers must be answered
             self._fail("a batch could not be run", error)
-            _settle_all(batch, EngineUnavailable(f"The request was not answered: {self.failure}"))
+            _settle_all(batch, _not_answered(str(self.failure)))
 
     def _ended(self, run: asyncio.Task[None]) -> None:
         del self._running[run]
@@ -202,7 +207,7 @@ class Dispatcher:
     def _loop_ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._fail("the dispatcher failed", error)
+            self._fail(_FAILED, error)
 
     def _fail(self, what: str, error: BaseException) -> None:
         """Reject every request from now on. Only the log gets the message of the error."""
@@ -215,7 +220,11 @@ class Dispatcher:
 
     def _fail_queued(self, reason: str) -> None:
         waiting = self._queue.pop_first(len(self._queue))
-        _settle_all(waiting, EngineUnavailable(f"The request was not answered: {reason}"))
+        _settle_all(waiting, _not_answered(reason))
+
+
+def _not_answered(reason: str) -> EngineUnavailable:
+    return EngineUnavailable(f"The request was not answered: {reason}")
 
 
 def _settle_all(works: Sequence[Work], error: Exception) -> None:

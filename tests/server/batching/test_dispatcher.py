@@ -276,6 +276,27 @@ async def test_no_waiter_hangs_when_the_device_thread_dies(
     assert dispatcher.failure is not None
 
 
+async def test_a_batch_that_the_failing_dispatcher_held_gets_the_reason(
+    dispatcher: Dispatcher,
+    runner: FakeRunner,
+    make_work: MakeWork,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail_to_pack(_: Sequence[Job]) -> MixedBatch | None:
+        raise RuntimeError("no thread")
+
+    monkeypatch.setattr(runner, "pack", fail_to_pack)
+    runner.gate.clear()
+    works = [make_work(10) for _ in range(4)]  # one batch runs, the next is packed ahead
+    dispatcher.submit(works)
+    results = await settled(*works[2:])
+    runner.gate.set()
+    assert [str(result) for result in results] == [
+        "The request was not answered: the dispatcher failed"
+    ] * 2
+    assert dispatcher.failure == "the dispatcher failed: RuntimeError"
+
+
 async def test_stopping_fails_the_queued_works(
     runner: FakeRunner, metrics: RecordingMetrics, make_work: MakeWork
 ) -> None:
@@ -293,3 +314,6 @@ async def test_stopping_fails_the_queued_works(
     results = await settled(*works)
     assert isinstance(results[0], Outcome)
     assert isinstance(results[-1], EngineUnavailable)
+    assert {str(result) for result in results if isinstance(result, Exception)} == {
+        "The request was not answered: the server is shutting down"
+    }
