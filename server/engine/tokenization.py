@@ -5,6 +5,7 @@ thread is busy are therefore collected and tokenized together, in one call of th
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
 from prefixes.template import InputFields, TokenIds
 from server.errors import EngineUnavailable, InferenceFailed
+
+_log = logging.getLogger(__name__)
 
 _SHORT: Final = 4_000
 """Requests with fewer characters are tokenized together. This many take about a millisecond."""
@@ -140,6 +143,11 @@ def _encode_together(
         results = iter(texts.encode_together([job for jobs in requests for job in jobs]))
         return [[next(results) for _ in jobs] for jobs in requests]
     except BaseException:  # noqa: BLE001 - whatever fails, the other requests must get answers
+        _log.warning(
+            "tokenizing %d requests together failed; each is tokenized alone",
+            len(requests),
+            exc_info=True,
+        )
         return [_encode_alone(texts, jobs) for jobs in requests]
 
 
@@ -148,5 +156,7 @@ def _encode_alone(texts: TextEncoder, jobs: Sequence[EncodeJob]) -> list[JobResu
         return texts.encode_together(jobs)
     except Exception as error:  # noqa: BLE001 - returned, and raised in the request's own task
         return error
-    except BaseException as error:  # noqa: BLE001 - a panic in the tokenizer's Rust code
-        return InferenceFailed(f"The tokenizer failed on this input: {error}")
+    except BaseException:  # noqa: BLE001 - a panic in the tokenizer's Rust code
+        # Only the log gets its message, because it describes the server's code.
+        _log.exception("the tokenizer panicked")
+        return InferenceFailed("The tokenizer failed on this input.")

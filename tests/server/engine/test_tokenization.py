@@ -94,17 +94,25 @@ async def test_a_bad_input_fails_its_own_job_alone(
 
 
 async def test_a_bug_in_one_request_does_not_reach_the_others_of_the_call(
-    tokenizers: TokenizerPool, backbone: Backbone, spec: PrefixSpec
+    tokenizers: TokenizerPool,
+    backbone: Backbone,
+    spec: PrefixSpec,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     calls = [call(tokenizers, job(spec, text)) for text in ("hello", "the bug", "city")]
     first, second, third = await results(*calls)
     hello, city = backbone.texts.encode(spec, [("hello",), ("city",)])
     assert isinstance(second, RuntimeError)
     assert (first, third) == ([[hello]], [[city]])
+    assert "tokenizing 3 requests together failed" in caplog.text
+    assert "RuntimeError: a bug" in caplog.text
 
 
 async def test_a_panic_of_the_tokenizer_fails_its_request_and_nothing_after_it(
-    tokenizers: TokenizerPool, backbone: Backbone, spec: PrefixSpec
+    tokenizers: TokenizerPool,
+    backbone: Backbone,
+    spec: PrefixSpec,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     calls = [
         call(tokenizers, job(spec, *some))
@@ -115,6 +123,9 @@ async def test_a_panic_of_the_tokenizer_fails_its_request_and_nothing_after_it(
     assert first == [[hello]]
     assert isinstance(second, InferenceFailed)
     assert isinstance(third, InferenceFailed)
+    assert "in Rust" not in str(second)
+    panics = [one for one in caplog.records if "panicked" in one.getMessage()]
+    assert [str(one.exc_info[1]) for one in panics if one.exc_info] == ["in Rust"] * 2
     assert await results(call(tokenizers, job(spec, "hello"))) == [[[hello]]]
 
 
