@@ -43,9 +43,9 @@ class EventCounter:
             assert is_reached, f"{self.count} of {count} events happened"
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Let the event loop run until a condition holds."""
-    async with asyncio.timeout(_MAX_SECONDS):
+async def until(holds: Callable[[], bool], *, seconds: float = _MAX_SECONDS) -> None:
+    """Let the event loop run until a condition holds; fail after this many seconds."""
+    async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - the state under test has no event for this
             await asyncio.sleep(0)
 

@@ -169,11 +169,11 @@ class Rest:
         }
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for something to become true; a test that waits in vain fails loudly."""
-    deadline = time.monotonic() + 20
+def until(holds: Callable[[], bool], *, seconds: float = 20) -> None:
+    """Wait until a condition holds; fail after this many seconds."""
+    deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, f"the condition did not hold within {seconds} seconds"
         time.sleep(0.005)
 
 

@@ -9,19 +9,11 @@ from typing import Final
 from server.training_jobs.clock import Clock
 from server.training_jobs.folders import TrainingFolder
 
-_SECONDS_TO_FAIL: Final = 60.0
 SPEED: Final = 100.0
 """Seconds that pass for each second that is slept."""
 
 Script = Callable[[Path], Awaitable[int]]
 """Does the work of a worker in the folder of its job, and returns its exit code."""
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for something that happens on other threads, or in fake time."""
-    async with asyncio.timeout(_SECONDS_TO_FAIL):
-        while not holds():  # noqa: ASYNC110 - none of them sets an event
-            await asyncio.sleep(0)
 
 
 @dataclass

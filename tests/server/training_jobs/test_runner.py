@@ -25,7 +25,8 @@ from server.training_jobs.records import JobRequest, TrainingJob
 from server.training_jobs.runner import TrainingRunner
 from server.training_jobs.store import TrainingStore, new_id, training_store
 from tests.factories import make_prefix
-from tests.server.training_jobs.fakes import FakeTime, FakeWorkers, Script, until
+from tests.server.doubles import until
+from tests.server.training_jobs.fakes import FakeTime, FakeWorkers, Script
 from training.service.protocol.messages import Failure, Success
 from training.service.protocol.worker import ExitCode
 
@@ -160,7 +161,7 @@ class Bench:
             clock=self.time.clock,
         )
         async with runner.running():
-            await until(lambda: is_reached(self.store.find("acme", self.id)))
+            await until(lambda: is_reached(self.store.find("acme", self.id)), seconds=60)
             return self.store.find("acme", self.id)
 
 

@@ -13,12 +13,13 @@ from prefixes.backbone import Backbone
 from prefixes.registry import ApiKeys, open_registry
 from tests.factories import make_prefix
 from tests.server.hosting.processes import client, is_running, server_process, store, upload
+from tests.server.rest import until
 from tests.server.training_jobs.trainings import (
     LONG,
     QUICK,
     ROUTE,
+    SECONDS,
     start_training,
-    until,
     wait_for,
     worker_of,
 )
@@ -178,7 +179,8 @@ def test_a_server_that_was_killed_resumes_its_training_at_the_next_start(
         assert worker is not None
         process.kill()
         process.wait()
-        until(lambda: not is_running(worker))  # it stops by itself, with a checkpoint
+        # It stops by itself, with a checkpoint.
+        until(lambda: not is_running(worker), seconds=SECONDS)
     assert list(folder.glob("trainings/*/out/checkpoint.pt"))
     with server_process(folder, *flags) as (_, url), client(url, key) as sender:
         wait_for(sender, path, "running")
@@ -199,7 +201,7 @@ def test_a_worker_that_is_killed_is_replaced_once(
     first = worker_of(path)
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    until(lambda: worker_of(path) not in {None, first})
+    until(lambda: worker_of(path) not in {None, first}, seconds=SECONDS)
     second = worker_of(path)
     assert second is not None
     os.kill(second, signal.SIGKILL)

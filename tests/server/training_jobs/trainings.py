@@ -1,8 +1,7 @@
 """Starts trainings on a server process, and waits for what they report."""
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ QUICK: Final = {
 }
 LONG: Final = {**QUICK, "epochs": 100_000}
 SECONDS: Final = 300
-"""Until a test fails that waits in vain: a worker imports torch at the lowest priority."""
+"""Timeout of a wait; a worker imports torch at the lowest priority, which is slow."""
 
 
 def start_training(
@@ -54,14 +53,6 @@ def follow(sender: httpx.Client, path: str) -> Iterator[tuple[str, dict[str, Any
                 kind = value
             elif name == "data":
                 yield kind, json.loads(value)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for something of the operating system, which sends no events."""
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 def worker_of(path: str) -> int | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from server.hosting.front_ends.remote_engine import RemoteEngine
 from server.observability.metrics import Metrics
 from server.shutdown import Shutdown
 from tests.factories import make_prefix, with_golden
+from tests.server.doubles import until
 from tests.server.rest import FakeEngine, new_registry, put_some
 
 pytestmark = pytest.mark.anyio
@@ -84,12 +85,6 @@ async def engine(
     await engine.start()
     yield engine
     await engine.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - the fake tells nobody
-            await asyncio.sleep(0.001)
 
 
 def plain(answers: Sequence[InferenceResult]) -> list[Any]:
