@@ -21,12 +21,15 @@ class FakeTime:
     """Time that passes only where somebody sleeps."""
 
     now: float = 0.0
+    speed: float = SPEED
+    on_sleep: Callable[[float], object] = float
 
     def monotonic(self) -> float:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        self.now += SPEED * seconds
+        self.on_sleep(seconds)
+        self.now += self.speed * seconds
         await asyncio.sleep(0)
 
     @property

@@ -18,10 +18,12 @@ from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, Train
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
+from server.training_jobs.executor import POLL_SECONDS
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
 from server.training_jobs.hang_detection import MAX_IDLE_SECONDS, MIN_CPU_SECONDS, CpuTimeMonitor
 from server.training_jobs.placement import Placement
 from server.training_jobs.records import JobRequest, TrainingJob
+from server.training_jobs.retries import HOUR_OF_PAUSES
 from server.training_jobs.runner import TrainingRunner
 from server.training_jobs.store import TrainingStore, new_id, training_store
 from tests.factories import make_prefix
@@ -39,17 +41,15 @@ FAILURE: Final = Failure(code="data_rejected", detail="no rows", errors=[])
 
 
 class Replayer:
-    """Fails as told, one failure after another, and repeats the last one."""
+    """Raises the given failures in turn, then repeats the last."""
 
-    def __init__(self, *failures: Exception | None, on_call: Callable[[], object] = int) -> None:
+    def __init__(self, *failures: Exception | None) -> None:
         self.failures = failures
-        self.on_call = on_call
         self.num_calls = 0
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         failure = self.failures[min(self.num_calls, len(self.failures) - 1)]
         self.num_calls += 1
-        self.on_call()
         if failure is not None:
             raise failure
         return ()
@@ -67,7 +67,9 @@ def fail_at_first(
     times: int,
     failure: Exception = LOCKED,
 ) -> list[Exception]:
-    """Let a method fail some times before it works; give the failures to come."""
+    """Make a method raise `failure` for its first `times` calls; return the failures still to be
+    raised.
+    """
     method = getattr(kind, name)
     failures = [failure] * times
 
@@ -149,7 +151,7 @@ class Bench:
         replayer: Replayer,
         is_reached: Callable[[TrainingJob], bool] = lambda job: job.is_finished,
     ) -> TrainingJob:
-        """Run trainings until this one is as told."""
+        """Run trainings until `is_reached` returns true for this one."""
         runner = TrainingRunner(
             self.settings,
             self.registry,
@@ -225,8 +227,24 @@ async def test_a_store_that_stays_unavailable_fails_the_training_without_showing
 
 
 async def test_a_training_that_waits_to_be_published_can_be_cancelled(bench: Bench) -> None:
-    ended = await bench.run(Replayer(BUSY, on_call=bench.cancel))
+    replayer = Replayer(BUSY)
+    num_attempts = HOUR_OF_PAUSES.index(60) + 1
+    paused_at: list[float] = []
+    slept: list[float] = []
+
+    def cancel_within_the_first_minute_of_pause(seconds: float) -> None:
+        slept.append(seconds)
+        if replayer.num_calls == num_attempts:
+            paused_at.append(bench.time.now)
+            if bench.time.now > paused_at[0] + 5:
+                bench.cancel()
+
+    bench.time.speed = 1
+    bench.time.on_sleep = cancel_within_the_first_minute_of_pause
+    ended = await bench.run(replayer)
     assert ended.state == "cancelled"
+    assert replayer.num_calls == num_attempts  # it was not tried again after the pause
+    assert set(slept) == {POLL_SECONDS}  # and nothing slept for the whole pause
 
 
 async def test_a_prefix_that_a_failed_device_could_not_check_is_published_by_the_next_start(
