@@ -36,6 +36,7 @@ def errors_of(config: dict[str, Any]) -> list[tuple[str, str]]:
         ({"batch_size": 100_000}, "batch_size", "less than or equal to 512; found 100000"),
         ({"projection_size": 5000}, "projection_size", "less than or equal to 4096"),
         ({"position_offset": 1025}, "position_offset", "less than or equal to 1024"),
+        ({"stride": 100_001}, "stride", "less than or equal to 100000; found 100001"),
         ({"max_steps": 0}, "max_steps", "greater than or equal to 1; found 0"),
         ({"task_type": "poetry"}, "task_type", "'embedding'; found \"poetry\""),
         ({"method": "full"}, "method", "'prefix', 'prompt' or 'head'"),
