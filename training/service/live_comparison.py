@@ -1,7 +1,6 @@
 """Trains a new version and compares it with the live one on the same held-out rows."""
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -91,12 +90,12 @@ def _compare(
         warnings.append(f"The live version cannot be measured on these rows: {difference}.")
     figure = None
     if live is not None and difference is None:
-        figure = _finite(_figure(plan, config, live, examples))
+        figure = _figure(plan, config, live, examples)
     return Success(
         metric=config.metric,
         measured_on="test" if data.test else "validation",
         num_rows=len(examples),
-        new=_finite((finished.test or finished.validation).metrics[config.metric]),
+        new=(finished.test or finished.validation).metrics[config.metric],
         live=figure,
         warnings=warnings,
     )
@@ -114,7 +113,3 @@ def _difference(live: Prefix, new: Prefix) -> str | None:
         if getattr(live.spec, name) != getattr(new.spec, name):
             return f"its {name} differs from that of the new version"
     return None
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

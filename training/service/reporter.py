@@ -79,7 +79,7 @@ def _progress(run: "Run") -> Progress:
     return Progress(
         step=run.step,
         total_steps=run.total_steps,
-        loss=_finite(run.losses[-1]) if run.losses else None,
+        loss=run.losses[-1] if run.losses else None,
         metric=run.config.metric,
         latest=_evaluation(run.history[-1]) if run.history else None,
         best=None if run.best is None else _evaluation(run.best),
@@ -90,14 +90,10 @@ def _evaluation(measured: "MeasuredEvaluation") -> Evaluation:
     return Evaluation(
         step=measured.step,
         epoch=measured.epoch,
-        train_loss=_finite(measured.train_loss),
-        loss=_finite(measured.loss),
-        metrics={name: _finite(value) for name, value in measured.metrics.items()},
+        train_loss=measured.train_loss,
+        loss=measured.loss,
+        metrics=dict(measured.metrics),
     )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _shortened(sentence: str) -> str:

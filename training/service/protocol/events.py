@@ -7,15 +7,17 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from training.service.protocol.messages import Figure
+
 
 class Evaluation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     step: int
     epoch: float
-    train_loss: float | None
-    loss: float | None = Field(description="Of the validation rows; lower is better.")
-    metrics: dict[str, float | None]
+    train_loss: Figure
+    loss: Figure = Field(description="Of the validation rows; lower is better.")
+    metrics: dict[str, Figure]
 
 
 class Progress(BaseModel):
@@ -23,7 +25,7 @@ class Progress(BaseModel):
 
     step: int
     total_steps: int
-    loss: float | None = Field(description="Of the last step's rows.")
+    loss: Figure = Field(description="Of the last step's rows.")
     metric: str = Field(description="Selects the best evaluation; higher is better.")
     latest: Evaluation | None
     best: Evaluation | None

@@ -1,10 +1,11 @@
 """The files with which a server and a worker describe a job: the job itself and its outcome."""
 
 import json
+import math
 import re
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 _HALF_OF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
 
@@ -15,6 +16,14 @@ def _whole_characters(value: Any) -> Any:
 
 Text = Annotated[str, BeforeValidator(_whole_characters)]
 """May quote a tenant's rows, which may contain half of a surrogate pair."""
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None
+
+
+Figure = Annotated[float | None, AfterValidator(_finite)]
+"""A measured number; None where it is not finite, which JSON cannot express."""
 
 
 class _Message(BaseModel):
@@ -60,16 +69,15 @@ class Job(_Message):
 class Success(_Message):
     """A new prefix, compared with the live one on the same held-out rows.
 
-    `new` and `live` are figures, or None where they are not finite. `live` is also None without a
-    live version, or if it cannot be measured on these rows.
+    `live` is None without a live version, or if it cannot be measured on these rows.
     """
 
     is_success: Literal[True] = True
     metric: str
     measured_on: Literal["validation", "test"]
     num_rows: int
-    new: float | None
-    live: float | None
+    new: Figure
+    live: Figure
     warnings: list[Text]
 
 
