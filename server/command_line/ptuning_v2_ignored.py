@@ -1,7 +1,7 @@
 """Flags of the scripts of P-tuning v2 that `train` accepts and ignores."""
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
@@ -56,6 +56,3 @@ class IgnoredFlags:
         """Name the flags that were given, if any."""
         names = [f"--{name}" for name in given(self)]
         return f"Ignored flags, which have no effect here: {', '.join(names)}" if names else None
-
-
-IGNORED: Final = tuple(field.name for field in fields(IgnoredFlags))

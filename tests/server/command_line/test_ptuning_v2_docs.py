@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from server.command_line.ptuning_v2_flags import PtuningV2Flags
-from server.command_line.ptuning_v2_ignored import IGNORED
+from server.command_line.ptuning_v2_ignored import IgnoredFlags
 from training.datasets import DATASETS
 from training.recipes import recipe_names
 
@@ -26,7 +26,8 @@ def test_the_page_names_every_flag() -> None:
     flags = {one.name for one in dataclasses.fields(PtuningV2Flags)} - own
     missing = [flag for flag in flags if f"`--{flag.replace('_', '-')}`" not in PAGE]
     assert missing == []
-    assert [flag for flag in IGNORED if f"`--{flag}`" not in PAGE] == []
+    ignored = {one.name for one in dataclasses.fields(IgnoredFlags)}
+    assert {flag for flag in ignored if f"`--{flag}`" not in PAGE} == set()
     assert all(f"--{flag}" in PAGE for flag in ("task", "dataset", "recipe", "data-dir"))
 
 
