@@ -19,6 +19,11 @@ def add_gauges(engine: Engine, registry: PrefixRegistry, metrics: Metrics) -> No
             lambda: resident().capacity_bytes,
         ),
         ("pinned_prefixes", "Pinned prefixes on the device.", lambda: resident().num_pinned),
+        (
+            "waiting_prefix_loads",
+            "Loads of prefixes that wait for device memory.",
+            lambda: resident().num_waiting_loads,
+        ),
         ("host_prefixes", "Prefixes in host memory.", lambda: resident().host.num_prefixes),
         ("host_bytes", "Host memory that prefixes use.", lambda: resident().host.used_bytes),
         (

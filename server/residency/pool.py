@@ -34,7 +34,7 @@ class PrefixPool:
         num_slots = max(1, budget_bytes // self._slot_bytes)
         self.tensor: Tensor = backbone.empty_pool(num_slots)  # (L, 2, C, H, D)
         self.budget = ResidencyBudget(num_slots, budget_bytes)
-        self.num_waiting = 0
+        self.num_waiting_loads = 0
         self._entries: OrderedDict[str, ResidentEntry] = OrderedDict()  # least recently used first
         self._changed = asyncio.Event()
         self._metrics = metrics
@@ -103,13 +103,13 @@ class PrefixPool:
 
     async def wait_to_allocate(self, footprint: Footprint) -> Allocation:
         """Allocate memory as soon as enough of it can be freed."""
-        self.num_waiting += 1
+        self.num_waiting_loads += 1
         try:
             while (allocation := self.allocate(footprint)) is None:
                 self._changed.clear()
                 await self._changed.wait()
         finally:
-            self.num_waiting -= 1
+            self.num_waiting_loads -= 1
         return allocation
 
     @contextmanager

@@ -21,12 +21,16 @@ from server.residency.pool import PrefixPool, ResidencyMetrics
 
 @dataclass(frozen=True, slots=True)
 class ResidentStats:
-    """The contents of the device memory for prefixes, and of the host cache."""
+    """The contents of the device memory for prefixes, and of the host cache.
+
+    `num_waiting_loads` counts the loads that wait for leases to end, so that they can evict.
+    """
 
     num_resident: int
     used_bytes: int
     capacity_bytes: int
     num_pinned: int = 0
+    num_waiting_loads: int = 0
     host: HostCacheStats = field(default_factory=HostCacheStats)
 
 
@@ -72,13 +76,14 @@ class ResidentPrefixes:
 
     @property
     def stats(self) -> ResidentStats:
-        used, capacity = self._pool.budget.used_bytes, self._pool.budget.total.num_bytes
-        return ResidentStats(len(self._pool), used, capacity, len(self._pins))
-
-    @property
-    def num_waiting(self) -> int:
-        """The number of loads that wait for leases to end, so that they can evict."""
-        return self._pool.num_waiting
+        budget = self._pool.budget
+        return ResidentStats(
+            num_resident=len(self._pool),
+            used_bytes=budget.used_bytes,
+            capacity_bytes=budget.total.num_bytes,
+            num_pinned=len(self._pins),
+            num_waiting_loads=self._pool.num_waiting_loads,
+        )
 
     async def lease(self, digest: str, *, staged: Prefix | None = None) -> Lease:
         """Lease a prefix, and load it first if it is missing.

@@ -76,10 +76,11 @@ async def test_a_load_waits_for_memory_while_prefixes_are_leased(
     waiting = asyncio.create_task(residents.lease(shelf.digests[1]))
     held.release()
     held.release()  # a second release must not count
-    await until(lambda: residents.num_waiting == 1)
+    await until(lambda: residents.stats.num_waiting_loads == 1)
     assert residents.lease_resident(shelf.digests[1]) is None
     shared.release()
     assert (await asyncio.wait_for(waiting, 30)).digest == shelf.digests[1]
+    assert residents.stats.num_waiting_loads == 0
 
 
 async def test_a_load_whose_callers_were_cancelled_can_be_evicted_for_the_next(
@@ -90,7 +91,7 @@ async def test_a_load_whose_callers_were_cancelled_can_be_evicted_for_the_next(
     held = await residents.lease(shelf.digests[0])
     gone = asyncio.create_task(residents.lease(shelf.digests[1]))
     waiting = asyncio.create_task(residents.lease(shelf.digests[2]))
-    await until(lambda: residents.num_waiting == 2)
+    await until(lambda: residents.stats.num_waiting_loads == 2)
     gone.cancel()
     held.release()
     assert (await asyncio.wait_for(waiting, 10)).digest == shelf.digests[2]
@@ -107,7 +108,7 @@ async def test_loads_that_wait_for_memory_are_all_served(
 
     held = await residents.lease(shelf.digests[0])
     takers = [asyncio.create_task(take(digest)) for digest in shelf.digests[1:]]
-    await until(lambda: residents.num_waiting == 5)
+    await until(lambda: residents.stats.num_waiting_loads == 5)
     held.release()
     await asyncio.wait_for(asyncio.gather(*takers), 30)
     assert metrics.num_loads == 6  # nothing was evicted before it was used
@@ -217,7 +218,7 @@ async def test_a_load_that_waits_for_memory_holds_no_prefix_meanwhile(
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     held = await residents.lease(shelf.digests[0])
     waiting = [asyncio.create_task(residents.lease(digest)) for digest in shelf.digests[1:]]
-    await until(lambda: residents.num_waiting == 19)
+    await until(lambda: residents.stats.num_waiting_loads == 19)
     await until(lambda: shelf.num_held == 0)
     held.release()
     for task in asyncio.as_completed(waiting):
@@ -231,7 +232,7 @@ async def test_a_load_that_fails_after_waiting_frees_its_memory(
     residents = residents_for(backbone, shelf, metrics, room_for=1)
     held = await residents.lease(shelf.digests[0])
     waiting = asyncio.create_task(residents.lease(shelf.digests[1]))
-    await until(lambda: residents.num_waiting == 1)
+    await until(lambda: residents.stats.num_waiting_loads == 1)
     del shelf.prefixes[shelf.digests[1]]
     held.release()
     with pytest.raises(StoreCorrupted):
