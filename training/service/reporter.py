@@ -32,6 +32,8 @@ class JobReporter:
         self._stop = threading.Event()
         self._num_evaluations: int | None = None
         self._last = -math.inf
+        # Read once, because `report_progress` reports the warnings at every step.
+        self._known_warnings = _read_sentences(self._warnings)
 
     def stop(self) -> None:
         """Stop the training at its next step."""
@@ -46,10 +48,10 @@ class JobReporter:
 
     def report_warnings(self, warnings: Sequence[str]) -> None:
         """Write the warnings about the rows, unless an earlier worker has written all of them."""
-        known = json.loads(self._warnings.read_bytes()) if self._warnings.exists() else []
         sentences = [_shortened(warning) for warning in warnings]
-        if set(sentences) > set(known):
+        if set(sentences) > self._known_warnings:
             _write_json(self._warnings, sentences)
+            self._known_warnings = frozenset(sentences)
             self._write(Event.of_sentences("warnings", sentences))
 
     def report_progress(self, runs: "Sequence[Run]") -> None:
@@ -100,6 +102,10 @@ def _shortened(sentence: str) -> str:
     """Cut a sentence that quotes long labels: readers of events bound the length of a line."""
     is_short = len(sentence) <= _MAX_CHARACTERS
     return sentence if is_short else f"{sentence[:_MAX_CHARACTERS]} ..."
+
+
+def _read_sentences(path: Path) -> frozenset[str]:
+    return frozenset(json.loads(path.read_bytes()) if path.exists() else [])
 
 
 def _write_json(path: Path, value: Any) -> None:
