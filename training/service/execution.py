@@ -41,6 +41,7 @@ def execute_job() -> ExitCode:
         fcntl.flock(lock, fcntl.LOCK_EX)
         reporter = JobReporter(Path())
         signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked by `worker`
         threading.Thread(target=_stop_with_parent, args=[reporter], daemon=True).start()
         job = Job.parse(Path(JOB).read_bytes())
         cpu_time = CpuTime(Path(CPU_SECONDS))

@@ -6,6 +6,7 @@ holds the other end of standard input, so that its workers stop when it dies.
 """
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 
 def main() -> None:
     """Train what the job in the folder on the command line describes."""
+    # Until its handler is set, SIGTERM waits: an exit by the signal itself counts as a crash.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     _lower_priority()
     from training.service.execution import execute_job  # noqa: PLC0415 - at the lowest priority
 
