@@ -76,8 +76,8 @@ def settings_of(
     if name is None:
         if ptuning_v2.template_id is not None:
             raise PlanRejected("--template-id needs a dataset. Name it with --task and --dataset.")
-        single = _single(flags) if recipe else {}
-        return {**settings, **_dropout(ptuning_v2, task_type), **single}
+        side_effects = _side_effects_of(flags) if recipe else {}
+        return {**settings, **_dropout(ptuning_v2, task_type), **side_effects}
     dataset = dataset_named(name)
     sources = sources_of(ptuning_v2, dataset, flags)
     if ptuning_v2.data_dir is not None and "train" not in sources:
@@ -93,7 +93,7 @@ def settings_of(
         settings |= dataset.template(ptuning_v2.template_id)
     if not (ptuning_v2.prefix or flags.get("prompt") or "method" in flags):
         settings = {"method": _unnamed_method(dataset), **settings}
-    return {**settings, **_single(flags)}
+    return {**settings, **_side_effects_of(flags)}
 
 
 def fitting(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
@@ -176,8 +176,11 @@ def sources_of(
     return {**found, **named}
 
 
-def _single(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the flags that are ours as well as in the ptuning_v2, where they mean more."""
+def _side_effects_of(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `--learning-rate` and `--epochs` set in `run.py` besides themselves.
+
+    These are the learning rate of the head, and no minimum number of steps.
+    """
     settings = {}
     if "learning_rate" in flags:
         settings["head_learning_rate"] = flags["learning_rate"]
