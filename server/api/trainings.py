@@ -49,7 +49,7 @@ async def start_training(
     The rows are checked when it runs; `error` then lists each problem with its line.
     """
     _require_owner(caller, tenant)
-    await services.read(partial(services.trainings.check_room, tenant))
+    await services.read(partial(services.trainings.check_queue, tenant))
     training_id = new_id()
     folder = services.training_folders.of(training_id)
     is_queued = False

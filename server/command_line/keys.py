@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from server.command_line.store_folder import StoreFolder, open_store, settings_of
+from server.command_line.store_folder import StoreFolder, load_settings, open_store
 
 Tenant = Annotated[str, typer.Argument(help="Name of the tenant.")]
 
@@ -28,7 +28,7 @@ def create_key(
     """Create an API key, and the tenant if it does not exist. The key is printed only once."""
     from prefixes.registry import ApiKeys
 
-    with open_store(settings_of(store_folder)) as registry:
+    with open_store(load_settings(store_folder)) as registry:
         known = {item.name for item in registry.tenants()}
         if tenant not in known or is_public is not None:
             registry.ensure_tenant(tenant, is_public=bool(is_public))
@@ -39,7 +39,7 @@ def list_keys(tenant: Tenant, store_folder: StoreFolder = None) -> None:
     """List a tenant's API keys: id, time of creation, state and label."""
     from prefixes.registry import ApiKeys
 
-    with open_store(settings_of(store_folder)) as registry:
+    with open_store(load_settings(store_folder)) as registry:
         registry.tenant(tenant)
         for key in ApiKeys(registry.database).list(tenant):
             state = "valid" if key.revoked_at is None else f"revoked {key.revoked_at:%Y-%m-%d}"
@@ -53,6 +53,6 @@ def revoke_key(
     """Revoke an API key. The server rejects it from then on."""
     from prefixes.registry import ApiKeys
 
-    with open_store(settings_of(store_folder)) as registry:
+    with open_store(load_settings(store_folder)) as registry:
         ApiKeys(registry.database).revoke(key_id)
         typer.echo(f"Revoked the key {key_id}.")

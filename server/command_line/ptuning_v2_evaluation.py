@@ -56,7 +56,7 @@ def use_parts(
             _write_lines(folder / f"{part.name}_predictions.jsonl", lines)
             if rows and CANDIDATE in rows[0].columns:
                 _write_lines(folder / f"{part.name}_answers.jsonl", _answers(rows, lines))
-        if part.name == "validation" or _is_labelled(part):
+        if part.name == "validation" or _is_labeled(part):
             results[part.name] = loaded.measure(part)
     validation = results.pop("validation", None)
     if validation is not None:
@@ -137,7 +137,7 @@ def _answers(rows: Sequence[Row], lines: Sequence[Mapping[str, Any]]) -> Iterato
     yield from best.values()
 
 
-def _is_labelled(part: Part) -> bool:
+def _is_labeled(part: Part) -> bool:
     label = dataset_named(part.dataset).label
     return all(label in row.columns for row in read_part(part.source, part.dataset).rows)
 

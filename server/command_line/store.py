@@ -4,14 +4,14 @@
 
 import typer
 
-from server.command_line.store_folder import StoreFolder, settings_of
+from server.command_line.store_folder import StoreFolder, load_settings
 
 
 def adopt(store_folder: StoreFolder = None) -> None:
     """Pair a store folder with the database of another one. Deletes nothing."""
     from prefixes.registry import adopt_store
 
-    settings = settings_of(store_folder)
+    settings = load_settings(store_folder)
     found = adopt_store(settings.store_folder, database_url=settings.database_url)
     typer.echo(f"The store {settings.store_folder} and the database are paired: {found}.")
     if found.num_only_stored:

@@ -19,7 +19,7 @@ StoreFolder = Annotated[
 ]
 
 
-def settings_of(store_folder: Path | None) -> "Settings":
+def load_settings(store_folder: Path | None) -> "Settings":
     """Read the settings from the environment; the flag has precedence.
 
     Raises:

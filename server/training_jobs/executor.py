@@ -31,7 +31,7 @@ from server.training_jobs.retries import (
 from server.training_jobs.store import TrainingStore
 from server.training_jobs.worker import StartWorker
 from training.service.protocol.messages import Failure
-from training.service.protocol.worker import ExitCode
+from training.service.protocol.worker import WorkerExitCode
 
 POLL_SECONDS: Final = 0.5
 _KILLED: Final = -signal.SIGKILL
@@ -126,11 +126,12 @@ class JobExecutor:
         """
         while True:
             code = await self._run_worker(training, folder)
-            if code == ExitCode.DONE or folder.outcome() is not None:  # it may crash at its exit
+            # A worker that has written its outcome may still crash as it exits.
+            if code == WorkerExitCode.DONE or folder.outcome() is not None:
                 return
-            if code == ExitCode.STOPPED:  # by a signal of somebody else: not the training's fault
+            if code == WorkerExitCode.STOPPED:  # somebody else sent the signal: not a crash
                 continue
-            if code == ExitCode.DISK_ERROR:  # its checkpoint is whole: it can resume later
+            if code == WorkerExitCode.DISK_ERROR:  # its checkpoint is whole: it can resume later
                 raise StoreUnavailable(f"training {training.id} could not write a file")
             crashes = await retry_database(lambda: self.store.note_crash(training.id), self.clock)
             _log.error("the worker of training %s crashed with exit code %d", training.id, code)

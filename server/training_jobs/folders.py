@@ -13,7 +13,7 @@ from prefixes.atomic import write_atomically
 from prefixes.disk import make_folder
 from prefixes.quarantine import Quarantine
 from training.service.protocol.events import Event
-from training.service.protocol.messages import Job, Outcome, parse_outcome
+from training.service.protocol.messages import Job, JobOutcome, parse_outcome
 from training.service.protocol.worker import (
     CPU_SECONDS,
     DATA_SUMMARY,
@@ -131,7 +131,7 @@ class TrainingFolder:
         data = self._read(JOB)
         return None if data is None else Job.parse(data)
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> JobOutcome | None:
         """Return the outcome; None until a worker has written it."""
         data = self._read(OUTCOME)
         return None if data is None else parse_outcome(data)

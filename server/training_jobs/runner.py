@@ -75,7 +75,7 @@ class TrainingRunner:
         await run_in_threadpool(self._store.requeue_running)
         await run_in_threadpool(lambda: self._folders.restore(self._store.ids()))
         loops = [self._work() for _ in range(self._settings.num_trainings)]
-        self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._keep_house())]
+        self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._count_and_sweep())]
         try:
             yield
         finally:
@@ -97,8 +97,9 @@ class TrainingRunner:
         while True:
             try:
                 # On a failed device every training would fail. They wait for the next start.
-                is_well = self._find_problem() is None
-                training = await retry_database(self._store.claim, self._clock) if is_well else None
+                is_ready = self._find_problem() is None
+                claim = self._store.claim
+                training = await retry_database(claim, self._clock) if is_ready else None
                 if training is not None:
                     await self._run(training)
             except Exception:  # noqa: BLE001 - the top of a task: the next training may succeed
@@ -129,8 +130,8 @@ class TrainingRunner:
         self._metrics.training_done(state)
         _log.info("training %s of %s has %s", training.id, training.request.tenant, state)
 
-    async def _keep_house(self) -> None:
-        """Show the numbers of queued and running trainings, and remove old ones now and then."""
+    async def _count_and_sweep(self) -> None:
+        """Count the queued and the running trainings for the metrics, and remove old ones."""
         swept = float("-inf")
         while True:
             try:

@@ -44,24 +44,24 @@ class TrainingStore:
         self._max_queued = max_queued
         self._max_queued_per_tenant = max_queued_per_tenant
 
-    def check_room(self, tenant: str) -> None:
+    def check_queue(self, tenant: str) -> None:
         """Reject a request before its body is received, where the queue is full.
 
         Raises:
             Overloaded: when the tenant, or all tenants together, have reached their limit.
         """
         with self._database.read() as connection:
-            self._check_room(connection, tenant)
+            self._check_queue(connection, tenant)
 
     def add(self, training_id: str, request: JobRequest) -> TrainingJob:
         """Queue a training whose files are in its folder.
 
         Raises:
-            Overloaded: as `check_room`.
+            Overloaded: as `check_queue`.
             TenantNotFound: when the tenant does not exist.
         """
         with self._database.write() as connection:
-            self._check_room(connection, request.tenant)
+            self._check_queue(connection, request.tenant)
             connection.execute(
                 insert(trainings).values(
                     id=training_id,
@@ -204,7 +204,7 @@ class TrainingStore:
         query = delete(trainings).where(trainings.c.id.in_(ids))
         self._database.free(lambda connection: connection.execute(query))
 
-    def _check_room(self, connection: Connection, tenant: str) -> None:
+    def _check_queue(self, connection: Connection, tenant: str) -> None:
         query = rows.count().where(trainings.c.state == "queued")
         of_tenant = query.join(tenants).where(tenants.c.name == tenant)
         total = connection.execute(query).scalar_one()

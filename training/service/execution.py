@@ -14,7 +14,7 @@ from prefixes.errors import PrefixRejected, StoreUnavailable
 from training.errors import TrainingError, TrainingStopped
 from training.service.cpu_time import CpuTime
 from training.service.failure import failure_of
-from training.service.protocol.messages import Job, Outcome
+from training.service.protocol.messages import Job, JobOutcome
 from training.service.protocol.worker import (
     CPU_SECONDS,
     JOB,
@@ -22,7 +22,7 @@ from training.service.protocol.worker import (
     LOCK,
     OUTCOME,
     OUTPUT,
-    ExitCode,
+    WorkerExitCode,
 )
 from training.service.reporter import JobReporter
 
@@ -34,7 +34,7 @@ _OUT_OF_MEMORY: Final = (
 )
 
 
-def execute_job() -> ExitCode:
+def execute_job() -> WorkerExitCode:
     """Wait for an earlier worker of the job to exit, then train until the end or a stop."""
     with Path(LOCK).open("w", encoding="utf-8") as lock:
         # A worker of a server that was killed may still be writing its last checkpoint.
@@ -49,20 +49,20 @@ def execute_job() -> ExitCode:
         return run_job(job, reporter)
 
 
-def run_job(job: Job, reporter: JobReporter) -> ExitCode:
+def run_job(job: Job, reporter: JobReporter) -> WorkerExitCode:
     """Train in the working directory and return the code to exit with."""
     try:
         outcome = _outcome(job, reporter)
         write_atomically(Path(OUTCOME), outcome.to_json())
     except TrainingStopped:
-        return ExitCode.STOPPED
+        return WorkerExitCode.STOPPED
     except StoreUnavailable as error:  # not a defect of the program: no traceback
         sys.stderr.write(f"polyprefix: {error}\n")
-        return ExitCode.DISK_ERROR
-    return ExitCode.DONE
+        return WorkerExitCode.DISK_ERROR
+    return WorkerExitCode.DONE
 
 
-def _outcome(job: Job, reporter: JobReporter) -> Outcome:
+def _outcome(job: Job, reporter: JobReporter) -> JobOutcome:
     # Imported late: torch takes seconds, and a stop must be noticed meanwhile.
     import torch  # noqa: PLC0415
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
@@ -98,4 +98,4 @@ def _stop_with_parent(reporter: JobReporter) -> None:
         pass
     reporter.stop()
     time.sleep(_SECONDS_TO_STOP)
-    os._exit(ExitCode.STOPPED)
+    os._exit(WorkerExitCode.STOPPED)

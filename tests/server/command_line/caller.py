@@ -8,7 +8,7 @@ from server.command_line.main import app
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CommandResult:
     """The exit code of a command, and its output; `error` has single spaces only."""
 
     code: int
@@ -16,6 +16,6 @@ class Outcome:
     error: str
 
 
-def call(*arguments: object) -> Outcome:
+def call(*arguments: object) -> CommandResult:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return Outcome(result.exit_code, result.stdout, " ".join(result.stderr.split()))
+    return CommandResult(result.exit_code, result.stdout, " ".join(result.stderr.split()))

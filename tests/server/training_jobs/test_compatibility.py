@@ -17,7 +17,7 @@ from training.errors import TrainingStopped
 from training.service.execution import run_job
 from training.service.protocol.messages import Failure, Job, Success
 from training.service.protocol.tenant_config import TenantConfig
-from training.service.protocol.worker import ExitCode
+from training.service.protocol.worker import WorkerExitCode
 from training.service.reporter import JobReporter
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_a_stopped_job_resumes_from_its_checkpoint(
                 super().report_progress(runs)
             raise TrainingStopped("seen")
 
-    assert run_job(job, Stopping(Path())) == ExitCode.STOPPED
+    assert run_job(job, Stopping(Path())) == WorkerExitCode.STOPPED
     after = folder.last_progress()
     assert after is not None
     assert after != before

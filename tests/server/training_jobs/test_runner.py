@@ -30,7 +30,7 @@ from tests.factories import make_prefix
 from tests.server.doubles import until
 from tests.server.training_jobs.fakes import FakeTime, FakeWorkers, Script
 from training.service.protocol.messages import Failure, Success
-from training.service.protocol.worker import ExitCode
+from training.service.protocol.worker import WorkerExitCode
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +90,7 @@ def finish(script: Callable[[Path], object] = lambda _: None) -> Script:
         if isinstance(done, Awaitable):
             await done
         (folder / "outcome.json").write_text(FAILURE.to_json())
-        return ExitCode.DONE
+        return WorkerExitCode.DONE
 
     return work
 
@@ -107,7 +107,7 @@ def leave(code: int) -> Script:
 async def hang(_: Path) -> int:
     """A worker that does nothing."""
     await asyncio.Event().wait()
-    return ExitCode.DONE
+    return WorkerExitCode.DONE
 
 
 def note_cpu_seconds(folder: Path, seconds: float) -> None:
@@ -352,7 +352,7 @@ async def test_cpu_time_is_divided_by_the_threads_that_share_the_work(bench: Ben
 
 
 async def test_a_training_resumes_once_the_disk_has_space_again(bench: Bench) -> None:
-    full = leave(ExitCode.DISK_ERROR)
+    full = leave(WorkerExitCode.DISK_ERROR)
     bench.train_with(full, full, finish())
     ended = await bench.run(Replayer(None))
     assert ended.problem is not None
@@ -361,7 +361,7 @@ async def test_a_training_resumes_once_the_disk_has_space_again(bench: Bench) ->
 
 
 async def test_a_disk_that_stays_full_fails_a_training_with_503(bench: Bench) -> None:
-    bench.train_with(leave(ExitCode.DISK_ERROR))
+    bench.train_with(leave(WorkerExitCode.DISK_ERROR))
     ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["status"] == 503
@@ -408,7 +408,7 @@ async def test_a_worker_that_hangs_is_replaced_by_another(bench: Bench) -> None:
 
 
 async def test_a_worker_that_was_stopped_by_somebody_else_is_replaced(bench: Bench) -> None:
-    bench.train_with(leave(ExitCode.STOPPED), finish())
+    bench.train_with(leave(WorkerExitCode.STOPPED), finish())
     ended = await bench.run(Replayer(None))
     assert ended.problem is not None
     assert ended.problem["code"] == "data_rejected"

@@ -50,7 +50,7 @@ def test_queued_trainings_are_limited_for_each_tenant_and_for_all_together(
         add(store)
     add(store, "zoo")
     with pytest.raises(Overloaded) as full:
-        store.check_room("zoo")
+        store.check_queue("zoo")
     assert full.value.retry_after_seconds > 0
 
 

@@ -8,7 +8,7 @@ from training.errors import TrainingStopped
 from training.service import live_comparison
 from training.service.execution import run_job
 from training.service.protocol.messages import Failure, Job, JobPlan, parse_outcome
-from training.service.protocol.worker import ExitCode
+from training.service.protocol.worker import WorkerExitCode
 from training.service.reporter import JobReporter
 
 
@@ -26,7 +26,7 @@ def bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[float,
     return told
 
 
-def run(monkeypatch: pytest.MonkeyPatch, error: Exception, share: float | None) -> ExitCode:
+def run(monkeypatch: pytest.MonkeyPatch, error: Exception, share: float | None) -> WorkerExitCode:
     """Run a job whose training ends with an error."""
 
     def train(*_: Any, **__: Any) -> None:
@@ -41,7 +41,7 @@ def run(monkeypatch: pytest.MonkeyPatch, error: Exception, share: float | None) 
 def test_the_share_of_the_memory_is_set_if_the_job_has_one(
     bounds: list[tuple[float, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(monkeypatch, TrainingStopped("enough"), None) == ExitCode.STOPPED
+    assert run(monkeypatch, TrainingStopped("enough"), None) == WorkerExitCode.STOPPED
     assert bounds == []
     run(monkeypatch, TrainingStopped("enough"), 0.25)
     assert bounds == [(0.25, "cuda:0")]
@@ -50,7 +50,8 @@ def test_the_share_of_the_memory_is_set_if_the_job_has_one(
 def test_a_training_that_exceeds_its_memory_share_fails_with_advice(
     bounds: list[tuple[float, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"), 0.25) == ExitCode.DONE
+    code = run(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"), 0.25)
+    assert code == WorkerExitCode.DONE
     outcome = parse_outcome(Path("outcome.json").read_bytes())
     assert isinstance(outcome, Failure)
     assert "batch_size" in outcome.detail

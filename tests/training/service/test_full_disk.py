@@ -20,7 +20,7 @@ from tests.full_disk import FULL, small_disk
 from tests.training.learnable_tasks import sentiment_rows, write_jsonl
 from training.service.execution import run_job
 from training.service.protocol.messages import Job, JobPlan
-from training.service.protocol.worker import ExitCode
+from training.service.protocol.worker import WorkerExitCode
 from training.service.reporter import JobReporter
 
 _KIB: Final = 1024
@@ -143,7 +143,7 @@ def test_a_worker_on_a_full_disk_says_so_and_goes_on_once_there_is_room(
     (disk / _FILLER).unlink()
     roomy = run_job(job, JobReporter(Path()))
 
-    assert full == ExitCode.DISK_ERROR
+    assert full == WorkerExitCode.DISK_ERROR
     assert said.startswith("polyprefix: Could not write ")
     assert len(said.splitlines()) == 1
     assert not any(name.endswith(".partial") for name in names)

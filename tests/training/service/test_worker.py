@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from training.service.protocol.messages import Job, JobPlan
-from training.service.protocol.worker import JOB, ExitCode
+from training.service.protocol.worker import JOB, WorkerExitCode
 
 STOPPED_AS_IT_STARTS: Final = """
 import os, signal
@@ -28,4 +28,4 @@ def test_a_signal_that_arrives_before_its_handler_is_set_stops_the_training(
         stdin=subprocess.PIPE,  # its end would stop the training, too
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ) as process:
-        assert process.wait(60) == ExitCode.STOPPED
+        assert process.wait(60) == WorkerExitCode.STOPPED

@@ -97,14 +97,14 @@ class Failure(_Message):
     errors: list[RowProblem]
 
 
-Outcome = Success | Failure
+JobOutcome = Success | Failure
 
-_OUTCOME: Final[TypeAdapter[Outcome]] = TypeAdapter(
+_OUTCOME: Final[TypeAdapter[JobOutcome]] = TypeAdapter(
     Annotated[Success | Failure, Field(discriminator="is_success")]
 )
 
 
-def parse_outcome(data: bytes) -> Outcome:
+def parse_outcome(data: bytes) -> JobOutcome:
     """Read an outcome.
 
     Raises:

@@ -47,7 +47,7 @@ def missing_extras() -> dict[str, str]:
     return {".parquet": "polyprefix[data]"}
 
 
-class ExitCode(IntEnum):
+class WorkerExitCode(IntEnum):
     """How a worker exits. Any other code means that it crashed."""
 
     DONE = EX_OK
