@@ -59,13 +59,13 @@ def limits_within(limits: BatchLimits, target_seconds: float, seconds_of: Second
         target_seconds: time for a text that finds one batch running and an empty queue.
         seconds_of: called some dozens of times, for about two seconds in total.
     """
-    _log.info("Measuring the largest batch for a target latency of %.4g ms", target_seconds * 1000)
+    _log.info("measuring the largest batch for a target latency of %.4g ms", target_seconds * 1000)
     seconds_of(min(_SMALLEST, limits.max_tokens))  # warm up
     max_seconds = target_seconds / _BATCHES_PER_TARGET
     found = largest_within(seconds_of, max_seconds, limits.max_tokens)
     if found.seconds > max_seconds:
         _log.warning(
-            "The target latency of %.4g ms cannot be met: even a batch of %d tokens takes %.3g ms, "
+            "the target latency of %.4g ms cannot be met: even a batch of %d tokens takes %.3g ms, "
             "and a text waits for one batch and then for its own. The server uses batches of this "
             "size. Set target_latency_ms to %.3g or more, or use a faster device or a smaller "
             "backbone.",
@@ -74,7 +74,7 @@ def limits_within(limits: BatchLimits, target_seconds: float, seconds_of: Second
         )
     else:
         _log.info(
-            "Batches have at most %d tokens, which take %.3g ms",
+            "batches have at most %d tokens, which take %.3g ms",
             *(found.num_tokens, found.seconds * 1000),
         )
     return replace(limits, max_tokens=found.num_tokens)

@@ -47,7 +47,7 @@ class Runner:
         try:
             return MixedBatch.pack(self._backbone, jobs)
         except Exception:  # noqa: BLE001 - `run` meets the same error and handles it
-            _log.exception("Packing a batch of %d inputs failed; it runs in halves", len(jobs))
+            _log.exception("packing a batch of %d inputs failed; it runs in halves", len(jobs))
             return None
 
     def run(self, jobs: Sequence[Job], packed: MixedBatch | None) -> BatchResult:
@@ -70,10 +70,10 @@ class Runner:
     def _run_halves(self, jobs: Sequence[Job], error: Exception) -> list[Outputs | InferenceFailed]:
         if len(jobs) == 1:
             # Only the log gets the device's own message, because it describes the whole server.
-            _log.warning("The forward pass failed for an input", exc_info=error)
+            _log.warning("the forward pass failed for an input", exc_info=error)
             return [_failure(type(error).__name__)]
         # Logged here too: if both halves succeed, as after running out of memory, nothing else is.
-        _log.warning("A batch of %d inputs failed; it runs in halves", len(jobs), exc_info=error)
+        _log.warning("a batch of %d inputs failed; it runs in halves", len(jobs), exc_info=error)
         middle = len(jobs) // 2
         rows: list[Outputs | InferenceFailed] = []
         for half in (jobs[:middle], jobs[middle:]):

@@ -50,7 +50,7 @@ class GoldenCheck:
         self._remember(digest, findings)
         if findings:
             error = PrefixRejected(findings)
-            _log.warning("Prefix %s is not served on the quantized backbone: %s", digest, error)
+            _log.warning("prefix %s is not served on the quantized backbone: %s", digest, error)
             raise error
 
     def _remember(self, digest: str, findings: tuple[Finding, ...]) -> None:

@@ -71,7 +71,7 @@ class Pins:
         try:
             found = await loop.run_in_executor(self._threads, self._resolve)
         except PrefixError as error:
-            _log.warning("The registry failed, so pinned prefixes stay as they are: %s", error)
+            _log.warning("the registry failed, so pinned prefixes stay as they are: %s", error)
             return
         for digest in self._pinned - set(found.values()):
             self._residents.unpin(digest)

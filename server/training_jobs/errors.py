@@ -9,11 +9,11 @@ _TITLE: Final = "The training failed"
 
 
 class TrainingCancelled(Exception):
-    """Its owner has cancelled it."""
+    """The owner cancelled the training."""
 
 
 class TrainingFailed(Exception):
-    """`problem` tells its owner why."""
+    """`problem` describes the reason for the owner."""
 
     def __init__(
         self, status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()

@@ -128,7 +128,9 @@ class TrainingRunner:
         await retry_database(lambda: self._store.finish(training.id, state, **how), self._clock)
         await run_in_threadpool(self._folders.of(training.id).tidy)
         self._metrics.training_done(state)
-        _log.info("training %s of %s has %s", training.id, training.request.tenant, state)
+        _log.info(
+            "training %s of %s finished with state %s", training.id, training.request.tenant, state
+        )
 
     async def _count_and_sweep(self) -> None:
         """Count the queued and the running trainings for the metrics, and remove old ones."""

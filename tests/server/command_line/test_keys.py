@@ -4,7 +4,7 @@ from prefixes.registry import ApiKeys, open_registry
 from tests.server.command_line.caller import call
 
 
-def test_a_key_opens_its_tenant_until_it_is_revoked(tmp_path: Path) -> None:
+def test_a_key_authenticates_its_tenant_until_it_is_revoked(tmp_path: Path) -> None:
     store = ("--store-folder", tmp_path)
     created = call("key", "create", "acme", "--label", "laptop", *store)
     assert created.code == 0

@@ -104,7 +104,7 @@ def test_predictions_are_written_whole_or_not_at_all(
     assert re.search(f"answers.jsonl: {FULL}", said)
 
 
-def test_output_that_the_disk_does_not_take_is_told_in_a_sentence() -> None:
+def test_output_that_the_disk_rejects_is_reported() -> None:
     script = (
         "from server.command_line.exit_codes import errors_as_exit_codes\n"
         "with errors_as_exit_codes():\n"
