@@ -177,9 +177,9 @@ def sources_of(
 
 
 def _side_effects_of(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `--learning-rate` and `--epochs` set in `run.py` besides themselves.
+    """Return the other settings that `--learning-rate` and `--epochs` change in `run.py`.
 
-    These are the learning rate of the head, and no minimum number of steps.
+    They set the learning rate of the head, too, and remove the minimum number of steps.
     """
     settings = {}
     if "learning_rate" in flags:

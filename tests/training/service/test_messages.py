@@ -1,4 +1,4 @@
-"""What workers write, as JSON."""
+"""The files that workers write, as JSON."""
 
 import json
 import math
