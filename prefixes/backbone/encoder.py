@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from prefixes.backbone.architecture import Architecture
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.inputs import ModelInputs
+from prefixes.backbone.kernels.names import PLAIN, Kernels
 from prefixes.backbone.packing import PackedBatch, Prompts, Row
 from prefixes.backbone.tokens import TextEncoder
 from prefixes.encoded import EncodedText
@@ -33,6 +34,7 @@ class Backbone:
     device: torch.device
     dtype: torch.dtype
     is_quantized: bool = False
+    kernels: Kernels = PLAIN
 
     @property
     def precision(self) -> torch.dtype:

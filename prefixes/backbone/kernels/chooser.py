@@ -1,0 +1,123 @@
+"""KernelChooser: picks a candidate for each operation of a backbone, from the cache or measured."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from prefixes.backbone.kernels.cache import Facts, KernelCache
+from prefixes.backbone.kernels.contest import Contest, Figures, pick
+from prefixes.backbone.kernels.machine import machine_facts
+from prefixes.backbone.kernels.measurement import measure, prepare
+from prefixes.backbone.kernels.names import AUTO
+from prefixes.errors import BackboneUnavailable
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class KernelChooser:
+    """Chooses kernels for one backbone on one device.
+
+    `facts` describe the backbone: its weights, and whether prefixes will be trained.
+    """
+
+    device: torch.device
+    cache: KernelCache
+    facts: Facts
+    _report: list[tuple[str, str]] = field(default_factory=list)
+    _table: list[dict[str, Any]] = field(default_factory=list)
+
+    def choose(self, contest: Contest, requested: str, **facts: str) -> str:
+        """Return the name of a candidate: the requested one, or for `auto` the fastest.
+
+        Args:
+            contest: the candidates.
+            requested: the name of a candidate, or `auto`.
+            facts: further facts that the choice depends on, such as the number type.
+
+        Raises:
+            BackboneUnavailable: when the requested candidate does not exist or cannot run here.
+        """
+        if requested != AUTO:
+            return _check(contest, requested)
+        names = [candidate.name for candidate in contest.candidates]
+        if len(names) == 1:
+            return names[0]
+        key = {
+            **machine_facts(self.device),
+            **self.facts,
+            **facts,
+            "operation": contest.operation,
+            "candidates": " ".join(names),
+        }
+        found = self.cache.find(key, names)
+        if found is not None:
+            self._report.append((contest.operation, f"{found} (cached)"))
+            self._table.append({"operation": contest.operation, "chosen": found, "cached": True})
+            return found
+        figures = measure(contest, self.device)
+        chosen = pick(contest, figures.seconds)
+        self.cache.store(key, chosen)
+        self._report.append((contest.operation, f"{chosen} ({_sentence(contest, figures)})"))
+        self._table.append(_row(contest, figures, chosen))
+        return chosen
+
+    def log(self) -> None:
+        """Write all choices to the log: as one line, and as a table in its fields."""
+        if self._report:
+            text = "; ".join(f"{operation}: {choice}" for operation, choice in self._report)
+            table = {"kernels": self._table}
+            _log.info("kernels on %s: %s", self.device, text, extra={"fields": table})
+
+
+def _check(contest: Contest, name: str) -> str:
+    """Check that a candidate exists, runs here and agrees with the reference."""
+    names = [candidate.name for candidate in contest.candidates]
+    if name not in names:
+        raise BackboneUnavailable(
+            f"The {contest.operation} kernel {name!r} does not support this backbone or device: "
+            f"choose {' or '.join((AUTO, *names))}"
+        )
+    if name == contest.reference:
+        return name
+    pair = (contest.candidates[0], contest.candidates[names.index(name)])
+    _, excluded = prepare(dataclasses.replace(contest, candidates=pair))
+    reason = excluded.get(name)
+    if reason is not None:
+        raise BackboneUnavailable(
+            f"The {contest.operation} kernel {name!r} cannot run on this machine: {reason}; "
+            f"choose auto or {contest.reference}"
+        )
+    return name
+
+
+def _sentence(contest: Contest, figures: Figures) -> str:
+    """Describe the figures, in milliseconds, and why candidates were excluded."""
+    columns = ", ".join(workload.label for workload in contest.workloads)
+    rows = [f"{name} {_milliseconds(seconds)}" for name, seconds in figures.seconds.items()]
+    reasons = [f"{name} excluded: {reason}" for name, reason in figures.excluded.items()]
+    measured = [f"ms at {columns}", *rows] if len(rows) > 1 else []
+    return "; ".join((*measured, *reasons))
+
+
+def _milliseconds(seconds: Sequence[float]) -> str:
+    return " / ".join(f"{value * 1000:.3g}" for value in seconds)
+
+
+def _row(contest: Contest, figures: Figures, chosen: str) -> dict[str, Any]:
+    labels = [workload.label for workload in contest.workloads]
+    measured: Mapping[str, Any] = {
+        name: {label: round(value * 1000, 4) for label, value in zip(labels, seconds, strict=True)}
+        for name, seconds in figures.seconds.items()
+        if len(figures.seconds) > 1
+    }
+    return {
+        "operation": contest.operation,
+        "chosen": chosen,
+        "milliseconds": measured,
+        "excluded": dict(figures.excluded),
+    }
