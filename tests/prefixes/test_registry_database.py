@@ -9,6 +9,7 @@ from sqlalchemy import inspect, text
 from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry, open_database, open_registry
 from prefixes.registry.tables import metadata
+from tests.prefixes.old_databases import downgrade
 from tests.prefixes.publishing import publish
 
 
@@ -47,11 +48,9 @@ def test_a_database_from_before_types_were_listed_learns_them(
     publish(registry, "acme", "old", "one")
     publish(registry, "acme", "newer", "two")
     registry.close()
-    with sqlite3.connect(tmp_path / "registry" / "registry.db") as connection:
-        connection.execute("ALTER TABLE versions DROP COLUMN task_type")
-        for table in ("trainings", "deleted_blobs", "paired_store"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    path = tmp_path / "registry" / "registry.db"
+    downgrade(path, "0001")
+    with sqlite3.connect(path) as connection:
         connection.execute(
             "UPDATE versions SET spec = replace(spec, 'sequence_classification', 'embedding') "
             "WHERE spec LIKE '%two%'"

@@ -12,6 +12,7 @@ import pytest
 from prefixes import digest_of
 from prefixes.errors import StoreMismatch, StoreUnavailable
 from prefixes.registry import PrefixRegistry, adopt_store, open_registry
+from tests.prefixes.old_databases import downgrade
 from tests.prefixes.publishing import publish, tiny_prefix
 
 
@@ -113,11 +114,7 @@ def test_the_database_of_another_store_is_refused_by_its_id(folder: Path, tmp_pa
 def as_before_ids(folder: Path) -> None:
     """Make a store and its database what earlier versions wrote."""
     (folder / "store-id").unlink()
-    with sqlite3.connect(folder / "registry.db") as connection:
-        connection.execute("DROP TABLE paired_store")
-        connection.execute("DROP TABLE deleted_blobs")
-        connection.execute("UPDATE alembic_version SET version_num = '0003'")
-    connection.close()
+    downgrade(folder / "registry.db", "0003")
 
 
 def test_a_store_from_before_ids_is_paired_with_the_database_that_knows_it(folder: Path) -> None:

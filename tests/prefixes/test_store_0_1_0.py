@@ -1,0 +1,61 @@
+"""A store that version 0.1.0 wrote: `tests/data/store_0_1_0` has its files and its database."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prefixes import PrefixRef
+from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from server.training_jobs.store import TrainingStore
+from tests.prefixes.publishing import publish
+
+_STORE = Path(__file__).parents[1] / "data" / "store_0_1_0"
+_VALID = {
+    "acme": "pp_00875774cbf1_eyrT59nniOMHXPJ69h67GHS_ZQ61bzGLnrAenCUCu0g",
+    "globex": "pp_bcefccd2d847_VbCvJ4eZQsDgwhZ5A0KVX0FAYJyAo_Sf9fQpdeeMHPk",
+}
+_REVOKED = "pp_cc5218e8a90d_Nk17wyEyd8UU15tJK2YvFu0VE8KuQ5yQehA_9_Q5syA"
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[PrefixRegistry]:
+    folder = tmp_path / "store"
+    shutil.copytree(_STORE, folder)
+    connection = sqlite3.connect(folder / "registry.db")
+    connection.executescript((folder / "registry.sql").read_text())
+    connection.close()
+    registry = open_registry(folder)
+    yield registry
+    registry.close()
+
+
+def test_its_keys_still_belong_to_their_tenants(registry: PrefixRegistry) -> None:
+    keys = ApiKeys(registry.database)
+    for tenant, key in _VALID.items():
+        owner = keys.authenticate(key)
+        assert owner is not None
+        assert owner.name == tenant
+    assert keys.authenticate(_REVOKED) is None
+    assert [key.label for key in keys.list("acme")] == ["laptop of Ada", "old laptop"]
+
+
+def test_its_prefixes_are_found_and_can_be_changed(registry: PrefixRegistry) -> None:
+    live = PrefixRef("acme", "topic", alias="live")
+    version = registry.version(live, reader="acme")
+    assert version.number == 1
+    assert len(registry.read(version.digest)) == version.size_bytes
+    assert registry.public_example() == PrefixRef("examples", "mood", alias="live")
+    history = registry.show("acme", "topic", reader="acme").aliases[0].moves
+    assert [move.kind for move in history] == ["publish", "publish", "rollback"]
+    assert publish(registry, "acme", "topic", "three", alias="live").version.number == 3
+
+
+def test_its_trainings_are_listed(registry: PrefixRegistry) -> None:
+    trainings = TrainingStore(
+        registry.database, max_queued=1, max_queued_per_tenant=1, max_kept_per_tenant=1
+    )
+    (found,) = trainings.list("acme", before=None, limit=9)
+    assert (found.state, found.result) == ("succeeded", {"ref": "acme/topic@1", "version": 1})
