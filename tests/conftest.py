@@ -7,6 +7,7 @@ from hypothesis import settings
 
 from prefixes.backbone import Backbone, load_backbone
 from tests.factories import make_backbone_folder
+from tests.kernels import LINEAR_KERNELS
 
 settings.register_profile("polyprefix", deadline=None)  # a busy machine is not a failure
 settings.load_profile("polyprefix")
@@ -16,6 +17,12 @@ settings.load_profile("polyprefix")
 def backbone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT with its tokenizer, on disk."""
     return make_backbone_folder(tmp_path_factory.mktemp("backbone") / "tiny-bert")
+
+
+@pytest.fixture(scope="session", params=LINEAR_KERNELS)
+def linear_kernel(request: pytest.FixtureRequest) -> str:
+    """Each kernel for linear layers that runs on this machine."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

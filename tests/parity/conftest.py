@@ -17,12 +17,14 @@ def parity_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="session")
-def parity_backbone(parity_folder: Path) -> Backbone:
-    """The same, loaded in float32 on the CPU."""
-    return load_backbone(parity_folder, device="cpu")
+def parity_backbone(parity_folder: Path, linear_kernel: str) -> Backbone:
+    """The same, loaded in float32 on the CPU, with each kernel for linear layers."""
+    return load_backbone(parity_folder, device="cpu", linear_kernel=linear_kernel)
 
 
 @pytest.fixture(scope="module", params=sorted(FOLDERS))
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GoldenCase:
+def case(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, linear_kernel: str
+) -> GoldenCase:
     """A model of the original P-tuning v2 code, and what that code computed with it."""
-    return load_case(request.param, tmp_path_factory.mktemp("golden"))
+    return load_case(request.param, tmp_path_factory.mktemp("golden"), linear_kernel)

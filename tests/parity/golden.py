@@ -53,13 +53,13 @@ class GoldenCase:
         return tensor.flatten(0, 1) if is_choices else tensor
 
 
-def load_case(name: str, folder: Path) -> GoldenCase:
+def load_case(name: str, folder: Path, linear_kernel: str = "torch") -> GoldenCase:
     """Load a case; `folder` receives copies of its backbone and its checkpoint."""
     source = FOLDERS[name]
     facts = json.loads((source / "case.json").read_text())
     shutil.copytree(source / "backbone", folder / "backbone", copy_function=shutil.copyfile)
     borrow_tokenizer(folder / "backbone")
-    backbone = load_backbone(folder / "backbone", device="cpu")
+    backbone = load_backbone(folder / "backbone", device="cpu", linear_kernel=linear_kernel)
     checkpoint = _whole_checkpoint(source, folder / "checkpoint", scope_of(facts))
     numbered = tuple(map(str, range(facts["num_labels"])))
     needs_labels = traits_of(facts["task"]).has_labels and not named_labels(facts)

@@ -40,16 +40,16 @@ class Case:
         return import_adapterhub(self.adapter, self.backbone, options)
 
 
-def load_case(name: str, folder: Path) -> Case:
+def load_case(name: str, folder: Path, linear_kernel: str = "torch") -> Case:
     shutil.copytree(DATA / name / "backbone", folder / "backbone")
     borrow_tokenizer(folder / "backbone")
-    backbone = load_backbone(folder / "backbone", device="cpu")
+    backbone = load_backbone(folder / "backbone", device="cpu", linear_kernel=linear_kernel)
     return Case(name, shutil.copytree(DATA / name / "adapter", folder / "adapter"), backbone)
 
 
 @pytest.fixture(params=CASES)
-def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    return load_case(request.param, tmp_path)
+def case(request: pytest.FixtureRequest, tmp_path: Path, linear_kernel: str) -> Case:
+    return load_case(request.param, tmp_path, linear_kernel)
 
 
 @pytest.fixture

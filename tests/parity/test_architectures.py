@@ -69,10 +69,13 @@ class Subject:
 
 
 @pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subject(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, linear_kernel: str
+) -> Subject:
     folder = tmp_path_factory.mktemp("architecture") / request.param
     make_backbone_folder(folder, request.param, seed=5)
-    return Subject(request.param, folder, load_backbone(folder, device="cpu"))
+    backbone = load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
+    return Subject(request.param, folder, backbone)
 
 
 def text_of(subject: Subject, num_tokens: int) -> EncodedText:

@@ -73,18 +73,21 @@ KINDS: Final[dict[str, Callable[[], Any]]] = {
 }
 
 
-def load(model: Any, folder: Path) -> Backbone:
+def load(model: Any, folder: Path, linear_kernel: str = "torch") -> Backbone:
     make_backbone_folder(folder)  # for its tokenizer
     torch.manual_seed(5)
     shake(model)
     model.save_pretrained(folder)
-    return load_backbone(folder, device="cpu")
+    return load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+def backbone(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, linear_kernel: str
+) -> Backbone:
     """A tiny random backbone of each kind."""
-    return load(KINDS[request.param](), tmp_path_factory.mktemp("kind") / request.param)
+    folder = tmp_path_factory.mktemp("kind") / request.param
+    return load(KINDS[request.param](), folder, linear_kernel)
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,12 @@ TOKENS = ([2, 9, 17, 30, 3], [2, 11, 3], [2, *range(7, 50), 3])
 
 
 @pytest.fixture(scope="module", params=sorted(MODEL_TYPES))
-def backbone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+def backbone(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, linear_kernel: str
+) -> Backbone:
     folder = tmp_path_factory.mktemp("peft") / request.param
-    return load_backbone(make_backbone_folder(folder, request.param, seed=5), device="cpu")
+    make_backbone_folder(folder, request.param, seed=5)
+    return load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
 
 
 @pytest.fixture(scope="module")

@@ -58,8 +58,10 @@ def run_plain(backbone: Backbone, model: Any, row: Row) -> Tensor:
     return hidden
 
 
-def test_prompts_of_any_length_share_a_batch_with_texts_that_have_none(folder: Path) -> None:
-    backbone = load_backbone(folder, device="cpu")
+def test_prompts_of_any_length_share_a_batch_with_texts_that_have_none(
+    folder: Path, linear_kernel: str
+) -> None:
+    backbone = load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
     plain = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
     prompts = [prompt_for(backbone, 4), None, prompt_for(backbone, 1), prompt_for(backbone, 7)]
     rows = [
@@ -80,8 +82,10 @@ def test_prompts_of_any_length_share_a_batch_with_texts_that_have_none(folder: P
             torch.testing.assert_close(mine, alone, atol=1e-5, rtol=0)
 
 
-def test_gradients_reach_the_prompt_of_a_text_and_no_other(folder: Path) -> None:
-    backbone = load_backbone(folder, device="cpu")
+def test_gradients_reach_the_prompt_of_a_text_and_no_other(
+    folder: Path, linear_kernel: str
+) -> None:
+    backbone = load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
     prompts = [prompt_for(backbone, 4), prompt_for(backbone, 5)]
     rows = [backbone.row(text, prompt=prompt) for text, prompt in zip(texts(), prompts)]  # noqa: B905 - two of them
 

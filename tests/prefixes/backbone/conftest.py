@@ -22,7 +22,8 @@ def roberta(roberta_folder: Path) -> Backbone:
 
 @pytest.fixture(scope="session", params=["bert", "roberta"])
 def each_backbone(
-    request: pytest.FixtureRequest, backbone: Backbone, roberta: Backbone
+    request: pytest.FixtureRequest, backbone_folder: Path, roberta_folder: Path, linear_kernel: str
 ) -> Backbone:
-    """Every supported architecture in turn."""
-    return backbone if request.param == "bert" else roberta
+    """Two architectures, with every kernel for linear layers."""
+    folder = backbone_folder if request.param == "bert" else roberta_folder
+    return load_backbone(folder, device="cpu", linear_kernel=linear_kernel)

@@ -10,7 +10,7 @@ import pytest
 from prefixes.backbone.kernels.cache import KernelCache
 from prefixes.backbone.kernels.chooser import KernelChooser
 from prefixes.backbone.kernels.machine import describe_processor
-from prefixes.errors import BackboneUnavailable
+from prefixes.errors import KernelUnavailable
 from tests.prefixes.backbone.kernels.contests import CPU, CountedCandidate, contest_of
 
 
@@ -166,7 +166,7 @@ def test_a_requested_kernel_that_cannot_run_is_an_error_with_the_next_step(
     contest = contest_of(CountedCandidate("torch"), candidate)
 
     with pytest.raises(
-        BackboneUnavailable,
+        KernelUnavailable,
         match=r"linear kernel 'onednn' cannot run on this machine: (needs avx512|its results "
         r"differ by 1); choose auto or torch",
     ):
@@ -174,7 +174,7 @@ def test_a_requested_kernel_that_cannot_run_is_an_error_with_the_next_step(
 
 
 def test_a_requested_kernel_that_this_backbone_does_not_support_is_an_error() -> None:
-    with pytest.raises(BackboneUnavailable, match="'bmm' does not support this backbone or device"):
+    with pytest.raises(KernelUnavailable, match="'bmm' does not support this backbone or device"):
         chooser(None).choose(contest_of(CountedCandidate("torch")), "bmm")
 
 
