@@ -11,7 +11,8 @@
     |- InputRejected           an input that does not fit the task
     |  '- TextTooLong          a text with more tokens than the prefix or backbone allows
     |- BackboneUnavailable     the backbone's folder or weights could not be loaded
-    |  '- UnsupportedBackbone  an architecture that this version does not support
+    |  |- UnsupportedBackbone  an architecture that this version does not support
+    |  '- KernelUnavailable    a kernel that this machine or backbone does not support
     '- StoreUnavailable        bytes or rows could not be written or read
        |- StoreCorrupted       bytes that no longer match their digest
        |- StoreFull            no space is left on the disk
@@ -84,6 +85,10 @@ class BackboneUnavailable(PrefixError):
 
 class UnsupportedBackbone(BackboneUnavailable):
     code = "unsupported_backbone"
+
+
+class KernelUnavailable(BackboneUnavailable):
+    """A kernel that this machine or backbone does not support. Only operators see it."""
 
 
 class StoreUnavailable(PrefixError):

@@ -55,8 +55,9 @@ def load_backbone(
             benchmarks include the backward pass.
 
     Raises:
-        BackboneUnavailable: when the model or device does not exist, the precision or a kernel is
-            not supported, or the model's files cannot be read or do not belong together.
+        BackboneUnavailable: when the model or device does not exist, the precision is not
+            supported, or the model's files cannot be read or do not belong together.
+        KernelUnavailable: when this machine or backbone does not support a named kernel.
         UnsupportedBackbone: when the architecture or tokenizer is not supported.
     """
     on = find_device(device)

@@ -30,6 +30,16 @@ class EngineSettings(BaseModel):
         description="`int8` runs the encoder's linear layers in int8, on a CPU only. Unset: no "
         "quantization.",
     )
+    linear_kernel: Literal["auto", "torch", "onednn"] = Field(
+        default="auto",
+        description="Kernel of the backbone's linear layers: `torch`, or `onednn` for weights that "
+        "are packed once, on a CPU. `auto` benchmarks both at the first start and caches the "
+        "result in `POLYPREFIX_STORE_FOLDER`.",
+    )
+    attention_kernel: Literal["auto", "torch"] = Field(
+        default="auto",
+        description="Kernel of prefix attention: `torch`. `auto` picks the fastest.",
+    )
     num_threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads of the forward pass. Unset: all."
     )

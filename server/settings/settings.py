@@ -53,6 +53,11 @@ class Settings(TrainingSettings, HttpSettings, EngineSettings, BaseSettings):
         return tuple(items_of(self.cors_origins))
 
     @property
+    def kernel_cache(self) -> Path:
+        """The file with the choices of kernels."""
+        return self.store_folder / "kernels.json"
+
+    @property
     def pinned_refs(self) -> tuple[PrefixRef, ...]:
         """The references in `pinned`."""
         return tuple(references_of(self.pinned))

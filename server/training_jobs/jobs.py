@@ -30,13 +30,20 @@ def new_job(
         "task": f"{request.tenant}/{request.task}",
         "max_steps": min(request.config.get("max_steps") or steps, steps),
     }
-    plan = JobPlan(runs=(run,), backbone=_absolute(settings.backbone), device=placement.device)
+    plan = JobPlan(
+        runs=(run,),
+        backbone=_absolute(settings.backbone),
+        device=placement.device,
+        linear_kernel=settings.linear_kernel,
+        attention_kernel=settings.attention_kernel,
+    )
     return Job(
         plan=plan,
         memory_share=placement.memory_share,
         num_threads=num_threads,
         live_version=live_version,
         has_live=live_version is not None,
+        kernel_cache=str(settings.kernel_cache.absolute()),
     )
 
 

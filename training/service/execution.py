@@ -78,6 +78,7 @@ def _outcome(job: Job, reporter: JobReporter) -> JobOutcome:
             job.plan.model_dump(),
             Path(OUTPUT),
             live=Path(LIVE_PREFIX) if job.has_live else None,
+            kernel_cache=None if job.kernel_cache is None else Path(job.kernel_cache),
             seconds_between_checkpoints=_SECONDS_BETWEEN_CHECKPOINTS,
             watch=reporter.report_progress,
             describe=reporter.report_data_summary,

@@ -17,6 +17,7 @@ from training.sessions.phases import Watcher
 from training.sessions.session import TrainedPrefix, discard_checkpoint, run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan
+from training.tasks.metrics import Measurement
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ def train_and_compare(
     output: Path,
     *,
     live: Path | None,
+    kernel_cache: Path | None = None,
     seconds_between_checkpoints: float,
     watch: Watcher,
     describe: Callable[[Sequence[str]], None],
@@ -37,6 +39,7 @@ def train_and_compare(
         fields: fields of the plan.
         output: folder for the files that `run_plan` writes.
         live: file of the live version, or None.
+        kernel_cache: file with choices of kernels, or None.
         seconds_between_checkpoints: how much work a kill may cost.
         watch: as for `run_plan`.
         describe: called with one sentence for each part, once the rows are read.
@@ -64,6 +67,7 @@ def train_and_compare(
         output,
         data=[data],
         resume=True,
+        kernel_cache=kernel_cache,
         seconds_between_checkpoints=seconds_between_checkpoints,
         watch=watch,
     )
@@ -73,11 +77,15 @@ def train_and_compare(
         _log.warning("%s", error)
         discard_checkpoint(output)
         (trained,) = train()
-    return _compare(plan, config, trained, before)
+    return _compare(plan, config, trained, before, kernel_cache)
 
 
 def _compare(
-    plan: TrainPlan, config: TrainConfig, trained: TrainedPrefix, live: Prefix | None
+    plan: TrainPlan,
+    config: TrainConfig,
+    trained: TrainedPrefix,
+    live: Prefix | None,
+    kernel_cache: Path | None,
 ) -> Success:
     finished, data = trained.finished, trained.data
     examples = data.test or data.validation
@@ -90,7 +98,8 @@ def _compare(
         warnings.append(f"The live version cannot be measured on these rows: {difference}.")
     figure = None
     if live is not None and difference is None:
-        figure = _figure(plan, config, live, examples)
+        measured = _measure(plan, live, examples, kernel_cache)
+        figure = measured.metrics[config.metric]
     return Success(
         metric=config.metric,
         measured_on="test" if data.test else "validation",
@@ -101,10 +110,18 @@ def _compare(
     )
 
 
-def _figure(plan: TrainPlan, config: TrainConfig, live: Prefix, examples: Examples[Any]) -> float:
-    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype)
-    measured = evaluate(backbone, live, examples, tokens_per_batch=plan.tokens_per_batch)
-    return measured.metrics[config.metric]
+def _measure(
+    plan: TrainPlan, live: Prefix, examples: Examples[Any], kernel_cache: Path | None
+) -> Measurement:
+    backbone = load_backbone(
+        plan.backbone,
+        device=plan.device,
+        dtype=plan.dtype,
+        linear_kernel=plan.linear_kernel,
+        attention_kernel=plan.attention_kernel,
+        kernel_cache=kernel_cache,
+    )
+    return evaluate(backbone, live, examples, tokens_per_batch=plan.tokens_per_batch)
 
 
 def _difference(live: Prefix, new: Prefix) -> str | None:

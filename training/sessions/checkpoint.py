@@ -20,6 +20,7 @@ from torch import Tensor
 from prefixes import Prefix
 from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone
+from prefixes.backbone.kernels.names import TORCH, Kernels
 from prefixes.backbone.precision import dtype_name
 from prefixes.disk import disk
 from prefixes.errors import StoreUnavailable
@@ -37,6 +38,8 @@ FORMAT: Final = 4
 _PATHS: Final = {"train", "validation", "test", "start_from"}
 _LIST_AFTER: Final = 10
 _SPACE: Final = "sweep: space"
+_ADDED_FACTS: Final = {"linear_kernel": TORCH, "attention_kernel": TORCH}
+"""The values of facts that checkpoints of earlier versions lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Identity:
         """Gather the facts. Files may move: their bytes count, not their paths."""
         facts = {
             "dtype": dtype_name(backbone.dtype),
+            "linear_kernel": backbone.kernels.linear,
+            "attention_kernel": backbone.kernels.attention,
             "tokens_per_batch": str(plan.tokens_per_batch),
             "backbone": backbone.fingerprint.weights_sha256,
             "tokenizer": backbone.fingerprint.tokenizer_sha256,
@@ -77,10 +82,11 @@ class Identity:
     def differences(self, saved: Mapping[str, str]) -> list[str]:
         """Name every fact in which a saved training differs from this one."""
         names = dict.fromkeys((*self.facts, *saved))
+        before = {name: saved.get(name, _ADDED_FACTS.get(name, "not there")) for name in names}
         return [
-            f"{name}: was {saved.get(name, 'not there')}, is {self.facts.get(name, 'not there')}"
+            f"{name}: was {before[name]}, is {self.facts.get(name, 'not there')}"
             for name in names
-            if saved.get(name) != self.facts.get(name)
+            if before[name] != self.facts.get(name)
         ]
 
 
@@ -88,14 +94,38 @@ class Identity:
 class Checkpoint:
     """The contents of a checkpoint: the states of the runs in order, and their history.
 
-    `seconds` is the training time so far, `journal` the history of its sweep, and `shared_sha256`
-    the digest of the prefix that all runs start from; None while it is still being trained.
+    `path` is its file, and `facts` are those of the identity of its training. `seconds` is the
+    training time so far, `journal` the history of its sweep, and `shared_sha256` the digest of the
+    prefix that all runs start from; None while it is still being trained.
     """
 
+    path: Path
+    facts: Mapping[str, str]
     seconds: float
     shared_sha256: str | None
     journal: Sequence[Event]
     runs: Sequence[Mapping[str, Any]]
+
+    @property
+    def kernels(self) -> Kernels:
+        """The kernels that the training runs with. Others would compute other bits."""
+        facts = {**_ADDED_FACTS, **self.facts}
+        return Kernels(facts["linear_kernel"], facts["attention_kernel"])
+
+    def check(self, identity: Identity) -> None:
+        """Check that the checkpoint belongs to a training.
+
+        Raises:
+            CheckpointRejected: naming what differs.
+        """
+        differences = identity.differences(self.facts)
+        if differences:
+            shown = "\n".join(f"  {line}" for line in differences[:_LIST_AFTER])
+            raise CheckpointRejected(
+                f"The checkpoint {self.path} belongs to another training, which differs in "
+                f"{len(differences)} point(s):\n{shown}\n"
+                "Give the same settings and data again, or choose another output folder"
+            )
 
     def restore(self, runs: Sequence[Run]) -> None:
         """Bring freshly started runs to where they were."""
@@ -130,12 +160,11 @@ def save_checkpoint(
         torch.save(content, file)
 
 
-def load_checkpoint(path: Path, identity: Identity) -> Checkpoint:
-    """Read a checkpoint of this training.
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
 
     Raises:
-        CheckpointRejected: when the file is damaged, or belongs to another training; then the
-            message names what differs.
+        CheckpointRejected: when the file is damaged.
         StoreUnavailable: when the disk fails. The file may be intact.
     """
     try:
@@ -151,15 +180,8 @@ def load_checkpoint(path: Path, identity: Identity) -> Checkpoint:
         ) from error
     if version != FORMAT:
         raise CheckpointRejected(f"The checkpoint {path} has format {version}: expected {FORMAT}")
-    differences = identity.differences(_with_current_names(saved))
-    if differences:
-        shown = "\n".join(f"  {line}" for line in differences[:_LIST_AFTER])
-        raise CheckpointRejected(
-            f"The checkpoint {path} belongs to another training, which differs in "
-            f"{len(differences)} point(s):\n{shown}\n"
-            "Give the same settings and data again, or choose another output folder"
-        )
-    return Checkpoint(**{name: content[name] for name in Checkpoint.__slots__})
+    members = ("seconds", "shared_sha256", "journal", "runs")
+    return Checkpoint(path, _with_current_names(saved), **{name: content[name] for name in members})
 
 
 def _with_current_names(facts: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone.kernels.names import TORCH
 from training.baselines.fine_tuning import FineTuningRun
 from training.data.loading import load_all
 from training.errors import TrainingError
@@ -51,7 +52,15 @@ def tune_plan(
         PrefixError: when the backbone cannot be loaded.
     """
     data = load_all(plan.runs)
-    backbone = load_backbone(plan.backbone, device=plan.device, dtype=plan.dtype, to_train=True)
+    # Each run loads its own copy of the weights, with plain layers, because they are trained.
+    backbone = load_backbone(
+        plan.backbone,
+        device=plan.device,
+        dtype=plan.dtype,
+        linear_kernel=TORCH,
+        attention_kernel=TORCH,
+        to_train=True,
+    )
     tuned = []
     for config, rows in zip(plan.runs, data, strict=True):
         stopwatch = Stopwatch.start(0.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from prefixes.atomic import write_atomically
-from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone import Backbone
 from training.data.loading import DATA_FIELDS, load_all
 from training.errors import CheckpointRejected, PlanRejected, TrainingError
 from training.examples import TaskData
@@ -17,6 +17,7 @@ from training.results.report import Timing, write_report
 from training.results.sweep_chart import draw_sweep
 from training.search.record import SweepRecord
 from training.search.sweep import optuna_version
+from training.sessions.backbone import load_to_train
 from training.sessions.checkpoint import Checkpoint, Identity, load_checkpoint
 from training.sessions.files import CHECKPOINT, CURVE, PREFIX_FILE, REPORT
 from training.sessions.multitask import SharedPrefix
@@ -56,6 +57,7 @@ def run_plan(
     resume: bool = False,
     seconds_between_checkpoints: float = SECONDS_BETWEEN_CHECKPOINTS,
     key: str = "",
+    kernel_cache: Path | None = None,
     data: Sequence[TaskData] | None = None,
     watch: Watcher,
 ) -> list[TrainedPrefix]:
@@ -71,6 +73,7 @@ def run_plan(
         resume: continue from the checkpoint in `output`, or start if it does not exist.
         seconds_between_checkpoints: maximum work that a kill may lose.
         key: API key for the server that `start_from` names, if it needs one.
+        kernel_cache: a file with choices of kernels, so that none are measured.
         data: the rows of each run, if the caller has already read the files.
         watch: called with all runs at the start, then after every step with those that took part.
             It may raise TrainingStopped, which leaves a checkpoint and reaches the caller.
@@ -88,10 +91,14 @@ def run_plan(
     _check_sweep(plan)
     data = data or load_all(plan.runs)
     processes, device = join_processes(plan.device)
-    backbone = load_backbone(plan.backbone, device=device, dtype=plan.dtype, to_train=True)
+    saved = load_checkpoint(checkpoint) if checkpoint.exists() else None
+    backbone = load_to_train(
+        plan, device, saved, kernel_cache=kernel_cache, num_processes=processes.count
+    )
     starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
     identity = Identity.of(plan, data, backbone, starts)
-    saved = load_checkpoint(checkpoint, identity) if checkpoint.exists() else None
+    if saved is not None:
+        saved.check(identity)
     processes.meet()  # nobody may change the checkpoint before all have read it
     stopwatch = Stopwatch.start(saved.seconds if saved else 0.0)
     phases = PhaseRunner(

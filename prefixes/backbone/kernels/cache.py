@@ -10,9 +10,6 @@ from typing import Any, Final
 from prefixes.atomic import write_atomically
 from prefixes.errors import StoreUnavailable
 
-CACHE_FILE: Final = "kernels.json"
-"""Name of the file in a store folder."""
-
 _FORMAT: Final = 1
 _MAX_CHOICES: Final = 64
 

@@ -13,7 +13,7 @@ from prefixes.backbone.kernels.contest import Contest, Figures, pick
 from prefixes.backbone.kernels.machine import machine_facts
 from prefixes.backbone.kernels.measurement import measure, prepare
 from prefixes.backbone.kernels.names import AUTO
-from prefixes.errors import BackboneUnavailable
+from prefixes.errors import KernelUnavailable
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class KernelChooser:
             facts: further facts that the choice depends on, such as the number type.
 
         Raises:
-            BackboneUnavailable: when the requested candidate does not exist or cannot run here.
+            KernelUnavailable: when the requested candidate does not exist or cannot run here.
         """
         if requested != AUTO:
             return _check(contest, requested)
@@ -78,7 +78,7 @@ def _check(contest: Contest, name: str) -> str:
     """Check that a candidate exists, runs here and agrees with the reference."""
     names = [candidate.name for candidate in contest.candidates]
     if name not in names:
-        raise BackboneUnavailable(
+        raise KernelUnavailable(
             f"The {contest.operation} kernel {name!r} does not support this backbone or device: "
             f"choose {' or '.join((AUTO, *names))}"
         )
@@ -88,9 +88,9 @@ def _check(contest: Contest, name: str) -> str:
     _, excluded = prepare(dataclasses.replace(contest, candidates=pair))
     reason = excluded.get(name)
     if reason is not None:
-        raise BackboneUnavailable(
+        raise KernelUnavailable(
             f"The {contest.operation} kernel {name!r} cannot run on this machine: {reason}; "
-            f"choose auto or {contest.reference}"
+            f"choose {AUTO} or {contest.reference}"
         )
     return name
 

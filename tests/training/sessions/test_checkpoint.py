@@ -18,7 +18,11 @@ import torch
 from torch import Tensor
 
 from prefixes import Prefix
+from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone.kernels import linear
+from prefixes.backbone.kernels.names import PLAIN, Kernels
 from prefixes.errors import StoreUnavailable
+from tests.kernels import needs_onednn
 from tests.training.learnable_tasks import ROWS_OF, sentiment_rows, topic_rows, write_jsonl
 from training.errors import CheckpointRejected, TrainingError, TrainingStopped
 from training.learning.parallel import OneProcess
@@ -48,7 +52,9 @@ run_plan(
 """
 
 
-def fields_of(backbone_folder: Path, data: Path, **changes: Any) -> dict[str, Any]:
+def fields_of(
+    backbone_folder: Path, data: Path, *, linear_kernel: str = "auto", **changes: Any
+) -> dict[str, Any]:
     """Two runs that end at different steps, with every sort of noise and state in them."""
     words, topics = data / "words.jsonl", data / "topics.jsonl"
     if not words.exists():
@@ -82,7 +88,12 @@ def fields_of(backbone_folder: Path, data: Path, **changes: Any) -> dict[str, An
             "epochs": 6,
         },
     ]
-    return {"runs": runs, "backbone": str(backbone_folder), "device": "cpu"}
+    return {
+        "runs": runs,
+        "backbone": str(backbone_folder),
+        "device": "cpu",
+        "linear_kernel": linear_kernel,
+    }
 
 
 def make_plan(backbone_folder: Path, data: Path, **changes: Any) -> TrainPlan:
@@ -110,12 +121,13 @@ def stop_at(step: int) -> Any:
 
 
 def test_a_training_killed_at_any_moment_ends_with_the_very_same_prefixes(
-    backbone_folder: Path, tmp_path: Path
+    backbone_folder: Path, tmp_path: Path, linear_kernel: str
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    plan = make_plan(backbone_folder, tmp_path)
+    fields = fields_of(backbone_folder, tmp_path, linear_kernel=linear_kernel)
+    plan = check_plan(fields, origin="test")
     run_plan(plan, whole, watch=ignore)
-    arguments = [sys.executable, "-c", SCRIPT, json.dumps(fields_of(backbone_folder, tmp_path))]
+    arguments = [sys.executable, "-c", SCRIPT, json.dumps(fields)]
     root = Path(__file__).parents[3]
     process = subprocess.Popen(
         [*arguments, str(killed), str(torch.get_num_threads())],
@@ -169,7 +181,9 @@ def test_a_process_stops_with_another_one_and_saves(
     assert (tmp_path / "output" / CHECKPOINT).exists()
 
 
-def test_every_type_of_task_goes_on_where_it_was(backbone_folder: Path, tmp_path: Path) -> None:
+def test_every_type_of_task_goes_on_where_it_was(
+    backbone_folder: Path, tmp_path: Path, linear_kernel: str
+) -> None:
     runs = [
         {
             "task": f"acme/{task_type}",
@@ -182,7 +196,12 @@ def test_every_type_of_task_goes_on_where_it_was(backbone_folder: Path, tmp_path
         }
         for number, (task_type, rows) in enumerate(ROWS_OF.items())
     ]
-    fields = {"runs": runs, "backbone": str(backbone_folder), "device": "cpu"}
+    fields = {
+        "runs": runs,
+        "backbone": str(backbone_folder),
+        "device": "cpu",
+        "linear_kernel": linear_kernel,
+    }
     plan = check_plan(fields, origin="test")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_plan(plan, whole, watch=ignore)
@@ -253,7 +272,8 @@ def test_a_checkpoint_of_an_earlier_version_may_search_a_renamed_setting(tmp_pat
     content = torch.load(file, weights_only=True)
     content["identity"] = {"sweep: space": facts["sweep: space"].replace("zation", "sation")}
     torch.save(content, file)
-    assert load_checkpoint(file, Identity(facts)).seconds == 1.0
+    assert load_checkpoint(file).seconds == 1.0
+    load_checkpoint(file).check(Identity(facts))
 
 
 def test_other_data_are_not_resumed(
@@ -311,7 +331,7 @@ def test_an_offset_outside_a_checkpoint_is_damage(tmp_path: Path) -> None:
     data[data.rindex(b"PK\5\6") - 21] ^= 0x80  # the place of the directory becomes negative
     file.write_bytes(data)
     with pytest.raises(CheckpointRejected, match="is damaged"):
-        load_checkpoint(file, Identity({}))
+        load_checkpoint(file)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +356,7 @@ def test_a_checkpoint_that_cannot_be_read_is_not_damaged(
     save_checkpoint(file, Identity({}), [], seconds=1.0)
     monkeypatch.setattr(checkpoint, "ZipFile", fail)
     with pytest.raises(expected) as caught:
-        load_checkpoint(file, Identity({}))
+        load_checkpoint(file)
     assert not isinstance(caught.value, CheckpointRejected)
     assert file.exists()
 
@@ -345,7 +365,7 @@ def test_another_format_is_named_whatever_its_identity_is(tmp_path: Path) -> Non
     file = tmp_path / CHECKPOINT
     torch.save({"format": 5, "identity": ["other"]}, file)
     with pytest.raises(CheckpointRejected, match="has format 5: expected 4"):
-        load_checkpoint(file, Identity({}))
+        load_checkpoint(file)
 
 
 def test_resuming_where_nothing_was_begins(backbone_folder: Path, tmp_path: Path) -> None:
@@ -368,3 +388,72 @@ def test_a_checkpoint_runs_no_code_when_it_is_read(
     with pytest.raises(CheckpointRejected):
         run_plan(make_plan(backbone_folder, tmp_path), interrupted, resume=True, watch=ignore)
     assert not (tmp_path / "trapped").exists()
+
+
+@needs_onednn
+def test_a_checkpoint_is_resumed_with_its_kernels_whatever_a_new_measurement_says(
+    backbone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = make_plan(backbone_folder, tmp_path, linear_kernel="onednn")
+    output = tmp_path / "output"
+    with pytest.raises(Killed):
+        run_plan(packed, output, seconds_between_checkpoints=0, watch=stop_at(6))
+    assert load_checkpoint(output / CHECKPOINT).kernels == Kernels("onednn", "torch")
+    loaded = spy_on_loading(monkeypatch)
+
+    run_plan(make_plan(backbone_folder, tmp_path), output, resume=True, watch=ignore)
+
+    assert loaded == [Kernels("onednn", "torch")]
+
+
+@needs_onednn
+def test_a_checkpoint_of_other_kernels_than_the_named_ones_is_not_resumed(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    plan = make_plan(backbone_folder, tmp_path, linear_kernel="onednn")
+
+    with pytest.raises(CheckpointRejected, match="linear_kernel: was torch, is onednn"):
+        run_plan(plan, interrupted, resume=True, watch=ignore)
+
+
+def test_a_checkpoint_without_kernels_was_trained_with_plain_ones(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = torch.load(interrupted / CHECKPOINT, weights_only=True)
+    for name in ("linear_kernel", "attention_kernel"):
+        del content["identity"][name]
+    torch.save(content, interrupted / CHECKPOINT)
+    loaded = spy_on_loading(monkeypatch)
+
+    run_plan(make_plan(backbone_folder, tmp_path), interrupted, resume=True, watch=ignore)
+
+    assert loaded == [PLAIN]
+
+
+def test_a_checkpoint_of_kernels_that_do_not_run_here_is_rejected(
+    backbone_folder: Path, tmp_path: Path, interrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = torch.load(interrupted / CHECKPOINT, weights_only=True)
+    content["identity"]["linear_kernel"] = "onednn"
+    torch.save(content, interrupted / CHECKPOINT)
+
+    def fail(_: object) -> NoReturn:
+        raise RuntimeError("needs another processor")
+
+    monkeypatch.setattr(linear, "PackedLinear", fail)
+
+    with pytest.raises(CheckpointRejected, match="needs kernels that this machine does not supp"):
+        run_plan(make_plan(backbone_folder, tmp_path), interrupted, resume=True, watch=ignore)
+
+
+def spy_on_loading(monkeypatch: pytest.MonkeyPatch) -> list[Kernels]:
+    """Return a list of the kernels of all backbones that are loaded to train."""
+    loaded: list[Kernels] = []
+
+    def load(*arguments: Any, **options: Any) -> Backbone:
+        backbone = load_backbone(*arguments, **options)
+        loaded.append(backbone.kernels)
+        return backbone
+
+    monkeypatch.setattr("training.sessions.backbone.load_backbone", load)
+    return loaded

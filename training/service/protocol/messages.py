@@ -41,13 +41,16 @@ class JobPlan(_Message):
     runs: tuple[dict[str, Any]]
     backbone: str
     device: str
+    linear_kernel: str = "auto"
+    attention_kernel: str = "auto"
 
 
 class Job(_Message):
     """A training, as the server describes it to its workers.
 
     `memory_share` limits the worker to a fraction of the memory of its GPU. `live_version` is the
-    number of the version to compare with; the folder has its file if `has_live`.
+    number of the version to compare with; the folder has its file if `has_live`. `kernel_cache` is
+    the file with the server's choices of kernels.
     """
 
     plan: JobPlan
@@ -55,6 +58,11 @@ class Job(_Message):
     num_threads: int
     live_version: int | None
     has_live: bool
+    kernel_cache: str | None = None
+
+    def to_json(self) -> str:
+        """Write only what an earlier version would, unless the new members have values."""
+        return json.dumps(self.model_dump(exclude_defaults=True), allow_nan=False)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
