@@ -9,10 +9,12 @@ import typer
 
 from server.command_line.shared_options import (
     SOURCES,
+    AttentionKernel,
     BackboneName,
     Device,
     Dtype,
     LabelColumn,
+    LinearKernel,
     PairColumn,
     PrefixFile,
     Quantize,
@@ -32,6 +34,8 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     device: Device = "auto",
     dtype: Dtype = "float32",
     quantize: Quantize = None,
+    linear_kernel: LinearKernel = "auto",
+    attention_kernel: AttentionKernel = "auto",
     tokens_per_batch: TokensPerBatch = 8192,
     as_json: Annotated[bool, runtime_option("Print JSON.", "--json")] = False,  # noqa: FBT002
 ) -> None:
@@ -48,7 +52,9 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
         prefix_file,
         source_of(data),
         Columns(text_column, pair_column, label_column),
-        Runtime(backbone, device, dtype, quantize, tokens_per_batch),
+        Runtime(
+            backbone, device, dtype, quantize, linear_kernel, attention_kernel, tokens_per_batch
+        ),
         as_json=as_json,
     )
 
@@ -66,6 +72,8 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     device: Device = "auto",
     dtype: Dtype = "float32",
     quantize: Quantize = None,
+    linear_kernel: LinearKernel = "auto",
+    attention_kernel: AttentionKernel = "auto",
     tokens_per_batch: TokensPerBatch = 8192,
 ) -> None:
     """Run a prefix file on texts. Writes one JSON object per row."""
@@ -77,6 +85,8 @@ def predict(  # noqa: PLR0917 - typer passes all by name
         prefix_file,
         source_of(data),
         Columns(text_column, pair_column),
-        Runtime(backbone, device, dtype, quantize, tokens_per_batch),
+        Runtime(
+            backbone, device, dtype, quantize, linear_kernel, attention_kernel, tokens_per_batch
+        ),
         output=output,
     )

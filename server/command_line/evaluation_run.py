@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from prefixes import Prefix
 from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone.kernels.names import TORCH
 from prefixes.backbone.precision import dtype_name
 from training.data.parts import load_examples, load_inputs
 from training.examples import Columns
@@ -29,13 +30,31 @@ _MAX_CONFUSION: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The backbone that a prefix file runs on, its device, number type and batch size."""
+    """The backbone that a prefix file runs on, its device, number type, kernels and batch size."""
 
     backbone: str
     device: str
     dtype: str
     quantize: str | None
+    linear_kernel: str
+    attention_kernel: str
     tokens_per_batch: int
+
+    def load_backbone(self) -> Backbone:
+        return load_backbone(
+            self.backbone,
+            device=self.device,
+            dtype=self.dtype,
+            quantize=self.quantize,
+            linear_kernel=self.linear_kernel,
+            attention_kernel=self.attention_kernel,
+        )
+
+    def load_exact_backbone(self) -> Backbone:
+        """Load the backbone in float32, with the kernels that every machine has."""
+        return load_backbone(
+            self.backbone, device=self.device, linear_kernel=TORCH, attention_kernel=TORCH
+        )
 
 
 def evaluate_file(
@@ -57,7 +76,7 @@ def evaluate_file(
             backbone, prefix, examples, tokens_per_batch=runtime.tokens_per_batch
         )
     else:
-        exact = load_backbone(runtime.backbone, device=runtime.device)
+        exact = runtime.load_exact_backbone()
         tokens = runtime.tokens_per_batch
         comparison = compare(backbone, exact, prefix, examples, tokens_per_batch=tokens)
         measurement = comparison.measurement
@@ -100,9 +119,7 @@ def _load(prefix_file: Path, data: Source, runtime: Runtime) -> tuple[Prefix, Ba
         if isinstance(path, Path):
             path.stat()  # fails before a minute of loading, not after it
     transformers_logging.disable_progress_bar()
-    backbone = load_backbone(
-        runtime.backbone, device=runtime.device, dtype=runtime.dtype, quantize=runtime.quantize
-    )
+    backbone = runtime.load_backbone()
     return Prefix.load(prefix_file, fits=backbone.fingerprint), backbone
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from prefixes import Prefix
 from prefixes.answers import find_answers
@@ -23,6 +23,10 @@ from training.sessions.files import PREFIX_FILE
 from training.sessions.fine_tuning_session import MODEL_FOLDER
 from training.settings.plan import TrainPlan
 from training.tasks import definition_of
+
+_BACKBONE_FIELDS: Final = (
+    "backbone", "device", "dtype", "linear_kernel", "attention_kernel", "tokens_per_batch",
+)  # fmt: skip
 
 
 def use_parts(
@@ -89,8 +93,7 @@ class _LoadedPrefix:
     def load(cls, file: Path, flags: Mapping[str, Any], n_best: int) -> Self:
         """Load a prefix file, and the backbone that flags, a recipe or the defaults name."""
         place = {
-            name: flags.get(name, TrainPlan.model_fields[name].default)
-            for name in ("backbone", "device", "dtype", "tokens_per_batch")
+            name: flags.get(name, TrainPlan.model_fields[name].default) for name in _BACKBONE_FIELDS
         }
         tokens = int(place.pop("tokens_per_batch"))
         backbone = load_backbone(place.pop("backbone"), **place)

@@ -12,6 +12,7 @@ import typer
 from server.command_line.exit_codes import discard_lost_output
 from server.command_line.flag_groups import expand_flags, given
 from server.command_line.foreign_packages import check_packages
+from server.command_line.shared_options import ATTENTION_KERNEL, LINEAR_KERNEL
 from server.command_line.store_folder import StoreFolder, open_store
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class ServeFlags:
     ] = None
     quantize: Annotated[
         str | None, typer.Option(help="`int8` runs the linear layers in int8, on a CPU only.")
+    ] = None
+    linear_kernel: Annotated[str | None, typer.Option(help=LINEAR_KERNEL, show_default="auto")] = (
+        None
+    )
+    attention_kernel: Annotated[
+        str | None, typer.Option(help=ATTENTION_KERNEL, show_default="auto")
     ] = None
     num_threads: Annotated[
         int | None, typer.Option(help="CPU threads for the forward pass.", show_default="all")

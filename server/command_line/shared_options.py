@@ -9,6 +9,8 @@ SOURCES: Final = (
     ".jsonl, .json, .csv, .tsv, .parquet, a folder of save_to_disk, or hub:PATH:CONFIG:SPLIT"
 )
 BACKBONE: Final = "`minilm`, a folder, or a model id of the hub."
+LINEAR_KERNEL: Final = "auto, torch or onednn: kernel of the linear layers."
+ATTENTION_KERNEL: Final = "auto or torch: kernel of prefix attention."
 
 
 def task_option(text: str, *names: str) -> Any:
@@ -33,6 +35,8 @@ Dtype = Annotated[str, runtime_option("auto, float32, bfloat16 or float16.")]
 Quantize = Annotated[
     str | None, runtime_option("`int8` runs the linear layers in int8, on a CPU only.")
 ]
+LinearKernel = Annotated[str, runtime_option(LINEAR_KERNEL)]
+AttentionKernel = Annotated[str, runtime_option(ATTENTION_KERNEL)]
 TokensPerBatch = Annotated[
     int, runtime_option("Maximum number of tokens in one forward pass. Limits memory.", min=1)
 ]

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 from server.command_line.shared_options import (
+    ATTENTION_KERNEL,
     BACKBONE,
+    LINEAR_KERNEL,
     SOURCES,
     LabelColumn,
     PairColumn,
@@ -141,6 +143,8 @@ class RuntimeFlags:
     ] = None
     device: Annotated[str | None, runtime_option("auto, cpu, cuda or cuda:N.")] = None
     dtype: Annotated[str | None, runtime_option("auto, float32 or bfloat16.")] = None
+    linear_kernel: Annotated[str | None, runtime_option(LINEAR_KERNEL)] = None
+    attention_kernel: Annotated[str | None, runtime_option(ATTENTION_KERNEL)] = None
     tokens_per_batch: Annotated[
         int | None,
         runtime_option("Maximum number of tokens in one forward pass. Limits memory."),

@@ -149,6 +149,9 @@ def _engine(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> E
         device=settings.device,
         dtype=settings.dtype,
         quantize=settings.quantize,
+        linear_kernel=settings.linear_kernel,
+        attention_kernel=settings.attention_kernel,
+        kernel_cache=settings.kernel_cache,
     )
     target = settings.target_latency_ms
     limits = EngineLimits(
