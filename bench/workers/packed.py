@@ -119,7 +119,7 @@ def _bare(backbone: Backbone, tokens: list[list[int]], batch: int) -> Run:
 
 
 class Linears:
-    """The lower bound: only the linear layers of the encoder, once for every token."""
+    """Only the linear layers of the encoder, once for every token."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         model = AutoModel.from_pretrained(job["model"], dtype=getattr(torch, job["dtype"]))
