@@ -6,8 +6,9 @@ import pytest
 from hypothesis import settings
 
 from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone.kernels.names import COMPILED, Kernels
 from tests.factories import make_backbone_folder
-from tests.kernels import LINEAR_KERNELS
+from tests.kernels import ATTENTION_KERNELS, KERNELS, LINEAR_KERNELS, load_compiled_attention
 
 settings.register_profile("polyprefix", deadline=None)  # a busy machine is not a failure
 settings.load_profile("polyprefix")
@@ -23,6 +24,21 @@ def backbone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def linear_kernel(request: pytest.FixtureRequest) -> str:
     """Each kernel for linear layers that runs on this machine."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session", params=ATTENTION_KERNELS)
+def attention_kernel(request: pytest.FixtureRequest) -> str:
+    """Each attention kernel."""
+    if request.param == COMPILED:
+        load_compiled_attention()
+    return str(request.param)
+
+
+@pytest.fixture(scope="session", params=KERNELS)
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    """Plain kernels, and each other kernel in the place of one of them."""
+    assert isinstance(request.param, Kernels)
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,20 @@
 """The kernels that tests run with: each one, skipped with the reason where it does not run."""
 
 import functools
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from prefixes.backbone.kernels.names import ONEDNN, TORCH
+from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone.architecture import ARCHITECTURES
+from prefixes.backbone.kernels.names import COMPILED, ONEDNN, PLAIN, TORCH, Kernels
 from prefixes.backbone.kernels.packed_linear import PackedLinear
+from prefixes.backbone.native.build import build, find_compiler
+from prefixes.backbone.native.library import is_compiled
 
 
 @functools.cache
@@ -25,3 +32,37 @@ needs_onednn = pytest.mark.skipif(bool(reason_without_onednn()), reason=reason_w
 
 LINEAR_KERNELS = (TORCH, pytest.param(ONEDNN, marks=needs_onednn))
 """The values of a parameter for the kernel of linear layers."""
+
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
+
+ATTENTION_KERNELS = (TORCH, pytest.param(COMPILED, marks=needs_compiler))
+"""The values of a parameter for the attention kernel."""
+
+KERNELS = (
+    pytest.param(PLAIN, id="plain"),
+    pytest.param(Kernels(linear=ONEDNN), marks=needs_onednn, id=ONEDNN),
+    pytest.param(Kernels(attention=COMPILED), marks=needs_compiler, id=COMPILED),
+)
+"""The values of a parameter for all kernels of a backbone: plain ones, and each other one."""
+
+
+def load_compiled_attention() -> None:
+    """Load the operators of the compiled attention, which are compiled if they were not."""
+    build()
+    assert is_compiled()
+
+
+def load_with(kernels: Kernels, folder: Path, **options: Any) -> Backbone:
+    """Load a backbone on the CPU. Skip the test if its architecture does not support a kernel."""
+    if kernels.attention == COMPILED:
+        load_compiled_attention()
+        name = json.loads((folder / "config.json").read_text())["model_type"]
+        if ARCHITECTURES[name].scores_distances:
+            pytest.skip(f"{name} scores the distance of tokens, which is not compiled")
+    return load_backbone(
+        folder,
+        device="cpu",
+        linear_kernel=kernels.linear,
+        attention_kernel=kernels.attention,
+        **options,
+    )

@@ -13,7 +13,6 @@ from bench.random_prefixes import random_prefix
 from prefixes.backbone import (
     Backbone,
     EncodedText,
-    PackedBatch,
     ResidentPrefix,
     load_backbone,
     pool_of,
@@ -111,7 +110,7 @@ def _bare(backbone: Backbone, tokens: list[list[int]], batch: int) -> Run:
         rows = 0
         for start in range(0, len(texts), batch):
             packed = [backbone.row(text) for text in texts[start : start + batch]]
-            backbone(PackedBatch.pack(packed, backbone.device), pool)
+            backbone(backbone.pack(packed), pool)
             rows += len(packed)
         return rows
 

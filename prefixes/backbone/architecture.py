@@ -93,6 +93,7 @@ class Architecture:
       `inputs_embeds`.
     - `pooler` returns a model's own pooler, if it has one.
     - `check` raises UnsupportedBackbone for a configuration that `forward` does not cover.
+    - `scores_distances` is true if attention scores depend on the distance of tokens.
     """
 
     model_type: str
@@ -101,6 +102,7 @@ class Architecture:
     embed: Callable[[Any, Tensor, Tensor, Tensor], Tensor] = _embed
     pooler: Callable[[Any], Pooler | None] = _own_pooler
     check: Callable[[Any], None] = _accept
+    scores_distances: bool = False
 
     def usable_positions(self, config: Any) -> int:
         """Count the positions that a text may use without a position offset.
@@ -129,11 +131,19 @@ ARCHITECTURES: Final = {
         Architecture("xlm-roberta", _after_padding),
         Architecture("xlm-roberta-xl", _after_padding),
         # Distances between tokens, with or without absolute positions
-        Architecture("deberta", forward=disentangled.run_deberta, check=disentangled.check_deberta),
         Architecture(
-            "deberta-v2", forward=disentangled.run_deberta_v2, check=disentangled.check_deberta_v2
+            "deberta",
+            forward=disentangled.run_deberta,
+            check=disentangled.check_deberta,
+            scores_distances=True,
         ),
-        Architecture("mpnet", mpnet.first_position, mpnet.run_mpnet),
+        Architecture(
+            "deberta-v2",
+            forward=disentangled.run_deberta_v2,
+            check=disentangled.check_deberta_v2,
+            scores_distances=True,
+        ),
+        Architecture("mpnet", mpnet.first_position, mpnet.run_mpnet, scores_distances=True),
         # Rotary positions
         Architecture("eurobert", forward=_without_types, embed=_embed_words),
         Architecture("gte"),

@@ -15,6 +15,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 from prefixes.backbone.grouping import AttentionGroup
+from prefixes.backbone.native.operator import attend_compiled
 from prefixes.backbone.packing import PackedBatch
 from prefixes.backbone.varlen import HALF
 
@@ -72,6 +73,20 @@ class PrefixedCall:
         self.num_layers_done += 1
         if self.recorded is not None:
             self.recorded.append(torch.stack((key, value)))
+        if self.packed.prefixes is not None:
+            assert relative_scores is None
+            assert not dropout
+            return attend_compiled(
+                query,
+                key,
+                value,
+                layer_pool,
+                row_bounds=self.packed.cu_tokens,
+                slot_bounds=self.packed.prefixes.bounds,
+                slots=self.packed.prefixes.slots,
+                scaling=scaling,
+                window=window,
+            )
         if self.packed.varlen is not None and query.dtype in HALF and not dropout:
             reaches_all = window is None or window >= self.packed.varlen.max_queries
             if relative_scores is None and reaches_all:

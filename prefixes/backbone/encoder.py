@@ -1,6 +1,6 @@
 """Backbone: a frozen transformers encoder that runs packed batches with prefixes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from prefixes.backbone.architecture import Architecture
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.inputs import ModelInputs
-from prefixes.backbone.kernels.names import PLAIN, Kernels
+from prefixes.backbone.kernels.names import COMPILED, PLAIN, Kernels
 from prefixes.backbone.packing import PackedBatch, Prompts, Row
 from prefixes.backbone.tokens import TextEncoder
 from prefixes.encoded import EncodedText
@@ -63,7 +63,13 @@ class Backbone:
         """
         recorded: list[Tensor] = []
         self._run(batch, self.empty_pool(1), recorded)
-        return torch.stack(recorded).index_select(2, batch.restore)
+        return batch.in_callers_order(torch.stack(recorded), 2)
+
+    def pack(self, rows: Sequence[Row]) -> PackedBatch:
+        """Join rows on this backbone's device, for its attention kernel. Needs at least one row."""
+        if self.kernels.attention == COMPILED:
+            return PackedBatch.pack_in_order(rows)
+        return PackedBatch.pack(rows, self.device)
 
     def _run(
         self, batch: PackedBatch, prefix_pool: Tensor, recorded: list[Tensor] | None
@@ -77,7 +83,7 @@ class Backbone:
         )
         hidden = self.architecture.forward(self.model, inputs, call)
         assert call.num_layers_done == self.fingerprint.num_layers
-        return hidden.index_select(0, batch.restore)
+        return batch.in_callers_order(hidden)
 
     def _embeddings(self, batch: PackedBatch, prompts: Prompts) -> Tensor:
         """Embed a batch with prompts as `[1, T, E]`, the input of the model.

@@ -14,7 +14,11 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from prefixes.backbone.architecture import Architecture, architecture_of
 from prefixes.backbone.attention import ATTENTION
 from prefixes.backbone.encoder import Backbone
-from prefixes.backbone.kernels.attention import attention_contest
+from prefixes.backbone.kernels.attention import (
+    AttentionSizes,
+    attention_contest,
+    library_fact,
+)
 from prefixes.backbone.kernels.cache import KernelCache
 from prefixes.backbone.kernels.chooser import KernelChooser
 from prefixes.backbone.kernels.linear import is_worth_measuring, linear_contest
@@ -86,7 +90,11 @@ def load_backbone(
         quantize_encoder(model)
         linear_kernel = TORCH
     kernels = _choose_kernels(
-        model, chooser, Kernels(linear_kernel, attention_kernel), to_train=to_train
+        model,
+        chooser,
+        Kernels(linear_kernel, attention_kernel),
+        scores_distances=architecture.scores_distances,
+        to_train=to_train,
     )
     chooser.log()
     return Backbone(
@@ -126,19 +134,32 @@ def _place(
 
 
 def _choose_kernels(
-    model: PreTrainedModel, chooser: KernelChooser, requested: Kernels, *, to_train: bool
+    model: PreTrainedModel,
+    chooser: KernelChooser,
+    requested: Kernels,
+    *,
+    scores_distances: bool,
+    to_train: bool,
 ) -> Kernels:
     """Choose the kernels of a model, and replace its linear layers."""
     precision = dtype_name(model.dtype)
-    linear = requested.linear
-    if linear == AUTO and not is_worth_measuring(model):
-        linear = TORCH
+    linear, attention = requested.linear, requested.attention
+    if not is_worth_measuring(model):
+        linear, attention = (TORCH if name == AUTO else name for name in (linear, attention))
     if linear != TORCH:
         contest = linear_contest(model, chooser.device, to_train=to_train)
         linear = chooser.choose(contest, linear, dtype=precision)
     if linear == ONEDNN:
         pack_linear_layers(model)
-    attention = chooser.choose(attention_contest(), requested.attention, dtype=precision)
+    if attention != TORCH:
+        contest = attention_contest(
+            _attention_sizes(model.config),
+            chooser.device,
+            model.dtype,
+            scores_distances=scores_distances,
+            to_train=to_train,
+        )
+        attention = chooser.choose(contest, attention, dtype=precision, library=library_fact())
     return Kernels(linear, attention)
 
 
@@ -249,17 +270,26 @@ def _load_model(
     return model, made_up
 
 
+def _attention_sizes(config: Any) -> AttentionSizes:
+    num_heads = config.num_attention_heads
+    return AttentionSizes(
+        num_heads=num_heads,
+        key_heads=getattr(config, "num_key_value_heads", None) or num_heads,
+        head_size=getattr(config, "head_dim", None) or config.hidden_size // num_heads,
+    )
+
+
 def _sizes(model: PreTrainedModel, architecture: Architecture) -> dict[str, Any]:
     config: Any = model.config
     embedding_size = model.get_input_embeddings().weight.shape[1]
-    num_heads = config.num_attention_heads
+    attention = _attention_sizes(config)
     return {
         "model_type": architecture.model_type,
         "hidden_size": config.hidden_size,
         # Only ALBERT may run several layers for each that it counts.
         "num_layers": config.num_hidden_layers * getattr(config, "inner_group_num", 1),
-        "num_heads": getattr(config, "num_key_value_heads", None) or num_heads,
-        "head_size": getattr(config, "head_dim", None) or config.hidden_size // num_heads,
+        "num_heads": attention.key_heads,
+        "head_size": attention.head_size,
         "embedding_size": None if embedding_size == config.hidden_size else embedding_size,
         "max_positions": architecture.usable_positions(config),
         "vocab_size": config.vocab_size,

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from itertools import chain
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -55,15 +56,34 @@ class Prompts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PrefixSlots:
+    """The pool slots of N requests: request i has `slots[bounds[i]:bounds[i + 1]]`."""
+
+    bounds: Tensor
+    slots: Tensor
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        """Join the slots of requests, on the CPU."""
+        bounds = np.cumsum([0, *(len(row.slots) for row in rows)])
+        slots = np.fromiter(chain.from_iterable(row.slots for row in rows), np.int64, bounds[-1])
+        return cls(torch.from_numpy(bounds), torch.from_numpy(slots))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PackedBatch:
     """N requests of T tokens in total, on the device.
 
-    The requests of a group are adjacent, so that attention need not gather them. `token_ids`,
-    `token_type_ids`, `position_ids`, `prompts` and the hidden states of all layers are in this
-    order. The backbone's result is in the caller's order, in which request i owns the tokens
-    `cu_tokens[i]:cu_tokens[i + 1]`, including a prompt's positions; its text is at `texts[i]`.
-    `restore` `[T]` maps the caller's order to the grouped order. On CUDA, `varlen` replaces the
-    groups for attention without relative scores and windows.
+    In the caller's order, request i owns the tokens `cu_tokens[i]:cu_tokens[i + 1]`, including a
+    prompt's positions; its text is at `texts[i]`. The backbone's result is in this order.
+
+    The batch has one of two layouts, in which `token_ids`, `token_type_ids`, `position_ids`,
+    `prompts` and the hidden states of all layers are ordered:
+
+    - For the compiled attention, they are in the caller's order, with `prefixes`.
+    - Otherwise, requests of similar length are grouped. Those of a group are adjacent, so that
+      attention need not gather them. `restore` `[T]` maps the caller's order to the grouped order.
+      On CUDA, `varlen` replaces the groups for attention without relative scores and windows.
     """
 
     token_ids: Tensor
@@ -71,9 +91,10 @@ class PackedBatch:
     position_ids: Tensor
     cu_tokens: Tensor
     texts: tuple[range, ...]
-    groups: tuple[AttentionGroup, ...]
-    restore: Tensor
     prompts: Prompts | None = None
+    prefixes: PrefixSlots | None = None
+    groups: tuple[AttentionGroup, ...] = ()
+    restore: Tensor | None = None
     varlen: VarlenPlan | None = None
 
     @property
@@ -95,30 +116,54 @@ class PackedBatch:
         )
         order = np.concatenate(members)
         laid = [rows[index] for index in order]
-        starts = _bounds(laid)[:-1]  # of the rows in grouped order
-        cu_tokens = _bounds(rows)
-        lengths = np.diff(cu_tokens)
-        numbers = np.arange(cu_tokens[-1])
-        shifts = np.array([row.first_position for row in laid]) - starts
-        moves = starts[np.argsort(order)] - cu_tokens[:-1]
-        return cls(
-            token_ids=_joined([_behind_prompt(row, row.token_ids) for row in laid], device),
-            token_type_ids=_joined([_second_types(row) for row in laid], device),
-            position_ids=tensor_of(numbers + np.repeat(shifts, lengths[order]), device)[None],
-            cu_tokens=tensor_of(cu_tokens, device),
-            texts=tuple(
-                range(stop - len(row.token_ids), stop)
-                for row, stop in zip(rows, cu_tokens[1:].tolist(), strict=True)
-            ),
+        return cls._of(
+            rows,
+            laid,
+            device,
             groups=tuple(_group([rows[index] for index in some], device) for some in members),
-            restore=tensor_of(numbers + np.repeat(moves, lengths), device),
-            prompts=_prompts(laid, starts.tolist(), device),
+            restore=tensor_of(_places(_bounds(rows), _bounds(laid), order), device),
             varlen=VarlenPlan.of(
                 [row.num_tokens for row in laid], [row.slots for row in laid], device
             )
             if kind == "cuda"
             else None,
         )
+
+    @classmethod
+    def pack_in_order(cls, rows: Sequence[Row]) -> Self:
+        """Join the rows for the compiled attention, on the CPU. Needs at least one row."""
+        return cls._of(rows, rows, "cpu", prefixes=PrefixSlots.of(rows))
+
+    @classmethod
+    def _of(
+        cls, rows: Sequence[Row], laid: Sequence[Row], device: torch.device | str, **layout: Any
+    ) -> Self:
+        """Make the batch of rows, which lie in another order than the caller's."""
+        bounds, cu_tokens = _bounds(laid), _bounds(rows)
+        shifts = np.array([row.first_position for row in laid]) - bounds[:-1]
+        positions = np.arange(bounds[-1]) + np.repeat(shifts, np.diff(bounds))
+        return cls(
+            token_ids=_joined([_behind_prompt(row, row.token_ids) for row in laid], device),
+            token_type_ids=_joined([_second_types(row) for row in laid], device),
+            position_ids=tensor_of(positions, device)[None],
+            cu_tokens=tensor_of(cu_tokens, device),
+            texts=tuple(
+                range(stop - len(row.token_ids), stop)
+                for row, stop in zip(rows, cu_tokens[1:].tolist(), strict=True)
+            ),
+            prompts=_prompts(laid, bounds[:-1].tolist(), device),
+            **layout,
+        )
+
+    def in_callers_order(self, values: Tensor, dim: int = 0) -> Tensor:
+        """Reorder values of the T tokens from the order in which they lie."""
+        return values if self.restore is None else values.index_select(dim, self.restore)
+
+
+def _places(cu_tokens: Ints, bounds: Ints, order: Ints) -> Ints:
+    """Return where the tokens of the caller's order lie: `[T]`."""
+    moves = bounds[:-1][np.argsort(order)] - cu_tokens[:-1]
+    return np.arange(cu_tokens[-1]) + np.repeat(moves, np.diff(cu_tokens))
 
 
 def _group(rows: Sequence[Row], device: torch.device | str) -> AttentionGroup:

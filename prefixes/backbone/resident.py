@@ -91,7 +91,7 @@ class MixedBatch:
             for text, resident in work
         ]
         heads = tuple(resident.head for _, resident in work)
-        return cls(PackedBatch.pack(rows, backbone.device), heads)
+        return cls(backbone.pack(rows), heads)
 
     @torch.inference_mode()
     def outputs(self, backbone: Backbone, pool: Tensor) -> list[Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prefixes.backbone import Backbone, MixedBatch, PackedBatch
+from prefixes.backbone import Backbone, MixedBatch
 from prefixes.backbone.heads import Head
 from prefixes.encoded import EncodedText
 from prefixes.spec import HeadSpec
@@ -170,6 +170,6 @@ class TrialBatches:
         heads = tuple(Head(HeadSpec(pooling="first_token"), self._output_weight) for _ in texts)
         started = time.perf_counter()
         rows = [self._backbone.row(text, slots=self._slots) for text in encoded]
-        packed = PackedBatch.pack(rows, self._backbone.device)
+        packed = self._backbone.pack(rows)
         MixedBatch(packed, heads).outputs(self._backbone, self._pool)  # waits for the device
         return time.perf_counter() - started

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prefixes.backbone import Backbone, MixedBatch, PackedBatch, ResidentPrefix
+from prefixes.backbone import Backbone, MixedBatch, ResidentPrefix
 from prefixes.encoded import EncodedText
 from server.errors import InferenceFailed
 
@@ -63,7 +63,7 @@ class Runner:
         """Run a few tokens without a prefix. Errors of the device pass through."""
         row = self._backbone.row(EncodedText((0, 0, 0), (0, 0, 0)))
         with torch.inference_mode():
-            hidden = self._backbone(PackedBatch.pack([row], self._backbone.device), self._pool)
+            hidden = self._backbone(self._backbone.pack([row]), self._pool)
         if not bool(torch.isfinite(hidden).all()):
             raise InferenceFailed("The backbone's outputs are not finite numbers")
 

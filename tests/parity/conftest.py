@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone import Backbone
+from prefixes.backbone.kernels.names import Kernels
 from tests.factories import make_backbone_folder
+from tests.kernels import load_with
 from tests.parity.golden import FOLDERS, GoldenCase, load_case
 
 
@@ -17,14 +19,14 @@ def parity_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="session")
-def parity_backbone(parity_folder: Path, linear_kernel: str) -> Backbone:
-    """The same, loaded in float32 on the CPU, with each kernel for linear layers."""
-    return load_backbone(parity_folder, device="cpu", linear_kernel=linear_kernel)
+def parity_backbone(parity_folder: Path, kernels: Kernels) -> Backbone:
+    """The same, loaded in float32 on the CPU, with every kernel."""
+    return load_with(kernels, parity_folder)
 
 
 @pytest.fixture(scope="module", params=sorted(FOLDERS))
 def case(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, linear_kernel: str
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kernels: Kernels
 ) -> GoldenCase:
     """A model of the original P-tuning v2 code, and what that code computed with it."""
-    return load_case(request.param, tmp_path_factory.mktemp("golden"), linear_kernel)
+    return load_case(request.param, tmp_path_factory.mktemp("golden"), kernels)

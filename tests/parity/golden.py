@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from prefixes import Prefix
-from prefixes.backbone import Backbone, EncodedText, load_backbone
+from prefixes.backbone import Backbone, EncodedText
+from prefixes.backbone.kernels.names import PLAIN, Kernels
 from prefixes.interop.assembly import ImportOptions
 from prefixes.interop.ptuning_v2 import import_ptuning_v2
 from prefixes.spec import traits_of
+from tests.kernels import load_with
 from tests.parity.tokenizer import borrow_tokenizer
 
 KEPT: Final = Path(__file__).parent / "data"
@@ -53,13 +55,13 @@ class GoldenCase:
         return tensor.flatten(0, 1) if is_choices else tensor
 
 
-def load_case(name: str, folder: Path, linear_kernel: str = "torch") -> GoldenCase:
+def load_case(name: str, folder: Path, kernels: Kernels = PLAIN) -> GoldenCase:
     """Load a case; `folder` receives copies of its backbone and its checkpoint."""
     source = FOLDERS[name]
     facts = json.loads((source / "case.json").read_text())
     shutil.copytree(source / "backbone", folder / "backbone", copy_function=shutil.copyfile)
     borrow_tokenizer(folder / "backbone")
-    backbone = load_backbone(folder / "backbone", device="cpu", linear_kernel=linear_kernel)
+    backbone = load_with(kernels, folder / "backbone")
     checkpoint = _whole_checkpoint(source, folder / "checkpoint", scope_of(facts))
     numbered = tuple(map(str, range(facts["num_labels"])))
     needs_labels = traits_of(facts["task"]).has_labels and not named_labels(facts)

@@ -15,9 +15,11 @@ from prefixes.backbone import Backbone, PackedBatch, Row, load_backbone
 from prefixes.backbone.architecture import ARCHITECTURES
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.inputs import ModelInputs
+from prefixes.backbone.kernels.names import Kernels
 from prefixes.encoded import EncodedText
 from tests.encoders import ENCODERS
 from tests.factories import make_backbone_folder
+from tests.kernels import load_with
 from tests.parity.one_text import load_slow, run_one
 from tests.parity.past import run_with_past
 
@@ -70,11 +72,11 @@ class Subject:
 
 @pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
 def subject(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, linear_kernel: str
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, kernels: Kernels
 ) -> Subject:
     folder = tmp_path_factory.mktemp("architecture") / request.param
     make_backbone_folder(folder, request.param, seed=5)
-    backbone = load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
+    backbone = load_with(kernels, folder)
     return Subject(request.param, folder, backbone)
 
 
@@ -109,7 +111,7 @@ def plain_inputs(model: Any, row: Row, *, with_positions: bool = False) -> dict[
 
 @torch.no_grad()
 def run(backbone: Backbone, rows: list[Row], pool: Tensor) -> list[Tensor]:
-    packed = PackedBatch.pack(rows)
+    packed = backbone.pack(rows)
     return list(torch.split(backbone(packed, pool), [len(row.token_ids) for row in rows]))
 
 
@@ -246,8 +248,10 @@ def test_a_text_may_use_the_last_position(subject: Subject) -> None:
     assert row.first_position + 12 == subject.backbone.model.config.max_position_embeddings
 
 
-def inputs_of(rows: list[Row], **changes: Any) -> tuple[PackedBatch, ModelInputs]:
-    packed = PackedBatch.pack(rows)
+def inputs_of(
+    backbone: Backbone, rows: list[Row], **changes: Any
+) -> tuple[PackedBatch, ModelInputs]:
+    packed = backbone.pack(rows)
     return packed, ModelInputs(
         packed.token_ids, packed.token_type_ids, packed.position_ids, **changes
     )
@@ -256,21 +260,21 @@ def inputs_of(rows: list[Row], **changes: Any) -> tuple[PackedBatch, ModelInputs
 @torch.no_grad()
 def test_bare_word_embeddings_give_the_same_as_their_tokens(subject: Subject) -> None:
     backbone, pool, rows = subject.backbone, make_pool(subject.backbone), mixed_rows(subject)
-    packed, _ = inputs_of(rows)
+    packed, _ = inputs_of(backbone, rows)
     words = backbone.model.get_input_embeddings()(packed.token_ids)
-    _, inputs = inputs_of(rows, embeddings=words)
+    _, inputs = inputs_of(backbone, rows, embeddings=words)
 
     hidden = backbone.architecture.forward(backbone.model, inputs, PrefixedCall(packed, pool))
 
     facts = backbone.fingerprint
     assert words.shape[2] == (facts.embedding_size or facts.hidden_size)
-    assert torch.equal(hidden, backbone(packed, pool))
+    assert torch.equal(packed.in_callers_order(hidden), backbone(packed, pool))
 
 
 @torch.no_grad()
 def test_embedded_tokens_are_what_the_plain_model_makes_of_them(subject: Subject) -> None:
     backbone, row = subject.backbone, subject.backbone.row(text_of(subject, 12))
-    _, inputs = inputs_of([row])
+    _, inputs = inputs_of(backbone, [row])
     plain, seen = subject.plain(), []
     module = getattr(plain, "embeddings", plain.get_input_embeddings())
     module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
@@ -288,7 +292,7 @@ def test_embedded_tokens_are_what_the_plain_model_makes_of_them(subject: Subject
 def test_keys_and_values_of_tokens_are_a_prefix_that_stands_for_them(subject: Subject) -> None:
     backbone, text = subject.backbone, text_of(subject, 6)
     facts = backbone.fingerprint
-    whole = PackedBatch.pack([backbone.row(text)])
+    whole = backbone.pack([backbone.row(text)])
 
     recorded = backbone.keys_and_values(whole)
 
@@ -321,7 +325,8 @@ def test_bfloat16_is_as_near_to_float32_as_plain_transformers_comes(subject: Sub
     if subject.name == "deberta":
         pytest.skip("plain transformers cannot run it in bfloat16")
     rows = [subject.backbone.row(text_of(subject, 250))]
-    small = load_backbone(subject.folder, device="cpu", dtype="bfloat16")
+    attention = Kernels(attention=subject.backbone.kernels.attention)
+    small = load_with(attention, subject.folder, dtype="bfloat16")
     plain = subject.plain(dtype=torch.bfloat16)
     (exact,) = run(subject.backbone, rows, subject.backbone.empty_pool(1))
 

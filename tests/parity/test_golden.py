@@ -7,7 +7,7 @@ from typing import Final, get_args
 import torch
 from torch import Tensor
 
-from prefixes.backbone import PackedBatch, ResidentPrefix, pool_of, run_mixed
+from prefixes.backbone import ResidentPrefix, pool_of, run_mixed
 from prefixes.interop.flat import flat_of
 from prefixes.interop.ptuning_v2_classes import MODEL_TYPES
 from prefixes.spec import TaskType
@@ -29,7 +29,7 @@ def hidden_states(case: GoldenCase, resident: ResidentPrefix | None, pool: Tenso
         for text in case.texts
     ]
     with torch.no_grad():
-        hidden = case.backbone(PackedBatch.pack(rows), pool)
+        hidden = case.backbone(case.backbone.pack(rows), pool)
     return list(torch.split(hidden, [row.num_tokens for row in rows]))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prefixes.backbone import PackedBatch, head_outputs
+from prefixes.backbone import head_outputs
 from prefixes.interop.folder import read_tensors
 from tests.parity.golden import GoldenCase
 from training.learning.learner import PrefixLearner
@@ -64,7 +64,7 @@ def outputs_of(case: GoldenCase, learner: PrefixLearner) -> list[Tensor]:
         )
         for text in case.texts
     ]
-    packed = PackedBatch.pack(rows)
+    packed = case.backbone.pack(rows)
     hidden = case.backbone(packed, case.backbone.empty_pool(1) if is_prompt else steering)
     head = learner.head()
     return head_outputs(hidden, packed, [head] * len(rows), pooler=case.backbone.pooler)

@@ -13,14 +13,14 @@ from prefixes import HeadSpec
 from prefixes.backbone import (
     Backbone,
     EncodedText,
-    PackedBatch,
     Row,
-    load_backbone,
     pool_of,
     run_mixed,
 )
 from prefixes.backbone.architecture import ARCHITECTURES
+from prefixes.backbone.kernels.names import Kernels
 from tests.factories import encode_each, make_backbone_folder, make_prefix
+from tests.kernels import load_with
 
 LENGTHS = (9, 1, 30, 12)
 
@@ -59,9 +59,9 @@ def run_plain(backbone: Backbone, model: Any, row: Row) -> Tensor:
 
 
 def test_prompts_of_any_length_share_a_batch_with_texts_that_have_none(
-    folder: Path, linear_kernel: str
+    folder: Path, kernels: Kernels
 ) -> None:
-    backbone = load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
+    backbone = load_with(kernels, folder)
     plain = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
     prompts = [prompt_for(backbone, 4), None, prompt_for(backbone, 1), prompt_for(backbone, 7)]
     rows = [
@@ -70,26 +70,22 @@ def test_prompts_of_any_length_share_a_batch_with_texts_that_have_none(
     pool = backbone.empty_pool(1)
 
     with torch.no_grad():
-        hidden = torch.split(
-            backbone(PackedBatch.pack(rows), pool), [row.num_tokens for row in rows]
-        )
+        hidden = torch.split(backbone(backbone.pack(rows), pool), [row.num_tokens for row in rows])
 
         for row, mine in zip(rows, hidden, strict=True):
             if row.prompt is None:
-                alone = backbone(PackedBatch.pack([row]), pool)
+                alone = backbone(backbone.pack([row]), pool)
             else:
                 alone = run_plain(backbone, plain, row)
             torch.testing.assert_close(mine, alone, atol=1e-5, rtol=0)
 
 
-def test_gradients_reach_the_prompt_of_a_text_and_no_other(
-    folder: Path, linear_kernel: str
-) -> None:
-    backbone = load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
+def test_gradients_reach_the_prompt_of_a_text_and_no_other(folder: Path, kernels: Kernels) -> None:
+    backbone = load_with(kernels, folder)
     prompts = [prompt_for(backbone, 4), prompt_for(backbone, 5)]
     rows = [backbone.row(text, prompt=prompt) for text, prompt in zip(texts(), prompts)]  # noqa: B905 - two of them
 
-    hidden = backbone(PackedBatch.pack(rows), backbone.empty_pool(1))
+    hidden = backbone(backbone.pack(rows), backbone.empty_pool(1))
     hidden[: rows[0].num_tokens].square().sum().backward()  # type: ignore[no-untyped-call]
 
     assert prompts[0].grad is not None
@@ -112,7 +108,7 @@ def test_a_prompts_head_reads_the_texts_first_token_or_the_prompts(
 
     row = backbone.row(text, prompt=resident.prompt)
     with torch.no_grad():
-        hidden = backbone(PackedBatch.pack([row]), pool)
+        hidden = backbone(backbone.pack([row]), pool)
         place = row.prompt_length if pooled_from == "text" else 0
         assert backbone.pooler is not None
         expected = resident.head(backbone.pooler(hidden[place][None, None]))[0]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from prefixes import HeadSpec, Prefix
-from prefixes.backbone import Backbone, PackedBatch, pool_of, run_mixed
+from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.backbone.resident import stacked_kv
 from tests.factories import encode_each, make_prefix
 from tests.parity import reference
@@ -39,7 +39,7 @@ def test_hidden_states_after_a_prefix_equal_the_specification(
     )
     pool, (resident,) = pool_of(parity_backbone, [prefix])
     encoded = encode_each(parity_backbone, prefix.spec, [{"text": text} for text in TEXTS])
-    packed = PackedBatch.pack(
+    packed = parity_backbone.pack(
         [
             parity_backbone.row(
                 text, position_offset=prefix.spec.position_offset, slots=resident.slots
@@ -64,7 +64,7 @@ def test_hidden_states_without_a_prefix_equal_the_specification(
 ) -> None:
     prefix = make_prefix(parity_backbone.fingerprint, position_offset=0)
     encoded = encode_each(parity_backbone, prefix.spec, [{"text": text} for text in TEXTS])
-    packed = PackedBatch.pack([parity_backbone.row(text) for text in encoded])
+    packed = parity_backbone.pack([parity_backbone.row(text) for text in encoded])
 
     hidden = parity_backbone(packed, parity_backbone.empty_pool(1))
 
@@ -107,7 +107,7 @@ def test_gradients_of_a_prefix_equal_those_of_the_specification(
     pool = stacked_kv(prefix).requires_grad_()
     past = tuple(part.requires_grad_() for part in past_of(prefix))
 
-    fast = parity_backbone(PackedBatch.pack(rows), pool)
+    fast = parity_backbone(parity_backbone.pack(rows), pool)
     slow = torch.cat(
         [
             reference.hidden_states(

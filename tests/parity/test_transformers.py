@@ -8,9 +8,11 @@ import torch
 from transformers import AutoModel
 
 from prefixes import InputTemplate
-from prefixes.backbone import Backbone, PackedBatch, load_backbone, pool_of
+from prefixes.backbone import Backbone, pool_of
+from prefixes.backbone.kernels.names import Kernels
 from prefixes.backbone.loading import locate_backbone
 from tests.factories import encode_each, make_prefix
+from tests.kernels import load_with
 from tests.parity.past import run_with_past
 
 PAIRS = [
@@ -34,7 +36,7 @@ def largest_difference(backbone: Backbone, folder: Path, prefix_length: int) -> 
         backbone.row(text, position_offset=prefix_length, slots=resident.slots)
         for text, resident in zip(texts, residents, strict=True)
     ]
-    packed = PackedBatch.pack(rows)
+    packed = backbone.pack(rows)
     with torch.no_grad():
         hidden = backbone(packed, pool)
     plain = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
@@ -67,7 +69,7 @@ def test_hidden_states_without_a_prefix_equal_plain_transformers(
     plain = AutoModel.from_pretrained(parity_folder).eval()
 
     with torch.no_grad():
-        packed = PackedBatch.pack([parity_backbone.row(text)])
+        packed = parity_backbone.pack([parity_backbone.row(text)])
         hidden = parity_backbone(packed, parity_backbone.empty_pool(1))
         expected = plain(input_ids=torch.tensor([text.token_ids])).last_hidden_state[0]
 
@@ -80,9 +82,9 @@ def test_hidden_states_without_a_prefix_equal_plain_transformers(
     reason="the extra [minilm] is not installed",
 )
 def test_hidden_states_of_minilm_equal_transformers_with_past_key_values(
-    linear_kernel: str,
+    kernels: Kernels,
 ) -> None:
-    backbone = load_backbone("minilm", device="cpu", linear_kernel=linear_kernel)
     _, folder = locate_backbone("minilm")
+    backbone = load_with(kernels, Path(folder))
 
     assert largest_difference(backbone, Path(folder), 16) < 1e-5

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from prefixes import PrefixSpec
-from prefixes.backbone import Backbone, EncodedInput, PackedBatch
+from prefixes.backbone import Backbone, EncodedInput
 from training.learning.random_numbers import generator_for
 
 
@@ -43,7 +43,7 @@ def real_tokens(
     generator = generator_for(seed, "activations")
     chosen = torch.randperm(len(inputs), generator=generator)[: spec.prefix_length]
     rows = [backbone.row(inputs[int(number)][0]) for number in chosen]
-    batch = PackedBatch.pack(rows, backbone.device)
+    batch = backbone.pack(rows)
     order = torch.randperm(batch.num_tokens, generator=generator)
     tokens = order[torch.arange(spec.prefix_length) % batch.num_tokens].to(backbone.device)
     if spec.method == "prompt":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prefixes.backbone import Backbone, PackedBatch, Streams, head_outputs
+from prefixes.backbone import Backbone, Streams, head_outputs
 from training.learning.parallel import OneProcess, Processes
 from training.learning.passes import PieceIndex, StepShare, passes_of, shares_of
 from training.learning.prefix_pool import PrefixPool, gradient_of
@@ -124,7 +124,7 @@ class _Step:
             self.shares[index].row(self.backbone, text)
             for index, text in zip(owners, texts, strict=True)
         ]
-        batch = PackedBatch.pack(rows, self.backbone.device)
+        batch = self.backbone.pack(rows)
         hidden = self.backbone(batch, self.prefix_pool.pool)
         heads = {
             index: self.shares[index].head([items[number][1] for number in numbers])

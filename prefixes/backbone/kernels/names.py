@@ -14,8 +14,11 @@ TORCH: Final = "torch"
 ONEDNN: Final = "onednn"
 """Weights that are packed once, multiplied by oneDNN."""
 
+COMPILED: Final = "compiled"
+"""The attention in `prefixes.backbone.native`."""
+
 LINEAR_KERNELS: Final = (TORCH, ONEDNN)
-ATTENTION_KERNELS: Final = (TORCH,)
+ATTENTION_KERNELS: Final = (TORCH, COMPILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ struct Call {
   const int64_t* row_bounds;   // [N + 1]
   const int64_t* slot_bounds;  // [N + 1]
   const int64_t* slots;
+  int64_t num_rows;
   int64_t num_heads;
   int64_t queries_per_key;
   int64_t head_size;
@@ -49,6 +50,17 @@ struct Share {
   int64_t first_head, last_head;
 };
 
+// The gradients of a call: those that come from the output, and those of its inputs.
+struct Gradients {
+  Heads output;           // [T, num_heads, D]
+  Heads attended;         // the output itself, likewise
+  void* query;            // [T, num_heads, D], contiguous, as all that follow
+  void* key;              // [T, key heads, D]
+  void* value;            // as key
+  float* prefix_keys;     // [slots, key heads, D], for each place in `slots`
+  float* prefix_values;   // as prefix_keys
+};
+
 // Queries of a share. A multiple of the lanes of every instruction set.
 constexpr int64_t kMaxQueries = 64;
 
@@ -60,6 +72,10 @@ struct Kernel {
   bool (*is_supported)();                      // by this processor
   size_t (*scratch_size)(int64_t head_size);   // in floats
   void (*attend)(const Call&, const Share&, float* scratch);
+  size_t (*backward_scratch_size)(int64_t head_size, int64_t num_keys);
+  // Compute the gradients of a text in one head of its keys.
+  void (*differentiate)(const Call&, const Gradients&, int64_t row, int64_t key_head,
+                        float* scratch);
 };
 
 }  // namespace polyprefix

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import platform
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -30,34 +30,23 @@ def library_prefix() -> str:
 
 
 @functools.cache
-def compiled_attention() -> Any | None:
-    """Load the operator `polyprefix::prefix_attention`; None if it was not compiled.
+def is_compiled() -> bool:
+    """Load the operators of the compiled attention, once; false if they are not there.
 
-    The log reports the reason. The operator computes attention for a packed batch. Its arguments:
-
-    - `query` `[T, H, D]`, `key` and `value` `[T, H / n, D]`, in float32 or bfloat16.
-    - `pool` `[2, C, H / n, D]`: the keys and values of all prefix slots of a layer.
-    - `row_bounds` `[N + 1]`: the tokens of each text.
-    - `slot_bounds` `[N + 1]`: the part of `slots` that is each text's prefix.
-    - `scaling`: the factor of the scores.
-    - `window`: tokens attend to each other if their distance is smaller.
-    - `kernel`: a name from `polyprefix::kernels()`. The default is the fastest.
-
-    It returns `[T, H, D]`. Sums are in float32. A text's result depends on nothing but the text and
-    its prefix: not on the rest of the batch, nor on the number of threads.
+    The log reports the reason.
     """
     path = library_path()
     if not path.exists():
         others = sorted(other.name for other in FOLDER.glob("attention-*.so"))
         found = f"; ignored {', '.join(others)}" if others else ""
         _log.info("compiled attention: not installed, expected %s%s; run %s", path, found, COMMAND)
-        return None
+        return False
     try:
         torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     except OSError as error:
         _log.warning("compiled attention: %s cannot be loaded: %s", path, error)
-        return None
-    return torch.ops.polyprefix.prefix_attention.default
+        return False
+    return True
 
 
 def _digest() -> str:

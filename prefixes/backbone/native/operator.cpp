@@ -1,4 +1,5 @@
-// The operator `polyprefix::prefix_attention`: checks, division of the work, choice of the kernel.
+// The operators `polyprefix::prefix_attention` and its backward pass: checks, division of the work,
+// choice of the kernel.
 //
 // Uses PyTorch's stable interface, whose headers compile quickly. Threads are PyTorch's own, so
 // that `torch.set_num_threads` holds, and a call from Python releases the interpreter lock.
@@ -95,11 +96,6 @@ void check_same(const Tensor& tensor, const Tensor& other, const char* name) {
 // Division of the work
 // ---------------------------------------------------------------------------------------------
 
-struct Work {
-  std::vector<Share> shares;
-  int64_t cost = 0;  // multiplications
-};
-
 // Divide a text's queries into parts of nearly equal size. This depends on the text alone, so that
 // its result is the same in any batch and with any number of threads.
 int64_t queries_of_part(int64_t num_tokens) {
@@ -108,6 +104,7 @@ int64_t queries_of_part(int64_t num_tokens) {
   return std::min((even + 15) / 16 * 16, kMaxQueries);
 }
 
+// Count the multiplications for some queries of a text in one head.
 int64_t cost_of_head(const Call& call, int64_t row, int64_t num_queries) {
   const int64_t num_tokens = call.row_bounds[row + 1] - call.row_bounds[row];
   const int64_t num_slots = call.slot_bounds[row + 1] - call.slot_bounds[row];
@@ -115,17 +112,19 @@ int64_t cost_of_head(const Call& call, int64_t row, int64_t num_queries) {
   return 2 * num_queries * (num_slots + reached) * call.head_size;
 }
 
-int64_t total_cost(const Call& call, int64_t num_rows) {
+int64_t total_cost(const Call& call) {
   int64_t cost = 0;
-  for (int64_t row = 0; row < num_rows; ++row)
+  for (int64_t row = 0; row < call.num_rows; ++row)
     cost += call.num_heads *
             cost_of_head(call, row, call.row_bounds[row + 1] - call.row_bounds[row]);
   return cost;
 }
 
-std::vector<Share> divide(const Call& call, int64_t num_rows, int64_t target) {
+std::vector<Share> divide(const Call& call, int64_t total) {
+  const int64_t num_threads = torch::stable::get_num_threads();
+  const int64_t target = std::clamp(total / (4 * num_threads), kLeastShare, kGreatestShare);
   std::vector<Share> shares;
-  for (int64_t row = 0; row < num_rows; ++row) {
+  for (int64_t row = 0; row < call.num_rows; ++row) {
     const int64_t num_tokens = call.row_bounds[row + 1] - call.row_bounds[row];
     if (num_tokens == 0) continue;
     const int64_t step = queries_of_part(num_tokens);
@@ -166,21 +165,17 @@ float* scratch_of_thread(size_t num_floats) {
   return memory.get();
 }
 
-void run(const Kernel& kernel, const Call& call, int64_t num_rows) {
+// Run num_shares shares of work. Threads take the next share when they are done with one, because
+// shares differ in size, and other programs may use the same cores.
+template <class Function>
+void run(int64_t num_shares, int64_t cost, size_t scratch_size, const Function& function) {
   const int64_t num_threads = torch::stable::get_num_threads();
-  const int64_t cost = total_cost(call, num_rows);
-  const int64_t target = std::clamp(cost / (4 * num_threads), kLeastShare, kGreatestShare);
-  const std::vector<Share> shares = divide(call, num_rows, target);
-  const auto num_shares = static_cast<int64_t>(shares.size());
   const int64_t useful = std::min({num_threads, num_shares, 1 + cost / kWorthAThread});
-
-  // Threads take the next share when they are done with one, because shares differ in size, and
-  // other programs may use the same cores.
   std::atomic<int64_t> next{0};
   const auto work = [&](int64_t, int64_t) {
-    float* const scratch = scratch_of_thread(kernel.scratch_size(call.head_size));
+    float* const scratch = scratch_of_thread(scratch_size);
     for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < num_shares;)
-      kernel.attend(call, shares[i], scratch);
+      function(i, scratch);
   };
   if (useful > 1) {
     torch::stable::parallel_for(0, useful, 1, work);
@@ -189,9 +184,10 @@ void run(const Kernel& kernel, const Call& call, int64_t num_rows) {
   }
 }
 
-Tensor prefix_attention(Tensor query, Tensor key, Tensor value, Tensor pool, Tensor row_bounds,
-                        Tensor slot_bounds, Tensor slots, double scaling,
-                        std::optional<int64_t> window, std::string kernel) {
+// Check the inputs of a call and describe it; the output is missing.
+Call call_of(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& pool,
+             const Tensor& row_bounds, const Tensor& slot_bounds, const Tensor& slots,
+             double scaling, std::optional<int64_t> window) {
   Call call{};
   call.query = heads_of(query, "query");
   call.key = heads_of(key, "key");
@@ -200,9 +196,6 @@ Tensor prefix_attention(Tensor query, Tensor key, Tensor value, Tensor pool, Ten
   call.prefix_values = heads_of(pool, "pool", 1);
   check_same(key, query, "key");
   check_same(value, query, "value");
-  const int64_t num_rows = row_bounds.numel() - 1;
-  STD_TORCH_CHECK(num_rows >= 0 && slot_bounds.numel() == num_rows + 1,
-                  "prefix_attention: row_bounds and slot_bounds must have N + 1 numbers each");
   const int64_t key_heads = key.size(1);
   STD_TORCH_CHECK(key_heads > 0 && value.size(1) == key_heads && pool.size(0) == 2 &&
                       pool.size(2) == key_heads && query.size(1) % key_heads == 0 &&
@@ -211,27 +204,99 @@ Tensor prefix_attention(Tensor query, Tensor key, Tensor value, Tensor pool, Ten
                   "those of query");
   call.token_type = type_of(query, "query");
   call.prefix_type = type_of(pool, "pool");
-  STD_TORCH_CHECK(
-      call.token_type == Type::kBFloat16 || call.prefix_type == Type::kFloat32,
-      "prefix_attention: a pool of bfloat16 needs tokens of bfloat16");
+  STD_TORCH_CHECK(call.token_type == Type::kBFloat16 || call.prefix_type == Type::kFloat32,
+                  "prefix_attention: a pool of bfloat16 needs tokens of bfloat16");
+  call.num_rows = row_bounds.numel() - 1;
+  STD_TORCH_CHECK(call.num_rows >= 0 && slot_bounds.numel() == call.num_rows + 1,
+                  "prefix_attention: row_bounds and slot_bounds must have N + 1 numbers each");
   call.row_bounds = integers(row_bounds, "row_bounds");
   call.slot_bounds = integers(slot_bounds, "slot_bounds");
   call.slots = integers(slots, "slots");
-  check_bounds(call.row_bounds, num_rows, query.size(0), "row_bounds");
-  check_bounds(call.slot_bounds, num_rows, slots.numel(), "slot_bounds");
+  check_bounds(call.row_bounds, call.num_rows, query.size(0), "row_bounds");
+  check_bounds(call.slot_bounds, call.num_rows, slots.numel(), "slot_bounds");
   for (int64_t i = 0; i < slots.numel(); ++i)
-    STD_TORCH_CHECK(call.slots[i] >= 0 && call.slots[i] < pool.size(1),
-                    "prefix_attention: slot ", call.slots[i], " is not in the pool");
+    STD_TORCH_CHECK(call.slots[i] >= 0 && call.slots[i] < pool.size(1), "prefix_attention: slot ",
+                    call.slots[i], " is not in the pool");
   call.num_heads = query.size(1);
   call.queries_per_key = call.num_heads / key_heads;
   call.head_size = query.size(2);
   call.window = std::clamp<int64_t>(window.value_or(INT32_MAX), 1, INT32_MAX);
   call.scaling = static_cast<float>(scaling);
-  const std::vector<int64_t> shape{query.size(0), query.size(1), query.size(2)};
-  Tensor output = torch::stable::new_empty(query, shape);
+  return call;
+}
+
+Tensor uninitialized(const Tensor& tensor) {
+  const std::vector<int64_t> shape{tensor.size(0), tensor.size(1), tensor.size(2)};
+  return torch::stable::new_empty(tensor, shape);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Operators
+// ---------------------------------------------------------------------------------------------
+
+Tensor prefix_attention(Tensor query, Tensor key, Tensor value, Tensor pool, Tensor row_bounds,
+                        Tensor slot_bounds, Tensor slots, double scaling,
+                        std::optional<int64_t> window, std::string kernel_name) {
+  Call call = call_of(query, key, value, pool, row_bounds, slot_bounds, slots, scaling, window);
+  const Kernel& kernel = kernel_named(kernel_name);
+  Tensor output = uninitialized(query);
   call.output = output.mutable_data_ptr();
-  run(kernel_named(kernel), call, num_rows);
+  const int64_t cost = total_cost(call);
+  const std::vector<Share> shares = divide(call, cost);
+  run(static_cast<int64_t>(shares.size()), cost, kernel.scratch_size(call.head_size),
+      [&](int64_t i, float* scratch) { kernel.attend(call, shares[i], scratch); });
   return output;
+}
+
+// Add up the gradients of the same slot in all texts, in the order of the texts: [2, C, H, D].
+Tensor sum_by_slot(const Call& call, const Tensor& pool, const float* gradients) {
+  const int64_t num_slots = pool.size(1), num_heads = pool.size(2), size = call.head_size;
+  const std::vector<int64_t> shape{2, num_slots, num_heads, size};
+  Tensor sums = torch::stable::new_zeros(pool, shape, ScalarType::Float);
+  float* const to = sums.mutable_data_ptr<float>();
+  const int64_t num_places = call.slot_bounds[call.num_rows];
+  const auto add = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {  // a head of keys or of values
+      const int64_t part = i / num_heads, head = i % num_heads;
+      for (int64_t place = 0; place < num_places; ++place) {
+        const int64_t slot = call.slots[place];
+        const float* const from =
+            gradients + ((part * num_places + place) * num_heads + head) * size;
+        float* const sum = to + ((part * num_slots + slot) * num_heads + head) * size;
+        for (int64_t d = 0; d < size; ++d) sum[d] += from[d];
+      }
+    }
+  };
+  torch::stable::parallel_for(0, 2 * num_heads, 1 + kWorthAThread / (1 + num_places * size), add);
+  return sums;
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> prefix_attention_backward(
+    Tensor gradient, Tensor query, Tensor key, Tensor value, Tensor pool, Tensor output,
+    Tensor row_bounds, Tensor slot_bounds, Tensor slots, double scaling,
+    std::optional<int64_t> window, std::string kernel_name) {
+  const Call call =
+      call_of(query, key, value, pool, row_bounds, slot_bounds, slots, scaling, window);
+  const Kernel& kernel = kernel_named(kernel_name);
+  check_same(gradient, query, "gradient");
+  check_same(output, query, "output");
+  Tensor of_query = uninitialized(query), of_key = uninitialized(key), of_value = uninitialized(value);
+  const int64_t key_heads = key.size(1);
+  const int64_t half = slots.numel() * key_heads * call.head_size;
+  std::vector<float> of_prefixes(2 * half);
+  const Gradients gradients{heads_of(gradient, "gradient"), heads_of(output, "output"),
+                            of_query.mutable_data_ptr(),    of_key.mutable_data_ptr(),
+                            of_value.mutable_data_ptr(),    of_prefixes.data(),
+                            of_prefixes.data() + half};
+  int64_t most_keys = 0;
+  for (int64_t row = 0; row < call.num_rows; ++row)
+    most_keys = std::max(most_keys, call.row_bounds[row + 1] - call.row_bounds[row] +
+                                        call.slot_bounds[row + 1] - call.slot_bounds[row]);
+  run(call.num_rows * key_heads, 4 * total_cost(call),
+      kernel.backward_scratch_size(call.head_size, most_keys), [&](int64_t i, float* scratch) {
+        kernel.differentiate(call, gradients, i / key_heads, i % key_heads, scratch);
+      });
+  return {of_query, of_key, of_value, sum_by_slot(call, pool, of_prefixes.data())};
 }
 
 std::string kernels() {
@@ -249,11 +314,16 @@ STABLE_TORCH_LIBRARY(polyprefix, library) {
       "prefix_attention(Tensor query, Tensor key, Tensor value, Tensor pool, Tensor row_bounds, "
       "Tensor slot_bounds, Tensor slots, float scaling, int? window=None, str kernel='') -> "
       "Tensor");
+  library.def(
+      "prefix_attention_backward(Tensor gradient, Tensor query, Tensor key, Tensor value, "
+      "Tensor pool, Tensor output, Tensor row_bounds, Tensor slot_bounds, Tensor slots, "
+      "float scaling, int? window=None, str kernel='') -> (Tensor, Tensor, Tensor, Tensor)");
   library.def("kernels() -> str");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(polyprefix, CPU, library) {
   library.impl("prefix_attention", TORCH_BOX(&polyprefix::prefix_attention));
+  library.impl("prefix_attention_backward", TORCH_BOX(&polyprefix::prefix_attention_backward));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(polyprefix, CompositeExplicitAutograd, library) {

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from prefixes.backbone import Backbone, load_backbone
+from prefixes.backbone.kernels.names import Kernels
 from tests.factories import make_backbone_folder
+from tests.kernels import load_with
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +24,8 @@ def roberta(roberta_folder: Path) -> Backbone:
 
 @pytest.fixture(scope="session", params=["bert", "roberta"])
 def each_backbone(
-    request: pytest.FixtureRequest, backbone_folder: Path, roberta_folder: Path, linear_kernel: str
+    request: pytest.FixtureRequest, backbone_folder: Path, roberta_folder: Path, kernels: Kernels
 ) -> Backbone:
-    """Two architectures, with every kernel for linear layers."""
+    """Two architectures, with every kernel."""
     folder = backbone_folder if request.param == "bert" else roberta_folder
-    return load_backbone(folder, device="cpu", linear_kernel=linear_kernel)
+    return load_with(kernels, folder)

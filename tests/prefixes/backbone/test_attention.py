@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from prefixes.backbone import PackedBatch, Row
 from prefixes.backbone.attention import PrefixedCall, packed_attention
+from prefixes.backbone.kernels.names import COMPILED, TORCH
 
 LAYERS, HEADS, SIZE, SLOTS = 2, 3, 4, 12
 ROWS = [
@@ -24,11 +25,14 @@ def random_tensors(dtype: torch.dtype = torch.float32) -> list[Tensor]:
     return [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
 
 
-def attend(tensors: list[Tensor], *, layer: int = 1, dropout: float = 0.0) -> Tensor:
+def attend(
+    tensors: list[Tensor], kernel: str = TORCH, *, layer: int = 1, dropout: float = 0.0
+) -> Tensor:
     query, key, value, pool = tensors
-    packed = PackedBatch.pack(ROWS)
+    packed = PackedBatch.pack_in_order(ROWS) if kernel == COMPILED else PackedBatch.pack(ROWS)
     call = PrefixedCall(packed, pool, num_layers_done=layer)
-    laid = packed.restore.argsort()  # a layer works on tokens as they lie
+    # A layer works on tokens as they lie.
+    laid = packed.in_callers_order(torch.arange(packed.num_tokens)).argsort()
     output, weights = packed_attention(
         nn.Identity(),
         query[:, :, laid],
@@ -41,7 +45,7 @@ def attend(tensors: list[Tensor], *, layer: int = 1, dropout: float = 0.0) -> Te
     )
     assert weights is None
     assert call.num_layers_done == layer + 1
-    return output[:, packed.restore]
+    return packed.in_callers_order(output, 1)
 
 
 def attend_slowly(tensors: list[Tensor], layer: int) -> Tensor:
@@ -59,42 +63,47 @@ def attend_slowly(tensors: list[Tensor], layer: int) -> Tensor:
     return output
 
 
-def test_every_row_sees_its_prefix_and_its_own_tokens_as_explicit_loops_do() -> None:
+def test_every_row_sees_its_prefix_and_its_own_tokens_as_explicit_loops_do(
+    attention_kernel: str,
+) -> None:
     tensors = random_tensors()
 
     for layer in range(LAYERS):
         torch.testing.assert_close(
-            attend(tensors, layer=layer), attend_slowly(tensors, layer), atol=1e-6, rtol=0
+            attend(tensors, attention_kernel, layer=layer),
+            attend_slowly(tensors, layer),
+            atol=1e-6,
+            rtol=0,
         )
 
 
-def test_infinite_numbers_of_one_row_stay_in_that_row() -> None:
+def test_infinite_numbers_of_one_row_stay_in_that_row(attention_kernel: str) -> None:
     tensors = random_tensors()
-    sound = attend(tensors)
+    sound = attend(tensors, attention_kernel)
     for tensor in tensors[:3]:
         tensor[0, :, :3] = torch.nan  # the first row's tokens
     tensors[3][:, :, 5] = torch.inf  # the first row's slot, used by no other
 
-    output = attend(tensors)
+    output = attend(tensors, attention_kernel)
 
     assert output[0, :3].isnan().all()
     torch.testing.assert_close(output[0, 3:], sound[0, 3:], atol=0, rtol=0)
 
 
-def test_slots_that_no_row_uses_are_never_read() -> None:
+def test_slots_that_no_row_uses_are_never_read(attention_kernel: str) -> None:
     tensors = random_tensors()
-    sound = attend(tensors)
+    sound = attend(tensors, attention_kernel)
     unused = [slot for slot in range(SLOTS) if all(slot not in row.slots for row in ROWS)]
     tensors[3][:, :, unused] = torch.nan
 
-    torch.testing.assert_close(attend(tensors), sound, atol=0, rtol=0)
+    torch.testing.assert_close(attend(tensors, attention_kernel), sound, atol=0, rtol=0)
 
 
-def test_gradients_reach_exactly_the_slots_in_use() -> None:
+def test_gradients_reach_exactly_the_slots_in_use(attention_kernel: str) -> None:
     tensors = random_tensors()
     pool = tensors[3].requires_grad_()
 
-    torch.autograd.backward(attend(tensors, layer=0).square().sum())
+    torch.autograd.backward(attend(tensors, attention_kernel, layer=0).square().sum())
 
     assert pool.grad is not None
     used = {slot for row in ROWS for slot in row.slots}
@@ -103,33 +112,37 @@ def test_gradients_reach_exactly_the_slots_in_use() -> None:
     assert pool.grad[1].abs().sum() == 0  # another layer's
 
 
-def test_gradients_equal_those_of_explicit_loops() -> None:
+def test_gradients_equal_those_of_explicit_loops(attention_kernel: str) -> None:
     fast, slow = random_tensors(), random_tensors()
     for tensor in (*fast, *slow):
         tensor.requires_grad_()
 
-    torch.autograd.backward(attend(fast).square().sum())
+    torch.autograd.backward(attend(fast, attention_kernel).square().sum())
     torch.autograd.backward(attend_slowly(slow, 1).square().sum())
 
     for mine, theirs in zip(fast, slow, strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, atol=1e-5, rtol=0)
 
 
-def test_bfloat16_stays_bfloat16_and_near_float32_with_and_without_gradients() -> None:
-    expected = attend(random_tensors())
+def test_bfloat16_stays_bfloat16_and_near_float32_with_and_without_gradients(
+    attention_kernel: str,
+) -> None:
+    expected = attend(random_tensors(), attention_kernel)
     tensors = random_tensors(torch.bfloat16)
     for with_gradients in (True, False):
         with torch.set_grad_enabled(with_gradients):
-            output = attend(tensors)
+            output = attend(tensors, attention_kernel)
 
         assert output.dtype == torch.bfloat16
         torch.testing.assert_close(output.float(), expected, atol=3e-2, rtol=0)
 
 
-def test_a_float32_pool_serves_bfloat16_tokens_and_gets_float32_gradients() -> None:
+def test_a_float32_pool_serves_bfloat16_tokens_and_gets_float32_gradients(
+    attention_kernel: str,
+) -> None:
     tensors = [*random_tensors(torch.bfloat16)[:3], random_tensors()[3].requires_grad_()]
 
-    torch.autograd.backward(attend(tensors).float().sum())
+    torch.autograd.backward(attend(tensors, attention_kernel).float().sum())
 
     gradient = tensors[3].grad
     assert gradient is not None

@@ -18,7 +18,6 @@ from prefixes.backbone import (
     Backbone,
     EncodedText,
     Head,
-    PackedBatch,
     head_outputs,
     load_backbone,
     pool_of,
@@ -103,7 +102,7 @@ def run(backbone: Backbone, batch: list[Request], pool: Tensor) -> list[Tensor]:
         )
         for request in batch
     ]
-    packed = PackedBatch.pack(rows)
+    packed = backbone.pack(rows)
     heads = [head_of(request, backbone) for request in batch]
     return head_outputs(backbone(packed, pool), packed, heads, pooler=backbone.pooler)
 
@@ -201,7 +200,7 @@ def test_the_order_of_a_prefixs_slots_does_not_change_what_a_text_sees(
     pool = make_pool(each_backbone)
     text = text_of(MIXED[0])
     hidden = [
-        each_backbone(PackedBatch.pack([each_backbone.row(text, slots=slots)]), pool)
+        each_backbone(each_backbone.pack([each_backbone.row(text, slots=slots)]), pool)
         for slots in ((3, 1, 2), (1, 2, 3))
     ]
 
@@ -308,7 +307,7 @@ def test_gradients_flow_to_the_pool_and_never_into_the_backbone(each_backbone: B
     pool = make_pool(each_backbone).requires_grad_()
     row = each_backbone.row(text_of(MIXED[0]), position_offset=2, slots=(4, 7))
 
-    torch.autograd.backward(each_backbone(PackedBatch.pack([row]), pool).square().sum())
+    torch.autograd.backward(each_backbone(each_backbone.pack([row]), pool).square().sum())
 
     assert pool.grad is not None
     reached = pool.grad.abs().sum((0, 1, 3, 4)) > 0
@@ -319,7 +318,7 @@ def test_gradients_flow_to_the_pool_and_never_into_the_backbone(each_backbone: B
 
 def test_keys_and_values_of_a_batch_are_those_that_attention_would_use(backbone: Backbone) -> None:
     text = EncodedText([5, 6, 7, 8], [0, 0, 0, 0])
-    whole = PackedBatch.pack([backbone.row(text)])
+    whole = backbone.pack([backbone.row(text)])
     recorded = backbone.keys_and_values(whole)  # (L, 2, T, H, D)
     facts = backbone.fingerprint
     assert recorded.shape == (facts.num_layers, 2, 4, facts.num_heads, facts.head_size)
@@ -329,5 +328,5 @@ def test_keys_and_values_of_a_batch_are_those_that_attention_would_use(backbone:
     row = backbone.row(last, position_offset=3, slots=(0, 1, 2))
     with torch.inference_mode():
         expected = backbone(whole, backbone.empty_pool(1))[-1]
-        found = backbone(PackedBatch.pack([row]), recorded[:, :, :3].contiguous())[0]
+        found = backbone(backbone.pack([row]), recorded[:, :, :3].contiguous())[0]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -1,5 +1,7 @@
 """Packing: in any mix, every token is computed once, for its own request."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -34,7 +36,8 @@ def columns_of(packed: PackedBatch) -> list[Columns]:
 
     Padding is included.
     """
-    numbers = torch.split(packed.restore.argsort(), [group.num_tokens for group in packed.groups])
+    laid = packed.in_callers_order(torch.arange(packed.num_tokens)).argsort()
+    numbers = torch.split(laid, [group.num_tokens for group in packed.groups])
     columns: list[Columns] = []
     for group, own in zip(packed.groups, numbers, strict=True):
         slots: list[list[int]] = [[]] * group.num_rows
@@ -51,7 +54,7 @@ def test_rows_are_given_back_end_to_end_in_the_callers_order(batch: list[Row]) -
     assert packed.num_rows == len(batch)
     assert packed.num_tokens == sum(len(row.token_ids) for row in batch)
     token_ids, types, positions = (
-        values[0, packed.restore]
+        packed.in_callers_order(values[0])
         for values in (packed.token_ids, packed.token_type_ids, packed.position_ids)
     )
     for index, row in enumerate(batch):
@@ -60,6 +63,21 @@ def test_rows_are_given_back_end_to_end_in_the_callers_order(batch: list[Row]) -
         assert types[begin:end].tolist() == row.token_type_ids
         expected = range(row.first_position, row.first_position + len(row.token_ids))
         assert positions[begin:end].tolist() == list(expected)
+
+
+@given(batches)
+def test_the_compiled_attention_gets_rows_as_the_caller_gave_them(batch: list[Row]) -> None:
+    grouped, packed = PackedBatch.pack(batch), PackedBatch.pack_in_order(batch)
+
+    assert packed.prefixes is not None
+    bounds, slots = packed.prefixes.bounds.tolist(), packed.prefixes.slots.tolist()
+    assert [slots[a:b] for a, b in pairwise(bounds)] == [list(row.slots) for row in batch]
+    assert packed.groups == ()
+    assert packed.texts == grouped.texts
+    assert torch.equal(packed.cu_tokens, grouped.cu_tokens)
+    for name in ("token_ids", "token_type_ids", "position_ids"):
+        values = getattr(grouped, name)
+        assert torch.equal(getattr(packed, name), grouped.in_callers_order(values, 1))
 
 
 @given(batches)
@@ -72,7 +90,7 @@ def test_every_token_finds_its_own_place_in_the_groups_outputs(batch: list[Row])
     outputs = [group.end_to_end(group.by_row(part)) for group, part in pairs]
 
     assert torch.cat(outputs).tolist() == numbers.tolist()
-    assert packed.restore.sort().values.tolist() == numbers.tolist()
+    assert packed.in_callers_order(numbers).sort().values.tolist() == numbers.tolist()
 
 
 @given(batches)

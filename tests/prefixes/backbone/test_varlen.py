@@ -48,6 +48,7 @@ def rows() -> list[Row]:
 
 
 def with_plan(packed: PackedBatch) -> PackedBatch:
+    assert packed.restore is not None
     order = packed.restore[packed.cu_tokens[:-1]].argsort().tolist()  # as the rows lie
     lengths, slots = [LENGTHS[i] for i in order], [SLOTS[i] for i in order]
     return replace(packed, varlen=VarlenPlan.of(lengths, slots, "cpu", one_by_one))

@@ -11,7 +11,7 @@ from prefixes.backbone import load_backbone
 from prefixes.backbone.kernels import linear
 from prefixes.backbone.kernels.linear import is_worth_measuring, linear_contest
 from prefixes.backbone.kernels.measurement import measure
-from prefixes.backbone.kernels.names import ONEDNN, PLAIN, TORCH, Kernels
+from prefixes.backbone.kernels.names import ONEDNN, TORCH, Kernels
 from prefixes.backbone.kernels.packed_linear import PackedLinear
 from prefixes.errors import BackboneUnavailable, KernelUnavailable
 from tests.encoders import ENCODERS
@@ -171,7 +171,7 @@ def test_a_processor_without_the_operator_keeps_plain_layers(
     monkeypatch.setattr(linear, "PackedLinear", fail)
     monkeypatch.setattr(linear, "_MIN_WEIGHTS", 0)
 
-    assert load_backbone(backbone_folder, device="cpu").kernels == PLAIN
+    assert load_backbone(backbone_folder, device="cpu").kernels.linear == TORCH
     with pytest.raises(KernelUnavailable, match="bf16 path needs avx512; choose auto or torch"):
         load_backbone(backbone_folder, device="cpu", linear_kernel="onednn")
 
@@ -198,7 +198,7 @@ def test_a_gpu_has_no_packed_layers() -> None:
 def test_small_models_are_not_measured(backbone_folder: Path) -> None:
     assert not is_worth_measuring(layer(100, 100))
     assert is_worth_measuring(layer(1000, 1000))
-    assert load_backbone(backbone_folder, device="cpu").kernels == PLAIN
+    assert load_backbone(backbone_folder, device="cpu").kernels.linear == TORCH
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prefixes.backbone.native import __main__, build, library
-from tests.compiled import attention_operator
+from tests.kernels import load_compiled_attention, needs_compiler
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             shutil.copy(path, tmp_path)
     monkeypatch.setattr(library, "FOLDER", tmp_path)
     monkeypatch.setattr(build, "FOLDER", tmp_path)
-    library.compiled_attention.cache_clear()
+    library.is_compiled.cache_clear()
     yield tmp_path
-    library.compiled_attention.cache_clear()
+    library.is_compiled.cache_clear()
 
 
 def libraries_in(folder: Path) -> list[str]:
@@ -120,7 +120,7 @@ def test_a_missing_library_is_logged_with_the_command_that_makes_it(
     other = folder / "attention-torch1.0-x86_64-012345678901.so"
     other.write_text("not a library")
     with caplog.at_level(logging.INFO):
-        assert library.compiled_attention() is None
+        assert not library.is_compiled()
 
     assert f"ignored {other.name}" in caplog.text
     assert "run python -m prefixes.backbone.native" in caplog.text
@@ -129,12 +129,13 @@ def test_a_missing_library_is_logged_with_the_command_that_makes_it(
 def test_a_damaged_library_is_not_used(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     library.library_path().write_text("not a library")
 
-    assert library.compiled_attention() is None
+    assert not library.is_compiled()
     assert "cannot be loaded" in caplog.text
 
 
+@needs_compiler
 def test_the_library_has_vectors_of_512_bits_for_processors_that_have_them() -> None:
-    attention_operator()
+    load_compiled_attention()
     if shutil.which("objdump") is None or platform.machine() != "x86_64":
         pytest.skip("needs objdump and x86-64")
 

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.compiled import attention_operator
+from tests.kernels import load_compiled_attention, needs_compiler
 from tests.prefixes.backbone.plain_attention import AttentionCase, plain_attention
+
+pytestmark = needs_compiler
 
 NUM_SLOTS = 150
 PREFIX_LENGTHS = (16, 0, 1, 128, 5)
@@ -45,21 +47,47 @@ def make_case(
 
 
 def run(case: AttentionCase, *, kernel: str = "") -> Tensor:
+    output: Tensor = torch.ops.polyprefix.prefix_attention(
+        case.query, case.key, case.value, case.pool, *layout_of(case), kernel
+    )
+    return output
+
+
+def layout_of(case: AttentionCase) -> list[Any]:
     slot_bounds = [sum(map(len, case.slots[:n])) for n in range(len(case.slots) + 1)]
     slots = [slot for own in case.slots for slot in own]
-    output: Tensor = attention_operator()(
-        case.query,
-        case.key,
-        case.value,
-        case.pool,
+    return [
         torch.tensor(case.bounds),
         torch.tensor(slot_bounds),
         torch.tensor(slots, dtype=torch.long),
         case.scaling,
         case.window,
-        kernel,
+    ]
+
+
+def gradients(case: AttentionCase, *, kernel: str = "") -> tuple[Tensor, ...]:
+    """Return the gradients of query, key, value and pool, for random ones of the output."""
+    output = run(case, kernel=kernel)
+    outer = torch.randn(output.shape, generator=torch.Generator().manual_seed(5)).to(output)
+    found: tuple[Tensor, ...] = torch.ops.polyprefix.prefix_attention_backward(
+        outer, case.query, case.key, case.value, case.pool, output, *layout_of(case), kernel
     )
-    return output
+    return found
+
+
+def plain_gradients(case: AttentionCase) -> tuple[Tensor, ...]:
+    leaves = [x.double().requires_grad_() for x in (case.query, case.key, case.value, case.pool)]
+    query, key, value, pool = leaves
+    output = plain_attention(replace(case, query=query, key=key, value=value, pool=pool))
+    outer = torch.randn(output.shape, generator=torch.Generator().manual_seed(5))
+    return torch.autograd.grad(output, leaves, outer.to(case.query.dtype).double())
+
+
+def assert_plain_gradients(case: AttentionCase, found: tuple[Tensor, ...]) -> None:
+    tolerance = 1e-5 if case.query.dtype == torch.float32 else 2e-2
+    for mine, expected in zip(found, plain_gradients(case), strict=True):
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(mine.double(), expected, atol=tolerance * scale, rtol=0)
 
 
 def rows_of(case: AttentionCase, output: Tensor) -> Sequence[Tensor]:
@@ -88,18 +116,20 @@ def assert_plain(case: AttentionCase, output: Tensor) -> None:
     )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def operators() -> None:
+    load_compiled_attention()
+
+
 @pytest.fixture(params=["avx512", "avx2", "baseline"])
 def kernel(request: pytest.FixtureRequest) -> str:
     """Every kernel that this processor can run."""
-    attention_operator()
     if request.param not in torch.ops.polyprefix.kernels().split():
         pytest.skip(f"this processor cannot run the kernel {request.param}")
     return str(request.param)
 
 
 def test_every_processor_can_run_the_last_kernel() -> None:
-    attention_operator()
-
     assert torch.ops.polyprefix.kernels().split()[-1] == "baseline"
 
 
@@ -247,6 +277,58 @@ def test_a_batch_may_be_empty_and_so_may_a_text() -> None:
     assert run(make_case([])).shape == (0, 2, 32)
     case = make_case([0, 5, 0, 0, 9, 0])
     assert_plain(case, run(case))
+
+
+@pytest.mark.parametrize("dtype", MAX_ERROR)
+@pytest.mark.parametrize("head_size", [7, 32, 40, 64])
+def test_gradients_equal_those_of_explicit_loops(
+    kernel: str, dtype: torch.dtype, head_size: int
+) -> None:
+    case = make_case([5, 17, 33, 1, 140, 8, 16], head_size=head_size, dtype=dtype)
+    case = replace(case, slots=[case.slots[0], case.slots[0], *case.slots[2:]])  # a shared prefix
+
+    found = gradients(case, kernel=kernel)
+
+    assert [x.dtype for x in found] == [dtype, dtype, dtype, torch.float32]
+    assert_plain_gradients(case, found)
+
+
+def test_gradients_of_windows_and_of_shared_keys(kernel: str) -> None:
+    windowed = make_case([70, 7], window=9, head_size=16)
+    shared = make_case([20, 9, 66], num_heads=4, key_heads=2, head_size=16)
+
+    for case in (windowed, shared):
+        assert_plain_gradients(case, gradients(case, kernel=kernel))
+
+
+def test_a_step_of_training_has_the_same_bits_with_any_number_of_threads(kernel: str) -> None:
+    case = make_case([40, 1, 150, 9, 17, 64], num_heads=4)
+    case = replace(case, slots=[case.slots[0]] * 6)
+    expected = gradients(case, kernel=kernel)
+    num_threads = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            found = gradients(case, kernel=kernel)
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def test_gradients_that_are_not_finite_stay_in_their_text(kernel: str) -> None:
+    case = make_case([20, 9, 33, 1], prefix_lengths=[4])
+    case = replace(case, slots=[range(4 * n, 4 * n + 4) for n in range(4)])
+    sound = gradients(case, kernel=kernel)
+    key = case.key.clone()
+    key[40] = torch.nan  # of the third text
+
+    found = gradients(replace(case, key=key), kernel=kernel)
+
+    for mine, expected in zip(found[:3], sound[:3], strict=True):
+        rows = zip(rows_of(case, mine), rows_of(case, expected), strict=True)
+        assert [torch.equal(a, b) for a, b in rows] == [True, True, False, True]
+    others = [slot for slot in range(NUM_SLOTS) if slot not in case.slots[2]]
+    assert torch.equal(found[3][:, others], sound[3][:, others])
 
 
 def changed(**changes: Any) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""The compiled attention as a function of tensors."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from prefixes.backbone.native.library import COMMAND, is_compiled
+
+
+def attend_compiled(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    pool: Tensor,
+    *,
+    row_bounds: Tensor,
+    slot_bounds: Tensor,
+    slots: Tensor,
+    scaling: float,
+    window: int | None = None,
+) -> Tensor:
+    """Compute attention: the T tokens of N texts attend to their own text and its prefix.
+
+    A text's result depends on nothing but the text and its prefix: not on the rest of the batch,
+    nor on the number of threads.
+
+    Args:
+        query: `[T, H, D]` in float32 or bfloat16.
+        key: `[T, H, D]`; H may be a divisor of that of the queries, which then share keys.
+        value: as `key`.
+        pool: keys and values of all prefix slots, `[2, C, H, D]`.
+        row_bounds: text n owns the tokens `row_bounds[n]:row_bounds[n + 1]`; `[N + 1]`.
+        slot_bounds: its prefix is in `slots[slot_bounds[n]:slot_bounds[n + 1]]`; `[N + 1]`.
+        slots: indexes in the pool.
+        scaling: factor of the scores.
+        window: tokens attend to each other if their distance is smaller.
+
+    Returns:
+        The attended values `[T, H, D]`.
+
+    Raises:
+        RuntimeError: when the attention is not compiled, or a tensor does not fit.
+    """
+    if not is_compiled():
+        raise RuntimeError(f"the attention is not compiled: run {COMMAND}")
+    tensors = (query, key, value, pool)
+    layout = (row_bounds, slot_bounds, slots, scaling, window)
+    if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
+        outputs: Tensor = _Attention.apply(*tensors, *layout)  # type: ignore[no-untyped-call]
+        return outputs
+    attended: Tensor = torch.ops.polyprefix.prefix_attention(*tensors, *layout)
+    return attended
+
+
+class _Attention(torch.autograd.Function):
+    """Attention with gradients for queries, keys, values and the pool.
+
+    It keeps no scores. The backward pass computes them again, in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        tensors, layout = inputs[:4], inputs[4:]
+        attended: Tensor = torch.ops.polyprefix.prefix_attention(*tensors, *layout)
+        ctx.save_for_backward(*tensors, attended, *layout[:3])
+        ctx.options = layout[3:]
+        return attended
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        if gradient.stride(-1) != 1:  # such as that of a sum, which repeats one number
+            gradient = gradient.contiguous()
+        *of_tokens, of_pool = torch.ops.polyprefix.prefix_attention_backward(
+            gradient, *inputs, *ctx.options
+        )
+        return (*of_tokens, of_pool.to(inputs[3].dtype), None, None, None, None, None)
