@@ -14,18 +14,11 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from prefixes.backbone.architecture import Architecture, architecture_of
 from prefixes.backbone.attention import ATTENTION
 from prefixes.backbone.encoder import Backbone
-from prefixes.backbone.kernels.attention import (
-    AttentionSizes,
-    attention_contest,
-    library_fact,
-)
 from prefixes.backbone.kernels.cache import KernelCache
 from prefixes.backbone.kernels.chooser import KernelChooser
-from prefixes.backbone.kernels.linear import is_worth_measuring, linear_contest
-from prefixes.backbone.kernels.names import AUTO, ONEDNN, TORCH, Kernels, check_kernels
-from prefixes.backbone.kernels.packed_linear import pack_linear_layers
-from prefixes.backbone.precision import DTYPES, check_precision, dtype_contest, dtype_name
-from prefixes.backbone.quantized import quantize_encoder
+from prefixes.backbone.kernels.names import AUTO, TORCH, Kernels, check_kernels
+from prefixes.backbone.placement import attention_sizes, choose_kernels, place_model
+from prefixes.backbone.precision import check_precision
 from prefixes.backbone.tokens import TextEncoder
 from prefixes.errors import BackboneUnavailable, PrefixError, UnsupportedBackbone
 from prefixes.fingerprint import BackboneFingerprint
@@ -53,7 +46,8 @@ def load_backbone(
         dtype: `float32`, `bfloat16` or `float16`; `auto` benchmarks the device.
         quantize: `int8` for the linear layers of the encoder on a CPU; the rest is float32.
         linear_kernel: `torch`, or `onednn` for weights packed once; `auto` benchmarks both.
-        attention_kernel: `torch`; `auto` benchmarks all kernels.
+        attention_kernel: `torch`, or `compiled` for `prefixes.backbone.native`; `auto` benchmarks
+            both.
         kernel_cache: a file for the results of benchmarks, so that the next load runs none.
         to_train: whether prefixes will be trained, for which `auto` never selects float16, and
             benchmarks include the backward pass.
@@ -85,14 +79,11 @@ def load_backbone(
         )
     facts = {"weights": weights_sha256, "training": str(to_train)}
     chooser = KernelChooser(on, KernelCache(kernel_cache), facts)
-    precision = _place(model, chooser, dtype, quantize, to_train=to_train)
-    if quantize:
-        quantize_encoder(model)
-        linear_kernel = TORCH
-    kernels = _choose_kernels(
+    precision = place_model(model, chooser, dtype, quantize, to_train=to_train)
+    kernels = choose_kernels(
         model,
         chooser,
-        Kernels(linear_kernel, attention_kernel),
+        Kernels(TORCH if quantize else linear_kernel, attention_kernel),
         scores_distances=architecture.scores_distances,
         to_train=to_train,
     )
@@ -108,59 +99,6 @@ def load_backbone(
         is_quantized=quantize is not None,
         kernels=kernels,
     )
-
-
-def _place(
-    model: PreTrainedModel,
-    chooser: KernelChooser,
-    dtype: str,
-    quantize: str | None,
-    *,
-    to_train: bool,
-) -> torch.dtype:
-    """Freeze a model, move it to its device and convert it; return the type of its numbers."""
-    model.requires_grad_(requires_grad=False).eval().to(chooser.device)
-    if quantize:
-        precision = torch.float32
-    elif dtype == AUTO:
-        contest = dtype_contest(model, chooser.device, to_train=to_train)
-        precision = DTYPES[chooser.choose(contest, AUTO)]
-    else:
-        precision = DTYPES[dtype]
-    # Only parameters: the tables of rotary positions are buffers, which need float32.
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(precision)
-    return precision
-
-
-def _choose_kernels(
-    model: PreTrainedModel,
-    chooser: KernelChooser,
-    requested: Kernels,
-    *,
-    scores_distances: bool,
-    to_train: bool,
-) -> Kernels:
-    """Choose the kernels of a model, and replace its linear layers."""
-    precision = dtype_name(model.dtype)
-    linear, attention = requested.linear, requested.attention
-    if not is_worth_measuring(model):
-        linear, attention = (TORCH if name == AUTO else name for name in (linear, attention))
-    if linear != TORCH:
-        contest = linear_contest(model, chooser.device, to_train=to_train)
-        linear = chooser.choose(contest, linear, dtype=precision)
-    if linear == ONEDNN:
-        pack_linear_layers(model)
-    if attention != TORCH:
-        contest = attention_contest(
-            _attention_sizes(model.config),
-            chooser.device,
-            model.dtype,
-            scores_distances=scores_distances,
-            to_train=to_train,
-        )
-        attention = chooser.choose(contest, attention, dtype=precision, library=library_fact())
-    return Kernels(linear, attention)
 
 
 def find_device(text: str) -> torch.device:
@@ -270,19 +208,10 @@ def _load_model(
     return model, made_up
 
 
-def _attention_sizes(config: Any) -> AttentionSizes:
-    num_heads = config.num_attention_heads
-    return AttentionSizes(
-        num_heads=num_heads,
-        key_heads=getattr(config, "num_key_value_heads", None) or num_heads,
-        head_size=getattr(config, "head_dim", None) or config.hidden_size // num_heads,
-    )
-
-
 def _sizes(model: PreTrainedModel, architecture: Architecture) -> dict[str, Any]:
     config: Any = model.config
     embedding_size = model.get_input_embeddings().weight.shape[1]
-    attention = _attention_sizes(config)
+    attention = attention_sizes(config)
     return {
         "model_type": architecture.model_type,
         "hidden_size": config.hidden_size,

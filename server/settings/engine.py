@@ -36,9 +36,10 @@ class EngineSettings(BaseModel):
         "are packed once, on a CPU. `auto` benchmarks both at the first start and caches the "
         "result in `POLYPREFIX_STORE_FOLDER`.",
     )
-    attention_kernel: Literal["auto", "torch"] = Field(
+    attention_kernel: Literal["auto", "torch", "compiled"] = Field(
         default="auto",
-        description="Kernel of prefix attention: `torch`. `auto` picks the fastest.",
+        description="Kernel of prefix attention: `torch`, or `compiled` for the one that is "
+        "compiled at installation, on a CPU. `auto` benchmarks both, like the linear kernel.",
     )
     num_threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads of the forward pass. Unset: all."

@@ -31,7 +31,7 @@ class TrainPlan(Value):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     linear_kernel: Literal["auto", "torch", "onednn"] = "auto"
-    attention_kernel: Literal["auto", "torch"] = "auto"
+    attention_kernel: Literal["auto", "torch", "compiled"] = "auto"
     tokens_per_batch: int = Field(
         default=8192,
         ge=1,
