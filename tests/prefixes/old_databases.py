@@ -5,19 +5,6 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
-    "0005": (
-        "DROP TABLE audit_events",
-        "DROP TABLE grants",
-        *(
-            f"ALTER TABLE {table} DROP COLUMN {column}"
-            for table, columns in {
-                "tenants": ("suspended_at", "deleted_at", "weight", "limits"),
-                "prefixes": ("is_public",),
-                "api_keys": ("role", "expires_at", "last_used_at", "replaced_by", "limits"),
-            }.items()
-            for column in columns
-        ),
-    ),
     "0004": ("DROP TABLE paired_store", "DROP TABLE deleted_blobs"),
     "0003": ("DROP TABLE trainings",),
     "0002": ("ALTER TABLE versions DROP COLUMN task_type",),
