@@ -6,87 +6,48 @@ docs/benchmarks.md describes what is measured and how.
 """
 
 import argparse
-import os
 import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
-from bench.backbones import BACKBONES, make_folder
+from bench.backbones import make_folder
+from bench.comparisons import NUM_TASKS
 from bench.figures import Figure
+from bench.kernels import KernelSettings, plain_arguments
 from bench.learning import Learning, learn
-from bench.origin import has_bfloat16, processor
+from bench.loading import loading
+from bench.open_loop import OpenLoop
+from bench.options import LOADING, TEXTS, Selection, read_options
+from bench.over_http import over_http
 from bench.processes import ServerFailed
-from bench.report import notes, table, write
+from bench.processor import Processor
+from bench.report import notes, requirements, table, write
 from bench.residency import cold_prefixes, memory, warm_start
-from bench.serving import OpenLoop, Serving, over_http
+from bench.serving import Serving
 from bench.stores import Store, make_store
-from bench.throughput import FAMILIES, NUM_TASKS, PREFIX_LENGTH, Race, run_race
+from bench.throughput import PREFIX_LENGTH, Race, run_race
 from bench.workloads import make_workloads
 from prefixes.backbone import load_backbone
 
-SERVED: Final = ("http", "infinity", "open-loop", "cold", "memory", "warm-start")
-"""Parts that send requests to a server, which serves the first of the backbones."""
-
-TRAINING: Final = "training"
-
-PARTS: Final = (*FAMILIES, *SERVED, TRAINING)
-
-OWN: Final = ("packed", "int8", "http", "open-loop", "cold", "memory", "warm-start")
-"""Parts that need no environment of a peer."""
-
-TEXTS: Final = {"minilm": 256, "bert-base": 128, "roberta-large": 64}
-QUICK: Final = {
-    "only": OWN,
-    "backbones": ["minilm"],
-    "texts": 16,
-    "batch": 8,
-    "rounds": 2,
-    "seconds": 1.0,
-    "tasks": 60,
-    "registered": 1000,
-    "published": 200,
-    "open_loop": 3.0,
-}
-"""A quick run shows that the benchmark works. Its figures are not reliable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The parts to measure: families of contenders, parts over HTTP, and training."""
-
-    families: tuple[str, ...]
-    served: frozenset[str]
-    has_training: bool
-
-    @classmethod
-    def named(cls, names: Sequence[str]) -> "Selection":
-        chosen = names or PARTS
-        return cls(
-            tuple(name for name in FAMILIES if name in chosen),
-            frozenset(SERVED) & frozenset(chosen),
-            TRAINING in chosen,
-        )
-
 
 def main() -> None:
-    options = _options()
+    options = read_options(__doc__.partition("\n")[0])
     # Exit normally on SIGTERM, so that servers and workers are stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     # Wide enough for the longest names if the output goes to a file.
     console = Console(width=None if sys.stdout.isatty() else 140)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    dtypes = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
+    processor = Processor.here()
+    dtypes = ["float32", "bfloat16"] if processor.has_bfloat16 else ["float32"]
     if len(dtypes) == 1:
-        console.print(f"{processor()} has no bfloat16 in hardware: measuring float32 only")
+        console.print(f"{processor} has no bfloat16 in hardware: measuring float32 only")
     parts = Selection.named(options.only)
     figures: list[Figure] = []
     with (
@@ -96,8 +57,10 @@ def main() -> None:
         report = status.update if console.is_terminal else console.log
         for measured in _measure(options, parts, dtypes, Path(scratch), report):
             figures += measured
-            write(figures, options.output)  # after each part, because a long run may be stopped
+            # After each part, because a long run may be stopped.
+            write(figures, options.output, num_threads=options.threads)
     console.print(table(figures))
+    console.print(requirements(figures))
     for note in notes(figures):
         console.print(note, markup=False)
     console.print(f"Results written to {options.output} and {options.output.with_suffix('.png')}")
@@ -111,6 +74,8 @@ def _measure(
     report: Callable[[str], None],
 ) -> Iterator[list[Figure]]:
     """Measure one part after the other; yield the figures of each."""
+    cache = options.kernel_cache or scratch / "kernels.json"
+    kernels = KernelSettings(options.linear_kernel, options.attention_kernel, cache)
     for backbone in options.backbones:
         report(f"creating {backbone}")
         folder = make_folder(backbone, scratch)
@@ -124,9 +89,11 @@ def _measure(
                 workloads=workloads,
                 # int8 is compared with the fastest exact precision only.
                 families=[name for name in parts.families if name != "int8" or dtype == dtypes[-1]],
-                batch=options.batch,
+                batches=options.batches,
+                has_details=parts.has_details,
                 rounds=options.rounds,
                 num_threads=options.threads,
+                kernels=kernels,
             )
             if race.families:
                 yield list(run_race(race, report))
@@ -138,20 +105,23 @@ def _measure(
                     workloads=workloads,
                     rounds=options.rounds,
                     num_threads=options.threads,
+                    kernels=kernels,
                 )
                 yield list(learn(learning, report))
         if backbone == options.backbones[0]:
-            short = workloads[1].texts
             for dtype in dtypes:
                 serving = Serving(
                     backbone=backbone,
                     folder=folder,
                     dtype=dtype,
-                    texts=short,
+                    workload=workloads[1],
                     num_threads=options.threads,
                     rounds=options.rounds,
                     seconds=options.seconds,
+                    kernels=kernels,
                 )
+                if LOADING in parts.served:
+                    yield list(loading(serving, scratch, report))
                 yield from _serve(options, parts.served, serving, scratch, report)
         shutil.rmtree(folder)
 
@@ -163,10 +133,10 @@ def _serve(
     scratch: Path,
     report: Callable[[str], None],
 ) -> Iterator[list[Figure]]:
-    if not served:
+    if not served - {LOADING}:
         return
     report(f"{serving.group}: publishing {options.tasks} prefixes")
-    facts = load_backbone(serving.folder, device="cpu").fingerprint
+    facts = load_backbone(serving.folder, device="cpu", **plain_arguments()).fingerprint
 
     def store(name: str, num_tasks: int, num_rows: int = 0, length: int = PREFIX_LENGTH) -> Store:
         place = scratch / serving.dtype / name
@@ -178,7 +148,7 @@ def _serve(
         seconds = options.open_loop
         loop = OpenLoop(seconds, options.share) if "open-loop" in served else None
         has_infinity = "infinity" in served
-        figures = over_http(serving, tasks, report, with_infinity=has_infinity, open_loop=loop)
+        figures = over_http(serving, tasks, report, with_infinity=has_infinity, loop=loop)
         yield _all(figures, serving, "http")
     if "cold" in served:
         yield _all(cold_prefixes(serving, tasks, report), serving, "cold")
@@ -201,47 +171,6 @@ def _all(figures: Iterator[Figure], serving: Serving, part: str) -> list[Figure]
     except ServerFailed as error:
         collected.append(Figure.absent(serving.group, f"the rest of {part}", "", str(error)))
     return collected
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        metavar="NAME",
-        choices=PARTS,
-        default=[],
-        help=f"measure only these: {', '.join(PARTS)}",
-    )
-    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(BACKBONES))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--texts", type=int, help=f"texts per round; default: {TEXTS}")
-    parser.add_argument("--batch", type=int, default=64, help="texts per batch")
-    parser.add_argument(
-        "--threads", type=int, default=os.cpu_count(), help="threads of every contender"
-    )
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of a round over HTTP")
-    parser.add_argument("--tasks", type=int, default=1000, help="tasks served over HTTP")
-    parser.add_argument(
-        "--registered", type=int, default=100_000, help="registered tasks without files"
-    )
-    parser.add_argument(
-        "--published", type=int, default=10_000, help="prefix files of a warm start"
-    )
-    parser.add_argument(
-        "--open-loop", type=float, default=600.0, help="length of the open loop, in seconds"
-    )
-    parser.add_argument(
-        "--share", type=float, default=0.7, help="load of the open loop, as a share of capacity"
-    )
-    parser.add_argument("--output", type=Path, default=Path("bench/results/latest.json"))
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="check within minutes that the benchmark works, without peers",
-    )
-    parser.set_defaults(**(QUICK if "--quick" in sys.argv else {}))
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
 from bench.methods import METHODS, Dtype, Place, Settings
-from bench.report import table
+from bench.report import requirements, table
 from bench.scores import Scores, best_settings, summary
 from training.settings.config import TrainConfig
 
@@ -52,7 +52,9 @@ def main() -> None:
             configs = [_config(arguments, task, seed, Path(folder)) for seed in arguments.seeds]
             for method in arguments.methods:
                 bench.measure(task, method, configs)
-    console.print(table(list(summary(scores, arguments.tasks, arguments.seeds))))
+    figures = list(summary(scores, arguments.tasks, arguments.seeds))
+    console.print(table(figures))
+    console.print(requirements(figures))
 
 
 class _Bench:

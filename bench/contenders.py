@@ -5,6 +5,8 @@ import os
 import select
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -16,6 +18,18 @@ _SECONDS: Final = 1800
 
 class WorkerFailed(Exception):
     """A worker failed to execute a command; the message is the worker's."""
+
+
+Place = tuple[str, str]
+"""A workload and a contender in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts about a contender: its kernels, and its number of operations per run, or 0."""
+
+    kernels: Mapping[str, str]
+    operations: int
 
 
 class Worker:
@@ -39,10 +53,14 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def load(self, job: dict[str, Any]) -> dict[str, list[str]]:
-        """Create a job's contenders and return their names by workload. Raises WorkerFailed."""
-        contenders: dict[str, list[str]] = self._ask({"do": "load", "job": job})["contenders"]
-        return contenders
+    def load(self, job: dict[str, Any]) -> dict[Place, Facts]:
+        """Create the contenders of a job and return facts about each. Raises WorkerFailed."""
+        contenders = self._ask({"do": "load", "job": job})["contenders"]
+        return {
+            (workload, name): Facts(**facts)
+            for workload, each in contenders.items()
+            for name, facts in each.items()
+        }
 
     def run(self, workload: str, contender: str) -> tuple[float, int]:
         """Run a contender once; return the seconds and the number of texts. Raises WorkerFailed."""
@@ -51,9 +69,11 @@ class Worker:
 
     def peak_bytes(self) -> int:
         """Return the worker's peak memory so far. Needs /proc, and hence Linux."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
-        (line,) = (each for each in status.splitlines() if each.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+        return self._memory("VmHWM")
+
+    def resident_bytes(self) -> int:
+        """Return the worker's memory now, files that it has mapped included."""
+        return self._memory("VmRSS")
 
     def close(self) -> None:
         """Kill the process."""
@@ -62,6 +82,11 @@ class Worker:
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
                 stream.close()
+
+    def _memory(self, field: str) -> int:
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
+        (line,) = (each for each in status.splitlines() if each.startswith(f"{field}:"))
+        return int(line.split()[1]) * 1024
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None

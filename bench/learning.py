@@ -8,25 +8,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bench.contenders import Worker, WorkerFailed
+from bench.contenders import Facts, Place, Worker, WorkerFailed
 from bench.environments import EnvironmentUnavailable, environment
 from bench.figures import Bound, Figure, speed_ratios
+from bench.kernels import KernelSettings
+from bench.processor import Processor
 from bench.rounds import alternate
 from bench.throughput import PREFIX_LENGTH
-from bench.workloads import Workload
+from bench.workloads import ALL_LENGTHS, SHORT_TEXTS, Workload
 
 OURS: Final = "one run"
+PLAIN: Final = "one run, plain kernels"
 PEFT: Final = "PEFT"
 CONFIGURATIONS: Final = 8
 TOGETHER: Final = f"{CONFIGURATIONS} configurations"
 MORE_ROWS: Final = f"one run, {CONFIGURATIONS} times the rows"
 SEPARATE: Final = f"{CONFIGURATIONS} runs, one after another"
 
+REQUIRED: Final = {
+    ("float32", ALL_LENGTHS): 3.5,
+    ("float32", SHORT_TEXTS): 2.2,
+    ("bfloat16", ALL_LENGTHS): 3,
+    ("bfloat16", SHORT_TEXTS): 2,
+}
+"""The required speedup over PEFT by number type and workload."""
+
 _NUM_LABELS: Final = 6
 _BATCH: Final = 32
-
-Place = tuple[str, str]
-"""A workload and a contender in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class Learning:
     workloads: Sequence[Workload]
     rounds: int
     num_threads: int
+    kernels: KernelSettings
 
     def group(self, workload: str) -> str:
         return f"{self.backbone}, {self.dtype}, training, {workload}"
@@ -49,6 +58,7 @@ class Learning:
             "model": str(self.folder),
             "dtype": self.dtype,
             "threads": self.num_threads,
+            "kernels": self.kernels.job(),
             "batch": _BATCH,
             "prefix_length": PREFIX_LENGTH,
             "num_labels": _NUM_LABELS,
@@ -81,7 +91,7 @@ class _Family:
 
 
 _FAMILIES: Final = (
-    _Family("prefix_training", None, (OURS, TOGETHER, MORE_ROWS, SEPARATE)),
+    _Family("prefix_training", None, (OURS, PLAIN, TOGETHER, MORE_ROWS, SEPARATE)),
     _Family("peft_training", "peft", (PEFT,)),
 )
 _FAILURES: Final = (WorkerFailed, EnvironmentUnavailable)
@@ -89,19 +99,21 @@ _FAILURES: Final = (WorkerFailed, EnvironmentUnavailable)
 
 def learn(learning: Learning, report: Callable[[str], None]) -> Iterator[Figure]:
     """Train all contenders on the same texts in turns, then each alone to measure its memory."""
-    seconds, absent = _seconds(learning, report)
+    seconds, facts, absent = _seconds(learning, report)
     for work in learning.workloads:
         mine = {name: each for (at, name), each in seconds.items() if at == work.name}
-        yield from _speeds(learning.group(work.name), len(work.texts), mine)
-        yield from _ratios(learning.group(work.name), mine, absent)
+        yield from _speeds(learning.group(work.name), work, mine, facts)
+        required = Bound(REQUIRED[learning.dtype, work.name], applies=Processor.here().meets_bounds)
+        yield from _ratios(learning.group(work.name), mine, absent, required)
     yield from _peaks(learning, report)
 
 
 def _seconds(
     learning: Learning, report: Callable[[str], None]
-) -> tuple[dict[Place, list[float]], str | None]:
+) -> tuple[dict[Place, list[float]], dict[Place, Facts], str | None]:
     """Measure a pass over the rows in turns; also return the reasons of failures."""
     reasons: list[str] = []
+    facts: dict[Place, Facts] = {}
     with ExitStack() as stack:
         passes: dict[Place, Callable[[], float]] = {}
         for family in _FAMILIES:
@@ -112,36 +124,41 @@ def _seconds(
             except _FAILURES as error:
                 reasons.append(str(error))
             else:
-                passes |= {
-                    (at, name): partial(_pass, worker, at, name)
-                    for at, names in found.items()
-                    for name in names
-                }
+                facts |= found
+                passes |= {place: partial(_pass, worker, *place) for place in found}
         seconds, failures = alternate(
             passes,
             learning.rounds,
             failure=WorkerFailed,
             report=lambda place: report(f"{learning.group(place[0])}: {place[1]}"),
         )
-    return seconds, "; ".join([*reasons, *failures.values()]) or None
+    return seconds, facts, "; ".join([*reasons, *failures.values()]) or None
 
 
 def _pass(worker: Worker, workload: str, contender: str) -> float:
     return worker.run(workload, contender)[0]
 
 
-def _speeds(group: str, num_texts: int, seconds: Mapping[str, Sequence[float]]) -> Iterator[Figure]:
+def _speeds(
+    group: str,
+    work: Workload,
+    seconds: Mapping[str, Sequence[float]],
+    facts: Mapping[Place, Facts],
+) -> Iterator[Figure]:
     for name, rounds in seconds.items():
-        rows = num_texts * (1 if name in {OURS, PEFT} else CONFIGURATIONS)
-        yield Figure.of_rounds(group, name, "texts/s", [rows / each for each in rounds])
+        rows = len(work.texts) * (1 if name in {OURS, PLAIN, PEFT} else CONFIGURATIONS)
+        speeds = [rows / each for each in rounds]
+        kernels = facts[work.name, name].kernels
+        yield Figure.of_rounds(group, name, "texts/s", speeds, kernels=kernels)
 
 
 def _ratios(
-    group: str, seconds: Mapping[str, Sequence[float]], absent: str | None
+    group: str, seconds: Mapping[str, Sequence[float]], absent: str | None, required: Bound
 ) -> Iterator[Figure]:
-    """Compare the speed with PEFT's, and the times of the runs with each other."""
+    """Compare the speed with PEFT's and plain kernels', and the times of runs with each other."""
     for name, other, bound, is_speed in (
-        (OURS, PEFT, Bound(3), True),
+        (OURS, PEFT, required, True),
+        (OURS, PLAIN, None, True),
         (TOGETHER, MORE_ROWS, Bound(1.3, "at most"), False),
         (TOGETHER, SEPARATE, Bound(1, "at most"), False),
     ):
@@ -149,7 +166,7 @@ def _ratios(
         if name in seconds and other in seconds:
             pair = (name, other) if is_speed else (other, name)
             rounds = speed_ratios(*(seconds[one] for one in pair))
-            yield Figure.of_rounds(group, title, "times", rounds, bound)
+            yield Figure.of_rounds(group, title, "times", rounds, bound or Bound.unchanged(rounds))
         else:
             yield Figure.absent(group, title, "times", absent or "not measured", bound)
 

@@ -1,38 +1,34 @@
-"""The origin of figures: the processor, its number formats, the commit and the command."""
+"""The origin of figures: the device, the commit and the command."""
 
-import os
-import platform
 import shlex
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Final
 
 import torch
 
+from bench.processor import Processor
 from prefixes.backbone import find_device
 
-_CPUINFO: Final = Path("/proc/cpuinfo")
-_BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
-
-@cache
-def processor() -> str:
-    """Return the name of the processor and its number of cores, as far as known."""
-    names = _cpuinfo("model name")
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+def facts(num_threads: int) -> dict[str, str | int]:
+    """Return the facts about a run on this processor that its figures depend on."""
+    processor = Processor.here()
+    return {
+        "processor": f"{processor.name}, {processor.num_cores} cores",
+        "instructions": processor.instructions,
+        "threads": num_threads,
+        "torch": torch.__version__,
+        "commit": commit(),
+        "command": command(),
+    }
 
 
 def device(name: str) -> str:
     """Return the model of a torch device: that of a GPU, or the processor."""
     on = find_device(name)
-    return torch.cuda.get_device_name(on) if on.type == "cuda" else processor()
-
-
-def has_bfloat16() -> bool:
-    """Say whether the processor multiplies bfloat16 in hardware; otherwise it is slower."""
-    return any(_BFLOAT16_FLAGS & set(flags.split()) for flags in _cpuinfo("flags"))
+    return torch.cuda.get_device_name(on) if on.type == "cuda" else str(Processor.here())
 
 
 @cache
@@ -53,8 +49,3 @@ def command() -> str:
     spec = sys.modules["__main__"].__spec__
     module = "bench" if spec is None else spec.name.removesuffix(".__main__")
     return shlex.join(["python", "-m", module, *sys.argv[1:]])
-
-
-def _cpuinfo(field: str) -> list[str]:
-    lines = _CPUINFO.read_text(encoding="utf-8").splitlines() if _CPUINFO.exists() else []
-    return [line.partition(":")[2].strip() for line in lines if line.startswith(field)]

@@ -9,7 +9,8 @@ import matplotlib as mpl
 from rich.table import Table
 
 from bench.figures import Bound, Figure
-from bench.origin import command, commit, processor
+from bench.origin import facts
+from bench.processor import REQUIRED_INSTRUCTIONS, Processor
 
 mpl.use("agg")  # before pyplot is imported, since there is no screen
 
@@ -20,22 +21,27 @@ SPEEDS: Final = ("texts/s", "requests/s")
 
 
 def table(figures: Sequence[Figure]) -> Table:
-    """Make a table of the figures and their bounds, with a section per group."""
-    laid = Table("", "measured", "rounds", "unit", "bound", "holds", title=processor())
+    """Make a table of the figures, with a section per group."""
+    laid = Table("", "measured", "rounds", "unit", title=str(Processor.here()))
     group = None
     for figure in figures:
         if figure.group != group:
             group = figure.group
             laid.add_section()
             laid.add_row(f"[bold]{group}[/bold]")
-        laid.add_row(
-            f"  {figure.name}",
-            "absent" if figure.measured is None else _digits(figure.measured),
-            _rounds(figure),
-            figure.unit,
-            "" if figure.bound is None else _bound(figure.bound),
-            _verdict(figure),
-        )
+        laid.add_row(f"  {figure.name}", _measured(figure), _rounds(figure), figure.unit)
+    return laid
+
+
+def requirements(figures: Sequence[Figure]) -> Table:
+    """Make a table of the figures with a bound: whether each passes, fails or does not apply."""
+    laid = Table("", "measured", "bound", "result", title="required results")
+    for figure in figures:
+        if figure.bound is not None:
+            name = f"{figure.group}: {figure.name}"
+            laid.add_row(name, _measured(figure), _bound(figure.bound), _verdict(figure))
+    if any(figure.bound is not None and not figure.bound.applies for figure in figures):
+        laid.caption = f"A bound that is not applicable needs {REQUIRED_INSTRUCTIONS}."
     return laid
 
 
@@ -45,9 +51,9 @@ def notes(figures: Sequence[Figure]) -> list[str]:
     return [f"{figure.group}: {figure.name}: {note}" for note, figure in told.items()]
 
 
-def write(figures: Sequence[Figure], path: Path) -> None:
+def write(figures: Sequence[Figure], path: Path, *, num_threads: int) -> None:
     """Write the figures to a JSON file, and a picture next to it."""
-    origin = {"processor": processor(), "commit": commit(), "command": command()}
+    origin = facts(num_threads)
     entries = [entry(figure) | origin for figure in figures]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
@@ -65,7 +71,10 @@ def entry(figure: Figure) -> dict[str, Any]:
         "low": _rounded(figure.low),
         "high": _rounded(figure.high),
         "bound_is": None if figure.bound is None else figure.bound.side,
+        "bound_applies": None if figure.bound is None else figure.bound.applies,
+        "noise": None if figure.bound is None else _rounded(figure.bound.noise),
         "note": figure.note,
+        "kernels": dict(figure.kernels),
     }
 
 
@@ -87,7 +96,7 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
     )
     for one, (group, bars) in zip(axes.flat, panels.items(), strict=True):
         _draw_panel(one, group, bars)
-    picture.suptitle(processor())
+    picture.suptitle(str(Processor.here()))
     picture.savefig(path, dpi=120)
     plt.close(picture)
 
@@ -105,6 +114,10 @@ def _draw_panel(axes: Axes, group: str, bars: Sequence[Figure]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _measured(figure: Figure) -> str:
+    return "absent" if figure.measured is None else _digits(figure.measured)
+
+
 def _digits(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
@@ -120,10 +133,12 @@ def _rounds(figure: Figure) -> str:
 
 
 def _bound(bound: Bound) -> str:
-    return f"{bound.side} {_digits(bound.value)}"
+    noise = f", noise {bound.noise:.2g}" if bound.noise else ""
+    return f"{bound.side} {_digits(bound.value)}{noise}"
 
 
 def _verdict(figure: Figure) -> str:
-    if figure.bound is None:
-        return ""
-    return {None: "not measured", True: "yes", False: "[bold]NO[/bold]"}[figure.holds]
+    if figure.bound is not None and not figure.bound.applies:
+        return "not applicable"
+    undecided = "not measured" if figure.measured is None else "too much noise"
+    return {None: undecided, True: "pass", False: "[bold]FAILS[/bold]"}[figure.holds]

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bench.contenders import ROOT, environment_variables
 from bench.environments import environment
+from bench.kernels import KernelSettings
 from bench.load import Load, LoadPlan
 from bench.processes import Server, ServerFailed, server_process
 from bench.stores import Store
@@ -23,12 +24,13 @@ _LOAD_SECONDS: Final = 3600
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A running server, and the requests that it gets."""
+    """A running server, the requests that it gets, and its kernels if they are known."""
 
     server: Server
     path: str
     bodies: list[str]
     headers: dict[str, str] = field(default_factory=dict)
+    kernels: dict[str, str] = field(default_factory=dict)
 
     def plan(self, bodies: list[str] | None = None, **how: Any) -> LoadPlan:
         """Plan a load of its own bodies or of others; `how` is passed to LoadPlan."""
@@ -51,10 +53,13 @@ def ours(
     dtype: str,
     num_threads: int,
     num_front_ends: int,
+    kernels: KernelSettings,
 ) -> Iterator[Target]:
     """Serve a store's tasks; each body is a text for a random task."""
+    kernels.share(store.kernel_cache)
     flags = {"store-folder": store.folder, "backbone": folder, "dtype": dtype, "port": 0}
     flags |= {"device": "cpu", "num-threads": num_threads, "num-front-ends": num_front_ends}
+    flags |= kernels.flags()
     options = [f"--{name}={value}" for name, value in flags.items()]
     serving = server_process(
         [sys.executable, "-m", "server", "serve", *options],
@@ -65,7 +70,9 @@ def ours(
     with serving as server:
         rng = random.Random(0)  # noqa: S311 - a benchmark, no secret
         bodies = [body(rng.choice(store.tasks), text) for text in texts]
-        yield Target(server, "/v1/classify", bodies, {"Authorization": f"Bearer {store.key}"})
+        headers = {"Authorization": f"Bearer {store.key}"}
+        chosen = kernels.served(store.kernel_cache, dtype)
+        yield Target(server, "/v1/classify", bodies, headers, chosen)
 
 
 def body(task: str, text: str) -> str:

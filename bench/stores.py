@@ -32,6 +32,11 @@ class Store:
     prefix_bytes: int
     num_rows: int
 
+    @property
+    def kernel_cache(self) -> Path:
+        """The file in which a server of this store caches its kernels."""
+        return self.folder / "kernels.json"
+
 
 def make_store(
     folder: Path, facts: BackboneFingerprint, *, num_tasks: int, length: int, num_rows: int = 0

@@ -28,6 +28,9 @@ SETS: Final = (
 SHORT: Final = range(14, 27)
 """Numbers of tokens of a short text: twenty on average, including two special tokens."""
 
+ALL_LENGTHS: Final = "all lengths"
+SHORT_TEXTS: Final = "short texts"
+
 MAX_TOKENS: Final = 256
 
 
@@ -41,6 +44,16 @@ class Workload:
     uniform: tuple[int, ...]
     zipf: tuple[int, ...]
 
+    def take(self, count: int) -> "Workload":
+        """Return the first `count` texts."""
+        columns = (self.texts, self.tokens, self.uniform, self.zipf)
+        return Workload(self.name, *(column[:count] for column in columns))
+
+    def tokens_per_batch(self, batch: int) -> list[int]:
+        """Return the number of tokens of each batch, in the order of arrival."""
+        starts = range(0, len(self.tokens), batch)
+        return [sum(map(len, self.tokens[start : start + batch])) for start in starts]
+
 
 def make_workloads(folder: Path, count: int, num_tasks: int) -> tuple[Workload, Workload]:
     """Draw `count` texts of all lengths, and as many short ones; tokenize them."""
@@ -51,8 +64,8 @@ def make_workloads(folder: Path, count: int, num_tasks: int) -> tuple[Workload, 
     tokens = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     short = [place for place, ids in enumerate(tokens) if len(ids) in SHORT]
     return (
-        _draw("all lengths", texts, tokens, range(len(texts)), count=count, num_tasks=num_tasks),
-        _draw("short texts", texts, tokens, short, count=count, num_tasks=num_tasks),
+        _draw(ALL_LENGTHS, texts, tokens, range(len(texts)), count=count, num_tasks=num_tasks),
+        _draw(SHORT_TEXTS, texts, tokens, short, count=count, num_tasks=num_tasks),
     )
 
 

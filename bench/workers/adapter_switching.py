@@ -19,7 +19,7 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
         model.add_adapter(str(task), config)
     model.to(getattr(torch, job["dtype"])).eval()
     return {
-        name: {"PEFT, set_adapter": _switching(model, work, job["batch"])}
+        name: {"PEFT, set_adapter": _switching(model, work, work["batch"])}
         for name, work in job["workloads"].items()
     }
 

@@ -26,7 +26,7 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
     for head in heads.values():
         head.to(dtype)
     return {
-        name: {"AdapterHub, BatchSplit": _split(model, heads, work, job["batch"])}
+        name: {"AdapterHub, BatchSplit": _split(model, heads, work, work["batch"])}
         for name, work in job["workloads"].items()
     }
 

@@ -18,7 +18,7 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
     session = _session(job)
     pad = Logits(job["model"]).pad
     return {
-        name: {"ONNX Runtime, one model": _sorted(session, work["tokens"], job["batch"], pad)}
+        name: {"ONNX Runtime, one model": _sorted(session, work["tokens"], work["batch"], pad)}
         for name, work in job["workloads"].items()
     }
 

@@ -25,7 +25,7 @@ def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
         raise ValueError(f"OpenVINO runs in {given} on this processor, not in {job['dtype']}")
     return {
         name: {
-            "OpenVINO, one model": _sorted(compiled, work["tokens"], job["batch"], classifier.pad)
+            "OpenVINO, one model": _sorted(compiled, work["tokens"], work["batch"], classifier.pad)
         }
         for name, work in job["workloads"].items()
     }

@@ -1,14 +1,16 @@
-"""Our packed backbone with and without prefixes, and its linear layers alone."""
+"""Our packed backbone with and without prefixes, and the linear layers of its encoder alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from protocol import Run, serve
-from torch import Tensor, nn
+from linear_layers import EXACT, INT8, PLAIN, LinearLayers, encoder_layers
+from protocol import Contender, serve
+from torch import Tensor
 from transformers import AutoModel
 
+from bench.kernels import arguments, names_of, plain_arguments
 from bench.random_prefixes import random_prefix
 from prefixes.backbone import (
     Backbone,
@@ -20,51 +22,79 @@ from prefixes.backbone import (
 )
 
 Residents = tuple[Tensor, list[ResidentPrefix]]
+Named = Iterator[tuple[str, Contender]]
 
 
-def load(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
+def load(job: dict[str, Any]) -> dict[str, dict[str, Contender]]:
     torch.set_num_threads(job["threads"])
-    make = _quantized if job["quantize"] else _exact
-    return make(job)
+    make = _Quantized if job["quantize"] else _Exact
+    contenders = make(job)
+    return {name: dict(contenders.of(work)) for name, work in job["workloads"].items()}
 
 
-def _quantized(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
-    kind, count = job["quantize"], job["num_tasks"]
-    backbone = load_backbone(job["model"], device="cpu", quantize=kind)
-    many = _residents(backbone, [job["prefix_length"]] * count)
-    return {
-        name: {
-            f"{count} prefixes, {kind}": _mixed(
-                backbone, many, work["tokens"], work["uniform"], job["batch"]
-            )
+class _Quantized:
+    """The contenders of a quantized backbone."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._kind = job["quantize"]
+        self._backbone = load_backbone(
+            job["model"], device="cpu", quantize=self._kind, **arguments(job)
+        )
+        self._many = _residents(self._backbone, [job["prefix_length"]] * job["num_tasks"])
+        self._fastest = LinearLayers(encoder_layers(AutoModel.from_pretrained(job["model"])), INT8)
+
+    def of(self, work: dict[str, Any]) -> Named:
+        tokens, batch = work["tokens"], work["batch"]
+        name = f"{_prefixes(len(self._many[1]))}, {self._kind}"
+        yield name, _mixed(self._backbone, self._many, tokens, work["uniform"], batch)
+        products = self._fastest.contender(_sizes(tokens, batch), len(tokens))
+        yield f"fastest linear layers alone, {self._kind}", products
+
+
+class _Exact:
+    """The contenders of a backbone in one number type."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        load_one = partial(load_backbone, job["model"], device="cpu", dtype=job["dtype"])
+        self._job = job
+        self._backbone = load_one(**arguments(job))
+        self._plain = load_one(**plain_arguments())
+        layers = encoder_layers(self._plain.model)
+        self._linear = LinearLayers(layers, {PLAIN: EXACT[PLAIN]})
+        self._fastest = LinearLayers(layers, EXACT)
+        self._many = _residents(self._backbone, [job["prefix_length"]] * job["num_tasks"])
+        lengths, count = job["prefix_lengths"], job["num_per_length"]
+        self._by_length = {
+            str(length): _residents(self._backbone, [length] * count) for length in lengths
         }
-        for name, work in job["workloads"].items()
-    }
+        mixed = _residents(self._backbone, lengths * count)
+        self._by_length[f"{lengths[0]} to {lengths[-1]}"] = mixed
 
+    def of(self, work: dict[str, Any]) -> Named:
+        """Make the contenders of a workload: the main ones, or with `detailed` all."""
+        tokens, tasks, batch = work["tokens"], work["uniform"], work["batch"]
+        sizes = _sizes(tokens, batch)
+        yield f"{PLAIN} layers alone", self._linear.contender(sizes, len(tokens))
+        yield "fastest linear layers alone", self._fastest.contender(sizes, len(tokens))
+        yield "no prefix", _bare(self._backbone, tokens, batch)
+        ours = _prefixes(len(self._many[1]))
+        yield f"{ours}, plain kernels", _mixed(self._plain, self._many, tokens, tasks, batch)
+        if work["detailed"]:
+            yield from self._details(work)
+        else:
+            yield ours, _mixed(self._backbone, self._many, tokens, tasks, batch)
 
-def _exact(job: dict[str, Any]) -> dict[str, dict[str, Run]]:
-    backbone = load_backbone(job["model"], device="cpu", dtype=job["dtype"])
-    many = _residents(backbone, [job["prefix_length"]] * job["num_tasks"])
-    lengths, count = job["prefix_lengths"], job["num_per_length"]
-    by_length = {str(length): _residents(backbone, [length] * count) for length in lengths}
-    by_length[f"{lengths[0]} to {lengths[-1]}"] = _residents(backbone, lengths * count)
-    linears = Linears(job)
-    runs: dict[str, dict[str, Run]] = {}
-    for name, work in job["workloads"].items():
-        tokens, tasks, batch = work["tokens"], work["uniform"], job["batch"]
-        here = runs[name] = {
-            "linear layers alone": partial(linears, tokens, batch),
-            "no prefix": _bare(backbone, tokens, batch),
-        }
-        for few in job["task_counts"]:
-            here[_prefixes(few)] = _mixed(backbone, many, tokens, _among(few, tasks), batch)
-        zipf = f"{_prefixes(job['num_tasks'])}, Zipf"
-        here[zipf] = _mixed(backbone, many, tokens, work["zipf"], batch)
-        for length, residents in by_length.items():
-            chosen = _among(len(residents[1]), tasks)
-            title = f"{_prefixes(len(residents[1]))} of length {length}"
-            here[title] = _mixed(backbone, residents, tokens, chosen, batch)
-    return runs
+    def _details(self, work: dict[str, Any]) -> Named:
+        tokens, tasks = work["tokens"], work["uniform"]
+        mixed = partial(_mixed, self._backbone, batch=work["batch"])
+        for few in self._job["task_counts"]:
+            yield _prefixes(few), mixed(self._many, tokens, _among(few, tasks))
+        zipf = f"{_prefixes(self._job['num_tasks'])}, Zipf"
+        yield zipf, mixed(self._many, tokens, work["zipf"])
+        for length, residents in self._by_length.items():
+            count = len(residents[1])
+            name = f"{_prefixes(count)} of length {length}"
+            yield name, mixed(residents, tokens, _among(count, tasks))
 
 
 def _prefixes(count: int) -> str:
@@ -80,13 +110,18 @@ def _residents(backbone: Backbone, lengths: Sequence[int]) -> Residents:
     return pool_of(backbone, [random_prefix(facts, n, seed) for seed, n in enumerate(lengths)])
 
 
+def _sizes(tokens: Sequence[list[int]], batch: int) -> list[int]:
+    """Return the number of tokens of each batch."""
+    return [sum(map(len, tokens[start : start + batch])) for start in range(0, len(tokens), batch)]
+
+
 def _mixed(
     backbone: Backbone,
     residents: Residents,
     tokens: list[list[int]],
     tasks: Sequence[int],
     batch: int,
-) -> Run:
+) -> Contender:
     """Classify in the order of arrival, each text by its task's prefix and head."""
     pool, prefixes = residents
     work = [(_text(ids), prefixes[task]) for ids, task in zip(tokens, tasks, strict=True)]
@@ -97,10 +132,10 @@ def _mixed(
             for start in range(0, len(work), batch)
         )
 
-    return run
+    return Contender(run, names_of(backbone))
 
 
-def _bare(backbone: Backbone, tokens: list[list[int]], batch: int) -> Run:
+def _bare(backbone: Backbone, tokens: list[list[int]], batch: int) -> Contender:
     """Run the packed backbone without any prefix or head."""
     texts = [_text(ids) for ids in tokens]
     pool = backbone.empty_pool(1)
@@ -114,35 +149,7 @@ def _bare(backbone: Backbone, tokens: list[list[int]], batch: int) -> Run:
             rows += len(packed)
         return rows
 
-    return run
-
-
-class Linears:
-    """Only the linear layers of the encoder, once for every token."""
-
-    def __init__(self, job: dict[str, Any]) -> None:
-        model = AutoModel.from_pretrained(job["model"], dtype=getattr(torch, job["dtype"]))
-        self._layers = [
-            module
-            for name, module in model.eval().named_modules()
-            if isinstance(module, nn.Linear) and "pooler" not in name
-        ]
-        self._dtype = model.dtype
-        self._inputs: dict[tuple[int, int], Tensor] = {}
-
-    @torch.inference_mode()
-    def __call__(self, tokens: list[list[int]], batch: int) -> int:
-        for start in range(0, len(tokens), batch):
-            num_tokens = sum(len(ids) for ids in tokens[start : start + batch])
-            for layer in self._layers:
-                layer(self._input(num_tokens, layer.in_features))
-        return len(tokens)
-
-    def _input(self, num_tokens: int, width: int) -> Tensor:
-        shape = (num_tokens, width)
-        if shape not in self._inputs:
-            self._inputs[shape] = torch.randn(shape).to(self._dtype)
-        return self._inputs[shape]
+    return Contender(run, names_of(backbone))
 
 
 def _text(token_ids: list[int]) -> EncodedText:

@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from protocol import Run as Timed
-from protocol import serve
+from protocol import Contender, serve
 
+from bench.kernels import arguments, names_of, plain_arguments
 from prefixes import InputTemplate
 from prefixes.backbone import Backbone, Streams, load_backbone
 from training.examples import Examples, TaskData
@@ -14,28 +14,42 @@ from training.learning.loop import take_step
 from training.learning.run import Run
 from training.settings.config import TrainConfig
 
+PLAIN = "one run, plain kernels"
 TOKENS_PER_BATCH = 4096
 
 
-def load(job: dict[str, Any]) -> dict[str, dict[str, Timed]]:
+def load(job: dict[str, Any]) -> dict[str, dict[str, Contender]]:
     torch.set_num_threads(job["threads"])
-    backbone = load_backbone(job["model"], device="cpu", dtype=job["dtype"], to_train=True)
+    load_one = partial(load_backbone, job["model"], device="cpu", dtype=job["dtype"], to_train=True)
+    chosen = load_one(**arguments(job))
+    # Only if it is needed: a second backbone would add to the peak memory.
+    plain = load_one(**plain_arguments()) if PLAIN in job["contenders"] else chosen
     return {
-        name: _contenders(backbone, job, _data(work, job["num_labels"]))
+        name: _contenders(chosen, plain, job, _data(work, job["num_labels"]))
         for name, work in job["workloads"].items()
     }
 
 
-def _contenders(backbone: Backbone, job: dict[str, Any], data: TaskData) -> dict[str, Timed]:
+def _contenders(
+    chosen: Backbone, plain: Backbone, job: dict[str, Any], data: TaskData
+) -> dict[str, Contender]:
     count = job["num_configurations"]
-    runs = [Run.start(_config(job, place), data, backbone) for place in range(count)]
+    runs = [Run.start(_config(job, place), data, chosen) for place in range(count)]
     found = {
-        "one run": partial(_learn, backbone, [runs[:1]]),
-        f"{count} configurations": partial(_learn, backbone, [runs]),
-        f"one run, {count} times the rows": partial(_learn, backbone, [runs[:1]] * count),
-        f"{count} runs, one after another": partial(_learn, backbone, [[run] for run in runs]),
+        "one run": [runs[:1]],
+        f"{count} configurations": [runs],
+        f"one run, {count} times the rows": [runs[:1]] * count,
+        f"{count} runs, one after another": [[run] for run in runs],
     }
-    return {name: run for name, run in found.items() if name in job["contenders"]}
+    contenders = {
+        name: Contender(partial(_learn, chosen, groups), names_of(chosen))
+        for name, groups in found.items()
+        if name in job["contenders"]
+    }
+    if PLAIN in job["contenders"]:
+        groups = [[Run.start(_config(job, 0), data, plain)]]
+        contenders[PLAIN] = Contender(partial(_learn, plain, groups), names_of(plain))
+    return contenders
 
 
 def _learn(backbone: Backbone, groups: list[list[Run]]) -> int:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from bench.contenders import Worker
-from bench.learning import MORE_ROWS, OURS, PEFT, SEPARATE, TOGETHER, _ratios
+from bench.figures import Bound
+from bench.kernels import KernelSettings
+from bench.learning import MORE_ROWS, OURS, PEFT, PLAIN, SEPARATE, TOGETHER, _ratios
 
 TEXTS = ["a good film", "the late train", "my card", "hello city", "bad news"]
 
@@ -17,6 +19,7 @@ def job(backbone_folder: Path, contenders: tuple[str, ...]) -> dict[str, Any]:
         "model": str(backbone_folder),
         "dtype": "float32",
         "threads": 1,
+        "kernels": KernelSettings.plain(backbone_folder / "kernels.json").job(),
         "batch": 2,
         "prefix_length": 3,
         "num_labels": 2,
@@ -35,7 +38,7 @@ def job(backbone_folder: Path, contenders: tuple[str, ...]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("script", "rows"),
     [
-        ("prefix_training", {OURS: 5, TOGETHER: 40, MORE_ROWS: 40, SEPARATE: 40}),
+        ("prefix_training", {OURS: 5, PLAIN: 5, TOGETHER: 40, MORE_ROWS: 40, SEPARATE: 40}),
         ("peft_training", {PEFT: 5}),
     ],
 )
@@ -43,7 +46,8 @@ def test_every_contender_learns_from_all_rows(
     backbone_folder: Path, script: str, rows: dict[str, int]
 ) -> None:
     with Worker(sys.executable, script, num_threads=1) as worker:
-        assert worker.load(job(backbone_folder, tuple(rows))) == {"few": list(rows)}
+        found = worker.load(job(backbone_folder, tuple(rows)))
+        assert set(found) == {("few", name) for name in rows}
         for name, count in rows.items():
             seconds, learned = worker.run("few", name)
             assert (learned, seconds > 0) == (count, True)
@@ -51,14 +55,22 @@ def test_every_contender_learns_from_all_rows(
 
 
 def test_ratios_compare_what_they_name() -> None:
-    seconds = {OURS: [2.0], PEFT: [8.0], TOGETHER: [6.0], MORE_ROWS: [5.0], SEPARATE: [12.0]}
-    speed, more_rows, separate = _ratios("g", seconds, None)
+    seconds = {
+        OURS: [2.0],
+        PLAIN: [3.0],
+        PEFT: [8.0],
+        TOGETHER: [6.0],
+        MORE_ROWS: [5.0],
+        SEPARATE: [12.0],
+    }
+    speed, plain, more_rows, separate = _ratios("g", seconds, None, Bound(3.5))
     assert (speed.measured, speed.holds) == (4.0, True)
+    assert (plain.measured, plain.holds) == (1.5, True)
     assert more_rows.measured == pytest.approx(1.2)
     assert more_rows.holds
     assert (separate.measured, separate.holds) == (0.5, True)
 
 
 def test_without_a_peer_its_ratio_is_absent_and_says_why() -> None:
-    speed, *_ = _ratios("g", {OURS: [2.0]}, "no network")
+    speed, *_ = _ratios("g", {OURS: [2.0]}, "no network", Bound(3.5))
     assert (speed.measured, speed.note, speed.holds) == (None, "no network", None)

@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
-from bench.contenders import Worker, WorkerFailed
+from bench.contenders import Facts, Worker, WorkerFailed
+from bench.kernels import KernelSettings
 
-WORK = {"tokens": [[2, 7, 9, 3], [2, 8, 3], [2, 9, 3]], "uniform": [4, 0, 5], "zipf": [0, 1, 0]}
+WORK = {
+    "tokens": [[2, 7, 9, 3], [2, 8, 3], [2, 9, 3]],
+    "uniform": [4, 0, 5],
+    "zipf": [0, 1, 0],
+    "batch": 2,
+    "detailed": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -19,19 +26,20 @@ def worker() -> Iterator[Worker]:
         yield running
 
 
-def job(backbone_folder: Path) -> dict[str, Any]:
+def job(backbone_folder: Path, **changes: object) -> dict[str, Any]:
     return {
         "model": str(backbone_folder),
         "dtype": "float32",
         "quantize": None,
         "threads": 1,
-        "batch": 2,
+        "kernels": KernelSettings.plain(backbone_folder / "kernels.json").job(),
         "num_tasks": 6,
         "task_counts": [1, 6],
         "prefix_length": 4,
         "prefix_lengths": [2, 3],
         "num_per_length": 2,
         "workloads": {"few": WORK},
+        **changes,
     }
 
 
@@ -39,11 +47,38 @@ def test_every_contender_answers_all_texts_and_takes_time(
     worker: Worker, backbone_folder: Path
 ) -> None:
     contenders = worker.load(job(backbone_folder))
-    assert {"linear layers alone", "no prefix", "1 prefix", "6 prefixes"} <= set(contenders["few"])
-    for name in contenders["few"]:
+    names = {name for _, name in contenders}
+    assert names >= {"F.linear layers alone", "no prefix", "1 prefix", "6 prefixes"}
+    for name in names:
         seconds, rows = worker.run("few", name)
         assert rows == 3
         assert seconds > 0
+
+
+def test_contenders_report_their_kernels_and_operations(
+    worker: Worker, backbone_folder: Path
+) -> None:
+    contenders = worker.load(job(backbone_folder))
+    plain = Facts({"linear": "torch", "attention": "torch"}, 0)
+    assert contenders["few", "6 prefixes"] == plain
+    assert contenders["few", "6 prefixes, plain kernels"] == plain
+    bound, fastest = (
+        contenders["few", name] for name in ("F.linear layers alone", "fastest linear layers alone")
+    )
+    assert bound.operations == fastest.operations > 0
+    assert set(bound.kernels.values()) == {"F.linear"}
+    # Batches of 7 and 3 tokens, which are measured as 8 and 4.
+    assert {size.partition(", ")[2] for size in fastest.kernels} == {"8 tokens", "4 tokens"}
+
+
+def test_a_quantized_backbone_is_compared_with_the_fastest_products_of_codes(
+    worker: Worker, backbone_folder: Path
+) -> None:
+    contenders = worker.load(job(backbone_folder, quantize="int8"))
+    assert contenders["few", "6 prefixes, int8"].kernels["linear"] == "int8"
+    products = contenders["few", "fastest linear layers alone, int8"]
+    assert set(products.kernels.values()) <= {"qlinear_pointwise", "_int_mm"}
+    assert worker.run("few", "fastest linear layers alone, int8")[1] == 3
 
 
 def test_a_worker_that_cannot_do_it_says_why_and_goes_on(
@@ -51,7 +86,7 @@ def test_a_worker_that_cannot_do_it_says_why_and_goes_on(
 ) -> None:
     with pytest.raises(WorkerFailed, match="BackboneUnavailable"):
         worker.load(job(tmp_path / "nowhere"))
-    assert worker.load(job(backbone_folder))["few"]
+    assert worker.load(job(backbone_folder))
 
 
 def test_a_worker_that_dies_leaves_its_last_words() -> None:
