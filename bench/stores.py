@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select
 
 from bench.random_prefixes import random_prefix
 from prefixes import BackboneFingerprint
-from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_registry
 from prefixes.registry.tables import aliases, now, prefixes, tenants, versions
 
 TENANT: Final = "bench"
@@ -66,7 +66,7 @@ def _publish(
     prefix = random_prefix(facts, length, seed)
     with registry.store.stage() as staged:
         staged.write(prefix.to_bytes())
-        registry.publish(TENANT, task, staged, prefix, by="bench")
+        registry.publish(TENANT, task, staged, prefix, by=Actor("bench"))
     return sum(tensor.nbytes for tensor in prefix.tensors.values())
 
 

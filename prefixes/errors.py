@@ -4,7 +4,10 @@
     |- InvalidName             a malformed name of a tenant, task or alias, or a malformed reference
     |- PrefixNotFound          an unknown task, version or alias, or one that the caller may not see
     |- TenantNotFound          an unknown tenant
+    |- TenantExists            a new tenant with the name of an existing one
     |- KeyNotFound             an unknown id of an API key
+    |- KeyNotValid             rotation of a key that is revoked, expired or replaced
+    |- LastOperatorKey         revocation of the only valid key of an operator
     |- PrefixRejected          an invalid prefix file; has all findings
     |- VersionInUse            deletion of a version that an alias points to
     |- NothingToRollBack       rollback of an alias without an earlier version
@@ -44,8 +47,20 @@ class TenantNotFound(PrefixError):
     code = "tenant_not_found"
 
 
+class TenantExists(PrefixError):
+    code = "tenant_exists"
+
+
 class KeyNotFound(PrefixError):
     code = "key_not_found"
+
+
+class KeyNotValid(PrefixError):
+    code = "key_not_valid"
+
+
+class LastOperatorKey(PrefixError):
+    code = "last_operator_key"
 
 
 class PrefixRejected(PrefixError):

@@ -1,7 +1,7 @@
 """The ASGI application: its routes and its middleware."""
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, PrefixRegistry
-from server.api import docs_page, prefixes, problem_responses, status, tasks, trainings
+from server.api import docs_page, key_uses, prefixes, problem_responses, status, tasks, trainings
 from server.api.dialects import hugging_face, openai_embeddings, openai_models, tei, vllm
 from server.api.middleware.body_limit import BodyLimit
 from server.api.middleware.close_on_shutdown import CloseOnShutdown
@@ -78,7 +78,7 @@ def create_app(
         title="polyprefix",
         version=status.program_version(),
         description=_DESCRIPTION,
-        lifespan=lambda _: while_served,
+        lifespan=lambda _: _lifespan(services, while_served),
         redirect_slashes=False,
         docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
@@ -87,6 +87,14 @@ def create_app(
     _add_routes(app)
     _add_middleware(app, services)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    services: Services, while_served: AbstractAsyncContextManager[None]
+) -> AsyncIterator[None]:
+    async with while_served, key_uses.writing(services.keys.uses):
+        yield
 
 
 def _add_routes(app: FastAPI) -> None:

@@ -2,7 +2,9 @@
 
     RequestRefused                the API rejects the request, or a response that is too large.
     |- KeyRequired                the request needs an API key and has none.
-    |- InvalidKey                 the API key was never issued, or it is revoked.
+    |- InvalidKey                 the API key was never issued, or it is revoked or expired.
+    |- TenantSuspended            the API key belongs to a suspended tenant.
+    |- RoleRequired               the role of the API key is too low.
     |- ModelRequired              the request names no model, and the server has no default model.
     |- TooManyScores              the response would hold more scores than one response may.
     |- BadUpload                  the multipart body lacks a required file or is damaged.
@@ -39,6 +41,14 @@ class KeyRequired(RequestRefused):
 
 class InvalidKey(RequestRefused):
     code = "invalid_key"
+
+
+class TenantSuspended(RequestRefused):
+    code = "tenant_suspended"
+
+
+class RoleRequired(RequestRefused):
+    code = "role_required"
 
 
 class ModelRequired(RequestRefused):

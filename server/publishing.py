@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes import BackboneFingerprint, Finding, Prefix, PrefixRejected
-from prefixes.registry import PrefixRegistry, PublishedVersion, StagedBlob
+from prefixes.registry import Actor, PrefixRegistry, PublishedVersion, StagedBlob
 
 _MAX_AT_ONCE: Final = 2
 
@@ -33,7 +33,7 @@ class Publisher:
         self._turns = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def publish(
-        self, staged: StagedBlob, *, tenant: str, task: str, alias: str | None, by: str
+        self, staged: StagedBlob, *, tenant: str, task: str, alias: str | None, by: Actor
     ) -> PublishedVersion:
         """Check the bytes, replay the golden examples on this backbone, and publish.
 

@@ -5,31 +5,45 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from prefixes.errors import StoreUnavailable
+from prefixes.registry.audit import AuditLog
 from prefixes.registry.database import Database
 from prefixes.registry.keys import ApiKeys
 from prefixes.registry.opening import open_database, parse_url
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.registry import PrefixRegistry
+from prefixes.registry.tenants import Tenants
 from prefixes.registry.values import (
+    COMMAND_LINE,
+    ROLES,
+    Actor,
     Alias,
     AliasMove,
     ApiKey,
+    AuditEvent,
+    Identity,
     ListedVersion,
     PrefixEntry,
     PrefixSummary,
     PrefixVersion,
     PublishedVersion,
+    Role,
     Tenant,
 )
 from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
 
 __all__ = [
+    "COMMAND_LINE",
+    "ROLES",
+    "Actor",
     "Alias",
     "AliasMove",
     "ApiKey",
     "ApiKeys",
+    "AuditEvent",
+    "AuditLog",
     "Database",
+    "Identity",
     "ListedVersion",
     "Overlap",
     "PrefixEntry",
@@ -38,8 +52,10 @@ __all__ = [
     "PrefixSummary",
     "PrefixVersion",
     "PublishedVersion",
+    "Role",
     "StagedBlob",
     "Tenant",
+    "Tenants",
     "adopt_store",
     "open_database",
     "open_registry",

@@ -5,10 +5,11 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from prefixes.errors import NothingToRollBack
+from prefixes.registry.audit import record
 from prefixes.registry.changes import PrefixRow
 from prefixes.registry.lookup import not_found
 from prefixes.registry.tables import alias_moves, aliases, now, versions
-from prefixes.registry.values import MoveKind
+from prefixes.registry.values import Actor, MoveKind
 
 
 class AliasPointer:
@@ -32,7 +33,7 @@ class AliasPointer:
         number: int | None = self._connection.scalar(select(aliases.c.version).where(self._here))
         return number
 
-    def move(self, to: int, *, kind: Literal["publish", "promote"], by: str) -> None:
+    def move(self, to: int, *, kind: Literal["publish", "promote"], by: Actor) -> None:
         """Point to a version. If it already does, no move is recorded."""
         before = self.version
         if before == to:
@@ -45,7 +46,7 @@ class AliasPointer:
             self._point(to)
         self._record(kind, before, to, by)
 
-    def undo(self, *, by: str) -> int:
+    def undo(self, *, by: Actor) -> int:
         """Undo the last move that is not undone yet, and return the version it pointed to before.
 
         Raises:
@@ -97,7 +98,7 @@ class AliasPointer:
     def _point(self, to: int) -> None:
         self._connection.execute(update(aliases).where(self._here).values(version=to))
 
-    def _record(self, kind: MoveKind, before: int | None, to: int, by: str) -> None:
+    def _record(self, kind: MoveKind, before: int | None, to: int, by: Actor) -> None:
         self._connection.execute(
             insert(alias_moves).values(
                 prefix_id=self._row.id,
@@ -106,6 +107,15 @@ class AliasPointer:
                 from_version=before,
                 to_version=to,
                 moved_at=now(),
-                moved_by=by,
+                moved_by=by.name,
             )
+        )
+        record(
+            self._connection,
+            by,
+            "alias.rollback" if kind == "rollback" else "alias.move",
+            self,
+            tenant=self._row.tenant,
+            before={"version": before},
+            after={"version": to},
         )

@@ -10,7 +10,7 @@ from prefixes.registry.deletions import note_deleted
 from prefixes.registry.lookup import not_found
 from prefixes.registry.tables import alias_moves, aliases, now, prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
-from prefixes.registry.values import PrefixVersion, PublishedVersion
+from prefixes.registry.values import Actor, PrefixVersion, PublishedVersion
 from prefixes.spec import PrefixSpec
 from prefixes.staging import StagedBlob
 
@@ -65,7 +65,7 @@ def find_prefix(connection: Connection, tenant: str, task: str) -> PrefixRow:
 
 
 def add_version(
-    connection: Connection, row: PrefixRow, staged: StagedBlob, spec: PrefixSpec, *, by: str
+    connection: Connection, row: PrefixRow, staged: StagedBlob, spec: PrefixSpec, *, by: Actor
 ) -> PublishedVersion:
     """Add the bytes as the next version of a task, unless one of its versions has them."""
     known = _find_by_digest(connection, row, staged.digest)
@@ -84,7 +84,7 @@ def add_version(
         staged.digest,
         staged.size,
         now(),
-        by,
+        by.name,
         spec.task_type,
     )
     connection.execute(
@@ -94,7 +94,7 @@ def add_version(
             digest=version.digest,
             size_bytes=version.size_bytes,
             created_at=version.created_at,
-            created_by=by,
+            created_by=by.name,
             spec=spec.model_dump_json(),
             task_type=spec.task_type,
         )

@@ -1,131 +1,215 @@
-"""ApiKeys: the secrets that identify tenants. Only their SHA-256 is stored.
+"""ApiKeys: the secrets that identify tenants and operators. Only their SHA-256 is stored.
 
 A key has the form `pp_<id>_<secret>`. The id is public and selects the row; the secret
 authenticates the caller. It has 256 random bits, so a fast hash is enough: it cannot be guessed.
 """
 
-import hashlib
 import hmac
-import re
-import secrets
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, update
 
-from prefixes.errors import KeyNotFound
+from prefixes.errors import KeyNotValid, LastOperatorKey
 from prefixes.registry.answer_cache import AnswerCache
+from prefixes.registry.audit import Action, record
 from prefixes.registry.database import Database
-from prefixes.registry.tables import api_keys, now, tenants
-from prefixes.registry.tenants import find_tenant_id
-from prefixes.registry.values import ApiKey, Tenant
-
-_ID_BYTES = 6
-_SECRET_BYTES = 32
-_FORM = re.compile(r"pp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
-
-# Built once: it runs for every request.
-_BY_ID = (
-    select(api_keys.c.secret_sha256, api_keys.c.revoked_at, tenants.c.name, tenants.c.is_public)
-    .join(tenants, tenants.c.id == api_keys.c.tenant_id)
-    .where(api_keys.c.id == bindparam("key_id"))
+from prefixes.registry.key_rows import (
+    add_key,
+    find_identity,
+    find_key,
+    find_keys,
+    id_of,
+    new_key,
+    parse_key,
+    sha256,
 )
+from prefixes.registry.key_uses import KeyUses
+from prefixes.registry.tables import api_keys, now
+from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, Identity, Role
 
 
 class ApiKeys:
-    """The API keys of all tenants. Safe to use from many threads.
+    """The API keys of all tenants and operators. Safe to use from many threads.
 
-    Every method raises StoreUnavailable when the database cannot be used.
+    `tenant` is the owner of keys, and None for operators. Every method raises StoreUnavailable
+    when the database cannot be used.
     """
 
     def __init__(self, database: Database) -> None:
+        self.uses = KeyUses(database)
         self._database = database
-        self._owners: AnswerCache[str, Tenant] = AnswerCache(database)
+        self._identities: AnswerCache[str, Identity] = AnswerCache(database)
 
-    def issue(self, tenant: str, label: str) -> str:
-        """Create a key for a tenant and return it. It cannot be read again later.
+    def issue(
+        self,
+        tenant: str | None,
+        label: str,
+        *,
+        role: Role = "admin",
+        expires_at: datetime | None = None,
+        by: Actor = COMMAND_LINE,
+    ) -> str:
+        """Create a key and return it. It cannot be read again later.
 
         Raises:
             TenantNotFound: when the tenant does not exist.
         """
-        key_id = secrets.token_hex(_ID_BYTES)
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        key = new_key()
         with self._database.write() as connection:
-            connection.execute(
-                insert(api_keys).values(
-                    id=key_id,
-                    tenant_id=find_tenant_id(connection, tenant),
-                    secret_sha256=_sha256(secret),
-                    label=label,
-                    created_at=now(),
-                )
+            add_key(
+                connection,
+                key,
+                tenant=tenant,
+                role=role,
+                label=label,
+                expires_at=expires_at,
+                by=by,
             )
-        return f"pp_{key_id}_{secret}"
+        return key
 
-    def authenticate(self, key: str) -> Tenant | None:
-        """Return the tenant that a key belongs to; None if it is unknown, revoked or malformed."""
-        parts = _FORM.fullmatch(key)
+    def authenticate(self, key: str) -> Identity | None:
+        """Return what a key proves; None if it is unknown, revoked, expired or malformed.
+
+        The key of a deleted tenant counts as unknown. That of a suspended one is valid, and says
+        so.
+        """
+        parts = parse_key(key)
         if parts is None:
             return None
-        key_id, secret = parts.groups()
-        digest = _sha256(secret)
+        key_id, digest = parts
 
-        def read(connection: Connection) -> dict[str, Tenant]:
-            row = connection.execute(_BY_ID, {"key_id": key_id}).one_or_none()
-            if row is None or row.revoked_at is not None:
+        def read(connection: Connection) -> dict[str, Identity]:
+            found = find_identity(connection, key_id)
+            if found is None or not hmac.compare_digest(found[0], digest):
                 return {}
-            if not hmac.compare_digest(row.secret_sha256, digest):
-                return {}
-            return {_sha256(key): Tenant(row.name, row.is_public)}
+            return {sha256(key): found[1]}
 
         # Only valid keys are cached: the number of invalid ones is unlimited.
-        return next(iter(self._owners.ask(read).values()), None)
+        return self._current(next(iter(self._identities.ask(read).values()), None))
 
-    def recall(self, key: str) -> Tenant | None:
+    def recall(self, key: str) -> Identity | None:
         """Return what `authenticate` would, or None if that requires waiting for the database."""
-        if _FORM.fullmatch(key) is None:
+        if not key.isascii():
             return None
-        name = _sha256(key)
-        found = self._owners.recall([name])
-        return None if found is None else found[name]
+        name = sha256(key)
+        found = self._identities.recall([name])
+        return None if found is None else self._current(found[name])
 
-    def revoke(self, key_id: str) -> None:
+    def revoke(self, key_id: str, *, by: Actor = COMMAND_LINE) -> None:
         """Revoke a key. A key that is already revoked keeps its time of revocation.
 
         Raises:
             KeyNotFound: when no key has this id.
+            LastOperatorKey: when a request revokes the only valid key of an operator. The command
+                line may do that, because it can also make another one.
         """
 
         def revoke(connection: Connection) -> None:
-            here = api_keys.c.id == key_id
-            if connection.scalar(select(api_keys.c.id).where(here)) is None:
-                raise KeyNotFound(
-                    f"There is no API key with the id {key_id[:80]!r}: give the part of the key "
-                    "between its first two underscores"
-                )
-            connection.execute(
-                update(api_keys)
-                .where(here, api_keys.c.revoked_at.is_(None))
-                .values(revoked_at=now())
-            )
+            key = find_key(connection, key_id)
+            if key.revoked_at is not None:
+                return
+            if key.role == "operator" and by.key_id is not None:
+                _check_not_last(connection, key)
+            _change(connection, key, {"revoked_at": now()}, "key.revoke", by)
 
         self._database.free(revoke)  # must not wait for space on a full disk
 
-    def list(self, tenant: str) -> tuple[ApiKey, ...]:
-        """List a tenant's keys, oldest first, including revoked ones."""
-        query = (
-            select(
-                api_keys.c.id,
-                tenants.c.name,
-                api_keys.c.label,
-                api_keys.c.created_at,
-                api_keys.c.revoked_at,
+    def rotate(
+        self,
+        key_id: str,
+        *,
+        overlap: timedelta,
+        expires_at: datetime | None = None,
+        by: Actor = COMMAND_LINE,
+    ) -> str:
+        """Create a key with the role and label of another one, which then expires.
+
+        Args:
+            key_id: the key to replace.
+            overlap: how long the replaced key stays valid; no longer than it is valid now.
+            expires_at: when the new key expires; None for never.
+            by: who rotates the key.
+
+        Raises:
+            KeyNotFound: when no key has this id.
+            KeyNotValid: when the key is revoked, expired or already replaced.
+            TenantNotFound: when the tenant of the key is deleted.
+        """
+        fresh = new_key()
+        with self._database.write() as connection:
+            moment = now()
+            old = find_key(connection, key_id)
+            _check_rotation(old, moment)
+            add_key(
+                connection,
+                fresh,
+                tenant=old.tenant,
+                role=old.role,
+                label=old.label,
+                expires_at=expires_at,
+                by=by,
             )
-            .join(tenants, tenants.c.id == api_keys.c.tenant_id)
-            .where(tenants.c.name == tenant)
-            .order_by(api_keys.c.created_at, api_keys.c.id)
-        )
+            last = moment + overlap
+            end = last if old.expires_at is None else min(last, old.expires_at)
+            values = {"expires_at": end, "replaced_by": id_of(fresh)}
+            _change(connection, old, values, "key.rotate", by)
+        return fresh
+
+    def find(self, key_id: str) -> ApiKey:
+        """Read a key.
+
+        Raises:
+            KeyNotFound: when no key has this id.
+        """
         with self._database.read() as connection:
-            return tuple(ApiKey(*row) for row in connection.execute(query))
+            return find_key(connection, key_id)
+
+    def list(self, tenant: str | None) -> tuple[ApiKey, ...]:
+        """List the keys of an owner, oldest first, including revoked ones."""
+        with self._database.read() as connection:
+            return find_keys(connection, tenant)
+
+    def _current(self, identity: Identity | None) -> Identity | None:
+        """Return an identity that has not expired, and note that its key was used."""
+        # Answers outlive a time of expiry, because nothing in the database changes then.
+        if identity is None or identity.expires_at <= (moment := time.time()):
+            return None
+        self.uses.note(identity.key_id, moment)
+        return identity
 
 
-def _sha256(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+def _change(
+    connection: Connection, key: ApiKey, values: Mapping[str, Any], action: Action, by: Actor
+) -> None:
+    connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(**values))
+    record(
+        connection,
+        by,
+        action,
+        key.id,
+        tenant=key.tenant,
+        before={field: getattr(key, field) for field in values},
+        after=values,
+    )
+
+
+def _check_rotation(key: ApiKey, moment: datetime) -> None:
+    state = "replaced" if key.replaced_by is not None else key.state(moment)
+    if state != "valid":
+        raise KeyNotValid(
+            f"The API key {key.id} is {state}, so it cannot be rotated: rotate a valid key, or "
+            "create a new one"
+        )
+
+
+def _check_not_last(connection: Connection, key: ApiKey) -> None:
+    moment = now()
+    others = [one for one in find_keys(connection, None) if one.id != key.id]
+    if not any(one.state(moment) == "valid" for one in others):
+        raise LastOperatorKey(
+            f"The API key {key.id} is the only valid key of an operator: issue another one first, "
+            "or revoke it at the command line"
+        )

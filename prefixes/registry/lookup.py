@@ -1,7 +1,7 @@
 """Queries of the registry: versions by reference, lists of tasks, and single tasks.
 
-Access control is here alone. A reader sees the prefixes of their own tenant and of public tenants;
-every query contains that condition.
+Access control is here alone. A reader sees the prefixes of their own tenant, and those of public
+tenants that are neither suspended nor deleted. Every query contains that condition.
 """
 
 from collections import defaultdict
@@ -39,7 +39,9 @@ _ALL_TARGETS = _ALL_VERSIONS.join(
     aliases,
     and_(aliases.c.prefix_id == versions.c.prefix_id, aliases.c.version == versions.c.number),
 )
-_VISIBLE = or_(tenants.c.name == bindparam("reader"), tenants.c.is_public)
+_IS_ACTIVE = and_(tenants.c.suspended_at.is_(None), tenants.c.deleted_at.is_(None))
+# A tenant that is suspended or deleted has no valid key: only operators read its own prefixes.
+_VISIBLE = or_(tenants.c.name == bindparam("reader"), and_(_IS_ACTIVE, tenants.c.is_public))
 
 
 def _one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -83,7 +85,7 @@ _TARGETS = (
 _PUBLIC = (
     select(tenants.c.name, prefixes.c.task)
     .select_from(_ALL_TARGETS)
-    .where(tenants.c.is_public, aliases.c.name == DEFAULT_ALIAS)
+    .where(_IS_ACTIVE, tenants.c.is_public, aliases.c.name == DEFAULT_ALIAS)
     .order_by(tenants.c.name, prefixes.c.task)
     .limit(1)
 )

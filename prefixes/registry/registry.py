@@ -4,6 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -12,6 +13,7 @@ from prefixes.errors import StoreUnavailable
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
 from prefixes.prefix import Prefix
 from prefixes.registry.aliases import AliasPointer
+from prefixes.registry.audit import record
 from prefixes.registry.catalog import PrefixCatalog
 from prefixes.registry.changes import (
     add_version,
@@ -22,9 +24,10 @@ from prefixes.registry.changes import (
     remove_version,
 )
 from prefixes.registry.deletions import find_deleted, forget_deleted
+from prefixes.registry.purging import purge_tenant
 from prefixes.registry.tables import versions
 from prefixes.registry.tenants import set_tenant
-from prefixes.registry.values import PublishedVersion, Tenant
+from prefixes.registry.values import COMMAND_LINE, Actor, PublishedVersion, Tenant
 from prefixes.staging import StagedBlob
 
 _MIN_FREE_BYTES: Final = 16 * 2**20
@@ -36,17 +39,20 @@ _log = logging.getLogger(__name__)
 class PrefixRegistry(PrefixCatalog):
     """The published prefixes, and their changes.
 
-    A change is one transaction: after a crash, all of it is visible or nothing.
+    A change and its audit event are one transaction: after a crash, all of it is visible or
+    nothing. `by` is who makes the change.
     """
 
-    def ensure_tenant(self, name: str, *, is_public: bool = False) -> Tenant:
+    def ensure_tenant(
+        self, name: str, *, is_public: bool = False, by: Actor = COMMAND_LINE
+    ) -> Tenant:
         """Create a tenant, or set whether the existing one is public.
 
         Raises:
             InvalidName: when the name is not valid.
         """
         with self.database.write() as connection:
-            return set_tenant(connection, name, is_public=is_public)
+            return set_tenant(connection, name, is_public=is_public, by=by)
 
     def publish(
         self,
@@ -56,7 +62,7 @@ class PrefixRegistry(PrefixCatalog):
         prefix: Prefix,
         *,
         alias: str | None = None,
-        by: str,
+        by: Actor,
     ) -> PublishedVersion:
         """Publish checked bytes as the next version of a task and point `alias`, if any, to it.
 
@@ -74,17 +80,21 @@ class PrefixRegistry(PrefixCatalog):
         with self.database.write() as connection:
             row = open_prefix(connection, tenant, task)
             published = add_version(connection, row, staged, prefix.spec, by=by)
+            if published.is_new:
+                digest = {"digest": published.version.digest}
+                name = published.version.ref
+                record(connection, by, "version.publish", name, tenant=tenant, after=digest)
             if AliasPointer(connection, row, DEFAULT_ALIAS).version is None:
                 moved.insert(0, DEFAULT_ALIAS)
-            for name in moved:
-                pointer = AliasPointer(connection, row, name)
+            for moved_alias in moved:
+                pointer = AliasPointer(connection, row, moved_alias)
                 pointer.move(published.version.number, kind="publish", by=by)
             # The bytes are stored after everything that may be rejected, so that a rejection leaves
             # no bytes, and before the commit, so that no row is visible without durable bytes.
             self.store.commit(staged)
         return published
 
-    def promote(self, tenant: str, task: str, alias: str, version: int, *, by: str) -> None:
+    def promote(self, tenant: str, task: str, alias: str, version: int, *, by: Actor) -> None:
         """Point an alias to a version. A missing alias is created.
 
         Raises:
@@ -98,7 +108,7 @@ class PrefixRegistry(PrefixCatalog):
             AliasPointer(connection, row, alias).move(version, kind="promote", by=by)
 
     def replace(
-        self, tenant: str, task: str, alias: str, version: int, *, instead_of: int | None, by: str
+        self, tenant: str, task: str, alias: str, version: int, *, instead_of: int | None, by: Actor
     ) -> bool:
         """Point an alias to a version if it points to `instead_of` (None: does not exist) now.
 
@@ -116,7 +126,7 @@ class PrefixRegistry(PrefixCatalog):
             pointer.move(version, kind="promote", by=by)
             return True
 
-    def rollback(self, tenant: str, task: str, alias: str, *, by: str) -> int:
+    def rollback(self, tenant: str, task: str, alias: str, *, by: Actor) -> int:
         """Undo the last move of an alias that is not undone yet; return its new target.
 
         Each further call goes back one more move.
@@ -129,7 +139,9 @@ class PrefixRegistry(PrefixCatalog):
             row = find_prefix(connection, tenant, task)
             return AliasPointer(connection, row, alias).undo(by=by)
 
-    def delete_version(self, tenant: str, task: str, version: int) -> None:
+    def delete_version(
+        self, tenant: str, task: str, version: int, *, by: Actor = COMMAND_LINE
+    ) -> None:
         """Delete a version permanently. Its number is not reused.
 
         Raises:
@@ -138,11 +150,16 @@ class PrefixRegistry(PrefixCatalog):
         """
 
         def remove(connection: Connection) -> str:
-            return remove_version(connection, find_prefix(connection, tenant, task), version)
+            row = find_prefix(connection, tenant, task)
+            digest = remove_version(connection, row, version)
+            before = {"digest": digest}
+            name = row.version(version)
+            record(connection, by, "version.delete", name, tenant=tenant, before=before)
+            return digest
 
         self._unlink([self.database.free(remove)])
 
-    def delete_prefix(self, tenant: str, task: str) -> None:
+    def delete_prefix(self, tenant: str, task: str, *, by: Actor = COMMAND_LINE) -> None:
         """Delete a task with all versions, aliases and history. Its numbers are not reused.
 
         Raises:
@@ -150,9 +167,27 @@ class PrefixRegistry(PrefixCatalog):
         """
 
         def remove(connection: Connection) -> frozenset[str]:
-            return remove_prefix(connection, find_prefix(connection, tenant, task))
+            row = find_prefix(connection, tenant, task)
+            digests = remove_prefix(connection, row)
+            before = {"digests": sorted(digests)}
+            record(connection, by, "prefix.delete", row, tenant=tenant, before=before)
+            return digests
 
         self._unlink(self.database.free(remove))
+
+    def purge_tenant(self, name: str, *, before: datetime, by: Actor) -> bool:
+        """Remove a tenant that was deleted before a moment, with all that it owns.
+
+        Its trainings must be removed first. Returns false, and changes nothing, if the tenant was
+        resumed or still has trainings.
+        """
+        digests = self.database.free(
+            lambda connection: purge_tenant(connection, name, before=before, by=by)
+        )
+        if digests is None:
+            return False
+        self._unlink(digests)
+        return True
 
     def sweep(self, *, older_than_seconds: float = 3600) -> int:
         """Clean up what crashes left behind, at startup. Returns the number of files.

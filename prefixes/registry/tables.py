@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Dialect,
@@ -57,17 +58,26 @@ tenants = Table(
     Column("name", String(64), nullable=False, unique=True),
     Column("is_public", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("suspended_at", UtcDateTime),
+    Column("deleted_at", UtcDateTime),
 )
 
+# A key without a tenant belongs to an operator.
 api_keys = Table(
     "api_keys",
     metadata,
     Column("id", String(16), primary_key=True),
-    Column("tenant_id", ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("tenant_id", ForeignKey("tenants.id"), index=True),
     Column("secret_sha256", String(64), nullable=False),
     Column("label", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
+    Column("role", String(16), nullable=False, server_default="admin"),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("replaced_by", String(16)),  # the id of the key that a rotation made
+    # No defect can give an operator's rights to a tenant's key.
+    CheckConstraint("(role = 'operator') = (tenant_id IS NULL)", name="ck_api_keys_operator"),
 )
 
 # A row stays when the last version is deleted, since its counter prevents reuse of numbers.
@@ -121,6 +131,24 @@ alias_moves = Table(
     Column("moved_by", Text, nullable=False),
     Column("is_undone", Boolean, nullable=False, server_default=false()),
     Index(None, "prefix_id", "alias"),
+)
+
+# Rows are only ever added. They hold names and not foreign keys, because they outlive what they
+# describe. `tenant` owns the object; `before` and `after` are JSON.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("key_id", String(16)),
+    Column("request_id", Text),
+    Column("tenant", String(64)),
+    Column("action", String(32), nullable=False),
+    Column("object", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Index(None, "tenant", "id"),
 )
 
 # Digests of deleted versions: their bytes may be removed. Unknown bytes never are.

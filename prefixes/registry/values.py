@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from prefixes.names import PrefixRef
 from prefixes.spec import TaskType
@@ -11,12 +11,43 @@ from prefixes.spec import TaskType
 MoveKind = Literal["publish", "promote", "rollback"]
 
 
+Role = Literal["infer", "upload", "admin", "operator"]
+
+ROLES: Final[tuple[Role, ...]] = ("infer", "upload", "admin", "operator")
+"""Each role includes the ones before it. `operator` is not bound to a tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The author of a change. `name` is for people. A request also has a key and an id."""
+
+    name: str
+    key_id: str | None = None
+    request_id: str | None = None
+
+
+COMMAND_LINE: Final = Actor("command line")
+"""A person or program with access to the store's files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An owner of prefixes. Anyone may read those of a public tenant."""
+    """An owner of prefixes. Anyone may read those of a public tenant.
+
+    A deleted tenant is removed once its grace period has passed.
+    """
 
     name: str
     is_public: bool
+    created_at: datetime
+    suspended_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+    @property
+    def state(self) -> Literal["active", "suspended", "deleted"]:
+        if self.deleted_at is not None:
+            return "deleted"
+        return "active" if self.suspended_at is None else "suspended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +127,54 @@ class PrefixEntry:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The stored facts about an API key: everything but its secret."""
+    """The stored facts about an API key: everything but its secret.
+
+    An operator's key has no tenant. `replaced_by` is the id of the key that a rotation made.
+    """
 
     id: str
-    tenant: str
+    tenant: str | None
+    role: Role
     label: str
     created_at: datetime
+    expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
+    replaced_by: str | None
+
+    def state(self, moment: datetime) -> Literal["valid", "expired", "revoked"]:
+        """Return whether the key is valid at a moment."""
+        if self.revoked_at is not None:
+            return "revoked"
+        is_expired = self.expires_at is not None and self.expires_at <= moment
+        return "expired" if is_expired else "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The rights that a valid key proves. An operator's key has no tenant.
+
+    `expires_at` is in seconds since the epoch, infinite for never.
+    """
+
+    key_id: str
+    tenant: str | None
+    role: Role
+    is_suspended: bool
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One change. `tenant` owns the object; `before` and `after` are JSON."""
+
+    id: int
+    at: datetime
+    actor: str
+    key_id: str | None
+    request_id: str | None
+    tenant: str | None
+    action: str
+    object: str
+    before: str | None
+    after: str | None

@@ -5,23 +5,41 @@ from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.registry import ApiKeys
-from prefixes.registry.lookup import not_found
-from server.errors import InvalidKey, KeyRequired
+from prefixes.registry import Actor, ApiKeys, Identity
+from server.errors import InvalidKey, TenantSuspended
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The tenant of the request's key. None for a request without a key."""
+    """The sender of a request. `identity` is None for a request without a key.
+
+    `tenant` is None without a key and for an operator's key, which belongs to no tenant.
+    """
 
     tenant: str | None
+    identity: Identity | None = None
+
+    @property
+    def is_operator(self) -> bool:
+        return self.identity is not None and self.identity.role == "operator"
+
+    def reader_of(self, tenant: str) -> str | None:
+        """Return the reader for a route of a tenant: operators see what the tenant sees."""
+        return tenant if self.is_operator else self.tenant
+
+    def actor(self, request_id: str) -> Actor:
+        """Return the caller as the audit log names it."""
+        assert self.identity is not None, "no route lets callers without a key change anything"
+        key_id = self.identity.key_id
+        # No tenant's name contains a space.
+        return Actor(self.tenant or f"operator {key_id}", key_id, request_id)
 
 
 ANONYMOUS: Final = Caller(None)
 
 
 async def authenticate(authorization: str | None, keys: ApiKeys) -> Caller:
-    """Find the tenant whose key a request carries.
+    """Find the owner of the key that a request carries.
 
     Args:
         authorization: the value of the header, None for a request without it.
@@ -30,6 +48,7 @@ async def authenticate(authorization: str | None, keys: ApiKeys) -> Caller:
     Raises:
         InvalidKey: when there is a header without a valid key. An invalid key never counts as no
             key: a typo would silently give the caller the rights of an anonymous one.
+        TenantSuspended: when the key belongs to a suspended tenant.
     """
     if authorization is None:
         return ANONYMOUS
@@ -38,26 +57,19 @@ async def authenticate(authorization: str | None, keys: ApiKeys) -> Caller:
         raise InvalidKey(
             "The Authorization header has no bearer token. Send `Authorization: Bearer pp_...`."
         )
-    tenant = keys.recall(key) or await run_in_threadpool(keys.authenticate, key)
-    if tenant is None:
-        raise InvalidKey("The API key is unknown or revoked. Check the Authorization header.")
-    return Caller(tenant.name)
+    identity = keys.recall(key) or await run_in_threadpool(keys.authenticate, key)
+    if identity is None:
+        raise InvalidKey(
+            "The API key is unknown, revoked or expired. Check the Authorization header."
+        )
+    if identity.is_suspended:
+        raise TenantSuspended(
+            f"The tenant {identity.tenant} is suspended. Contact the operator of this server."
+        )
+    return Caller(identity.tenant, identity)
 
 
 def bearer_token(authorization: str) -> str | None:
     """Return the token of a header with the scheme `Bearer`, in any case; else None."""
     scheme, _, token = authorization.partition(" ")
     return (token.strip() or None) if scheme.lower() == "bearer" else None
-
-
-def require_owner(caller: Caller, tenant: str, task: str) -> None:
-    """Check that the caller may change a task.
-
-    Raises:
-        KeyRequired: for an anonymous caller.
-        PrefixNotFound: for the key of another tenant, with the message of a missing prefix.
-    """
-    if caller.tenant is None:
-        raise KeyRequired(f"Changing {tenant}/{task} requires a key of the tenant. Send one.")
-    if caller.tenant != tenant:
-        raise not_found(f"{tenant}/{task}")

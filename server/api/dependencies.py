@@ -7,18 +7,19 @@ from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
+from prefixes.registry import Actor
+from server.api.access import check_access, role_of
 from server.api.auth import Caller, authenticate
 from server.api.services import Services
 from server.api.unicode_json import UnicodeRequest
 from server.errors import KeyRequired
 from server.observability.logs import RequestRecord
 
-_TENANT_PATH: Final = "/v1/tenants/{tenant}/"
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 class AuthenticatedRoute(APIRoute):
-    """A route that identifies its caller before it reads a byte of the body.
+    """A route that identifies its caller, and checks its role, before it reads a byte of the body.
 
     It rejects callers without a key when no request of theirs can succeed.
     """
@@ -26,7 +27,8 @@ class AuthenticatedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the handler, which reads and parses the body."""
         handle = self.get_authenticated_handler()
-        is_of_a_tenant = self.path.startswith(_TENANT_PATH)
+        path = self.path
+        (role,) = {role_of(method, path) for method in self.methods or ()}
 
         async def handle_with_caller(request: Request) -> Response:
             header = request.headers.get("authorization")
@@ -34,8 +36,10 @@ class AuthenticatedRoute(APIRoute):
             caller = await authenticate(header, services.keys)
             state.caller = caller
             state.record.tenant = state.body.tenant = caller.tenant
-            if caller.tenant is None and request.method not in _SAFE_METHODS:
-                await _check_anonymous(services, is_of_a_tenant=is_of_a_tenant)
+            if role is not None:
+                check_access(role, path, caller, request.path_params)
+            elif caller.identity is None and request.method not in _SAFE_METHODS:
+                await _check_public(services)
             return await handle(UnicodeRequest(request.scope, request.receive))
 
         return handle_with_caller
@@ -45,10 +49,8 @@ class AuthenticatedRoute(APIRoute):
         return super().get_route_handler()
 
 
-async def _check_anonymous(services: Services, *, is_of_a_tenant: bool) -> None:
-    """Raise KeyRequired when no request with a body can succeed here without a key."""
-    if is_of_a_tenant:
-        raise KeyRequired("This route changes what a tenant owns. Send an API key of the tenant.")
+async def _check_public(services: Services) -> None:
+    """Raise KeyRequired when no inference can succeed without a key."""
     if not await services.public.exist():
         raise KeyRequired("This server has no public prefixes. Send an API key.")
 
@@ -69,8 +71,14 @@ async def _record(request: Request) -> RequestRecord:
     return record
 
 
+async def _actor(request: Request) -> Actor:
+    caller: Caller = request.state.caller
+    return caller.actor(request.state.record.request_id)
+
+
 ServicesDep = Annotated[Services, Depends(_services)]
 CallerDep = Annotated[Caller, Depends(_caller)]
+ActorDep = Annotated[Actor, Depends(_actor)]
 RecordDep = Annotated[RequestRecord, Depends(_record)]
 
 bearer = HTTPBearer(auto_error=False, description="An API key, `pp_...`; see `polyprefix key`.")

@@ -11,8 +11,7 @@ from prefixes import PrefixRef
 from prefixes.names import check_name
 from prefixes.registry import PrefixVersion
 from server import media_types
-from server.api.auth import require_owner
-from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, bearer
+from server.api.dependencies import ActorDep, AuthenticatedRoute, CallerDep, ServicesDep, bearer
 from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.schemas import (
@@ -35,7 +34,7 @@ router = APIRouter(
     route_class=AuthenticatedRoute,
     tags=["prefixes"],
     dependencies=[Depends(bearer)],
-    responses=responses(401, 404, 422, 503),
+    responses=responses(401, 403, 404, 422, 503),
 )
 
 
@@ -47,7 +46,7 @@ async def list_prefixes(tenant: str, services: ServicesDep, caller: CallerDep) -
     """Lists the prefixes that the caller may use: none of a private or unknown tenant."""
     check_name("tenant", tenant)
     found = await services.read(
-        partial(services.registry.list_prefixes, reader=caller.tenant, tenant=tenant)
+        partial(services.registry.list_prefixes, reader=caller.reader_of(tenant), tenant=tenant)
     )
     return PrefixList(
         prefixes=[
@@ -67,7 +66,9 @@ async def show_prefix(
     tenant: str, task: str, services: ServicesDep, caller: CallerDep
 ) -> PrefixEntry:
     """Returns all versions in ascending order, and every alias with its moves."""
-    entry = await services.read(partial(services.registry.show, tenant, task, reader=caller.tenant))
+    entry = await services.read(
+        partial(services.registry.show, tenant, task, reader=caller.reader_of(tenant))
+    )
     return PrefixEntry(
         tenant=entry.tenant,
         task=entry.task,
@@ -99,7 +100,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     request: Request,
     response: Response,
     services: ServicesDep,
-    caller: CallerDep,
+    actor: ActorDep,
 ) -> PublishedVersion:
     """Checks the file, replays its golden examples on this server's backbone, and publishes it.
 
@@ -107,11 +108,10 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     first version of a task also gets the alias `live`.
     """
     check_name("task", task)
-    require_owner(caller, tenant, task)
     with services.uploads.take(tenant), services.registry.store.stage() as staged:
         texts = await UPLOAD_FORM.receive(request, lambda _name, _filename: staged.write)
         published = await services.publisher.publish(
-            staged, tenant=tenant, task=task, alias=texts.get("alias"), by=tenant
+            staged, tenant=tenant, task=task, alias=texts.get("alias"), by=actor
         )
     if not published.is_new:
         response.status_code = 200
@@ -127,7 +127,9 @@ async def show_version(
     tenant: str, task: str, version: VersionNumber, services: ServicesDep, caller: CallerDep
 ) -> VersionDetail:
     """Returns the whole description in the file."""
-    found = await _find(services, caller.tenant, PrefixRef(tenant, task, version=version))
+    found = await _find(
+        services, caller.reader_of(tenant), PrefixRef(tenant, task, version=version)
+    )
     spec = await services.read(partial(services.registry.spec, found.digest))
     return VersionDetail(
         **version_fields(found),
@@ -157,7 +159,9 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Sends the bytes as they were uploaded, after verifying them against their digest."""
-    found = await _find(services, caller.tenant, PrefixRef(tenant, task, version=version))
+    found = await _find(
+        services, caller.reader_of(tenant), PrefixRef(tenant, task, version=version)
+    )
     etag = f'"{found.digest}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and etag in if_none_match:
@@ -176,18 +180,16 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
     responses=responses(409),
 )
 async def delete_version(
-    tenant: str, task: str, version: VersionNumber, services: ServicesDep, caller: CallerDep
+    tenant: str, task: str, version: VersionNumber, services: ServicesDep, actor: ActorDep
 ) -> None:
     """Fails while an alias points to the version. Its number is not used again."""
-    require_owner(caller, tenant, task)
-    await services.write(partial(services.registry.delete_version, tenant, task, version))
+    await services.write(partial(services.registry.delete_version, tenant, task, version, by=actor))
 
 
 @router.delete("/{task}", summary="Delete a prefix with all its versions", status_code=204)
-async def delete_prefix(tenant: str, task: str, services: ServicesDep, caller: CallerDep) -> None:
+async def delete_prefix(tenant: str, task: str, services: ServicesDep, actor: ActorDep) -> None:
     """Deletes all versions, aliases and history."""
-    require_owner(caller, tenant, task)
-    await services.write(partial(services.registry.delete_prefix, tenant, task))
+    await services.write(partial(services.registry.delete_prefix, tenant, task, by=actor))
 
 
 @router.put(
@@ -201,12 +203,11 @@ async def promote(  # noqa: PLR0917 - FastAPI passes all by name
     alias: str,
     body: PromoteRequest,
     services: ServicesDep,
-    caller: CallerDep,
+    actor: ActorDep,
 ) -> AliasTarget:
     """Requests after the response use the new version. Requests in flight keep their version."""
-    require_owner(caller, tenant, task)
     await services.write(
-        partial(services.registry.promote, tenant, task, alias, body.version, by=tenant)
+        partial(services.registry.promote, tenant, task, alias, body.version, by=actor)
     )
     return await _target(services, PrefixRef(tenant, task, version=body.version))
 
@@ -217,12 +218,11 @@ async def promote(  # noqa: PLR0917 - FastAPI passes all by name
     responses=responses(409),
 )
 async def rollback(
-    tenant: str, task: str, alias: str, services: ServicesDep, caller: CallerDep
+    tenant: str, task: str, alias: str, services: ServicesDep, actor: ActorDep
 ) -> AliasTarget:
     """Each further call undoes one more move."""
-    require_owner(caller, tenant, task)
     version = await services.write(
-        partial(services.registry.rollback, tenant, task, alias, by=tenant)
+        partial(services.registry.rollback, tenant, task, alias, by=actor)
     )
     return await _target(services, PrefixRef(tenant, task, version=version))
 

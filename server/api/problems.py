@@ -36,7 +36,7 @@ def problem_of(error: Exception, caller: Caller | None = None) -> Problem:
     is required. An unexpected error shows nothing of itself.
     """
     match error:
-        case PrefixNotFound() if caller is not None and caller.tenant is None:
+        case PrefixNotFound() if caller is not None and caller.identity is None:
             detail = (
                 "There is no public prefix with this name. Check the name, or send a key of a "
                 "tenant that may use it."

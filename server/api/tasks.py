@@ -43,7 +43,7 @@ router = APIRouter(
     route_class=DirectRoute,
     tags=["tasks"],
     dependencies=[Depends(bearer)],
-    responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
+    responses=responses(400, 401, 403, 404, 413, 422, 429, 503, 504, 507),
 )
 
 

@@ -10,15 +10,14 @@ from fastapi.responses import StreamingResponse
 
 from prefixes.errors import StoreUnavailable
 from server import media_types
-from server.api.auth import Caller
-from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, bearer
+from server.api.dependencies import AuthenticatedRoute, ServicesDep, bearer
 from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.services import Services
 from server.api.training_events import describe, start_after, stream_events
 from server.api.training_forms import TRAINING_FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
-from server.errors import KeyRequired, NothingToShow, TrainingNotFound
+from server.errors import NothingToShow
 from server.training_jobs.cleanup import remove_trainings
 from server.training_jobs.records import TrainingJob
 from server.training_jobs.store import new_id
@@ -28,7 +27,7 @@ router = APIRouter(
     route_class=AuthenticatedRoute,
     tags=["trainings"],
     dependencies=[Depends(bearer)],
-    responses=responses(401, 404, 422, 503),
+    responses=responses(401, 403, 404, 422, 503),
 )
 
 _log = logging.getLogger(__name__)
@@ -42,13 +41,12 @@ _log = logging.getLogger(__name__)
     openapi_extra=TRAINING_FORM.openapi(),
 )
 async def start_training(
-    tenant: str, request: Request, response: Response, services: ServicesDep, caller: CallerDep
+    tenant: str, request: Request, response: Response, services: ServicesDep
 ) -> TrainingStatus:
     """Queue a training. Poll `links.self` of the response for its state.
 
     The rows are checked when it runs; `error` then lists each problem with its line.
     """
-    _require_owner(caller, tenant)
     await services.read(partial(services.trainings.check_queue, tenant))
     training_id = new_id()
     folder = services.training_folders.of(training_id)
@@ -72,12 +70,10 @@ async def start_training(
 async def list_trainings(
     tenant: str,
     services: ServicesDep,
-    caller: CallerDep,
     before: Annotated[str | None, Query(max_length=32, pattern=r"^[0-9a-f]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> TrainingList:
     """List one page of trainings. `next` is the path of the next page."""
-    _require_owner(caller, tenant)
     found = await services.read(
         partial(services.trainings.list, tenant, before=before, limit=limit)
     )
@@ -91,11 +87,9 @@ async def list_trainings(
 
 
 @router.get("/{training}", summary="Show a training: its state, progress and result")
-async def show_training(
-    tenant: str, training: str, services: ServicesDep, caller: CallerDep
-) -> TrainingStatus:
+async def show_training(tenant: str, training: str, services: ServicesDep) -> TrainingStatus:
     """Show one training: `result` once it has succeeded, `error` once it has failed."""
-    found = await _find(services, caller, tenant, training)
+    found = await _find(services, tenant, training)
     return await services.read(partial(describe, services, found))
 
 
@@ -109,7 +103,6 @@ async def follow_training(
     tenant: str,
     training: str,
     services: ServicesDep,
-    caller: CallerDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Stream events: `progress` and `evaluation` report the training's progress, `data_summary` how
@@ -118,7 +111,7 @@ async def follow_training(
     With `Last-Event-ID`, the stream continues after that event. A server that stops ends the
     stream.
     """
-    found = await _find(services, caller, tenant, training)
+    found = await _find(services, tenant, training)
     return StreamingResponse(
         stream_events(services, found, start_after(last_event_id)),
         media_type=media_types.EVENTS,
@@ -127,11 +120,8 @@ async def follow_training(
 
 
 @router.post("/{training}/cancel", summary="Cancel a training")
-async def cancel_training(
-    tenant: str, training: str, services: ServicesDep, caller: CallerDep
-) -> TrainingStatus:
+async def cancel_training(tenant: str, training: str, services: ServicesDep) -> TrainingStatus:
     """Cancel a queued training at once, a running one within seconds; a finished one stays."""
-    _require_owner(caller, tenant)
     found = await services.write(partial(services.trainings.cancel, tenant, training))
     if found.is_finished:
         await services.write(services.training_folders.of(found.id).tidy)
@@ -144,11 +134,9 @@ async def cancel_training(
     response_class=Response,
     responses={200: {"content": {media_types.JSON: {}}, "description": "report.json"}},
 )
-async def read_report(
-    tenant: str, training: str, services: ServicesDep, caller: CallerDep
-) -> OpenFileResponse:
+async def read_report(tenant: str, training: str, services: ServicesDep) -> OpenFileResponse:
     """Return the settings, figures, history and confusion matrix of a training."""
-    found = await _find(services, caller, tenant, training)
+    found = await _find(services, tenant, training)
     return _file(services.training_folders.of(found.id).report, media_types.JSON)
 
 
@@ -158,11 +146,9 @@ async def read_report(
     response_class=Response,
     responses={200: {"content": {media_types.PNG: {}}, "description": "A picture."}},
 )
-async def see_curve(
-    tenant: str, training: str, services: ServicesDep, caller: CallerDep
-) -> OpenFileResponse:
+async def see_curve(tenant: str, training: str, services: ServicesDep) -> OpenFileResponse:
     """Draw the losses and the metric over the steps."""
-    found = await _find(services, caller, tenant, training)
+    found = await _find(services, tenant, training)
     return _file(services.training_folders.of(found.id).curve, media_types.PNG)
 
 
@@ -177,19 +163,8 @@ def _remove_oldest(services: Services, tenant: str) -> None:
         )
 
 
-async def _find(services: Services, caller: Caller, tenant: str, training: str) -> TrainingJob:
-    _require_owner(caller, tenant)
+async def _find(services: Services, tenant: str, training: str) -> TrainingJob:
     return await services.read(partial(services.trainings.find, tenant, training))
-
-
-def _require_owner(caller: Caller, tenant: str) -> None:
-    """Admit the tenant alone: the training data of a public tenant is private, too."""
-    if caller.tenant is None:
-        raise KeyRequired(
-            "Trainings need an API key of the tenant. Send it as `Authorization: Bearer KEY`."
-        )
-    if caller.tenant != tenant:
-        raise TrainingNotFound("The training does not exist, or was removed. List the trainings.")
 
 
 def _file(path: FilePath, media_type: str) -> OpenFileResponse:

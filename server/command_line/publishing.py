@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 
 from prefixes import PrefixError, PrefixRef
-from prefixes.registry import PublishedVersion, open_registry
+from prefixes.registry import Actor, PublishedVersion, open_registry
 from training.errors import PublishFailed
 from training.results.finish import FinishedPrefix
 
@@ -81,7 +81,7 @@ class Destination:
                     staged,
                     finished.prefix,
                     alias=self.alias,
-                    by="polyprefix train",
+                    by=Actor("polyprefix train"),
                 )
         finally:
             registry.close()

@@ -7,12 +7,19 @@ from typing import Final
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes import digest_of
-from prefixes.errors import InvalidName, PrefixNotFound, PrefixRejected, StoreUnavailable
+from prefixes.errors import (
+    InvalidName,
+    PrefixNotFound,
+    PrefixRejected,
+    StoreUnavailable,
+    TenantNotFound,
+)
 from prefixes.names import DEFAULT_ALIAS
-from prefixes.registry import PrefixRegistry
+from prefixes.registry import Actor, PrefixRegistry
 from server.publishing import Publisher
 
 EXAMPLES_TENANT: Final = "examples"
+_SEEDING: Final = Actor("seeding")
 
 _log = logging.getLogger(__name__)
 
@@ -21,16 +28,19 @@ async def seed_examples(folder: Path, registry: PrefixRegistry, publisher: Publi
     """Publish each `TASK.safetensors` of a folder whose digest is not published yet.
 
     A file that does not fit this server's backbone, is not a prefix, or cannot be stored is skipped
-    with a warning in the log. Examples must not prevent a server from starting.
+    with a warning in the log. So are all files if the tenant is deleted. Examples must not prevent
+    a server from starting.
 
     Raises:
         StoreUnavailable: when the database cannot be read or written.
     """
-    await run_in_threadpool(lambda: registry.ensure_tenant(EXAMPLES_TENANT, is_public=True))
+    await run_in_threadpool(
+        lambda: registry.ensure_tenant(EXAMPLES_TENANT, is_public=True, by=_SEEDING)
+    )
     for path in await run_in_threadpool(lambda: sorted(folder.glob("*.safetensors"))):
         try:
             await _seed(path, registry, publisher)
-        except (PrefixRejected, InvalidName, StoreUnavailable) as error:
+        except (PrefixRejected, InvalidName, TenantNotFound, StoreUnavailable) as error:
             _log.warning("skipped the example %s: %s", path.name, error)
 
 
@@ -42,14 +52,14 @@ async def _seed(path: Path, registry: PrefixRegistry, publisher: Publisher) -> N
     with registry.store.stage() as staged:
         await run_in_threadpool(staged.write, data)
         await publisher.publish(
-            staged, tenant=EXAMPLES_TENANT, task=task, alias=DEFAULT_ALIAS, by="seeding"
+            staged, tenant=EXAMPLES_TENANT, task=task, alias=DEFAULT_ALIAS, by=_SEEDING
         )
     _log.info("published the example %s as %s/%s", path.name, EXAMPLES_TENANT, task)
 
 
 def _digests(registry: PrefixRegistry, task: str) -> frozenset[str]:
     try:
-        entry = registry.show(EXAMPLES_TENANT, task, reader=None)
+        entry = registry.show(EXAMPLES_TENANT, task, reader=EXAMPLES_TENANT)
     except PrefixNotFound:
         return frozenset()
     return frozenset(version.digest for version in entry.versions)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.errors import PrefixNotFound, PrefixRejected, StoreUnavailable
+from prefixes.errors import PrefixNotFound, PrefixRejected, StoreUnavailable, TenantNotFound
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from server.publishing import Publisher
@@ -84,7 +84,7 @@ class JobExecutor:
         )
         try:
             return await retry(publish, HOUR_OF_PAUSES, wait)
-        except PrefixRejected as error:
+        except (PrefixRejected, TenantNotFound) as error:
             raise TrainingFailed(422, error.code, str(error)) from error
 
     def _begin(self, training: TrainingJob, folder: TrainingFolder) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.registry import PrefixRegistry
+from prefixes.registry import Actor, PrefixRegistry
 from server.publishing import Publisher
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.promotion import decide, keep_other_version
@@ -34,7 +34,7 @@ async def publish_trained(
     with registry.store.stage() as staged:
         await run_in_threadpool(lambda: staged.write(folder.prefix()))
         published = await publisher.publish(
-            staged, tenant=request.tenant, task=request.task, alias=None, by=training.id
+            staged, tenant=request.tenant, task=request.task, alias=None, by=Actor(training.id)
         )
     version = published.version
     decision = decide(outcome, live_version=job.live_version, margin=request.margin)
@@ -46,7 +46,7 @@ async def publish_trained(
                 request.alias,
                 version.number,
                 instead_of=job.live_version,
-                by=training.id,
+                by=Actor(training.id),
             )
         )
         decision = decision if is_moved else keep_other_version(job.live_version)

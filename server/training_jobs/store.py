@@ -127,8 +127,13 @@ class TrainingStore:
         return self._database.free(cancel)
 
     def claim(self) -> TrainingJob | None:
-        """Mark the first training of the queue as running; None when the queue is empty."""
-        first = select(trainings.c.id).where(trainings.c.state == "queued")
+        """Mark the first training of the queue as running; None when the queue is empty.
+
+        Trainings of suspended and deleted tenants stay queued.
+        """
+        is_active = (tenants.c.suspended_at.is_(None), tenants.c.deleted_at.is_(None))
+        is_queued = trainings.c.state == "queued"
+        first = select(trainings.c.id).join(tenants).where(is_queued, *is_active)
         with self._database.read() as connection:
             if connection.scalar(first.limit(1)) is None:
                 return None  # polled twice a second: without the lock of a writer

@@ -5,6 +5,19 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0005": (
+        "DROP TABLE audit_events",
+        "ALTER TABLE tenants DROP COLUMN suspended_at",
+        "ALTER TABLE tenants DROP COLUMN deleted_at",
+        "DROP TABLE api_keys",
+        (
+            "CREATE TABLE api_keys (id VARCHAR(16) PRIMARY KEY, "
+            "tenant_id INTEGER NOT NULL REFERENCES tenants (id), "
+            "secret_sha256 VARCHAR(64) NOT NULL, label TEXT NOT NULL, "
+            "created_at DATETIME NOT NULL, revoked_at DATETIME)"
+        ),
+        "CREATE INDEX ix_api_keys_tenant_id ON api_keys (tenant_id)",
+    ),
     "0004": ("DROP TABLE paired_store", "DROP TABLE deleted_blobs"),
     "0003": ("DROP TABLE trainings",),
     "0002": ("ALTER TABLE versions DROP COLUMN task_type",),

@@ -1,13 +1,22 @@
 """Tiny prefixes and the processes that publish them; imports no model library, to start fast."""
 
 import itertools
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
 from prefixes import BackboneFingerprint, HeadSpec, Prefix, PrefixSpec
-from prefixes.registry import PrefixRegistry, PublishedVersion, open_registry
+from prefixes.registry import (
+    COMMAND_LINE,
+    Actor,
+    ApiKeys,
+    PrefixRegistry,
+    PublishedVersion,
+    Tenants,
+    open_registry,
+)
 
 FINGERPRINT = BackboneFingerprint(
     name="tiny",
@@ -56,7 +65,7 @@ def publish(
     prefix = tiny_prefix(description)
     with registry.store.stage() as staged:
         staged.write(prefix.to_bytes())
-        return registry.publish(tenant, task, staged, prefix, alias=alias, by=by)
+        return registry.publish(tenant, task, staged, prefix, alias=alias, by=Actor(by))
 
 
 def publish_until_killed(folder: Path, name: str, acknowledge: Connection) -> None:
@@ -65,6 +74,24 @@ def publish_until_killed(folder: Path, name: str, acknowledge: Connection) -> No
     for count in itertools.count():
         version = publish(registry, "acme", "topic", f"{name} {count}", alias="newest").version
         acknowledge.send((version.number, version.digest))
+
+
+def change_keys_until_killed(folder: Path, acknowledge: Connection) -> None:
+    """Issue, rotate and revoke keys, and suspend and resume their tenant; tell each change that is
+    safe, and the id of the key or the state of the tenant.
+    """
+    registry = open_registry(folder)
+    keys, tenants = ApiKeys(registry.database), Tenants(registry.database)
+    while True:
+        old = keys.issue("acme", "old").split("_")[1]
+        acknowledge.send(("issued", old))
+        new = keys.rotate(old, overlap=timedelta(0)).split("_")[1]
+        acknowledge.send(("replaced", old))
+        acknowledge.send(("issued", new))
+        keys.revoke(new)
+        acknowledge.send(("revoked", new))
+        for change in (tenants.suspend, tenants.resume):
+            acknowledge.send(("tenant", change("acme", by=COMMAND_LINE).state))
 
 
 def publish_some(folder: Path, descriptions: list[str], answer: Connection) -> None:

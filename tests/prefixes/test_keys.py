@@ -1,12 +1,15 @@
 import hashlib
 import re
 import sqlite3
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from prefixes.errors import KeyNotFound, TenantNotFound
-from prefixes.registry import ApiKeys, PrefixRegistry, Tenant
+from prefixes.errors import KeyNotFound, KeyNotValid, LastOperatorKey, TenantNotFound
+from prefixes.registry import Actor, ApiKeys, PrefixRegistry
+from prefixes.registry.tables import now
 
 
 @pytest.fixture
@@ -18,11 +21,16 @@ def id_of(key: str) -> str:
     return key.split("_")[1]
 
 
+def _tenant_of(keys: ApiKeys, key: str) -> str | None:
+    identity = keys.authenticate(key)
+    return None if identity is None else identity.tenant
+
+
 def test_an_issued_key_proves_its_tenant(keys: ApiKeys) -> None:
     acme, examples = keys.issue("acme", "laptop"), keys.issue("examples", "build")
     assert re.fullmatch(r"pp_[0-9a-f]{12}_[A-Za-z0-9_-]{43}", acme)
-    assert keys.authenticate(acme) == Tenant("acme", is_public=False)
-    assert keys.authenticate(examples) == Tenant("examples", is_public=True)
+    assert _tenant_of(keys, acme) == "acme"
+    assert _tenant_of(keys, examples) == "examples"
 
 
 def test_only_the_hash_of_a_secret_reaches_the_disk(keys: ApiKeys, tmp_path: Path) -> None:
@@ -97,3 +105,46 @@ def test_a_key_without_a_tenant_cannot_be_stored(keys: ApiKeys, tmp_path: Path) 
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute("DELETE FROM tenants WHERE name = 'acme'")
     connection.close()
+
+
+def test_a_key_that_expires_is_rejected_although_nothing_in_the_database_changes(
+    keys: ApiKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = keys.issue("acme", "laptop", expires_at=now() + timedelta(hours=1))
+    assert keys.authenticate(key) is not None
+    assert keys.recall(key) is not None
+    later = time.time() + 3601
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert keys.recall(key) is None
+    assert keys.authenticate(key) is None
+
+
+def test_a_rotated_key_never_outlives_its_own_expiry(keys: ApiKeys) -> None:
+    expires_at = now() + timedelta(hours=1)
+    old = keys.issue("acme", "ci", role="upload", expires_at=expires_at)
+    new = keys.rotate(id_of(old), overlap=timedelta(days=1))
+    assert keys.find(id_of(old)).expires_at == expires_at
+    fresh = keys.find(id_of(new))
+    assert (fresh.role, fresh.label, fresh.expires_at) == ("upload", "ci", None)
+
+
+@pytest.mark.parametrize("state", ["revoked", "expired", "replaced"])
+def test_a_key_that_is_not_valid_is_not_rotated(keys: ApiKeys, state: str) -> None:
+    key_id = id_of(keys.issue("acme", "ci", expires_at=now() if state == "expired" else None))
+    if state == "revoked":
+        keys.revoke(key_id)
+    if state == "replaced":
+        keys.rotate(key_id, overlap=timedelta(days=1))
+    with pytest.raises(KeyNotValid, match=f"is {state}"):
+        keys.rotate(key_id, overlap=timedelta(0))
+
+
+def test_a_request_cannot_revoke_the_last_valid_key_of_an_operator(keys: ApiKeys) -> None:
+    first = id_of(keys.issue(None, "first", role="operator"))
+    keys.issue(None, "expired", role="operator", expires_at=now())
+    request = Actor("operator", first, "request")
+    with pytest.raises(LastOperatorKey):
+        keys.revoke(first, by=request)
+    keys.issue(None, "second", role="operator")
+    keys.revoke(first, by=request)
+    assert keys.find(first).revoked_at is not None

@@ -15,7 +15,7 @@ from prefixes.errors import (
     TenantNotFound,
     VersionInUse,
 )
-from prefixes.registry import ListedVersion, PrefixRegistry, PrefixSummary, Tenant
+from prefixes.registry import Actor, ListedVersion, PrefixRegistry, PrefixSummary
 from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
 from tests.prefixes.publishing import publish, tiny_prefix
@@ -128,7 +128,7 @@ def test_an_upload_that_is_no_prefix_leaves_no_trace(
         with registry.store.stage() as staged:
             staged.write(b"certainly not a safetensors file")
             prefix = Prefix.from_bytes(staged.read())
-            registry.publish("acme", "topic", staged, prefix, by="ada")
+            registry.publish("acme", "topic", staged, prefix, by=Actor("ada"))
 
     with pytest.raises(PrefixRejected):
         upload()
@@ -377,9 +377,10 @@ def test_deleting_a_version_that_is_not_there_says_so(
 def test_tenants_are_made_once_found_by_name_and_listed_in_order(
     registry: PrefixRegistry,
 ) -> None:
-    assert registry.ensure_tenant("zeta", is_public=True) == Tenant("zeta", is_public=True)
-    assert registry.ensure_tenant("zeta", is_public=True) == Tenant("zeta", is_public=True)
-    assert registry.tenant("zeta") == Tenant("zeta", is_public=True)
+    made = registry.ensure_tenant("zeta", is_public=True)
+    assert (made.name, made.is_public) == ("zeta", True)
+    assert registry.ensure_tenant("zeta", is_public=True) == made
+    assert registry.tenant("zeta") == made
     assert [tenant.name for tenant in registry.tenants()] == ["acme", "examples", "globex", "zeta"]
 
 

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from prefixes import PrefixRef
 from prefixes.errors import InvalidName, NothingToRollBack, PrefixNotFound, VersionInUse
-from prefixes.registry import Alias, PrefixRegistry
+from prefixes.registry import Actor, Alias, PrefixRegistry
 from tests.prefixes.publishing import publish, tiny_prefix
 
 
@@ -26,13 +26,13 @@ def alias_of(registry: PrefixRegistry, name: str = "live") -> Alias:
 
 
 def test_promoting_points_an_alias_to_a_version(topic: PrefixRegistry) -> None:
-    topic.promote("acme", "topic", "live", 3, by="bob")
+    topic.promote("acme", "topic", "live", 3, by=Actor("bob"))
     assert alias_of(topic).version == 3
     assert topic.version(PrefixRef("acme", "topic", alias="live"), reader="acme").number == 3
 
 
 def test_promoting_makes_an_alias_that_is_missing(topic: PrefixRegistry) -> None:
-    topic.promote("acme", "topic", "canary", 2, by="bob")
+    topic.promote("acme", "topic", "canary", 2, by=Actor("bob"))
     assert alias_of(topic, "canary").version == 2
     assert alias_of(topic).version == 1
 
@@ -41,19 +41,19 @@ def test_an_alias_is_replaced_only_where_it_points_to_what_was_expected(
     topic: PrefixRegistry,
 ) -> None:
     assert alias_of(topic).version == 1
-    assert not topic.replace("acme", "topic", "live", 3, instead_of=2, by="bob")
-    assert not topic.replace("acme", "topic", "live", 3, instead_of=None, by="bob")
+    assert not topic.replace("acme", "topic", "live", 3, instead_of=2, by=Actor("bob"))
+    assert not topic.replace("acme", "topic", "live", 3, instead_of=None, by=Actor("bob"))
     assert alias_of(topic).version == 1
-    assert topic.replace("acme", "topic", "live", 3, instead_of=1, by="bob")
-    assert topic.replace("acme", "topic", "canary", 2, instead_of=None, by="bob")
+    assert topic.replace("acme", "topic", "live", 3, instead_of=1, by=Actor("bob"))
+    assert topic.replace("acme", "topic", "canary", 2, instead_of=None, by=Actor("bob"))
     assert (alias_of(topic).version, alias_of(topic, "canary").version) == (3, 2)
 
 
 def test_the_history_says_who_moved_an_alias_when_from_where_and_whether_it_was_undone(
     topic: PrefixRegistry,
 ) -> None:
-    topic.promote("acme", "topic", "live", 3, by="bob")
-    topic.rollback("acme", "topic", "live", by="eve")
+    topic.promote("acme", "topic", "live", 3, by=Actor("bob"))
+    topic.rollback("acme", "topic", "live", by=Actor("eve"))
     moves = alias_of(topic).moves
     told = [(m.kind, m.from_version, m.to_version, m.moved_by, m.is_undone) for m in moves]
     assert told == [
@@ -65,46 +65,46 @@ def test_the_history_says_who_moved_an_alias_when_from_where_and_whether_it_was_
 
 
 def test_each_rollback_goes_one_step_further_back(topic: PrefixRegistry) -> None:
-    topic.promote("acme", "topic", "live", 2, by="bob")
-    topic.promote("acme", "topic", "live", 3, by="bob")
-    assert topic.rollback("acme", "topic", "live", by="bob") == 2
-    assert topic.rollback("acme", "topic", "live", by="bob") == 1
+    topic.promote("acme", "topic", "live", 2, by=Actor("bob"))
+    topic.promote("acme", "topic", "live", 3, by=Actor("bob"))
+    assert topic.rollback("acme", "topic", "live", by=Actor("bob")) == 2
+    assert topic.rollback("acme", "topic", "live", by=Actor("bob")) == 1
     with pytest.raises(NothingToRollBack, match="points to version 1 and has no earlier target"):
-        topic.rollback("acme", "topic", "live", by="bob")
+        topic.rollback("acme", "topic", "live", by=Actor("bob"))
     assert alias_of(topic).version == 1
 
 
 def test_a_promotion_after_a_rollback_is_rolled_back_to_where_it_came_from(
     topic: PrefixRegistry,
 ) -> None:
-    topic.promote("acme", "topic", "live", 2, by="bob")
-    topic.rollback("acme", "topic", "live", by="bob")
-    topic.promote("acme", "topic", "live", 3, by="bob")
-    assert topic.rollback("acme", "topic", "live", by="bob") == 1
+    topic.promote("acme", "topic", "live", 2, by=Actor("bob"))
+    topic.rollback("acme", "topic", "live", by=Actor("bob"))
+    topic.promote("acme", "topic", "live", 3, by=Actor("bob"))
+    assert topic.rollback("acme", "topic", "live", by=Actor("bob")) == 1
 
 
 def test_promoting_to_where_an_alias_points_already_is_no_move(topic: PrefixRegistry) -> None:
-    topic.promote("acme", "topic", "live", 2, by="bob")
-    topic.promote("acme", "topic", "live", 2, by="bob")
+    topic.promote("acme", "topic", "live", 2, by=Actor("bob"))
+    topic.promote("acme", "topic", "live", 2, by=Actor("bob"))
     assert len(alias_of(topic).moves) == 2
-    assert topic.rollback("acme", "topic", "live", by="bob") == 1
+    assert topic.rollback("acme", "topic", "live", by=Actor("bob")) == 1
 
 
 def test_a_rollback_to_a_deleted_version_is_refused_and_moves_nothing(
     topic: PrefixRegistry,
 ) -> None:
-    topic.promote("acme", "topic", "live", 2, by="bob")
+    topic.promote("acme", "topic", "live", 2, by=Actor("bob"))
     topic.delete_version("acme", "topic", 1)
     before = alias_of(topic)
     with pytest.raises(NothingToRollBack, match=r"acme/topic:live .*version 1 was deleted"):
-        topic.rollback("acme", "topic", "live", by="bob")
+        topic.rollback("acme", "topic", "live", by=Actor("bob"))
     assert alias_of(topic) == before
 
 
 def test_aliases_move_and_roll_back_independently(topic: PrefixRegistry) -> None:
-    topic.promote("acme", "topic", "live", 2, by="bob")
-    topic.promote("acme", "topic", "canary", 3, by="bob")
-    assert topic.rollback("acme", "topic", "live", by="bob") == 1
+    topic.promote("acme", "topic", "live", 2, by=Actor("bob"))
+    topic.promote("acme", "topic", "canary", 3, by=Actor("bob"))
+    assert topic.rollback("acme", "topic", "live", by=Actor("bob")) == 1
     assert alias_of(topic, "canary").version == 3
 
 
@@ -112,22 +112,22 @@ def test_aliases_move_and_roll_back_independently(topic: PrefixRegistry) -> None
 def test_a_version_that_is_not_there_is_not_promoted(topic: PrefixRegistry, number: int) -> None:
     before = alias_of(topic)
     with pytest.raises(PrefixNotFound, match=f"acme/topic@{number};"):
-        topic.promote("acme", "topic", "live", number, by="bob")
+        topic.promote("acme", "topic", "live", number, by=Actor("bob"))
     assert alias_of(topic) == before
 
 
 def test_tasks_and_aliases_that_are_not_there_are_named(topic: PrefixRegistry) -> None:
     with pytest.raises(PrefixNotFound, match="acme/mood;"):
-        topic.promote("acme", "mood", "live", 1, by="bob")
+        topic.promote("acme", "mood", "live", 1, by=Actor("bob"))
     with pytest.raises(PrefixNotFound, match="acme/mood;"):
-        topic.rollback("acme", "mood", "live", by="bob")
+        topic.rollback("acme", "mood", "live", by=Actor("bob"))
     with pytest.raises(PrefixNotFound, match="acme/topic:canary;"):
-        topic.rollback("acme", "topic", "canary", by="bob")
+        topic.rollback("acme", "topic", "canary", by=Actor("bob"))
 
 
 def test_an_alias_that_reads_as_a_version_is_refused(topic: PrefixRegistry) -> None:
     with pytest.raises(InvalidName, match="digits alone"):
-        topic.promote("acme", "topic", "2", 2, by="bob")
+        topic.promote("acme", "topic", "2", 2, by=Actor("bob"))
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -167,24 +167,24 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(alias=aliases, number=numbers)
     def promote(self, alias: str, number: int) -> None:
         if number in self.versions:
-            self.registry.promote("acme", self.task, alias, number, by="bob")
+            self.registry.promote("acme", self.task, alias, number, by=Actor("bob"))
             self.push(alias, number)
         else:
             with pytest.raises(PrefixNotFound):
-                self.registry.promote("acme", self.task, alias, number, by="bob")
+                self.registry.promote("acme", self.task, alias, number, by=Actor("bob"))
 
     @rule(alias=aliases)
     def rollback(self, alias: str) -> None:
         stack = self.stacks.get(alias, [])
         if not stack:
             with pytest.raises(PrefixNotFound):
-                self.registry.rollback("acme", self.task, alias, by="bob")
+                self.registry.rollback("acme", self.task, alias, by=Actor("bob"))
         elif len(stack) == 1 or stack[-2] not in self.versions:
             with pytest.raises(NothingToRollBack):
-                self.registry.rollback("acme", self.task, alias, by="bob")
+                self.registry.rollback("acme", self.task, alias, by=Actor("bob"))
         else:
             stack.pop()
-            assert self.registry.rollback("acme", self.task, alias, by="bob") == stack[-1]
+            assert self.registry.rollback("acme", self.task, alias, by=Actor("bob")) == stack[-1]
 
     @rule(number=numbers)
     def delete_version(self, number: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from prefixes import PrefixRef
-from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_registry
 from prefixes.registry.answer_cache import AnswerCache
 from tests.prefixes.publishing import publish
 
@@ -56,7 +56,7 @@ def test_an_alias_that_anybody_moves_is_not_recalled(
     second = publish(other, "acme", "topic", "two", alias="live").version
     assert registry.recall([LIVE], reader="acme") is None
     assert registry.resolve([LIVE], reader="acme") == {LIVE: second}
-    first = registry.rollback("acme", "topic", "live", by="ada")
+    first = registry.rollback("acme", "topic", "live", by=Actor("ada"))
     assert registry.recall([LIVE], reader="acme") is None
     assert registry.resolve([LIVE], reader="acme")[LIVE].number == first == 1
 

@@ -1,17 +1,25 @@
 import multiprocessing
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prefixes import Prefix
-from prefixes.registry import PrefixRegistry, open_registry
+from prefixes.registry import ApiKeys, AuditLog, PrefixRegistry, open_registry
+from prefixes.registry.audit import AuditFilter
 from tests.prefixes import publishing
-from tests.prefixes.publishing import publish_and_delete, publish_some, publish_until_killed
+from tests.prefixes.publishing import (
+    change_keys_until_killed,
+    publish_and_delete,
+    publish_some,
+    publish_until_killed,
+)
 
 NUM_KILLS = 12
 
@@ -34,7 +42,7 @@ def start() -> Callable[..., tuple[BaseProcess, Connection]]:
     return start_process
 
 
-def received_until_closed(connection: Connection) -> list[tuple[int, str]]:
+def received_until_closed(connection: Connection) -> list[Any]:
     messages = []
     try:
         while True:
@@ -75,6 +83,37 @@ def test_a_killed_publisher_loses_nothing_acknowledged_and_leaves_nothing_half_d
     entry = registry.show("acme", "topic", reader="acme")
     assert registry.store.digests() == {version.digest for version in entry.versions}
     assert list((tmp_path / "staging").iterdir()) == []
+    registry.close()
+
+
+def test_a_killed_change_of_a_key_or_tenant_is_whole_and_has_its_event(
+    tmp_path: Path, start: Callable[..., tuple[BaseProcess, Connection]]
+) -> None:
+    registry = open_registry(tmp_path)
+    registry.ensure_tenant("acme")
+    keys, log = ApiKeys(registry.database), AuditLog(registry.database)
+    told: list[tuple[str, str]] = []
+    for _ in range(NUM_KILLS):
+        process, answers = start(change_keys_until_killed, tmp_path)
+        told.append(answers.recv())
+        time.sleep(random.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        told += received_until_closed(answers)
+    found = {key.id: key for key in keys.list("acme")}
+    assert {name for what, name in told if what == "issued"} <= found.keys()
+    assert all(found[name].replaced_by in found for what, name in told if what == "replaced")
+    assert all(found[name].revoked_at for what, name in told if what == "revoked")
+    events = [event for page in log.pages(AuditFilter(tenant="acme")) for event in page]
+    by_action: dict[str, set[str]] = defaultdict(set)
+    for event in events:
+        by_action[event.action].add(event.object)
+    assert by_action["key.issue"] == found.keys()
+    assert by_action["key.rotate"] == {key.id for key in found.values() if key.replaced_by}
+    assert by_action["key.revoke"] == {key.id for key in found.values() if key.revoked_at}
+    last = next(event for event in events if event.action in {"tenant.suspend", "tenant.resume"})
+    is_suspended = last.action == "tenant.suspend"
+    assert (registry.tenant("acme").state == "suspended") == is_suspended
     registry.close()
 
 

@@ -37,7 +37,7 @@ def test_its_keys_still_belong_to_their_tenants(registry: PrefixRegistry) -> Non
     for tenant, key in _VALID.items():
         owner = keys.authenticate(key)
         assert owner is not None
-        assert owner.name == tenant
+        assert (owner.tenant, owner.role) == (tenant, "admin")
     assert keys.authenticate(_REVOKED) is None
     assert [key.label for key in keys.list("acme")] == ["laptop of Ada", "old laptop"]
 

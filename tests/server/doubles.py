@@ -9,7 +9,7 @@ from prefixes import Prefix, digest_of
 from prefixes.backbone import Backbone, EncodeJob, ResidentPrefix, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected, StoreCorrupted
-from prefixes.registry import PrefixRegistry, PrefixVersion
+from prefixes.registry import Actor, PrefixRegistry, PrefixVersion
 from server.batching.work import Work
 from server.residency.leases import Lease
 from tests.factories import make_prefix
@@ -195,7 +195,7 @@ def publish(
     registry.ensure_tenant(tenant)
     with registry.store.stage() as staged:
         staged.write(prefix.to_bytes())
-        published = registry.publish(tenant, task, staged, prefix, alias=alias, by="test")
+        published = registry.publish(tenant, task, staged, prefix, alias=alias, by=Actor("test"))
     return published.version
 
 

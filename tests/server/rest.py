@@ -12,11 +12,12 @@ from typing import Any, Final
 import httpx
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 
 from prefixes import BackboneFingerprint, Finding, InputTemplate, Prefix
 from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
-from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_registry
 from prefixes.spec import TaskType
 from server.api.services import InferenceEngine
 from server.app import create_app
@@ -139,6 +140,7 @@ class Rest:
     registry: PrefixRegistry
     folder: Path
     keys: dict[str, str]
+    app: FastAPI
 
     def client(self, tenant: str | None = None) -> httpx.Client:
         headers = {} if tenant is None else {"Authorization": f"Bearer {self.keys[tenant]}"}
@@ -178,13 +180,14 @@ def until(holds: Callable[[], bool], *, seconds: float = 20) -> None:
 
 
 def new_registry(folder: Path) -> tuple[PrefixRegistry, dict[str, str]]:
-    """A registry with two private tenants that have keys, and the public `examples`."""
+    """A registry with two private tenants and an operator that have keys, and `examples`."""
     registry = open_registry(folder)
     keys = ApiKeys(registry.database)
     for tenant in ("acme", "zoo"):
         registry.ensure_tenant(tenant)
     registry.ensure_tenant("examples", is_public=True)
-    return registry, {tenant: keys.issue(tenant, "test") for tenant in ("acme", "zoo")}
+    issued = {tenant: keys.issue(tenant, "test") for tenant in ("acme", "zoo")}
+    return registry, issued | {"operator": keys.issue(None, "test", role="operator")}
 
 
 def put(registry: PrefixRegistry, ref: str, prefix: Prefix) -> None:
@@ -192,7 +195,7 @@ def put(registry: PrefixRegistry, ref: str, prefix: Prefix) -> None:
     tenant, task = ref.split("/")
     with registry.store.stage() as staged:
         staged.write(prefix.to_bytes())
-        registry.publish(tenant, task, staged, prefix, alias="live", by="test")
+        registry.publish(tenant, task, staged, prefix, alias="live", by=Actor("test"))
 
 
 def put_some(registry: PrefixRegistry, backbone: BackboneFingerprint) -> None:
@@ -275,5 +278,5 @@ def serving(
         while_served=while_served,
     )
     with on_a_port(app) as url:
-        yield Rest(url, registry, folder, keys)
+        yield Rest(url, registry, folder, keys, app)
     registry.close()

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from prefixes.registry import Actor
 from tests.server.conftest import Serve
 from tests.server.rest import Rest
 
@@ -125,6 +126,6 @@ def test_a_request_may_lower_its_time_but_not_raise_it(serve: Serve) -> None:
 
 def test_a_moved_alias_applies_to_the_next_request(serve: Serve, rest: Rest) -> None:
     fake, _ = serve()
-    fake.registry.promote("examples", "mood", "trial", 1, by="test")
+    fake.registry.promote("examples", "mood", "trial", 1, by=Actor("test"))
     (result,) = ask(fake, model="examples/mood:trial", input="x")["results"]
     assert result["model"] == "examples/mood@1"

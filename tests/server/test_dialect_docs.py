@@ -9,6 +9,7 @@ import pytest
 
 from prefixes.backbone import Backbone
 from server import app
+from server.api import access
 from tests.server.pages import DOCS, with_served_tasks
 from tests.server.rest import serving
 
@@ -33,6 +34,7 @@ def test_the_dialect_of_the_page_answers_as_the_page_says(
     request, expected = map(json.loads, blocks("json"))
     models = module_of("example_schemas", schemas)
     monkeypatch.setitem(sys.modules, models.__name__, models)
+    monkeypatch.setattr(access, "VISIBLE", access.VISIBLE | {"POST /labels"})
     monkeypatch.setattr(app, "DIALECTS", (*app.DIALECTS, module_of("example", routes)))
 
     with serving(tmp_path_factory.mktemp("dialect"), backbone) as rest:

@@ -99,7 +99,7 @@ def test_errors_of_wrong_types_show_no_internals(rest: Rest) -> None:
 
 def test_errors_of_wrong_parameters_show_no_internals(rest: Rest) -> None:
     names = set()
-    with rest.client("acme") as client:
+    with rest.client("operator") as client:
         for method, path, operation, _ in operations(rest):
             for parameter in operation.get("parameters", []):
                 names.add(parameter["name"])
@@ -196,7 +196,7 @@ def test_a_trailing_slash_is_a_problem(rest: Rest) -> None:
 
 
 def test_routes_with_a_body_document_status_400(rest: Rest) -> None:
-    with rest.client("acme") as client:
+    with rest.client("operator") as client:
         for method, path, operation, _ in operations(rest):
             for kind in operation.get("requestBody", {}).get("content", {}):
                 content = b"[" * 30_000 if kind == "application/json" else b"no boundary"

@@ -5,10 +5,13 @@ from starlette.exceptions import HTTPException
 
 from prefixes import Finding
 from prefixes.errors import PrefixError, PrefixNotFound, PrefixRejected
+from prefixes.registry import Identity
 from server.api.auth import Caller
 from server.api.problems import problem_of
 from server.api.statuses import STATUS
 from server.errors import Overloaded, RequestRefused, ServingError
+
+ZOO = Identity("0123456789ab", "zoo", "infer", is_suspended=False, expires_at=float("inf"))
 
 
 def family(base: type[Exception]) -> set[type[Exception]]:
@@ -44,7 +47,7 @@ def test_overload_says_when_to_retry() -> None:
 
 def test_a_missing_prefix_requires_a_key_only_from_anonymous_callers() -> None:
     gone = PrefixNotFound("No such prefix: acme/x")
-    assert problem_of(gone, Caller("zoo")).status == 404
+    assert problem_of(gone, Caller("zoo", ZOO)).status == 404
     anonymous = problem_of(gone, Caller(None))
     assert anonymous.status == 401
     assert "acme" not in anonymous.detail

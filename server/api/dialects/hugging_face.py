@@ -47,7 +47,7 @@ _COMMON: Final = frozenset({"index", "model", "usage", "task_type"})
     "/models/{tenant}/{task}",
     summary="Run a task as Hugging Face's hosted inference does",
     response_class=Response,
-    responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
+    responses=responses(400, 401, 403, 404, 413, 422, 429, 503, 504, 507),
 )
 async def ask_task(tenant: str, task: str, body: HubRequest, inference: InferenceDep) -> Response:
     """Returns scores, entities, answers or vectors, by the task's type.

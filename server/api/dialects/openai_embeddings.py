@@ -35,7 +35,7 @@ router = APIRouter(route_class=DirectRoute, tags=["compatible"], dependencies=[D
     ROUTES["embedding"],
     summary="Embed texts as OpenAI does",
     response_model=EmbeddingsResponse,
-    responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
+    responses=responses(400, 401, 403, 404, 413, 422, 429, 503, 504, 507),
 )
 async def embeddings(
     body: Annotated[EmbeddingsRequest, Body(openapi_examples=examples.EMBEDDINGS)],

@@ -21,7 +21,7 @@ MAX_MODELS: Final = 10_000
 
 
 @router.get(
-    "/v1/models", summary="List the models the caller may use", responses=responses(401, 503)
+    "/v1/models", summary="List the models the caller may use", responses=responses(401, 403, 503)
 )
 async def list_models(services: ServicesDep, caller: CallerDep) -> ModelList:
     """Lists every alias and version of the caller's prefixes and of the public prefixes.
@@ -37,7 +37,7 @@ async def list_models(services: ServicesDep, caller: CallerDep) -> ModelList:
 @router.get(
     "/v1/models/{model:path}",
     summary="Show a model",
-    responses=responses(401, 404, 422, 503),
+    responses=responses(401, 403, 404, 422, 503),
 )
 async def show_model(model: str, services: ServicesDep, caller: CallerDep) -> ModelCard:
     """Describes any valid `model`, slashes included. `id` repeats it."""

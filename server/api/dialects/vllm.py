@@ -27,7 +27,7 @@ router = APIRouter(
 @router.post(
     "/classify",
     summary="Classify as vLLM does",
-    responses=responses(400, 401, 404, 413, 422, 429, 503, 504, 507),
+    responses=responses(400, 401, 403, 404, 413, 422, 429, 503, 504, 507),
 )
 async def classify(
     body: VllmClassifyRequest, inference: InferenceDep, record: RecordDep

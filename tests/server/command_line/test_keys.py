@@ -11,9 +11,10 @@ def test_a_key_authenticates_its_tenant_until_it_is_revoked(tmp_path: Path) -> N
     key = created.output.strip()
     registry = open_registry(tmp_path)
     keys = ApiKeys(registry.database)
-    tenant = keys.authenticate(key)
-    assert tenant is not None
-    assert (tenant.name, tenant.is_public) == ("acme", False)
+    identity = keys.authenticate(key)
+    assert identity is not None
+    assert (identity.tenant, identity.role) == ("acme", "admin")
+    assert not registry.tenant("acme").is_public
     key_id = key.split("_")[1]
     listed = call("key", "list", "acme", *store).output
     assert key_id in listed

@@ -9,7 +9,7 @@ import pytest
 from prefixes import GoldenExample, Prefix, PrefixRef, digest_of
 from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
-from prefixes.registry import PrefixRegistry, open_registry
+from prefixes.registry import Actor, PrefixRegistry, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import (
@@ -81,7 +81,7 @@ async def test_a_promoted_version_answers_the_next_request(
     for seed in (1, 2):
         publish(registry, "acme", "tone", make_prefix(backbone.fingerprint, seed=seed))
     before = await ask(engine, asks("acme/tone"))
-    registry.promote("acme", "tone", "live", 2, by="test")
+    registry.promote("acme", "tone", "live", 2, by=Actor("test"))
     after = await ask(engine, asks("acme/tone"))
     assert [before[0].version.version, after[0].version.version] == [1, 2]
     assert not np.allclose(before[0].outputs[0], after[0].outputs[0])

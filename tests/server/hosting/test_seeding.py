@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from prefixes.backbone import Backbone
-from prefixes.registry import open_registry
-from server.hosting.seeding import seed_examples
+from prefixes.registry import COMMAND_LINE, Tenants, open_registry
+from server.hosting.seeding import EXAMPLES_TENANT, seed_examples
 from server.publishing import Publisher
 from tests.factories import make_prefix
 from tests.server.rest import FakeEngine
@@ -52,4 +52,25 @@ async def test_an_example_that_does_not_fit_is_skipped_with_a_warning(
     assert [item.task for item in registry.list_prefixes(reader=None)] == ["good"]
     for name in ("foreign", "broken", "Bad Name"):
         assert f"skipped the example {name}.safetensors" in caplog.text
+    registry.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("change", ["suspend", "delete"])
+async def test_a_server_starts_although_the_tenant_of_the_examples_is_suspended_or_deleted(
+    backbone: Backbone, tmp_path: Path, change: str
+) -> None:
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    registry = open_registry(tmp_path / "store")
+    publisher = Publisher(registry, FakeEngine(registry), backbone.fingerprint)
+    for seed, is_changed in ((1, False), (2, True)):
+        prefix = make_prefix(backbone.fingerprint, seed=seed)
+        (folder / "mood.safetensors").write_bytes(prefix.to_bytes())
+        if is_changed:
+            getattr(Tenants(registry.database), change)(EXAMPLES_TENANT, by=COMMAND_LINE)
+        await seed_examples(folder, registry, publisher)
+    num_versions = len(registry.show(EXAMPLES_TENANT, "mood", reader=EXAMPLES_TENANT).versions)
+    assert num_versions == {"suspend": 2, "delete": 1}[change]
+    assert registry.list_prefixes(reader=None) == ()
     registry.close()

@@ -13,7 +13,7 @@ import pytest
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreUnavailable
-from prefixes.registry import PrefixRegistry, open_registry
+from prefixes.registry import Actor, PrefixRegistry, open_registry
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, TrainingNotFound
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
@@ -292,7 +292,7 @@ async def test_a_live_version_that_cannot_be_read_fails_its_training(
     with bench.registry.store.stage() as staged:
         staged.write(live.to_bytes())
         digest = staged.digest
-        bench.registry.publish("acme", "mood", staged, live, alias="live", by="test")
+        bench.registry.publish("acme", "mood", staged, live, alias="live", by=Actor("test"))
     (blob,) = (bench.settings.store_folder / "blobs").rglob(digest)
     blob.unlink()
     ended = await bench.run(Replayer(None))

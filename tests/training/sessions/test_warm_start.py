@@ -15,7 +15,7 @@ from rich.console import Console
 
 from prefixes import Prefix, digest_of
 from prefixes.backbone import Backbone, load_backbone
-from prefixes.registry import open_registry
+from prefixes.registry import Actor, open_registry
 from server.command_line.progress_bars import TrainingProgress
 from tests.factories import make_backbone_folder, make_prefix
 from tests.training.learnable_tasks import (
@@ -172,7 +172,7 @@ def test_a_version_or_an_alias_is_read_from_a_store(backbone: Backbone, tmp_path
     for prefix in prefixes:
         with registry.store.stage() as staged:
             staged.write(prefix.to_bytes())
-            registry.publish("acme", "mood", staged, prefix, alias="newest", by="test")
+            registry.publish("acme", "mood", staged, prefix, alias="newest", by=Actor("test"))
     registry.close()
     for name, number in {"acme/mood": 0, "acme/mood:newest": 1, "acme/mood@2": 1}.items():
         assert read_published(f"{tmp_path / 'store'}#{name}") == prefixes[number].to_bytes()

@@ -1,0 +1,147 @@
+"""The rows of API keys: their form, and finding and listing them within a transaction."""
+
+import hashlib
+import re
+import secrets
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, select
+
+from prefixes.errors import KeyNotFound
+from prefixes.registry.audit import record
+from prefixes.registry.tables import api_keys, now, tenants
+from prefixes.registry.tenants import find_tenant_id
+from prefixes.registry.values import Actor, ApiKey, Identity, Role
+
+_ID_BYTES: Final = 6
+_SECRET_BYTES: Final = 32
+_ID: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
+_FORM: Final = re.compile(r"pp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})", re.ASCII)
+
+_COLUMNS: Final[tuple[ColumnElement[Any], ...]] = (
+    api_keys.c.id,
+    tenants.c.name,
+    api_keys.c.role,
+    api_keys.c.label,
+    api_keys.c.created_at,
+    api_keys.c.expires_at,
+    api_keys.c.revoked_at,
+    api_keys.c.last_used_at,
+    api_keys.c.replaced_by,
+)
+_WITH_TENANT: Final = api_keys.join(tenants, tenants.c.id == api_keys.c.tenant_id, isouter=True)
+_KEYS: Final = (
+    select(*_COLUMNS).select_from(_WITH_TENANT).order_by(api_keys.c.created_at, api_keys.c.id)
+)
+
+# Built once: it runs for every request that the cache cannot answer.
+_IDENTITY: Final = (
+    select(
+        api_keys.c.secret_sha256,
+        api_keys.c.role,
+        api_keys.c.expires_at,
+        tenants.c.name,
+        tenants.c.suspended_at,
+    )
+    .select_from(_WITH_TENANT)
+    .where(
+        api_keys.c.id == bindparam("key_id"),
+        api_keys.c.revoked_at.is_(None),
+        tenants.c.deleted_at.is_(None),
+    )
+)
+
+
+def parse_key(key: str) -> tuple[str, str] | None:
+    """Split a key into its id and the SHA-256 of its secret; None if it is malformed."""
+    parts = _FORM.fullmatch(key)
+    return None if parts is None else (parts[1], sha256(parts[2]))
+
+
+def sha256(text: str) -> str:
+    """Return the SHA-256 of a text, in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def new_key() -> str:
+    """Make a key that cannot be guessed."""
+    return f"pp_{secrets.token_hex(_ID_BYTES)}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+
+def id_of(key: str) -> str:
+    """Return the public part of a well-formed key."""
+    return key.split("_", 2)[1]
+
+
+def add_key(
+    connection: Connection,
+    key: str,
+    *,
+    tenant: str | None,
+    role: Role,
+    label: str,
+    expires_at: datetime | None,
+    by: Actor,
+) -> None:
+    """Store a key without its secret. A key without a tenant belongs to an operator.
+
+    Raises:
+        TenantNotFound: when the tenant does not exist.
+    """
+    parts = parse_key(key)
+    assert parts is not None, "the caller has made or checked the key"
+    shown = {"role": role, "label": label, "expires_at": expires_at}
+    connection.execute(
+        insert(api_keys).values(
+            id=parts[0],
+            tenant_id=None if tenant is None else find_tenant_id(connection, tenant),
+            secret_sha256=parts[1],
+            created_at=now(),
+            **shown,
+        )
+    )
+    record(connection, by, "key.issue", parts[0], tenant=tenant, after=shown)
+
+
+def find_identity(connection: Connection, key_id: str) -> tuple[str, Identity] | None:
+    """Read the SHA-256 of a key's secret and what the key proves; None if it is revoked."""
+    row = connection.execute(_IDENTITY, {"key_id": key_id}).one_or_none()
+    if row is None:
+        return None
+    identity = Identity(
+        key_id,
+        row.name,
+        row.role,
+        is_suspended=row.suspended_at is not None,
+        expires_at=float("inf") if row.expires_at is None else row.expires_at.timestamp(),
+    )
+    return row.secret_sha256, identity
+
+
+def find_keys(connection: Connection, tenant: str | None) -> tuple[ApiKey, ...]:
+    """List the keys of a tenant, or of operators, oldest first."""
+    is_theirs = api_keys.c.tenant_id.is_(None) if tenant is None else tenants.c.name == tenant
+    return tuple(ApiKey(*row) for row in connection.execute(_KEYS.where(is_theirs)))
+
+
+def find_key(connection: Connection, key_id: str) -> ApiKey:
+    """Read one key.
+
+    Raises:
+        KeyNotFound: when no key has this id.
+    """
+    # PostgreSQL rejects NUL: only well-formed ids are looked up.
+    is_id = _ID.fullmatch(key_id) is not None
+    row = connection.execute(_KEYS.where(api_keys.c.id == key_id)).one_or_none() if is_id else None
+    if row is None:
+        raise no_key(key_id)
+    return ApiKey(*row)
+
+
+def no_key(key_id: str) -> KeyNotFound:
+    """Make the error for a missing key, which is also that for another tenant's key."""
+    return KeyNotFound(
+        f"There is no API key with the id {key_id[:80]!r}: give the part of the key between its "
+        "first two underscores"
+    )

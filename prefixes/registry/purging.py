@@ -1,0 +1,50 @@
+"""Purging: removes the rows of a tenant whose grace period after its deletion has passed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, select
+
+from prefixes.registry.audit import record
+from prefixes.registry.deletions import note_deleted
+from prefixes.registry.tables import (
+    alias_moves,
+    aliases,
+    api_keys,
+    prefixes,
+    tenants,
+    trainings,
+    versions,
+)
+from prefixes.registry.values import Actor
+
+
+def purge_tenant(
+    connection: Connection, name: str, *, before: datetime, by: Actor
+) -> Sequence[str] | None:
+    """Remove a tenant that was deleted before a moment, and return the digests of its versions.
+
+    Returns None, and changes nothing, if the tenant was resumed or still has trainings.
+    """
+    here = (tenants.c.name == name, tenants.c.deleted_at < before)
+    found = connection.scalar(select(tenants.c.id).where(*here))
+    has_trainings = select(trainings.c.id).where(trainings.c.tenant_id == found).limit(1)
+    if found is None or connection.scalar(has_trainings) is not None:
+        return None
+    digests = _remove_prefixes(connection, found)
+    connection.execute(delete(api_keys).where(api_keys.c.tenant_id == found))
+    connection.execute(delete(tenants).where(tenants.c.id == found))
+    record(connection, by, "tenant.purge", name, tenant=name, before={"name": name})
+    return digests
+
+
+def _remove_prefixes(connection: Connection, tenant_id: int) -> Sequence[str]:
+    owned = select(prefixes.c.id).where(prefixes.c.tenant_id == tenant_id)
+    query = select(versions.c.digest).where(versions.c.prefix_id.in_(owned)).distinct()
+    digests = connection.scalars(query).all()
+    for table in (aliases, alias_moves, versions):  # aliases point to versions
+        connection.execute(delete(table).where(table.c.prefix_id.in_(owned)))
+    connection.execute(delete(prefixes).where(prefixes.c.tenant_id == tenant_id))
+    if digests:
+        note_deleted(connection, digests)
+    return digests

@@ -1,0 +1,108 @@
+"""The role that each route needs, and the check of it before a body is read.
+
+Routes of `VISIBLE` need no role: the registry decides which prefixes a caller sees.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from prefixes.registry import ROLES, Role
+from prefixes.registry.lookup import not_found
+from prefixes.registry.tenants import no_tenant
+from server.api.auth import Caller
+from server.errors import KeyRequired, RoleRequired, TrainingNotFound
+
+VISIBLE: Final = frozenset({
+    "POST /v1/classify",
+    "POST /v1/token-classification",
+    "POST /v1/question-answering",
+    "POST /v1/multiple-choice",
+    "POST /v1/predict",
+    "POST /v1/embeddings",
+    "POST /models/{tenant}/{task}",
+    "POST /predict",
+    "POST /embed",
+    "POST /",
+    "GET /info",
+    "POST /classify",
+    "GET /v1/models",
+    "GET /v1/models/{model:path}",
+    "GET /v1/tenants/{tenant}/prefixes",
+    "GET /v1/tenants/{tenant}/prefixes/{task}",
+    "GET /v1/tenants/{tenant}/prefixes/{task}/versions/{version}",
+    "GET /v1/tenants/{tenant}/prefixes/{task}/versions/{version}/file",
+})  # fmt: skip
+
+_TASK: Final = "/v1/tenants/{tenant}/prefixes/{task}"
+_TRAININGS: Final = "/v1/tenants/{tenant}/trainings"
+
+NEEDED: Final[Mapping[str, Role]] = {
+    f"POST {_TASK}/versions": "upload",
+    f"DELETE {_TASK}/versions/{{version}}": "admin",
+    f"DELETE {_TASK}": "admin",
+    f"PUT {_TASK}/aliases/{{alias}}": "upload",
+    f"POST {_TASK}/aliases/{{alias}}/rollback": "upload",
+    f"POST {_TRAININGS}": "upload",
+    f"GET {_TRAININGS}": "upload",
+    f"GET {_TRAININGS}/{{training}}": "upload",
+    f"GET {_TRAININGS}/{{training}}/events": "upload",
+    f"POST {_TRAININGS}/{{training}}/cancel": "upload",
+    f"GET {_TRAININGS}/{{training}}/report": "upload",
+    f"GET {_TRAININGS}/{{training}}/curve.png": "upload",
+}
+"""The lowest role that may call a route. A route with `{tenant}` serves keys of that tenant and of
+operators alone."""
+
+
+def role_of(method: str, path: str) -> Role | None:
+    """Return the role that a route needs; None if the registry decides alone.
+
+    Raises:
+        LookupError: when neither table has the route, so that a new one cannot be forgotten.
+    """
+    route = f"{method} {path}"
+    if route in VISIBLE:
+        return None
+    if route not in NEEDED:
+        raise LookupError(f"{route} has no role: add it to VISIBLE or NEEDED")
+    return NEEDED[route]
+
+
+def check_access(role: Role, path: str, caller: Caller, params: Mapping[str, Any]) -> None:
+    """Check that a caller may use a route that needs a role.
+
+    Args:
+        role: the lowest role that may use it.
+        path: the route.
+        caller: who sends the request.
+        params: the values of the parameters in the path.
+
+    Raises:
+        KeyRequired: when the request has no key.
+        PrefixNotFound, TrainingNotFound, TenantNotFound: when the key belongs to another tenant
+            than the one in the path: as if that did not exist.
+        RoleRequired: when the role of the key is too low.
+    """
+    if caller.identity is None:
+        raise KeyRequired(
+            f"This route needs an API key with the role `{role}`. Send it as "
+            "`Authorization: Bearer KEY`."
+        )
+    if caller.is_operator:
+        return
+    if params.get("tenant", caller.tenant) != caller.tenant:
+        raise _hidden(path, params)
+    if ROLES.index(caller.identity.role) < ROLES.index(role):
+        raise RoleRequired(
+            f"The role of the API key is `{caller.identity.role}`, but this route needs `{role}`. "
+            "Use a key with that role."
+        )
+
+
+def _hidden(path: str, params: Mapping[str, Any]) -> Exception:
+    """Make the error for something that does not exist."""
+    if path.startswith(_TRAININGS):
+        return TrainingNotFound("The training does not exist, or was removed. List the trainings.")
+    if "task" in params:
+        return not_found(f"{params['tenant']}/{params['task']}")
+    return no_tenant(params["tenant"])

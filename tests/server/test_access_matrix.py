@@ -1,0 +1,270 @@
+"""Every route, for every kind of caller and every relation to the tenant whose data it asks for.
+
+`ROWS` has one row for each route of the application, and `EXPECTED` one cell for each kind of
+route, caller and relation. A route without a row fails the first test.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from prefixes.backbone import Backbone
+from prefixes.registry import COMMAND_LINE, ApiKeys, Tenants
+from server.api.access import NEEDED, VISIBLE
+from server.settings import Settings
+from server.training_jobs.records import JobRequest
+from server.training_jobs.store import new_id, training_store
+from tests.factories import make_prefix
+from tests.server.rest import FakeEngine, Rest, new_registry, put, put_some, serving
+
+CALLERS: Final = (
+    "anonymous", "infer", "upload", "admin", "operator", "expired", "revoked", "suspended",
+)  # fmt: skip
+RELATIONS: Final = {"own": "acme", "other": "zoo", "public": "examples"}
+"""The tenant that a path names, for callers of acme."""
+
+OK: Final = "ok"
+NO_KEY: Final = "401 key_required"
+BAD_KEY: Final = "401 invalid_key"
+SUSPENDED: Final = "403 tenant_suspended"
+LOW_ROLE: Final = "403 role_required"
+HIDDEN: Final = "404 hidden"
+"""As if it did not exist: the code depends on the route."""
+
+HIDDEN_CODES: Final = {
+    "prefix_not_found", "training_not_found", "tenant_not_found", "key_not_found",
+}  # fmt: skip
+
+_BAD: Final = (BAD_KEY, BAD_KEY, SUSPENDED)
+
+
+def _same(*cells: str) -> Mapping[str, tuple[str, ...]]:
+    return dict.fromkeys(RELATIONS, cells)
+
+
+def _needs(infer: str, upload: str, admin: str) -> Mapping[str, tuple[str, ...]]:
+    own = (NO_KEY, infer, upload, admin, OK, *_BAD)
+    theirs = (NO_KEY, HIDDEN, HIDDEN, HIDDEN, OK, *_BAD)
+    return {"own": own, "other": theirs, "public": theirs}
+
+
+_ALL_ROLES: Final = (OK, OK, OK, OK)
+EXPECTED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "open": _same(*[OK] * 8),
+    "listed": _same(OK, *_ALL_ROLES, *_BAD),
+    "inference": {
+        "own": (NO_KEY, OK, OK, OK, HIDDEN, *_BAD),
+        "other": (NO_KEY, HIDDEN, HIDDEN, HIDDEN, HIDDEN, *_BAD),
+        "public": (OK, *_ALL_ROLES, *_BAD),
+    },
+    # The default model of the server belongs to acme, so the relation does not matter.
+    "default": _same(NO_KEY, OK, OK, OK, HIDDEN, *_BAD),
+    "read": {
+        "own": (NO_KEY, *_ALL_ROLES, *_BAD),
+        "other": (NO_KEY, HIDDEN, HIDDEN, HIDDEN, OK, *_BAD),
+        "public": (OK, *_ALL_ROLES, *_BAD),
+    },
+    "upload": _needs(LOW_ROLE, OK, OK),
+    "admin": _needs(LOW_ROLE, LOW_ROLE, OK),
+}
+"""By kind of route and relation: the answer to each caller, in the order of `CALLERS`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One route: its kind, the status of a request that passes the check, and a body."""
+
+    kind: str
+    ok: int = 200
+    body: Mapping[str, Any] | None = field(default=None)
+
+
+READING: Final = {"open", "listed", "inference", "default", "read"}
+"""The kinds of routes that change nothing."""
+
+TEXT: Final = {"model": "{tenant}/{task}", "input": "good"}
+TASK: Final = "/v1/tenants/{tenant}/prefixes/{task}"
+TRAININGS: Final = "/v1/tenants/{tenant}/trainings"
+
+ROWS: Final[Mapping[str, Row]] = {
+    "GET /": Row("open"),
+    "GET /livez": Row("open"),
+    "GET /health": Row("open"),
+    "GET /ping": Row("open"),
+    "GET /readyz": Row("open"),
+    "GET /metrics": Row("open"),
+    "POST /v1/classify": Row("inference", 200, TEXT),
+    "POST /v1/predict": Row("inference", 200, TEXT),
+    # These tasks have another type, which is checked after the access.
+    "POST /v1/token-classification": Row("inference", 422, TEXT),
+    "POST /v1/question-answering": Row("inference", 422, TEXT),
+    "POST /v1/multiple-choice": Row("inference", 422, TEXT),
+    "POST /v1/embeddings": Row("inference", 422, TEXT),
+    "POST /classify": Row("inference", 200, TEXT),
+    "POST /models/{tenant}/{task}": Row("inference", 200, {"inputs": "good"}),
+    "POST /predict": Row("default", 200, {"inputs": "good"}),
+    "POST /embed": Row("default", 422, {"inputs": "good"}),
+    "POST /": Row("default", 200, {"inputs": "good"}),
+    "GET /info": Row("default"),
+    "GET /v1/models": Row("listed"),
+    "GET /v1/models/{model:path}": Row("inference"),
+    "GET /v1/tenants/{tenant}/prefixes": Row("listed"),
+    f"GET {TASK}": Row("read"),
+    f"GET {TASK}/versions/{{version}}": Row("read"),
+    f"GET {TASK}/versions/{{version}}/file": Row("read"),
+    f"POST {TASK}/versions": Row("upload", 422),  # without a file
+    f"DELETE {TASK}/versions/{{version}}": Row("admin", 409),  # `live` points to it
+    f"DELETE {TASK}": Row("admin", 204),
+    f"PUT {TASK}/aliases/{{alias}}": Row("upload", 200, {"version": 1}),
+    f"POST {TASK}/aliases/{{alias}}/rollback": Row("upload", 409),  # one version only
+    f"POST {TRAININGS}": Row("upload", 422),  # without files
+    f"GET {TRAININGS}": Row("upload"),
+    f"GET {TRAININGS}/{{training}}": Row("upload"),
+    f"GET {TRAININGS}/{{training}}/events": Row("upload"),
+    f"POST {TRAININGS}/{{training}}/cancel": Row("upload"),
+    f"GET {TRAININGS}/{{training}}/report": Row("upload", 404),  # it wrote none
+    f"GET {TRAININGS}/{{training}}/curve.png": Row("upload", 404),
+}
+
+
+class World:
+    """A server, callers of each kind, and something of each tenant that a request may name."""
+
+    def __init__(self, rest: Rest, backbone: Backbone) -> None:
+        self.rest = rest
+        self.client = httpx.Client(base_url=rest.url, timeout=30)
+        self._backbone = backbone
+        self._seeds = itertools.count(5000)
+        self._names: dict[tuple[str, str], dict[str, str]] = {}
+        database = rest.registry.database
+        self._api_keys = ApiKeys(database)
+        self._tenants = Tenants(database)
+        self._trainings = training_store(Settings(store_folder=rest.folder), database)
+        self.keys = dict(self._make_keys())
+
+    def _make_keys(self) -> Iterator[tuple[str, str | None]]:
+        yield "anonymous", None
+        issue = self._api_keys.issue
+        for role in ("infer", "upload", "admin"):
+            yield role, issue("acme", role, role=role)
+        yield "operator", issue(None, "operator", role="operator")
+        yield "expired", issue("acme", "expired", expires_at=datetime.now(UTC))
+        revoked = issue("acme", "revoked")
+        self._api_keys.revoke(revoked.split("_")[1])
+        yield "revoked", revoked
+        self.rest.registry.ensure_tenant("frozen")
+        yield "suspended", issue("frozen", "suspended")
+        self._tenants.suspend("frozen", by=COMMAND_LINE)
+
+    def names(self, relation: str, path: str, *, is_read: bool) -> dict[str, str]:
+        """Make everything that a path names: something new for each request that may change it."""
+        if is_read and (relation, path) in self._names:
+            return self._names[relation, path]
+        names = self._names[relation, path] = self._make_names(relation, path)
+        return names
+
+    def _make_names(self, relation: str, path: str) -> dict[str, str]:
+        tenant = RELATIONS[relation]
+        seed = next(self._seeds)
+        names = {"tenant": tenant, "task": f"task-{seed}", "version": "1", "alias": "live"}
+        put(
+            self.rest.registry,
+            f"{tenant}/{names['task']}",
+            make_prefix(self._backbone.fingerprint, seed=seed),
+        )
+        if "{training}" in path:
+            names["training"] = self._training(tenant)
+        names["model:path"] = f"{tenant}/{names['task']}"
+        return names
+
+    def restore(self) -> None:
+        """Undo suspensions and deletions of tenants."""
+        for tenant in set(RELATIONS.values()):
+            if self._tenants.find(tenant).state != "active":
+                self._tenants.resume(tenant, by=COMMAND_LINE)
+
+    def _training(self, tenant: str) -> str:
+        training = new_id()
+        self._trainings.add(training, JobRequest(tenant, "mood", "live", 0.0, {}))
+        self._trainings.finish(training, "cancelled")
+        return training
+
+
+@pytest.fixture(scope="module")
+def world(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("matrix")
+    registry, _ = new_registry(folder)
+    put_some(registry, backbone.fingerprint)
+    engine = FakeEngine(registry)
+    with serving(folder, backbone, engine, default_model="acme/mood") as rest:
+        world = World(rest, backbone)
+        yield world
+        world.client.close()
+
+
+def filled(text: str, names: Mapping[str, str]) -> str:
+    for name, value in names.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def filled_body(row: Row, names: Mapping[str, str]) -> dict[str, Any] | None:
+    if row.body is None:
+        return None
+    return {
+        field: filled(value, names) if isinstance(value, str) else value
+        for field, value in row.body.items()
+    }
+
+
+def shown(row: Row, response: httpx.Response) -> str:
+    is_problem = response.headers["content-type"] == "application/problem+json"
+    code = response.json()["code"] if is_problem and response.content else ""
+    if response.status_code == 404 and code in HIDDEN_CODES:
+        return HIDDEN
+    if response.status_code in {401, 403} or response.status_code != row.ok:
+        return f"{response.status_code} {code}"
+    return OK
+
+
+def routes_of(routes: Any) -> Iterator[str]:
+    for route in routes:
+        if hasattr(route, "original_router"):  # how FastAPI keeps the routers of modules
+            yield from routes_of(route.original_router.routes)
+        elif isinstance(route, APIRoute):
+            yield from (f"{method} {route.path}" for method in route.methods or ())
+
+
+def test_every_route_has_a_row(world: World) -> None:
+    assert set(routes_of(world.rest.app.routes)) == ROWS.keys()
+
+
+def test_every_authenticated_route_has_a_role_that_agrees_with_its_row() -> None:
+    kinds = {route: row.kind.removeprefix("any ") for route, row in ROWS.items()}
+    checked = {route for route, kind in kinds.items() if kind != "open"}
+    assert checked == NEEDED.keys() | VISIBLE
+    assert {route: kinds[route] for route in NEEDED} == NEEDED
+
+
+@pytest.mark.parametrize("route", list(ROWS))
+def test_each_caller_gets_exactly_the_allowed_answer(route: str, world: World) -> None:
+    row, (method, path) = ROWS[route], route.split(" ")
+    found, expected = {}, {}
+    for relation, cells in EXPECTED[row.kind].items():
+        for caller, cell in zip(CALLERS, cells, strict=True):
+            names = world.names(relation, path, is_read=row.kind in READING)
+            key = world.keys[caller]
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            response = world.client.request(
+                method, filled(path, names), headers=headers, json=filled_body(row, names)
+            )
+            found[relation, caller] = shown(row, response)
+            expected[relation, caller] = cell
+            world.restore()
+    assert found == expected
