@@ -8,8 +8,19 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
-from prefixes.registry import ApiKeys, PrefixRegistry
-from server.api import docs_page, key_uses, prefixes, problem_responses, status, tasks, trainings
+from prefixes.registry import ApiKeys, PrefixRegistry, Tenants
+from server.api import (
+    docs_page,
+    key_uses,
+    keys,
+    operator_keys,
+    prefixes,
+    problem_responses,
+    status,
+    tasks,
+    tenants,
+    trainings,
+)
 from server.api.dialects import hugging_face, openai_embeddings, openai_models, tei, vllm
 from server.api.middleware.body_limit import BodyLimit
 from server.api.middleware.close_on_shutdown import CloseOnShutdown
@@ -68,6 +79,7 @@ def create_app(
         publisher=Publisher(registry, engine, backbone),
         registry=registry,
         keys=ApiKeys(registry.database),
+        tenants=Tenants(registry.database),
         metrics=metrics,
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
@@ -98,7 +110,16 @@ async def _lifespan(
 
 
 def _add_routes(app: FastAPI) -> None:
-    for module in (tasks, *DIALECTS, prefixes, trainings, status):
+    for module in (
+        tasks,
+        *DIALECTS,
+        prefixes,
+        trainings,
+        tenants,
+        keys,
+        operator_keys,
+        status,
+    ):
         app.include_router(module.router)
     docs_page.install(app)
     problem_responses.install(app)
@@ -120,7 +141,7 @@ def _add_cors(app: FastAPI, origins: Sequence[str]) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,
-        allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
+        allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
         allow_headers=("*",),  # clients of other servers' APIs send their own headers
         expose_headers=_EXPOSED_HEADERS,
     )

@@ -104,6 +104,11 @@ def add_key(
     record(connection, by, "key.issue", parts[0], tenant=tenant, after=shown)
 
 
+def has_key(connection: Connection, key_id: str) -> bool:
+    """Return whether a key has this id, also if it is revoked."""
+    return connection.scalar(select(api_keys.c.id).where(api_keys.c.id == key_id)) is not None
+
+
 def find_identity(connection: Connection, key_id: str) -> tuple[str, Identity] | None:
     """Read the SHA-256 of a key's secret and what the key proves; None if it is revoked."""
     row = connection.execute(_IDENTITY, {"key_id": key_id}).one_or_none()

@@ -21,6 +21,7 @@ from prefixes.registry.key_rows import (
     find_identity,
     find_key,
     find_keys,
+    has_key,
     id_of,
     new_key,
     parse_key,
@@ -69,6 +70,33 @@ class ApiKeys:
                 by=by,
             )
         return key
+
+    def install(self, key: str, label: str, *, by: Actor) -> None:
+        """Store an operator's key that was made elsewhere, unless it is stored already.
+
+        Raises:
+            KeyNotValid: when the id belongs to another key, or the stored key is not valid.
+        """
+        parts = parse_key(key)
+        assert parts is not None, "the caller has made or checked the key"
+        with self._database.write() as connection:
+            if not has_key(connection, parts[0]):
+                add_key(
+                    connection,
+                    key,
+                    tenant=None,
+                    role="operator",
+                    label=label,
+                    expires_at=None,
+                    by=by,
+                )
+                return
+        identity = self.authenticate(key)
+        if identity is None or identity.role != "operator":
+            raise KeyNotValid(
+                f"The operator's key with the id {parts[0]} is revoked or expired, or the id "
+                "belongs to another key: make a new key"
+            )
 
     def authenticate(self, key: str) -> Identity | None:
         """Return what a key proves; None if it is unknown, revoked, expired or malformed.

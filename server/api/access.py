@@ -34,6 +34,7 @@ VISIBLE: Final = frozenset({
 })  # fmt: skip
 
 _TASK: Final = "/v1/tenants/{tenant}/prefixes/{task}"
+_TENANT: Final = "/v1/tenants/{tenant}"
 _TRAININGS: Final = "/v1/tenants/{tenant}/trainings"
 
 NEEDED: Final[Mapping[str, Role]] = {
@@ -49,6 +50,23 @@ NEEDED: Final[Mapping[str, Role]] = {
     f"POST {_TRAININGS}/{{training}}/cancel": "upload",
     f"GET {_TRAININGS}/{{training}}/report": "upload",
     f"GET {_TRAININGS}/{{training}}/curve.png": "upload",
+    "POST /v1/tenants": "operator",
+    "GET /v1/tenants": "operator",
+    f"GET {_TENANT}": "admin",
+    f"PATCH {_TENANT}": "operator",
+    f"POST {_TENANT}/suspend": "operator",
+    f"POST {_TENANT}/resume": "operator",
+    f"DELETE {_TENANT}": "operator",
+    f"POST {_TENANT}/keys": "admin",
+    f"GET {_TENANT}/keys": "admin",
+    f"GET {_TENANT}/keys/{{key_id}}": "admin",
+    f"POST {_TENANT}/keys/{{key_id}}/rotate": "admin",
+    f"DELETE {_TENANT}/keys/{{key_id}}": "admin",
+    "POST /v1/operator-keys": "operator",
+    "GET /v1/operator-keys": "operator",
+    "GET /v1/operator-keys/{key_id}": "operator",
+    "POST /v1/operator-keys/{key_id}/rotate": "operator",
+    "DELETE /v1/operator-keys/{key_id}": "operator",
 }
 """The lowest role that may call a route. A route with `{tenant}` serves keys of that tenant and of
 operators alone."""

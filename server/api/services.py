@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
-from prefixes.registry import ApiKeys, PrefixRegistry
+from prefixes.registry import ApiKeys, PrefixRegistry, Tenants
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
@@ -51,6 +51,7 @@ class Services:
     publisher: Publisher
     registry: PrefixRegistry
     keys: ApiKeys
+    tenants: Tenants
     metrics: RequestMetrics
     trainings: TrainingStore
     training_folders: TrainingFolders

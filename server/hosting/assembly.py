@@ -20,6 +20,7 @@ from server.hosting.front_ends.engine_process import EngineProcess
 from server.hosting.gauges import add_gauges
 from server.hosting.lifespan import lifespan
 from server.hosting.memory import keep_freed_memory
+from server.hosting.operator_key import ensure_operator_key
 from server.observability.logs import configure_logging
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
@@ -52,6 +53,7 @@ def serve(
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
     configure_logging()
+    ensure_operator_key(registry.database, settings.store_folder, settings.operator_key)
     keep_freed_memory()
     assembly = Assembly.of(settings, registry)
     if settings.num_front_ends:

@@ -2,9 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import DirectoryPath, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    DirectoryPath,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from prefixes.names import PrefixRef
@@ -16,6 +23,7 @@ from server.settings.errors import (
     unknown_variables,
 )
 from server.settings.http import HttpSettings
+from server.settings.keys import check_operator_key
 from server.settings.lists import items_of, references_of
 from server.settings.training import TrainingSettings
 
@@ -40,6 +48,18 @@ class Settings(TrainingSettings, HttpSettings, EngineSettings, BaseSettings):
         default=None,
         description="SQLAlchemy URL of the database. Unset: SQLite in `POLYPREFIX_STORE_FOLDER`.",
         repr=False,
+    )
+    operator_key: Annotated[SecretStr | None, AfterValidator(check_operator_key)] = Field(
+        default=None,
+        description="API key with the role `operator`, as `polyprefix key generate` prints it. "
+        "Unset: the first start writes a new one to the file `operator-key` in "
+        "`POLYPREFIX_STORE_FOLDER`.",
+    )
+    deleted_tenant_days: float = Field(
+        default=7.0,
+        ge=0,
+        le=3650,
+        description="Time in days after which a deleted tenant and its data are removed.",
     )
     examples_folder: DirectoryPath | None = Field(
         default=None,

@@ -21,6 +21,7 @@ from server.training_jobs.errors import TrainingCancelled, TrainingFailed
 from server.training_jobs.executor import POLL_SECONDS, JobExecutor
 from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.placement import Placement
+from server.training_jobs.purging import purge_tenants
 from server.training_jobs.records import JobState, TrainingJob
 from server.training_jobs.retries import retry_database
 from server.training_jobs.store import training_store
@@ -56,6 +57,7 @@ class TrainingRunner:
         self._metrics = metrics
         self._clock = clock
         self._store = training_store(settings, registry.database)
+        self._registry = registry
         self._folders = TrainingFolders(settings.store_folder)
         self._executor = JobExecutor(
             settings=settings,
@@ -151,3 +153,5 @@ class TrainingRunner:
         retention = timedelta(days=self._settings.training_retention_days)
         remove_trainings(self._store, self._folders, self._store.finished_before(now() - retention))
         self._folders.sweep(self._store.ids())
+        grace = timedelta(days=self._settings.deleted_tenant_days)
+        purge_tenants(self._registry, self._store, self._folders, now() - grace)

@@ -15,7 +15,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from prefixes.backbone import Backbone
-from prefixes.registry import COMMAND_LINE, ApiKeys, Tenants
+from prefixes.registry import COMMAND_LINE, ApiKeys, Role, Tenants
 from server.api.access import NEEDED, VISIBLE
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
@@ -72,6 +72,9 @@ EXPECTED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "upload": _needs(LOW_ROLE, OK, OK),
     "admin": _needs(LOW_ROLE, LOW_ROLE, OK),
+    "operator": _needs(LOW_ROLE, LOW_ROLE, LOW_ROLE),
+    # The path names no tenant.
+    "any operator": _same(NO_KEY, LOW_ROLE, LOW_ROLE, LOW_ROLE, OK, *_BAD),
 }
 """By kind of route and relation: the answer to each caller, in the order of `CALLERS`."""
 
@@ -91,6 +94,7 @@ READING: Final = {"open", "listed", "inference", "default", "read"}
 TEXT: Final = {"model": "{tenant}/{task}", "input": "good"}
 TASK: Final = "/v1/tenants/{tenant}/prefixes/{task}"
 TRAININGS: Final = "/v1/tenants/{tenant}/trainings"
+TENANT: Final = "/v1/tenants/{tenant}"
 
 ROWS: Final[Mapping[str, Row]] = {
     "GET /": Row("open"),
@@ -130,6 +134,23 @@ ROWS: Final[Mapping[str, Row]] = {
     f"POST {TRAININGS}/{{training}}/cancel": Row("upload"),
     f"GET {TRAININGS}/{{training}}/report": Row("upload", 404),  # it wrote none
     f"GET {TRAININGS}/{{training}}/curve.png": Row("upload", 404),
+    "POST /v1/tenants": Row("any operator", 409, {"name": "acme"}),
+    "GET /v1/tenants": Row("any operator"),
+    f"GET {TENANT}": Row("admin"),
+    f"PATCH {TENANT}": Row("operator", 200, {"is_public": False}),
+    f"POST {TENANT}/suspend": Row("operator"),
+    f"POST {TENANT}/resume": Row("operator"),
+    f"DELETE {TENANT}": Row("operator"),
+    f"POST {TENANT}/keys": Row("admin", 201, {"role": "infer"}),
+    f"GET {TENANT}/keys": Row("admin"),
+    f"GET {TENANT}/keys/{{key_id}}": Row("admin"),
+    f"POST {TENANT}/keys/{{key_id}}/rotate": Row("admin", 201, {}),
+    f"DELETE {TENANT}/keys/{{key_id}}": Row("admin", 204),
+    "POST /v1/operator-keys": Row("any operator", 201, {}),
+    "GET /v1/operator-keys": Row("any operator"),
+    "GET /v1/operator-keys/{key_id}": Row("any operator"),
+    "POST /v1/operator-keys/{key_id}/rotate": Row("any operator", 201, {}),
+    "DELETE /v1/operator-keys/{key_id}": Row("any operator", 204),
 }
 
 
@@ -180,14 +201,20 @@ class World:
         )
         if "{training}" in path:
             names["training"] = self._training(tenant)
+        names["key_id"] = self._key_id(None if "/operator-keys/" in path else tenant)
         names["model:path"] = f"{tenant}/{names['task']}"
         return names
 
+    def _key_id(self, owner: str | None) -> str:
+        role: Role = "operator" if owner is None else "admin"
+        return self._api_keys.issue(owner, "target", role=role).split("_")[1]
+
     def restore(self) -> None:
-        """Undo suspensions and deletions of tenants."""
+        """Undo changes of tenants."""
         for tenant in set(RELATIONS.values()):
-            if self._tenants.find(tenant).state != "active":
-                self._tenants.resume(tenant, by=COMMAND_LINE)
+            self._tenants.resume(tenant, by=COMMAND_LINE)
+            is_public = tenant == "examples"
+            self._tenants.set_public(tenant, is_public=is_public, by=COMMAND_LINE)
 
     def _training(self, tenant: str) -> str:
         training = new_id()

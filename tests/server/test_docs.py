@@ -17,7 +17,8 @@ from tests.server.rest import Rest
 
 OPERATING = (DOCS / "operating.md").read_text()
 HTTP_API = "\n".join(
-    (DOCS / page).read_text() for page in ("http-api.md", "compatible-apis.md", "trainings.md")
+    (DOCS / page).read_text()
+    for page in ("http-api.md", "compatible-apis.md", "tenants.md", "trainings.md")
 )
 
 
@@ -56,14 +57,14 @@ def routes(rest: Rest) -> set[str]:
 
 
 def test_every_endpoint_is_described_and_none_that_is_not_there(rest: Rest) -> None:
-    described = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /\S*)`", HTTP_API))
+    described = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /\S*)`", HTTP_API))
     assert described == routes(rest)
 
 
 def test_every_error_code_is_described_with_its_status() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", HTTP_API, re.MULTILINE))
     codes = {kind.code: str(status) for kind, (status, _) in STATUS.items()}  # type: ignore[attr-defined]
-    unseen = {"tenant_not_found", "key_not_found", "backbone_unavailable"}  # command line only
+    unseen = {"backbone_unavailable"}  # command line only
     assert {code: rows.get(code) for code in codes.keys() - unseen} == {
         code: status for code, status in codes.items() if code not in unseen
     }

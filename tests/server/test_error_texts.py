@@ -54,6 +54,7 @@ VALUES = {
     "alias": "live",
     "training": "none",
     "model": "mood",
+    "key_id": "none",
 }
 
 

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from prefixes.registry import PrefixRegistry, open_registry
+from prefixes.errors import TenantNotFound
+from prefixes.registry import COMMAND_LINE, PrefixRegistry, Tenants, open_registry
 from prefixes.registry.tables import now
 from server.errors import Overloaded, TrainingNotFound
+from server.training_jobs.folders import TrainingFolders
+from server.training_jobs.purging import purge_tenants
 from server.training_jobs.records import JobRequest
 from server.training_jobs.store import TrainingStore, new_id
 
@@ -104,3 +107,54 @@ def test_only_old_finished_trainings_are_removed(store: TrainingStore) -> None:
     assert store.ids() == {ended, waiting}
     store.remove(store.finished_before(now() + timedelta(days=1)))
     assert store.ids() == {waiting}
+
+
+def test_queued_trainings_of_a_suspended_tenant_wait(
+    store: TrainingStore, registry: PrefixRegistry
+) -> None:
+    tenants = Tenants(registry.database)
+    mine, theirs = add(store, number=1), add(store, "zoo", number=2)
+    tenants.suspend("acme", by=COMMAND_LINE)
+    claimed = store.claim()
+    assert claimed is not None
+    assert claimed.id == theirs
+    assert store.claim() is None
+    tenants.resume("acme", by=COMMAND_LINE)
+    claimed = store.claim()
+    assert claimed is not None
+    assert claimed.id == mine
+
+
+def test_deleting_a_tenant_cancels_its_trainings_and_no_others(
+    store: TrainingStore, registry: PrefixRegistry
+) -> None:
+    running, queued, theirs = add(store, number=1), add(store, number=2), add(store, "zoo", 3)
+    store.claim()
+    Tenants(registry.database).delete("acme", by=COMMAND_LINE)
+    assert store.is_cancelling(running)
+    assert store.find("acme", queued).state == "cancelled"
+    assert store.find("zoo", theirs).state == "queued"
+    with pytest.raises(TenantNotFound):
+        add(store)
+
+
+def test_a_deleted_tenant_is_removed_once_its_trainings_have_stopped(
+    store: TrainingStore, registry: PrefixRegistry, tmp_path: Path
+) -> None:
+    tenants, folders = Tenants(registry.database), TrainingFolders(tmp_path)
+    running, queued = add(store, number=1), add(store, number=2)
+    store.claim()
+    for training in (running, queued):
+        folders.of(training).path.mkdir(parents=True)
+    tenants.delete("acme", by=COMMAND_LINE)
+    purge_tenants(registry, store, folders, now())
+    assert tenants.find("acme").state == "deleted"
+    assert not folders.of(queued).path.exists()
+    store.finish(running, "cancelled")
+    purge_tenants(registry, store, folders, now() - timedelta(days=1))
+    assert tenants.find("acme").state == "deleted"
+    purge_tenants(registry, store, folders, now())
+    with pytest.raises(TenantNotFound):
+        tenants.find("acme")
+    assert not folders.of(running).path.exists()
+    assert tenants.find("zoo").state == "active"

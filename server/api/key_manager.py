@@ -1,0 +1,101 @@
+"""KeyManager: manages the API keys of one owner for the routes of tenants and of operators."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from fastapi import Response
+
+from prefixes.registry import Actor, ApiKey, Role
+from prefixes.registry.key_rows import id_of, no_key
+from server.api.services import Services
+from server.api.tenant_schemas import (
+    KeyList,
+    KeyStatus,
+    NewKey,
+    OperatorKeyRequest,
+    RotateRequest,
+    expiry,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyManager:
+    """The keys of a tenant, or of operators if `owner` is None.
+
+    The key of another owner is reported as missing.
+    """
+
+    services: Services
+    owner: str | None
+
+    async def issue(
+        self, role: Role, body: OperatorKeyRequest, response: Response, actor: Actor
+    ) -> NewKey:
+        """Issue a key."""
+        issue = partial(
+            self.services.keys.issue,
+            self.owner,
+            body.label,
+            role=role,
+            expires_at=expiry(body.expires_in_seconds),
+            by=actor,
+        )
+        return await self._show_once(await self.services.write(issue), response)
+
+    async def list(self) -> KeyList:
+        """List keys, oldest first."""
+        found = await self.services.read(partial(self.services.keys.list, self.owner))
+        return KeyList(keys=[KeyStatus(**_fields(key)) for key in found])
+
+    async def show(self, key_id: str) -> KeyStatus:
+        """Show a key without its secret."""
+        return KeyStatus(**_fields(await self._find(key_id)))
+
+    async def rotate(
+        self, key_id: str, body: RotateRequest, response: Response, actor: Actor
+    ) -> NewKey:
+        """Replace a key, which stays valid during the overlap."""
+        await self._find(key_id)
+        rotate = partial(
+            self.services.keys.rotate,
+            key_id,
+            overlap=timedelta(seconds=body.overlap_seconds),
+            expires_at=expiry(body.expires_in_seconds),
+            by=actor,
+        )
+        return await self._show_once(await self.services.write(rotate), response)
+
+    async def revoke(self, key_id: str, actor: Actor) -> None:
+        """Revoke a key."""
+        await self._find(key_id)
+        await self.services.write(partial(self.services.keys.revoke, key_id, by=actor))
+
+    async def _find(self, key_id: str) -> ApiKey:
+        found = await self.services.read(partial(self.services.keys.find, key_id))
+        if found.tenant != self.owner:
+            raise no_key(key_id)
+        return found
+
+    async def _show_once(self, key: str, response: Response) -> NewKey:
+        found = await self._find(id_of(key))
+        path = "/v1/operator-keys" if self.owner is None else f"/v1/tenants/{self.owner}/keys"
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Location"] = f"{path}/{found.id}"
+        return NewKey(**_fields(found), key=key)
+
+
+def _fields(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "tenant": key.tenant,
+        "role": key.role,
+        "label": key.label,
+        "state": key.state(datetime.now(UTC)),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+        "replaced_by": key.replaced_by,
+    }

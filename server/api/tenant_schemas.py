@@ -1,0 +1,93 @@
+"""Wire models of tenants and API keys."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from pydantic import AwareDatetime, Field
+
+from prefixes.registry import Role
+from server.api.schemas import StrictRequest, WireResponse
+
+_MAX_LABEL: Final = 200
+_YEAR_SECONDS: Final = 366 * 86_400
+
+_Public = Annotated[
+    bool, Field(description="Whether everyone may use and download the tenant's prefixes.")
+]
+_Label = Annotated[
+    str, Field(max_length=_MAX_LABEL, description="A note on what the key is used for.")
+]
+_Lifetime = Annotated[
+    int | None,
+    Field(ge=1, le=10 * _YEAR_SECONDS, description="Time until the key expires. Absent: never."),
+]
+
+
+class TenantRequest(StrictRequest):
+    name: str = Field(max_length=64)
+    is_public: _Public = False
+
+
+class TenantChange(StrictRequest):
+    is_public: _Public
+
+
+class TenantStatus(WireResponse):
+    name: str
+    state: Literal["active", "suspended", "deleted"]
+    is_public: bool
+    created_at: AwareDatetime
+    suspended_at: AwareDatetime | None
+    deleted_at: AwareDatetime | None
+
+
+class TenantList(WireResponse):
+    tenants: list[TenantStatus]
+    next: str | None = Field(description="Path of the next page.")
+
+
+class OperatorKeyRequest(StrictRequest):
+    label: _Label = ""
+    expires_in_seconds: _Lifetime = None
+
+
+class KeyRequest(OperatorKeyRequest):
+    role: Literal["infer", "upload", "admin"] = Field(
+        description="Each role includes the ones before it."
+    )
+
+
+class RotateRequest(StrictRequest):
+    overlap_seconds: int = Field(
+        default=86_400,
+        ge=0,
+        le=90 * 86_400,
+        description="How long the old key stays valid.",
+    )
+    expires_in_seconds: _Lifetime = None
+
+
+class KeyStatus(WireResponse):
+    id: str = Field(description="The part of the key between its first two underscores.")
+    tenant: str | None = Field(description="Null for the key of an operator.")
+    role: Role
+    label: str
+    state: Literal["valid", "expired", "revoked"]
+    created_at: AwareDatetime
+    expires_at: AwareDatetime | None
+    revoked_at: AwareDatetime | None
+    last_used_at: AwareDatetime | None = Field(description="Up to two minutes late.")
+    replaced_by: str | None = Field(description="Id of the key that a rotation made.")
+
+
+class NewKey(KeyStatus):
+    key: str = Field(description="The key. Only this response contains it.")
+
+
+class KeyList(WireResponse):
+    keys: list[KeyStatus]
+
+
+def expiry(seconds: int | None) -> datetime | None:
+    """Return the moment that is so many seconds away; None for None."""
+    return None if seconds is None else datetime.now(UTC) + timedelta(seconds=seconds)
