@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
-from prefixes.registry import ApiKeys, PrefixRegistry, Tenants
+from prefixes.registry import ApiKeys, PrefixRegistry, Sharing, Tenants
 from server.api import (
     docs_page,
     key_uses,
@@ -16,6 +16,7 @@ from server.api import (
     operator_keys,
     prefixes,
     problem_responses,
+    sharing,
     status,
     tasks,
     tenants,
@@ -80,6 +81,7 @@ def create_app(
         registry=registry,
         keys=ApiKeys(registry.database),
         tenants=Tenants(registry.database),
+        sharing=Sharing(registry.database),
         metrics=metrics,
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
@@ -114,6 +116,7 @@ def _add_routes(app: FastAPI) -> None:
         tasks,
         *DIALECTS,
         prefixes,
+        sharing,
         trainings,
         tenants,
         keys,

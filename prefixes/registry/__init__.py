@@ -11,6 +11,7 @@ from prefixes.registry.keys import ApiKeys
 from prefixes.registry.opening import open_database, parse_url
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.registry import PrefixRegistry
+from prefixes.registry.sharing import Sharing
 from prefixes.registry.tenants import Tenants
 from prefixes.registry.values import (
     COMMAND_LINE,
@@ -26,6 +27,7 @@ from prefixes.registry.values import (
     PrefixSummary,
     PrefixVersion,
     PublishedVersion,
+    Readers,
     Role,
     Tenant,
 )
@@ -52,7 +54,9 @@ __all__ = [
     "PrefixSummary",
     "PrefixVersion",
     "PublishedVersion",
+    "Readers",
     "Role",
+    "Sharing",
     "StagedBlob",
     "Tenant",
     "Tenants",

@@ -27,6 +27,7 @@ Action = Literal[
     "prefix.delete",
     "alias.move",
     "alias.rollback",
+    "prefix.share",
 ]
 
 _PAGE: Final = 500

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from prefixes.errors import VersionInUse
 from prefixes.names import MAX_VERSION, PrefixRef
 from prefixes.registry.deletions import note_deleted
+from prefixes.registry.grants import remove_readers
 from prefixes.registry.lookup import not_found
 from prefixes.registry.tables import alias_moves, aliases, now, prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
@@ -139,10 +140,11 @@ def remove_version(connection: Connection, row: PrefixRow, number: int) -> str:
 
 
 def remove_prefix(connection: Connection, row: PrefixRow) -> frozenset[str]:
-    """Remove all versions and aliases of a task and return the digests; keep its counter."""
+    """Remove all versions, aliases and readers of a task; return the digests, keep its counter."""
     digests = connection.scalars(
         select(versions.c.digest).where(versions.c.prefix_id == row.id)
     ).all()
+    remove_readers(connection, row.id)
     for table in (aliases, alias_moves, versions):  # aliases first: they point to versions
         connection.execute(delete(table).where(table.c.prefix_id == row.id))
     note_deleted(connection, digests)

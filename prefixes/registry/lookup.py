@@ -1,18 +1,19 @@
 """Queries of the registry: versions by reference, lists of tasks, and single tasks.
 
-Access control is here alone. A reader sees the prefixes of their own tenant, and those of public
-tenants that are neither suspended nor deleted. Every query contains that condition.
+Access control is here alone. A reader sees the prefixes of their own tenant. Of tenants that are
+neither suspended nor deleted, a reader also sees public prefixes and those that are shared with the
+reader. Every query contains that condition.
 """
 
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam, or_, select
 
 from prefixes.errors import PrefixNotFound
 from prefixes.names import DEFAULT_ALIAS, PrefixRef
-from prefixes.registry.tables import alias_moves, aliases, prefixes, tenants, versions
+from prefixes.registry.tables import alias_moves, aliases, grants, prefixes, tenants, versions
 from prefixes.registry.values import (
     Alias,
     AliasMove,
@@ -41,7 +42,15 @@ _ALL_TARGETS = _ALL_VERSIONS.join(
 )
 _IS_ACTIVE = and_(tenants.c.suspended_at.is_(None), tenants.c.deleted_at.is_(None))
 # A tenant that is suspended or deleted has no valid key: only operators read its own prefixes.
-_VISIBLE = or_(tenants.c.name == bindparam("reader"), and_(_IS_ACTIVE, tenants.c.is_public))
+_READER: BindParameter[str] = bindparam("reader")
+_IS_PUBLIC = or_(tenants.c.is_public, prefixes.c.is_public)
+_IS_SHARED = (
+    select(grants.c.reader)
+    .where(grants.c.prefix_id == prefixes.c.id, grants.c.reader == _READER)
+    .correlate(prefixes)
+    .exists()
+)
+_VISIBLE = or_(tenants.c.name == _READER, and_(_IS_ACTIVE, or_(_IS_PUBLIC, _IS_SHARED)))
 
 
 def _one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -85,7 +94,7 @@ _TARGETS = (
 _PUBLIC = (
     select(tenants.c.name, prefixes.c.task)
     .select_from(_ALL_TARGETS)
-    .where(_IS_ACTIVE, tenants.c.is_public, aliases.c.name == DEFAULT_ALIAS)
+    .where(_IS_ACTIVE, _IS_PUBLIC, aliases.c.name == DEFAULT_ALIAS)
     .order_by(tenants.c.name, prefixes.c.task)
     .limit(1)
 )

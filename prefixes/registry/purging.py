@@ -11,6 +11,7 @@ from prefixes.registry.tables import (
     alias_moves,
     aliases,
     api_keys,
+    grants,
     prefixes,
     tenants,
     trainings,
@@ -32,6 +33,7 @@ def purge_tenant(
     if found is None or connection.scalar(has_trainings) is not None:
         return None
     digests = _remove_prefixes(connection, found)
+    connection.execute(delete(grants).where(grants.c.reader == name))
     connection.execute(delete(api_keys).where(api_keys.c.tenant_id == found))
     connection.execute(delete(tenants).where(tenants.c.id == found))
     record(connection, by, "tenant.purge", name, tenant=name, before={"name": name})
@@ -42,7 +44,7 @@ def _remove_prefixes(connection: Connection, tenant_id: int) -> Sequence[str]:
     owned = select(prefixes.c.id).where(prefixes.c.tenant_id == tenant_id)
     query = select(versions.c.digest).where(versions.c.prefix_id.in_(owned)).distinct()
     digests = connection.scalars(query).all()
-    for table in (aliases, alias_moves, versions):  # aliases point to versions
+    for table in (grants, aliases, alias_moves, versions):  # aliases point to versions
         connection.execute(delete(table).where(table.c.prefix_id.in_(owned)))
     connection.execute(delete(prefixes).where(prefixes.c.tenant_id == tenant_id))
     if digests:

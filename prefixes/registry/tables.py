@@ -88,7 +88,17 @@ prefixes = Table(
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("task", String(64), nullable=False),
     Column("next_version", Integer, nullable=False),
+    Column("is_public", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("tenant_id", "task"),
+)
+
+# The tenants that may read a private task of another tenant, by name: an owner must not learn from
+# an error which other tenants exist.
+grants = Table(
+    "grants",
+    metadata,
+    Column("prefix_id", ForeignKey("prefixes.id"), primary_key=True),
+    Column("reader", String(64), primary_key=True),
 )
 
 # `spec` is long. Every request reads the columns before it, and SQLite need not page through

@@ -126,6 +126,14 @@ class PrefixEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Readers:
+    """The readers of a task in addition to its owner: everyone, or these tenants."""
+
+    is_public: bool
+    tenants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """The stored facts about an API key: everything but its secret.
 

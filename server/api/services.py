@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
-from prefixes.registry import ApiKeys, PrefixRegistry, Tenants
+from prefixes.registry import ApiKeys, PrefixRegistry, Sharing, Tenants
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
@@ -52,6 +52,7 @@ class Services:
     registry: PrefixRegistry
     keys: ApiKeys
     tenants: Tenants
+    sharing: Sharing
     metrics: RequestMetrics
     trainings: TrainingStore
     training_folders: TrainingFolders

@@ -1,4 +1,4 @@
-"""Wire models of tenants and API keys."""
+"""Wire models of tenants, API keys and readers of prefixes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -86,6 +86,11 @@ class NewKey(KeyStatus):
 
 class KeyList(WireResponse):
     keys: list[KeyStatus]
+
+
+class ReaderList(WireResponse):
+    is_public: bool = Field(description="Whether everyone may read the prefix.")
+    tenants: list[str] = Field(description="Tenants that may read the prefix.")
 
 
 def expiry(seconds: int | None) -> datetime | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0006": ("DROP TABLE grants", "ALTER TABLE prefixes DROP COLUMN is_public"),
     "0005": (
         "DROP TABLE audit_events",
         "ALTER TABLE tenants DROP COLUMN suspended_at",

@@ -15,7 +15,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from prefixes.backbone import Backbone
-from prefixes.registry import COMMAND_LINE, ApiKeys, Role, Tenants
+from prefixes.registry import COMMAND_LINE, ApiKeys, Role, Sharing, Tenants
 from server.api.access import NEEDED, VISIBLE
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
@@ -26,7 +26,7 @@ from tests.server.rest import FakeEngine, Rest, new_registry, put, put_some, ser
 CALLERS: Final = (
     "anonymous", "infer", "upload", "admin", "operator", "expired", "revoked", "suspended",
 )  # fmt: skip
-RELATIONS: Final = {"own": "acme", "other": "zoo", "public": "examples"}
+RELATIONS: Final = {"own": "acme", "other": "zoo", "shared": "zoo", "public": "examples"}
 """The tenant that a path names, for callers of acme."""
 
 OK: Final = "ok"
@@ -51,7 +51,7 @@ def _same(*cells: str) -> Mapping[str, tuple[str, ...]]:
 def _needs(infer: str, upload: str, admin: str) -> Mapping[str, tuple[str, ...]]:
     own = (NO_KEY, infer, upload, admin, OK, *_BAD)
     theirs = (NO_KEY, HIDDEN, HIDDEN, HIDDEN, OK, *_BAD)
-    return {"own": own, "other": theirs, "public": theirs}
+    return {"own": own, "other": theirs, "shared": theirs, "public": theirs}
 
 
 _ALL_ROLES: Final = (OK, OK, OK, OK)
@@ -61,6 +61,7 @@ EXPECTED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "inference": {
         "own": (NO_KEY, OK, OK, OK, HIDDEN, *_BAD),
         "other": (NO_KEY, HIDDEN, HIDDEN, HIDDEN, HIDDEN, *_BAD),
+        "shared": (NO_KEY, OK, OK, OK, HIDDEN, *_BAD),
         "public": (OK, *_ALL_ROLES, *_BAD),
     },
     # The default model of the server belongs to acme, so the relation does not matter.
@@ -68,12 +69,14 @@ EXPECTED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "read": {
         "own": (NO_KEY, *_ALL_ROLES, *_BAD),
         "other": (NO_KEY, HIDDEN, HIDDEN, HIDDEN, OK, *_BAD),
+        "shared": (NO_KEY, *_ALL_ROLES, *_BAD),
         "public": (OK, *_ALL_ROLES, *_BAD),
     },
     "upload": _needs(LOW_ROLE, OK, OK),
     "admin": _needs(LOW_ROLE, LOW_ROLE, OK),
     "operator": _needs(LOW_ROLE, LOW_ROLE, LOW_ROLE),
     # The path names no tenant.
+    "any admin": _same(NO_KEY, LOW_ROLE, LOW_ROLE, OK, OK, *_BAD),
     "any operator": _same(NO_KEY, LOW_ROLE, LOW_ROLE, LOW_ROLE, OK, *_BAD),
 }
 """By kind of route and relation: the answer to each caller, in the order of `CALLERS`."""
@@ -87,6 +90,9 @@ class Row:
     ok: int = 200
     body: Mapping[str, Any] | None = field(default=None)
 
+
+VARYING: Final = {"date", "content-length", "x-request-id"}
+"""Headers that differ from one answer to the next, or with the lengths of names."""
 
 READING: Final = {"open", "listed", "inference", "default", "read"}
 """The kinds of routes that change nothing."""
@@ -127,6 +133,11 @@ ROWS: Final[Mapping[str, Row]] = {
     f"DELETE {TASK}": Row("admin", 204),
     f"PUT {TASK}/aliases/{{alias}}": Row("upload", 200, {"version": 1}),
     f"POST {TASK}/aliases/{{alias}}/rollback": Row("upload", 409),  # one version only
+    f"GET {TASK}/readers": Row("admin"),
+    f"PUT {TASK}/readers/{{reader}}": Row("admin"),
+    f"DELETE {TASK}/readers/{{reader}}": Row("admin"),
+    f"PUT {TASK}/public": Row("admin"),
+    f"DELETE {TASK}/public": Row("admin"),
     f"POST {TRAININGS}": Row("upload", 422),  # without files
     f"GET {TRAININGS}": Row("upload"),
     f"GET {TRAININGS}/{{training}}": Row("upload"),
@@ -166,6 +177,7 @@ class World:
         database = rest.registry.database
         self._api_keys = ApiKeys(database)
         self._tenants = Tenants(database)
+        self._sharing = Sharing(database)
         self._trainings = training_store(Settings(store_folder=rest.folder), database)
         self.keys = dict(self._make_keys())
 
@@ -199,9 +211,12 @@ class World:
             f"{tenant}/{names['task']}",
             make_prefix(self._backbone.fingerprint, seed=seed),
         )
+        if relation == "shared":
+            self._sharing.add(tenant, names["task"], "acme", by=COMMAND_LINE)
         if "{training}" in path:
             names["training"] = self._training(tenant)
         names["key_id"] = self._key_id(None if "/operator-keys/" in path else tenant)
+        names["reader"] = "globex"
         names["model:path"] = f"{tenant}/{names['task']}"
         return names
 
@@ -295,3 +310,34 @@ def test_each_caller_gets_exactly_the_allowed_answer(route: str, world: World) -
             expected[relation, caller] = cell
             world.restore()
     assert found == expected
+
+
+OF_A_TENANT: Final = [
+    route for route, row in ROWS.items() if "{tenant}" in route and row.kind != "listed"
+]
+"""A list contains the prefixes that other tests share with acme."""
+
+
+def unnamed(text: str, names: Mapping[str, str]) -> str:
+    for name in ("task", "training", "key_id", "tenant"):
+        text = text.replace(names.get(name, f"<{name}>"), f"<{name}>")
+    return text
+
+
+@pytest.mark.parametrize("route", OF_A_TENANT)
+def test_what_belongs_to_others_and_what_does_not_exist_get_the_same_answer(
+    route: str, world: World
+) -> None:
+    row, (method, path) = ROWS[route], route.split(" ")
+    theirs = world.names("other", path, is_read=row.kind in READING)
+    missing = {name: f"missing-{name}" for name in theirs}
+    missing |= {name: theirs[name] for name in ("version", "alias", "reader")}
+    headers = {"Authorization": f"Bearer {world.keys['admin']}"}
+    answers = []
+    for names in (theirs, missing):
+        response = world.client.request(
+            method, filled(path, names), headers=headers, json=filled_body(row, names)
+        )
+        fixed = {name: value for name, value in response.headers.items() if name not in VARYING}
+        answers.append((response.status_code, unnamed(response.text, names), fixed))
+    assert answers[0] == answers[1]

@@ -1,0 +1,54 @@
+"""Sharing of prefixes over HTTP."""
+
+import pytest
+
+from prefixes.backbone import Backbone
+from tests.server.conftest import Serve
+from tests.server.management import CLASSIFY, manage, status_of
+from tests.server.rest import Rest
+
+
+@pytest.fixture
+def rest(serve: Serve) -> Rest:
+    return serve()[0]
+
+
+def test_a_shared_prefix_is_readable_by_the_named_tenant_until_that_ends(rest: Rest) -> None:
+    path = "/tenants/acme/prefixes/mood/readers"
+    assert status_of(rest, rest.keys["zoo"]) == 404
+    assert manage(rest, "PUT", f"{path}/zoo", "acme")["tenants"] == ["zoo"]
+    assert status_of(rest, rest.keys["zoo"]) == 200
+    assert rest.call("POST", "/v1/classify", json=CLASSIFY).status_code == 401
+    listed = manage(rest, "GET", "/models", "zoo")["data"]
+    assert "acme/mood:live" in {model["id"] for model in listed}
+    assert rest.call("DELETE", "/v1/tenants/acme/prefixes/mood", "zoo").status_code == 404
+    assert manage(rest, "DELETE", f"{path}/zoo", "acme")["tenants"] == []
+    assert status_of(rest, rest.keys["zoo"]) == 404
+
+
+def test_sharing_does_not_reveal_whether_a_tenant_exists(rest: Rest) -> None:
+    path = "/tenants/acme/prefixes/mood/readers"
+    for reader in ("zoo", "nobody"):
+        assert reader in manage(rest, "PUT", f"{path}/{reader}", "acme")["tenants"]
+
+
+def test_a_public_prefix_of_a_private_tenant_needs_no_key(rest: Rest) -> None:
+    manage(rest, "PUT", "/tenants/acme/prefixes/mood/public", "acme")
+    assert rest.call("POST", "/v1/classify", json=CLASSIFY).status_code == 200
+    body = {"model": "acme/pair", "input": {"text_a": "a", "text_b": "b"}}
+    assert rest.call("POST", "/v1/classify", json=body).status_code == 401
+    manage(rest, "DELETE", "/tenants/acme/prefixes/mood/public", "acme")
+    assert rest.call("POST", "/v1/classify", json=CLASSIFY).status_code == 401
+
+
+def test_readers_end_with_the_prefix(rest: Rest, backbone: Backbone) -> None:
+    data = rest.call("GET", "/v1/tenants/acme/prefixes/mood/versions/1/file", "acme").content
+    manage(rest, "PUT", "/tenants/acme/prefixes/mood/readers/zoo", "acme")
+    manage(rest, "PUT", "/tenants/acme/prefixes/mood/public", "acme")
+    manage(rest, "DELETE", "/tenants/acme/prefixes/mood", "acme")
+    assert status_of(rest, rest.keys["zoo"]) == 404
+    assert rest.upload("acme/mood", data, by="acme").status_code == 201
+    assert manage(rest, "GET", "/tenants/acme/prefixes/mood/readers", "acme") == {
+        "is_public": False,
+        "tenants": [],
+    }
