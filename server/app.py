@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
-from prefixes.registry import ApiKeys, PrefixRegistry, Sharing, Tenants
+from prefixes.registry import ApiKeys, AuditLog, PrefixRegistry, Sharing, Tenants
 from server.api import (
+    audit,
     docs_page,
     key_uses,
     keys,
@@ -82,6 +83,7 @@ def create_app(
         keys=ApiKeys(registry.database),
         tenants=Tenants(registry.database),
         sharing=Sharing(registry.database),
+        audit=AuditLog(registry.database),
         metrics=metrics,
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
@@ -121,6 +123,7 @@ def _add_routes(app: FastAPI) -> None:
         tenants,
         keys,
         operator_keys,
+        audit,
         status,
     ):
         app.include_router(module.router)

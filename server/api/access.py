@@ -72,6 +72,8 @@ NEEDED: Final[Mapping[str, Role]] = {
     "GET /v1/operator-keys/{key_id}": "operator",
     "POST /v1/operator-keys/{key_id}/rotate": "operator",
     "DELETE /v1/operator-keys/{key_id}": "operator",
+    "GET /v1/audit": "admin",
+    "GET /v1/audit/export": "admin",
 }
 """The lowest role that may call a route. A route with `{tenant}` serves keys of that tenant and of
 operators alone."""

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
-from prefixes.registry import ApiKeys, PrefixRegistry, Sharing, Tenants
+from prefixes.registry import ApiKeys, AuditLog, PrefixRegistry, Sharing, Tenants
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
@@ -53,6 +53,7 @@ class Services:
     keys: ApiKeys
     tenants: Tenants
     sharing: Sharing
+    audit: AuditLog
     metrics: RequestMetrics
     trainings: TrainingStore
     training_folders: TrainingFolders

@@ -1,9 +1,9 @@
-"""Wire models of tenants, API keys and readers of prefixes."""
+"""Wire models of tenants, API keys, readers of prefixes, and audit events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, JsonValue
 
 from prefixes.registry import Role
 from server.api.schemas import StrictRequest, WireResponse
@@ -91,6 +91,24 @@ class KeyList(WireResponse):
 class ReaderList(WireResponse):
     is_public: bool = Field(description="Whether everyone may read the prefix.")
     tenants: list[str] = Field(description="Tenants that may read the prefix.")
+
+
+class AuditRecord(WireResponse):
+    id: int
+    at: AwareDatetime
+    actor: str = Field(description="A tenant, an operator's key, or what made the change locally.")
+    key_id: str | None
+    request_id: str | None
+    tenant: str | None = Field(description="Owner of the object; null for operators' keys.")
+    action: str
+    object: str
+    before: dict[str, JsonValue] | None
+    after: dict[str, JsonValue] | None
+
+
+class AuditPage(WireResponse):
+    events: list[AuditRecord]
+    next: str | None = Field(description="Path of the next page.")
 
 
 def expiry(seconds: int | None) -> datetime | None:

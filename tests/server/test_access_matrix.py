@@ -162,6 +162,8 @@ ROWS: Final[Mapping[str, Row]] = {
     "GET /v1/operator-keys/{key_id}": Row("any operator"),
     "POST /v1/operator-keys/{key_id}/rotate": Row("any operator", 201, {}),
     "DELETE /v1/operator-keys/{key_id}": Row("any operator", 204),
+    "GET /v1/audit": Row("any admin"),
+    "GET /v1/audit/export": Row("any admin"),
 }
 
 
