@@ -8,12 +8,27 @@ from typing import Any, Final
 
 import typer
 
+from server.command_line.audit import audit
 from server.command_line.command import Command
 from server.command_line.conversion import export_prefix, import_prefix
 from server.command_line.evaluation import evaluate, predict
-from server.command_line.keys import create_key, list_keys, revoke_key
+from server.command_line.keys import (
+    create_key,
+    generate_key,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
 from server.command_line.serve import serve
 from server.command_line.store import adopt
+from server.command_line.tenants import (
+    change_tenant,
+    create_tenant,
+    delete_tenant,
+    list_tenants,
+    resume_tenant,
+    suspend_tenant,
+)
 from server.command_line.train import recipes, train
 
 _CONTEXT: Final[dict[str, Any]] = {
@@ -59,13 +74,34 @@ app: Final = _group(
         "recipes": recipes,
         "import": import_prefix,
         "export": export_prefix,
+        "audit": audit,
     },
 )
 app.add_typer(
     _group(
-        "Manage API keys of tenants.",
-        {"create": create_key, "list": list_keys, "revoke": revoke_key},
+        "Manage API keys of tenants and operators.",
+        {
+            "create": create_key,
+            "list": list_keys,
+            "rotate": rotate_key,
+            "revoke": revoke_key,
+            "generate": generate_key,
+        },
     ),
     name="key",
+)
+app.add_typer(
+    _group(
+        "Manage tenants.",
+        {
+            "create": create_tenant,
+            "list": list_tenants,
+            "change": change_tenant,
+            "suspend": suspend_tenant,
+            "resume": resume_tenant,
+            "delete": delete_tenant,
+        },
+    ),
+    name="tenant",
 )
 app.add_typer(_group("Manage the store folder and its database.", {"adopt": adopt}), name="store")

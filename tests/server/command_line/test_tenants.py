@@ -1,0 +1,106 @@
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefixes.registry import ApiKeys, open_registry
+from tests.server.command_line.caller import CommandResult, call
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> tuple[str, Path]:
+    return ("--store-folder", tmp_path)
+
+
+def test_a_tenant_is_created_changed_suspended_resumed_and_deleted(
+    store: tuple[str, Path],
+) -> None:
+    def state() -> Any:
+        return json.loads(call("tenant", "list", "--json", *store).output)[0]
+
+    assert call("tenant", "create", "acme", *store).code == 0
+    assert state()["is_public"] is False
+    assert call("tenant", "change", "acme", "--public", *store).code == 0
+    assert state()["is_public"] is True
+    for command, expected in {
+        "suspend": "suspended",
+        "resume": "active",
+        "delete": "deleted",
+    }.items():
+        assert expected in call("tenant", command, "acme", *store).output
+        assert state()["state"] == expected
+
+
+def test_keys_have_roles_and_times_of_expiry(store: tuple[str, Path]) -> None:
+    call("key", "create", "acme", "--role", "infer", "--expires-in-days", 2, *store)
+    (key,) = json.loads(call("key", "list", "acme", "--json", *store).output)
+    assert (key["role"], key["state"]) == ("infer", "valid")
+    assert key["expires_at"] > key["created_at"]
+    assert "valid until" in call("key", "list", "acme", *store).output
+
+
+def test_an_operators_key_has_no_tenant(store: tuple[str, Path]) -> None:
+    key = call("key", "create", "--role", "operator", *store).output.strip()
+    registry = open_registry(store[1])
+    identity = ApiKeys(registry.database).authenticate(key)
+    registry.close()
+    assert identity is not None
+    assert (identity.role, identity.tenant) == ("operator", None)
+    assert "operator" in call("key", "list", *store).output
+    for wrong in (("acme", "--role", "operator"), ("--role", "admin")):
+        refused: CommandResult = call("key", "create", *wrong, *store)
+        assert (refused.code, "either a tenant or the role" in refused.error) == (2, True)
+
+
+def test_a_rotated_key_ends_after_the_overlap(store: tuple[str, Path]) -> None:
+    old = call("key", "create", "acme", "--role", "upload", *store).output.strip()
+    old_id = old.split("_")[1]
+    new = call("key", "rotate", old_id, "--overlap-hours", 0, *store).output.strip()
+    registry = open_registry(store[1])
+    keys = ApiKeys(registry.database)
+    identity = keys.authenticate(new)
+    assert keys.authenticate(old) is None
+    registry.close()
+    assert identity is not None
+    assert identity.role == "upload"
+    again = call("key", "rotate", old_id, *store)
+    assert (again.code, "is replaced" in again.error) == (2, True)
+
+
+def test_a_generated_key_can_be_installed() -> None:
+    assert call("key", "generate").output.startswith("pp_")
+
+
+def test_a_key_for_a_deleted_tenant_is_rejected_with_its_state(store: tuple[str, Path]) -> None:
+    call("tenant", "create", "acme", *store)
+    call("tenant", "delete", "acme", *store)
+    rejected = call("key", "create", "acme", *store)
+    assert (rejected.code, "'acme' is deleted" in rejected.error) == (2, True)
+
+
+def test_the_last_key_of_an_operator_can_be_revoked_here(store: tuple[str, Path]) -> None:
+    key = call("key", "create", "--role", "operator", *store).output.strip()
+    assert call("key", "revoke", key.split("_")[1], *store).code == 0
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "1e99", "nan"])
+def test_a_time_of_expiry_out_of_range_is_rejected(store: tuple[str, Path], days: str) -> None:
+    assert call("key", "create", "acme", "--expires-in-days", days, *store).code == 2
+
+
+def test_the_audit_log_is_printed_as_csv_or_json_lines(store: tuple[str, Path]) -> None:
+    key_id = call("key", "create", "acme", *store).output.split("_")[1]
+    call("tenant", "create", "zoo", *store)
+    table = list(csv.DictReader(call("audit", *store).output.splitlines()))
+    assert [(row["action"], row["object"]) for row in table] == [
+        ("tenant.create", "zoo"),
+        ("key.issue", key_id),
+        ("tenant.create", "acme"),
+    ]
+    assert {row["actor"] for row in table} == {"command line"}
+    lines = call("audit", "--tenant", "acme", "--format", "ndjson", *store).output.splitlines()
+    assert [json.loads(line)["action"] for line in lines] == ["key.issue", "tenant.create"]
+    assert call("audit", "--format", "ndjson", "--until", "2020-01-01", *store).output == ""
+    assert call("audit", "--since", "yesterday", *store).code == 2
