@@ -18,7 +18,9 @@ from transformers.utils import logging as transformers_logging
 
 from bench.backbones import make_folder
 from bench.comparisons import NUM_TASKS
+from bench.contention import Contention, contend
 from bench.figures import Figure
+from bench.fine_tuned import FineTuned, compare
 from bench.kernels import KernelSettings, plain_arguments
 from bench.learning import Learning, learn
 from bench.loading import loading
@@ -32,7 +34,7 @@ from bench.residency import cold_prefixes, memory, warm_start
 from bench.serving import Serving
 from bench.stores import Store, make_store
 from bench.throughput import PREFIX_LENGTH, Race, run_race
-from bench.workloads import make_workloads
+from bench.workloads import Workload, make_workloads
 from prefixes.backbone import load_backbone
 
 
@@ -109,6 +111,7 @@ def _measure(
                 )
                 yield list(learn(learning, report))
         if backbone == options.backbones[0]:
+            yield from _compare_processes(options, folder, workloads, kernels, report)
             for dtype in dtypes:
                 serving = Serving(
                     backbone=backbone,
@@ -124,6 +127,22 @@ def _measure(
                     yield list(loading(serving, scratch, report))
                 yield from _serve(options, parts.served, serving, scratch, report)
         shutil.rmtree(folder)
+
+
+def _compare_processes(
+    options: argparse.Namespace,
+    folder: Path,
+    workloads: Sequence[Workload],
+    kernels: KernelSettings,
+    report: Callable[[str], None],
+) -> Iterator[list[Figure]]:
+    chosen = Selection.named(options.only).processes
+    how = {"rounds": options.rounds, "num_threads": options.threads, "kernels": kernels}
+    if "fine-tuned" in chosen:
+        facts = load_backbone(folder, device="cpu", **plain_arguments()).fingerprint
+        yield list(compare(FineTuned(folder, facts, workloads, **how), report))
+    if "contention" in chosen:
+        yield from contend(Contention(folder, workloads[1], **how), report)
 
 
 def _serve(

@@ -67,6 +67,11 @@ class Worker:
         reply = self._ask({"do": "run", "workload": workload, "contender": contender})
         return reply["seconds"], reply["rows"]
 
+    def run_timed(self, workload: str, contender: str) -> tuple[float, list[float]]:
+        """Run a closed loop; return the seconds and each text's latency. Raises WorkerFailed."""
+        reply = self._ask({"do": "run", "workload": workload, "contender": contender})
+        return reply["seconds"], reply["latencies"]
+
     def peak_bytes(self) -> int:
         """Return the worker's peak memory so far. Needs /proc, and hence Linux."""
         return self._memory("VmHWM")
@@ -74,6 +79,12 @@ class Worker:
     def resident_bytes(self) -> int:
         """Return the worker's memory now, files that it has mapped included."""
         return self._memory("VmRSS")
+
+    def memory_bytes(self) -> int:
+        """Return the worker's memory, with its share of shared pages (PSS). Needs Linux."""
+        rollup = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text(encoding="utf-8")
+        (line,) = (each for each in rollup.splitlines() if each.startswith("Pss:"))
+        return int(line.split()[1]) * 1024
 
     def close(self) -> None:
         """Kill the process."""

@@ -23,7 +23,10 @@ TRAINING: Final = "training"
 DETAILS: Final = "details"
 """Other numbers of tasks and lengths of prefixes than those that others are compared with."""
 
-PARTS: Final = (*FAMILIES, DETAILS, *SERVED, TRAINING)
+PROCESSES: Final = ("fine-tuned", "contention")
+"""Parts that compare processes, with the first of the backbones."""
+
+PARTS: Final = (*FAMILIES, DETAILS, *SERVED, TRAINING, *PROCESSES)
 
 OWN: Final = (
     "packed",
@@ -56,10 +59,11 @@ QUICK: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The parts to measure: families of contenders, parts that serve, and training."""
+    """The parts to measure: families of contenders, parts that serve, training, and processes."""
 
     families: tuple[str, ...]
     served: frozenset[str]
+    processes: frozenset[str]
     has_details: bool
     has_training: bool
 
@@ -69,6 +73,7 @@ class Selection:
         return cls(
             tuple(name for name in FAMILIES if name in chosen),
             frozenset(SERVED) & frozenset(chosen),
+            frozenset(PROCESSES) & frozenset(chosen),
             DETAILS in chosen,
             TRAINING in chosen,
         )

@@ -3,11 +3,12 @@
 | command | reply |
 |---|---|
 | `{"do": "load", "job": {...}}` | `{"contenders": {workload: {name: {...}}}}` |
-| `{"do": "run", "workload": ..., "contender": ...}` | `{"seconds": ..., "rows": ...}` |
+| `{"do": "run", "workload": ..., "contender": ...}` | `{"seconds": ..., "rows": ..., ...}` |
 | a command that fails | `{"error": ...}` |
 
 The facts about a contender are its `kernels` by operation, and its number of `operations`:
-multiplications and additions of one run, 0 if it is not known.
+multiplications and additions of one run, 0 if it is not known. The reply to a closed loop also has
+its `latencies`.
 """
 
 import json
@@ -18,8 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Run = Callable[[], int]
-"""Does the work once and returns the number of processed texts."""
+Run = Callable[[], int | list[float]]
+"""Does the work once; returns the number of processed texts, or the latency of each in seconds."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Contender:
     kernels: Mapping[str, str] = field(default_factory=dict)
     operations: int = 0
 
-    def __call__(self) -> int:
+    def __call__(self) -> int | list[float]:
         return self.run()
 
 
@@ -71,8 +72,11 @@ def _facts(run: Run) -> dict[str, Any]:
 
 def _timed(run: Run) -> dict[str, Any]:
     started = time.perf_counter()
-    rows = run()
-    return {"seconds": time.perf_counter() - started, "rows": rows}
+    done = run()
+    seconds = time.perf_counter() - started
+    if isinstance(done, int):
+        return {"seconds": seconds, "rows": done, "latencies": []}
+    return {"seconds": seconds, "rows": len(done), "latencies": done}
 
 
 def by_length(tokens: list[list[int]], batch: int) -> list[list[list[int]]]:
