@@ -17,6 +17,7 @@ LINEAR: Final = "F.linear layers alone"
 FASTEST: Final = "fastest linear layers alone"
 PEFT: Final = "PEFT, set_adapter"
 ADAPTERS: Final = "AdapterHub, BatchSplit"
+POLYLORA: Final = "PolyLoRA, rank 8"
 ONNX_RUNTIME: Final = "ONNX Runtime, one model"
 OPENVINO: Final = "OpenVINO, one model"
 
@@ -109,6 +110,7 @@ COMPARISONS: Final = (
             (None, "bfloat16", ALL_LENGTHS): 4,
         },
     ),
+    Comparison(OURS, POLYLORA, {}),
     Comparison(OURS, ONNX_RUNTIME, {}),
     Comparison(
         OURS,

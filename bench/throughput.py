@@ -17,6 +17,7 @@ from bench.comparisons import (
     OURS,
     OURS_INT8,
     PEFT,
+    POLYLORA,
     Cell,
     ratios,
 )
@@ -51,6 +52,7 @@ FAMILIES: Final = {
     "int8": Family("packed", None, OURS_INT8, quantize="int8"),
     "peft": Family("adapter_switching", "peft", PEFT),
     "adapters": Family("batch_split", "adapters", ADAPTERS),
+    "polylora": Family("poly_lora", "polylora", POLYLORA),
     "onnxruntime": Family("onnx_runtime", "runtimes", ONNX_RUNTIME),
     "openvino": Family("open_vino", "runtimes", OPENVINO),
 }
