@@ -21,6 +21,7 @@ from typing import Any, Final, get_args
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
+from bench.kernels import KernelSettings, add_options
 from bench.methods import METHODS, Dtype, Place, Settings
 from bench.report import requirements, table
 from bench.scores import Scores, best_settings, summary
@@ -44,10 +45,11 @@ def main() -> None:
     console = Console()
     transformers_logging.disable_progress_bar()
     scores = Scores(arguments.output, arguments.device)
-    bench = _Bench(
-        scores, Place(arguments.backbone, arguments.device, arguments.dtype), console.print
-    )
     with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "kernels.json"
+        kernels = KernelSettings(arguments.linear_kernel, arguments.attention_kernel, cache)
+        place = Place(arguments.backbone, arguments.device, arguments.dtype, kernels)
+        bench = _Bench(scores, place, console.print)
         for task in arguments.tasks:
             configs = [_config(arguments, task, seed, Path(folder)) for seed in arguments.seeds]
             for method in arguments.methods:
@@ -130,6 +132,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...")
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add_options(parser)
     parser.add_argument("--output", type=Path, required=True, help="JSON file of runs to append to")
     return parser.parse_args()
 

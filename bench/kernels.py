@@ -1,5 +1,6 @@
 """The kernels of our own contenders: one setting and one cache for a whole run."""
 
+import argparse
 import json
 import shutil
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from prefixes.backbone import Backbone
-from prefixes.backbone.kernels.names import AUTO, PLAIN
+from prefixes.backbone.kernels.names import ATTENTION_KERNELS, AUTO, LINEAR_KERNELS, PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,12 @@ class KernelSettings:
         chosen = cached_names(cache, dtype)
         requested = {"linear": self.linear, "attention": self.attention}
         return chosen | {name: kernel for name, kernel in requested.items() if kernel != AUTO}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the kernels of our own contenders."""
+    parser.add_argument("--linear-kernel", choices=(AUTO, *LINEAR_KERNELS), default=AUTO)
+    parser.add_argument("--attention-kernel", choices=(AUTO, *ATTENTION_KERNELS), default=AUTO)
 
 
 def arguments(job: Mapping[str, Any]) -> dict[str, Any]:

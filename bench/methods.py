@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Protocol
 from peft import PrefixTuningConfig, TaskType, get_peft_model
 from torch import nn
 
+from bench.kernels import KernelSettings, plain_arguments
 from bench.scores import Score
 from prefixes.backbone import Backbone, load_backbone
 from training.baselines.fine_tuning import Adapt, FineTuningRun
@@ -33,16 +34,24 @@ Report = Callable[[str], None]
 class Place:
     """The backbone of all methods, its device, and the number type of its computations.
 
-    Trained weights are always in float32.
+    Trained weights are always in float32. `kernels` are those that our prefixes are trained with.
     """
 
     backbone: str
     device: str
     dtype: Dtype
+    kernels: KernelSettings
 
     @cached_property
     def loaded(self) -> Backbone:
-        return load_backbone(self.backbone, device=self.device, dtype=self.dtype, to_train=True)
+        """The backbone with plain layers, since other methods copy and train its weights."""
+        return load_backbone(
+            self.backbone,
+            device=self.device,
+            dtype=self.dtype,
+            to_train=True,
+            **plain_arguments(),
+        )
 
 
 class Method(Protocol):
@@ -74,10 +83,20 @@ class Prefixes:
         )
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
+            kernels: dict[str, Any] = {
+                "linear_kernel": place.kernels.linear,
+                "attention_kernel": place.kernels.attention,
+            }
             plan = TrainPlan(
-                runs=runs, backbone=place.backbone, device=place.device, dtype=place.dtype
+                runs=runs,
+                backbone=place.backbone,
+                device=place.device,
+                dtype=place.dtype,
+                **kernels,
             )
-            trained = run_plan(plan, Path(folder), watch=_Progress(report))
+            trained = run_plan(
+                plan, Path(folder), watch=_Progress(report), kernel_cache=place.kernels.cache
+            )
         seconds = (time.perf_counter() - started) / len(runs)
         for one in trained:
             provenance = one.finished.prefix.spec.provenance

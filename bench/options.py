@@ -10,8 +10,8 @@ from typing import Final
 
 from bench.backbones import BACKBONES
 from bench.comparisons import REQUIRED_BATCH
+from bench.kernels import add_options
 from bench.throughput import FAMILIES
-from prefixes.backbone.kernels.names import ATTENTION_KERNELS, AUTO, LINEAR_KERNELS
 
 LOADING: Final = "loading"
 
@@ -113,8 +113,7 @@ def read_options(description: str) -> argparse.Namespace:
     parser.add_argument(
         "--share", type=float, default=0.7, help="load of the open loop, as a share of capacity"
     )
-    parser.add_argument("--linear-kernel", choices=(AUTO, *LINEAR_KERNELS), default=AUTO)
-    parser.add_argument("--attention-kernel", choices=(AUTO, *ATTENTION_KERNELS), default=AUTO)
+    add_options(parser)
     parser.add_argument(
         "--kernel-cache",
         type=Path,
