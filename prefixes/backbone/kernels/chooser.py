@@ -2,8 +2,9 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import torch
@@ -28,7 +29,6 @@ class KernelChooser:
     device: torch.device
     cache: KernelCache
     facts: Facts
-    _report: list[tuple[str, str]] = field(default_factory=list)
     _table: list[dict[str, Any]] = field(default_factory=list)
 
     def choose(self, contest: Contest, requested: str, **facts: str) -> str:
@@ -56,20 +56,18 @@ class KernelChooser:
         }
         found = self.cache.find(key, names)
         if found is not None:
-            self._report.append((contest.operation, f"{found} (cached)"))
             self._table.append({"operation": contest.operation, "chosen": found, "cached": True})
             return found
         figures = measure(contest, self.device)
         chosen = pick(contest, figures.seconds)
         self.cache.store(key, chosen)
-        self._report.append((contest.operation, f"{chosen} ({_sentence(contest, figures)})"))
         self._table.append(_row(contest, figures, chosen))
         return chosen
 
     def log(self) -> None:
         """Write all choices to the log: as one line, and as a table in its fields."""
-        if self._report:
-            text = "; ".join(f"{operation}: {choice}" for operation, choice in self._report)
+        if self._table:
+            text = "; ".join(map(_sentence, self._table))
             table = {"kernels": self._table}
             _log.info("kernels on %s: %s", self.device, text, extra={"fields": table})
 
@@ -95,25 +93,15 @@ def _check(contest: Contest, name: str) -> str:
     return name
 
 
-def _sentence(contest: Contest, figures: Figures) -> str:
-    """Describe the figures, in milliseconds, and why candidates were excluded."""
-    columns = ", ".join(workload.label for workload in contest.workloads)
-    rows = [f"{name} {_milliseconds(seconds)}" for name, seconds in figures.seconds.items()]
-    reasons = [f"{name} excluded: {reason}" for name, reason in figures.excluded.items()]
-    measured = [f"ms at {columns}", *rows] if len(rows) > 1 else []
-    return "; ".join((*measured, *reasons))
-
-
-def _milliseconds(seconds: Sequence[float]) -> str:
-    return " / ".join(f"{value * 1000:.3g}" for value in seconds)
-
-
 def _row(contest: Contest, figures: Figures, chosen: str) -> dict[str, Any]:
+    """Return a choice with the median times and with why candidates were excluded."""
     labels = [workload.label for workload in contest.workloads]
-    measured: Mapping[str, Any] = {
-        name: {label: round(value * 1000, 4) for label, value in zip(labels, seconds, strict=True)}
-        for name, seconds in figures.seconds.items()
-        if len(figures.seconds) > 1
+    measured = {
+        name: {
+            label: float(f"{median(seconds) * 1000:.3g}")
+            for label, seconds in zip(labels, rounds, strict=True)
+        }
+        for name, rounds in figures.seconds.items()
     }
     return {
         "operation": contest.operation,
@@ -121,3 +109,15 @@ def _row(contest: Contest, figures: Figures, chosen: str) -> dict[str, Any]:
         "milliseconds": measured,
         "excluded": dict(figures.excluded),
     }
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    """Describe a choice: cached, or with figures in milliseconds."""
+    if row.get("cached"):
+        return f"{row['operation']}: {row['chosen']} (cached)"
+    measured = row["milliseconds"]
+    labels = ", ".join(next(iter(measured.values()), ()))
+    parts = [f"ms at {labels}"] if measured else []
+    parts += [f"{name} {' / '.join(map(str, own.values()))}" for name, own in measured.items()]
+    parts += [f"{name} excluded: {reason}" for name, reason in row["excluded"].items()]
+    return f"{row['operation']}: {row['chosen']} ({'; '.join(parts)})"

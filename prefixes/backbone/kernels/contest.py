@@ -1,13 +1,21 @@
 """Contests: the candidates of one operation, and the rule that picks one by its figures."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import Final
 
 from torch import Tensor
 
 Call = Callable[[], Sequence[Tensor]]
 """Runs one workload once, and returns its results."""
+
+Rounds = Sequence[Sequence[float]]
+"""The seconds that a candidate took, for each workload and in each round."""
+
+_SHARE_OF_ROUNDS: Final = 0.75
+"""The share of rounds in which a candidate that is slower at a size has to be slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class Contest:
     """Several candidates for one operation, of which the first is the reference.
 
     A candidate replaces the reference only if it is at least `min_speedup` times as fast over all
-    workloads, as a geometric mean, and at least `min_speedup_at_worst` times as fast at each one.
+    workloads, as a geometric mean, and clearly slower than `min_speedup_at_worst` times at none.
 
     `tolerance` is the largest difference from the results of the reference, relative to their
     largest magnitude; infinity for number types, whose results differ. `seconds` limits the
@@ -60,21 +68,37 @@ class Contest:
 class Figures:
     """The results of a measurement.
 
-    `seconds` are the shortest times of each candidate, by workload. `excluded` are the reasons why
-    other candidates were not measured.
+    `seconds` are the times of the candidates, and empty if there was nothing to compare.
+    `excluded` are the reasons why other candidates were not measured.
     """
 
-    seconds: Mapping[str, Sequence[float]]
+    seconds: Mapping[str, Rounds]
     excluded: Mapping[str, str]
 
 
-def pick(contest: Contest, seconds: Mapping[str, Sequence[float]]) -> str:
-    """Return the name of the fastest candidate, or of the reference unless it is clearly slower."""
-    reference = seconds[contest.reference]
+def pick(contest: Contest, seconds: Mapping[str, Rounds]) -> str:
+    """Return the name of the fastest candidate, or of the reference unless it is clearly slower.
+
+    Times of the same round are compared, because other programs slow down all of its calls. At each
+    workload, the median decides. A candidate is clearly slower at a workload if it is slower in
+    three quarters of the rounds: the noise of one call is often larger than the difference.
+    """
     best, best_mean = contest.reference, contest.min_speedup
-    for name, own in seconds.items():
-        speedups = [theirs / ours for theirs, ours in zip(reference, own, strict=True)]
-        mean = math.prod(speedups) ** (1 / len(speedups))
-        if mean >= best_mean and min(speedups) >= contest.min_speedup_at_worst:
+    for name in seconds.keys() - {contest.reference}:
+        speedups = list(_speedups(seconds[contest.reference], seconds[name]))
+        mean = math.prod(map(median, speedups)) ** (1 / len(speedups))
+        is_slower = any(_is_slower(own, contest.min_speedup_at_worst) for own in speedups)
+        if mean >= best_mean and not is_slower:
             best, best_mean = name, mean
     return best
+
+
+def _speedups(reference: Rounds, candidate: Rounds) -> Iterator[list[float]]:
+    """Yield for each workload the speedups in all rounds."""
+    for theirs, ours in zip(reference, candidate, strict=True):
+        yield [one / other for one, other in zip(theirs, ours, strict=True)]
+
+
+def _is_slower(speedups: Sequence[float], limit: float) -> bool:
+    num_slower = sum(speedup < limit for speedup in speedups)
+    return num_slower >= _SHARE_OF_ROUNDS * len(speedups)

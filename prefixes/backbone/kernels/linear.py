@@ -1,7 +1,9 @@
 """The contest of the kernels for linear layers."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Final
 
 import torch
@@ -11,10 +13,17 @@ from prefixes.backbone.kernels.contest import Call, Candidate, Contest, Workload
 from prefixes.backbone.kernels.names import ONEDNN, TORCH
 from prefixes.backbone.kernels.packed_linear import PackedLinear, linear_layers
 
-_SHORT, _TYPICAL, _FULL = 16, 128, 512
-"""Numbers of tokens: one short text, a small batch, and one that is as efficient as any larger."""
+_TOKENS: Final = (16, 128, 256)
+"""Numbers of tokens: one short text, a small batch, and one nearly as efficient as any larger."""
 
-_SECONDS: Final = 0.8
+_SHORT: Final = _TOKENS[0]
+
+_MAX_WEIGHTS: Final = 2**24
+"""Weights that a short text is multiplied with, in 64 MiB of float32. Reading them from memory is
+most of its work. Fewer would stay in the processor's cache from one call to the next, as they do
+not in a whole pass."""
+
+_SECONDS: Final = 1.0
 _MIN_WEIGHTS: Final = 1_000_000
 """Smaller models spend their time in calls, not in products: measuring them shows only noise."""
 
@@ -28,58 +37,79 @@ def is_worth_measuring(model: nn.Module) -> bool:
 
 
 def linear_contest(model: nn.Module, device: torch.device, *, to_train: bool) -> Contest:
-    """Compare plain with packed linear layers, on one layer of each shape in a model.
+    """Compare plain with packed linear layers, on the first layers of a model.
 
     For training, each call includes the gradient of the input.
     """
-    layers = _one_of_each_shape(model)
-    workloads = _workloads()
+    layers = list(linear_layers(model).values())
+    workloads = _workloads(layers)
+    layers = layers[: max(workload.num_layers for workload in workloads)]
     candidates = [Candidate(TORCH, partial(_calls, layers, workloads, to_train=to_train))]
     if device.type == "cpu":
         pack = partial(_packed_calls, layers, workloads, to_train=to_train)
         candidates.append(Candidate(ONEDNN, pack))
     return Contest(
         "linear",
-        [workload for workload, _ in workloads],
+        [workload.workload for workload in workloads],
         candidates,
         tolerance=_TOLERANCES[layers[0].weight.dtype],
         seconds=_SECONDS,
     )
 
 
-def _workloads() -> list[tuple[Workload, int]]:
-    """Return workloads and their numbers of tokens.
+@dataclass(frozen=True, slots=True)
+class _LinearWorkload:
+    """A number of tokens, and with how many of the model's layers they are multiplied."""
 
-    A lone text uses all threads. Batches that run at the same time use one or a few each.
-    """
-    workloads = [(Workload(f"{n} tokens on 1 thread", 1), n) for n in (_SHORT, _TYPICAL, _FULL)]
-    if torch.get_num_threads() > 1:
-        all_threads = Workload(f"{_SHORT} tokens on {torch.get_num_threads()} threads")
-        workloads.append((all_threads, _SHORT))
-    return workloads
+    workload: Workload
+    num_tokens: int
+    num_layers: int
 
 
-def _one_of_each_shape(model: nn.Module) -> list[nn.Linear]:
-    layers: dict[torch.Size, nn.Linear] = {}
-    for layer in linear_layers(model).values():
-        layers.setdefault(layer.weight.shape, layer)
-    return list(layers.values())
+def _workloads(layers: Sequence[nn.Linear]) -> list[_LinearWorkload]:
+    """Return the workloads: a lone text uses all threads, batches at the same time one or a few."""
+    sizes = [*((num_tokens, 1) for num_tokens in _TOKENS), (_SHORT, torch.get_num_threads())]
+    few, many = _num_with_all_shapes(layers), _num_within(layers, _MAX_WEIGHTS)
+    return [
+        _LinearWorkload(
+            Workload(f"{num_tokens} tokens on {num} thread{'s' * (num > 1)}", num),
+            num_tokens,
+            max(few, many) if num_tokens == _SHORT else few,
+        )
+        for num_tokens, num in dict.fromkeys(sizes)
+    ]
+
+
+def _num_with_all_shapes(layers: Sequence[nn.Linear]) -> int:
+    """Return how many of the first layers contain all shapes: normally those of one block."""
+    shapes = [layer.weight.shape for layer in layers]
+    return max(map(shapes.index, shapes)) + 1
+
+
+def _num_within(layers: Sequence[nn.Linear], max_weights: int) -> int:
+    """Return how many of the first layers have at most that many weights."""
+    totals = accumulate(layer.weight.numel() for layer in layers)
+    return sum(total <= max_weights for total in totals)
 
 
 def _packed_calls(
-    layers: Sequence[nn.Linear], workloads: Sequence[tuple[Workload, int]], *, to_train: bool
+    layers: Sequence[nn.Linear], workloads: Sequence[_LinearWorkload], *, to_train: bool
 ) -> list[Call]:
     return _calls([PackedLinear(layer) for layer in layers], workloads, to_train=to_train)
 
 
 def _calls(
     layers: Sequence[nn.Linear | PackedLinear],
-    workloads: Sequence[tuple[Workload, int]],
+    workloads: Sequence[_LinearWorkload],
     *,
     to_train: bool,
 ) -> list[Call]:
     run = _forward_and_backward if to_train else _forward
-    return [partial(run, layers, _inputs(layers, num_tokens)) for _, num_tokens in workloads]
+    calls: list[Call] = []
+    for workload in workloads:
+        some = layers[: workload.num_layers]
+        calls.append(partial(run, some, _inputs(some, workload.num_tokens)))
+    return calls
 
 
 def _inputs(layers: Sequence[nn.Linear | PackedLinear], num_tokens: int) -> list[Tensor]:

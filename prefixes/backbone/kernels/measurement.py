@@ -3,24 +3,34 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from prefixes.backbone.kernels.contest import Call, Candidate, Contest, Figures, Workload
 
-_ROUNDS = 7
+_MAX_ROUNDS: Final = 50
 
 
 def measure(contest: Contest, device: torch.device) -> Figures:
     """Measure the candidates that run here and agree with the reference.
 
-    They alternate, so that other programs disturb all of them equally. Each time is the shortest of
-    several. Autograd is left as it is, for candidates that compute gradients.
+    They alternate, so that other programs disturb all of them equally. Autograd is left as it is,
+    for candidates that compute gradients.
     """
     end = time.perf_counter() + contest.seconds
     calls, excluded = prepare(contest)
-    return Figures(_time(contest.workloads, calls, device, end), excluded)
+    if len(calls) == 1:
+        return Figures({}, excluded)
+    share = (end - time.perf_counter()) / len(contest.workloads)
+    rounds: dict[str, list[list[float]]] = {name: [] for name in calls}
+    for workload, own in zip(contest.workloads, zip(*calls.values(), strict=True), strict=True):
+        with _threads(workload.num_threads):
+            times = _time(own, device, share)
+        for name, seconds in zip(calls, times, strict=True):
+            rounds[name].append(seconds)
+    return Figures(dict(rounds), excluded)
 
 
 def prepare(contest: Contest) -> tuple[dict[str, Sequence[Call]], dict[str, str]]:
@@ -71,24 +81,18 @@ def _largest_difference(
     return float(torch.stack(differences).max())
 
 
-def _time(
-    workloads: Sequence[Workload],
-    calls: dict[str, Sequence[Call]],
-    device: torch.device,
-    end: float,
-) -> dict[str, Sequence[float]]:
-    seconds = {name: [float("inf")] * len(workloads) for name in calls}
-    if len(calls) == 1:  # nothing to compare with
-        return dict(seconds)
-    for _ in range(_ROUNDS):
-        for place, workload in enumerate(workloads):
-            with _threads(workload.num_threads):
-                for name, prepared in calls.items():
-                    taken = _seconds_of(prepared[place], device)
-                    seconds[name][place] = min(seconds[name][place], taken)
+def _time(calls: Sequence[Call], device: torch.device, budget: float) -> list[list[float]]:
+    """Time the calls of all candidates at one workload, in rounds."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    order = list(zip(calls, seconds, strict=True))
+    end = time.perf_counter() + budget
+    for _ in range(_MAX_ROUNDS):
+        for call, times in order:
+            times.append(_seconds_of(call, device))
+        order.reverse()  # a candidate finds its inputs in the cache if another one ran before
         if time.perf_counter() > end:
             break
-    return dict(seconds)
+    return seconds
 
 
 def _seconds_of(call: Call, device: torch.device) -> float:

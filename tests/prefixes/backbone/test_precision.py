@@ -31,7 +31,7 @@ def test_a_lower_precision_is_taken_only_where_it_is_clearly_faster(
 ) -> None:
     contest = dtype_contest(nn.Linear(2, 2), CPU, to_train=False)
 
-    assert pick(contest, {"float32": [float32], "bfloat16": [bfloat16]}) == expected
+    assert pick(contest, {"float32": [[float32]], "bfloat16": [[bfloat16]]}) == expected
 
 
 def test_auto_takes_what_its_own_figures_say_and_logs_them_in_one_line(

@@ -8,10 +8,20 @@ CPU = torch.device("cpu")
 
 
 class CountedCandidate:
-    """A candidate that returns the same number at every call, and counts its calls."""
+    """A candidate that returns the same number at every call, and counts its calls.
 
-    def __init__(self, name: str, result: float = 1.0, error: Exception | None = None) -> None:
+    It adds its name to `calls` at each one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        result: float = 1.0,
+        error: Exception | None = None,
+        calls: list[str] | None = None,
+    ) -> None:
         self.name = name
+        self._calls = calls
         self.num_calls = 0
         self._result = result
         self._error = error
@@ -23,6 +33,8 @@ class CountedCandidate:
 
     def _call(self) -> list[torch.Tensor]:
         self.num_calls += 1
+        if self._calls is not None:
+            self._calls.append(self.name)
         return [torch.tensor([self._result])]
 
 

@@ -162,6 +162,25 @@ def test_packed_and_plain_layers_are_measured_with_the_results_of_both_compared(
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_a_short_text_is_multiplied_with_many_layers_and_a_batch_with_one_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linear, "_MAX_WEIGHTS", 5 * 16 * 32)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    model = nn.Sequential(*(layer(*shape) for shape in [(16, 32), (32, 16)] * 4))
+
+    contest = linear_contest(model, CPU, to_train=False)
+
+    calls = contest.candidates[0].prepare()
+    labels = [workload.label for workload in contest.workloads]
+    assert {label: len(call()) for label, call in zip(labels, calls, strict=True)} == {
+        "16 tokens on 1 thread": 5,
+        "128 tokens on 1 thread": 2,
+        "256 tokens on 1 thread": 2,
+        "16 tokens on 2 threads": 5,
+    }
+
+
 def test_a_processor_without_the_operator_keeps_plain_layers(
     backbone_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
