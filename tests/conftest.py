@@ -36,8 +36,10 @@ def attention_kernel(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session", params=KERNELS)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
-    """Plain kernels, and each other kernel in the place of one of them."""
+    """All combinations of kernels."""
     assert isinstance(request.param, Kernels)
+    if request.param.attention == COMPILED:
+        load_compiled_attention()
     return request.param
 
 

@@ -42,8 +42,14 @@ KERNELS = (
     pytest.param(PLAIN, id="plain"),
     pytest.param(Kernels(linear=ONEDNN), marks=needs_onednn, id=ONEDNN),
     pytest.param(Kernels(attention=COMPILED), marks=needs_compiler, id=COMPILED),
+    pytest.param(
+        Kernels(ONEDNN, COMPILED), marks=[needs_onednn, needs_compiler], id=f"{ONEDNN}-{COMPILED}"
+    ),
 )
-"""The values of a parameter for all kernels of a backbone: plain ones, and each other one."""
+"""The values of a parameter for all kernels of a backbone, in all combinations."""
+
+FIRST_AND_LAST_KERNELS = (KERNELS[0], KERNELS[-1])
+"""The same for slow tests: plain kernels only, and no plain ones."""
 
 
 def load_compiled_attention() -> None:
@@ -55,7 +61,6 @@ def load_compiled_attention() -> None:
 def load_with(kernels: Kernels, folder: Path, **options: Any) -> Backbone:
     """Load a backbone on the CPU. Skip the test if its architecture does not support a kernel."""
     if kernels.attention == COMPILED:
-        load_compiled_attention()
         name = json.loads((folder / "config.json").read_text())["model_type"]
         if ARCHITECTURES[name].scores_distances:
             pytest.skip(f"{name} scores the distance of tokens, which is not compiled")

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 from zipfile import ZipFile
 
 import numpy as np
@@ -20,9 +20,9 @@ from torch import Tensor
 from prefixes import Prefix
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.kernels import linear
-from prefixes.backbone.kernels.names import PLAIN, Kernels
+from prefixes.backbone.kernels.names import AUTO, ONEDNN, PLAIN, Kernels
 from prefixes.errors import StoreUnavailable
-from tests.kernels import needs_onednn
+from tests.kernels import FIRST_AND_LAST_KERNELS, needs_onednn
 from tests.training.learnable_tasks import ROWS_OF, sentiment_rows, topic_rows, write_jsonl
 from training.errors import CheckpointRejected, TrainingError, TrainingStopped
 from training.learning.parallel import OneProcess
@@ -52,8 +52,15 @@ run_plan(
 """
 
 
+MEASURED: Final = Kernels(AUTO, AUTO)
+
+
+def names_of(kernels: Kernels) -> dict[str, str]:
+    return {"linear_kernel": kernels.linear, "attention_kernel": kernels.attention}
+
+
 def fields_of(
-    backbone_folder: Path, data: Path, *, linear_kernel: str = "auto", **changes: Any
+    backbone_folder: Path, data: Path, *, kernels: Kernels = MEASURED, **changes: Any
 ) -> dict[str, Any]:
     """Two runs that end at different steps, with every sort of noise and state in them."""
     words, topics = data / "words.jsonl", data / "topics.jsonl"
@@ -92,7 +99,7 @@ def fields_of(
         "runs": runs,
         "backbone": str(backbone_folder),
         "device": "cpu",
-        "linear_kernel": linear_kernel,
+        **names_of(kernels),
     }
 
 
@@ -120,11 +127,12 @@ def stop_at(step: int) -> Any:
     return watch
 
 
+@pytest.mark.parametrize("kernels", FIRST_AND_LAST_KERNELS, indirect=True)
 def test_a_training_killed_at_any_moment_ends_with_the_very_same_prefixes(
-    backbone_folder: Path, tmp_path: Path, linear_kernel: str
+    backbone_folder: Path, tmp_path: Path, kernels: Kernels
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    fields = fields_of(backbone_folder, tmp_path, linear_kernel=linear_kernel)
+    fields = fields_of(backbone_folder, tmp_path, kernels=kernels)
     plan = check_plan(fields, origin="test")
     run_plan(plan, whole, watch=ignore)
     arguments = [sys.executable, "-c", SCRIPT, json.dumps(fields)]
@@ -182,7 +190,7 @@ def test_a_process_stops_with_another_one_and_saves(
 
 
 def test_every_type_of_task_goes_on_where_it_was(
-    backbone_folder: Path, tmp_path: Path, linear_kernel: str
+    backbone_folder: Path, tmp_path: Path, kernels: Kernels
 ) -> None:
     runs = [
         {
@@ -200,7 +208,7 @@ def test_every_type_of_task_goes_on_where_it_was(
         "runs": runs,
         "backbone": str(backbone_folder),
         "device": "cpu",
-        "linear_kernel": linear_kernel,
+        **names_of(kernels),
     }
     plan = check_plan(fields, origin="test")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -394,7 +402,7 @@ def test_a_checkpoint_runs_no_code_when_it_is_read(
 def test_a_checkpoint_is_resumed_with_its_kernels_whatever_a_new_measurement_says(
     backbone_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed = make_plan(backbone_folder, tmp_path, linear_kernel="onednn")
+    packed = make_plan(backbone_folder, tmp_path, kernels=Kernels(ONEDNN))
     output = tmp_path / "output"
     with pytest.raises(Killed):
         run_plan(packed, output, seconds_between_checkpoints=0, watch=stop_at(6))
@@ -410,7 +418,7 @@ def test_a_checkpoint_is_resumed_with_its_kernels_whatever_a_new_measurement_say
 def test_a_checkpoint_of_other_kernels_than_the_named_ones_is_not_resumed(
     backbone_folder: Path, tmp_path: Path, interrupted: Path
 ) -> None:
-    plan = make_plan(backbone_folder, tmp_path, linear_kernel="onednn")
+    plan = make_plan(backbone_folder, tmp_path, kernels=Kernels(ONEDNN))
 
     with pytest.raises(CheckpointRejected, match="linear_kernel: was torch, is onednn"):
         run_plan(plan, interrupted, resume=True, watch=ignore)
