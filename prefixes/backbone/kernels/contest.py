@@ -56,7 +56,7 @@ class Contest:
     candidates: Sequence[Candidate]
     tolerance: float
     seconds: float
-    min_speedup: float = 1.05
+    min_speedup: float = 1.02
     min_speedup_at_worst: float = 0.95
 
     @property
