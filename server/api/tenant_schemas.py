@@ -14,8 +14,15 @@ _YEAR_SECONDS: Final = 366 * 86_400
 _Public = Annotated[
     bool, Field(description="Whether everyone may use and download the tenant's prefixes.")
 ]
+# Commands print labels to the operator's terminal, which obeys control characters.
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$"
 _Label = Annotated[
-    str, Field(max_length=_MAX_LABEL, description="A note on what the key is used for.")
+    str,
+    Field(
+        max_length=_MAX_LABEL,
+        pattern=_PRINTABLE,
+        description="A note on what the key is used for, without control characters.",
+    ),
 ]
 _Lifetime = Annotated[
     int | None,

@@ -1,5 +1,6 @@
 """Tenants and keys over HTTP."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -64,6 +65,15 @@ def test_a_key_is_shown_once_and_only_its_hash_is_stored(rest: Rest) -> None:
     files = [path for path in rest.folder.rglob("*") if path.is_file()]
     assert files
     assert not any(secret in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("label", ["a\tb", "a\nb", "\x1b[2J", "\x00", "\x9b2J", "\u202e", "\ud800"])
+def test_a_label_cannot_control_the_terminal_that_shows_it(rest: Rest, label: str) -> None:
+    content = json.dumps({"role": "infer", "label": label})
+    headers = {"Content-Type": "application/json"}
+    path = "/v1/tenants/acme/keys"
+    assert rest.call("POST", path, "acme", content=content, headers=headers).status_code == 422
+    assert issue(rest, "acme", label="Zoë's laptop ✓")["label"] == "Zoë's laptop ✓"
 
 
 def test_a_revoked_key_is_rejected_by_the_next_request(rest: Rest) -> None:
