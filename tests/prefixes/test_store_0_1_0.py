@@ -3,12 +3,20 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from prefixes import PrefixRef
-from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
+from prefixes.registry import (
+    COMMAND_LINE,
+    ApiKeys,
+    PrefixRegistry,
+    Sharing,
+    Tenants,
+    open_registry,
+)
 from server.training_jobs.store import TrainingStore
 from tests.prefixes.publishing import publish
 
@@ -59,3 +67,19 @@ def test_its_trainings_are_listed(registry: PrefixRegistry) -> None:
     )
     (found,) = trainings.list("acme", before=None, limit=9)
     assert (found.state, found.result) == ("succeeded", {"ref": "acme/topic@1", "version": 1})
+
+
+def test_its_keys_and_tenants_can_be_changed_in_the_new_ways(registry: PrefixRegistry) -> None:
+    keys, tenants = ApiKeys(registry.database), Tenants(registry.database)
+    old = _VALID["acme"]
+    new = keys.rotate(old.split("_")[1], overlap=timedelta(0))
+    assert keys.authenticate(old) is None
+    assert keys.authenticate(new) is not None
+    tenants.suspend("acme", by=COMMAND_LINE)
+    identity = keys.authenticate(new)
+    assert identity is not None
+    assert identity.is_suspended
+    assert keys.authenticate(keys.issue(None, "operator", role="operator")) is not None
+    Sharing(registry.database).add("acme", "topic", "globex", by=COMMAND_LINE)
+    tenants.resume("acme", by=COMMAND_LINE)
+    assert registry.version(PrefixRef("acme", "topic", version=1), reader="globex").number == 1

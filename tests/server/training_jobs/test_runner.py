@@ -13,7 +13,8 @@ import pytest
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreUnavailable
-from prefixes.registry import Actor, PrefixRegistry, open_registry
+from prefixes.registry import COMMAND_LINE, Actor, PrefixRegistry, Tenants, open_registry
+from prefixes.registry.tables import now
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, TrainingNotFound
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
@@ -456,4 +457,18 @@ async def test_an_old_training_is_removed_with_its_folder_and_an_unknown_folder_
     bench.settings = bench.settings.model_copy(update={"training_retention_days": 1e-9})
     with pytest.raises(TrainingNotFound):
         await bench.run(Replayer(None), lambda _: False)
+    assert not bench.folder.exists()
+
+
+async def test_a_deleted_tenant_is_removed_with_its_training_after_the_grace_period(
+    bench: Bench,
+) -> None:
+    tenants = Tenants(bench.registry.database)
+    tenants.delete("acme", by=COMMAND_LINE)
+    await bench.run(Replayer(None), lambda training: training.state == "cancelled")
+    assert tenants.find("acme").state == "deleted"
+    bench.settings = bench.settings.model_copy(update={"deleted_tenant_days": 0.0})
+    with pytest.raises(TrainingNotFound):
+        await bench.run(Replayer(None), lambda _: False)
+    await until(lambda: tenants.deleted_before(now()) == ())
     assert not bench.folder.exists()
