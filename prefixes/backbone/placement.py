@@ -7,11 +7,11 @@ from transformers import PreTrainedModel
 
 from prefixes.backbone.kernels.attention import AttentionSizes, attention_contest, library_fact
 from prefixes.backbone.kernels.chooser import KernelChooser
-from prefixes.backbone.kernels.linear import is_worth_measuring, linear_contest
+from prefixes.backbone.kernels.linear import int8_contest, is_worth_measuring, linear_contest
 from prefixes.backbone.kernels.names import AUTO, ONEDNN, TORCH, Kernels
 from prefixes.backbone.kernels.packed_linear import pack_linear_layers
 from prefixes.backbone.precision import DTYPES, dtype_contest, dtype_name
-from prefixes.backbone.quantized import quantize_encoder
+from prefixes.backbone.quantized import check_arithmetic, quantize_encoder
 
 
 def place_model(
@@ -38,8 +38,14 @@ def place_model(
     for parameter in model.parameters():
         parameter.data = parameter.data.to(precision)
     if quantize:
-        quantize_encoder(model)
+        quantize_encoder(model, _int8_kernel(model, chooser))
     return precision
+
+
+def _int8_kernel(model: PreTrainedModel, chooser: KernelChooser) -> str:
+    """Choose the kernel of int8 layers. All kernels compute the same bits."""
+    check_arithmetic(ONEDNN)  # reports the reason if this machine has no int8 layers at all
+    return chooser.choose(int8_contest(model), AUTO) if is_worth_measuring(model) else ONEDNN
 
 
 def choose_kernels(

@@ -8,7 +8,7 @@ which 255 * 127 * 2 exceeds and 127 * 127 * 2 does not. All processors therefore
 """
 
 from collections import Counter, defaultdict
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from prefixes.backbone.kernels.names import ONEDNN
 from prefixes.errors import BackboneUnavailable, UnsupportedBackbone
 
 _HIGHEST: Final = 127
@@ -41,17 +42,23 @@ class QuantizedLinear(nn.Module):
     Layers that get the same tensor, such as those of query, key and value, may share `roundings`:
     the first one rounds, and the result is kept as long as the tensor exists. The tensor must not
     be modified between such layers.
+
+    `kernel` multiplies the codes: `onednn` with a weight that is packed once, or `torch` with
+    `torch._int_mm`. Both add the same integers, so their outputs are equal bit by bit.
     """
 
-    def __init__(self, linear: nn.Linear, roundings: Roundings | None = None) -> None:
+    def __init__(
+        self, linear: nn.Linear, roundings: Roundings | None = None, kernel: str = ONEDNN
+    ) -> None:
         super().__init__()
+        self.kernel = kernel
         self._roundings = roundings
         weight = linear.weight.detach()  # (O, I)
         self.out_features = linear.out_features
         self._scales = weight.abs().amax(1).clamp_min(_SMALLEST_SCALE) / _HIGHEST
         codes = (weight / self._scales[:, None]).round().to(torch.int8)
-        self._packed = torch.ops.onednn.qlinear_prepack(codes, None)
-        self._zeros = torch.zeros(self.out_features, dtype=torch.int64)
+        make = _PackedProduct if kernel == ONEDNN else _PlainProduct
+        self._multiply: Callable[[Tensor], Tensor] = make(codes, self._scales)
         bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
         # The increase of each output if all inputs increase by one; and the bias.
         self._shifts = torch.stack((codes.float().sum(1) * self._scales, bias))  # (2, O)
@@ -68,6 +75,29 @@ class QuantizedLinear(nn.Module):
                 "quantize to train"
             )
         codes, scales, lows = self._rounding_of(inputs)
+        products = self._multiply(codes)
+        # token = scale * code + low, so that its output is scale * product + low * shift + bias.
+        outputs = products.mul_(scales).addmm_(lows, self._shifts)
+        return outputs.view(*inputs.shape[:-1], self.out_features)
+
+    def _rounding_of(self, inputs: Tensor) -> Rounded:
+        if self._roundings is None:
+            return _rounded(inputs.reshape(-1, inputs.shape[-1]))
+        found = self._roundings.get(inputs)
+        if found is None:
+            found = self._roundings[inputs] = _rounded(inputs.reshape(-1, inputs.shape[-1]))
+        return found
+
+
+class _PackedProduct:
+    """Multiplies codes with a weight that oneDNN has packed once."""
+
+    def __init__(self, weight: Tensor, scales: Tensor) -> None:
+        self._packed = torch.ops.onednn.qlinear_prepack(weight, None)
+        self._scales = scales
+        self._zeros = torch.zeros(len(weight), dtype=torch.int64)
+
+    def __call__(self, codes: Tensor) -> Tensor:
         products: Tensor = torch.ops.onednn.qlinear_pointwise(
             codes,
             1.0,  # scale and zero point of the tokens
@@ -83,17 +113,19 @@ class QuantizedLinear(nn.Module):
             [],
             "",
         )
-        # token = scale * code + low, so that its output is scale * product + low * shift + bias.
-        outputs = products.mul_(scales).addmm_(lows, self._shifts)
-        return outputs.view(*inputs.shape[:-1], self.out_features)
+        return products
 
-    def _rounding_of(self, inputs: Tensor) -> Rounded:
-        if self._roundings is None:
-            return _rounded(inputs.reshape(-1, inputs.shape[-1]))
-        found = self._roundings.get(inputs)
-        if found is None:
-            found = self._roundings[inputs] = _rounded(inputs.reshape(-1, inputs.shape[-1]))
-        return found
+
+class _PlainProduct:
+    """Multiplies codes with `torch._int_mm`, whose codes are signed: those up to 127 are equal."""
+
+    def __init__(self, weight: Tensor, scales: Tensor) -> None:
+        self._weight = weight.t().contiguous()  # (I, O)
+        self._scales = scales
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        sums = torch._int_mm(codes.view(torch.int8), self._weight)  # noqa: SLF001 - no public name
+        return sums.float().mul_(self._scales)
 
 
 def _rounded(tokens: Tensor) -> Rounded:
@@ -116,27 +148,34 @@ def _round(tokens: Tensor) -> Rounded:
     return codes, scales, functional.pad(low, (0, 1), value=1.0)
 
 
-def quantize_encoder(model: Any) -> None:
+def quantized_layers(model: nn.Module) -> dict[str, nn.Linear]:
+    """Return the linear layers by name that run in int8: all but those of embeddings and pooler."""
+    return {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and not name.startswith(_FLOAT_PARTS)
+    }
+
+
+def quantize_encoder(model: Any, kernel: str = ONEDNN) -> None:
     """Replace all linear layers of the encoder, except in embeddings and pooler, with int8 layers.
 
     Raises:
         BackboneUnavailable: when torch on this machine does not multiply int8 exactly.
     """
-    _check_arithmetic()
+    check_arithmetic(kernel)
     layers = [
-        (*name.rpartition(".")[::2], layer)
-        for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear) and not name.startswith(_FLOAT_PARTS)
+        (*name.rpartition(".")[::2], layer) for name, layer in quantized_layers(model).items()
     ]
     siblings = Counter((parent, layer.in_features) for parent, _, layer in layers)
     shared: defaultdict[tuple[str, int], Roundings] = defaultdict(WeakTensorKeyDictionary)
     for parent, child, layer in layers:
         kind = (parent, layer.in_features)
         roundings = shared[kind] if siblings[kind] > 1 else None
-        setattr(model.get_submodule(parent), child, QuantizedLinear(layer, roundings))
+        setattr(model.get_submodule(parent), child, QuantizedLinear(layer, roundings, kernel))
 
 
-def _check_arithmetic() -> None:
+def check_arithmetic(kernel: str = ONEDNN) -> None:
     """Multiply the largest codes, since their sums would overflow first."""
     linear = nn.Linear(64, 2)
     with torch.no_grad():
@@ -145,7 +184,7 @@ def _check_arithmetic() -> None:
         token = torch.ones(1, 64)
         token[0, 0] = 0.0  # the minimum; all others become 127
         try:
-            found = float(QuantizedLinear(linear)(token)[0, 0])
+            found = float(QuantizedLinear(linear, kernel=kernel)(token)[0, 0])
         except (AttributeError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]
             raise BackboneUnavailable(

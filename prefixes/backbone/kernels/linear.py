@@ -1,6 +1,6 @@
 """The contest of the kernels for linear layers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from prefixes.backbone.kernels.contest import Call, Candidate, Contest, Workload
 from prefixes.backbone.kernels.names import ONEDNN, TORCH
 from prefixes.backbone.kernels.packed_linear import PackedLinear, linear_layers
+from prefixes.backbone.quantized import QuantizedLinear, quantized_layers
 
 _TOKENS: Final = (16, 128, 256)
 """Numbers of tokens: one short text, a small batch, and one nearly as efficient as any larger."""
@@ -31,6 +32,13 @@ _TOLERANCES: Final = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 
 """Some units in the last place of a result, relative to the largest one."""
 
 
+_Layer = Callable[[Tensor], Tensor]
+_Maker = Callable[[nn.Linear], _Layer]
+"""Makes the layer of a candidate from a plain one."""
+
+_Run = Callable[[Sequence[_Layer], Sequence[Tensor]], Sequence[Tensor]]
+
+
 def is_worth_measuring(model: nn.Module) -> bool:
     """Return whether a model is large enough for a choice between kernels to matter."""
     return sum(x.weight.numel() for x in linear_layers(model).values()) >= _MIN_WEIGHTS
@@ -42,17 +50,41 @@ def linear_contest(model: nn.Module, device: torch.device, *, to_train: bool) ->
     For training, each call includes the gradient of the input.
     """
     layers = list(linear_layers(model).values())
-    workloads = _workloads(layers)
-    layers = layers[: max(workload.num_layers for workload in workloads)]
-    candidates = [Candidate(TORCH, partial(_calls, layers, workloads, to_train=to_train))]
+    makers: dict[str, _Maker] = {TORCH: lambda layer: layer}
     if device.type == "cpu":
-        pack = partial(_packed_calls, layers, workloads, to_train=to_train)
-        candidates.append(Candidate(ONEDNN, pack))
+        makers[ONEDNN] = PackedLinear
+    tolerance = _TOLERANCES[layers[0].weight.dtype]
+    run = _forward_and_backward if to_train else _forward
+    return _contest("linear", layers, makers, run, tolerance)
+
+
+def int8_contest(model: nn.Module) -> Contest:
+    """Compare the kernels for int8 layers, whose outputs must be equal bit by bit.
+
+    Without VNNI, `torch._int_mm` takes 20 to 350 times as long, too long to be measured at startup.
+    """
+    names = (ONEDNN, TORCH) if torch.cpu._is_vnni_supported() else (ONEDNN,)  # noqa: SLF001
+    makers = {name: partial(QuantizedLinear, kernel=name) for name in names}
+    return _contest("int8", list(quantized_layers(model).values()), makers, _forward, 0.0)
+
+
+def _contest(
+    operation: str,
+    layers: Sequence[nn.Linear],
+    makers: Mapping[str, _Maker],
+    run: _Run,
+    tolerance: float,
+) -> Contest:
+    workloads = _workloads(layers)
+    some = layers[: max(workload.num_layers for workload in workloads)]
     return Contest(
-        "linear",
+        operation,
         [workload.workload for workload in workloads],
-        candidates,
-        tolerance=_TOLERANCES[layers[0].weight.dtype],
+        [
+            Candidate(name, partial(_calls, make, some, workloads, run))
+            for name, make in makers.items()
+        ],
+        tolerance=tolerance,
         seconds=_SECONDS,
     )
 
@@ -92,27 +124,18 @@ def _num_within(layers: Sequence[nn.Linear], max_weights: int) -> int:
     return sum(total <= max_weights for total in totals)
 
 
-def _packed_calls(
-    layers: Sequence[nn.Linear], workloads: Sequence[_LinearWorkload], *, to_train: bool
-) -> list[Call]:
-    return _calls([PackedLinear(layer) for layer in layers], workloads, to_train=to_train)
-
-
 def _calls(
-    layers: Sequence[nn.Linear | PackedLinear],
-    workloads: Sequence[_LinearWorkload],
-    *,
-    to_train: bool,
+    make: _Maker, layers: Sequence[nn.Linear], workloads: Sequence[_LinearWorkload], run: _Run
 ) -> list[Call]:
-    run = _forward_and_backward if to_train else _forward
+    made = [make(layer) for layer in layers]
     calls: list[Call] = []
     for workload in workloads:
-        some = layers[: workload.num_layers]
-        calls.append(partial(run, some, _inputs(some, workload.num_tokens)))
+        inputs = _inputs(layers[: workload.num_layers], workload.num_tokens)
+        calls.append(partial(run, made[: workload.num_layers], inputs))
     return calls
 
 
-def _inputs(layers: Sequence[nn.Linear | PackedLinear], num_tokens: int) -> list[Tensor]:
+def _inputs(layers: Sequence[nn.Linear], num_tokens: int) -> list[Tensor]:
     """Make inputs, the same ones for all candidates, without torch's global random numbers."""
     generator = torch.Generator().manual_seed(0)
     return [
@@ -121,16 +144,12 @@ def _inputs(layers: Sequence[nn.Linear | PackedLinear], num_tokens: int) -> list
     ]
 
 
-def _forward(
-    layers: Sequence[Callable[[Tensor], Tensor]], inputs: Sequence[Tensor]
-) -> list[Tensor]:
+def _forward(layers: Sequence[_Layer], inputs: Sequence[Tensor]) -> list[Tensor]:
     with torch.no_grad():
         return [layer(tokens) for layer, tokens in zip(layers, inputs, strict=True)]
 
 
-def _forward_and_backward(
-    layers: Sequence[Callable[[Tensor], Tensor]], inputs: Sequence[Tensor]
-) -> list[Tensor]:
+def _forward_and_backward(layers: Sequence[_Layer], inputs: Sequence[Tensor]) -> list[Tensor]:
     results = []
     with torch.enable_grad():
         for layer, tokens in zip(layers, inputs, strict=True):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from prefixes.backbone import Backbone, EncodedText, load_backbone, pool_of, run_mixed
+from prefixes.backbone.kernels.linear import int8_contest
+from prefixes.backbone.kernels.measurement import measure
+from prefixes.backbone.kernels.names import ONEDNN, TORCH
 from prefixes.backbone.packing import PackedBatch
 from prefixes.backbone.quantized import QuantizedLinear
 from prefixes.backbone.replay import TOLERANCES, drifts, golden_outputs, replay_findings
@@ -44,6 +47,58 @@ def test_a_layer_nearly_equals_the_float_layer(shape: tuple[int, ...], *, bias: 
 
     assert found.shape == plain(tokens).shape
     assert distance(found, plain(tokens)) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(16, 7), (1, 3, 2048), (0, 7), (40, 384)])
+def test_both_kernels_compute_the_same_bits(shape: tuple[int, ...]) -> None:
+    plain = layer(shape[-1], 5)
+    tokens = torch.randn(shape)
+
+    outputs = [QuantizedLinear(plain, kernel=kernel)(tokens) for kernel in (ONEDNN, TORCH)]
+
+    assert outputs[0].shape == plain(tokens).shape
+    assert torch.equal(*outputs)
+
+
+@pytest.mark.parametrize("kernel", [ONEDNN, TORCH])
+def test_the_largest_codes_of_both_signs_are_added_without_overflow(kernel: str) -> None:
+    plain = layer(3072, 2)
+    plain.weight[0], plain.weight[1] = 1.0, -1.0
+    tokens = torch.ones(20, 3072)
+    tokens[:, 0] = 0.0  # all others become 127
+
+    found = QuantizedLinear(plain, kernel=kernel)(tokens)
+
+    assert torch.allclose(found, plain(tokens), rtol=1e-6)
+
+
+def test_int8_kernels_are_compared_where_the_processor_is_fast_at_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = nn.Sequential(layer(16, 8), layer(8, 4))
+
+    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: False)
+    assert [one.name for one in int8_contest(model).candidates] == [ONEDNN]
+    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: True)
+    figures = measure(int8_contest(model), torch.device("cpu"))
+
+    assert set(figures.seconds) == {ONEDNN, TORCH}
+    assert not figures.excluded
+
+
+def test_a_backbone_runs_with_the_int8_kernel_that_was_chosen(
+    backbone_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefixes.backbone.placement.is_worth_measuring", lambda _: True)
+    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: True)
+    monkeypatch.setattr(
+        "prefixes.backbone.kernels.chooser.pick", lambda contest, _: contest.candidates[-1].name
+    )
+
+    chosen = load_backbone(backbone_folder, device="cpu", quantize="int8", attention_kernel=TORCH)
+
+    kernels = {one.kernel for one in chosen.model.modules() if isinstance(one, QuantizedLinear)}
+    assert kernels == {TORCH}
 
 
 def test_sums_of_the_largest_products_are_exact() -> None:
