@@ -18,6 +18,7 @@ FASTEST: Final = "fastest linear layers alone"
 PEFT: Final = "PEFT, set_adapter"
 ADAPTERS: Final = "AdapterHub, BatchSplit"
 POLYLORA: Final = "PolyLoRA, rank 8"
+VLLM: Final = "vLLM, LoRA of rank 8"
 ONNX_RUNTIME: Final = "ONNX Runtime, one model"
 OPENVINO: Final = "OpenVINO, one model"
 
@@ -111,6 +112,7 @@ COMPARISONS: Final = (
         },
     ),
     Comparison(OURS, POLYLORA, {}),
+    Comparison(OURS, VLLM, {}),
     Comparison(OURS, ONNX_RUNTIME, {}),
     Comparison(
         OURS,

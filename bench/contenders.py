@@ -132,7 +132,9 @@ def environment_variables(num_threads: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(num_threads),
         "PYTHONPATH": str(ROOT),
         "HF_HUB_OFFLINE": "1",
-        "DO_NOT_TRACK": "1",  # keeps infinity from reporting its use
+        "DO_NOT_TRACK": "1",  # keeps infinity and vLLM from reporting their use
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # saves vLLM a hop to another process
         "CI": "true",  # keeps OpenVINO from reporting its use and waiting for the response
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",

@@ -3,12 +3,15 @@
 import hashlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
 _FOLDER: Final = _HERE / ".venvs"
 _SECONDS: Final = 3600
+_WITHOUT: Final = "# without: "
+"""A line of requirements that names packages to uninstall again."""
 
 
 class EnvironmentUnavailable(Exception):
@@ -32,8 +35,17 @@ def environment(name: str) -> Path:
         pinned = requirements.read_text(encoding="utf-8").splitlines()
         _run([*pip, *(line for line in pinned if line.startswith("torch=="))])
         _run([*pip, "--requirement", str(requirements)])
+        if unwanted := unwanted_packages(pinned):
+            python = str(folder / "bin" / "python")
+            _run([python, "-m", "pip", "uninstall", "--quiet", "--yes", *unwanted])
         mark.write_text(wanted, encoding="utf-8")
     return folder / "bin"
+
+
+def unwanted_packages(requirements: Sequence[str]) -> list[str]:
+    """Return the packages that are uninstalled again, although a peer requires them."""
+    lines = (line.removeprefix(_WITHOUT) for line in requirements if line.startswith(_WITHOUT))
+    return [name for line in lines for name in line.split()]
 
 
 def _run(command: list[str]) -> None:

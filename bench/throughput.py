@@ -18,6 +18,7 @@ from bench.comparisons import (
     OURS_INT8,
     PEFT,
     POLYLORA,
+    VLLM,
     Cell,
     ratios,
 )
@@ -53,6 +54,7 @@ FAMILIES: Final = {
     "peft": Family("adapter_switching", "peft", PEFT),
     "adapters": Family("batch_split", "adapters", ADAPTERS),
     "polylora": Family("poly_lora", "polylora", POLYLORA),
+    "vllm": Family("vllm_lora", "vllm", VLLM),
     "onnxruntime": Family("onnx_runtime", "runtimes", ONNX_RUNTIME),
     "openvino": Family("open_vino", "runtimes", OPENVINO),
 }
