@@ -26,7 +26,7 @@ from torch import nn
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone, MixedBatch, load_backbone, pool_of
-from prefixes.backbone.quantized import QuantizedLinear
+from prefixes.backbone.kernels.quantized_linear import QuantizedLinear
 from prefixes.backbone.replay import drifts, golden_outputs
 
 SHAPES: Final = ((384, 384), (384, 1536), (1536, 384), (768, 768), (768, 3072), (3072, 768))

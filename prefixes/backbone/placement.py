@@ -10,8 +10,8 @@ from prefixes.backbone.kernels.chooser import KernelChooser
 from prefixes.backbone.kernels.linear import int8_contest, is_worth_measuring, linear_contest
 from prefixes.backbone.kernels.names import AUTO, ONEDNN, TORCH, Kernels
 from prefixes.backbone.kernels.packed_linear import pack_linear_layers
+from prefixes.backbone.kernels.quantized_linear import check_arithmetic, quantize_encoder
 from prefixes.backbone.precision import DTYPES, dtype_contest, dtype_name
-from prefixes.backbone.quantized import check_arithmetic, quantize_encoder
 
 
 def place_model(

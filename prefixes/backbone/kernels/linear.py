@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from prefixes.backbone.kernels.contest import Call, Candidate, Contest, Workload
 from prefixes.backbone.kernels.names import ONEDNN, TORCH
 from prefixes.backbone.kernels.packed_linear import PackedLinear, linear_layers
-from prefixes.backbone.quantized import QuantizedLinear, quantized_layers
+from prefixes.backbone.kernels.quantized_linear import QuantizedLinear, quantized_layers
 
 _TOKENS: Final = (16, 128, 256)
 """Numbers of tokens: one short text, a small batch, and one nearly as efficient as any larger."""

@@ -13,8 +13,8 @@ from prefixes.backbone import Backbone, EncodedText, load_backbone, pool_of, run
 from prefixes.backbone.kernels.linear import int8_contest
 from prefixes.backbone.kernels.measurement import measure
 from prefixes.backbone.kernels.names import ONEDNN, TORCH
+from prefixes.backbone.kernels.quantized_linear import QuantizedLinear
 from prefixes.backbone.packing import PackedBatch
-from prefixes.backbone.quantized import QuantizedLinear
 from prefixes.backbone.replay import TOLERANCES, drifts, golden_outputs, replay_findings
 from prefixes.errors import UnsupportedBackbone
 from tests.encoders import ENCODERS
