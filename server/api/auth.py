@@ -69,6 +69,19 @@ async def authenticate(authorization: str | None, keys: ApiKeys) -> Caller:
     return Caller(identity.tenant, identity)
 
 
+async def is_accepted(authorization: str | None, keys: ApiKeys) -> bool:
+    """Return whether a request with this header would still get past `authenticate`.
+
+    Raises:
+        StoreUnavailable: when the database cannot be used.
+    """
+    try:
+        await authenticate(authorization, keys)
+    except (InvalidKey, TenantSuspended):
+        return False
+    return True
+
+
 def bearer_token(authorization: str) -> str | None:
     """Return the token of a header with the scheme `Bearer`, in any case; else None."""
     scheme, _, token = authorization.partition(" ")

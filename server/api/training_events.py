@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Final
 
+from server.api.auth import is_accepted
 from server.api.services import Services
 from server.api.training_schemas import TrainingStatus, status_of
 from server.errors import ServingError
@@ -35,13 +36,13 @@ def describe(services: Services, training: TrainingJob) -> TrainingStatus:
 
 
 async def stream_events(
-    services: Services, training: TrainingJob, start: int
+    services: Services, training: TrainingJob, start: int, *, authorization: str | None
 ) -> AsyncIterator[str]:
-    """Stream events until the training has finished or the server stops."""
+    """Stream events until the training has finished, the server stops, or the key is not valid."""
     folder = services.training_folders.of(training.id)
     shown: TrainingJob | None = None
     silent = 0.0
-    while True:
+    while await is_accepted(authorization, services.keys):
         # Read before the events: all events of a finished training are in its file.
         training = await services.read(
             partial(services.trainings.find, training.request.tenant, training.id)

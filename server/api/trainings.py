@@ -102,18 +102,20 @@ async def show_training(tenant: str, training: str, services: ServicesDep) -> Tr
 async def follow_training(
     tenant: str,
     training: str,
+    request: Request,
     services: ServicesDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Stream events: `progress` and `evaluation` report the training's progress, `data_summary` how
     the rows were read, `warnings` the warnings about them. `state` is the whole training.
 
-    With `Last-Event-ID`, the stream continues after that event. A server that stops ends the
-    stream.
+    With `Last-Event-ID`, the stream continues after that event. The stream ends when the server
+    stops, and when the key is revoked, expires, or its tenant is suspended or deleted.
     """
     found = await _find(services, tenant, training)
+    header = request.headers.get("authorization")
     return StreamingResponse(
-        stream_events(services, found, start_after(last_event_id)),
+        stream_events(services, found, start_after(last_event_id), authorization=header),
         media_type=media_types.EVENTS,
         headers={"Cache-Control": "no-store"},
     )

@@ -1,11 +1,15 @@
 """Tenants and keys over HTTP."""
 
+import itertools
 import json
 from datetime import UTC, datetime
 
 import pytest
 
 from prefixes.registry import ApiKeys
+from server.settings import Settings
+from server.training_jobs.records import JobRequest
+from server.training_jobs.store import new_id, training_store
 from tests.server.conftest import Serve
 from tests.server.management import CLASSIFY, issue, manage, status_of
 from tests.server.rest import Rest, until
@@ -82,6 +86,19 @@ def test_a_revoked_key_is_rejected_by_the_next_request(rest: Rest) -> None:
     manage(rest, "DELETE", f"/tenants/acme/keys/{made['id']}", "acme")
     assert status_of(rest, made["key"]) == 401
     assert manage(rest, "GET", f"/tenants/acme/keys/{made['id']}")["state"] == "revoked"
+
+
+def test_an_event_stream_ends_when_its_key_is_revoked(rest: Rest) -> None:
+    trainings = training_store(Settings(store_folder=rest.folder), rest.registry.database)
+    training = trainings.add(new_id(), JobRequest("acme", "mood", "live", 0.0, {}))
+    made = issue(rest, "acme", "upload")
+    rest.keys["ci"] = made["key"]
+    path = f"/v1/tenants/acme/trainings/{training.id}/events"
+    with rest.client("ci") as client, client.stream("GET", path) as response:
+        lines = response.iter_lines()
+        assert next(lines) == "event: state"
+        manage(rest, "DELETE", f"/tenants/acme/keys/{made['id']}")
+        assert len(list(itertools.islice(lines, 20))) < 20
 
 
 def test_an_expired_key_is_rejected_although_its_answer_is_cached(rest: Rest) -> None:

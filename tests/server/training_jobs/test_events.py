@@ -44,10 +44,11 @@ async def test_all_events_of_a_finished_training_are_streamed_in_any_number_of_r
 
     services: Any = SimpleNamespace(
         read=read,
+        keys=None,
         trainings=SimpleNamespace(find=lambda *_: ended),
         training_folders=training_folders,
     )
-    text = "".join([part async for part in stream_events(services, ended, 0)])
+    text = "".join([part async for part in stream_events(services, ended, 0, authorization=None)])
     told = [line for line in text.splitlines() if line.startswith("data: ")]
     assert [json.loads(line[6:]).get("number") for line in told] == [*range(20), None]
     assert '"state":"cancelled"' in told[-1]
