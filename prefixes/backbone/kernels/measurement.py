@@ -10,6 +10,9 @@ from torch import Tensor
 
 from prefixes.backbone.kernels.contest import Call, Candidate, Contest, Figures, Workload
 
+_MIN_ROUNDS: Final = 3
+"""On a busy machine, a single round says nothing, and the budget may be spent before it."""
+
 _MAX_ROUNDS: Final = 50
 
 
@@ -86,11 +89,11 @@ def _time(calls: Sequence[Call], device: torch.device, budget: float) -> list[li
     seconds: list[list[float]] = [[] for _ in calls]
     order = list(zip(calls, seconds, strict=True))
     end = time.perf_counter() + budget
-    for _ in range(_MAX_ROUNDS):
+    for num_done in range(1, _MAX_ROUNDS + 1):
         for call, times in order:
             times.append(_seconds_of(call, device))
         order.reverse()  # a candidate finds its inputs in the cache if another one ran before
-        if time.perf_counter() > end:
+        if num_done >= _MIN_ROUNDS and time.perf_counter() > end:
             break
     return seconds
 

@@ -1,5 +1,7 @@
 """The rule that picks a kernel, on made-up figures; and what excludes a candidate."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -91,6 +93,14 @@ def test_every_candidate_runs_as_often_and_takes_turns_at_going_first() -> None:
     }
     # The first results of both workloads come first.
     assert order[4:8] == ["torch", "onednn", "onednn", "torch"]
+
+
+def test_a_machine_without_time_to_spare_runs_three_rounds() -> None:
+    contest = contest_of(CountedCandidate("torch"), CountedCandidate("onednn"))
+
+    figures = measure(replace(contest, seconds=0.0), CPU)
+
+    assert {len(times) for rounds in figures.seconds.values() for times in rounds} == {3}
 
 
 def test_candidates_with_other_results_are_excluded() -> None:
