@@ -11,6 +11,7 @@ shortest of several alternating turns, since other programs may be running.
 import argparse
 import itertools
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.kernels import names_of
 from prefixes import Prefix
 from prefixes.backbone import Backbone, MixedBatch, load_backbone, pool_of
 from prefixes.backbone.kernels.quantized_linear import QuantizedLinear
@@ -122,10 +124,17 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     _speeds()
-    backbones = {
-        "float32": load_backbone(options.backbone, device="cpu"),
-        "int8": load_backbone(options.backbone, device="cpu", quantize="int8"),
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        # One cache, so that both run the same attention.
+        load = partial(
+            load_backbone,
+            options.backbone,
+            device="cpu",
+            kernel_cache=Path(folder) / "kernels.json",
+        )
+        backbones = {"float32": load(), "int8": load(quantize="int8")}
+    for name, backbone in backbones.items():
+        print(f"kernels of {name}: {names_of(backbone)}")
     int8 = backbones["int8"]
     prefixes = {path: Prefix.load(path, fits=int8.fingerprint) for path in options.files}
     _whole(backbones, next(iter(prefixes.values())))
