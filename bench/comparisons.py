@@ -22,6 +22,8 @@ VLLM: Final = "vLLM, LoRA of rank 8"
 ONNX_RUNTIME: Final = "ONNX Runtime, one model"
 OPENVINO: Final = "OpenVINO, one model"
 
+SAME_KERNELS: Final = "the chosen kernels are the plain ones"
+
 REQUIRED_BATCH: Final = 64
 """The batch size for which bounds were set."""
 
@@ -68,14 +70,20 @@ class Comparison:
         return None
 
     def figure(
-        self, cell: Cell, seconds: Mapping[str, Sequence[float]], absent: Mapping[str, str]
+        self,
+        cell: Cell,
+        seconds: Mapping[str, Sequence[float]],
+        absent: Mapping[str, str],
+        kernels: Mapping[str, Mapping[str, str]],
     ) -> Figure:
-        """Compare the seconds of the rounds, or give the reason why one contender is absent."""
+        """Compare the seconds of the rounds, or give the reason why there is no comparison."""
         name = f"{self.contender} / {self.other}"
         bound = self.bound(cell, applies=Processor.here().meets_bounds)
         missing = [one for one in (self.contender, self.other) if one in absent]
         if missing:
             return Figure.absent(cell.group, name, "times", absent[missing[0]], bound)
+        if self.is_no_slower and kernels[self.contender] == kernels[self.other]:
+            return Figure.absent(cell.group, name, "times", SAME_KERNELS)
         ratios = speed_ratios(seconds[self.contender], seconds[self.other])
         if self.is_no_slower:
             bound = Bound.unchanged(ratios)
@@ -135,10 +143,13 @@ COMPARISONS: Final = (
 
 
 def ratios(
-    cell: Cell, seconds: Mapping[str, Sequence[float]], absent: Mapping[str, str]
+    cell: Cell,
+    seconds: Mapping[str, Sequence[float]],
+    absent: Mapping[str, str],
+    kernels: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Figure]:
     """Compare the contenders of a cell that were measured, or that failed."""
     known = seconds.keys() | absent.keys()
     for pair in COMPARISONS:
         if {pair.contender, pair.other} <= known:
-            yield pair.figure(cell, seconds, absent)
+            yield pair.figure(cell, seconds, absent, kernels)

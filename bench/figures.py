@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self
 
+_MIN_ROUNDS: Final = 3
 _MAX_NOISE: Final = 0.1
 """Above it, a run cannot decide whether a ratio is 1."""
 
@@ -27,8 +28,9 @@ class Bound:
     def unchanged(
         cls, rounds: Sequence[float], side: Literal["at least", "at most"] = "at least"
     ) -> Self:
-        """Require a ratio of 1, less the noise of its rounds."""
-        return cls(1.0, side, noise=median_deviation(rounds))
+        """Require a ratio of 1, less the noise of its rounds, which few rounds do not show."""
+        is_known = len(rounds) >= _MIN_ROUNDS
+        return cls(1.0, side, noise=median_deviation(rounds) if is_known else 1.0)
 
     def holds(self, measured: float) -> bool | None:
         """Say whether it holds; None if it does not apply, or if noise exceeds the difference."""

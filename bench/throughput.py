@@ -112,7 +112,8 @@ def run_race(race: Race, report: Callable[[str], None]) -> Iterator[Figure]:
         yield from _speeds(cell, len(work.texts), mine, facts)
         for name, reason in absent.items():
             yield Figure.absent(cell.group, name, "texts/s", reason)
-        yield from ratios(cell, mine, absent)
+        kernels = {name: one.kernels for (at, name), one in facts.items() if at == cell.group}
+        yield from ratios(cell, mine, absent, kernels)
 
 
 def _worker(stack: ExitStack, race: Race, family: Family) -> Worker:

@@ -38,10 +38,10 @@ def test_batches_are_counted_by_the_metrics_of_the_server() -> None:
 
 def test_servers_are_compared_with_infinity_and_with_plain_kernels() -> None:
     served = {
-        "ours": [loop(300.0, p99=10.0)],
-        "ours" + APART: [loop(330.0)],
-        "ours" + PLAIN: [loop(200.0)],
-        INFINITY: [loop(100.0, p99=40.0)],
+        "ours": [loop(300.0, p99=10.0)] * 3,
+        "ours" + APART: [loop(330.0)] * 3,
+        "ours" + PLAIN: [loop(200.0)] * 3,
+        INFINITY: [loop(100.0, p99=40.0)] * 3,
     }
     figures = by_name(served, {})
     assert figures[f"ours / {INFINITY}: requests/s"].measured == pytest.approx(3)
@@ -65,7 +65,7 @@ def test_without_infinity_its_ratios_are_absent_with_the_reason() -> None:
 
 
 def test_a_lone_request_is_compared_with_plain_kernels() -> None:
-    served = {"ours": [loop(1.0, p50=6.0)] * 2, "ours" + PLAIN: [loop(1.0, p50=8.0)] * 2}
+    served = {"ours": [loop(1.0, p50=6.0)] * 3, "ours" + PLAIN: [loop(1.0, p50=8.0)] * 3}
     figures = {each.name: each for each in lone_figures("g", "bfloat16", "ours", served)}
     assert figures["ours: p50"].measured == 6.0
     assert figures["ours / plain kernels: p50"].measured == 0.75

@@ -49,15 +49,23 @@ def test_bounds_are_those_of_full_batches_on_the_processors_that_they_were_set_f
 def test_chosen_kernels_must_not_be_slower_than_plain_ones_at_any_batch_size() -> None:
     cell = Cell("minilm", "float32", "short texts", 1)
     seconds = {OURS: [2.0, 2.0, 2.0], PLAIN: [1.9, 1.8, 1.9]}
-    (figure,) = ratios(cell, seconds, {})
+    kernels = {OURS: {"linear": "onednn"}, PLAIN: {"linear": "torch"}}
+    (figure,) = ratios(cell, seconds, {}, kernels)
     assert figure.name == "1000 prefixes / 1000 prefixes, plain kernels"
     assert figure.measured == pytest.approx(0.95)
     assert figure.holds is False
-    (figure,) = ratios(cell, {OURS: [2.0, 2.0], PLAIN: [2.1, 2.2]}, {})
+    (figure,) = ratios(cell, {OURS: [2.0] * 3, PLAIN: [2.1, 2.2, 2.2]}, {}, kernels)
     assert figure.holds
+
+
+def test_plain_kernels_are_not_compared_with_themselves() -> None:
+    cell = Cell("minilm", "float32", "short texts", 1)
+    kernels = {OURS: {"linear": "torch"}, PLAIN: {"linear": "torch"}}
+    (figure,) = ratios(cell, {OURS: [2.0] * 3, PLAIN: [1.0] * 3}, {}, kernels)
+    assert (figure.measured, figure.note) == (None, "the chosen kernels are the plain ones")
 
 
 def test_a_ratio_with_an_absent_contender_gives_its_reason() -> None:
     cell = Cell("minilm", "float32", "short texts", 64)
-    (figure,) = ratios(cell, {OURS: [1.0]}, {OPENVINO: "no such version"})
+    (figure,) = ratios(cell, {OURS: [1.0]}, {OPENVINO: "no such version"}, {})
     assert (figure.measured, figure.note) == (None, "no such version")

@@ -51,6 +51,10 @@ def test_unchanged_allows_the_noise_of_the_rounds_and_no_more() -> None:
     assert not Bound.unchanged([0.99, 0.99, 0.99]).holds(0.98)
 
 
+def test_two_rounds_do_not_show_their_noise() -> None:
+    assert Bound.unchanged([0.9, 0.9]).holds(0.9) is None
+
+
 def test_a_run_with_much_noise_decides_only_what_exceeds_the_noise() -> None:
     noisy = Bound(1, noise=0.3)
     assert noisy.holds(0.9) is None

@@ -56,12 +56,12 @@ def test_every_contender_learns_from_all_rows(
 
 def test_ratios_compare_what_they_name() -> None:
     seconds = {
-        OURS: [2.0],
-        PLAIN: [3.0],
-        PEFT: [8.0],
-        TOGETHER: [6.0],
-        MORE_ROWS: [5.0],
-        SEPARATE: [12.0],
+        OURS: [2.0] * 3,
+        PLAIN: [3.0] * 3,
+        PEFT: [8.0] * 3,
+        TOGETHER: [6.0] * 3,
+        MORE_ROWS: [5.0] * 3,
+        SEPARATE: [12.0] * 3,
     }
     speed, plain, more_rows, separate = _ratios("g", seconds, None, Bound(3.5))
     assert (speed.measured, speed.holds) == (4.0, True)
