@@ -1,5 +1,6 @@
 """Worker: a contender in a separate process that is controlled by JSON lines."""
 
+import contextlib
 import json
 import os
 import select
@@ -92,7 +93,9 @@ class Worker:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
-                stream.close()
+                # A command that a dead worker has not read is flushed again.
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
 
     def _memory(self, field: str) -> int:
         status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
