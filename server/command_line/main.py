@@ -19,6 +19,7 @@ from server.command_line.keys import (
     revoke_key,
     rotate_key,
 )
+from server.command_line.openmp import limit_spinning
 from server.command_line.serve import serve
 from server.command_line.store import adopt
 from server.command_line.tenants import (
@@ -46,6 +47,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line."""
+    limit_spinning()
     app(prog_name="polyprefix")
 
 
