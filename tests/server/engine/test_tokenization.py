@@ -39,8 +39,8 @@ def job(spec: PrefixSpec, *texts: str) -> EncodeJob:
     return EncodeJob(spec, [(text,) for text in texts], truncate=True)
 
 
-def call(tokenizers: TokenizerPool, *jobs: EncodeJob) -> Call:
-    return asyncio.create_task(tokenizers.encode(jobs))
+def call(tokenizers: TokenizerPool, *jobs: EncodeJob, tenant: str | None = None) -> Call:
+    return asyncio.create_task(tokenizers.encode(jobs, tenant=tenant))
 
 
 async def results(*calls: Call) -> list[object]:
@@ -142,6 +142,35 @@ async def test_a_long_request_does_not_delay_short_ones(
     texts.gate.set()
     expected = backbone.texts.encode(spec, [("hello",), (story,)])
     assert await results(short, long) == [[[one]] for one in expected]
+
+
+async def test_a_flood_of_one_tenant_delays_another_by_one_short_call(
+    tokenizers: TokenizerPool, texts: GatedTextEncoder, spec: PrefixSpec
+) -> None:
+    texts.gate.clear()
+    flood = [call(tokenizers, job(spec, "x" * 3_000), tenant="flood") for _ in range(20)]
+    await texts.until_called(1)
+    other = call(tokenizers, job(spec, "hello"), tenant="shop")
+    await asyncio.sleep(0)
+    texts.gate.set()
+    await results(other)
+    assert sum(one.done() for one in flood) <= 10  # the call that ran, and the one with `other`
+    await results(*flood)
+    assert max(texts.calls) <= 6  # at most 16,000 characters, and `other`
+
+
+async def test_a_flood_of_long_requests_delays_another_tenant_by_one_of_them(
+    tokenizers: TokenizerPool, texts: GatedTextEncoder, spec: PrefixSpec
+) -> None:
+    texts.gate.clear()
+    flood = [call(tokenizers, job(spec, "x " * 3_000), tenant="flood") for _ in range(6)]
+    await texts.until_called(2)
+    other = call(tokenizers, job(spec, "y " * 3_000), tenant="shop")
+    await asyncio.sleep(0)
+    texts.gate.set()
+    await results(other)
+    assert sum(one.done() for one in flood) <= 4
+    await results(*flood)
 
 
 async def test_a_cancelled_request_is_never_tokenized(
