@@ -1,26 +1,43 @@
-"""Admission control: bounds the in-flight texts and the time of each request.
+"""Admission control: bounds the in-flight texts, each tenant's share of them, and the time.
+
+A tenant with in-flight texts is admitted more only while they are at most three times the free
+places. One tenant alone can fill three quarters, and several leave places for the next one. This is
+the dynamic threshold of Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory
+Packet Switches" (1998).
 
 Everything here belongs to the engine's event loop.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from server.errors import DeadlineExceeded, Overloaded, TooManyInputs
+
+_SHARE_OF_FREE: Final = 3
+"""Maximum number of a tenant's in-flight texts, as a multiple of the free places."""
 
 
 class AdmittedRequest:
     """A request in flight, and the number of texts that it counts for until it is answered.
 
-    `deadline` is a time of the event loop's clock, in seconds.
+    `tenant` is the caller's, None for anonymous callers. `deadline` is a time of the event loop's
+    clock, in seconds.
     """
 
     def __init__(
-        self, control: "AdmissionControl", num_inputs: int, deadline: float, max_texts: int | None
+        self,
+        control: "AdmissionControl",
+        num_inputs: int,
+        deadline: float,
+        max_texts: int | None,
+        tenant: str | None,
     ) -> None:
         self._control = control
         self._max_texts = max_texts
+        self.tenant = tenant
         self.num_inputs = num_inputs
         self.num_texts = num_inputs
         self.deadline = deadline
@@ -41,9 +58,9 @@ class AdmittedRequest:
                     "and every window of a long context counts as one. One request may have at "
                     f"most {self._max_texts} texts. Send fewer inputs at once, or shorter ones."
                 )
-            self._control.check_capacity(num_more)
+            self._control.check_capacity(num_more, self.tenant, own=self.num_texts)
         self.num_texts += num_more
-        self._control.num_waiting += num_more
+        self._control.count(num_more, self.tenant)
 
 
 class AdmissionControl:
@@ -55,24 +72,56 @@ class AdmissionControl:
         self._estimate_wait = estimate_wait
         self._empty = asyncio.Event()
         self._empty.set()
+        self._of_tenants: Counter[str | None] = Counter()
         self.num_waiting = 0
 
     async def until_empty(self) -> None:
         """Wait until every admitted request is answered."""
         await self._empty.wait()
 
-    def check_capacity(self, num_texts: int) -> None:
-        """Raise Overloaded when this many further texts exceed the limit."""
-        if self.num_waiting + num_texts > self._max_waiting:
+    def check_capacity(self, num_texts: int, tenant: str | None, *, own: int = 0) -> None:
+        """Raise Overloaded when this many further texts exceed a limit.
+
+        Args:
+            num_texts: the number of further texts of one request.
+            tenant: the tenant that sent it.
+            own: the texts of the same request that are admitted already.
+        """
+        free = self._max_waiting - self.num_waiting - num_texts
+        if free < 0:
             raise Overloaded(
                 f"{self.num_waiting} texts are in flight, and {num_texts} more would exceed the "
                 f"limit of {self._max_waiting}. Retry later, or send fewer texts at once.",
                 retry_after_seconds=self._estimate_wait(),
             )
+        others = self._of_tenants[tenant] - own  # a request alone may use every place
+        if others > 0 and others + own + num_texts > _SHARE_OF_FREE * free:
+            raise Overloaded(
+                f"{others + own} texts of this tenant are in flight, and {num_texts} more would "
+                f"leave {free} free places; a tenant may have at most {_SHARE_OF_FREE} times as "
+                "many texts as there are free places. Retry later, or send fewer texts at once.",
+                retry_after_seconds=self._estimate_wait(),
+            )
+
+    def count(self, num_texts: int, tenant: str | None) -> None:
+        """Count further texts, or fewer if the number is negative."""
+        self.num_waiting += num_texts
+        self._of_tenants[tenant] += num_texts
+        if self._of_tenants[tenant] == 0:
+            del self._of_tenants[tenant]
+        if self.num_waiting == 0:
+            self._empty.set()
+        else:
+            self._empty.clear()
 
     @asynccontextmanager
     async def admit(
-        self, num_inputs: int, timeout_seconds: float, *, max_texts: int | None = None
+        self,
+        num_inputs: int,
+        timeout_seconds: float,
+        *,
+        tenant: str | None = None,
+        max_texts: int | None = None,
     ) -> AsyncIterator[AdmittedRequest]:
         """Admit all inputs of a request or none of them; on exit, release all of its texts.
 
@@ -80,11 +129,10 @@ class AdmissionControl:
             Overloaded: when the inputs exceed the limit on in-flight texts.
             DeadlineExceeded: when the body of the context takes longer than the timeout.
         """
-        self.check_capacity(num_inputs)
+        self.check_capacity(num_inputs, tenant)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        admitted = AdmittedRequest(self, num_inputs, deadline, max_texts)
-        self.num_waiting += num_inputs
-        self._empty.clear()
+        admitted = AdmittedRequest(self, num_inputs, deadline, max_texts, tenant)
+        self.count(num_inputs, tenant)
         try:
             async with asyncio.timeout_at(deadline):
                 yield admitted
@@ -94,6 +142,4 @@ class AdmissionControl:
                 "inputs at once, allow more time, or retry when the server is less busy."
             ) from error
         finally:
-            self.num_waiting -= admitted.num_texts
-            if self.num_waiting == 0:
-                self._empty.set()
+            self.count(-admitted.num_texts, tenant)

@@ -171,14 +171,16 @@ class Engine:
             WrongTaskType: when a task has another type. Nothing was loaded or tokenized.
             InputRejected: when a text does not fit its task; names the input if there are several.
             TooManyInputs: when the inputs become more texts than one request may have.
-            Overloaded: when the inputs exceed the limit on in-flight texts.
+            Overloaded: when the inputs exceed a limit on in-flight texts.
             DeadlineExceeded: when the time ran out.
             EngineUnavailable: while starting or draining, or after the device failed.
             ResidencyBudgetExceeded: when a prefix does not fit on the device.
             InferenceFailed: when the forward pass fails for one of these inputs.
         """
         self._check_ready()
-        admission = self._admission.admit(len(inputs), timeout_seconds, max_texts=self._max_texts)
+        admission = self._admission.admit(
+            len(inputs), timeout_seconds, tenant=reader, max_texts=self._max_texts
+        )
         async with admission as admitted:
             versions = await self._resolver.resolve(inputs, reader=reader, task_type=task_type)
             places: dict[str, list[int]] = {}
