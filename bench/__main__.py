@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
@@ -19,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from bench.backbones import make_folder
 from bench.comparisons import NUM_TASKS
 from bench.contention import Contention, contend
+from bench.fairness import fairness
 from bench.figures import Figure
 from bench.fine_tuned import FineTuned, compare
 from bench.kernels import KernelSettings, plain_arguments
@@ -36,6 +38,8 @@ from bench.stores import Store, make_store
 from bench.throughput import PREFIX_LENGTH, Race, run_race
 from bench.workloads import Workload, make_workloads
 from prefixes.backbone import load_backbone
+
+_TASKS_OF_TENANT: Final = 20
 
 
 def main() -> None:
@@ -157,10 +161,10 @@ def _serve(
     report(f"{serving.group}: publishing {options.tasks} prefixes")
     facts = load_backbone(serving.folder, device="cpu", **plain_arguments()).fingerprint
 
-    def store(name: str, num_tasks: int, num_rows: int = 0, length: int = PREFIX_LENGTH) -> Store:
+    def store(name: str, num_tasks: int, *, length: int = PREFIX_LENGTH, **how: Any) -> Store:
         place = scratch / serving.dtype / name
         place.parent.mkdir(exist_ok=True)
-        return make_store(place, facts, num_tasks=num_tasks, length=length, num_rows=num_rows)
+        return make_store(place, facts, num_tasks=num_tasks, length=length, **how)
 
     tasks = store("tasks", options.tasks)
     if served & {"http", "infinity", "open-loop"}:
@@ -169,11 +173,14 @@ def _serve(
         has_infinity = "infinity" in served
         figures = over_http(serving, tasks, report, with_infinity=has_infinity, loop=loop)
         yield _all(figures, serving, "http")
+    if "fairness" in served:
+        tenants = [store("tenants", _TASKS_OF_TENANT, tenant=name) for name in ("flood", "other")]
+        yield _all(fairness(serving, *tenants, report), serving, "fairness")
     if "cold" in served:
         yield _all(cold_prefixes(serving, tasks, report), serving, "cold")
     if "memory" in served:
         report(f"{serving.group}: registering {options.registered} tasks")
-        registered = store("few", 1), store("many", 1, options.registered)
+        registered = store("few", 1), store("many", 1, num_rows=options.registered)
         yield _all(memory(serving, tasks, registered, report), serving, "memory")
     if "warm-start" in served:
         report(f"{serving.group}: publishing {options.published} short prefixes")

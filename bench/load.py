@@ -28,8 +28,9 @@ class LoadPlan:
 
     With a `rate` per second, requests are sent at random times, whether or not earlier ones were
     answered (an open loop). Otherwise, each of the `connections` sends its next request after its
-    response (a closed loop). The load ends after `seconds`, or in a closed loop after `count`
-    requests. Responses within the first `warm_up` seconds do not count.
+    response (a closed loop), or after the time in `Retry-After` of a response that has one. The
+    load ends after `seconds`, or in a closed loop after `count` requests. Responses within the
+    first `warm_up` seconds do not count.
     """
 
     host: str
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._received = b""
         self._answer: asyncio.Future[str] | None = None
+        self.retry_after = 0.0  # seconds, from the last response
         self._lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -81,8 +83,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, end, body = self._received.partition(b"\r\n\r\n")
-        if end and len(body) >= _content_length(head):
+        if end and len(body) >= int(_header(head, b"content-length") or 0):
             self._received = b""
+            self.retry_after = float(_header(head, b"retry-after") or 0)
             self._settle(head[9:12].decode())
 
     async def post(self, request: bytes) -> str:
@@ -107,12 +110,12 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(status)
 
 
-def _content_length(head: bytes) -> int:
+def _header(head: bytes, wanted: bytes) -> bytes | None:
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(value)
-    raise ValueError("a response without Content-Length")
+        if name.strip().lower() == wanted:
+            return value.strip()
+    return None
 
 
 async def run(plan: LoadPlan) -> Load:
@@ -137,6 +140,8 @@ async def _closed(plan: LoadPlan) -> Load:
             if status != "200":
                 load.fail(status)
                 connection = connection if connection.is_open else await _connect(plan)
+                pause = min(connection.retry_after, max(0.0, until - time.perf_counter()))
+                await asyncio.sleep(pause)
             elif counted_from <= done <= until:
                 load.latencies.append(done - sent)
         await connection.close()

@@ -15,7 +15,16 @@ from bench.throughput import FAMILIES
 
 LOADING: Final = "loading"
 
-SERVED: Final = (LOADING, "http", "infinity", "open-loop", "cold", "memory", "warm-start")
+SERVED: Final = (
+    LOADING,
+    "http",
+    "infinity",
+    "open-loop",
+    "fairness",
+    "cold",
+    "memory",
+    "warm-start",
+)
 """Parts that load or serve the first of the backbones."""
 
 TRAINING: Final = "training"
@@ -35,6 +44,7 @@ OWN: Final = (
     LOADING,
     "http",
     "open-loop",
+    "fairness",
     "cold",
     "memory",
     "warm-start",

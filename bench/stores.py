@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, insert, select
 
 from bench.random_prefixes import random_prefix
-from prefixes import BackboneFingerprint
+from prefixes import BackboneFingerprint, Prefix
 from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_registry
 from prefixes.registry.tables import aliases, now, prefixes, tenants, versions
 
@@ -39,15 +39,27 @@ class Store:
 
 
 def make_store(
-    folder: Path, facts: BackboneFingerprint, *, num_tasks: int, length: int, num_rows: int = 0
+    folder: Path,
+    facts: BackboneFingerprint,
+    *,
+    num_tasks: int,
+    length: int,
+    num_rows: int = 0,
+    tenant: str = TENANT,
 ) -> Store:
-    """Publish `num_tasks` prefixes, and register `num_rows` more tasks without files."""
+    """Publish `num_tasks` prefixes, and register `num_rows` more tasks without files.
+
+    The folder may have a store of another tenant. `num_rows` is for one that does not.
+    """
     registry = open_registry(folder)
     try:
-        registry.ensure_tenant(TENANT)
-        key = ApiKeys(registry.database).issue(TENANT, "bench")
+        registry.ensure_tenant(tenant)
+        key = ApiKeys(registry.database).issue(tenant, "bench")
         tasks = tuple(f"task-{number}" for number in range(num_tasks))
-        sizes = [_publish(registry, facts, task, length, seed) for seed, task in enumerate(tasks)]
+        sizes = [
+            _publish(registry, f"{tenant}/{task}", random_prefix(facts, length, seed))
+            for seed, task in enumerate(tasks)
+        ]
         if num_rows:
             spec = random_prefix(facts, length, 0).spec.model_dump_json()
             for start in range(0, num_rows, _CHUNK):
@@ -59,14 +71,12 @@ def make_store(
     return Store(folder, key, tasks, sizes[0], num_rows)
 
 
-def _publish(
-    registry: PrefixRegistry, facts: BackboneFingerprint, task: str, length: int, seed: int
-) -> int:
-    """Publish a random prefix; return the size of its tensors in bytes."""
-    prefix = random_prefix(facts, length, seed)
+def _publish(registry: PrefixRegistry, name: str, prefix: Prefix) -> int:
+    """Publish a prefix as `tenant/task`; return the size of its tensors in bytes."""
+    tenant, _, task = name.partition("/")
     with registry.store.stage() as staged:
         staged.write(prefix.to_bytes())
-        registry.publish(TENANT, task, staged, prefix, by=Actor("bench"))
+        registry.publish(tenant, task, staged, prefix, by=Actor("bench"))
     return sum(tensor.nbytes for tensor in prefix.tensors.values())
 
 

@@ -9,9 +9,15 @@ from typing import Any
 from bench.load import Load, LoadPlan, run
 from bench.servers import Sending
 
+_STATUSES = {
+    "broken": b"500 Internal Server Error",
+    "busy": b"429 Too Many Requests\r\nRetry-After: 1",
+    "very busy": b"429 Too Many Requests\r\nRetry-After: 60",
+}
+
 
 class Echo:
-    """Answers every POST with 200 in two pieces, or with 500 when its body says so."""
+    """Answers every POST in two pieces, with 200 or the status that its body asks for."""
 
     def __init__(self) -> None:
         self.tasks: list[str] = []
@@ -31,7 +37,7 @@ class Echo:
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         task = json.loads(await reader.readexactly(length))["task"]
         self.tasks.append(task)
-        status = b"500 Internal Server Error" if task == "broken" else b"200 OK"
+        status = _STATUSES.get(task, b"200 OK")
         writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 4\r\n\r\nab")
         await writer.drain()
         await asyncio.sleep(0)
@@ -126,3 +132,17 @@ def test_a_long_load_ends_though_nobody_reads_its_result_yet() -> None:
 
     load = asyncio.run(serve_and_send())
     assert len(load.latencies) == load.num_sent == 6000
+
+
+def test_a_rejected_request_is_repeated_after_the_time_in_retry_after() -> None:
+    echo = Echo()
+    started = time.perf_counter()
+    load = sent(echo, ["busy", "fine"], connections=1, count=2)
+    assert time.perf_counter() - started >= 1
+    assert (load.errors, len(load.latencies)) == ({"429": 1}, 1)
+
+
+def test_no_time_in_retry_after_makes_a_load_longer() -> None:
+    started = time.perf_counter()
+    sent(Echo(), ["very busy"], connections=1, seconds=0.2)
+    assert time.perf_counter() - started < 30

@@ -1,0 +1,96 @@
+"""Fairness: one tenant floods the server, and another sends one short text at a time."""
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from bench.figures import Bound, Figure, quantile
+from bench.load import Load
+from bench.servers import Sending, Target, send
+from bench.serving import Serving
+from bench.stores import Store
+
+_CONNECTIONS: Final = 64
+_INPUTS: Final = 32
+"""The flood: connections, and texts of each request. Together they exceed one tenant's share of
+the in-flight texts, so some requests get 429 and are repeated after `Retry-After`."""
+
+_WARM_UP: Final = 3.0
+"""Seconds until the flood has filled the queue."""
+
+_NUM_BODIES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Latencies of the short texts in seconds, and texts per second of the flood."""
+
+    alone: Sequence[float]
+    flooded: Sequence[float]
+    flood: float
+    flood_alone: float
+
+    @classmethod
+    def measure(cls, serving: Serving, flood: Target, short: Target) -> Self:
+        alone = send(short.plan(connections=1, seconds=serving.seconds)).latencies
+        flooding = _flood(flood, serving.seconds)
+        plan = short.plan(connections=1, seconds=serving.seconds, warm_up=_WARM_UP)
+        flooded = send(plan).latencies
+        together = _texts_per_second(flooding.result())
+        by_itself = _texts_per_second(_flood(flood, serving.seconds).result())
+        return cls(alone, flooded, together, by_itself)
+
+    def slowdown(self, share: float) -> float:
+        """Return the quantile of the flooded latencies, over that of the others."""
+        return quantile(self.flooded, share) / quantile(self.alone, share)
+
+
+def fairness(
+    serving: Serving, flooding: Store, other: Store, report: Callable[[str], None]
+) -> Iterator[Figure]:
+    """Measure the latency of a tenant's short texts with and without a flood by another tenant.
+
+    The stores are two tenants of one folder.
+    """
+    group = f"{serving.group}, a flood by another tenant"
+    with serving.serve(flooding) as target:
+        flood, short = _tenant(target, serving, flooding, _INPUTS), _tenant(target, serving, other)
+        for each in (flood, short):
+            send(each.plan(connections=2, count=_NUM_BODIES // 10))
+        rounds = []
+        for number in range(serving.rounds):
+            report(f"{group}: round {number + 1}")
+            rounds.append(_Round.measure(serving, flood, short))
+    for name, share, bound in (("p50", 0.5, 2.0), ("p99", 0.99, 3.0)):
+        alone = [1000 * quantile(each.alone, share) for each in rounds]
+        yield Figure.of_rounds(group, f"{name} alone", "ms", alone)
+        slower = [each.slowdown(share) for each in rounds]
+        ratio = f"{name}, flooded / alone"
+        yield Figure.of_rounds(group, ratio, "times", slower, Bound(bound, "at most"))
+    speeds = [each.flood for each in rounds]
+    yield Figure.of_rounds(group, "the flood", "texts/s", speeds)
+    kept = [each.flood / each.flood_alone for each in rounds]
+    yield Figure.of_rounds(group, "the flood / the flood alone", "times", kept)
+
+
+def _flood(flood: Target, seconds: float) -> Sending:
+    """Send the flood in the background; responses count once it has filled the queue."""
+    return Sending(flood.plan(connections=_CONNECTIONS, seconds=seconds, warm_up=_WARM_UP))
+
+
+def _tenant(target: Target, serving: Serving, store: Store, num_inputs: int = 1) -> Target:
+    """Return the server as a tenant's target, with requests of so many texts to its tasks."""
+    rng = random.Random(0)  # noqa: S311 - a benchmark, no secret
+    texts = serving.texts
+    bodies = [
+        json.dumps({"model": rng.choice(store.tasks), "input": rng.choices(texts, k=num_inputs)})
+        for _ in range(_NUM_BODIES)
+    ]
+    headers = {"Authorization": f"Bearer {store.key}"}
+    return Target(target.server, target.path, bodies, headers, target.kernels)
+
+
+def _texts_per_second(load: Load) -> float:
+    return _INPUTS * len(load.latencies) / load.seconds
