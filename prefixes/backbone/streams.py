@@ -2,6 +2,9 @@
 
 If a batch uses all cores, they wait for each other after every layer, and any other load on one
 core delays all of them. Batches that use one or a few cores each avoid that.
+
+On a CPU there is one more thread, the express lane. Its batch takes processor time from those of
+the streams, so it suits a batch that is much shorter than theirs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +27,7 @@ class Streams:
         self.num = num
         self._num_threads = num_threads
         self._threads = ThreadPoolExecutor(num, thread_name_prefix="device")
+        self._express = ThreadPoolExecutor(1, thread_name_prefix="express")
 
     @classmethod
     def on(cls, device: torch.device, num: int | None = None) -> "Streams":
@@ -40,6 +44,15 @@ class Streams:
         """Call on a stream. If `is_alone`, the call uses all threads."""
         return self._threads.submit(self._call, call, is_alone)
 
+    @property
+    def has_express_lane(self) -> bool:
+        """Whether a batch can share the processors with those of all streams."""
+        return self._num_threads is not None
+
+    def submit_express(self, call: Callable[[], T]) -> Future[T]:
+        """Call on the express lane, while the streams are busy."""
+        return self._express.submit(self._call, call, is_alone=False)
+
     def map(self, function: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
         """Call a function concurrently for each item; return the results in order.
 
@@ -53,6 +66,7 @@ class Streams:
     def close(self) -> None:
         """Stop the threads when their calls are done."""
         self._threads.shutdown()
+        self._express.shutdown()
 
     def __enter__(self) -> Self:
         return self

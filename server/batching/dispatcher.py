@@ -2,25 +2,26 @@
 
 import asyncio
 import logging
-import math
 import time
 from asyncio import wrap_future
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final, Protocol
 
 from prefixes.backbone import MixedBatch, Streams
-from server.batching.queue import WorkQueue
+from server.batching.planner import BatchPlanner, RunningBatch, num_tokens_of, settle_all
 from server.batching.runner import BatchResult, Runner
-from server.batching.scheduler import BatchLimits, plan
+from server.batching.scheduler import BatchLimits
 from server.batching.timings import Timings
 from server.batching.work import Outcome, Work
-from server.errors import DeadlineExceeded, EngineUnavailable
+from server.errors import EngineUnavailable
 
 _STOPPING: Final = "the server is shutting down"
 _FAILED: Final = "the dispatcher failed"
+
+_Submit = Callable[[Callable[[], BatchResult]], Future[BatchResult]]
+"""Runs a call on a stream or on the express lane."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,19 +42,23 @@ class BatchMetrics(Protocol):
 
 
 class Dispatcher:
-    """Plans, packs and runs batches: one on each stream, and at most one packed ahead."""
+    """Packs and runs batches: one on each stream, at most one on the express lane.
+
+    At most one more is packed ahead.
+    """
 
     def __init__(
         self, runner: Runner, limits: BatchLimits, metrics: BatchMetrics, streams: Streams
     ) -> None:
         self._runner = runner
         self._streams = streams
-        self._limits = limits
         self._metrics = metrics
-        self._queue = WorkQueue()
+        self._planner = BatchPlanner(limits, streams.num)
+        self._queue = self._planner.queue
         self._wake = asyncio.Event()
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="packer")
-        self._running: dict[asyncio.Task[None], int] = {}  # the tokens of each running batch
+        self._running: dict[asyncio.Task[None], RunningBatch] = {}  # without the express lane's
+        self._express: asyncio.Task[None] | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self.tokens_per_second = 0.0
         self.failure: str | None = None
@@ -64,13 +69,13 @@ class Dispatcher:
 
     @property
     def limits(self) -> BatchLimits:
-        return self._limits
+        return self._planner.limits
 
     async def start(self, find_limits: Callable[[], BatchLimits] | None = None) -> None:
         """Warm up the device, run `find_limits` on it if given, then serve."""
         await wrap_future(self._streams.submit(self._runner.probe))
         if find_limits is not None:
-            self._limits = await wrap_future(self._streams.submit(find_limits))
+            self._planner.limits = await wrap_future(self._streams.submit(find_limits))
         self._loop_task = asyncio.create_task(self._serve())
         self._loop_task.add_done_callback(self._loop_ended)
 
@@ -78,8 +83,8 @@ class Dispatcher:
         """Finish the running batches, fail the queued works, and stop the threads."""
         if self._loop_task is not None:
             self._loop_task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        while running := {*self._running, self._express} - {None}:
+            await asyncio.wait(running)
         self._fail_queued(_STOPPING)
         self._streams.close()
         self._packer.shutdown()
@@ -90,11 +95,12 @@ class Dispatcher:
         self._wake.set()
         if self.failure is not None:
             self._fail_queued(self.failure)
+        self._start_express()
 
     async def _serve(self) -> None:
         while True:
             await self._until_a_batch_is_due()
-            batch = self._take_batch()
+            batch = self._planner.take(self._running.values(), self._now())
             if not batch:
                 continue
             try:
@@ -104,19 +110,21 @@ class Dispatcher:
             except BaseException as error:
                 is_stopped = isinstance(error, asyncio.CancelledError)
                 reason = _STOPPING if is_stopped else _FAILED
-                _settle_all(batch, _not_answered(reason))
+                settle_all(batch, _not_answered(reason))
                 raise
-            is_alone = not self._running and not self._queue
-            run = asyncio.create_task(self._run(batch, packed, is_alone=is_alone))
-            self._running[run] = sum(work.num_tokens for work in batch)
+            is_alone = not self._running and not self._queue and not self._express
+            submit = partial(self._streams.submit, is_alone=is_alone)
+            run = asyncio.create_task(self._run(batch, packed, submit))
+            self._running[run] = RunningBatch.of(batch)
             run.add_done_callback(self._ended)
+            self._start_express()
 
     async def _until_a_batch_is_due(self) -> None:
         """Wait until a stream is free, or the queue has a full batch to pack ahead.
 
         While all streams are busy, waiting for a full batch costs nothing.
         """
-        while not self._queue or (self._is_busy and not self._has_full_batch):
+        while not self._queue or (self._is_busy and not self._planner.has_full_batch):
             self._wake.clear()
             await self._wake.wait()
 
@@ -124,31 +132,23 @@ class Dispatcher:
     def _is_busy(self) -> bool:
         return len(self._running) == self._streams.num
 
-    @property
-    def _has_full_batch(self) -> bool:
-        limits = self._limits
-        return self._queue.num_tokens >= limits.max_tokens or len(self._queue) >= limits.max_rows
+    def _start_express(self) -> None:
+        """Run a batch on the express lane if there is one to run."""
+        has_lane = self._streams.has_express_lane and self._express is None
+        if not (has_lane and self._is_busy and self._queue):
+            return
+        if batch := self._planner.take_express(self._running.values(), self._now()):
+            run = self._run(batch, None, self._streams.submit_express)
+            self._express = asyncio.create_task(run)
+            self._express.add_done_callback(self._express_ended)
 
-    def _take_batch(self) -> tuple[Work, ...]:
-        now = asyncio.get_running_loop().time()
-        planned = plan(self._queue, self._limits_of_share(), now)
-        self._queue.pop_first(planned.num_seen)
-        late = DeadlineExceeded(
-            "The request's time ran out while it was queued. Allow more time, or retry when the "
-            "server is less busy."
-        )
-        _settle_all(planned.late + planned.unwanted, late)
-        return planned.batch
+    def _express_ended(self, _run: asyncio.Task[None]) -> None:
+        self._express = None
+        self._wake.set()
+        self._start_express()
 
-    def _limits_of_share(self) -> BatchLimits:
-        """Limit a batch to one stream's share of all queued and running tokens.
-
-        If the first free stream took everything, the others would soon be idle, and the next
-        requests would find one stream busy for a long time.
-        """
-        num_tokens = self._queue.num_tokens + sum(self._running.values())
-        share = math.ceil(num_tokens / self._streams.num)
-        return replace(self._limits, max_tokens=min(self._limits.max_tokens, share))
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _pack(self, batch: Sequence[Work]) -> MixedBatch | None:
         jobs = [(work.text, work.lease.resident) for work in batch]
@@ -156,26 +156,24 @@ class Dispatcher:
             self._packer, self._runner.pack, jobs
         )
 
-    async def _run(
-        self, batch: Sequence[Work], packed: MixedBatch | None, *, is_alone: bool
-    ) -> None:
+    async def _run(self, batch: Sequence[Work], packed: MixedBatch | None, submit: _Submit) -> None:
         try:
-            await self._run_and_settle(batch, packed, is_alone=is_alone)
+            await self._run_and_settle(batch, packed, submit)
         except Exception as error:  # noqa: BLE001 - whatever fails, the callers must be answered
             self._fail("a batch could not be run", error)
-            _settle_all(batch, _not_answered(str(self.failure)))
+            settle_all(batch, _not_answered(str(self.failure)))
 
     def _ended(self, run: asyncio.Task[None]) -> None:
         del self._running[run]
         self._wake.set()
 
     async def _run_and_settle(
-        self, batch: Sequence[Work], packed: MixedBatch | None, *, is_alone: bool
+        self, batch: Sequence[Work], packed: MixedBatch | None, submit: _Submit
     ) -> None:
         started = time.perf_counter()
         jobs = [(work.text, work.lease.resident) for work in batch]
         run = partial(self._runner.run, jobs, packed)
-        result = await wrap_future(self._streams.submit(run, is_alone=is_alone))
+        result = await wrap_future(submit(run))
         self._report(batch, result, started)
         for work, row in zip(batch, result.rows, strict=True):
             timings = Timings(started - work.enqueued_at, result.device_seconds)
@@ -184,7 +182,7 @@ class Dispatcher:
             await self._probe_device()
 
     def _report(self, batch: Sequence[Work], result: BatchResult, started: float) -> None:
-        num_tokens = sum(work.num_tokens for work in batch)
+        num_tokens = num_tokens_of(batch)
         self._metrics.batch_done(
             rows=len(batch),
             tokens=num_tokens,
@@ -194,7 +192,7 @@ class Dispatcher:
         )
         if result.was_split:
             self._metrics.batch_failed()
-        speed = len(self._running) * num_tokens / max(result.device_seconds, 1e-6)
+        speed = max(1, len(self._running)) * num_tokens / max(result.device_seconds, 1e-6)
         self.tokens_per_second = 0.8 * (self.tokens_per_second or speed) + 0.2 * speed
 
     async def _probe_device(self) -> None:
@@ -220,13 +218,8 @@ class Dispatcher:
 
     def _fail_queued(self, reason: str) -> None:
         waiting = self._queue.pop_first(len(self._queue))
-        _settle_all(waiting, _not_answered(reason))
+        settle_all(waiting, _not_answered(reason))
 
 
 def _not_answered(reason: str) -> EngineUnavailable:
     return EngineUnavailable(f"The request was not answered: {reason}")
-
-
-def _settle_all(works: Sequence[Work], error: Exception) -> None:
-    for work in works:
-        work.settle(error)

@@ -149,7 +149,9 @@ class Pipeline:
         self, admitted: AdmittedRequest, jobs: Sequence[LeasedJob]
     ) -> dict[int, EncodedInput]:
         started = time.perf_counter()
-        results = await self._tokenizers.encode([job.encode_job for job in jobs])
+        results = await self._tokenizers.encode(
+            [job.encode_job for job in jobs], tenant=admitted.tenant
+        )
         texts = _by_place(jobs, results, admitted.num_inputs)
         ids = [one.token_ids for its_texts in texts.values() for one in its_texts]
         unknown = self._tokenizers.unknown_token
@@ -183,7 +185,10 @@ def _works(
     """Create a work with its own lease for each text, and return them by the input's place."""
     now = time.perf_counter()
     return {
-        place: [Work(job.lease.share(), text, admitted.deadline, now) for text in texts[place]]
+        place: [
+            Work(job.lease.share(), text, admitted.deadline, now, admitted.tenant)
+            for text in texts[place]
+        ]
         for job in jobs
         for place in job.places
     }

@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +27,8 @@ pytestmark = pytest.mark.anyio
 class FakeRunner:
     """A device that returns each text's length. Each run waits at a gate; tests may break it.
 
+    `next_gate`, if set, returns the gate of each run in turn.
+
     `started` counts the runs that reached the gate, and `packed` the batches packed ahead.
     """
 
@@ -37,14 +39,16 @@ class FakeRunner:
     poison_length: int | None = None
     is_broken: bool = False
     dies: bool = False
+    next_gate: Callable[[], threading.Event] | None = None
 
     def pack(self, jobs: Sequence[Job]) -> MixedBatch | None:
         self.packed.add()
         return None
 
     def run(self, jobs: Sequence[Job], packed: MixedBatch | None) -> BatchResult:
+        gate = self.gate if self.next_gate is None else self.next_gate()
         self.started.add()
-        assert self.gate.wait(30)
+        assert gate.wait(30)
         if self.dies:
             raise SystemError("the device thread died")
         self.batches.append(len(jobs))
@@ -317,3 +321,85 @@ async def test_stopping_fails_the_queued_works(
     assert {str(result) for result in results if isinstance(result, Exception)} == {
         "The request was not answered: the server is shutting down"
     }
+
+
+@pytest.fixture
+async def with_express_lane(
+    runner: FakeRunner, metrics: RecordingMetrics
+) -> AsyncIterator[Dispatcher]:
+    limits = BatchLimits(max_tokens=4096, max_rows=256)
+    streams = Streams(1, num_threads=1)
+    dispatcher = Dispatcher(runner, limits, metrics, streams)  # type: ignore[arg-type]
+    await dispatcher.start()
+    yield dispatcher
+    runner.gate.set()
+    await dispatcher.stop()
+
+
+@pytest.mark.parametrize(
+    ("running", "tenant", "num_tokens", "runs_at_once"),
+    [
+        (800, "shop", 100, True),
+        (800, None, 100, True),
+        (800, "shop", 101, False),  # not much shorter
+        (800, "flood", 10, False),  # its own batch is the one that runs
+        (511, "shop", 10, False),  # the running batch ends soon
+    ],
+)
+async def test_a_short_batch_of_another_tenant_runs_next_to_a_long_one(
+    with_express_lane: Dispatcher,
+    runner: FakeRunner,
+    make_work: MakeWork,
+    running: int,
+    tenant: str | None,
+    num_tokens: int,
+    runs_at_once: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    runner.gate.clear()
+    long = make_work(running, tenant="flood")
+    with_express_lane.submit([long])
+    await runner.started.reach(1)
+    short = make_work(num_tokens, tenant=tenant)
+    with_express_lane.submit([short])
+    await run_ready_tasks()
+    assert with_express_lane.num_waiting_tokens == (0 if runs_at_once else num_tokens)
+    runner.gate.set()
+    assert all(isinstance(result, Outcome) for result in await settled(long, short))
+
+
+async def test_works_that_wait_for_the_express_lane_go_when_it_is_free(
+    with_express_lane: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    long_gate, runner.gate = runner.gate, threading.Event()
+    long_gate.clear()
+    gates = iter([long_gate, runner.gate, runner.gate])
+    runner.next_gate = gates.__next__
+    long = make_work(800, tenant="flood")
+    with_express_lane.submit([long])
+    await runner.started.reach(1)
+    short = [make_work(10, tenant=tenant) for tenant in ("shop", "bank")]
+    for work in short:
+        with_express_lane.submit([work])
+    await runner.started.reach(2)
+    assert with_express_lane.num_waiting_tokens == 10
+    runner.gate.set()
+    await settled(*short)
+    assert long.is_wanted
+    long_gate.set()
+    await settled(long)
+
+
+async def test_stopping_waits_for_the_express_lane(
+    with_express_lane: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    runner.gate.clear()
+    works = [make_work(800, tenant="flood"), make_work(10, tenant="shop")]
+    for number, work in enumerate(works, start=1):
+        with_express_lane.submit([work])
+        await runner.started.reach(number)
+    stopping = asyncio.create_task(with_express_lane.stop())
+    await run_ready_tasks()
+    assert not stopping.done()
+    runner.gate.set()
+    await stopping
+    assert all(isinstance(result, Outcome) for result in await settled(*works))

@@ -1,6 +1,5 @@
 import pytest
 
-from server.batching.queue import WorkQueue
 from server.batching.scheduler import BatchLimits, plan
 from tests.server.doubles import MakeWork
 
@@ -52,12 +51,3 @@ async def test_works_whose_caller_was_cancelled_are_dropped(make_work: MakeWork)
 
 async def test_an_empty_queue_gives_an_empty_plan() -> None:
     assert plan([], BatchLimits(max_tokens=8, max_rows=1), now=0).num_seen == 0
-
-
-async def test_the_queue_counts_the_tokens_of_what_waits(make_work: MakeWork) -> None:
-    queue = WorkQueue()
-    queue.add([make_work(3), make_work(4), make_work(5)])
-    assert (len(queue), queue.num_tokens) == (3, 12)
-    first = queue.pop_first(2)
-    assert [work.num_tokens for work in first] == [3, 4]
-    assert (len(queue), queue.num_tokens) == (1, 5)

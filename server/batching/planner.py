@@ -1,0 +1,105 @@
+"""BatchPlanner: takes the works of the next batch from the queue, for a stream or the express lane.
+
+A batch cannot be interrupted. If long batches occupy all streams, a short batch of other tenants
+therefore runs next to them, on the express lane.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from server.batching.queue import WorkQueue
+from server.batching.scheduler import BatchLimits, Plan, plan
+from server.batching.work import Work
+from server.errors import DeadlineExceeded
+
+_LONG: Final = 512
+"""Minimum number of tokens of a long batch. The next batch waits for a shorter one to end."""
+
+_EXPRESS_SHARE: Final = 8
+"""A batch of the express lane has at most this part of the tokens of each running batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBatch:
+    """The number of tokens of a batch that a stream runs, and the tenants of its works."""
+
+    num_tokens: int
+    tenants: frozenset[str | None]
+
+    @classmethod
+    def of(cls, batch: Sequence[Work]) -> Self:
+        return cls(num_tokens_of(batch), frozenset(work.tenant for work in batch))
+
+
+class BatchPlanner:
+    """The queue, and the rules by which its works become batches. Belongs to the event loop."""
+
+    def __init__(self, limits: BatchLimits, num_streams: int) -> None:
+        self.limits = limits
+        self.queue = WorkQueue()
+        self._num_streams = num_streams
+
+    @property
+    def has_full_batch(self) -> bool:
+        """Whether the queued works fill a batch."""
+        queue, limits = self.queue, self.limits
+        return queue.num_tokens >= limits.max_tokens or len(queue) >= limits.max_rows
+
+    def take(self, running: Collection[RunningBatch], now: float) -> tuple[Work, ...]:
+        """Take the works of the next batch of a stream, and reject late ones.
+
+        A batch has at most one stream's share of all queued and running tokens. If the first free
+        stream took everything, the others would soon be idle, and the next requests would find one
+        stream busy for a long time.
+
+        Args:
+            running: the batches that streams run now.
+            now: the event loop's time in seconds.
+        """
+        num_tokens = self.queue.num_tokens + sum(batch.num_tokens for batch in running)
+        share = math.ceil(num_tokens / self._num_streams)
+        limits = replace(self.limits, max_tokens=min(self.limits.max_tokens, share))
+        planned = plan(self.queue, limits, now)
+        self.queue.pop_first(planned.num_seen)
+        return self._accept(planned)
+
+    def take_express(self, running: Collection[RunningBatch], now: float) -> tuple[Work, ...]:
+        """Take works of tenants that have nothing running, if all streams run long batches.
+
+        Args:
+            running: the batches of all streams, at least one.
+            now: the event loop's time in seconds.
+        """
+        shortest = min(batch.num_tokens for batch in running)
+        if shortest < _LONG:
+            return ()
+        limits = replace(self.limits, max_tokens=shortest // _EXPRESS_SHARE)
+        tenants = frozenset[str | None]().union(*(batch.tenants for batch in running))
+        planned = plan(self.queue.without(tenants), limits, now)
+        if num_tokens_of(planned.batch) > limits.max_tokens:  # a long text, which runs alone
+            return ()
+        self.queue.pop_first(planned.num_seen, without=tenants)
+        return self._accept(planned)
+
+    def _accept(self, planned: Plan) -> tuple[Work, ...]:
+        """Charge the tenants of a planned batch, and settle the works that were dropped."""
+        self.queue.charge(planned.batch)
+        late = DeadlineExceeded(
+            "The request's time ran out while it was queued. Allow more time, or retry when the "
+            "server is less busy."
+        )
+        settle_all(planned.late + planned.unwanted, late)
+        return planned.batch
+
+
+def num_tokens_of(works: Sequence[Work]) -> int:
+    """Return the number of tokens of all works."""
+    return sum(work.num_tokens for work in works)
+
+
+def settle_all(works: Sequence[Work], error: Exception) -> None:
+    """Answer works with an error."""
+    for work in works:
+        work.settle(error)
