@@ -83,7 +83,7 @@ class Dispatcher:
         """Finish the running batches, fail the queued works, and stop the threads."""
         if self._loop_task is not None:
             self._loop_task.cancel()
-        while running := {*self._running, self._express} - {None}:
+        while running := [*self._running, *([self._express] if self._express else [])]:
             await asyncio.wait(running)
         self._fail_queued(_STOPPING)
         self._streams.close()
