@@ -41,7 +41,7 @@ class Streams:
         return cls(min(num or _DEFAULT, num_threads), num_threads=num_threads)
 
     def submit(self, call: Callable[[], T], *, is_alone: bool = False) -> Future[T]:
-        """Call on a stream. If `is_alone`, the call uses all threads."""
+        """Call on a stream. If `is_alone`, the call uses the threads of all streams."""
         return self._threads.submit(self._call, call, is_alone)
 
     @property

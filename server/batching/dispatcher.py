@@ -10,6 +10,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from prefixes.backbone import MixedBatch, Streams
+from server.batching.latency import SecondsOf
+from server.batching.lone_batches import smallest_for_all_threads
 from server.batching.planner import BatchPlanner, RunningBatch, num_tokens_of, settle_all
 from server.batching.runner import BatchResult, Runner
 from server.batching.scheduler import BatchLimits
@@ -59,6 +61,7 @@ class Dispatcher:
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="packer")
         self._running: dict[asyncio.Task[None], RunningBatch] = {}  # without the express lane's
         self._express: asyncio.Task[None] | None = None
+        self._min_lone_tokens = 0
         self._loop_task: asyncio.Task[None] | None = None
         self.tokens_per_second = 0.0
         self.failure: str | None = None
@@ -71,9 +74,20 @@ class Dispatcher:
     def limits(self) -> BatchLimits:
         return self._planner.limits
 
-    async def start(self, find_limits: Callable[[], BatchLimits] | None = None) -> None:
-        """Warm up the device, run `find_limits` on it if given, then serve."""
+    async def start(
+        self,
+        seconds_of: SecondsOf | None = None,
+        find_limits: Callable[[], BatchLimits] | None = None,
+    ) -> None:
+        """Warm up the device, run trials on it, then serve.
+
+        Args:
+            seconds_of: runs a batch of so many tokens. None: a lone batch uses all threads.
+            find_limits: finds limits for a target latency. None: there is no target.
+        """
         await wrap_future(self._streams.submit(self._runner.probe))
+        if seconds_of is not None:
+            self._min_lone_tokens = await smallest_for_all_threads(self._streams, seconds_of)
         if find_limits is not None:
             self._planner.limits = await wrap_future(self._streams.submit(find_limits))
         self._loop_task = asyncio.create_task(self._serve())
@@ -112,12 +126,15 @@ class Dispatcher:
                 reason = _STOPPING if is_stopped else _FAILED
                 settle_all(batch, _not_answered(reason))
                 raise
-            is_alone = not self._running and not self._queue and not self._express
-            submit = partial(self._streams.submit, is_alone=is_alone)
+            submit = partial(self._streams.submit, is_alone=self._uses_all_threads(batch))
             run = asyncio.create_task(self._run(batch, packed, submit))
             self._running[run] = RunningBatch.of(batch)
             run.add_done_callback(self._ended)
             self._start_express()
+
+    def _uses_all_threads(self, batch: Sequence[Work]) -> bool:
+        is_alone = not self._running and not self._queue and self._express is None
+        return is_alone and num_tokens_of(batch) >= self._min_lone_tokens
 
     async def _until_a_batch_is_due(self) -> None:
         """Wait until a stream is free, or the queue has a full batch to pack ahead.

@@ -90,10 +90,10 @@ class Engine:
         self._pins = Pins(limits.pinned, registry, self._residents, self._resolver_threads)
         self._tokenizers = TokenizerPool(backbone.texts)
         self._pipeline = Pipeline(self._residents, self._dispatcher, self._tokenizers, metrics)
+        self._trials = TrialBatches(backbone, self._residents.pool)
         self._find_limits: Callable[[], BatchLimits] | None = None
-        if limits.target_seconds is not None:
-            trials = TrialBatches(backbone, self._residents.pool)
-            self._find_limits = partial(limits_within, batch_limits, limits.target_seconds, trials)
+        if (target := limits.target_seconds) is not None:
+            self._find_limits = partial(limits_within, batch_limits, target, self._trials)
         self._max_texts = limits.max_texts
         self._admission = AdmissionControl(limits.max_waiting, self._estimate_wait)
         part = min(limits.max_texts, limits.max_waiting)
@@ -129,7 +129,7 @@ class Engine:
     async def start(self) -> None:
         """Warm up the device, pin prefixes, then accept requests on the running event loop."""
         self._loop = asyncio.get_running_loop()
-        await self._dispatcher.start(self._find_limits)
+        await self._dispatcher.start(self._trials, self._find_limits)
         await self._pins.start()
         self._pause = None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import torch
 
 from prefixes.backbone import MixedBatch, Streams
 from server.batching.dispatcher import Dispatcher
@@ -36,6 +37,7 @@ class FakeRunner:
     started: EventCounter = field(default_factory=EventCounter)
     packed: EventCounter = field(default_factory=EventCounter)
     batches: list[int] = field(default_factory=list)
+    num_threads: list[int] = field(default_factory=list)
     poison_length: int | None = None
     is_broken: bool = False
     dies: bool = False
@@ -52,6 +54,7 @@ class FakeRunner:
         if self.dies:
             raise SystemError("the device thread died")
         self.batches.append(len(jobs))
+        self.num_threads.append(torch.get_num_threads())
         rows = tuple(self._row(len(text.token_ids)) for text, _ in jobs)
         return BatchResult(rows, 0.001, was_split=any(isinstance(r, Exception) for r in rows))
 
@@ -403,3 +406,21 @@ async def test_stopping_waits_for_the_express_lane(
     runner.gate.set()
     await stopping
     assert all(isinstance(result, Outcome) for result in await settled(*works))
+
+
+@pytest.mark.parametrize(("num_tokens", "num_threads"), [(127, 1), (128, 2)])
+async def test_a_lone_batch_uses_all_threads_if_it_is_large_enough(
+    runner: FakeRunner,
+    metrics: RecordingMetrics,
+    make_work: MakeWork,
+    num_tokens: int,
+    num_threads: int,
+) -> None:
+    streams = Streams(2, num_threads=2)
+    dispatcher = Dispatcher(runner, BatchLimits(4096, 8), metrics, streams)  # type: ignore[arg-type]
+    await dispatcher.start(lambda _num_tokens: 0.01)
+    work = make_work(num_tokens)
+    dispatcher.submit([work])
+    await settled(work)
+    assert runner.num_threads == [num_threads]
+    await dispatcher.stop()
