@@ -90,12 +90,18 @@ def _multiply(inputs: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def pack_linear_layers(model: nn.Module) -> None:
-    """Replace all linear layers of a model, except in its pooler."""
+    """Replace all linear layers of a model, except in its pooler.
+
+    The other parameters are copied. They are parts of one mapping of the model's file, which would
+    otherwise keep the pages of the dense weights in memory.
+    """
     layers = linear_layers(model)
     for name in list(layers):
         parent, _, child = name.rpartition(".")
         # Frees each dense weight before the next layer is packed.
         setattr(model.get_submodule(parent), child, PackedLinear(layers.pop(name)))
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def linear_layers(model: nn.Module) -> dict[str, nn.Linear]:

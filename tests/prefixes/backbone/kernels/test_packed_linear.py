@@ -233,3 +233,17 @@ def test_kernels_that_do_not_exist_are_rejected(
 ) -> None:
     with pytest.raises(BackboneUnavailable, match=message):
         load_backbone(backbone_folder, device="cpu", **options)  # type: ignore[arg-type]
+
+
+@needs_onednn
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs the maps of Linux")
+def test_packing_unmaps_the_file_of_the_dense_weights(tmp_path: Path) -> None:
+    folder = make_backbone_folder(tmp_path / "backbone")
+    plain = load_backbone(folder, device="cpu", linear_kernel=TORCH)
+    assert str(folder) in Path("/proc/self/maps").read_text()
+    del plain
+
+    packed = load_backbone(folder, device="cpu", linear_kernel=ONEDNN)
+
+    assert packed.kernels.linear == ONEDNN
+    assert str(folder) not in Path("/proc/self/maps").read_text()
