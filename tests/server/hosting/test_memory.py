@@ -40,3 +40,25 @@ def _faults(how: str) -> int:
         [sys.executable, "-c", _FAULTS, how], capture_output=True, text=True, check=True
     )
     return int(program.stdout)
+
+
+_TRIM = """
+import torch
+from server.hosting.memory import keep_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+blocks = [torch.ones(2**13) for _ in range(4000)]  # on the heap, since each is below 128 KiB
+last = torch.ones(2**13)  # above them, so that the heap cannot shrink by itself
+del blocks
+before = resident()
+keep_freed_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
+def test_memory_that_loading_freed_is_returned_to_the_system() -> None:
+    program = subprocess.run(
+        [sys.executable, "-c", _TRIM], capture_output=True, text=True, check=True
+    )
+    assert int(program.stdout) > 50 * 2**20
