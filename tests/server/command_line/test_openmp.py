@@ -39,7 +39,7 @@ def _reported(**variables: str) -> str:
 
 
 def test_the_command_limits_the_spin_count_before_torch_is_loaded() -> None:
-    assert "GOMP_SPINCOUNT = '1000'" in _reported()
+    assert "GOMP_SPINCOUNT = '10000'" in _reported()
 
 
 def test_the_operators_spin_count_is_kept() -> None:
