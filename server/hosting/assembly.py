@@ -53,8 +53,8 @@ def serve(
     if settings.num_threads is not None:
         torch.set_num_threads(settings.num_threads)
     configure_logging()
-    ensure_operator_key(registry.database, settings.store_folder, settings.operator_key)
     assembly = Assembly.of(settings, registry)
+    ensure_operator_key(registry.database, settings.store_folder, settings.operator_key)
     keep_freed_memory()
     if settings.num_front_ends:
         assembly.serve_through_front_ends(listener, announce)
