@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from prefixes import BackboneFingerprint
 from prefixes.registry import ApiKeys, AuditLog, PrefixRegistry, Sharing, Tenants
 from server.api import (
+    aliases,
     audit,
     docs_page,
     key_uses,
@@ -118,6 +119,7 @@ def _add_routes(app: FastAPI) -> None:
         tasks,
         *DIALECTS,
         prefixes,
+        aliases,
         sharing,
         trainings,
         tenants,

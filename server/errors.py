@@ -63,6 +63,16 @@ class BadUpload(RequestRefused):
     code = "bad_upload"
 
 
+class AliasMoved(RequestRefused):
+    """An alias does not point to the version that `If-Match` or `If-None-Match` requires."""
+
+    code = "alias_moved"
+
+
+class BadPrecondition(RequestRefused):
+    code = "bad_precondition"
+
+
 class TrainingNotFound(RequestRefused):
     code = "training_not_found"
 

@@ -43,13 +43,25 @@ class Publisher:
             PrefixError: as `PrefixRegistry.publish`.
         """
         async with self._turns:
-            prefix = await run_in_threadpool(self._checked, staged)
-            findings = await self._engine.replay(prefix, staged.digest)
-            if findings:
-                raise PrefixRejected(findings)
+            prefix = await self._check(staged)
             return await run_in_threadpool(
                 partial(self._registry.publish, tenant, task, staged, prefix, alias=alias, by=by)
             )
+
+    async def check(self, staged: StagedBlob) -> Prefix:
+        """Check the bytes and replay the golden examples, but publish nothing.
+
+        Raises: as `publish`.
+        """
+        async with self._turns:
+            return await self._check(staged)
+
+    async def _check(self, staged: StagedBlob) -> Prefix:
+        prefix = await run_in_threadpool(self._checked, staged)
+        findings = await self._engine.replay(prefix, staged.digest)
+        if findings:
+            raise PrefixRejected(findings)
+        return prefix
 
     def _checked(self, staged: StagedBlob) -> Prefix:
         return Prefix.from_bytes(staged.read(), fits=self._backbone)

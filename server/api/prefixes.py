@@ -1,14 +1,14 @@
-"""The routes of a tenant's prefixes: upload, list, show, download, promote, roll back, delete."""
+"""The routes of a tenant's prefixes: upload, list, show, download and delete."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from prefixes import PrefixRef
-from prefixes.names import check_name
+from prefixes.names import check_alias, check_name
 from prefixes.registry import PrefixVersion
 from server import media_types
 from server.api.dependencies import ActorDep, AuthenticatedRoute, CallerDep, ServicesDep, bearer
@@ -17,11 +17,10 @@ from server.api.problem_responses import responses
 from server.api.schemas import (
     Alias,
     AliasMove,
-    AliasTarget,
+    CheckedFile,
     PrefixEntry,
     PrefixList,
     PrefixSummary,
-    PromoteRequest,
     PublishedVersion,
     Version,
     VersionDetail,
@@ -89,7 +88,10 @@ async def show_prefix(
     summary="Upload a prefix file as the next version",
     status_code=201,
     responses={
-        200: {"model": PublishedVersion, "description": "The task already has these bytes."},
+        200: {
+            "model": PublishedVersion | CheckedFile,
+            "description": "The task already has these bytes, or the file passed a dry run.",
+        },
         **responses(413, 429, 504),
     },
     openapi_extra=UPLOAD_FORM.openapi(),
@@ -101,7 +103,8 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     response: Response,
     services: ServicesDep,
     actor: ActorDep,
-) -> PublishedVersion:
+    dry_run: Annotated[bool, Query(description="Check the file, and publish nothing.")] = False,  # noqa: FBT002 - as FastAPI passes it
+) -> PublishedVersion | CheckedFile:
     """Checks the file, replays its golden examples on this server's backbone, and publishes it.
 
     The response to a rejected file lists every finding, and nothing of the file is stored. The
@@ -110,6 +113,17 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     check_name("task", task)
     with services.uploads.take(tenant), services.registry.store.stage() as staged:
         texts = await UPLOAD_FORM.receive(request, lambda _name, _filename: staged.write)
+        if dry_run:
+            if (alias := texts.get("alias")) is not None:
+                check_alias(alias)
+            spec = (await services.publisher.check(staged)).spec
+            response.status_code = 200
+            return CheckedFile(
+                digest=staged.digest,
+                size_bytes=staged.size,
+                task_type=spec.task_type,
+                num_examples=len(spec.golden),
+            )
         published = await services.publisher.publish(
             staged, tenant=tenant, task=task, alias=texts.get("alias"), by=actor
         )
@@ -192,45 +206,5 @@ async def delete_prefix(tenant: str, task: str, services: ServicesDep, actor: Ac
     await services.write(partial(services.registry.delete_prefix, tenant, task, by=actor))
 
 
-@router.put(
-    "/{task}/aliases/{alias}",
-    summary="Promote: point an alias to a version",
-    responses=responses(400),
-)
-async def promote(  # noqa: PLR0917 - FastAPI passes all by name
-    tenant: str,
-    task: str,
-    alias: str,
-    body: PromoteRequest,
-    services: ServicesDep,
-    actor: ActorDep,
-) -> AliasTarget:
-    """Requests after the response use the new version. Requests in flight keep their version."""
-    await services.write(
-        partial(services.registry.promote, tenant, task, alias, body.version, by=actor)
-    )
-    return await _target(services, PrefixRef(tenant, task, version=body.version))
-
-
-@router.post(
-    "/{task}/aliases/{alias}/rollback",
-    summary="Roll back: undo the last move of an alias",
-    responses=responses(409),
-)
-async def rollback(
-    tenant: str, task: str, alias: str, services: ServicesDep, actor: ActorDep
-) -> AliasTarget:
-    """Each further call undoes one more move."""
-    version = await services.write(
-        partial(services.registry.rollback, tenant, task, alias, by=actor)
-    )
-    return await _target(services, PrefixRef(tenant, task, version=version))
-
-
 async def _find(services: ServicesDep, reader: str | None, ref: PrefixRef) -> PrefixVersion:
     return await services.read(partial(services.registry.version, ref, reader=reader))
-
-
-async def _target(services: ServicesDep, ref: PrefixRef) -> AliasTarget:
-    found = await _find(services, ref.tenant, ref)
-    return AliasTarget(ref=str(found.ref), version=found.number, digest=found.digest)

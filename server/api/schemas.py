@@ -163,6 +163,13 @@ class PublishedVersion(Version):
     )
 
 
+class CheckedFile(WireResponse):
+    digest: str
+    size_bytes: int
+    task_type: TaskType
+    num_examples: int = Field(description="Number of golden examples that were replayed.")
+
+
 class PrefixSummary(WireResponse):
     tenant: str
     task: str

@@ -34,6 +34,8 @@ STATUS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     server_errors.InvalidKey: (401, "Invalid API key"),
     server_errors.TenantSuspended: (403, "Tenant suspended"),
     server_errors.RoleRequired: (403, "Role required"),
+    server_errors.AliasMoved: (412, "Alias moved"),
+    server_errors.BadPrecondition: (400, "Invalid precondition"),
     server_errors.ModelRequired: (422, "Model required"),
     server_errors.WrongTaskType: (422, "Wrong route for this task type"),
     server_errors.TooManyInputs: (413, "Too many inputs"),

@@ -87,6 +87,70 @@ def test_promote_and_rollback_apply_at_once_and_are_recorded(
     assert rest.call("POST", f"{path}/rollback", "acme").status_code == 409
 
 
+def promote(rest: Rest, task: str, version: int, **headers: str) -> httpx.Response:
+    path = f"{TENANTS}/acme/prefixes/{task}/aliases/live"
+    return rest.call("PUT", path, "acme", json={"version": version}, headers=headers)
+
+
+def test_an_alias_moves_only_from_the_version_that_the_caller_has_seen(
+    rest: Rest, backbone: Backbone
+) -> None:
+    for _ in range(3):
+        rest.upload("acme/race", file_for(backbone), by="acme")
+    first = promote(rest, "race", 2, **{"If-Match": '"1"'})
+    assert (first.status_code, first.headers["etag"]) == (200, '"2"')
+    late = promote(rest, "race", 3, **{"If-Match": '"1"'})
+    assert (late.status_code, late.json()["code"]) == (412, "alias_moved")
+    assert show(rest, "race")["aliases"][0]["version"] == 2
+    again = promote(rest, "race", 2, **{"If-Match": '"1"'})
+    assert again.status_code == 200, "a repeated request must succeed"
+    assert promote(rest, "race", 3, **{"If-Match": first.headers["etag"]}).status_code == 200
+
+
+def test_an_alias_is_created_only_if_it_does_not_exist(rest: Rest, backbone: Backbone) -> None:
+    for _ in range(2):
+        rest.upload("acme/once", file_for(backbone), by="acme")
+    missing = {"If-None-Match": "*"}
+    assert promote(rest, "once", 2, **missing).status_code == 412
+    path = f"{TENANTS}/acme/prefixes/once/aliases/next"
+    made = rest.call("PUT", path, "acme", json={"version": 2}, headers=missing)
+    assert made.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"If-Match": "1"},
+        {"If-Match": '""'},
+        {"If-Match": 'W/"1"'},
+        {"If-Match": '"one"'},
+        {"If-Match": "*"},
+        {"If-None-Match": '"1"'},
+        {"If-Match": '"1"', "If-None-Match": "*"},
+    ],
+)
+def test_other_preconditions_are_rejected(
+    rest: Rest, backbone: Backbone, headers: dict[str, str]
+) -> None:
+    rest.upload("acme/strict", file_for(backbone), by="acme")
+    rejected = promote(rest, "strict", 1, **headers)
+    assert (rejected.status_code, rejected.json()["code"]) == (400, "bad_precondition")
+
+
+def test_a_dry_run_checks_a_file_and_publishes_nothing(rest: Rest, backbone: Backbone) -> None:
+    data = file_for(backbone)
+    path = f"{TENANTS}/acme/prefixes/rehearsed/versions?dry_run=true"
+    checked = rest.call("POST", path, "acme", files={"file": data})
+    assert (checked.status_code, checked.json()["digest"]) == (200, digest_of(data))
+    assert checked.json()["task_type"] == "sequence_classification"
+    assert rest.call("GET", f"{TENANTS}/acme/prefixes/rehearsed", "acme").status_code == 404
+    bad_alias = rest.call("POST", path, "acme", files={"file": data}, data={"alias": "not valid"})
+    assert bad_alias.status_code == 422
+    broken = rest.call("POST", path, "acme", files={"file": data[:-1]})
+    assert (broken.status_code, broken.json()["code"]) == (422, "prefix_rejected")
+    assert broken.json()["findings"]
+
+
 def test_a_version_is_shown_with_its_description(rest: Rest) -> None:
     response = rest.call("GET", f"{TENANTS}/examples/prefixes/topics/versions/1")
     version = response.json()
