@@ -59,6 +59,12 @@ class KeyNotValid(PrefixError):
     code = "key_not_valid"
 
 
+class ActingKeyInvalid(PrefixError):
+    """The key of a request became invalid before its change was made."""
+
+    code = "acting_key_invalid"
+
+
 class LastOperatorKey(PrefixError):
     code = "last_operator_key"
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, insert, select
 
+from prefixes.registry.acting_keys import check_acting_key
 from prefixes.registry.database import Database
 from prefixes.registry.tables import audit_events, now
 from prefixes.registry.values import Actor, AuditEvent
@@ -66,7 +67,12 @@ def record(
         tenant: the owner of the object; None for operators' keys.
         before: the changed fields as they were; None for a new object.
         after: the changed fields as they are now; None for a removed object.
+
+    Raises:
+        ActingKeyInvalid: when the key of the change is not valid any more. It may change itself.
     """
+    if str(changed) != by.key_id:
+        check_acting_key(connection, by)
     connection.execute(
         insert(audit_events).values(
             at=now(),
@@ -92,7 +98,10 @@ def _as_text(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Conditions on events; None accepts all. `since` is inclusive, `until` is not."""
+    """Conditions on events; None accepts all. `since` is inclusive, `until` is not.
+
+    `is_current` excludes events of an earlier tenant of the same name, which was removed.
+    """
 
     tenant: str | None = None
     key_id: str | None = None
@@ -100,6 +109,7 @@ class AuditFilter:
     object: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    is_current: bool = False
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions as SQL."""
@@ -112,7 +122,19 @@ class AuditFilter:
             found.append(audit_events.c.at >= self.since)
         if self.until is not None:
             found.append(audit_events.c.at < self.until)
+        if self.is_current:
+            found.append(audit_events.c.id > _last_removal(self.tenant))
         return found
+
+
+def _last_removal(tenant: str | None) -> ScalarSelect[int]:
+    """Select the id of the event that removed an earlier tenant of this name; 0 for none."""
+    earlier = audit_events.alias()
+    return (
+        select(func.coalesce(func.max(earlier.c.id), 0))
+        .where(earlier.c.tenant == tenant, earlier.c.action == "tenant.purge")
+        .scalar_subquery()
+    )
 
 
 class AuditLog:

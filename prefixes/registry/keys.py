@@ -6,16 +6,15 @@ authenticates the caller. It has 256 random bits, so a fast hash is enough: it c
 
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
-from prefixes.errors import KeyNotValid, LastOperatorKey
+from prefixes.errors import KeyNotValid
 from prefixes.registry.answer_cache import AnswerCache
-from prefixes.registry.audit import Action, record
 from prefixes.registry.database import Database
+from prefixes.registry.key_changes import change_key, check_not_last, check_rotation
 from prefixes.registry.key_rows import (
     add_key,
     find_identity,
@@ -28,7 +27,7 @@ from prefixes.registry.key_rows import (
     sha256,
 )
 from prefixes.registry.key_uses import KeyUses
-from prefixes.registry.tables import api_keys, now
+from prefixes.registry.tables import now
 from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, Identity, Role
 
 
@@ -70,6 +69,32 @@ class ApiKeys:
                 by=by,
             )
         return key
+
+    def install_first(self, key: str, label: str, *, save: Callable[[], None], by: Actor) -> bool:
+        """Store an operator's key that was made elsewhere, if no operator has ever had one.
+
+        Several servers may start at the same time with one store. Only one of them saves its key.
+
+        Args:
+            key: the key.
+            label: its label.
+            save: keeps the key for the operator, before it becomes valid.
+            by: who makes the key.
+        """
+        with self._database.write() as connection:
+            if find_keys(connection, None):
+                return False
+            add_key(
+                connection,
+                key,
+                tenant=None,
+                role="operator",
+                label=label,
+                expires_at=None,
+                by=by,
+            )
+            save()
+            return True
 
     def install(self, key: str, label: str, *, by: Actor) -> None:
         """Store an operator's key that was made elsewhere, unless it is stored already.
@@ -140,8 +165,8 @@ class ApiKeys:
             if key.revoked_at is not None:
                 return
             if key.role == "operator" and by.key_id is not None:
-                _check_not_last(connection, key)
-            _change(connection, key, {"revoked_at": now()}, "key.revoke", by)
+                check_not_last(connection, key)
+            change_key(connection, key, {"revoked_at": now()}, "key.revoke", by)
 
         self._database.free(revoke)  # must not wait for space on a full disk
 
@@ -165,12 +190,16 @@ class ApiKeys:
             KeyNotFound: when no key has this id.
             KeyNotValid: when the key is revoked, expired or already replaced.
             TenantNotFound: when the tenant of the key is deleted.
+            LastOperatorKey: when a request replaces the last operator's key that stays valid by
+                one that expires.
         """
         fresh = new_key()
         with self._database.write() as connection:
             moment = now()
             old = find_key(connection, key_id)
-            _check_rotation(old, moment)
+            check_rotation(old, moment)
+            if old.role == "operator" and by.key_id is not None and expires_at is not None:
+                check_not_last(connection, old)
             add_key(
                 connection,
                 fresh,
@@ -183,7 +212,7 @@ class ApiKeys:
             last = moment + overlap
             end = last if old.expires_at is None else min(last, old.expires_at)
             values = {"expires_at": end, "replaced_by": id_of(fresh)}
-            _change(connection, old, values, "key.rotate", by)
+            change_key(connection, old, values, "key.rotate", by)
         return fresh
 
     def find(self, key_id: str) -> ApiKey:
@@ -207,37 +236,3 @@ class ApiKeys:
             return None
         self.uses.note(identity.key_id, moment)
         return identity
-
-
-def _change(
-    connection: Connection, key: ApiKey, values: Mapping[str, Any], action: Action, by: Actor
-) -> None:
-    connection.execute(update(api_keys).where(api_keys.c.id == key.id).values(**values))
-    record(
-        connection,
-        by,
-        action,
-        key.id,
-        tenant=key.tenant,
-        before={field: getattr(key, field) for field in values},
-        after=values,
-    )
-
-
-def _check_rotation(key: ApiKey, moment: datetime) -> None:
-    state = "replaced" if key.replaced_by is not None else key.state(moment)
-    if state != "valid":
-        raise KeyNotValid(
-            f"The API key {key.id} is {state}, so it cannot be rotated: rotate a valid key, or "
-            "create a new one"
-        )
-
-
-def _check_not_last(connection: Connection, key: ApiKey) -> None:
-    moment = now()
-    others = [one for one in find_keys(connection, None) if one.id != key.id]
-    if not any(one.state(moment) == "valid" for one in others):
-        raise LastOperatorKey(
-            f"The API key {key.id} is the only valid key of an operator: issue another one first, "
-            "or revoke it at the command line"
-        )

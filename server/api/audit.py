@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 
 from prefixes.registry.audit import AuditFilter
 from server import media_types
@@ -29,20 +30,32 @@ router = APIRouter(
 _Text = Annotated[str | None, Query(max_length=200, pattern=r"^[ -~]*$")]
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is before the year 1 or after the year 9999 in UTC") from None
+
+
+_Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 async def _filter(  # noqa: PLR0917 - FastAPI passes all by name
     caller: CallerDep,
     tenant: _Text = None,
     key_id: _Text = None,
     action: _Text = None,
     object: _Text = None,  # noqa: A002 - the name of the parameter on the wire
-    since: Annotated[AwareDatetime | None, Query(description="Earliest time, inclusive.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Latest time, exclusive.")] = None,
+    since: Annotated[_Time | None, Query(description="Earliest time, inclusive.")] = None,
+    until: Annotated[_Time | None, Query(description="Latest time, exclusive.")] = None,
 ) -> AuditFilter | None:
     """Build the filter of a request; None if the caller may see nothing of it."""
     where = AuditFilter(tenant, key_id, action, object, since, until)
     if caller.is_operator:
         return where
-    return replace(where, tenant=caller.tenant) if tenant in {None, caller.tenant} else None
+    if tenant not in {None, caller.tenant}:
+        return None
+    return replace(where, tenant=caller.tenant, is_current=True)
 
 
 FilterDep = Annotated[AuditFilter | None, Depends(_filter)]

@@ -17,6 +17,7 @@ STATUS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     prefix_errors.TenantExists: (409, "Tenant exists"),
     prefix_errors.KeyNotFound: (404, "API key not found"),
     prefix_errors.KeyNotValid: (409, "API key not valid"),
+    prefix_errors.ActingKeyInvalid: (401, "API key became invalid"),
     prefix_errors.LastOperatorKey: (409, "Last operator key"),
     prefix_errors.VersionInUse: (409, "Version in use"),
     prefix_errors.NothingToRollBack: (409, "Nothing to roll back"),

@@ -1,6 +1,7 @@
 """The first operator's key: a given one, or a new one in a file of the store's folder."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ def ensure_operator_key(database: Database, folder: Path, given: SecretStr | Non
     try:
         if given is not None:
             keys.install(given.get_secret_value(), "POLYPREFIX_OPERATOR_KEY", by=_STARTUP)
-        elif not keys.list(None):
+        elif not keys.list(None):  # a start that makes no key needs no lock
             _make(keys, folder / FILE_NAME)
     except (StoreUnavailable, KeyNotValid) as error:
         _log.warning("could not install the operator's key: %s", error)
@@ -35,7 +36,7 @@ def ensure_operator_key(database: Database, folder: Path, given: SecretStr | Non
 
 def _make(keys: ApiKeys, path: Path) -> None:
     key = new_key()
-    # The file is written first: after a crash in between, the next start makes another key.
-    write_atomically(path, f"{key}\n", is_private=True)
-    keys.install(key, "first start", by=_STARTUP)
-    _log.info("wrote a new operator's key to %s", path)
+    save = partial(write_atomically, path, f"{key}\n", is_private=True)
+    # After a crash between the file and the end of the transaction, the next start makes a key.
+    if keys.install_first(key, "first start", save=save, by=_STARTUP):
+        _log.info("wrote a new operator's key to %s", path)

@@ -1,14 +1,23 @@
 import hashlib
 import re
 import sqlite3
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from prefixes.errors import KeyNotFound, KeyNotValid, LastOperatorKey, TenantNotFound
-from prefixes.registry import Actor, ApiKeys, PrefixRegistry
+from prefixes.errors import (
+    ActingKeyInvalid,
+    KeyNotFound,
+    KeyNotValid,
+    LastOperatorKey,
+    TenantNotFound,
+)
+from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Tenants, open_registry
+from prefixes.registry.key_rows import new_key
 from prefixes.registry.tables import now
 
 
@@ -148,3 +157,60 @@ def test_a_request_cannot_revoke_the_last_valid_key_of_an_operator(keys: ApiKeys
     keys.issue(None, "second", role="operator")
     keys.revoke(first, by=request)
     assert keys.find(first).revoked_at is not None
+
+
+def test_a_request_cannot_let_the_last_key_of_an_operator_expire(keys: ApiKeys) -> None:
+    only = id_of(keys.issue(None, "only", role="operator"))
+    request = Actor("operator", only, "request")
+    soon = now() + timedelta(seconds=1)
+    with pytest.raises(LastOperatorKey):
+        keys.rotate(only, overlap=timedelta(0), expires_at=soon, by=request)
+    keys.issue(None, "for a second", role="operator", expires_at=soon, by=request)
+    with pytest.raises(LastOperatorKey):
+        keys.revoke(only, by=request)
+    assert keys.rotate(only, overlap=timedelta(0), by=request)
+
+
+@pytest.mark.parametrize("state", ["revoked", "expired", "suspended", "deleted"])
+def test_a_request_whose_key_became_invalid_changes_nothing(
+    registry: PrefixRegistry, keys: ApiKeys, state: str
+) -> None:
+    expires_at = now() if state == "expired" else None
+    key = id_of(keys.issue("acme", "leaked", expires_at=expires_at))
+    if state == "revoked":
+        keys.revoke(key)
+    elif state == "suspended":
+        Tenants(registry.database).suspend("acme", by=Actor("test"))
+    elif state == "deleted":
+        Tenants(registry.database).delete("acme", by=Actor("test"))
+    with pytest.raises(ActingKeyInvalid):
+        keys.issue("globex", "minted", by=Actor("acme", key, "request"))
+    assert keys.list("globex") == ()
+
+
+def test_a_key_may_revoke_itself(keys: ApiKeys) -> None:
+    key = id_of(keys.issue("acme", "own"))
+    keys.revoke(key, by=Actor("acme", key, "request"))
+    assert keys.find(key).revoked_at is not None
+
+
+def test_of_servers_that_start_at_once_only_one_makes_the_first_key(tmp_path: Path) -> None:
+    stores = [open_registry(tmp_path) for _ in range(4)]
+    begin = threading.Barrier(len(stores))
+    saved: list[str] = []
+
+    def start(registry: PrefixRegistry) -> bool:
+        key = new_key()
+        begin.wait()
+        return ApiKeys(registry.database).install_first(
+            key, "first", save=lambda: saved.append(key), by=Actor("startup")
+        )
+
+    with ThreadPoolExecutor(len(stores)) as threads:
+        made = list(threads.map(start, stores))
+    assert sorted(made) == [False, False, False, True]
+    keys = ApiKeys(stores[0].database)
+    assert [key.id for key in keys.list(None)] == [id_of(saved[0])]
+    assert len(saved) == 1
+    for registry in stores:
+        registry.close()

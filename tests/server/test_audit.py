@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from prefixes.registry import Actor
 from tests.server.conftest import Serve
 from tests.server.management import issue, manage
 from tests.server.rest import Rest
@@ -81,6 +83,29 @@ def test_an_admin_sees_the_events_of_its_tenant_alone(rest: Rest) -> None:
     for other in ("zoo", "nobody"):
         assert manage(rest, "GET", f"/audit?tenant={other}", "acme")["events"] == []
     assert manage(rest, "GET", "/audit?tenant=zoo")["events"]
+
+
+def test_a_new_tenant_does_not_see_the_events_of_an_earlier_one_of_its_name(rest: Rest) -> None:
+    manage(rest, "POST", "/tenants", json={"name": "again"})
+    issue(rest, "again", label="secret project")
+    manage(rest, "DELETE", "/tenants/again")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert rest.registry.purge_tenant("again", before=tomorrow, by=Actor("retention"))
+    manage(rest, "POST", "/tenants", json={"name": "again"})
+    rest.keys["again"] = issue(rest, "again", "admin")["key"]
+    seen = [event["action"] for event in manage(rest, "GET", "/audit", "again")["events"]]
+    assert seen == ["key.issue", "tenant.create"]
+    exported = rest.call("GET", "/v1/audit/export", "again").text
+    assert "secret project" not in exported
+    assert "secret project" in rest.call("GET", "/v1/audit/export?tenant=again", "operator").text
+
+
+@pytest.mark.parametrize("route", ["/v1/audit", "/v1/audit/export"])
+@pytest.mark.parametrize(
+    "query", ["since=0001-01-01T00:00:00%2B14:00", "until=9999-12-31T23:59:59-14:00"]
+)
+def test_times_that_utc_does_not_have_are_rejected(rest: Rest, route: str, query: str) -> None:
+    assert rest.call("GET", f"{route}?{query}", "operator").status_code == 422
 
 
 def test_pages_of_events_have_each_event_once(rest: Rest) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from prefixes.backbone import Backbone
+from server.api.dialects import openai_models
 from tests.server.conftest import Serve
 from tests.server.management import CLASSIFY, manage, status_of
 from tests.server.rest import Rest
@@ -52,3 +53,12 @@ def test_readers_end_with_the_prefix(rest: Rest, backbone: Backbone) -> None:
         "is_public": False,
         "tenants": [],
     }
+
+
+def test_models_that_others_share_do_not_displace_the_callers_own(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manage(rest, "PUT", "/tenants/acme/prefixes/mood/public", "acme")
+    monkeypatch.setattr(openai_models, "MAX_MODELS", 1)
+    (model,) = manage(rest, "GET", "/models", "zoo")["data"]
+    assert model["owned_by"] == "zoo"

@@ -24,13 +24,15 @@ MAX_MODELS: Final = 10_000
     "/v1/models", summary="List the models the caller may use", responses=responses(401, 403, 503)
 )
 async def list_models(services: ServicesDep, caller: CallerDep) -> ModelList:
-    """Lists every alias and version of the caller's prefixes and of the public prefixes.
+    """Lists every alias and version of the caller's prefixes and of the prefixes it may use.
 
-    The list has at most 10,000 models in the order of their names. For a complete list of a tenant,
-    use `/v1/tenants/{tenant}/prefixes`.
+    The list has at most 10,000 models, the caller's own first, in the order of their names. For a
+    complete list of a tenant, use `/v1/tenants/{tenant}/prefixes`.
     """
     found = await services.read(partial(services.registry.list_prefixes, reader=caller.tenant))
-    cards = itertools.chain.from_iterable(_cards(item, services.backbone.name) for item in found)
+    # Other tenants may share any number of models. They must not displace the caller's own.
+    own_first = sorted(found, key=lambda item: item.tenant != caller.tenant)
+    cards = itertools.chain.from_iterable(_cards(one, services.backbone.name) for one in own_first)
     return ModelList(data=list(itertools.islice(cards, MAX_MODELS)))
 
 
