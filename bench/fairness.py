@@ -15,7 +15,8 @@ from bench.stores import Store
 _CONNECTIONS: Final = 64
 _INPUTS: Final = 32
 """The flood: connections, and texts of each request. Together they exceed one tenant's share of
-the in-flight texts, so some requests get 429 and are repeated after `Retry-After`."""
+the in-flight texts. So some requests get 429, and their connections wait for `Retry-After`.
+"""
 
 _WARM_UP: Final = 3.0
 """Seconds until the flood has filled the queue."""
@@ -82,7 +83,7 @@ def _flood(flood: Target, seconds: float) -> Sending:
 
 def _tenant(target: Target, serving: Serving, store: Store, num_inputs: int = 1) -> Target:
     """Return the server as a tenant's target, with requests of so many texts to its tasks."""
-    rng = random.Random(0)  # noqa: S311 - a benchmark, no secret
+    rng = random.Random(0)  # noqa: S311 - not a secret
     texts = serving.texts
     bodies = [
         json.dumps({"model": rng.choice(store.tasks), "input": rng.choices(texts, k=num_inputs)})

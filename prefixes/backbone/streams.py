@@ -26,8 +26,8 @@ class Streams:
     def __init__(self, num: int, *, num_threads: int | None = None) -> None:
         self.num = num
         self._num_threads = num_threads
-        self._threads = ThreadPoolExecutor(num, thread_name_prefix="device")
-        self._express = ThreadPoolExecutor(1, thread_name_prefix="express")
+        self._threads = _threads(num, "device")
+        self._express = _threads(1, "express")
 
     @classmethod
     def on(cls, device: torch.device, num: int | None = None) -> "Streams":
@@ -42,7 +42,8 @@ class Streams:
 
     def submit(self, call: Callable[[], T], *, is_alone: bool = False) -> Future[T]:
         """Call on a stream. If `is_alone`, the call uses the threads of all streams."""
-        return self._threads.submit(self._call, call, is_alone)
+        num_threads = self._num_threads if is_alone else self.num_threads_of_each
+        return self._threads.submit(self._call, call, num_threads)
 
     @property
     def has_express_lane(self) -> bool:
@@ -50,8 +51,8 @@ class Streams:
         return self._num_threads is not None
 
     def submit_express(self, call: Callable[[], T]) -> Future[T]:
-        """Call on the express lane, while the streams are busy."""
-        return self._express.submit(self._call, call, is_alone=False)
+        """Call on the express lane, on one CPU thread, while the streams are busy."""
+        return self._express.submit(self._call, call, num_threads=1)
 
     def map(self, function: Callable[[S], T], items: Sequence[S]) -> Iterator[T]:
         """Call a function concurrently for each item; return the results in order.
@@ -74,12 +75,20 @@ class Streams:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, call: Callable[[], T], is_alone: bool) -> T:  # noqa: FBT001 - as executors pass it
-        if self._num_threads is not None:
-            torch.set_num_threads(self._num_threads if is_alone else self.num_threads_of_each)
+    def _call(self, call: Callable[[], T], num_threads: int | None) -> T:
+        if self._num_threads is not None and num_threads is not None:
+            torch.set_num_threads(num_threads)
         return call()
 
     @property
     def num_threads_of_each(self) -> int:
         """Return the number of CPU threads of a stream that runs with others."""
         return max(1, (self._num_threads or 1) // self.num)
+
+
+def _threads(num: int, name: str) -> ThreadPoolExecutor:
+    """Make threads whose number of CPU threads can be set.
+
+    The first use of torch in a thread initializes that number, which would undo an earlier setting.
+    """
+    return ThreadPoolExecutor(num, thread_name_prefix=name, initializer=torch.get_num_threads)

@@ -7,9 +7,10 @@ from asyncio import wrap_future
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final
 
 from prefixes.backbone import MixedBatch, Streams
+from server.batching.batch_metrics import BatchMetrics
 from server.batching.latency import SecondsOf
 from server.batching.lone_batches import smallest_for_all_threads
 from server.batching.planner import BatchPlanner, RunningBatch, num_tokens_of, settle_all
@@ -22,25 +23,10 @@ from server.errors import EngineUnavailable
 _STOPPING: Final = "the server is shutting down"
 _FAILED: Final = "the dispatcher failed"
 
-_Submit = Callable[[Callable[[], BatchResult]], Future[BatchResult]]
+_Submit = Callable[[Callable[[], Any]], Future[Any]]
 """Runs a call on a stream or on the express lane."""
 
 _log = logging.getLogger(__name__)
-
-
-class BatchMetrics(Protocol):
-    """Metrics that the dispatcher reports; times in seconds."""
-
-    def batch_done(
-        self,
-        *,
-        rows: int,
-        tokens: int,
-        distinct_prefixes: int,
-        device_seconds: float,
-        queue_seconds: Sequence[float],
-    ) -> None: ...
-    def batch_failed(self) -> None: ...
 
 
 class Dispatcher:
@@ -97,9 +83,10 @@ class Dispatcher:
         """Finish the running batches, fail the queued works, and stop the threads."""
         if self._loop_task is not None:
             self._loop_task.cancel()
+        self.failure = self.failure or _STOPPING  # rejects new works, so that no batch starts
+        self._fail_queued(self.failure)
         while running := [*self._running, *([self._express] if self._express else [])]:
             await asyncio.wait(running)
-        self._fail_queued(_STOPPING)
         self._streams.close()
         self._packer.shutdown()
 
@@ -139,9 +126,10 @@ class Dispatcher:
     async def _until_a_batch_is_due(self) -> None:
         """Wait until a stream is free, or the queue has a full batch to pack ahead.
 
-        While all streams are busy, waiting for a full batch costs nothing.
+        While all streams are busy, waiting for a full batch costs nothing. With an express lane, no
+        batch is packed ahead, because its works could not use the lane.
         """
-        while not self._queue or (self._is_busy and not self._planner.has_full_batch):
+        while not self._queue or (self._is_busy and not self._may_pack_ahead):
             self._wake.clear()
             await self._wake.wait()
 
@@ -149,13 +137,17 @@ class Dispatcher:
     def _is_busy(self) -> bool:
         return len(self._running) == self._streams.num
 
+    @property
+    def _may_pack_ahead(self) -> bool:
+        return self._planner.has_full_batch and not self._streams.has_express_lane
+
     def _start_express(self) -> None:
         """Run a batch on the express lane if there is one to run."""
         has_lane = self._streams.has_express_lane and self._express is None
         if not (has_lane and self._is_busy and self._queue):
             return
         if batch := self._planner.take_express(self._running.values(), self._now()):
-            run = self._run(batch, None, self._streams.submit_express)
+            run = self._run(batch, None, self._streams.submit_express, is_express=True)
             self._express = asyncio.create_task(run)
             self._express.add_done_callback(self._express_ended)
 
@@ -173,9 +165,18 @@ class Dispatcher:
             self._packer, self._runner.pack, jobs
         )
 
-    async def _run(self, batch: Sequence[Work], packed: MixedBatch | None, submit: _Submit) -> None:
+    async def _run(
+        self,
+        batch: Sequence[Work],
+        packed: MixedBatch | None,
+        submit: _Submit,
+        *,
+        is_express: bool = False,
+    ) -> None:
         try:
-            await self._run_and_settle(batch, packed, submit)
+            result = await self._run_and_settle(batch, packed, submit)
+            if not is_express:  # a batch that shares the processors says little about their speed
+                self._note_speed(num_tokens_of(batch), result.device_seconds)
         except Exception as error:  # noqa: BLE001 - whatever fails, the callers must be answered
             self._fail("a batch could not be run", error)
             settle_all(batch, _not_answered(str(self.failure)))
@@ -186,36 +187,38 @@ class Dispatcher:
 
     async def _run_and_settle(
         self, batch: Sequence[Work], packed: MixedBatch | None, submit: _Submit
-    ) -> None:
+    ) -> BatchResult:
         started = time.perf_counter()
         jobs = [(work.text, work.lease.resident) for work in batch]
         run = partial(self._runner.run, jobs, packed)
-        result = await wrap_future(submit(run))
+        result: BatchResult = await wrap_future(submit(run))
         self._report(batch, result, started)
         for work, row in zip(batch, result.rows, strict=True):
             timings = Timings(started - work.enqueued_at, result.device_seconds)
             work.settle(row if isinstance(row, Exception) else Outcome(row, timings))
         if result.was_split and all(isinstance(row, Exception) for row in result.rows):
-            await self._probe_device()
+            await self._probe_device(submit)
+        return result
 
     def _report(self, batch: Sequence[Work], result: BatchResult, started: float) -> None:
-        num_tokens = num_tokens_of(batch)
         self._metrics.batch_done(
             rows=len(batch),
-            tokens=num_tokens,
+            tokens=num_tokens_of(batch),
             distinct_prefixes=len({work.lease.digest for work in batch}),
             device_seconds=result.device_seconds,
             queue_seconds=[started - work.enqueued_at for work in batch],
         )
         if result.was_split:
             self._metrics.batch_failed()
-        speed = max(1, len(self._running)) * num_tokens / max(result.device_seconds, 1e-6)
+
+    def _note_speed(self, num_tokens: int, seconds: float) -> None:
+        speed = len(self._running) * num_tokens / max(seconds, 1e-6)
         self.tokens_per_second = 0.8 * (self.tokens_per_second or speed) + 0.2 * speed
 
-    async def _probe_device(self) -> None:
+    async def _probe_device(self, submit: _Submit) -> None:
         """Find out whether the device still works, after every input of a batch failed."""
         try:
-            await wrap_future(self._streams.submit(self._runner.probe))
+            await wrap_future(submit(self._runner.probe))
         except Exception as error:  # noqa: BLE001 - any failure of the probe means that the device failed
             self._fail("the device failed", error)
 

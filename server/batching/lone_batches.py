@@ -15,7 +15,8 @@ _SHORT: Final = 24
 
 _MEDIUM: Final = 128
 """Tokens from which all threads are used if a short text does not gain from them. On two cores of
-an AMD EPYC (Zen 3), 8 texts of 20 tokens ran 1.5 times as fast on two threads, and one text not."""
+an AMD EPYC (Zen 3), 8 texts of 20 tokens ran 1.5 times as fast on two threads. One text did not.
+"""
 
 _WORTH: Final = 1.2
 """Minimum speedup. Threads that wait for each other lose more when other programs run."""

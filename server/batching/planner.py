@@ -5,6 +5,7 @@ therefore runs next to them, on the express lane.
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
@@ -23,14 +24,22 @@ _EXPRESS_SHARE: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class RunningBatch:
-    """The number of tokens of a batch that a stream runs, and the tenants of its works."""
+    """The number of tokens of a batch that a stream runs, and the tenants that it mostly serves.
+
+    A tenant with a small part of the batch may use the express lane for its next works.
+    """
 
     num_tokens: int
     tenants: frozenset[str | None]
 
     @classmethod
     def of(cls, batch: Sequence[Work]) -> Self:
-        return cls(num_tokens_of(batch), frozenset(work.tenant for work in batch))
+        num_tokens = Counter[str | None]()
+        for work in batch:
+            num_tokens[work.tenant] += work.num_tokens
+        total = num_tokens.total()
+        most = (name for name, count in num_tokens.items() if count * _EXPRESS_SHARE > total)
+        return cls(total, frozenset(most))
 
 
 class BatchPlanner:
@@ -66,7 +75,9 @@ class BatchPlanner:
         return self._accept(planned)
 
     def take_express(self, running: Collection[RunningBatch], now: float) -> tuple[Work, ...]:
-        """Take works of tenants that have nothing running, if all streams run long batches.
+        """Take short works of tenants that no running batch mostly serves.
+
+        All streams must run long batches.
 
         Args:
             running: the batches of all streams, at least one.
@@ -76,11 +87,12 @@ class BatchPlanner:
         if shortest < _LONG:
             return ()
         limits = replace(self.limits, max_tokens=shortest // _EXPRESS_SHARE)
-        tenants = frozenset[str | None]().union(*(batch.tenants for batch in running))
-        planned = plan(self.queue.without(tenants), limits, now)
-        if num_tokens_of(planned.batch) > limits.max_tokens:  # a long text, which runs alone
-            return ()
-        self.queue.pop_first(planned.num_seen, without=tenants)
+        excluded = set[str | None]().union(*(batch.tenants for batch in running))
+        planned = plan(self.queue.without(excluded), limits, now)
+        while num_tokens_of(planned.batch) > limits.max_tokens:  # a text that would run alone
+            excluded.add(planned.batch[0].tenant)
+            planned = plan(self.queue.without(excluded), limits, now)
+        self.queue.pop_first(planned.num_seen, without=excluded)
         return self._accept(planned)
 
     def _accept(self, planned: Plan) -> tuple[Work, ...]:

@@ -38,7 +38,7 @@ def plan(waiting: Iterable[Work], limits: BatchLimits, now: float) -> Plan:
     """Select works in order until the next would exceed the limits.
 
     Args:
-        waiting: the queued works, in order of arrival.
+        waiting: the queued works, in the order in which they are to run.
         limits: limits of the batch.
         now: the event loop's time in seconds, which is compared with the deadlines.
     """

@@ -8,8 +8,8 @@ _SPIN_COUNT: Final = 10_000
 """A thirtieth of the default, which spins for milliseconds.
 
 If another program uses one of the processors, a spinning thread can keep the thread that it waits
-for from running: on two cores with one busy, a pass of one text on two threads took 97 to 250 ms,
-and on one thread 26 ms.
+for from running. On two cores with one busy, a pass of one text took 97 to 250 ms on two threads,
+and 26 ms on one.
 """
 
 _CHOICES: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")

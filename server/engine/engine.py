@@ -12,7 +12,8 @@ from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams
 from prefixes.registry import PrefixRegistry, PrefixVersion
 from prefixes.spec import TaskType
-from server.batching.dispatcher import BatchMetrics, Dispatcher
+from server.batching.batch_metrics import BatchMetrics
+from server.batching.dispatcher import Dispatcher
 from server.batching.latency import TrialBatches, limits_within
 from server.batching.runner import Runner
 from server.batching.scheduler import BatchLimits

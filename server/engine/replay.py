@@ -18,6 +18,8 @@ from server.errors import InferenceFailed, ResidencyBudgetExceeded
 from server.residency.residents import ResidentPrefixes
 
 _TIMEOUT_SECONDS: Final = 60.0
+_TENANT: Final = "golden replay"
+"""All replays together count as one tenant. No tenant can have this name, because of the space."""
 _NUM_MADE_UP: Final = 3
 
 
@@ -82,7 +84,7 @@ class GoldenReplay:
         self, prefix: Prefix, digest: str, fields: Sequence[InputFields]
     ) -> list[InputOutcome]:
         places = range(len(fields))
-        async with self._admission.admit(len(fields), _TIMEOUT_SECONDS) as admitted:
+        async with self._admission.admit(len(fields), _TIMEOUT_SECONDS, tenant=_TENANT) as admitted:
             lease = await self._residents.lease(digest, staged=prefix)
             job = LeasedJob.of(lease, places, fields=fields, truncate=True)
             outcomes = await self._pipeline.run_leased(admitted, [job])

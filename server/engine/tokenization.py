@@ -122,12 +122,13 @@ class _Lane:
         together: list[_WaitingRequest] = []
         num_characters = 0
         while self._waiting and len(together) < self._max_together:
-            num_characters += self._waiting.peek().num_characters
-            if together and num_characters > _MAX_CHARACTERS:
+            next_size = self._waiting.peek().num_characters
+            if together and num_characters + next_size > _MAX_CHARACTERS:
                 break
             request = self._waiting.take()
             if request.is_wanted:
                 together.append(request)
+                num_characters += next_size
         return together
 
     def _finish(

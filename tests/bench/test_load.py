@@ -134,7 +134,7 @@ def test_a_long_load_ends_though_nobody_reads_its_result_yet() -> None:
     assert len(load.latencies) == load.num_sent == 6000
 
 
-def test_a_rejected_request_is_repeated_after_the_time_in_retry_after() -> None:
+def test_a_connection_waits_for_the_time_in_retry_after() -> None:
     echo = Echo()
     started = time.perf_counter()
     load = sent(echo, ["busy", "fine"], connections=1, count=2)

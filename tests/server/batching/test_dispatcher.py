@@ -11,7 +11,7 @@ from prefixes.backbone import MixedBatch, Streams
 from server.batching.dispatcher import Dispatcher
 from server.batching.runner import BatchResult, Job
 from server.batching.scheduler import BatchLimits
-from server.batching.work import Outcome
+from server.batching.work import Outcome, Work
 from server.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed
 from tests.server.doubles import (
     EventCounter,
@@ -392,20 +392,87 @@ async def test_works_that_wait_for_the_express_lane_go_when_it_is_free(
     await settled(long)
 
 
-async def test_stopping_waits_for_the_express_lane(
+async def test_stopping_waits_for_the_express_lane_and_starts_no_other_batch(
     with_express_lane: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
-    runner.gate.clear()
-    works = [make_work(800, tenant="flood"), make_work(10, tenant="shop")]
-    for number, work in enumerate(works, start=1):
+    long_gate, short_gate = threading.Event(), threading.Event()
+    runner.next_gate = iter([long_gate, short_gate]).__next__
+    long, short = make_work(800, tenant="flood"), make_work(10, tenant="shop")
+    for number, work in enumerate([long, short], start=1):
         with_express_lane.submit([work])
         await runner.started.reach(number)
+    queued, late = make_work(10, tenant="bank"), make_work(10, tenant="late")
+    with_express_lane.submit([queued])
     stopping = asyncio.create_task(with_express_lane.stop())
     await run_ready_tasks()
+    with_express_lane.submit([late])
+    long_gate.set()
+    await settled(long)
     assert not stopping.done()
-    runner.gate.set()
+    short_gate.set()
     await stopping
-    assert all(isinstance(result, Outcome) for result in await settled(*works))
+    results = await settled(long, short, queued, late)
+    kinds = [Outcome, Outcome, EngineUnavailable, EngineUnavailable]
+    assert [type(result) for result in results] == kinds
+    assert runner.started.count == 2
+
+
+async def test_the_next_text_of_a_tenant_does_not_join_a_long_batch_ahead_of_time(
+    with_express_lane: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    long_gate, short_gate = threading.Event(), threading.Event()
+    runner.next_gate = iter([long_gate, *[short_gate] * 6]).__next__
+    with_express_lane.submit([make_work(800, tenant="flood")])
+    await runner.started.reach(1)
+    flood = [make_work(400, tenant="flood") for _ in range(20)]  # more than a full batch
+    first, second = make_work(10, tenant="shop"), make_work(10, tenant="shop")
+    with_express_lane.submit(flood)
+    with_express_lane.submit([first])
+    await runner.started.reach(2)
+    with_express_lane.submit([second])
+    short_gate.set()
+    await settled(first, second)
+    assert not long_gate.is_set()
+    long_gate.set()
+    await settled(*flood)
+
+
+async def test_an_input_that_fails_on_the_lane_is_probed_there(
+    with_express_lane: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    long_gate, short_gate = threading.Event(), threading.Event()
+    runner.next_gate = iter([long_gate, short_gate, short_gate]).__next__
+    short_gate.set()
+    runner.poison_length = 7
+    with_express_lane.submit([long := make_work(800, tenant="flood")])
+    await runner.started.reach(1)
+    with_express_lane.submit([bad := make_work(7, tenant="shop")])
+    assert [type(result) for result in await settled(bad)] == [InferenceFailed]
+    with_express_lane.submit([good := make_work(5, tenant="shop")])
+    assert [type(result) for result in await settled(good)] == [Outcome]
+    long_gate.set()
+    await settled(long)
+
+
+async def test_batches_on_the_lane_do_not_change_the_estimate_of_speed(
+    with_express_lane: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    long_gate, short_gate = threading.Event(), threading.Event()
+    runner.next_gate = iter([short_gate, long_gate, short_gate]).__next__
+    short_gate.set()
+    await _settle_one(with_express_lane, make_work(100))
+    speed = with_express_lane.tokens_per_second
+    with_express_lane.submit([long := make_work(800, tenant="flood")])
+    await runner.started.reach(2)
+    await _settle_one(with_express_lane, make_work(10, tenant="shop"))
+    assert with_express_lane.tokens_per_second == speed > 0
+    long_gate.set()
+    await settled(long)
+
+
+async def _settle_one(dispatcher: Dispatcher, work: Work) -> None:
+    dispatcher.submit([work])
+    await settled(work)
 
 
 @pytest.mark.parametrize(("num_tokens", "num_threads"), [(127, 1), (128, 2)])
