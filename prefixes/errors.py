@@ -7,7 +7,8 @@
     |- TenantExists            a new tenant with the name of an existing one
     |- KeyNotFound             an unknown id of an API key
     |- KeyNotValid             rotation of a key that is revoked, expired or replaced
-    |- LastOperatorKey         revocation of the only valid key of an operator
+    |- ActingKeyInvalid        a change whose key became invalid before it was made
+    |- LastOperatorKey         revocation of the last operator's key that does not expire
     |- PrefixRejected          an invalid prefix file; has all findings
     |- VersionInUse            deletion of a version that an alias points to
     |- NothingToRollBack       rollback of an alias without an earlier version

@@ -42,7 +42,7 @@ class Streams:
 
     def submit(self, call: Callable[[], T], *, is_alone: bool = False) -> Future[T]:
         """Call on a stream. If `is_alone`, the call uses the threads of all streams."""
-        num_threads = self._num_threads if is_alone else self.num_threads_of_each
+        num_threads = (self._num_threads or 1) if is_alone else self.num_threads_of_each
         return self._threads.submit(self._call, call, num_threads)
 
     @property
@@ -75,8 +75,8 @@ class Streams:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, call: Callable[[], T], num_threads: int | None) -> T:
-        if self._num_threads is not None and num_threads is not None:
+    def _call(self, call: Callable[[], T], num_threads: int) -> T:
+        if self._num_threads is not None:
             torch.set_num_threads(num_threads)
         return call()
 

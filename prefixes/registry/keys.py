@@ -84,15 +84,7 @@ class ApiKeys:
         with self._database.write() as connection:
             if find_keys(connection, None):
                 return False
-            add_key(
-                connection,
-                key,
-                tenant=None,
-                role="operator",
-                label=label,
-                expires_at=None,
-                by=by,
-            )
+            _add_operator_key(connection, key, label, by)
             save()
             return True
 
@@ -106,15 +98,7 @@ class ApiKeys:
         assert parts is not None, "the caller has made or checked the key"
         with self._database.write() as connection:
             if not has_key(connection, parts[0]):
-                add_key(
-                    connection,
-                    key,
-                    tenant=None,
-                    role="operator",
-                    label=label,
-                    expires_at=None,
-                    by=by,
-                )
+                _add_operator_key(connection, key, label, by)
                 return
         identity = self.authenticate(key)
         if identity is None or identity.role != "operator":
@@ -156,8 +140,8 @@ class ApiKeys:
 
         Raises:
             KeyNotFound: when no key has this id.
-            LastOperatorKey: when a request revokes the only valid key of an operator. The command
-                line may do that, because it can also make another one.
+            LastOperatorKey: when a request revokes the last operator's key that does not expire.
+                The command line may do that, because it can also make another one.
         """
 
         def revoke(connection: Connection) -> None:
@@ -236,3 +220,7 @@ class ApiKeys:
             return None
         self.uses.note(identity.key_id, moment)
         return identity
+
+
+def _add_operator_key(connection: Connection, key: str, label: str, by: Actor) -> None:
+    add_key(connection, key, tenant=None, role="operator", label=label, expires_at=None, by=by)

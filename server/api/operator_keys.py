@@ -59,5 +59,5 @@ async def rotate_operator_key(
     "/{key_id}", summary="Revoke an operator's key", status_code=204, responses=responses(404, 409)
 )
 async def revoke_operator_key(key_id: str, services: ServicesDep, actor: ActorDep) -> None:
-    """The only valid key of an operator cannot be revoked here, but at the command line."""
+    """The last one that does not expire can be revoked only at the command line."""
     await KeyManager(services, None).revoke(key_id, actor)
