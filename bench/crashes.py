@@ -133,7 +133,7 @@ def main() -> int:
         tenants = []
         for number, tenant in enumerate(_TENANTS):
             registry.ensure_tenant(tenant)
-            key = ApiKeys(registry.database).issue(tenant, "crashes")
+            key = ApiKeys(registry.database).issue(tenant, "crashes").key
             chances = random.Random(chance.random())  # noqa: S311 - as above
             tenants.append(Tenant(tenant, key, facts, chances, number * 1_000_000))
         registry.close()

@@ -54,7 +54,7 @@ def make_store(
     registry = open_registry(folder)
     try:
         registry.ensure_tenant(tenant)
-        key = ApiKeys(registry.database).issue(tenant, "bench")
+        key = ApiKeys(registry.database).issue(tenant, "bench").key
         tasks = tuple(f"task-{number}" for number in range(num_tasks))
         sizes = [
             _publish(registry, f"{tenant}/{task}", random_prefix(facts, length, seed))

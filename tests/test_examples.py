@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     store = tmp_path_factory.mktemp("store")
     registry = open_registry(store)
     registry.ensure_tenant("acme")
-    key = ApiKeys(registry.database).issue("acme", "test")
+    key = ApiKeys(registry.database).issue("acme", "test").key
     registry.close()
     with server_process(store, "--examples-folder", str(EXAMPLES)) as (_, url):
         yield url, key

@@ -83,8 +83,10 @@ def add_key(
     label: str,
     expires_at: datetime | None,
     by: Actor,
-) -> None:
-    """Store a key without its secret. A key without a tenant belongs to an operator.
+) -> ApiKey:
+    """Store a key without its secret, and return what is stored.
+
+    A key without a tenant belongs to an operator.
 
     Raises:
         TenantNotFound: when the tenant does not exist.
@@ -102,6 +104,7 @@ def add_key(
         )
     )
     record(connection, by, "key.issue", parts[0], tenant=tenant, after=shown)
+    return find_key(connection, parts[0])
 
 
 def has_key(connection: Connection, key_id: str) -> bool:

@@ -28,7 +28,7 @@ from prefixes.registry.key_rows import (
 )
 from prefixes.registry.key_uses import KeyUses
 from prefixes.registry.tables import now
-from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, Identity, Role
+from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, Identity, IssuedKey, Role
 
 
 class ApiKeys:
@@ -51,15 +51,15 @@ class ApiKeys:
         role: Role = "admin",
         expires_at: datetime | None = None,
         by: Actor = COMMAND_LINE,
-    ) -> str:
-        """Create a key and return it. It cannot be read again later.
+    ) -> IssuedKey:
+        """Create a key. Only the returned value contains it.
 
         Raises:
             TenantNotFound: when the tenant does not exist.
         """
         key = new_key()
         with self._database.write() as connection:
-            add_key(
+            facts = add_key(
                 connection,
                 key,
                 tenant=tenant,
@@ -68,7 +68,7 @@ class ApiKeys:
                 expires_at=expires_at,
                 by=by,
             )
-        return key
+        return IssuedKey(key, facts)
 
     def install_first(self, key: str, label: str, *, save: Callable[[], None], by: Actor) -> bool:
         """Store an operator's key that was made elsewhere, if no operator has ever had one.
@@ -161,7 +161,7 @@ class ApiKeys:
         overlap: timedelta,
         expires_at: datetime | None = None,
         by: Actor = COMMAND_LINE,
-    ) -> str:
+    ) -> IssuedKey:
         """Create a key with the role and label of another one, which then expires.
 
         Args:
@@ -184,7 +184,7 @@ class ApiKeys:
             check_rotation(old, moment)
             if old.role == "operator" and by.key_id is not None and expires_at is not None:
                 check_not_last(connection, old)
-            add_key(
+            facts = add_key(
                 connection,
                 fresh,
                 tenant=old.tenant,
@@ -197,7 +197,7 @@ class ApiKeys:
             end = last if old.expires_at is None else min(last, old.expires_at)
             values = {"expires_at": end, "replaced_by": id_of(fresh)}
             change_key(connection, old, values, "key.rotate", by)
-        return fresh
+        return IssuedKey(fresh, facts)
 
     def find(self, key_id: str) -> ApiKey:
         """Read a key.

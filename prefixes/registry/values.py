@@ -1,7 +1,7 @@
 """The values that the registry returns: tenants, versions, aliases and their history."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -156,6 +156,14 @@ class ApiKey:
             return "revoked"
         is_expired = self.expires_at is not None and self.expires_at <= moment
         return "expired" if is_expired else "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A new key, which cannot be read again, and what is stored about it."""
+
+    key: str = field(repr=False)
+    facts: ApiKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import Response
 
-from prefixes.registry import Actor, ApiKey, Role
-from prefixes.registry.key_rows import id_of, no_key
+from prefixes.registry import Actor, ApiKey, IssuedKey, Role
+from prefixes.registry.key_rows import no_key
 from server.api.services import Services
 from server.api.tenant_schemas import (
     KeyList,
@@ -42,7 +42,7 @@ class KeyManager:
             expires_at=expiry(body.expires_in_seconds),
             by=actor,
         )
-        return await self._show_once(await self.services.write(issue), response)
+        return self._show_once(await self.services.write(issue), response)
 
     async def list(self) -> KeyList:
         """List keys, oldest first."""
@@ -65,7 +65,7 @@ class KeyManager:
             expires_at=expiry(body.expires_in_seconds),
             by=actor,
         )
-        return await self._show_once(await self.services.write(rotate), response)
+        return self._show_once(await self.services.write(rotate), response)
 
     async def revoke(self, key_id: str, actor: Actor) -> None:
         """Revoke a key."""
@@ -78,12 +78,11 @@ class KeyManager:
             raise no_key(key_id)
         return found
 
-    async def _show_once(self, key: str, response: Response) -> NewKey:
-        found = await self._find(id_of(key))
+    def _show_once(self, issued: IssuedKey, response: Response) -> NewKey:
         path = "/v1/operator-keys" if self.owner is None else f"/v1/tenants/{self.owner}/keys"
         response.headers["Cache-Control"] = "no-store"
-        response.headers["Location"] = f"{path}/{found.id}"
-        return NewKey(**_fields(found), key=key)
+        response.headers["Location"] = f"{path}/{issued.facts.id}"
+        return NewKey(**_fields(issued.facts), key=issued.key)
 
 
 def _fields(key: ApiKey) -> dict[str, Any]:

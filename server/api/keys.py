@@ -48,13 +48,15 @@ async def show_key(tenant: str, key_id: str, services: ServicesDep) -> KeyStatus
 async def rotate_key(  # noqa: PLR0917 - FastAPI passes all by name
     tenant: str,
     key_id: str,
-    body: RotateRequest,
     response: Response,
     services: ServicesDep,
     actor: ActorDep,
+    body: RotateRequest | None = None,
 ) -> NewKey:
     """Issues a key with the same role and label. The old key expires after the overlap."""
-    return await KeyManager(services, tenant).rotate(key_id, body, response, actor)
+    return await KeyManager(services, tenant).rotate(
+        key_id, body or RotateRequest(), response, actor
+    )
 
 
 @router.delete("/{key_id}", summary="Revoke a key", status_code=204)

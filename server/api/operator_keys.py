@@ -49,10 +49,14 @@ async def show_operator_key(key_id: str, services: ServicesDep) -> KeyStatus:
     responses=responses(400, 404, 409, 413),
 )
 async def rotate_operator_key(
-    key_id: str, body: RotateRequest, response: Response, services: ServicesDep, actor: ActorDep
+    key_id: str,
+    response: Response,
+    services: ServicesDep,
+    actor: ActorDep,
+    body: RotateRequest | None = None,
 ) -> NewKey:
     """Issues a key with the same label. The old key expires after the overlap."""
-    return await KeyManager(services, None).rotate(key_id, body, response, actor)
+    return await KeyManager(services, None).rotate(key_id, body or RotateRequest(), response, actor)
 
 
 @router.delete(

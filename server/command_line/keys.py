@@ -61,7 +61,7 @@ def create_key(  # noqa: PLR0917 - typer passes all by name
             _ensure_tenant(registry, tenant, is_public)
         keys = ApiKeys(registry.database)
         expires_at = _moment_in(expires_in_days)
-        typer.echo(keys.issue(tenant, label, role=role.value, expires_at=expires_at))
+        typer.echo(keys.issue(tenant, label, role=role.value, expires_at=expires_at).key)
 
 
 def list_keys(
@@ -107,11 +107,13 @@ def rotate_key(
 
     with open_store(load_settings(store_folder)) as registry:
         typer.echo(
-            ApiKeys(registry.database).rotate(
+            ApiKeys(registry.database)
+            .rotate(
                 key_id,
                 overlap=timedelta(hours=overlap_hours),
                 expires_at=_moment_in(expires_in_days),
             )
+            .key
         )
 
 

@@ -83,9 +83,9 @@ def change_keys_until_killed(folder: Path, acknowledge: Connection) -> None:
     registry = open_registry(folder)
     keys, tenants = ApiKeys(registry.database), Tenants(registry.database)
     while True:
-        old = keys.issue("acme", "old").split("_")[1]
+        old = keys.issue("acme", "old").key.split("_")[1]
         acknowledge.send(("issued", old))
-        new = keys.rotate(old, overlap=timedelta(0)).split("_")[1]
+        new = keys.rotate(old, overlap=timedelta(0)).key.split("_")[1]
         acknowledge.send(("replaced", old))
         acknowledge.send(("issued", new))
         keys.revoke(new)

@@ -65,7 +65,7 @@ class Access(RuleBasedStateMachine):
         self.valid: dict[str, str] = {}
         self.invalid: set[str] = set()
         for name in NAMES:
-            self.valid[self.keys.issue(name, "")] = name
+            self.valid[self.keys.issue(name, "").key] = name
 
     @rule(name=names, change=st.sampled_from(["suspend", "delete", "resume"]))
     def change_state(self, name: str, change: str) -> None:
@@ -98,11 +98,11 @@ class Access(RuleBasedStateMachine):
         self.keys.revoke(key.split("_")[1])
         self.invalid.add(key)
         if self.state[owner] != "deleted":
-            self.valid[self.keys.issue(owner, "")] = owner
+            self.valid[self.keys.issue(owner, "").key] = owner
         else:
             self.tenants.resume(owner, by=COMMAND_LINE)
             self.state[owner] = "active"
-            self.valid[self.keys.issue(owner, "")] = owner
+            self.valid[self.keys.issue(owner, "").key] = owner
 
     @rule(data=st.data(), is_at_once=booleans)
     def rotate(self, data: st.DataObject, is_at_once: bool) -> None:  # noqa: FBT001 - by hypothesis
@@ -112,7 +112,7 @@ class Access(RuleBasedStateMachine):
             return
         key = data.draw(st.sampled_from(sorted(usable)))
         overlap = timedelta(0) if is_at_once else timedelta(days=1)
-        self.valid[self.keys.rotate(key.split("_")[1], overlap=overlap)] = self.valid[key]
+        self.valid[self.keys.rotate(key.split("_")[1], overlap=overlap).key] = self.valid[key]
         if is_at_once:
             del self.valid[key]
             self.invalid.add(key)
@@ -120,7 +120,7 @@ class Access(RuleBasedStateMachine):
     @rule(name=names)
     def issue_expired(self, name: str) -> None:
         if self.state[name] != "deleted":
-            self.invalid.add(self.keys.issue(name, "", expires_at=now()))
+            self.invalid.add(self.keys.issue(name, "", expires_at=now()).key)
 
     @invariant()
     def keys_prove_their_owners_while_they_are_valid(self) -> None:

@@ -46,7 +46,7 @@ def test_versions_are_deleted_on_a_full_disk_and_then_others_stored(
 
 def test_a_key_is_revoked_on_a_full_disk(registry: PrefixRegistry, disk: Path) -> None:
     keys = ApiKeys(registry.database)
-    key = keys.issue("acme", "laptop")
+    key = keys.issue("acme", "laptop").key
     fill(disk)
     keys.revoke(key.split("_")[1])
     assert keys.authenticate(key) is None

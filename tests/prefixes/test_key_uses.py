@@ -14,7 +14,7 @@ def last_use(registry: PrefixRegistry) -> datetime | None:
 
 def test_uses_reach_the_database_when_they_are_written(registry: PrefixRegistry) -> None:
     keys = ApiKeys(registry.database)
-    key = keys.issue("acme", "laptop")
+    key = keys.issue("acme", "laptop").key
     keys.authenticate(key)
     assert last_use(registry) is None
     keys.uses.write()
@@ -25,7 +25,7 @@ def test_uses_reach_the_database_when_they_are_written(registry: PrefixRegistry)
 
 def test_the_use_of_an_invalid_key_is_not_noted(registry: PrefixRegistry) -> None:
     keys = ApiKeys(registry.database)
-    key = keys.issue("acme", "laptop")
+    key = keys.issue("acme", "laptop").key
     keys.revoke(key.split("_")[1])
     keys.authenticate(key)
     keys.uses.write()
@@ -33,7 +33,7 @@ def test_the_use_of_an_invalid_key_is_not_noted(registry: PrefixRegistry) -> Non
 
 
 def test_an_earlier_use_that_is_written_later_changes_nothing(registry: PrefixRegistry) -> None:
-    key_id = ApiKeys(registry.database).issue("acme", "laptop").split("_")[1]
+    key_id = ApiKeys(registry.database).issue("acme", "laptop").key.split("_")[1]
     for seconds in (2000.0, 1000.0):
         uses = KeyUses(registry.database)  # as of another process
         uses.note(key_id, seconds)
@@ -44,7 +44,7 @@ def test_an_earlier_use_that_is_written_later_changes_nothing(registry: PrefixRe
 def test_uses_that_could_not_be_written_are_written_next_time(
     registry: PrefixRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key_id = ApiKeys(registry.database).issue("acme", "laptop").split("_")[1]
+    key_id = ApiKeys(registry.database).issue("acme", "laptop").key.split("_")[1]
     uses = KeyUses(registry.database)
     uses.note(key_id, 1000.0)
 

@@ -36,14 +36,14 @@ def _tenant_of(keys: ApiKeys, key: str) -> str | None:
 
 
 def test_an_issued_key_proves_its_tenant(keys: ApiKeys) -> None:
-    acme, examples = keys.issue("acme", "laptop"), keys.issue("examples", "build")
+    acme, examples = keys.issue("acme", "laptop").key, keys.issue("examples", "build").key
     assert re.fullmatch(r"pp_[0-9a-f]{12}_[A-Za-z0-9_-]{43}", acme)
     assert _tenant_of(keys, acme) == "acme"
     assert _tenant_of(keys, examples) == "examples"
 
 
 def test_only_the_hash_of_a_secret_reaches_the_disk(keys: ApiKeys, tmp_path: Path) -> None:
-    key = keys.issue("acme", "laptop")
+    key = keys.issue("acme", "laptop").key
     secret = key.split("_", 2)[2]
     stored = b"".join(
         path.read_bytes() for path in (tmp_path / "registry").rglob("*") if path.is_file()
@@ -58,7 +58,7 @@ def test_text_that_is_no_key_proves_nobody(keys: ApiKeys, key: str) -> None:
 
 
 def test_a_key_with_another_secret_or_another_id_proves_nobody(keys: ApiKeys) -> None:
-    first, second = keys.issue("acme", "laptop"), keys.issue("globex", "laptop")
+    first, second = keys.issue("acme", "laptop").key, keys.issue("globex", "laptop").key
     _, number, secret = first.split("_", 2)
     other = "A" if secret[-1] != "A" else "B"
     assert keys.authenticate(f"pp_{number}_{secret[:-1]}{other}") is None
@@ -68,14 +68,14 @@ def test_a_key_with_another_secret_or_another_id_proves_nobody(keys: ApiKeys) ->
 
 
 def test_a_revoked_key_proves_nobody_and_other_keys_still_do(keys: ApiKeys) -> None:
-    revoked, kept = keys.issue("acme", "old"), keys.issue("acme", "new")
+    revoked, kept = keys.issue("acme", "old").key, keys.issue("acme", "new").key
     keys.revoke(id_of(revoked))
     assert keys.authenticate(revoked) is None
     assert keys.authenticate(kept) is not None
 
 
 def test_keys_are_listed_by_tenant_with_the_time_of_their_revocation(keys: ApiKeys) -> None:
-    old, new = keys.issue("acme", "old"), keys.issue("acme", "new")
+    old, new = keys.issue("acme", "old").key, keys.issue("acme", "new").key
     keys.issue("globex", "theirs")
     keys.revoke(id_of(old))
     listed = keys.list("acme")
@@ -90,11 +90,19 @@ def test_keys_are_listed_by_tenant_with_the_time_of_their_revocation(keys: ApiKe
 
 
 def test_revoking_again_keeps_the_time_of_the_first_revocation(keys: ApiKeys) -> None:
-    key_id = id_of(keys.issue("acme", "old"))
+    key_id = id_of(keys.issue("acme", "old").key)
     keys.revoke(key_id)
     (before,) = keys.list("acme")
     keys.revoke(key_id)
     assert keys.list("acme") == (before,)
+
+
+def test_an_issued_key_comes_with_what_is_stored_and_does_not_show_itself(keys: ApiKeys) -> None:
+    issued = keys.issue("acme", "laptop", role="infer")
+    assert issued.facts == keys.find(id_of(issued.key))
+    rotated = keys.rotate(issued.facts.id, overlap=timedelta(hours=1))
+    assert rotated.facts == keys.find(id_of(rotated.key))
+    assert issued.key not in repr(issued)
 
 
 def test_a_key_for_an_unknown_tenant_is_refused(keys: ApiKeys) -> None:
@@ -119,7 +127,7 @@ def test_a_key_without_a_tenant_cannot_be_stored(keys: ApiKeys, tmp_path: Path) 
 def test_a_key_that_expires_is_rejected_although_nothing_in_the_database_changes(
     keys: ApiKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = keys.issue("acme", "laptop", expires_at=now() + timedelta(hours=1))
+    key = keys.issue("acme", "laptop", expires_at=now() + timedelta(hours=1)).key
     assert keys.authenticate(key) is not None
     assert keys.recall(key) is not None
     later = time.time() + 3601
@@ -130,8 +138,8 @@ def test_a_key_that_expires_is_rejected_although_nothing_in_the_database_changes
 
 def test_a_rotated_key_never_outlives_its_own_expiry(keys: ApiKeys) -> None:
     expires_at = now() + timedelta(hours=1)
-    old = keys.issue("acme", "ci", role="upload", expires_at=expires_at)
-    new = keys.rotate(id_of(old), overlap=timedelta(days=1))
+    old = keys.issue("acme", "ci", role="upload", expires_at=expires_at).key
+    new = keys.rotate(id_of(old), overlap=timedelta(days=1)).key
     assert keys.find(id_of(old)).expires_at == expires_at
     fresh = keys.find(id_of(new))
     assert (fresh.role, fresh.label, fresh.expires_at) == ("upload", "ci", None)
@@ -139,7 +147,7 @@ def test_a_rotated_key_never_outlives_its_own_expiry(keys: ApiKeys) -> None:
 
 @pytest.mark.parametrize("state", ["revoked", "expired", "replaced"])
 def test_a_key_that_is_not_valid_is_not_rotated(keys: ApiKeys, state: str) -> None:
-    key_id = id_of(keys.issue("acme", "ci", expires_at=now() if state == "expired" else None))
+    key_id = id_of(keys.issue("acme", "ci", expires_at=now() if state == "expired" else None).key)
     if state == "revoked":
         keys.revoke(key_id)
     if state == "replaced":
@@ -149,7 +157,7 @@ def test_a_key_that_is_not_valid_is_not_rotated(keys: ApiKeys, state: str) -> No
 
 
 def test_a_request_cannot_revoke_the_last_valid_key_of_an_operator(keys: ApiKeys) -> None:
-    first = id_of(keys.issue(None, "first", role="operator"))
+    first = id_of(keys.issue(None, "first", role="operator").key)
     keys.issue(None, "expired", role="operator", expires_at=now())
     request = Actor("operator", first, "request")
     with pytest.raises(LastOperatorKey):
@@ -160,7 +168,7 @@ def test_a_request_cannot_revoke_the_last_valid_key_of_an_operator(keys: ApiKeys
 
 
 def test_a_request_cannot_let_the_last_key_of_an_operator_expire(keys: ApiKeys) -> None:
-    only = id_of(keys.issue(None, "only", role="operator"))
+    only = id_of(keys.issue(None, "only", role="operator").key)
     request = Actor("operator", only, "request")
     soon = now() + timedelta(seconds=1)
     with pytest.raises(LastOperatorKey):
@@ -168,7 +176,7 @@ def test_a_request_cannot_let_the_last_key_of_an_operator_expire(keys: ApiKeys) 
     keys.issue(None, "for a second", role="operator", expires_at=soon, by=request)
     with pytest.raises(LastOperatorKey):
         keys.revoke(only, by=request)
-    assert keys.rotate(only, overlap=timedelta(0), by=request)
+    assert keys.rotate(only, overlap=timedelta(0), by=request).key
 
 
 @pytest.mark.parametrize("state", ["revoked", "expired", "suspended", "deleted"])
@@ -176,7 +184,7 @@ def test_a_request_whose_key_became_invalid_changes_nothing(
     registry: PrefixRegistry, keys: ApiKeys, state: str
 ) -> None:
     expires_at = now() if state == "expired" else None
-    key = id_of(keys.issue("acme", "leaked", expires_at=expires_at))
+    key = id_of(keys.issue("acme", "leaked", expires_at=expires_at).key)
     if state == "revoked":
         keys.revoke(key)
     elif state == "suspended":
@@ -189,7 +197,7 @@ def test_a_request_whose_key_became_invalid_changes_nothing(
 
 
 def test_a_key_may_revoke_itself(keys: ApiKeys) -> None:
-    key = id_of(keys.issue("acme", "own"))
+    key = id_of(keys.issue("acme", "own").key)
     keys.revoke(key, by=Actor("acme", key, "request"))
     assert keys.find(key).revoked_at is not None
 

@@ -72,14 +72,14 @@ def test_its_trainings_are_listed(registry: PrefixRegistry) -> None:
 def test_its_keys_and_tenants_can_be_changed_in_the_new_ways(registry: PrefixRegistry) -> None:
     keys, tenants = ApiKeys(registry.database), Tenants(registry.database)
     old = _VALID["acme"]
-    new = keys.rotate(old.split("_")[1], overlap=timedelta(0))
+    new = keys.rotate(old.split("_")[1], overlap=timedelta(0)).key
     assert keys.authenticate(old) is None
     assert keys.authenticate(new) is not None
     tenants.suspend("acme", by=COMMAND_LINE)
     identity = keys.authenticate(new)
     assert identity is not None
     assert identity.is_suspended
-    assert keys.authenticate(keys.issue(None, "operator", role="operator")) is not None
+    assert keys.authenticate(keys.issue(None, "operator", role="operator").key) is not None
     Sharing(registry.database).add("acme", "topic", "globex", by=COMMAND_LINE)
     tenants.resume("acme", by=COMMAND_LINE)
     assert registry.version(PrefixRef("acme", "topic", version=1), reader="globex").number == 1

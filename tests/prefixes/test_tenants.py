@@ -124,7 +124,7 @@ def test_a_new_tenant_with_the_name_of_a_removed_one_gets_nothing_of_it(
     registry: PrefixRegistry, tenants: Tenants
 ) -> None:
     keys, sharing = ApiKeys(registry.database), Sharing(registry.database)
-    key = keys.issue("globex", "old")
+    key = keys.issue("globex", "old").key
     publish(registry, "globex", "topic", "two")
     publish(registry, "acme", "topic", "one")
     sharing.add("acme", "topic", "globex", by=COMMAND_LINE)
@@ -150,7 +150,7 @@ def test_the_bytes_that_another_tenant_has_too_survive_a_removal(
 def test_an_event_has_what_changed_and_who_changed_it(
     registry: PrefixRegistry, tenants: Tenants
 ) -> None:
-    _, key_id, _ = ApiKeys(registry.database).issue(None, "", role="operator").split("_", 2)
+    _, key_id, _ = ApiKeys(registry.database).issue(None, "", role="operator").key.split("_", 2)
     tenants.set_public("acme", is_public=True, by=Actor("operator 1", key_id, "request"))
     (event,) = AuditLog(registry.database).list(AuditFilter(action="tenant.update"), limit=9)
     assert (event.tenant, event.object) == ("acme", "acme")

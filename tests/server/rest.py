@@ -186,8 +186,8 @@ def new_registry(folder: Path) -> tuple[PrefixRegistry, dict[str, str]]:
     for tenant in ("acme", "zoo"):
         registry.ensure_tenant(tenant)
     registry.ensure_tenant("examples", is_public=True)
-    issued = {tenant: keys.issue(tenant, "test") for tenant in ("acme", "zoo")}
-    return registry, issued | {"operator": keys.issue(None, "test", role="operator")}
+    issued = {tenant: keys.issue(tenant, "test").key for tenant in ("acme", "zoo")}
+    return registry, issued | {"operator": keys.issue(None, "test", role="operator").key}
 
 
 def put(registry: PrefixRegistry, ref: str, prefix: Prefix) -> None:

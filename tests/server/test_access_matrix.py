@@ -187,14 +187,14 @@ class World:
         yield "anonymous", None
         issue = self._api_keys.issue
         for role in ("infer", "upload", "admin"):
-            yield role, issue("acme", role, role=role)
-        yield "operator", issue(None, "operator", role="operator")
-        yield "expired", issue("acme", "expired", expires_at=datetime.now(UTC))
-        revoked = issue("acme", "revoked")
+            yield role, issue("acme", role, role=role).key
+        yield "operator", issue(None, "operator", role="operator").key
+        yield "expired", issue("acme", "expired", expires_at=datetime.now(UTC)).key
+        revoked = issue("acme", "revoked").key
         self._api_keys.revoke(revoked.split("_")[1])
         yield "revoked", revoked
         self.rest.registry.ensure_tenant("frozen")
-        yield "suspended", issue("frozen", "suspended")
+        yield "suspended", issue("frozen", "suspended").key
         self._tenants.suspend("frozen", by=COMMAND_LINE)
 
     def names(self, relation: str, path: str, *, is_read: bool) -> dict[str, str]:
@@ -224,7 +224,7 @@ class World:
 
     def _key_id(self, owner: str | None) -> str:
         role: Role = "operator" if owner is None else "admin"
-        return self._api_keys.issue(owner, "target", role=role).split("_")[1]
+        return self._api_keys.issue(owner, "target", role=role).key.split("_")[1]
 
     def restore(self) -> None:
         """Undo changes of tenants."""

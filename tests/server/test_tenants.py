@@ -120,6 +120,15 @@ def test_rotation_keeps_both_keys_valid_during_the_overlap(rest: Rest) -> None:
     assert rest.call("POST", f"/v1{path}", "acme", json={}).status_code == 409
 
 
+def test_rotation_needs_no_body(rest: Rest) -> None:
+    old = issue(rest, "acme", "upload")
+    new = manage(rest, "POST", f"/tenants/acme/keys/{old['id']}/rotate", "acme")
+    rotated = manage(rest, "GET", f"/tenants/acme/keys/{old['id']}")
+    assert (rotated["replaced_by"], rotated["state"]) == (new["id"], "valid")
+    operators = manage(rest, "POST", "/operator-keys", json={})
+    assert manage(rest, "POST", f"/operator-keys/{operators['id']}/rotate")["key"]
+
+
 def test_an_admin_cannot_issue_a_key_of_an_operator(rest: Rest) -> None:
     body = {"role": "operator"}
     assert rest.call("POST", "/v1/tenants/acme/keys", "acme", json=body).status_code == 422

@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> tuple[Path, str]:
     folder = tmp_path / "store"
     registry = open_registry(folder)
     registry.ensure_tenant("acme")
-    key = ApiKeys(registry.database).issue("acme", "test")
+    key = ApiKeys(registry.database).issue("acme", "test").key
     registry.close()
     return folder, key
 

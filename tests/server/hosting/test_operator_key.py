@@ -56,7 +56,7 @@ def test_a_given_key_with_the_id_of_a_tenants_key_is_not_installed(
 ) -> None:
     registry = open_registry(tmp_path)
     registry.ensure_tenant("acme")
-    theirs = ApiKeys(registry.database).issue("acme", "laptop")
+    theirs = ApiKeys(registry.database).issue("acme", "laptop").key
     start(tmp_path, theirs)
     assert "belongs to another key" in caplog.text
     assert ApiKeys(registry.database).list(None) == ()

@@ -38,7 +38,7 @@ def shared(
     keys = []
     for tenant in ("acme", "zoo"):
         registry.ensure_tenant(tenant)
-        keys.append(ApiKeys(registry.database).issue(tenant, "test"))
+        keys.append(ApiKeys(registry.database).issue(tenant, "test").key)
     registry.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POLYPREFIX_MAX_QUEUED_TRAININGS_PER_TENANT", "1")
