@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0007": ("DROP TRIGGER audit_events_no_replace",),
     "0006": ("DROP TABLE grants", "ALTER TABLE prefixes DROP COLUMN is_public"),
     "0005": (
         "DROP TABLE audit_events",

@@ -173,7 +173,16 @@ def test_events_are_given_in_pages_and_filtered_by_time(registry: PrefixRegistry
 
 
 @pytest.mark.parametrize(
-    "change", ["UPDATE audit_events SET actor = 'x'", "DELETE FROM audit_events"]
+    "change",
+    [
+        "UPDATE audit_events SET actor = 'x'",
+        "DELETE FROM audit_events",
+        "REPLACE INTO audit_events SELECT * FROM audit_events",
+        (
+            "INSERT INTO audit_events SELECT * FROM audit_events WHERE true "
+            "ON CONFLICT DO UPDATE SET actor = 'x'"
+        ),
+    ],
 )
 def test_the_database_rejects_changes_of_events(
     registry: PrefixRegistry, tmp_path: Path, change: str
