@@ -34,14 +34,20 @@ async def seed_examples(folder: Path, registry: PrefixRegistry, publisher: Publi
     Raises:
         StoreUnavailable: when the database cannot be read or written.
     """
-    await run_in_threadpool(
-        lambda: registry.ensure_tenant(EXAMPLES_TENANT, is_public=True, by=_SEEDING)
-    )
+    await run_in_threadpool(_ensure_tenant, registry)
     for path in await run_in_threadpool(lambda: sorted(folder.glob("*.safetensors"))):
         try:
             await _seed(path, registry, publisher)
         except (PrefixRejected, InvalidName, TenantNotFound, StoreUnavailable) as error:
             _log.warning("skipped the example %s: %s", path.name, error)
+
+
+def _ensure_tenant(registry: PrefixRegistry) -> None:
+    """Create the tenant. An existing one stays private if an operator made it private."""
+    try:
+        registry.tenant(EXAMPLES_TENANT)
+    except TenantNotFound:
+        registry.ensure_tenant(EXAMPLES_TENANT, is_public=True, by=_SEEDING)
 
 
 async def _seed(path: Path, registry: PrefixRegistry, publisher: Publisher) -> None:

@@ -56,6 +56,22 @@ async def test_an_example_that_does_not_fit_is_skipped_with_a_warning(
 
 
 @pytest.mark.anyio
+async def test_the_tenant_of_the_examples_stays_private_if_an_operator_made_it_private(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    registry = open_registry(tmp_path / "store")
+    publisher = Publisher(registry, FakeEngine(registry), backbone.fingerprint)
+    await seed_examples(folder, registry, publisher)
+    assert registry.tenant(EXAMPLES_TENANT).is_public
+    Tenants(registry.database).set_public(EXAMPLES_TENANT, is_public=False, by=COMMAND_LINE)
+    await seed_examples(folder, registry, publisher)
+    assert not registry.tenant(EXAMPLES_TENANT).is_public
+    registry.close()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("change", ["suspend", "delete"])
 async def test_a_server_starts_although_the_tenant_of_the_examples_is_suspended_or_deleted(
     backbone: Backbone, tmp_path: Path, change: str
