@@ -8,6 +8,9 @@ from fastapi.concurrency import run_in_threadpool
 from prefixes.registry import Actor, ApiKeys, Identity
 from server.errors import InvalidKey, TenantSuspended
 
+_OPERATOR: Final = "operator "
+"""Begins the name of an operator's actor. No tenant's name contains a space."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -23,6 +26,10 @@ class Caller:
     def is_operator(self) -> bool:
         return self.identity is not None and self.identity.role == "operator"
 
+    @property
+    def key_id(self) -> str | None:
+        return None if self.identity is None else self.identity.key_id
+
     def reader_of(self, tenant: str) -> str | None:
         """Return the reader for a route of a tenant: operators see what the tenant sees."""
         return tenant if self.is_operator else self.tenant
@@ -31,8 +38,15 @@ class Caller:
         """Return the caller as the audit log names it."""
         assert self.identity is not None, "no route lets callers without a key change anything"
         key_id = self.identity.key_id
-        # No tenant's name contains a space.
-        return Actor(self.tenant or f"operator {key_id}", key_id, request_id)
+        return Actor(self.tenant or f"{_OPERATOR}{key_id}", key_id, request_id)
+
+    def author(self, name: str, owner: str) -> str:
+        """Return the author of a change of an owner's prefix, as this caller may see it.
+
+        Only the owner and operators see which operator's key made the change.
+        """
+        is_hidden = name.startswith(_OPERATOR) and self.reader_of(owner) != owner
+        return _OPERATOR.strip() if is_hidden else name
 
 
 ANONYMOUS: Final = Caller(None)

@@ -36,6 +36,7 @@ class AuthenticatedRoute(APIRoute):
             caller = await authenticate(header, services.keys)
             state.caller = caller
             state.record.tenant = state.body.tenant = caller.tenant
+            state.record.key_id = caller.key_id
             if role is not None:
                 check_access(role, path, caller, request.path_params)
             elif caller.identity is None and request.method not in _SAFE_METHODS:

@@ -25,6 +25,7 @@ class RequestRecord:
     started: float = field(default_factory=time.perf_counter)
     route: str = "unmatched"
     tenant: str | None = None
+    key_id: str | None = None
     models: tuple[str, ...] = ()
     num_inputs: int = 0
     num_tokens: int = 0
@@ -46,6 +47,7 @@ class RequestRecord:
             "status": status,
             "duration_ms": round(self.seconds * 1000, 3),
             "tenant": self.tenant,
+            "key_id": self.key_id,
         }
         if self.code is not None:
             fields["code"] = self.code

@@ -63,6 +63,7 @@ def test_each_request_logs_one_line_with_its_models_and_times(
         "route": "/v1/classify",
         "status": 200,
         "tenant": "acme",
+        "key_id": rest.keys["acme"].split("_")[1],
         "models": ["acme/mood@1"],
         "num_models": 1,
         "num_inputs": 2,
