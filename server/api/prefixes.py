@@ -10,7 +10,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from prefixes import PrefixRef
 from prefixes.names import check_alias, check_name
 from prefixes.registry import PrefixVersion
+from prefixes.registry import values as registry_values
 from server import media_types
+from server.api.auth import Caller
 from server.api.dependencies import ActorDep, AuthenticatedRoute, CallerDep, ServicesDep, bearer
 from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
@@ -71,12 +73,12 @@ async def show_prefix(
     return PrefixEntry(
         tenant=entry.tenant,
         task=entry.task,
-        versions=[Version(**version_fields(version)) for version in entry.versions],
+        versions=[Version(**version_fields(version, caller)) for version in entry.versions],
         aliases=[
             Alias(
                 name=alias.name,
                 version=alias.version,
-                history=[AliasMove(**asdict(move)) for move in alias.moves],
+                history=[_move(move, tenant, caller) for move in alias.moves],
             )
             for alias in entry.aliases
         ],
@@ -102,6 +104,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     request: Request,
     response: Response,
     services: ServicesDep,
+    caller: CallerDep,
     actor: ActorDep,
     dry_run: Annotated[bool, Query(description="Check the file, and publish nothing.")] = False,  # noqa: FBT002 - as FastAPI passes it
 ) -> PublishedVersion | CheckedFile:
@@ -133,7 +136,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     response.headers["Location"] = (
         f"/v1/tenants/{version.tenant}/prefixes/{version.task}/versions/{version.number}"
     )
-    return PublishedVersion(**version_fields(version), is_new=published.is_new)
+    return PublishedVersion(**version_fields(version, caller), is_new=published.is_new)
 
 
 @router.get("/{task}/versions/{version}", summary="Show a version with its description")
@@ -146,7 +149,7 @@ async def show_version(
     )
     spec = await services.read(partial(services.registry.spec, found.digest))
     return VersionDetail(
-        **version_fields(found),
+        **version_fields(found, caller),
         task_type=spec.task_type,
         spec=spec.model_dump(mode="json"),
         metrics=dict(spec.metrics),
@@ -204,6 +207,11 @@ async def delete_version(
 async def delete_prefix(tenant: str, task: str, services: ServicesDep, actor: ActorDep) -> None:
     """Deletes all versions, aliases and history."""
     await services.write(partial(services.registry.delete_prefix, tenant, task, by=actor))
+
+
+def _move(move: registry_values.AliasMove, owner: str, caller: Caller) -> AliasMove:
+    fields = asdict(move) | {"moved_by": caller.author(move.moved_by, owner)}
+    return AliasMove(**fields)
 
 
 async def _find(services: ServicesDep, reader: str | None, ref: PrefixRef) -> PrefixVersion:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from prefixes.errors import InvalidName
 from prefixes.names import MAX_VERSION, parse_version
 from prefixes.registry import PrefixVersion
+from server.api.auth import Caller
 
 
 def _version_number(text: str) -> int:
@@ -34,8 +35,8 @@ class VersionFields(TypedDict):
     created_by: str
 
 
-def version_fields(version: PrefixVersion) -> VersionFields:
-    """Return the fields of a version."""
+def version_fields(version: PrefixVersion, caller: Caller) -> VersionFields:
+    """Return the fields of a version, as the caller may see them."""
     return {
         "ref": str(version.ref),
         "tenant": version.tenant,
@@ -44,5 +45,5 @@ def version_fields(version: PrefixVersion) -> VersionFields:
         "digest": version.digest,
         "size_bytes": version.size_bytes,
         "created_at": version.created_at,
-        "created_by": version.created_by,
+        "created_by": caller.author(version.created_by, version.tenant),
     }

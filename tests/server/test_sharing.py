@@ -5,7 +5,7 @@ import pytest
 from prefixes.backbone import Backbone
 from server.api.dialects import openai_models
 from tests.server.conftest import Serve
-from tests.server.management import CLASSIFY, manage, status_of
+from tests.server.management import CLASSIFY, issue, manage, status_of
 from tests.server.rest import Rest
 
 
@@ -40,6 +40,20 @@ def test_a_public_prefix_of_a_private_tenant_needs_no_key(rest: Rest) -> None:
     assert rest.call("POST", "/v1/classify", json=body).status_code == 401
     manage(rest, "DELETE", "/tenants/acme/prefixes/mood/public", "acme")
     assert rest.call("POST", "/v1/classify", json=CLASSIFY).status_code == 401
+
+
+def test_only_the_owner_and_operators_see_which_operators_key_changed_a_prefix(rest: Rest) -> None:
+    data = rest.call("GET", "/v1/tenants/acme/prefixes/mood/versions/1/file", "acme").content
+    assert rest.upload("examples/new", data, by="operator").status_code == 201
+    named = f"operator {rest.keys['operator'].split('_')[1]}"
+    rest.keys["examples"] = issue(rest, "examples", "infer")["key"]
+    path = "/tenants/examples/prefixes/new"
+    for caller, author in ((None, "operator"), ("acme", "operator"), ("operator", named)):
+        entry = manage(rest, "GET", path, caller)
+        assert entry["versions"][0]["created_by"] == author
+        assert entry["aliases"][0]["history"][0]["moved_by"] == author
+        assert manage(rest, "GET", f"{path}/versions/1", caller)["created_by"] == author
+    assert manage(rest, "GET", path, "examples")["versions"][0]["created_by"] == named
 
 
 def test_readers_end_with_the_prefix(rest: Rest, backbone: Backbone) -> None:
