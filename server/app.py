@@ -30,6 +30,7 @@ from server.api.middleware.close_on_shutdown import CloseOnShutdown
 from server.api.middleware.compression import Compression
 from server.api.middleware.head_as_get import HeadAsGet
 from server.api.middleware.request_log import RequestLog
+from server.api.middleware.security_headers import SecurityHeaders
 from server.api.public_prefixes import PublicPrefixes
 from server.api.services import InferenceEngine, Services
 from server.observability.metrics import RequestMetrics
@@ -141,6 +142,7 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
     if services.settings.cors_origins is not None:
         _add_cors(app, services.settings.cors_origin_list)
     app.add_middleware(RequestLog, metrics=services.metrics)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(CloseOnShutdown, shutdown=services.shutdown)
 
 

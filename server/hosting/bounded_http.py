@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from server.api.middleware.networks import network_of
+from server.api.middleware.security_headers import HEADERS
 from server.api.problem_responses import response_to
 from server.api.problems import problem_of
 from server.problems import RETRY_SECONDS, Problem
@@ -117,7 +118,7 @@ class BoundedHttp(HttpToolsProtocol):
         response = response_to(problem, {"path": ""})
         line = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}"
         head = [line.encode(), b"connection: close"]
-        head += [name + b": " + value for name, value in response.raw_headers]
+        head += [name + b": " + value for name, value in (*response.raw_headers, *HEADERS)]
         self.transport.write(b"\r\n".join([*head, b"", bytes(response.body)]))
         self.transport.close()
 
