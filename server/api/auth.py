@@ -30,6 +30,13 @@ class Caller:
     def key_id(self) -> str | None:
         return None if self.identity is None else self.identity.key_id
 
+    @property
+    def name(self) -> str | None:
+        """The tenant, or `operator` with the id of the key. None for an anonymous caller."""
+        if self.identity is None:
+            return None
+        return self.tenant or f"{_OPERATOR}{self.identity.key_id}"
+
     def reader_of(self, tenant: str) -> str | None:
         """Return the reader for a route of a tenant: operators see what the tenant sees."""
         return tenant if self.is_operator else self.tenant
@@ -37,8 +44,8 @@ class Caller:
     def actor(self, request_id: str) -> Actor:
         """Return the caller as the audit log names it."""
         assert self.identity is not None, "no route lets callers without a key change anything"
-        key_id = self.identity.key_id
-        return Actor(self.tenant or f"{_OPERATOR}{key_id}", key_id, request_id)
+        assert self.name is not None
+        return Actor(self.name, self.identity.key_id, request_id)
 
     def author(self, name: str, owner: str) -> str:
         """Return the author of a change of an owner's prefix, as this caller may see it.

@@ -35,8 +35,8 @@ class AuthenticatedRoute(APIRoute):
             state, services = request.state, request.app.state.services
             caller = await authenticate(header, services.keys)
             state.caller = caller
-            state.record.tenant = state.body.tenant = caller.tenant
-            state.record.key_id = caller.key_id
+            state.record.tenant, state.record.key_id = caller.tenant, caller.key_id
+            state.body.caller = caller.name
             if role is not None:
                 check_access(role, path, caller, request.path_params)
             elif caller.identity is None and request.method not in _SAFE_METHODS:

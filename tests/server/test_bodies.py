@@ -34,7 +34,7 @@ LIMIT = 100
 class Sender:
     """Sends the pieces of a body, as a server's protocol passes them on."""
 
-    tenant: str | None
+    caller: str | None
     address: str
     pieces: Sequence[bytes]
     leaves_early: bool
@@ -57,7 +57,7 @@ class Sender:
 
 SENDERS = st.builds(
     Sender,
-    tenant=st.sampled_from([None, None, "acme", "zoo"]),
+    caller=st.sampled_from([None, None, "acme", "operator 1"]),
     address=st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]),
     pieces=st.lists(st.binary(max_size=80) | st.just(gzip.compress(b"x" * 90)), max_size=5),
     leaves_early=st.booleans(),
@@ -82,7 +82,7 @@ def test_any_mix_of_bodies_errors_and_disconnects_returns_all_memory(
                 waiting.remove(place)
                 sender = senders[place]
                 body = IncomingBody(sender.scope, sender.receive, bounds, budgets, Shutdown())
-                body.tenant = sender.tenant
+                body.caller = sender.caller
                 stack = ExitStack()
                 stack.enter_context(body)
                 open_bodies[place] = (body, stack)
@@ -93,13 +93,13 @@ def test_any_mix_of_bodies_errors_and_disconnects_returns_all_memory(
                 is_done = message["type"] != "http.request"
             except HTTPException:
                 is_done = True
-            assert 0 <= budgets.tenants.num_reserved + budgets.anonymous.num_reserved <= capacity
+            assert 0 <= budgets.keyed.num_reserved + budgets.anonymous.num_reserved <= capacity
             if is_done:
                 del open_bodies[place]
                 stack.close()
 
     asyncio.run(run())
-    assert budgets.tenants.num_reserved == budgets.anonymous.num_reserved == 0
+    assert budgets.keyed.num_reserved == budgets.anonymous.num_reserved == 0
 
 
 @given(st.integers(1, 10), st.integers(1000, 9000))
@@ -111,10 +111,10 @@ def test_greedy_callers_leave_memory_for_the_next(num_greedy: int, size: int) ->
             while True:
                 reservation.grow(10)
 
-    reservations = [budgets.tenants.reserve(f"t{number}") for number in range(num_greedy)]
+    reservations = [budgets.keyed.reserve(f"t{number}") for number in range(num_greedy)]
     for reservation in reservations:
         greedy(reservation)
-    budgets.tenants.reserve("next").grow(1)
+    budgets.keyed.reserve("next").grow(1)
     budgets.anonymous.reserve("192.0.2.1").grow(size)
 
 
@@ -165,6 +165,17 @@ def test_stalled_anonymous_callers_do_not_block_others(serve: Serve) -> None:
         statuses = {answered(one)[9:12] for one in held if one not in refused}
     assert statuses == {b"408"}
     assert rest.call("POST", "/v1/classify", json=BODY).status_code == 200
+
+
+def test_operators_do_not_share_the_memory_of_anonymous_callers(serve: Serve) -> None:
+    rest, _ = serve(max_body_kib=8, body_stall_seconds=60)
+    with ExitStack() as stalled:
+        held = [stalled.enter_context(half_a_body(rest, 8192)) for _ in range(16)]
+        until(lambda: any(map(is_refused, held)))
+        operators = [stalled.enter_context(half_a_body(rest, 8192, "operator")) for _ in range(24)]
+        name = {"name": "new"}
+        assert rest.call("POST", "/v1/tenants", "operator", json=name).status_code == 201
+        assert not any(map(is_refused, operators))
 
 
 def is_refused(connection: socket.socket) -> bool:

@@ -1,8 +1,9 @@
 """Request bodies: limits on their size, their speed, and the memory that each caller may use.
 
-A JSON body stays in memory, and counts, until its request is answered. Tenants share one budget and
-callers without a key another, so anonymous callers never block a tenant. Files go to disk as they
-arrive: their size and their speed are limited here, and their number by `UploadSlots`.
+A JSON body stays in memory, and counts, until its request is answered. Callers with a key share one
+budget and those without one another, so anonymous callers never block a tenant or an operator.
+Files go to disk as they arrive: their size and their speed are limited here, and their number by
+`UploadSlots`.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from server.api.middleware.networks import network_of
 from server.problems import RETRY_SECONDS
 from server.shutdown import Shutdown
 
-_TENANT_BODIES: Final = 48
+_KEYED_BODIES: Final = 48
 _ANONYMOUS_BODIES: Final = 16
 """Maximum number of bodies in memory, if each has the largest size. More smaller ones fit."""
 _STEP_BYTES: Final = 16 * 1024
@@ -37,20 +38,20 @@ class BodyBounds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyBudgets:
-    """Budgets of bytes for bodies in memory: one of tenants, one of anonymous callers."""
+    """Budgets of bytes for bodies in memory: of callers with a key, and of anonymous ones."""
 
-    tenants: Budget
+    keyed: Budget
     anonymous: Budget
 
     @classmethod
     def for_bodies_of(cls, max_bytes: int) -> Self:
         """Size the budgets in multiples of the largest body."""
-        return cls(Budget(_TENANT_BODIES * max_bytes), Budget(_ANONYMOUS_BODIES * max_bytes))
+        return cls(Budget(_KEYED_BODIES * max_bytes), Budget(_ANONYMOUS_BODIES * max_bytes))
 
-    def reserve(self, tenant: str | None, scope: Scope) -> Reservation:
-        """Reserve memory for a body of a tenant, or of the network of an anonymous caller."""
-        if tenant is not None:
-            return self.tenants.reserve(tenant)
+    def reserve(self, caller: str | None, scope: Scope) -> Reservation:
+        """Reserve memory for a body of a caller, or of the network of an anonymous one."""
+        if caller is not None:
+            return self.keyed.reserve(caller)
         host, _ = scope.get("client") or ("", 0)
         return self.anonymous.reserve(network_of(host))
 
@@ -58,7 +59,7 @@ class BodyBudgets:
 class IncomingBody:
     """The body of one request, received within its limits.
 
-    A context manager: when it exits, the bytes no longer count. `tenant` is the tenant of the
+    A context manager: when it exits, the bytes no longer count. `caller` is the name of the
     caller, None for an anonymous one. It must be set before the first byte is received.
     """
 
@@ -70,7 +71,7 @@ class IncomingBody:
         budgets: BodyBudgets,
         shutdown: Shutdown,
     ) -> None:
-        self.tenant: str | None = None
+        self.caller: str | None = None
         self._scope = scope
         self._receive = receive
         self._bounds = bounds
@@ -110,11 +111,11 @@ class IncomingBody:
         if not self._bounds.is_in_memory:
             return
         if self._reservation is None:
-            self._reservation = self._budgets.reserve(self.tenant, self._scope)
+            self._reservation = self._budgets.reserve(self.caller, self._scope)
         try:
             self._reservation.grow(num_bytes)
         except BudgetExceeded:
-            raise _too_many(self.tenant) from None
+            raise _too_many(self.caller) from None
 
     async def _arriving(self) -> Message:
         loop = asyncio.get_running_loop()
@@ -179,10 +180,9 @@ def too_large(max_bytes: int) -> HTTPException:
     return HTTPException(413, detail, {"Connection": "close"})
 
 
-def _too_many(tenant: str | None) -> HTTPException:
-    whose = "your address" if tenant is None else f"tenant {tenant}"
+def _too_many(caller: str | None) -> HTTPException:
     detail = (
-        f"The in-flight requests of {whose} use all the memory that they may. "
+        f"The in-flight requests of {caller or 'your address'} use all the memory that they may. "
         "Wait for their answers, or send smaller requests."
     )
     return HTTPException(429, detail, {"Retry-After": "1", "Connection": "close"})

@@ -24,7 +24,7 @@ class BodyLimit:
     """Limits the body of each request: its size, its speed, and its memory.
 
     A body whose `Content-Length` is too large is rejected at once, others as they arrive. The route
-    that authenticates the caller sets the tenant of the `IncomingBody` in the request's state.
+    that authenticates the caller sets the name in the `IncomingBody` in the request's state.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, shutdown: Shutdown) -> None:
