@@ -43,7 +43,7 @@ WORKDIR /var/lib/polyprefix
 VOLUME ["/var/lib/polyprefix", "/models"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('POLYPREFIX_PORT', '8000') + '/readyz', timeout=2)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as u; tls = os.environ.get('POLYPREFIX_TLS_CERTIFICATE'); u.urlopen(('https' if tls else 'http') + '://127.0.0.1:' + os.environ.get('POLYPREFIX_PORT', '8000') + '/readyz', timeout=2, context=ssl._create_unverified_context() if tls else None)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["polyprefix"]
 CMD ["serve"]

@@ -49,12 +49,14 @@ def parse_url(url: str | URL) -> URL:
         parsed.get_dialect()
     except (ArgumentError, ModuleNotFoundError) as error:
         raise _invalid_url(error) from error
+    except ValueError:  # its text has what stands at the place of the port: part of a password?
+        raise _invalid_url("the port is not a number") from None
     return parsed
 
 
-def _invalid_url(error: Exception) -> StoreUnavailable:
+def _invalid_url(reason: object) -> StoreUnavailable:
     return StoreUnavailable(
-        f"Invalid database URL: {error}; expected one whose driver is installed, such as "
+        f"Invalid database URL: {reason}; expected one whose driver is installed, such as "
         "sqlite:////var/lib/polyprefix/registry.db"
     )
 

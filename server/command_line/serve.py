@@ -63,6 +63,15 @@ class ServeFlags:
         str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
     ] = None
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificate. Serves HTTPS only.")
+    ] = None
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM file of the key, unless it is with the certificate.")
+    ] = None
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="PEM file of authorities. Clients need a certificate.")
+    ] = None
     examples_folder: Annotated[
         Path | None, typer.Option(help="Folder of example prefixes to publish at startup.")
     ] = None
@@ -88,10 +97,13 @@ def serve(flags: ServeFlags) -> None:
 def _serve(settings: "Settings") -> None:
     from server.errors import ServerFailed
     from server.hosting.assembly import serve as serve_until_a_signal
+    from server.hosting.certificate import Certificate
     from server.hosting.listener import bind
 
+    Certificate.of(settings)  # an error is reported at once, before the backbone is loaded
     with bind(settings.host, settings.port) as listener, open_store(settings) as registry:
-        address = f"http://{settings.host}:{listener.getsockname()[1]}"
+        scheme = "http" if settings.tls_certificate is None else "https"
+        address = f"{scheme}://{settings.host}:{listener.getsockname()[1]}"
         try:
             serve_until_a_signal(
                 settings,

@@ -12,7 +12,7 @@ def adopt(store_folder: StoreFolder = None) -> None:
     from prefixes.registry import adopt_store
 
     settings = load_settings(store_folder)
-    found = adopt_store(settings.store_folder, database_url=settings.database_url)
+    found = adopt_store(settings.store_folder, database_url=settings.database_address)
     typer.echo(f"The store {settings.store_folder} and the database are paired: {found}.")
     if found.num_only_stored:
         typer.echo(

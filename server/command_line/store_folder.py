@@ -39,7 +39,7 @@ def open_store(settings: "Settings") -> Iterator["PrefixRegistry"]:
     """
     from prefixes.registry import open_registry
 
-    registry = open_registry(settings.store_folder, database_url=settings.database_url)
+    registry = open_registry(settings.store_folder, database_url=settings.database_address)
     try:
         yield registry
     finally:

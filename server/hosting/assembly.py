@@ -93,13 +93,7 @@ class Assembly:
             while_served=self._lifespan(),
             shutdown=self.shutdown,
         )
-        server = DrainingServer(
-            application,
-            drain=self._drain,
-            drain_seconds=self.settings.drain_seconds,
-            announce=announce,
-            max_connections_per_address=self.settings.max_connections_per_address,
-        )
+        server = DrainingServer.of(self.settings, application, drain=self._drain, announce=announce)
         server.run(sockets=[listener])
 
     def serve_through_front_ends(

@@ -16,13 +16,15 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import uvicorn
 
 from server.hosting.bounded_http import BoundedHttp, ConnectionCounts
+from server.hosting.certificate import Certificate
 from server.hosting.memory import freeze_live_objects
 from server.hosting.open_files import raise_open_file_limit
+from server.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class DrainingServer(uvicorn.Server):
         drain_seconds: float,
         announce: Callable[[], None],
         max_connections_per_address: int | None = None,
+        trusted_proxies: str | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         """Set up.
 
@@ -55,6 +59,8 @@ class DrainingServer(uvicorn.Server):
             drain_seconds: maximum time for draining and for sending the last answers, together.
             announce: called when the server accepts requests.
             max_connections_per_address: maximum number of open connections of one caller.
+            trusted_proxies: addresses and networks whose `X-Forwarded` headers are believed.
+            certificate: makes the server speak HTTPS.
         """
         super().__init__(
             uvicorn.Config(
@@ -65,19 +71,55 @@ class DrainingServer(uvicorn.Server):
                 server_header=False,
                 ws="none",
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                forwarded_allow_ips=trusted_proxies,
+                ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             )
         )
+        self._certificate = certificate
+        self._watching: asyncio.Task[None] | None = None
         self._drain = drain
         self._drain_seconds = drain_seconds
         self._announce = announce
         self._draining: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        app: Any,
+        *,
+        drain: Callable[[], Awaitable[None]],
+        announce: Callable[[], None],
+    ) -> Self:
+        """Set up as the settings say.
+
+        Raises:
+            InvalidSettings: when the files of TLS cannot be used.
+        """
+        return cls(
+            app,
+            drain=drain,
+            drain_seconds=settings.drain_seconds,
+            announce=announce,
+            max_connections_per_address=settings.max_connections_per_address,
+            trusted_proxies=settings.trusted_proxies,
+            certificate=Certificate.of(settings),
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then announce."""
         await super().startup(sockets)
         if self.started:
             freeze_live_objects()
+            if self._certificate is not None:
+                self._watching = asyncio.create_task(self._certificate.keep_current())
             self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

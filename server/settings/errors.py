@@ -11,7 +11,7 @@ ENV_PREFIX: Final = "POLYPREFIX_"
 _CLIENT_VARIABLES: Final = frozenset({"key"})
 """Variables of the commands that call a server. They are not settings, and not mistakes."""
 
-SECRETS: Final = frozenset({"database_url", "metrics_key", "operator_key"})
+SECRETS: Final = frozenset({"database_url", "metrics_key", "operator_key", "tls_key_password"})
 """Settings whose values no message shows."""
 
 

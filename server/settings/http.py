@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from server.settings.lists import check_origins
+from server.settings.lists import check_networks, check_origins
 
 
 class HttpSettings(BaseModel):
@@ -28,6 +28,11 @@ class HttpSettings(BaseModel):
         default=None,
         description="Origins whose web pages may call the server from a browser, separated by "
         "commas, such as `https://app.example.org`. `*` allows all. Unset: none.",
+    )
+    trusted_proxies: Annotated[str, AfterValidator(check_networks)] = Field(
+        default="127.0.0.1,::1",
+        description="Addresses or networks of proxies, separated by commas, such as `10.0.0.0/8`. "
+        "Their `X-Forwarded-For` and `X-Forwarded-Proto` headers are believed.",
     )
     max_connections_per_address: int = Field(
         default=1024,

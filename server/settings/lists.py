@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Final
 
 from prefixes.errors import InvalidName
@@ -32,6 +33,19 @@ def check_origins(text: str | None) -> str | None:
                 f"{origin!r} is not a valid origin. Write a scheme, a host and optionally a port, "
                 "such as https://app.example.org, without a trailing slash."
             )
+    return text
+
+
+def check_networks(text: str) -> str:
+    """Return the list if each item is an address or a network, else raise ValueError."""
+    for item in items_of(text):
+        try:
+            ip_network(item)
+        except ValueError:
+            raise ValueError(
+                f"{item!r} is not a valid address or network. Write one such as 192.0.2.1, "
+                "10.0.0.0/8 or 2001:db8::/32."
+            ) from None
     return text
 
 

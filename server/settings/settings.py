@@ -25,10 +25,11 @@ from server.settings.errors import (
 from server.settings.http import HttpSettings
 from server.settings.keys import check_operator_key
 from server.settings.lists import items_of, references_of
+from server.settings.tls import TlsSettings
 from server.settings.training import TrainingSettings
 
 
-class Settings(TrainingSettings, HttpSettings, EngineSettings, BaseSettings):
+class Settings(TrainingSettings, TlsSettings, HttpSettings, EngineSettings, BaseSettings):
     """All settings. Each has a `POLYPREFIX_` variable, and some have a flag of `serve`.
 
     A flag takes precedence over a variable, and a variable over the default. An empty variable
@@ -44,10 +45,9 @@ class Settings(TrainingSettings, HttpSettings, EngineSettings, BaseSettings):
         description="Folder for prefix files and, unless `POLYPREFIX_DATABASE_URL` is set, the "
         "database.",
     )
-    database_url: str | None = Field(
+    database_url: SecretStr | None = Field(
         default=None,
         description="SQLAlchemy URL of the database. Unset: SQLite in `POLYPREFIX_STORE_FOLDER`.",
-        repr=False,
     )
     operator_key: Annotated[SecretStr | None, AfterValidator(check_operator_key)] = Field(
         default=None,
@@ -71,6 +71,11 @@ class Settings(TrainingSettings, HttpSettings, EngineSettings, BaseSettings):
     def cors_origin_list(self) -> tuple[str, ...]:
         """The origins in `cors_origins`."""
         return tuple(items_of(self.cors_origins))
+
+    @property
+    def database_address(self) -> str | None:
+        """The URL in `database_url`, with its password. Pass it on, and never print it."""
+        return None if self.database_url is None else self.database_url.get_secret_value()
 
     @property
     def kernel_cache(self) -> Path:

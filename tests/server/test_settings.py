@@ -1,10 +1,21 @@
+import logging
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from server.command_line.exit_codes import ExitCode
 from server.settings import InvalidSettings, Settings, variable_of
 from server.settings.errors import SECRETS
+from tests.server.command_line.caller import call
+
+SECRET_VALUES = {
+    "database_url": "postgresql://me:hush@db/x",
+    "metrics_key": "a-metrics-key",
+    "operator_key": "pp_0123456789ab_" + "c" * 43,
+    "tls_key_password": "a-password",
+}
 
 
 def test_a_flag_takes_precedence_over_a_variable_and_that_over_the_default(
@@ -83,13 +94,38 @@ def test_a_problem_never_shows_the_value_of_a_secret() -> None:
         assert "pp_secret" not in str(raised.value)
 
 
-def test_every_setting_that_repr_hides_is_a_secret() -> None:
+def test_every_secret_has_a_type_that_does_not_print_itself() -> None:
     hidden = {
-        name
-        for name, field in Settings.model_fields.items()
-        if not field.repr or "Secret" in str(field.annotation)
+        name for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)
     }
     assert hidden == SECRETS
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in Settings.model_fields
+        if re.search("password|secret|url$|(?<!tls)_key$", name)
+    ],
+)
+def test_a_setting_that_sounds_like_a_secret_is_one(name: str) -> None:
+    assert name in SECRETS
+
+
+def test_no_form_of_the_settings_shows_a_secret() -> None:
+    secrets = {name: SECRET_VALUES[name] for name in SECRETS}
+    settings = Settings.load(**secrets, tls_certificate=__file__)
+    shown = (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump()))
+    for text in (*shown, logging.Formatter().format(log_record(settings))):
+        assert not any(value in text for value in SECRET_VALUES.values())
+
+
+def log_record(value: object) -> logging.LogRecord:
+    """A log record with a value in its message and in its traceback."""
+    error = RuntimeError(value)
+    raised = (RuntimeError, error, None)
+    return logging.LogRecord("test", logging.ERROR, __file__, 1, "%s", (value,), raised)
 
 
 def test_a_request_limit_beyond_the_in_flight_limit_is_rejected() -> None:
@@ -111,6 +147,21 @@ def test_settings_are_immutable() -> None:
         Settings.load().port = 1  # type: ignore[misc]
 
 
-def test_a_database_password_is_not_shown() -> None:
-    settings = Settings.load(database_url="postgresql://me:hush@db/x")
-    assert "hush" not in repr(settings)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hush@192.0.2.1:1/x",
+        "postgresql+nothing://me:hush@db/x",
+        "postgresql://me:hush@db:port/x",
+        "me:hush@db",
+        "sqlite://me:hush@db/x",
+    ],
+)
+def test_an_error_of_the_database_does_not_show_its_password(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYPREFIX_DATABASE_URL", url)
+    outcome = call("serve", "--port", 0, "--store-folder", tmp_path)
+    assert outcome.code == ExitCode.FAILURE
+    assert "database" in outcome.error
+    assert "hush" not in outcome.error + outcome.output

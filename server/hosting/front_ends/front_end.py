@@ -34,7 +34,7 @@ class FrontEnd:
         """Wait for the first message of the engine's process, then serve."""
         welcome: Welcome = receive_first(self._channel_end)
         settings = welcome.settings
-        registry = open_registry(settings.store_folder, database_url=settings.database_url)
+        registry = open_registry(settings.store_folder, database_url=settings.database_address)
         try:
             application = create_app(
                 settings,
@@ -45,12 +45,11 @@ class FrontEnd:
                 while_served=self._connected(),
                 shutdown=self._shutdown,
             )
-            server = DrainingServer(
+            server = DrainingServer.of(
+                settings,
                 application,
                 drain=self._shutdown.begin,  # the engine's process has drained already
-                drain_seconds=settings.drain_seconds,
                 announce=self._announce,
-                max_connections_per_address=settings.max_connections_per_address,
             )
             server.run(sockets=[self._listener])
         finally:

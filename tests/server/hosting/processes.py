@@ -38,7 +38,7 @@ def server_process(
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            found = re.search(r"listens on (http://\S+);", line)
+            found = re.search(r"listens on (https?://\S+);", line)
             if found:
                 break
         else:
