@@ -10,7 +10,7 @@ DEV_READY := $(VENV)/.dev-ready
 NATIVE := prefixes/backbone/native
 NATIVE_READY := $(VENV)/.native-ready
 
-.PHONY: serve test check fix bench bench-quick examples constraints clean
+.PHONY: serve test check fix audit bench bench-quick examples constraints clean
 
 serve: $(NATIVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
@@ -29,6 +29,10 @@ check: $(DEV_READY)
 fix: $(DEV_READY)  ## Format, and apply the linter's automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+audit: $(DEV_READY)  ## Look for insecure code, and for known vulnerabilities of dependencies
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive prefixes server training
+	$(BIN)/python -m tests.audit
 
 bench: $(DEV_READY)  ## Compare with other programs; writes bench/results/latest.json (docs/benchmarks.md)
 	$(BIN)/python -m bench $(ARGS)
