@@ -11,7 +11,15 @@ from torch import nn
 
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.architecture import ARCHITECTURES
-from prefixes.backbone.kernels.names import COMPILED, ONEDNN, PLAIN, TORCH, Kernels
+from prefixes.backbone.kernels.names import (
+    COMPILED,
+    ONEDNN,
+    ONEDNN_COMPILED,
+    PLAIN,
+    TORCH,
+    TORCH_COMPILED,
+    Kernels,
+)
 from prefixes.backbone.kernels.packed_linear import PackedLinear
 from prefixes.backbone.native.build import build, find_compiler
 from prefixes.backbone.native.library import is_compiled
@@ -37,6 +45,14 @@ needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C++
 
 ATTENTION_KERNELS = (TORCH, pytest.param(COMPILED, marks=needs_compiler))
 """The values of a parameter for the attention kernel."""
+
+INT8_KERNELS = (
+    ONEDNN,
+    TORCH,
+    pytest.param(ONEDNN_COMPILED, marks=needs_compiler),
+    pytest.param(TORCH_COMPILED, marks=needs_compiler),
+)
+"""The values of a parameter for the kernel of int8 layers."""
 
 KERNELS = (
     pytest.param(PLAIN, id="plain"),

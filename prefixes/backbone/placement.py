@@ -43,9 +43,11 @@ def place_model(
 
 
 def _int8_kernel(model: PreTrainedModel, chooser: KernelChooser) -> str:
-    """Choose the kernel of int8 layers. All kernels compute the same bits."""
+    """Choose the kernel of int8 layers. All kernels add the same integers."""
     check_arithmetic(ONEDNN)  # reports the reason if this machine has no int8 layers at all
-    return chooser.choose(int8_contest(model), AUTO) if is_worth_measuring(model) else ONEDNN
+    if not is_worth_measuring(model):
+        return ONEDNN
+    return chooser.choose(int8_contest(model), AUTO, library=library_fact())
 
 
 def choose_kernels(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from prefixes.backbone.kernels.contest import Call, Candidate, Contest, Workload
-from prefixes.backbone.kernels.names import ONEDNN, TORCH
+from prefixes.backbone.kernels.names import ONEDNN, ONEDNN_COMPILED, TORCH, TORCH_COMPILED
 from prefixes.backbone.kernels.packed_linear import PackedLinear, linear_layers
 from prefixes.backbone.kernels.quantized_linear import QuantizedLinear, quantized_layers
+from prefixes.backbone.native.library import is_compiled
 
 _TOKENS: Final = (16, 128, 256)
 """Numbers of tokens: one short text, a small batch, and one nearly as efficient as any larger."""
@@ -31,6 +32,8 @@ _MIN_WEIGHTS: Final = 1_000_000
 _TOLERANCES: Final = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 """Some units in the last place of a result, relative to the largest one."""
 
+_INT8_TOLERANCE: Final = 1e-5
+"""The kernels differ by the rounding of the last sum."""
 
 _Layer = Callable[[Tensor], Tensor]
 _Maker = Callable[[nn.Linear], _Layer]
@@ -41,7 +44,8 @@ _Run = Callable[[Sequence[_Layer], Sequence[Tensor]], Sequence[Tensor]]
 
 def is_worth_measuring(model: nn.Module) -> bool:
     """Return whether a model is large enough for a choice between kernels to matter."""
-    return sum(x.weight.numel() for x in linear_layers(model).values()) >= _MIN_WEIGHTS
+    layers = [x for x in model.modules() if isinstance(x, (nn.Linear, QuantizedLinear))]
+    return sum(x.in_features * x.out_features for x in layers) >= _MIN_WEIGHTS
 
 
 def linear_contest(model: nn.Module, device: torch.device, *, to_train: bool) -> Contest:
@@ -59,13 +63,16 @@ def linear_contest(model: nn.Module, device: torch.device, *, to_train: bool) ->
 
 
 def int8_contest(model: nn.Module) -> Contest:
-    """Compare the kernels for int8 layers, whose outputs must be equal bit by bit.
+    """Compare the kernels for int8 layers, which all add the same integers.
 
     Without VNNI, `torch._int_mm` takes 20 to 350 times as long, too long to be measured at startup.
     """
-    names = (ONEDNN, TORCH) if torch.cpu._is_vnni_supported() else (ONEDNN,)  # noqa: SLF001
+    names = [ONEDNN, *([ONEDNN_COMPILED] if is_compiled() else [])]
+    if torch.cpu._is_vnni_supported():  # noqa: SLF001
+        names += [TORCH, *([TORCH_COMPILED] if is_compiled() else [])]
     makers = {name: partial(QuantizedLinear, kernel=name) for name in names}
-    return _contest("int8", list(quantized_layers(model).values()), makers, _forward, 0.0)
+    layers = list(quantized_layers(model).values())
+    return _contest("int8", layers, makers, _forward, _INT8_TOLERANCE)
 
 
 def _contest(

@@ -17,6 +17,10 @@ ONEDNN: Final = "onednn"
 COMPILED: Final = "compiled"
 """The attention in `prefixes.backbone.native`."""
 
+ONEDNN_COMPILED: Final = "onednn, compiled"
+TORCH_COMPILED: Final = "torch, compiled"
+"""Int8 products of oneDNN or PyTorch, with `prefixes.backbone.native` for rounding and scaling."""
+
 LINEAR_KERNELS: Final = (TORCH, ONEDNN)
 ATTENTION_KERNELS: Final = (TORCH, COMPILED)
 

@@ -2,35 +2,28 @@
 
 A scale per batch would be cheaper, but a request with large numbers would then reduce the precision
 of the other requests.
-
-Weights use all 8 bits, activations 7. Processors without VNNI add pairs of products in 16 bits,
-which 255 * 127 * 2 exceeds and 127 * 127 * 2 does not. All processors therefore compute the same.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from prefixes.backbone.kernels.int8_products import (
+    ARITHMETICS,
+    HIGHEST_CODE,
+    SMALLEST_SCALE,
+    Rounded,
+    RoundedWeight,
+)
 from prefixes.backbone.kernels.names import ONEDNN
 from prefixes.errors import BackboneUnavailable, UnsupportedBackbone
 
-_HIGHEST: Final = 127
-_SMALLEST_SCALE: Final = 1e-30
-"""Keeps the scale above zero if all numbers are equal."""
-
-_NUMBERS_AT_ONCE: Final = 2**19
-"""How many numbers are rounded at once, so that they stay in the processor's cache."""
-
 _FLOAT_PARTS: Final = ("embeddings", "pooler")
 """Modules that are not quantized; some embed in one size and project to another."""
-
-Rounded = tuple[Tensor, Tensor, Tensor]
-"""Codes `[T, I]` from 0 to 127 in uint8, scales `[T, 1]`, and minimums next to ones `[T, 2]`."""
 
 Roundings = MutableMapping[Tensor, Rounded]
 """Rounded tensors by the identity of their source, as long as the source exists."""
@@ -43,8 +36,7 @@ class QuantizedLinear(nn.Module):
     the first one rounds, and the result is kept as long as the tensor exists. The tensor must not
     be modified between such layers.
 
-    `kernel` multiplies the codes: `onednn` with a weight that is packed once, or `torch` with
-    `torch._int_mm`. Both add the same integers, so their outputs are equal bit by bit.
+    `kernel` is a name in `ARITHMETICS`.
     """
 
     def __init__(
@@ -53,15 +45,8 @@ class QuantizedLinear(nn.Module):
         super().__init__()
         self.kernel = kernel
         self._roundings = roundings
-        weight = linear.weight.detach()  # (O, I)
-        self.out_features = linear.out_features
-        self._scales = weight.abs().amax(1).clamp_min(_SMALLEST_SCALE) / _HIGHEST
-        codes = (weight / self._scales[:, None]).round().to(torch.int8)
-        make = _PackedProduct if kernel == ONEDNN else _PlainProduct
-        self._multiply: Callable[[Tensor], Tensor] = make(codes, self._scales)
-        bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
-        # The increase of each output if all inputs increase by one; and the bias.
-        self._shifts = torch.stack((codes.float().sum(1) * self._scales, bias))  # (2, O)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self._arithmetic = ARITHMETICS[kernel](rounded_weight(linear))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Multiply. A number that is not finite affects only the outputs of its own token.
@@ -74,78 +59,25 @@ class QuantizedLinear(nn.Module):
                 "The backbone runs in int8, which does not support gradients: load it without "
                 "quantize to train"
             )
-        codes, scales, lows = self._rounding_of(inputs)
-        products = self._multiply(codes)
-        # token = scale * code + low, so that its output is scale * product + low * shift + bias.
-        outputs = products.mul_(scales).addmm_(lows, self._shifts)
+        outputs = self._arithmetic.outputs(self._rounding_of(inputs))
         return outputs.view(*inputs.shape[:-1], self.out_features)
 
     def _rounding_of(self, inputs: Tensor) -> Rounded:
-        if self._roundings is None:
-            return _rounded(inputs.reshape(-1, inputs.shape[-1]))
-        found = self._roundings.get(inputs)
+        found = None if self._roundings is None else self._roundings.get(inputs)
         if found is None:
-            found = self._roundings[inputs] = _rounded(inputs.reshape(-1, inputs.shape[-1]))
+            found = self._arithmetic.round(inputs.reshape(-1, inputs.shape[-1]))
+            if self._roundings is not None:
+                self._roundings[inputs] = found
         return found
 
 
-class _PackedProduct:
-    """Multiplies codes with a weight that oneDNN has packed once."""
-
-    def __init__(self, weight: Tensor, scales: Tensor) -> None:
-        self._packed = torch.ops.onednn.qlinear_prepack(weight, None)
-        self._scales = scales
-        self._zeros = torch.zeros(len(weight), dtype=torch.int64)
-
-    def __call__(self, codes: Tensor) -> Tensor:
-        products: Tensor = torch.ops.onednn.qlinear_pointwise(
-            codes,
-            1.0,  # scale and zero point of the tokens
-            0,
-            self._packed,
-            self._scales,
-            self._zeros,
-            None,  # bias
-            1.0,  # scale and zero point of the output, which is not quantized
-            0,
-            torch.float32,
-            "none",
-            [],
-            "",
-        )
-        return products
-
-
-class _PlainProduct:
-    """Multiplies codes with `torch._int_mm`, whose codes are signed: those up to 127 are equal."""
-
-    def __init__(self, weight: Tensor, scales: Tensor) -> None:
-        self._weight = weight.t().contiguous()  # (I, O)
-        self._scales = scales
-
-    def __call__(self, codes: Tensor) -> Tensor:
-        sums = torch._int_mm(codes.view(torch.int8), self._weight)  # noqa: SLF001 - no public name
-        return sums.float().mul_(self._scales)
-
-
-def _rounded(tokens: Tensor) -> Rounded:
-    """Round T tokens `[T, I]` in parts that fit in the processor's cache."""
-    rows = max(1, _NUMBERS_AT_ONCE // tokens.shape[1])
-    parts = [_round(some) for some in torch.split(tokens, rows)]
-    if len(parts) == 1:
-        return parts[0]
-    codes, scales, lows = (torch.cat(column) for column in zip(*parts, strict=True))
-    return codes, scales, lows
-
-
-def _round(tokens: Tensor) -> Rounded:
-    low = tokens.amin(-1, keepdim=True)
-    scales = tokens.amax(-1, keepdim=True).sub_(low).div_(_HIGHEST).clamp_min_(_SMALLEST_SCALE)
-    # Adding half a step makes the conversion round, since it truncates. Converting to int8 is
-    # several times as fast as to uint8.
-    steps = (tokens - torch.sub(low, scales, alpha=0.5)).mul_(scales.reciprocal())
-    codes = steps.to(torch.int8).view(torch.uint8)
-    return codes, scales, functional.pad(low, (0, 1), value=1.0)
+def rounded_weight(linear: nn.Linear) -> RoundedWeight:
+    """Round the weight of a layer, with one scale for each output."""
+    weight = linear.weight.detach()  # (O, I)
+    scales = weight.abs().amax(1).clamp_min(SMALLEST_SCALE) / HIGHEST_CODE
+    codes = (weight / scales[:, None]).round().to(torch.int8)
+    bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach()
+    return RoundedWeight(codes, scales, bias)
 
 
 def quantized_layers(model: nn.Module) -> dict[str, nn.Linear]:

@@ -67,15 +67,4 @@ constexpr int64_t kMaxQueries = 64;
 // Alignment in bytes of scratch memory: that of the widest vectors.
 constexpr size_t kAlignment = 64;
 
-struct Kernel {
-  const char* name;
-  bool (*is_supported)();                      // by this processor
-  size_t (*scratch_size)(int64_t head_size);   // in floats
-  void (*attend)(const Call&, const Share&, float* scratch);
-  size_t (*backward_scratch_size)(int64_t head_size, int64_t num_keys);
-  // Compute the gradients of a text in one head of its keys.
-  void (*differentiate)(const Call&, const Gradients&, int64_t row, int64_t key_head,
-                        float* scratch);
-};
-
 }  // namespace polyprefix

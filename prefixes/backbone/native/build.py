@@ -82,7 +82,8 @@ def _compile(compiler: str, folder: Path) -> Path:
         folder / f"{name}.o": ("kernel.cpp", f"-DPOLYPREFIX_KERNEL={name}", *flags)
         for name, flags in kernels.items()
     }
-    units[folder / "operator.o"] = ("operator.cpp", "-isystem", str(root / "include"))
+    for operators in ("operator", "int8_operators"):
+        units[folder / f"{operators}.o"] = (f"{operators}.cpp", "-isystem", str(root / "include"))
     library = folder / "library.so"
 
     def compile_unit(item: tuple[Path, tuple[str, ...]]) -> None:

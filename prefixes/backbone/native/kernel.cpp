@@ -14,6 +14,8 @@
 #include "attention.h"
 #include "backward.h"
 #include "forward.h"
+#include "kernels.h"
+#include "rounding.h"
 
 namespace polyprefix {
 namespace {
@@ -37,7 +39,7 @@ bool is_supported() {
 extern const Kernel POLYPREFIX_KERNEL;
 const Kernel POLYPREFIX_KERNEL = {
     POLYPREFIX_STRING(POLYPREFIX_KERNEL), is_supported,  scratch_size, attend,
-    backward_scratch_size,                differentiate,
+    backward_scratch_size,                differentiate, round_rows, scale_rows,
 };
 
 }  // namespace polyprefix

@@ -18,24 +18,11 @@
 #include <vector>
 
 #include "attention.h"
+#include "dispatch.h"
 
 namespace polyprefix {
 
-#if defined(__x86_64__)
-extern const Kernel avx512;
-extern const Kernel avx2;
-#endif
-extern const Kernel baseline;
-
 namespace {
-
-// The fastest first. The last one runs on every processor of this kind.
-const Kernel* const kKernels[] = {
-#if defined(__x86_64__)
-    &avx512, &avx2,
-#endif
-    &baseline,
-};
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
@@ -142,12 +129,6 @@ std::vector<Share> divide(const Call& call, int64_t total) {
 // ---------------------------------------------------------------------------------------------
 // Running
 // ---------------------------------------------------------------------------------------------
-
-const Kernel& kernel_named(const std::string& name) {
-  for (const Kernel* kernel : kKernels)
-    if ((name.empty() || name == kernel->name) && kernel->is_supported()) return *kernel;
-  STD_TORCH_CHECK(false, "prefix_attention: this processor cannot run the kernel ", name);
-}
 
 // The calling thread's memory for intermediate results, kept because threads call many times.
 float* scratch_of_thread(size_t num_floats) {
@@ -299,13 +280,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> prefix_attention_backward(
   return {of_query, of_key, of_value, sum_by_slot(call, pool, of_prefixes.data())};
 }
 
-std::string kernels() {
-  std::string names;
-  for (const Kernel* kernel : kKernels)
-    if (kernel->is_supported()) names += std::string(names.empty() ? "" : " ") + kernel->name;
-  return names;
-}
-
 }  // namespace
 }  // namespace polyprefix
 
@@ -318,14 +292,9 @@ STABLE_TORCH_LIBRARY(polyprefix, library) {
       "prefix_attention_backward(Tensor gradient, Tensor query, Tensor key, Tensor value, "
       "Tensor pool, Tensor output, Tensor row_bounds, Tensor slot_bounds, Tensor slots, "
       "float scaling, int? window=None, str kernel='') -> (Tensor, Tensor, Tensor, Tensor)");
-  library.def("kernels() -> str");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(polyprefix, CPU, library) {
   library.impl("prefix_attention", TORCH_BOX(&polyprefix::prefix_attention));
   library.impl("prefix_attention_backward", TORCH_BOX(&polyprefix::prefix_attention_backward));
-}
-
-STABLE_TORCH_LIBRARY_IMPL(polyprefix, CompositeExplicitAutograd, library) {
-  library.impl("kernels", TORCH_BOX(&polyprefix::kernels));
 }

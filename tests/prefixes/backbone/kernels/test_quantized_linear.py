@@ -10,15 +10,24 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from prefixes.backbone import Backbone, EncodedText, load_backbone, pool_of, run_mixed
+from prefixes.backbone.kernels.int8_products import ARITHMETICS
 from prefixes.backbone.kernels.linear import int8_contest
 from prefixes.backbone.kernels.measurement import measure
-from prefixes.backbone.kernels.names import ONEDNN, TORCH
-from prefixes.backbone.kernels.quantized_linear import QuantizedLinear
+from prefixes.backbone.kernels.names import (
+    COMPILED,
+    ONEDNN,
+    ONEDNN_COMPILED,
+    TORCH,
+    TORCH_COMPILED,
+)
+from prefixes.backbone.kernels.quantized_linear import QuantizedLinear, rounded_weight
+from prefixes.backbone.native.build import find_compiler
 from prefixes.backbone.packing import PackedBatch
 from prefixes.backbone.replay import TOLERANCES, drifts, golden_outputs, replay_findings
 from prefixes.errors import UnsupportedBackbone
 from tests.encoders import ENCODERS
 from tests.factories import make_backbone_folder, make_prefix, with_golden, with_tensors
+from tests.kernels import INT8_KERNELS, load_compiled_attention, needs_compiler
 
 TEXTS = ("a good film", "what was the plot of this very poor book?", "now")
 
@@ -32,35 +41,74 @@ def distance(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
+@pytest.fixture(autouse=True)
+def _compiled() -> None:
+    if find_compiler() is not None:
+        load_compiled_attention()
+
+
 @pytest.fixture
 def int8(backbone_folder: Path) -> Backbone:
     return load_backbone(backbone_folder, device="cpu", quantize="int8")
 
 
-@pytest.mark.parametrize("shape", [(7,), (1, 7), (2, 3, 7)])
+@pytest.mark.parametrize("kernel", INT8_KERNELS)
+@pytest.mark.parametrize("shape", [(7,), (1, 7), (2, 3, 7), (2, 40)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_nearly_equals_the_float_layer(shape: tuple[int, ...], *, bias: bool) -> None:
+def test_a_layer_nearly_equals_the_float_layer(
+    shape: tuple[int, ...], kernel: str, *, bias: bool
+) -> None:
     plain = layer(shape[-1], 5, bias=bias)
     tokens = torch.randn(shape) + 3  # GELU's outputs, too, are not centered
 
-    found = QuantizedLinear(plain)(tokens)
+    found = QuantizedLinear(plain, kernel=kernel)(tokens)
 
     assert found.shape == plain(tokens).shape
     assert distance(found, plain(tokens)) < 0.02
 
 
-@pytest.mark.parametrize("shape", [(16, 7), (1, 3, 2048), (0, 7), (40, 384)])
-def test_both_kernels_compute_the_same_bits(shape: tuple[int, ...]) -> None:
+SHAPES = pytest.mark.parametrize("shape", [(16, 7), (1, 3, 2048), (0, 7), (40, 384)])
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    "kernels",
+    [
+        (ONEDNN, TORCH),
+        pytest.param((ONEDNN_COMPILED, TORCH_COMPILED), marks=needs_compiler),
+    ],
+)
+def test_both_products_compute_the_same_bits(
+    shape: tuple[int, ...], kernels: tuple[str, str]
+) -> None:
     plain = layer(shape[-1], 5)
     tokens = torch.randn(shape)
 
-    outputs = [QuantizedLinear(plain, kernel=kernel)(tokens) for kernel in (ONEDNN, TORCH)]
+    outputs = [QuantizedLinear(plain, kernel=kernel)(tokens) for kernel in kernels]
 
     assert outputs[0].shape == plain(tokens).shape
     assert torch.equal(*outputs)
 
 
-@pytest.mark.parametrize("kernel", [ONEDNN, TORCH])
+@needs_compiler
+@SHAPES
+def test_compiled_rounding_gives_the_same_codes_and_nearly_the_same_outputs(
+    shape: tuple[int, ...],
+) -> None:
+    plain = layer(shape[-1], 37)
+    tokens = torch.randn(shape)
+    rows = tokens.reshape(-1, shape[-1])
+    weight = rounded_weight(plain)
+
+    expected, found = (ARITHMETICS[name](weight).round(rows) for name in (ONEDNN, ONEDNN_COMPILED))
+    exact = QuantizedLinear(plain, kernel=ONEDNN)(tokens)
+    compiled = QuantizedLinear(plain, kernel=ONEDNN_COMPILED)(tokens)
+
+    assert all(map(torch.equal, found, expected))
+    assert torch.allclose(compiled, exact, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", INT8_KERNELS)
 def test_the_largest_codes_of_both_signs_are_added_without_overflow(kernel: str) -> None:
     plain = layer(3072, 2)
     plain.weight[0], plain.weight[1] = 1.0, -1.0
@@ -72,33 +120,54 @@ def test_the_largest_codes_of_both_signs_are_added_without_overflow(kernel: str)
     assert torch.allclose(found, plain(tokens), rtol=1e-6)
 
 
-def test_int8_kernels_are_compared_where_the_processor_is_fast_at_both(
+def test_int8_kernels_are_compared_where_the_processor_is_fast_at_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = nn.Sequential(layer(16, 8), layer(8, 4))
+    monkeypatch.setattr("prefixes.backbone.kernels.linear.is_compiled", lambda: False)
 
     monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: False)
     assert [one.name for one in int8_contest(model).candidates] == [ONEDNN]
     monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: True)
-    figures = measure(int8_contest(model), torch.device("cpu"))
+    assert [one.name for one in int8_contest(model).candidates] == [ONEDNN, TORCH]
 
-    assert set(figures.seconds) == {ONEDNN, TORCH}
+
+@needs_compiler
+def test_all_int8_kernels_agree_and_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: True)
+
+    figures = measure(int8_contest(nn.Sequential(layer(16, 8), layer(8, 4))), torch.device("cpu"))
+
+    assert set(figures.seconds) == set(ARITHMETICS)
     assert not figures.excluded
 
 
-def test_a_backbone_runs_with_the_int8_kernel_that_was_chosen(
+@needs_compiler
+def test_a_quantized_backbone_measures_its_attention(
     backbone_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prefixes.backbone.placement.is_worth_measuring", lambda _: True)
-    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: True)
+    monkeypatch.setattr("prefixes.backbone.kernels.linear._MIN_WEIGHTS", 1)
     monkeypatch.setattr(
         "prefixes.backbone.kernels.chooser.pick", lambda contest, _: contest.candidates[-1].name
     )
 
+    chosen = load_backbone(backbone_folder, device="cpu", quantize="int8")
+
+    assert chosen.kernels.attention == COMPILED
+
+
+@pytest.mark.parametrize("kernel", INT8_KERNELS)
+def test_a_backbone_runs_with_the_int8_kernel_that_was_chosen(
+    backbone_folder: Path, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefixes.backbone.placement.is_worth_measuring", lambda _: True)
+    monkeypatch.setattr("torch.cpu._is_vnni_supported", lambda: True)
+    monkeypatch.setattr("prefixes.backbone.kernels.chooser.pick", lambda *_: kernel)
+
     chosen = load_backbone(backbone_folder, device="cpu", quantize="int8", attention_kernel=TORCH)
 
     kernels = {one.kernel for one in chosen.model.modules() if isinstance(one, QuantizedLinear)}
-    assert kernels == {TORCH}
+    assert kernels == {kernel}
 
 
 def test_sums_of_the_largest_products_are_exact() -> None:
@@ -121,8 +190,9 @@ def test_numbers_are_rounded_to_the_nearest_code() -> None:
     assert torch.allclose(found, torch.arange(128.0), atol=1e-3)
 
 
-def test_many_tokens_are_rounded_as_each_of_them_alone() -> None:
-    quantized = QuantizedLinear(layer(2048, 8))
+@pytest.mark.parametrize("kernel", INT8_KERNELS)
+def test_many_tokens_are_rounded_as_each_of_them_alone(kernel: str) -> None:
+    quantized = QuantizedLinear(layer(2048, 8), kernel=kernel)
     tokens = torch.randn(600, 2048)  # more than are rounded at once
 
     together = quantized(tokens)
@@ -131,12 +201,16 @@ def test_many_tokens_are_rounded_as_each_of_them_alone() -> None:
     assert torch.allclose(together, alone, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("kernel", INT8_KERNELS)
+@pytest.mark.parametrize("place", [5, 36])
 @pytest.mark.parametrize("number", [1e9, float("inf"), float("-inf"), float("nan")])
-def test_a_neighbor_with_wild_numbers_changes_nothing_for_others(number: float) -> None:
-    quantized = QuantizedLinear(layer(16, 8))
-    tokens = torch.randn(6, 16)
+def test_a_neighbor_with_wild_numbers_changes_nothing_for_others(
+    number: float, place: int, kernel: str
+) -> None:
+    quantized = QuantizedLinear(layer(37, 8), kernel=kernel)
+    tokens = torch.randn(6, 37)
     expected = quantized(tokens)
-    tokens[2, 5] = number
+    tokens[2, place] = number
 
     found = quantized(tokens)
 
@@ -145,12 +219,13 @@ def test_a_neighbor_with_wild_numbers_changes_nothing_for_others(number: float) 
     assert bool(found[2].isfinite().all()) == (number == 1e9)
 
 
-def test_tokens_of_equal_numbers_are_exact() -> None:
+@pytest.mark.parametrize("kernel", INT8_KERNELS)
+def test_tokens_of_equal_numbers_are_exact(kernel: str) -> None:
     plain = layer(16, 8)
 
     zeros, twos = torch.zeros(1, 16), torch.full((1, 16), 2.0)
 
-    quantized = QuantizedLinear(plain)
+    quantized = QuantizedLinear(plain, kernel=kernel)
     assert torch.allclose(quantized(zeros), plain(zeros))
     assert distance(quantized(twos), plain(twos)) < 0.02  # the weights are rounded still
 
