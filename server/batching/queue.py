@@ -1,8 +1,8 @@
 """WorkQueue: the works that wait for the device, in an order that is fair to their tenants.
 
-Each tenant has a counter of the tokens that the device ran for it. The next work is the oldest of
-the tenant with the lowest counter. This is the virtual token counter of Sheng et al., "Fairness in
-Serving Large Language Models" (2024), Algorithm 2.
+Each tenant has a counter of the tokens that the device ran for it, divided by the tenant's weight.
+The next work is the oldest of the tenant with the lowest counter. This is the virtual token
+counter, with weights, of Sheng et al., "Fairness in Serving Large Language Models" (2024).
 """
 
 import heapq
@@ -18,8 +18,8 @@ class WorkQueue:
 
     def __init__(self) -> None:
         self._lines: dict[str | None, deque[Work]] = {}
-        self._counters: dict[str | None, int] = {}
-        self._last_counter = 0  # of the tenant that was charged last
+        self._counters: dict[str | None, float] = {}
+        self._last_counter = 0.0  # of the tenant that was charged last
         self._num_tokens = 0
         self._num_works = 0
 
@@ -42,7 +42,7 @@ class WorkQueue:
             if work is not None:
                 yield work
                 # Works without a caller are dropped, so they do not delay the rest of their line.
-                cost = work.num_tokens if work.is_wanted else 0
+                cost = work.cost if work.is_wanted else 0.0
                 heapq.heappush(order, (counter + cost, place))
 
     @property
@@ -81,11 +81,11 @@ class WorkQueue:
     def charge(self, works: Sequence[Work]) -> None:
         """Count works that the device runs. Works that are dropped cost their tenant nothing."""
         for work in works:
-            self._counters[work.tenant] += work.num_tokens
+            self._counters[work.tenant] += work.cost
             self._last_counter = self._counters[work.tenant]
         self._forget_idle_tenants()
 
-    def _lowest_counter(self) -> int:
+    def _lowest_counter(self) -> float:
         counters = (self._counters[tenant] for tenant in self._lines)
         return min(counters, default=self._last_counter)
 

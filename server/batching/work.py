@@ -26,7 +26,8 @@ class Outcome:
 class Work:
     """One text that waits for the device, with its own reply and a lease of its prefix.
 
-    `tenant` is the caller's, None for anonymous callers. Times are in seconds. `deadline` is of the
+    `tenant` is the caller's, None for anonymous callers. `weight` is the tenant's share of the
+    device, compared with other tenants. Times are in seconds. `deadline` is of the
     event loop's clock. `enqueued_at` is of `time.perf_counter`, because the clock of uvloop has a
     resolution of one millisecond.
     """
@@ -36,12 +37,18 @@ class Work:
     deadline: float
     enqueued_at: float
     tenant: str | None = None
+    weight: float = 1.0
     reply: asyncio.Future[Outcome] = field(default_factory=asyncio.Future)
 
     @property
     def num_tokens(self) -> int:
         prompt = self.lease.resident.prompt
         return len(self.text.token_ids) + (0 if prompt is None else len(prompt))
+
+    @property
+    def cost(self) -> float:
+        """The amount that the work adds to the counter of its tenant."""
+        return self.num_tokens / self.weight
 
     @property
     def is_wanted(self) -> bool:

@@ -65,9 +65,10 @@ def make_work(backbone: Backbone) -> MakeWork:
         deadline: float = float("inf"),
         on_release: Callable[[], object] = int,
         tenant: str | None = None,
+        weight: float = 1.0,
     ) -> Work:
         text = EncodedText([7] * num_tokens, [0] * num_tokens)
         lease = fake_lease(resident, on_release)
-        return Work(lease, text, deadline, enqueued_at=0.0, tenant=tenant)
+        return Work(lease, text, deadline, enqueued_at=0.0, tenant=tenant, weight=weight)
 
     return make

@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -42,6 +43,52 @@ async def test_tenants_that_flood_take_turns_by_tokens_not_by_texts(make_work: M
     queue.add([make_work(40, tenant="long") for _ in range(50)])
     queue.add([make_work(10, tenant="short") for _ in range(200)])
     assert _tokens(_run(queue, 100)) == {"long": 800, "short": 800}
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.sampled_from([(3.0, 1.0), (1.0, 3.0), (2.5, 0.5), (10.0, 1.0)]),
+    st.lists(st.integers(1, 200), min_size=20, max_size=60),
+    st.lists(st.integers(1, 200), min_size=20, max_size=60),
+    st.integers(1, 64),
+)
+async def test_tenants_that_flood_share_the_tokens_by_their_weights(
+    make_work: MakeWork,
+    weights: tuple[float, float],
+    heavy_lengths: list[int],
+    light_lengths: list[int],
+    batch: int,
+) -> None:
+    queue = WorkQueue()
+    floods = {
+        "heavy": (weights[0], itertools.cycle(heavy_lengths)),
+        "light": (weights[1], itertools.cycle(light_lengths)),
+    }
+    tokens: Counter[str | None] = Counter()
+    waiting: Counter[str | None] = Counter()
+    while tokens.total() < 60_000:
+        for tenant, (weight, lengths) in floods.items():
+            more = [
+                make_work(next(lengths), tenant=tenant, weight=weight)
+                for _ in range(batch + 1 - waiting[tenant])
+            ]
+            queue.add(more)
+            waiting[tenant] += len(more)
+        ran = _run(queue, batch)
+        waiting.subtract(work.tenant for work in ran)
+        tokens.update(_tokens(ran))
+    ratio = tokens["heavy"] / tokens["light"]
+    assert ratio == pytest.approx(weights[0] / weights[1], rel=0.1)
+
+
+async def test_a_lone_tenants_weight_does_not_matter(make_work: MakeWork) -> None:
+    queue = WorkQueue()
+    queue.add([make_work(10, tenant="light", weight=0.01) for _ in range(20)])
+    _run(queue, 10)
+    queue.add([make_work(10, tenant="heavy", weight=100.0) for _ in range(20)])
+    assert {work.tenant for work in _run(queue, 2)} == {"light", "heavy"}
 
 
 async def test_a_tenant_does_not_save_up_its_share_while_it_is_idle(make_work: MakeWork) -> None:
