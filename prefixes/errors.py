@@ -12,6 +12,9 @@
     |- PrefixRejected          an invalid prefix file; has all findings
     |- VersionInUse            deletion of a version that an alias points to
     |- NothingToRollBack       rollback of an alias without an earlier version
+    |- InvalidLimit            a value that a limit cannot have
+    |- LimitsChanged           a change of limits that are not those that its author has seen
+    |- QuotaExceeded           more stored bytes, tasks or versions than a tenant may have
     |- InputRejected           an input that does not fit the task
     |  '- TextTooLong          a text with more tokens than the prefix or backbone allows
     |- BackboneUnavailable     the backbone's folder or weights could not be loaded
@@ -88,6 +91,24 @@ class VersionInUse(PrefixError):
 
 class NothingToRollBack(PrefixError):
     code = "nothing_to_roll_back"
+
+
+class InvalidLimit(PrefixError):
+    code = "invalid_limit"
+
+
+class LimitsChanged(PrefixError):
+    code = "limits_changed"
+
+
+class QuotaExceeded(PrefixError):
+    """A tenant would have more than `limit`, the name of one of its limits, allows."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class InputRejected(PrefixError):

@@ -5,9 +5,11 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from prefixes.errors import StoreUnavailable
+from prefixes.limits import NOT_SET, LimitSet
 from prefixes.registry.audit import AuditLog
 from prefixes.registry.database import Database
 from prefixes.registry.keys import ApiKeys
+from prefixes.registry.limits import LimitStore, TenantLimits
 from prefixes.registry.opening import open_database, parse_url
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.registry import PrefixRegistry
@@ -48,6 +50,7 @@ __all__ = [
     "Database",
     "Identity",
     "IssuedKey",
+    "LimitStore",
     "ListedVersion",
     "Overlap",
     "PrefixEntry",
@@ -61,6 +64,7 @@ __all__ = [
     "Sharing",
     "StagedBlob",
     "Tenant",
+    "TenantLimits",
     "Tenants",
     "adopt_store",
     "open_database",
@@ -68,11 +72,13 @@ __all__ = [
 ]
 
 
-def open_registry(folder: Path, *, database_url: str | None = None) -> PrefixRegistry:
+def open_registry(
+    folder: Path, *, database_url: str | None = None, default_limits: LimitSet = NOT_SET
+) -> PrefixRegistry:
     """Open the registry in a folder, which is created if it is missing.
 
     Bytes are stored in `folder/blobs`. The database is `folder/registry.db`, or the one that the
-    SQLAlchemy URL names.
+    SQLAlchemy URL names. `default_limits` apply to tenants without limits of their own.
 
     Raises:
         StoreMismatch: when the folder has content, but its database is missing or another one.
@@ -87,7 +93,7 @@ def open_registry(folder: Path, *, database_url: str | None = None) -> PrefixReg
     except StoreUnavailable:
         database.close()
         raise
-    return PrefixRegistry(database, store)
+    return PrefixRegistry(database, store, default_limits)
 
 
 def adopt_store(folder: Path, *, database_url: str | None = None) -> Overlap:

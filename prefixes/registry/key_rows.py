@@ -9,7 +9,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select
 
 from prefixes.errors import KeyNotFound
+from prefixes.limits import NO_LIMITS, Limits, LimitSet
 from prefixes.registry.audit import record
+from prefixes.registry.limit_rows import effective_limits, find_key_limits
 from prefixes.registry.tables import api_keys, now, tenants
 from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import Actor, ApiKey, Identity, Role
@@ -41,6 +43,7 @@ _IDENTITY: Final = (
         api_keys.c.secret_sha256,
         api_keys.c.role,
         api_keys.c.expires_at,
+        tenants.c.id.label("tenant_id"),
         tenants.c.name,
         tenants.c.suspended_at,
     )
@@ -112,17 +115,25 @@ def has_key(connection: Connection, key_id: str) -> bool:
     return connection.scalar(select(api_keys.c.id).where(api_keys.c.id == key_id)) is not None
 
 
-def find_identity(connection: Connection, key_id: str) -> tuple[str, Identity] | None:
+def find_identity(
+    connection: Connection, key_id: str, default_limits: LimitSet
+) -> tuple[str, Identity] | None:
     """Read the SHA-256 of a key's secret and what the key proves; None if it is revoked."""
     row = connection.execute(_IDENTITY, {"key_id": key_id}).one_or_none()
     if row is None:
         return None
+    limits, key_limits = NO_LIMITS, NO_LIMITS
+    if row.tenant_id is not None:
+        limits = effective_limits(connection, row.tenant_id, default_limits)
+        key_limits = Limits.of(find_key_limits(connection, key_id))
     identity = Identity(
         key_id,
         row.name,
         row.role,
         is_suspended=row.suspended_at is not None,
         expires_at=float("inf") if row.expires_at is None else row.expires_at.timestamp(),
+        limits=limits,
+        key_limits=key_limits,
     )
     return row.secret_sha256, identity
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from prefixes.errors import KeyNotValid
+from prefixes.limits import NOT_SET, LimitSet
 from prefixes.registry.answer_cache import AnswerCache
 from prefixes.registry.database import Database
 from prefixes.registry.key_changes import change_key, check_not_last, check_rotation
@@ -34,11 +35,13 @@ from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, Identity, Issu
 class ApiKeys:
     """The API keys of all tenants and operators. Safe to use from many threads.
 
-    `tenant` is the owner of keys, and None for operators. Every method raises StoreUnavailable
-    when the database cannot be used.
+    `tenant` is the owner of keys, and None for operators. `default_limits` apply to tenants
+    without limits of their own. Every method raises StoreUnavailable when the database cannot be
+    used.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, default_limits: LimitSet = NOT_SET) -> None:
+        self._default_limits = default_limits
         self.uses = KeyUses(database)
         self._database = database
         self._identities: AnswerCache[str, Identity] = AnswerCache(database)
@@ -119,7 +122,7 @@ class ApiKeys:
         key_id, digest = parts
 
         def read(connection: Connection) -> dict[str, Identity]:
-            found = find_identity(connection, key_id)
+            found = find_identity(connection, key_id, self._default_limits)
             if found is None or not hmac.compare_digest(found[0], digest):
                 return {}
             return {sha256(key): found[1]}

@@ -12,8 +12,11 @@ from prefixes.registry.tables import (
     aliases,
     api_keys,
     grants,
+    key_limits,
     prefixes,
+    tenant_limits,
     tenants,
+    training_cpu_time,
     trainings,
     versions,
 )
@@ -34,7 +37,10 @@ def purge_tenant(
         return None
     digests = _remove_prefixes(connection, found)
     connection.execute(delete(grants).where(grants.c.reader == name))
-    connection.execute(delete(api_keys).where(api_keys.c.tenant_id == found))
+    keys = select(api_keys.c.id).where(api_keys.c.tenant_id == found)
+    connection.execute(delete(key_limits).where(key_limits.c.key_id.in_(keys)))
+    for table in (api_keys, tenant_limits, training_cpu_time):
+        connection.execute(delete(table).where(table.c.tenant_id == found))
     connection.execute(delete(tenants).where(tenants.c.id == found))
     record(connection, by, "tenant.purge", name, tenant=name, before={"name": name})
     return digests

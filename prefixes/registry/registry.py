@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from prefixes.errors import StoreUnavailable
+from prefixes.limits import NOT_SET, LimitSet
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
 from prefixes.prefix import Prefix
 from prefixes.registry.aliases import AliasPointer
@@ -23,12 +24,15 @@ from prefixes.registry.changes import (
     remove_prefix,
     remove_version,
 )
+from prefixes.registry.database import Database
 from prefixes.registry.deletions import find_deleted, forget_deleted
 from prefixes.registry.purging import purge_tenant
+from prefixes.registry.quotas import check_stored
 from prefixes.registry.tables import versions
 from prefixes.registry.tenants import set_tenant
 from prefixes.registry.values import COMMAND_LINE, Actor, PublishedVersion, Tenant
 from prefixes.staging import StagedBlob
+from prefixes.store import PrefixStore
 
 _MIN_FREE_BYTES: Final = 16 * 2**20
 """Free space below which a disk counts as nearly full; an upload takes up to 64 MiB."""
@@ -40,8 +44,15 @@ class PrefixRegistry(PrefixCatalog):
     """The published prefixes, and their changes.
 
     A change and its audit event are one transaction: after a crash, all of it is visible or
-    nothing. `by` is who makes the change.
+    nothing. `by` is who makes the change. `default_limits` apply to tenants without limits of their
+    own.
     """
+
+    def __init__(
+        self, database: Database, store: PrefixStore, default_limits: LimitSet = NOT_SET
+    ) -> None:
+        super().__init__(database, store)
+        self._default_limits = default_limits
 
     def ensure_tenant(
         self, name: str, *, is_public: bool = False, by: Actor = COMMAND_LINE
@@ -74,6 +85,7 @@ class PrefixRegistry(PrefixCatalog):
         Raises:
             InvalidName: when the name of the task or the alias is not valid.
             TenantNotFound: when the tenant does not exist.
+            QuotaExceeded: when the tenant would store more than it may.
         """
         check_name("task", task)
         moved = [] if alias is None else [check_alias(alias)]
@@ -81,6 +93,7 @@ class PrefixRegistry(PrefixCatalog):
             row = open_prefix(connection, tenant, task)
             published = add_version(connection, row, staged, prefix.spec, by=by)
             if published.is_new:
+                check_stored(connection, tenant, self._default_limits)
                 digest = {"digest": published.version.digest}
                 name = published.version.ref
                 record(connection, by, "version.publish", name, tenant=tenant, after=digest)

@@ -80,6 +80,23 @@ api_keys = Table(
     CheckConstraint("(role = 'operator') = (tenant_id IS NULL)", name="ck_api_keys_operator"),
 )
 
+# One row for each limit that is set. -1 is "unlimited": not every database stores infinity.
+tenant_limits = Table(
+    "tenant_limits",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("value", Float, nullable=False),
+)
+
+key_limits = Table(
+    "key_limits",
+    metadata,
+    Column("key_id", ForeignKey("api_keys.id"), primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("value", Float, nullable=False),
+)
+
 # A row stays when the last version is deleted, since its counter prevents reuse of numbers.
 prefixes = Table(
     "prefixes",
@@ -190,4 +207,14 @@ trainings = Table(
     Column("ended_at", UtcDateTime),
     Column("problem", Text),
     Column("result", Text),
+)
+
+# Outlives the rows of trainings, which their owner can replace by starting more. `hour` counts from
+# the epoch.
+training_cpu_time = Table(
+    "training_cpu_time",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("seconds", Float, nullable=False),
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
+from prefixes.limits import NO_LIMITS, Limits
 from prefixes.names import PrefixRef
 from prefixes.spec import TaskType
 
@@ -170,7 +171,8 @@ class IssuedKey:
 class Identity:
     """The rights that a valid key proves. An operator's key has no tenant.
 
-    `expires_at` is in seconds since the epoch, infinite for never.
+    `expires_at` is in seconds since the epoch, infinite for never. `limits` are those of the
+    tenant, `key_limits` those of the key alone; operators have none.
     """
 
     key_id: str
@@ -178,6 +180,8 @@ class Identity:
     role: Role
     is_suspended: bool
     expires_at: float
+    limits: Limits = NO_LIMITS
+    key_limits: Limits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

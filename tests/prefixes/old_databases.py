@@ -5,6 +5,11 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0008": (
+        "DROP TABLE tenant_limits",
+        "DROP TABLE key_limits",
+        "DROP TABLE training_cpu_time",
+    ),
     "0007": ("DROP TRIGGER audit_events_no_replace",),
     "0006": ("DROP TABLE grants", "ALTER TABLE prefixes DROP COLUMN is_public"),
     "0005": (

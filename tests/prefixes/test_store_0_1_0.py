@@ -63,7 +63,7 @@ def test_its_prefixes_are_found_and_can_be_changed(registry: PrefixRegistry) -> 
 
 def test_its_trainings_are_listed(registry: PrefixRegistry) -> None:
     trainings = TrainingStore(
-        registry.database, max_queued=1, max_queued_per_tenant=1, max_kept_per_tenant=1
+        registry.database, max_queued=1, max_kept_per_tenant=1, default_limits={}
     )
     (found,) = trainings.list("acme", before=None, limit=9)
     assert (found.state, found.result) == ("succeeded", {"ref": "acme/topic@1", "version": 1})

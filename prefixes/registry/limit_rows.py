@@ -1,0 +1,71 @@
+"""The rows of limits: reading and changing them within a transaction."""
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from sqlalchemy import Column, Connection, Table, delete, insert, select
+
+from prefixes.limits import UNLIMITED, LimitName, Limits, LimitSet
+from prefixes.registry.tables import key_limits, tenant_limits
+
+_UNLIMITED: Final = -1.0
+
+_OF_TENANT: Final = (tenant_limits, tenant_limits.c.tenant_id)
+_OF_KEY: Final = (key_limits, key_limits.c.key_id)
+
+
+def find_tenant_limits(connection: Connection, tenant_id: int) -> LimitSet:
+    """Read the limits that are set for a tenant, by the primary key of its row."""
+    return _find(connection, *_OF_TENANT, tenant_id)
+
+
+def effective_limits(connection: Connection, tenant_id: int, defaults: LimitSet) -> Limits:
+    """Read the limits that apply to a tenant: its own, and the defaults for the others."""
+    return Limits.of(defaults, find_tenant_limits(connection, tenant_id))
+
+
+def find_key_limits(connection: Connection, key_id: str) -> LimitSet:
+    """Read the limits that are set for a key."""
+    return _find(connection, *_OF_KEY, key_id)
+
+
+def change_tenant_limits(
+    connection: Connection, tenant_id: int, changes: Mapping[LimitName, float | None]
+) -> None:
+    """Set limits of a tenant; None returns to the default."""
+    _change(connection, *_OF_TENANT, tenant_id, changes)
+
+
+def change_key_limits(
+    connection: Connection, key_id: str, changes: Mapping[LimitName, float | None]
+) -> None:
+    """Set limits of a key; None removes one."""
+    _change(connection, *_OF_KEY, key_id, changes)
+
+
+def _find(connection: Connection, table: Table, column: Column[Any], owner: object) -> LimitSet:
+    rows = connection.execute(select(table.c.name, table.c.value).where(column == owner))
+    return {
+        cast("LimitName", name): UNLIMITED if value == _UNLIMITED else value for name, value in rows
+    }
+
+
+def _change(
+    connection: Connection,
+    table: Table,
+    column: Column[Any],
+    owner: object,
+    changes: Mapping[LimitName, float | None],
+) -> None:
+    connection.execute(delete(table).where(column == owner, table.c.name.in_(changes)))
+    rows = [
+        {
+            column.name: owner,
+            "name": name,
+            "value": _UNLIMITED if value == UNLIMITED else value,
+        }
+        for name, value in changes.items()
+        if value is not None
+    ]
+    if rows:
+        connection.execute(insert(table), rows)

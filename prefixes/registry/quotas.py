@@ -1,0 +1,104 @@
+"""Quotas: what a tenant stores, compared with its limits, within a transaction."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sqlalchemy import Connection, func, select
+
+from prefixes.errors import QuotaExceeded
+from prefixes.limits import LimitName, LimitSet
+from prefixes.registry.limit_rows import effective_limits
+from prefixes.registry.tables import prefixes, versions
+from prefixes.registry.tenants import find_tenant_id
+
+_STORED: Final = (
+    select(
+        func.count(),
+        func.coalesce(func.sum(versions.c.size_bytes), 0),
+        func.count(versions.c.prefix_id.distinct()),
+    )
+    .select_from(versions)
+    .join(prefixes, prefixes.c.id == versions.c.prefix_id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAmounts:
+    """The amounts that a tenant stores. The bytes of a file that two tasks have count twice."""
+
+    versions: int
+    bytes: int
+    prefixes: int
+
+
+def find_stored(connection: Connection, tenant_id: int) -> StoredAmounts:
+    """Count what a tenant stores."""
+    row = connection.execute(_STORED.where(prefixes.c.tenant_id == tenant_id)).one()
+    return StoredAmounts(*row)
+
+
+def check_stored(connection: Connection, tenant: str, defaults: LimitSet) -> None:
+    """Check that a tenant stores no more than it may, in the transaction that adds a version.
+
+    Raises:
+        QuotaExceeded: names the first limit that is exceeded.
+        TenantNotFound: when the tenant does not exist.
+    """
+    tenant_id = find_tenant_id(connection, tenant)
+    _check(connection, tenant, tenant_id, find_stored(connection, tenant_id), defaults)
+
+
+def check_room(connection: Connection, tenant: str, task: str | None, defaults: LimitSet) -> None:
+    """Check that a tenant may store one more version, whose size is unknown yet.
+
+    Args:
+        connection: a transaction.
+        tenant: the owner.
+        task: the task of the version; None if it is not known yet either.
+        defaults: the limits of tenants without limits of their own.
+
+    Raises: as `check_stored`.
+    """
+    tenant_id = find_tenant_id(connection, tenant)
+    stored = find_stored(connection, tenant_id)
+    is_new = task is not None and not _has_versions(connection, tenant_id, task)
+    needed = replace(
+        stored,
+        versions=stored.versions + 1,
+        bytes=stored.bytes + 1,
+        prefixes=stored.prefixes + is_new,
+    )
+    _check(connection, tenant, tenant_id, needed, defaults)
+
+
+def _has_versions(connection: Connection, tenant_id: int, task: str) -> bool:
+    query = (
+        select(versions.c.number)
+        .join(prefixes, prefixes.c.id == versions.c.prefix_id)
+        .where(prefixes.c.tenant_id == tenant_id, prefixes.c.task == task)
+        .limit(1)
+    )
+    return connection.scalar(query) is not None
+
+
+def _check(
+    connection: Connection,
+    tenant: str,
+    tenant_id: int,
+    stored: StoredAmounts,
+    defaults: LimitSet,
+) -> None:
+    limits = effective_limits(connection, tenant_id, defaults)
+    amounts: dict[LimitName, tuple[int, str]] = {
+        "max_prefixes": (stored.prefixes, "prefixes"),
+        "max_versions": (stored.versions, "versions"),
+        "max_stored_bytes": (stored.bytes, "stored bytes"),
+    }
+    for name, (amount, noun) in amounts.items():
+        allowed: float = getattr(limits, name)
+        if amount > allowed:
+            raise QuotaExceeded(
+                f"The tenant {tenant} would have at least {amount} {noun}, but its limit `{name}` "
+                f"is {allowed:.0f}: delete what is no longer needed, or ask the operator for more",
+                limit=name,
+            )
