@@ -8,13 +8,15 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
-from prefixes.registry import ApiKeys, AuditLog, PrefixRegistry, Sharing, Tenants
+from prefixes.limits import Limits
+from prefixes.registry import ApiKeys, AuditLog, LimitStore, PrefixRegistry, Sharing, Tenants
 from server.api import (
     aliases,
     audit,
     docs_page,
     key_uses,
     keys,
+    limits,
     operator_keys,
     prefixes,
     problem_responses,
@@ -50,8 +52,9 @@ DIALECTS: Final = (openai_embeddings, hugging_face, tei, vllm, openai_models)
 """Modules with the routes of other servers' APIs, in the order of the OpenAPI document."""
 
 _EXPOSED_HEADERS: Final = (
-    "Content-Disposition", "ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id",
-    "X-Compute-Tokens", "X-Queue-Time", "X-Inference-Time", "X-Total-Time",
+    "Content-Disposition", "ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After",
+    "WWW-Authenticate", "X-Request-Id", "X-Compute-Tokens", "X-Queue-Time", "X-Inference-Time",
+    "X-Total-Time",
 )  # fmt: skip
 
 
@@ -82,7 +85,9 @@ def create_app(
         engine=engine,
         publisher=Publisher(registry, engine, backbone),
         registry=registry,
-        keys=ApiKeys(registry.database),
+        keys=ApiKeys(registry.database, settings.default_limits),
+        limits=LimitStore(registry.database, settings.default_limits),
+        anonymous_limits=Limits.of(settings.default_limits),
         tenants=Tenants(registry.database),
         sharing=Sharing(registry.database),
         audit=AuditLog(registry.database),
@@ -125,6 +130,7 @@ def _add_routes(app: FastAPI) -> None:
         trainings,
         tenants,
         keys,
+        limits,
         operator_keys,
         audit,
         status,

@@ -15,6 +15,7 @@
     |- WrongTaskType              a task has a different type than the request expects.
     |- TooManyInputs              the request has more texts than one request may have.
     |- Overloaded                 too much work is in flight; says when to retry.
+    |- LimitExceeded              a tenant or a key has used up one of its limits for now.
     |- DeadlineExceeded           the request's time ran out before its answer was ready.
     |- EngineUnavailable          the engine is starting, draining or stopped, or the device failed.
     |- ResidencyBudgetExceeded    the prefix does not fit in the device memory for prefixes.
@@ -27,6 +28,7 @@
 from typing import ClassVar
 
 from prefixes.spec import TaskType
+from server.rates import RateState
 
 
 class RequestRefused(Exception):
@@ -110,6 +112,25 @@ class Overloaded(ServingError):
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class LimitExceeded(ServingError):
+    """No part of the request was accepted. `limit` names the limit, `rates` all limits on rates."""
+
+    code = "limit_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: str,
+        retry_after_seconds: int,
+        rates: tuple[RateState, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+        self.rates = rates
 
 
 class DeadlineExceeded(ServingError):

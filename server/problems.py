@@ -19,8 +19,8 @@ class Problem:
     """One error.
 
     `code` is stable and machine-readable. `errors` are fields of the request, `findings` are
-    defects of an uploaded file, `retry_after` is in seconds. `headers` are sent with the response
-    and are not part of the document.
+    defects of an uploaded file, `limit` is the name of an exceeded limit, `retry_after` is in
+    seconds. `headers` are sent with the response and are not part of the document.
     """
 
     status: int
@@ -29,6 +29,7 @@ class Problem:
     detail: str
     errors: Sequence[Mapping[str, str]] = ()
     findings: Sequence[Mapping[str, str]] = ()
+    limit: str | None = None
     retry_after: int | None = None
     headers: Mapping[str, str] | None = None
 
@@ -45,6 +46,8 @@ class Problem:
             document["errors"] = [dict(error) for error in self.errors]
         if self.findings:
             document["findings"] = [dict(finding) for finding in self.findings]
+        if self.limit is not None:
+            document["limit"] = self.limit
         if self.retry_after is not None:
             document["retry_after"] = self.retry_after
         return document

@@ -102,7 +102,8 @@ async def served_as_alone(folder: Path, backbone: Backbone, learned: dict[str, P
             publish(registry, "acme", task, prefix)
             inputs.append(TaskInput(PrefixRef.parse(f"acme/{task}"), COLUMNS[name][2]))
         for _ in range(2):  # the first time brings all of them to the device, one by one
-            answers = await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=60)
+            response = await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=60)
+            answers = response.results
     finally:
         await engine.stop()
         registry.close()

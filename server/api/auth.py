@@ -5,6 +5,7 @@ from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
+from prefixes.limits import UNLIMITED
 from prefixes.registry import Actor, ApiKeys, Identity
 from server.errors import InvalidKey, TenantSuspended
 
@@ -36,6 +37,14 @@ class Caller:
         if self.identity is None:
             return None
         return self.tenant or f"{_OPERATOR}{self.identity.key_id}"
+
+    @property
+    def max_upload_bytes(self) -> float:
+        """The lower one of the tenant's and the key's limit; infinity without a key."""
+        if self.identity is None:
+            return UNLIMITED
+        limits = (self.identity.limits, self.identity.key_limits)
+        return min(one.max_upload_bytes for one in limits)
 
     def reader_of(self, tenant: str) -> str | None:
         """Return the reader for a route of a tenant: operators see what the tenant sees."""

@@ -10,6 +10,7 @@ from fastapi.security import HTTPBearer
 from prefixes.registry import Actor
 from server.api.access import check_access, role_of
 from server.api.auth import Caller, authenticate
+from server.api.rate_headers import rate_headers
 from server.api.services import Services
 from server.api.unicode_json import UnicodeRequest
 from server.errors import KeyRequired
@@ -37,11 +38,14 @@ class AuthenticatedRoute(APIRoute):
             state.caller = caller
             state.record.tenant, state.record.key_id = caller.tenant, caller.key_id
             state.body.caller = caller.name
+            state.body.max_upload_bytes = caller.max_upload_bytes
             if role is not None:
                 check_access(role, path, caller, request.path_params)
             elif caller.identity is None and request.method not in _SAFE_METHODS:
                 await _check_public(services)
-            return await handle(UnicodeRequest(request.scope, request.receive))
+            response = await handle(UnicodeRequest(request.scope, request.receive))
+            response.headers.update(rate_headers(getattr(state, "rates", ())))
+            return response
 
         return handle_with_caller
 

@@ -19,6 +19,7 @@ from server.api.scores import MAX_SCORES
 from server.api.services import Services
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
+from server.limits.allowance import Allowance
 from server.observability.logs import RequestRecord
 
 T = TypeVar("T")
@@ -147,11 +148,14 @@ class Inference:
             truncate=truncate,
             timeout_seconds=self.timeout_seconds,
             task_type=task_type,
+            allowance=Allowance.of(self.caller.identity, self.services.anonymous_limits),
         )
         try:
-            answers = await while_connected(self.request, work)
+            response = await while_connected(self.request, work)
         except WrongTaskType as error:
             raise _with_route(error, inputs) from error
+        self.request.state.rates = response.rates
+        answers = response.results
         self._record_usage(answers)
         _check_num_scores(answers, top_k)
         return answers

@@ -13,13 +13,15 @@ from prefixes.errors import (
     PrefixError,
     PrefixNotFound,
     PrefixRejected,
+    QuotaExceeded,
     StoreFull,
     StoreUnavailable,
 )
 from server.api.auth import Caller
+from server.api.rate_headers import rate_headers
 from server.api.statuses import HTTP_CODES, status_and_title
 from server.api.validation import field_errors
-from server.errors import KeyRequired, Overloaded, RequestRefused, ServingError
+from server.errors import KeyRequired, LimitExceeded, Overloaded, RequestRefused, ServingError
 from server.problems import RETRY_SECONDS, Problem
 
 _HTTP_DETAILS: Final = {
@@ -74,12 +76,14 @@ def _known(error: PrefixError | ServingError | RequestRefused) -> Problem:
         error.code,
         detail,
         findings=[asdict(finding) for finding in findings],
+        limit=error.limit if isinstance(error, LimitExceeded | QuotaExceeded) else None,
         retry_after=_retry_after(error, status),
+        headers=rate_headers(error.rates) if isinstance(error, LimitExceeded) else None,
     )
 
 
 def _retry_after(error: Exception, status: int) -> int | None:
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | LimitExceeded):
         return error.retry_after_seconds
     return RETRY_SECONDS if status == 503 else None
 

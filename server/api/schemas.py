@@ -210,4 +210,5 @@ class ProblemBody(BaseModel):
     code: str = Field(description="Stable and machine-readable.")
     errors: list[dict[str, str]] | None = None
     findings: list[dict[str, str]] | None = None
+    limit: str | None = Field(default=None, description="Name of the limit that is exceeded.")
     retry_after: int | None = None

@@ -7,11 +7,13 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
-from prefixes.registry import ApiKeys, AuditLog, PrefixRegistry, Sharing, Tenants
+from prefixes.limits import Limits
+from prefixes.registry import ApiKeys, AuditLog, LimitStore, PrefixRegistry, Sharing, Tenants
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
-from server.engine.values import InferenceResult, TaskInput
+from server.engine.values import InferenceResponse, TaskInput
+from server.limits.allowance import Allowance
 from server.observability.metrics import RequestMetrics
 from server.publishing import Publisher
 from server.settings import Settings
@@ -37,7 +39,8 @@ class InferenceEngine(Protocol):
         truncate: bool,
         timeout_seconds: float,
         task_type: TaskType | None,
-    ) -> list[InferenceResult]: ...
+        allowance: Allowance,
+    ) -> InferenceResponse: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
 
@@ -51,6 +54,8 @@ class Services:
     publisher: Publisher
     registry: PrefixRegistry
     keys: ApiKeys
+    limits: LimitStore
+    anonymous_limits: Limits
     tenants: Tenants
     sharing: Sharing
     audit: AuditLog

@@ -84,6 +84,7 @@ def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
         prefix_errors.TenantExists,
         prefix_errors.KeyNotFound,
         prefix_errors.KeyNotValid,
+        prefix_errors.InvalidLimit,
         prefix_errors.PrefixRejected,
         prefix_errors.InputRejected,
         prefix_errors.BackboneUnavailable,

@@ -19,6 +19,7 @@ from server.command_line.keys import (
     revoke_key,
     rotate_key,
 )
+from server.command_line.limits import set_limits, show_limits
 from server.command_line.openmp import limit_spinning
 from server.command_line.serve import serve
 from server.command_line.store import adopt
@@ -105,5 +106,9 @@ app.add_typer(
         },
     ),
     name="tenant",
+)
+app.add_typer(
+    _group("Manage the limits of tenants and of keys.", {"show": show_limits, "set": set_limits}),
+    name="limits",
 )
 app.add_typer(_group("Manage the store folder and its database.", {"adopt": adopt}), name="store")

@@ -39,7 +39,11 @@ def open_store(settings: "Settings") -> Iterator["PrefixRegistry"]:
     """
     from prefixes.registry import open_registry
 
-    registry = open_registry(settings.store_folder, database_url=settings.database_address)
+    registry = open_registry(
+        settings.store_folder,
+        database_url=settings.database_address,
+        default_limits=settings.default_limits,
+    )
     try:
         yield registry
     finally:

@@ -1,5 +1,7 @@
 """Admission control: bounds the in-flight texts, each tenant's share of them, and the time.
 
+It also charges the limits of the tenant and the key.
+
 A tenant with in-flight texts is admitted more only while they are at most three times the free
 places. One tenant alone can fill three quarters, and several leave places for the next one. This is
 the dynamic threshold of Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory
@@ -15,6 +17,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from server.errors import DeadlineExceeded, Overloaded, TooManyInputs
+from server.limits.allowance import NO_ALLOWANCE, Allowance
+from server.limits.limiter import Charge, RequestLimiter
 
 _SHARE_OF_FREE: Final = 3
 """Maximum number of a tenant's in-flight texts, as a multiple of the free places."""
@@ -23,18 +27,21 @@ _SHARE_OF_FREE: Final = 3
 class AdmittedRequest:
     """A request in flight, and the number of texts that it counts for until it is answered.
 
-    `tenant` is the caller's, None for anonymous callers. `deadline` is a time of the event loop's
-    clock, in seconds.
+    `tenant` is the caller's, None for anonymous callers. `charge` is what the request costs its
+    tenant and key. `deadline` is a time of the event loop's clock, in seconds.
     """
 
     def __init__(
         self,
         control: "AdmissionControl",
+        charge: Charge,
         num_inputs: int,
+        *,
         deadline: float,
         max_texts: int | None,
         tenant: str | None,
     ) -> None:
+        self.charge = charge
         self._control = control
         self._max_texts = max_texts
         self.tenant = tenant
@@ -50,6 +57,7 @@ class AdmittedRequest:
         Raises:
             TooManyInputs: when the request has more texts than one request may have.
             Overloaded: when the further texts exceed the limit on in-flight texts.
+            LimitExceeded: when they exceed that of the tenant or the key.
         """
         if self._max_texts is not None and num_more > 0:
             if self.num_texts + num_more > self._max_texts:
@@ -59,6 +67,7 @@ class AdmittedRequest:
                     f"most {self._max_texts} texts. Send fewer inputs at once, or shorter ones."
                 )
             self._control.check_capacity(num_more, self.tenant, own=self.num_texts)
+            self.charge.grow(num_more)
         self.num_texts += num_more
         self._control.count(num_more, self.tenant)
 
@@ -70,6 +79,7 @@ class AdmissionControl:
         """Allow `max_waiting` texts; `estimate_wait` returns the seconds after which to retry."""
         self._max_waiting = max_waiting
         self._estimate_wait = estimate_wait
+        self._limiter = RequestLimiter()
         self._empty = asyncio.Event()
         self._empty.set()
         self._of_tenants: Counter[str | None] = Counter()
@@ -122,20 +132,36 @@ class AdmissionControl:
         *,
         tenant: str | None = None,
         max_texts: int | None = None,
+        allowance: Allowance = NO_ALLOWANCE,
+        num_tokens: int = 0,
     ) -> AsyncIterator[AdmittedRequest]:
         """Admit all inputs of a request or none of them; on exit, release all of its texts.
 
+        Args:
+            num_inputs: the number of texts that the request has at least.
+            timeout_seconds: maximum time of the context's body.
+            tenant: the tenant that sends it.
+            max_texts: maximum number of texts that it may become; None for any.
+            allowance: the limits of the tenant and the key.
+            num_tokens: an estimate of its tokens, which count for these limits.
+
         Raises:
             Overloaded: when the inputs exceed the limit on in-flight texts.
+            LimitExceeded: when the inputs exceed a limit of the tenant or of the key.
+            TooManyInputs: when the tenant or the key may never have so many texts in flight.
             DeadlineExceeded: when the body of the context takes longer than the timeout.
         """
         self.check_capacity(num_inputs, tenant)
+        charge = self._limiter.admit(allowance, num_texts=num_inputs, num_tokens=num_tokens)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        admitted = AdmittedRequest(self, num_inputs, deadline, max_texts, tenant)
+        admitted = AdmittedRequest(
+            self, charge, num_inputs, deadline=deadline, max_texts=max_texts, tenant=tenant
+        )
         self.count(num_inputs, tenant)
         try:
             async with asyncio.timeout_at(deadline):
-                yield admitted
+                with charge:
+                    yield admitted
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"The request was not answered within {timeout_seconds:g} seconds. Send fewer "

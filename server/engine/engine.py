@@ -21,9 +21,10 @@ from server.engine.admission import AdmissionControl
 from server.engine.pipeline import InputOutcome, Pipeline, TokenizationMetrics
 from server.engine.replay import GoldenReplay
 from server.engine.resolution import ReferenceResolver
-from server.engine.tokenization import TokenizerPool
-from server.engine.values import InferenceResult, TaskInput
+from server.engine.tokenization import TokenizerPool, estimate_tokens
+from server.engine.values import InferenceResponse, InferenceResult, TaskInput
 from server.errors import EngineUnavailable
+from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.residency.golden_check import GoldenCheck
 from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
@@ -157,7 +158,8 @@ class Engine:
         truncate: bool,
         timeout_seconds: float,
         task_type: TaskType | None = None,
-    ) -> list[InferenceResult]:
+        allowance: Allowance = NO_ALLOWANCE,
+    ) -> InferenceResponse:
         """Run inputs of any tasks. The request succeeds or fails as a whole.
 
         Args:
@@ -166,6 +168,7 @@ class Engine:
             truncate: cut texts that are too long instead of rejecting them.
             timeout_seconds: time until `DeadlineExceeded`.
             task_type: the type that every task must have; None for any.
+            allowance: the limits of the caller's tenant and key.
 
         Raises:
             PrefixNotFound: when a prefix does not exist, or the reader may not use it.
@@ -173,6 +176,7 @@ class Engine:
             InputRejected: when a text does not fit its task; names the input if there are several.
             TooManyInputs: when the inputs become more texts than one request may have.
             Overloaded: when the inputs exceed a limit on in-flight texts.
+            LimitExceeded: when the inputs exceed a limit of the tenant or of the key.
             DeadlineExceeded: when the time ran out.
             EngineUnavailable: while starting or draining, or after the device failed.
             ResidencyBudgetExceeded: when a prefix does not fit on the device.
@@ -180,7 +184,12 @@ class Engine:
         """
         self._check_ready()
         admission = self._admission.admit(
-            len(inputs), timeout_seconds, tenant=reader, max_texts=self._max_texts
+            len(inputs),
+            timeout_seconds,
+            tenant=reader,
+            max_texts=self._max_texts,
+            allowance=allowance,
+            num_tokens=estimate_tokens(inputs) if allowance.accounts else 0,
         )
         async with admission as admitted:
             versions = await self._resolver.resolve(inputs, reader=reader, task_type=task_type)
@@ -189,9 +198,10 @@ class Engine:
                 places.setdefault(versions[item.ref].digest, []).append(place)
             fields = [item.fields for item in inputs]
             outcomes = await self._pipeline.run(admitted, fields, places, truncate=truncate)
-        return [
+        results = [
             _result(versions[item.ref], item, outcomes[place]) for place, item in enumerate(inputs)
         ]
+        return InferenceResponse(results, admitted.charge.rates())
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         """Load a prefix onto the device and replay its golden examples in ordinary batches.

@@ -156,7 +156,9 @@ class Pipeline:
         ids = [one.token_ids for its_texts in texts.values() for one in its_texts]
         unknown = self._tokenizers.unknown_token
         num_unknown = 0 if unknown is None else sum(some.count(unknown) for some in ids)
-        self._metrics.tokenized(time.perf_counter() - started, sum(map(len, ids)), num_unknown)
+        num_tokens = sum(map(len, ids))
+        admitted.charge.note_tokens(num_tokens)
+        self._metrics.tokenized(time.perf_counter() - started, num_tokens, num_unknown)
         return texts
 
 
@@ -184,9 +186,10 @@ def _works(
 ) -> dict[int, list[Work]]:
     """Create a work with its own lease for each text, and return them by the input's place."""
     now = time.perf_counter()
+    weight = admitted.charge.allowance.weight
     return {
         place: [
-            Work(job.lease.share(), text, admitted.deadline, now, admitted.tenant)
+            Work(job.lease.share(), text, admitted.deadline, now, admitted.tenant, weight)
             for text in texts[place]
         ]
         for job in jobs

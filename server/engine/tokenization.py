@@ -18,6 +18,7 @@ from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
 from prefixes.template import InputFields, TokenIds
 from server.engine.turns import Turns
+from server.engine.values import TaskInput
 from server.errors import EngineUnavailable, InferenceFailed
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,9 @@ _MAX_CHARACTERS: Final = 16_000
 """Maximum numbers of requests and of characters in one call. The next call waits for it."""
 
 _NUM_LONG: Final = 2
+
+_CHARACTERS_OF_TOKEN: Final = 4
+"""About as many as in English text."""
 
 JobResult = list[EncodedInput] | InputRejected
 """The encoded inputs of an `EncodeJob`, or what is wrong with the first bad one."""
@@ -159,6 +163,18 @@ def _num_characters(jobs: Iterable[EncodeJob], *, at_most: int) -> int:
             if count >= at_most:
                 return count
     return count
+
+
+def estimate_tokens(inputs: Iterable[TaskInput]) -> int:
+    """Estimate the number of tokens of inputs that are not tokenized yet."""
+    return sum(
+        _size(fields) if isinstance(fields := item.fields, TokenIds) else _estimate(_size(fields))
+        for item in inputs
+    )
+
+
+def _estimate(num_characters: int) -> int:
+    return 1 + num_characters // _CHARACTERS_OF_TOKEN
 
 
 def _size(fields: InputFields) -> int:

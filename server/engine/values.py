@@ -10,6 +10,7 @@ from prefixes import PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
 from prefixes.template import CHOICES, InputFields, TokenIds
 from server.batching.timings import Timings
+from server.rates import RateState
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,11 @@ class InferenceResult:
         if isinstance(self.fields, tuple):
             return dict(zip(self.spec.input.fields, self.fields, strict=True))
         return self.fields
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferenceResponse:
+    """The results of all inputs of a request, and what is left of the caller's rate limits."""
+
+    results: list[InferenceResult]
+    rates: tuple[RateState, ...] = ()

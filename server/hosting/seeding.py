@@ -11,6 +11,7 @@ from prefixes.errors import (
     InvalidName,
     PrefixNotFound,
     PrefixRejected,
+    QuotaExceeded,
     StoreUnavailable,
     TenantNotFound,
 )
@@ -20,6 +21,13 @@ from server.publishing import Publisher
 
 EXAMPLES_TENANT: Final = "examples"
 _SEEDING: Final = Actor("seeding")
+_SKIPPED: Final = (
+    PrefixRejected,
+    InvalidName,
+    QuotaExceeded,
+    TenantNotFound,
+    StoreUnavailable,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +46,7 @@ async def seed_examples(folder: Path, registry: PrefixRegistry, publisher: Publi
     for path in await run_in_threadpool(lambda: sorted(folder.glob("*.safetensors"))):
         try:
             await _seed(path, registry, publisher)
-        except (PrefixRejected, InvalidName, TenantNotFound, StoreUnavailable) as error:
+        except _SKIPPED as error:
             _log.warning("skipped the example %s: %s", path.name, error)
 
 

@@ -25,11 +25,14 @@ from server.settings.errors import (
 from server.settings.http import HttpSettings
 from server.settings.keys import check_operator_key
 from server.settings.lists import items_of, references_of
+from server.settings.tenants import TenantSettings
 from server.settings.tls import TlsSettings
 from server.settings.training import TrainingSettings
 
 
-class Settings(TrainingSettings, TlsSettings, HttpSettings, EngineSettings, BaseSettings):
+class Settings(
+    TrainingSettings, TenantSettings, TlsSettings, HttpSettings, EngineSettings, BaseSettings
+):
     """All settings. Each has a `POLYPREFIX_` variable, and some have a flag of `serve`.
 
     A flag takes precedence over a variable, and a variable over the default. An empty variable

@@ -37,11 +37,6 @@ class TrainingSettings(BaseModel):
         ge=1,
         description="Maximum number of queued trainings. Further ones get 429.",
     )
-    max_queued_trainings_per_tenant: int = Field(
-        default=4,
-        ge=1,
-        description="Maximum number of queued trainings of one tenant. Further ones get 429.",
-    )
     max_kept_trainings_per_tenant: int = Field(
         default=100,
         ge=1,

@@ -1,4 +1,4 @@
-"""How a training job ends without a prefix."""
+"""How a training job ends, or is interrupted, without a prefix."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -10,6 +10,10 @@ _TITLE: Final = "The training failed"
 
 class TrainingCancelled(Exception):
     """The owner cancelled the training."""
+
+
+class TrainingPaused(Exception):
+    """The tenant has used up its CPU time. The training resumes when there is some again."""
 
 
 class TrainingFailed(Exception):

@@ -9,19 +9,27 @@ from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.errors import PrefixNotFound, PrefixRejected, StoreUnavailable, TenantNotFound
+from prefixes.errors import (
+    PrefixError,
+    PrefixNotFound,
+    PrefixRejected,
+    QuotaExceeded,
+    StoreUnavailable,
+    TenantNotFound,
+)
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from server.publishing import Publisher
 from server.settings import Settings
 from server.training_jobs.clock import Clock
+from server.training_jobs.cpu_time import CpuTimeAccount
 from server.training_jobs.errors import TrainingCancelled, TrainingFailed
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.hang_detection import CpuTimeMonitor
 from server.training_jobs.jobs import new_job
 from server.training_jobs.placement import Placement
 from server.training_jobs.publication import publish_trained
-from server.training_jobs.records import TrainingJob
+from server.training_jobs.records import JobRequest, TrainingJob
 from server.training_jobs.retries import (
     HOUR_OF_PAUSES,
     MINUTE_OF_PAUSES,
@@ -60,6 +68,7 @@ class JobExecutor:
 
         Raises:
             TrainingCancelled: when its owner cancels it.
+            TrainingPaused: when its tenant has used up its CPU time. It can be executed again.
             TrainingFailed: when there is no prefix, or it cannot be published.
             EngineUnavailable: when the prefix cannot be checked before the server's next start.
         """
@@ -84,8 +93,8 @@ class JobExecutor:
         )
         try:
             return await retry(publish, HOUR_OF_PAUSES, wait)
-        except (PrefixRejected, TenantNotFound) as error:
-            raise TrainingFailed(422, error.code, str(error)) from error
+        except (PrefixRejected, QuotaExceeded, TenantNotFound) as error:
+            raise _failed_publication(error) from error
 
     def _begin(self, training: TrainingJob, folder: TrainingFolder) -> None:
         """Write the job, and the live version with its bytes.
@@ -95,6 +104,7 @@ class JobExecutor:
         if folder.job() is not None:
             return
         request = training.request
+        self._check_room(request)
         live_version, live = None, None
         try:
             ref = PrefixRef(request.tenant, request.task, alias=request.alias)
@@ -111,6 +121,13 @@ class JobExecutor:
             live_version=live_version,
         )
         folder.begin(job, live)
+
+    def _check_room(self, request: JobRequest) -> None:
+        """Fail a training whose version could not be published, before it costs anything."""
+        try:
+            self.store.check_room(request.tenant, request.task)
+        except (QuotaExceeded, TenantNotFound) as error:
+            raise _failed_publication(error) from error
 
     @property
     def _num_threads(self) -> int:
@@ -143,6 +160,7 @@ class JobExecutor:
                 raise TrainingFailed(500, "training_failed", detail)
 
     async def _run_worker(self, training: TrainingJob, folder: TrainingFolder) -> int:
+        account = CpuTimeAccount(training, folder, self.store, self.clock)
         worker = await retry(
             lambda: self.start_worker(folder, num_threads=self._num_threads),
             MINUTE_OF_PAUSES,
@@ -158,12 +176,14 @@ class JobExecutor:
             )
             while (code := await worker.wait(POLL_SECONDS)) is None:
                 await self._check_cancelled(training)
+                await run_in_threadpool(account.charge_if_due)
                 if await run_in_threadpool(monitor.is_hung):
                     _log.error("the worker of training %s hangs and is killed", training.id)
                     return _KILLED
             return code
         finally:
             await worker.stop(within=self.settings.drain_seconds)
+            await run_in_threadpool(account.charge)
 
     async def _wait(self, training: TrainingJob, seconds: float) -> None:
         end = self.clock.monotonic() + seconds
@@ -181,3 +201,8 @@ class JobExecutor:
             return
         if is_cancelling:
             raise TrainingCancelled
+
+
+def _failed_publication(error: PrefixError) -> TrainingFailed:
+    status = 403 if isinstance(error, QuotaExceeded) else 422
+    return TrainingFailed(status, error.code, str(error))

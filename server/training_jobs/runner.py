@@ -17,7 +17,7 @@ from server.publishing import Publisher
 from server.settings import Settings
 from server.training_jobs.cleanup import remove_trainings
 from server.training_jobs.clock import Clock
-from server.training_jobs.errors import TrainingCancelled, TrainingFailed
+from server.training_jobs.errors import TrainingCancelled, TrainingFailed, TrainingPaused
 from server.training_jobs.executor import POLL_SECONDS, JobExecutor
 from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.placement import Placement
@@ -113,6 +113,9 @@ class TrainingRunner:
             result = await self._executor.execute(training, self._folders.of(training.id))
         except TrainingCancelled:
             await self._finish(training, "cancelled")
+        except TrainingPaused:
+            await retry_database(lambda: self._store.requeue(training.id), self._clock)
+            _log.info("training %s waits for CPU time of its tenant", training.id)
         except TrainingFailed as error:
             await self._finish(training, "failed", problem=error.problem.document())
         except EngineUnavailable:

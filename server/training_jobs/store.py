@@ -9,13 +9,21 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from prefixes.limits import LimitSet
 from prefixes.registry import Database
+from prefixes.registry.quotas import check_room
 from prefixes.registry.tables import now, tenants, trainings
 from prefixes.registry.tenants import find_tenant_id
 from server.errors import Overloaded
 from server.settings import Settings
 from server.training_jobs import rows
 from server.training_jobs.records import FINISHED, JobRequest, JobState, TrainingJob
+from server.training_jobs.tenant_limits import (
+    add_cpu_time,
+    check_may_queue,
+    find_next,
+    has_cpu_time,
+)
 
 _RETRY_SECONDS: Final = 60
 
@@ -36,32 +44,34 @@ class TrainingStore:
         database: Database,
         *,
         max_queued: int,
-        max_queued_per_tenant: int,
         max_kept_per_tenant: int,
+        default_limits: LimitSet,
     ) -> None:
         self._database = database
         self._max_kept_per_tenant = max_kept_per_tenant
         self._max_queued = max_queued
-        self._max_queued_per_tenant = max_queued_per_tenant
+        self._default_limits = default_limits
 
     def check_queue(self, tenant: str) -> None:
-        """Reject a request before its body is received, where the queue is full.
+        """Reject a request before its body is received, where no training of the tenant may start.
 
         Raises:
-            Overloaded: when the tenant, or all tenants together, have reached their limit.
+            Overloaded: when all tenants together have reached their limit.
+            LimitExceeded: when the tenant has reached its limit, or has used up its CPU time.
+            QuotaExceeded: when the tenant has no room for the new version.
         """
         with self._database.read() as connection:
-            self._check_queue(connection, tenant)
+            self._check_queue(connection, tenant, None)
 
     def add(self, training_id: str, request: JobRequest) -> TrainingJob:
         """Queue a training whose files are in its folder.
 
         Raises:
-            Overloaded: as `check_queue`.
+            Overloaded, LimitExceeded, QuotaExceeded: as `check_queue`.
             TenantNotFound: when the tenant does not exist.
         """
         with self._database.write() as connection:
-            self._check_queue(connection, request.tenant)
+            self._check_queue(connection, request.tenant, request.task)
             connection.execute(
                 insert(trainings).values(
                     id=training_id,
@@ -127,18 +137,16 @@ class TrainingStore:
         return self._database.free(cancel)
 
     def claim(self) -> TrainingJob | None:
-        """Mark the first training of the queue as running; None when the queue is empty.
+        """Mark the first training of the queue that may run as running; None if none may.
 
-        Trainings of suspended and deleted tenants stay queued.
+        Trainings of suspended and deleted tenants stay queued. So do those of tenants that have
+        reached a limit.
         """
-        is_active = (tenants.c.suspended_at.is_(None), tenants.c.deleted_at.is_(None))
-        is_queued = trainings.c.state == "queued"
-        first = select(trainings.c.id).join(tenants).where(is_queued, *is_active)
         with self._database.read() as connection:
-            if connection.scalar(first.limit(1)) is None:
+            if find_next(connection, self._default_limits) is None:
                 return None  # polled twice a second: without the lock of a writer
         with self._database.write() as connection:
-            found = connection.scalar(first.order_by(trainings.c.id).limit(1))
+            found = find_next(connection, self._default_limits)
             if found is None:
                 return None
             rows.change(connection, found, state="running", started_at=now())
@@ -154,6 +162,32 @@ class TrainingStore:
                 .values(state="cancelled", ended_at=now())
             )
             connection.execute(update(trainings).where(is_running).values(state="queued"))
+
+    def check_room(self, tenant: str, task: str) -> None:
+        """Check that a new version of a tenant's task could be published.
+
+        Raises:
+            QuotaExceeded: when it could not.
+        """
+        with self._database.read() as connection:
+            check_room(connection, tenant, task, self._default_limits)
+
+    def requeue(self, training_id: str) -> None:
+        """Put a running training back into the queue, unless its owner has cancelled it."""
+        with self._database.write() as connection:
+            found = rows.find(connection, training_id)
+            if found.is_cancelling:
+                rows.change(connection, training_id, state="cancelled", ended_at=now())
+            else:
+                rows.change(connection, training_id, state="queued")
+
+    def add_cpu_time(self, tenant: str, seconds: float) -> bool:
+        """Count CPU time of a tenant's training, and return whether it may use more now."""
+        with self._database.write() as connection:
+            tenant_id = connection.scalar(select(tenants.c.id).where(tenants.c.name == tenant))
+            assert tenant_id is not None, "a tenant with a training is not purged"
+            add_cpu_time(connection, tenant_id, seconds)
+            return has_cpu_time(connection, tenant_id, self._default_limits)
 
     def note_crash(self, training_id: str) -> int:
         """Count one more crash of a worker, and return how many there were."""
@@ -209,18 +243,15 @@ class TrainingStore:
         query = delete(trainings).where(trainings.c.id.in_(ids))
         self._database.free(lambda connection: connection.execute(query))
 
-    def _check_queue(self, connection: Connection, tenant: str) -> None:
-        query = rows.count().where(trainings.c.state == "queued")
-        of_tenant = query.join(tenants).where(tenants.c.name == tenant)
-        total = connection.execute(query).scalar_one()
-        theirs = connection.execute(of_tenant).scalar_one()
-        if total >= self._max_queued or theirs >= self._max_queued_per_tenant:
+    def _check_queue(self, connection: Connection, tenant: str, task: str | None) -> None:
+        total = connection.execute(rows.count().where(trainings.c.state == "queued")).scalar_one()
+        if total >= self._max_queued:
             raise Overloaded(
-                f"The queue is full: {theirs} trainings of {tenant} are queued. The limit is "
-                f"{self._max_queued_per_tenant} for each tenant and {self._max_queued} for all "
-                "tenants together. Retry later, or cancel a training.",
+                f"The queue is full: {total} trainings are queued, and the limit for all tenants "
+                f"together is {self._max_queued}. Retry later.",
                 retry_after_seconds=_RETRY_SECONDS,
             )
+        check_may_queue(connection, tenant, task, self._default_limits)
 
 
 def training_store(settings: Settings, database: Database) -> TrainingStore:
@@ -228,6 +259,6 @@ def training_store(settings: Settings, database: Database) -> TrainingStore:
     return TrainingStore(
         database,
         max_queued=settings.max_queued_trainings,
-        max_queued_per_tenant=settings.max_queued_trainings_per_tenant,
         max_kept_per_tenant=settings.max_kept_trainings_per_tenant,
+        default_limits=settings.default_limits,
     )

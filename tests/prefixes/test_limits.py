@@ -81,7 +81,7 @@ def test_a_key_knows_its_limits_and_those_of_its_tenant_at_once(
     registry: PrefixRegistry, limits: LimitStore
 ) -> None:
     keys = ApiKeys(registry.database, {"max_prefixes": 7})
-    key = keys.issue("acme", "laptop")
+    key = keys.issue("acme", "laptop").key
     identity = keys.authenticate(key)
     assert identity is not None
     assert (identity.limits, identity.key_limits) == (Limits(max_prefixes=7), NO_LIMITS)
@@ -93,7 +93,7 @@ def test_a_key_knows_its_limits_and_those_of_its_tenant_at_once(
     assert changed is not None
     assert changed.limits == Limits(max_prefixes=7, requests_per_second=5)
     assert changed.key_limits == Limits(tokens_per_second=9)
-    operator = keys.authenticate(keys.issue(None, "operator", role="operator"))
+    operator = keys.authenticate(keys.issue(None, "operator", role="operator").key)
     assert operator is not None
     assert (operator.limits, operator.key_limits) == (NO_LIMITS, NO_LIMITS)
 
@@ -109,7 +109,7 @@ def test_a_change_requires_the_tag_that_it_names(limits: LimitStore) -> None:
 def test_the_key_of_another_tenant_and_a_missing_tenant_are_not_found(
     registry: PrefixRegistry, limits: LimitStore
 ) -> None:
-    key_id = ApiKeys(registry.database).issue("globex", "theirs").split("_")[1]
+    key_id = ApiKeys(registry.database).issue("globex", "theirs").facts.id
     with pytest.raises(KeyNotFound):
         limits.of_key("acme", key_id)
     with pytest.raises(KeyNotFound):
@@ -162,7 +162,7 @@ def test_quotas_of_the_settings_apply_to_tenants_without_their_own(tmp_path: Pat
 
 
 def test_a_purged_tenant_leaves_no_limits(registry: PrefixRegistry, limits: LimitStore) -> None:
-    key_id = ApiKeys(registry.database).issue("acme", "laptop").split("_")[1]
+    key_id = ApiKeys(registry.database).issue("acme", "laptop").facts.id
     change(limits, {"weight": 2})
     limits.change_key("acme", key_id, {"tokens_per_second": 1}, by=COMMAND_LINE)
     tenants = Tenants(registry.database)

@@ -23,11 +23,12 @@ from server.api.services import InferenceEngine
 from server.app import create_app
 from server.batching.timings import Timings
 from server.engine.engine import Engine, EngineLimits
-from server.engine.values import InferenceResult, TaskInput
+from server.engine.values import InferenceResponse, InferenceResult, TaskInput
 from server.errors import EngineUnavailable, WrongTaskType
 from server.hosting.bounded_http import BoundedHttp
 from server.hosting.gauges import add_gauges
 from server.hosting.lifespan import lifespan
+from server.limits.allowance import Allowance
 from server.observability.metrics import Metrics
 from server.residency.residents import ResidentStats
 from server.settings import Settings
@@ -93,7 +94,8 @@ class FakeEngine:
         truncate: bool,
         timeout_seconds: float,
         task_type: TaskType | None,
-    ) -> list[InferenceResult]:
+        allowance: Allowance,
+    ) -> InferenceResponse:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)
         if self.problem is not None:
@@ -115,7 +117,7 @@ class FakeEngine:
         for place, spec in enumerate(specs):
             if task_type not in {None, spec.task_type}:
                 raise WrongTaskType("not this type", place=place, task_type=spec.task_type)
-        return [
+        results = [
             InferenceResult(
                 version.ref,
                 version.digest,
@@ -127,6 +129,7 @@ class FakeEngine:
             )
             for item, version, spec in zip(inputs, found, specs, strict=True)
         ]
+        return InferenceResponse(results)
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         return self.findings

@@ -13,6 +13,7 @@ from typing import Final, Self
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
+from prefixes.limits import UNLIMITED
 from server.api.middleware.budgets import Budget, BudgetExceeded, Reservation
 from server.api.middleware.compression import decompressing
 from server.api.middleware.networks import network_of
@@ -22,6 +23,8 @@ from server.shutdown import Shutdown
 _KEYED_BODIES: Final = 48
 _ANONYMOUS_BODIES: Final = 16
 """Maximum number of bodies in memory, if each has the largest size. More smaller ones fit."""
+FORM_BYTES: Final = 64 * 1024
+"""Allowance of a multipart body for all but its file: boundaries, part headers, the alias."""
 _STEP_BYTES: Final = 16 * 1024
 """Bytes, or the end of the body, that must arrive within `stall_seconds` of waiting."""
 
@@ -60,7 +63,8 @@ class IncomingBody:
     """The body of one request, received within its limits.
 
     A context manager: when it exits, the bytes no longer count. `caller` is the name of the
-    caller, None for an anonymous one. It must be set before the first byte is received.
+    caller, None for an anonymous one. `max_upload_bytes` is the caller's limit on files. Both must
+    be set before the first byte is received.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class IncomingBody:
         shutdown: Shutdown,
     ) -> None:
         self.caller: str | None = None
+        self.max_upload_bytes = UNLIMITED
         self._scope = scope
         self._receive = receive
         self._bounds = bounds
@@ -109,6 +114,8 @@ class IncomingBody:
         if self._num_bytes > self._bounds.max_bytes:
             raise too_large(self._bounds.max_bytes)
         if not self._bounds.is_in_memory:
+            if self._num_bytes > self.max_upload_bytes + FORM_BYTES:
+                raise _above_limit(self.max_upload_bytes)
             return
         if self._reservation is None:
             self._reservation = self._budgets.reserve(self.caller, self._scope)
@@ -176,6 +183,14 @@ def too_large(max_bytes: int) -> HTTPException:
     # While FastAPI reads a body, it passes this class on and turns any other error into a 400.
     detail = (
         f"The body is larger than {max_bytes} bytes, the limit of this route. Send a smaller one."
+    )
+    return HTTPException(413, detail, {"Connection": "close"})
+
+
+def _above_limit(max_bytes: float) -> HTTPException:
+    detail = (
+        f"The upload is larger than {max_bytes:.0f} bytes, the limit `max_upload_bytes` of your "
+        "tenant or your key. Send a smaller one, or ask the operator for more."
     )
     return HTTPException(413, detail, {"Connection": "close"})
 

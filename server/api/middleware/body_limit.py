@@ -7,7 +7,13 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api.middleware.bodies import BodyBounds, BodyBudgets, IncomingBody, too_large
+from server.api.middleware.bodies import (
+    FORM_BYTES,
+    BodyBounds,
+    BodyBudgets,
+    IncomingBody,
+    too_large,
+)
 from server.api.problem_responses import response_to
 from server.api.problems import problem_of
 from server.settings import Settings
@@ -15,8 +21,6 @@ from server.shutdown import Shutdown
 
 _UPLOAD_PATH: Final = re.compile(r"/v1/tenants/[^/]+/prefixes/[^/]+/versions/?")
 _TRAINING_PATH: Final = re.compile(r"/v1/tenants/[^/]+/trainings/?")
-_FORM_BYTES: Final = 64 * 1024
-"""Allowance of a multipart body for all but its file: boundaries, part headers, the alias."""
 _UPLOAD_SECONDS: Final = 600.0
 
 
@@ -39,7 +43,7 @@ class BodyLimit:
         )
         self._upload_bounds = {
             path: BodyBounds(
-                mib * 2**20 + _FORM_BYTES,
+                mib * 2**20 + FORM_BYTES,
                 _UPLOAD_SECONDS,
                 settings.body_stall_seconds,
                 is_in_memory=False,

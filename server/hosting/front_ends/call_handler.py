@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from prefixes import PrefixSpec
 from prefixes.errors import PrefixError
 from server.api.services import InferenceEngine
-from server.engine.values import InferenceResult
+from server.engine.values import InferenceResponse
 from server.errors import ServingError
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import (
@@ -87,8 +87,9 @@ class CallHandler:
             case "exposition":
                 return await self._metrics.exposition()
 
-    def _compact(self, answers: Sequence[InferenceResult]) -> CompactResults:
+    def _compact(self, response: InferenceResponse) -> CompactResults:
         """Add the specs that are new to the front end. Await nothing between this and sending."""
+        answers = response.results
         is_fresh = self._sent_bytes >= _MAX_SPEC_BYTES
         if is_fresh:
             self._forget_sent()
@@ -97,7 +98,8 @@ class CallHandler:
         }
         self._sent.update(specs)
         self._sent_bytes += sum(map(_num_bytes, specs.values()))
-        return CompactResults([CompactResult.of(one) for one in answers], specs, is_fresh)
+        compact = [CompactResult.of(one) for one in answers]
+        return CompactResults(compact, response.rates, specs, is_fresh)
 
     def _forget_sent(self) -> None:
         self._sent.clear()

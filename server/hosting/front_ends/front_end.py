@@ -34,7 +34,11 @@ class FrontEnd:
         """Wait for the first message of the engine's process, then serve."""
         welcome: Welcome = receive_first(self._channel_end)
         settings = welcome.settings
-        registry = open_registry(settings.store_folder, database_url=settings.database_address)
+        registry = open_registry(
+            settings.store_folder,
+            database_url=settings.database_address,
+            default_limits=settings.default_limits,
+        )
         try:
             application = create_app(
                 settings,

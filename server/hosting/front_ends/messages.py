@@ -8,6 +8,7 @@ from prefixes import BackboneFingerprint, PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
 from server.batching.timings import Timings
 from server.engine.values import InferenceResult, TaskInput
+from server.rates import RateState
 from server.settings import Settings
 
 Method = Literal["infer", "replay", "find_problem", "exposition"]
@@ -109,11 +110,12 @@ class CompactResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompactResults:
-    """The results of `infer`, with the specs that were not sent over this channel before.
+    """The response of `infer`, with the specs that were not sent over this channel before.
 
     `is_fresh` tells the front end to forget the specs of earlier messages.
     """
 
     results: Sequence[CompactResult]
+    rates: tuple[RateState, ...]
     specs: Mapping[str, PrefixSpec]
     is_fresh: bool

@@ -4,11 +4,12 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from prefixes import Finding, Prefix, PrefixSpec
 from prefixes.spec import TaskType
-from server.engine.values import InferenceResult, TaskInput
+from server.engine.values import InferenceResponse, TaskInput
 from server.errors import EngineUnavailable
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import (
@@ -22,7 +23,17 @@ from server.hosting.front_ends.messages import (
     Method,
     Reply,
 )
+from server.limits.allowance import Allowance
+from server.rates import RateState
 from server.shutdown import Shutdown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """The results of `infer`, each with its spec. They have no inputs yet."""
+
+    results: Sequence[tuple[CompactResult, PrefixSpec]]
+    rates: tuple[RateState, ...]
 
 
 class RemoteEngine:
@@ -62,20 +73,23 @@ class RemoteEngine:
         truncate: bool,
         timeout_seconds: float,
         task_type: TaskType | None,
-    ) -> list[InferenceResult]:
+        allowance: Allowance,
+    ) -> InferenceResponse:
         """Call `Engine.infer`."""
-        results: list[tuple[CompactResult, PrefixSpec]] = await self._call(
+        answer: _Answer = await self._call(
             "infer",
             inputs=inputs,
             reader=reader,
             truncate=truncate,
             timeout_seconds=timeout_seconds,
             task_type=task_type,
+            allowance=allowance,
         )
-        return [
+        results = [
             result.completed(item, spec)
-            for item, (result, spec) in zip(inputs, results, strict=True)
+            for item, (result, spec) in zip(inputs, answer.results, strict=True)
         ]
+        return InferenceResponse(results, answer.rates)
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         """Call `Engine.replay`."""
@@ -145,8 +159,9 @@ class RemoteEngine:
         else:
             reply.set_result(value)
 
-    def _with_specs(self, message: CompactResults) -> list[tuple[CompactResult, PrefixSpec]]:
+    def _with_specs(self, message: CompactResults) -> _Answer:
         if message.is_fresh:
             self._specs.clear()
         self._specs.update(message.specs)
-        return [(result, self._specs[result.digest]) for result in message.results]
+        results = [(result, self._specs[result.digest]) for result in message.results]
+        return _Answer(results, message.rates)

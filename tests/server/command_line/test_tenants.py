@@ -104,3 +104,25 @@ def test_the_audit_log_is_printed_as_csv_or_json_lines(store: tuple[str, Path]) 
     assert [json.loads(line)["action"] for line in lines] == ["key.issue", "tenant.create"]
     assert call("audit", "--format", "ndjson", "--until", "2020-01-01", *store).output == ""
     assert call("audit", "--since", "yesterday", *store).code == 2
+
+
+def test_limits_of_a_tenant_and_a_key_are_set_and_shown(store: tuple[str, Path]) -> None:
+    call("tenant", "create", "acme", *store)
+    done = call(
+        "limits", "set", "acme", "--requests-per-second", 2.5, "--max-prefixes", "unlimited", *store
+    )
+    assert "requests_per_second\t2.5\tset" in done.output
+    call("limits", "set", "acme", "--weight", 3, "--max-prefixes", "default", *store)
+    shown = json.loads(call("limits", "show", "acme", "--json", *store).output)
+    assert shown["limits"] == {"requests_per_second": 2.5, "weight": 3}
+    assert shown["applied"]["max_prefixes"] == "unlimited"
+    key_id = call("key", "create", "acme", *store).output.split("_")[1]
+    call("limits", "set", "acme", "--key", key_id, "--max-in-flight-texts", 4, *store)
+    assert call("limits", "show", "acme", "--key", key_id, *store).output == (
+        "max_in_flight_texts\t4\tset\n"
+    )
+    refused = call("limits", "set", "acme", "--key", key_id, "--requests-per-second", 3, *store)
+    assert refused.code != 0
+    assert "the limit of the tenant is 2.5" in refused.error
+    wrong = call("limits", "set", "acme", "--weight", "much", *store)
+    assert (wrong.code, "`unlimited` or `default`" in wrong.error) == (2, True)

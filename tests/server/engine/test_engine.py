@@ -48,7 +48,8 @@ async def engine(
 
 
 async def ask(engine: Engine, *inputs: TaskInput, truncate: bool = True) -> list[InferenceResult]:
-    return await engine.infer(inputs, reader="acme", truncate=truncate, timeout_seconds=30)
+    response = await engine.infer(inputs, reader="acme", truncate=truncate, timeout_seconds=30)
+    return response.results
 
 
 async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(

@@ -53,7 +53,8 @@ async def ask(engine: Engine, *tasks: str) -> list[InferenceResult]:
     inputs = [
         TaskInput(PrefixRef.parse(f"acme/{task}"), {"text": "a great plot"}) for task in tasks
     ]
-    return await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=30)
+    response = await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=30)
+    return response.results
 
 
 async def test_a_stored_prefix_that_passes_its_golden_examples_is_served(

@@ -65,8 +65,8 @@ async def serving(
 
 async def ask(engine: Engine, task: str) -> InferenceResult:
     item = TaskInput(PrefixRef("acme", task, alias="live"), {"text": "a good film"})
-    (answer,) = await engine.infer([item], reader="acme", truncate=True, timeout_seconds=30)
-    return answer
+    response = await engine.infer([item], reader="acme", truncate=True, timeout_seconds=30)
+    return response.results[0]
 
 
 def room_for(backbone: Backbone, num_prefixes: int) -> int:

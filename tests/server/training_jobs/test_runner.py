@@ -13,7 +13,15 @@ import pytest
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreUnavailable
-from prefixes.registry import COMMAND_LINE, Actor, PrefixRegistry, Tenants, open_registry
+from prefixes.registry import (
+    COMMAND_LINE,
+    Actor,
+    LimitStore,
+    PrefixRegistry,
+    Tenants,
+    open_registry,
+)
+from prefixes.registry.limits import LimitChanges
 from prefixes.registry.tables import now
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, TrainingNotFound
 from server.observability.metrics import Metrics
@@ -284,6 +292,39 @@ async def test_a_worker_that_has_used_its_cpu_time_is_stopped(
     assert ended.problem is not None
     assert ended.problem["code"] == "training_too_long"
     assert "the limit is 10." in ended.problem["detail"]
+
+
+async def test_a_training_pauses_while_its_tenant_has_no_cpu_time(bench: Bench) -> None:
+    def limit(seconds: float | None) -> None:
+        limits = LimitStore(bench.registry.database)
+        changes: LimitChanges = {"training_cpu_seconds_per_day": seconds}
+        limits.change_tenant("acme", changes, by=COMMAND_LINE)
+
+    async def work(folder: Path) -> int:
+        note_cpu_seconds(folder, 3)
+        return await hang(folder)
+
+    limit(2)
+    bench.train_with(work, finish())
+    paused = await bench.run(
+        Replayer(None), lambda job: job.state == "queued" and bench.workers.num_started == 1
+    )
+    assert (paused.state, bench.workers.num_started) == ("queued", 1)
+    limit(None)
+    ended = await bench.run(Replayer(None))
+    assert (ended.is_finished, bench.workers.num_started) == (True, 2)
+
+
+async def test_a_training_whose_version_has_no_room_fails_before_a_worker_starts(
+    bench: Bench,
+) -> None:
+    limits = LimitStore(bench.registry.database)
+    limits.change_tenant("acme", {"max_versions": 0}, by=COMMAND_LINE)
+    bench.train_with(hang)
+    ended = await bench.run(Replayer(None))
+    assert ended.problem is not None
+    assert (ended.problem["status"], ended.problem["code"]) == (403, "quota_exceeded")
+    assert bench.workers.num_started == 0
 
 
 async def test_a_live_version_that_cannot_be_read_fails_its_training(

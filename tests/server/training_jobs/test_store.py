@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from prefixes.errors import TenantNotFound
-from prefixes.registry import COMMAND_LINE, PrefixRegistry, Tenants, open_registry
+from prefixes.errors import QuotaExceeded, TenantNotFound
+from prefixes.limits import LIMIT_NAMES
+from prefixes.registry import COMMAND_LINE, LimitStore, PrefixRegistry, Tenants, open_registry
 from prefixes.registry.tables import now
-from server.errors import Overloaded, TrainingNotFound
+from server.errors import LimitExceeded, Overloaded, TrainingNotFound
 from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.purging import purge_tenants
 from server.training_jobs.records import JobRequest
 from server.training_jobs.store import TrainingStore, new_id
+from server.training_jobs.tenant_limits import seconds_until_below
 
 
 @pytest.fixture
@@ -26,7 +28,10 @@ def registry(tmp_path: Path) -> Iterator[PrefixRegistry]:
 @pytest.fixture
 def store(registry: PrefixRegistry) -> TrainingStore:
     return TrainingStore(
-        registry.database, max_queued=3, max_queued_per_tenant=2, max_kept_per_tenant=100
+        registry.database,
+        max_queued=3,
+        max_kept_per_tenant=100,
+        default_limits={"max_queued_trainings": 2},
     )
 
 
@@ -49,7 +54,7 @@ def test_queued_trainings_are_limited_for_each_tenant_and_for_all_together(
 ) -> None:
     add(store)
     add(store)
-    with pytest.raises(Overloaded):
+    with pytest.raises(LimitExceeded, match="max_queued_trainings"):
         add(store)
     add(store, "zoo")
     with pytest.raises(Overloaded) as full:
@@ -158,3 +163,77 @@ def test_a_deleted_tenant_is_removed_once_its_trainings_have_stopped(
         tenants.find("acme")
     assert not folders.of(running).path.exists()
     assert tenants.find("zoo").state == "active"
+
+
+def set_limits(registry: PrefixRegistry, tenant: str = "acme", **limits: float) -> None:
+    changes = {name: limits.get(name) for name in LIMIT_NAMES if name in limits}
+    LimitStore(registry.database).change_tenant(tenant, changes, by=COMMAND_LINE)
+
+
+def test_a_tenant_at_its_limit_of_running_trainings_lets_others_run(
+    store: TrainingStore, registry: PrefixRegistry
+) -> None:
+    set_limits(registry, max_running_trainings=1)
+    first, second, other = (
+        add(store, number=1),
+        add(store, number=2),
+        add(store, "zoo", number=3),
+    )
+    claimed = [store.claim(), store.claim(), store.claim()]
+    assert [one and one.id for one in claimed] == [first, other, None]
+    store.finish(first, "succeeded")
+    again = store.claim()
+    assert again is not None
+    assert again.id == second
+
+
+def test_a_tenant_that_has_used_up_its_cpu_time_waits_for_the_next_day(
+    store: TrainingStore, registry: PrefixRegistry
+) -> None:
+    set_limits(registry, training_cpu_seconds_per_day=100)
+    add(store)
+    assert store.add_cpu_time("acme", 60)
+    assert not store.add_cpu_time("acme", 40)
+    assert store.claim() is None
+    with pytest.raises(LimitExceeded) as error:
+        store.check_queue("acme")
+    assert error.value.limit == "training_cpu_seconds_per_day"
+    assert 23 * 3600 - 1 < error.value.retry_after_seconds <= 24 * 3600
+    store.check_queue("zoo")
+    assert store.add_cpu_time("zoo", 1e9)  # no limit
+    set_limits(registry, training_cpu_seconds_per_day=101)
+    assert store.claim() is not None
+
+
+def test_cpu_time_is_free_again_when_enough_of_it_is_a_day_old() -> None:
+    used = [(100, 50.0), (110, 30.0), (111, 30.0)]
+    now = 112 * 3600.0
+    assert seconds_until_below(used, 111, now) == 0
+    assert seconds_until_below(used, 110, now) == 12 * 3600
+    assert seconds_until_below(used, 60, now) == 22 * 3600
+    assert seconds_until_below(used, 20, now) == 23 * 3600
+    assert seconds_until_below([], 1, now) == 0
+
+
+def test_a_requeued_training_is_claimed_again_unless_it_is_cancelled(store: TrainingStore) -> None:
+    training = add(store)
+    for _ in range(2):
+        claimed = store.claim()
+        assert claimed is not None
+        assert claimed.id == training
+        store.requeue(training)
+    assert store.claim() is not None
+    store.cancel("acme", training)
+    store.requeue(training)
+    assert store.find("acme", training).state == "cancelled"
+
+
+def test_a_full_tenant_can_queue_no_training(
+    store: TrainingStore, registry: PrefixRegistry
+) -> None:
+    set_limits(registry, max_prefixes=0)
+    store.check_queue("acme")  # the task is not known yet
+    with pytest.raises(QuotaExceeded, match="max_prefixes"):
+        add(store)
+    set_limits(registry, max_prefixes=1)
+    add(store)

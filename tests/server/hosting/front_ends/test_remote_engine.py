@@ -13,15 +13,17 @@ import pytest
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import PrefixRejected, TextTooLong
+from prefixes.limits import UNLIMITED
 from prefixes.registry import PrefixRegistry
 from server.engine.engine import Engine, EngineLimits
-from server.engine.values import InferenceResult, TaskInput
-from server.errors import EngineUnavailable, Overloaded, WrongTaskType
+from server.engine.values import InferenceResponse, InferenceResult, TaskInput
+from server.errors import EngineUnavailable, LimitExceeded, Overloaded, WrongTaskType
 from server.hosting.front_ends import call_handler
 from server.hosting.front_ends.call_handler import CallHandler
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import DrainNotice
 from server.hosting.front_ends.remote_engine import RemoteEngine
+from server.limits.allowance import NO_ALLOWANCE, Account, Allowance
 from server.observability.metrics import Metrics
 from server.shutdown import Shutdown
 from tests.factories import make_prefix, with_golden
@@ -45,7 +47,16 @@ def asks(*refs: str) -> list[TaskInput]:
 
 
 async def ask(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> list[InferenceResult]:
-    how = {"truncate": True, "timeout_seconds": 30.0, "task_type": None} | how
+    return (await respond(engine, *refs, **how)).results
+
+
+async def respond(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> InferenceResponse:
+    how = {
+        "truncate": True,
+        "timeout_seconds": 30.0,
+        "task_type": None,
+        "allowance": NO_ALLOWANCE,
+    } | how
     return await engine.infer(asks(*refs), reader="acme", **how)
 
 
@@ -104,6 +115,24 @@ async def test_a_remote_engine_gives_the_results_of_the_engine(
             for one, other in zip(direct, remotely, strict=True):
                 for outputs, same in zip(one.outputs, other.outputs, strict=True):
                     np.testing.assert_allclose(outputs, same, atol=1e-5)
+
+
+async def test_front_ends_share_the_limits_of_a_tenant(engine: Engine, metrics: Metrics) -> None:
+    allowance = Allowance((Account("tenant", "acme", 0.5, UNLIMITED, UNLIMITED),))
+    async with (
+        behind_a_channel(engine, metrics) as one,
+        behind_a_channel(engine, metrics) as other,
+    ):
+        remaining = []
+        for remote in (one, other, one, other, one):
+            response = await respond(remote, "acme/mood", allowance=allowance)
+            remaining.append(response.rates[0].remaining)
+        assert remaining == [4, 3, 2, 1, 0]
+        for remote in (one, other):
+            with pytest.raises(LimitExceeded, match="of the tenant acme") as error:
+                await respond(remote, "acme/mood", allowance=allowance)
+            assert error.value.limit == "requests_per_second"
+            assert error.value.rates[0].policy == "tenant-requests"
 
 
 async def test_concurrent_calls_get_their_own_replies(engine: Engine, metrics: Metrics) -> None:
