@@ -17,6 +17,7 @@ from typing import Any, Final
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
+from bench.admission_cost import admission_cost
 from bench.backbones import make_folder
 from bench.comparisons import NUM_TASKS
 from bench.contention import Contention, contend
@@ -80,6 +81,9 @@ def _measure(
     report: Callable[[str], None],
 ) -> Iterator[list[Figure]]:
     """Measure one part after the other; yield the figures of each."""
+    if parts.has_admission:
+        report("admission")
+        yield list(admission_cost(options.rounds))
     cache = options.kernel_cache or scratch / "kernels.json"
     kernels = KernelSettings(options.linear_kernel, options.attention_kernel, cache)
     for backbone in options.backbones:

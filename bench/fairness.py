@@ -1,8 +1,12 @@
-"""Fairness: one tenant floods the server, and another sends one short text at a time."""
+"""Fairness: one tenant floods the server, and another sends one short text at a time.
+
+Then both flood it, with different weights.
+"""
 
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -11,6 +15,7 @@ from bench.load import Load
 from bench.servers import Sending, Target, send
 from bench.serving import Serving
 from bench.stores import Store
+from prefixes.registry import Actor, LimitStore, open_registry
 
 _CONNECTIONS: Final = 64
 _INPUTS: Final = 32
@@ -18,10 +23,15 @@ _INPUTS: Final = 32
 the in-flight texts. So some requests get 429, and their connections wait for `Retry-After`.
 """
 
+_BENCH: Final = Actor("bench")
+
 _WARM_UP: Final = 3.0
 """Seconds until the flood has filled the queue."""
 
 _NUM_BODIES: Final = 200
+
+_WEIGHT: Final = 3.0
+"""Weight of the first tenant when both flood; that of the second is 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ def fairness(
 ) -> Iterator[Figure]:
     """Measure the latency of a tenant's short texts with and without a flood by another tenant.
 
-    The stores are two tenants of one folder.
+    Then measure the shares of two tenants that flood. The stores are two tenants of one folder.
     """
     group = f"{serving.group}, a flood by another tenant"
     with serving.serve(flooding) as target:
@@ -64,6 +74,10 @@ def fairness(
         for number in range(serving.rounds):
             report(f"{group}: round {number + 1}")
             rounds.append(_Round.measure(serving, flood, short))
+        report(f"{group}: weights")
+        others = _tenant(target, serving, other, _INPUTS)
+        with _weighted(flooding):
+            shares = [_measured_share(serving, flood, others) for _ in range(serving.rounds)]
     for name, share, bound in (("p50", 0.5, 2.0), ("p99", 0.99, 3.0)):
         alone = [1000 * quantile(each.alone, share) for each in rounds]
         yield Figure.of_rounds(group, f"{name} alone", "ms", alone)
@@ -74,6 +88,29 @@ def fairness(
     yield Figure.of_rounds(group, "the flood", "texts/s", speeds)
     kept = [each.flood / each.flood_alone for each in rounds]
     yield Figure.of_rounds(group, "the flood / the flood alone", "times", kept)
+    two = f"{serving.group}, floods by two tenants with the weights {_WEIGHT:g} and 1"
+    for bound in (Bound(0.9 * _WEIGHT), Bound(1.1 * _WEIGHT, "at most")):
+        name = f"texts of the first / of the second, {bound.side} {bound.value:g}"
+        yield Figure.of_rounds(two, name, "times", shares, bound)
+
+
+@contextmanager
+def _weighted(store: Store) -> Iterator[None]:
+    """Give the tenant of a store its weight. The server notices at its next request."""
+    with closing(open_registry(store.folder)) as registry:
+        limits = LimitStore(registry.database)
+        limits.change_tenant(store.tenant, {"weight": _WEIGHT}, by=_BENCH)
+        try:
+            yield
+        finally:
+            limits.change_tenant(store.tenant, {"weight": None}, by=_BENCH)
+
+
+def _measured_share(serving: Serving, first: Target, second: Target) -> float:
+    """Let two tenants flood, and return the ratio of their texts, which are equally long."""
+    loads = [_flood(each, serving.seconds) for each in (first, second)]
+    speeds = [_texts_per_second(load.result()) for load in loads]
+    return speeds[0] / speeds[1]
 
 
 def _flood(flood: Target, seconds: float) -> Sending:

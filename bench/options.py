@@ -35,7 +35,10 @@ DETAILS: Final = "details"
 PROCESSES: Final = ("fine-tuned", "contention")
 """Parts that compare processes, with the first of the backbones."""
 
-PARTS: Final = (*FAMILIES, DETAILS, *SERVED, TRAINING, *PROCESSES)
+ADMISSION: Final = "admission"
+"""The CPU time that authorization, limits and fairness add to a request, without a server."""
+
+PARTS: Final = (*FAMILIES, DETAILS, *SERVED, TRAINING, *PROCESSES, ADMISSION)
 
 OWN: Final = (
     "packed",
@@ -48,6 +51,7 @@ OWN: Final = (
     "cold",
     "memory",
     "warm-start",
+    ADMISSION,
 )
 """Parts that need no environment of a peer."""
 
@@ -76,6 +80,7 @@ class Selection:
     processes: frozenset[str]
     has_details: bool
     has_training: bool
+    has_admission: bool
 
     @classmethod
     def named(cls, names: Sequence[str]) -> "Selection":
@@ -86,6 +91,7 @@ class Selection:
             frozenset(PROCESSES) & frozenset(chosen),
             DETAILS in chosen,
             TRAINING in chosen,
+            ADMISSION in chosen,
         )
 
 

@@ -20,13 +20,14 @@ _CHUNK: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A store folder, and a key of its tenant.
+    """A store folder, and a tenant with its key.
 
     Each of the `tasks` has a prefix of `prefix_bytes` in float32; `num_rows` more are only
     registered.
     """
 
     folder: Path
+    tenant: str
     key: str
     tasks: tuple[str, ...]
     prefix_bytes: int
@@ -68,7 +69,7 @@ def make_store(
                     _register(connection, numbers, spec)
     finally:
         registry.close()
-    return Store(folder, key, tasks, sizes[0], num_rows)
+    return Store(folder, tenant, key, tasks, sizes[0], num_rows)
 
 
 def _publish(registry: PrefixRegistry, name: str, prefix: Prefix) -> int:
