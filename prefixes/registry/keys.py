@@ -28,6 +28,7 @@ from prefixes.registry.key_rows import (
     sha256,
 )
 from prefixes.registry.key_uses import KeyUses
+from prefixes.registry.limit_rows import copy_key_limits
 from prefixes.registry.tables import now
 from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, Identity, IssuedKey, Role
 
@@ -165,7 +166,7 @@ class ApiKeys:
         expires_at: datetime | None = None,
         by: Actor = COMMAND_LINE,
     ) -> IssuedKey:
-        """Create a key with the role and label of another one, which then expires.
+        """Create a key with the role, label and limits of another one, which then expires.
 
         Args:
             key_id: the key to replace.
@@ -196,6 +197,7 @@ class ApiKeys:
                 expires_at=expires_at,
                 by=by,
             )
+            copy_key_limits(connection, key_id, facts.id)
             last = moment + overlap
             end = last if old.expires_at is None else min(last, old.expires_at)
             values = {"expires_at": end, "replaced_by": id_of(fresh)}

@@ -43,6 +43,11 @@ def change_key_limits(
     _change(connection, *_OF_KEY, key_id, changes)
 
 
+def copy_key_limits(connection: Connection, key_id: str, to: str) -> None:
+    """Give a new key the limits of another one."""
+    change_key_limits(connection, to, find_key_limits(connection, key_id))
+
+
 def _find(connection: Connection, table: Table, column: Column[Any], owner: object) -> LimitSet:
     rows = connection.execute(select(table.c.name, table.c.value).where(column == owner))
     return {

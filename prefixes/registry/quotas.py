@@ -6,9 +6,9 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from prefixes.errors import QuotaExceeded
-from prefixes.limits import LimitName, LimitSet
+from prefixes.limits import UNLIMITED, LimitName, Limits, LimitSet
 from prefixes.registry.limit_rows import effective_limits
-from prefixes.registry.tables import prefixes, versions
+from prefixes.registry.tables import prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
 
 _STORED: Final = (
@@ -44,8 +44,9 @@ def check_stored(connection: Connection, tenant: str, defaults: LimitSet) -> Non
         QuotaExceeded: names the first limit that is exceeded.
         TenantNotFound: when the tenant does not exist.
     """
-    tenant_id = find_tenant_id(connection, tenant)
-    _check(connection, tenant, tenant_id, find_stored(connection, tenant_id), defaults)
+    tenant_id, limits = _locked(connection, tenant, defaults)
+    if _has_quota(limits):
+        _check(find_stored(connection, tenant_id), limits, tenant)
 
 
 def check_room(connection: Connection, tenant: str, task: str | None, defaults: LimitSet) -> None:
@@ -59,7 +60,9 @@ def check_room(connection: Connection, tenant: str, task: str | None, defaults: 
 
     Raises: as `check_stored`.
     """
-    tenant_id = find_tenant_id(connection, tenant)
+    tenant_id, limits = _locked(connection, tenant, defaults)
+    if not _has_quota(limits):
+        return
     stored = find_stored(connection, tenant_id)
     is_new = task is not None and not _has_versions(connection, tenant_id, task)
     needed = replace(
@@ -68,7 +71,23 @@ def check_room(connection: Connection, tenant: str, task: str | None, defaults: 
         bytes=stored.bytes + 1,
         prefixes=stored.prefixes + is_new,
     )
-    _check(connection, tenant, tenant_id, needed, defaults)
+    _check(needed, limits, tenant)
+
+
+def _locked(connection: Connection, tenant: str, defaults: LimitSet) -> tuple[int, Limits]:
+    """Find the row and the limits of a tenant.
+
+    The lock makes concurrent publications wait where a database has several writers. SQLite has
+    only one, and ignores it.
+    """
+    tenant_id = find_tenant_id(connection, tenant)
+    connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update())
+    return tenant_id, effective_limits(connection, tenant_id, defaults)
+
+
+def _has_quota(limits: Limits) -> bool:
+    """Return whether anything must be counted, which takes long for a tenant with much."""
+    return min(limits.max_prefixes, limits.max_versions, limits.max_stored_bytes) < UNLIMITED
 
 
 def _has_versions(connection: Connection, tenant_id: int, task: str) -> bool:
@@ -81,14 +100,7 @@ def _has_versions(connection: Connection, tenant_id: int, task: str) -> bool:
     return connection.scalar(query) is not None
 
 
-def _check(
-    connection: Connection,
-    tenant: str,
-    tenant_id: int,
-    stored: StoredAmounts,
-    defaults: LimitSet,
-) -> None:
-    limits = effective_limits(connection, tenant_id, defaults)
+def _check(stored: StoredAmounts, limits: Limits, tenant: str) -> None:
     amounts: dict[LimitName, tuple[int, str]] = {
         "max_prefixes": (stored.prefixes, "prefixes"),
         "max_versions": (stored.versions, "versions"),

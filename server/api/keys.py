@@ -53,7 +53,7 @@ async def rotate_key(  # noqa: PLR0917 - FastAPI passes all by name
     actor: ActorDep,
     body: RotateRequest | None = None,
 ) -> NewKey:
-    """Issues a key with the same role and label. The old key expires after the overlap."""
+    """Issues a key with the same role, label and limits. The old key expires after the overlap."""
     return await KeyManager(services, tenant).rotate(
         key_id, body or RotateRequest(), response, actor
     )

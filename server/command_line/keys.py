@@ -99,7 +99,7 @@ def rotate_key(
 ) -> None:
     """Replace an API key with a new one, which is printed.
 
-    The new key has the same role and label. The old one expires after the overlap.
+    The new key has the same role, label and limits. The old one expires after the overlap.
     """
     from datetime import timedelta
 

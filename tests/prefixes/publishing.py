@@ -12,6 +12,7 @@ from prefixes.registry import (
     COMMAND_LINE,
     Actor,
     ApiKeys,
+    LimitStore,
     PrefixRegistry,
     PublishedVersion,
     Tenants,
@@ -77,12 +78,19 @@ def publish_until_killed(folder: Path, name: str, acknowledge: Connection) -> No
 
 
 def change_keys_until_killed(folder: Path, acknowledge: Connection) -> None:
-    """Issue, rotate and revoke keys, and suspend and resume their tenant; tell each change that is
-    safe, and the id of the key or the state of the tenant.
+    """Issue, rotate and revoke keys, and suspend, resume and limit their tenant; tell each change
+    that is safe, and the id of the key, the state of the tenant or its limit.
     """
     registry = open_registry(folder)
     keys, tenants = ApiKeys(registry.database), Tenants(registry.database)
+    limits = LimitStore(registry.database)
+    number = int(limits.of_tenant("acme").set.get("max_versions", 0))
     while True:
+        number += 1
+        limits.change_tenant(
+            "acme", {"max_versions": number, "max_prefixes": number}, by=COMMAND_LINE
+        )
+        acknowledge.send(("limited", str(number)))
         old = keys.issue("acme", "old").key.split("_")[1]
         acknowledge.send(("issued", old))
         new = keys.rotate(old, overlap=timedelta(0)).key.split("_")[1]

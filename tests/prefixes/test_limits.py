@@ -98,6 +98,14 @@ def test_a_key_knows_its_limits_and_those_of_its_tenant_at_once(
     assert (operator.limits, operator.key_limits) == (NO_LIMITS, NO_LIMITS)
 
 
+def test_a_rotated_key_keeps_its_limits(registry: PrefixRegistry, limits: LimitStore) -> None:
+    keys = ApiKeys(registry.database)
+    old = keys.issue("acme", "laptop").facts.id
+    limits.change_key("acme", old, {"tokens_per_second": 9}, by=COMMAND_LINE)
+    new = keys.rotate(old, overlap=timedelta(0)).facts.id
+    assert limits.of_key("acme", new) == limits.of_key("acme", old) == {"tokens_per_second": 9}
+
+
 def test_a_change_requires_the_tag_that_it_names(limits: LimitStore) -> None:
     change(limits, {"weight": 2})
     with pytest.raises(LimitsChanged):

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import random
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from prefixes import Prefix
-from prefixes.registry import ApiKeys, AuditLog, PrefixRegistry, open_registry
+from prefixes.registry import ApiKeys, AuditLog, LimitStore, PrefixRegistry, open_registry
 from prefixes.registry.audit import AuditFilter
 from tests.prefixes import publishing
 from tests.prefixes.publishing import (
@@ -111,6 +112,11 @@ def test_a_killed_change_of_a_key_or_tenant_is_whole_and_has_its_event(
     assert by_action["key.issue"] == found.keys()
     assert by_action["key.rotate"] == {key.id for key in found.values() if key.replaced_by}
     assert by_action["key.revoke"] == {key.id for key in found.values() if key.revoked_at}
+    limits = LimitStore(registry.database).of_tenant("acme").set
+    assert limits["max_versions"] == limits["max_prefixes"]
+    assert limits["max_versions"] >= max(int(name) for what, name in told if what == "limited")
+    last_limits = next(event for event in events if event.action == "tenant.limits")
+    assert json.loads(last_limits.after or "") == limits
     last = next(event for event in events if event.action in {"tenant.suspend", "tenant.resume"})
     is_suspended = last.action == "tenant.suspend"
     assert (registry.tenant("acme").state == "suspended") == is_suspended
