@@ -1,15 +1,24 @@
 """Wire models of limits."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from prefixes.limits import LIMIT_NAMES, UNLIMITED, LimitSet, printable
 from prefixes.registry import TenantLimits
 from prefixes.registry.limits import LimitChanges
 from server.api.schemas import StrictRequest, WireResponse
 
-_Value = Annotated[float, Field(allow_inf_nan=False)] | Literal["unlimited"]
+
+def _kind(value: Any) -> str:
+    return "(word)" if isinstance(value, str) else "(number)"
+
+
+_Value = Annotated[
+    Annotated[float, Field(allow_inf_nan=False), Tag("(number)")]
+    | Annotated[Literal["unlimited"], Tag("(word)")],
+    Discriminator(_kind),
+]
 _Shown = float | Literal["unlimited"]
 _RESET: Final = "Null returns to the default."
 

@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 def response_to(problem: Problem, scope: Scope) -> Response:
-    """Render a problem for the route that was called, and note its code for the log line."""
+    """Render a problem for the route that was called, and note its code and limit for the log."""
     record: RequestRecord | None = scope.get("state", {}).get("record")
     if record is not None:
-        record.code = problem.code
+        record.code, record.limit = problem.code, problem.limit
     headers = dict(problem.headers or {})
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)

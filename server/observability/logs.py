@@ -32,6 +32,7 @@ class RequestRecord:
     queue_ms: float = 0.0
     device_ms: float = 0.0
     code: str | None = None
+    limit: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -51,6 +52,8 @@ class RequestRecord:
         }
         if self.code is not None:
             fields["code"] = self.code
+        if self.limit is not None:
+            fields["limit"] = self.limit
         if self.num_inputs:
             fields |= {
                 "models": self.models[:_MAX_LOGGED_MODELS],

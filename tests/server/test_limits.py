@@ -73,6 +73,8 @@ def test_a_change_may_require_the_limits_that_its_author_has_seen(rest: Rest) ->
         ({"weight": 1000}, "invalid_limit"),
         ({"weight": "unlimited"}, "invalid_limit"),
         ({"max_prefixes": "many"}, "invalid_request"),
+        ({"max_prefixes": True}, "invalid_request"),
+        ({"max_prefixes": [1]}, "invalid_request"),
         ({"max_prefixs": 1}, "invalid_request"),
     ],
 )

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from server.errors import LimitExceeded
 from server.observability.logs import JsonFormatter
 from tests.server.conftest import Serve
 from tests.server.rest import Rest, until
@@ -108,6 +109,18 @@ def test_an_error_is_logged_with_its_code(serve: Serve, caplog: pytest.LogCaptur
     rest.call("POST", "/v1/classify", json={"model": "examples/mood", "input": []})
     line = the_line(caplog)
     assert (line["status"], line["code"]) == (422, "input_rejected")
+    assert "limit" not in line
+
+
+def test_an_exceeded_limit_is_logged_with_its_name(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    rest, engine = serve()
+    engine.failure = LimitExceeded("no", limit="tokens_per_second", retry_after_seconds=9)
+    caplog.set_level(logging.INFO, "polyprefix.requests")
+    rest.call("POST", "/v1/classify", "acme", json={"model": "mood", "input": "good"})
+    line = the_line(caplog)
+    assert (line["code"], line["limit"]) == ("limit_exceeded", "tokens_per_second")
 
 
 def test_a_key_that_is_sent_as_an_id_is_not_logged(
