@@ -10,11 +10,13 @@
     |- ActingKeyInvalid        a change whose key became invalid before it was made
     |- LastOperatorKey         revocation of the last operator's key that does not expire
     |- PrefixRejected          an invalid prefix file; has all findings
-    |- VersionInUse            deletion of a version that an alias points to
+    |- VersionInUse            deletion of a version that an alias points to, or that is a canary
     |- NothingToRollBack       rollback of an alias without an earlier version
     |- InvalidLimit            a value that a limit cannot have
     |- LimitsChanged           a change of limits that are not those that its author has seen
     |- QuotaExceeded           more stored bytes, tasks or versions than a tenant may have
+    |- CanaryNotFound          an alias without a canary
+    |- InvalidCanary           a version that cannot be the canary of an alias
     |- InputRejected           an input that does not fit the task
     |  '- TextTooLong          a text with more tokens than the prefix or backbone allows
     |- BackboneUnavailable     the backbone's folder or weights could not be loaded
@@ -109,6 +111,16 @@ class QuotaExceeded(PrefixError):
     def __init__(self, message: str, *, limit: str) -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class CanaryNotFound(PrefixError):
+    code = "canary_not_found"
+
+
+class InvalidCanary(PrefixError):
+    """A version that cannot be the canary of an alias."""
+
+    code = "invalid_canary"
 
 
 class InputRejected(PrefixError):

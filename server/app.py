@@ -9,10 +9,19 @@ from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
 from prefixes.limits import Limits
-from prefixes.registry import ApiKeys, AuditLog, LimitStore, PrefixRegistry, Sharing, Tenants
+from prefixes.registry import (
+    ApiKeys,
+    AuditLog,
+    Canaries,
+    LimitStore,
+    PrefixRegistry,
+    Sharing,
+    Tenants,
+)
 from server.api import (
     aliases,
     audit,
+    canaries,
     docs_page,
     key_uses,
     keys,
@@ -90,6 +99,7 @@ def create_app(
         anonymous_limits=Limits.of(settings.default_limits),
         tenants=Tenants(registry.database),
         sharing=Sharing(registry.database),
+        canaries=Canaries(registry.database),
         audit=AuditLog(registry.database),
         metrics=metrics,
         trainings=training_store(settings, registry.database),
@@ -126,6 +136,7 @@ def _add_routes(app: FastAPI) -> None:
         *DIALECTS,
         prefixes,
         aliases,
+        canaries,
         sharing,
         trainings,
         tenants,

@@ -71,6 +71,12 @@ class AliasMoved(RequestRefused):
     code = "alias_moved"
 
 
+class CanaryChanged(RequestRefused):
+    """The canary of an alias is not the one that `If-Match` or `If-None-Match` requires."""
+
+    code = "canary_changed"
+
+
 class BadPrecondition(RequestRefused):
     code = "bad_precondition"
 

@@ -7,12 +7,14 @@ from sqlalchemy import URL
 from prefixes.errors import StoreUnavailable
 from prefixes.limits import NOT_SET, LimitSet
 from prefixes.registry.audit import AuditLog
+from prefixes.registry.canaries import Canaries
 from prefixes.registry.database import Database
 from prefixes.registry.keys import ApiKeys
 from prefixes.registry.limits import LimitStore, TenantLimits
 from prefixes.registry.opening import open_database, parse_url
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.registry import PrefixRegistry
+from prefixes.registry.routing import CanaryRoute, Target
 from prefixes.registry.sharing import Sharing
 from prefixes.registry.tenants import Tenants
 from prefixes.registry.values import (
@@ -23,6 +25,8 @@ from prefixes.registry.values import (
     AliasMove,
     ApiKey,
     AuditEvent,
+    Canary,
+    CanaryPlan,
     Identity,
     IssuedKey,
     ListedVersion,
@@ -47,6 +51,10 @@ __all__ = [
     "ApiKeys",
     "AuditEvent",
     "AuditLog",
+    "Canaries",
+    "Canary",
+    "CanaryPlan",
+    "CanaryRoute",
     "Database",
     "Identity",
     "IssuedKey",
@@ -63,6 +71,7 @@ __all__ = [
     "Role",
     "Sharing",
     "StagedBlob",
+    "Target",
     "Tenant",
     "TenantLimits",
     "Tenants",

@@ -1,15 +1,19 @@
 """AliasPointer: reading, moving and rolling back an alias within a transaction."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from prefixes.errors import NothingToRollBack
+from prefixes.registry.alias_history import add_move
 from prefixes.registry.audit import record
+from prefixes.registry.canary_rows import CanaryPointer
 from prefixes.registry.changes import PrefixRow
 from prefixes.registry.lookup import not_found
-from prefixes.registry.tables import alias_moves, aliases, now, versions
+from prefixes.registry.tables import alias_moves, aliases, versions
 from prefixes.registry.values import Actor, MoveKind
+
+_UNDOABLE: Final = ("publish", "promote")
 
 
 class AliasPointer:
@@ -17,6 +21,7 @@ class AliasPointer:
 
     Moves form an undo stack: publish and promote push a move, and a rollback undoes the last one
     that is not undone yet. The history records rollbacks, but they cannot be undone themselves.
+    Every move ends the canary of the alias.
     """
 
     def __init__(self, connection: Connection, row: PrefixRow, name: str) -> None:
@@ -61,7 +66,7 @@ class AliasPointer:
             .where(
                 alias_moves.c.prefix_id == self._row.id,
                 alias_moves.c.alias == self._name,
-                alias_moves.c.kind != "rollback",
+                alias_moves.c.kind.in_(_UNDOABLE),
                 ~alias_moves.c.is_undone,
             )
             .order_by(alias_moves.c.id.desc())
@@ -99,17 +104,9 @@ class AliasPointer:
         self._connection.execute(update(aliases).where(self._here).values(version=to))
 
     def _record(self, kind: MoveKind, before: int | None, to: int, by: Actor) -> None:
-        self._connection.execute(
-            insert(alias_moves).values(
-                prefix_id=self._row.id,
-                alias=self._name,
-                kind=kind,
-                from_version=before,
-                to_version=to,
-                moved_at=now(),
-                moved_by=by.name,
-            )
-        )
+        canary = CanaryPointer(self._connection, self._row, self._name)
+        canary.end_with_move(before, to, by=by)
+        add_move(self._connection, self._row, self._name, kind, before=before, to=to, by=by)
         record(
             self._connection,
             by,

@@ -30,6 +30,8 @@ Action = Literal[
     "prefix.delete",
     "alias.move",
     "alias.rollback",
+    "canary.set",
+    "canary.cancel",
     "prefix.share",
 ]
 

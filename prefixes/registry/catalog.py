@@ -11,7 +11,8 @@ from prefixes.errors import PrefixNotFound, StoreUnavailable
 from prefixes.names import PrefixRef
 from prefixes.registry.answer_cache import AnswerCache
 from prefixes.registry.database import Database
-from prefixes.registry.lookup import find_entry, find_public, find_summaries, find_versions
+from prefixes.registry.lookup import find_entry, find_public, find_summaries, find_targets
+from prefixes.registry.routing import Target
 from prefixes.registry.tables import versions
 from prefixes.registry.tenants import find_tenant, find_tenants
 from prefixes.registry.values import PrefixEntry, PrefixSummary, PrefixVersion, Tenant
@@ -31,9 +32,7 @@ class PrefixCatalog:
     def __init__(self, database: Database, store: PrefixStore) -> None:
         self.database = database
         self.store = store
-        self._resolved: AnswerCache[tuple[PrefixRef, str | None], PrefixVersion] = AnswerCache(
-            database
-        )
+        self._targets: AnswerCache[tuple[PrefixRef, str | None], Target] = AnswerCache(database)
 
     def close(self) -> None:
         """Close all connections to the database."""
@@ -55,30 +54,33 @@ class PrefixCatalog:
 
     def resolve(
         self, refs: Collection[PrefixRef], *, reader: str | None
-    ) -> dict[PrefixRef, PrefixVersion]:
-        """Find the version that each reference stands for now.
+    ) -> dict[PrefixRef, Target]:
+        """Find what each reference stands for now: its version, and the canary of an alias.
 
         Raises:
             PrefixNotFound: when a reference is unknown or hidden from the reader; the message
                 names all of them.
         """
 
-        def read(connection: Connection) -> dict[tuple[PrefixRef, str | None], PrefixVersion]:
-            found = find_versions(connection, refs, reader)
-            return {(ref, reader): version for ref, version in found.items()}
+        def read(connection: Connection) -> dict[tuple[PrefixRef, str | None], Target]:
+            found = find_targets(connection, refs, reader)
+            return {(ref, reader): target for ref, target in found.items()}
 
-        return {ref: version for (ref, _), version in self._resolved.ask(read).items()}
+        return {ref: target for (ref, _), target in self._targets.ask(read).items()}
 
     def recall(
         self, refs: Collection[PrefixRef], *, reader: str | None
-    ) -> dict[PrefixRef, PrefixVersion] | None:
+    ) -> dict[PrefixRef, Target] | None:
         """Return what `resolve` would, or None if that requires waiting for the database."""
-        found = self._resolved.recall([(ref, reader) for ref in refs])
-        return None if found is None else {ref: version for (ref, _), version in found.items()}
+        found = self._targets.recall([(ref, reader) for ref in refs])
+        return None if found is None else {ref: target for (ref, _), target in found.items()}
 
     def version(self, ref: PrefixRef, *, reader: str | None) -> PrefixVersion:
-        """Find the version that one reference stands for now. Raises as `resolve`."""
-        return self.resolve([ref], reader=reader)[ref]
+        """Find the version that one reference stands for now, the stable one of an alias.
+
+        Raises: as `resolve`.
+        """
+        return self.resolve([ref], reader=reader)[ref].stable
 
     def spec(self, digest: str) -> PrefixSpec:
         """Read the description of a version by its digest. It never changes.

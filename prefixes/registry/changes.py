@@ -9,7 +9,15 @@ from prefixes.names import MAX_VERSION, PrefixRef
 from prefixes.registry.deletions import note_deleted
 from prefixes.registry.grants import remove_readers
 from prefixes.registry.lookup import not_found
-from prefixes.registry.tables import alias_moves, aliases, now, prefixes, tenants, versions
+from prefixes.registry.tables import (
+    alias_moves,
+    aliases,
+    canaries,
+    now,
+    prefixes,
+    tenants,
+    versions,
+)
 from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import Actor, PrefixVersion, PublishedVersion
 from prefixes.spec import PrefixSpec
@@ -122,17 +130,13 @@ def remove_version(connection: Connection, row: PrefixRow, number: int) -> str:
 
     Raises:
         PrefixNotFound: when the version does not exist.
-        VersionInUse: when an alias points to it.
+        VersionInUse: when an alias points to it, or it is the canary of one.
     """
     digest = find_digest(connection, row, number)
-    pointing = select(aliases.c.name).where(
-        aliases.c.prefix_id == row.id, aliases.c.version == number
-    )
-    names = ", ".join(sorted(connection.scalars(pointing)))
-    if names:
+    if users := ", ".join(_users(connection, row, number)):
         raise VersionInUse(
-            f"{row.version(number)} cannot be deleted while these aliases point to it: {names}; "
-            "point them to another version first, or delete the whole task"
+            f"{row.version(number)} cannot be deleted while it is in use: {users}; point the "
+            "aliases to another version and cancel the canaries first, or delete the whole task"
         )
     connection.execute(delete(versions).where(*_at(row, number)))
     note_deleted(connection, [digest])
@@ -145,7 +149,8 @@ def remove_prefix(connection: Connection, row: PrefixRow) -> frozenset[str]:
         select(versions.c.digest).where(versions.c.prefix_id == row.id)
     ).all()
     remove_readers(connection, row.id)
-    for table in (aliases, alias_moves, versions):  # aliases first: they point to versions
+    # In the order of references: canaries to aliases, both to versions.
+    for table in (canaries, aliases, alias_moves, versions):
         connection.execute(delete(table).where(table.c.prefix_id == row.id))
     note_deleted(connection, digests)
     return frozenset(digests)
@@ -153,6 +158,20 @@ def remove_prefix(connection: Connection, row: PrefixRow) -> frozenset[str]:
 
 def _at(row: PrefixRow, number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return versions.c.prefix_id == row.id, versions.c.number == number
+
+
+def _users(connection: Connection, row: PrefixRow, number: int) -> list[str]:
+    """Describe what needs a version: aliases that point to it, and canaries."""
+    pointing = select(aliases.c.name).where(
+        aliases.c.prefix_id == row.id, aliases.c.version == number
+    )
+    trying = select(canaries.c.alias).where(
+        canaries.c.prefix_id == row.id, canaries.c.version == number
+    )
+    return [
+        *(f"the alias {name}" for name in sorted(connection.scalars(pointing))),
+        *(f"the canary of {name}" for name in sorted(connection.scalars(trying))),
+    ]
 
 
 def _find_by_digest(connection: Connection, row: PrefixRow, digest: str) -> PrefixVersion | None:

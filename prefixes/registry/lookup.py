@@ -13,10 +13,21 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam
 
 from prefixes.errors import PrefixNotFound
 from prefixes.names import DEFAULT_ALIAS, PrefixRef
-from prefixes.registry.tables import alias_moves, aliases, grants, prefixes, tenants, versions
+from prefixes.registry.routing import CanaryRoute, Target
+from prefixes.registry.tables import (
+    alias_moves,
+    aliases,
+    canaries,
+    grants,
+    prefixes,
+    tenants,
+    versions,
+)
 from prefixes.registry.values import (
     Alias,
     AliasMove,
+    Canary,
+    CanaryPlan,
     ListedVersion,
     PrefixEntry,
     PrefixSummary,
@@ -33,12 +44,24 @@ _VERSION_COLUMNS = (
     versions.c.created_by,
     versions.c.task_type,
 )
+_NUM_COLUMNS = len(_VERSION_COLUMNS)
 _ALL_VERSIONS = tenants.join(prefixes, prefixes.c.tenant_id == tenants.c.id).join(
     versions, versions.c.prefix_id == prefixes.c.id
 )
 _ALL_TARGETS = _ALL_VERSIONS.join(
     aliases,
     and_(aliases.c.prefix_id == versions.c.prefix_id, aliases.c.version == versions.c.number),
+)
+_CANARY_VERSIONS = versions.alias("canary_versions")
+_ALL_ROUTES = _ALL_TARGETS.outerjoin(
+    canaries,
+    and_(canaries.c.prefix_id == aliases.c.prefix_id, canaries.c.alias == aliases.c.name),
+).outerjoin(
+    _CANARY_VERSIONS,
+    and_(
+        _CANARY_VERSIONS.c.prefix_id == canaries.c.prefix_id,
+        _CANARY_VERSIONS.c.number == canaries.c.version,
+    ),
 )
 _IS_ACTIVE = and_(tenants.c.suspended_at.is_(None), tenants.c.deleted_at.is_(None))
 # A tenant that is suspended or deleted has no valid key: only operators read its own prefixes.
@@ -68,8 +91,18 @@ _BY_NUMBER = (
     .where(_VISIBLE, *_NAMED, _one_of(versions.c.number, "wanted"))
 )
 _BY_ALIAS = (
-    select(*_VERSION_COLUMNS, aliases.c.name)
-    .select_from(_ALL_TARGETS)
+    select(
+        *_VERSION_COLUMNS,
+        aliases.c.name,
+        canaries.c.percent,
+        _CANARY_VERSIONS.c.number,
+        _CANARY_VERSIONS.c.digest,
+        _CANARY_VERSIONS.c.size_bytes,
+        _CANARY_VERSIONS.c.created_at,
+        _CANARY_VERSIONS.c.created_by,
+        _CANARY_VERSIONS.c.task_type,
+    )
+    .select_from(_ALL_ROUTES)
     .where(_VISIBLE, *_NAMED, _one_of(aliases.c.name, "wanted"))
 )
 
@@ -109,6 +142,14 @@ _ALIASES = (
     .where(aliases.c.prefix_id == bindparam("prefix_id"))
     .order_by(aliases.c.name)
 )
+_CANARIES = select(
+    canaries.c.alias,
+    canaries.c.version,
+    canaries.c.percent,
+    canaries.c.revision,
+    canaries.c.started_at,
+    canaries.c.started_by,
+).where(canaries.c.prefix_id == bindparam("prefix_id"))
 _MOVES = (
     select(
         alias_moves.c.alias,
@@ -118,6 +159,8 @@ _MOVES = (
         alias_moves.c.moved_at,
         alias_moves.c.moved_by,
         alias_moves.c.is_undone,
+        alias_moves.c.percent,
+        alias_moves.c.reason,
     )
     .where(alias_moves.c.prefix_id == bindparam("prefix_id"))
     .order_by(alias_moves.c.id)
@@ -132,33 +175,44 @@ def not_found(*names: object) -> PrefixNotFound:
     )
 
 
-def find_versions(
+def find_targets(
     connection: Connection, refs: Collection[PrefixRef], reader: str | None
-) -> dict[PrefixRef, PrefixVersion]:
-    """Find the version that each reference stands for: one query for numbers, one for aliases.
+) -> dict[PrefixRef, Target]:
+    """Find what each reference stands for: one query for numbers, one for aliases.
 
     Raises:
         PrefixNotFound: when a reference is unknown or hidden from the reader; the message names
             all of them.
     """
     wanted = set(refs)
-    found: dict[PrefixRef, PrefixVersion] = {}
+    found: dict[PrefixRef, Target] = {}
     by_number = [ref for ref in wanted if ref.version is not None]
     by_alias = [ref for ref in wanted if ref.version is None]
     if by_number:
         numbers = [ref.version for ref in by_number]
         for row in connection.execute(_BY_NUMBER, _names(by_number, numbers, reader)):
             version = PrefixVersion(*row)
-            found[version.ref] = version
+            found[version.ref] = Target(version)
     if by_alias:
         names = [ref.alias for ref in by_alias]
-        for *columns, alias in connection.execute(_BY_ALIAS, _names(by_alias, names, reader)):
-            version = PrefixVersion(*columns)
-            found[PrefixRef(version.tenant, version.task, alias=alias)] = version
+        for row in connection.execute(_BY_ALIAS, _names(by_alias, names, reader)):
+            ref, target = _target(*row)
+            found[ref] = target
     missing = wanted - found.keys()
     if missing:
         raise not_found(*missing)
     return {ref: found[ref] for ref in refs}
+
+
+def _target(*columns: Any) -> tuple[PrefixRef, Target]:
+    """Build what an alias stands for from a row of `_BY_ALIAS`."""
+    about, (alias, percent, *canary) = columns[:_NUM_COLUMNS], columns[_NUM_COLUMNS:]
+    stable = PrefixVersion(*about)
+    ref = PrefixRef(stable.tenant, stable.task, alias=alias)
+    if percent is None:
+        return ref, Target(stable)
+    version = PrefixVersion(stable.tenant, stable.task, *canary)
+    return ref, Target(stable, CanaryRoute(version, percent))
 
 
 def _names(
@@ -211,12 +265,16 @@ def find_entry(connection: Connection, tenant: str, task: str, reader: str | Non
     moves: dict[str, list[AliasMove]] = defaultdict(list)
     for alias, *columns in connection.execute(_MOVES, key):
         moves[alias].append(AliasMove(*columns))
+    running = {
+        alias: Canary(CanaryPlan(version, percent), *about)
+        for alias, version, percent, *about in connection.execute(_CANARIES, key)
+    }
     return PrefixEntry(
         tenant,
         task,
         tuple(PrefixVersion(*row[:-1]) for row in rows),
         tuple(
-            Alias(name, version, tuple(moves[name]))
+            Alias(name, version, tuple(moves[name]), running.get(name))
             for name, version in connection.execute(_ALIASES, key)
         ),
     )

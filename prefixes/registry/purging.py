@@ -11,6 +11,7 @@ from prefixes.registry.tables import (
     alias_moves,
     aliases,
     api_keys,
+    canaries,
     grants,
     key_limits,
     prefixes,
@@ -50,7 +51,8 @@ def _remove_prefixes(connection: Connection, tenant_id: int) -> Sequence[str]:
     owned = select(prefixes.c.id).where(prefixes.c.tenant_id == tenant_id)
     query = select(versions.c.digest).where(versions.c.prefix_id.in_(owned)).distinct()
     digests = connection.scalars(query).all()
-    for table in (grants, aliases, alias_moves, versions):  # aliases point to versions
+    # In the order of references: canaries to aliases, both to versions.
+    for table in (grants, canaries, aliases, alias_moves, versions):
         connection.execute(delete(table).where(table.c.prefix_id.in_(owned)))
     connection.execute(delete(prefixes).where(prefixes.c.tenant_id == tenant_id))
     if digests:

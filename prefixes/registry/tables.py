@@ -144,6 +144,30 @@ aliases = Table(
     ForeignKeyConstraint(["prefix_id", "version"], ["versions.prefix_id", "versions.number"]),
 )
 
+# `revision` is the id of the last row in `alias_moves` about the canary.
+canaries = Table(
+    "canaries",
+    metadata,
+    Column("prefix_id", Integer, primary_key=True),
+    Column("alias", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("percent", Float, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("started_by", Text, nullable=False),
+    # As for aliases, the database rejects the deletion of a version that is still used.
+    ForeignKeyConstraint(
+        ["prefix_id", "alias"],
+        ["aliases.prefix_id", "aliases.name"],
+        name="fk_canaries_prefix_id_aliases",
+    ),
+    ForeignKeyConstraint(
+        ["prefix_id", "version"],
+        ["versions.prefix_id", "versions.number"],
+        name="fk_canaries_prefix_id_versions",
+    ),
+)
+
 # The history has no foreign key to versions, because it outlives deleted ones.
 alias_moves = Table(
     "alias_moves",
@@ -157,6 +181,8 @@ alias_moves = Table(
     Column("moved_at", UtcDateTime, nullable=False),
     Column("moved_by", Text, nullable=False),
     Column("is_undone", Boolean, nullable=False, server_default=false()),
+    Column("percent", Float),
+    Column("reason", Text),
     Index(None, "prefix_id", "alias"),
 )
 

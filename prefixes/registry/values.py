@@ -9,8 +9,8 @@ from prefixes.limits import NO_LIMITS, Limits
 from prefixes.names import PrefixRef
 from prefixes.spec import TaskType
 
-MoveKind = Literal["publish", "promote", "rollback"]
-
+MoveKind = Literal["publish", "promote", "rollback", "canary", "canary_cancel"]
+"""The last two start, change or end the canary of an alias. They do not move the alias itself."""
 
 Role = Literal["infer", "upload", "admin", "operator"]
 
@@ -79,7 +79,10 @@ class PublishedVersion:
 
 @dataclass(frozen=True, slots=True)
 class AliasMove:
-    """One move of an alias; `is_undone` after a rollback has undone it."""
+    """One move of an alias, or a change of its canary; `is_undone` after a rollback has undone it.
+
+    `percent` is the share of callers that a canary got. `reason` says why the server ended one.
+    """
 
     kind: MoveKind
     from_version: int | None
@@ -87,15 +90,39 @@ class AliasMove:
     moved_at: datetime
     moved_by: str
     is_undone: bool
+    percent: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryPlan:
+    """What is decided about a canary: its version, and its share of the callers in percent."""
+
+    version: int
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A second version of an alias, which answers a share of its callers.
+
+    `revision` differs after every change. It grows, also from one canary to the next.
+    """
+
+    plan: CanaryPlan
+    revision: int
+    started_at: datetime
+    started_by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name that points to a version, with its moves, oldest first."""
+    """A name that points to a version, with its moves, oldest first, and its canary."""
 
     name: str
     version: int
     moves: tuple[AliasMove, ...]
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)

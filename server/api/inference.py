@@ -69,13 +69,17 @@ class InputItem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inference:
-    """The inference of one HTTP request: who asks, for how long, and what the log line reports."""
+    """The inference of one HTTP request: who asks, for how long, and what the log line reports.
+
+    `routing_key` decides whether the canary of an alias answers.
+    """
 
     request: Request
     services: Services
     caller: Caller
     record: RequestRecord
     timeout_seconds: float
+    routing_key: str | None
 
     @classmethod
     def of_plain(cls, request: Request) -> Self | None:
@@ -85,11 +89,16 @@ class Inference:
         services: Services = request.app.state.services
         state = request.state
         return cls(
-            request, services, state.caller, state.record, services.settings.request_timeout_seconds
+            request,
+            services,
+            state.caller,
+            state.record,
+            services.settings.request_timeout_seconds,
+            _routing_key(request.headers.get("x-canary-key"), state.caller),
         )
 
     async def find(self, model: str | None) -> PrefixVersion:
-        """Resolve the model of a request to the version that it names now.
+        """Resolve the model of a request to the version that answers the caller now.
 
         Raises:
             ModelRequired, InvalidName, PrefixNotFound: as `run`.
@@ -99,7 +108,7 @@ class Inference:
         if known is None:
             resolve = partial(self.services.registry.resolve, {ref}, reader=reader)
             known = await self.services.read(resolve)
-        return known[ref]
+        return known[ref].version_for(self.routing_key)
 
     async def run(
         self,
@@ -149,6 +158,7 @@ class Inference:
             timeout_seconds=self.timeout_seconds,
             task_type=task_type,
             allowance=Allowance.of(self.caller.identity, self.services.anonymous_limits),
+            routing_key=self.routing_key,
         )
         try:
             response = await while_connected(self.request, work)
@@ -215,7 +225,12 @@ def _check_num_scores(answers: Sequence[InferenceResult], top_k: int | None) -> 
         )
 
 
-async def _inference(
+def _routing_key(header: str | None, caller: Caller) -> str | None:
+    """Return what keeps a caller at one version of a canary: its header, or else its API key."""
+    return header or (None if caller.identity is None else caller.identity.key_id)
+
+
+async def _inference(  # noqa: PLR0917 - FastAPI passes all by name
     request: Request,
     services: ServicesDep,
     caller: CallerDep,
@@ -224,11 +239,19 @@ async def _inference(
         int | None,
         Header(ge=1, le=10**9, description="Maximum time for this request, in milliseconds."),
     ] = None,
+    x_canary_key: Annotated[
+        str | None,
+        Header(
+            description="A name of the end user or session. If an alias has a canary, requests "
+            "with the same name get the same version. Default: the API key."
+        ),
+    ] = None,
 ) -> Inference:
     seconds = services.settings.request_timeout_seconds
     if x_timeout_ms is not None:
         seconds = min(seconds, x_timeout_ms / 1000)
-    return Inference(request, services, caller, record, seconds)
+    routing_key = _routing_key(x_canary_key, caller)
+    return Inference(request, services, caller, record, seconds, routing_key)
 
 
 InferenceDep = Annotated[Inference, Depends(_inference)]

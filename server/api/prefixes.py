@@ -18,6 +18,7 @@ from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.schemas import (
     Alias,
+    AliasCanary,
     AliasMove,
     CheckedFile,
     PrefixEntry,
@@ -78,6 +79,7 @@ async def show_prefix(
             Alias(
                 name=alias.name,
                 version=alias.version,
+                canary=_canary(alias),
                 history=[_move(move, tenant, caller) for move in alias.moves],
             )
             for alias in entry.aliases
@@ -212,6 +214,13 @@ async def delete_prefix(tenant: str, task: str, services: ServicesDep, actor: Ac
 def _move(move: registry_values.AliasMove, owner: str, caller: Caller) -> AliasMove:
     fields = asdict(move) | {"moved_by": caller.author(move.moved_by, owner)}
     return AliasMove(**fields)
+
+
+def _canary(alias: registry_values.Alias) -> AliasCanary | None:
+    if alias.canary is None:
+        return None
+    plan = alias.canary.plan
+    return AliasCanary(version=plan.version, percent=plan.percent)
 
 
 async def _find(services: ServicesDep, reader: str | None, ref: PrefixRef) -> PrefixVersion:

@@ -130,12 +130,22 @@ class AliasMove(WireResponse):
     moved_at: datetime
     moved_by: str
     is_undone: bool
+    percent: float | None = Field(description="Share of the callers that a canary got.")
+    reason: str | None = Field(description="Why the server ended a canary.")
+
+
+class AliasCanary(WireResponse):
+    version: int
+    percent: float
 
 
 class Alias(WireResponse):
     name: str
     version: int
-    history: list[AliasMove] = Field(description="Moves of the alias, the oldest first.")
+    canary: AliasCanary | None
+    history: list[AliasMove] = Field(
+        description="Moves of the alias and changes of its canary, the oldest first."
+    )
 
 
 class Version(WireResponse):

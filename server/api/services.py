@@ -8,7 +8,15 @@ from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.limits import Limits
-from prefixes.registry import ApiKeys, AuditLog, LimitStore, PrefixRegistry, Sharing, Tenants
+from prefixes.registry import (
+    ApiKeys,
+    AuditLog,
+    Canaries,
+    LimitStore,
+    PrefixRegistry,
+    Sharing,
+    Tenants,
+)
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
@@ -40,6 +48,7 @@ class InferenceEngine(Protocol):
         timeout_seconds: float,
         task_type: TaskType | None,
         allowance: Allowance,
+        routing_key: str | None,
     ) -> InferenceResponse: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
@@ -58,6 +67,7 @@ class Services:
     anonymous_limits: Limits
     tenants: Tenants
     sharing: Sharing
+    canaries: Canaries
     audit: AuditLog
     metrics: RequestMetrics
     trainings: TrainingStore

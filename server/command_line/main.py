@@ -9,6 +9,12 @@ from typing import Any, Final
 import typer
 
 from server.command_line.audit import audit
+from server.command_line.canaries import (
+    cancel_canary,
+    promote_canary,
+    set_canary,
+    show_canary,
+)
 from server.command_line.command import Command
 from server.command_line.conversion import export_prefix, import_prefix
 from server.command_line.evaluation import evaluate, predict
@@ -110,5 +116,17 @@ app.add_typer(
 app.add_typer(
     _group("Manage the limits of tenants and of keys.", {"show": show_limits, "set": set_limits}),
     name="limits",
+)
+app.add_typer(
+    _group(
+        "Try a second version on a share of an alias's callers.",
+        {
+            "set": set_canary,
+            "show": show_canary,
+            "promote": promote_canary,
+            "cancel": cancel_canary,
+        },
+    ),
+    name="canary",
 )
 app.add_typer(_group("Manage the store folder and its database.", {"adopt": adopt}), name="store")

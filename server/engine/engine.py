@@ -159,6 +159,7 @@ class Engine:
         timeout_seconds: float,
         task_type: TaskType | None = None,
         allowance: Allowance = NO_ALLOWANCE,
+        routing_key: str | None = None,
     ) -> InferenceResponse:
         """Run inputs of any tasks. The request succeeds or fails as a whole.
 
@@ -169,6 +170,7 @@ class Engine:
             timeout_seconds: time until `DeadlineExceeded`.
             task_type: the type that every task must have; None for any.
             allowance: the limits of the caller's tenant and key.
+            routing_key: decides whether the canary of an alias answers; None: never.
 
         Raises:
             PrefixNotFound: when a prefix does not exist, or the reader may not use it.
@@ -192,7 +194,9 @@ class Engine:
             num_tokens=estimate_tokens(inputs) if allowance.accounts else 0,
         )
         async with admission as admitted:
-            versions = await self._resolver.resolve(inputs, reader=reader, task_type=task_type)
+            versions = await self._resolver.resolve(
+                inputs, reader=reader, routing_key=routing_key, task_type=task_type
+            )
             places: dict[str, list[int]] = {}
             for place, item in enumerate(inputs):
                 places.setdefault(versions[item.ref].digest, []).append(place)

@@ -20,19 +20,31 @@ class ReferenceResolver:
         self._threads = threads
 
     async def resolve(
-        self, inputs: Sequence[TaskInput], *, reader: str | None, task_type: TaskType | None
+        self,
+        inputs: Sequence[TaskInput],
+        *,
+        reader: str | None,
+        routing_key: str | None,
+        task_type: TaskType | None,
     ) -> dict[PrefixRef, PrefixVersion]:
-        """Find the version for the reference of each input.
+        """Find the version for the reference of each input, one for all inputs of an alias.
+
+        Args:
+            inputs: the inputs of a request.
+            reader: the caller's tenant.
+            routing_key: decides whether the canary of an alias answers; None: never.
+            task_type: the type that every version must have; None for any.
 
         Raises:
             PrefixNotFound: when a prefix does not exist, or the reader may not use it.
             WrongTaskType: when a task does not have the given type; names the first such input.
         """
         refs = {item.ref for item in inputs}
-        versions = self._registry.recall(refs, reader=reader)
-        if versions is None:
-            resolve = partial(self._registry.resolve, refs, reader=reader)
-            versions = await asyncio.get_running_loop().run_in_executor(self._threads, resolve)
+        targets = self._registry.recall(refs, reader=reader)
+        if targets is None:
+            read = partial(self._registry.resolve, refs, reader=reader)
+            targets = await asyncio.get_running_loop().run_in_executor(self._threads, read)
+        versions = {ref: target.version_for(routing_key) for ref, target in targets.items()}
         if task_type is not None:
             _check_task_types(inputs, versions, task_type)
         return versions

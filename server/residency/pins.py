@@ -113,9 +113,9 @@ class Pins:
 
     def _find(self, refs: Sequence[PrefixRef], tenant: str) -> dict[PrefixRef, str]:
         try:
-            versions = self._registry.recall(refs, reader=tenant)
-            if versions is None:
-                versions = self._registry.resolve(refs, reader=tenant)
+            targets = self._registry.recall(refs, reader=tenant)
+            if targets is None:
+                targets = self._registry.resolve(refs, reader=tenant)
         except PrefixNotFound:
             # At least one is missing. Bisecting finds them with few queries.
             middle = len(refs) // 2
@@ -123,4 +123,4 @@ class Pins:
             return {
                 ref: digest for part in parts for ref, digest in self._find(part, tenant).items()
             }
-        return {ref: version.digest for ref, version in versions.items()}
+        return {ref: target.stable.digest for ref, target in targets.items()}

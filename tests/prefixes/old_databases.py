@@ -5,6 +5,11 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0009": (
+        "DROP TABLE canaries",
+        "ALTER TABLE alias_moves DROP COLUMN percent",
+        "ALTER TABLE alias_moves DROP COLUMN reason",
+    ),
     "0008": (
         "DROP TABLE tenant_limits",
         "DROP TABLE key_limits",

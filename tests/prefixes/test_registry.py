@@ -15,7 +15,7 @@ from prefixes.errors import (
     TenantNotFound,
     VersionInUse,
 )
-from prefixes.registry import Actor, ListedVersion, PrefixRegistry, PrefixSummary
+from prefixes.registry import Actor, ListedVersion, PrefixRegistry, PrefixSummary, Target
 from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
 from tests.prefixes.publishing import publish, tiny_prefix
@@ -211,7 +211,8 @@ def test_references_of_every_kind_resolve_at_once(registry: PrefixRegistry) -> N
         PrefixRef("acme", "mood", alias="live"): mood,
         PrefixRef("examples", "topic", alias="live"): public,
     }
-    assert registry.resolve([*expected, REF], reader="acme") == expected
+    targets = {ref: Target(version) for ref, version in expected.items()}
+    assert registry.resolve([*expected, REF], reader="acme") == targets
     assert registry.resolve([], reader="acme") == {}
 
 
@@ -321,7 +322,9 @@ def test_a_deleted_version_is_gone_with_its_bytes_and_its_number_never_comes_bac
 
 def test_a_version_that_aliases_point_to_is_not_deleted(registry: PrefixRegistry) -> None:
     version = publish(registry, "acme", "topic", "a", alias="next").version
-    with pytest.raises(VersionInUse, match=r"acme/topic@1 .*: live, next; point them to another"):
+    with pytest.raises(
+        VersionInUse, match=r"acme/topic@1 .*: the alias live, the alias next; point"
+    ):
         registry.delete_version("acme", "topic", 1)
     assert registry.store.get(version.digest)
 

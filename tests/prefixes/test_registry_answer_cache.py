@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from prefixes import PrefixRef
-from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_registry
+from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Target, open_registry
 from prefixes.registry.answer_cache import AnswerCache
 from tests.prefixes.publishing import publish
 
@@ -29,8 +29,8 @@ def other(registry: PrefixRegistry, tmp_path: Path) -> Iterator[PrefixRegistry]:
 def test_what_was_resolved_is_known_without_asking_again(registry: PrefixRegistry) -> None:
     version = publish(registry, "acme", "topic", "one", alias="live").version
     assert registry.recall([LIVE], reader="acme") is None
-    assert registry.resolve([LIVE], reader="acme") == {LIVE: version}
-    assert registry.recall([LIVE], reader="acme") == {LIVE: version}
+    assert registry.resolve([LIVE], reader="acme") == {LIVE: Target(version)}
+    assert registry.recall([LIVE], reader="acme") == {LIVE: Target(version)}
 
 
 def test_what_one_reader_may_see_is_not_recalled_for_another(registry: PrefixRegistry) -> None:
@@ -55,10 +55,10 @@ def test_an_alias_that_anybody_moves_is_not_recalled(
     registry.resolve([LIVE], reader="acme")
     second = publish(other, "acme", "topic", "two", alias="live").version
     assert registry.recall([LIVE], reader="acme") is None
-    assert registry.resolve([LIVE], reader="acme") == {LIVE: second}
+    assert registry.resolve([LIVE], reader="acme") == {LIVE: Target(second)}
     first = registry.rollback("acme", "topic", "live", by=Actor("ada"))
     assert registry.recall([LIVE], reader="acme") is None
-    assert registry.resolve([LIVE], reader="acme")[LIVE].number == first == 1
+    assert registry.resolve([LIVE], reader="acme")[LIVE].stable.number == first == 1
 
 
 def test_a_key_that_another_process_revokes_is_not_recalled(

@@ -95,6 +95,7 @@ class FakeEngine:
         timeout_seconds: float,
         task_type: TaskType | None,
         allowance: Allowance,
+        routing_key: str | None = None,
     ) -> InferenceResponse:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)
@@ -102,7 +103,8 @@ class FakeEngine:
             raise EngineUnavailable(f"The server takes no requests now: {self.problem}")
         if self.failure is not None:
             raise self.failure
-        versions = self._registry.resolve({item.ref for item in inputs}, reader=reader)
+        targets = self._registry.resolve({item.ref for item in inputs}, reader=reader)
+        versions = {ref: target.version_for(routing_key) for ref, target in targets.items()}
         self.num_waiting += len(inputs)
         try:
             if self.is_held:

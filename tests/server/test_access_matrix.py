@@ -133,6 +133,11 @@ ROWS: Final[Mapping[str, Row]] = {
     f"DELETE {TASK}": Row("admin", 204),
     f"PUT {TASK}/aliases/{{alias}}": Row("upload", 200, {"version": 1}),
     f"POST {TASK}/aliases/{{alias}}/rollback": Row("upload", 409),  # one version only
+    # The task has one version and no canary.
+    f"GET {TASK}/aliases/{{alias}}/canary": Row("upload", 404),
+    f"PUT {TASK}/aliases/{{alias}}/canary": Row("upload", 422, {"version": 1, "percent": 5}),
+    f"POST {TASK}/aliases/{{alias}}/canary/promote": Row("upload", 404),
+    f"DELETE {TASK}/aliases/{{alias}}/canary": Row("upload", 404),
     f"GET {TASK}/readers": Row("admin"),
     f"PUT {TASK}/readers/{{reader}}": Row("admin"),
     f"DELETE {TASK}/readers/{{reader}}": Row("admin"),

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from prefixes.errors import InputRejected
-from prefixes.registry import PrefixVersion
 from prefixes.spec import TaskType
 from server import media_types
 from server.api.dependencies import AuthenticatedRoute, bearer
@@ -54,21 +53,23 @@ async def ask_task(tenant: str, task: str, body: HubRequest, inference: Inferenc
 
     `task` may have a version or an alias, such as `spam@3` or `spam:live`.
     """
-    return await answer_task(body, inference, await inference.find(f"{tenant}/{task}"))
+    model = f"{tenant}/{task}"
+    return await answer_task(body, inference, model, (await inference.find(model)).task_type)
 
 
-async def answer_task(body: HubRequest, inference: Inference, version: PrefixVersion) -> Response:
+async def answer_task(
+    body: HubRequest, inference: Inference, model: str | None, task_type: TaskType
+) -> Response:
     """Respond in the shape of the hosted inference, where a list is a list of inputs."""
-    model = str(version.ref)
-    if _is_comparison(body.inputs, version.task_type):
+    if _is_comparison(body.inputs, task_type):
         return await _compare(body, inference, model)
     return await reply(
         inference,
         _input_items(body.inputs),
         body,
         model=model,
-        task_type=version.task_type,
-        is_nested=isinstance(body.inputs, list) or _is_listed(version.task_type),
+        task_type=task_type,
+        is_nested=isinstance(body.inputs, list) or _is_listed(task_type),
     )
 
 
@@ -166,7 +167,7 @@ def _is_comparison(inputs: object, task_type: TaskType) -> bool:
     return task_type == "embedding" and isinstance(inputs, dict) and _SENTENCES in inputs
 
 
-async def _compare(body: HubRequest, inference: Inference, model: str) -> Response:
+async def _compare(body: HubRequest, inference: Inference, model: str | None) -> Response:
     """Return the cosine similarity of one text with each of several others."""
     source, sentences = _compared(body.inputs)
     answers = await inference.run(

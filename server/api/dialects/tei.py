@@ -78,13 +78,13 @@ async def ask_root(body: HubRootRequest, inference: InferenceDep) -> Response:
     """Responds as `/predict`, `/embed` or `/models/{tenant}/{task}`, by the task's type."""
     version = await inference.find(body.model)
     if version.task_type != "sequence_classification" or not _has_tei_shape(body.inputs):
-        return await answer_task(body, inference, version)
+        return await answer_task(body, inference, body.model, version.task_type)
     inputs, is_batch = _input_items(body.inputs)
     return await reply(
         inference,
         inputs,
         body,
-        model=str(version.ref),
+        model=body.model,
         task_type=version.task_type,
         is_nested=is_batch or body.parameters is not None,
     )

@@ -74,6 +74,7 @@ class RemoteEngine:
         timeout_seconds: float,
         task_type: TaskType | None,
         allowance: Allowance,
+        routing_key: str | None,
     ) -> InferenceResponse:
         """Call `Engine.infer`."""
         answer: _Answer = await self._call(
@@ -84,6 +85,7 @@ class RemoteEngine:
             timeout_seconds=timeout_seconds,
             task_type=task_type,
             allowance=allowance,
+            routing_key=routing_key,
         )
         results = [
             result.completed(item, spec)

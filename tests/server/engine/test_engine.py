@@ -9,7 +9,7 @@ import pytest
 from prefixes import GoldenExample, Prefix, PrefixRef, digest_of
 from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
-from prefixes.registry import Actor, PrefixRegistry, open_registry
+from prefixes.registry import Actor, Canaries, CanaryPlan, PrefixRegistry, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import (
@@ -86,6 +86,40 @@ async def test_a_promoted_version_answers_the_next_request(
     after = await ask(engine, asks("acme/tone"))
     assert [before[0].version.version, after[0].version.version] == [1, 2]
     assert not np.allclose(before[0].outputs[0], after[0].outputs[0])
+
+
+async def test_a_canary_and_its_stable_version_are_exact_in_one_batch(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    prefixes = {seed: make_prefix(backbone.fingerprint, seed=seed) for seed in (1, 2)}
+    for prefix in prefixes.values():
+        publish(registry, "acme", "tone", prefix)
+    Canaries(registry.database).set("acme", "tone", "live", CanaryPlan(2, 50), by=Actor("test"))
+    target = registry.resolve([PrefixRef("acme", "tone", alias="live")], reader="acme")
+    callers = [f"user {number}" for number in range(8)]
+    expected = [target[asks("acme/tone").ref].version_for(caller).number for caller in callers]
+    assert set(expected) == {1, 2}
+    for version in (1, 2):
+        await ask(engine, asks(f"acme/tone@{version}"))  # loads both
+    runs = [
+        engine.infer(
+            [asks("acme/tone")],
+            reader="acme",
+            truncate=True,
+            timeout_seconds=30,
+            routing_key=caller,
+        )
+        for caller in callers
+    ]
+    answers = [response.results[0] for response in await asyncio.gather(*runs)]
+    assert [answer.version.version for answer in answers] == expected
+    assert max(int(str(batch["distinct"])) for batch in metrics.batches) == 2
+    for version, answer in zip(expected, answers, strict=True):
+        prefix = prefixes[version]
+        pool, (resident,) = pool_of(backbone, [prefix])
+        (encoded,) = encode_each(backbone, prefix.spec, [{"text": "a good film"}])
+        (alone,) = run_mixed(backbone, pool, [(encoded, resident)])
+        np.testing.assert_allclose(answer.outputs[0], alone.numpy(), atol=1e-5)
 
 
 async def test_a_prefix_of_another_tenant_is_not_found(

@@ -45,6 +45,34 @@ def test_a_first_start_serves_examples_and_exits_with_0(
         assert process.wait(timeout=60) == 0
 
 
+def test_every_process_and_the_next_start_split_callers_alike(
+    store: tuple[Path, str], backbone: Backbone, backbone_folder: Path
+) -> None:
+    folder, key = store
+    flags = ("--backbone", str(backbone_folder))
+    body = {"model": "mood", "input": "good"}
+    path = "/v1/tenants/acme/prefixes/mood/aliases/live/canary"
+    found = []
+    for num_front_ends in ("0", "2"):
+        with server_process(folder, *flags, "--num-front-ends", num_front_ends) as (_, url):
+            if not found:
+                with client(url, key) as setup:
+                    for seed in (1, 2):
+                        data = make_prefix(backbone.fingerprint, seed=seed).to_bytes()
+                        assert upload(setup, "mood", data).status_code == 201
+                    canary = {"version": 2, "percent": 40}
+                    assert setup.put(path, json=canary).status_code == 200
+            models = []
+            for number in range(30):
+                headers = {"X-Canary-Key": f"user {number}"}
+                with client(url, key) as caller:  # a new connection, so any front end may answer
+                    answer = caller.post("/v1/classify", json=body, headers=headers)
+                models.append(answer.json()["results"][0]["model"])
+            found.append(models)
+    assert found[0] == found[1]
+    assert set(found[0]) == {"acme/mood@1", "acme/mood@2"}
+
+
 def test_sigterm_lets_in_flight_work_finish(
     store: tuple[Path, str],
     backbone: Backbone,

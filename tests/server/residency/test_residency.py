@@ -9,7 +9,7 @@ import pytest
 from prefixes import PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import PrefixNotFound, StoreUnavailable
-from prefixes.registry import PrefixRegistry, PrefixVersion, open_registry
+from prefixes.registry import PrefixRegistry, Target, open_registry
 from prefixes.store import PrefixStore
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
@@ -34,7 +34,7 @@ class DeletingRegistry(PrefixRegistry):
 
     def resolve(
         self, refs: Collection[PrefixRef], *, reader: str | None
-    ) -> dict[PrefixRef, PrefixVersion]:
+    ) -> dict[PrefixRef, Target]:
         found = super().resolve(refs, reader=reader)
         for ref in found:
             self.delete_prefix(ref.tenant, ref.task)

@@ -56,6 +56,7 @@ async def respond(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> Infe
         "timeout_seconds": 30.0,
         "task_type": None,
         "allowance": NO_ALLOWANCE,
+        "routing_key": None,
     } | how
     return await engine.infer(asks(*refs), reader="acme", **how)
 

@@ -1,0 +1,141 @@
+"""Canaries: starting, changing, promoting and canceling the second version of an alias."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, select
+
+from prefixes.errors import CanaryNotFound, InvalidCanary
+from prefixes.names import check_alias
+from prefixes.registry.aliases import AliasPointer
+from prefixes.registry.canary_rows import CanaryPointer
+from prefixes.registry.changes import PrefixRow, find_digest, find_prefix
+from prefixes.registry.database import Database
+from prefixes.registry.lookup import not_found
+from prefixes.registry.tables import versions
+from prefixes.registry.values import Actor, Canary, CanaryPlan
+
+Check = Callable[[Canary | None], None]
+"""Raises an error, within the transaction of a change, if the change must not be made."""
+
+
+def accept_any(_current: Canary | None) -> None:
+    """Make a change whatever the canary is."""
+
+
+class Canaries:
+    """The canaries of aliases. A change applies to the next request. Safe to use from many threads.
+
+    Every method raises PrefixNotFound when the task or the alias does not exist, and
+    StoreUnavailable when the database cannot be used.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, tenant: str, task: str, alias: str) -> Canary:
+        """Read the canary of an alias.
+
+        Raises:
+            CanaryNotFound: when the alias has none.
+        """
+        with self._database.read() as connection:
+            _, pointer, _ = _open(connection, tenant, task, alias)
+            return _existing(pointer)
+
+    def set(
+        self,
+        tenant: str,
+        task: str,
+        alias: str,
+        plan: CanaryPlan,
+        *,
+        check: Check = accept_any,
+        by: Actor,
+    ) -> Canary:
+        """Start a canary, replace it by another version, or change its share of the callers.
+
+        Raises:
+            PrefixNotFound: also when the version does not exist.
+            InvalidCanary: when the alias points to the version, or has another task type.
+        """
+        with self._database.write() as connection:
+            row, pointer, stable = _open(connection, tenant, task, alias)
+            check(pointer.find())
+            _check_plan(connection, row, alias, plan, stable)
+            pointer.set(plan, stable=stable, by=by)
+            return _existing(pointer)
+
+    def promote(
+        self, tenant: str, task: str, alias: str, *, check: Check = accept_any, by: Actor
+    ) -> int:
+        """Point the alias to the version of its canary, which ends, and return the version.
+
+        Raises:
+            CanaryNotFound: when the alias has none.
+        """
+        with self._database.write() as connection:
+            row, pointer, _ = _open(connection, tenant, task, alias)
+            check(pointer.find())
+            version = _existing(pointer).plan.version
+            AliasPointer(connection, row, alias).move(version, kind="promote", by=by)
+            return version
+
+    def cancel(
+        self, tenant: str, task: str, alias: str, *, check: Check = accept_any, by: Actor
+    ) -> None:
+        """End the canary: the version that the alias points to answers all callers again.
+
+        Raises:
+            CanaryNotFound: when the alias has none.
+        """
+
+        def end(connection: Connection) -> None:
+            _, pointer, stable = _open(connection, tenant, task, alias)
+            check(pointer.find())
+            pointer.cancel(_existing(pointer), stable=stable, by=by)
+
+        self._database.free(end)  # a bad version must go on a full disk, too
+
+
+def _open(
+    connection: Connection, tenant: str, task: str, alias: str
+) -> tuple[PrefixRow, CanaryPointer, int]:
+    """Find the task, the place of the canary, and the version that the alias points to."""
+    check_alias(alias)
+    row = find_prefix(connection, tenant, task)
+    pointer = AliasPointer(connection, row, alias)
+    stable = pointer.version
+    if stable is None:
+        raise not_found(pointer)
+    return row, CanaryPointer(connection, row, alias), stable
+
+
+def _existing(pointer: CanaryPointer) -> Canary:
+    found = pointer.find()
+    if found is None:
+        raise CanaryNotFound(f"{pointer} has no canary: start one, or list the aliases of the task")
+    return found
+
+
+def _check_plan(
+    connection: Connection, row: PrefixRow, alias: str, plan: CanaryPlan, stable: int
+) -> None:
+    find_digest(connection, row, plan.version)
+    if plan.version == stable:
+        raise InvalidCanary(
+            f"{row}:{alias} points to version {stable} already: choose another version for its "
+            "canary"
+        )
+    types = dict(
+        connection.execute(
+            select(versions.c.number, versions.c.task_type).where(
+                versions.c.prefix_id == row.id, versions.c.number.in_((stable, plan.version))
+            )
+        ).tuples()
+    )
+    if types[plan.version] != types[stable]:
+        raise InvalidCanary(
+            f"{row.version(plan.version)} has the task type {types[plan.version]}, but "
+            f"{row}:{alias} points to a version with the task type {types[stable]}: a canary needs "
+            "the same one"
+        )

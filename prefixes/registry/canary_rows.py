@@ -1,0 +1,113 @@
+"""The rows of canaries: reading, writing and ending one within a transaction."""
+
+from dataclasses import asdict
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+
+from prefixes.registry.alias_history import add_move
+from prefixes.registry.audit import Action, record
+from prefixes.registry.changes import PrefixRow
+from prefixes.registry.tables import canaries, now
+from prefixes.registry.values import Actor, Canary, CanaryPlan, MoveKind
+
+
+class CanaryPointer:
+    """The canary of one alias, valid during one write transaction."""
+
+    def __init__(self, connection: Connection, row: PrefixRow, alias: str) -> None:
+        self._connection = connection
+        self._row = row
+        self._alias = alias
+
+    def __str__(self) -> str:
+        return f"{self._row}:{self._alias}"
+
+    def find(self) -> Canary | None:
+        """Read the canary; None if the alias has none."""
+        found = self._connection.execute(
+            select(
+                canaries.c.version,
+                canaries.c.percent,
+                canaries.c.revision,
+                canaries.c.started_at,
+                canaries.c.started_by,
+            ).where(self._here)
+        ).one_or_none()
+        if found is None:
+            return None
+        version, percent, *rest = found
+        return Canary(CanaryPlan(version, percent), *rest)
+
+    def set(self, plan: CanaryPlan, *, stable: int, by: Actor) -> None:
+        """Start a canary, replace it, or change its share. Without a change, nothing happens."""
+        current = self.find()
+        if current is not None and current.plan == plan:
+            return
+        revision = self._note("canary", stable, plan.version, by, percent=plan.percent)
+        values = {**asdict(plan), "revision": revision}
+        if current is None or current.plan.version != plan.version:
+            values |= {"started_at": now(), "started_by": by.name}
+        if current is None:
+            here = {"prefix_id": self._row.id, "alias": self._alias}
+            self._connection.execute(insert(canaries).values(**here, **values))
+        else:
+            self._connection.execute(update(canaries).where(self._here).values(**values))
+        self._audit("canary.set", by, current, plan)
+
+    def end_with_move(self, before: int | None, to: int, *, by: Actor) -> None:
+        """End the canary because its alias moves: it was compared with the version before."""
+        canary = self.find()
+        if canary is None or before is None:
+            return
+        if canary.plan.version == to:  # the move itself says that the canary was promoted
+            self._remove()
+        else:
+            self.cancel(canary, stable=before, by=by, reason="The alias was moved.")
+
+    def cancel(self, canary: Canary, *, stable: int, by: Actor, reason: str | None = None) -> None:
+        """End the canary: the stable version answers all callers again."""
+        self._remove()
+        self._note("canary_cancel", canary.plan.version, stable, by, reason=reason)
+        self._audit("canary.cancel", by, canary, None)
+
+    @property
+    def _here(self) -> ColumnElement[bool]:
+        return and_(canaries.c.prefix_id == self._row.id, canaries.c.alias == self._alias)
+
+    def _remove(self) -> None:
+        self._connection.execute(delete(canaries).where(self._here))
+
+    def _note(
+        self,
+        kind: MoveKind,
+        before: int,
+        to: int,
+        by: Actor,
+        *,
+        percent: float | None = None,
+        reason: str | None = None,
+    ) -> int:
+        return add_move(
+            self._connection,
+            self._row,
+            self._alias,
+            kind,
+            before=before,
+            to=to,
+            by=by,
+            percent=percent,
+            reason=reason,
+        )
+
+    def _audit(
+        self, action: Action, by: Actor, before: Canary | None, after: CanaryPlan | None
+    ) -> None:
+        record(
+            self._connection,
+            by,
+            action,
+            self,
+            tenant=self._row.tenant,
+            before=None if before is None else asdict(before.plan),
+            after=None if after is None else asdict(after),
+        )

@@ -1,0 +1,80 @@
+"""The commands `canary set`, `show`, `promote` and `cancel`."""
+
+# ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from server.command_line.json_output import print_json
+from server.command_line.store_folder import StoreFolder, load_settings, open_store
+
+if TYPE_CHECKING:
+    from prefixes.registry import Canaries
+
+AliasName = Annotated[
+    str, typer.Argument(metavar="ALIAS", help="TENANT/TASK:ALIAS, or TENANT/TASK for `live`.")
+]
+
+
+def set_canary(
+    alias: AliasName,
+    version: Annotated[int, typer.Option(help="Version of the canary.", min=1)],
+    percent: Annotated[
+        float, typer.Option(help="Share of the callers that it answers.", min=0, max=100)
+    ],
+    store_folder: StoreFolder = None,
+) -> None:
+    """Let a second version answer a share of an alias's callers, or change that share."""
+    from prefixes.registry import COMMAND_LINE, CanaryPlan
+
+    with _canaries(store_folder) as canaries:
+        canaries.set(*_alias(alias), CanaryPlan(version, percent), by=COMMAND_LINE)
+    typer.echo(f"{alias}: version {version} answers {percent:g} % of the callers")
+
+
+def show_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
+    """Print the canary of an alias as JSON."""
+    from dataclasses import asdict
+
+    with _canaries(store_folder) as canaries:
+        found = asdict(canaries.find(*_alias(alias)))
+    print_json(found.pop("plan") | found)
+
+
+def promote_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
+    """Point an alias to the version of its canary."""
+    from prefixes.registry import COMMAND_LINE
+
+    with _canaries(store_folder) as canaries:
+        version = canaries.promote(*_alias(alias), by=COMMAND_LINE)
+    typer.echo(f"{alias}: points to version {version}")
+
+
+def cancel_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
+    """End a canary. The version that the alias points to answers all callers again."""
+    from prefixes.registry import COMMAND_LINE
+
+    with _canaries(store_folder) as canaries:
+        canaries.cancel(*_alias(alias), by=COMMAND_LINE)
+    typer.echo(f"{alias}: canceled the canary")
+
+
+@contextmanager
+def _canaries(store_folder: StoreFolder) -> Iterator["Canaries"]:
+    from prefixes.registry import Canaries
+
+    with open_store(load_settings(store_folder)) as registry:
+        yield Canaries(registry.database)
+
+
+def _alias(text: str) -> tuple[str, str, str]:
+    from prefixes.errors import InvalidName
+    from prefixes.names import PrefixRef
+
+    ref = PrefixRef.parse(text)
+    if ref.alias is None:
+        raise InvalidName(f"{text} is a version, which has no canary: use TENANT/TASK:ALIAS")
+    return ref.tenant, ref.task, ref.alias
