@@ -17,6 +17,7 @@
     |- QuotaExceeded           more stored bytes, tasks or versions than a tenant may have
     |- CanaryNotFound          an alias without a canary
     |- InvalidCanary           a version that cannot be the canary of an alias
+    |- IdempotencyKeyReused    another request with the Idempotency-Key of an earlier one
     |- InputRejected           an input that does not fit the task
     |  '- TextTooLong          a text with more tokens than the prefix or backbone allows
     |- BackboneUnavailable     the backbone's folder or weights could not be loaded
@@ -121,6 +122,12 @@ class InvalidCanary(PrefixError):
     """A version that cannot be the canary of an alias."""
 
     code = "invalid_canary"
+
+
+class IdempotencyKeyReused(PrefixError):
+    """A request with the Idempotency-Key of an earlier request that asked for something else."""
+
+    code = "idempotency_key_reused"
 
 
 class InputRejected(PrefixError):

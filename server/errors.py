@@ -81,6 +81,10 @@ class BadPrecondition(RequestRefused):
     code = "bad_precondition"
 
 
+class BadIdempotencyKey(RequestRefused):
+    code = "bad_idempotency_key"
+
+
 class TrainingNotFound(RequestRefused):
     code = "training_not_found"
 

@@ -7,7 +7,13 @@ from typing import Final, Protocol
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes import BackboneFingerprint, Finding, Prefix, PrefixRejected
-from prefixes.registry import Actor, PrefixRegistry, PublishedVersion, StagedBlob
+from prefixes.registry import (
+    Actor,
+    IdempotencyKey,
+    PrefixRegistry,
+    PublishedVersion,
+    StagedBlob,
+)
 
 _MAX_AT_ONCE: Final = 2
 
@@ -33,9 +39,18 @@ class Publisher:
         self._turns = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def publish(
-        self, staged: StagedBlob, *, tenant: str, task: str, alias: str | None, by: Actor
+        self,
+        staged: StagedBlob,
+        *,
+        tenant: str,
+        task: str,
+        alias: str | None,
+        by: Actor,
+        once: IdempotencyKey | None = None,
     ) -> PublishedVersion:
         """Check the bytes, replay the golden examples on this backbone, and publish.
+
+        A repeated publication with the same `once` returns the version of the first one.
 
         Raises:
             PrefixRejected: with every finding. Nothing was published.
@@ -44,9 +59,8 @@ class Publisher:
         """
         async with self._turns:
             prefix = await self._check(staged)
-            return await run_in_threadpool(
-                partial(self._registry.publish, tenant, task, staged, prefix, alias=alias, by=by)
-            )
+            publish = partial(self._registry.publish, tenant, task, staged, prefix)
+            return await run_in_threadpool(partial(publish, alias=alias, by=by, once=once))
 
     async def check(self, staged: StagedBlob) -> Prefix:
         """Check the bytes and replay the golden examples, but publish nothing.

@@ -9,6 +9,7 @@ from prefixes.limits import NOT_SET, LimitSet
 from prefixes.registry.audit import AuditLog
 from prefixes.registry.canaries import Canaries
 from prefixes.registry.database import Database
+from prefixes.registry.idempotency import IdempotencyKey
 from prefixes.registry.keys import ApiKeys
 from prefixes.registry.limits import LimitStore, TenantLimits
 from prefixes.registry.opening import open_database, parse_url
@@ -56,6 +57,7 @@ __all__ = [
     "CanaryPlan",
     "CanaryRoute",
     "Database",
+    "IdempotencyKey",
     "Identity",
     "IssuedKey",
     "LimitStore",

@@ -10,6 +10,7 @@ from prefixes.registry.aliases import AliasPointer
 from prefixes.registry.canary_rows import CanaryPointer
 from prefixes.registry.changes import PrefixRow, find_digest, find_prefix
 from prefixes.registry.database import Database
+from prefixes.registry.idempotency import IdempotencyKey, find_result, note_result
 from prefixes.registry.lookup import not_found
 from prefixes.registry.tables import versions
 from prefixes.registry.values import Actor, Canary, CanaryPlan
@@ -66,18 +67,30 @@ class Canaries:
             return _existing(pointer)
 
     def promote(
-        self, tenant: str, task: str, alias: str, *, check: Check = accept_any, by: Actor
+        self,
+        tenant: str,
+        task: str,
+        alias: str,
+        *,
+        check: Check = accept_any,
+        by: Actor,
+        once: IdempotencyKey | None = None,
     ) -> int:
         """Point the alias to the version of its canary, which ends, and return the version.
+
+        A repeated promotion with the same `once` returns the version of the first one.
 
         Raises:
             CanaryNotFound: when the alias has none.
         """
         with self._database.write() as connection:
             row, pointer, _ = _open(connection, tenant, task, alias)
+            if former := find_result(connection, tenant, once):
+                return former.version
             check(pointer.find())
             version = _existing(pointer).plan.version
             AliasPointer(connection, row, alias).move(version, kind="promote", by=by)
+            note_result(connection, tenant, once, version=version)
             return version
 
     def cancel(

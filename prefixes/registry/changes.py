@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
 from prefixes.errors import VersionInUse
 from prefixes.names import MAX_VERSION, PrefixRef
+from prefixes.registry.audit import record
 from prefixes.registry.deletions import note_deleted
 from prefixes.registry.grants import remove_readers
 from prefixes.registry.lookup import not_found
@@ -77,7 +78,7 @@ def add_version(
     connection: Connection, row: PrefixRow, staged: StagedBlob, spec: PrefixSpec, *, by: Actor
 ) -> PublishedVersion:
     """Add the bytes as the next version of a task, unless one of its versions has them."""
-    known = _find_by_digest(connection, row, staged.digest)
+    known = _find(connection, row, versions.c.digest == staged.digest)
     if known is not None:
         return PublishedVersion(known, is_new=False)
     number = connection.execute(
@@ -108,7 +109,21 @@ def add_version(
             task_type=spec.task_type,
         )
     )
+    digest = {"digest": version.digest}
+    record(connection, by, "version.publish", version.ref, tenant=row.tenant, after=digest)
     return PublishedVersion(version, is_new=True)
+
+
+def find_version(connection: Connection, row: PrefixRow, number: int) -> PrefixVersion:
+    """Find a version by its number.
+
+    Raises:
+        PrefixNotFound: when the version does not exist.
+    """
+    found = _find(connection, row, versions.c.number == number)
+    if found is None:
+        raise not_found(row.version(number))
+    return found
 
 
 def find_digest(connection: Connection, row: PrefixRow, number: int) -> str:
@@ -174,7 +189,9 @@ def _users(connection: Connection, row: PrefixRow, number: int) -> list[str]:
     ]
 
 
-def _find_by_digest(connection: Connection, row: PrefixRow, digest: str) -> PrefixVersion | None:
+def _find(
+    connection: Connection, row: PrefixRow, where: ColumnElement[bool]
+) -> PrefixVersion | None:
     query = select(
         versions.c.number,
         versions.c.digest,
@@ -182,6 +199,6 @@ def _find_by_digest(connection: Connection, row: PrefixRow, digest: str) -> Pref
         versions.c.created_at,
         versions.c.created_by,
         versions.c.task_type,
-    ).where(versions.c.prefix_id == row.id, versions.c.digest == digest)
+    ).where(versions.c.prefix_id == row.id, where)
     found = connection.execute(query).one_or_none()
     return None if found is None else PrefixVersion(row.tenant, row.task, *found)

@@ -13,6 +13,7 @@ from prefixes.registry.tables import (
     api_keys,
     canaries,
     grants,
+    idempotency_keys,
     key_limits,
     prefixes,
     tenant_limits,
@@ -40,7 +41,7 @@ def purge_tenant(
     connection.execute(delete(grants).where(grants.c.reader == name))
     keys = select(api_keys.c.id).where(api_keys.c.tenant_id == found)
     connection.execute(delete(key_limits).where(key_limits.c.key_id.in_(keys)))
-    for table in (api_keys, tenant_limits, training_cpu_time):
+    for table in (api_keys, idempotency_keys, tenant_limits, training_cpu_time):
         connection.execute(delete(table).where(table.c.tenant_id == found))
     connection.execute(delete(tenants).where(tenants.c.id == found))
     record(connection, by, "tenant.purge", name, tenant=name, before={"name": name})

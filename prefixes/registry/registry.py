@@ -20,12 +20,19 @@ from prefixes.registry.changes import (
     add_version,
     find_digest,
     find_prefix,
+    find_version,
     open_prefix,
     remove_prefix,
     remove_version,
 )
 from prefixes.registry.database import Database
 from prefixes.registry.deletions import find_deleted, forget_deleted
+from prefixes.registry.idempotency import (
+    IdempotencyKey,
+    find_result,
+    forget_expired,
+    note_result,
+)
 from prefixes.registry.purging import purge_tenant
 from prefixes.registry.quotas import check_stored
 from prefixes.registry.tables import versions
@@ -45,7 +52,8 @@ class PrefixRegistry(PrefixCatalog):
 
     A change and its audit event are one transaction: after a crash, all of it is visible or
     nothing. `by` is who makes the change. `default_limits` apply to tenants without limits of their
-    own.
+    own. With an idempotency key `once`, a repeated change is not made, and the result is that of
+    the first one. A key that was used for another change raises IdempotencyKeyReused.
     """
 
     def __init__(
@@ -74,6 +82,7 @@ class PrefixRegistry(PrefixCatalog):
         *,
         alias: str | None = None,
         by: Actor,
+        once: IdempotencyKey | None = None,
     ) -> PublishedVersion:
         """Publish checked bytes as the next version of a task and point `alias`, if any, to it.
 
@@ -91,23 +100,33 @@ class PrefixRegistry(PrefixCatalog):
         moved = [] if alias is None else [check_alias(alias)]
         with self.database.write() as connection:
             row = open_prefix(connection, tenant, task)
+            if former := find_result(connection, tenant, once):
+                version = find_version(connection, row, former.version)
+                return PublishedVersion(version, former.is_new)
             published = add_version(connection, row, staged, prefix.spec, by=by)
-            if published.is_new:
+            number, is_new = published.version.number, published.is_new
+            if is_new:
                 check_stored(connection, tenant, self._default_limits)
-                digest = {"digest": published.version.digest}
-                name = published.version.ref
-                record(connection, by, "version.publish", name, tenant=tenant, after=digest)
             if AliasPointer(connection, row, DEFAULT_ALIAS).version is None:
                 moved.insert(0, DEFAULT_ALIAS)
             for moved_alias in moved:
-                pointer = AliasPointer(connection, row, moved_alias)
-                pointer.move(published.version.number, kind="publish", by=by)
+                AliasPointer(connection, row, moved_alias).move(number, kind="publish", by=by)
+            note_result(connection, tenant, once, version=number, is_new=is_new)
             # The bytes are stored after everything that may be rejected, so that a rejection leaves
             # no bytes, and before the commit, so that no row is visible without durable bytes.
             self.store.commit(staged)
         return published
 
-    def promote(self, tenant: str, task: str, alias: str, version: int, *, by: Actor) -> None:
+    def promote(
+        self,
+        tenant: str,
+        task: str,
+        alias: str,
+        version: int,
+        *,
+        by: Actor,
+        once: IdempotencyKey | None = None,
+    ) -> None:
         """Point an alias to a version. A missing alias is created.
 
         Raises:
@@ -117,11 +136,22 @@ class PrefixRegistry(PrefixCatalog):
         check_alias(alias)
         with self.database.write() as connection:
             row = find_prefix(connection, tenant, task)
+            if find_result(connection, tenant, once):
+                return
             find_digest(connection, row, version)
             AliasPointer(connection, row, alias).move(version, kind="promote", by=by)
+            note_result(connection, tenant, once, version=version)
 
     def replace(
-        self, tenant: str, task: str, alias: str, version: int, *, instead_of: int | None, by: Actor
+        self,
+        tenant: str,
+        task: str,
+        alias: str,
+        version: int,
+        *,
+        instead_of: int | None,
+        by: Actor,
+        once: IdempotencyKey | None = None,
     ) -> bool:
         """Point an alias to a version if it points to `instead_of` (None: does not exist) now.
 
@@ -132,14 +162,19 @@ class PrefixRegistry(PrefixCatalog):
         check_alias(alias)
         with self.database.write() as connection:
             row = find_prefix(connection, tenant, task)
+            if find_result(connection, tenant, once):
+                return True
             find_digest(connection, row, version)
             pointer = AliasPointer(connection, row, alias)
             if pointer.version not in {instead_of, version}:
                 return False
             pointer.move(version, kind="promote", by=by)
+            note_result(connection, tenant, once, version=version)
             return True
 
-    def rollback(self, tenant: str, task: str, alias: str, *, by: Actor) -> int:
+    def rollback(
+        self, tenant: str, task: str, alias: str, *, by: Actor, once: IdempotencyKey | None = None
+    ) -> int:
         """Undo the last move of an alias that is not undone yet; return its new target.
 
         Each further call goes back one more move.
@@ -150,7 +185,11 @@ class PrefixRegistry(PrefixCatalog):
         """
         with self.database.write() as connection:
             row = find_prefix(connection, tenant, task)
-            return AliasPointer(connection, row, alias).undo(by=by)
+            if former := find_result(connection, tenant, once):
+                return former.version
+            version = AliasPointer(connection, row, alias).undo(by=by)
+            note_result(connection, tenant, once, version=version)
+            return version
 
     def delete_version(
         self, tenant: str, task: str, version: int, *, by: Actor = COMMAND_LINE
@@ -216,6 +255,7 @@ class PrefixRegistry(PrefixCatalog):
                 known, deleted, older_than_seconds=older_than_seconds, now=time.time()
             )
             forget_deleted(connection, deleted.keys() - (self.store.digests() - known))
+            forget_expired(connection)
         return num_swept
 
     @property

@@ -32,7 +32,7 @@ class CanaryRoute:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a reference stands for: a version, and the canary if it is an alias with one."""
+    """A version that a reference stands for, and the canary if it is an alias with one."""
 
     stable: PrefixVersion
     canary: CanaryRoute | None = None

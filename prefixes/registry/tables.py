@@ -186,6 +186,18 @@ alias_moves = Table(
     Index(None, "prefix_id", "alias"),
 )
 
+# `version` and `is_new` are the result of the request that used the key first.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("is_new", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+)
+
 # Rows are only ever added. They hold names and not foreign keys, because they outlive what they
 # describe. `tenant` owns the object; `before` and `after` are JSON.
 audit_events = Table(

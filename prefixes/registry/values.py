@@ -96,7 +96,7 @@ class AliasMove:
 
 @dataclass(frozen=True, slots=True)
 class CanaryPlan:
-    """What is decided about a canary: its version, and its share of the callers in percent."""
+    """The choices for a canary: its version, and its share of the callers in percent."""
 
     version: int
     percent: float

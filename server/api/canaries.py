@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from prefixes import PrefixRef
 from prefixes.registry import Canary
@@ -11,6 +11,7 @@ from prefixes.registry.canaries import Check, accept_any
 from server.api.aliases import target_of
 from server.api.canary_schemas import CanaryRequest, CanaryState, canary_state
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
+from server.api.idempotency import IdempotencyHeader, key_of
 from server.api.preconditions import IfMatch, IfNoneMatch, etag, expected_number, with_etag
 from server.api.problem_responses import responses
 from server.api.schemas import AliasTarget
@@ -70,16 +71,17 @@ async def promote_canary(  # noqa: PLR0917 - FastAPI passes all by name
     tenant: str,
     task: str,
     alias: str,
+    request: Request,
     response: Response,
     services: ServicesDep,
     actor: ActorDep,
     if_match: IfMatch = None,
+    idempotency_key: IdempotencyHeader = None,
 ) -> AliasTarget:
     """Its version answers all callers, and the canary ends."""
-    promote = partial(
-        services.canaries.promote, tenant, task, alias, check=_check(if_match, None), by=actor
-    )
-    version = await services.write(promote)
+    once = key_of(idempotency_key, request)
+    promote = partial(services.canaries.promote, tenant, task, alias, by=actor, once=once)
+    version = await services.write(partial(promote, check=_check(if_match, None)))
     return await target_of(services, response, PrefixRef(tenant, task, version=version))
 
 

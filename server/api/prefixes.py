@@ -15,6 +15,7 @@ from server import media_types
 from server.api.auth import Caller
 from server.api.dependencies import ActorDep, AuthenticatedRoute, CallerDep, ServicesDep, bearer
 from server.api.file_responses import OpenFileResponse
+from server.api.idempotency import IdempotencyHeader, key_of
 from server.api.problem_responses import responses
 from server.api.schemas import (
     Alias,
@@ -96,7 +97,7 @@ async def show_prefix(
             "model": PublishedVersion | CheckedFile,
             "description": "The task already has these bytes, or the file passed a dry run.",
         },
-        **responses(413, 429, 504),
+        **responses(400, 413, 429, 504),
     },
     openapi_extra=UPLOAD_FORM.openapi(),
 )
@@ -109,6 +110,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
     caller: CallerDep,
     actor: ActorDep,
     dry_run: Annotated[bool, Query(description="Check the file, and publish nothing.")] = False,  # noqa: FBT002 - as FastAPI passes it
+    idempotency_key: IdempotencyHeader = None,
 ) -> PublishedVersion | CheckedFile:
     """Checks the file, replays its golden examples on this server's backbone, and publishes it.
 
@@ -129,8 +131,10 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
                 task_type=spec.task_type,
                 num_examples=len(spec.golden),
             )
+        alias = texts.get("alias")
+        once = key_of(idempotency_key, request, staged.digest, alias)
         published = await services.publisher.publish(
-            staged, tenant=tenant, task=task, alias=texts.get("alias"), by=actor
+            staged, tenant=tenant, task=task, alias=alias, by=actor, once=once
         )
     if not published.is_new:
         response.status_code = 200

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0010": ("DROP TABLE idempotency_keys",),
     "0009": (
         "DROP TABLE canaries",
         "ALTER TABLE alias_moves DROP COLUMN percent",
