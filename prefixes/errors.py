@@ -11,6 +11,7 @@
     |- LastOperatorKey         revocation of the last operator's key that does not expire
     |- PrefixRejected          an invalid prefix file; has all findings
     |- VersionInUse            deletion of a version that an alias points to, or that is a canary
+    |- PrefixExists            restoring a deleted task whose name another task has now
     |- NothingToRollBack       rollback of an alias without an earlier version
     |- InvalidLimit            a value that a limit cannot have
     |- LimitsChanged           a change of limits that are not those that its author has seen
@@ -90,6 +91,10 @@ class PrefixRejected(PrefixError):
 
 class VersionInUse(PrefixError):
     code = "version_in_use"
+
+
+class PrefixExists(PrefixError):
+    code = "prefix_exists"
 
 
 class NothingToRollBack(PrefixError):

@@ -15,6 +15,7 @@ from prefixes.registry.limits import LimitStore, TenantLimits
 from prefixes.registry.opening import open_database, parse_url
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.registry import PrefixRegistry
+from prefixes.registry.retention import Retention
 from prefixes.registry.routing import CanaryRoute, Target
 from prefixes.registry.sharing import Sharing
 from prefixes.registry.tenants import Tenants
@@ -28,6 +29,8 @@ from prefixes.registry.values import (
     AuditEvent,
     Canary,
     CanaryPlan,
+    DeletedPrefix,
+    DeletedVersion,
     Identity,
     IssuedKey,
     ListedVersion,
@@ -36,6 +39,7 @@ from prefixes.registry.values import (
     PrefixVersion,
     PublishedVersion,
     Readers,
+    RetentionRule,
     Role,
     Tenant,
 )
@@ -57,6 +61,8 @@ __all__ = [
     "CanaryPlan",
     "CanaryRoute",
     "Database",
+    "DeletedPrefix",
+    "DeletedVersion",
     "IdempotencyKey",
     "Identity",
     "IssuedKey",
@@ -70,6 +76,8 @@ __all__ = [
     "PrefixVersion",
     "PublishedVersion",
     "Readers",
+    "Retention",
+    "RetentionRule",
     "Role",
     "Sharing",
     "StagedBlob",

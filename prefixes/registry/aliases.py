@@ -13,7 +13,7 @@ from prefixes.registry.lookup import not_found
 from prefixes.registry.tables import alias_moves, aliases, versions
 from prefixes.registry.values import Actor, MoveKind
 
-_UNDOABLE: Final = ("publish", "promote")
+UNDOABLE: Final = ("publish", "promote")
 
 
 class AliasPointer:
@@ -66,7 +66,7 @@ class AliasPointer:
             .where(
                 alias_moves.c.prefix_id == self._row.id,
                 alias_moves.c.alias == self._name,
-                alias_moves.c.kind.in_(_UNDOABLE),
+                alias_moves.c.kind.in_(UNDOABLE),
                 ~alias_moves.c.is_undone,
             )
             .order_by(alias_moves.c.id.desc())

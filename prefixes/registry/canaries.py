@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from prefixes.errors import CanaryNotFound, InvalidCanary
 from prefixes.names import check_alias
 from prefixes.registry.aliases import AliasPointer
 from prefixes.registry.canary_rows import CanaryPointer
-from prefixes.registry.changes import PrefixRow, find_digest, find_prefix
+from prefixes.registry.changes import PrefixRow, find_prefix, find_version
 from prefixes.registry.database import Database
 from prefixes.registry.idempotency import IdempotencyKey, find_result, note_result
 from prefixes.registry.lookup import not_found
-from prefixes.registry.tables import versions
 from prefixes.registry.values import Actor, Canary, CanaryPlan
 
 Check = Callable[[Canary | None], None]
@@ -133,22 +132,14 @@ def _existing(pointer: CanaryPointer) -> Canary:
 def _check_plan(
     connection: Connection, row: PrefixRow, alias: str, plan: CanaryPlan, stable: int
 ) -> None:
-    find_digest(connection, row, plan.version)
     if plan.version == stable:
         raise InvalidCanary(
             f"{row}:{alias} points to version {stable} already: choose another version for its "
             "canary"
         )
-    types = dict(
-        connection.execute(
-            select(versions.c.number, versions.c.task_type).where(
-                versions.c.prefix_id == row.id, versions.c.number.in_((stable, plan.version))
-            )
-        ).tuples()
-    )
-    if types[plan.version] != types[stable]:
+    old, new = (find_version(connection, row, one).task_type for one in (stable, plan.version))
+    if new != old:
         raise InvalidCanary(
-            f"{row.version(plan.version)} has the task type {types[plan.version]}, but "
-            f"{row}:{alias} points to a version with the task type {types[stable]}: a canary needs "
-            "the same one"
+            f"{row.version(plan.version)} has the task type {new}, but {row}:{alias} points to a "
+            f"version with the task type {old}: a canary needs the same one"
         )

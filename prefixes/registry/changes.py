@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, union, update
 
 from prefixes.errors import VersionInUse
 from prefixes.names import MAX_VERSION, PrefixRef
@@ -14,6 +14,7 @@ from prefixes.registry.tables import (
     alias_moves,
     aliases,
     canaries,
+    deleted_versions,
     now,
     prefixes,
     tenants,
@@ -140,35 +141,57 @@ def find_digest(connection: Connection, row: PrefixRow, number: int) -> str:
     return found
 
 
-def remove_version(connection: Connection, row: PrefixRow, number: int) -> str:
-    """Remove a version's row and return its digest.
+def remove_version(connection: Connection, row: PrefixRow, number: int, by: Actor) -> str:
+    """Remove a version permanently, and return its digest.
 
     Raises:
         PrefixNotFound: when the version does not exist.
         VersionInUse: when an alias points to it, or it is the canary of one.
     """
     digest = find_digest(connection, row, number)
+    check_unused(connection, row, number)
+    connection.execute(delete(versions).where(*_at(row, number)))
+    note_removed_version(connection, row, number, digest, by)
+    return digest
+
+
+def note_removed_version(
+    connection: Connection, row: PrefixRow, number: int, digest: str, by: Actor
+) -> None:
+    """Record that a version was removed, and that nothing of it needs its bytes."""
+    note_deleted(connection, [digest])
+    name, before = row.version(number), {"digest": digest}
+    record(connection, by, "version.purge", name, tenant=row.tenant, before=before)
+
+
+def check_unused(connection: Connection, row: PrefixRow, number: int) -> None:
+    """Check that nothing needs a version.
+
+    Raises:
+        VersionInUse: when an alias points to it, or it is the canary of one.
+    """
     if users := ", ".join(_users(connection, row, number)):
         raise VersionInUse(
             f"{row.version(number)} cannot be deleted while it is in use: {users}; point the "
             "aliases to another version and cancel the canaries first, or delete the whole task"
         )
-    connection.execute(delete(versions).where(*_at(row, number)))
-    note_deleted(connection, [digest])
-    return digest
 
 
-def remove_prefix(connection: Connection, row: PrefixRow) -> frozenset[str]:
+def remove_prefix(connection: Connection, row: PrefixRow, by: Actor) -> frozenset[str]:
     """Remove all versions, aliases and readers of a task; return the digests, keep its counter."""
-    digests = connection.scalars(
-        select(versions.c.digest).where(versions.c.prefix_id == row.id)
-    ).all()
+    queries = (
+        select(table.c.digest).where(table.c.prefix_id == row.id)
+        for table in (versions, deleted_versions)
+    )
+    digests = frozenset(connection.scalars(union(*queries)))
     remove_readers(connection, row.id)
     # In the order of references: canaries to aliases, both to versions.
-    for table in (canaries, aliases, alias_moves, versions):
+    for table in (canaries, aliases, alias_moves, versions, deleted_versions):
         connection.execute(delete(table).where(table.c.prefix_id == row.id))
     note_deleted(connection, digests)
-    return frozenset(digests)
+    before = {"digests": sorted(digests)}
+    record(connection, by, "prefix.purge", row, tenant=row.tenant, before=before)
+    return digests
 
 
 def _at(row: PrefixRow, number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -11,6 +11,8 @@ _FORGET = delete(deleted_blobs).where(deleted_blobs.c.digest == bindparam("gone"
 
 def note_deleted(connection: Connection, digests: Collection[str]) -> None:
     """Record that versions with these digests were deleted now."""
+    if not digests:
+        return
     moment = now()
     forget_deleted(connection, digests)
     rows = [{"digest": digest, "deleted_at": moment} for digest in digests]

@@ -66,6 +66,7 @@ _ALL_ROUTES = _ALL_TARGETS.outerjoin(
 _IS_ACTIVE = and_(tenants.c.suspended_at.is_(None), tenants.c.deleted_at.is_(None))
 # A tenant that is suspended or deleted has no valid key: only operators read its own prefixes.
 _READER: BindParameter[str] = bindparam("reader")
+_EXISTS = prefixes.c.deleted_at.is_(None)
 _IS_PUBLIC = or_(tenants.c.is_public, prefixes.c.is_public)
 _IS_SHARED = (
     select(grants.c.reader)
@@ -73,7 +74,10 @@ _IS_SHARED = (
     .correlate(prefixes)
     .exists()
 )
-_VISIBLE = or_(tenants.c.name == _READER, and_(_IS_ACTIVE, or_(_IS_PUBLIC, _IS_SHARED)))
+_VISIBLE = and_(
+    _EXISTS,
+    or_(tenants.c.name == _READER, and_(_IS_ACTIVE, or_(_IS_PUBLIC, _IS_SHARED))),
+)
 
 
 def _one_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
@@ -127,7 +131,7 @@ _TARGETS = (
 _PUBLIC = (
     select(tenants.c.name, prefixes.c.task)
     .select_from(_ALL_TARGETS)
-    .where(_IS_ACTIVE, _IS_PUBLIC, aliases.c.name == DEFAULT_ALIAS)
+    .where(_EXISTS, _IS_ACTIVE, _IS_PUBLIC, aliases.c.name == DEFAULT_ALIAS)
     .order_by(tenants.c.name, prefixes.c.task)
     .limit(1)
 )
@@ -195,9 +199,9 @@ def find_targets(
             found[version.ref] = Target(version)
     if by_alias:
         names = [ref.alias for ref in by_alias]
-        for row in connection.execute(_BY_ALIAS, _names(by_alias, names, reader)):
-            ref, target = _target(*row)
-            found[ref] = target
+        found |= dict(
+            _target(*row) for row in connection.execute(_BY_ALIAS, _names(by_alias, names, reader))
+        )
     missing = wanted - found.keys()
     if missing:
         raise not_found(*missing)

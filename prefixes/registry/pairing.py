@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, delete, insert, select
 from prefixes.errors import StoreMismatch
 from prefixes.registry.database import Database
 from prefixes.registry.sqlite import sqlite_file
-from prefixes.registry.tables import paired_store, trainings, versions
+from prefixes.registry.tables import deleted_versions, paired_store, trainings, versions
 from prefixes.store import PrefixStore
 
 _REMEDY = (
@@ -110,6 +110,7 @@ def _paired_id(connection: Connection) -> str | None:
 def _overlap(connection: Connection, store: PrefixStore) -> Overlap:
     listed = {
         *connection.scalars(select(versions.c.digest)),
+        *connection.scalars(select(deleted_versions.c.digest)),
         *connection.scalars(select(trainings.c.id)),
     }
     stored = _stored(store)

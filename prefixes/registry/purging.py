@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, union
 
 from prefixes.registry.audit import record
 from prefixes.registry.deletions import note_deleted
@@ -12,6 +12,7 @@ from prefixes.registry.tables import (
     aliases,
     api_keys,
     canaries,
+    deleted_versions,
     grants,
     idempotency_keys,
     key_limits,
@@ -50,12 +51,14 @@ def purge_tenant(
 
 def _remove_prefixes(connection: Connection, tenant_id: int) -> Sequence[str]:
     owned = select(prefixes.c.id).where(prefixes.c.tenant_id == tenant_id)
-    query = select(versions.c.digest).where(versions.c.prefix_id.in_(owned)).distinct()
-    digests = connection.scalars(query).all()
+    queries = (
+        select(table.c.digest).where(table.c.prefix_id.in_(owned))
+        for table in (versions, deleted_versions)
+    )
+    digests = connection.scalars(union(*queries)).all()
     # In the order of references: canaries to aliases, both to versions.
-    for table in (grants, canaries, aliases, alias_moves, versions):
+    for table in (grants, canaries, aliases, alias_moves, versions, deleted_versions):
         connection.execute(delete(table).where(table.c.prefix_id.in_(owned)))
     connection.execute(delete(prefixes).where(prefixes.c.tenant_id == tenant_id))
-    if digests:
-        note_deleted(connection, digests)
+    note_deleted(connection, digests)
     return digests

@@ -8,23 +8,30 @@ from sqlalchemy import Connection, func, select
 from prefixes.errors import QuotaExceeded
 from prefixes.limits import UNLIMITED, LimitName, Limits, LimitSet
 from prefixes.registry.limit_rows import effective_limits
-from prefixes.registry.tables import prefixes, tenants, versions
+from prefixes.registry.tables import deleted_versions, prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
 
-_STORED: Final = (
-    select(
-        func.count(),
-        func.coalesce(func.sum(versions.c.size_bytes), 0),
-        func.count(versions.c.prefix_id.distinct()),
-    )
+_EXISTING: Final = (
+    select(func.count(), func.count(versions.c.prefix_id.distinct()))
     .select_from(versions)
     .join(prefixes, prefixes.c.id == versions.c.prefix_id)
+    .where(prefixes.c.deleted_at.is_(None))
 )
+_BYTES: Final = tuple(
+    select(func.coalesce(func.sum(table.c.size_bytes), 0))
+    .select_from(table)
+    .join(prefixes, prefixes.c.id == table.c.prefix_id)
+    for table in (versions, deleted_versions)
+)
+"""The bytes of versions, and of deleted ones. Each counts both existing and deleted tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAmounts:
-    """The amounts that a tenant stores. The bytes of a file that two tasks have count twice."""
+    """The amounts that a tenant stores. The bytes of a file that two tasks have count twice.
+
+    What is deleted counts by its bytes until it is removed.
+    """
 
     versions: int
     bytes: int
@@ -33,8 +40,10 @@ class StoredAmounts:
 
 def find_stored(connection: Connection, tenant_id: int) -> StoredAmounts:
     """Count what a tenant stores."""
-    row = connection.execute(_STORED.where(prefixes.c.tenant_id == tenant_id)).one()
-    return StoredAmounts(*row)
+    owned = prefixes.c.tenant_id == tenant_id
+    num_versions, num_prefixes = connection.execute(_EXISTING.where(owned)).one()
+    num_bytes = sum(connection.scalar(query.where(owned)) or 0 for query in _BYTES)
+    return StoredAmounts(num_versions, num_bytes, num_prefixes)
 
 
 def check_stored(connection: Connection, tenant: str, defaults: LimitSet) -> None:

@@ -1,53 +1,35 @@
 """PrefixRegistry: the rules by which tenants, versions and aliases change."""
 
-import logging
 import shutil
-import time
-from collections.abc import Iterable
-from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, select
-
-from prefixes.errors import StoreUnavailable
 from prefixes.limits import NOT_SET, LimitSet
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
 from prefixes.prefix import Prefix
 from prefixes.registry.aliases import AliasPointer
 from prefixes.registry.audit import record
-from prefixes.registry.catalog import PrefixCatalog
 from prefixes.registry.changes import (
     add_version,
     find_digest,
     find_prefix,
     find_version,
     open_prefix,
-    remove_prefix,
-    remove_version,
 )
 from prefixes.registry.database import Database
-from prefixes.registry.deletions import find_deleted, forget_deleted
-from prefixes.registry.idempotency import (
-    IdempotencyKey,
-    find_result,
-    forget_expired,
-    note_result,
-)
-from prefixes.registry.purging import purge_tenant
+from prefixes.registry.idempotency import IdempotencyKey, find_result, note_result
 from prefixes.registry.quotas import check_stored
-from prefixes.registry.tables import versions
+from prefixes.registry.removal import PrefixRemoval
 from prefixes.registry.tenants import set_tenant
-from prefixes.registry.values import COMMAND_LINE, Actor, PublishedVersion, Tenant
+from prefixes.registry.trash import restore_bytes, restore_prefix, restore_version
+from prefixes.registry.values import COMMAND_LINE, Actor, PrefixVersion, PublishedVersion, Tenant
 from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
 
 _MIN_FREE_BYTES: Final = 16 * 2**20
 """Free space below which a disk counts as nearly full; an upload takes up to 64 MiB."""
 
-_log = logging.getLogger(__name__)
 
-
-class PrefixRegistry(PrefixCatalog):
+class PrefixRegistry(PrefixRemoval):
     """The published prefixes, and their changes.
 
     A change and its audit event are one transaction: after a crash, all of it is visible or
@@ -88,8 +70,8 @@ class PrefixRegistry(PrefixCatalog):
 
         `prefix` is the parsed content of the staged bytes. If a version of the task already has
         these bytes, that version is returned, and the bytes are stored again, which repairs a
-        damaged blob. The first version of a task also gets the alias `live`. When this method
-        returns, the version survives a power failure.
+        damaged blob. If that version was deleted, it is restored. The first version of a task also
+        gets the alias `live`. When this method returns, the version survives a power failure.
 
         Raises:
             InvalidName: when the name of the task or the alias is not valid.
@@ -103,9 +85,10 @@ class PrefixRegistry(PrefixCatalog):
             if former := find_result(connection, tenant, once):
                 version = find_version(connection, row, former.version)
                 return PublishedVersion(version, former.is_new)
+            is_restored = restore_bytes(connection, row, staged.digest, by=by)
             published = add_version(connection, row, staged, prefix.spec, by=by)
             number, is_new = published.version.number, published.is_new
-            if is_new:
+            if is_new or is_restored:
                 check_stored(connection, tenant, self._default_limits)
             if AliasPointer(connection, row, DEFAULT_ALIAS).version is None:
                 moved.insert(0, DEFAULT_ALIAS)
@@ -191,72 +174,31 @@ class PrefixRegistry(PrefixCatalog):
             note_result(connection, tenant, once, version=version)
             return version
 
-    def delete_version(
-        self, tenant: str, task: str, version: int, *, by: Actor = COMMAND_LINE
-    ) -> None:
-        """Delete a version permanently. Its number is not reused.
+    def restore_version(self, tenant: str, task: str, version: int, *, by: Actor) -> PrefixVersion:
+        """Undo the deletion of a version.
 
         Raises:
-            PrefixNotFound: when the version does not exist.
-            VersionInUse: when an alias points to it.
+            PrefixNotFound: when there is no deleted version with this number.
+            QuotaExceeded: when the tenant would have more versions than it may.
         """
-
-        def remove(connection: Connection) -> str:
-            row = find_prefix(connection, tenant, task)
-            digest = remove_version(connection, row, version)
-            before = {"digest": digest}
-            name = row.version(version)
-            record(connection, by, "version.delete", name, tenant=tenant, before=before)
-            return digest
-
-        self._unlink([self.database.free(remove)])
-
-    def delete_prefix(self, tenant: str, task: str, *, by: Actor = COMMAND_LINE) -> None:
-        """Delete a task with all versions, aliases and history. Its numbers are not reused.
-
-        Raises:
-            PrefixNotFound: when the task does not exist.
-        """
-
-        def remove(connection: Connection) -> frozenset[str]:
-            row = find_prefix(connection, tenant, task)
-            digests = remove_prefix(connection, row)
-            before = {"digests": sorted(digests)}
-            record(connection, by, "prefix.delete", row, tenant=tenant, before=before)
-            return digests
-
-        self._unlink(self.database.free(remove))
-
-    def purge_tenant(self, name: str, *, before: datetime, by: Actor) -> bool:
-        """Remove a tenant that was deleted before a moment, with all that it owns.
-
-        Its trainings must be removed first. Returns false, and changes nothing, if the tenant was
-        resumed or still has trainings.
-        """
-        digests = self.database.free(
-            lambda connection: purge_tenant(connection, name, before=before, by=by)
-        )
-        if digests is None:
-            return False
-        self._unlink(digests)
-        return True
-
-    def sweep(self, *, older_than_seconds: float = 3600) -> int:
-        """Clean up what crashes left behind, at startup. Returns the number of files.
-
-        Bytes are removed only if their version was deleted; unknown bytes move to quarantine.
-        Newer files are skipped, because another process may be uploading them.
-        """
-        # During a write transaction, no publication is between storing bytes and adding its row.
         with self.database.write() as connection:
-            known = frozenset(connection.scalars(select(versions.c.digest)))
-            deleted = find_deleted(connection)
-            num_swept = self.store.sweep(
-                known, deleted, older_than_seconds=older_than_seconds, now=time.time()
-            )
-            forget_deleted(connection, deleted.keys() - (self.store.digests() - known))
-            forget_expired(connection)
-        return num_swept
+            row = find_prefix(connection, tenant, task)
+            restore_version(connection, row, version, by=by)
+            check_stored(connection, tenant, self._default_limits)
+            return find_version(connection, row, version)
+
+    def restore_prefix(self, tenant: str, task: str, *, by: Actor) -> None:
+        """Undo the last deletion of a task.
+
+        Raises:
+            PrefixNotFound: when there is no deleted task with this name.
+            PrefixExists: when there is a new task with this name.
+            QuotaExceeded: when the tenant would have more tasks or versions than it may.
+        """
+        with self.database.write() as connection:
+            row = restore_prefix(connection, tenant, task)
+            check_stored(connection, tenant, self._default_limits)
+            record(connection, by, "prefix.restore", row, tenant=tenant)
 
     @property
     def free_bytes(self) -> int:
@@ -276,22 +218,3 @@ class PrefixRegistry(PrefixCatalog):
             f"{_MIN_FREE_BYTES // 2**20} MiB: uploads, promotions and trainings may fail until "
             "versions are deleted or the disk is enlarged"
         )
-
-    def _unlink(self, digests: Iterable[str]) -> None:
-        """Remove blobs that no version refers to, in a separate transaction.
-
-        The rows are already deleted, so a crash leaves bytes for `sweep` and never a row without
-        bytes. The transaction keeps others from publishing the same bytes meanwhile. It changes no
-        row and therefore needs no space on a full disk.
-        """
-        try:
-            with self.database.write() as connection:
-                for digest in digests:
-                    query = select(versions.c.number).where(versions.c.digest == digest).limit(1)
-                    if connection.scalar(query) is None:
-                        self.store.delete(digest)
-        except StoreUnavailable as error:  # the versions are deleted nevertheless
-            _log.warning(
-                "could not remove the bytes of deleted versions; the next start will: %s", error
-            )
-        self.database.reserve_space()

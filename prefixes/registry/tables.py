@@ -106,6 +106,11 @@ prefixes = Table(
     Column("task", String(64), nullable=False),
     Column("next_version", Integer, nullable=False),
     Column("is_public", Boolean, nullable=False, server_default=false()),
+    # Of a deleted task: its former name, because `task` is then one that no task can have.
+    Column("deleted_task", String(64)),
+    Column("deleted_at", UtcDateTime, index=True),
+    Column("keep_versions", Integer),
+    Column("keep_days", Float),
     UniqueConstraint("tenant_id", "task"),
 )
 
@@ -131,6 +136,22 @@ versions = Table(
     Column("created_by", Text, nullable=False),
     Column("spec", Text, nullable=False),
     Column("task_type", String(32), nullable=False, server_default="sequence_classification"),
+    UniqueConstraint("prefix_id", "digest"),
+)
+
+# Versions that can still be restored. They are not in `versions`, so that no query finds them.
+deleted_versions = Table(
+    "deleted_versions",
+    metadata,
+    Column("prefix_id", ForeignKey("prefixes.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False, index=True),
+    Column("size_bytes", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("task_type", String(32), nullable=False),
+    Column("deleted_at", UtcDateTime, nullable=False, index=True),
     UniqueConstraint("prefix_id", "digest"),
 )
 

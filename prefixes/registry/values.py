@@ -154,6 +154,38 @@ class PrefixEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionRule:
+    """The versions of a task that are kept: the newest ones, and those of the last days.
+
+    None means without this condition. Without both, all versions are kept.
+    """
+
+    keep_versions: int | None = None
+    keep_days: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedPrefix:
+    """A deleted task, which can be restored for some time."""
+
+    tenant: str
+    task: str
+    deleted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedVersion:
+    """A deleted version of an existing task, which can be restored for some time."""
+
+    tenant: str
+    task: str
+    number: int
+    digest: str
+    size_bytes: int
+    deleted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Readers:
     """The readers of a task in addition to its owner: everyone, or these tenants."""
 

@@ -29,6 +29,7 @@ from server.api.schemas import (
     Version,
     VersionDetail,
 )
+from server.api.services import Services
 from server.api.uploads import UPLOAD_FORM
 from server.api.versions import VersionNumber, version_fields
 
@@ -40,6 +41,10 @@ router = APIRouter(
     responses=responses(401, 403, 404, 422, 503),
 )
 
+
+Permanent = Annotated[
+    bool, Query(description="Remove it at once, also if it is deleted already: no restoring.")
+]
 
 _FILE: Final[Mapping[str, Mapping[str, str]]] = {media_types.PREFIX_FILE: {}}
 
@@ -69,9 +74,13 @@ async def show_prefix(
     tenant: str, task: str, services: ServicesDep, caller: CallerDep
 ) -> PrefixEntry:
     """Returns all versions in ascending order, and every alias with its moves."""
-    entry = await services.read(
-        partial(services.registry.show, tenant, task, reader=caller.reader_of(tenant))
-    )
+    return await prefix_entry(tenant, task, services, caller)
+
+
+async def prefix_entry(tenant: str, task: str, services: Services, caller: Caller) -> PrefixEntry:
+    """Read a task as the caller sees it."""
+    show = partial(services.registry.show, tenant, task, reader=caller.reader_of(tenant))
+    entry = await services.read(show)
     return PrefixEntry(
         tenant=entry.tenant,
         task=entry.task,
@@ -198,21 +207,36 @@ async def download_version(  # noqa: PLR0917 - FastAPI passes all by name
 
 @router.delete(
     "/{task}/versions/{version}",
-    summary="Delete a version permanently",
+    summary="Delete a version",
     status_code=204,
     responses=responses(409),
 )
-async def delete_version(
-    tenant: str, task: str, version: VersionNumber, services: ServicesDep, actor: ActorDep
+async def delete_version(  # noqa: PLR0917 - FastAPI passes all by name
+    tenant: str,
+    task: str,
+    version: VersionNumber,
+    services: ServicesDep,
+    actor: ActorDep,
+    permanent: Permanent = False,  # noqa: FBT002 - as FastAPI passes it
 ) -> None:
-    """Fails while an alias points to the version. Its number is not used again."""
-    await services.write(partial(services.registry.delete_version, tenant, task, version, by=actor))
+    """Fails while an alias points to the version or it is a canary. It can be restored."""
+    registry = services.registry
+    delete = registry.remove_version if permanent else registry.delete_version
+    await services.write(partial(delete, tenant, task, version, by=actor))
 
 
 @router.delete("/{task}", summary="Delete a prefix with all its versions", status_code=204)
-async def delete_prefix(tenant: str, task: str, services: ServicesDep, actor: ActorDep) -> None:
-    """Deletes all versions, aliases and history."""
-    await services.write(partial(services.registry.delete_prefix, tenant, task, by=actor))
+async def delete_prefix(
+    tenant: str,
+    task: str,
+    services: ServicesDep,
+    actor: ActorDep,
+    permanent: Permanent = False,  # noqa: FBT002 - as FastAPI passes it
+) -> None:
+    """Deletes all versions, aliases and readers. They can be restored."""
+    registry = services.registry
+    delete = registry.remove_prefix if permanent else registry.delete_prefix
+    await services.write(partial(delete, tenant, task, by=actor))
 
 
 def _move(move: registry_values.AliasMove, owner: str, caller: Caller) -> AliasMove:

@@ -14,6 +14,7 @@ from prefixes.registry import (
     Canaries,
     LimitStore,
     PrefixRegistry,
+    Retention,
     Sharing,
     Tenants,
 )
@@ -68,6 +69,7 @@ class Services:
     tenants: Tenants
     sharing: Sharing
     canaries: Canaries
+    retention: Retention
     audit: AuditLog
     metrics: RequestMetrics
     trainings: TrainingStore

@@ -27,7 +27,7 @@ def set_canary(
     ],
     store_folder: StoreFolder = None,
 ) -> None:
-    """Let a second version answer a share of an alias's callers, or change that share."""
+    """Let a second version answer a share of an alias's callers."""
     from prefixes.registry import COMMAND_LINE, CanaryPlan
 
     with _canaries(store_folder) as canaries:

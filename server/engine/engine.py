@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -127,6 +127,16 @@ class Engine:
     def resident_stats(self) -> ResidentStats:
         """Report which prefixes are on the device and in the host cache."""
         return replace(self._residents.stats, host=self._host.stats)
+
+    def loaded_digests(self) -> frozenset[str]:
+        """Return the digests of all prefixes on the device and in the host cache."""
+        return self._residents.digests() | self._host.digests()
+
+    def discard(self, digests: Iterable[str]) -> None:
+        """Free the memory of prefixes. A prefix that is in use or pinned stays on the device."""
+        for digest in digests:
+            self._residents.discard(digest)
+            self._host.discard(digest)
 
     async def start(self) -> None:
         """Warm up the device, pin prefixes, then accept requests on the running event loop."""

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Self
 
 import torch
@@ -21,6 +22,7 @@ from server.hosting.gauges import add_gauges
 from server.hosting.lifespan import lifespan
 from server.hosting.memory import keep_freed_memory
 from server.hosting.operator_key import ensure_operator_key
+from server.hosting.retention import RetentionSweeps
 from server.observability.logs import configure_logging
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
@@ -113,9 +115,11 @@ class Assembly:
             runner.run(process.run(self._lifespan(), announce))
 
     def _lifespan(self) -> AbstractAsyncContextManager[None]:
-        return lifespan(
-            self.engine, self.registry, self.settings.examples_folder, self.trainings.running()
-        )
+        grace = timedelta(days=self.settings.deleted_prefix_days)
+        sweeps = RetentionSweeps(self.registry, self.engine, grace=grace)
+        folder = self.settings.examples_folder
+        background = (sweeps.running(), self.trainings.running())
+        return lifespan(self.engine, self.registry, folder, *background)
 
     async def _drain(self) -> None:
         """End event streams and incomplete bodies, then wait for the engine and trainings."""

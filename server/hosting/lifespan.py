@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from fastapi.concurrency import run_in_threadpool
@@ -21,16 +21,21 @@ async def lifespan(
     engine: Engine,
     registry: PrefixRegistry,
     examples_folder: Path | None,
-    trainings: AbstractAsyncContextManager[None],
+    *background: AbstractAsyncContextManager[None],
 ) -> AsyncIterator[None]:
-    """Sweep the store, start the engine, publish examples and run trainings; then stop them."""
+    """Sweep the store, start the engine, publish examples; stop the engine at the end.
+
+    The contexts of `background`, such as running trainings, last while requests are served.
+    """
     await run_in_threadpool(_tidy, registry)
     await engine.start()
     try:
         if examples_folder is not None:
             publisher = Publisher(registry, engine, engine.backbone.fingerprint)
             await seed_examples(examples_folder, registry, publisher)
-        async with trainings:
+        async with AsyncExitStack() as stack:
+            for one in background:
+                await stack.enter_async_context(one)
             yield
     finally:
         await engine.stop()

@@ -66,6 +66,16 @@ class HostCache:
         with self._lock:
             return HostCacheStats(len(self._entries), self._used_bytes)
 
+    def digests(self) -> frozenset[str]:
+        """Return the digests of all cached prefixes."""
+        with self._lock:
+            return frozenset(self._entries)
+
+    def discard(self, digest: str) -> None:
+        """Evict a prefix now; no effect on one that is not cached."""
+        with self._lock:
+            self._evict(digest)
+
     def fetch(self, digest: str) -> Prefix:
         """Return a prefix from the cache, or fetch it and cache it."""
         with self._lock:
@@ -82,14 +92,16 @@ class HostCache:
         if entry.num_bytes > self._budget_bytes:
             return  # it would evict all others and still not fit
         with self._lock:
-            known = self._entries.pop(digest, None)
-            if known is not None:
-                self._used_bytes -= known.num_bytes
+            self._evict(digest)
             self._entries[digest] = entry
             self._used_bytes += entry.num_bytes
             while self._used_bytes > self._budget_bytes:
-                _, oldest = self._entries.popitem(last=False)
-                self._used_bytes -= oldest.num_bytes
+                self._evict(next(iter(self._entries)))
+
+    def _evict(self, digest: str) -> None:
+        entry = self._entries.pop(digest, None)
+        if entry is not None:
+            self._used_bytes -= entry.num_bytes
 
 
 def _bytes_of(prefix: Prefix) -> int:

@@ -45,6 +45,10 @@ class PrefixPool:
     def __getitem__(self, digest: str) -> ResidentEntry:
         return self._entries[digest]
 
+    def digests(self) -> frozenset[str]:
+        """Return the digests of all prefixes in the pool."""
+        return frozenset(self._entries)
+
     def lease(self, digest: str) -> Lease | None:
         """Lease a prefix and mark it as recently used; None when it is not in the pool."""
         entry = self._entries.get(digest)

@@ -85,6 +85,10 @@ class ResidentPrefixes:
             num_waiting_loads=self._pool.num_waiting_loads,
         )
 
+    def digests(self) -> frozenset[str]:
+        """Return the digests of all prefixes on the device."""
+        return self._pool.digests()
+
     async def lease(self, digest: str, *, staged: Prefix | None = None) -> Lease:
         """Lease a prefix, and load it first if it is missing.
 

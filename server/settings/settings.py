@@ -64,6 +64,12 @@ class Settings(
         le=3650,
         description="Time in days after which a deleted tenant and its data are removed.",
     )
+    deleted_prefix_days: float = Field(
+        default=7.0,
+        ge=0,
+        le=3650,
+        description="Time in days after which deleted prefixes and versions are removed.",
+    )
     examples_folder: DirectoryPath | None = Field(
         default=None,
         description="Folder of `TASK.safetensors` files to publish at startup under the public "

@@ -5,6 +5,14 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0011": (
+        "DROP TABLE deleted_versions",
+        "DROP INDEX ix_prefixes_deleted_at",
+        "ALTER TABLE prefixes DROP COLUMN deleted_at",
+        "ALTER TABLE prefixes DROP COLUMN deleted_task",
+        "ALTER TABLE prefixes DROP COLUMN keep_versions",
+        "ALTER TABLE prefixes DROP COLUMN keep_days",
+    ),
     "0010": ("DROP TABLE idempotency_keys",),
     "0009": (
         "DROP TABLE canaries",

@@ -116,5 +116,5 @@ def publish_and_delete(folder: Path, task: str, times: int, answer: Connection) 
     for _ in range(times):
         version = publish(registry, "acme", task, "the same for everybody").version
         num_read += len(registry.store.get(version.digest)) == version.size_bytes
-        registry.delete_prefix("acme", task)
+        registry.remove_prefix("acme", task)
     answer.send(num_read)

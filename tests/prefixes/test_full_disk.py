@@ -37,8 +37,8 @@ def test_versions_are_deleted_on_a_full_disk_and_then_others_stored(
         publish(registry, "acme", "topic", "four")
     with pytest.raises(StoreFull):
         registry.ensure_tenant("globex")
-    registry.delete_version("acme", "topic", 2)
-    registry.delete_prefix("acme", "topic")
+    registry.remove_version("acme", "topic", 2)
+    registry.remove_prefix("acme", "topic")
     assert registry.store.digests() == frozenset()
     ballast.unlink()
     assert publish(registry, "acme", "topic", "four").version.number == 4

@@ -132,7 +132,7 @@ def test_a_repeated_publication_of_a_version_that_was_deleted_says_so(
 ) -> None:
     made = publish(topic, "d", KEY)
     topic.promote(*PATH, 1, by=BOB)
-    topic.delete_version("acme", "topic", made.version.number)
+    topic.remove_version("acme", "topic", made.version.number)
     with pytest.raises(PrefixNotFound, match="acme/topic@4"):
         publish(topic, "d", KEY)
 

@@ -280,7 +280,7 @@ def test_references_asked_together_do_not_lend_each_other_their_parts(
 
 def test_a_description_is_gone_with_its_last_version(registry: PrefixRegistry) -> None:
     digest = publish(registry, "acme", "topic", "a").version.digest
-    registry.delete_prefix("acme", "topic")
+    registry.remove_prefix("acme", "topic")
     with pytest.raises(PrefixNotFound, match=digest):
         registry.spec(digest)
 
@@ -311,7 +311,7 @@ def test_a_deleted_version_is_gone_with_its_bytes_and_its_number_never_comes_bac
 ) -> None:
     publish(registry, "acme", "topic", "a")
     last = publish(registry, "acme", "topic", "b").version
-    registry.delete_version("acme", "topic", 2)
+    registry.remove_version("acme", "topic", 2)
     with pytest.raises(PrefixNotFound):
         registry.version(last.ref, reader="acme")
     assert last.digest not in registry.store.digests()
@@ -325,7 +325,7 @@ def test_a_version_that_aliases_point_to_is_not_deleted(registry: PrefixRegistry
     with pytest.raises(
         VersionInUse, match=r"acme/topic@1 .*: the alias live, the alias next; point"
     ):
-        registry.delete_version("acme", "topic", 1)
+        registry.remove_version("acme", "topic", 1)
     assert registry.store.get(version.digest)
 
 
@@ -334,10 +334,10 @@ def test_bytes_that_another_task_has_too_stay_when_one_is_deleted(
 ) -> None:
     digest = publish(registry, "acme", "topic", "a").version.digest
     publish(registry, "globex", "topic", "a")
-    registry.delete_prefix("acme", "topic")
+    registry.remove_prefix("acme", "topic")
     assert registry.store.get(digest)
     assert registry.spec(digest).description == "a"
-    registry.delete_prefix("globex", "topic")
+    registry.remove_prefix("globex", "topic")
     assert registry.store.digests() == frozenset()
 
 
@@ -348,7 +348,7 @@ def test_bytes_published_while_they_are_being_deleted_are_there_afterwards(
     store = StoreMeetingAPublisher(tmp_path / "registry")
     publisher = Thread(target=publish, args=(registry, "globex", "topic", "a"))
     store.meet(publisher)
-    PrefixRegistry(registry.database, store).delete_prefix("acme", "topic")
+    PrefixRegistry(registry.database, store).remove_prefix("acme", "topic")
     publisher.join()
     assert registry.version(at(1, tenant="globex"), reader="globex").digest == digest
     assert digest_of(registry.store.get(digest)) == digest
@@ -358,11 +358,11 @@ def test_a_deleted_task_is_gone_and_its_numbers_never_come_back(registry: Prefix
     for text in ("a", "b"):
         publish(registry, "acme", "topic", text, alias="live")
     other = publish(registry, "acme", "mood", "a").version
-    registry.delete_prefix("acme", "topic")
+    registry.remove_prefix("acme", "topic")
     assert registry.store.digests() == {other.digest}
     assert [summary.task for summary in registry.list_prefixes(reader="acme")] == ["mood"]
     with pytest.raises(PrefixNotFound):
-        registry.delete_prefix("acme", "topic")
+        registry.remove_prefix("acme", "topic")
     assert publish(registry, "acme", "topic", "a").version.number == 3
     (alias,) = registry.show("acme", "topic", reader="acme").aliases
     assert (alias.version, len(alias.moves)) == (3, 1)
@@ -374,7 +374,7 @@ def test_deleting_a_version_that_is_not_there_says_so(
 ) -> None:
     publish(registry, "acme", "topic", "a")
     with pytest.raises(PrefixNotFound, match=f"acme/topic@{number};"):
-        registry.delete_version("acme", "topic", number)
+        registry.remove_version("acme", "topic", number)
 
 
 def test_tenants_are_made_once_found_by_name_and_listed_in_order(
@@ -428,7 +428,7 @@ def test_bytes_of_a_version_that_was_deleted_meanwhile_are_not_found(
     registry: PrefixRegistry,
 ) -> None:
     version = publish(registry, "acme", "topic", "first").version
-    registry.delete_prefix("acme", "topic")
+    registry.remove_prefix("acme", "topic")
     with pytest.raises(PrefixNotFound, match="deleted meanwhile"):
         registry.read(version.digest)
 
@@ -450,7 +450,7 @@ def test_an_example_for_everybody_is_the_first_public_task_by_name(
     registry.ensure_tenant("commons", is_public=True)
     for task in ("topic", "spam"):
         publish(registry, "commons", task, task)
-    registry.delete_prefix("commons", "spam")
+    registry.remove_prefix("commons", "spam")
     publish(registry, "commons", "tone", "tone")
     example = registry.public_example()
     assert example == PrefixRef("commons", "tone", alias="live")

@@ -94,7 +94,7 @@ def test_a_rollback_to_a_deleted_version_is_refused_and_moves_nothing(
     topic: PrefixRegistry,
 ) -> None:
     topic.promote("acme", "topic", "live", 2, by=Actor("bob"))
-    topic.delete_version("acme", "topic", 1)
+    topic.remove_version("acme", "topic", 1)
     before = alias_of(topic)
     with pytest.raises(NothingToRollBack, match=r"acme/topic:live .*version 1 was deleted"):
         topic.rollback("acme", "topic", "live", by=Actor("bob"))
@@ -190,23 +190,23 @@ class Lifecycle(RuleBasedStateMachine):
     def delete_version(self, number: int) -> None:
         if number not in self.versions:
             with pytest.raises(PrefixNotFound):
-                self.registry.delete_version("acme", self.task, number)
+                self.registry.remove_version("acme", self.task, number)
         elif number in {stack[-1] for stack in self.stacks.values()}:
             with pytest.raises(VersionInUse):
-                self.registry.delete_version("acme", self.task, number)
+                self.registry.remove_version("acme", self.task, number)
         else:
-            self.registry.delete_version("acme", self.task, number)
+            self.registry.remove_version("acme", self.task, number)
             del self.versions[number]
 
     @rule()
     def delete_prefix(self) -> None:
         if self.versions:
-            self.registry.delete_prefix("acme", self.task)
+            self.registry.remove_prefix("acme", self.task)
             self.versions.clear()
             self.stacks.clear()
         else:
             with pytest.raises(PrefixNotFound):
-                self.registry.delete_prefix("acme", self.task)
+                self.registry.remove_prefix("acme", self.task)
 
     @invariant()
     def the_registry_tells_what_the_model_tells(self) -> None:
@@ -226,7 +226,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.versions:
-            self.registry.delete_prefix("acme", self.task)
+            self.registry.remove_prefix("acme", self.task)
         assert self.registry.store.digests() == frozenset()
 
 

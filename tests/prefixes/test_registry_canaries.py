@@ -175,8 +175,8 @@ def test_a_canary_is_not_deleted_but_goes_with_its_task(
 ) -> None:
     canaries.set(*PATH, CanaryPlan(2, 5), by=BOB)
     with pytest.raises(VersionInUse, match=r"acme/topic@2 .*: the canary of live; point"):
-        topic.delete_version("acme", "topic", 2)
-    topic.delete_prefix("acme", "topic")
+        topic.remove_version("acme", "topic", 2)
+    topic.remove_prefix("acme", "topic")
     assert topic.store.digests() == frozenset()
 
 

@@ -189,7 +189,7 @@ def test_bytes_that_a_crash_left_of_a_deleted_version_are_removed(
     digest = digest_of(*expected("two"))
     with monkeypatch.context() as patch:
         patch.setattr(registry.store, "delete", lambda _digest: None)
-        registry.delete_version("acme", "topic", 2)
+        registry.remove_version("acme", "topic", 2)
     assert digest in registry.store.digests()
     assert registry.sweep() == 1
     assert digest not in registry.store.digests() | registry.store.quarantined()
@@ -202,7 +202,7 @@ def test_a_backup_from_before_bytes_were_published_again_does_not_cost_them(
     folder: Path, tmp_path: Path
 ) -> None:
     registry = open_registry(folder)
-    registry.delete_version("acme", "topic", 2)
+    registry.remove_version("acme", "topic", 2)
     registry.close()
     backup, newest = tmp_path / "backup.db", tmp_path / "newest.db"
     copy_database(folder / "registry.db", backup)

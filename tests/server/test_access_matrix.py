@@ -131,6 +131,11 @@ ROWS: Final[Mapping[str, Row]] = {
     f"POST {TASK}/versions": Row("upload", 422),  # without a file
     f"DELETE {TASK}/versions/{{version}}": Row("admin", 409),  # `live` points to it
     f"DELETE {TASK}": Row("admin", 204),
+    f"POST {TASK}/versions/{{version}}/restore": Row("admin"),
+    f"POST {TASK}/restore": Row("admin"),
+    f"GET {TENANT}/deleted-prefixes": Row("admin"),
+    f"GET {TASK}/retention": Row("admin"),
+    f"PUT {TASK}/retention": Row("admin", 200, {"keep_versions": 3}),
     f"PUT {TASK}/aliases/{{alias}}": Row("upload", 200, {"version": 1}),
     f"POST {TASK}/aliases/{{alias}}/rollback": Row("upload", 409),  # one version only
     # The task has one version and no canary.
@@ -224,12 +229,23 @@ class World:
         )
         if relation == "shared":
             self._sharing.add(tenant, names["task"], "acme", by=COMMAND_LINE)
+        if path.endswith("/restore"):
+            self._delete(tenant, names["task"], is_version="{version}" in path)
         if "{training}" in path:
             names["training"] = self._training(tenant)
         names["key_id"] = self._key_id(None if "/operator-keys/" in path else tenant)
         names["reader"] = "globex"
         names["model:path"] = f"{tenant}/{names['task']}"
         return names
+
+    def _delete(self, tenant: str, task: str, *, is_version: bool) -> None:
+        registry = self.rest.registry
+        if is_version:
+            seed = next(self._seeds)
+            put(registry, f"{tenant}/{task}", make_prefix(self._backbone.fingerprint, seed=seed))
+            registry.delete_version(tenant, task, 1)
+        else:
+            registry.delete_prefix(tenant, task)
 
     def _key_id(self, owner: str | None) -> str:
         role: Role = "operator" if owner is None else "admin"

@@ -52,7 +52,7 @@ def test_every_process_and_the_next_start_split_callers_alike(
     flags = ("--backbone", str(backbone_folder))
     body = {"model": "mood", "input": "good"}
     path = "/v1/tenants/acme/prefixes/mood/aliases/live/canary"
-    found = []
+    found: list[list[str]] = []
     for num_front_ends in ("0", "2"):
         with server_process(folder, *flags, "--num-front-ends", num_front_ends) as (_, url):
             if not found:

@@ -143,7 +143,7 @@ async def test_a_deleted_prefix_is_unpinned(
     digest = publish_live(registry, backbone, "tone")
     pins = pins_of(registry, residents, "acme/tone")
     await pins.follow()
-    registry.delete_prefix("acme", "tone")
+    registry.remove_prefix("acme", "tone")
     await pins.follow()
     assert not is_pinned(residents, digest)
 

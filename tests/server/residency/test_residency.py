@@ -37,7 +37,7 @@ class DeletingRegistry(PrefixRegistry):
     ) -> dict[PrefixRef, Target]:
         found = super().resolve(refs, reader=reader)
         for ref in found:
-            self.delete_prefix(ref.tenant, ref.task)
+            self.remove_prefix(ref.tenant, ref.task)
         return found
 
 
