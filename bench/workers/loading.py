@@ -7,6 +7,7 @@ from protocol import Run, serve
 
 from bench.kernels import arguments
 from prefixes.backbone import Backbone, EncodedText, load_backbone
+from server.hosting.memory import keep_freed_memory
 
 
 class _Loading:
@@ -21,6 +22,7 @@ class _Loading:
         self._backbone = load_backbone(
             job["model"], device="cpu", dtype=job["dtype"], **arguments(job)
         )
+        keep_freed_memory()  # as the server does after loading, which returns what was freed
         return 0
 
     @torch.inference_mode()
