@@ -4,12 +4,16 @@ import asyncio
 import os
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 
 from prefixes.backbone import Backbone
+from prefixes.registry import COMMAND_LINE, LimitStore, open_registry
+from prefixes.registry.limits import LimitChanges
 from server.errors import FrontEndFailed
 from server.hosting.front_ends import supervisor
 from server.hosting.front_ends.channel import Channel
@@ -97,6 +101,28 @@ def test_requests_to_all_front_ends_are_counted_together(
             assert httpx.get(f"{url}/livez").status_code == 200
         shown = httpx.get(f"{url}/metrics").text
         assert 'polyprefix_requests_total{route="/livez",status="200"} 20.0' in shown
+
+
+def test_front_ends_share_the_limits_of_a_tenant(
+    store: tuple[Path, str], flags: tuple[str, ...], backbone: Backbone
+) -> None:
+    folder, key = store
+    with closing(open_registry(folder)) as registry:
+        a_burst_of_one: LimitChanges = {"requests_per_second": 0.001}
+        LimitStore(registry.database).change_tenant("acme", a_burst_of_one, by=COMMAND_LINE)
+    with server_process(folder, *flags) as (_, url), client(url, key) as sender:
+        data = make_prefix(backbone.fingerprint).to_bytes()
+        assert upload(sender, "mood", data).status_code == 201
+
+        def classify(_: int) -> int:
+            body = {"model": "mood", "input": "a good film"}
+            with client(url, key) as other:  # each connection goes to either front end
+                response = other.post("/v1/classify", json=body)
+            assert response.headers["RateLimit-Policy"] == '"tenant-requests";q=1;w=1000'
+            return response.status_code
+
+        with ThreadPoolExecutor(16) as threads:
+            assert sorted(threads.map(classify, range(32))) == [200] + [429] * 31
 
 
 def test_front_ends_exit_with_the_process_of_the_engine(
