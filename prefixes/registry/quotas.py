@@ -103,7 +103,11 @@ def _has_versions(connection: Connection, tenant_id: int, task: str) -> bool:
     query = (
         select(versions.c.number)
         .join(prefixes, prefixes.c.id == versions.c.prefix_id)
-        .where(prefixes.c.tenant_id == tenant_id, prefixes.c.task == task)
+        .where(
+            prefixes.c.tenant_id == tenant_id,
+            prefixes.c.task == task,
+            prefixes.c.deleted_at.is_(None),
+        )
         .limit(1)
     )
     return connection.scalar(query) is not None

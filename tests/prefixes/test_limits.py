@@ -34,6 +34,7 @@ from prefixes.registry import (
     open_registry,
 )
 from prefixes.registry.limits import LimitChanges
+from prefixes.registry.quotas import check_room
 from prefixes.registry.tables import now
 from tests.prefixes.publishing import publish
 
@@ -167,6 +168,19 @@ def test_quotas_of_the_settings_apply_to_tenants_without_their_own(tmp_path: Pat
     registry.delete_prefix("acme", "topic")
     publish(registry, "acme", "topic", "again")
     registry.close()
+
+
+def test_a_deleted_task_counts_as_new_when_a_training_starts(
+    registry: PrefixRegistry, limits: LimitStore
+) -> None:
+    publish(registry, "acme", "old", "one")
+    registry.delete_prefix("acme", "old")
+    publish(registry, "acme", "other", "two")
+    change(limits, {"max_prefixes": 1})
+    with registry.database.read() as connection:
+        check_room(connection, "acme", "other", {})
+        with pytest.raises(QuotaExceeded, match="max_prefixes"):
+            check_room(connection, "acme", "old", {})
 
 
 def test_a_purged_tenant_leaves_no_limits(registry: PrefixRegistry, limits: LimitStore) -> None:
