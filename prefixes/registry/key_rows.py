@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, bindparam, insert, select
 
 from prefixes.errors import KeyNotFound
-from prefixes.limits import NO_LIMITS, Limits, LimitSet
+from prefixes.limits import NO_LIMITS, LimitSet
 from prefixes.registry.audit import record
-from prefixes.registry.limit_rows import effective_limits, find_key_limits
+from prefixes.registry.limit_rows import find_both_limits
 from prefixes.registry.tables import api_keys, now, tenants
 from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import Actor, ApiKey, Identity, Role
@@ -124,8 +124,7 @@ def find_identity(
         return None
     limits, key_limits = NO_LIMITS, NO_LIMITS
     if row.tenant_id is not None:
-        limits = effective_limits(connection, row.tenant_id, default_limits)
-        key_limits = Limits.of(find_key_limits(connection, key_id))
+        limits, key_limits = find_both_limits(connection, row.tenant_id, key_id, default_limits)
     identity = Identity(
         key_id,
         row.name,

@@ -3,12 +3,32 @@
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from sqlalchemy import Column, Connection, Table, delete, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+    union_all,
+)
 
 from prefixes.limits import UNLIMITED, LimitName, Limits, LimitSet
 from prefixes.registry.tables import key_limits, tenant_limits
 
 _UNLIMITED: Final = -1.0
+
+# Built once, and one query: it runs for every request whose key is not cached.
+_OF_BOTH: Final = union_all(
+    select(literal(True).label("is_key"), key_limits.c.name, key_limits.c.value).where(
+        key_limits.c.key_id == bindparam("key_id")
+    ),
+    select(literal(False), tenant_limits.c.name, tenant_limits.c.value).where(
+        tenant_limits.c.tenant_id == bindparam("tenant_id")
+    ),
+)
 
 _OF_TENANT: Final = (tenant_limits, tenant_limits.c.tenant_id)
 _OF_KEY: Final = (key_limits, key_limits.c.key_id)
@@ -27,6 +47,17 @@ def effective_limits(connection: Connection, tenant_id: int, defaults: LimitSet)
 def find_key_limits(connection: Connection, key_id: str) -> LimitSet:
     """Read the limits that are set for a key."""
     return _find(connection, *_OF_KEY, key_id)
+
+
+def find_both_limits(
+    connection: Connection, tenant_id: int, key_id: str, defaults: LimitSet
+) -> tuple[Limits, Limits]:
+    """Read the limits that apply to a tenant, and those of one of its keys."""
+    of_tenant: dict[LimitName, float] = {}
+    of_key: dict[LimitName, float] = {}
+    for row in connection.execute(_OF_BOTH, {"tenant_id": tenant_id, "key_id": key_id}):
+        (of_key if row.is_key else of_tenant)[row.name] = _loaded(row.value)
+    return Limits.of(defaults, of_tenant), Limits.of(of_key)
 
 
 def change_tenant_limits(
@@ -50,9 +81,11 @@ def copy_key_limits(connection: Connection, key_id: str, to: str) -> None:
 
 def _find(connection: Connection, table: Table, column: Column[Any], owner: object) -> LimitSet:
     rows = connection.execute(select(table.c.name, table.c.value).where(column == owner))
-    return {
-        cast("LimitName", name): UNLIMITED if value == _UNLIMITED else value for name, value in rows
-    }
+    return {cast("LimitName", name): _loaded(value) for name, value in rows}
+
+
+def _loaded(value: float) -> float:
+    return UNLIMITED if value == _UNLIMITED else value
 
 
 def _change(
