@@ -71,7 +71,9 @@ def json_members(operation: dict[str, Any], schemas: dict[str, Any]) -> dict[str
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if content is None:
         return {}
-    members: dict[str, Any] = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]["properties"]
+    schema = content["schema"]
+    reference = schema.get("anyOf", [schema])[0]["$ref"]  # the body of `rotate` may be missing
+    members: dict[str, Any] = schemas[reference.rsplit("/", 1)[1]]["properties"]
     return members
 
 
