@@ -16,7 +16,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from prefixes.errors import StoreFull, StoreUnavailable
 from prefixes.registry.reserve import Reserve
-from prefixes.registry.sqlite import BUSY_SECONDS, CommitWatch, for_writing, sqlite_file
+from prefixes.registry.sqlite import (
+    BUSY_SECONDS,
+    CommitWatch,
+    for_writing,
+    is_of_file,
+    sqlite_file,
+)
 
 T = TypeVar("T")
 
@@ -105,6 +111,10 @@ class Database:
             self._watch.close()
         self._reader.dispose()
 
+    def _reconnect(self) -> None:
+        """Close idle connections: they would report a damaged file even after its repair."""
+        self.close()
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn errors of the database into errors of the store."""
@@ -115,6 +125,8 @@ class Database:
         except (DBAPIError, PoolTimeout) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
             code = getattr(reason, "sqlite_errorcode", None)
+            if is_of_file(code):
+                self._reconnect()
             kind = StoreFull if code == sqlite3.SQLITE_FULL else StoreUnavailable
             raise kind(
                 f"The database {self.name} could not be used: {reason}; check that it exists, is "

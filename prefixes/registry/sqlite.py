@@ -24,6 +24,14 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
 )
 _BEGIN: Final = "sqlite_begin"
+_FILE_ERRORS: Final = frozenset({
+    sqlite3.SQLITE_ERROR,  # such as a missing table: a file without content is an empty database
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+})  # fmt: skip
+_OPENINGS: Final = 2**32
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -46,6 +54,14 @@ def configure(engine: Engine) -> None:
     """Set the pragmas of each connection, and begin transactions explicitly."""
     event.listen(engine, "connect", _configure_connection)
     event.listen(engine, "begin", _begin)
+
+
+def is_of_file(code: int | None) -> bool:
+    """Return whether an error concerns the file itself: damaged, unreadable or not writable.
+
+    A connection keeps pages in memory, and does not notice that the file was repaired.
+    """
+    return code is not None and code & 0xFF in _FILE_ERRORS  # the rest of a code is a detail
 
 
 def for_writing(engine: Engine) -> Engine:
@@ -75,6 +91,7 @@ class CommitWatch:
         self._engine = engine
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._num_openings = 0
 
     def state(self) -> int | None:
         """Return a number that changes with every commit; None if it cannot be read now."""
@@ -85,7 +102,8 @@ class CommitWatch:
                 (state,) = self._connection.execute("PRAGMA data_version").fetchone()
             except sqlite3.Error:
                 return None  # locked or missing: the next query reports the reason
-        return int(state)
+        # SQLite's number is comparable only within one connection.
+        return self._num_openings * _OPENINGS + int(state)
 
     def close(self) -> None:
         """Close the connection; `state` opens it again."""
@@ -98,4 +116,5 @@ class CommitWatch:
         where, options = self._engine.dialect.create_connect_args(self._engine.url)
         # Never waits for a lock, because it runs on the event loop.
         options.update(check_same_thread=False, timeout=0)
+        self._num_openings += 1
         return cast("sqlite3.Connection", self._engine.dialect.connect(*where, **options))

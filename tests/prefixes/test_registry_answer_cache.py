@@ -116,3 +116,11 @@ def test_a_database_that_cannot_be_watched_is_asked_every_time(tmp_path: Path) -
         assert registry.recall([LIVE], reader="acme") is None
     finally:
         registry.close()
+
+
+def test_a_new_connection_does_not_repeat_the_state_of_an_old_one(
+    registry: PrefixRegistry,
+) -> None:
+    before = registry.database.state()
+    registry.database.close()
+    assert registry.database.state() not in {before, None}

@@ -19,11 +19,11 @@ SERVE = (sys.executable, "-P", "-m", "server", "serve")
 
 @contextmanager
 def server_process(
-    store: Path, *flags: str, folder: Path = ROOT
+    store: Path, *flags: str, folder: Path = ROOT, prefix: tuple[str, ...] = ()
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server process on a free port, and its URL once it answers."""
+    """A server process on a free port, and its URL once it answers. `prefix` runs its command."""
     process = subprocess.Popen(
-        [*SERVE, "--port", "0", "--store-folder", str(store), *flags],
+        [*prefix, *SERVE, "--port", "0", "--store-folder", str(store), *flags],
         cwd=folder,
         env={
             **os.environ,
