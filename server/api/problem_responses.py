@@ -7,13 +7,14 @@ them extension members.
 import json
 import logging
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope
 
 from prefixes.errors import PrefixError
@@ -25,6 +26,8 @@ from server.api.statuses import CLIENT_CLOSED_REQUEST
 from server.errors import RequestRefused, ServingError
 from server.observability.logs import RequestRecord
 from server.problems import Problem
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 _log = logging.getLogger(__name__)
 
@@ -63,10 +66,22 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 async def _respond(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(_methods_of(request))}
     problem = problem_of(error, getattr(request.state, "caller", None))
     if problem.status >= 500 and not isinstance(error, ServingError):
         _log.error("%s: %s", type(error).__name__, error)
     return response_to(problem, request.scope)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return the methods of all routes with the path of a request. Starlette names those of one."""
+    return [method for method in _METHODS if _is_routed(request, method)]
+
+
+def _is_routed(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 async def _respond_to_nobody(_request: Request, _error: Exception) -> Response:

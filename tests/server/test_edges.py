@@ -48,6 +48,22 @@ def test_head_where_there_is_no_get_says_what_there_is(rest: Rest) -> None:
     assert rest.call("HEAD", "/v1/tenants/acme/prefixes/mood").status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/tenants/acme", "GET, PATCH, DELETE"),
+        ("/v1/tenants/acme/prefixes/mood/public", "PUT, DELETE"),
+        ("/", "GET, POST"),
+        ("/livez", "GET"),
+    ],
+)
+def test_a_method_that_a_path_lacks_is_answered_with_all_that_it_has(
+    rest: Rest, path: str, methods: str
+) -> None:
+    response = rest.call("OPTIONS", path)
+    assert (response.status_code, response.headers["allow"]) == (405, methods)
+
+
 def test_head_is_counted_under_its_route(serve: Serve) -> None:
     rest, _ = serve()
     rest.call("HEAD", "/livez")
