@@ -1,15 +1,16 @@
 """The routes of the audit log: pages of events, and an export of all. Nothing changes events."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from prefixes.registry.audit import AuditFilter
 from server import media_types
@@ -27,6 +28,8 @@ router = APIRouter(
     responses=responses(401, 403, 422, 503),
 )
 
+_YEAR: Final = re.compile(r"\d{4}-", re.ASCII)
+
 _Text = Annotated[str | None, Query(max_length=200, pattern=r"^[ -~]*$")]
 
 
@@ -37,7 +40,14 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("the time is before the year 1 or after the year 9999 in UTC") from None
 
 
-_Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+def _is_written_out(text: str) -> str:
+    """Reject a number, which pydantic would read as seconds since 1970."""
+    if not _YEAR.match(text):
+        raise ValueError("expected a time such as 2026-01-31T09:30:00Z")
+    return text
+
+
+_Time = Annotated[AwareDatetime, BeforeValidator(_is_written_out), AfterValidator(_in_utc)]
 
 
 async def _filter(  # noqa: PLR0917 - FastAPI passes all by name

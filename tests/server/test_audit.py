@@ -102,9 +102,18 @@ def test_a_new_tenant_does_not_see_the_events_of_an_earlier_one_of_its_name(rest
 
 @pytest.mark.parametrize("route", ["/v1/audit", "/v1/audit/export"])
 @pytest.mark.parametrize(
-    "query", ["since=0001-01-01T00:00:00%2B14:00", "until=9999-12-31T23:59:59-14:00"]
+    "query",
+    [
+        "since=0001-01-01T00:00:00%2B14:00",
+        "until=9999-12-31T23:59:59-14:00",
+        "since=0",
+        "until=-1.5",
+        "until=-7.5e-72",
+    ],
 )
-def test_times_that_utc_does_not_have_are_rejected(rest: Rest, route: str, query: str) -> None:
+def test_times_that_utc_does_not_have_and_numbers_are_rejected(
+    rest: Rest, route: str, query: str
+) -> None:
     assert rest.call("GET", f"{route}?{query}", "operator").status_code == 422
 
 
