@@ -16,6 +16,9 @@ from server.api.unicode_json import UnicodeRequest
 from server.errors import KeyRequired
 from server.observability.logs import RequestRecord
 
+WITHOUT_KEY: Final[dict[str, Any]] = {"security": [{}]}
+"""Says in the OpenAPI document that a route also accepts requests without a key."""
+
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
@@ -30,6 +33,8 @@ class AuthenticatedRoute(APIRoute):
         handle = self.get_authenticated_handler()
         path = self.path
         (role,) = {role_of(method, path) for method in self.methods or ()}
+        if role is None:
+            self.openapi_extra = {**(self.openapi_extra or {}), **WITHOUT_KEY}
 
         async def handle_with_caller(request: Request) -> Response:
             header = request.headers.get("authorization")

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from prefixes.errors import StoreUnavailable
 from server.api.auth import bearer_token
-from server.api.dependencies import ServicesDep, bearer
+from server.api.dependencies import WITHOUT_KEY, ServicesDep, bearer
 from server.api.problem_responses import response_to, responses
 from server.api.problems import not_ready
 from server.api.schemas import Liveness, ServerSummary
@@ -58,6 +58,7 @@ async def readyz(request: Request, services: ServicesDep) -> Response:
     response_class=Response,
     dependencies=[Depends(bearer)],
     responses=responses(401),
+    openapi_extra=WITHOUT_KEY,
 )
 async def metrics(request: Request, services: ServicesDep) -> Response:
     """Returns all metrics in the text format of Prometheus."""

@@ -6,6 +6,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from server.api.access import VISIBLE
 from tests.server.rest import Rest
 from tests.server.test_bad_requests import check_problem
 
@@ -53,6 +54,19 @@ def test_the_policy_forbids_loading_from_elsewhere(rest: Rest) -> None:
     # Swagger UI sends the document to validator.swagger.io unless told not to.
     assert '"validatorUrl": null' in page.text
     assert rest.call("GET", "/openapi.json").json()["openapi"].startswith("3.1")
+
+
+def test_the_document_says_which_routes_need_no_key(rest: Rest) -> None:
+    paths = rest.call("GET", "/openapi.json").json()["paths"]
+    optional = {
+        f"{method.upper()} {path}"
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if {} in operation.get("security", [{}])
+    }
+    without = {"GET /", "GET /livez", "GET /health", "GET /ping", "GET /readyz", "GET /metrics"}
+    named = {route.replace(":path}", "}") for route in VISIBLE}  # as the document names them
+    assert optional == named | without
 
 
 @pytest.mark.parametrize("path", ["/redoc", "/docs/oauth2-redirect", "/docs/assets/none.js"])
