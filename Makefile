@@ -10,7 +10,7 @@ DEV_READY := $(VENV)/.dev-ready
 NATIVE := prefixes/backbone/native
 NATIVE_READY := $(VENV)/.native-ready
 
-.PHONY: serve test check fix audit bench bench-quick examples constraints clean
+.PHONY: serve test check fix audit fuzz bench bench-quick examples constraints clean
 
 serve: $(NATIVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
@@ -33,6 +33,10 @@ fix: $(DEV_READY)  ## Format, and apply the linter's automatic fixes
 audit: $(DEV_READY)  ## Look for insecure code, and for known vulnerabilities of dependencies
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive prefixes server training
 	$(BIN)/python -m tests.audit
+
+fuzz: $(DEV_READY)  ## Send generated requests to every route, and hostile files to the parser
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)
+	$(BIN)/pytest --hypothesis-profile fuzz tests/prefixes/test_file.py tests/prefixes/test_file_fuzz.py
 
 bench: $(DEV_READY)  ## Compare with other programs; writes bench/results/latest.json (docs/benchmarks.md)
 	$(BIN)/python -m bench $(ARGS)

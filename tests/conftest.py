@@ -11,6 +11,7 @@ from tests.factories import make_backbone_folder
 from tests.kernels import ATTENTION_KERNELS, KERNELS, LINEAR_KERNELS, load_compiled_attention
 
 settings.register_profile("polyprefix", deadline=None)  # a busy machine is not a failure
+settings.register_profile("fuzz", deadline=None, max_examples=5000)  # of `make fuzz`
 settings.load_profile("polyprefix")
 
 

@@ -1,0 +1,105 @@
+"""Hooks of schemathesis: they send each request as one of several callers, and check each error."""
+
+from typing import Any, Final
+
+import schemathesis
+from schemathesis import Case, CheckContext, HookContext, Response
+
+from server import media_types
+from server.api.middleware.security_headers import HEADERS
+from server.api.statuses import HTTP_CODES, STATUS
+from tests.fuzz.world import OWNER, World, chance_of
+
+SPARE_KEY: Final = "spare-key"
+FINISHED_TRAINING: Final = "finished-training"
+SOME_VERSION: Final = 999_999
+"""Values that stand for an id or a number which is known only when a request is sent."""
+
+_MEMBERS: Final = frozenset({"type", "title", "status", "detail", "code"})
+_CODES: Final = (
+    frozenset(kind.code for kind in STATUS if hasattr(kind, "code"))
+    | frozenset(HTTP_CODES.values())
+    | {"invalid_request"}
+)
+_SHARE_OF_REAL_FILES: Final = 0.7
+
+AnyCase = Case[Any]
+
+
+class Hooks:
+    """The hooks of one run. They count requests, and note each route that accepted one."""
+
+    def __init__(self, world: World) -> None:
+        self.num_cases = 0
+        self.reached: set[str] = set()
+        self._world = world
+
+    def install(self) -> None:
+        """Register the hooks and the check with schemathesis, which accepts functions only."""
+
+        @schemathesis.hook
+        def before_call(context: HookContext, case: AnyCase, kwargs: dict[str, Any]) -> None:
+            self._prepare(case)
+
+        @schemathesis.hook
+        def after_call(context: HookContext, case: AnyCase, response: Response) -> None:
+            self._follow(case, response)
+
+        schemathesis.check(errors_have_one_shape)
+
+    def _prepare(self, case: AnyCase) -> None:
+        """Choose the sender, and put real ids and real files into the request."""
+        fingerprint = repr((case.method, case.path, case.path_parameters, case.query, case.body))
+        key = self._world.sender(f"{self.num_cases} {fingerprint}")
+        if key is not None:
+            case.headers["Authorization"] = f"Bearer {key}"
+        self._put_real_ids(case)
+        self._put_real_file(case, fingerprint)
+
+    def _put_real_ids(self, case: AnyCase) -> None:
+        """Replace values that stand for others."""
+        parameters = case.path_parameters or {}
+        tenant = str(parameters.get("tenant", OWNER)) if "{tenant}" in case.path else None
+        if parameters.get("key_id") == SPARE_KEY:
+            parameters["key_id"] = self._world.spare_key_id(tenant)
+        if parameters.get("training") == FINISHED_TRAINING:
+            parameters["training"] = self._world.finished_training(tenant or OWNER)
+        body: Any = case.body
+        for values in (parameters, body):
+            if isinstance(values, dict) and values.get("version") == SOME_VERSION:
+                task = str(parameters.get("task"))
+                values["version"] = self._world.some_version(tenant or OWNER, task)
+
+    def _put_real_file(self, case: AnyCase, fingerprint: str) -> None:
+        """Replace the file of most uploads, because no generated file is valid."""
+        chance = chance_of(fingerprint)
+        form: Any = case.body
+        is_upload = case.method.upper() == "POST" and case.path.endswith("/versions")
+        if is_upload and isinstance(form, dict) and chance.random() < _SHARE_OF_REAL_FILES:
+            form["file"] = self._world.prefix_file(chance.randrange(20))
+
+    def _follow(self, case: AnyCase, response: Response) -> None:
+        """Count the request, and restore what it has removed."""
+        self.num_cases += 1
+        if response.status_code < 400:
+            self.reached.add(f"{case.method.upper()} {case.path}")
+        if response.status_code < 400 and case.method.upper() not in {"GET", "HEAD", "OPTIONS"}:
+            self._world.restore()
+
+
+def errors_have_one_shape(_context: CheckContext, response: Response, case: AnyCase) -> None:
+    """Every error is a problem document with a known code, and every response is protected."""
+    for name, value in HEADERS[:-1]:
+        assert response.headers.get(name.decode()) == [value.decode()], name
+    if response.status_code < 400:
+        return
+    assert response.headers["content-type"] == [media_types.PROBLEM]
+    problem = response.json()
+    assert problem.keys() >= _MEMBERS, problem
+    assert problem["status"] == response.status_code, problem
+    assert problem["code"] in _CODES, problem
+    assert problem["type"] == f"urn:polyprefix:problem:{problem['code']}", problem
+    assert problem["detail"], problem
+    assert response.status_code != 504 or "x-timeout-ms" in case.headers, problem
+    assert ("www-authenticate" in response.headers) == (response.status_code == 401)
+    assert ("retry-after" in response.headers) == (response.status_code in {429, 503})
