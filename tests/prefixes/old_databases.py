@@ -1,5 +1,6 @@
-"""Turns a current SQLite database back into one of an earlier revision."""
+"""Databases of earlier versions: a store of 0.1.0, and current databases turned back."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,22 @@ _UNDO: Final = {
     "0002": ("ALTER TABLE versions DROP COLUMN task_type",),
 }
 """Statements that undo each revision, the newest revision first."""
+
+KEYS_0_1_0: Final = {
+    "acme": "pp_00875774cbf1_eyrT59nniOMHXPJ69h67GHS_ZQ61bzGLnrAenCUCu0g",
+    "globex": "pp_bcefccd2d847_VbCvJ4eZQsDgwhZ5A0KVX0FAYJyAo_Sf9fQpdeeMHPk",
+}
+"""The valid keys of the store of 0.1.0, by tenant."""
+
+_STORE_0_1_0: Final = Path(__file__).parents[1] / "data" / "store_0_1_0"
+
+
+def copy_store_0_1_0(folder: Path) -> None:
+    """Make a folder with the files and the database that version 0.1.0 wrote."""
+    shutil.copytree(_STORE_0_1_0, folder)
+    connection = sqlite3.connect(folder / "registry.db")
+    connection.executescript((folder / "registry.sql").read_text())
+    connection.close()
 
 
 def downgrade(path: Path, revision: str) -> None:

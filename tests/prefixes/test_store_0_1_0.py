@@ -1,7 +1,5 @@
-"""A store that version 0.1.0 wrote: `tests/data/store_0_1_0` has its files and its database."""
+"""A store that version 0.1.0 wrote. `tests/server/test_store_0_1_0.py` serves it."""
 
-import shutil
-import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,23 +16,16 @@ from prefixes.registry import (
     open_registry,
 )
 from server.training_jobs.store import TrainingStore
+from tests.prefixes.old_databases import KEYS_0_1_0, copy_store_0_1_0
 from tests.prefixes.publishing import publish
 
-_STORE = Path(__file__).parents[1] / "data" / "store_0_1_0"
-_VALID = {
-    "acme": "pp_00875774cbf1_eyrT59nniOMHXPJ69h67GHS_ZQ61bzGLnrAenCUCu0g",
-    "globex": "pp_bcefccd2d847_VbCvJ4eZQsDgwhZ5A0KVX0FAYJyAo_Sf9fQpdeeMHPk",
-}
 _REVOKED = "pp_cc5218e8a90d_Nk17wyEyd8UU15tJK2YvFu0VE8KuQ5yQehA_9_Q5syA"
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[PrefixRegistry]:
     folder = tmp_path / "store"
-    shutil.copytree(_STORE, folder)
-    connection = sqlite3.connect(folder / "registry.db")
-    connection.executescript((folder / "registry.sql").read_text())
-    connection.close()
+    copy_store_0_1_0(folder)
     registry = open_registry(folder)
     yield registry
     registry.close()
@@ -42,7 +33,7 @@ def registry(tmp_path: Path) -> Iterator[PrefixRegistry]:
 
 def test_its_keys_still_belong_to_their_tenants(registry: PrefixRegistry) -> None:
     keys = ApiKeys(registry.database)
-    for tenant, key in _VALID.items():
+    for tenant, key in KEYS_0_1_0.items():
         owner = keys.authenticate(key)
         assert owner is not None
         assert (owner.tenant, owner.role) == (tenant, "admin")
@@ -71,7 +62,7 @@ def test_its_trainings_are_listed(registry: PrefixRegistry) -> None:
 
 def test_its_keys_and_tenants_can_be_changed_in_the_new_ways(registry: PrefixRegistry) -> None:
     keys, tenants = ApiKeys(registry.database), Tenants(registry.database)
-    old = _VALID["acme"]
+    old = KEYS_0_1_0["acme"]
     new = keys.rotate(old.split("_")[1], overlap=timedelta(0)).key
     assert keys.authenticate(old) is None
     assert keys.authenticate(new) is not None
