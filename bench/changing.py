@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx
 
+from bench.changing_access import Access
 from prefixes import BackboneFingerprint, digest_of
 from tests.factories import make_prefix
 
@@ -46,6 +47,10 @@ class Tenant:
     problems: list[str] = field(default_factory=list)
     pending: Pending = field(default_factory=Pending)
     url: str = ""
+    access: Access = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.access = Access(self.name, self.chance)
 
     @property
     def path(self) -> str:
@@ -57,13 +62,15 @@ class Tenant:
 
     def work(self) -> None:
         """Make one change after another until the server is gone."""
+        tasks = (self.publish, self.promote, self.roll_back, self.delete, self.train)
+        changes = (*tasks, self.change_access)
         with self.client(self.url) as client:
             try:
                 while True:
-                    changes = (self.publish, self.promote, self.roll_back, self.delete, self.train)
-                    (change,) = self.chance.choices(changes, weights=(5, 4, 2, 3, 1))
+                    (change,) = self.chance.choices(changes, weights=(5, 4, 2, 3, 1, 5))
                     change(client)
                     self.pending = Pending()
+                    self.access.settle()
             except httpx.TransportError:
                 return
 
@@ -111,6 +118,12 @@ class Tenant:
         if answer.status_code != 429 and self.is_done("train", answer):
             self.trainings.add(answer.json()["id"])
 
+    def change_access(self, client: httpx.Client) -> None:
+        if self.versions:  # only a task that exists can be shared
+            kind, answer, note = self.access.change(client)
+            if self.is_done(kind, answer):
+                note()
+
     def is_done(self, kind: str, answer: httpx.Response) -> bool:
         if answer.is_success:
             self.acknowledged[kind] += 1
@@ -132,6 +145,7 @@ class Tenant:
                 if digest_of(answer.content) != found[number]:
                     self.problems.append(f"{self.name}: version {number} is {answer.status_code}")
             self.check_trainings(client)
+            self.problems += self.access.problems(client)
         self.versions, self.live, self.pending = found, live, Pending()
 
     def compare(self, found: dict[int, str], live: int | None) -> None:
