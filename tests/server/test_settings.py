@@ -9,6 +9,7 @@ from server.command_line.exit_codes import ExitCode
 from server.settings import InvalidSettings, Settings, variable_of
 from server.settings.errors import SECRETS
 from tests.server.command_line.caller import call
+from tests.server.command_line.walk import commands
 
 SECRET_VALUES = {
     "database_url": "postgresql://me:hush@db/x",
@@ -119,6 +120,13 @@ def test_no_form_of_the_settings_shows_a_secret() -> None:
     shown = (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump()))
     for text in (*shown, logging.Formatter().format(log_record(settings))):
         assert not any(value in text for value in SECRET_VALUES.values())
+
+
+def test_no_secret_is_a_flag_or_has_a_default() -> None:
+    """A flag would be visible in the list of processes, and a default in `--help`."""
+    flags = {one.name for one in dict(commands())["polyprefix serve"].params}
+    assert not flags & SECRETS
+    assert {Settings.model_fields[name].default for name in SECRETS} == {None}
 
 
 def log_record(value: object) -> logging.LogRecord:
