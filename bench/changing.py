@@ -28,6 +28,17 @@ class Pending:
     may_appear: str | None = None
     may_vanish: int | None = None
     may_move: bool = False
+    may_start: tuple[int, float] | None = None
+    may_cancel: bool = False
+
+    def canaries(self, acknowledged: tuple[int, float] | None) -> set[tuple[int, float] | None]:
+        """Return the canaries that may be found: versions with percentages, or None for none."""
+        possible = {acknowledged}
+        if self.may_start is not None:
+            possible.add(self.may_start)
+        if self.may_move or self.may_cancel:
+            possible.add(None)
+        return possible
 
 
 @dataclass(slots=True)
@@ -42,6 +53,8 @@ class Tenant:
     """Seed of the next file. Each tenant starts from a different number."""
     versions: dict[int, str] = field(default_factory=dict)
     live: int | None = None
+    canary: tuple[int, float] | None = None
+    """The version of the canary of `live`, and its share."""
     trainings: set[str] = field(default_factory=set)
     acknowledged: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
@@ -56,6 +69,11 @@ class Tenant:
     def path(self) -> str:
         return f"/v1/tenants/{self.name}/prefixes/task"
 
+    @property
+    def others(self) -> list[int]:
+        """The versions that `live` does not point to."""
+        return [number for number in self.versions if number != self.live]
+
     def client(self, url: str) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.key}"}
         return httpx.Client(base_url=url, headers=headers, timeout=120)
@@ -63,11 +81,11 @@ class Tenant:
     def work(self) -> None:
         """Make one change after another until the server is gone."""
         tasks = (self.publish, self.promote, self.roll_back, self.delete, self.train)
-        changes = (*tasks, self.change_access)
+        changes = (*tasks, self.change_access, self.change_canary)
         with self.client(self.url) as client:
             try:
                 while True:
-                    (change,) = self.chance.choices(changes, weights=(5, 4, 2, 3, 1, 5))
+                    (change,) = self.chance.choices(changes, weights=(5, 4, 2, 3, 1, 5, 4))
                     change(client)
                     self.pending = Pending()
                     self.access.settle()
@@ -84,25 +102,54 @@ class Tenant:
         if self.is_done("publish", answer):
             number = answer.json()["version"]
             self.versions[number] = digest_of(data)
-            self.live = number if is_live or self.live is None else self.live
+            if is_live or self.live is None:
+                self._move(number)
 
     def promote(self, client: httpx.Client) -> None:
-        if self.versions:
-            version = self.chance.choice(list(self.versions))
+        if self.others:
+            version = self.chance.choice(self.others)
             self.pending = Pending(may_move=True)
             answer = client.put(f"{self.path}/aliases/live", json={"version": version})
             if self.is_done("promote", answer):
-                self.live = version
+                self._move(version)
 
     def roll_back(self, client: httpx.Client) -> None:
         if self.versions:
             self.pending = Pending(may_move=True)
             answer = client.post(f"{self.path}/aliases/live/rollback")
             if answer.status_code != 409 and self.is_done("rollback", answer):
-                self.live = answer.json()["version"]
+                self._move(answer.json()["version"])
+
+    def change_canary(self, client: httpx.Client) -> None:
+        """Start, replace, promote or cancel the canary of `live`."""
+        path = f"{self.path}/aliases/live/canary"
+        change = self.chance.choice(("start", "promote", "cancel"))
+        if self.canary is None or change == "start":
+            self._start_canary(client, path)
+        elif change == "promote":
+            self.pending = Pending(may_move=True)
+            if self.is_done("canary", client.post(f"{path}/promote")):
+                self._move(self.canary[0])
+        else:
+            self.pending = Pending(may_cancel=True)
+            if self.is_done("canary", client.delete(path)):
+                self.canary = None
+
+    def _start_canary(self, client: httpx.Client, path: str) -> None:
+        if self.others:
+            canary = (self.chance.choice(self.others), float(self.chance.randint(1, 99)))
+            self.pending = Pending(may_start=canary)
+            plan = {"version": canary[0], "percent": canary[1]}
+            if self.is_done("canary", client.put(path, json=plan)):
+                self.canary = canary
+
+    def _move(self, version: int) -> None:
+        """Record that `live` points to another version, which ends its canary."""
+        self.live, self.canary = version, None
 
     def delete(self, client: httpx.Client) -> None:
-        others = [number for number in self.versions if number != self.live]
+        in_use = None if self.canary is None else self.canary[0]
+        others = [number for number in self.others if number != in_use]
         if len(others) > 3:
             version = self.chance.choice(others)
             self.pending = Pending(may_vanish=version)
@@ -140,6 +187,7 @@ class Tenant:
             found = {version["version"]: version["digest"] for version in entry["versions"]}
             live = {alias["name"]: alias["version"] for alias in entry["aliases"]}.get("live")
             self.compare(found, live)
+            self.compare_canary(client)
             for number in self.chance.sample(list(found), min(_NUM_DOWNLOADS, len(found))):
                 answer = client.get(f"{self.path}/versions/{number}/file")
                 if digest_of(answer.content) != found[number]:
@@ -155,6 +203,15 @@ class Tenant:
             self.problems.append(f"{self.name}: lost {lost}, not acknowledged {extra}")
         if live != self.live and not self.pending.may_move:
             self.problems.append(f"{self.name}: live is {live}, acknowledged was {self.live}")
+
+    def compare_canary(self, client: httpx.Client) -> None:
+        answer = client.get(f"{self.path}/aliases/live/canary")
+        plan = answer.json()
+        found = (plan["version"], plan["percent"]) if answer.is_success else None
+        if found not in self.pending.canaries(self.canary):
+            known = self.canary
+            self.problems.append(f"{self.name}: canary is {found}, acknowledged was {known}")
+        self.canary = found
 
     def check_trainings(self, client: httpx.Client) -> None:
         for training in self.trainings:

@@ -2,10 +2,10 @@
 
     python -m bench.crashes --kills 200
 
-Three tenants publish, promote, roll back, delete, train, share, and change keys and limits
-concurrently, on a small random backbone. Between two kills all files get an old timestamp, so that
-the next start sweeps every file that it does not know. Each server is forked from a process that
-has already imported the program, since imports take most of the time of a start.
+Three tenants publish, promote, roll back, delete, train, share, and change canaries, keys and
+limits concurrently, on a small random backbone. Between two kills all files get an old timestamp,
+so that the next start sweeps every file that it does not know. Each server is forked from a process
+that has already imported the program, since imports take most of the time of a start.
 """
 
 import argparse
