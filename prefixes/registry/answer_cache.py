@@ -1,4 +1,4 @@
-"""AnswerCache: answers of the database, valid until anything in it changes.
+"""AnswerCache: answers of the database, valid until `Database.write` changes anything in it.
 
 Every request looks up the tenant of its key and the versions of its references. The cache answers
 only while the database reports the same state as when the answers were read. A change by any

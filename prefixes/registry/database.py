@@ -18,9 +18,11 @@ from prefixes.errors import StoreFull, StoreUnavailable
 from prefixes.registry.reserve import Reserve
 from prefixes.registry.sqlite import (
     BUSY_SECONDS,
-    CommitWatch,
+    ChangeWatch,
+    count_change,
     for_writing,
     is_of_file,
+    num_changed_rows,
     sqlite_file,
 )
 
@@ -38,7 +40,7 @@ class Database:
         self._turn = threading.Lock()
         path = sqlite_file(engine.url)
         self.file: Path | None = path
-        self._watch = CommitWatch(engine) if path else None
+        self._watch = ChangeWatch(engine) if path else None
         self._reserve = Reserve(path.with_name(f"{path.name}-reserve")) if path else None
 
     @property
@@ -47,7 +49,7 @@ class Database:
         return self._reader.url.render_as_string(hide_password=True)
 
     def state(self) -> int | None:
-        """Return a number that differs after every change, within a few microseconds.
+        """Return a number that differs after every change by `write`, within a few microseconds.
 
         Changes by other processes count. None if the database does not support this, or is locked.
         """
@@ -69,6 +71,17 @@ class Database:
 
         Raises:
             StoreUnavailable: when the database cannot be reached, written or locked in time.
+        """
+        with self.write_activity() as connection, self._counted(connection):
+            yield connection
+
+    @contextmanager
+    def write_activity(self) -> Iterator[Connection]:
+        """Open a transaction like `write`, for rows that no `AnswerCache` contains.
+
+        Every process keeps its cached answers: frequent writes must not clear them.
+
+        Raises: as `write`.
         """
         if not self._turn.acquire(timeout=BUSY_SECONDS):
             raise StoreUnavailable(
@@ -114,6 +127,14 @@ class Database:
     def _reconnect(self) -> None:
         """Close idle connections: they would report a damaged file even after its repair."""
         self.close()
+
+    @contextmanager
+    def _counted(self, connection: Connection) -> Iterator[None]:
+        """Count the transaction as a change if it changes a row."""
+        before = None if self._watch is None else num_changed_rows(connection)
+        yield
+        if before is not None and num_changed_rows(connection) != before:
+            count_change(connection)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

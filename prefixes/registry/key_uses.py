@@ -9,7 +9,7 @@ from prefixes.registry.database import Database
 from prefixes.registry.tables import api_keys
 
 SECONDS_BETWEEN_WRITES: Final = 60.0
-"""A write makes every process read its cached answers again, so it must be rare."""
+"""Other changes wait while the uses are written."""
 
 _SET: Final = (
     update(api_keys)
@@ -47,7 +47,7 @@ class KeyUses:
             for key_id, moment in tuple(used.items())  # `note` may still add to it
         ]
         try:
-            with self._database.write() as connection:
+            with self._database.write_activity() as connection:
                 connection.execute(_SET, rows)
         except BaseException:
             self._last = used | self._last

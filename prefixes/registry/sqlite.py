@@ -1,4 +1,4 @@
-"""SQLite's part of a database: its file, its connections, and a watch for commits of others.
+"""SQLite's part of a database: its file, its connections, and a watch for changes by others.
 
 Source of the transaction handling: SQLAlchemy's documentation of its SQLite dialect.
 """
@@ -84,8 +84,21 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 
-class CommitWatch:
-    """A connection that detects the commits of all other connections."""
+def num_changed_rows(connection: Connection) -> int:
+    """Return how many rows the connection has changed since it was opened."""
+    opened = cast("sqlite3.Connection", connection.connection.driver_connection)
+    return opened.total_changes
+
+
+def count_change(connection: Connection) -> None:
+    """Count a change, as part of its transaction. `ChangeWatch` reads the number."""
+    # SQLite stores this number in the header of the file, for programs to use as they like.
+    number: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {(number + 1) % 2**31}")
+
+
+class ChangeWatch:
+    """A connection that reads the number of changes by all connections."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -94,12 +107,12 @@ class CommitWatch:
         self._num_openings = 0
 
     def state(self) -> int | None:
-        """Return a number that changes with every commit; None if it cannot be read now."""
+        """Return the number of counted changes; None if it cannot be read now."""
         with self._lock:
             try:
                 if self._connection is None:
                     self._connection = self._connect()
-                (state,) = self._connection.execute("PRAGMA data_version").fetchone()
+                (state,) = self._connection.execute("PRAGMA user_version").fetchone()
             except sqlite3.Error:
                 return None  # locked or missing: the next query reports the reason
         # SQLite's number is comparable only within one connection.

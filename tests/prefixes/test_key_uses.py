@@ -52,7 +52,7 @@ def test_uses_that_could_not_be_written_are_written_next_time(
         raise StoreUnavailable("locked")
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry.database, "write", fail)
+        patch.setattr(registry.database, "write_activity", fail)
         with pytest.raises(StoreUnavailable):
             uses.write()
     uses.write()

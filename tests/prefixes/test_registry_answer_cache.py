@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from prefixes import PrefixRef
+from prefixes.errors import PrefixNotFound
 from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Target, open_registry
 from prefixes.registry.answer_cache import AnswerCache
 from tests.prefixes.publishing import publish
@@ -81,6 +82,38 @@ def test_what_proves_nobody_is_never_recalled(registry: PrefixRegistry, key: str
     keys = ApiKeys(registry.database)
     keys.authenticate(key)
     assert keys.recall(key) is None
+
+
+def test_writing_when_keys_were_used_keeps_all_answers(
+    registry: PrefixRegistry, other: PrefixRegistry
+) -> None:
+    publish(registry, "acme", "topic", "one", alias="live")
+    keys, theirs = ApiKeys(registry.database), ApiKeys(other.database)
+    key = keys.issue("acme", "laptop").key
+    owner = keys.authenticate(key)
+    resolved = registry.resolve([LIVE], reader="acme")
+    theirs.authenticate(key)
+    for uses in (keys.uses, theirs.uses):
+        uses.write()
+    assert keys.list("acme")[0].last_used_at is not None
+    assert keys.recall(key) == owner
+    assert registry.recall([LIVE], reader="acme") == resolved
+
+
+def test_a_transaction_that_changes_nothing_keeps_all_answers(registry: PrefixRegistry) -> None:
+    publish(registry, "acme", "topic", "one", alias="live")
+    resolved = registry.resolve([LIVE], reader="acme")
+    with registry.database.write():
+        pass
+    assert registry.recall([LIVE], reader="acme") == resolved
+
+
+def test_a_change_that_is_rolled_back_keeps_all_answers(registry: PrefixRegistry) -> None:
+    publish(registry, "acme", "topic", "one", alias="live")
+    resolved = registry.resolve([LIVE], reader="acme")
+    with pytest.raises(PrefixNotFound):
+        registry.promote("acme", "topic", "live", 9, by=Actor("ada"))
+    assert registry.recall([LIVE], reader="acme") == resolved
 
 
 def test_an_answer_read_while_something_changed_is_not_cached(
