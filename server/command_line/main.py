@@ -28,6 +28,7 @@ from server.command_line.keys import (
 from server.command_line.limits import set_limits, show_limits
 from server.command_line.openmp import limit_spinning
 from server.command_line.serve import serve
+from server.command_line.sharing import list_readers, share, unshare
 from server.command_line.store import adopt
 from server.command_line.tenants import (
     change_tenant,
@@ -128,5 +129,12 @@ app.add_typer(
         },
     ),
     name="canary",
+)
+app.add_typer(
+    _group(
+        "Share prefixes with other tenants.",
+        {"share": share, "unshare": unshare, "readers": list_readers},
+    ),
+    name="prefix",
 )
 app.add_typer(_group("Manage the store folder and its database.", {"adopt": adopt}), name="store")
