@@ -38,6 +38,9 @@ Action = Literal[
     "canary.set",
     "canary.cancel",
     "prefix.share",
+    "training.start",
+    "training.cancel",
+    "training.delete",
 ]
 
 _PAGE: Final = 500

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from prefixes.errors import StoreUnavailable
 from server import media_types
-from server.api.dependencies import AuthenticatedRoute, ServicesDep, bearer
+from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.services import Services
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
     openapi_extra=TRAINING_FORM.openapi(),
 )
 async def start_training(
-    tenant: str, request: Request, response: Response, services: ServicesDep
+    tenant: str, request: Request, response: Response, services: ServicesDep, actor: ActorDep
 ) -> TrainingStatus:
     """Queue a training. Poll `links.self` of the response for its state.
 
@@ -55,7 +55,7 @@ async def start_training(
         with services.uploads.take(tenant):
             job_request = await receive_training(request, tenant, folder)
             training = await services.write(
-                partial(services.trainings.add, training_id, job_request)
+                partial(services.trainings.add, training_id, job_request, by=actor)
             )
         is_queued = True
     finally:
@@ -122,9 +122,11 @@ async def follow_training(
 
 
 @router.post("/{training}/cancel", summary="Cancel a training")
-async def cancel_training(tenant: str, training: str, services: ServicesDep) -> TrainingStatus:
+async def cancel_training(
+    tenant: str, training: str, services: ServicesDep, actor: ActorDep
+) -> TrainingStatus:
     """Cancel a queued training at once, a running one within seconds; a finished one stays."""
-    found = await services.write(partial(services.trainings.cancel, tenant, training))
+    found = await services.write(partial(services.trainings.cancel, tenant, training, by=actor))
     if found.is_finished:
         await services.write(services.training_folders.of(found.id).tidy)
     return await services.read(partial(describe, services, found))

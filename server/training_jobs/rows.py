@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, select, update
@@ -43,6 +44,11 @@ def find(connection: Connection, training_id: str, tenant: str | None = None) ->
             f"Training {training_id[:80]!r} does not exist, or was removed. List the trainings."
         )
     return training_job(row)
+
+
+def find_all(connection: Connection, ids: Sequence[str]) -> list[TrainingJob]:
+    """Read the trainings with these ids that exist."""
+    return [training_job(row) for row in connection.execute(SELECT.where(trainings.c.id.in_(ids)))]
 
 
 def training_job(row: Row[Any]) -> TrainingJob:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, insert, select, update
 
 from prefixes.limits import LimitSet
-from prefixes.registry import Database
+from prefixes.registry import COMMAND_LINE, Actor, Database
+from prefixes.registry.audit import record
 from prefixes.registry.quotas import check_room
 from prefixes.registry.tables import now, tenants, trainings
 from prefixes.registry.tenants import find_tenant_id
@@ -26,6 +27,7 @@ from server.training_jobs.tenant_limits import (
 )
 
 _RETRY_SECONDS: Final = 60
+_RETENTION: Final = Actor("retention")
 
 
 def new_id() -> str:
@@ -63,10 +65,13 @@ class TrainingStore:
         with self._database.read() as connection:
             self._check_queue(connection, tenant, None)
 
-    def add(self, training_id: str, request: JobRequest) -> TrainingJob:
+    def add(
+        self, training_id: str, request: JobRequest, *, by: Actor = COMMAND_LINE
+    ) -> TrainingJob:
         """Queue a training whose files are in its folder.
 
         Raises:
+            ActingKeyInvalid: when the key of the request became invalid while its files arrived.
             Overloaded, LimitExceeded, QuotaExceeded: as `check_queue`.
             TenantNotFound: when the tenant does not exist.
         """
@@ -85,6 +90,15 @@ class TrainingStore:
                     num_crashes=0,
                     created_at=now(),
                 )
+            )
+            started = {"task": request.task, "alias": request.alias}
+            record(
+                connection,
+                by,
+                "training.start",
+                training_id,
+                tenant=request.tenant,
+                after=started,
             )
             return rows.find(connection, training_id, request.tenant)
 
@@ -119,19 +133,24 @@ class TrainingStore:
         with self._database.read() as connection:
             return [rows.training_job(row) for row in connection.execute(query.limit(limit))]
 
-    def cancel(self, tenant: str, training_id: str) -> TrainingJob:
+    def cancel(self, tenant: str, training_id: str, *, by: Actor = COMMAND_LINE) -> TrainingJob:
         """Cancel a queued training, tell a running one to stop, leave a finished one unchanged.
 
         Raises:
+            ActingKeyInvalid: when the key of the request became invalid.
             TrainingNotFound: as `find`.
         """
 
         def cancel(connection: Connection) -> TrainingJob:
             found = rows.find(connection, training_id, tenant)
+            if found.is_finished or found.is_cancelling:
+                return found
             if found.state == "queued":
                 rows.change(connection, training_id, state="cancelled", ended_at=now())
-            elif found.state == "running":
+            else:
                 rows.change(connection, training_id, is_cancelling=True)
+            was = {"state": found.state}
+            record(connection, by, "training.cancel", training_id, tenant=tenant, before=was)
             return rows.find(connection, training_id, tenant)
 
         return self._database.free(cancel)
@@ -240,8 +259,17 @@ class TrainingStore:
         """Remove rows of finished trainings. Remove their folders first: a folder without a row
         is never deleted.
         """
-        query = delete(trainings).where(trainings.c.id.in_(ids))
-        self._database.free(lambda connection: connection.execute(query))
+
+        def remove(connection: Connection) -> None:
+            for removed in rows.find_all(connection, ids):
+                was = {"task": removed.request.task, "state": removed.state}
+                tenant = removed.request.tenant
+                record(
+                    connection, _RETENTION, "training.delete", removed.id, tenant=tenant, before=was
+                )
+            connection.execute(delete(trainings).where(trainings.c.id.in_(ids)))
+
+        self._database.free(remove)
 
     def _check_queue(self, connection: Connection, tenant: str, task: str | None) -> None:
         total = connection.execute(rows.count().where(trainings.c.state == "queued")).scalar_one()
