@@ -6,11 +6,17 @@ from prefixes.registry.tables import grants, prefixes
 from prefixes.registry.values import Readers
 
 
-def find_readers(connection: Connection, prefix_id: int) -> Readers:
-    """Find who may read a task in addition to its owner."""
+def find_readers(
+    connection: Connection, prefix_id: int, *, after: str = "", limit: int | None = None
+) -> Readers:
+    """Find who may read a task in addition to its owner, by name.
+
+    `after` is the last name of the previous page. A `limit` of None finds all.
+    """
     is_public = connection.scalar(select(prefixes.c.is_public).where(prefixes.c.id == prefix_id))
-    query = select(grants.c.reader).where(grants.c.prefix_id == prefix_id)
-    names = connection.scalars(query.order_by(grants.c.reader))
+    is_theirs = (grants.c.prefix_id == prefix_id, grants.c.reader > after)
+    query = select(grants.c.reader).where(*is_theirs).order_by(grants.c.reader).limit(limit)
+    names = connection.scalars(query)
     return Readers(is_public=bool(is_public), tenants=tuple(names))
 
 

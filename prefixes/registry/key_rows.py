@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, or_, select
 
 from prefixes.errors import KeyNotFound
 from prefixes.limits import NO_LIMITS, LimitSet
@@ -137,10 +137,37 @@ def find_identity(
     return row.secret_sha256, identity
 
 
-def find_keys(connection: Connection, tenant: str | None) -> tuple[ApiKey, ...]:
-    """List the keys of a tenant, or of operators, oldest first."""
+def find_keys(
+    connection: Connection,
+    tenant: str | None,
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+) -> tuple[ApiKey, ...]:
+    """List the keys of a tenant, or of operators, oldest first.
+
+    Args:
+        connection: the transaction.
+        tenant: the owner; None for operators.
+        after: the id of the last key of the previous page.
+        limit: maximum number of keys; None for all.
+
+    Raises:
+        KeyNotFound: when the owner has no key with the id `after`.
+    """
     is_theirs = api_keys.c.tenant_id.is_(None) if tenant is None else tenants.c.name == tenant
-    return tuple(ApiKey(*row) for row in connection.execute(_KEYS.where(is_theirs)))
+    query = _KEYS.where(is_theirs).limit(limit)
+    if after is not None:
+        query = query.where(_is_later_than(find_key(connection, after), tenant))
+    return tuple(ApiKey(*row) for row in connection.execute(query))
+
+
+def _is_later_than(last: ApiKey, tenant: str | None) -> ColumnElement[bool]:
+    if last.tenant != tenant:
+        raise no_key(last.id)
+    created_at = api_keys.c.created_at
+    is_same_moment = and_(created_at == last.created_at, api_keys.c.id > last.id)
+    return or_(created_at > last.created_at, is_same_moment)
 
 
 def find_key(connection: Connection, key_id: str) -> ApiKey:

@@ -213,10 +213,21 @@ class ApiKeys:
         with self._database.read() as connection:
             return find_key(connection, key_id)
 
-    def list(self, tenant: str | None) -> tuple[ApiKey, ...]:
-        """List the keys of an owner, oldest first, including revoked ones."""
+    def list(
+        self, tenant: str | None, *, after: str | None = None, limit: int | None = None
+    ) -> tuple[ApiKey, ...]:
+        """List the keys of an owner, oldest first, including revoked ones.
+
+        Args:
+            tenant: the owner.
+            after: the id of the last key of the previous page.
+            limit: maximum number of keys; None for all.
+
+        Raises:
+            KeyNotFound: when the owner has no key with the id `after`.
+        """
         with self._database.read() as connection:
-            return find_keys(connection, tenant)
+            return find_keys(connection, tenant, after=after, limit=limit)
 
     def _current(self, identity: Identity | None) -> Identity | None:
         """Return an identity that has not expired, and note that its key was used."""

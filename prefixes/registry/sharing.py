@@ -22,15 +22,25 @@ class Sharing:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def readers(self, tenant: str, task: str) -> Readers:
-        """Return who may read a task."""
-        with self._database.read() as connection:
-            return find_readers(connection, find_prefix(connection, tenant, task).id)
+    def readers(
+        self, tenant: str, task: str, *, after: str = "", limit: int | None = None
+    ) -> Readers:
+        """Return who may read a task, by name.
 
-    def set_public(self, tenant: str, task: str, *, is_public: bool, by: Actor) -> Readers:
+        Args:
+            tenant: the owner.
+            task: the task.
+            after: the last name of the previous page.
+            limit: maximum number of names; None for all.
+        """
+        with self._database.read() as connection:
+            row = find_prefix(connection, tenant, task)
+            return find_readers(connection, row.id, after=after, limit=limit)
+
+    def set_public(self, tenant: str, task: str, *, is_public: bool, by: Actor) -> None:
         """Set whether everyone may read a task."""
         change = {"before": {"is_public": not is_public}, "after": {"is_public": is_public}}
-        return self._change(
+        self._change(
             tenant,
             task,
             lambda connection, row_id: set_public(connection, row_id, is_public=is_public),
@@ -38,10 +48,10 @@ class Sharing:
             by,
         )
 
-    def add(self, tenant: str, task: str, reader: str, *, by: Actor) -> Readers:
+    def add(self, tenant: str, task: str, reader: str, *, by: Actor) -> None:
         """Let another tenant read a task. The tenant need not exist yet."""
         change = {"after": {"reader": reader}}
-        return self._change(
+        self._change(
             tenant,
             task,
             lambda connection, row_id: add_reader(connection, row_id, reader),
@@ -49,10 +59,10 @@ class Sharing:
             by,
         )
 
-    def remove(self, tenant: str, task: str, reader: str, *, by: Actor) -> Readers:
+    def remove(self, tenant: str, task: str, reader: str, *, by: Actor) -> None:
         """Remove another tenant from the readers of a task."""
         change = {"before": {"reader": reader}}
-        return self._change(
+        self._change(
             tenant,
             task,
             lambda connection, row_id: remove_reader(connection, row_id, reader),
@@ -67,11 +77,10 @@ class Sharing:
         make: Callable[[Connection, int], bool],
         change: Mapping[str, Mapping[str, Any]],
         by: Actor,
-    ) -> Readers:
-        def change_rows(connection: Connection) -> Readers:
+    ) -> None:
+        def change_rows(connection: Connection) -> None:
             row = find_prefix(connection, tenant, task)
             if make(connection, row.id):
                 record(connection, by, "prefix.share", row, tenant=tenant, **change)
-            return find_readers(connection, row.id)
 
-        return self._database.free(change_rows)  # access must end on a full disk, too
+        self._database.free(change_rows)  # access must end on a full disk, too

@@ -15,10 +15,13 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from prefixes.registry.audit import AuditFilter
 from server import media_types
 from server.api.audit_export import ExportFormat, header_of, lines_of, record_of
+from server.api.auth import is_accepted
 from server.api.dependencies import AuthenticatedRoute, CallerDep, ServicesDep, bearer
+from server.api.pages import PAGE_SIZE, PageSize, page_response
 from server.api.problem_responses import responses
 from server.api.services import Services
 from server.api.tenant_schemas import AuditPage
+from server.errors import InvalidKey
 
 router = APIRouter(
     prefix="/v1/audit",
@@ -71,24 +74,27 @@ async def _filter(  # noqa: PLR0917 - FastAPI passes all by name
 FilterDep = Annotated[AuditFilter | None, Depends(_filter)]
 
 
-@router.get("", summary="List audit events, newest first")
+@router.get("", summary="List audit events, newest first", response_model=AuditPage)
 async def list_events(
     request: Request,
     services: ServicesDep,
     where: FilterDep,
     before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> AuditPage:
+    limit: PageSize = PAGE_SIZE,
+) -> Response:
     """Operators see all events, an `admin` those of its tenant. `next` is the next page."""
-    if where is None:
-        return AuditPage(events=[], next=None)
-    read = partial(services.audit.list, where, limit=limit, before=before)
-    found = await services.read(read)
-    path = None
-    if len(found) == limit:
-        shown = dict(request.query_params) | {"limit": limit, "before": found[-1].id}
-        path = f"/v1/audit?{urlencode(shown)}"
-    return AuditPage(events=[record_of(event) for event in found], next=path)
+
+    def read() -> AuditPage:
+        if where is None:
+            return AuditPage(events=[], next=None)
+        found = services.audit.list(where, limit=limit, before=before)
+        path = None
+        if len(found) == limit:
+            shown = dict(request.query_params) | {"limit": limit, "before": found[-1].id}
+            path = f"/v1/audit?{urlencode(shown)}"
+        return AuditPage(events=[record_of(event) for event in found], next=path)
+
+    return await page_response(services, read)
 
 
 @router.get(
@@ -103,13 +109,18 @@ async def list_events(
     },
 )
 async def export_events(
+    request: Request,
     services: ServicesDep,
     where: FilterDep,
     format: Annotated[ExportFormat, Query()] = "csv",  # noqa: A002 - as above
 ) -> StreamingResponse:
-    """Streams every event that the filter matches."""
+    """Streams every event that the filter matches.
+
+    If the key becomes invalid meanwhile, the connection is closed before the end of the response.
+    """
+    header = request.headers.get("authorization")
     return StreamingResponse(
-        _export(services, where, format),
+        _export(services, where, format, authorization=header),
         media_type=media_types.CSV if format == "csv" else media_types.NDJSON,
         headers={
             "Cache-Control": "no-store",
@@ -119,11 +130,18 @@ async def export_events(
 
 
 async def _export(
-    services: Services, where: AuditFilter | None, kind: ExportFormat
+    services: Services, where: AuditFilter | None, kind: ExportFormat, *, authorization: str | None
 ) -> AsyncIterator[str]:
+    """Stream the lines. A thread reads and renders each page.
+
+    Raises:
+        InvalidKey: when the key is not accepted any more. The client sees an incomplete response.
+    """
     yield header_of(kind)
     if where is None:
         return
-    pages = services.audit.pages(where)
-    while page := await services.read(partial(next, pages, ())):
-        yield lines_of(page, kind)
+    texts = (lines_of(page, kind) for page in services.audit.pages(where))
+    while text := await services.read(partial(next, texts, "")):
+        if not await is_accepted(authorization, services.keys):
+            raise InvalidKey("The API key became invalid during the export. Use a valid key.")
+        yield text

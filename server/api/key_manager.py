@@ -9,6 +9,7 @@ from fastapi import Response
 
 from prefixes.registry import Actor, ApiKey, IssuedKey, Role
 from prefixes.registry.key_rows import no_key
+from server.api.pages import page_response
 from server.api.services import Services
 from server.api.tenant_schemas import (
     KeyList,
@@ -30,6 +31,10 @@ class KeyManager:
     services: Services
     owner: str | None
 
+    @property
+    def _path(self) -> str:
+        return "/v1/operator-keys" if self.owner is None else f"/v1/tenants/{self.owner}/keys"
+
     async def issue(
         self, role: Role, body: OperatorKeyRequest, response: Response, actor: Actor
     ) -> NewKey:
@@ -44,10 +49,9 @@ class KeyManager:
         )
         return self._show_once(await self.services.write(issue), response)
 
-    async def list(self) -> KeyList:
-        """List keys, oldest first."""
-        found = await self.services.read(partial(self.services.keys.list, self.owner))
-        return KeyList(keys=[KeyStatus(**_fields(key)) for key in found])
+    async def list(self, after: str | None, limit: int) -> Response:
+        """List a page of keys, oldest first. `after` is the id of the last key before it."""
+        return await page_response(self.services, partial(self._page, after, limit))
 
     async def show(self, key_id: str) -> KeyStatus:
         """Show a key without its secret."""
@@ -72,6 +76,14 @@ class KeyManager:
         await self._find(key_id)
         await self.services.write(partial(self.services.keys.revoke, key_id, by=actor))
 
+    def _page(self, after: str | None, limit: int) -> KeyList:
+        found = self.services.keys.list(self.owner, after=after, limit=limit)
+        is_last = len(found) < limit
+        return KeyList(
+            keys=[KeyStatus(**_fields(key)) for key in found],
+            next=None if is_last else f"{self._path}?limit={limit}&after={found[-1].id}",
+        )
+
     async def _find(self, key_id: str) -> ApiKey:
         found = await self.services.read(partial(self.services.keys.find, key_id))
         if found.tenant != self.owner:
@@ -79,9 +91,8 @@ class KeyManager:
         return found
 
     def _show_once(self, issued: IssuedKey, response: Response) -> NewKey:
-        path = "/v1/operator-keys" if self.owner is None else f"/v1/tenants/{self.owner}/keys"
         response.headers["Cache-Control"] = "no-store"
-        response.headers["Location"] = f"{path}/{issued.facts.id}"
+        response.headers["Location"] = f"{self._path}/{issued.facts.id}"
         return NewKey(**_fields(issued.facts), key=issued.key)
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.key_manager import KeyManager
+from server.api.pages import PAGE_SIZE, PageSize
 from server.api.problem_responses import responses
 from server.api.tenant_schemas import KeyList, KeyRequest, KeyStatus, NewKey, RotateRequest
 
@@ -26,11 +27,16 @@ async def issue_key(
     return await KeyManager(services, tenant).issue(body.role, body, response, actor)
 
 
-@router.get("", summary="List the keys of a tenant, oldest first")
-async def list_keys(tenant: str, services: ServicesDep) -> KeyList:
-    """Revoked and expired keys are included."""
+@router.get("", summary="List the keys of a tenant, oldest first", response_model=KeyList)
+async def list_keys(
+    tenant: str,
+    services: ServicesDep,
+    after: str | None = None,
+    limit: PageSize = PAGE_SIZE,
+) -> Response:
+    """Revoked and expired keys are included. `next` is the path of the next page."""
     await services.read(partial(services.tenants.find, tenant))
-    return await KeyManager(services, tenant).list()
+    return await KeyManager(services, tenant).list(after, limit)
 
 
 @router.get("/{key_id}", summary="Show a key")

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends, Response
 
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.key_manager import KeyManager
+from server.api.pages import PAGE_SIZE, PageSize
 from server.api.problem_responses import responses
 from server.api.tenant_schemas import (
     KeyList,
@@ -30,10 +31,17 @@ async def issue_operator_key(
     return await KeyManager(services, None).issue("operator", body, response, actor)
 
 
-@router.get("", summary="List the keys of operators, oldest first")
-async def list_operator_keys(services: ServicesDep) -> KeyList:
-    """Revoked and expired keys are included."""
-    return await KeyManager(services, None).list()
+@router.get(
+    "",
+    summary="List the keys of operators, oldest first",
+    response_model=KeyList,
+    responses=responses(404),
+)
+async def list_operator_keys(
+    services: ServicesDep, after: str | None = None, limit: PageSize = PAGE_SIZE
+) -> Response:
+    """Revoked and expired keys are included. `next` is the path of the next page."""
+    return await KeyManager(services, None).list(after, limit)
 
 
 @router.get("/{key_id}", summary="Show an operator's key", responses=responses(404))

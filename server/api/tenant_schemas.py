@@ -93,11 +93,13 @@ class NewKey(KeyStatus):
 
 class KeyList(WireResponse):
     keys: list[KeyStatus]
+    next: str | None = Field(description="Path of the next page.")
 
 
 class ReaderList(WireResponse):
     is_public: bool = Field(description="Whether everyone may read the prefix.")
-    tenants: list[str] = Field(description="Tenants that may read the prefix.")
+    tenants: list[str] = Field(description="Tenants that may read the prefix, by name.")
+    next: str | None = Field(description="Path of the next page.")
 
 
 class AuditRecord(WireResponse):

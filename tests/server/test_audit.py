@@ -4,9 +4,14 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
-from prefixes.registry import Actor
+from prefixes.errors import ActingKeyInvalid
+from prefixes.registry import Actor, audit
+from server.settings import Settings
+from server.training_jobs.records import JobRequest
+from server.training_jobs.store import new_id, training_store
 from tests.server.conftest import Serve
 from tests.server.management import issue, manage
 from tests.server.rest import Rest
@@ -26,6 +31,19 @@ def test_a_tenant_called_operator_has_no_rights_of_operators(rest: Rest) -> None
     assert event["actor"] == "operator"
     (other,) = manage(rest, "GET", "/audit?action=tenant.create&object=operator")["events"]
     assert other["actor"] == f"operator {rest.keys['operator'].split('_')[1]}"
+
+
+def start_training(rest: Rest) -> str:
+    """Queue a training of acme, which no server runs, and return its id."""
+    training: str = manage(
+        rest,
+        "POST",
+        "/tenants/acme/trainings",
+        "acme",
+        data={"task": "new"},
+        files={"file": ("rows.jsonl", b'{"text": "a", "label": "b"}\n')},
+    )["id"]
+    return training
 
 
 def changes(rest: Rest) -> Iterator[tuple[str, str]]:
@@ -49,6 +67,10 @@ def changes(rest: Rest) -> Iterator[tuple[str, str]]:
     yield "key.revoke", key_id
     assert rest.upload("acme/new", data, by="acme").status_code == 201
     yield "version.publish", "acme/new@1"
+    training = start_training(rest)
+    yield "training.start", training
+    manage(rest, "POST", f"/tenants/acme/trainings/{training}/cancel", "acme")
+    yield "training.cancel", training
     path = "/tenants/acme/prefixes/new"
     manage(rest, "PUT", f"{path}/aliases/trial", "acme", json={"version": 1})
     yield "alias.move", "acme/new:trial"
@@ -131,6 +153,47 @@ def test_pages_of_events_have_each_event_once(rest: Rest) -> None:
     since = manage(rest, "GET", "/audit", params=params)["events"]
     assert since == everything[: len(since)]
     assert since[-1]["at"] == middle
+
+
+def test_an_export_is_cut_off_when_its_key_is_revoked(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_PAGE", 1)
+    for _ in range(200):
+        issue(rest, "acme", label="x" * 200)
+    made = issue(rest, "acme", "admin")
+    headers = {"Authorization": f"Bearer {made['key']}"}
+    with httpx.stream("GET", f"{rest.url}/v1/audit/export", headers=headers) as response:
+        pieces = response.iter_bytes(200)
+        next(pieces)
+        manage(rest, "DELETE", f"/tenants/acme/keys/{made['id']}")
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(pieces)
+
+
+def test_a_training_cannot_be_started_or_canceled_with_a_key_that_became_invalid(
+    rest: Rest,
+) -> None:
+    training = start_training(rest)
+    key_id = issue(rest, "acme", "upload")["id"]
+    manage(rest, "DELETE", f"/tenants/acme/keys/{key_id}")
+    late = Actor("acme", key_id, "late")
+    store = training_store(Settings(store_folder=rest.folder), rest.registry.database)
+    with pytest.raises(ActingKeyInvalid):
+        store.cancel("acme", training, by=late)
+    with pytest.raises(ActingKeyInvalid):
+        store.add(new_id(), JobRequest("acme", "new", "live", 0.0, {}), by=late)
+    assert [one.state for one in store.list("acme", before=None, limit=9)] == ["queued"]
+
+
+def test_the_removal_of_a_training_is_recorded(rest: Rest) -> None:
+    training = start_training(rest)
+    store = training_store(Settings(store_folder=rest.folder), rest.registry.database)
+    store.cancel("acme", training)
+    store.remove([training])
+    (event,) = manage(rest, "GET", "/audit?action=training.delete", "acme")["events"]
+    assert (event["object"], event["actor"]) == (training, "retention")
+    assert event["before"] == {"task": "new", "state": "cancelled"}
 
 
 def test_events_are_exported_as_csv_and_ndjson(rest: Rest) -> None:

@@ -17,20 +17,40 @@ def rest(serve: Serve) -> Rest:
 def test_a_shared_prefix_is_readable_by_the_named_tenant_until_that_ends(rest: Rest) -> None:
     path = "/tenants/acme/prefixes/mood/readers"
     assert status_of(rest, rest.keys["zoo"]) == 404
-    assert manage(rest, "PUT", f"{path}/zoo", "acme")["tenants"] == ["zoo"]
+    manage(rest, "PUT", f"{path}/zoo", "acme")
+    assert manage(rest, "GET", path, "acme")["tenants"] == ["zoo"]
     assert status_of(rest, rest.keys["zoo"]) == 200
     assert rest.call("POST", "/v1/classify", json=CLASSIFY).status_code == 401
     listed = manage(rest, "GET", "/models", "zoo")["data"]
     assert "acme/mood:live" in {model["id"] for model in listed}
     assert rest.call("DELETE", "/v1/tenants/acme/prefixes/mood", "zoo").status_code == 404
-    assert manage(rest, "DELETE", f"{path}/zoo", "acme")["tenants"] == []
+    manage(rest, "DELETE", f"{path}/zoo", "acme")
+    assert manage(rest, "GET", path, "acme")["tenants"] == []
     assert status_of(rest, rest.keys["zoo"]) == 404
 
 
 def test_sharing_does_not_reveal_whether_a_tenant_exists(rest: Rest) -> None:
     path = "/tenants/acme/prefixes/mood/readers"
-    for reader in ("zoo", "nobody"):
-        assert reader in manage(rest, "PUT", f"{path}/{reader}", "acme")["tenants"]
+    answers = [
+        rest.call("PUT", f"/v1{path}/{reader}", "acme") for reader in ("zoo", "zoo", "nobody")
+    ]
+    assert {(answer.status_code, answer.content) for answer in answers} == {(204, b"")}
+    assert manage(rest, "GET", path, "acme")["tenants"] == ["nobody", "zoo"]
+
+
+def test_readers_are_listed_in_pages(rest: Rest) -> None:
+    path = "/tenants/acme/prefixes/mood/readers"
+    names = [f"tenant-{number}" for number in range(5)]
+    for name in reversed(names):
+        manage(rest, "PUT", f"{path}/{name}", "acme")
+    found: list[str] = []
+    page: str | None = f"/v1{path}?limit=2"
+    while page is not None:
+        listed = rest.call("GET", page, "acme").json()
+        assert len(listed["tenants"]) <= 2
+        found += listed["tenants"]
+        page = listed["next"]
+    assert found == names
 
 
 def test_a_public_prefix_of_a_private_tenant_needs_no_key(rest: Rest) -> None:
@@ -66,6 +86,7 @@ def test_readers_end_with_the_prefix(rest: Rest, backbone: Backbone) -> None:
     assert manage(rest, "GET", "/tenants/acme/prefixes/mood/readers", "acme") == {
         "is_public": False,
         "tenants": [],
+        "next": None,
     }
 
 

@@ -120,6 +120,29 @@ def test_rotation_keeps_both_keys_valid_during_the_overlap(rest: Rest) -> None:
     assert rest.call("POST", f"/v1{path}", "acme", json={}).status_code == 409
 
 
+def test_keys_are_listed_in_pages(rest: Rest) -> None:
+    for number in range(4):
+        issue(rest, "acme", label=str(number))
+    everything = manage(rest, "GET", "/tenants/acme/keys", "acme")
+    assert (len(everything["keys"]), everything["next"]) == (5, None)
+    found: list[dict[str, object]] = []
+    page: str | None = "/v1/tenants/acme/keys?limit=2"
+    while page is not None:
+        listed = rest.call("GET", page, "acme").json()
+        assert len(listed["keys"]) <= 2
+        found += listed["keys"]
+        page = listed["next"]
+    assert found == everything["keys"]
+
+
+def test_a_page_does_not_begin_after_the_key_of_another_owner(rest: Rest) -> None:
+    theirs, operators = (rest.keys[name].split("_")[1] for name in ("zoo", "operator"))
+    for key_id in (theirs, operators, "0" * 12):
+        path = f"/v1/tenants/acme/keys?after={key_id}"
+        response = rest.call("GET", path, "acme")
+        assert (response.status_code, response.json()["code"]) == (404, "key_not_found")
+
+
 def test_rotation_needs_no_body(rest: Rest) -> None:
     old = issue(rest, "acme", "upload")
     new = manage(rest, "POST", f"/tenants/acme/keys/{old['id']}/rotate", "acme")
