@@ -18,6 +18,7 @@ from prefixes.registry import (
     Retention,
     Sharing,
     Tenants,
+    UsageLog,
 )
 from server.api import (
     aliases,
@@ -36,6 +37,7 @@ from server.api import (
     tasks,
     tenants,
     trainings,
+    usage,
 )
 from server.api.dialects import hugging_face, openai_embeddings, openai_models, tei, vllm
 from server.api.middleware.body_limit import BodyLimit
@@ -104,6 +106,7 @@ def create_app(
         canaries=Canaries(registry.database),
         retention=Retention(registry.database),
         audit=AuditLog(registry.database),
+        usage=UsageLog(registry.database),
         metrics=metrics,
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
@@ -148,6 +151,7 @@ def _add_routes(app: FastAPI) -> None:
         limits,
         operator_keys,
         audit,
+        usage,
         status,
     ):
         app.include_router(module.router)

@@ -19,6 +19,7 @@ from prefixes.registry.retention import Retention
 from prefixes.registry.routing import CanaryRoute, Target
 from prefixes.registry.sharing import Sharing
 from prefixes.registry.tenants import Tenants
+from prefixes.registry.usage import UsageLog
 from prefixes.registry.values import (
     COMMAND_LINE,
     ROLES,
@@ -85,6 +86,7 @@ __all__ = [
     "Tenant",
     "TenantLimits",
     "Tenants",
+    "UsageLog",
     "adopt_store",
     "open_database",
     "open_registry",

@@ -23,6 +23,7 @@ from prefixes.registry.tables import (
     trainings,
     versions,
 )
+from prefixes.registry.usage import remove_usage
 from prefixes.registry.values import Actor
 
 
@@ -44,6 +45,7 @@ def purge_tenant(
     connection.execute(delete(key_limits).where(key_limits.c.key_id.in_(keys)))
     for table in (api_keys, idempotency_keys, tenant_limits, training_cpu_time):
         connection.execute(delete(table).where(table.c.tenant_id == found))
+    remove_usage(connection, name)
     connection.execute(delete(tenants).where(tenants.c.id == found))
     record(connection, by, "tenant.purge", name, tenant=name, before={"name": name})
     return digests

@@ -115,7 +115,7 @@ class ChangeWatch:
                 (state,) = self._connection.execute("PRAGMA user_version").fetchone()
             except sqlite3.Error:
                 return None  # locked or missing: the next query reports the reason
-        # SQLite's number is comparable only within one connection.
+        # After a reconnection the file may be another one, such as a repaired copy.
         return self._num_openings * _OPENINGS + int(state)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -235,6 +236,22 @@ audit_events = Table(
     Column("before", Text),
     Column("after", Text),
     Index(None, "tenant", "id"),
+)
+
+# `tenant` is the caller's, empty for callers without one. `task` is `owner/task`. Rows hold names
+# and not foreign keys, because they outlive tasks.
+usage_hours = Table(
+    "usage_hours",
+    metadata,
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("tenant", String(64), primary_key=True),
+    Column("task", String(129), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("texts", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("device_seconds", Float, nullable=False),
+    Column("training_cpu_seconds", Float, nullable=False),
+    Index(None, "tenant", "hour"),
 )
 
 # Digests of deleted versions: their bytes may be removed. Unknown bytes never are.

@@ -85,6 +85,10 @@ NEEDED: Final[Mapping[str, Role]] = {
     "GET /v1/operator-keys/{key_id}": "operator",
     "POST /v1/operator-keys/{key_id}/rotate": "operator",
     "DELETE /v1/operator-keys/{key_id}": "operator",
+    f"GET {_TENANT}/usage": "admin",
+    f"GET {_TENANT}/usage/export": "admin",
+    "GET /v1/usage": "operator",
+    "GET /v1/usage/export": "operator",
     "GET /v1/audit": "admin",
     "GET /v1/audit/export": "admin",
 }

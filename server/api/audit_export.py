@@ -1,29 +1,25 @@
 """Formats of exported audit events: CSV and JSON lines."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from prefixes.registry import AuditEvent
+from server.api.exports import ExportFormat, csv_text
 from server.api.tenant_schemas import AuditRecord
-
-ExportFormat = Literal["csv", "ndjson"]
 
 _FIELDS: Final = tuple(AuditRecord.model_fields)
 
 
-def header_of(kind: ExportFormat) -> str:
-    """Return the first line of an export; JSON lines have none."""
-    return _csv([_FIELDS]) if kind == "csv" else ""
-
-
-def lines_of(events: Iterable[AuditEvent], kind: ExportFormat) -> str:
-    """Format events, one in each line."""
+def audit_lines(pages: Iterable[Iterable[AuditEvent]], kind: ExportFormat) -> Iterator[str]:
+    """Format pages of events, one event in each line. CSV begins with the names of the fields."""
     if kind == "csv":
-        return _csv(tuple(_cells(event)) for event in events)
-    return "".join(record_of(event).model_dump_json() + "\n" for event in events)
+        yield csv_text([_FIELDS])
+    for page in pages:
+        if kind == "csv":
+            yield csv_text(tuple(_cells(event)) for event in page)
+        else:
+            yield "".join(record_of(event).model_dump_json() + "\n" for event in page)
 
 
 def record_of(event: AuditEvent) -> AuditRecord:
@@ -38,9 +34,3 @@ def _cells(event: AuditEvent) -> Iterable[str]:
     for name in _FIELDS:
         value = getattr(event, name)
         yield value.isoformat() if name == "at" else "" if value is None else str(value)
-
-
-def _csv(rows: Iterable[Iterable[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -17,6 +17,7 @@ from prefixes.registry import (
     Retention,
     Sharing,
     Tenants,
+    UsageLog,
 )
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
@@ -71,6 +72,7 @@ class Services:
     canaries: Canaries
     retention: Retention
     audit: AuditLog
+    usage: UsageLog
     metrics: RequestMetrics
     trainings: TrainingStore
     training_folders: TrainingFolders

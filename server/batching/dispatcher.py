@@ -193,7 +193,9 @@ class Dispatcher:
         run = partial(self._runner.run, jobs, packed)
         result: BatchResult = await wrap_future(submit(run))
         self._report(batch, result, started)
+        seconds_of_token = result.device_seconds / num_tokens_of(batch)
         for work, row in zip(batch, result.rows, strict=True):
+            work.charge(work.num_tokens * seconds_of_token)
             timings = Timings(started - work.enqueued_at, result.device_seconds)
             work.settle(row if isinstance(row, Exception) else Outcome(row, timings))
         if result.was_split and all(isinstance(row, Exception) for row in result.rows):

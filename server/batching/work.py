@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prefixes.encoded import EncodedText
 from server.batching.timings import Timings
 from server.residency.leases import Lease
+from server.usage.meter import Account
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,9 +28,9 @@ class Work:
     """One text that waits for the device, with its own reply and a lease of its prefix.
 
     `tenant` is the caller's, None for anonymous callers. `weight` is the tenant's share of the
-    device, compared with other tenants. Times are in seconds. `deadline` is of the
-    event loop's clock. `enqueued_at` is of `time.perf_counter`, because the clock of uvloop has a
-    resolution of one millisecond.
+    device, compared with other tenants. `account` counts what the work uses, None for the server's
+    own works. Times are in seconds. `deadline` is of the event loop's clock. `enqueued_at` is of
+    `time.perf_counter`, because the clock of uvloop has a resolution of one millisecond.
     """
 
     lease: Lease
@@ -38,6 +39,7 @@ class Work:
     enqueued_at: float
     tenant: str | None = None
     weight: float = 1.0
+    account: Account | None = None
     reply: asyncio.Future[Outcome] = field(default_factory=asyncio.Future)
 
     @property
@@ -54,6 +56,11 @@ class Work:
     def is_wanted(self) -> bool:
         """Whether a caller still waits for the reply."""
         return not self.reply.done()
+
+    def charge(self, device_seconds: float) -> None:
+        """Count the text and its share of the time of its batch."""
+        if self.account is not None:
+            self.account.add_text(len(self.text.token_ids), device_seconds)
 
     def settle(self, result: Outcome | Exception) -> None:
         """Set the reply, unless the caller was cancelled, and release the lease."""

@@ -39,6 +39,7 @@ from server.command_line.tenants import (
     suspend_tenant,
 )
 from server.command_line.train import recipes, train
+from server.command_line.usage import usage
 
 _CONTEXT: Final[dict[str, Any]] = {
     "max_content_width": 100,
@@ -85,6 +86,7 @@ app: Final = _group(
         "import": import_prefix,
         "export": export_prefix,
         "audit": audit,
+        "usage": usage,
     },
 )
 app.add_typer(

@@ -12,13 +12,14 @@ Everything here belongs to the engine's event loop.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from server.errors import DeadlineExceeded, Overloaded, TooManyInputs
 from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.limits.limiter import Charge, RequestLimiter
+from server.usage.meter import Account
 
 _SHARE_OF_FREE: Final = 3
 """Maximum number of a tenant's in-flight texts, as a multiple of the free places."""
@@ -28,7 +29,8 @@ class AdmittedRequest:
     """A request in flight, and the number of texts that it counts for until it is answered.
 
     `tenant` is the caller's, None for anonymous callers. `charge` is what the request costs its
-    tenant and key. `deadline` is a time of the event loop's clock, in seconds.
+    tenant and key. `deadline` is a time of the event loop's clock, in seconds. `accounts` has the
+    usage account of each input; it is empty for the server's own requests.
     """
 
     def __init__(
@@ -45,9 +47,14 @@ class AdmittedRequest:
         self._control = control
         self._max_texts = max_texts
         self.tenant = tenant
+        self.accounts: Sequence[Account] = ()
         self.num_inputs = num_inputs
         self.num_texts = num_inputs
         self.deadline = deadline
+
+    def account_of(self, place: int) -> Account | None:
+        """Return the account of the input at a place; None if nobody is charged."""
+        return self.accounts[place] if self.accounts else None
 
     def grow(self, num_more: int) -> None:
         """Count further texts: an input becomes one text for each choice or window that it has.

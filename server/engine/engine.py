@@ -30,6 +30,7 @@ from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
 from server.residency.pool import ResidencyMetrics
 from server.residency.residents import ResidentPrefixes, ResidentStats
+from server.usage.meter import Account, UsageMeter
 
 
 class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenizationMetrics, Protocol):
@@ -71,6 +72,7 @@ class Engine:
         metrics: EngineMetrics,
     ) -> None:
         self.backbone = backbone
+        self.usage = UsageMeter()
         self._registry = registry
         self._golden = GoldenCheck(backbone) if backbone.is_quantized else None
         default = default_host_bytes(backbone.device)
@@ -210,8 +212,12 @@ class Engine:
             places: dict[str, list[int]] = {}
             for place, item in enumerate(inputs):
                 places.setdefault(versions[item.ref].digest, []).append(place)
+            accounts = {ref: self._account(reader, found) for ref, found in versions.items()}
+            admitted.accounts = [accounts[item.ref] for item in inputs]
             fields = [item.fields for item in inputs]
             outcomes = await self._pipeline.run(admitted, fields, places, truncate=truncate)
+        for account in set(accounts.values()):
+            account.add_request()
         results = [
             _result(versions[item.ref], item, outcomes[place]) for place, item in enumerate(inputs)
         ]
@@ -248,6 +254,9 @@ class Engine:
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("the engine belongs to the event loop that awaited its `start`")
+
+    def _account(self, reader: str | None, version: PrefixVersion) -> Account:
+        return self.usage.account(reader, f"{version.tenant}/{version.task}")
 
     def _estimate_wait(self) -> int:
         speed = self._dispatcher.tokens_per_second

@@ -189,7 +189,15 @@ def _works(
     weight = admitted.charge.allowance.weight
     return {
         place: [
-            Work(job.lease.share(), text, admitted.deadline, now, admitted.tenant, weight)
+            Work(
+                job.lease.share(),
+                text,
+                admitted.deadline,
+                now,
+                admitted.tenant,
+                weight,
+                admitted.account_of(place),
+            )
             for text in texts[place]
         ]
         for job in jobs

@@ -117,9 +117,8 @@ class Assembly:
     def _lifespan(self) -> AbstractAsyncContextManager[None]:
         grace = timedelta(days=self.settings.deleted_prefix_days)
         sweeps = RetentionSweeps(self.registry, self.engine, grace=grace)
-        folder = self.settings.examples_folder
         background = (sweeps.running(), self.trainings.running())
-        return lifespan(self.engine, self.registry, folder, *background)
+        return lifespan(self.engine, self.registry, self.settings, *background)
 
     async def _drain(self) -> None:
         """End event streams and incomplete bodies, then wait for the engine and trainings."""

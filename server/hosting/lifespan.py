@@ -3,15 +3,16 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreUnavailable
-from prefixes.registry import PrefixRegistry
+from prefixes.registry import PrefixRegistry, UsageLog
 from server.engine.engine import Engine
 from server.hosting.seeding import seed_examples
 from server.publishing import Publisher
+from server.settings import Settings
+from server.usage.writer import writing
 
 _log = logging.getLogger(__name__)
 
@@ -20,23 +21,34 @@ _log = logging.getLogger(__name__)
 async def lifespan(
     engine: Engine,
     registry: PrefixRegistry,
-    examples_folder: Path | None,
+    settings: Settings,
     *background: AbstractAsyncContextManager[None],
 ) -> AsyncIterator[None]:
     """Sweep the store, start the engine, publish examples; stop the engine at the end.
 
-    The contexts of `background`, such as running trainings, last while requests are served.
+    The contexts of `background`, such as running trainings, last while requests are served. Usage
+    is written meanwhile, and once more at the end.
     """
     await run_in_threadpool(_tidy, registry)
-    await engine.start()
-    try:
-        if examples_folder is not None:
+    usage = UsageLog(registry.database)
+    async with (
+        writing(engine.usage, usage, retention_days=settings.usage_retention_days),
+        _running(engine),
+    ):
+        if settings.examples_folder is not None:
             publisher = Publisher(registry, engine, engine.backbone.fingerprint)
-            await seed_examples(examples_folder, registry, publisher)
+            await seed_examples(settings.examples_folder, registry, publisher)
         async with AsyncExitStack() as stack:
             for one in background:
                 await stack.enter_async_context(one)
             yield
+
+
+@asynccontextmanager
+async def _running(engine: Engine) -> AsyncIterator[None]:
+    await engine.start()
+    try:
+        yield
     finally:
         await engine.stop()
 

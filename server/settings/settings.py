@@ -70,6 +70,12 @@ class Settings(
         le=3650,
         description="Time in days after which deleted prefixes and versions are removed.",
     )
+    usage_retention_days: float = Field(
+        default=400.0,
+        ge=1,
+        le=36_500,
+        description="Time in days for which the usage of tenants is kept.",
+    )
     examples_folder: DirectoryPath | None = Field(
         default=None,
         description="Folder of `TASK.safetensors` files to publish at startup under the public "

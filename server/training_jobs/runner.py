@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
@@ -130,8 +131,11 @@ class TrainingRunner:
             await self._finish(training, "succeeded", result=result)
 
     async def _finish(self, training: TrainingJob, state: JobState, **how: Any) -> None:
-        await retry_database(lambda: self._store.finish(training.id, state, **how), self._clock)
-        await run_in_threadpool(self._folders.of(training.id).tidy)
+        folder = self._folders.of(training.id)
+        used = await run_in_threadpool(folder.cpu_seconds)
+        finish = partial(self._store.finish, training.id, state, cpu_seconds=used, **how)
+        await retry_database(finish, self._clock)
+        await run_in_threadpool(folder.tidy)
         self._metrics.training_done(state)
         _log.info(
             "training %s of %s finished with state %s", training.id, training.request.tenant, state

@@ -15,6 +15,7 @@ from prefixes.registry.audit import record
 from prefixes.registry.quotas import check_room
 from prefixes.registry.tables import now, tenants, trainings
 from prefixes.registry.tenants import find_tenant_id
+from prefixes.registry.usage import UsageRow, add_usage
 from server.errors import Overloaded
 from server.settings import Settings
 from server.training_jobs import rows
@@ -226,9 +227,11 @@ class TrainingStore:
         *,
         problem: Mapping[str, Any] | None = None,
         result: Mapping[str, Any] | None = None,
+        cpu_seconds: float = 0.0,
     ) -> None:
-        """Mark a training as finished."""
+        """Mark a training as finished, and add its CPU time to the tenant's usage."""
         with self._database.write() as connection:
+            _charge(connection, rows.find(connection, training_id).request, cpu_seconds)
             rows.change(
                 connection,
                 training_id,
@@ -280,6 +283,14 @@ class TrainingStore:
                 retry_after_seconds=_RETRY_SECONDS,
             )
         check_may_queue(connection, tenant, task, self._default_limits)
+
+
+def _charge(connection: Connection, request: JobRequest, cpu_seconds: float) -> None:
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    task = f"{request.tenant}/{request.task}"
+    if cpu_seconds:
+        used = UsageRow(hour, request.tenant, task, training_cpu_seconds=cpu_seconds)
+        add_usage(connection, [used])
 
 
 def training_store(settings: Settings, database: Database) -> TrainingStore:

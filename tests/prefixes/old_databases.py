@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0012": ("DROP TABLE usage_hours",),
     "0011": (
         "DROP TABLE deleted_versions",
         "DROP INDEX ix_prefixes_deleted_at",

@@ -271,7 +271,7 @@ def serving(
     if engine is None:
         used = real = Engine(backbone, registry, limits, metrics)
         add_gauges(real, registry, metrics)
-        while_served = lifespan(real, registry, settings.examples_folder, nullcontext())
+        while_served = lifespan(real, registry, settings, nullcontext())
     else:
         used, while_served = engine, engine.running()
     app = create_app(

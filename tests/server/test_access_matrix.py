@@ -176,6 +176,10 @@ ROWS: Final[Mapping[str, Row]] = {
     "GET /v1/operator-keys/{key_id}": Row("any operator"),
     "POST /v1/operator-keys/{key_id}/rotate": Row("any operator", 201, {}),
     "DELETE /v1/operator-keys/{key_id}": Row("any operator", 204),
+    f"GET {TENANT}/usage": Row("admin"),
+    f"GET {TENANT}/usage/export": Row("admin"),
+    "GET /v1/usage": Row("any operator"),
+    "GET /v1/usage/export": Row("any operator"),
     "GET /v1/audit": Row("any admin"),
     "GET /v1/audit/export": Row("any admin"),
 }

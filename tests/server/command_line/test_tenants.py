@@ -1,12 +1,17 @@
 import csv
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefixes.registry import ApiKeys, open_registry
+from prefixes.backbone import Backbone
+from prefixes.registry import ApiKeys, UsageLog, open_registry
+from prefixes.registry.usage import UsageRow
+from tests.factories import make_prefix
 from tests.server.command_line.caller import CommandResult, call
+from tests.server.rest import put
 
 
 @pytest.fixture
@@ -88,6 +93,59 @@ def test_the_last_key_of_an_operator_can_be_revoked_here(store: tuple[str, Path]
 @pytest.mark.parametrize("days", ["0", "-1", "1e99", "nan"])
 def test_a_time_of_expiry_out_of_range_is_rejected(store: tuple[str, Path], days: str) -> None:
     assert call("key", "create", "acme", "--expires-in-days", days, *store).code == 2
+
+
+def test_usage_is_printed_as_csv_or_json_lines(store: tuple[str, Path]) -> None:
+    registry = open_registry(store[1])
+    hours = [datetime(2026, 11, 29, hour, tzinfo=UTC) for hour in (9, 10)]
+    rows = [UsageRow(hours[0], "acme", "acme/spam", 1), UsageRow(hours[1], "zoo", "zoo/mood", 2)]
+    UsageLog(registry.database).add(rows)
+    registry.close()
+    table = list(csv.DictReader(call("usage", *store).output.splitlines()))
+    assert [(row["tenant"], row["requests"]) for row in table] == [("acme", "1"), ("zoo", "2")]
+    lines = call("usage", "--format", "ndjson", "--since", "2026-11-29T10:00:00", *store).output
+    assert json.loads(lines)["task"] == "zoo/mood"
+    assert len(call("usage", "--task", "acme/spam", *store).output.splitlines()) == 2
+    assert len(call("usage", "--tenant", "nobody", *store).output.splitlines()) == 1
+
+
+def test_a_prefix_is_shared_with_a_tenant_or_with_everyone(
+    store: tuple[str, Path], backbone: Backbone
+) -> None:
+    registry = open_registry(store[1])
+    registry.ensure_tenant("acme")
+    put(registry, "acme/spam", make_prefix(backbone.fingerprint))
+    registry.close()
+
+    def readers() -> list[str]:
+        return call("prefix", "readers", "acme/spam", *store).output.split()
+
+    assert call("prefix", "share", "acme/spam", "zoo", *store).code == 0
+    assert call("prefix", "share", "acme/spam", "--public", *store).code == 0
+    assert readers() == ["*", "zoo"]
+    listed = json.loads(call("prefix", "readers", "acme/spam", "--json", *store).output)
+    assert listed == {"is_public": True, "tenants": ["zoo"]}
+    assert call("prefix", "unshare", "acme/spam", "--public", *store).code == 0
+    assert readers() == ["zoo"]
+    assert call("prefix", "unshare", "acme/spam", "zoo", *store).code == 0
+    assert readers() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("acme/spam",), "either a READER or --public"),
+        (("acme/spam", "zoo", "--public"), "either a READER or --public"),
+        (("acme/spam@1", "zoo"), "write acme/spam"),
+        (("acme/none", "zoo"), "not found"),
+        (("acme/spam", "Zoo"), "Invalid tenant name"),
+    ],
+)
+def test_a_share_that_makes_no_sense_is_rejected(
+    store: tuple[str, Path], arguments: tuple[str, ...], reason: str
+) -> None:
+    rejected = call("prefix", "share", *arguments, *store)
+    assert (rejected.code, reason.lower() in rejected.error.lower()) == (2, True)
 
 
 def test_the_audit_log_is_printed_as_csv_or_json_lines(store: tuple[str, Path]) -> None:

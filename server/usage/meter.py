@@ -1,0 +1,103 @@
+"""UsageMeter: what tenants have used since the last write to the database."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from prefixes.registry.usage import UsageRow
+
+OTHER_TASKS: Final = "*"
+_MAX_SERIES: Final = 20_000
+"""Maximum number of pairs of tenant and task, about 8 MB. Further tasks count as `OTHER_TASKS`."""
+_HOUR: Final = 3600
+
+
+class _Series(NamedTuple):
+    hour: int
+    tenant: str | None
+    task: str
+
+
+@dataclass(slots=True)
+class _Amounts:
+    requests: int = 0
+    texts: int = 0
+    tokens: int = 0
+    device_seconds: float = 0.0
+
+
+class UsageMeter:
+    """Adds up requests, texts, tokens and device time. Belongs to the engine's event loop."""
+
+    def __init__(
+        self, *, max_series: int = _MAX_SERIES, now: Callable[[], float] = time.time
+    ) -> None:
+        self._max_series = max_series
+        self._now = now
+        self._series: dict[_Series, _Amounts] = {}
+
+    def account(self, tenant: str | None, task: str) -> "Account":
+        """Return the account of a tenant's use of a task, `owner/task`."""
+        return Account(self, tenant, task)
+
+    def take(self) -> list[UsageRow]:
+        """Return all amounts, and start over with none."""
+        taken, self._series = self._series, {}
+        return [_row(series, amounts) for series, amounts in taken.items()]
+
+    def put_back(self, rows: Sequence[UsageRow]) -> None:
+        """Add amounts that were taken, but could not be written."""
+        for row in rows:
+            hour = int(row.hour.timestamp()) // _HOUR
+            amounts = self._amounts(_Series(hour, row.tenant, row.task))
+            amounts.requests += row.requests
+            amounts.texts += row.texts
+            amounts.tokens += row.tokens
+            amounts.device_seconds += row.device_seconds
+
+    def current(self, account: "Account") -> _Amounts:
+        """Return the amounts of an account in this hour."""
+        hour = int(self._now()) // _HOUR
+        return self._amounts(_Series(hour, account.tenant, account.task))
+
+    def _amounts(self, series: _Series) -> _Amounts:
+        found = self._series.get(series)
+        if found is None:
+            if len(self._series) >= self._max_series:
+                series = series._replace(task=OTHER_TASKS)
+            found = self._series.setdefault(series, _Amounts())
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A tenant's use of a task. `tenant` is None for anonymous callers and operators."""
+
+    meter: UsageMeter
+    tenant: str | None
+    task: str
+
+    def add_request(self) -> None:
+        """Count a request that was answered."""
+        self.meter.current(self).requests += 1
+
+    def add_text(self, tokens: int, device_seconds: float) -> None:
+        """Count a text that the device ran."""
+        amounts = self.meter.current(self)
+        amounts.texts += 1
+        amounts.tokens += tokens
+        amounts.device_seconds += device_seconds
+
+
+def _row(series: _Series, amounts: _Amounts) -> UsageRow:
+    return UsageRow(
+        datetime.fromtimestamp(series.hour * _HOUR, UTC),
+        series.tenant,
+        series.task,
+        amounts.requests,
+        amounts.texts,
+        amounts.tokens,
+        amounts.device_seconds,
+    )
