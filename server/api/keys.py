@@ -8,7 +8,14 @@ from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, b
 from server.api.key_manager import KeyManager
 from server.api.pages import PAGE_SIZE, PageSize
 from server.api.problem_responses import responses
-from server.api.tenant_schemas import KeyList, KeyRequest, KeyStatus, NewKey, RotateRequest
+from server.api.tenant_schemas import (
+    DEFAULT_ROTATION,
+    KeyList,
+    KeyRequest,
+    KeyStatus,
+    NewKey,
+    RotateRequest,
+)
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/keys",
@@ -57,12 +64,10 @@ async def rotate_key(  # noqa: PLR0917 - FastAPI passes all by name
     response: Response,
     services: ServicesDep,
     actor: ActorDep,
-    body: RotateRequest | None = None,
+    body: RotateRequest = DEFAULT_ROTATION,
 ) -> NewKey:
     """Issues a key with the same role, label and limits. The old key expires after the overlap."""
-    return await KeyManager(services, tenant).rotate(
-        key_id, body or RotateRequest(), response, actor
-    )
+    return await KeyManager(services, tenant).rotate(key_id, body, response, actor)
 
 
 @router.delete("/{key_id}", summary="Revoke a key", status_code=204)

@@ -7,6 +7,7 @@ from server.api.key_manager import KeyManager
 from server.api.pages import PAGE_SIZE, PageSize
 from server.api.problem_responses import responses
 from server.api.tenant_schemas import (
+    DEFAULT_ROTATION,
     KeyList,
     KeyStatus,
     NewKey,
@@ -61,10 +62,10 @@ async def rotate_operator_key(
     response: Response,
     services: ServicesDep,
     actor: ActorDep,
-    body: RotateRequest | None = None,
+    body: RotateRequest = DEFAULT_ROTATION,
 ) -> NewKey:
     """Issues a key with the same label. The old key expires after the overlap."""
-    return await KeyManager(services, None).rotate(key_id, body or RotateRequest(), response, actor)
+    return await KeyManager(services, None).rotate(key_id, body, response, actor)
 
 
 @router.delete(

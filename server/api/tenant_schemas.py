@@ -74,6 +74,10 @@ class RotateRequest(StrictRequest):
     expires_in_seconds: _Lifetime = None
 
 
+DEFAULT_ROTATION: Final = RotateRequest()
+"""The body of a rotation that has none."""
+
+
 class KeyStatus(WireResponse):
     id: str = Field(description="The part of the key between its first two underscores.")
     tenant: str | None = Field(description="Null for the key of an operator.")
