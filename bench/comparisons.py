@@ -138,7 +138,7 @@ COMPARISONS: Final = (
         {(None, "bfloat16", SHORT_TEXTS): 1.2, (None, "bfloat16", ALL_LENGTHS): 1.8},
     ),
     Comparison(OURS_INT8, f"{FASTEST}, int8", {}),
-    # What no program that multiplies exactly can exceed on this machine.
+    # The most that any exact program can reach on this machine.
     *(Comparison(FASTEST, other, {}) for other in (PEFT, ADAPTERS, OPENVINO)),
     Comparison(OURS_INT8, OURS, {}),
 )
