@@ -121,6 +121,7 @@ def create_app(
         redirect_slashes=False,
         docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
+        responses=problem_responses.responses(408, 415, 429),  # the limits of bodies, on all routes
     )
     app.state.services = services
     _add_routes(app)

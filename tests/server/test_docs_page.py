@@ -69,6 +69,12 @@ def test_the_document_says_which_routes_need_no_key(rest: Rest) -> None:
     assert optional == named | without
 
 
+def test_the_document_describes_the_errors_of_bodies_on_every_route(rest: Rest) -> None:
+    paths = rest.call("GET", "/openapi.json").json()["paths"]
+    operations = [operation for methods in paths.values() for operation in methods.values()]
+    assert all(operation["responses"].keys() >= {"408", "415", "429"} for operation in operations)
+
+
 @pytest.mark.parametrize("path", ["/redoc", "/docs/oauth2-redirect", "/docs/assets/none.js"])
 def test_fastapis_own_pages_are_disabled(rest: Rest, path: str) -> None:
     check_problem(rest.call("GET", path), 404, "route_not_found")
