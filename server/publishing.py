@@ -14,6 +14,7 @@ from prefixes.registry import (
     PublishedVersion,
     StagedBlob,
 )
+from prefixes.upload_checks import upload_defects
 
 _MAX_AT_ONCE: Final = 2
 
@@ -78,4 +79,7 @@ class Publisher:
         return prefix
 
     def _checked(self, staged: StagedBlob) -> Prefix:
-        return Prefix.from_bytes(staged.read(), fits=self._backbone)
+        prefix = Prefix.from_bytes(staged.read(), fits=self._backbone)
+        if defects := upload_defects(prefix.spec):
+            raise PrefixRejected(defects)
+        return prefix

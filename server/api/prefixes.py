@@ -11,6 +11,7 @@ from prefixes import PrefixRef
 from prefixes.names import check_alias, check_name
 from prefixes.registry import PrefixVersion
 from prefixes.registry import values as registry_values
+from prefixes.upload_checks import upload_warnings
 from server import media_types
 from server.api.auth import Caller
 from server.api.dependencies import ActorDep, AuthenticatedRoute, CallerDep, ServicesDep, bearer
@@ -139,6 +140,7 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
                 size_bytes=staged.size,
                 task_type=spec.task_type,
                 num_examples=len(spec.golden),
+                warnings=[asdict(warning) for warning in upload_warnings(spec)],
             )
         alias = texts.get("alias")
         once = key_of(idempotency_key, request, staged.digest, alias)

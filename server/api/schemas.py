@@ -178,6 +178,9 @@ class CheckedFile(WireResponse):
     size_bytes: int
     task_type: TaskType
     num_examples: int = Field(description="Number of golden examples that were replayed.")
+    warnings: list[dict[str, str]] = Field(
+        description="What is allowed, but probably a mistake, in the form of findings."
+    )
 
 
 class PrefixSummary(WireResponse):

@@ -123,6 +123,28 @@ def test_golden_examples_with_other_logits_reject_the_file(rest: Rest, backbone:
     assert findings
 
 
+def test_labels_that_look_the_same_are_rejected(rest: Rest, backbone: Backbone) -> None:
+    labels = ("spam", "sp\u200bam", "ham")
+    data = make_prefix(backbone.fingerprint, labels=labels).to_bytes()
+    before = rest.files()
+    response = rest.upload("acme/new", data, by="acme")
+    (finding,) = leaves_no_trace(rest, response, before)
+    assert (finding["code"], finding["subject"]) == ("same_looking_labels", "spec.labels[1]")
+
+
+def test_a_dry_run_names_what_is_probably_a_mistake(rest: Rest, backbone: Backbone) -> None:
+    data = make_prefix(backbone.fingerprint, labels=("Spam", "spam")).to_bytes()
+    response = rest.call(
+        "POST",
+        "/v1/tenants/acme/prefixes/new/versions?dry_run=true",
+        "acme",
+        files={"file": ("task.safetensors", data)},
+    )
+    assert response.status_code == 200
+    warnings = [warning["code"] for warning in response.json()["warnings"]]
+    assert warnings == ["similar_labels", "no_golden_examples"]
+
+
 def test_findings_of_the_engine_are_reported(serve: Serve, backbone: Backbone) -> None:
     rest, engine = serve()
     engine.findings = (Finding("golden_differs", "spec.golden[0]", "1.0", "2.0"),)
