@@ -1,6 +1,7 @@
 """Tiny prefixes and the processes that publish them; imports no model library, to start fast."""
 
 import itertools
+from contextlib import suppress
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -8,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from prefixes import BackboneFingerprint, HeadSpec, Prefix, PrefixSpec
+from prefixes.errors import PrefixNotFound
 from prefixes.registry import (
     COMMAND_LINE,
     Actor,
     ApiKeys,
+    Canaries,
+    CanaryPlan,
     LimitStore,
     PrefixRegistry,
     PublishedVersion,
@@ -100,6 +104,26 @@ def change_keys_until_killed(folder: Path, acknowledge: Connection) -> None:
         acknowledge.send(("revoked", new))
         for change in (tenants.suspend, tenants.resume):
             acknowledge.send(("tenant", change("acme", by=COMMAND_LINE).state))
+
+
+def change_lifecycle_until_killed(folder: Path, acknowledge: Connection) -> None:
+    """Start and promote canaries, roll back, delete and restore; tell each change that is safe."""
+    registry = open_registry(folder)
+    canaries, by, live = Canaries(registry.database), Actor("ada"), ("acme", "topic", "live")
+    registry.promote(*live, 1, by=by)
+    with suppress(PrefixNotFound):  # the last process may have been killed after deleting it
+        registry.restore_version("acme", "topic", 3, by=by)
+    for turn in itertools.count():
+        canaries.set(*live, CanaryPlan(2, 1 + turn % 99), by=by)
+        acknowledge.send("canary")
+        canaries.promote(*live, by=by)
+        acknowledge.send("promote")
+        registry.rollback(*live, by=by)
+        acknowledge.send("rollback")
+        registry.delete_version("acme", "topic", 3, by=by)
+        acknowledge.send("version.delete")
+        registry.restore_version("acme", "topic", 3, by=by)
+        acknowledge.send("version.restore")
 
 
 def publish_some(folder: Path, descriptions: list[str], answer: Connection) -> None:

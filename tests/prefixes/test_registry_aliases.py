@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from prefixes import PrefixRef
-from prefixes.errors import InvalidName, NothingToRollBack, PrefixNotFound, VersionInUse
+from prefixes.errors import (
+    InvalidName,
+    NothingToRollBack,
+    PrefixExists,
+    PrefixNotFound,
+    VersionInUse,
+)
 from prefixes.registry import Actor, Alias, PrefixRegistry
 from tests.prefixes.publishing import publish, tiny_prefix
 
@@ -143,6 +149,8 @@ class Lifecycle(RuleBasedStateMachine):
         self.versions: dict[int, str] = {}
         self.next_number = 1
         self.stacks: dict[str, list[int]] = {}
+        self.deleted: dict[int, str] = {}
+        self.deleted_tasks: list[tuple[dict[int, str], dict[str, list[int]], dict[int, str]]] = []
 
     def push(self, alias: str, number: int) -> None:
         stack = self.stacks.setdefault(alias, [])
@@ -153,8 +161,10 @@ class Lifecycle(RuleBasedStateMachine):
     def publish(self, content: int, alias: str | None) -> None:
         description = f"{self.task} {content}"
         published = publish(self.registry, "acme", self.task, description, alias=alias)
-        known = {text: number for number, text in self.versions.items()}
+        all_versions = self.versions | self.deleted
+        known = {text: number for number, text in all_versions.items()}
         number = known.get(description, self.next_number)
+        self.deleted.pop(number, None)
         assert published.version.number == number
         assert published.is_new == (description not in known)
         self.next_number += published.is_new
@@ -190,6 +200,30 @@ class Lifecycle(RuleBasedStateMachine):
     def delete_version(self, number: int) -> None:
         if number not in self.versions:
             with pytest.raises(PrefixNotFound):
+                self.registry.delete_version("acme", self.task, number)
+        elif number in {stack[-1] for stack in self.stacks.values()}:
+            with pytest.raises(VersionInUse):
+                self.registry.delete_version("acme", self.task, number)
+        else:
+            self.registry.delete_version("acme", self.task, number)
+            self.deleted[number] = self.versions.pop(number)
+
+    @rule(number=numbers)
+    def restore_version(self, number: int) -> None:
+        if number in self.deleted:
+            self.registry.restore_version("acme", self.task, number, by=Actor("bob"))
+            self.versions[number] = self.deleted.pop(number)
+        else:
+            with pytest.raises(PrefixNotFound):
+                self.registry.restore_version("acme", self.task, number, by=Actor("bob"))
+
+    @rule(number=numbers)
+    def remove_version(self, number: int) -> None:
+        if number in self.deleted:
+            self.registry.remove_version("acme", self.task, number)
+            del self.deleted[number]
+        elif number not in self.versions:
+            with pytest.raises(PrefixNotFound):
                 self.registry.remove_version("acme", self.task, number)
         elif number in {stack[-1] for stack in self.stacks.values()}:
             with pytest.raises(VersionInUse):
@@ -201,9 +235,29 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def delete_prefix(self) -> None:
         if self.versions:
+            self.registry.delete_prefix("acme", self.task)
+            self.deleted_tasks.append((self.versions, self.stacks, self.deleted))
+            self.versions, self.stacks, self.deleted = {}, {}, {}
+        else:
+            with pytest.raises(PrefixNotFound):
+                self.registry.delete_prefix("acme", self.task)
+
+    @rule()
+    def restore_prefix(self) -> None:
+        expected = PrefixExists if self.deleted_tasks and self.versions else PrefixNotFound
+        if self.versions or not self.deleted_tasks:
+            with pytest.raises(expected):
+                self.registry.restore_prefix("acme", self.task, by=Actor("bob"))
+        else:
+            self.registry.restore_prefix("acme", self.task, by=Actor("bob"))
+            self.versions, self.stacks, self.deleted = self.deleted_tasks.pop()
+
+    @rule()
+    def remove_prefix(self) -> None:
+        if self.versions or self.deleted_tasks:
             self.registry.remove_prefix("acme", self.task)
-            self.versions.clear()
-            self.stacks.clear()
+            self.versions, self.stacks, self.deleted = {}, {}, {}
+            self.deleted_tasks.clear()
         else:
             with pytest.raises(PrefixNotFound):
                 self.registry.remove_prefix("acme", self.task)
@@ -225,7 +279,7 @@ class Lifecycle(RuleBasedStateMachine):
                 assert self.registry.store.get(version.digest) == expected
 
     def teardown(self) -> None:
-        if self.versions:
+        if self.versions or self.deleted_tasks:
             self.registry.remove_prefix("acme", self.task)
         assert self.registry.store.digests() == frozenset()
 

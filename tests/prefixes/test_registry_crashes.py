@@ -2,7 +2,7 @@ import json
 import multiprocessing
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -17,6 +17,8 @@ from prefixes.registry.audit import AuditFilter
 from tests.prefixes import publishing
 from tests.prefixes.publishing import (
     change_keys_until_killed,
+    change_lifecycle_until_killed,
+    publish,
     publish_and_delete,
     publish_some,
     publish_until_killed,
@@ -121,6 +123,47 @@ def test_a_killed_change_of_a_key_or_tenant_is_whole_and_has_its_event(
     is_suspended = last.action == "tenant.suspend"
     assert (registry.tenant("acme").state == "suspended") == is_suspended
     registry.close()
+
+
+def test_acknowledged_moves_canaries_and_deletions_survive_kill_9(
+    tmp_path: Path, start: Callable[..., tuple[BaseProcess, Connection]]
+) -> None:
+    registry = open_registry(tmp_path)
+    registry.ensure_tenant("acme")
+    for text in ("a", "b", "c"):
+        publish(registry, "acme", "topic", text)
+    told: Counter[str] = Counter()
+    for _ in range(NUM_KILLS):
+        process, answers = start(change_lifecycle_until_killed, tmp_path)
+        told[answers.recv()] += 1
+        time.sleep(random.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        told.update(received_until_closed(answers))
+        check_lifecycle(registry)
+    events = AuditLog(registry.database).pages(AuditFilter(tenant="acme"))
+    found = Counter(event.action for page in events for event in page)
+    (alias,) = registry.show("acme", "topic", reader="acme").aliases
+    found += Counter(move.kind for move in alias.moves)
+    assert all(found[what] >= number for what, number in told.items())
+    registry.close()
+
+
+def check_lifecycle(registry: PrefixRegistry) -> None:
+    """The alias, its canary and the deleted version are as the last row about each says."""
+    entry = registry.show("acme", "topic", reader="acme")
+    (alias,) = entry.aliases
+    last = alias.moves[-1]
+    assert (alias.canary is not None) == (last.kind == "canary")
+    assert alias.version == (last.from_version if alias.canary else last.to_version)
+    if alias.canary is not None:
+        assert (alias.canary.plan.version, alias.canary.plan.percent) == (2, last.percent)
+    where = AuditFilter(object="acme/topic@3")
+    (event,) = AuditLog(registry.database).list(where, limit=1)
+    is_deleted = event.action == "version.delete"
+    assert [version.number for version in entry.versions] == ([1, 2] if is_deleted else [1, 2, 3])
+    deleted = registry.deleted("acme")[1]
+    assert [version.number for version in deleted] == ([3] if is_deleted else [])
 
 
 def test_two_processes_share_a_folder_from_the_first_moment(
