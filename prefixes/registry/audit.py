@@ -37,6 +37,7 @@ Action = Literal[
     "alias.rollback",
     "canary.set",
     "canary.cancel",
+    "canary.rollback",
     "prefix.share",
     "training.start",
     "training.cancel",

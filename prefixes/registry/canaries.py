@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from prefixes.errors import CanaryNotFound, InvalidCanary
+from prefixes.errors import CanaryNotFound, InvalidCanary, PrefixNotFound
 from prefixes.names import check_alias
 from prefixes.registry.aliases import AliasPointer
 from prefixes.registry.canary_rows import CanaryPointer
@@ -12,6 +12,7 @@ from prefixes.registry.changes import PrefixRow, find_prefix, find_version
 from prefixes.registry.database import Database
 from prefixes.registry.idempotency import IdempotencyKey, find_result, note_result
 from prefixes.registry.lookup import not_found
+from prefixes.registry.routing import CanaryRoute
 from prefixes.registry.values import Actor, Canary, CanaryPlan
 
 Check = Callable[[Canary | None], None]
@@ -107,6 +108,24 @@ class Canaries:
             pointer.cancel(_existing(pointer), stable=stable, by=by)
 
         self._database.free(end)  # a bad version must go on a full disk, too
+
+    def roll_back(self, route: CanaryRoute, *, reason: str, by: Actor) -> bool:
+        """End a canary that exceeds one of its bounds; return false if it has ended already."""
+        version = route.version
+
+        def end(connection: Connection) -> bool:
+            place = (version.tenant, version.task, route.alias)
+            try:
+                _, pointer, stable = _open(connection, *place)
+            except PrefixNotFound:
+                return False
+            canary = pointer.find()
+            if canary is None or (canary.plan.version, canary.started_at) != route.identity:
+                return False
+            pointer.roll_back(canary, stable=stable, by=by, reason=reason)
+            return True
+
+        return self._database.free(end)
 
 
 def _open(

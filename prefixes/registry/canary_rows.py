@@ -1,11 +1,14 @@
 """The rows of canaries: reading, writing and ending one within a transaction."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, update
 
 from prefixes.registry.alias_history import add_move
 from prefixes.registry.audit import Action, record
+from prefixes.registry.canary_columns import CANARIES, canary_of
 from prefixes.registry.changes import PrefixRow
 from prefixes.registry.tables import canaries, now
 from prefixes.registry.values import Actor, Canary, CanaryPlan, MoveKind
@@ -24,19 +27,8 @@ class CanaryPointer:
 
     def find(self) -> Canary | None:
         """Read the canary; None if the alias has none."""
-        found = self._connection.execute(
-            select(
-                canaries.c.version,
-                canaries.c.percent,
-                canaries.c.revision,
-                canaries.c.started_at,
-                canaries.c.started_by,
-            ).where(self._here)
-        ).one_or_none()
-        if found is None:
-            return None
-        version, percent, *rest = found
-        return Canary(CanaryPlan(version, percent), *rest)
+        found = self._connection.execute(CANARIES.where(self._here)).one_or_none()
+        return None if found is None else canary_of(found[1:])
 
     def set(self, plan: CanaryPlan, *, stable: int, by: Actor) -> None:
         """Start a canary, replace it, or change its share. Without a change, nothing happens."""
@@ -52,7 +44,7 @@ class CanaryPointer:
             self._connection.execute(insert(canaries).values(**here, **values))
         else:
             self._connection.execute(update(canaries).where(self._here).values(**values))
-        self._audit("canary.set", by, current, plan)
+        self._audit("canary.set", by, current, asdict(plan))
 
     def end_with_move(self, before: int | None, to: int, *, by: Actor) -> None:
         """End the canary because its alias moves: it was compared with the version before."""
@@ -63,6 +55,12 @@ class CanaryPointer:
             self._remove()
         else:
             self.cancel(canary, stable=before, by=by, reason="The alias was moved.")
+
+    def roll_back(self, canary: Canary, *, stable: int, by: Actor, reason: str) -> None:
+        """End the canary because it exceeds one of its bounds."""
+        self._remove()
+        self._note("canary_rollback", canary.plan.version, stable, by, reason=reason)
+        self._audit("canary.rollback", by, canary, {"reason": reason})
 
     def cancel(self, canary: Canary, *, stable: int, by: Actor, reason: str | None = None) -> None:
         """End the canary: the stable version answers all callers again."""
@@ -100,7 +98,7 @@ class CanaryPointer:
         )
 
     def _audit(
-        self, action: Action, by: Actor, before: Canary | None, after: CanaryPlan | None
+        self, action: Action, by: Actor, before: Canary | None, after: Mapping[str, Any] | None
     ) -> None:
         record(
             self._connection,
@@ -109,5 +107,5 @@ class CanaryPointer:
             self,
             tenant=self._row.tenant,
             before=None if before is None else asdict(before.plan),
-            after=None if after is None else asdict(after),
+            after=after,
         )

@@ -13,6 +13,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, and_, bindparam
 
 from prefixes.errors import PrefixNotFound
 from prefixes.names import DEFAULT_ALIAS, PrefixRef
+from prefixes.registry.canary_columns import CANARIES, PLAN_COLUMNS, canary_of
 from prefixes.registry.routing import CanaryRoute, Target
 from prefixes.registry.tables import (
     alias_moves,
@@ -26,7 +27,6 @@ from prefixes.registry.tables import (
 from prefixes.registry.values import (
     Alias,
     AliasMove,
-    Canary,
     CanaryPlan,
     ListedVersion,
     PrefixEntry,
@@ -45,6 +45,7 @@ _VERSION_COLUMNS = (
     versions.c.task_type,
 )
 _NUM_COLUMNS = len(_VERSION_COLUMNS)
+_NUM_CHOICES = len(PLAN_COLUMNS)
 _ALL_VERSIONS = tenants.join(prefixes, prefixes.c.tenant_id == tenants.c.id).join(
     versions, versions.c.prefix_id == prefixes.c.id
 )
@@ -98,7 +99,8 @@ _BY_ALIAS = (
     select(
         *_VERSION_COLUMNS,
         aliases.c.name,
-        canaries.c.percent,
+        *PLAN_COLUMNS,
+        canaries.c.started_at,
         _CANARY_VERSIONS.c.number,
         _CANARY_VERSIONS.c.digest,
         _CANARY_VERSIONS.c.size_bytes,
@@ -146,14 +148,7 @@ _ALIASES = (
     .where(aliases.c.prefix_id == bindparam("prefix_id"))
     .order_by(aliases.c.name)
 )
-_CANARIES = select(
-    canaries.c.alias,
-    canaries.c.version,
-    canaries.c.percent,
-    canaries.c.revision,
-    canaries.c.started_at,
-    canaries.c.started_by,
-).where(canaries.c.prefix_id == bindparam("prefix_id"))
+_CANARIES = CANARIES.where(canaries.c.prefix_id == bindparam("prefix_id"))
 _MOVES = (
     select(
         alias_moves.c.alias,
@@ -210,13 +205,14 @@ def find_targets(
 
 def _target(*columns: Any) -> tuple[PrefixRef, Target]:
     """Build what an alias stands for from a row of `_BY_ALIAS`."""
-    about, (alias, percent, *canary) = columns[:_NUM_COLUMNS], columns[_NUM_COLUMNS:]
+    about, (alias, *canary) = columns[:_NUM_COLUMNS], columns[_NUM_COLUMNS:]
     stable = PrefixVersion(*about)
     ref = PrefixRef(stable.tenant, stable.task, alias=alias)
-    if percent is None:
+    plan, (started_at, *version) = canary[:_NUM_CHOICES], canary[_NUM_CHOICES:]
+    if started_at is None:
         return ref, Target(stable)
-    version = PrefixVersion(stable.tenant, stable.task, *canary)
-    return ref, Target(stable, CanaryRoute(version, percent))
+    found = PrefixVersion(stable.tenant, stable.task, *version)
+    return ref, Target(stable, CanaryRoute(alias, found, CanaryPlan(*plan), started_at))
 
 
 def _names(
@@ -269,10 +265,7 @@ def find_entry(connection: Connection, tenant: str, task: str, reader: str | Non
     moves: dict[str, list[AliasMove]] = defaultdict(list)
     for alias, *columns in connection.execute(_MOVES, key):
         moves[alias].append(AliasMove(*columns))
-    running = {
-        alias: Canary(CanaryPlan(version, percent), *about)
-        for alias, version, percent, *about in connection.execute(_CANARIES, key)
-    }
+    running = {alias: canary_of(columns) for alias, *columns in connection.execute(_CANARIES, key)}
     return PrefixEntry(
         tenant,
         task,

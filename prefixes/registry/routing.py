@@ -5,10 +5,11 @@ every process makes the same one, and a caller keeps its version for as long as 
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
-from prefixes.registry.values import PrefixVersion
+from prefixes.registry.values import CanaryPlan, PrefixVersion
 
 _NUM_BYTES: Final = 8
 _ALL_POINTS: Final = 2 ** (8 * _NUM_BYTES)
@@ -16,10 +17,17 @@ _ALL_POINTS: Final = 2 ** (8 * _NUM_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class CanaryRoute:
-    """The version of a canary, and the percentage of callers that it answers."""
+    """The canary of an alias, as requests need it."""
 
+    alias: str
     version: PrefixVersion
-    percent: float
+    plan: CanaryPlan
+    started_at: datetime
+
+    @property
+    def identity(self) -> tuple[int, datetime]:
+        """The version and the start: they stay while shares and bounds change."""
+        return self.version.number, self.started_at
 
     def takes(self, routing_key: str) -> bool:
         """Return whether the canary answers the caller with this key.
@@ -27,7 +35,7 @@ class CanaryRoute:
         Each canary takes other callers than the one before, so that the same callers do not try
         all of them. A higher percentage keeps the callers of a lower one.
         """
-        return _point(self.version, routing_key) * 100 < self.percent * _ALL_POINTS
+        return _point(self.version, routing_key) * 100 < self.plan.percent * _ALL_POINTS
 
 
 @dataclass(frozen=True, slots=True)

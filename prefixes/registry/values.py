@@ -9,8 +9,8 @@ from prefixes.limits import NO_LIMITS, Limits
 from prefixes.names import PrefixRef
 from prefixes.spec import TaskType
 
-MoveKind = Literal["publish", "promote", "rollback", "canary", "canary_cancel"]
-"""The last two start, change or end the canary of an alias. They do not move the alias itself."""
+MoveKind = Literal["publish", "promote", "rollback", "canary", "canary_cancel", "canary_rollback"]
+"""The last three start, change or end the canary of an alias. They do not move the alias itself."""
 
 Role = Literal["infer", "upload", "admin", "operator"]
 
@@ -96,10 +96,20 @@ class AliasMove:
 
 @dataclass(frozen=True, slots=True)
 class CanaryPlan:
-    """The choices for a canary: its version, and its share of the callers in percent."""
+    """The choices for a canary.
+
+    `percent` is its share of the callers. `shadow_percent` is the share of inputs that the other
+    version runs, too, to compare the answers. The canary is rolled back when it fails on more than
+    `max_error_percent` of its inputs, or gives other answers in more than
+    `max_disagreement_percent` of the comparisons, among at least `min_samples` of these.
+    """
 
     version: int
     percent: float
+    shadow_percent: float = 0.0
+    max_error_percent: float | None = None
+    max_disagreement_percent: float | None = None
+    min_samples: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ NEEDED: Final[Mapping[str, Role]] = {
     f"PUT {_TASK}/aliases/{{alias}}": "upload",
     f"POST {_TASK}/aliases/{{alias}}/rollback": "upload",
     f"GET {_TASK}/aliases/{{alias}}/canary": "upload",
+    f"GET {_TASK}/aliases/{{alias}}/canary/report": "upload",
     f"PUT {_TASK}/aliases/{{alias}}/canary": "upload",
     f"POST {_TASK}/aliases/{{alias}}/canary/promote": "upload",
     f"DELETE {_TASK}/aliases/{{alias}}/canary": "upload",

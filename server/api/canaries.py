@@ -9,7 +9,13 @@ from prefixes import PrefixRef
 from prefixes.registry import Canary
 from prefixes.registry.canaries import Check, accept_any
 from server.api.aliases import target_of
-from server.api.canary_schemas import CanaryRequest, CanaryState, canary_state
+from server.api.canary_schemas import (
+    CanaryReport,
+    CanaryRequest,
+    CanaryState,
+    canary_report,
+    canary_state,
+)
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.idempotency import IdempotencyHeader, key_of
 from server.api.preconditions import IfMatch, IfNoneMatch, etag, expected_number, with_etag
@@ -35,6 +41,13 @@ async def show_canary(
     """Returns its version and its share of the callers."""
     canary = await services.read(partial(services.canaries.find, tenant, task, alias))
     return _with_etag(canary, response)
+
+
+@router.get("/report", summary="Compare the canary of an alias with its stable version")
+async def report_canary(tenant: str, task: str, alias: str, services: ServicesDep) -> CanaryReport:
+    """Returns counts since the canary was started, or since the server was."""
+    await services.read(partial(services.canaries.find, tenant, task, alias))
+    return canary_report(await services.engine.canary_counts(tenant, task, alias))
 
 
 @router.put(

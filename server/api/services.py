@@ -22,6 +22,7 @@ from prefixes.registry import (
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
+from server.engine.canaries.counts import CanaryCounts
 from server.engine.values import InferenceResponse, TaskInput
 from server.limits.allowance import Allowance
 from server.observability.metrics import RequestMetrics
@@ -52,6 +53,7 @@ class InferenceEngine(Protocol):
         allowance: Allowance,
         routing_key: str | None,
     ) -> InferenceResponse: ...
+    async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
 

@@ -19,19 +19,40 @@ AliasName = Annotated[
 ]
 
 
-def set_canary(
+def set_canary(  # noqa: PLR0917 - typer passes all by name
     alias: AliasName,
     version: Annotated[int, typer.Option(help="Version of the canary.", min=1)],
     percent: Annotated[
         float, typer.Option(help="Share of the callers that it answers.", min=0, max=100)
     ],
+    shadow_percent: Annotated[
+        float, typer.Option(help="Share of inputs that both versions run.", min=0, max=100)
+    ] = 0,
+    max_error_percent: Annotated[
+        float | None, typer.Option(help="Failures from which it is rolled back.", min=0, max=100)
+    ] = None,
+    max_disagreement_percent: Annotated[
+        float | None,
+        typer.Option(help="Different answers from which it is rolled back.", min=0, max=100),
+    ] = None,
+    min_samples: Annotated[
+        int, typer.Option(help="Number of inputs before bounds apply.", min=1)
+    ] = 100,
     store_folder: StoreFolder = None,
 ) -> None:
     """Let a second version answer a share of an alias's callers."""
     from prefixes.registry import COMMAND_LINE, CanaryPlan
 
+    plan = CanaryPlan(
+        version,
+        percent,
+        shadow_percent,
+        max_error_percent,
+        max_disagreement_percent,
+        min_samples,
+    )
     with _canaries(store_folder) as canaries:
-        canaries.set(*_alias(alias), CanaryPlan(version, percent), by=COMMAND_LINE)
+        canaries.set(*_alias(alias), plan, by=COMMAND_LINE)
     typer.echo(f"{alias}: version {version} answers {percent:g} % of the callers")
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams
-from prefixes.registry import PrefixRegistry, PrefixVersion
+from prefixes.registry import Canaries, PrefixRegistry, PrefixVersion
 from prefixes.spec import TaskType
 from server.batching.batch_metrics import BatchMetrics
 from server.batching.dispatcher import Dispatcher
@@ -18,11 +18,14 @@ from server.batching.latency import TrialBatches, limits_within
 from server.batching.runner import Runner
 from server.batching.scheduler import BatchLimits
 from server.engine.admission import AdmissionControl
-from server.engine.pipeline import InputOutcome, Pipeline, TokenizationMetrics
+from server.engine.canaries.counts import CanaryCounts
+from server.engine.canaries.shadows import ShadowRunner
+from server.engine.canaries.watch import FAULTS, CanaryWatch
+from server.engine.pipeline import Pipeline, TokenizationMetrics
 from server.engine.replay import GoldenReplay
 from server.engine.resolution import ReferenceResolver
 from server.engine.tokenization import TokenizerPool, estimate_tokens
-from server.engine.values import InferenceResponse, InferenceResult, TaskInput
+from server.engine.values import InferenceResponse, TaskInput
 from server.errors import EngineUnavailable
 from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.residency.golden_check import GoldenCheck
@@ -104,6 +107,15 @@ class Engine:
         self._golden_replay = GoldenReplay(
             self._admission, self._residents, self._pipeline, backbone.precision, max_examples=part
         )
+        self._shadows = ShadowRunner(
+            self._admission,
+            self._residents,
+            self._pipeline,
+            lambda: self._dispatcher.num_waiting_tokens == 0,
+        )
+        self._canaries = CanaryWatch(
+            Canaries(registry.database), self._shadows, self._resolver_threads
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pause: str | None = "starting"
 
@@ -145,18 +157,21 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         await self._dispatcher.start(self._trials, self._find_limits)
         await self._pins.start()
+        self._shadows.start()
         self._pause = None
 
     async def drain(self) -> None:
         """Reject new requests, and wait until every admitted one is answered."""
         self._pause = "draining: the server is shutting down"
         self._check_loop()
+        self._shadows.stop()
         await self._admission.until_empty()
 
     async def stop(self) -> None:
         """Stop the threads, and fail the requests that still wait."""
         self._pause = self._pause or "stopped"
         self._pins.stop()
+        self._shadows.stop()
         await self._dispatcher.stop()
         self._residents.close()
         self._resolver_threads.shutdown(wait=False, cancel_futures=True)
@@ -206,7 +221,7 @@ class Engine:
             num_tokens=estimate_tokens(inputs) if allowance.accounts else 0,
         )
         async with admission as admitted:
-            versions = await self._resolver.resolve(
+            targets, versions = await self._resolver.resolve(
                 inputs, reader=reader, routing_key=routing_key, task_type=task_type
             )
             places: dict[str, list[int]] = {}
@@ -215,13 +230,23 @@ class Engine:
             accounts = {ref: self._account(reader, found) for ref, found in versions.items()}
             admitted.accounts = [accounts[item.ref] for item in inputs]
             fields = [item.fields for item in inputs]
-            outcomes = await self._pipeline.run(admitted, fields, places, truncate=truncate)
+            try:
+                outcomes = await self._pipeline.run(admitted, fields, places, truncate=truncate)
+            except FAULTS:
+                self._canaries.failed(targets, versions)
+                raise
         for account in set(accounts.values()):
             account.add_request()
         results = [
-            _result(versions[item.ref], item, outcomes[place]) for place, item in enumerate(inputs)
+            outcomes[place].result(versions[item.ref], item.fields)
+            for place, item in enumerate(inputs)
         ]
+        self._canaries.answered(targets, inputs, results, truncate=truncate)
         return InferenceResponse(results, admitted.charge.rates())
+
+    async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
+        """Return what was counted about the canary that an alias has, or had last."""
+        return self._canaries.counts(tenant, task, alias)
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         """Load a prefix onto the device and replay its golden examples in ordinary batches.
@@ -270,15 +295,3 @@ class Engine:
 
     def _read(self, digest: str) -> Prefix:
         return Prefix.from_bytes(self._registry.read(digest), fits=self.backbone.fingerprint)
-
-
-def _result(version: PrefixVersion, item: TaskInput, outcome: InputOutcome) -> InferenceResult:
-    return InferenceResult(
-        version=version.ref,
-        digest=version.digest,
-        spec=outcome.spec,
-        fields=item.fields,
-        texts=outcome.texts,
-        outputs=tuple(one.outputs for one in outcome.outcomes),
-        timings=outcome.timings,
-    )

@@ -12,12 +12,14 @@ from prefixes import PrefixSpec
 from prefixes.backbone import EncodeJob
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
+from prefixes.registry import PrefixVersion
 from prefixes.template import InputFields
 from server.batching.dispatcher import Dispatcher
 from server.batching.timings import Timings
 from server.batching.work import Outcome, Work
 from server.engine.admission import AdmittedRequest
 from server.engine.tokenization import JobResult, TokenizerPool
+from server.engine.values import InferenceResult
 from server.residency.leases import Lease
 from server.residency.residents import ResidentPrefixes
 
@@ -51,6 +53,18 @@ class InputOutcome:
     spec: PrefixSpec
     texts: EncodedInput
     outcomes: tuple[Outcome, ...]
+
+    def result(self, version: PrefixVersion, fields: InputFields) -> InferenceResult:
+        """Return the result of the input, which a version answered."""
+        return InferenceResult(
+            version=version.ref,
+            digest=version.digest,
+            spec=self.spec,
+            fields=fields,
+            texts=self.texts,
+            outputs=tuple(one.outputs for one in self.outcomes),
+            timings=self.timings,
+        )
 
     @property
     def timings(self) -> Timings:

@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from functools import partial
 
 from prefixes import PrefixRef
-from prefixes.registry import PrefixRegistry, PrefixVersion
+from prefixes.registry import PrefixRegistry, PrefixVersion, Target
 from prefixes.spec import TaskType
 from server.engine.values import TaskInput
 from server.errors import WrongTaskType
@@ -26,8 +26,11 @@ class ReferenceResolver:
         reader: str | None,
         routing_key: str | None,
         task_type: TaskType | None,
-    ) -> dict[PrefixRef, PrefixVersion]:
+    ) -> tuple[dict[PrefixRef, Target], dict[PrefixRef, PrefixVersion]]:
         """Find the version for the reference of each input, one for all inputs of an alias.
+
+        Returns:
+            The target of each reference, and the version that answers.
 
         Args:
             inputs: the inputs of a request.
@@ -47,7 +50,7 @@ class ReferenceResolver:
         versions = {ref: target.version_for(routing_key) for ref, target in targets.items()}
         if task_type is not None:
             _check_task_types(inputs, versions, task_type)
-        return versions
+        return targets, versions
 
 
 def _check_task_types(

@@ -6,6 +6,15 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0013": tuple(
+        f"ALTER TABLE canaries DROP COLUMN {name}"
+        for name in (
+            "shadow_percent",
+            "max_error_percent",
+            "max_disagreement_percent",
+            "min_samples",
+        )
+    ),
     "0012": ("DROP TABLE usage_hours",),
     "0011": (
         "DROP TABLE deleted_versions",

@@ -1,5 +1,6 @@
 """Canaries in the registry: their rules, their history, and changes at the same time."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from prefixes.errors import (
 from prefixes.registry import (
     Actor,
     Alias,
+    AuditEvent,
     AuditLog,
     Canaries,
     Canary,
@@ -148,17 +150,35 @@ def test_the_history_and_the_audit_log_record_every_change(
         ("promote", 1, 2, None, None),
     ]
     events = AuditLog(topic.database).list(AuditFilter(object="acme/topic:live"), limit=5)
-    assert [(event.action, event.before, event.after) for event in events] == [
-        ("alias.move", '{"version": 1}', '{"version": 2}'),
-        ("canary.cancel", '{"version": 3, "percent": 1.0}', None),
-        ("canary.set", None, '{"version": 3, "percent": 1}'),
-        ("canary.cancel", '{"version": 2, "percent": 20.0}', None),
-        (
-            "canary.set",
-            '{"version": 2, "percent": 5.0}',
-            '{"version": 2, "percent": 20}',
-        ),
+    assert [(event.action, shares(event)) for event in events] == [
+        ("alias.move", [None, None]),
+        ("canary.cancel", [1, None]),
+        ("canary.set", [None, 1]),
+        ("canary.cancel", [20, None]),
+        ("canary.set", [5, 20]),
     ]
+
+
+def shares(event: AuditEvent) -> list[float | None]:
+    """The shares of the canary before and after a change."""
+    return [json.loads(one or "{}").get("percent") for one in (event.before, event.after)]
+
+
+def test_a_canary_is_rolled_back_unless_it_has_ended(
+    topic: PrefixRegistry, canaries: Canaries
+) -> None:
+    canaries.set(*PATH, CanaryPlan(2, 5, max_error_percent=1), by=BOB)
+    route = topic.resolve([LIVE], reader="acme")[LIVE].canary
+    assert route is not None
+    canaries.set(*PATH, CanaryPlan(2, 50), by=BOB)  # the same canary
+    assert canaries.roll_back(route, reason="It fails.", by=BOB)
+    assert not canaries.roll_back(route, reason="It fails.", by=BOB)
+    move = live_of(topic).moves[-1]
+    assert (move.kind, move.to_version, move.reason) == ("canary_rollback", 1, "It fails.")
+    canaries.set(*PATH, CanaryPlan(2, 5), by=BOB)  # a new one
+    assert not canaries.roll_back(route, reason="It fails.", by=BOB)
+    topic.remove_prefix("acme", "topic", by=BOB)
+    assert not canaries.roll_back(route, reason="It fails.", by=BOB)
 
 
 def test_a_rollback_skips_the_history_of_canaries(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefixes.registry import CanaryRoute, PrefixVersion, Target
+from prefixes.registry import CanaryPlan, CanaryRoute, PrefixVersion, Target
 
 keys = st.text(max_size=40)
 percents = st.floats(0, 100)
@@ -23,7 +23,9 @@ def version(number: int, task: str = "topic") -> PrefixVersion:
 
 
 def target(percent: float, *, canary: int = 2, task: str = "topic") -> Target:
-    return Target(version(1, task), CanaryRoute(version(canary, task), percent))
+    started_at = datetime(2026, 1, 2, tzinfo=UTC)
+    plan = CanaryPlan(canary, percent)
+    return Target(version(1, task), CanaryRoute("live", version(canary, task), plan, started_at))
 
 
 def takers(percent: float, *, canary: int = 2, task: str = "topic") -> set[str]:

@@ -22,6 +22,7 @@ from prefixes.spec import TaskType
 from server.api.services import InferenceEngine
 from server.app import create_app
 from server.batching.timings import Timings
+from server.engine.canaries.counts import CanaryCounts
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResponse, InferenceResult, TaskInput
 from server.errors import EngineUnavailable, WrongTaskType
@@ -132,6 +133,9 @@ class FakeEngine:
             for item, version, spec in zip(inputs, found, specs, strict=True)
         ]
         return InferenceResponse(results)
+
+    async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
+        return CanaryCounts()
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         return self.findings

@@ -140,6 +140,7 @@ ROWS: Final[Mapping[str, Row]] = {
     f"POST {TASK}/aliases/{{alias}}/rollback": Row("upload", 409),  # one version only
     # The task has one version and no canary.
     f"GET {TASK}/aliases/{{alias}}/canary": Row("upload", 404),
+    f"GET {TASK}/aliases/{{alias}}/canary/report": Row("upload", 404),
     f"PUT {TASK}/aliases/{{alias}}/canary": Row("upload", 422, {"version": 1, "percent": 5}),
     f"POST {TASK}/aliases/{{alias}}/canary/promote": Row("upload", 404),
     f"DELETE {TASK}/aliases/{{alias}}/canary": Row("upload", 404),

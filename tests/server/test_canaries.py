@@ -102,6 +102,8 @@ def test_a_canary_is_shown_changed_and_canceled(rest: Rest) -> None:
     assert manage(rest, "GET", f"{PATH}/canary", "acme") == started
     (alias,) = manage(rest, "GET", "/tenants/acme/prefixes/mood", "acme")["aliases"]
     assert alias["canary"] == {"version": 2, "percent": 5}
+    report = manage(rest, "GET", f"{PATH}/canary/report", "acme")
+    assert (report["compared"], report["canary"]["answered"]) == (0, 0)
     assert start(rest, 20)["started_at"] == started["started_at"]
     assert alias["history"][-1]["kind"] == "canary"
     manage(rest, "DELETE", f"{PATH}/canary", "acme")

@@ -11,7 +11,7 @@ from server.engine.values import InferenceResult, TaskInput
 from server.rates import RateState
 from server.settings import Settings
 
-Method = Literal["infer", "replay", "find_problem", "exposition"]
+Method = Literal["infer", "canary_counts", "replay", "find_problem", "exposition"]
 
 
 @dataclass(frozen=True, slots=True)

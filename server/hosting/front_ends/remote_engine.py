@@ -9,6 +9,7 @@ from typing import Any
 
 from prefixes import Finding, Prefix, PrefixSpec
 from prefixes.spec import TaskType
+from server.engine.canaries.counts import CanaryCounts
 from server.engine.values import InferenceResponse, TaskInput
 from server.errors import EngineUnavailable
 from server.hosting.front_ends.channel import Channel
@@ -92,6 +93,13 @@ class RemoteEngine:
             for item, (result, spec) in zip(inputs, answer.results, strict=True)
         ]
         return InferenceResponse(results, answer.rates)
+
+    async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
+        """Call `Engine.canary_counts`."""
+        counts: CanaryCounts = await self._call(
+            "canary_counts", tenant=tenant, task=task, alias=alias
+        )
+        return counts
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         """Call `Engine.replay`."""

@@ -26,6 +26,12 @@ def test_a_canary_is_set_shown_promoted_and_canceled(store: tuple[str, Path]) ->
     shown = json.loads(call("canary", "show", "acme/topic:live", *store).output)
     assert (shown["version"], shown["percent"]) == (2, 12.5)
     assert shown["started_by"] == "command line"
+    assert (shown["shadow_percent"], shown["max_error_percent"]) == (0, None)
+    bounds = ("--shadow-percent", 10, "--max-error-percent", 2, "--min-samples", 500)
+    call("canary", "set", "acme/topic", *share, *bounds, *store)
+    shown = json.loads(call("canary", "show", "acme/topic", *store).output)
+    assert (shown["shadow_percent"], shown["max_error_percent"]) == (10, 2)
+    assert (shown["max_disagreement_percent"], shown["min_samples"]) == (None, 500)
     promoted = call("canary", "promote", "acme/topic", *store)
     assert promoted.output == "acme/topic: points to version 2\n"
     call("canary", "set", "acme/topic", "--version", 3, "--percent", 1, *store)

@@ -136,6 +136,14 @@ async def test_front_ends_share_the_limits_of_a_tenant(engine: Engine, metrics: 
             assert error.value.rates[0].policy == "tenant-requests"
 
 
+async def test_a_remote_engine_reports_the_counts_of_a_canary(
+    engine: Engine, metrics: Metrics
+) -> None:
+    async with behind_a_channel(engine, metrics) as remote:
+        place = ("acme", "mood", "live")
+        assert await remote.canary_counts(*place) == await engine.canary_counts(*place)
+
+
 async def test_concurrent_calls_get_their_own_replies(engine: Engine, metrics: Metrics) -> None:
     async with behind_a_channel(engine, metrics) as remote:
         refs = [REFS[place % len(REFS)] for place in range(60)]

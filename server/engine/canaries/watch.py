@@ -1,0 +1,196 @@
+"""CanaryWatch: counts what canaries do, compares them in the shadow, and rolls bad ones back."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from prefixes import PrefixRef
+from prefixes.errors import InputRejected, PrefixError, PrefixRejected, StoreCorrupted
+from prefixes.registry import Actor, Canaries, CanaryRoute, PrefixVersion, Target
+from server.engine.canaries.comparison import agree, label_of
+from server.engine.canaries.counts import CanaryCounts, VersionCounts
+from server.engine.canaries.shadows import Shadow, ShadowRunner
+from server.engine.pipeline import InputOutcome
+from server.engine.values import InferenceResult, TaskInput
+from server.errors import InferenceFailed, ResidencyBudgetExceeded
+
+FAULTS: Final = (InferenceFailed, ResidencyBudgetExceeded, StoreCorrupted, PrefixRejected)
+"""Errors for which a version itself is to blame, and not its caller or the server."""
+
+_BOUNDS: Final = Actor("canary bounds")
+_MAX_CANARIES: Final = 1000
+"""Maximum number of canaries that are watched. The oldest are forgotten, and begin anew."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """One canary: its counts, and how far the next input for the shadow is, in percent."""
+
+    route: CanaryRoute
+    counts: CanaryCounts = field(default_factory=CanaryCounts)
+    progress: float = 0.0
+    is_ending: bool = False
+
+    def of(self, version: PrefixVersion) -> VersionCounts:
+        is_canary = version.number == self.route.version.number
+        return self.counts.canary if is_canary else self.counts.stable
+
+    def takes_next(self) -> bool:
+        """Return whether the next input is in the shadow share: exactly its share of all inputs."""
+        self.progress += self.route.plan.shadow_percent
+        if self.progress < 100:
+            return False
+        self.progress -= 100
+        return True
+
+
+class CanaryWatch:
+    """Watches the canaries of all requests. Belongs to the engine's event loop.
+
+    The counts are in memory: they begin anew with the server, and with each new canary.
+    """
+
+    def __init__(self, canaries: Canaries, shadows: ShadowRunner, threads: Executor) -> None:
+        self._canaries = canaries
+        self._shadows = shadows
+        self._threads = threads
+        self._watched: dict[tuple[str, str, str], _Watched] = {}
+        self._rollbacks: set[asyncio.Task[None]] = set()
+
+    def counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
+        """Return the counts of the canary that an alias has, or had last."""
+        watched = self._watched.get((tenant, task, alias))
+        return CanaryCounts() if watched is None else watched.counts
+
+    def answered(
+        self,
+        targets: Mapping[PrefixRef, Target],
+        inputs: Sequence[TaskInput],
+        results: Sequence[InferenceResult],
+        *,
+        truncate: bool,
+    ) -> None:
+        """Count the answers of a request, and queue some of its inputs for the other version."""
+        if all(target.canary is None for target in targets.values()):
+            return
+        for item, result in zip(inputs, results, strict=True):
+            target = targets[item.ref]
+            if target.canary is None:
+                continue
+            watched = self._find(item.ref, target.canary)
+            version = _version_of(target, result)
+            watched.of(version).answered(result.timings)
+            if watched.takes_next():
+                self._add_shadow(watched, target, item, result, truncate=truncate)
+            self._check(watched)
+
+    def failed(
+        self, targets: Mapping[PrefixRef, Target], versions: Mapping[PrefixRef, PrefixVersion]
+    ) -> None:
+        """Count a request that failed with one of `FAULTS`.
+
+        The error does not say which version is to blame. Requests for several references are
+        therefore not counted.
+        """
+        if len(targets) > 1:
+            return
+        for ref, target in targets.items():
+            if target.canary is not None:
+                watched = self._find(ref, target.canary)
+                watched.of(versions[ref]).num_failed += 1
+                self._check(watched)
+
+    def _find(self, ref: PrefixRef, route: CanaryRoute) -> _Watched:
+        key = (ref.tenant, ref.task, str(ref.alias))
+        watched = self._watched.get(key)
+        if watched is None or watched.route.identity != route.identity:
+            watched = self._watched[key] = _Watched(route)
+            if len(self._watched) > _MAX_CANARIES:
+                del self._watched[next(iter(self._watched))]
+        watched.route = route  # its shares and bounds may have changed
+        return watched
+
+    def _add_shadow(
+        self,
+        watched: _Watched,
+        target: Target,
+        item: TaskInput,
+        result: InferenceResult,
+        *,
+        truncate: bool,
+    ) -> None:
+        is_canary = _version_of(target, result) != target.stable
+        other = target.stable if is_canary else watched.route.version
+        counts = watched.counts
+
+        def drop() -> None:
+            counts.num_dropped += 1
+
+        self._shadows.add(
+            Shadow(
+                other.digest,
+                item.fields,
+                truncate,
+                done=partial(self._compare, watched, other, result),
+                failed=partial(self._shadow_failed, watched, other),
+                dropped=drop,
+                expires_at=self._shadows.deadline(),
+            )
+        )
+
+    async def _compare(
+        self, watched: _Watched, other: PrefixVersion, live: InferenceResult, outcome: InputOutcome
+    ) -> None:
+        watched.of(other).shadowed(outcome.timings)
+        shadow = outcome.result(other, live.fields)
+        is_stable = other.number != watched.route.version.number
+        old, new = (shadow, live) if is_stable else (live, shadow)
+        loop = asyncio.get_running_loop()
+        is_equal = await loop.run_in_executor(self._threads, agree, old, new)
+        pair = (label_of(old), label_of(new))
+        labels = None if pair[0] is None or pair[1] is None else (pair[0], pair[1])
+        watched.counts.compared(is_equal=is_equal, labels=labels)
+        self._check(watched)
+
+    def _shadow_failed(self, watched: _Watched, other: PrefixVersion, error: Exception) -> None:
+        """Count an input that only one version can answer, and log anything unexpected."""
+        if isinstance(error, (InputRejected, *FAULTS)):
+            watched.of(other).num_failed += 1
+            self._check(watched)
+        else:
+            _log.error("a shadow run of %s failed: %s", other.ref, error, exc_info=error)
+
+    def _check(self, watched: _Watched) -> None:
+        """Roll the canary back if it exceeds a bound."""
+        reason = watched.counts.excess(watched.route.plan)
+        if reason is None or watched.is_ending:
+            return
+        watched.is_ending = True
+        task = asyncio.get_running_loop().create_task(self._roll_back(watched, reason))
+        self._rollbacks.add(task)
+        task.add_done_callback(self._rollbacks.discard)
+
+    async def _roll_back(self, watched: _Watched, reason: str) -> None:
+        route = watched.route
+        end = partial(self._canaries.roll_back, route, reason=reason, by=_BOUNDS)
+        try:
+            is_ended = await asyncio.get_running_loop().run_in_executor(self._threads, end)
+        except PrefixError as error:
+            watched.is_ending = False  # the next answer tries again
+            _log.warning("could not roll back the canary %s: %s", route.version.ref, error)
+            return
+        if is_ended:
+            _log.warning("rolled back the canary %s: %s", route.version.ref, reason)
+
+
+def _version_of(target: Target, result: InferenceResult) -> PrefixVersion:
+    canary = target.canary
+    if canary is not None and result.version.version == canary.version.number:
+        return canary.version
+    return target.stable
