@@ -113,9 +113,7 @@ class Engine:
             self._pipeline,
             lambda: self._dispatcher.num_waiting_tokens == 0,
         )
-        self._canaries = CanaryWatch(
-            Canaries(registry.database), self._shadows, self._resolver_threads
-        )
+        self._canaries = CanaryWatch(Canaries(registry.database), self._shadows)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pause: str | None = "starting"
 
@@ -165,6 +163,7 @@ class Engine:
         self._pause = "draining: the server is shutting down"
         self._check_loop()
         self._shadows.stop()
+        self._canaries.close()
         await self._admission.until_empty()
 
     async def stop(self) -> None:

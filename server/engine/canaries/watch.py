@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -56,12 +56,17 @@ class CanaryWatch:
     The counts are in memory: they begin anew with the server, and with each new canary.
     """
 
-    def __init__(self, canaries: Canaries, shadows: ShadowRunner, threads: Executor) -> None:
+    def __init__(self, canaries: Canaries, shadows: ShadowRunner) -> None:
         self._canaries = canaries
         self._shadows = shadows
-        self._threads = threads
+        # A thread of its own: a locked database must not hold up the threads of requests.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="canaries")
         self._watched: dict[tuple[str, str, str], _Watched] = {}
         self._rollbacks: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         """Return the counts of the canary that an alias has, or had last."""
@@ -152,7 +157,7 @@ class CanaryWatch:
         is_stable = other.number != watched.route.version.number
         old, new = (shadow, live) if is_stable else (live, shadow)
         loop = asyncio.get_running_loop()
-        is_equal = await loop.run_in_executor(self._threads, agree, old, new)
+        is_equal = await loop.run_in_executor(self._thread, agree, old, new)
         pair = (label_of(old), label_of(new))
         labels = None if pair[0] is None or pair[1] is None else (pair[0], pair[1])
         watched.counts.compared(is_equal=is_equal, labels=labels)
@@ -180,7 +185,7 @@ class CanaryWatch:
         route = watched.route
         end = partial(self._canaries.roll_back, route, reason=reason, by=_BOUNDS)
         try:
-            is_ended = await asyncio.get_running_loop().run_in_executor(self._threads, end)
+            is_ended = await asyncio.get_running_loop().run_in_executor(self._thread, end)
         except PrefixError as error:
             watched.is_ending = False  # the next answer tries again
             _log.warning("could not roll back the canary %s: %s", route.version.ref, error)
