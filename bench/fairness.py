@@ -30,6 +30,12 @@ _WARM_UP: Final = 3.0
 
 _NUM_BODIES: Final = 200
 
+_SHARED_INPUTS: Final = 16
+_LONGER: Final = 3
+"""Texts of each request when both tenants flood, and how much longer they do. Only whole requests
+count, so the tenant with the smaller share needs many.
+"""
+
 _WEIGHT: Final = 3.0
 """Weight of the first tenant when both flood; that of the second is 1."""
 
@@ -75,9 +81,9 @@ def fairness(
             report(f"{group}: round {number + 1}")
             rounds.append(_Round.measure(serving, flood, short))
         report(f"{group}: weights")
-        others = _tenant(target, serving, other, _INPUTS)
+        both = [_tenant(target, serving, each, _SHARED_INPUTS) for each in (flooding, other)]
         with _weighted(flooding):
-            shares = [_measured_share(serving, flood, others) for _ in range(serving.rounds)]
+            shares = [_measured_share(serving, *both) for _ in range(serving.rounds)]
     for name, share, bound in (("p50", 0.5, 2.0), ("p99", 0.99, 3.0)):
         alone = [1000 * quantile(each.alone, share) for each in rounds]
         yield Figure.of_rounds(group, f"{name} alone", "ms", alone)
@@ -107,15 +113,20 @@ def _weighted(store: Store) -> Iterator[None]:
 
 
 def _measured_share(serving: Serving, first: Target, second: Target) -> float:
-    """Let two tenants flood, and return the ratio of their texts, which are equally long."""
-    loads = [_flood(each, serving.seconds) for each in (first, second)]
-    speeds = [_texts_per_second(load.result()) for load in loads]
-    return speeds[0] / speeds[1]
+    """Let two tenants flood, and return the ratio of their texts, whose lengths are alike."""
+    # Both go on for a while: the one that ends last would have the device for itself.
+    seconds = _LONGER * serving.seconds
+    loads = [_flood(each, seconds, cool_down=_WARM_UP) for each in (first, second)]
+    counts = [len(load.result().latencies) for load in loads]
+    return counts[0] / counts[1]
 
 
-def _flood(flood: Target, seconds: float) -> Sending:
+def _flood(flood: Target, seconds: float, *, cool_down: float = 0.0) -> Sending:
     """Send the flood in the background; responses count once it has filled the queue."""
-    return Sending(flood.plan(connections=_CONNECTIONS, seconds=seconds, warm_up=_WARM_UP))
+    plan = flood.plan(
+        connections=_CONNECTIONS, seconds=seconds, warm_up=_WARM_UP, cool_down=cool_down
+    )
+    return Sending(plan)
 
 
 def _tenant(target: Target, serving: Serving, store: Store, num_inputs: int = 1) -> Target:

@@ -30,7 +30,8 @@ class LoadPlan:
     answered (an open loop). Otherwise, each of the `connections` sends its next request after its
     response (a closed loop), or after the time in `Retry-After` of a response that has one. The
     load ends after `seconds`, or in a closed loop after `count` requests. Responses within the
-    first `warm_up` seconds do not count.
+    `warm_up` before these seconds do not count, nor do those of a closed loop in the `cool_down`
+    after them.
     """
 
     host: str
@@ -43,6 +44,7 @@ class LoadPlan:
     seconds: float | None = None
     count: int | None = None
     warm_up: float = 0.0
+    cool_down: float = 0.0
 
 
 @dataclass(slots=True)
@@ -128,7 +130,8 @@ async def _closed(plan: LoadPlan) -> Load:
     requests = _requests(plan)
     started = time.perf_counter()
     counted_from = started + plan.warm_up
-    until = float("inf") if plan.seconds is None else counted_from + plan.seconds
+    counted_until = float("inf") if plan.seconds is None else counted_from + plan.seconds
+    until = counted_until + plan.cool_down
 
     async def send() -> None:
         connection = await _connect(plan)
@@ -142,12 +145,12 @@ async def _closed(plan: LoadPlan) -> Load:
                 connection = connection if connection.is_open else await _connect(plan)
                 pause = min(connection.retry_after, max(0.0, until - time.perf_counter()))
                 await asyncio.sleep(pause)
-            elif counted_from <= done <= until:
+            elif counted_from <= done <= counted_until:
                 load.latencies.append(done - sent)
         await connection.close()
 
     await asyncio.gather(*(send() for _ in range(plan.connections)))
-    load.seconds = min(until, time.perf_counter()) - counted_from
+    load.seconds = min(counted_until, time.perf_counter()) - counted_from
     return load
 
 

@@ -6,6 +6,8 @@ import json
 import time
 from typing import Any
 
+import pytest
+
 from bench.load import Load, LoadPlan, run
 from bench.servers import Sending
 
@@ -146,3 +148,10 @@ def test_no_time_in_retry_after_makes_a_load_longer() -> None:
     started = time.perf_counter()
     sent(Echo(), ["very busy"], connections=1, seconds=0.2)
     assert time.perf_counter() - started < 30
+
+
+def test_answers_while_a_load_warms_up_or_cools_down_do_not_count() -> None:
+    load = sent(Echo(), ["a"], connections=1, warm_up=0.2, seconds=0.1, cool_down=0.2)
+    assert load.seconds == pytest.approx(0.1)
+    assert 0 < len(load.latencies) < load.num_sent
+    assert sum(load.latencies) <= 0.2  # those of one connection do not overlap
