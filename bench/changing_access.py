@@ -55,7 +55,7 @@ class Access:
 
     def problems(self, client: httpx.Client) -> Iterator[str]:
         """Compare the server's content with what it acknowledged, and continue from there."""
-        found = client.get(f"{self.path}/keys").json()["keys"]
+        found = list(_keys(client, f"{self.path}/keys"))
         states = {key["id"]: key["state"] for key in found}
         replacements = {key["replaced_by"] for key in found} - {None}
         if not replacements <= states.keys():
@@ -148,6 +148,15 @@ class Access:
         self.secrets.pop(key_id, None)
         self.limits.pop(key_id, None)
         self.ended.add(key_id)
+
+
+def _keys(client: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
+    """List all keys, page by page."""
+    page: str | None = path
+    while page is not None:
+        answer = client.get(page).json()
+        yield from answer["keys"]
+        page = answer["next"]
 
 
 def _id_of(client: httpx.Client) -> str:

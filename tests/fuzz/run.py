@@ -24,6 +24,7 @@ _REAL: Final[Mapping[str, tuple[float, tuple[Any, ...]]]] = {
     "path.training": (0.9, (FINISHED_TRAINING,)),
     "body.model": (0.9, (*PREFIXES, "mood", "no/such")),
     "body.version": (0.8, (SOME_VERSION,)),
+    "body.percent": (0.8, (5, 50)),
     "body.input": (0.4, _TEXTS),
     "body.inputs": (0.4, _TEXTS),
     "header.x-timeout-ms": (0.9, (20_000,)),
@@ -99,6 +100,7 @@ def _config(url: str, seed: int, examples: int) -> str:
         "request-timeout": _REQUEST_SECONDS,
         "max-stream-events": 5,
         "continue-on-failure": True,
+        "suppress-health-check": ["filter_too_much"],  # it concerns the generator of values
         "dictionaries": {_name(key): {"values": real} for key, (_, real) in _REAL.items()},
         "parameters": {
             key: {"dictionary": _name(key), "probability": probability}

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from prefixes.backbone import Backbone
-from prefixes.errors import PrefixNotFound
+from prefixes.errors import CanaryNotFound, PrefixNotFound
 from prefixes.limits import LIMIT_NAMES
-from prefixes.registry import ROLES, Actor, Role
+from prefixes.registry import ROLES, Actor, CanaryPlan, Role
 from prefixes.spec import TaskType
 from server.api.services import Services
 from tests.factories import make_prefix
@@ -70,6 +70,7 @@ class World:
         self._restore_key("other", OTHER, "admin")
         for ref in PREFIXES:
             self._restore_prefix(ref)
+        self._restore_canary()
 
     def sender(self, fingerprint: str) -> str | None:
         """Choose the key of a request; None for a request without one."""
@@ -91,6 +92,18 @@ class World:
         except PrefixNotFound:
             return 1
         return versions[0].number if versions else 1
+
+    def deleted(self, *, is_version: bool) -> dict[str, str | int]:
+        """Delete a prefix or a version, and return the parameters of the path that restores it."""
+        registry, ref = self.rest.registry, f"{OWNER}/deleted"
+        for seed in (200, 201):  # the alias `live` points to the second version
+            put(registry, ref, make_prefix(self.backbone.fingerprint, seed=seed))
+        if is_version:
+            version = self.some_version(OWNER, "deleted")
+            registry.delete_version(OWNER, "deleted", version, by=FUZZER)
+            return {"tenant": OWNER, "task": "deleted", "version": version}
+        registry.delete_prefix(OWNER, "deleted", by=FUZZER)
+        return {"tenant": OWNER, "task": "deleted"}
 
     def finished_training(self, tenant: str) -> str:
         """Return the id of a training that has been canceled: its event stream ends."""
@@ -132,6 +145,17 @@ class World:
         for seed in (100, 101):
             fingerprint, kind = self.backbone.fingerprint, PREFIXES[ref]
             put(self.rest.registry, ref, make_prefix(fingerprint, seed=seed, task_type=kind))
+
+    def _restore_canary(self) -> None:
+        """Start a canary of `acme/mood:live` unless it has one."""
+        canaries = self.services.canaries
+        try:
+            canaries.find(OWNER, "mood", "live")
+        except CanaryNotFound:
+            entry = self.rest.registry.show(OWNER, "mood", reader=OWNER)
+            (live,) = (alias.version for alias in entry.aliases if alias.name == "live")
+            others = [one.number for one in entry.versions if one.number != live]
+            canaries.set(OWNER, "mood", "live", CanaryPlan(others[0], 50), by=FUZZER)
 
 
 @contextmanager
