@@ -41,13 +41,14 @@ def loading(serving: Serving, folder: Path, report: Callable[[str], None]) -> It
         fresh.unlink(missing_ok=True)
         return _load(serving, KernelSettings.automatic(fresh))
 
+    ways: dict[str, Callable[[], Loaded]] = {
+        PLAIN: partial(_load, serving, KernelSettings.plain(fresh)),
+        MEASURED: measured,
+        # The round that warms up fills this cache.
+        CACHED: partial(_load, serving, KernelSettings.automatic(kept)),
+    }
     loads, failures = alternate(
-        {
-            PLAIN: partial(_load, serving, KernelSettings.plain(fresh)),
-            MEASURED: measured,
-            # The round that warms up fills this cache.
-            CACHED: partial(_load, serving, KernelSettings.automatic(kept)),
-        },
+        ways,
         serving.rounds,
         failure=WorkerFailed,
         report=lambda name: report(f"{group}: {name}"),

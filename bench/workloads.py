@@ -46,8 +46,13 @@ class Workload:
 
     def take(self, count: int) -> "Workload":
         """Return the first `count` texts."""
-        columns = (self.texts, self.tokens, self.uniform, self.zipf)
-        return Workload(self.name, *(column[:count] for column in columns))
+        return Workload(
+            self.name,
+            self.texts[:count],
+            self.tokens[:count],
+            self.uniform[:count],
+            self.zipf[:count],
+        )
 
     def tokens_per_batch(self, batch: int) -> list[int]:
         """Return the number of tokens of each batch, in the order of arrival."""
