@@ -30,10 +30,11 @@ _WARM_UP: Final = 3.0
 
 _NUM_BODIES: Final = 200
 
-_SHARED_INPUTS: Final = 16
+_SHARED_INPUTS: Final = 12
 _LONGER: Final = 3
-"""Texts of each request when both tenants flood, and how much longer they do. Only whole requests
-count, so the tenant with the smaller share needs many.
+"""Texts of each request when both tenants flood, and how much longer they do. All texts are
+admitted: a tenant whose connections wait for `Retry-After` may have none queued, and then gets less
+than its share. Only whole requests count, so the tenant with the smaller share needs many.
 """
 
 _WEIGHT: Final = 3.0
