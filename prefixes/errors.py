@@ -9,6 +9,8 @@
     |- KeyNotValid             rotation of a key that is revoked, expired or replaced
     |- ActingKeyInvalid        a change whose key became invalid before it was made
     |- LastOperatorKey         revocation of the last operator's key that does not expire
+    |- WebhookNotFound         an unknown id of a webhook
+    |- TooManyWebhooks         a tenant with the maximum number of webhooks creates another one
     |- PrefixRejected          an invalid prefix file; has all findings
     |- VersionInUse            deletion of a version that an alias points to, or that is a canary
     |- PrefixExists            restoring a deleted task whose name another task has now
@@ -75,6 +77,14 @@ class ActingKeyInvalid(PrefixError):
 
 class LastOperatorKey(PrefixError):
     code = "last_operator_key"
+
+
+class WebhookNotFound(PrefixError):
+    code = "webhook_not_found"
+
+
+class TooManyWebhooks(PrefixError):
+    code = "too_many_webhooks"
 
 
 class PrefixRejected(PrefixError):

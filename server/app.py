@@ -20,6 +20,8 @@ from prefixes.registry import (
     Tenants,
     UsageLog,
 )
+from prefixes.registry.outbox import Outbox
+from prefixes.registry.webhooks import Webhooks
 from server.api import (
     aliases,
     audit,
@@ -38,6 +40,7 @@ from server.api import (
     tenants,
     trainings,
     usage,
+    webhooks,
 )
 from server.api.dialects import hugging_face, openai_embeddings, openai_models, tei, vllm
 from server.api.middleware.body_limit import BodyLimit
@@ -48,6 +51,7 @@ from server.api.middleware.request_log import RequestLog
 from server.api.middleware.security_headers import SecurityHeaders
 from server.api.public_prefixes import PublicPrefixes
 from server.api.services import InferenceEngine, Services
+from server.api.webhook_events import ErrorEvents
 from server.observability.metrics import RequestMetrics
 from server.publishing import Publisher
 from server.settings import Settings
@@ -107,6 +111,8 @@ def create_app(
         retention=Retention(registry.database),
         audit=AuditLog(registry.database),
         usage=UsageLog(registry.database),
+        webhooks=Webhooks(registry.database),
+        events=ErrorEvents(Outbox(registry.database)),
         metrics=metrics,
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
@@ -153,6 +159,7 @@ def _add_routes(app: FastAPI) -> None:
         operator_keys,
         audit,
         usage,
+        webhooks,
         status,
     ):
         app.include_router(module.router)

@@ -10,6 +10,7 @@ from prefixes.registry.audit import record
 from prefixes.registry.canary_rows import CanaryPointer
 from prefixes.registry.changes import PrefixRow
 from prefixes.registry.lookup import not_found
+from prefixes.registry.outbox import emit
 from prefixes.registry.tables import alias_moves, aliases, versions
 from prefixes.registry.values import Actor, MoveKind
 
@@ -116,3 +117,13 @@ class AliasPointer:
             before={"version": before},
             after={"version": to},
         )
+        moved = {
+            "tenant": self._row.tenant,
+            "task": self._row.task,
+            "alias": self._name,
+            "kind": kind,
+            "from_version": before,
+            "to_version": to,
+            "by": by.name,
+        }
+        emit(self._connection, self._row.tenant, "alias.moved", moved)

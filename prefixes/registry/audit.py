@@ -42,6 +42,10 @@ Action = Literal[
     "training.start",
     "training.cancel",
     "training.delete",
+    "webhook.create",
+    "webhook.change",
+    "webhook.rotate",
+    "webhook.delete",
 ]
 
 _PAGE: Final = 500

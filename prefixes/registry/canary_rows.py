@@ -10,6 +10,7 @@ from prefixes.registry.alias_history import add_move
 from prefixes.registry.audit import Action, record
 from prefixes.registry.canary_columns import CANARIES, canary_of
 from prefixes.registry.changes import PrefixRow
+from prefixes.registry.outbox import emit
 from prefixes.registry.tables import canaries, now
 from prefixes.registry.values import Actor, Canary, CanaryPlan, MoveKind
 
@@ -61,6 +62,15 @@ class CanaryPointer:
         self._remove()
         self._note("canary_rollback", canary.plan.version, stable, by, reason=reason)
         self._audit("canary.rollback", by, canary, {"reason": reason})
+        ended = {
+            "tenant": self._row.tenant,
+            "task": self._row.task,
+            "alias": self._alias,
+            "version": canary.plan.version,
+            "stable_version": stable,
+            "reason": reason,
+        }
+        emit(self._connection, self._row.tenant, "canary.rolled_back", ended)
 
     def cancel(self, canary: Canary, *, stable: int, by: Actor, reason: str | None = None) -> None:
         """End the canary: the stable version answers all callers again."""

@@ -25,6 +25,7 @@ from prefixes.registry.tables import (
 )
 from prefixes.registry.usage import remove_usage
 from prefixes.registry.values import Actor
+from prefixes.registry.webhook_rows import remove_webhooks
 
 
 def purge_tenant(
@@ -46,6 +47,7 @@ def purge_tenant(
     for table in (api_keys, idempotency_keys, tenant_limits, training_cpu_time):
         connection.execute(delete(table).where(table.c.tenant_id == found))
     remove_usage(connection, name)
+    remove_webhooks(connection, found)
     connection.execute(delete(tenants).where(tenants.c.id == found))
     record(connection, by, "tenant.purge", name, tenant=name, before={"name": name})
     return digests

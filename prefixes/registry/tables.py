@@ -258,6 +258,42 @@ usage_hours = Table(
     Index(None, "tenant", "hour"),
 )
 
+# `events` are separated by commas. A secret must be readable, because it signs messages.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("events", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("old_secret", Text),
+    Column("old_secret_until", UtcDateTime),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# One row for each event and webhook. `state` is pending, delivered or failed. A pending row is due
+# at `next_attempt_at`, which lies behind the end of an attempt while one is made.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("webhook_id", ForeignKey("webhooks.id"), nullable=False),
+    Column("message_id", String(32), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("num_attempts", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("attempted_at", UtcDateTime),
+    Column("next_attempt_at", UtcDateTime),
+    Column("status", Integer),
+    Column("reason", Text),
+    Index(None, "state", "next_attempt_at"),
+    Index(None, "webhook_id", "state", "id"),
+)
+
 # Digests of deleted versions: their bytes may be removed. Unknown bytes never are.
 deleted_blobs = Table(
     "deleted_blobs",

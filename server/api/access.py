@@ -9,6 +9,7 @@ from typing import Any, Final
 from prefixes.registry import ROLES, Role
 from prefixes.registry.lookup import not_found
 from prefixes.registry.tenants import no_tenant
+from prefixes.registry.webhook_rows import no_webhook
 from server.api.auth import Caller
 from server.errors import KeyRequired, RoleRequired, TrainingNotFound
 
@@ -86,6 +87,14 @@ NEEDED: Final[Mapping[str, Role]] = {
     "GET /v1/operator-keys/{key_id}": "operator",
     "POST /v1/operator-keys/{key_id}/rotate": "operator",
     "DELETE /v1/operator-keys/{key_id}": "operator",
+    f"POST {_TENANT}/webhooks": "admin",
+    f"GET {_TENANT}/webhooks": "admin",
+    f"GET {_TENANT}/webhooks/{{webhook}}": "admin",
+    f"PATCH {_TENANT}/webhooks/{{webhook}}": "admin",
+    f"DELETE {_TENANT}/webhooks/{{webhook}}": "admin",
+    f"POST {_TENANT}/webhooks/{{webhook}}/rotate": "admin",
+    f"POST {_TENANT}/webhooks/{{webhook}}/test": "admin",
+    f"GET {_TENANT}/webhooks/{{webhook}}/deliveries": "admin",
     f"GET {_TENANT}/usage": "admin",
     f"GET {_TENANT}/usage/export": "admin",
     "GET /v1/usage": "operator",
@@ -122,8 +131,8 @@ def check_access(role: Role, path: str, caller: Caller, params: Mapping[str, Any
 
     Raises:
         KeyRequired: when the request has no key.
-        PrefixNotFound, TrainingNotFound, TenantNotFound: when the key belongs to another tenant
-            than the one in the path: as if that did not exist.
+        PrefixNotFound, TrainingNotFound, WebhookNotFound, TenantNotFound: when the key belongs to
+            another tenant than the one in the path: as if that did not exist.
         RoleRequired: when the role of the key is too low.
     """
     if caller.identity is None:
@@ -144,6 +153,8 @@ def check_access(role: Role, path: str, caller: Caller, params: Mapping[str, Any
 
 def _hidden(path: str, params: Mapping[str, Any]) -> Exception:
     """Make the error for something that does not exist."""
+    if "webhook" in params:
+        return no_webhook(params["webhook"])
     if path.startswith(_TRAININGS):
         return TrainingNotFound("The training does not exist, or was removed. List the trainings.")
     if "task" in params:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from prefixes import PrefixRef
+from prefixes.errors import PrefixRejected
 from prefixes.names import check_alias, check_name
 from prefixes.registry import PrefixVersion
 from prefixes.registry import values as registry_values
@@ -144,9 +145,13 @@ async def upload_version(  # noqa: PLR0917 - FastAPI passes all by name
             )
         alias = texts.get("alias")
         once = key_of(idempotency_key, request, staged.digest, alias)
-        published = await services.publisher.publish(
-            staged, tenant=tenant, task=task, alias=alias, by=actor, once=once
-        )
+        try:
+            published = await services.publisher.publish(
+                staged, tenant=tenant, task=task, alias=alias, by=actor, once=once
+            )
+        except PrefixRejected as error:
+            await services.events.upload_rejected(tenant, task, staged.digest, error)
+            raise
     if not published.is_new:
         response.status_code = 200
     version = published.version

@@ -68,9 +68,13 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 async def _respond(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == 405:
         error.headers = {"Allow": ", ".join(_methods_of(request))}
-    problem = problem_of(error, getattr(request.state, "caller", None))
+    caller = getattr(request.state, "caller", None)
+    problem = problem_of(error, caller)
     if problem.status >= 500 and not isinstance(error, ServingError):
         _log.error("%s: %s", type(error).__name__, error)
+    if problem.limit is not None and caller is not None:
+        events = request.app.state.services.events
+        events.quota_reached(problem.limit, error, caller, request.path_params)
     return response_to(problem, request.scope)
 
 

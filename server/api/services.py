@@ -19,9 +19,11 @@ from prefixes.registry import (
     Tenants,
     UsageLog,
 )
+from prefixes.registry.webhooks import Webhooks
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
+from server.api.webhook_events import ErrorEvents
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.values import InferenceResponse, TaskInput
 from server.limits.allowance import Allowance
@@ -75,6 +77,8 @@ class Services:
     retention: Retention
     audit: AuditLog
     usage: UsageLog
+    webhooks: Webhooks
+    events: ErrorEvents
     metrics: RequestMetrics
     trainings: TrainingStore
     training_folders: TrainingFolders

@@ -20,6 +20,8 @@ STATUS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     prefix_errors.ActingKeyInvalid: (401, "API key became invalid"),
     prefix_errors.LastOperatorKey: (409, "Last operator key"),
     prefix_errors.PrefixExists: (409, "Prefix exists"),
+    prefix_errors.WebhookNotFound: (404, "Webhook not found"),
+    prefix_errors.TooManyWebhooks: (409, "Too many webhooks"),
     prefix_errors.VersionInUse: (409, "Version in use"),
     prefix_errors.NothingToRollBack: (409, "Nothing to roll back"),
     prefix_errors.InvalidLimit: (422, "Invalid limit"),

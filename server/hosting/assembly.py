@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from prefixes.backbone import load_backbone
 from prefixes.registry import PrefixRegistry
+from prefixes.registry.deliveries import DeliveryQueue
 from server.app import create_app
 from server.engine.engine import Engine, EngineLimits
 from server.hosting.draining import DrainingServer
@@ -30,6 +31,9 @@ from server.settings import Settings
 from server.shutdown import Shutdown
 from server.training_jobs.placement import Placement
 from server.training_jobs.runner import TrainingRunner
+from server.webhooks.addresses import AddressRules
+from server.webhooks.client import WebhookClient
+from server.webhooks.deliverer import Deliverer
 
 
 def serve(
@@ -117,7 +121,12 @@ class Assembly:
     def _lifespan(self) -> AbstractAsyncContextManager[None]:
         grace = timedelta(days=self.settings.deleted_prefix_days)
         sweeps = RetentionSweeps(self.registry, self.engine, grace=grace)
-        background = (sweeps.running(), self.trainings.running())
+        deliverer = Deliverer(
+            DeliveryQueue(self.registry.database),
+            WebhookClient(AddressRules(self.settings.webhook_network_list)),
+            self.metrics,
+        )
+        background = (sweeps.running(), self.trainings.running(), deliverer.running())
         return lifespan(self.engine, self.registry, self.settings, *background)
 
     async def _drain(self) -> None:

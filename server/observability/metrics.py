@@ -30,6 +30,7 @@ class Metrics:
         self._add_text_metrics()
         self._add_request_metrics()
         self._add_training_metrics()
+        self._add_webhook_metrics()
 
     def _add_batch_metrics(self) -> None:
         self._batch_tokens = self._histogram("batch_tokens", "Tokens in a batch.", _COUNTS)
@@ -74,6 +75,14 @@ class Metrics:
             "queued": self._gauge("trainings_queued", "Queued trainings."),
             "running": self._gauge("trainings_running", "Running trainings."),
         }
+
+    def _add_webhook_metrics(self) -> None:
+        self._webhook_attempts = self._counter(
+            "webhook_attempts",
+            "Attempts to deliver an event, by the state of the delivery after it.",
+            ("state",),
+        )
+        self._webhooks_pending = self._gauge("webhook_deliveries_pending", "Pending deliveries.")
 
     def batch_done(
         self,
@@ -122,6 +131,14 @@ class Metrics:
     def trainings_in(self, state: str, number: int) -> None:
         """Set the number of trainings that are queued or running."""
         self._trainings_now[state].set(number)
+
+    def webhook_attempted(self, state: str) -> None:
+        """Count an attempt to deliver an event: `delivered`, `failed`, or `pending` again."""
+        self._webhook_attempts.labels(state).inc()
+
+    def webhooks_pending(self, number: int) -> None:
+        """Set the number of deliveries that are neither delivered nor failed."""
+        self._webhooks_pending.set(number)
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a gauge whose value is read at each export."""

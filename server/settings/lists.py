@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 from prefixes.errors import InvalidName
@@ -47,6 +47,15 @@ def check_networks(text: str) -> str:
                 "10.0.0.0/8 or 2001:db8::/32."
             ) from None
     return text
+
+
+def networks_of(text: str | None) -> Iterator[IPv4Network | IPv6Network]:
+    """Parse a list of IP networks and addresses.
+
+    Raises:
+        ValueError: when an item is neither.
+    """
+    return map(ip_network, items_of(text))
 
 
 def check_references(text: str | None) -> str | None:

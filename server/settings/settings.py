@@ -1,6 +1,7 @@
 """Settings: all of them in one class, and how they are loaded."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -24,7 +25,7 @@ from server.settings.errors import (
 )
 from server.settings.http import HttpSettings
 from server.settings.keys import check_operator_key
-from server.settings.lists import items_of, references_of
+from server.settings.lists import check_networks, items_of, networks_of, references_of
 from server.settings.tenants import TenantSettings
 from server.settings.tls import TlsSettings
 from server.settings.training import TrainingSettings
@@ -76,6 +77,12 @@ class Settings(
         le=36_500,
         description="Time in days for which the usage of tenants is kept.",
     )
+    webhook_networks: Annotated[str, AfterValidator(check_networks)] | None = Field(
+        default=None,
+        description="Networks that webhooks may reach in addition to public addresses, separated "
+        "by commas, such as `10.0.0.0/8,127.0.0.1`. Only to these, webhooks may use plain `http`. "
+        "Unset: none.",
+    )
     examples_folder: DirectoryPath | None = Field(
         default=None,
         description="Folder of `TASK.safetensors` files to publish at startup under the public "
@@ -101,6 +108,11 @@ class Settings(
     def pinned_refs(self) -> tuple[PrefixRef, ...]:
         """The references in `pinned`."""
         return tuple(references_of(self.pinned))
+
+    @property
+    def webhook_network_list(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks in `webhook_networks`."""
+        return tuple(networks_of(self.webhook_networks))
 
     @model_validator(mode="after")
     def _can_admit_the_largest_request(self) -> Self:

@@ -15,10 +15,10 @@ from prefixes.registry.audit import record
 from prefixes.registry.quotas import check_room
 from prefixes.registry.tables import now, tenants, trainings
 from prefixes.registry.tenants import find_tenant_id
-from prefixes.registry.usage import UsageRow, add_usage
 from server.errors import Overloaded
 from server.settings import Settings
 from server.training_jobs import rows
+from server.training_jobs.endings import charge, emit_finished
 from server.training_jobs.records import FINISHED, JobRequest, JobState, TrainingJob
 from server.training_jobs.tenant_limits import (
     add_cpu_time,
@@ -148,6 +148,7 @@ class TrainingStore:
                 return found
             if found.state == "queued":
                 rows.change(connection, training_id, state="cancelled", ended_at=now())
+                emit_finished(connection, training_id)
             else:
                 rows.change(connection, training_id, is_cancelling=True)
             was = {"state": found.state}
@@ -176,11 +177,10 @@ class TrainingStore:
         """Requeue the trainings that ran when the server stopped. Call it before any `claim`."""
         is_running = trainings.c.state == "running"
         with self._database.write() as connection:
-            connection.execute(
-                update(trainings)
-                .where(is_running, trainings.c.is_cancelling)
-                .values(state="cancelled", ended_at=now())
-            )
+            canceled = select(trainings.c.id).where(is_running, trainings.c.is_cancelling)
+            for training_id in connection.scalars(canceled).all():
+                rows.change(connection, training_id, state="cancelled", ended_at=now())
+                emit_finished(connection, training_id)
             connection.execute(update(trainings).where(is_running).values(state="queued"))
 
     def check_room(self, tenant: str, task: str) -> None:
@@ -198,6 +198,7 @@ class TrainingStore:
             found = rows.find(connection, training_id)
             if found.is_cancelling:
                 rows.change(connection, training_id, state="cancelled", ended_at=now())
+                emit_finished(connection, training_id)
             else:
                 rows.change(connection, training_id, state="queued")
 
@@ -231,7 +232,7 @@ class TrainingStore:
     ) -> None:
         """Mark a training as finished, and add its CPU time to the tenant's usage."""
         with self._database.write() as connection:
-            _charge(connection, rows.find(connection, training_id).request, cpu_seconds)
+            charge(connection, rows.find(connection, training_id).request, cpu_seconds)
             rows.change(
                 connection,
                 training_id,
@@ -241,6 +242,7 @@ class TrainingStore:
                 problem=None if problem is None else json.dumps(problem),
                 result=None if result is None else json.dumps(result),
             )
+            emit_finished(connection, training_id)
 
     def num_in(self, state: JobState) -> int:
         """Return the number of trainings in a state."""
@@ -283,14 +285,6 @@ class TrainingStore:
                 retry_after_seconds=_RETRY_SECONDS,
             )
         check_may_queue(connection, tenant, task, self._default_limits)
-
-
-def _charge(connection: Connection, request: JobRequest, cpu_seconds: float) -> None:
-    hour = now().replace(minute=0, second=0, microsecond=0)
-    task = f"{request.tenant}/{request.task}"
-    if cpu_seconds:
-        used = UsageRow(hour, request.tenant, task, training_cpu_seconds=cpu_seconds)
-        add_usage(connection, [used])
 
 
 def training_store(settings: Settings, database: Database) -> TrainingStore:

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -275,7 +275,7 @@ def serving(
     if engine is None:
         used = real = Engine(backbone, registry, limits, metrics)
         add_gauges(real, registry, metrics)
-        while_served = lifespan(real, registry, settings, nullcontext())
+        while_served = lifespan(real, registry, settings)
     else:
         used, while_served = engine, engine.running()
     app = create_app(

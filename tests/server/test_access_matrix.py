@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 
 from prefixes.backbone import Backbone
 from prefixes.registry import COMMAND_LINE, ApiKeys, Role, Sharing, Tenants
+from prefixes.registry.webhooks import Webhooks
 from server.api.access import NEEDED, VISIBLE
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
@@ -39,6 +40,7 @@ HIDDEN: Final = "404 hidden"
 
 HIDDEN_CODES: Final = {
     "prefix_not_found", "training_not_found", "tenant_not_found", "key_not_found",
+    "webhook_not_found",
 }  # fmt: skip
 
 _BAD: Final = (BAD_KEY, BAD_KEY, SUSPENDED)
@@ -177,6 +179,16 @@ ROWS: Final[Mapping[str, Row]] = {
     "GET /v1/operator-keys/{key_id}": Row("any operator"),
     "POST /v1/operator-keys/{key_id}/rotate": Row("any operator", 201, {}),
     "DELETE /v1/operator-keys/{key_id}": Row("any operator", 204),
+    f"POST {TENANT}/webhooks": Row(
+        "admin", 201, {"url": "https://example.org/", "events": ["alias.moved"]}
+    ),
+    f"GET {TENANT}/webhooks": Row("admin"),
+    f"GET {TENANT}/webhooks/{{webhook}}": Row("admin"),
+    f"PATCH {TENANT}/webhooks/{{webhook}}": Row("admin", 200, {"is_enabled": False}),
+    f"DELETE {TENANT}/webhooks/{{webhook}}": Row("admin", 204),
+    f"POST {TENANT}/webhooks/{{webhook}}/rotate": Row("admin", 200, {}),
+    f"POST {TENANT}/webhooks/{{webhook}}/test": Row("admin", 202),
+    f"GET {TENANT}/webhooks/{{webhook}}/deliveries": Row("admin"),
     f"GET {TENANT}/usage": Row("admin"),
     f"GET {TENANT}/usage/export": Row("admin"),
     "GET /v1/usage": Row("any operator"),
@@ -199,6 +211,7 @@ class World:
         self._api_keys = ApiKeys(database)
         self._tenants = Tenants(database)
         self._sharing = Sharing(database)
+        self._webhooks = Webhooks(database)
         self._trainings = training_store(Settings(store_folder=rest.folder), database)
         self.keys = dict(self._make_keys())
 
@@ -238,6 +251,8 @@ class World:
             self._delete(tenant, names["task"], is_version="{version}" in path)
         if "{training}" in path:
             names["training"] = self._training(tenant)
+        if "{webhook}" in path:
+            names["webhook"] = self._webhook(tenant)
         names["key_id"] = self._key_id(None if "/operator-keys/" in path else tenant)
         names["reader"] = "globex"
         names["model:path"] = f"{tenant}/{names['task']}"
@@ -256,9 +271,15 @@ class World:
         role: Role = "operator" if owner is None else "admin"
         return self._api_keys.issue(owner, "target", role=role).key.split("_")[1]
 
+    def _webhook(self, tenant: str) -> str:
+        url, events = "https://example.org/", ["alias.moved"]
+        return self._webhooks.create(tenant, url, events, by=COMMAND_LINE).webhook.id
+
     def restore(self) -> None:
         """Undo changes of tenants."""
         for tenant in set(RELATIONS.values()):
+            for webhook in self._webhooks.list(tenant):  # their number is limited
+                self._webhooks.delete(tenant, webhook.id, by=COMMAND_LINE)
             self._tenants.resume(tenant, by=COMMAND_LINE)
             is_public = tenant == "examples"
             self._tenants.set_public(tenant, is_public=is_public, by=COMMAND_LINE)
@@ -298,7 +319,7 @@ def filled_body(row: Row, names: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def shown(row: Row, response: httpx.Response) -> str:
-    is_problem = response.headers["content-type"] == "application/problem+json"
+    is_problem = response.headers.get("content-type") == "application/problem+json"
     code = response.json()["code"] if is_problem and response.content else ""
     if response.status_code == 404 and code in HIDDEN_CODES:
         return HIDDEN
@@ -351,7 +372,7 @@ OF_A_TENANT: Final = [
 
 
 def unnamed(text: str, names: Mapping[str, str]) -> str:
-    for name in ("task", "training", "key_id", "tenant"):
+    for name in ("task", "training", "key_id", "webhook", "tenant"):
         text = text.replace(names.get(name, f"<{name}>"), f"<{name}>")
     return text
 

@@ -18,7 +18,14 @@ from tests.server.rest import Rest
 OPERATING = (DOCS / "operating.md").read_text()
 HTTP_API = "\n".join(
     (DOCS / page).read_text()
-    for page in ("http-api.md", "compatible-apis.md", "tenants.md", "lifecycle.md", "trainings.md")
+    for page in (
+        "http-api.md",
+        "compatible-apis.md",
+        "tenants.md",
+        "lifecycle.md",
+        "webhooks.md",
+        "trainings.md",
+    )
 )
 
 

@@ -55,6 +55,7 @@ VALUES = {
     "training": "none",
     "model": "mood",
     "key_id": "none",
+    "webhook": "none",
     "reader": "zoo",
 }
 

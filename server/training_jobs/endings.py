@@ -1,0 +1,34 @@
+"""The end of a training, within its transaction: the tenant's usage, and the event for webhooks."""
+
+from sqlalchemy import Connection
+
+from prefixes.registry.outbox import emit
+from prefixes.registry.tables import now
+from prefixes.registry.usage import UsageRow, add_usage
+from server.training_jobs import rows
+from server.training_jobs.records import JobRequest
+
+
+def charge(connection: Connection, request: JobRequest, cpu_seconds: float) -> None:
+    """Add the CPU time of a training to the tenant's usage in this hour."""
+    hour = now().replace(minute=0, second=0, microsecond=0)
+    task = f"{request.tenant}/{request.task}"
+    if cpu_seconds:
+        used = UsageRow(hour, request.tenant, task, training_cpu_seconds=cpu_seconds)
+        add_usage(connection, [used])
+
+
+def emit_finished(connection: Connection, training_id: str) -> None:
+    """Queue the event of a training whose row has its final state."""
+    finished = rows.find(connection, training_id)
+    request = finished.request
+    data = {
+        "tenant": request.tenant,
+        "task": request.task,
+        "alias": request.alias,
+        "training": training_id,
+        "state": finished.state,
+        "result": finished.result,
+        "error": finished.problem,
+    }
+    emit(connection, request.tenant, "training.finished", data)

@@ -1,0 +1,1 @@
+"""Webhooks: delivers events of the database to the endpoints of tenants."""
