@@ -65,11 +65,7 @@ class WebhookClient:
         """
         body = delivery.body.encode()
         signed = signed_headers(delivery.message_id, int(time.time()), body, delivery.secrets)
-        headers: dict[bytes | str, bytes | str] = {
-            "Content-Type": "application/json",
-            "User-Agent": "polyprefix",
-            **signed,
-        }
+        headers = {"Content-Type": "application/json", "User-Agent": "polyprefix", **signed}
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._post(delivery.url, headers, body)
@@ -80,12 +76,12 @@ class WebhookClient:
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise NotDelivered("the connection ended without a valid response") from error
 
-    async def _post(self, url: str, headers: Mapping[bytes | str, bytes | str], body: bytes) -> int:
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         is_encrypted = urlsplit(url).scheme == "https"
         backend = _CheckedBackend(self._rules, self._resolvers, is_encrypted=is_encrypted)
         async with (
             httpcore.AsyncConnectionPool(self._tls, network_backend=backend) as pool,
-            pool.stream("POST", url, headers=headers, content=body) as response,
+            pool.stream("POST", url, headers=list(headers.items()), content=body) as response,
         ):
             return response.status
 
