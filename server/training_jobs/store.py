@@ -204,7 +204,7 @@ class TrainingStore:
 
     def add_cpu_time(self, tenant: str, seconds: float) -> bool:
         """Count CPU time of a tenant's training, and return whether it may use more now."""
-        with self._database.write() as connection:
+        with self._database.write_activity() as connection:
             tenant_id = connection.scalar(select(tenants.c.id).where(tenants.c.name == tenant))
             assert tenant_id is not None, "a tenant with a training is not purged"
             add_cpu_time(connection, tenant_id, seconds)
