@@ -179,7 +179,7 @@ class CheckedFile(WireResponse):
     task_type: TaskType
     num_examples: int = Field(description="Number of golden examples that were replayed.")
     warnings: list[dict[str, str]] = Field(
-        description="What is allowed, but probably a mistake, in the form of findings."
+        description="Allowed things that are probably mistakes, in the form of findings."
     )
 
 

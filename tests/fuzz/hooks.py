@@ -29,7 +29,7 @@ _SHARE_OF_REAL_OBJECTS: Final = 0.5
 _SHARE_OF_REAL_FILES: Final = 0.7
 
 _UNKNOWN_HEADER: Final = "in header - object with unexpected properties"
-"""Part of a failure that is none: HTTP allows headers that a route does not know."""
+"""Part of a message that reports no failure: HTTP allows headers that a route does not know."""
 
 AnyCase = Case[Any]
 

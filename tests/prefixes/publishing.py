@@ -1,6 +1,7 @@
 """Tiny prefixes and the processes that publish them; imports no model library, to start fast."""
 
 import itertools
+import random
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -113,8 +114,9 @@ def change_lifecycle_until_killed(folder: Path, acknowledge: Connection) -> None
     registry.promote(*live, 1, by=by)
     with suppress(PrefixNotFound):  # the last process may have been killed after deleting it
         registry.restore_version("acme", "topic", 3, by=by)
-    for turn in itertools.count():
-        canaries.set(*live, CanaryPlan(2, 1 + turn % 99), by=by)
+    while True:
+        # A share of its own, because the same plan once more would change nothing.
+        canaries.set(*live, CanaryPlan(2, random.uniform(1, 99)), by=by)
         acknowledge.send("canary")
         canaries.promote(*live, by=by)
         acknowledge.send("promote")
