@@ -5,6 +5,7 @@ Source of the transaction handling: SQLAlchemy's documentation of its SQLite dia
 
 import sqlite3
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
@@ -18,11 +19,11 @@ BUSY_SECONDS: Final = 20
 """Maximum time that a change waits for other changes: in this process, then in others."""
 
 _PRAGMAS: Final = (
-    f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",  # first: the next one may have to wait too
-    "PRAGMA journal_mode = WAL",  # readers never wait for a writer
+    f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
     "PRAGMA synchronous = FULL",  # acknowledged changes survive a power failure
     "PRAGMA foreign_keys = ON",
 )
+_RETRY_SECONDS: Final = 0.01
 _BEGIN: Final = "sqlite_begin"
 _FILE_ERRORS: Final = frozenset({
     sqlite3.SQLITE_ERROR,  # such as a missing table: a file without content is an empty database
@@ -77,6 +78,25 @@ def _configure_connection(connection: sqlite3.Connection, _entry: ConnectionPool
     connection.isolation_level = None  # keeps the driver from beginning transactions: `_begin` does
     for pragma in _PRAGMAS:
         connection.execute(pragma)
+    _use_log(connection)
+
+
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log, with which readers never wait for a writer.
+
+    SQLite reports a lock at once, without waiting, if another process switches at the same time.
+    """
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() >= end:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:

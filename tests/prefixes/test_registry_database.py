@@ -1,13 +1,15 @@
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, text
 
 from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry, open_database, open_registry
+from prefixes.registry.sqlite import configure
 from prefixes.registry.tables import metadata
 from tests.prefixes.old_databases import downgrade
 from tests.prefixes.publishing import publish
@@ -130,3 +132,29 @@ def test_a_database_in_a_missing_folder_is_named_with_the_reason(tmp_path: Path)
 def test_a_url_that_names_no_database_is_refused(url: str) -> None:
     with pytest.raises(StoreUnavailable, match="expected one whose driver is installed"):
         open_database(url)
+
+
+class OfferedLater(sqlite3.Connection):
+    """A connection to a file whose log another process is about to create."""
+
+    num_refusals = 2
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        if "journal_mode" in sql and self.num_refusals:
+            self.num_refusals -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return super().execute(sql, *arguments)
+
+
+def test_a_connection_waits_while_another_process_switches_to_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+
+    engine = create_engine(f"sqlite:///{path}", connect_args={"factory": OfferedLater})
+    configure(engine)
+    with engine.connect() as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    engine.dispose()
+
+    assert mode == "wal"
