@@ -10,7 +10,11 @@ from server.webhooks.urls import check_url
 
 _Url = Annotated[
     str,
-    Field(max_length=2048, description="Receives the events, by POST."),
+    Field(
+        max_length=2048,
+        description="Receives the events, by POST.",
+        examples=["https://hooks.example.org/polyprefix"],
+    ),
     AfterValidator(check_url),
 ]
 

@@ -92,7 +92,12 @@ async def rotate_secret(  # noqa: PLR0917 - FastAPI passes all by name
     return _shown_once(await services.write(rotate), response)
 
 
-@router.post("/{webhook}/test", summary="Send a test event to a webhook", status_code=202)
+@router.post(
+    "/{webhook}/test",
+    summary="Send a test event to a webhook",
+    status_code=202,
+    response_class=Response,  # without a body
+)
 async def test_webhook(tenant: str, webhook: str, services: ServicesDep) -> Response:
     """Queues an event `webhook.test`. The deliveries of the webhook show what became of it."""
     await services.write(partial(services.webhooks.test, tenant, webhook))

@@ -82,6 +82,8 @@ class Hooks:
             return self._world.deleted(is_version="{version}" in path)
         if path.endswith("/canary"):
             return {"tenant": OWNER, "task": "mood", "alias": "live"}
+        if "{webhook}" in path:
+            return self._world.some_webhook()
         return {}
 
     def _put_real_ids(self, case: AnyCase) -> None:

@@ -38,6 +38,12 @@ PREFIXES: Final[dict[str, TaskType]] = {
 }
 """Prefixes that always exist. Requests in the OpenAPI document use some of these names."""
 
+WEBHOOK: Final[dict[str, Any]] = {
+    "url": "https://hooks.example.org/polyprefix",
+    "events": ["alias.moved"],
+}
+"""A valid webhook. No such host exists."""
+
 _ROWS: Final = b"text,label\ngood,yes\nbad,no\n"
 _SENDERS: Final = ("operator", "operator", "admin", "admin", "upload", "infer", "other", "nobody")
 """Those that may do more send more requests."""
@@ -104,6 +110,16 @@ class World:
             return {"tenant": OWNER, "task": "deleted", "version": version}
         registry.delete_prefix(OWNER, "deleted", by=FUZZER)
         return {"tenant": OWNER, "task": "deleted"}
+
+    def some_webhook(self) -> dict[str, str | int]:
+        """Return the parameters of the path of a webhook. There is at most one before a request."""
+        webhooks = self.services.webhooks
+        first, *others = webhooks.list(OWNER) or [
+            webhooks.create(OWNER, WEBHOOK["url"], WEBHOOK["events"], by=FUZZER).webhook
+        ]
+        for other in others:  # there is a limit on their number
+            webhooks.delete(OWNER, other.id, by=FUZZER)
+        return {"tenant": OWNER, "webhook": first.id}
 
     def finished_training(self, tenant: str) -> str:
         """Return the id of a training that has been canceled: its event stream ends."""
