@@ -54,7 +54,7 @@ class Audit:
             names = ", ".join(self.unknown[:5]) + (", ..." if len(self.unknown) > 5 else "")
             lines.append(
                 f"NOT CHECKED: the index does not know {len(self.unknown)} dependencies ({names}). "
-                "Run this where pypi.org itself can be reached."
+                "Run this where the complete public package index can be reached."
             )
         return lines
 

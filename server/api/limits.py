@@ -2,9 +2,9 @@
 
 import re
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Response
 
 from prefixes.limits import LimitSet, tag_of
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
@@ -16,6 +16,7 @@ from server.api.limit_schemas import (
     key_limits_status,
     tenant_limits_status,
 )
+from server.api.preconditions import IfMatch, etag, with_etag
 from server.api.problem_responses import responses
 from server.errors import BadPrecondition
 
@@ -29,20 +30,7 @@ router = APIRouter(
 
 _TAG: Final = re.compile(r'"([0-9a-f]{16})"', re.ASCII)
 
-_WITH_ETAG: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "headers": {
-            "ETag": {
-                "description": "Changes with the limits that are set.",
-                "schema": {"type": "string"},
-            }
-        }
-    }
-}
-
-_IfMatch = Annotated[
-    str | None, Header(description="The `ETag` of the limits that the request may change.")
-]
+_WITH_ETAG: Final = with_etag("Changes with the limits that are set.")
 
 
 @router.get("/limits", summary="Show the limits of a tenant", responses=_WITH_ETAG)
@@ -64,7 +52,7 @@ async def change_limits(  # noqa: PLR0917 - FastAPI passes all by name
     response: Response,
     services: ServicesDep,
     actor: ActorDep,
-    if_match: _IfMatch = None,
+    if_match: IfMatch = None,
 ) -> TenantLimitsStatus:
     """Applies to the next request. Requests in flight finish."""
     change = partial(
@@ -97,7 +85,7 @@ async def change_key_limits(  # noqa: PLR0917 - FastAPI passes all by name
     response: Response,
     services: ServicesDep,
     actor: ActorDep,
-    if_match: _IfMatch = None,
+    if_match: IfMatch = None,
 ) -> KeyLimitsStatus:
     """A limit of a key may not exceed that of its tenant. Applies to the next request."""
     change = partial(
@@ -109,7 +97,7 @@ async def change_key_limits(  # noqa: PLR0917 - FastAPI passes all by name
 
 
 def _set_etag(response: Response, limits: LimitSet) -> None:
-    response.headers["ETag"] = f'"{tag_of(limits)}"'
+    response.headers["ETag"] = etag(tag_of(limits))
 
 
 def _tag(if_match: str | None) -> str | None:

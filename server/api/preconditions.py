@@ -21,9 +21,9 @@ def with_etag(meaning: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"headers": {"ETag": header}}}
 
 
-def etag(number: int) -> str:
-    """Return the `ETag` of a resource whose state has this number."""
-    return f'"{number}"'
+def etag(state: int | str) -> str:
+    """Return the `ETag` of a resource whose state has this number or tag."""
+    return f'"{state}"'
 
 
 def expected_number(if_match: str | None, if_none_match: str | None) -> int | None:

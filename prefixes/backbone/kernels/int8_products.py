@@ -8,7 +8,7 @@ sums.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -65,7 +65,19 @@ _Multiply = Callable[[Tensor], Tensor]
 """Multiplies codes `[T, I]` in uint8 with the codes of a weight."""
 
 
-class Arithmetic:
+class Arithmetic(Protocol):
+    """Rounding of tokens, and the outputs of a layer for rounded tokens."""
+
+    def round(self, tokens: Tensor) -> Rounded:
+        """Round tokens `[T, I]`."""
+        ...
+
+    def outputs(self, tokens: Rounded) -> Tensor:
+        """Return the outputs `[T, O]` of rounded tokens."""
+        ...
+
+
+class PlainArithmetic:
     """Rounding and scaling in plain PyTorch, around a product of codes."""
 
     def __init__(self, weight: RoundedWeight, multiply: _Multiply) -> None:
@@ -88,7 +100,7 @@ class Arithmetic:
         return products.addmm_(lows, self._shifts)
 
 
-class CompiledArithmetic(Arithmetic):
+class CompiledArithmetic:
     """The same with one pass over the memory each, from `prefixes.backbone.native`.
 
     The codes are equal to those of plain PyTorch bit by bit. The outputs differ by the rounding of
@@ -150,12 +162,12 @@ def _integer_product(codes: Tensor) -> _Multiply:
 
 
 def _with_onednn(weight: RoundedWeight) -> Arithmetic:
-    return Arithmetic(weight, _packed_product(weight.codes, weight.scales))
+    return PlainArithmetic(weight, _packed_product(weight.codes, weight.scales))
 
 
 def _with_torch(weight: RoundedWeight) -> Arithmetic:
     multiply, scales = _integer_product(weight.codes), weight.scales
-    return Arithmetic(weight, lambda tokens: multiply(tokens).float().mul_(scales))
+    return PlainArithmetic(weight, lambda tokens: multiply(tokens).float().mul_(scales))
 
 
 def _compiled(product: Callable[[Tensor], _Multiply], weight: RoundedWeight) -> Arithmetic:
