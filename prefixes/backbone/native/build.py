@@ -1,7 +1,7 @@
-"""Compile the attention: one object for each instruction set, and a library that chooses one.
+"""Compile attention and int8 rounding: an object for each instruction set, and one library.
 
 The library runs on every processor of this kind: what a processor can do is checked when it is
-loaded. Headers of torch are only in the operator, and only those of its stable interface, which
+loaded. Headers of torch are only in the operators, and only those of its stable interface, which
 compile within seconds.
 """
 
