@@ -10,6 +10,7 @@ from fastapi.security import HTTPBearer
 from prefixes.registry import Actor
 from server.api.access import check_access, role_of
 from server.api.auth import Caller, authenticate
+from server.api.query_parameters import check_single, single_parameters
 from server.api.rate_headers import rate_headers
 from server.api.services import Services
 from server.api.unicode_json import UnicodeRequest
@@ -31,7 +32,7 @@ class AuthenticatedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the handler, which reads and parses the body."""
         handle = self.get_authenticated_handler()
-        path = self.path
+        path, single = self.path, single_parameters(self.dependant)
         (role,) = {role_of(method, path) for method in self.methods or ()}
         if role is None:
             self.openapi_extra = {**(self.openapi_extra or {}), **WITHOUT_KEY}
@@ -48,6 +49,7 @@ class AuthenticatedRoute(APIRoute):
                 check_access(role, path, caller, request.path_params)
             elif caller.identity is None and request.method not in _SAFE_METHODS:
                 await _check_public(services)
+            check_single(request, single)
             response = await handle(UnicodeRequest(request.scope, request.receive))
             response.headers.update(rate_headers(getattr(state, "rates", ())))
             return response
