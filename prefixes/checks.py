@@ -1,5 +1,6 @@
 """The checks that a prefix passes before it is served. Each returns all its findings."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,10 +9,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from prefixes.errors import PrefixRejected
-from prefixes.file import DTYPES
+from prefixes.file import ADDITIONS_KEY, DTYPES
 from prefixes.findings import Finding
 from prefixes.fingerprint import BackboneFingerprint
-from prefixes.spec import PrefixSpec
+from prefixes.spec import ADDITIONS, PrefixSpec
 
 Findings = tuple[Finding, ...]
 
@@ -19,15 +20,18 @@ MAX_LISTED = 100
 """Maximum number of listed defects per description; a hostile one could have thousands."""
 
 
-def parse_spec(text: str) -> PrefixSpec:
-    """Parse the description in a file's metadata.
+def parse_spec(text: str, additions: str | None = None) -> PrefixSpec:
+    """Parse the description in a file's metadata, and the fields that were added to it later.
 
     Raises:
         PrefixRejected: with one finding per field that is missing, unknown or out of range, up to
             `MAX_LISTED`.
     """
     try:
-        return PrefixSpec.model_validate_json(text)
+        spec = PrefixSpec.model_validate_json(text)
+        if additions is None:
+            return spec
+        return PrefixSpec.model_validate({**dict(spec), **_parse_additions(additions)})
     except ValidationError as error:
         findings = tuple(
             Finding(
@@ -39,6 +43,23 @@ def parse_spec(text: str) -> PrefixSpec:
             for detail in error.errors(include_url=False, include_context=False)[:MAX_LISTED]
         )
         raise PrefixRejected(findings) from error
+
+
+def _parse_additions(text: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _bad_additions("a JSON object", f"{type(error).__name__}: {error}") from error
+    if not isinstance(fields, dict):
+        raise _bad_additions("a JSON object", type(fields).__name__)
+    if unknown := fields.keys() - ADDITIONS:
+        known = ", ".join(sorted(ADDITIONS))
+        raise _bad_additions(f"only the fields {known}", repr(min(unknown)))
+    return fields
+
+
+def _bad_additions(expected: str, found: str) -> PrefixRejected:
+    return PrefixRejected((Finding("bad_spec", ADDITIONS_KEY, expected, found[:200]),))
 
 
 def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:

@@ -2,7 +2,9 @@
 
 Layout: an 8-byte little-endian header length, a JSON header (tensor names, dtypes, shapes, byte
 ranges and a `__metadata__` map of strings), then the tensors' bytes. The metadata key `polyprefix`
-holds the JSON of the `PrefixSpec`. A pickle is never read.
+holds the JSON of the `PrefixSpec`; `polyprefix.additions`, if present, the JSON of those of its
+fields that change no output and that readers of version 0.1.0 do not know. These readers ignore
+unknown metadata, but reject a description with unknown fields. A pickle is never read.
 
 Source of the format: the safetensors project's README.
 """
@@ -26,11 +28,13 @@ MAX_FILE_BYTES: Final = 256 * 2**20
 MAX_HEADER_BYTES: Final = 2 * 2**20
 MAX_TENSORS: Final = 64
 METADATA_KEY: Final = "polyprefix"
+ADDITIONS_KEY: Final = "polyprefix.additions"
 DTYPES: Final[dict[str, np.dtype[Any]]] = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16)}
 """The tensor types of a prefix: those that can be read without torch."""
 
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _HEADER_LENGTH_BYTES = 8
+_ALIGNMENT = 8  # of the tensors' bytes, as the library aligns them
 _MAX_RANK = 8
 
 
@@ -40,6 +44,7 @@ class Container:
 
     spec_json: str
     tensors: dict[str, NDArray[Any]]
+    additions_json: str | None = None
 
 
 def write_container(container: Container) -> bytes:
@@ -50,9 +55,24 @@ def write_container(container: Container) -> bytes:
     """
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in container.tensors.items()}
     # The library sorts the tensors itself, so their order here does not matter.
-    data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: container.spec_json})
+    metadata = {METADATA_KEY: container.spec_json}
+    if container.additions_json is not None:
+        metadata[ADDITIONS_KEY] = container.additions_json
+    data = safetensors.numpy.save(tensors, metadata=metadata)
+    if len(metadata) > 1:
+        data = _with_metadata(data, metadata)
     _split_header(data)
     return data
+
+
+def _with_metadata(data: bytes, metadata: dict[str, str]) -> bytes:
+    """Write the metadata in the given order, because the library chooses a random one."""
+    length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
+    start = _HEADER_LENGTH_BYTES + length
+    entries = json.loads(data[_HEADER_LENGTH_BYTES:start]) | {"__metadata__": metadata}
+    header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % _ALIGNMENT)
+    return len(header).to_bytes(_HEADER_LENGTH_BYTES, "little") + header + data[start:]
 
 
 def read_container(data: bytes) -> Container:
@@ -72,7 +92,7 @@ def read_container(data: bytes) -> Container:
         tensors = safetensors.numpy.load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise _rejected("not_safetensors", "tensors laid end to end", str(error)) from error
-    return Container(metadata[METADATA_KEY], tensors)
+    return Container(metadata[METADATA_KEY], tensors, metadata.get(ADDITIONS_KEY))
 
 
 def _read_header(data: bytes) -> tuple[dict[str, Any], int]:
@@ -137,7 +157,7 @@ def _sound_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _metadata_findings(metadata: object) -> list[Finding]:
     if isinstance(metadata, dict) and isinstance(metadata.get(METADATA_KEY), str):
-        return []
+        return _additions_findings(metadata.get(ADDITIONS_KEY, ""))
     return [
         Finding(
             "no_spec",
@@ -147,6 +167,12 @@ def _metadata_findings(metadata: object) -> list[Finding]:
             "write the file with `polyprefix train`; other formats are imported, not uploaded",
         )
     ]
+
+
+def _additions_findings(additions: object) -> list[Finding]:
+    if isinstance(additions, str):
+        return []
+    return [Finding("bad_spec", ADDITIONS_KEY, "JSON as a string", type(additions).__name__)]
 
 
 def _tensor_findings(header: dict[str, Any], num_bytes: int) -> list[Finding]:

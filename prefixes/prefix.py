@@ -41,7 +41,7 @@ class Prefix:
                 those about the description; if that is valid too, about tensors and backbone.
         """
         container = read_container(data)
-        spec = parse_spec(container.spec_json)
+        spec = parse_spec(container.spec_json, container.additions_json)
         findings = check_tensors(spec, container.tensors)
         if fits is not None:
             findings += check_backbone(spec, fits)
@@ -71,7 +71,8 @@ class Prefix:
         findings = check_tensors(self.spec, self.tensors)
         if findings:
             raise PrefixRejected(findings)
-        return write_container(Container(self.spec.model_dump_json(), dict(self.tensors)))
+        spec, additions = self.spec.written()
+        return write_container(Container(spec, dict(self.tensors), additions))
 
     @property
     def num_values(self) -> int:

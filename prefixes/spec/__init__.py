@@ -1,5 +1,6 @@
 """The description of a prefix: the JSON document in the metadata of its file."""
 
+from prefixes.spec.decisions import Decisions
 from prefixes.spec.parts import (
     MAX_LABELS,
     MAX_TOKENS,
@@ -15,10 +16,17 @@ from prefixes.spec.parts import (
     SpecialTokens,
     Threshold,
 )
-from prefixes.spec.prefix_spec import MAX_GOLDEN, MAX_PREFIX_LENGTH, SCHEMA_VERSION, PrefixSpec
+from prefixes.spec.prefix_spec import (
+    ADDITIONS,
+    MAX_GOLDEN,
+    MAX_PREFIX_LENGTH,
+    SCHEMA_VERSION,
+    PrefixSpec,
+)
 from prefixes.spec.task_types import TaskTraits, TaskType, traits_of
 
 __all__ = [
+    "ADDITIONS",
     "MAX_GOLDEN",
     "MAX_LABELS",
     "MAX_PREFIX_LENGTH",
@@ -26,6 +34,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Activation",
     "AnswerSpec",
+    "Decisions",
     "GoldenExample",
     "HeadSpec",
     "Label",

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from prefixes.errors import InputRejected
 from prefixes.fingerprint import BackboneFingerprint
+from prefixes.spec.decisions import Decisions
 from prefixes.spec.parts import (
     MAX_LABELS,
     AnswerSpec,
@@ -29,6 +30,9 @@ MAX_METRICS: Final = 100
 MAX_GOLDEN: Final = 64
 MAX_TAGS: Final = 1_000
 """Maximum number of labels in token classification, where every token has an output per label."""
+
+ADDITIONS: Final = frozenset({"decisions"})
+"""Fields that version 0.1.0 does not know. A file has them apart from the others."""
 
 
 class PrefixSpec(Value):
@@ -62,6 +66,7 @@ class PrefixSpec(Value):
     provenance: Provenance | None = None
     metrics: Annotated[dict[str, Finite], at_most(MAX_METRICS)] = Field(default_factory=dict)
     golden: Annotated[tuple[GoldenExample, ...], at_most(MAX_GOLDEN)] = ()
+    decisions: Decisions | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -69,6 +74,19 @@ class PrefixSpec(Value):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def written(self) -> tuple[str, str | None]:
+        """Return the JSON of the fields of version 0.1.0, and that of all additions, if any."""
+        set_later = {name for name in ADDITIONS if getattr(self, name) is not None}
+        additions = self.model_dump_json(include=set_later, exclude_none=True)
+        return self.model_dump_json(exclude=set(ADDITIONS)), additions if set_later else None
+
+    @property
+    def label_thresholds(self) -> tuple[float, ...] | None:
+        """The probability that each label must reach; None if the file has none."""
+        if self.problem_type == "multi_label_classification" or self.decisions is None:
+            return self.thresholds
+        return self.decisions.thresholds
 
     @property
     def num_labels(self) -> int:
@@ -142,6 +160,23 @@ def _label_problems(spec: PrefixSpec) -> list[str]:
     return problems
 
 
+def _decision_problems(spec: PrefixSpec) -> list[str]:
+    rules = spec.decisions
+    if rules is None:
+        return []
+    problems = []
+    if rules.thresholds is not None:
+        if spec.problem_type != "single_label_classification":
+            problems.append("decisions.thresholds belong to single_label_classification only")
+        if len(rules.thresholds) != len(spec.labels):
+            problems.append(
+                f"found {len(rules.thresholds)} decisions.thresholds for {len(spec.labels)} labels"
+            )
+    if rules.min_score is not None and spec.problem_type in {None, "regression"}:
+        problems.append("decisions.min_score belongs to tasks whose answers are labels of a text")
+    return problems
+
+
 def _method_problems(spec: PrefixSpec) -> list[str]:
     problems = []
     if (spec.method == "head") != (spec.prefix_length == 0):
@@ -209,6 +244,7 @@ def _golden_problems(spec: PrefixSpec) -> list[str]:
 _RULES: Final = (
     _task_problems,
     _label_problems,
+    _decision_problems,
     _method_problems,
     _position_problems,
     _pooling_problems,

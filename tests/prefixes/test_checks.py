@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prefixes.checks import MAX_LISTED, check_backbone, check_tensors, expected_shapes, parse_spec
 from prefixes.errors import PrefixRejected
 from prefixes.findings import Finding
-from prefixes.spec import HeadSpec
+from prefixes.spec import Decisions, HeadSpec
 from tests.factories import make_spec
 from tests.prefixes.facts import BACKBONE
 
@@ -200,3 +200,42 @@ def test_every_difference_of_the_backbone_is_a_finding() -> None:
         f"tokenizer_sha256: trained on {'1' * 64}, this backbone has {'f' * 64}",
     ]
     assert all(finding.hint for finding in findings)
+
+
+def additions_findings(additions: str) -> tuple[Finding, ...]:
+    with pytest.raises(PrefixRejected) as caught:
+        parse_spec(SPEC.model_dump_json(), additions)
+    return caught.value.findings
+
+
+def test_additions_are_fields_of_the_description() -> None:
+    spec = parse_spec(SPEC.model_dump_json(), '{"decisions": {"min_score": 0.5}}')
+
+    assert spec == SPEC.model_copy(update={"decisions": Decisions(min_score=0.5)})
+
+
+@pytest.mark.parametrize(
+    ("additions", "subject", "found"),
+    [
+        pytest.param("", "polyprefix.additions", "JSONDecodeError", id="empty"),
+        pytest.param("[]", "polyprefix.additions", "list", id="list"),
+        pytest.param("[" * 100_000, "polyprefix.additions", "RecursionError", id="deep"),
+        pytest.param('{"labels": []}', "polyprefix.additions", "'labels'", id="other-field"),
+        pytest.param('{"\\ud800": 1}', "polyprefix.additions", "'\\ud800'", id="surrogate"),
+        pytest.param(
+            '{"decisions": {"min_score": NaN}}', "spec.decisions.min_score", "nan", id="nan"
+        ),
+        pytest.param(
+            '{"decisions": {"thresholds": [0.5]}}',
+            "spec",
+            "",
+            id="too-few-thresholds",
+        ),
+    ],
+)
+def test_bad_additions_are_refused(additions: str, subject: str, found: str) -> None:
+    (finding,) = additions_findings(additions)
+
+    assert (finding.code, finding.subject) == ("bad_spec", subject)
+    assert found in finding.found
+    str(finding).encode()

@@ -1,6 +1,7 @@
 """A prefix in memory and as bytes: the same content, the same digest, and nothing unsound."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 
 from prefixes import GoldenExample, HeadSpec, Prefix, digest_of
 from prefixes.errors import PrefixRejected
-from prefixes.file import MAX_FILE_BYTES, Container, write_container
+from prefixes.file import (
+    MAX_FILE_BYTES,
+    METADATA_KEY,
+    Container,
+    read_container,
+    write_container,
+)
+from prefixes.spec import Decisions
 from tests.factories import make_prefix, with_tensors
 from tests.prefixes.facts import BACKBONE
 
@@ -161,3 +169,24 @@ def test_golden_examples_travel_with_the_file() -> None:
     prefix = make_prefix(BACKBONE, golden=golden)
 
     assert Prefix.from_bytes(prefix.to_bytes()).spec.golden == golden
+
+
+def test_decisions_are_written_where_readers_of_0_1_0_ignore_them() -> None:
+    plain = make_prefix(BACKBONE)
+    decisions = Decisions(min_score=0.25)
+    ruled = Prefix(plain.spec.model_copy(update={"decisions": decisions}), plain.tensors)
+
+    data = ruled.to_bytes()
+
+    container = read_container(data)
+    assert container.spec_json == read_container(plain.to_bytes()).spec_json
+    assert Prefix.from_bytes(data).spec.decisions == decisions
+    assert {ruled.to_bytes() for _ in range(20)} == {data}
+
+
+def test_a_file_without_additions_has_the_bytes_of_version_0_1_0() -> None:
+    data = make_prefix(BACKBONE).to_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+
+    assert list(header["__metadata__"]) == [METADATA_KEY]
+    assert "decisions" not in json.loads(header["__metadata__"][METADATA_KEY])

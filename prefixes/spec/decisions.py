@@ -1,0 +1,19 @@
+"""Decisions: the rules by which scores become answers."""
+
+from typing import Annotated
+
+from prefixes.spec.parts import MAX_LABELS, Threshold
+from prefixes.values import Value, at_most
+
+
+class Decisions(Value):
+    """The rules of a task that turn scores into an answer; none of them changes a score.
+
+    `thresholds` has one probability per label of a single-label task: a label whose probability is
+    below its threshold is not answered. The thresholds of a multi-label task are a field of the
+    description itself, because version 0.1.0 knows them. `min_score` is the minimum probability of
+    an answer, whichever its label.
+    """
+
+    thresholds: Annotated[tuple[Threshold, ...] | None, at_most(MAX_LABELS)] = None
+    min_score: Threshold | None = None
