@@ -93,6 +93,10 @@ class AliasMove:
     percent: float | None = None
     reason: str | None = None
 
+    @property
+    def is_of_canary(self) -> bool:
+        return self.kind.startswith("canary")
+
 
 @dataclass(frozen=True, slots=True)
 class CanaryPlan:

@@ -61,8 +61,12 @@ class Caller:
 
         Only the owner and operators see which operator's key made the change.
         """
-        is_hidden = name.startswith(_OPERATOR) and self.reader_of(owner) != owner
+        is_hidden = name.startswith(_OPERATOR) and not self.manages(owner)
         return _OPERATOR.strip() if is_hidden else name
+
+    def manages(self, tenant: str) -> bool:
+        """Return whether the caller sees what only the owner of a prefix and operators see."""
+        return self.reader_of(tenant) == tenant
 
 
 ANONYMOUS: Final = Caller(None)

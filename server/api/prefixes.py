@@ -80,7 +80,8 @@ async def show_prefix(
 
 
 async def prefix_entry(tenant: str, task: str, services: Services, caller: Caller) -> PrefixEntry:
-    """Read a task as the caller sees it."""
+    """Read a task as the caller sees it. Its readers see nothing of canaries."""
+    is_manager = caller.manages(tenant)
     show = partial(services.registry.show, tenant, task, reader=caller.reader_of(tenant))
     entry = await services.read(show)
     return PrefixEntry(
@@ -91,8 +92,12 @@ async def prefix_entry(tenant: str, task: str, services: Services, caller: Calle
             Alias(
                 name=alias.name,
                 version=alias.version,
-                canary=_canary(alias),
-                history=[_move(move, tenant, caller) for move in alias.moves],
+                canary=_canary(alias) if is_manager else None,
+                history=[
+                    _move(move, tenant, caller)
+                    for move in alias.moves
+                    if is_manager or not move.is_of_canary
+                ],
             )
             for alias in entry.aliases
         ],

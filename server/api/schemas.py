@@ -142,9 +142,10 @@ class AliasCanary(WireResponse):
 class Alias(WireResponse):
     name: str
     version: int
-    canary: AliasCanary | None
+    canary: AliasCanary | None = Field(description="Shown to the owner and to operators.")
     history: list[AliasMove] = Field(
-        description="Moves of the alias and changes of its canary, the oldest first."
+        description="Moves of the alias, the oldest first. The owner and operators also see "
+        "changes of its canary."
     )
 
 

@@ -14,8 +14,19 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from prefixes import Prefix
 from prefixes.backbone import Backbone
-from prefixes.registry import COMMAND_LINE, ApiKeys, Role, Sharing, Tenants
+from prefixes.registry import (
+    COMMAND_LINE,
+    ApiKeys,
+    Canaries,
+    CanaryPlan,
+    CanaryRoute,
+    PrefixRegistry,
+    Role,
+    Sharing,
+    Tenants,
+)
 from prefixes.registry.webhooks import Webhooks
 from server.api.access import NEEDED, VISIBLE
 from server.settings import Settings
@@ -204,7 +215,7 @@ class World:
     def __init__(self, rest: Rest, backbone: Backbone) -> None:
         self.rest = rest
         self.client = httpx.Client(base_url=rest.url, timeout=30)
-        self._backbone = backbone
+        self.fingerprint = backbone.fingerprint
         self._seeds = itertools.count(5000)
         self._names: dict[tuple[str, str], dict[str, str]] = {}
         database = rest.registry.database
@@ -243,7 +254,7 @@ class World:
         put(
             self.rest.registry,
             f"{tenant}/{names['task']}",
-            make_prefix(self._backbone.fingerprint, seed=seed),
+            make_prefix(self.fingerprint, seed=seed),
         )
         if relation == "shared":
             self._sharing.add(tenant, names["task"], "acme", by=COMMAND_LINE)
@@ -262,7 +273,7 @@ class World:
         registry = self.rest.registry
         if is_version:
             seed = next(self._seeds)
-            put(registry, f"{tenant}/{task}", make_prefix(self._backbone.fingerprint, seed=seed))
+            put(registry, f"{tenant}/{task}", make_prefix(self.fingerprint, seed=seed))
             registry.delete_version(tenant, task, 1)
         else:
             registry.delete_prefix(tenant, task)
@@ -394,3 +405,36 @@ def test_what_belongs_to_others_and_what_does_not_exist_get_the_same_answer(
         fixed = {name: value for name, value in response.headers.items() if name not in VARYING}
         answers.append((response.status_code, unnamed(response.text, names), fixed))
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("relation", list(RELATIONS))
+def test_only_the_owner_and_operators_see_canaries(relation: str, world: World) -> None:
+    names = world.names(relation, TASK, is_read=False)
+    start_canaries(world.rest.registry, names, make_prefix(world.fingerprint, seed=9999))
+    cells = dict(zip(CALLERS, EXPECTED["read"][relation], strict=True))
+    for caller in [name for name, cell in cells.items() if cell == OK]:
+        key = world.keys[caller]
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        found = world.client.get(filled(TASK, names), headers=headers)
+        (alias,) = found.json()["aliases"]
+        kinds = [move["kind"] for move in alias["history"]]
+        if relation == "own" or caller == "operator":
+            assert alias["canary"] == {"version": 2, "percent": 7}
+            assert kinds == ["publish", "canary", "canary_rollback", "canary"]
+        else:
+            assert alias["canary"] is None
+            assert kinds == ["publish"]
+            assert "secret reason" not in found.text
+
+
+def start_canaries(registry: PrefixRegistry, names: Mapping[str, str], prefix: Prefix) -> None:
+    """Roll a canary back, and start another one."""
+    tenant, task = names["tenant"], names["task"]
+    with registry.store.stage() as staged:
+        staged.write(prefix.to_bytes())
+        version = registry.publish(tenant, task, staged, prefix, alias=None, by=COMMAND_LINE)
+    canaries, plan = Canaries(registry.database), CanaryPlan(2, 7)
+    first = canaries.set(tenant, task, "live", plan, by=COMMAND_LINE)
+    route = CanaryRoute("live", version.version, plan, first.started_at)
+    assert canaries.roll_back(route, reason="secret reason", by=COMMAND_LINE)
+    canaries.set(tenant, task, "live", plan, by=COMMAND_LINE)
