@@ -39,7 +39,7 @@ class CanaryPointer:
         revision = self._note("canary", stable, plan.version, by, percent=plan.percent)
         values = {**asdict(plan), "revision": revision}
         if current is None or current.plan.version != plan.version:
-            values |= {"started_at": now(), "started_by": by.name}
+            values |= {"started_at": now(), "started_by": by.name, "counts": None}
         if current is None:
             here = {"prefix_id": self._row.id, "alias": self._alias}
             self._connection.execute(insert(canaries).values(**here, **values))

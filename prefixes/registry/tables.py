@@ -166,7 +166,8 @@ aliases = Table(
     ForeignKeyConstraint(["prefix_id", "version"], ["versions.prefix_id", "versions.number"]),
 )
 
-# `revision` is the id of the last row in `alias_moves` about the canary.
+# `revision` is the id of the last row in `alias_moves` about the canary. `counts` is what servers
+# have counted about it, which no `AnswerCache` contains.
 canaries = Table(
     "canaries",
     metadata,
@@ -181,6 +182,7 @@ canaries = Table(
     Column("revision", Integer, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("started_by", Text, nullable=False),
+    Column("counts", Text),
     # As for aliases, the database rejects the deletion of a version that is still used.
     ForeignKeyConstraint(
         ["prefix_id", "alias"],

@@ -45,7 +45,7 @@ async def show_canary(
 
 @router.get("/report", summary="Compare the canary of an alias with its stable version")
 async def report_canary(tenant: str, task: str, alias: str, services: ServicesDep) -> CanaryReport:
-    """Returns counts since the canary was started, or since the server was."""
+    """Returns counts since the canary was started."""
     await services.read(partial(services.canaries.find, tenant, task, alias))
     return canary_report(await services.engine.canary_counts(tenant, task, alias))
 

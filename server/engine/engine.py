@@ -113,7 +113,7 @@ class Engine:
             self._pipeline,
             lambda: self._dispatcher.num_waiting_tokens == 0,
         )
-        self._canaries = CanaryWatch(Canaries(registry.database), self._shadows)
+        self.canaries = CanaryWatch(Canaries(registry.database), self._shadows)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pause: str | None = "starting"
 
@@ -163,7 +163,7 @@ class Engine:
         self._pause = "draining: the server is shutting down"
         self._check_loop()
         self._shadows.stop()
-        self._canaries.close()
+        self.canaries.close()
         await self._admission.until_empty()
 
     async def stop(self) -> None:
@@ -232,7 +232,7 @@ class Engine:
             try:
                 outcomes = await self._pipeline.run(admitted, fields, places, truncate=truncate)
             except FAULTS:
-                self._canaries.failed(targets, versions)
+                self.canaries.failed(targets, versions)
                 raise
         for account in set(accounts.values()):
             account.add_request()
@@ -240,12 +240,12 @@ class Engine:
             outcomes[place].result(versions[item.ref], item.fields)
             for place, item in enumerate(inputs)
         ]
-        self._canaries.answered(targets, inputs, results, truncate=truncate)
+        self.canaries.answered(targets, inputs, results, truncate=truncate)
         return InferenceResponse(results, admitted.charge.rates())
 
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         """Return what was counted about the canary that an alias has, or had last."""
-        return self._canaries.counts(tenant, task, alias)
+        return self.canaries.counts(tenant, task, alias)
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
         """Load a prefix onto the device and replay its golden examples in ordinary batches.

@@ -8,11 +8,13 @@ from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry, UsageLog
+from prefixes.registry.canary_counts import StoredCounts
+from server.engine.canaries import writer as canary_writer
 from server.engine.engine import Engine
 from server.hosting.seeding import seed_examples
 from server.publishing import Publisher
 from server.settings import Settings
-from server.usage.writer import writing
+from server.usage import writer as usage_writer
 
 _log = logging.getLogger(__name__)
 
@@ -27,12 +29,13 @@ async def lifespan(
     """Sweep the store, start the engine, publish examples; stop the engine at the end.
 
     The contexts of `background`, such as running trainings, last while requests are served. Usage
-    is written meanwhile, and once more at the end.
+    and the counts of canaries are written meanwhile, and once more at the end.
     """
     await run_in_threadpool(_tidy, registry)
     usage = UsageLog(registry.database)
     async with (
-        writing(engine.usage, usage, retention_days=settings.usage_retention_days),
+        usage_writer.writing(engine.usage, usage, retention_days=settings.usage_retention_days),
+        canary_writer.writing(engine.canaries, StoredCounts(registry.database)),
         _running(engine),
     ):
         if settings.examples_folder is not None:

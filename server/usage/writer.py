@@ -1,16 +1,17 @@
 """Writes usage to the database once a minute and at the end, and removes old rows."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreUnavailable
 from prefixes.registry.usage import UsageLog
+from server.periodic import repeating
 from server.usage.meter import UsageMeter
 
 SECONDS_BETWEEN_WRITES: Final = 60.0
@@ -30,46 +31,19 @@ async def writing(
     seconds_between: float = SECONDS_BETWEEN_WRITES,
 ) -> AsyncIterator[None]:
     """Write usage now and then while the context lasts, and at its end."""
-    writer = _Writer(meter, usage, timedelta(days=retention_days))
-    stopping = asyncio.Event()
-    task = asyncio.create_task(writer.keep_writing(seconds_between, stopping))
-    try:
+    write = partial(_write, meter, usage, timedelta(days=retention_days))
+    async with repeating(write, seconds=seconds_between):
         yield
-    finally:
-        stopping.set()
-        await task
 
 
-class _Writer:
-    def __init__(self, meter: UsageMeter, usage: UsageLog, retention: timedelta) -> None:
-        self._meter = meter
-        self._usage = usage
-        self._retention = retention
-
-    async def keep_writing(self, seconds: float, stopping: asyncio.Event) -> None:
-        """Write now and then, and a last time when the server is stopping."""
-        is_last = False
-        while not is_last:
-            is_last = await _is_set_within(stopping, seconds)
-            await self._write()
-
-    async def _write(self) -> None:
-        """Write everything. If that fails, the next call includes the remaining rows."""
-        rows = self._meter.take()
-        try:
-            while rows:
-                await run_in_threadpool(self._usage.add, rows[:_ROWS_OF_A_WRITE])
-                rows = rows[_ROWS_OF_A_WRITE:]
-            oldest = datetime.now(UTC) - self._retention
-            await run_in_threadpool(self._usage.remove_before, oldest)
-        except StoreUnavailable as error:
-            self._meter.put_back(rows)
-            _log.warning("could not write the usage of tenants; will try again: %s", error)
-
-
-async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+async def _write(meter: UsageMeter, usage: UsageLog, retention: timedelta) -> None:
+    """Write everything. If that fails, the next call includes the remaining rows."""
+    rows = meter.take()
     try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
+        while rows:
+            await run_in_threadpool(usage.add, rows[:_ROWS_OF_A_WRITE])
+            rows = rows[_ROWS_OF_A_WRITE:]
+        await run_in_threadpool(usage.remove_before, datetime.now(UTC) - retention)
+    except StoreUnavailable as error:
+        meter.put_back(rows)
+        _log.warning("could not write the usage of tenants; will try again: %s", error)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0015": ("ALTER TABLE canaries DROP COLUMN counts",),
     "0014": ("DROP TABLE webhook_deliveries", "DROP TABLE webhooks"),
     "0013": tuple(
         f"ALTER TABLE canaries DROP COLUMN {name}"

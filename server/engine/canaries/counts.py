@@ -1,8 +1,9 @@
 """CanaryCounts: the bounded counters of one canary, and its bounds."""
 
+import json
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import Final, Self
 
 from prefixes.registry import CanaryPlan
 from server.batching.timings import Timings
@@ -31,10 +32,18 @@ class VersionCounts:
         self.num_shadows += 1
         self.shadow_seconds += timings.device_seconds
 
+    def add(self, other: "VersionCounts") -> None:
+        """Add what was counted elsewhere."""
+        self.num_answered += other.num_answered
+        self.num_failed += other.num_failed
+        self.answer_seconds += other.answer_seconds
+        self.num_shadows += other.num_shadows
+        self.shadow_seconds += other.shadow_seconds
+
 
 @dataclass(slots=True)
 class CanaryCounts:
-    """Everything that is counted about one canary since it was started, or since the server was.
+    """Everything that is counted about one canary, since its start or since the last write.
 
     `labels` counts pairs of the stable version's label and the canary's. A shadow is dropped when
     the server is busy.
@@ -52,12 +61,37 @@ class CanaryCounts:
         """Count a comparison, and the labels if the task gives one to each text."""
         self.num_compared += 1
         self.num_agreed += is_equal
-        if labels is None:
-            return
-        if labels in self.labels or len(self.labels) < _MAX_PAIRS:
-            self.labels[labels] += 1
-        else:
-            self.num_other_pairs += 1
+        if labels is not None:
+            self._add_pair(labels, 1)
+
+    def of(self, *, is_canary: bool) -> VersionCounts:
+        """Return the counts of one of the two versions."""
+        return self.canary if is_canary else self.stable
+
+    def add(self, other: "CanaryCounts") -> None:
+        """Add what was counted elsewhere, or at another time."""
+        self.stable.add(other.stable)
+        self.canary.add(other.canary)
+        self.num_compared += other.num_compared
+        self.num_agreed += other.num_agreed
+        self.num_dropped += other.num_dropped
+        self.num_other_pairs += other.num_other_pairs
+        for pair, number in other.labels.items():
+            self._add_pair(pair, number)
+
+    def to_json(self) -> str:
+        """Write the counts for the registry, which stores them as they are."""
+        labels = [[*pair, number] for pair, number in self.labels.items()]
+        return json.dumps({**asdict(self), "labels": labels})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        found = json.loads(text)
+        for name in ("stable", "canary"):
+            found[name] = VersionCounts(**found[name])
+        found["labels"] = Counter({(old, new): number for old, new, number in found["labels"]})
+        return cls(**found)
 
     @property
     def error_percent(self) -> float:
@@ -88,6 +122,12 @@ class CanaryCounts:
                     f"{name} on {found:.4g} % of {number} inputs, allowed are at most {bound:g} %"
                 )
         return None
+
+    def _add_pair(self, pair: tuple[str, str], number: int) -> None:
+        if pair in self.labels or len(self.labels) < _MAX_PAIRS:
+            self.labels[pair] += number
+        else:
+            self.num_other_pairs += number
 
     @property
     def _num_asked(self) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 from prefixes import PrefixRef
 from prefixes.errors import InputRejected, PrefixError, PrefixRejected, StoreCorrupted
 from prefixes.registry import Actor, Canaries, CanaryRoute, PrefixVersion, Target
+from prefixes.registry.canary_counts import CanaryId
 from server.engine.canaries.comparison import agree, label_of
 from server.engine.canaries.counts import CanaryCounts, VersionCounts
 from server.engine.canaries.shadows import Shadow, ShadowRunner
@@ -22,7 +23,7 @@ FAULTS: Final = (InferenceFailed, ResidencyBudgetExceeded, StoreCorrupted, Prefi
 """Errors for which a version itself is to blame, and not its caller or the server."""
 
 _BOUNDS: Final = Actor("canary bounds")
-_MAX_CANARIES: Final = 1000
+MAX_CANARIES: Final = 1000
 """Maximum number of canaries that are watched. The oldest are forgotten, and begin anew."""
 
 _log = logging.getLogger(__name__)
@@ -30,16 +31,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Watched:
-    """One canary: its counts, and how far the next input for the shadow is, in percent."""
+    """One canary: its counts, and how far the next input for the shadow is, in percent.
+
+    `counts` are all of it, `unwritten` those since the last write.
+    """
 
     route: CanaryRoute
     counts: CanaryCounts = field(default_factory=CanaryCounts)
+    unwritten: CanaryCounts = field(default_factory=CanaryCounts)
     progress: float = 0.0
     is_ending: bool = False
 
-    def of(self, version: PrefixVersion) -> VersionCounts:
+    @property
+    def id(self) -> CanaryId:
+        version = self.route.version
+        return CanaryId(version.tenant, version.task, self.route.alias, *self.route.identity)
+
+    @property
+    def both(self) -> tuple[CanaryCounts, CanaryCounts]:
+        return self.counts, self.unwritten
+
+    def of(self, version: PrefixVersion) -> tuple[VersionCounts, ...]:
         is_canary = version.number == self.route.version.number
-        return self.counts.canary if is_canary else self.counts.stable
+        return tuple(counts.of(is_canary=is_canary) for counts in self.both)
 
     def takes_next(self) -> bool:
         """Return whether the next input is in the shadow share: exactly its share of all inputs."""
@@ -53,7 +67,8 @@ class _Watched:
 class CanaryWatch:
     """Watches the canaries of all requests. Belongs to the engine's event loop.
 
-    The counts are in memory: they begin anew with the server, and with each new canary.
+    The counts begin anew with each new canary. `server.engine.canaries.writer` writes them, and
+    reads them when the server starts.
     """
 
     def __init__(self, canaries: Canaries, shadows: ShadowRunner) -> None:
@@ -62,6 +77,7 @@ class CanaryWatch:
         # A thread of its own: a locked database must not hold up the threads of requests.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="canaries")
         self._watched: dict[tuple[str, str, str], _Watched] = {}
+        self._stored: dict[CanaryId, CanaryCounts] = {}
         self._rollbacks: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -70,8 +86,38 @@ class CanaryWatch:
 
     def counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         """Return the counts of the canary that an alias has, or had last."""
-        watched = self._watched.get((tenant, task, alias))
-        return CanaryCounts() if watched is None else watched.counts
+        place = (tenant, task, alias)
+        watched = self._watched.get(place)
+        if watched is not None:
+            return watched.counts
+        # No request has used the canary since the server started.
+        stored = (counts for canary, counts in self._stored.items() if canary[:3] == place)
+        return next(stored, CanaryCounts())
+
+    def restore(self, counts: Mapping[CanaryId, CanaryCounts]) -> None:
+        """Begin with what was counted before the server started."""
+        self._stored = dict(counts)
+
+    def take(self) -> dict[CanaryId, CanaryCounts]:
+        """Return what was counted since the last call."""
+        nothing, taken = CanaryCounts(), {}
+        for watched in self._watched.values():
+            if watched.unwritten != nothing:
+                taken[watched.id], watched.unwritten = watched.unwritten, CanaryCounts()
+        return taken
+
+    def put_back(self, taken: Mapping[CanaryId, CanaryCounts]) -> None:
+        """Keep counts that were taken, but could not be written."""
+        for watched in self._watched.values():
+            if (counts := taken.get(watched.id)) is not None:
+                watched.unwritten.add(counts)
+
+    def written(self, totals: Mapping[CanaryId, CanaryCounts]) -> None:
+        """Continue with the stored counts, to which other servers have added, too."""
+        for watched in self._watched.values():
+            if (total := totals.get(watched.id)) is not None:
+                total.add(watched.unwritten)
+                watched.counts = total
 
     def answered(
         self,
@@ -90,7 +136,8 @@ class CanaryWatch:
                 continue
             watched = self._find(item.ref, target.canary)
             version = _version_of(target, result)
-            watched.of(version).answered(result.timings)
+            for counts in watched.of(version):
+                counts.answered(result.timings)
             if watched.takes_next():
                 self._add_shadow(watched, target, item, result, truncate=truncate)
             self._check(watched)
@@ -108,15 +155,15 @@ class CanaryWatch:
         for ref, target in targets.items():
             if target.canary is not None:
                 watched = self._find(ref, target.canary)
-                watched.of(versions[ref]).num_failed += 1
-                self._check(watched)
+                self._count_failure(watched, versions[ref])
 
     def _find(self, ref: PrefixRef, route: CanaryRoute) -> _Watched:
         key = (ref.tenant, ref.task, str(ref.alias))
         watched = self._watched.get(key)
         if watched is None or watched.route.identity != route.identity:
             watched = self._watched[key] = _Watched(route)
-            if len(self._watched) > _MAX_CANARIES:
+            watched.counts = self._stored.pop(watched.id, watched.counts)
+            if len(self._watched) > MAX_CANARIES:
                 del self._watched[next(iter(self._watched))]
         watched.route = route  # its shares and bounds may have changed
         return watched
@@ -132,10 +179,10 @@ class CanaryWatch:
     ) -> None:
         is_canary = _version_of(target, result) != target.stable
         other = target.stable if is_canary else watched.route.version
-        counts = watched.counts
 
         def drop() -> None:
-            counts.num_dropped += 1
+            for counts in watched.both:
+                counts.num_dropped += 1
 
         self._shadows.add(
             Shadow(
@@ -152,7 +199,8 @@ class CanaryWatch:
     async def _compare(
         self, watched: _Watched, other: PrefixVersion, live: InferenceResult, outcome: InputOutcome
     ) -> None:
-        watched.of(other).shadowed(outcome.timings)
+        for version_counts in watched.of(other):
+            version_counts.shadowed(outcome.timings)
         shadow = outcome.result(other, live.fields)
         is_stable = other.number != watched.route.version.number
         old, new = (shadow, live) if is_stable else (live, shadow)
@@ -160,16 +208,21 @@ class CanaryWatch:
         is_equal = await loop.run_in_executor(self._thread, agree, old, new)
         pair = (label_of(old), label_of(new))
         labels = None if pair[0] is None or pair[1] is None else (pair[0], pair[1])
-        watched.counts.compared(is_equal=is_equal, labels=labels)
+        for counts in watched.both:
+            counts.compared(is_equal=is_equal, labels=labels)
         self._check(watched)
 
     def _shadow_failed(self, watched: _Watched, other: PrefixVersion, error: Exception) -> None:
         """Count an input that only one version can answer, and log anything unexpected."""
         if isinstance(error, (InputRejected, *FAULTS)):
-            watched.of(other).num_failed += 1
-            self._check(watched)
+            self._count_failure(watched, other)
         else:
             _log.error("a shadow run of %s failed: %s", other.ref, error, exc_info=error)
+
+    def _count_failure(self, watched: _Watched, version: PrefixVersion) -> None:
+        for counts in watched.of(version):
+            counts.num_failed += 1
+        self._check(watched)
 
     def _check(self, watched: _Watched) -> None:
         """Roll the canary back if it exceeds a bound."""
