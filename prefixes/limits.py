@@ -14,6 +14,7 @@ LimitName = Literal[
     "requests_per_second",
     "tokens_per_second",
     "max_in_flight_texts",
+    "management_requests_per_second",
     "max_upload_bytes",
     "max_stored_bytes",
     "max_prefixes",
@@ -27,7 +28,8 @@ LimitName = Literal[
 LIMIT_NAMES: Final[tuple[LimitName, ...]] = get_args(LimitName)
 
 KEY_LIMITS: Final = frozenset[LimitName]({
-    "requests_per_second", "tokens_per_second", "max_in_flight_texts", "max_upload_bytes",
+    "requests_per_second", "tokens_per_second", "max_in_flight_texts",
+    "management_requests_per_second", "max_upload_bytes",
 })  # fmt: skip
 """The limits that a key may have, too. Versions and trainings belong to tenants, not to keys."""
 
@@ -39,7 +41,8 @@ LimitSet = Mapping[LimitName, float]
 NOT_SET: Final[LimitSet] = MappingProxyType({})
 
 _RATES: Final = frozenset[LimitName]({
-    "requests_per_second", "tokens_per_second", "training_cpu_seconds_per_day", "weight",
+    "requests_per_second", "tokens_per_second", "management_requests_per_second",
+    "training_cpu_seconds_per_day", "weight",
 })  # fmt: skip
 _MAX_COUNT: Final = 2**53
 """A double holds every integer up to this one."""
@@ -55,6 +58,7 @@ class Limits:
     requests_per_second: float = UNLIMITED
     tokens_per_second: float = UNLIMITED
     max_in_flight_texts: float = UNLIMITED
+    management_requests_per_second: float = UNLIMITED
     max_upload_bytes: float = UNLIMITED
     max_stored_bytes: float = UNLIMITED
     max_prefixes: float = UNLIMITED

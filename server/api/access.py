@@ -120,6 +120,11 @@ def role_of(method: str, path: str) -> Role | None:
     return NEEDED[route]
 
 
+def is_inference(method: str, path: str) -> bool:
+    """Return whether a route runs prefixes. The engine charges its requests by their inputs."""
+    return method == "POST" and f"{method} {path}" in VISIBLE
+
+
 def check_access(role: Role, path: str, caller: Caller, params: Mapping[str, Any]) -> None:
     """Check that a caller may use a route that needs a role.
 

@@ -8,14 +8,16 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from prefixes.registry import Actor
-from server.api.access import check_access, role_of
+from server.api.access import check_access, is_inference, role_of
 from server.api.auth import Caller, authenticate
 from server.api.query_parameters import check_single, single_parameters
 from server.api.rate_headers import rate_headers
 from server.api.services import Services
 from server.api.unicode_json import UnicodeRequest
 from server.errors import KeyRequired
+from server.limits.allowance import Allowance
 from server.observability.logs import RequestRecord
+from server.rates import RateState
 
 WITHOUT_KEY: Final[dict[str, Any]] = {"security": [{}]}
 """Says in the OpenAPI document that a route also accepts requests without a key."""
@@ -34,6 +36,7 @@ class AuthenticatedRoute(APIRoute):
         handle = self.get_authenticated_handler()
         path, single = self.path, single_parameters(self.dependant)
         (role,) = {role_of(method, path) for method in self.methods or ()}
+        is_managing = not any(is_inference(method, path) for method in self.methods or ())
         if role is None:
             self.openapi_extra = {**(self.openapi_extra or {}), **WITHOUT_KEY}
 
@@ -49,6 +52,8 @@ class AuthenticatedRoute(APIRoute):
                 check_access(role, path, caller, request.path_params)
             elif caller.identity is None and request.method not in _SAFE_METHODS:
                 await _check_public(services)
+            if is_managing:
+                state.rates = await _admit(caller, services)
             check_single(request, single)
             response = await handle(UnicodeRequest(request.scope, request.receive))
             response.headers.update(rate_headers(getattr(state, "rates", ())))
@@ -59,6 +64,12 @@ class AuthenticatedRoute(APIRoute):
     def get_authenticated_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of a request whose caller is known: FastAPI's own."""
         return super().get_route_handler()
+
+
+async def _admit(caller: Caller, services: Services) -> tuple[RateState, ...]:
+    """Charge a request that is not inference; raise LimitExceeded when it must wait."""
+    allowance = Allowance.of_management(caller.identity, services.anonymous_limits)
+    return await services.engine.admit_management(allowance) if allowance.accounts else ()
 
 
 async def _check_public(services: Services) -> None:

@@ -35,6 +35,9 @@ class KeyLimitsChange(StrictRequest):
     max_in_flight_texts: _Value | None = Field(
         default=None, description=f"Maximum number of in-flight texts. {_RESET}"
     )
+    management_requests_per_second: _Value | None = Field(
+        default=None, description=f"Maximum rate of requests that are not inference. {_RESET}"
+    )
     max_upload_bytes: _Value | None = Field(
         default=None,
         description=f"Maximum size of an uploaded prefix file or of a training's files. {_RESET}",

@@ -29,6 +29,7 @@ from server.engine.values import InferenceResponse, TaskInput
 from server.limits.allowance import Allowance
 from server.observability.metrics import RequestMetrics
 from server.publishing import Publisher
+from server.rates import RateState
 from server.settings import Settings
 from server.shutdown import Shutdown
 from server.training_jobs.folders import TrainingFolders
@@ -55,6 +56,7 @@ class InferenceEngine(Protocol):
         allowance: Allowance,
         routing_key: str | None,
     ) -> InferenceResponse: ...
+    async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]: ...
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 

@@ -55,6 +55,9 @@ def set_limits(  # noqa: PLR0917 - typer passes all by name
     max_in_flight_texts: Annotated[
         str | None, _limit("Maximum number of in-flight texts.", _OF_KEYS)
     ] = None,
+    management_requests_per_second: Annotated[
+        str | None, _limit("Maximum rate of requests that are not inference.", _OF_KEYS)
+    ] = None,
     max_upload_bytes: Annotated[
         str | None, _limit("Maximum size of an uploaded file.", _OF_KEYS)
     ] = None,

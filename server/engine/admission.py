@@ -86,7 +86,7 @@ class AdmissionControl:
         """Allow `max_waiting` texts; `estimate_wait` returns the seconds after which to retry."""
         self._max_waiting = max_waiting
         self._estimate_wait = estimate_wait
-        self._limiter = RequestLimiter()
+        self.limiter = RequestLimiter()
         self._empty = asyncio.Event()
         self._empty.set()
         self._of_tenants: Counter[str | None] = Counter()
@@ -159,7 +159,7 @@ class AdmissionControl:
             DeadlineExceeded: when the body of the context takes longer than the timeout.
         """
         self.check_capacity(num_inputs, tenant)
-        charge = self._limiter.admit(allowance, num_texts=num_inputs, num_tokens=num_tokens)
+        charge = self.limiter.admit(allowance, num_texts=num_inputs, num_tokens=num_tokens)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         admitted = AdmittedRequest(
             self, charge, num_inputs, deadline=deadline, max_texts=max_texts, tenant=tenant

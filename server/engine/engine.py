@@ -28,6 +28,7 @@ from server.engine.tokenization import TokenizerPool, estimate_tokens
 from server.engine.values import InferenceResponse, TaskInput
 from server.errors import EngineUnavailable
 from server.limits.allowance import NO_ALLOWANCE, Allowance
+from server.rates import RateState
 from server.residency.golden_check import GoldenCheck
 from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
@@ -242,6 +243,10 @@ class Engine:
         ]
         self.canaries.answered(targets, inputs, results, truncate=truncate)
         return InferenceResponse(results, admitted.charge.rates())
+
+    async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
+        """Charge a request that is not inference. See `RequestLimiter.admit_management`."""
+        return self._admission.limiter.admit_management(allowance)
 
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         """Return what was counted about the canary that an alias has, or had last."""

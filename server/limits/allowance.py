@@ -12,13 +12,15 @@ class Account:
     """The limits that all requests of a tenant, or all requests with a key, share.
 
     `name` is the tenant or the id of the key; None stands for all anonymous callers together.
+    `scope` begins the names of limits on requests that are not inference.
     """
 
     kind: Literal["tenant", "key"]
     name: str | None
     requests_per_second: float
-    tokens_per_second: float
-    max_in_flight_texts: float
+    tokens_per_second: float = UNLIMITED
+    max_in_flight_texts: float = UNLIMITED
+    scope: Literal["", "management_"] = ""
 
     @classmethod
     def of(cls, kind: Literal["tenant", "key"], name: str | None, limits: Limits) -> Self | None:
@@ -26,11 +28,19 @@ class Account:
         rates = (limits.requests_per_second, limits.tokens_per_second, limits.max_in_flight_texts)
         return None if rates == _NONE else cls(kind, name, *rates)
 
+    @classmethod
+    def of_management(cls, kind: Literal["tenant", "key"], name: str | None, rate: float) -> Self:
+        """Build the account of the requests that are not inference."""
+        return cls(kind, name, rate, scope="management_")
+
     def __str__(self) -> str:
         if self.name is None:
             return "callers without a key"
         return f"the {self.kind} {self.name}"
 
+
+_KEY_SHARE: Final = 0.5
+"""A leaked key must leave some of its tenant's management requests, to revoke it with another."""
 
 _NONE: Final = (UNLIMITED, UNLIMITED, UNLIMITED)
 
@@ -54,6 +64,21 @@ class Allowance:
             Account.of("key", identity.key_id, identity.key_limits),
             weight=identity.limits.weight,
         )
+
+    @classmethod
+    def of_management(cls, identity: Identity | None, anonymous: Limits) -> Self:
+        """Build the allowance of a request that is not inference. Parameters as for `of`."""
+        if identity is None:
+            rate = anonymous.management_requests_per_second
+            accounts = [Account.of_management("tenant", None, rate)]
+        else:
+            rate = identity.limits.management_requests_per_second
+            of_key = min(identity.key_limits.management_requests_per_second, rate * _KEY_SHARE)
+            accounts = [
+                Account.of_management("tenant", identity.tenant, rate),
+                Account.of_management("key", identity.key_id, of_key),
+            ]
+        return cls(tuple(one for one in accounts if one.requests_per_second != UNLIMITED))
 
     @classmethod
     def _of(cls, *accounts: Account | None, weight: float = 1.0) -> Self:

@@ -95,7 +95,7 @@ class Ledger:
         for unit, bucket in (("requests", self._requests), ("tokens", self._tokens)):
             if bucket is not None:
                 yield RateState(
-                    policy=f"{self._account.kind}-{unit}",
+                    policy=f"{self._account.kind}-{self._account.scope.replace('_', '-')}{unit}",
                     unit=unit,
                     quota=math.floor(bucket.capacity),
                     window=math.ceil(bucket.window),
@@ -106,10 +106,13 @@ class Ledger:
     def _exceeded(self, name: str, seconds: int, now: float) -> LimitExceeded:
         allowed: float = getattr(self._account, name)
         found = f"{self._num_texts} texts are in flight, and " if "texts" in name else ""
+        assert self._account is not None, "a request brings its account"
+        limit = f"{self._account.scope}{name}"
+        advice = "send requests less often" if self._account.scope else "send fewer inputs at once"
         return LimitExceeded(
-            f"The limit `{name}` of {self._account} is exceeded: {found}{allowed:.10g} are "
-            f"allowed. Retry after {seconds} seconds, or send fewer inputs at once.",
-            limit=name,
+            f"The limit `{limit}` of {self._account} is exceeded: {found}{allowed:.10g} are "
+            f"allowed. Retry after {seconds} seconds, or {advice}.",
+            limit=limit,
             retry_after_seconds=seconds,
             rates=tuple(
                 replace(rate, reset=seconds) if name == f"{rate.unit}_per_second" else rate

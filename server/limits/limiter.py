@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Self
 
-from server.limits.allowance import Allowance
+from server.limits.allowance import Account, Allowance
 from server.limits.ledger import Ledger
 from server.rates import RateState
 
@@ -22,7 +22,7 @@ class RequestLimiter:
 
     def __init__(self, clock: _Clock = time.monotonic) -> None:
         self._clock = clock
-        self._ledgers: dict[tuple[str, str | None], Ledger] = {}
+        self._ledgers: dict[tuple[str, str, str | None], Ledger] = {}
         self._max_ledgers = _MIN_LEDGERS
 
     def admit(self, allowance: Allowance, *, num_texts: int, num_tokens: int) -> "Charge":
@@ -40,7 +40,7 @@ class RequestLimiter:
         if not allowance.accounts:
             return Charge(allowance, (), 0, 0, self._clock)
         now = self._clock()
-        ledgers = [self._ledger(account.kind, account.name) for account in allowance.accounts]
+        ledgers = [self._ledger(account) for account in allowance.accounts]
         for ledger, account in zip(ledgers, allowance.accounts, strict=True):
             ledger.update(account, now)
             ledger.check(num_texts, num_tokens, now)
@@ -48,11 +48,21 @@ class RequestLimiter:
             ledger.take_request()
         return Charge(allowance, ledgers, num_texts, num_tokens, self._clock)
 
-    def _ledger(self, kind: str, name: str | None) -> Ledger:
-        found = self._ledgers.get((kind, name))
+    def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
+        """Admit a request that is not inference, and return what is left of its limits.
+
+        Raises:
+            LimitExceeded: when a limit of the tenant or of the key is exceeded.
+        """
+        with self.admit(allowance, num_texts=0, num_tokens=0) as charge:
+            return charge.rates()
+
+    def _ledger(self, account: Account) -> Ledger:
+        key = (account.scope, account.kind, account.name)
+        found = self._ledgers.get(key)
         if found is None:
             self._remove_idle()
-            found = self._ledgers[kind, name] = Ledger()
+            found = self._ledgers[key] = Ledger()
         return found
 
     def _remove_idle(self) -> None:

@@ -28,6 +28,14 @@ class TenantSettings(BaseModel):
         description="Maximum number of in-flight texts of one tenant. Further requests get 429. "
         f"{_RATE_OF_ANONYMOUS}",
     )
+    management_requests_per_second_per_tenant: float = Field(
+        default=50,
+        ge=0.001,
+        le=1e9,
+        description="Maximum rate of a tenant's requests that are not inference. Up to 10 seconds' "
+        "worth may come at once. Further ones get 429. One key may use half of it. All callers "
+        "without a key together count as one tenant.",
+    )
     max_stored_mib_per_tenant: int | None = Field(
         default=None,
         ge=0,
@@ -69,6 +77,7 @@ class TenantSettings(BaseModel):
             "requests_per_second": self.requests_per_second_per_tenant,
             "tokens_per_second": self.tokens_per_second_per_tenant,
             "max_in_flight_texts": self.max_in_flight_texts_per_tenant,
+            "management_requests_per_second": self.management_requests_per_second_per_tenant,
             "max_stored_bytes": None if mib is None else mib * 2**20,
             "max_prefixes": self.max_prefixes_per_tenant,
             "max_versions": self.max_versions_per_tenant,

@@ -30,7 +30,9 @@ from server.hosting.bounded_http import BoundedHttp
 from server.hosting.gauges import add_gauges
 from server.hosting.lifespan import lifespan
 from server.limits.allowance import Allowance
+from server.limits.limiter import RequestLimiter
 from server.observability.metrics import Metrics
+from server.rates import RateState
 from server.residency.residents import ResidentStats
 from server.settings import Settings
 from tests.factories import make_prefix
@@ -63,6 +65,7 @@ class FakeEngine:
         self.timeouts: list[float] = []
         self.is_held = False
         self._registry = registry
+        self._limiter = RequestLimiter()
         self._gate = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -133,6 +136,9 @@ class FakeEngine:
             for item, version, spec in zip(inputs, found, specs, strict=True)
         ]
         return InferenceResponse(results)
+
+    async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
+        return self._limiter.admit_management(allowance)
 
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         return CanaryCounts()
@@ -269,7 +275,9 @@ def serving(
     if engine is None:
         put_some(registry, backbone.fingerprint)
     metrics = Metrics()
-    settings = Settings(store_folder=folder, **choices)
+    # Tests send more requests with one key than the default allows.
+    rate = {"management_requests_per_second_per_tenant": 1e9}
+    settings = Settings(store_folder=folder, **{**rate, **choices})
     limits = EngineLimits(resident_bytes=2**20, max_texts=settings.max_inputs_per_request)
     used: InferenceEngine
     if engine is None:

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from prefixes.backbone import Backbone
+from server.api.access import NEEDED, VISIBLE, is_inference
 from server.errors import LimitExceeded
+from server.settings import Settings
 from tests.factories import make_prefix
 from tests.server.conftest import Serve
 from tests.server.management import CLASSIFY, issue, manage
 from tests.server.rest import Rest, serving
+from tests.server.test_error_texts import VALUES, operations
 
 LIMITS = "/tenants/acme/limits"
 
@@ -225,6 +228,58 @@ def test_a_limit_that_is_exceeded_does_not_stop_an_admin(serve: Serve) -> None:
     assert rest.call("POST", "/v1/classify", "acme", json=CLASSIFY).status_code == 429
     key = issue(rest, "acme")
     manage(rest, "DELETE", f"/tenants/acme/keys/{key['id']}", "acme")
+
+
+def managed_routes(rest: Rest) -> Iterator[tuple[str, str]]:
+    """Every route with a key that is not inference, with values in its path."""
+    for method, path, _, _ in operations(rest):
+        route = f"{method} {path}".replace("{model}", "{model:path}")
+        if route in NEEDED or (route in VISIBLE and not is_inference(*route.split(" "))):
+            yield method, path.format(**VALUES)
+
+
+def test_every_other_route_has_a_rate_of_its_own(rest: Rest) -> None:
+    key = issue(rest, "acme", role="admin")
+    limits = f"/tenants/acme/keys/{key['id']}/limits"
+    manage(rest, "PATCH", limits, json={"management_requests_per_second": 0.001})
+    routes = [
+        (method, path)
+        for method, path in managed_routes(rest)
+        if not path.startswith(("/v1/operator-keys", "/v1/usage"))
+    ]
+    headers = {"Authorization": f"Bearer {key['key']}"}
+    with rest.client() as client:
+        first = client.request(*routes[0], headers=headers)
+        assert '"key-management-requests";r=0;t=1000' in first.headers["RateLimit"]
+        num_limited = 0
+        for method, path in routes:
+            response = client.request(method, path, headers=headers)
+            if response.status_code == 403:
+                continue  # the role comes first
+            problem = response.json()
+            assert (response.status_code, problem["code"]) == (429, "limit_exceeded"), path
+            assert problem["limit"] == "management_requests_per_second"
+            assert 900 < int(response.headers["Retry-After"]) <= 1000
+            num_limited += 1
+        assert num_limited > 40
+        assert client.post("/v1/classify", headers=headers, json=CLASSIFY).status_code == 200
+    manage(rest, "DELETE", f"/tenants/acme/keys/{key['id']}", "acme")
+
+
+def test_management_requests_are_limited_by_default_but_not_those_of_operators(
+    serve: Serve,
+) -> None:
+    rest, _ = serve(management_requests_per_second_per_tenant=0.4)
+    statuses = [rest.call("GET", f"/v1{LIMITS}", "acme").status_code for _ in range(4)]
+    assert statuses == [200, 200, 429, 429]
+    assert rest.call("GET", "/v1/models", "zoo").status_code == 200
+    assert [rest.call("GET", "/v1/models").status_code for _ in range(6)] == [200] * 4 + [429] * 2
+    assert {rest.call("GET", f"/v1{LIMITS}", "operator").status_code for _ in range(20)} == {200}
+    response = rest.call("GET", f"/v1{LIMITS}", "operator")
+    assert "RateLimit" not in response.headers
+    assert response.json()["applied"]["management_requests_per_second"] == 0.4
+    assert rest.call("GET", "/livez").status_code == 200
+    assert Settings().management_requests_per_second_per_tenant == 50
 
 
 def test_quotas_reject_uploads_and_name_the_limit(rest: Rest, backbone: Backbone) -> None:

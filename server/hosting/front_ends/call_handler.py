@@ -80,6 +80,8 @@ class CallHandler:
         match call.method:
             case "infer":
                 return self._compact(await self._engine.infer(**arguments))
+            case "admit_management":
+                return await self._engine.admit_management(**arguments)
             case "canary_counts":
                 return await self._engine.canary_counts(**arguments)
             case "replay":

@@ -11,7 +11,9 @@ from server.engine.values import InferenceResult, TaskInput
 from server.rates import RateState
 from server.settings import Settings
 
-Method = Literal["infer", "canary_counts", "replay", "find_problem", "exposition"]
+Method = Literal[
+    "infer", "admit_management", "canary_counts", "replay", "find_problem", "exposition"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,11 @@ class RemoteEngine:
         ]
         return InferenceResponse(results, answer.rates)
 
+    async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
+        """Call `Engine.admit_management`."""
+        rates: tuple[RateState, ...] = await self._call("admit_management", allowance=allowance)
+        return rates
+
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         """Call `Engine.canary_counts`."""
         counts: CanaryCounts = await self._call(

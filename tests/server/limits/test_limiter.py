@@ -178,3 +178,53 @@ def test_an_allowance_has_an_account_for_each_of_tenant_and_key_that_is_limited(
     anonymous = Allowance.of(None, Limits(tokens_per_second=7))
     assert anonymous.accounts == (Account("tenant", None, INF, 7, INF),)
     assert "callers without a key" in str(anonymous.accounts[0])
+
+
+def test_management_requests_have_buckets_of_their_own(
+    limiter: RequestLimiter, clock: Clock
+) -> None:
+    limits = Limits(requests_per_second=1, management_requests_per_second=4)
+    identity = Identity("k", "acme", "infer", False, INF, limits)
+    managing = Allowance.of_management(identity, Limits())
+    for left in range(19, -1, -1):
+        of_tenant, of_key = limiter.admit_management(managing)
+        assert (of_tenant.policy, of_tenant.remaining) == (
+            "tenant-management-requests",
+            20 + left,
+        )
+        assert (of_key.policy, of_key.remaining) == ("key-management-requests", left)
+    with pytest.raises(LimitExceeded, match=r"of the key k is exceeded: 2 are allowed") as error:
+        limiter.admit_management(managing)
+    assert error.value.limit == "management_requests_per_second"
+    assert [rate.policy for rate in error.value.rates] == ["key-management-requests"]
+    run(limiter, *Allowance.of(identity, Limits()).accounts)  # inference is not affected
+    clock.now += 0.5
+    limiter.admit_management(managing)
+
+
+def test_one_key_leaves_half_of_its_tenants_management_requests(limiter: RequestLimiter) -> None:
+    limits = Limits(management_requests_per_second=2)
+    leaked, other = (
+        Allowance.of_management(Identity(name, "acme", "admin", False, INF, limits), Limits())
+        for name in ("leaked", "other")
+    )
+    for allowance in (leaked, other):
+        for _ in range(10):
+            limiter.admit_management(allowance)
+        with pytest.raises(LimitExceeded):
+            limiter.admit_management(allowance)
+
+
+def test_the_rate_of_management_requests_comes_from_key_tenant_and_default() -> None:
+    limits = Limits(management_requests_per_second=8)
+    for own, expected in ((1.0, 1.0), (INF, 4.0), (6.0, 4.0)):
+        key_limits = Limits(management_requests_per_second=own)
+        identity = Identity("k", "acme", "infer", False, INF, limits, key_limits)
+        assert Allowance.of_management(identity, Limits()).accounts == (
+            Account.of_management("tenant", "acme", 8),
+            Account.of_management("key", "k", expected),
+        )
+    operator = Identity("k", None, "operator", False, INF)
+    assert Allowance.of_management(operator, limits) == NO_ALLOWANCE
+    anonymous = Allowance.of_management(None, limits)
+    assert anonymous.accounts == (Account.of_management("tenant", None, 8),)

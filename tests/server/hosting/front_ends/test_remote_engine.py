@@ -136,6 +136,21 @@ async def test_front_ends_share_the_limits_of_a_tenant(engine: Engine, metrics: 
             assert error.value.rates[0].policy == "tenant-requests"
 
 
+async def test_front_ends_share_the_rate_of_management_requests(
+    engine: Engine, metrics: Metrics
+) -> None:
+    allowance = Allowance((Account.of_management("tenant", "acme", 0.2),))
+    async with (
+        behind_a_channel(engine, metrics) as one,
+        behind_a_channel(engine, metrics) as other,
+    ):
+        for remote, left in ((one, 1), (other, 0)):
+            (rate,) = await remote.admit_management(allowance)
+            assert (rate.policy, rate.remaining) == ("tenant-management-requests", left)
+        with pytest.raises(LimitExceeded, match="`management_requests_per_second` of the tenant"):
+            await one.admit_management(allowance)
+
+
 async def test_a_remote_engine_reports_the_counts_of_a_canary(
     engine: Engine, metrics: Metrics
 ) -> None:
