@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from server.api.middleware.networks import network_of
 from server.api.middleware.security_headers import HEADERS
@@ -16,6 +18,10 @@ from server.problems import RETRY_SECONDS, Problem
 
 _MAX_HEAD_BYTES: Final = 64 * 1024
 """Of a request line and headers. The piece of data that contains their end is not counted."""
+
+_LINGER_SECONDS: Final = 10.0
+_LINGER_IDLE_SECONDS: Final = 1.0
+"""How long the rest of a rejected body is read after the response: in total, and without data."""
 
 
 class ConnectionCounts:
@@ -44,6 +50,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     They must arrive within the keep-alive time of an idle connection. Input that is not valid HTTP
     gets a problem document, like every other error. `counts` limits the connections of a network.
+
+    If a response ends the connection before the body of the request has arrived, the rest of the
+    body is read and dropped first. To close a socket with unread data resets the connection. The
+    sender may then lose the response: behind a proxy, a 413 would become a 502.
     """
 
     def __init__(
@@ -54,6 +64,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._network: str | None = None
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._linger_until = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, unless the network has too many connections."""
@@ -64,13 +76,17 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting, and stop counting the connection."""
         self._stop_waiting_for_head()
+        self._stop_lingering()
         if self._counts is not None and self._network is not None:
             self._counts.remove(self._network)
             self._network = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count the bytes of a head, and pass them on."""
+        """Count the bytes of a head, and pass them on. Drop those of a body that was rejected."""
+        if self._linger_timer is not None:
+            self._linger()
+            return
         if self._head_timer is not None:
             if self._head_bytes > _MAX_HEAD_BYTES:
                 self.send_400_response(
@@ -90,6 +106,8 @@ class BoundedHttp(HttpToolsProtocol):
         """Stop counting: the head is complete."""
         self._stop_waiting_for_head()
         super().on_headers_complete()
+        transport = _ResponseTransport(self.transport, close=partial(self._close_after, self.cycle))
+        self.cycle.transport = transport  # type: ignore[assignment]
 
     def send_400_response(self, msg: str) -> None:
         """Answer input that is not a valid request, and close the connection."""
@@ -122,6 +140,24 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.write(b"\r\n".join([*head, b"", bytes(response.body)]))
         self.transport.close()
 
+    def _close_after(self, cycle: RequestResponseCycle) -> None:
+        """Close the connection once a response was written, and the body was read or dropped."""
+        if cycle.response_complete and cycle.more_body and not self.transport.is_closing():
+            self._linger_until = self.loop.time() + _LINGER_SECONDS
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Close the connection when no more data arrives, or when it takes too long."""
+        self._stop_lingering()
+        moment = min(self.loop.time() + _LINGER_IDLE_SECONDS, self._linger_until)
+        self._linger_timer = self.loop.call_at(moment, self.transport.close)
+
+    def _stop_lingering(self) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+
     def _wait_for_head(self) -> None:
         self._stop_waiting_for_head()
         self._head_bytes = 0
@@ -135,3 +171,12 @@ class BoundedHttp(HttpToolsProtocol):
     def _give_up(self) -> None:
         self._head_timer = None
         self.transport.close()
+
+
+class _ResponseTransport:
+    """The transport as a response uses it: `close` is replaced."""
+
+    def __init__(self, transport: asyncio.Transport, *, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close

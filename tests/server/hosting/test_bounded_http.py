@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from server.hosting import bounded_http
 from server.hosting.bounded_http import BoundedHttp, ConnectionCounts
 from tests.server.rest import Rest, on_a_port, until
 
@@ -116,3 +117,48 @@ def test_each_address_has_its_own_limit_of_connections() -> None:
         counts.remove("127.0.0.1")
         with connected(url) as successor:
             assert is_answered(successor)
+
+
+TOO_LARGE = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 99000000\r\n\r\n"
+
+
+def check_too_large(answer: bytes) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in head.lower()
+    assert json.loads(body)["code"] == "body_too_large"
+
+
+def test_a_sender_of_a_rejected_body_gets_the_response_whole(rest: Rest) -> None:
+    with connected(rest.url) as connection:
+        connection.sendall(TOO_LARGE)
+        answer = connection.recv(2**16, socket.MSG_PEEK)  # the server has responded by now
+        for _ in range(64):
+            connection.sendall(bytes(2**20))
+        answer = until_closed(connection)
+    check_too_large(answer)
+
+
+def test_what_follows_a_rejected_body_is_not_executed(rest: Rest) -> None:
+    with connected(rest.url) as connection:
+        connection.sendall(TOO_LARGE)
+        connection.recv(2**16, socket.MSG_PEEK)
+        connection.sendall(bytes(99_000_000) + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = until_closed(connection)
+    check_too_large(answer)
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_the_rest_of_a_rejected_body_is_read_for_a_limited_time(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_http, "_LINGER_SECONDS", 0.2)
+    with connected(rest.url) as connection:
+        connection.sendall(TOO_LARGE)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            send_forever(connection)
+
+
+def send_forever(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"x")
