@@ -72,7 +72,7 @@ $(SERVE_READY): pyproject.toml constraints.txt
 	touch $@
 
 # Faster attention on CPUs. Without a C++ compiler, this only prints what is lost.
-$(NATIVE_READY): $(SERVE_READY) $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/build.py
+$(NATIVE_READY): $(SERVE_READY) $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/build.py $(NATIVE)/library.py
 	$(BIN)/python -m prefixes.backbone.native
 	touch $@
 

@@ -67,7 +67,7 @@ def attention_contest(
 
 
 def library_fact() -> str:
-    """Describe the compiled attention that is installed, which a choice depends on."""
+    """Describe the compiled library that is installed, which a choice depends on."""
     return library_path().name if is_compiled() else "none"
 
 

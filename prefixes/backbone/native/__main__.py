@@ -15,12 +15,12 @@ def main() -> None:
         path = build()
     except CompilationFailed as error:
         print(  # noqa: T201
-            f"compiled attention: not available, because {error}. PyTorch's attention serves "
+            f"compiled kernels: not available, because {error}. PyTorch's attention serves "
             "instead, and batches of short texts and int8 layers take longer on a CPU."
         )
     else:
         seconds = time.monotonic() - start
-        print(f"compiled attention: {path.name} is ready ({seconds:.0f} s)")  # noqa: T201
+        print(f"compiled kernels: {path.name} is ready ({seconds:.0f} s)")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ which uses NEON on ARM."""
 
 
 class CompilationFailed(Exception):
-    """The attention cannot be compiled here. The message gives the reason."""
+    """The kernels cannot be compiled here. The message gives the reason."""
 
 
 def find_compiler() -> str | None:
@@ -50,7 +50,7 @@ def find_compiler() -> str | None:
 
 
 def build() -> Path:
-    """Compile the attention unless it is there, and return the library's file.
+    """Compile the kernels unless they are there, and return the library's file.
 
     Several processes may compile at the same time: the file appears at once and complete.
 

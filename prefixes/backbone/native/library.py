@@ -20,31 +20,31 @@ _log = logging.getLogger(__name__)
 
 
 def library_path() -> Path:
-    """Return where the compiled attention is for this torch and this kind of processor."""
+    """Return where the compiled kernels are for this torch and this kind of processor."""
     return FOLDER / f"{library_prefix()}-{_digest()}.so"
 
 
 def library_prefix() -> str:
     """Return what the files of this torch and this kind of processor have in common."""
-    return f"attention-torch{torch.__version__}-{platform.machine()}"
+    return f"kernels-torch{torch.__version__}-{platform.machine()}"
 
 
 @functools.cache
 def is_compiled() -> bool:
-    """Load the operators of the compiled attention, once; false if they are not there.
+    """Load the compiled operators, once; false if they are not there.
 
     The log reports the reason.
     """
     path = library_path()
     if not path.exists():
-        others = sorted(other.name for other in FOLDER.glob("attention-*.so"))
+        others = sorted(other.name for other in FOLDER.glob("*.so"))
         found = f"; ignored {', '.join(others)}" if others else ""
-        _log.info("compiled attention: not installed, expected %s%s; run %s", path, found, COMMAND)
+        _log.info("compiled kernels: not installed, expected %s%s; run %s", path, found, COMMAND)
         return False
     try:
         torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
     except OSError as error:
-        _log.warning("compiled attention: %s cannot be loaded: %s", path, error)
+        _log.warning("compiled kernels: %s cannot be loaded: %s", path, error)
         return False
     return True
 

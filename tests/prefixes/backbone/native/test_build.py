@@ -54,7 +54,7 @@ def test_the_command_compiles_once_and_says_so(
     assert "-shared" in written
     assert expected.read_text() == "kept"
     for line in capsys.readouterr().out.splitlines():
-        assert line.startswith(f"compiled attention: {expected.name} is ready")
+        assert line.startswith(f"compiled kernels: {expected.name} is ready")
 
 
 def test_no_file_is_compiled_for_this_machine_alone(folder: Path, compiler: Path) -> None:
@@ -75,7 +75,7 @@ def test_other_sources_make_another_file_and_the_outdated_one_goes(
 ) -> None:
     first = build.build()
     (folder / "kernel.cpp").write_text("// changed")
-    of_other_torch = folder / "attention-torch1.0-x86_64-012345678901.so"
+    of_other_torch = folder / "kernels-torch1.0-x86_64-012345678901.so"
     of_other_torch.touch()
 
     second = build.build()
@@ -117,7 +117,7 @@ def test_a_compiler_that_fails_is_reported_with_its_first_error(
 def test_a_missing_library_is_logged_with_the_command_that_makes_it(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = folder / "attention-torch1.0-x86_64-012345678901.so"
+    other = folder / "kernels-torch1.0-x86_64-012345678901.so"
     other.write_text("not a library")
     with caplog.at_level(logging.INFO):
         assert not library.is_compiled()
