@@ -157,11 +157,18 @@ def _without_code(text: str) -> str:
 
 
 def files_under(path: Path) -> Iterator[Path]:
-    """Give a file itself, or the Markdown and Python files of a folder."""
+    """Give a file itself, or the Markdown and Python files of a folder.
+
+    Hidden folders within it are left out: they hold what tools install, such as the environments
+    of the benchmark.
+    """
     if path.is_file():
         yield path
-    else:
-        yield from sorted(file for file in path.rglob("*") if file.suffix in {".md", ".py"})
+        return
+    for file in sorted(path.rglob("*")):
+        folders = file.relative_to(path).parts[:-1]
+        if file.suffix in {".md", ".py"} and not any(name.startswith(".") for name in folders):
+            yield file
 
 
 def report(path: Path) -> Iterator[str]:

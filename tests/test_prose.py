@@ -4,15 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.prose import MAX_WORDS, RULES, Finding, findings_in, long_sentences_in, passages_of
+from tests.prose import (
+    MAX_WORDS,
+    RULES,
+    Finding,
+    files_under,
+    findings_in,
+    long_sentences_in,
+    passages_of,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")))
-MODULES = sorted(
+MODULES = [
     path
     for name in ("prefixes", "server", "training", "bench", "examples", "tests")
-    for path in (ROOT / name).rglob("*.py")
-)
+    for path in files_under(ROOT / name)
+    if path.suffix == ".py"
+]
 BUILD_FILES = [ROOT / name for name in ("Makefile", "Dockerfile", "pyproject.toml")]
 EXEMPT = {
     ROOT / "prefixes" / "made_up.py",  # samples of what people write
@@ -93,3 +102,14 @@ def test_the_checker_reads_the_comments_of_build_files(tmp_path: Path) -> None:
     file.write_text("# One comment\n# in two lines.\n\nfix: all  ## Fix it\n\tsed '/^#/!d'\n")
     passages = [(passage.line, passage.text) for passage in passages_of(file)]
     assert passages == [(1, "One comment\nin two lines."), (4, "Fix it")]
+
+
+def test_the_checker_leaves_out_what_tools_have_installed(tmp_path: Path) -> None:
+    names = ("a.py", "within/b.md", ".venvs/peft/lib/foreign.py", "within/.cache/c.md", "d.txt")
+    for name in names:
+        file = tmp_path / ".checkout" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    root = tmp_path / ".checkout"  # a hidden folder above does not matter
+    assert list(files_under(root)) == [root / "a.py", root / "within" / "b.md"]
+    assert list(files_under(root / "a.py")) == [root / "a.py"]
