@@ -11,6 +11,7 @@
     |- LastOperatorKey         revocation of the last operator's key that does not expire
     |- WebhookNotFound         an unknown id of a webhook
     |- TooManyWebhooks         a tenant with the maximum number of webhooks creates another one
+    |- AnswerNotFound          feedback on an answer that is not recorded
     |- PrefixRejected          an invalid prefix file; has all findings
     |- VersionInUse            deletion of a version that an alias points to, or that is a canary
     |- PrefixExists            restoring a deleted task whose name another task has now
@@ -85,6 +86,10 @@ class WebhookNotFound(PrefixError):
 
 class TooManyWebhooks(PrefixError):
     code = "too_many_webhooks"
+
+
+class AnswerNotFound(PrefixError):
+    code = "answer_not_found"
 
 
 class PrefixRejected(PrefixError):

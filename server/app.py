@@ -13,6 +13,7 @@ from prefixes.registry import (
     ApiKeys,
     AuditLog,
     Canaries,
+    FeedbackSettings,
     LimitStore,
     PrefixRegistry,
     Retention,
@@ -28,12 +29,14 @@ from server.api import (
     canaries,
     deletions,
     docs_page,
+    feedback,
     key_uses,
     keys,
     limits,
     operator_keys,
     prefixes,
     problem_responses,
+    review,
     sharing,
     status,
     tasks,
@@ -52,6 +55,8 @@ from server.api.middleware.security_headers import SecurityHeaders
 from server.api.public_prefixes import PublicPrefixes
 from server.api.services import InferenceEngine, Services
 from server.api.webhook_events import ErrorEvents
+from server.engine.recording.store import answer_store
+from server.feedback.sealing import Sealer
 from server.observability.metrics import RequestMetrics
 from server.publishing import Publisher
 from server.settings import Settings
@@ -112,6 +117,9 @@ def create_app(
         audit=AuditLog(registry.database),
         usage=UsageLog(registry.database),
         webhooks=Webhooks(registry.database),
+        feedback=FeedbackSettings(registry.database),
+        answers=answer_store(settings, registry.database),
+        sealer=Sealer(settings.feedback_key_list),
         events=ErrorEvents(Outbox(registry.database)),
         metrics=metrics,
         trainings=training_store(settings, registry.database),
@@ -160,6 +168,8 @@ def _add_routes(app: FastAPI) -> None:
         audit,
         usage,
         webhooks,
+        feedback,
+        review,
         status,
     ):
         app.include_router(module.router)

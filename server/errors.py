@@ -9,7 +9,9 @@
     |- TooManyScores              the response would hold more scores than one response may.
     |- BadUpload                  the multipart body lacks a required file or is damaged.
     |- TrainingNotFound           the training job does not exist, or another tenant owns it.
-    '- NothingToShow              the training job has not written the requested file yet.
+    |- NothingToShow              the training job has not written the requested file yet.
+    |- FeedbackRejected           the right answer does not fit the task or the input.
+    '- FeedbackUnreadable         a stored text cannot be decrypted with the operator's keys.
 
     ServingError                  the engine rejects the request, or cannot answer it.
     |- WrongTaskType              a task has a different type than the request expects.
@@ -91,6 +93,14 @@ class TrainingNotFound(RequestRefused):
 
 class NothingToShow(RequestRefused):
     code = "nothing_to_show"
+
+
+class FeedbackRejected(RequestRefused):
+    code = "feedback_rejected"
+
+
+class FeedbackUnreadable(RequestRefused):
+    code = "feedback_unreadable"
 
 
 class ServingError(Exception):

@@ -6,9 +6,11 @@ from sqlalchemy import URL
 
 from prefixes.errors import StoreUnavailable
 from prefixes.limits import NOT_SET, LimitSet
+from prefixes.registry.answers import AnswerStore
 from prefixes.registry.audit import AuditLog
 from prefixes.registry.canaries import Canaries
 from prefixes.registry.database import Database
+from prefixes.registry.feedback_settings import FeedbackRule, FeedbackSettings
 from prefixes.registry.idempotency import IdempotencyKey
 from prefixes.registry.keys import ApiKeys
 from prefixes.registry.limits import LimitStore, TenantLimits
@@ -53,6 +55,7 @@ __all__ = [
     "Actor",
     "Alias",
     "AliasMove",
+    "AnswerStore",
     "ApiKey",
     "ApiKeys",
     "AuditEvent",
@@ -64,6 +67,8 @@ __all__ = [
     "Database",
     "DeletedPrefix",
     "DeletedVersion",
+    "FeedbackRule",
+    "FeedbackSettings",
     "IdempotencyKey",
     "Identity",
     "IssuedKey",

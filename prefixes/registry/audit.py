@@ -46,6 +46,8 @@ Action = Literal[
     "webhook.change",
     "webhook.rotate",
     "webhook.delete",
+    "feedback.settings",
+    "feedback.delete",
 ]
 
 _PAGE: Final = 500

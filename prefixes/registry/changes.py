@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, union,
 
 from prefixes.errors import VersionInUse
 from prefixes.names import MAX_VERSION, PrefixRef
+from prefixes.registry.answer_rows import remove_answers
 from prefixes.registry.audit import record
 from prefixes.registry.deletions import note_deleted
 from prefixes.registry.grants import remove_readers
@@ -17,6 +18,7 @@ from prefixes.registry.tables import (
     deleted_versions,
     now,
     prefixes,
+    recorded_answers,
     tenants,
     versions,
 )
@@ -178,13 +180,17 @@ def check_unused(connection: Connection, row: PrefixRow, number: int) -> None:
 
 
 def remove_prefix(connection: Connection, row: PrefixRow, by: Actor) -> frozenset[str]:
-    """Remove all versions, aliases and readers of a task; return the digests, keep its counter."""
+    """Remove all versions, aliases, readers and recorded answers of a task.
+
+    Returns the digests. The counter of versions stays.
+    """
     queries = (
         select(table.c.digest).where(table.c.prefix_id == row.id)
         for table in (versions, deleted_versions)
     )
     digests = frozenset(connection.scalars(union(*queries)))
     remove_readers(connection, row.id)
+    remove_answers(connection, recorded_answers.c.prefix_id == row.id)
     # In the order of references: canaries to aliases, both to versions.
     for table in (canaries, aliases, alias_moves, versions, deleted_versions):
         connection.execute(delete(table).where(table.c.prefix_id == row.id))

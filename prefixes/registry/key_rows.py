@@ -12,7 +12,7 @@ from prefixes.errors import KeyNotFound
 from prefixes.limits import NO_LIMITS, LimitSet
 from prefixes.registry.audit import record
 from prefixes.registry.limit_rows import find_both_limits
-from prefixes.registry.tables import api_keys, now, tenants
+from prefixes.registry.tables import api_keys, feedback_settings, now, tenants
 from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import Actor, ApiKey, Identity, Role
 
@@ -46,8 +46,14 @@ _IDENTITY: Final = (
         tenants.c.id.label("tenant_id"),
         tenants.c.name,
         tenants.c.suspended_at,
+        feedback_settings.c.sample_percent,
     )
-    .select_from(_WITH_TENANT)
+    .select_from(
+        _WITH_TENANT.outerjoin(
+            feedback_settings,
+            and_(feedback_settings.c.tenant_id == tenants.c.id, feedback_settings.c.is_enabled),
+        )
+    )
     .where(
         api_keys.c.id == bindparam("key_id"),
         api_keys.c.revoked_at.is_(None),
@@ -133,6 +139,7 @@ def find_identity(
         expires_at=float("inf") if row.expires_at is None else row.expires_at.timestamp(),
         limits=limits,
         key_limits=key_limits,
+        recorded_percent=row.sample_percent or 0.0,
     )
     return row.secret_sha256, identity
 

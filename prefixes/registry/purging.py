@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, union
 
+from prefixes.registry.answer_rows import remove_feedback_of
 from prefixes.registry.audit import record
 from prefixes.registry.deletions import note_deleted
 from prefixes.registry.tables import (
@@ -40,6 +41,7 @@ def purge_tenant(
     has_trainings = select(trainings.c.id).where(trainings.c.tenant_id == found).limit(1)
     if found is None or connection.scalar(has_trainings) is not None:
         return None
+    remove_feedback_of(connection, found)
     digests = _remove_prefixes(connection, found)
     connection.execute(delete(grants).where(grants.c.reader == name))
     keys = select(api_keys.c.id).where(api_keys.c.tenant_id == found)

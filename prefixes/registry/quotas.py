@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from prefixes.errors import QuotaExceeded
 from prefixes.limits import UNLIMITED, LimitName, Limits, LimitSet
+from prefixes.registry.answer_rows import find_stored_bytes
 from prefixes.registry.limit_rows import effective_limits
 from prefixes.registry.tables import deleted_versions, prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
@@ -30,7 +31,7 @@ _BYTES: Final = tuple(
 class StoredAmounts:
     """The amounts that a tenant stores. The bytes of a file that two tasks have count twice.
 
-    What is deleted counts by its bytes until it is removed.
+    What is deleted counts by its bytes until it is removed. Recorded answers count by their bytes.
     """
 
     versions: int
@@ -42,8 +43,22 @@ def find_stored(connection: Connection, tenant_id: int) -> StoredAmounts:
     """Count what a tenant stores."""
     owned = prefixes.c.tenant_id == tenant_id
     num_versions, num_prefixes = connection.execute(_EXISTING.where(owned)).one()
-    num_bytes = sum(connection.scalar(query.where(owned)) or 0 for query in _BYTES)
+    num_bytes = _bytes_of_versions(connection, tenant_id)
+    num_bytes += find_stored_bytes(connection, tenant_id)
     return StoredAmounts(num_versions, num_bytes, num_prefixes)
+
+
+def find_answer_room(
+    connection: Connection, tenant_id: int, max_bytes: int, defaults: LimitSet
+) -> int:
+    """Return how many bytes of answers a tenant may store in addition; negative if too many.
+
+    `max_bytes` limits its answers, in addition to the tenant's limit on all stored bytes.
+    """
+    allowed = effective_limits(connection, tenant_id, defaults).max_stored_bytes
+    if allowed < UNLIMITED:
+        max_bytes = min(max_bytes, int(allowed) - _bytes_of_versions(connection, tenant_id))
+    return max_bytes - find_stored_bytes(connection, tenant_id)
 
 
 def check_stored(connection: Connection, tenant: str, defaults: LimitSet) -> None:
@@ -81,6 +96,11 @@ def check_room(connection: Connection, tenant: str, task: str | None, defaults: 
         prefixes=stored.prefixes + is_new,
     )
     _check(needed, limits, tenant)
+
+
+def _bytes_of_versions(connection: Connection, tenant_id: int) -> int:
+    owned = prefixes.c.tenant_id == tenant_id
+    return sum(connection.scalar(query.where(owned)) or 0 for query in _BYTES)
 
 
 def _locked(connection: Connection, tenant: str, defaults: LimitSet) -> tuple[int, Limits]:

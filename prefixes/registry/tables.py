@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -112,6 +113,8 @@ prefixes = Table(
     Column("deleted_at", UtcDateTime, index=True),
     Column("keep_versions", Integer),
     Column("keep_days", Float),
+    # Answers given before this moment were deleted: none of them may be written any more.
+    Column("answers_deleted_at", UtcDateTime),
     UniqueConstraint("tenant_id", "task"),
 )
 
@@ -294,6 +297,44 @@ webhook_deliveries = Table(
     Column("reason", Text),
     Index(None, "state", "next_attempt_at"),
     Index(None, "webhook_id", "state", "id"),
+)
+
+# One row for each tenant that has ever opted in. `stored_bytes` is the sum of `num_bytes` of
+# its recorded answers.
+feedback_settings = Table(
+    "feedback_settings",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("retention_days", Float, nullable=False),
+    Column("sample_percent", Float, nullable=False),
+    Column("stored_bytes", BigInteger, nullable=False),
+)
+
+# Texts with the answers that tasks gave, and the right answers. `content` and `feedback` are JSON,
+# encrypted with the key that the column after each of them names.
+recorded_answers = Table(
+    "recorded_answers",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("prefix_id", ForeignKey("prefixes.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("answered_at", UtcDateTime, nullable=False, index=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("content_key", String(16)),
+    Column("num_bytes", Integer, nullable=False),
+    Column("margin", Float),
+    Column("other_version", Integer),  # a version that gave another answer in the shadow
+    Column("feedback", LargeBinary),
+    Column("feedback_key", String(16)),
+    Column("feedback_at", UtcDateTime),
+    Column("is_contradicted", Boolean, nullable=False, server_default=false()),
+    Column("is_reviewed", Boolean, nullable=False, server_default=false()),
+    Index(None, "tenant_id", "request_id", "place"),
+    Index(None, "prefix_id", "margin"),
 )
 
 # Digests of deleted versions: their bytes may be removed. Unknown bytes never are.

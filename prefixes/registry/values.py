@@ -245,7 +245,8 @@ class Identity:
     """The rights that a valid key proves. An operator's key has no tenant.
 
     `expires_at` is in seconds since the epoch, infinite for never. `limits` are those of the
-    tenant, `key_limits` those of the key alone; operators have none.
+    tenant, `key_limits` those of the key alone; operators have none. `recorded_percent` is the
+    share of the tenant's requests whose answers are recorded.
     """
 
     key_id: str
@@ -255,6 +256,7 @@ class Identity:
     expires_at: float
     limits: Limits = NO_LIMITS
     key_limits: Limits = NO_LIMITS
+    recorded_percent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,12 @@ NEEDED: Final[Mapping[str, Role]] = {
     f"GET {_TENANT}/usage/export": "admin",
     "GET /v1/usage": "operator",
     "GET /v1/usage/export": "operator",
+    "POST /v1/feedback": "infer",
+    f"GET {_TENANT}/feedback": "admin",
+    f"PUT {_TENANT}/feedback": "admin",
+    f"DELETE {_TENANT}/feedback": "admin",
+    f"DELETE {_TASK}/feedback": "admin",
+    f"GET {_TASK}/review": "upload",
     "GET /v1/audit": "admin",
     "GET /v1/audit/export": "admin",
 }

@@ -17,7 +17,7 @@ from server.api.dependencies import CallerDep, RecordDep, ServicesDep
 from server.api.disconnection import while_connected
 from server.api.scores import MAX_SCORES
 from server.api.services import Services
-from server.engine.values import InferenceResult, TaskInput
+from server.engine.values import InferenceResult, Recording, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
 from server.limits.allowance import Allowance
 from server.observability.logs import RequestRecord
@@ -159,6 +159,7 @@ class Inference:
             task_type=task_type,
             allowance=Allowance.of(self.caller.identity, self.services.anonymous_limits),
             routing_key=self.routing_key,
+            recording=Recording.of(self.caller.identity, self.record.request_id),
         )
         try:
             response = await while_connected(self.request, work)

@@ -9,9 +9,11 @@ from anyio import CapacityLimiter, to_thread
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.limits import Limits
 from prefixes.registry import (
+    AnswerStore,
     ApiKeys,
     AuditLog,
     Canaries,
+    FeedbackSettings,
     LimitStore,
     PrefixRegistry,
     Retention,
@@ -25,7 +27,8 @@ from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
 from server.api.webhook_events import ErrorEvents
 from server.engine.canaries.counts import CanaryCounts
-from server.engine.values import InferenceResponse, TaskInput
+from server.engine.values import InferenceResponse, Recording, TaskInput
+from server.feedback.sealing import Sealer
 from server.limits.allowance import Allowance
 from server.observability.metrics import RequestMetrics
 from server.publishing import Publisher
@@ -55,8 +58,10 @@ class InferenceEngine(Protocol):
         task_type: TaskType | None,
         allowance: Allowance,
         routing_key: str | None,
+        recording: Recording | None,
     ) -> InferenceResponse: ...
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]: ...
+    async def write_answers(self) -> None: ...
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts: ...
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]: ...
 
@@ -80,6 +85,9 @@ class Services:
     audit: AuditLog
     usage: UsageLog
     webhooks: Webhooks
+    feedback: FeedbackSettings
+    answers: AnswerStore
+    sealer: Sealer
     events: ErrorEvents
     metrics: RequestMetrics
     trainings: TrainingStore

@@ -22,6 +22,7 @@ STATUS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     prefix_errors.PrefixExists: (409, "Prefix exists"),
     prefix_errors.WebhookNotFound: (404, "Webhook not found"),
     prefix_errors.TooManyWebhooks: (409, "Too many webhooks"),
+    prefix_errors.AnswerNotFound: (404, "Answer not found"),
     prefix_errors.VersionInUse: (409, "Version in use"),
     prefix_errors.NothingToRollBack: (409, "Nothing to roll back"),
     prefix_errors.InvalidLimit: (422, "Invalid limit"),
@@ -56,6 +57,8 @@ STATUS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     server_errors.BadUpload: (422, "Malformed upload"),
     server_errors.TrainingNotFound: (404, "Training not found"),
     server_errors.NothingToShow: (404, "Not written yet"),
+    server_errors.FeedbackRejected: (422, "Feedback does not fit the task"),
+    server_errors.FeedbackUnreadable: (500, "Feedback unreadable"),
 }
 """Status and title of an error's class, or of its nearest base class."""
 

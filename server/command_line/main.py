@@ -18,6 +18,12 @@ from server.command_line.canaries import (
 from server.command_line.command import Command
 from server.command_line.conversion import export_prefix, import_prefix
 from server.command_line.evaluation import evaluate, predict
+from server.command_line.feedback import (
+    delete_feedback,
+    generate_feedback_key,
+    set_feedback,
+    show_feedback,
+)
 from server.command_line.keys import (
     create_key,
     generate_key,
@@ -138,5 +144,17 @@ app.add_typer(
         {"share": share, "unshare": unshare, "readers": list_readers},
     ),
     name="prefix",
+)
+app.add_typer(
+    _group(
+        "Manage recorded answers and feedback of tenants.",
+        {
+            "show": show_feedback,
+            "set": set_feedback,
+            "delete": delete_feedback,
+            "generate-key": generate_feedback_key,
+        },
+    ),
+    name="feedback",
 )
 app.add_typer(_group("Manage the store folder and its database.", {"adopt": adopt}), name="store")

@@ -22,10 +22,11 @@ from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
 from server.engine.canaries.watch import FAULTS, CanaryWatch
 from server.engine.pipeline import Pipeline, TokenizationMetrics
+from server.engine.recording.recorder import AnswerRecorder
 from server.engine.replay import GoldenReplay
 from server.engine.resolution import ReferenceResolver
 from server.engine.tokenization import TokenizerPool, estimate_tokens
-from server.engine.values import InferenceResponse, TaskInput
+from server.engine.values import InferenceResponse, Recording, TaskInput
 from server.errors import EngineUnavailable
 from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.rates import RateState
@@ -77,6 +78,7 @@ class Engine:
     ) -> None:
         self.backbone = backbone
         self.usage = UsageMeter()
+        self.answers = AnswerRecorder()
         self._registry = registry
         self._golden = GoldenCheck(backbone) if backbone.is_quantized else None
         default = default_host_bytes(backbone.device)
@@ -187,6 +189,7 @@ class Engine:
         task_type: TaskType | None = None,
         allowance: Allowance = NO_ALLOWANCE,
         routing_key: str | None = None,
+        recording: Recording | None = None,
     ) -> InferenceResponse:
         """Run inputs of any tasks. The request succeeds or fails as a whole.
 
@@ -198,6 +201,7 @@ class Engine:
             task_type: the type that every task must have; None for any.
             allowance: the limits of the caller's tenant and key.
             routing_key: decides whether the canary of an alias answers; None: never.
+            recording: names the request whose answers are recorded; None: they are not.
 
         Raises:
             PrefixNotFound: when a prefix does not exist, or the reader may not use it.
@@ -241,12 +245,20 @@ class Engine:
             outcomes[place].result(versions[item.ref], item.fields)
             for place, item in enumerate(inputs)
         ]
-        self.canaries.answered(targets, inputs, results, truncate=truncate)
+        disagreed = None
+        if recording is not None:
+            self.answers.add(recording, results)
+            disagreed = partial(self.answers.disagreed, recording)
+        self.canaries.answered(targets, inputs, results, truncate=truncate, disagreed=disagreed)
         return InferenceResponse(results, admitted.charge.rates())
 
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
         """Charge a request that is not inference. See `RequestLimiter.admit_management`."""
         return self._admission.limiter.admit_management(allowance)
+
+    async def write_answers(self) -> None:
+        """Write the answers that were recorded so far, so that they can be found."""
+        await self.answers.flush()
 
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         """Return what was counted about the canary that an alias has, or had last."""

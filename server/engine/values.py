@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
+from prefixes.registry import Identity
 from prefixes.template import CHOICES, InputFields, TokenIds
 from server.batching.timings import Timings
 from server.rates import RateState
@@ -19,6 +21,25 @@ class TaskInput:
 
     ref: PrefixRef
     fields: InputFields
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Asks to record the answers of a request, for a tenant that opted in."""
+
+    tenant: str
+    request_id: str
+
+    @classmethod
+    def of(cls, identity: Identity | None, request_id: str) -> "Recording | None":
+        """Decide whether a request is in the share that the caller's tenant records."""
+        if identity is None or not identity.recorded_percent or identity.tenant is None:
+            return None
+        # By the id, so that a repeated request is recorded again or not at all.
+        point = crc32(request_id.encode()) / 2**32
+        if 100 * point >= identity.recorded_percent:
+            return None
+        return cls(identity.tenant, request_id)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,15 +70,16 @@ class InferenceResult:
     def sliced_text(self) -> str:
         """The caller's text that spans in the answer refer to; empty for tasks without spans."""
         name = self.spec.sliced_field
-        return "" if name is None else str(self._named_fields[name])
+        return "" if name is None else str(self.named_fields[name])
 
     @property
     def choices(self) -> Sequence[str]:
         """The choices of a multiple-choice input, as the caller wrote them."""
-        return self._named_fields[CHOICES]
+        return self.named_fields[CHOICES]
 
     @property
-    def _named_fields(self) -> Mapping[str, str | Sequence[str]]:
+    def named_fields(self) -> Mapping[str, str | Sequence[str]]:
+        """The caller's texts by field name."""
         assert not isinstance(self.fields, TokenIds), "token ids have no fields"
         if isinstance(self.fields, tuple):
             return dict(zip(self.spec.input.fields, self.fields, strict=True))

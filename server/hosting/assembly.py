@@ -17,6 +17,7 @@ from prefixes.registry import PrefixRegistry
 from prefixes.registry.deliveries import DeliveryQueue
 from server.app import create_app
 from server.engine.engine import Engine, EngineLimits
+from server.engine.recording.store import answer_store
 from server.hosting.draining import DrainingServer
 from server.hosting.front_ends.engine_process import EngineProcess
 from server.hosting.gauges import add_gauges
@@ -120,7 +121,13 @@ class Assembly:
 
     def _lifespan(self) -> AbstractAsyncContextManager[None]:
         grace = timedelta(days=self.settings.deleted_prefix_days)
-        sweeps = RetentionSweeps(self.registry, self.engine, grace=grace)
+        sweeps = RetentionSweeps(
+            self.registry,
+            self.engine,
+            answer_store(self.settings, self.registry.database),
+            grace=grace,
+            max_feedback_days=self.settings.max_feedback_days,
+        )
         deliverer = Deliverer(
             DeliveryQueue(self.registry.database),
             WebhookClient(AddressRules(self.settings.webhook_network_list)),

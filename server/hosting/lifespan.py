@@ -11,6 +11,9 @@ from prefixes.registry import PrefixRegistry, UsageLog
 from prefixes.registry.canary_counts import StoredCounts
 from server.engine.canaries import writer as canary_writer
 from server.engine.engine import Engine
+from server.engine.recording.store import answer_store
+from server.engine.recording.writer import recording
+from server.feedback.sealing import Sealer
 from server.hosting.seeding import seed_examples
 from server.publishing import Publisher
 from server.settings import Settings
@@ -29,13 +32,15 @@ async def lifespan(
     """Sweep the store, start the engine, publish examples; stop the engine at the end.
 
     The contexts of `background`, such as running trainings, last while requests are served. Usage
-    and the counts of canaries are written meanwhile, and once more at the end.
+    is written meanwhile, and once more at the end. So are counts of canaries and recorded answers.
     """
     await run_in_threadpool(_tidy, registry)
     usage = UsageLog(registry.database)
+    answers = answer_store(settings, registry.database)
     async with (
         usage_writer.writing(engine.usage, usage, retention_days=settings.usage_retention_days),
         canary_writer.writing(engine.canaries, StoredCounts(registry.database)),
+        recording(engine.answers, answers, Sealer(settings.feedback_key_list)),
         _running(engine),
     ):
         if settings.examples_folder is not None:

@@ -1,4 +1,4 @@
-"""Removes what is no longer kept, once a minute: old versions, deleted prefixes, unused memory."""
+"""Removes what is no longer kept, once a minute: old versions and answers, deleted prefixes."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.registry import Actor, PrefixRegistry, Retention
+from prefixes.registry import Actor, AnswerStore, PrefixRegistry, Retention
 from prefixes.registry.tables import now
 from server.engine.engine import Engine
 
@@ -22,11 +22,21 @@ _log = logging.getLogger(__name__)
 class RetentionSweeps:
     """Runs in one process of a server, that of the engine. Belongs to its event loop."""
 
-    def __init__(self, registry: PrefixRegistry, engine: Engine, *, grace: timedelta) -> None:
+    def __init__(
+        self,
+        registry: PrefixRegistry,
+        engine: Engine,
+        answers: AnswerStore,
+        *,
+        grace: timedelta,
+        max_feedback_days: float,
+    ) -> None:
         self._registry = registry
         self._retention = Retention(registry.database)
         self._engine = engine
+        self._answers = answers
         self._grace = grace
+        self._max_feedback_days = max_feedback_days
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -44,6 +54,7 @@ class RetentionSweeps:
             StoreUnavailable: when the database cannot be used.
         """
         await run_in_threadpool(self._sweep_registry)
+        await run_in_threadpool(self._sweep_answers)
         loaded = list(self._engine.loaded_digests())
         gone = await run_in_threadpool(lambda: self._registry.unpublished(loaded))
         self._engine.discard(gone)
@@ -58,6 +69,11 @@ class RetentionSweeps:
                 num_deleted,
                 num_removed,
             )
+
+    def _sweep_answers(self) -> None:
+        num_removed = self._answers.remove_expired(max_days=self._max_feedback_days)
+        if num_removed:
+            _log.info("removed %d recorded answers whose retention time is over", num_removed)
 
     async def _keep_sweeping(self) -> None:
         while True:

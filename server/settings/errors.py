@@ -11,7 +11,9 @@ ENV_PREFIX: Final = "POLYPREFIX_"
 _CLIENT_VARIABLES: Final = frozenset({"key"})
 """Variables of the commands that call a server. They are not settings, and not mistakes."""
 
-SECRETS: Final = frozenset({"database_url", "metrics_key", "operator_key", "tls_key_password"})
+SECRETS: Final = frozenset({
+    "database_url", "feedback_keys", "metrics_key", "operator_key", "tls_key_password",
+})  # fmt: skip
 """Settings whose values no message shows."""
 
 

@@ -23,6 +23,7 @@ from server.settings.errors import (
     invalid_values,
     unknown_variables,
 )
+from server.settings.feedback import FeedbackSettings
 from server.settings.http import HttpSettings
 from server.settings.keys import check_operator_key
 from server.settings.lists import check_networks, items_of, networks_of, references_of
@@ -32,7 +33,13 @@ from server.settings.training import TrainingSettings
 
 
 class Settings(
-    TrainingSettings, TenantSettings, TlsSettings, HttpSettings, EngineSettings, BaseSettings
+    FeedbackSettings,
+    TrainingSettings,
+    TenantSettings,
+    TlsSettings,
+    HttpSettings,
+    EngineSettings,
+    BaseSettings,
 ):
     """All settings. Each has a `POLYPREFIX_` variable, and some have a flag of `serve`.
 

@@ -73,6 +73,8 @@ class Hooks:
                 case.headers.pop(name, None)
         if isinstance(case.path_parameters, dict) and chance.random() < _SHARE_OF_REAL_OBJECTS:
             case.path_parameters |= self._object_of(case.path)
+        if case.path == "/v1/feedback" and chance.random() < _SHARE_OF_REAL_OBJECTS:
+            case.body = dict(self._world.feedback())
         self._put_real_ids(case)
         self._put_real_file(case, chance)
 
@@ -84,6 +86,8 @@ class Hooks:
             return {"tenant": OWNER, "task": "mood", "alias": "live"}
         if "{webhook}" in path:
             return self._world.some_webhook()
+        if path.endswith(("/feedback", "/review")) and "{task}" in path:
+            return {"tenant": OWNER, "task": "mood"}
         return {}
 
     def _put_real_ids(self, case: AnyCase) -> None:

@@ -15,9 +15,12 @@ from typing import Any, Final
 from prefixes.backbone import Backbone
 from prefixes.errors import CanaryNotFound, PrefixNotFound
 from prefixes.limits import LIMIT_NAMES
-from prefixes.registry import ROLES, Actor, CanaryPlan, Role
+from prefixes.registry import ROLES, Actor, CanaryPlan, FeedbackRule, Role
+from prefixes.registry.answer_rows import NewAnswer
+from prefixes.registry.tables import now
 from prefixes.spec import TaskType
 from server.api.services import Services
+from server.feedback.contents import AnswerContent
 from tests.factories import make_prefix
 from tests.server.rest import Rest, put, serving
 
@@ -120,6 +123,17 @@ class World:
         for other in others:  # there is a limit on their number
             webhooks.delete(OWNER, other.id, by=FUZZER)
         return {"tenant": OWNER, "webhook": first.id}
+
+    def feedback(self) -> dict[str, Any]:
+        """Record an answer of `acme/mood`, and return feedback on it."""
+        services = self.services
+        services.feedback.set(OWNER, FeedbackRule(is_enabled=True), by=FUZZER)
+        content = AnswerContent({"text": "good"}, {"label": "bad"}).to_bytes()
+        sealed = services.sealer.seal(content)
+        version = self.some_version(OWNER, "mood")
+        answer = NewAnswer(OWNER, "mood", version, "fuzz", 0, now(), sealed, 0.5)
+        services.answers.add([answer])
+        return {"request_id": "fuzz", "label": "good"}
 
     def finished_training(self, tenant: str) -> str:
         """Return the id of a training that has been canceled: its event stream ends."""

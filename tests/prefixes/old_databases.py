@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0016": (
+        "DROP TABLE recorded_answers",
+        "DROP TABLE feedback_settings",
+        "ALTER TABLE prefixes DROP COLUMN answers_deleted_at",
+    ),
     "0015": ("ALTER TABLE canaries DROP COLUMN counts",),
     "0014": ("DROP TABLE webhook_deliveries", "DROP TABLE webhooks"),
     "0013": tuple(

@@ -24,7 +24,7 @@ from server.app import create_app
 from server.batching.timings import Timings
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.engine import Engine, EngineLimits
-from server.engine.values import InferenceResponse, InferenceResult, TaskInput
+from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
 from server.errors import EngineUnavailable, WrongTaskType
 from server.hosting.bounded_http import BoundedHttp
 from server.hosting.gauges import add_gauges
@@ -100,6 +100,7 @@ class FakeEngine:
         task_type: TaskType | None,
         allowance: Allowance,
         routing_key: str | None = None,
+        recording: Recording | None = None,
     ) -> InferenceResponse:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)
@@ -139,6 +140,9 @@ class FakeEngine:
 
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
         return self._limiter.admit_management(allowance)
+
+    async def write_answers(self) -> None:
+        pass
 
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         return CanaryCounts()

@@ -18,17 +18,23 @@ from prefixes import Prefix
 from prefixes.backbone import Backbone
 from prefixes.registry import (
     COMMAND_LINE,
+    AnswerStore,
     ApiKeys,
     Canaries,
     CanaryPlan,
     CanaryRoute,
+    FeedbackRule,
+    FeedbackSettings,
     PrefixRegistry,
     Role,
     Sharing,
     Tenants,
 )
+from prefixes.registry.answer_rows import NewAnswer, SealedText
+from prefixes.registry.tables import now
 from prefixes.registry.webhooks import Webhooks
 from server.api.access import NEEDED, VISIBLE
+from server.feedback.contents import AnswerContent
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
 from server.training_jobs.store import new_id, training_store
@@ -51,7 +57,7 @@ HIDDEN: Final = "404 hidden"
 
 HIDDEN_CODES: Final = {
     "prefix_not_found", "training_not_found", "tenant_not_found", "key_not_found",
-    "webhook_not_found",
+    "webhook_not_found", "answer_not_found",
 }  # fmt: skip
 
 _BAD: Final = (BAD_KEY, BAD_KEY, SUSPENDED)
@@ -88,6 +94,10 @@ EXPECTED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "upload": _needs(LOW_ROLE, OK, OK),
     "admin": _needs(LOW_ROLE, LOW_ROLE, OK),
     "operator": _needs(LOW_ROLE, LOW_ROLE, LOW_ROLE),
+    "any infer": {
+        "own": (NO_KEY, OK, OK, OK, HIDDEN, *_BAD),
+        **dict.fromkeys(("other", "shared", "public"), (NO_KEY, *[HIDDEN] * 4, *_BAD)),
+    },
     # The path names no tenant.
     "any admin": _same(NO_KEY, LOW_ROLE, LOW_ROLE, OK, OK, *_BAD),
     "any operator": _same(NO_KEY, LOW_ROLE, LOW_ROLE, LOW_ROLE, OK, *_BAD),
@@ -200,6 +210,12 @@ ROWS: Final[Mapping[str, Row]] = {
     f"POST {TENANT}/webhooks/{{webhook}}/rotate": Row("admin", 200, {}),
     f"POST {TENANT}/webhooks/{{webhook}}/test": Row("admin", 202),
     f"GET {TENANT}/webhooks/{{webhook}}/deliveries": Row("admin"),
+    "POST /v1/feedback": Row("any infer", 200, {"request_id": "{request}", "label": "good"}),
+    f"GET {TENANT}/feedback": Row("admin"),
+    f"PUT {TENANT}/feedback": Row("admin", 200, {"is_enabled": True}),
+    f"DELETE {TENANT}/feedback": Row("admin"),
+    f"DELETE {TASK}/feedback": Row("admin"),
+    f"GET {TASK}/review": Row("upload"),
     f"GET {TENANT}/usage": Row("admin"),
     f"GET {TENANT}/usage/export": Row("admin"),
     "GET /v1/usage": Row("any operator"),
@@ -260,6 +276,8 @@ class World:
             self._sharing.add(tenant, names["task"], "acme", by=COMMAND_LINE)
         if path.endswith("/restore"):
             self._delete(tenant, names["task"], is_version="{version}" in path)
+        if path == "/v1/feedback":
+            names["request"] = self._answer(tenant, names["task"])
         if "{training}" in path:
             names["training"] = self._training(tenant)
         if "{webhook}" in path:
@@ -285,6 +303,16 @@ class World:
     def _webhook(self, tenant: str) -> str:
         url, events = "https://example.org/", ["alias.moved"]
         return self._webhooks.create(tenant, url, events, by=COMMAND_LINE).webhook.id
+
+    def _answer(self, tenant: str, task: str) -> str:
+        """Record an answer; return the id of its request."""
+        request = f"request-{next(self._seeds)}"
+        content = SealedText(AnswerContent({"text": "bad"}, {"label": "bad"}).to_bytes(), None)
+        rule = FeedbackRule(is_enabled=True)
+        FeedbackSettings(self.rest.registry.database).set(tenant, rule, by=COMMAND_LINE)
+        store = AnswerStore(self.rest.registry.database, max_bytes=10**7)
+        store.add([NewAnswer(tenant, task, 1, request, 0, now(), content, 0.5)])
+        return request
 
     def restore(self) -> None:
         """Undo changes of tenants."""

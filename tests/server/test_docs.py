@@ -24,6 +24,7 @@ HTTP_API = "\n".join(
         "tenants.md",
         "lifecycle.md",
         "webhooks.md",
+        "feedback.md",
         "trainings.md",
     )
 )

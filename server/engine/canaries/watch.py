@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,9 @@ from server.errors import InferenceFailed, ResidencyBudgetExceeded
 
 FAULTS: Final = (InferenceFailed, ResidencyBudgetExceeded, StoreCorrupted, PrefixRejected)
 """Errors for which a version itself is to blame, and not its caller or the server."""
+
+Disagreed = Callable[[int, int], None]
+"""Takes the place of an input, and the number of a version that gives another answer."""
 
 _BOUNDS: Final = Actor("canary bounds")
 MAX_CANARIES: Final = 1000
@@ -126,11 +129,15 @@ class CanaryWatch:
         results: Sequence[InferenceResult],
         *,
         truncate: bool,
+        disagreed: Disagreed | None = None,
     ) -> None:
-        """Count the answers of a request, and queue some of its inputs for the other version."""
+        """Count the answers of a request, and queue some of its inputs for the other version.
+
+        `disagreed` is called for each input that gets another answer from it.
+        """
         if all(target.canary is None for target in targets.values()):
             return
-        for item, result in zip(inputs, results, strict=True):
+        for place, (item, result) in enumerate(zip(inputs, results, strict=True)):
             target = targets[item.ref]
             if target.canary is None:
                 continue
@@ -139,7 +146,8 @@ class CanaryWatch:
             for counts in watched.of(version):
                 counts.answered(result.timings)
             if watched.takes_next():
-                self._add_shadow(watched, target, item, result, truncate=truncate)
+                told = None if disagreed is None else partial(disagreed, place)
+                self._add_shadow(watched, target, item, result, truncate=truncate, told=told)
             self._check(watched)
 
     def failed(
@@ -176,6 +184,7 @@ class CanaryWatch:
         result: InferenceResult,
         *,
         truncate: bool,
+        told: Callable[[int], None] | None,
     ) -> None:
         is_canary = _version_of(target, result) != target.stable
         other = target.stable if is_canary else watched.route.version
@@ -189,7 +198,7 @@ class CanaryWatch:
                 other.digest,
                 item.fields,
                 truncate,
-                done=partial(self._compare, watched, other, result),
+                done=partial(self._compare, watched, other, result, told),
                 failed=partial(self._shadow_failed, watched, other),
                 dropped=drop,
                 expires_at=self._shadows.deadline(),
@@ -197,7 +206,12 @@ class CanaryWatch:
         )
 
     async def _compare(
-        self, watched: _Watched, other: PrefixVersion, live: InferenceResult, outcome: InputOutcome
+        self,
+        watched: _Watched,
+        other: PrefixVersion,
+        live: InferenceResult,
+        told: Callable[[int], None] | None,
+        outcome: InputOutcome,
     ) -> None:
         for version_counts in watched.of(other):
             version_counts.shadowed(outcome.timings)
@@ -210,6 +224,8 @@ class CanaryWatch:
         labels = None if pair[0] is None or pair[1] is None else (pair[0], pair[1])
         for counts in watched.both:
             counts.compared(is_equal=is_equal, labels=labels)
+        if told is not None and not is_equal:
+            told(other.number)
         self._check(watched)
 
     def _shadow_failed(self, watched: _Watched, other: PrefixVersion, error: Exception) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Any, Final
 
 from prefixes import PrefixSpec
@@ -76,20 +75,13 @@ class CallHandler:
             self._channel.send(Failure.of(call.number, RuntimeError(repr(error))))
 
     async def _value(self, call: Call) -> Any:
-        arguments: Mapping[str, Any] = call.arguments
         match call.method:
             case "infer":
-                return self._compact(await self._engine.infer(**arguments))
-            case "admit_management":
-                return await self._engine.admit_management(**arguments)
-            case "canary_counts":
-                return await self._engine.canary_counts(**arguments)
-            case "replay":
-                return await self._engine.replay(**arguments)
-            case "find_problem":
-                return await self._engine.find_problem()
+                return self._compact(await self._engine.infer(**call.arguments))
             case "exposition":
                 return await self._metrics.exposition()
+            case method:  # one of the other methods of an `InferenceEngine`
+                return await getattr(self._engine, method)(**call.arguments)
 
     def _compact(self, response: InferenceResponse) -> CompactResults:
         """Add the specs that are new to the front end. Await nothing between this and sending."""

@@ -12,7 +12,13 @@ from server.rates import RateState
 from server.settings import Settings
 
 Method = Literal[
-    "infer", "admit_management", "canary_counts", "replay", "find_problem", "exposition"
+    "infer",
+    "admit_management",
+    "write_answers",
+    "canary_counts",
+    "replay",
+    "find_problem",
+    "exposition",
 ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from prefixes import Finding, Prefix, PrefixSpec
 from prefixes.spec import TaskType
 from server.engine.canaries.counts import CanaryCounts
-from server.engine.values import InferenceResponse, TaskInput
+from server.engine.values import InferenceResponse, Recording, TaskInput
 from server.errors import EngineUnavailable
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import (
@@ -76,6 +76,7 @@ class RemoteEngine:
         task_type: TaskType | None,
         allowance: Allowance,
         routing_key: str | None,
+        recording: Recording | None,
     ) -> InferenceResponse:
         """Call `Engine.infer`."""
         answer: _Answer = await self._call(
@@ -87,6 +88,7 @@ class RemoteEngine:
             task_type=task_type,
             allowance=allowance,
             routing_key=routing_key,
+            recording=recording,
         )
         results = [
             result.completed(item, spec)
@@ -98,6 +100,10 @@ class RemoteEngine:
         """Call `Engine.admit_management`."""
         rates: tuple[RateState, ...] = await self._call("admit_management", allowance=allowance)
         return rates
+
+    async def write_answers(self) -> None:
+        """Call `Engine.write_answers`."""
+        await self._call("write_answers")
 
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         """Call `Engine.canary_counts`."""

@@ -57,6 +57,7 @@ async def respond(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> Infe
         "task_type": None,
         "allowance": NO_ALLOWANCE,
         "routing_key": None,
+        "recording": None,
     } | how
     return await engine.infer(asks(*refs), reader="acme", **how)
 

@@ -1,0 +1,1 @@
+"""Feedback: recorded answers and right answers as stored texts, sealed and opened."""
