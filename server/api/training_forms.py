@@ -2,9 +2,10 @@
 
 import json
 import math
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Any, Final, Literal, cast, get_args
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -22,6 +23,8 @@ from server.training_jobs.records import JobRequest
 from training.service.protocol.tenant_config import TenantConfig
 from training.service.protocol.worker import ROW_SUFFIXES, missing_extras
 
+FeedbackUse = Literal["none", "add", "only"]
+
 _FILES: Final = {"file": "train", "validation": "validation", "test": "test"}
 """Names of files in the form, and in the training's folder."""
 
@@ -29,9 +32,11 @@ TRAINING_FORM: Final = Form(
     parts=(
         FormPart(
             "file",
-            {"description": "Labeled rows. The suffix of the file name determines the format."},
+            {
+                "description": "Labeled rows. The suffix of the file name determines the format. "
+                "Required unless `feedback` is `only`."
+            },
             is_file=True,
-            is_required=True,
         ),
         FormPart(
             "validation",
@@ -47,6 +52,15 @@ TRAINING_FORM: Final = Form(
             is_file=True,
         ),
         FormPart("task", {"description": "Name of the task."}, is_required=True),
+        FormPart(
+            "feedback",
+            {
+                "enum": ["none", "add", "only"],
+                "default": "none",
+                "description": "Whether to train on the feedback of the task. `add` corrects the "
+                "rows of `file`, `only` replaces them.",
+            },
+        ),
         FormPart(
             "config",
             {
@@ -78,7 +92,15 @@ TRAINING_FORM: Final = Form(
 )
 
 
-async def receive_training(request: Request, tenant: str, folder: TrainingFolder) -> JobRequest:
+@dataclass(frozen=True, slots=True)
+class TrainingForm:
+    """A received form: the job, and how the feedback of the task is used."""
+
+    job: JobRequest
+    feedback: FeedbackUse
+
+
+async def receive_training(request: Request, tenant: str, folder: TrainingFolder) -> TrainingForm:
     """Receive the form, and write its files into the folder, which is made.
 
     Raises:
@@ -98,13 +120,25 @@ async def receive_training(request: Request, tenant: str, folder: TrainingFolder
     for name, path in files.items():
         if not path.exists():
             raise BadUpload(f"The file {name!r} is empty. Send labeled rows.")
-    return JobRequest(
+    feedback = _feedback(texts.get("feedback", "none"), has_file="file" in files)
+    job = JobRequest(
         tenant=tenant,
         task=check_name("task", texts["task"]),
         alias=check_alias(texts.get("alias", DEFAULT_ALIAS)),
         margin=_margin(texts.get("margin", "0")),
         config=_config(texts.get("config", "{}")),
     )
+    return TrainingForm(job, feedback)
+
+
+def _feedback(text: str, *, has_file: bool) -> FeedbackUse:
+    if text not in get_args(FeedbackUse):
+        raise _invalid("feedback", f"expected `none`, `add` or `only`; found {text[:80]!r}")
+    if has_file and text == "only":
+        raise BadUpload("The form has a `file`, but `feedback` is `only`. Send `add`, or no file.")
+    if not has_file and text != "only":
+        raise BadUpload(f"The form has no `file`. {TRAINING_FORM.usage}")
+    return cast("FeedbackUse", text)
 
 
 def _make(folder: TrainingFolder) -> None:

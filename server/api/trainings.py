@@ -15,6 +15,7 @@ from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.services import Services
 from server.api.training_events import describe, start_after, stream_events
+from server.api.training_feedback import add_feedback
 from server.api.training_forms import TRAINING_FORM, receive_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
 from server.errors import NothingToShow
@@ -37,7 +38,7 @@ _log = logging.getLogger(__name__)
     "",
     summary="Train a prefix on labeled rows, publish it, and promote it if it is better",
     status_code=202,
-    responses=responses(400, 413, 429),
+    responses=responses(400, 413, 429, 500),
     openapi_extra=TRAINING_FORM.openapi(),
 )
 async def start_training(
@@ -53,9 +54,10 @@ async def start_training(
     is_queued = False
     try:
         with services.uploads.take(tenant):
-            job_request = await receive_training(request, tenant, folder)
+            form = await receive_training(request, tenant, folder)
+            await services.read(partial(add_feedback, services, form, folder))
             training = await services.write(
-                partial(services.trainings.add, training_id, job_request, by=actor)
+                partial(services.trainings.add, training_id, form.job, by=actor)
             )
         is_queued = True
     finally:

@@ -5,6 +5,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,6 +79,28 @@ def delete_feedback(
     with _feedback(store_folder) as feedback:
         number = feedback.delete(tenant, task or None, by=COMMAND_LINE)
     typer.echo(f"Deleted {number} answers of {name}.")
+
+
+def export_feedback(
+    name: Annotated[str, typer.Argument(metavar="TENANT/TASK", help="The prefix.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .jsonl.")],
+    store_folder: StoreFolder = None,
+) -> None:
+    """Write the feedback on a prefix as labeled rows, oldest first.
+
+    `polyprefix train --feedback` adds them to labeled rows; `--train` trains on them alone.
+    """
+    from prefixes.registry import AnswerStore
+    from server.feedback.rows import feedback_lines
+    from server.feedback.sealing import Sealer
+
+    tenant, _, task = name.partition("/")
+    settings = load_settings(store_folder)
+    with open_store(settings) as registry:
+        answers = AnswerStore(registry.database, max_bytes=0)
+        lines = feedback_lines(answers, Sealer(settings.feedback_key_list), tenant, task)
+        output.write_bytes(b"".join(lines))
+    typer.echo(f"Wrote {len(lines)} rows to {output}.")
 
 
 def generate_feedback_key() -> None:

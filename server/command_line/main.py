@@ -20,6 +20,7 @@ from server.command_line.conversion import export_prefix, import_prefix
 from server.command_line.evaluation import evaluate, predict
 from server.command_line.feedback import (
     delete_feedback,
+    export_feedback,
     generate_feedback_key,
     set_feedback,
     show_feedback,
@@ -152,6 +153,7 @@ app.add_typer(
             "show": show_feedback,
             "set": set_feedback,
             "delete": delete_feedback,
+            "export": export_feedback,
             "generate-key": generate_feedback_key,
         },
     ),

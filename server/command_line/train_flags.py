@@ -39,6 +39,10 @@ class TaskFlags:
     test: Annotated[
         str | None, task_option("Rows for the final measurement.", "--test", "--test-file")
     ] = None
+    feedback: Annotated[
+        str | None,
+        task_option("Rows that correct the labeled rows, as `polyprefix feedback export` writes."),
+    ] = None
     text_column: TextColumn = None
     pair_column: PairColumn = None
     label_column: LabelColumn = None

@@ -14,6 +14,7 @@ DATA_FIELDS: Final = (
     "train",
     "validation",
     "test",
+    "feedback",
     "validation_fraction",
     "max_rows",
     "max_validation_rows",

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from prefixes import PrefixSpec
+from training.data.feedback import feedback_layout, with_feedback
 from training.data.layouts import dataset_of, known_layout, layout_of
 from training.data.reading import read_examples, read_inputs, read_part, reject
 from training.data.row_warnings import Part, row_warnings, validation_warnings
@@ -32,9 +34,15 @@ def load_task(config: TrainConfig) -> TaskData:
     files = _files(config)
     definition = definition_of(config.task_type)
     layout = layout_of(definition, config, list(files.values()))
+    feedback = _feedback(config)
+    if feedback is not None and config.labels is None:
+        layout = replace(layout, labels=feedback_layout(definition, layout, feedback).labels)
     parts = _parts(definition, layout, files)
     _check_metric(config, layout)
     examples = {name: part.examples for name, part in parts.items()}
+    if feedback is not None:
+        files["feedback"] = feedback
+        examples["train"] = with_feedback(definition, layout, feedback, **examples)
     if "validation" not in examples:
         examples["train"], examples["validation"] = split(
             definition, examples["train"], config.validation_fraction
@@ -66,6 +74,13 @@ def _files(config: TrainConfig) -> dict[str, RowFile]:
         for name, source in sources.items()
         if source is not None
     }
+
+
+def _feedback(config: TrainConfig) -> RowFile | None:
+    """Read the rows of feedback, whose columns have their usual names."""
+    if config.feedback is None:
+        return None
+    return read_part(config.feedback, None, config.task_type)
 
 
 def _parts(

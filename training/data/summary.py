@@ -27,11 +27,13 @@ def summaries(
     for name, examples in parts.items():
         file = files.get(name, files["train"])
         origin = f"{file.path.name}{f', read as {dataset}' if dataset else ''}"
+        total = len(file.rows)
+        if name == "train" and (feedback := files.get("feedback")) is not None:
+            origin, total = f"{origin} and {feedback.path.name}", total + len(feedback.rows)
         phrases = definition.column_roles(layout, file, examples.truths)
-        yield "; ".join([f"{name}: {_size(file, len(examples))} of {origin}", *phrases])
+        yield "; ".join([f"{name}: {_size(file, total, len(examples))} of {origin}", *phrases])
 
 
-def _size(file: RowFile, used: int) -> str:
-    total = len(file.rows)
+def _size(file: RowFile, total: int, used: int) -> str:
     noun = ("text" if file.tag_layout else "row") + ("" if total == 1 else "s")
     return f"{total:,} {noun}" if used == total else f"{used:,} of {total:,} {noun}"

@@ -25,7 +25,7 @@ from training.settings.config import TrainConfig
 from training.tasks import definition_of
 from training.tasks.metrics import Measurement
 
-_PATHS: Final = {"train", "validation", "test", "start_from"}
+_PATHS: Final = {"train", "validation", "test", "feedback", "start_from"}
 _CANDIDATES: Final = 4
 """Candidates per golden example. Examples that are too large are skipped."""
 _GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2

@@ -35,7 +35,7 @@ from training.settings.plan import TrainPlan
 
 FORMAT: Final = 4
 
-_PATHS: Final = {"train", "validation", "test", "start_from"}
+_PATHS: Final = {"train", "validation", "test", "feedback", "start_from"}
 _LIST_AFTER: Final = 10
 _SPACE: Final = "sweep: space"
 _ADDED_FACTS: Final = {"linear_kernel": TORCH, "attention_kernel": TORCH}

@@ -40,6 +40,11 @@ class DataSettings(Value):
     test: SourceField | None = Field(
         default=None, description="Test rows, measured once at the end."
     )
+    feedback: SourceField | None = Field(
+        default=None,
+        description="Labeled rows that correct `train`: they replace rows with the same words. "
+        "Columns have their usual names.",
+    )
     validation_fraction: Fraction = Field(
         default=0.1, gt=0, description="Share of `train` that is split off for validation."
     )

@@ -175,7 +175,7 @@ def _sentence(detail: ErrorDetails) -> str:
 def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
     files = {
         key: str(folder / value)
-        for key in ("train", "validation", "test")
+        for key in ("train", "validation", "test", "feedback")
         if isinstance(value := fields.get(key), str) and not is_hub(value)
     }
     start = fields.get("start_from")

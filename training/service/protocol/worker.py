@@ -34,7 +34,7 @@ JOB_CHECKPOINT: Final = f"{OUTPUT}/{CHECKPOINT}"
 JOB_REPORT: Final = f"{OUTPUT}/{REPORT}"
 JOB_CURVE: Final = f"{OUTPUT}/{CURVE}"
 
-ROW_PARTS: Final = ("train", "validation", "test")
+ROW_PARTS: Final = ("train", "validation", "test", "feedback")
 ROW_SUFFIXES: Final = (".csv", ".json", ".jsonl", ".tsv", ".parquet", ".conll", ".txt")
 """Suffixes of files of labeled rows that a tenant may send."""
 
