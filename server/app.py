@@ -45,7 +45,14 @@ from server.api import (
     usage,
     webhooks,
 )
-from server.api.dialects import hugging_face, openai_embeddings, openai_models, tei, vllm
+from server.api.dialects import (
+    hugging_face,
+    label_studio,
+    openai_embeddings,
+    openai_models,
+    tei,
+    vllm,
+)
 from server.api.middleware.body_limit import BodyLimit
 from server.api.middleware.close_on_shutdown import CloseOnShutdown
 from server.api.middleware.compression import Compression
@@ -70,7 +77,7 @@ _DESCRIPTION: Final = (
     "`application/problem+json` (RFC 9457) with a stable `code`."
 )
 
-DIALECTS: Final = (openai_embeddings, hugging_face, tei, vllm, openai_models)
+DIALECTS: Final = (openai_embeddings, hugging_face, tei, vllm, label_studio, openai_models)
 """Modules with the routes of other servers' APIs, in the order of the OpenAPI document."""
 
 _EXPOSED_HEADERS: Final = (

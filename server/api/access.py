@@ -26,6 +26,9 @@ VISIBLE: Final = frozenset({
     "POST /",
     "GET /info",
     "POST /classify",
+    "GET /label-studio/{tenant}/{task}/health",
+    "POST /label-studio/{tenant}/{task}/setup",
+    "POST /label-studio/{tenant}/{task}/predict",
     "GET /v1/models",
     "GET /v1/models/{model:path}",
     "GET /v1/tenants/{tenant}/prefixes",
@@ -105,6 +108,7 @@ NEEDED: Final[Mapping[str, Role]] = {
     f"DELETE {_TENANT}/feedback": "admin",
     f"DELETE {_TASK}/feedback": "admin",
     f"GET {_TASK}/review": "upload",
+    "POST /label-studio/{tenant}/{task}/webhook": "upload",
     "GET /v1/audit": "admin",
     "GET /v1/audit/export": "admin",
 }
@@ -128,7 +132,8 @@ def role_of(method: str, path: str) -> Role | None:
 
 def is_inference(method: str, path: str) -> bool:
     """Return whether a route runs prefixes. The engine charges its requests by their inputs."""
-    return method == "POST" and f"{method} {path}" in VISIBLE
+    is_setup = path.endswith("/setup")  # of Label Studio, which only looks a task up
+    return method == "POST" and not is_setup and f"{method} {path}" in VISIBLE
 
 
 def check_access(role: Role, path: str, caller: Caller, params: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ class AuthenticatedRoute(APIRoute):
             self.openapi_extra = {**(self.openapi_extra or {}), **WITHOUT_KEY}
 
         async def handle_with_caller(request: Request) -> Response:
-            header = request.headers.get("authorization")
+            header = self.authorization(request)
             state, services = request.state, request.app.state.services
             caller = await authenticate(header, services.keys)
             state.caller = caller
@@ -60,6 +60,10 @@ class AuthenticatedRoute(APIRoute):
             return response
 
         return handle_with_caller
+
+    def authorization(self, request: Request) -> str | None:
+        """Return the header with the API key; None for a request without it."""
+        return request.headers.get("authorization")
 
     def get_authenticated_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of a request whose caller is known: FastAPI's own."""

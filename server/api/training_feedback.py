@@ -1,12 +1,21 @@
 """Trainings on feedback: writes the feedback on a task into the folder of a training."""
 
+from functools import partial
+from typing import Any
+
+from prefixes import PrefixRef, PrefixSpec
 from prefixes.disk import disk
 from prefixes.errors import PrefixNotFound
+from prefixes.names import DEFAULT_ALIAS
+from prefixes.registry import Actor
 from server.api.services import Services
 from server.api.training_forms import TrainingForm
+from server.api.training_schemas import path_of
 from server.errors import FeedbackRejected
 from server.feedback.rows import feedback_lines
 from server.training_jobs.folders import TrainingFolder
+from server.training_jobs.records import JobRequest
+from server.training_jobs.store import new_id
 
 
 def add_feedback(services: Services, form: TrainingForm, folder: TrainingFolder) -> None:
@@ -31,6 +40,41 @@ def add_feedback(services: Services, form: TrainingForm, folder: TrainingFolder)
     path = folder.path / f"{part}.jsonl"
     with disk("write rows of feedback to", path):
         path.write_bytes(b"".join(lines))
+
+
+async def start_on_feedback(
+    services: Services, ref: PrefixRef, spec: PrefixSpec, actor: Actor
+) -> str:
+    """Start a training on the feedback of a task alone, and return its path.
+
+    The settings of the training are defaults, with the task type and the texts of the version.
+
+    Raises:
+        FeedbackRejected: when the task has no feedback.
+        Overloaded, LimitExceeded, QuotaExceeded: when the tenant may not start a training.
+    """
+    job = JobRequest(ref.tenant, ref.task, ref.alias or DEFAULT_ALIAS, 0.0, _config_of(spec))
+    training_id = new_id()
+    folder = services.training_folders.of(training_id)
+    is_queued = False
+    try:
+        await services.write(folder.make)
+        form = TrainingForm(job, "only")
+        await services.read(partial(add_feedback, services, form, folder))
+        add = partial(services.trainings.add, training_id, job, by=actor)
+        training = await services.write(add)
+        is_queued = True
+    finally:
+        if not is_queued:
+            await services.write(folder.remove)
+    return path_of(training)
+
+
+def _config_of(spec: PrefixSpec) -> dict[str, Any]:
+    """Return the settings of a training that follow from what the task is."""
+    kind = {} if spec.problem_type is None else {"problem_type": spec.problem_type}
+    pair = {} if spec.input.text_pair is None else {"pair_template": spec.input.text_pair}
+    return {"task_type": spec.task_type, **kind, "template": spec.input.text, **pair}
 
 
 def _lines(services: Services, form: TrainingForm) -> list[bytes]:

@@ -124,6 +124,11 @@ TEXT: Final = {"model": "{tenant}/{task}", "input": "good"}
 TASK: Final = "/v1/tenants/{tenant}/prefixes/{task}"
 TRAININGS: Final = "/v1/tenants/{tenant}/trainings"
 TENANT: Final = "/v1/tenants/{tenant}"
+LABEL_STUDIO: Final = "/label-studio/{tenant}/{task}"
+PREDICT: Final = {
+    "tasks": [{"data": {"text": "good"}}],
+    "label_config": '<View><Text name="t" value="$text"/><Choices name="c" toName="t"/></View>',
+}
 
 ROWS: Final[Mapping[str, Row]] = {
     "GET /": Row("open"),
@@ -145,6 +150,10 @@ ROWS: Final[Mapping[str, Row]] = {
     "POST /embed": Row("default", 422, {"inputs": "good"}),
     "POST /": Row("default", 200, {"inputs": "good"}),
     "GET /info": Row("default"),
+    f"GET {LABEL_STUDIO}/health": Row("inference"),
+    f"POST {LABEL_STUDIO}/setup": Row("inference", 200, {}),
+    f"POST {LABEL_STUDIO}/predict": Row("inference", 200, PREDICT),
+    f"POST {LABEL_STUDIO}/webhook": Row("upload", 201, {"action": "TASKS_CREATED"}),
     "GET /v1/models": Row("listed"),
     "GET /v1/models/{model:path}": Row("inference"),
     "GET /v1/tenants/{tenant}/prefixes": Row("listed"),
