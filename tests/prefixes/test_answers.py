@@ -1,6 +1,8 @@
 """Recorded answers and feedback in the database."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -322,3 +324,27 @@ def test_hundreds_of_answers_of_several_tenants_are_one_write(
     assert store.add(many) == 1400
     assert FeedbackSettings(registry.database).delete("acme", by=COMMAND_LINE) == 700
     check_counted_bytes(registry)
+
+
+def test_deletions_and_feedback_while_answers_are_written_keep_the_counts_right(
+    registry: PrefixRegistry, store: AnswerStore, rules: FeedbackSettings
+) -> None:
+    def write(thread: int) -> None:
+        for turn in range(20):
+            name = f"{thread} {turn}"
+            store.add([answer(name), answer(name, tenant="globex")])
+            with suppress(AnswerNotFound):  # it may be deleted already
+                give(store, name)
+
+    def remove() -> None:
+        for _ in range(20):
+            rules.delete("acme", by=COMMAND_LINE)
+
+    with ThreadPoolExecutor(4) as threads:
+        done = [threads.submit(write, thread) for thread in range(3)] + [threads.submit(remove)]
+        for one in done:
+            one.result()
+    check_counted_bytes(registry)
+    assert rules.find("globex").num_answers == 60
+    rules.delete("acme", by=COMMAND_LINE)
+    assert rules.find("acme").num_bytes == 0
