@@ -41,7 +41,7 @@ class Dispatcher:
         self._runner = runner
         self._streams = streams
         self._metrics = metrics
-        self._planner = BatchPlanner(limits, streams.num)
+        self._planner = BatchPlanner(limits, streams.num, has_express_lane=streams.has_express_lane)
         self._queue = self._planner.queue
         self._wake = asyncio.Event()
         self._packer = ThreadPoolExecutor(1, thread_name_prefix="packer")

@@ -1,7 +1,7 @@
 """BatchPlanner: takes the works of the next batch from the queue, for a stream or the express lane.
 
 A batch cannot be interrupted. If long batches occupy all streams, a short batch of other tenants
-therefore runs next to them, on the express lane.
+therefore runs next to them, on the express lane. Its works do not join a long batch.
 """
 
 import math
@@ -32,6 +32,11 @@ class RunningBatch:
     num_tokens: int
     tenants: frozenset[str | None]
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it runs at a lower priority, and the express lane may be used next to it."""
+        return self.num_tokens >= _LONG
+
     @classmethod
     def of(cls, batch: Sequence[Work]) -> Self:
         num_tokens = Counter[str | None]()
@@ -45,10 +50,13 @@ class RunningBatch:
 class BatchPlanner:
     """The queue, and the rules by which its works become batches. Belongs to the event loop."""
 
-    def __init__(self, limits: BatchLimits, num_streams: int) -> None:
+    def __init__(
+        self, limits: BatchLimits, num_streams: int, *, has_express_lane: bool = False
+    ) -> None:
         self.limits = limits
         self.queue = WorkQueue()
         self._num_streams = num_streams
+        self._has_express_lane = has_express_lane
 
     @property
     def has_full_batch(self) -> bool:
@@ -61,7 +69,8 @@ class BatchPlanner:
 
         A batch has at most one stream's share of all queued and running tokens. If the first free
         stream took everything, the others would soon be idle, and the next requests would find one
-        stream busy for a long time.
+        stream busy for a long time. Works that fit on the express lane next to the batch stay
+        queued for it.
 
         Args:
             running: the batches that streams run now.
@@ -71,7 +80,10 @@ class BatchPlanner:
         share = math.ceil(num_tokens / self._num_streams)
         limits = replace(self.limits, max_tokens=min(self.limits.max_tokens, share))
         planned = plan(self.queue, limits, now)
-        self.queue.pop_first(planned.num_seen)
+        excluded = _express_tenants(planned.batch) if self._has_express_lane else frozenset()
+        if excluded:
+            planned = plan(self.queue.without(excluded), limits, now)
+        self.queue.pop_first(planned.num_seen, without=excluded)
         return self._accept(planned)
 
     def take_express(self, running: Collection[RunningBatch], now: float) -> tuple[Work, ...]:
@@ -83,9 +95,9 @@ class BatchPlanner:
             running: the batches of all streams, at least one.
             now: the event loop's time in seconds.
         """
-        shortest = min(batch.num_tokens for batch in running)
-        if shortest < _LONG:
+        if not all(batch.is_long for batch in running):
             return ()
+        shortest = min(batch.num_tokens for batch in running)
         limits = replace(self.limits, max_tokens=shortest // _EXPRESS_SHARE)
         excluded = set[str | None]().union(*(batch.tenants for batch in running))
         planned = plan(self.queue.without(excluded), limits, now)
@@ -104,6 +116,17 @@ class BatchPlanner:
         )
         settle_all(planned.late + planned.unwanted, late)
         return planned.batch
+
+
+def _express_tenants(batch: Sequence[Work]) -> frozenset[str | None]:
+    """Return the tenants of a planned batch whose works fit on the express lane next to it.
+
+    Empty when the batch is short, or when its small tenants need more than the lane has.
+    """
+    planned = RunningBatch.of(batch)
+    small = [work for work in batch if work.tenant not in planned.tenants]
+    fits = num_tokens_of(small) * _EXPRESS_SHARE <= planned.num_tokens
+    return frozenset(work.tenant for work in small) if planned.is_long and fits else frozenset()
 
 
 def num_tokens_of(works: Sequence[Work]) -> int:

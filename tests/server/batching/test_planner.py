@@ -13,7 +13,8 @@ FLOOD = RunningBatch(2048, frozenset({"flood"}))
 
 @pytest.fixture
 def planner() -> BatchPlanner:
-    return BatchPlanner(BatchLimits(max_tokens=4096, max_rows=256), num_streams=1)
+    limits = BatchLimits(max_tokens=4096, max_rows=256)
+    return BatchPlanner(limits, num_streams=1, has_express_lane=True)
 
 
 async def test_a_text_too_long_for_the_lane_does_not_block_other_tenants(
@@ -51,7 +52,47 @@ async def test_the_lane_stays_empty_next_to_a_batch_that_ends_soon(
     assert len(planner.queue) == 1
 
 
-async def test_cancelled_works_are_dropped_with_the_next_batch(
+async def test_a_short_text_does_not_join_a_long_batch_of_another_tenant(
+    planner: BatchPlanner, make_work: MakeWork
+) -> None:
+    flood = [make_work(100, tenant="flood") for _ in range(8)]
+    short = make_work(100, tenant="chat")
+    planner.queue.add([short, *flood])
+    batch = planner.take([], now=0)
+    assert batch == tuple(flood)
+    assert planner.take_express([RunningBatch.of(batch)], now=0) == (short,)
+
+
+@pytest.mark.parametrize(
+    ("num_flood", "num_small"),
+    [
+        (6, 1),  # more than an eighth of the batch
+        (20, 3),  # each fits, but not all together
+    ],
+)
+async def test_works_that_do_not_fit_on_the_lane_join_the_batch(
+    planner: BatchPlanner, make_work: MakeWork, num_flood: int, num_small: int
+) -> None:
+    works = [make_work(100, tenant=f"small-{number}") for number in range(num_small)]
+    works += [make_work(100, tenant="flood") for _ in range(num_flood)]
+    planner.queue.add(works)
+    assert len(planner.take([], now=0)) == len(works)
+
+
+async def test_a_short_batch_takes_the_works_of_all_tenants(
+    planner: BatchPlanner, make_work: MakeWork
+) -> None:
+    planner.queue.add([make_work(10, tenant="chat"), make_work(500, tenant="flood")])
+    assert len(planner.take([], now=0)) == 2
+
+
+async def test_a_long_batch_takes_all_tenants_where_there_is_no_lane(make_work: MakeWork) -> None:
+    planner = BatchPlanner(BatchLimits(max_tokens=4096, max_rows=256), num_streams=1)
+    planner.queue.add([make_work(10, tenant="chat"), make_work(800, tenant="flood")])
+    assert len(planner.take([], now=0)) == 2
+
+
+async def test_cancelled_works_are_dropped_with_the_next_batch_of_their_tenant(
     planner: BatchPlanner, make_work: MakeWork
 ) -> None:
     planner.queue.add([make_work(10, tenant="flood") for _ in range(500)])
@@ -60,5 +101,6 @@ async def test_cancelled_works_are_dropped_with_the_next_batch(
         work.reply.cancel()
     live = make_work(10, tenant="chat")
     planner.queue.add([*gone, live])
-    assert live in planner.take([], now=0)
+    flood = RunningBatch.of(planner.take([], now=0))
+    assert planner.take_express([flood], now=0) == (live,)
     assert all(work.is_wanted for work in planner.queue)
