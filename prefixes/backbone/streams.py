@@ -4,9 +4,14 @@ If a batch uses all cores, they wait for each other after every layer, and any o
 core delays all of them. Batches that use one or a few cores each avoid that.
 
 On a CPU there is one more thread, the express lane. Its batch takes processor time from those of
-the streams, so it suits a batch that is much shorter than theirs.
+the streams, so it suits a batch that is much shorter than theirs. Long batches run at a lower
+priority, so that they do not delay a short batch, or the threads that read requests, by more than
+these need.
 """
 
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Self, TypeVar
@@ -19,6 +24,11 @@ T = TypeVar("T")
 _DEFAULT: Final = 4
 """Default number of streams. They contend for the interpreter lock between layers."""
 
+_LONG_NICENESS: Final = 5
+"""Added to the nice value of threads that run long batches. On one processor, Linux gives them a
+quarter of the time while another thread of this process needs it, and all of it otherwise.
+"""
+
 
 class Streams:
     """Threads for `num` concurrent batches. On a CPU, they share `num_threads` threads."""
@@ -27,6 +37,9 @@ class Streams:
         self.num = num
         self._num_threads = num_threads
         self._threads = _threads(num, "device")
+        self._long = _threads(
+            num, "device-long", niceness=0 if num_threads is None else _LONG_NICENESS
+        )
         self._express = _threads(1, "express")
 
     @classmethod
@@ -40,10 +53,20 @@ class Streams:
         num_threads = torch.get_num_threads()
         return cls(min(num or _DEFAULT, num_threads), num_threads=num_threads)
 
-    def submit(self, call: Callable[[], T], *, is_alone: bool = False) -> Future[T]:
-        """Call on a stream. If `is_alone`, the call uses the threads of all streams."""
+    def submit(
+        self, call: Callable[[], T], *, is_alone: bool = False, is_long: bool = False
+    ) -> Future[T]:
+        """Call on a stream.
+
+        Args:
+            call: runs a batch.
+            is_alone: use the threads of all streams.
+            is_long: run at a lower priority, on a CPU under Linux.
+        """
         num_threads = (self._num_threads or 1) if is_alone else self.num_threads_of_each
-        return self._threads.submit(self._call, call, num_threads)
+        # Only a privileged process may raise a priority again: long batches need their own threads.
+        threads = self._long if is_long else self._threads
+        return threads.submit(self._call, call, num_threads)
 
     @property
     def has_express_lane(self) -> bool:
@@ -67,6 +90,7 @@ class Streams:
     def close(self) -> None:
         """Stop the threads when their calls are done."""
         self._threads.shutdown()
+        self._long.shutdown()
         self._express.shutdown()
 
     def __enter__(self) -> Self:
@@ -86,9 +110,18 @@ class Streams:
         return max(1, (self._num_threads or 1) // self.num)
 
 
-def _threads(num: int, name: str) -> ThreadPoolExecutor:
-    """Make threads whose number of CPU threads can be set.
+def _threads(num: int, name: str, *, niceness: int = 0) -> ThreadPoolExecutor:
+    """Make threads whose number of CPU threads can be set, and whose nice value is raised."""
+    return ThreadPoolExecutor(
+        num, thread_name_prefix=name, initializer=_start_thread, initargs=(niceness,)
+    )
 
-    The first use of torch in a thread initializes that number, which would undo an earlier setting.
-    """
-    return ThreadPoolExecutor(num, thread_name_prefix=name, initializer=torch.get_num_threads)
+
+def _start_thread(niceness: int) -> None:
+    # The first use of torch in a thread initializes its number of CPU threads, which would undo an
+    # earlier setting.
+    torch.get_num_threads()
+    if niceness and sys.platform == "linux":  # elsewhere, nice values are of whole processes
+        thread = threading.get_native_id()
+        niceness += os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, niceness)  # the CPU threads it starts inherit it

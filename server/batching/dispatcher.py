@@ -113,15 +113,17 @@ class Dispatcher:
                 reason = _STOPPING if is_stopped else _FAILED
                 settle_all(batch, _not_answered(reason))
                 raise
-            submit = partial(self._streams.submit, is_alone=self._uses_all_threads(batch))
+            running = RunningBatch.of(batch)
+            is_alone = self._uses_all_threads(running)
+            submit = partial(self._streams.submit, is_alone=is_alone, is_long=running.is_long)
             run = asyncio.create_task(self._run(batch, packed, submit))
-            self._running[run] = RunningBatch.of(batch)
+            self._running[run] = running
             run.add_done_callback(self._ended)
             self._start_express()
 
-    def _uses_all_threads(self, batch: Sequence[Work]) -> bool:
+    def _uses_all_threads(self, batch: RunningBatch) -> bool:
         is_alone = not self._running and not self._queue and self._express is None
-        return is_alone and num_tokens_of(batch) >= self._min_lone_tokens
+        return is_alone and batch.num_tokens >= self._min_lone_tokens
 
     async def _until_a_batch_is_due(self) -> None:
         """Wait until a stream is free, or the queue has a full batch to pack ahead.

@@ -1,5 +1,8 @@
+import os
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,6 +10,10 @@ import torch
 from prefixes.backbone import Streams
 
 CPU = torch.device("cpu")
+
+has_threads_with_nice_values = pytest.mark.skipif(
+    sys.platform != "linux", reason="nice values of threads are Linux's"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +38,37 @@ def test_a_call_that_is_alone_gets_all_threads_and_the_next_its_share_again() ->
     with Streams.on(CPU, 2) as streams:
         assert streams.submit(torch.get_num_threads, is_alone=True).result() == 5
         assert streams.submit(torch.get_num_threads).result() == 2
+
+
+def _niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@has_threads_with_nice_values
+def test_a_long_call_has_a_lower_priority_than_all_others() -> None:
+    with Streams.on(CPU, 2) as streams:
+        assert streams.submit(_niceness, is_long=True).result() > _niceness()
+        assert streams.submit(_niceness).result() == _niceness()
+        assert streams.submit_express(_niceness).result() == _niceness()
+
+
+@has_threads_with_nice_values
+def test_the_cpu_threads_of_a_long_call_have_its_priority() -> None:
+    def priorities_of_new_threads() -> set[int]:
+        before = set(Path("/proc/self/task").iterdir())
+        torch.ones(2**20).exp()  # large enough for several threads
+        new = set(Path("/proc/self/task").iterdir()) - before
+        return {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in new}
+
+    with Streams.on(CPU, 1) as streams:
+        own = streams.submit(_niceness, is_long=True).result()
+        assert streams.submit(priorities_of_new_threads, is_long=True).result() == {own}
+
+
+@has_threads_with_nice_values
+def test_a_thread_that_feeds_a_gpu_keeps_its_priority() -> None:
+    with Streams.on(torch.device("cuda")) as streams:
+        assert streams.submit(_niceness, is_long=True).result() == _niceness()
 
 
 def test_streams_run_at_the_same_time() -> None:

@@ -1,4 +1,6 @@
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +40,7 @@ class FakeRunner:
     packed: EventCounter = field(default_factory=EventCounter)
     batches: list[int] = field(default_factory=list)
     num_threads: list[int] = field(default_factory=list)
+    niceness: list[int] = field(default_factory=list)
     poison_length: int | None = None
     is_broken: bool = False
     dies: bool = False
@@ -55,6 +58,7 @@ class FakeRunner:
             raise SystemError("the device thread died")
         self.batches.append(len(jobs))
         self.num_threads.append(torch.get_num_threads())
+        self.niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         rows = tuple(self._row(len(text.token_ids)) for text, _ in jobs)
         return BatchResult(rows, 0.001, was_split=any(isinstance(r, Exception) for r in rows))
 
@@ -368,6 +372,34 @@ async def test_a_short_batch_of_another_tenant_runs_next_to_a_long_one(
     assert with_express_lane.num_waiting_tokens == (0 if runs_at_once else num_tokens)
     runner.gate.set()
     assert all(isinstance(result, Outcome) for result in await settled(long, short))
+
+
+async def test_a_text_that_is_queued_with_a_flood_does_not_wait_for_its_batch(
+    with_express_lane: Dispatcher, runner: FakeRunner, make_work: MakeWork
+) -> None:
+    long_gate, short_gate = threading.Event(), threading.Event()
+    runner.next_gate = iter([long_gate, short_gate]).__next__
+    short_gate.set()
+    long, short = make_work(800, tenant="flood"), make_work(10, tenant="shop")
+    with_express_lane.submit([short, long])
+    await settled(short)
+    assert long.is_wanted
+    long_gate.set()
+    await settled(long)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nice values of threads are Linux's")
+@pytest.mark.parametrize(("num_tokens", "is_lower"), [(511, False), (512, True)])
+async def test_only_long_batches_run_at_a_lower_priority(
+    with_express_lane: Dispatcher,
+    runner: FakeRunner,
+    make_work: MakeWork,
+    num_tokens: int,
+    is_lower: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    await _settle_one(with_express_lane, make_work(num_tokens))
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert (runner.niceness[-1] > own) == is_lower
 
 
 async def test_works_that_wait_for_the_express_lane_go_when_it_is_free(
