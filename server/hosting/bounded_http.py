@@ -96,6 +96,7 @@ class BoundedHttp(HttpToolsProtocol):
                 return
             self._head_bytes += len(data)
         super().data_received(data)
+        self._stay_alive_for_a_while()
 
     def on_message_begin(self) -> None:
         """Start to count the bytes of a head."""
@@ -139,6 +140,17 @@ class BoundedHttp(HttpToolsProtocol):
         head += [name + b": " + value for name, value in (*response.raw_headers, *HEADERS)]
         self.transport.write(b"\r\n".join([*head, b"", bytes(response.body)]))
         self.transport.close()
+
+    def _stay_alive_for_a_while(self) -> None:
+        """Close the connection later if it only gets the rest of a body after its response.
+
+        uvicorn stops its timer at any data, and starts it again after a response only.
+        """
+        has_timer = self._head_timer is not None or self.timeout_keep_alive_task is not None
+        if self.cycle is not None and self.cycle.response_complete and not has_timer:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _close_after(self, cycle: RequestResponseCycle) -> None:
         """Close the connection once a response was written, and the body was read or dropped."""

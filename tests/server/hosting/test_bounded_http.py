@@ -87,6 +87,24 @@ def test_a_head_that_never_arrives_closes_the_connection(start: bytes) -> None:
         assert until_closed(connection) == b""
 
 
+@pytest.mark.parametrize("rest_of_body", [b"x", b"x" * 100])
+def test_a_connection_with_an_early_response_is_closed_when_it_is_idle(
+    rest_of_body: bytes,
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    with (
+        on_a_port(app, timeout_keep_alive=0.2, lifespan="off") as url,
+        connected(url) as connection,
+    ):
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 204 ")
+        connection.sendall(rest_of_body)
+        assert until_closed(connection) == b""
+
+
 def test_each_address_has_its_own_limit_of_connections() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
