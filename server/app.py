@@ -21,6 +21,7 @@ from prefixes.registry import (
     Tenants,
     UsageLog,
 )
+from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.outbox import Outbox
 from prefixes.registry.webhooks import Webhooks
 from server.api import (
@@ -29,6 +30,7 @@ from server.api import (
     canaries,
     deletions,
     docs_page,
+    drift,
     feedback,
     key_uses,
     keys,
@@ -123,6 +125,7 @@ def create_app(
         retention=Retention(registry.database),
         audit=AuditLog(registry.database),
         usage=UsageLog(registry.database),
+        statistics=AnswerHours(registry.database),
         webhooks=Webhooks(registry.database),
         feedback=FeedbackSettings(registry.database),
         answers=answer_store(settings, registry.database),
@@ -165,6 +168,7 @@ def _add_routes(app: FastAPI) -> None:
         prefixes,
         aliases,
         canaries,
+        drift,
         deletions,
         sharing,
         trainings,

@@ -19,6 +19,7 @@ WebhookEvent = Literal[
     "upload.rejected",
     "canary.rolled_back",
     "quota.reached",
+    "task.drifted",
 ]
 TEST_EVENT: Final = "webhook.test"
 """Delivered on request, to any webhook."""

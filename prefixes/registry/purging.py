@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select, union
 
+from prefixes.registry.answer_hours import remove_answer_hours
 from prefixes.registry.answer_rows import remove_feedback_of
 from prefixes.registry.audit import record
 from prefixes.registry.deletions import note_deleted
@@ -49,6 +50,7 @@ def purge_tenant(
     for table in (api_keys, idempotency_keys, tenant_limits, training_cpu_time):
         connection.execute(delete(table).where(table.c.tenant_id == found))
     remove_usage(connection, name)
+    remove_answer_hours(connection, name)
     remove_webhooks(connection, found)
     connection.execute(delete(tenants).where(tenants.c.id == found))
     record(connection, by, "tenant.purge", name, tenant=name, before={"name": name})

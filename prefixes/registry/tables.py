@@ -263,6 +263,19 @@ usage_hours = Table(
     Index(None, "tenant", "hour"),
 )
 
+# `statistics` is the JSON of AnswerStatistics. `is_reported` says that an event told of its drift.
+answer_hours = Table(
+    "answer_hours",
+    metadata,
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("tenant", String(64), primary_key=True),
+    Column("task", String(64), primary_key=True),
+    Column("digest", String(64), primary_key=True),
+    Column("statistics", Text, nullable=False),
+    Column("is_reported", Boolean, nullable=False),
+    Index(None, "tenant", "task", "digest", "hour"),
+)
+
 # `events` are separated by commas. A secret must be readable, because it signs messages.
 webhooks = Table(
     "webhooks",

@@ -172,9 +172,19 @@ def _decision_problems(spec: PrefixSpec) -> list[str]:
             problems.append(
                 f"found {len(rules.thresholds)} decisions.thresholds for {len(spec.labels)} labels"
             )
+    if rules.reference is not None and len(rules.reference.labels) != _num_counted_labels(spec):
+        problems.append(
+            f"decisions.reference must have {_num_counted_labels(spec)} bins of labels, found "
+            f"{len(rules.reference.labels)}"
+        )
     if rules.min_score is not None and spec.problem_type in {None, "regression"}:
         problems.append("decisions.min_score belongs to tasks whose answers are labels of a text")
     return problems
+
+
+def _num_counted_labels(spec: PrefixSpec) -> int:
+    """Count the bins of labels in statistics: none of the labels is a bin, too."""
+    return 0 if spec.problem_type in {None, "regression"} else spec.num_labels + 1
 
 
 def _method_problems(spec: PrefixSpec) -> list[str]:

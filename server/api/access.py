@@ -43,6 +43,7 @@ _TRAININGS: Final = "/v1/tenants/{tenant}/trainings"
 
 NEEDED: Final[Mapping[str, Role]] = {
     f"POST {_TASK}/versions": "upload",
+    f"GET {_TASK}/versions/{{version}}/drift": "upload",
     f"DELETE {_TASK}/versions/{{version}}": "admin",
     f"DELETE {_TASK}": "admin",
     f"POST {_TASK}/versions/{{version}}/restore": "admin",

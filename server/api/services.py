@@ -21,6 +21,7 @@ from prefixes.registry import (
     Tenants,
     UsageLog,
 )
+from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.webhooks import Webhooks
 from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
@@ -84,6 +85,7 @@ class Services:
     retention: Retention
     audit: AuditLog
     usage: UsageLog
+    statistics: AnswerHours
     webhooks: Webhooks
     feedback: FeedbackSettings
     answers: AnswerStore

@@ -17,6 +17,7 @@ from server.batching.dispatcher import Dispatcher
 from server.batching.latency import TrialBatches, limits_within
 from server.batching.runner import Runner
 from server.batching.scheduler import BatchLimits
+from server.drift.meter import AnswerMeter
 from server.engine.admission import AdmissionControl
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
@@ -79,6 +80,7 @@ class Engine:
         self.backbone = backbone
         self.usage = UsageMeter()
         self.answers = AnswerRecorder()
+        self.statistics = AnswerMeter(backbone.texts.unknown_token)
         self._registry = registry
         self._golden = GoldenCheck(backbone) if backbone.is_quantized else None
         default = default_host_bytes(backbone.device)
@@ -245,6 +247,7 @@ class Engine:
             outcomes[place].result(versions[item.ref], item.fields)
             for place, item in enumerate(inputs)
         ]
+        self.statistics.observe(results)
         disagreed = None
         if recording is not None:
             self.answers.add(recording, results)

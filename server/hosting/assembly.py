@@ -15,8 +15,10 @@ from transformers.utils import logging as transformers_logging
 
 from prefixes.backbone import load_backbone
 from prefixes.registry import PrefixRegistry
+from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.deliveries import DeliveryQueue
 from server.app import create_app
+from server.drift.watch import DriftWatch
 from server.engine.engine import Engine, EngineLimits
 from server.engine.recording.store import answer_store
 from server.hosting.draining import DrainingServer
@@ -142,7 +144,19 @@ class Assembly:
             WebhookClient(AddressRules(self.settings.webhook_network_list)),
             self.metrics,
         )
-        background = (sweeps.running(), self.trainings.running(), deliverer.running())
+        drift = DriftWatch(
+            self.engine.statistics,
+            AnswerHours(self.registry.database),
+            self.metrics,
+            bound=self.settings.drift_bound,
+            retention=timedelta(days=self.settings.usage_retention_days),
+        )
+        background = (
+            sweeps.running(),
+            self.trainings.running(),
+            deliverer.running(),
+            drift.running(),
+        )
         return lifespan(self.engine, self.registry, self.settings, *background)
 
     async def _drain(self) -> None:

@@ -1,9 +1,10 @@
 """Prometheus metrics of one server.
 
-Labels come from closed sets (route templates, status codes), so their number is bounded.
+Labels come from closed sets (route templates, status codes) or are limited, so their number is
+bounded.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -31,6 +32,7 @@ class Metrics:
         self._add_request_metrics()
         self._add_training_metrics()
         self._add_webhook_metrics()
+        self._add_drift_metrics()
 
     def _add_batch_metrics(self) -> None:
         self._batch_tokens = self._histogram("batch_tokens", "Tokens in a batch.", _COUNTS)
@@ -83,6 +85,14 @@ class Metrics:
             ("state",),
         )
         self._webhooks_pending = self._gauge("webhook_deliveries_pending", "Pending deliveries.")
+
+    def _add_drift_metrics(self) -> None:
+        self._drifted = self._gauge("drifted_versions", "Versions whose texts have drifted.")
+        self._drift_index = self._gauge(
+            "drift_index",
+            "Population stability index of the 100 tasks with the largest ones.",
+            ("tenant", "task", "statistic"),
+        )
 
     def batch_done(
         self,
@@ -140,6 +150,13 @@ class Metrics:
         """Set the number of deliveries that are neither delivered nor failed."""
         self._webhooks_pending.set(number)
 
+    def drifted(self, number: int, indexes: Mapping[tuple[str, str, str], float]) -> None:
+        """Set the number of drifted versions, and indexes by tenant, task and statistic."""
+        self._drifted.set(number)
+        self._drift_index.clear()
+        for labels, index in indexes.items():
+            self._drift_index.labels(*labels).set(index)
+
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Add a gauge whose value is read at each export."""
         Gauge(f"polyprefix_{name}", meaning, registry=self._collectors).set_function(read)
@@ -159,8 +176,8 @@ class Metrics:
             f"polyprefix_{name}", meaning, labels, buckets=buckets, registry=self._collectors
         )
 
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(f"polyprefix_{name}", meaning, registry=self._collectors)
+    def _gauge(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"polyprefix_{name}", meaning, labels, registry=self._collectors)
 
     def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"polyprefix_{name}", meaning, labels, registry=self._collectors)

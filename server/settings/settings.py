@@ -82,7 +82,15 @@ class Settings(
         default=400.0,
         ge=1,
         le=36_500,
-        description="Time in days for which the usage of tenants is kept.",
+        description="Time in days for which the usage of tenants and the statistics of their texts "
+        "are kept.",
+    )
+    drift_bound: float = Field(
+        default=0.25,
+        gt=0,
+        le=100,
+        description="Population stability index above which the texts of a version count as "
+        "drifted from its validation rows.",
     )
     webhook_networks: Annotated[str, AfterValidator(check_networks)] | None = Field(
         default=None,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0017": ("DROP TABLE answer_hours",),
     "0016": (
         "DROP TABLE recorded_answers",
         "DROP TABLE feedback_settings",

@@ -14,7 +14,14 @@ from tests.server.management import manage
 from tests.server.rest import Rest, until
 
 PATH = "/tenants/acme/webhooks"
-ALL = ["training.finished", "alias.moved", "upload.rejected", "canary.rolled_back", "quota.reached"]
+ALL = [
+    "training.finished",
+    "alias.moved",
+    "upload.rejected",
+    "canary.rolled_back",
+    "quota.reached",
+    "task.drifted",
+]
 
 
 @pytest.fixture

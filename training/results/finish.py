@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from prefixes import GoldenExample, Prefix, PrefixRejected, Provenance, digest_of
+from prefixes.answers.statistics import count_answers
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.file import MAX_HEADER_BYTES
 from prefixes.made_up import made_up_inputs
-from prefixes.spec import MAX_LABELS
+from prefixes.spec import MAX_LABELS, Decisions
+from training.data.encoding import encode_rows
 from training.examples import Input, TaskData
 from training.learning.evaluate import evaluate, outputs_of
 from training.results.calibration import calibrate
@@ -71,13 +73,18 @@ def finish(
     """
     calibrated = calibrate(backbone, best, data.validation, tokens_per_batch=tokens_per_batch)
     folded = _in_type(calibrated.prefix if calibrated else best, config.file_dtype)
-    validation, test = (
+    encoded = encode_rows(backbone, folded.spec, data.validation)
+    outputs = outputs_of(backbone, folded, encoded, tokens_per_batch=tokens_per_batch)
+    definition = definition_of(config.task_type)
+    validation = definition.measure(folded.spec, data.validation, encoded, outputs)
+    test = (
         None
-        if part is None
-        else evaluate(backbone, folded, part, tokens_per_batch=tokens_per_batch)
-        for part in (data.validation, data.test)
+        if data.test is None
+        else evaluate(backbone, folded, data.test, tokens_per_batch=tokens_per_batch)
     )
-    assert validation is not None
+    unknown = backbone.texts.unknown_token
+    reference = count_answers(folded.spec, encoded, outputs, unknown_token=unknown)
+    rules = folded.spec.decisions or Decisions()
     spec = folded.spec.model_copy(
         update={
             "provenance": _provenance(config, data, now or datetime.now(UTC), origins or {}),
@@ -86,6 +93,7 @@ def finish(
                 **{f"test_{name}": value for name, value in (test.metrics if test else {}).items()},
                 **({"temperature": calibrated.temperature} if calibrated else {}),
             },
+            "decisions": rules.model_copy(update={"reference": reference}),
             "golden": _golden(backbone, folded, _candidates(config, data), config.golden_examples),
         }
     )

@@ -201,3 +201,17 @@ def test_golden_examples_leave_room_in_the_file_however_long_the_texts_are(
 
     assert 0 < len(prefix.spec.golden) < 8
     replay(backbone, prefix)
+
+
+@pytest.mark.parametrize("task_type", ROWS_OF)
+def test_the_file_has_the_statistics_of_the_validation_rows(
+    backbone: Backbone, tmp_path: Path, task_type: str
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[task_type](40))
+    config = make_config(rows, task_type=task_type, max_steps=2)
+    finished = finish_training(backbone, config)
+    assert finished.prefix.spec.decisions is not None
+    reference = finished.prefix.spec.decisions.reference
+    assert reference is not None
+    assert reference.texts == len(load_task(config).validation)
+    assert sum(reference.lengths) == sum(reference.unknown) == reference.texts
