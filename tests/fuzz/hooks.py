@@ -6,11 +6,12 @@ from typing import Any, Final
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.core.failures import Failure
+from schemathesis.core.parameters import ParameterLocation
 
 from server import media_types
 from server.api.middleware.security_headers import HEADERS
 from server.api.statuses import HTTP_CODES, STATUS
-from tests.fuzz.world import OWNER, World, chance_of
+from tests.fuzz.world import OTHER, OWNER, WEBHOOK, World, chance_of
 
 SPARE_KEY: Final = "spare-key"
 FINISHED_TRAINING: Final = "finished-training"
@@ -23,6 +24,7 @@ _CODES: Final = (
     | frozenset(HTTP_CODES.values())
     | {"invalid_request"}
 )
+_DELETE_VERSION: Final = "DELETE /v1/tenants/{tenant}/prefixes/{task}/versions/"
 _CONDITIONS: Final = ("If-Match", "If-None-Match", "Idempotency-Key")
 _SHARE_WITHOUT_CONDITIONS: Final = 0.7
 _SHARE_OF_REAL_OBJECTS: Final = 0.5
@@ -62,33 +64,72 @@ class Hooks:
         schemathesis.check(errors_have_one_shape)
 
     def _prepare(self, case: AnyCase) -> None:
-        """Choose the sender, and put real ids and real files into the request."""
+        """Choose the sender, and put real ids and real files into the request.
+
+        A route that has accepted no request yet always gets a sender and objects that it accepts.
+        """
         fingerprint = repr((case.method, case.path, case.path_parameters, case.query, case.body))
-        key = self._world.sender(f"{self.num_cases} {fingerprint}")
-        if key is not None:
-            case.headers["Authorization"] = f"Bearer {key}"
+        is_new = _route_of(case) not in self.reached
         chance = chance_of(fingerprint)
-        if chance.random() < _SHARE_WITHOUT_CONDITIONS:
+        self._choose_sender(case, f"{self.num_cases} {fingerprint}", is_new=is_new)
+        if is_new or chance.random() < _SHARE_WITHOUT_CONDITIONS:
             for name in _CONDITIONS:
                 case.headers.pop(name, None)
-        if isinstance(case.path_parameters, dict) and chance.random() < _SHARE_OF_REAL_OBJECTS:
-            case.path_parameters |= self._object_of(case.path)
-        if case.path == "/v1/feedback" and chance.random() < _SHARE_OF_REAL_OBJECTS:
-            case.body = dict(self._world.feedback())
+        if is_new or chance.random() < _SHARE_OF_REAL_OBJECTS:
+            self._put_real_objects(case)
         self._put_real_ids(case)
-        self._put_real_file(case, chance)
+        self._put_real_file(case, chance, is_new=is_new)
 
-    def _object_of(self, path: str) -> dict[str, str | int]:
-        """Return parameters of a path for an object that requests rarely meet by chance."""
-        if path.endswith("/restore"):
-            return self._world.deleted(is_version="{version}" in path)
-        if path.endswith("/canary"):
-            return {"tenant": OWNER, "task": "mood", "alias": "live"}
-        if "{webhook}" in path:
+    def _choose_sender(self, case: AnyCase, fingerprint: str, *, is_new: bool) -> None:
+        world = self._world
+        key = world.key_for(_route_of(case)) if is_new else world.sender(fingerprint)
+        if key is not None:
+            case.headers["Authorization"] = f"Bearer {key}"
+
+    def _put_real_objects(self, case: AnyCase) -> None:
+        """Name objects that requests rarely meet by chance, and a body that fits them.
+
+        What is invalid on purpose stays: schemathesis expects it to be rejected.
+        """
+        if isinstance(case.path_parameters, dict) and not _is_invalid(case, ParameterLocation.PATH):
+            real = self._objects_of(_route_of(case))
+            names = case.path_parameters.keys()
+            case.path_parameters |= {name: real[name] for name in names if name in real}
+        body = self._body_of(_route_of(case), case.path_parameters or {})
+        if body is not None and not _is_invalid(case, ParameterLocation.BODY):
+            case.body = body
+
+    def _objects_of(self, route: str) -> dict[str, str | int]:
+        """Return the parameters of a path, by name."""
+        if route.endswith("/restore"):
+            return self._world.deleted(is_version="{version}" in route)
+        if route.endswith(("/rollback", "/aliases/{alias}")) or route.startswith(_DELETE_VERSION):
+            return self._world.spare_task()
+        if "{webhook}" in route:
             return self._world.some_webhook()
-        if path.endswith(("/feedback", "/review")) and "{task}" in path:
-            return {"tenant": OWNER, "task": "mood"}
-        return {}
+        return {
+            "tenant": OWNER,
+            "task": "mood",
+            "alias": "live",
+            "version": SOME_VERSION,
+            "reader": OTHER,
+            "key_id": SPARE_KEY,
+            "training": FINISHED_TRAINING,
+            "model": "mood",
+        }
+
+    def _body_of(self, route: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the body of a route whose generated bodies are rarely valid; None for others."""
+        if route.startswith("POST ") and route.endswith("/webhooks"):
+            self._world.some_webhook()  # their number is limited
+            return dict(WEBHOOK)
+        if route.startswith("PUT ") and route.endswith("/aliases/{alias}"):
+            return {"version": parameters["version"]} if "version" in parameters else None
+        if route.startswith("PUT ") and route.endswith("/canary"):
+            return {"version": self._world.canary_version(), "percent": 50}
+        if route == "POST /v1/feedback":
+            return dict(self._world.feedback())
+        return None
 
     def _put_real_ids(self, case: AnyCase) -> None:
         """Replace values that stand for others."""
@@ -104,20 +145,29 @@ class Hooks:
                 task = str(parameters.get("task"))
                 values["version"] = self._world.some_version(tenant or OWNER, task)
 
-    def _put_real_file(self, case: AnyCase, chance: random.Random) -> None:
+    def _put_real_file(self, case: AnyCase, chance: random.Random, *, is_new: bool) -> None:
         """Replace the file of most uploads, because no generated file is valid."""
         form: Any = case.body
         is_upload = case.method.upper() == "POST" and case.path.endswith("/versions")
-        if is_upload and isinstance(form, dict) and chance.random() < _SHARE_OF_REAL_FILES:
+        is_chosen = is_new or chance.random() < _SHARE_OF_REAL_FILES
+        if is_upload and isinstance(form, dict) and is_chosen:
             form["file"] = self._world.prefix_file(chance.randrange(20))
 
     def _follow(self, case: AnyCase, response: Response) -> None:
         """Count the request, and restore what it has removed."""
         self.num_cases += 1
         if response.status_code < 400:
-            self.reached.add(f"{case.method.upper()} {case.path}")
+            self.reached.add(_route_of(case))
         if response.status_code < 400 and case.method.upper() not in {"GET", "HEAD", "OPTIONS"}:
             self._world.restore()
+
+
+def _route_of(case: AnyCase) -> str:
+    return f"{case.method.upper()} {case.path}"
+
+
+def _is_invalid(case: AnyCase, part: ParameterLocation) -> bool:
+    return case.meta is not None and case.meta.is_negative_at(part)
 
 
 def errors_have_one_shape(_context: CheckContext, response: Response, case: AnyCase) -> None:

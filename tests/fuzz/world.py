@@ -7,7 +7,7 @@ requests keep reaching the code behind the checks of names and keys.
 import hashlib
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from prefixes.registry import ROLES, Actor, CanaryPlan, FeedbackRule, Role
 from prefixes.registry.answer_rows import NewAnswer
 from prefixes.registry.tables import now
 from prefixes.spec import TaskType
+from server.api.access import NEEDED
 from server.api.services import Services
 from server.feedback.contents import AnswerContent
 from tests.factories import make_prefix
@@ -86,6 +87,10 @@ class World:
         number = int(hashlib.sha256(fingerprint.encode("utf-8", "replace")).hexdigest(), 16)
         return self.keys.get(_SENDERS[number % len(_SENDERS)])
 
+    def key_for(self, route: str) -> str:
+        """Return a key of the owner or of an operator that may call a route."""
+        return self.keys["operator" if NEEDED.get(route) == "operator" else "admin"]
+
     def spare_key_id(self, tenant: str | None) -> str:
         """Return the id of a valid key that no request is sent with."""
         if tenant not in {None, OWNER, OTHER}:
@@ -102,17 +107,33 @@ class World:
             return 1
         return versions[0].number if versions else 1
 
+    def spare_task(self) -> dict[str, str | int]:
+        """Publish a task anew, and return the parameters of paths about it.
+
+        The alias `live` has moved from the first version, which is the one returned, to the second.
+        """
+        registry = self.rest.registry
+        with suppress(PrefixNotFound):
+            registry.remove_prefix(OWNER, "spare", by=FUZZER)
+        for seed in (200, 201):
+            put(registry, f"{OWNER}/spare", make_prefix(self.backbone.fingerprint, seed=seed))
+        version = self.some_version(OWNER, "spare")
+        return {"tenant": OWNER, "task": "spare", "version": version, "alias": "live"}
+
     def deleted(self, *, is_version: bool) -> dict[str, str | int]:
         """Delete a prefix or a version, and return the parameters of the path that restores it."""
-        registry, ref = self.rest.registry, f"{OWNER}/deleted"
-        for seed in (200, 201):  # the alias `live` points to the second version
-            put(registry, ref, make_prefix(self.backbone.fingerprint, seed=seed))
+        spare = self.spare_task()
         if is_version:
-            version = self.some_version(OWNER, "deleted")
-            registry.delete_version(OWNER, "deleted", version, by=FUZZER)
-            return {"tenant": OWNER, "task": "deleted", "version": version}
-        registry.delete_prefix(OWNER, "deleted", by=FUZZER)
-        return {"tenant": OWNER, "task": "deleted"}
+            self.rest.registry.delete_version(OWNER, "spare", int(spare["version"]), by=FUZZER)
+        else:
+            self.rest.registry.delete_prefix(OWNER, "spare", by=FUZZER)
+        return spare
+
+    def canary_version(self) -> int:
+        """Return a version of `acme/mood` that its alias `live` does not point to."""
+        entry = self.rest.registry.show(OWNER, "mood", reader=OWNER)
+        (live,) = (alias.version for alias in entry.aliases if alias.name == "live")
+        return next(one.number for one in entry.versions if one.number != live)
 
     def some_webhook(self) -> dict[str, str | int]:
         """Return the parameters of the path of a webhook. There is at most one before a request."""
@@ -182,10 +203,8 @@ class World:
         try:
             canaries.find(OWNER, "mood", "live")
         except CanaryNotFound:
-            entry = self.rest.registry.show(OWNER, "mood", reader=OWNER)
-            (live,) = (alias.version for alias in entry.aliases if alias.name == "live")
-            others = [one.number for one in entry.versions if one.number != live]
-            canaries.set(OWNER, "mood", "live", CanaryPlan(others[0], 50), by=FUZZER)
+            plan = CanaryPlan(self.canary_version(), 50)
+            canaries.set(OWNER, "mood", "live", plan, by=FUZZER)
 
 
 @contextmanager

@@ -16,3 +16,4 @@ def test_generated_requests_get_documented_responses(
         outcome = fuzz(world, tmp_path, num_cases=1, examples_per_route=3)
     assert not outcome.has_failed, capsys.readouterr().out[-10_000:]
     assert outcome.num_cases > 300
+    assert not outcome.unreached
