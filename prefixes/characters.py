@@ -14,6 +14,7 @@ _MAX_GROWTH: Final = 32
 most 30 marks in a row. Without a limit, every span of a text of marks would span the whole text."""
 
 _VISIBLE: Final = regex.compile(r"[^\s\p{Cc}\p{Default_Ignorable_Code_Point}\uFFF9-\uFFFB]")
+_LAST_VISIBLE: Final = regex.compile(f"(?r){_VISIBLE.pattern}")
 
 HALF_SURROGATE: Final = "half of a surrogate pair, which is not valid Unicode"
 """Describes in messages what `first_surrogate` finds."""
@@ -28,6 +29,12 @@ is white space, with which no span begins or ends."""
 def is_blank(text: str) -> bool:
     """Say whether a text consists of white space, control characters and invisible characters."""
     return _VISIBLE.search(text) is None
+
+
+def visible_span(text: str) -> Span:
+    """Return the span from the first visible character to the last; (0, 0) without any."""
+    first, last = _VISIBLE.search(text), _LAST_VISIBLE.search(text)
+    return (0, 0) if first is None or last is None else (first.start(), last.end())
 
 
 def first_surrogate(text: str) -> int | None:

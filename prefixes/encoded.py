@@ -8,12 +8,28 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class OccludedPart:
+    """The characters `start` to `end` of a field, which an explanation leaves out.
+
+    `num_words` is the number of words among them, 0 for a span that the caller chose. `is_all` is
+    set if no visible text would remain in the field.
+    """
+
+    field: str
+    start: int
+    end: int
+    num_words: int
+    is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedText:
     """A text's tokens, including special tokens; `is_truncated` if its end was cut off.
 
     For tasks whose answers point into the user's text, `spans` holds each token's characters in
     that text, and `words` the index of its word. Both hold None for all other tokens. For other
-    tasks, both are empty.
+    tasks, both are empty. For an input that is to be explained, `occluded_parts` of its first text
+    are what to leave out.
     """
 
     token_ids: Sequence[int]
@@ -21,6 +37,7 @@ class EncodedText:
     is_truncated: bool = False
     spans: Sequence[Span | None] = ()
     words: Sequence[int | None] = ()
+    occluded_parts: Sequence[OccludedPart] = ()
 
 
 EncodedInput = tuple[EncodedText, ...]

@@ -96,6 +96,41 @@ class InputTemplate(Value):
         """The names of the fields that a request must have, in order of first use."""
         return tuple(CHOICES if name == CHOICE else name for name in self._placeholders)
 
+    def named(self, values: Fields) -> Mapping[str, str | Sequence[str]]:
+        """Return the fields of a request by name.
+
+        Raises:
+            InputRejected: when a field is missing or unknown.
+        """
+        expected = ", ".join(self.fields)
+        if isinstance(values, tuple):
+            if len(values) != len(self.fields) or self.has_choices:
+                found = f"{len(values)} without names"
+                raise InputRejected(f"The task takes the fields: {expected}; found: {found}")
+            return dict(zip(self.fields, values, strict=True))
+        if set(values) != set(self.fields):
+            found = ", ".join(map(repr, sorted(values))) or "none"
+            raise InputRejected(f"The task takes the fields: {expected}; found: {found[:200]}")
+        return values
+
+    def num_read(self, texts: Mapping[str, str], ends: tuple[int, int]) -> dict[str, int]:
+        """Count the characters of each field that stand before the ends of the rendered texts.
+
+        Args:
+            texts: the text of each field.
+            ends: how far the text and the pair are read, in characters.
+        """
+        counts = dict.fromkeys(texts, 0)
+        for template, end in zip((self.text, self.text_pair or ""), ends, strict=True):
+            start = 0
+            for literal, field, _, _ in string.Formatter().parse(template):
+                start += len(literal)
+                if field is not None:
+                    size = len(texts[field])
+                    counts[field] = max(counts[field], min(size, end - start))
+                    start += size
+        return counts
+
     def render(self, values: Fields, *, max_characters: int | None = None) -> list[TextPair]:
         """Fill the templates with a request's fields: once, or once per choice.
 
@@ -106,7 +141,7 @@ class InputTemplate(Value):
             InputRejected: when a field is missing, unknown, of the wrong type, blank, or not valid
                 Unicode.
         """
-        named = self._named(values)
+        named = self.named(values)
         texts = {
             name: _text(name, value)[:max_characters]
             for name, value in named.items()
@@ -120,18 +155,6 @@ class InputTemplate(Value):
     def _fill(self, texts: Mapping[str, str]) -> TextPair:
         pair = None if self.text_pair is None else self.text_pair.format_map(texts)
         return self.text.format_map(texts), pair
-
-    def _named(self, values: Fields) -> Mapping[str, str | Sequence[str]]:
-        expected = ", ".join(self.fields)
-        if isinstance(values, tuple):
-            if len(values) != len(self.fields) or self.has_choices:
-                found = f"{len(values)} without names"
-                raise InputRejected(f"The task takes the fields: {expected}; found: {found}")
-            return dict(zip(self.fields, values, strict=True))
-        if set(values) != set(self.fields):
-            found = ", ".join(map(repr, sorted(values))) or "none"
-            raise InputRejected(f"The task takes the fields: {expected}; found: {found[:200]}")
-        return values
 
 
 def _choices(values: str | Sequence[str]) -> list[str]:

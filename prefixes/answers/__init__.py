@@ -1,4 +1,7 @@
-"""The interpretation of outputs: labels, entities and answers, shared by training and serving."""
+"""The interpretation of outputs: labels and their explanations, entities, and answers.
+
+Training and serving share it.
+"""
 
 from prefixes.answers.entities import Entity, Strategy, find_entities
 from prefixes.answers.labels import (
@@ -9,15 +12,18 @@ from prefixes.answers.labels import (
     sigmoid,
     softmax,
 )
+from prefixes.answers.occlusion import LabelExplanation, explain
 from prefixes.answers.spans import TextAnswer, find_answers
 
 __all__ = [
     "DEFAULT_THRESHOLD",
     "Entity",
+    "LabelExplanation",
     "Strategy",
     "TextAnswer",
     "best_label",
     "chosen_labels",
+    "explain",
     "find_answers",
     "find_entities",
     "ranked",

@@ -2,18 +2,20 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from tokenizers import Encoding, Tokenizer
 
+from prefixes.backbone.occluding import occluded, parts_to_leave_out
 from prefixes.backbone.tokenizer import BackboneTokenizer
 from prefixes.backbone.windows import MAX_WINDOWS, Cut, first_cut, window_cuts
 from prefixes.characters import whole_characters
-from prefixes.encoded import EncodedInput, EncodedText, Span
+from prefixes.encoded import EncodedInput, EncodedText, OccludedPart, Span
 from prefixes.errors import InputRejected, TextTooLong
+from prefixes.occlusion import OcclusionOptions
 from prefixes.spec import PrefixSpec, SpecialTokens
 from prefixes.template import Fields, InputFields, TextPair, TokenIds
 
@@ -105,37 +107,63 @@ class _RenderedText:
 
 @dataclass(frozen=True, slots=True)
 class EncodeJob:
-    """Inputs of one task that are encoded as in `TextEncoder.encode`."""
+    """Inputs of one task that are encoded as in `TextEncoder.encode`.
+
+    With `explain`, the parts to leave out of each input are found. With `left_out`, each input is
+    encoded without one part.
+    """
 
     spec: PrefixSpec
     inputs: Sequence[InputFields]
     truncate: bool
+    explain: OcclusionOptions | None = None
+    left_out: Sequence[OccludedPart] = ()
 
     def render(self, read: Callable[[InputFields], Fields]) -> list[list[_RenderedText]]:
         """Fill the template with each input."""
 
-        def step(given: InputFields) -> list[_RenderedText]:
-            return _render(self.spec, read(given), truncate=self.truncate)
+        def step(index: int, given: InputFields) -> list[_RenderedText]:
+            fields = read(given)
+            if self.left_out:
+                most = max(_max_characters(self.spec)) + 1  # as for all texts
+                fields = occluded(self.spec, fields, self.left_out[index], max_characters=most)
+            return _render(self.spec, fields, truncate=self.truncate)
 
-        return [_naming_index(index, step, fields) for index, fields in enumerate(self.inputs)]
+        return [
+            _naming_index(index, step, index, fields) for index, fields in enumerate(self.inputs)
+        ]
 
     def cut(
         self, inputs: Sequence[Sequence[_RenderedText]], encodings: Iterator[Encoding]
     ) -> list[EncodedInput]:
         """Select the tokens of each text; `encodings` has those of the texts in order."""
-        step = partial(_cut, self.spec, truncate=self.truncate)
+        step = self._cut if self.explain is None else self._cut_to_explain
         mine = islice(encodings, sum(map(len, inputs)))
         try:
             return [
                 tuple(
                     encoded
                     for text in texts
-                    for encoded in _naming_index(index, step, next(mine), text)
+                    for encoded in _naming_index(index, step, index, next(mine), text)
                 )
                 for index, texts in enumerate(inputs)
             ]
         finally:
             deque(mine, maxlen=0)  # after an error, the next encoding belongs to another job
+
+    def _cut(self, _index: int, encoding: Encoding, text: _RenderedText) -> list[EncodedText]:
+        cuts = _cuts(self.spec, encoding, truncate=self.truncate)
+        return [_encoded(self.spec, encoding, text, cut) for cut in cuts]
+
+    def _cut_to_explain(
+        self, index: int, encoding: Encoding, text: _RenderedText
+    ) -> list[EncodedText]:
+        assert self.explain is not None
+        first, *others = self._cut(index, encoding, text)
+        cuts = _cuts(self.spec, encoding, truncate=True) if first.is_truncated else None
+        fields = self.inputs[index]
+        parts = parts_to_leave_out(self.spec, fields, self.explain, encoding, cuts)
+        return [replace(first, occluded_parts=parts), *others]
 
 
 def _caught(step: Callable[[], T]) -> T | InputRejected:
@@ -173,9 +201,7 @@ def _bounded(texts: TextPair, limits: tuple[int, int], *, truncate: bool) -> _Re
     return _RenderedText(parts, is_cut=bool(exceeded))
 
 
-def _cut(
-    spec: PrefixSpec, encoding: Encoding, text: _RenderedText, *, truncate: bool
-) -> list[EncodedText]:
+def _cuts(spec: PrefixSpec, encoding: Encoding, *, truncate: bool) -> list[Cut]:
     """Select the tokens that are kept: the beginning of a text, or the windows of a context."""
     if not encoding.ids:
         raise InputRejected("The input has no tokens: expected text that the backbone can read")
@@ -190,7 +216,7 @@ def _cut(
             f"The input has {len(encoding.ids)} tokens, the task allows at most {_limit(spec)}: "
             "shorten it, or enable truncation"
         )
-    return [_encoded(spec, encoding, text, cut) for cut in cuts]
+    return cuts
 
 
 def _limit(spec: PrefixSpec) -> str:
