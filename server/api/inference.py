@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 
 from prefixes import PrefixRef
 from prefixes.errors import InputRejected, InvalidName
+from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import PrefixVersion
 from prefixes.spec import TaskType
 from prefixes.template import CHOICES, InputFields
@@ -118,6 +119,7 @@ class Inference:
         truncate: bool,
         task_type: TaskType | None = None,
         top_k: int | None = None,
+        explain: OcclusionOptions | None = None,
     ) -> list[InferenceResult]:
         """Run the inputs, and return their results in the same order.
 
@@ -127,6 +129,7 @@ class Inference:
             truncate: cut texts that are too long instead of rejecting them.
             task_type: the task type of the route; None for every type.
             top_k: maximum number of scores of each input in the response; None for all.
+            explain: explain the inputs that are classified; None explains none.
 
         Raises:
             InputRejected: when there are no inputs.
@@ -160,6 +163,7 @@ class Inference:
             allowance=Allowance.of(self.caller.identity, self.services.anonymous_limits),
             routing_key=self.routing_key,
             recording=Recording.of(self.caller.identity, self.record.request_id),
+            explain=explain,
         )
         try:
             response = await while_connected(self.request, work)

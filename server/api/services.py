@@ -8,6 +8,7 @@ from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.limits import Limits
+from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import (
     AnswerStore,
     ApiKeys,
@@ -60,6 +61,7 @@ class InferenceEngine(Protocol):
         allowance: Allowance,
         routing_key: str | None,
         recording: Recording | None,
+        explain: OcclusionOptions | None,
     ) -> InferenceResponse: ...
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]: ...
     async def write_answers(self) -> None: ...

@@ -59,6 +59,8 @@ class AdmittedRequest:
     def grow(self, num_more: int) -> None:
         """Count further texts: an input becomes one text for each choice or window that it has.
 
+        Each part that an explanation leaves out is one more text.
+
         A request that was admitted without `max_texts` is counted but never rejected here.
 
         Raises:
@@ -69,9 +71,10 @@ class AdmittedRequest:
         if self._max_texts is not None and num_more > 0:
             if self.num_texts + num_more > self._max_texts:
                 raise TooManyInputs(
-                    f"The inputs become {self.num_texts + num_more} texts, because every choice "
-                    "and every window of a long context counts as one. One request may have at "
-                    f"most {self._max_texts} texts. Send fewer inputs at once, or shorter ones."
+                    f"The inputs become {self.num_texts + num_more} texts, because every choice, "
+                    "every window of a long context and every part that an explanation leaves out "
+                    f"counts as one. One request may have at most {self._max_texts} texts. Send "
+                    "fewer inputs at once, or shorter ones."
                 )
             self._control.check_capacity(num_more, self.tenant, own=self.num_texts)
             self.charge.grow(num_more)

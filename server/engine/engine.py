@@ -10,6 +10,7 @@ from typing import Protocol
 
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams
+from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Canaries, PrefixRegistry, PrefixVersion
 from prefixes.spec import TaskType
 from server.batching.batch_metrics import BatchMetrics
@@ -192,6 +193,7 @@ class Engine:
         allowance: Allowance = NO_ALLOWANCE,
         routing_key: str | None = None,
         recording: Recording | None = None,
+        explain: OcclusionOptions | None = None,
     ) -> InferenceResponse:
         """Run inputs of any tasks. The request succeeds or fails as a whole.
 
@@ -204,6 +206,7 @@ class Engine:
             allowance: the limits of the caller's tenant and key.
             routing_key: decides whether the canary of an alias answers; None: never.
             recording: names the request whose answers are recorded; None: they are not.
+            explain: explain the inputs that are classified; None explains none.
 
         Raises:
             PrefixNotFound: when a prefix does not exist, or the reader may not use it.
@@ -237,7 +240,9 @@ class Engine:
             admitted.accounts = [accounts[item.ref] for item in inputs]
             fields = [item.fields for item in inputs]
             try:
-                outcomes = await self._pipeline.run(admitted, fields, places, truncate=truncate)
+                outcomes = await self._pipeline.run(
+                    admitted, fields, places, truncate=truncate, explain=explain
+                )
             except FAULTS:
                 self.canaries.failed(targets, versions)
                 raise

@@ -4,74 +4,24 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, Self, TypeVar
+from itertools import chain
+from typing import Protocol, TypeVar
 
-from prefixes import PrefixSpec
-from prefixes.backbone import EncodeJob
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
-from prefixes.registry import PrefixVersion
+from prefixes.occlusion import OcclusionOptions
 from prefixes.template import InputFields
 from server.batching.dispatcher import Dispatcher
-from server.batching.timings import Timings
-from server.batching.work import Outcome, Work
+from server.batching.work import Work
 from server.engine.admission import AdmittedRequest
+from server.engine.input_outcome import InputOutcome
+from server.engine.leased_job import LeasedJob
 from server.engine.tokenization import JobResult, TokenizerPool
-from server.engine.values import InferenceResult
 from server.residency.leases import Lease
 from server.residency.residents import ResidentPrefixes
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LeasedJob:
-    """A request's inputs for one prefix, with a lease of it and the inputs' places in the request.
-
-    `encode_job.inputs` has the same order as `places`.
-    """
-
-    lease: Lease
-    places: Sequence[int]
-    encode_job: EncodeJob
-
-    @classmethod
-    def of(
-        cls, lease: Lease, places: Sequence[int], *, fields: Sequence[InputFields], truncate: bool
-    ) -> Self:
-        """Select the inputs at `places` from the fields of all inputs of a request."""
-        inputs = [fields[place] for place in places]
-        return cls(lease, places, EncodeJob(lease.resident.spec, inputs, truncate=truncate))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class InputOutcome:
-    """The texts that one input became, and the outcome of each."""
-
-    spec: PrefixSpec
-    texts: EncodedInput
-    outcomes: tuple[Outcome, ...]
-
-    def result(self, version: PrefixVersion, fields: InputFields) -> InferenceResult:
-        """Return the result of the input, which a version answered."""
-        return InferenceResult(
-            version=version.ref,
-            digest=version.digest,
-            spec=self.spec,
-            fields=fields,
-            texts=self.texts,
-            outputs=tuple(one.outputs for one in self.outcomes),
-            timings=self.timings,
-        )
-
-    @property
-    def timings(self) -> Timings:
-        """The times of the text that took longest."""
-        return max(
-            (one.timings for one in self.outcomes), key=lambda t: t.queue_seconds + t.device_seconds
-        )
 
 
 class TokenizationMetrics(Protocol):
@@ -102,6 +52,7 @@ class Pipeline:
         places: Mapping[str, Sequence[int]],
         *,
         truncate: bool,
+        explain: OcclusionOptions | None = None,
     ) -> dict[int, InputOutcome]:
         """Run the inputs of a request, and return their outcomes by place.
 
@@ -114,8 +65,9 @@ class Pipeline:
             fields: the fields of all its inputs.
             places: the places of the inputs for each digest.
             truncate: cut texts that are too long instead of rejecting them.
+            explain: run classified inputs without each of their parts, too; None for no input.
         """
-        job_of = partial(LeasedJob.of, fields=fields, truncate=truncate)
+        job_of = partial(LeasedJob.of, fields=fields, truncate=truncate, explain=explain)
         resident: list[LeasedJob] = []
         runs = []
         with ExitStack() as leases:
@@ -144,9 +96,9 @@ class Pipeline:
     ) -> dict[int, InputOutcome]:
         """Run jobs in one batch if it has room for them, and release their leases."""
         try:
-            texts = await self._tokenize(admitted, jobs)
-            admitted.grow(sum(len(its_texts) - 1 for its_texts in texts.values()))
-            works = _works(admitted, jobs, texts)
+            texts = dict(await self._tokenize(admitted, jobs))
+            occluded = await self._tokenize_occluded(admitted, jobs, texts)
+            works = _works(admitted, jobs, texts, occluded)
         finally:
             for job in jobs:
                 job.lease.release()
@@ -157,34 +109,65 @@ class Pipeline:
         finally:
             for work in submitted:
                 work.reply.cancel()  # one failed or the caller was cancelled: drop the others
-        return {place: _outcome(texts[place], its_works) for place, its_works in works.items()}
+        return {
+            place: _outcome(texts[place], its_works, occluded.get(place, ()))
+            for place, its_works in works.items()
+        }
+
+    async def _tokenize_occluded(
+        self,
+        admitted: AdmittedRequest,
+        jobs: Sequence[LeasedJob],
+        texts: Mapping[int, EncodedInput],
+    ) -> dict[int, list[EncodedInput]]:
+        """Tokenize explained inputs without each of their parts, once there is room for all.
+
+        Returns:
+            For each such input, by place, its texts without each part; no texts if the part is
+            everything.
+        """
+        explained = [job for job in jobs if job.encode_job.explain is not None]
+        if not explained:
+            return {}
+        jobs = [job.occluded(texts) for job in explained]
+        admitted.grow(sum(len(job.places) for job in jobs))
+        encoded = iter(await self._tokenize(admitted, jobs))
+        return {
+            place: [
+                () if part.is_all else next(encoded)[1] for part in texts[place][0].occluded_parts
+            ]
+            for job in explained
+            for place in job.places
+        }
 
     async def _tokenize(
         self, admitted: AdmittedRequest, jobs: Sequence[LeasedJob]
-    ) -> dict[int, EncodedInput]:
+    ) -> list[tuple[int, EncodedInput]]:
+        """Tokenize the inputs of jobs, and return the place and the texts of each in order."""
         started = time.perf_counter()
         results = await self._tokenizers.encode(
             [job.encode_job for job in jobs], tenant=admitted.tenant
         )
-        texts = _by_place(jobs, results, admitted.num_inputs)
-        ids = [one.token_ids for its_texts in texts.values() for one in its_texts]
+        texts = _with_places(jobs, results, admitted.num_inputs)
+        ids = [one.token_ids for _, its_texts in texts for one in its_texts]
         unknown = self._tokenizers.unknown_token
         num_unknown = 0 if unknown is None else sum(some.count(unknown) for some in ids)
         num_tokens = sum(map(len, ids))
         admitted.charge.note_tokens(num_tokens)
         self._metrics.tokenized(time.perf_counter() - started, num_tokens, num_unknown)
+        admitted.grow(len(ids) - len(texts))
         return texts
 
 
-def _by_place(
+def _with_places(
     jobs: Sequence[LeasedJob], results: Sequence[JobResult], num_inputs: int
-) -> dict[int, EncodedInput]:
-    """Map each place to its encoded input; raise the first InputRejected."""
-    texts: dict[int, EncodedInput] = {}
+) -> list[tuple[int, EncodedInput]]:
+    """Add the place to each encoded input; raise the first InputRejected."""
+    texts: list[tuple[int, EncodedInput]] = []
     for job, result in zip(jobs, results, strict=True):
         if isinstance(result, InputRejected):
             raise _with_place(result, job.places, num_inputs)
-        texts.update(zip(job.places, result, strict=True))
+        texts += zip(job.places, result, strict=True)
     return texts
 
 
@@ -196,7 +179,10 @@ def _with_place(error: InputRejected, places: Sequence[int], num_inputs: int) ->
 
 
 def _works(
-    admitted: AdmittedRequest, jobs: Sequence[LeasedJob], texts: Mapping[int, EncodedInput]
+    admitted: AdmittedRequest,
+    jobs: Sequence[LeasedJob],
+    texts: Mapping[int, EncodedInput],
+    occluded: Mapping[int, Sequence[EncodedInput]],
 ) -> dict[int, list[Work]]:
     """Create a work with its own lease for each text, and return them by the input's place."""
     now = time.perf_counter()
@@ -212,16 +198,18 @@ def _works(
                 weight,
                 admitted.account_of(place),
             )
-            for text in texts[place]
+            for text in chain(texts[place], *occluded.get(place, ()))
         ]
         for job in jobs
         for place in job.places
     }
 
 
-def _outcome(texts: EncodedInput, works: Sequence[Work]) -> InputOutcome:
+def _outcome(
+    texts: EncodedInput, works: Sequence[Work], occluded: Sequence[EncodedInput]
+) -> InputOutcome:
     outcomes = tuple(work.reply.result() for work in works)
-    return InputOutcome(works[0].lease.resident.spec, texts, outcomes)
+    return InputOutcome(works[0].lease.resident.spec, texts, outcomes, occluded)
 
 
 async def _gather(runs: Sequence[Coroutine[None, None, T]]) -> list[T]:

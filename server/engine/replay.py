@@ -13,7 +13,9 @@ from prefixes.errors import InputRejected
 from prefixes.made_up import made_up_inputs
 from prefixes.template import InputFields
 from server.engine.admission import AdmissionControl
-from server.engine.pipeline import InputOutcome, LeasedJob, Pipeline
+from server.engine.input_outcome import InputOutcome
+from server.engine.leased_job import LeasedJob
+from server.engine.pipeline import Pipeline
 from server.errors import InferenceFailed, ResidencyBudgetExceeded
 from server.residency.residents import ResidentPrefixes
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import PrefixRef, PrefixSpec
-from prefixes.encoded import EncodedInput
+from prefixes.encoded import EncodedInput, OccludedPart
 from prefixes.registry import Identity
 from prefixes.template import CHOICES, InputFields, TokenIds
 from server.batching.timings import Timings
@@ -43,11 +43,20 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class OccludedResult:
+    """The outputs of an input without one of its parts; none if no text would remain."""
+
+    part: OccludedPart
+    texts: EncodedInput
+    outputs: tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class InferenceResult:
     """The result of one input: the outputs of each text that it became.
 
     An input is one text, or one for each choice or each window of a long context. `version` is
-    the version that its reference resolved to.
+    the version that its reference resolved to. `occluded` explains the result, if requested.
     """
 
     version: PrefixRef
@@ -57,10 +66,15 @@ class InferenceResult:
     texts: EncodedInput
     outputs: tuple[NDArray[np.float32], ...]
     timings: Timings
+    occluded: tuple[OccludedResult, ...] = ()
 
     @property
     def num_tokens(self) -> int:
-        return sum(len(text.token_ids) for text in self.texts)
+        """The number of tokens that were run for the input, its explanation included."""
+        num_tokens = _num_tokens(self.texts)
+        if self.occluded:
+            num_tokens += sum(_num_tokens(one.texts) for one in self.occluded)
+        return num_tokens
 
     @property
     def is_truncated(self) -> bool:
@@ -84,6 +98,10 @@ class InferenceResult:
         if isinstance(self.fields, tuple):
             return dict(zip(self.spec.input.fields, self.fields, strict=True))
         return self.fields
+
+
+def _num_tokens(texts: EncodedInput) -> int:
+    return sum(len(text.token_ids) for text in texts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

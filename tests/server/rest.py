@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from prefixes import BackboneFingerprint, Finding, InputTemplate, Prefix
 from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
+from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_registry
 from prefixes.spec import TaskType
 from server.api.services import InferenceEngine
@@ -101,6 +102,7 @@ class FakeEngine:
         allowance: Allowance,
         routing_key: str | None = None,
         recording: Recording | None = None,
+        explain: OcclusionOptions | None = None,
     ) -> InferenceResponse:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)

@@ -8,7 +8,9 @@ from typing import Final
 
 from prefixes.template import InputFields
 from server.engine.admission import AdmissionControl
-from server.engine.pipeline import InputOutcome, LeasedJob, Pipeline
+from server.engine.input_outcome import InputOutcome
+from server.engine.leased_job import LeasedJob
+from server.engine.pipeline import Pipeline
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.residency.residents import ResidentPrefixes
 

@@ -15,7 +15,7 @@ from prefixes.registry.canary_counts import CanaryId
 from server.engine.canaries.comparison import agree, label_of
 from server.engine.canaries.counts import CanaryCounts, VersionCounts
 from server.engine.canaries.shadows import Shadow, ShadowRunner
-from server.engine.pipeline import InputOutcome
+from server.engine.input_outcome import InputOutcome
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import InferenceFailed, ResidencyBudgetExceeded
 

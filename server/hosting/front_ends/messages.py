@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from prefixes import BackboneFingerprint, PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
 from server.batching.timings import Timings
-from server.engine.values import InferenceResult, TaskInput
+from server.engine.values import InferenceResult, OccludedResult, TaskInput
 from server.rates import RateState
 from server.settings import Settings
 
@@ -103,16 +103,31 @@ class CompactResult:
     texts: EncodedInput
     outputs: tuple[Any, ...]
     timings: Timings
+    occluded: tuple[OccludedResult, ...]
 
     @classmethod
     def of(cls, result: InferenceResult) -> Self:
         """Leave out what the front end has."""
-        return cls(result.version, result.digest, result.texts, result.outputs, result.timings)
+        return cls(
+            result.version,
+            result.digest,
+            result.texts,
+            result.outputs,
+            result.timings,
+            result.occluded,
+        )
 
     def completed(self, item: TaskInput, spec: PrefixSpec) -> InferenceResult:
         """Add the spec, and the fields of the input."""
         return InferenceResult(
-            self.version, self.digest, spec, item.fields, self.texts, self.outputs, self.timings
+            self.version,
+            self.digest,
+            spec,
+            item.fields,
+            self.texts,
+            self.outputs,
+            self.timings,
+            self.occluded,
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefixes import Finding, Prefix, PrefixSpec
+from prefixes.occlusion import OcclusionOptions
 from prefixes.spec import TaskType
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.values import InferenceResponse, Recording, TaskInput
@@ -77,6 +78,7 @@ class RemoteEngine:
         allowance: Allowance,
         routing_key: str | None,
         recording: Recording | None,
+        explain: OcclusionOptions | None,
     ) -> InferenceResponse:
         """Call `Engine.infer`."""
         answer: _Answer = await self._call(
@@ -89,6 +91,7 @@ class RemoteEngine:
             allowance=allowance,
             routing_key=routing_key,
             recording=recording,
+            explain=explain,
         )
         results = [
             result.completed(item, spec)

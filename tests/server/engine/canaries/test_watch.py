@@ -12,6 +12,7 @@ import pytest
 from prefixes import Prefix, PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreCorrupted
+from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import (
     Actor,
     AuditLog,
@@ -114,6 +115,28 @@ async def test_a_shadow_compares_both_versions_and_answers_nobody(
     assert (live.num_answered, shadow.num_shadows) == (4, 4)
     assert live.answer_seconds > 0
     assert shadow.shadow_seconds > 0
+
+
+async def test_an_explained_input_is_compared_once_and_not_explained_in_the_shadow(
+    engine: Engine,
+    backbone: Backbone,
+    registry: PrefixRegistry,
+    canaries: Canaries,
+    metrics: RecordingMetrics,
+) -> None:
+    put_two(registry, *(make_prefix(backbone.fingerprint, seed=seed) for seed in (1, 2)))
+    start(canaries, 0, shadow_percent=100)
+    response = await engine.infer(
+        [TaskInput(LIVE, {"text": "a good film"})],
+        reader="acme",
+        truncate=True,
+        timeout_seconds=30,
+        explain=OcclusionOptions(),
+    )
+    counts = await until_counted(engine, lambda counts: counts.num_compared == 1)
+    assert len(response.results[0].occluded) == 3
+    assert [batch["rows"] for batch in metrics.batches] == [4, 1]
+    assert (counts.stable.num_answered, counts.canary.num_shadows) == (1, 1)
 
 
 async def test_equal_versions_agree(

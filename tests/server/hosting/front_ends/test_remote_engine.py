@@ -14,6 +14,7 @@ from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import PrefixRejected, TextTooLong
 from prefixes.limits import UNLIMITED
+from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import PrefixRegistry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResponse, InferenceResult, TaskInput
@@ -58,6 +59,7 @@ async def respond(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> Infe
         "allowance": NO_ALLOWANCE,
         "routing_key": None,
         "recording": None,
+        "explain": None,
     } | how
     return await engine.infer(asks(*refs), reader="acme", **how)
 
@@ -117,6 +119,16 @@ async def test_a_remote_engine_gives_the_results_of_the_engine(
             for one, other in zip(direct, remotely, strict=True):
                 for outputs, same in zip(one.outputs, other.outputs, strict=True):
                     np.testing.assert_allclose(outputs, same, atol=1e-5)
+
+
+async def test_a_remote_engine_explains_as_the_engine(engine: Engine, metrics: Metrics) -> None:
+    how = {"explain": OcclusionOptions(max_parts=2)}
+    async with behind_a_channel(engine, metrics) as remote:
+        direct, remotely = await ask(engine, *REFS, **how), await ask(remote, *REFS, **how)
+    assert [len(one.occluded) for one in direct] == [2, 0, 0, 0, 0]
+    for one, other in zip(direct[0].occluded, remotely[0].occluded, strict=True):
+        assert (one.part, one.texts) == (other.part, other.texts)
+        np.testing.assert_allclose(one.outputs, other.outputs, atol=1e-5)
 
 
 async def test_front_ends_share_the_limits_of_a_tenant(engine: Engine, metrics: Metrics) -> None:

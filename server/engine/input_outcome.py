@@ -1,0 +1,60 @@
+"""InputOutcome: what the device returned for one input."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefixes import PrefixSpec
+from prefixes.encoded import EncodedInput
+from prefixes.registry import PrefixVersion
+from prefixes.template import InputFields
+from server.batching.timings import Timings
+from server.batching.work import Outcome
+from server.engine.values import InferenceResult, OccludedResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InputOutcome:
+    """The texts that one input became, and the outcome of each.
+
+    If the input is explained, `occluded` has the texts that it became without each of its parts.
+    Their outcomes follow.
+    """
+
+    spec: PrefixSpec
+    texts: EncodedInput
+    outcomes: tuple[Outcome, ...]
+    occluded: Sequence[EncodedInput] = ()
+
+    def result(self, version: PrefixVersion, fields: InputFields) -> InferenceResult:
+        """Return the result of the input, which a version answered."""
+        outputs = tuple(one.outputs for one in self.outcomes)
+        return InferenceResult(
+            version=version.ref,
+            digest=version.digest,
+            spec=self.spec,
+            fields=fields,
+            texts=self.texts,
+            outputs=outputs[: len(self.texts)],
+            timings=self.timings,
+            occluded=self._occluded_results(outputs) if self.occluded else (),
+        )
+
+    @property
+    def timings(self) -> Timings:
+        """The times of the text that took longest."""
+        return max(
+            (one.timings for one in self.outcomes), key=lambda t: t.queue_seconds + t.device_seconds
+        )
+
+    def _occluded_results(
+        self, outputs: Sequence[NDArray[np.float32]]
+    ) -> tuple[OccludedResult, ...]:
+        rest = iter(outputs[len(self.texts) :])
+        return tuple(
+            OccludedResult(part, texts, tuple(islice(rest, len(texts))))
+            for part, texts in zip(self.texts[0].occluded_parts, self.occluded, strict=True)
+        )
