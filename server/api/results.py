@@ -17,7 +17,9 @@ from prefixes.answers import (
     find_entities,
     softmax,
 )
+from prefixes.occlusion import OcclusionOptions
 from prefixes.spec import TaskType
+from server.api.explanations import explanation_of
 from server.api.schemas import FunctionToApply
 from server.api.scores import MAX_SCORES, probabilities, ranked_scores
 from server.api.task_schemas import (
@@ -45,6 +47,7 @@ class OutputOptions:
     strategy: Strategy = "first"
     max_answer_tokens: int | None = None
     may_have_none: bool | None = None
+    explain: OcclusionOptions | None = None
 
 
 class _Common(TypedDict):
@@ -86,13 +89,16 @@ def _label(answer: InferenceResult, options: OutputOptions, common: _Common) -> 
     scores = probabilities(answer, options.function)
     kind = spec.problem_type
     is_one_value = kind == "regression" and len(scores) == 1
+    label = best_label(spec, logits) if kind == "single_label_classification" else None
+    explain = options.explain
     return ClassifyResult(
         **common,
         problem_type=kind,
-        label=best_label(spec, logits) if kind == "single_label_classification" else None,
+        label=label,
         labels=chosen_labels(spec, logits) if kind == "multi_label_classification" else None,
         value=float(scores[0]) if is_one_value else None,
         scores=ranked_scores(spec, scores, options.top_k),
+        explanation=None if explain is None else explanation_of(answer, explain, label=label),
     )
 
 

@@ -1,12 +1,12 @@
 """Scores: the activation that a request selects, and the entries of labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefixes import PrefixSpec
+from prefixes import PrefixRef, PrefixSpec
 from prefixes.answers import ranked, sigmoid, softmax
 from server.api.schemas import FunctionToApply, Score
 from server.engine.values import InferenceResult
@@ -36,14 +36,24 @@ def probabilities(answer: InferenceResult, function: FunctionToApply | None = No
     Raises:
         InferenceFailed: when a logit is not finite: JSON cannot represent it.
     """
-    logits = answer.outputs[0].astype(np.float64)
+    logits = finite_logits(answer.version, answer.outputs)
+    return _FUNCTIONS[function or DEFAULT_FUNCTION[answer.spec.problem_type or ""]](logits)
+
+
+def finite_logits(version: PrefixRef, outputs: Sequence[NDArray[np.float32]]) -> Array:
+    """Return the logits `[labels]` of a classified input.
+
+    Raises:
+        InferenceFailed: when one is not finite: JSON cannot represent it.
+    """
+    logits = outputs[0].astype(np.float64)
     if not np.isfinite(logits).all():
         raise InferenceFailed(
-            f"The logits of {answer.version} are not finite. Its prefix does not work with the "
-            "data type of this server. Upload another version, or ask the operator to change "
+            f"The logits of {version} are not finite. Its prefix does not work with the data type "
+            "of this server. Upload another version, or ask the operator to change "
             "POLYPREFIX_DTYPE."
         )
-    return _FUNCTIONS[function or DEFAULT_FUNCTION[answer.spec.problem_type or ""]](logits)
+    return logits
 
 
 def ranked_scores(spec: PrefixSpec, scores: Array, top_k: int | None = None) -> list[Score]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from prefixes.answers import Strategy
+from server.api.explanation_schemas import Explanation, ExplanationOptions
 from server.api.schemas import FunctionToApply, Inputs, Model, Score, StrictRequest, WireResponse
 
 Result = TypeVar("Result")
@@ -66,7 +67,7 @@ class TaskRequest(StrictRequest):
     )
 
 
-class ClassifyRequest(TaskRequest):
+class ClassifyRequest(ExplanationOptions, TaskRequest):
     top_k: _TopLabels = None
     function_to_apply: _Function = None
 
@@ -85,7 +86,7 @@ class MultipleChoiceRequest(TaskRequest):
     pass
 
 
-class AnyTaskRequest(TaskRequest):
+class AnyTaskRequest(ExplanationOptions, TaskRequest):
     """Inputs of tasks of any type. Each option applies to the types that have it."""
 
     top_k: Annotated[
@@ -99,7 +100,9 @@ class AnyTaskRequest(TaskRequest):
 
 
 class InputUsage(WireResponse):
-    tokens: int = Field(description="Number of tokens of this input, special tokens included.")
+    tokens: int = Field(
+        description="Number of tokens of this input and its explanation, special tokens included."
+    )
     truncated: bool = Field(description="Whether its end was cut to fit the task.")
 
 
@@ -125,6 +128,9 @@ class ClassifyResult(_TaskResult):
         default=None, description="The value, for regression with one output."
     )
     scores: list[Score] = Field(description="Sorted by score, the highest first.")
+    explanation: Explanation | None = Field(
+        default=None, description="Which parts of the input the answer depends on, if requested."
+    )
 
 
 class EntityGroup(TypedDict):

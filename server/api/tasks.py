@@ -10,11 +10,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
 
+from prefixes.occlusion import OcclusionOptions
 from prefixes.spec import TaskType
 from server import media_types
 from server.api import request_examples as examples
 from server.api.dependencies import bearer
 from server.api.direct_route import DirectRoute
+from server.api.explanations import occlusion_of
 from server.api.inference import ROUTES, Inference, InferenceDep, InputItem
 from server.api.json_lists import list_json
 from server.api.problem_responses import responses
@@ -57,7 +59,9 @@ async def classify(
     inference: InferenceDep,
 ) -> Response:
     """Returns labels with scores. The problem type of the task decides how many labels apply."""
-    options = OutputOptions(top_k=body.top_k, function=body.function_to_apply)
+    options = OutputOptions(
+        top_k=body.top_k, function=body.function_to_apply, explain=_occlusion(body)
+    )
     return await _answer(body, inference, options, "sequence_classification")
 
 
@@ -127,8 +131,13 @@ async def predict(
         strategy=body.aggregation_strategy,
         max_answer_tokens=body.max_answer_len,
         may_have_none=body.handle_impossible_answer,
+        explain=_occlusion(body),
     )
     return await _answer(body, inference, options, None)
+
+
+def _occlusion(body: ClassifyRequest | AnyTaskRequest) -> OcclusionOptions | None:
+    return occlusion_of(body, num_inputs=len(body.input) if isinstance(body.input, list) else 1)
 
 
 async def _answer(
@@ -141,6 +150,7 @@ async def _answer(
         truncate=body.truncate,
         task_type=task_type,
         top_k=options.top_k,
+        explain=options.explain,
     )
     content = await inference.render(answers, partial(_content, answers, options, inference.record))
     return Response(content, media_type=media_types.JSON)
