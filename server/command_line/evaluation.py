@@ -75,6 +75,14 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     linear_kernel: LinearKernel = "auto",
     attention_kernel: AttentionKernel = "auto",
     tokens_per_batch: TokensPerBatch = 8192,
+    explain: Annotated[  # noqa: FBT002
+        bool,
+        runtime_option(
+            "Add to each label how its logit changes without each word. For tasks that classify "
+            "texts.",
+            "--explain",
+        ),
+    ] = False,
 ) -> None:
     """Run a prefix file on texts. Writes one JSON object per row."""
     from server.command_line.evaluation_run import Runtime, predict_file
@@ -89,4 +97,5 @@ def predict(  # noqa: PLR0917 - typer passes all by name
             backbone, device, dtype, quantize, linear_kernel, attention_kernel, tokens_per_batch
         ),
         output=output,
+        explain=explain,
     )

@@ -19,8 +19,10 @@ from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.kernels.names import TORCH
 from prefixes.backbone.precision import dtype_name
 from training.data.parts import load_examples, load_inputs
+from training.errors import PlanRejected
 from training.examples import Columns
 from training.learning.evaluate import as_learned, evaluate, predictions
+from training.learning.explanations import explanations
 from training.results.comparison import Comparison, compare
 from training.sources import Source
 from training.tasks.metrics import Measurement
@@ -95,17 +97,37 @@ def evaluate_file(
 
 
 def predict_file(
-    prefix_file: Path, data: Source, columns: Columns, runtime: Runtime, *, output: Path | None
+    prefix_file: Path,
+    data: Source,
+    columns: Columns,
+    runtime: Runtime,
+    *,
+    output: Path | None,
+    explain: bool,
 ) -> None:
     """Write the predictions for the rows of a source as JSONL to a file or to standard output.
+
+    With `explain`, each has the explanation of its label.
 
     Raises:
         TrainingError: for problems of the rows.
         PrefixError: when the file or the backbone is rejected.
     """
     prefix, backbone = _load(prefix_file, data, runtime)
+    if explain and prefix.spec.task_type != "sequence_classification":
+        raise PlanRejected(
+            f"`--explain` is for tasks that classify texts, and {prefix_file} is of the type "
+            f"{prefix.spec.task_type}. Omit it."
+        )
     inputs = load_inputs(data, prefix.spec, columns)
-    answers = predictions(backbone, prefix, inputs, tokens_per_batch=runtime.tokens_per_batch)
+    tokens = runtime.tokens_per_batch
+    answers = predictions(backbone, prefix, inputs, tokens_per_batch=tokens)
+    if explain:
+        found = explanations(backbone, prefix, inputs, tokens_per_batch=tokens)
+        answers = (
+            {**answer, "explanation": explanation}
+            for answer, explanation in zip(answers, found, strict=True)
+        )
     lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
     if output is None:
         sys.stdout.writelines(lines)

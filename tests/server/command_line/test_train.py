@@ -111,6 +111,13 @@ def test_a_task_is_trained_published_measured_and_used(
     assert [json.loads(line)["label"] for line in answers] == labels
     run("predict", output / "prefix.safetensors", test, *place, "-o", tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines() == answers
+    explained = run("predict", output / "prefix.safetensors", test, *place, "--explain")
+    for line, answer in zip(explained.splitlines(), answers, strict=True):
+        row = json.loads(line)
+        explanation = row.pop("explanation")
+        assert row == json.loads(answer)
+        assert explanation["label"] == row["label"]
+        assert " ".join(part["text"] for part in explanation["parts"]) == row["text"]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +173,8 @@ def test_every_type_of_task_is_trained_measured_and_used(
     lines = run("predict", file, test, *place, "--device", "cpu").splitlines()
     assert len(lines) == 12
     assert all(answer in json.loads(line) for line in lines)
+    refused = run.refusal("predict", file, test, *place, "--explain")
+    assert f"is of the type {kind}" in refused
     report = json.loads((output / "report.json").read_text(encoding="utf-8"))
     assert report["data"]["rows"] == {"train": 36, "validation": 4, "test": 12}
     assert report["num_parameters"]["stored"] == report["num_parameters"]["trained"]
