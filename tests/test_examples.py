@@ -125,6 +125,19 @@ def test_a_training_is_queued_followed_and_asked_over_http_alone(server: tuple[s
     assert "epochs" in refused.stderr
 
 
+def test_a_task_starts_without_rows_and_improves(server: tuple[str, str]) -> None:
+    url, key = server
+    example = [sys.executable, str(ROOT / "examples/start_without_rows.py")]
+    done = subprocess.run(
+        [*example, "--url", url, "--key", key], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 rows: acme/triage@1. There was no live version." in done.stdout
+    assert "12 rows: acme/triage@2. " in done.stdout
+    for label in ("shipping", "billing", "account"):
+        assert done.stdout.count(f" {label} (") == 2  # before and after the rows
+
+
 def test_the_commands_of_the_readme_exist(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"polyprefix (serve|train|key create|evaluate|predict)", readme))

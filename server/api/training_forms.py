@@ -34,7 +34,7 @@ TRAINING_FORM: Final = Form(
             "file",
             {
                 "description": "Labeled rows. The suffix of the file name determines the format. "
-                "Required unless `feedback` is `only`."
+                "Required unless `config` lists labels, or `feedback` is `only`."
             },
             is_file=True,
         ),
@@ -104,7 +104,8 @@ async def receive_training(request: Request, tenant: str, folder: TrainingFolder
     """Receive the form, and write its files into the folder, which is made.
 
     Raises:
-        BadUpload: when it is not such a form, or a file is empty or has an unknown suffix.
+        BadUpload: when it is not such a form, a file is empty or has an unknown suffix, or there
+            are neither rows nor labels.
         InvalidName: when the task or the alias is not a valid name.
         RequestValidationError: naming each field of `config` that is wrong, or saying which fields
             contradict each other.
@@ -121,12 +122,13 @@ async def receive_training(request: Request, tenant: str, folder: TrainingFolder
         if not path.exists():
             raise BadUpload(f"The file {name!r} is empty. Send labeled rows.")
     feedback = _feedback(texts.get("feedback", "none"), has_file="file" in files)
+    has_rows = "file" in files or feedback == "only"
     job = JobRequest(
         tenant=tenant,
         task=check_name("task", texts["task"]),
         alias=check_alias(texts.get("alias", DEFAULT_ALIAS)),
         margin=_margin(texts.get("margin", "0")),
-        config=_config(texts.get("config", "{}")),
+        config=_config(texts.get("config", "{}"), has_rows=has_rows),
     )
     return TrainingForm(job, feedback)
 
@@ -136,7 +138,7 @@ def _feedback(text: str, *, has_file: bool) -> FeedbackUse:
         raise _invalid("feedback", f"expected `none`, `add` or `only`; found {text[:80]!r}")
     if has_file and text == "only":
         raise BadUpload("The form has a `file`, but `feedback` is `only`. Send `add`, or no file.")
-    if not has_file and text != "only":
+    if not has_file and text == "add":
         raise BadUpload(f"The form has no `file`. {TRAINING_FORM.usage}")
     return cast("FeedbackUse", text)
 
@@ -178,7 +180,7 @@ def _margin(text: str) -> float:
     return margin
 
 
-def _config(text: str) -> dict[str, Any]:
+def _config(text: str, *, has_rows: bool) -> dict[str, Any]:
     try:
         config = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
@@ -186,7 +188,12 @@ def _config(text: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise _invalid("config", "expected a JSON object")
     check_unicode(config, "config")
-    check_config(config)
+    if not has_rows and not config.get("labels"):
+        raise BadUpload(
+            "The form has no `file`. Send labeled rows, or list `labels` in `config` to start "
+            f"without rows. {TRAINING_FORM.usage}"
+        )
+    check_config(config, has_rows=has_rows)
     return config
 
 
@@ -194,14 +201,14 @@ def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is not valid JSON")
 
 
-def check_config(config: dict[str, Any]) -> None:
-    """Check the settings of a training.
+def check_config(config: dict[str, Any], *, has_rows: bool = True) -> None:
+    """Check the settings of a training, with or without a file of rows.
 
     Raises:
         RequestValidationError: naming each field that is wrong, with the nearest name for a typo.
     """
     try:
-        TenantConfig.model_validate(config)
+        TenantConfig.model_validate(config, context={"has_rows": has_rows})
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise RequestValidationError([_located(detail) for detail in details]) from error

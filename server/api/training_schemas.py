@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
@@ -10,6 +10,7 @@ from server.api.schemas import ProblemBody, WireResponse
 from server.api.unicode_json import with_valid_unicode
 from server.training_jobs.records import JobState, TrainingJob
 from training.service.protocol.events import Event, Progress
+from training.service.protocol.messages import MeasuredOn
 
 Shown = TypeVar("Shown", bound=BaseModel)
 
@@ -22,7 +23,9 @@ class Result(WireResponse):
     is_promoted: bool = Field(description="Whether the alias points to it now.")
     reason: str
     metric: str
-    measured_on: Literal["validation", "test"]
+    measured_on: MeasuredOn = Field(
+        description="The rows. With cross_validation, those that a few-shot head was computed from."
+    )
     num_rows: int
     new: float | None = Field(description="The metric of the new version.")
     live: float | None = Field(description="That of the live one, on the same rows.")

@@ -15,6 +15,11 @@ _SECONDS_BETWEEN_LOOKS: Final = 0.1
 _SECONDS_TO_END: Final = 10.0
 
 
+def is_one_of_several() -> bool:
+    """Return whether this process was started as one of several that train together."""
+    return "WORLD_SIZE" in os.environ
+
+
 def run_together(command: Sequence[str], count: int) -> int:
     """Run a command in `count` processes that train together; return one exit code for all.
 

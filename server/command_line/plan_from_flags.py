@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from server.command_line.label_names import label_settings
 from server.command_line.ptuning_v2_flags import PtuningV2Flags
 from server.command_line.ptuning_v2_settings import fitting, settings_of
 from training.errors import PlanRejected
@@ -51,9 +52,10 @@ def _run(
     unused = {"test"} if ptuning_v2.do_predict else set()
     given = {x: flags[x] for x in TrainConfig.model_fields if x in flags and x not in unused}
     given |= _method(ptuning_v2, flags)
-    for name in ("labels", "label_columns"):
-        if name in given:
-            given[name] = [label.strip() for label in given[name].split(",")]
+    if "labels" in given:
+        given |= label_settings(given["labels"])
+    if "label_columns" in given:
+        given["label_columns"] = [name.strip() for name in given["label_columns"].split(",")]
     given |= _assignments(flags.get("set_", []))
     method = given.get("method", implied.get("method", "prefix"))
     return {**fitting(implied, method), **given}

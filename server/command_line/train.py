@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from server.command_line.flag_groups import expand_flags, given
+from server.command_line.parallel_launch import is_one_of_several
 from server.command_line.ptuning_v2_flags import PtuningV2Flags
 from server.command_line.ptuning_v2_ignored import IgnoredFlags
 from server.command_line.train_flags import RecipeFlags, RuntimeFlags, TaskFlags
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from training.settings.plan import TrainPlan
 
 _OUTPUT: Final = Path("var/training")
+_NAMELESS: Final = "local/labels"
+"""The task of a training that names its labels alone."""
 
 
 @expand_flags
@@ -43,12 +46,12 @@ def train(
     from server.command_line.ptuning_v2_settings import dataset_name, parts_of
     from training.recipes import load_recipe
 
-    if runtime.num_processes == 1 or _is_one_of_several():  # the launcher leaves it to the first
+    if runtime.num_processes == 1 or is_one_of_several():  # the launcher leaves it to the first
         _warn((ignored.warning, ptuning_v2.warning))
     flags = {**ptuning_v2.runtime, **given(task), **given(recipe), **given(runtime)}
     settings = load_recipe(ptuning_v2.recipe) if ptuning_v2.recipe else {}
     dataset = dataset_name(ptuning_v2, settings)
-    name = _name(what, dataset)
+    name = _name(what, dataset, has_labels=task.labels is not None)
     folder = runtime.output or _output(name)
     parts = parts_of(ptuning_v2, dataset, flags)  # before hours of training, not after them
     if ptuning_v2.trains:
@@ -83,7 +86,13 @@ def _train(plan: "TrainPlan", folder: Path, runtime: RuntimeFlags, parts: Sequen
 
         fine_tune(plan, folder, rejected=_flags_of_prefixes(runtime, parts))
         return
-    if runtime.num_processes > 1 and not _is_one_of_several():
+    if plan.is_few_shot and (runtime.num_processes > 1 or is_one_of_several()):
+        from training.errors import PlanRejected
+
+        raise PlanRejected(
+            "Method 'few_shot' takes seconds in one process. Remove --num-processes."
+        )
+    if runtime.num_processes > 1 and not is_one_of_several():
         from server.command_line.parallel_launch import run_together
 
         sys.exit(run_together(sys.orig_argv, runtime.num_processes))
@@ -111,24 +120,23 @@ def _flags_of_prefixes(runtime: RuntimeFlags, parts: Sequence["Part"]) -> list[s
     return [flag for flag, is_so in is_given.items() if is_so]
 
 
-def _name(what: str | None, dataset: str | None) -> str:
+def _name(what: str | None, dataset: str | None, *, has_labels: bool) -> str:
     from training.errors import PlanRejected
 
     if what is not None:
         return what
+    if dataset is None and has_labels:
+        return _NAMELESS
     if dataset is None:
         raise PlanRejected(
-            "There is nothing to train. Give TENANT/TASK, a plan, or --task and --dataset."
+            "There is nothing to train. Give TENANT/TASK, a plan, --labels, or --task and "
+            "--dataset."
         )
     return f"local/{dataset.replace('/', '-')}"
 
 
 def _output(name: str) -> Path:
     return _OUTPUT / (Path(name).stem if name.lower().endswith(".toml") else name)
-
-
-def _is_one_of_several() -> bool:
-    return "WORLD_SIZE" in os.environ
 
 
 def _warn(warnings: Iterable[str | None]) -> None:

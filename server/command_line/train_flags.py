@@ -49,7 +49,13 @@ class TaskFlags:
     label_columns: Annotated[
         str | None, task_option("Columns of zeros and ones, one per label, separated by commas.")
     ] = None
-    labels: Annotated[str | None, task_option("All labels in order, separated by commas.")] = None
+    labels: Annotated[
+        str | None,
+        task_option(
+            "All labels in order: separated by commas, or a .txt or .json file. Enough to start "
+            "without rows."
+        ),
+    ] = None
     problem_type: Annotated[
         str | None,
         task_option("single_label_classification, multi_label_classification or regression."),
@@ -70,7 +76,10 @@ class RecipeFlags:
 
     method: Annotated[
         str | None,
-        recipe_option("prefix, prompt, head (on the frozen backbone), or full (fine-tuning)."),
+        recipe_option(
+            "prefix, prompt, head (on the frozen backbone), few_shot (a head in seconds, without "
+            "training), or full (fine-tuning). By default few_shot if rows are few, else prefix."
+        ),
     ] = None
     prompt: Annotated[
         bool, recipe_option("Short for --method prompt: embeddings at the input only.", "--prompt")

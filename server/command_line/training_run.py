@@ -6,16 +6,22 @@ from pathlib import Path
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
+from server.command_line.few_shot_progress import FewShotProgress
 from server.command_line.interrupts import Stopper
+from server.command_line.parallel_launch import is_one_of_several
 from server.command_line.progress_bars import TrainingProgress
 from server.command_line.publishing import Destination
 from server.command_line.training_summary import RunResult, print_results, sweep_table
 from training.errors import PlanRejected, TrainingStopped
+from training.examples import TaskData
 from training.learning.base_run import BaseRun
 from training.learning.parallel import is_first_process
+from training.sessions.few_shot_session import fit_plan
 from training.sessions.files import CHECKPOINT
 from training.sessions.fine_tuning_session import tune_plan
-from training.sessions.session import TrainedPrefix, discard_checkpoint, run_plan
+from training.sessions.method_choice import load_rows
+from training.sessions.session import discard_checkpoint, run_plan
+from training.sessions.trained import TrainedPrefix
 from training.settings.plan import TrainPlan
 
 
@@ -41,9 +47,14 @@ def train_and_publish(
     if destination is not None:
         for task in dict.fromkeys(run.task for run in plan.runs):
             destination.check(task)  # before hours of training, not after them
-    if resume and not (output / CHECKPOINT).exists():
+    has_checkpoint = (output / CHECKPOINT).exists()
+    if resume and not has_checkpoint:
         console.print(f"{output} has no checkpoint: training starts from the beginning")
-    trained = _run(plan, output, console, resume=resume, key=key)
+    plan, data = load_rows(plan, may_choose=not has_checkpoint and not is_one_of_several())
+    if plan.is_few_shot:
+        trained = _fit(plan, output, console, data)
+    else:
+        trained = _run(plan, output, console, resume=resume, key=key, data=data)
     if not is_first_process():
         return  # the first process has all results
     _print(console, trained)
@@ -91,8 +102,27 @@ def _console(*, quiet: bool = False) -> Console:
     return Console(stderr=True, quiet=quiet, markup=False, emoji=False, highlight=False)
 
 
+def _fit(
+    plan: TrainPlan, output: Path, console: Console, data: Sequence[TaskData]
+) -> list[TrainedPrefix]:
+    """Compute heads under a progress bar, and print how the rows were read, with warnings."""
+    for line in dict.fromkeys(line for one in data for line in one.summary):
+        console.print(line, soft_wrap=True)
+    with FewShotProgress(console) as progress:
+        trained = fit_plan(plan, output, data=data, report=progress.show)
+    for line in dict.fromkeys(line for one in trained for line in one.warnings):
+        console.print(line, style="yellow", soft_wrap=True)
+    return trained
+
+
 def _run(
-    plan: TrainPlan, output: Path, console: Console, *, resume: bool, key: str
+    plan: TrainPlan,
+    output: Path,
+    console: Console,
+    *,
+    resume: bool,
+    key: str,
+    data: Sequence[TaskData],
 ) -> list[TrainedPrefix]:
     """Train a plan under progress bars; a signal stops it with a checkpoint."""
     with TrainingProgress(console) as progress, Stopper() as stopper:
@@ -101,7 +131,7 @@ def _run(
             progress.show(runs)
             stopper.check()
 
-        trained = run_plan(plan, output, resume=resume, key=key, watch=watch)
+        trained = run_plan(plan, output, resume=resume, key=key, data=data, watch=watch)
         stopper.check()  # a signal during the last step must still prevent publishing
     return trained
 
@@ -119,6 +149,7 @@ def _print(console: Console, trained: Sequence[TrainedPrefix]) -> None:
                 one.finished.test,
                 one.file,
                 is_readable=one.data.is_readable,
+                is_cross_validated=one.finished.is_cross_validated,
             )
             for one in trained
         ],

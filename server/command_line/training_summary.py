@@ -17,13 +17,18 @@ _MAX_TRIALS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The measurements of a run, and the file or folder that it wrote."""
+    """The measurements of a run, and the file or folder that it wrote.
+
+    `validation` is empty if there were no labeled rows. If `is_cross_validated`, it measures the
+    training rows, each with a head that did not see it.
+    """
 
     config: TrainConfig
     validation: Measurement
     test: Measurement | None
     place: Path
     is_readable: bool
+    is_cross_validated: bool = False
 
 
 def print_results(console: Console, results: Sequence[RunResult]) -> None:
@@ -58,11 +63,18 @@ def _table(results: Sequence[RunResult]) -> Table:
         table.add_row(
             one.config.run_name,
             metric,
-            f"{one.validation.metrics[metric]:.4f}",
-            "" if one.test is None else f"{one.test.metrics[metric]:.4f}",
+            _figure(one.validation, metric)
+            + (" (rows left out)" if one.is_cross_validated else ""),
+            _figure(one.test, metric),
             str(one.place),
         )
     return table
+
+
+def _figure(measured: Measurement | None, metric: str) -> str:
+    if measured is None or metric not in measured.metrics:
+        return ""
+    return f"{measured.metrics[metric]:.4f}"
 
 
 def _warnings(results: Sequence[RunResult]) -> Iterator[str]:

@@ -29,11 +29,12 @@ def decide(outcome: Success, *, live_version: int | None, margin: float) -> Deci
             False, f"The new version could not be compared with version {live_version}."
         )
     is_better = new - live > margin
+    rows = f"{outcome.num_rows} {outcome.measured_on.replace('_', '-')} rows"
     verb = "exceeds" if is_better else "does not exceed"
     return Decision(
         is_better,
         f"The improvement {verb} the margin of {margin:g}: {outcome.metric} on "
-        f"{outcome.num_rows} {outcome.measured_on} rows is {new:.4f} for the new version and "
+        f"{rows} is {new:.4f} for the new version and "
         f"{live:.4f} for version {live_version}.",
     )
 

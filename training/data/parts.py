@@ -31,14 +31,14 @@ def load_task(config: TrainConfig) -> TaskData:
         DataRejected: with every problem of every file.
         PlanRejected: if the rows cannot be measured by the metric that selects the best step.
     """
-    files = _files(config)
+    files = read_files(config)
     definition = definition_of(config.task_type)
     layout = layout_of(definition, config, list(files.values()))
-    feedback = _feedback(config)
+    feedback = read_feedback(config)
     if feedback is not None and config.labels is None:
         layout = replace(layout, labels=feedback_layout(definition, layout, feedback).labels)
     parts = _parts(definition, layout, files)
-    _check_metric(config, layout)
+    check_metric(config, layout)
     examples = {name: part.examples for name, part in parts.items()}
     if feedback is not None:
         files["feedback"] = feedback
@@ -58,7 +58,7 @@ def load_task(config: TrainConfig) -> TaskData:
         train=train,
         validation=validation,
         test=test,
-        sha256=_digest(files.values()),
+        sha256=digest_of(files.values()),
         warnings=(
             *_warnings(definition, layout, config, parts),
             *validation_warnings(definition, layout.labels, train, validation),
@@ -67,7 +67,8 @@ def load_task(config: TrainConfig) -> TaskData:
     )
 
 
-def _files(config: TrainConfig) -> dict[str, RowFile]:
+def read_files(config: TrainConfig) -> dict[str, RowFile]:
+    """Read the file of each part that has one."""
     sources = {"train": config.train, "validation": config.validation, "test": config.test}
     return {
         name: read_part(source, config.dataset, config.task_type, config.columns)
@@ -76,7 +77,7 @@ def _files(config: TrainConfig) -> dict[str, RowFile]:
     }
 
 
-def _feedback(config: TrainConfig) -> RowFile | None:
+def read_feedback(config: TrainConfig) -> RowFile | None:
     """Read the rows of feedback, whose columns have their usual names."""
     if config.feedback is None:
         return None
@@ -146,7 +147,7 @@ def load_inputs(source: Source, spec: PrefixSpec, columns: Columns) -> PackedLis
     return inputs
 
 
-def _check_metric(config: TrainConfig, layout: Layout) -> None:
+def check_metric(config: TrainConfig, layout: Layout) -> None:
     """Refuse a metric that is of this type of task, but not of these labels or rows.
 
     Raises:
@@ -178,6 +179,6 @@ def _remedy(config: TrainConfig) -> str | None:
     return f"class_weights = balanced, or {more}" if has_weights else more
 
 
-def _digest(files: Iterable[RowFile]) -> str:
+def digest_of(files: Iterable[RowFile]) -> str:
     """Return the sha256 of the digests of all files, in order."""
     return hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()

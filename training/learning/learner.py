@@ -1,17 +1,23 @@
 """PrefixLearner: the trainable parameters, and their folding into a prefix."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from prefixes import Prefix, PrefixSpec
 from prefixes.backbone import Backbone, Head
+from training.errors import PlanRejected
 from training.examples import TaskData
 from training.learning.random_numbers import generator_for
 from training.settings.config import TrainConfig
 from training.settings.defaults import max_length_of
 from training.tasks import definition_of
+
+_SHORTEST_TEXT: Final = 3
+"""Minimum tokens of a text: one, and the special tokens at both ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +55,29 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         description=config.description,
         **definition.description(config, data),
     )
+
+
+def describe_fitting(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixSpec:
+    """Describe a prefix as `describe`.
+
+    Raises:
+        PlanRejected: if the task does not fit the backbone.
+    """
+    fingerprint = backbone.fingerprint
+    if room_for_texts(config, backbone) < _SHORTEST_TEXT:
+        name = "prefix_length" if config.position_offset is None else "position_offset"
+        raise PlanRejected(
+            f"{config.run_name} does not fit the backbone {fingerprint.name}: {name} "
+            f"{getattr(config, name)} leaves no room for texts among its "
+            f"{fingerprint.max_positions} positions"
+        )
+    try:
+        return describe(config, data, backbone)
+    except ValidationError as error:
+        reasons = "; ".join(detail["msg"] for detail in error.errors())
+        raise PlanRejected(
+            f"{config.run_name} does not fit the backbone {fingerprint.name}: {reasons}"
+        ) from error
 
 
 def room_for_texts(config: TrainConfig, backbone: Backbone) -> int:

@@ -7,20 +7,20 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from prefixes import GoldenExample, Prefix, PrefixRejected, Provenance, digest_of
+from prefixes import GoldenExample, InputTemplate, Prefix, PrefixRejected, Provenance, digest_of
 from prefixes.answers.statistics import count_answers
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.file import MAX_HEADER_BYTES
 from prefixes.made_up import made_up_inputs
 from prefixes.spec import MAX_LABELS, Decisions
 from training.data.encoding import encode_rows
-from training.examples import Input, TaskData
+from training.examples import Examples, Input, TaskData
 from training.learning.evaluate import evaluate, outputs_of
 from training.results.calibration import calibrate
 from training.settings.config import TrainConfig
@@ -39,7 +39,8 @@ class FinishedPrefix:
     """The bytes of a prefix file, the prefix in them, and its metrics.
 
     `temperature` is the divisor of its outputs, already applied in the file; None for tasks without
-    probabilities.
+    probabilities. `validation` is empty for a head that was computed from labels alone. If
+    `is_cross_validated`, it measures the training rows, each with a head that did not see it.
     """
 
     prefix: Prefix
@@ -47,6 +48,7 @@ class FinishedPrefix:
     validation: Measurement
     test: Measurement | None
     temperature: float | None
+    is_cross_validated: bool = False
 
     @property
     def digest(self) -> str:
@@ -72,36 +74,80 @@ def finish(
             the logits of its golden examples.
     """
     calibrated = calibrate(backbone, best, data.validation, tokens_per_batch=tokens_per_batch)
-    folded = _in_type(calibrated.prefix if calibrated else best, config.file_dtype)
-    encoded = encode_rows(backbone, folded.spec, data.validation)
-    outputs = outputs_of(backbone, folded, encoded, tokens_per_batch=tokens_per_batch)
-    definition = definition_of(config.task_type)
-    validation = definition.measure(folded.spec, data.validation, encoded, outputs)
+    folded = in_type(calibrated.prefix if calibrated else best, config.file_dtype)
+    folded, validation = with_reference(
+        backbone, folded, data.validation, tokens_per_batch=tokens_per_batch
+    )
     test = (
         None
         if data.test is None
         else evaluate(backbone, folded, data.test, tokens_per_batch=tokens_per_batch)
     )
+    temperature = calibrated.temperature if calibrated else None
+    prefix, written = write_prefix(
+        backbone,
+        config,
+        data,
+        folded,
+        measurements={"validation": validation, "test": test},
+        temperature=temperature,
+        now=now,
+        origins=origins,
+    )
+    return FinishedPrefix(prefix, written, validation, test, temperature)
+
+
+def with_reference(
+    backbone: Backbone, prefix: Prefix, rows: Examples[Any], *, tokens_per_batch: int
+) -> tuple[Prefix, Measurement]:
+    """Measure a prefix on validation rows, and store how their answers are distributed."""
+    spec = prefix.spec
+    encoded = encode_rows(backbone, spec, rows)
+    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+    measured = definition_of(spec.task_type).measure(spec, rows, encoded, outputs)
     unknown = backbone.texts.unknown_token
-    reference = count_answers(folded.spec, encoded, outputs, unknown_token=unknown)
-    rules = folded.spec.decisions or Decisions()
-    spec = folded.spec.model_copy(
+    reference = count_answers(spec, encoded, outputs, unknown_token=unknown)
+    decisions = (spec.decisions or Decisions()).model_copy(update={"reference": reference})
+    described = spec.model_copy(update={"decisions": decisions})
+    return dataclasses.replace(prefix, spec=described), measured
+
+
+def write_prefix(
+    backbone: Backbone,
+    config: TrainConfig,
+    data: TaskData,
+    prefix: Prefix,
+    *,
+    measurements: Mapping[str, Measurement | None],
+    temperature: float | None,
+    now: datetime | None = None,
+    origins: Mapping[str, JsonValue] | None = None,
+) -> tuple[Prefix, bytes]:
+    """Write the file of a calibrated prefix, and compare it with what is read back.
+
+    `measurements` are stored by the name of what was measured. Golden examples are validation rows,
+    or training rows if there are no others.
+
+    Raises:
+        PrefixRejected: as `finish`.
+    """
+    metrics = {
+        f"{part}_{name}": value
+        for part, measured in measurements.items()
+        for name, value in (measured.metrics if measured else {}).items()
+    }
+    candidates = _candidates(config, data.template, data.validation or data.train)
+    spec = prefix.spec.model_copy(
         update={
             "provenance": _provenance(config, data, now or datetime.now(UTC), origins or {}),
-            "metrics": {
-                **{f"validation_{name}": value for name, value in validation.metrics.items()},
-                **{f"test_{name}": value for name, value in (test.metrics if test else {}).items()},
-                **({"temperature": calibrated.temperature} if calibrated else {}),
-            },
-            "decisions": rules.model_copy(update={"reference": reference}),
-            "golden": _golden(backbone, folded, _candidates(config, data), config.golden_examples),
+            "metrics": metrics | ({} if temperature is None else {"temperature": temperature}),
+            "golden": _golden(backbone, prefix, candidates, config.golden_examples),
         }
     )
-    written = dataclasses.replace(folded, spec=spec).to_bytes()
-    prefix = Prefix.from_bytes(written, fits=backbone.fingerprint)
-    replay(backbone, prefix)
-    temperature = calibrated.temperature if calibrated else None
-    return FinishedPrefix(prefix, written, validation, test, temperature)
+    written = dataclasses.replace(prefix, spec=spec).to_bytes()
+    read = Prefix.from_bytes(written, fits=backbone.fingerprint)
+    replay(backbone, read)
+    return read, written
 
 
 def replay(backbone: Backbone, prefix: Prefix) -> None:
@@ -118,7 +164,8 @@ def replay(backbone: Backbone, prefix: Prefix) -> None:
         raise PrefixRejected(findings)
 
 
-def _in_type(prefix: Prefix, dtype: str) -> Prefix:
+def in_type(prefix: Prefix, dtype: str) -> Prefix:
+    """Convert the tensors of a prefix to a number type."""
     return Prefix(prefix.spec, {name: x.astype(dtype) for name, x in prefix.tensors.items()})
 
 
@@ -129,7 +176,7 @@ def _provenance(
     return Provenance(
         created_at=now,
         tool=tool_name(),
-        data_sha256=data.sha256,
+        data_sha256=data.sha256 or None,
         train_rows=len(data.train),
         recipe={**recipe, **origins},
     )
@@ -143,14 +190,16 @@ def tool_name() -> str:
         return "polyprefix from source"
 
 
-def _candidates(config: TrainConfig, data: TaskData) -> Sequence[Input]:
+def _candidates(
+    config: TrainConfig, template: InputTemplate, rows: Examples[Any]
+) -> Sequence[Input]:
     """Choose inputs for golden examples, with as many different truths as possible."""
     number = config.golden_examples * _CANDIDATES
-    if config.golden_inputs == "made_up":
-        return made_up_inputs(data.template, number)
+    if config.golden_inputs == "made_up" or not rows:
+        return made_up_inputs(template, number)
     definition = definition_of(config.task_type)
-    strata = [definition.stratum(truth) for truth in data.validation.truths]
-    return [data.validation.inputs[row] for row in _spread(strata, number)]
+    strata = [definition.stratum(truth) for truth in rows.truths]
+    return [rows.inputs[row] for row in _spread(strata, number)]
 
 
 def _golden(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from training.examples import TaskData
 from training.learning.base_run import BaseRun
 from training.learning.run import Run
 from training.results.finish import FinishedPrefix
+from training.settings.config import TrainConfig
+from training.tasks import definition_of
 from training.tasks.metrics import Measurement
 
 
@@ -79,18 +81,53 @@ def write_model_report(
     _write(path, report)
 
 
+def write_few_shot_report(
+    path: Path,
+    config: TrainConfig,
+    data: TaskData,
+    finished: FinishedPrefix,
+    *,
+    backbone: Backbone,
+    seconds: float,
+    warnings: Sequence[str],
+) -> None:
+    """Write the settings and results of a head that was computed without training.
+
+    `validation` is null without labeled rows. `is_cross_validated` says that it measures the
+    training rows, each with a head that did not see it.
+    """
+    validation = finished.validation
+    report = {
+        **_setting(config, data, backbone),
+        "timing": {"seconds": seconds},
+        "warnings": list(warnings),
+        "num_parameters": {"trained": 0, "stored": finished.prefix.num_values},
+        **_figures(validation, finished.test),
+        "is_cross_validated": finished.is_cross_validated,
+        "temperature": finished.temperature,
+        "file": {"sha256": finished.digest, "bytes": len(finished.data)},
+    }
+    _write(path, report)
+
+
+def _setting(config: TrainConfig, data: TaskData, backbone: Backbone) -> dict[str, Any]:
+    return {
+        "run": config.run_name,
+        "config": config.model_dump(mode="json"),
+        "backbone": backbone.fingerprint.model_dump(),
+        "device": str(backbone.device),
+        "dtype": dtype_name(backbone.dtype),
+        "torch": str(torch.__version__),
+        "data": _data_facts(config, data),
+    }
+
+
 def _course(
     learning: BaseRun, data: TaskData, backbone: Backbone, timing: Timing
 ) -> dict[str, Any]:
     assert learning.best is not None
     return {
-        "run": learning.config.run_name,
-        "config": learning.config.model_dump(mode="json"),
-        "backbone": backbone.fingerprint.model_dump(),
-        "device": str(backbone.device),
-        "dtype": dtype_name(backbone.dtype),
-        "torch": str(torch.__version__),
-        "data": _data_facts(learning, data),
+        **_setting(learning.config, data, backbone),
         "history": [dataclasses.asdict(evaluation) for evaluation in learning.history],
         "best": dataclasses.asdict(learning.best),
         "ended": learning.ended,
@@ -105,7 +142,7 @@ def _course(
 
 def _figures(validation: Measurement, test: Measurement | None) -> dict[str, Any]:
     return {
-        "validation": dataclasses.asdict(validation),
+        "validation": dataclasses.asdict(validation) if validation.metrics else None,
         "test": dataclasses.asdict(test) if test else None,
         "only_answer": validation.only_answer,
     }
@@ -122,11 +159,12 @@ def _weights(learning: BaseRun, data: TaskData) -> dict[str, float] | None:
     return dict(zip(data.labels, weights.tolist(), strict=True))
 
 
-def _data_facts(learning: BaseRun, data: TaskData) -> dict[str, Any]:
+def _data_facts(config: TrainConfig, data: TaskData) -> dict[str, Any]:
+    counts = definition_of(config.task_type).label_counts(data.labels, data.train.truths)
     return {
         "sha256": data.sha256,
         "labels": list(data.labels),
         "summary": list(data.summary),
         "rows": {name: len(part) for name, part in data.parts.items()},
-        "train_rows_by_label": learning.definition.label_counts(data.labels, data.train.truths),
+        "train_rows_by_label": counts,
     }

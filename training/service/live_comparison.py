@@ -8,13 +8,16 @@ from typing import Any
 
 from prefixes import Prefix
 from prefixes.backbone import load_backbone
-from training.data.parts import load_task
 from training.errors import CheckpointRejected
 from training.examples import Examples
 from training.learning.evaluate import evaluate
-from training.service.protocol.messages import Success
+from training.service.protocol.messages import MeasuredOn, Success
+from training.sessions.few_shot_session import fit_plan
+from training.sessions.files import CHECKPOINT
+from training.sessions.method_choice import load_rows
 from training.sessions.phases import Watcher
-from training.sessions.session import TrainedPrefix, discard_checkpoint, run_plan
+from training.sessions.session import discard_checkpoint, run_plan
+from training.sessions.trained import TrainedPrefix
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan
 from training.tasks.metrics import Measurement
@@ -52,15 +55,21 @@ def train_and_compare(
     plan = check_plan(fields, origin="the request")
     before = None if live is None else Prefix.from_bytes(live.read_bytes())
     (config,) = plan.runs
-    data = load_task(config)
+    may_choose = not (output / CHECKPOINT).exists()
+    chosen, (data,) = load_rows(plan, may_choose=may_choose)
     if before is not None and config.labels is None and set(data.labels) == set(before.spec.labels):
         # The same labels: keep the order that clients know, so that rows can be compared.
         config = config.model_copy(update={"labels": before.spec.labels or None})
-        plan = plan.model_copy(update={"runs": (config,)})
         del data  # or both would be in memory at once
-        data = load_task(config)
+        plan = plan.model_copy(update={"runs": (config,)})
+        chosen, (data,) = load_rows(plan, may_choose=may_choose)
+    plan = chosen
     describe(data.summary)
     warn(data.warnings)
+    if plan.is_few_shot:
+        (fitted,) = fit_plan(plan, output, data=[data], kernel_cache=kernel_cache)
+        warn(fitted.warnings)
+        return _compare(plan, config, fitted, before, kernel_cache)
     train = partial(
         run_plan,
         plan,
@@ -88,7 +97,8 @@ def _compare(
     kernel_cache: Path | None,
 ) -> Success:
     finished, data = trained.finished, trained.data
-    examples = data.test or data.validation
+    examples = data.test or data.validation or data.train
+    measured_on: MeasuredOn = "validation" if data.validation else "cross_validation"
     warnings = list(trained.warnings)
     label = finished.validation.only_answer
     if label is not None:
@@ -97,14 +107,15 @@ def _compare(
     if difference is not None:
         warnings.append(f"The live version cannot be measured on these rows: {difference}.")
     figure = None
-    if live is not None and difference is None:
+    if live is not None and difference is None and examples:
         measured = _measure(plan, live, examples, kernel_cache)
         figure = measured.metrics[config.metric]
+    new = finished.test or finished.validation
     return Success(
         metric=config.metric,
-        measured_on="test" if data.test else "validation",
+        measured_on="test" if data.test else measured_on,
         num_rows=len(examples),
-        new=(finished.test or finished.validation).metrics[config.metric],
+        new=new.metrics.get(config.metric),
         live=figure,
         warnings=warnings,
     )

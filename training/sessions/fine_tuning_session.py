@@ -14,7 +14,7 @@ from training.examples import TaskData
 from training.learning.base_run import BaseRun
 from training.results.curves import draw_confusion, draw_curve
 from training.results.report import Timing, write_model_report
-from training.sessions.files import CURVE, REPORT
+from training.sessions.files import CONFUSION, CURVE, REPORT
 from training.sessions.phases import Stopwatch
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
@@ -97,7 +97,7 @@ def _write(
     test = None if data.test is None else tuning.measure(backbone, data.test)
     tuning.padded.save(folder / MODEL_FOLDER)
     draw_curve(tuning, folder / CURVE)
-    draw_confusion(tuning.config.run_name, validation, folder / "confusion.png")
+    draw_confusion(tuning.config.run_name, validation, folder / CONFUSION)
     write_model_report(
         folder / REPORT,
         tuning,

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Self
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
 from training.data.tokenized import SharedRows
-from training.errors import PlanRejected
 from training.examples import TaskData
-from training.learning.learner import describe, room_for_texts
+from training.learning.learner import describe_fitting
 from training.learning.run import Run
 from training.results.report import Timing
 from training.search.record import SweepRecord, choose
@@ -22,9 +21,6 @@ from training.sessions.warm_start import WarmStart
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 from training.settings.sweep_plan import with_settings
-
-_SHORTEST_TEXT: Final = 3
-"""Minimum tokens of a text: one, and the special tokens at both ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,21 +157,7 @@ class PlanRuns:
         self.data.append(rows.data)
 
     def _check_fit(self, config: TrainConfig, data: TaskData) -> PrefixSpec:
-        fingerprint = self.backbone.fingerprint
-        if room_for_texts(config, self.backbone) < _SHORTEST_TEXT:
-            name = "prefix_length" if config.position_offset is None else "position_offset"
-            raise PlanRejected(
-                f"{config.run_name} does not fit the backbone {fingerprint.name}: {name} "
-                f"{getattr(config, name)} leaves no room for texts among its "
-                f"{fingerprint.max_positions} positions"
-            )
-        try:
-            spec = describe(config, data, self.backbone)
-        except ValidationError as error:
-            reasons = "; ".join(detail["msg"] for detail in error.errors())
-            raise PlanRejected(
-                f"{config.run_name} does not fit the backbone {fingerprint.name}: {reasons}"
-            ) from error
+        spec = describe_fitting(config, data, self.backbone)
         if config.start_from is not None:
             self.starts[config.start_from].check(spec, config.run_name)
         return spec

@@ -1,7 +1,6 @@
 """A training session: from a plan to prefix files, reports and pictures in a folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,42 +11,22 @@ from training.errors import CheckpointRejected, PlanRejected, TrainingError
 from training.examples import TaskData
 from training.learning.parallel import join_processes
 from training.results.curves import draw_confusion, draw_curve, draw_overview
-from training.results.finish import FinishedPrefix, finish
+from training.results.finish import finish
 from training.results.report import Timing, write_report
 from training.results.sweep_chart import draw_sweep
-from training.search.record import SweepRecord
 from training.search.sweep import optuna_version
 from training.sessions.backbone import load_to_train
 from training.sessions.checkpoint import Checkpoint, Identity, load_checkpoint
-from training.sessions.files import CHECKPOINT, CURVE, PREFIX_FILE, REPORT
+from training.sessions.files import CHECKPOINT, CONFUSION, CURVE, PREFIX_FILE, REPORT
 from training.sessions.multitask import SharedPrefix
 from training.sessions.phases import PhaseRunner, Stopwatch, Watcher
 from training.sessions.plan_runs import PlanRuns, SelectedRun
+from training.sessions.trained import TrainedPrefix
 from training.sessions.warm_start import WarmStart, read_starts
-from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 
 SHARED_FILE: Final = "shared.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainedPrefix:
-    """A finished run: its prefix file, the metrics of its prefix, and the sweep that found it.
-
-    `data` are the rows that it was trained and measured on; `warnings` are about them.
-    """
-
-    config: TrainConfig
-    data: TaskData
-    file: Path
-    finished: FinishedPrefix
-    warnings: tuple[str, ...] = ()
-    sweep: SweepRecord | None = None
-
-    @property
-    def merit(self) -> float:
-        return self.finished.validation.metrics[self.config.metric]
 
 
 def run_plan(
@@ -203,7 +182,7 @@ def _write(
     file = folder / PREFIX_FILE
     write_atomically(file, finished.data)
     draw_curve(run, folder / CURVE)
-    draw_confusion(run.config.run_name, finished.validation, folder / "confusion.png")
+    draw_confusion(run.config.run_name, finished.validation, folder / CONFUSION)
     write_report(
         folder / REPORT,
         run,

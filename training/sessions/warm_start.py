@@ -59,7 +59,8 @@ class WarmStart:
         """Initialize a new run with this prefix, and with its head if that fits."""
         learner, tensors = run.learner, self.prefix.tensors
         with torch.no_grad():
-            learner.table.copy_(_table(self.prefix))
+            if self.prefix.spec.method != "head":  # which has no keys, values or prompt
+                learner.table.copy_(_table(self.prefix))
             differs = _head_differences(self.prefix.spec, learner.spec)
             if not differs and learner.output is not None:
                 scale = run.rows.scale  # a regression learns targets of mean 0 and deviation 1

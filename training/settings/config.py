@@ -1,7 +1,7 @@
 """TrainConfig: the validated configuration of one training."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import field_validator, model_validator
 
@@ -12,6 +12,8 @@ from training.settings.consistency import problems_of
 from training.settings.defaults import METHOD_DEFAULTS, TASK_TYPE_DEFAULTS
 from training.settings.former_names import with_current_names
 from training.settings.train_settings import TrainSettings
+
+_SINGLE: Final = "single_label_classification"
 
 
 class TrainConfig(TrainSettings):
@@ -31,13 +33,15 @@ class TrainConfig(TrainSettings):
     @model_validator(mode="before")
     @classmethod
     def _has_defaults(cls, data: Any) -> Any:
-        """Add the defaults of the dataset, the task type and the method."""
+        """Add the defaults of the dataset, the missing rows, the task type and the method."""
         if not isinstance(data, dict):
             return data
         data = with_current_names(data)
         data = {**_of_dataset(data), **data}
         if data.get("label_columns"):
             data = {"problem_type": "multi_label_classification", **data}
+        if _has_labels_alone(data):
+            data = {"method": "few_shot", **data}
         task_type = data.get("task_type", "sequence_classification")
         defaults = TASK_TYPE_DEFAULTS.get(task_type, {}) if isinstance(task_type, str) else {}
         return {**defaults, **METHOD_DEFAULTS.get(str(data.get("method")), {}), **data}
@@ -48,6 +52,14 @@ class TrainConfig(TrainSettings):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def _has_labels_alone(data: Mapping[str, Any]) -> bool:
+    """Return whether the names of the labels are all that is known of a classification."""
+    usual = {"sequence_classification": data.get("task_type"), _SINGLE: data.get("problem_type")}
+    is_usual = all(found in {None, expected} for expected, found in usual.items())
+    has_rows = any(data.get(name) is not None for name in ("train", "feedback"))
+    return is_usual and not has_rows and bool(data.get("labels"))
 
 
 def _of_dataset(data: Mapping[str, Any]) -> dict[str, Any]:

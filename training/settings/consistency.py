@@ -8,6 +8,7 @@ from prefixes import InputTemplate
 from prefixes.spec import traits_of
 from prefixes.template import RESERVED_FIELDS
 from training.datasets import DATASETS
+from training.settings.few_shot_rules import few_shot_problems
 from training.settings.train_settings import TrainSettings
 
 _BARE: Final = "{text}"
@@ -29,6 +30,7 @@ def problems_of(config: TrainSettings) -> list[str]:
         *_template_problems(config),
         *_recipe_problems(config),
         *_head_problems(config),
+        *few_shot_problems(config),
     ]
 
 

@@ -8,8 +8,11 @@ from prefixes.spec import MAX_LABELS, MAX_TOKENS, Label, ProblemType, SpecialTok
 from prefixes.values import Value
 from training.sources import SourceField
 
-LearningMethod = Literal["prefix", "prompt", "head", "full"]
-"""The part that is trained: one of the methods of a prefix file, or the whole model (`full`)."""
+LearningMethod = Literal["prefix", "prompt", "head", "few_shot", "full"]
+"""The part that is trained: one of the methods of a prefix file, or the whole model (`full`).
+`few_shot` computes a head without training, from the names of the labels and a few rows."""
+
+LabelDescription = Annotated[str, Field(min_length=1, max_length=1000)]
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -28,11 +31,14 @@ class DataSettings(Value):
     method: LearningMethod = Field(
         default="prefix",
         description="Trained parameters. prefix: keys and values in every layer. prompt: "
-        "embeddings at the input. head: only the head. full: the whole model.",
+        "embeddings at the input. head: only the head. few_shot: a head that is computed from "
+        "the names of the labels and a few rows. full: the whole model.",
     )
 
-    train: SourceField = Field(
-        description="Labeled rows: a file, a folder, or hub:PATH:CONFIG:SPLIT."
+    train: SourceField | None = Field(
+        default=None,
+        description="Labeled rows: a file, a folder, or hub:PATH:CONFIG:SPLIT. With the method "
+        "few_shot, none are needed.",
     )
     validation: SourceField | None = Field(
         default=None, description="Validation rows. By default they are split off `train`."
@@ -73,6 +79,12 @@ class DataSettings(Value):
         default=None,
         max_length=MAX_LABELS,
         description="All labels in order. By default they are inferred from the training rows.",
+    )
+    label_descriptions: dict[Label, LabelDescription] | None = Field(
+        default=None,
+        max_length=MAX_LABELS,
+        description="Descriptions of labels, by label. The method few_shot reads them instead "
+        "of the labels' names.",
     )
     problem_type: ProblemType | None = Field(
         default=None,

@@ -57,6 +57,7 @@ TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "head": {"prefix_length": 0},
+    "few_shot": {"prefix_length": 0},
     "full": {"prefix_length": 0, "learning_rate": 5e-5, "weight_decay": 0.01, "warmup": 0.1},
 }
 """Defaults that differ between methods. A whole model needs much smaller steps."""

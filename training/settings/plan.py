@@ -73,6 +73,21 @@ class TrainPlan(Value):
             raise ValueError(f"method 'full' does not support {' and '.join(given)}: remove it")
         return self
 
+    @model_validator(mode="after")
+    def _computes_heads_alone(self) -> Self:
+        if self.is_few_shot or not any(run.method == "few_shot" for run in self.runs):
+            return self
+        raise ValueError(
+            "method 'few_shot' must be set for all runs of a plan, or for none, and without "
+            "[sweep] and [multitask]"
+        )
+
+    @property
+    def is_few_shot(self) -> bool:
+        """Whether the plan computes heads without training."""
+        is_plain = self.sweep is None and self.multitask is None
+        return is_plain and all(run.method == "few_shot" for run in self.runs)
+
     @property
     def is_full(self) -> bool:
         """Whether the plan fine-tunes whole models."""
@@ -167,8 +182,6 @@ def _sentence(detail: ErrorDetails) -> str:
     model: type[Value] | None = _MODELS.get(within[0] if within else "")
     if detail["type"] == "extra_forbidden" and model is not None:
         return f"is not a setting{nearest(str(name), model.model_fields)}"
-    if detail["type"] == "missing" and name == "train":
-        return "no training rows: set --train, or train in a plan"
     return detail["msg"].removeprefix("Value error, ")
 
 

@@ -1,6 +1,6 @@
 """TrainSettings: the fields of a training's configuration, and values derived from them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,20 @@ GoldenInputs = Literal["validation", "made_up"]
 """Origin of the inputs of golden examples."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+RECIPE_FIELDS: Final = frozenset(
+    {
+        *("method", "prefix_length", "projection_size", "initialization", "start_from"),
+        *("position_offset", "pooling", "head_activation", "class_weights", "label_smoothing"),
+        *("learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay"),
+        *("max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size"),
+        *("gradient_accumulation", "epochs", "min_steps", "evaluate_every", "patience"),
+        "averaging",
+    }
+)
+"""Settings that say how to learn from rows. If none is given, few rows get a few-shot head. The
+maximum number of steps is not among them, because it is a limit."""
 
 
 class TrainSettings(DataSettings):
@@ -144,8 +158,18 @@ class TrainSettings(DataSettings):
 
     @property
     def file_method(self) -> Method:
-        """The method of a prefix file with these settings; a whole model counts as a head."""
-        return "head" if self.method == "full" else self.method
+        """The method of a prefix file with these settings. A whole model counts as a head."""
+        match self.method:
+            case "few_shot" | "full":
+                return "head"
+            case method:
+                return method
+
+    @property
+    def leaves_method_open(self) -> bool:
+        """Whether no setting that was given says how to learn from the rows."""
+        is_eligible = self.problem_type == "single_label_classification" and self.dataset is None
+        return is_eligible and not self.model_fields_set & RECIPE_FIELDS
 
     @property
     def begins_as_activations(self) -> bool:

@@ -3,8 +3,9 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -108,6 +109,75 @@ def test_a_csv_becomes_a_live_endpoint_through_one_call_to_a_front_end(
         assert 'polyprefix_trainings_total{state="succeeded"} 2.0' in sender.get("/metrics").text
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+def test_labels_alone_become_a_live_endpoint_that_rows_improve(
+    shared: tuple[httpx.Client, httpx.Client, Path],
+) -> None:
+    sender, _, _ = shared
+    labels = {"labels": ["good film", "bad river", "Übriges"]}
+
+    def fit(config: Mapping[str, object], rows: bytes | None = None) -> dict[str, Any]:
+        form = {"task": (None, "triage"), "config": (None, json.dumps(config))}
+        file = {} if rows is None else {"file": ("rows.csv", rows)}
+        asked = sender.post(ROUTE, files={**form, **file})
+        assert asked.status_code == 202, asked.text
+        return wait_for(sender, asked.json()["links"]["self"], "succeeded")
+
+    first = fit(labels)["result"]
+    assert (first["is_promoted"], first["new"], first["num_rows"]) == (True, None, 0)
+    body = {"model": "triage", "input": "This text is about bad river."}
+    (answer,) = sender.post("/v1/classify", json=body).json()["results"]
+    assert answer["label"] == "bad river"
+
+    again = fit(labels)["result"]
+    assert not again["is_promoted"]
+    assert "could not be compared with version 1" in again["reason"]
+
+    rows = "text,label\n" + "".join(
+        f"the {word} {number} is here,{label}\n"
+        for label, word in {"good film": "prize", "bad river": "train", "Übriges": "card"}.items()
+        for number in range(6)
+    )
+    ended = fit(labels, rows.encode())
+    second = ended["result"]
+    assert (second["measured_on"], second["num_rows"]) == ("cross_validation", 18)
+    assert second["new"] > second["live"]
+    assert second["is_promoted"]
+    assert "on 18 cross-validation rows" in second["reason"]
+    report = sender.get(ended["links"]["report"]).json()
+    assert report["config"]["method"] == "few_shot"
+    assert ended["data_summary"] == report["data"]["summary"]
+    assert sender.get(ended["links"]["curve"]).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "place"),
+    [
+        pytest.param({}, "bad_upload", None, id="neither-rows-nor-labels"),
+        pytest.param({"labels": ["a"]}, "invalid_request", "config", id="one-label"),
+        pytest.param({"labels": ["a", "a"]}, "invalid_request", "config", id="twice"),
+        pytest.param(
+            {"labels": ["a", "b"], "epochs": 2, "method": "prefix"},
+            "invalid_request",
+            "config",
+            id="a-prefix-without-rows",
+        ),
+    ],
+)
+def test_labels_that_make_no_task_are_rejected_at_once(
+    shared: tuple[httpx.Client, httpx.Client, Path],
+    config: dict[str, object],
+    code: str,
+    place: str | None,
+) -> None:
+    sender, _, _ = shared
+    form = {"task": (None, "triage"), "config": (None, json.dumps(config))}
+    refused = sender.post(ROUTE, files=form)
+    problem = refused.json()
+    assert refused.status_code in {400, 422}
+    assert problem["code"] == code
+    assert [one["field"] for one in problem.get("errors", [])] == ([place] if place else [])
 
 
 def test_rows_without_labels_fail_with_their_lines_and_invalid_forms_are_rejected_at_once(

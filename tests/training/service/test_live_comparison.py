@@ -127,3 +127,48 @@ def test_warnings_about_rows_are_reported_before_the_first_step_and_in_the_outco
     (warnings,) = told
     assert any("repeat an earlier one" in warning for warning in warnings)
     assert set(warnings) <= set(outcome.warnings)
+
+
+def few_shot(folder: Path, output: Path, *, live: Path | None = None, **run: Any) -> Success:
+    plan = {"runs": [{"task": "acme/task", "max_steps": 5000, **run}], "backbone": str(folder)}
+    return train_and_compare(
+        {**plan, "device": "cpu"},
+        output,
+        live=live,
+        seconds_between_checkpoints=3600,
+        watch=lambda _: pytest.fail("nothing is trained"),
+        describe=lambda _: None,
+        warn=lambda _: None,
+    )
+
+
+def test_labels_alone_have_no_figure_and_few_rows_are_cross_validated(
+    backbone_folder: Path, tmp_path: Path
+) -> None:
+    labels = ["bad", "good"]
+    first = few_shot(backbone_folder, tmp_path / "first", labels=labels)
+    assert (first.new, first.live, first.num_rows) == (None, None, 0)
+    live = tmp_path / "first" / "prefix.safetensors"
+    again = few_shot(backbone_folder, tmp_path / "again", labels=labels, live=live)
+    assert (again.new, again.live) == (None, None)
+    rows = write_csv(tmp_path / "rows.csv", sentiment_rows(14))
+    second = few_shot(backbone_folder, tmp_path / "second", train=str(rows), live=live)
+    assert (second.measured_on, second.num_rows) == ("cross_validation", 14)
+    assert second.new is not None
+    assert second.live is not None
+    held_out = write_csv(tmp_path / "held-out.csv", sentiment_rows(30, seed=1))
+    third = few_shot(
+        *(backbone_folder, tmp_path / "third"), train=str(rows), validation=str(held_out), live=live
+    )
+    assert (third.measured_on, third.num_rows) == ("validation", 30)
+
+
+def test_few_rows_keep_the_order_of_the_labels_of_the_live_version(
+    backbone_folder: Path, tmp_path: Path
+) -> None:
+    few_shot(backbone_folder, tmp_path / "first", labels=["good", "bad"])
+    live = tmp_path / "first" / "prefix.safetensors"
+    rows = write_csv(tmp_path / "rows.csv", sentiment_rows(14))
+    outcome = few_shot(backbone_folder, tmp_path / "second", train=str(rows), live=live)
+    assert outcome.live is not None
+    assert Prefix.load(tmp_path / "second" / "prefix.safetensors").spec.labels == ("good", "bad")

@@ -74,15 +74,21 @@ class Job(_Message):
         return cls.model_validate(json.loads(data))
 
 
+MeasuredOn = Literal["validation", "test", "cross_validation"]
+"""The rows on which versions are compared."""
+
+
 class Success(_Message):
     """A new prefix, compared with the live one on the same held-out rows.
 
-    `live` is None without a live version, or if it cannot be measured on these rows.
+    With `cross_validation`, the rows are those of a few-shot head, each measured with a head that
+    did not see it; `num_rows` may be 0. `new` is None without rows. `live` is None without a live
+    version, or if it cannot be measured on these rows.
     """
 
     is_success: Literal[True] = True
     metric: str
-    measured_on: Literal["validation", "test"]
+    measured_on: MeasuredOn
     num_rows: int
     new: Figure
     live: Figure

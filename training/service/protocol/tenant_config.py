@@ -1,19 +1,25 @@
 """TenantConfig: the settings of a training that a tenant may choose."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from annotated_types import Le
-from pydantic import ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
 
-from prefixes.spec import Method
 from prefixes.values import Value
 from training.settings.config import TrainConfig
 from training.settings.former_names import with_current_names
 
 _NAMES: Final = (
     "task_type", "method", "validation_fraction", "max_rows", "text_column", "pair_column",
-    "label_column", "label_separator", "label_columns", "labels", "problem_type", "template",
-    "pair_template", "snap_to_words", "special_tokens",
+    "label_column", "label_separator", "label_columns", "labels", "label_descriptions",
+    "problem_type", "template", "pair_template", "snap_to_words", "special_tokens",
     "stride", "max_answer_tokens", "description", "prefix_length", "projection_size",
     "initialization", "position_offset", "max_length", "pooling", "normalize", "head_activation",
     "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",
@@ -28,14 +34,18 @@ machine, is withheld until somebody adds it here."""
 _MAXIMA: Final = {"batch_size": 512, "gradient_accumulation": 64, "projection_size": 4096}
 """Bounds of fields that memory depends on and that `TrainConfig` does not bound."""
 
+TenantMethod = Literal["prefix", "prompt", "head", "few_shot"]
+
 _METHOD: Final = Field(
     default="prefix",
-    description="prefix: keys and values; prompt: embeddings at the input; head: neither",
+    description="prefix: keys and values; prompt: embeddings at the input; head: neither; "
+    "few_shot: a head that is computed without training, the default for few rows",
 )
 """Without `full`: the server could not serve a fine-tuned model, which has no prefix."""
 
-_CHOSEN_BY_THE_SERVER: Final = {"task": "tenant/task", "train": "train.csv"}
-"""Required fields of `TrainConfig`; which values they have makes no difference to the others."""
+_CHOSEN_BY_THE_SERVER: Final = {"task": "tenant/task"}
+_ROWS: Final = {"train": "train.csv"}
+"""Fields of `TrainConfig`; which values they have makes no difference to the others."""
 
 
 class _Rules(Value):
@@ -55,11 +65,15 @@ class _Rules(Value):
         }
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        """Check the fields against each other. Runs only where each of them is valid."""
+    def _is_consistent(self, info: ValidationInfo) -> Self:
+        """Check the fields against each other. Runs only where each of them is valid.
+
+        A context with `has_rows` false says that there is no file of rows.
+        """
         chosen = self.model_dump(exclude_unset=True)
+        rows = _ROWS if (info.context or {}).get("has_rows", True) else {}
         try:
-            TrainConfig.model_validate({**_CHOSEN_BY_THE_SERVER, **chosen})
+            TrainConfig.model_validate({**_CHOSEN_BY_THE_SERVER, **rows, **chosen})
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
             sentences = [detail["msg"].removeprefix("Value error, ") for detail in details]
@@ -70,7 +84,7 @@ class _Rules(Value):
 def _field(name: str) -> tuple[Any, Any]:
     field = TrainConfig.model_fields[name]
     if name == "method":
-        return Method, _METHOD
+        return TenantMethod, _METHOD
     if name in _MAXIMA:
         return Annotated[field.annotation, Le(_MAXIMA[name])], field
     return field.annotation, field

@@ -1,0 +1,88 @@
+"""Computes the head of a task, and the prefix that holds it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prefixes import InputTemplate, Prefix, PrefixSpec
+from prefixes.backbone import Backbone, EncodedInput
+from training.data.encoding import encode_rows
+from training.examples import TaskData
+from training.few_shot.features import Progress, features_of
+from training.few_shot.phrases import phrases_of
+from training.few_shot.selection import ServedHead, served_head
+from training.few_shot.warnings import name_warnings, text_warnings
+from training.learning.learner import describe_fitting
+from training.settings.config import TrainConfig
+from training.tasks.metrics import Measurement, measure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedHead:
+    """A calibrated head as a prefix, how it was computed, and its measurement on its own rows.
+
+    `cross_validation` is None without rows. Each row was measured with a head that did not see it.
+    """
+
+    prefix: Prefix
+    computed_by: str
+    scale: float
+    cross_validation: Measurement | None
+    warnings: tuple[str, ...]
+
+
+def fit(
+    backbone: Backbone,
+    config: TrainConfig,
+    data: TaskData,
+    *,
+    tokens_per_batch: int,
+    report: Progress | None,
+) -> FittedHead:
+    """Compute the head of a task from its labels and `data.train`.
+
+    Raises:
+        PlanRejected: if the task does not fit the backbone.
+    """
+    spec = describe_fitting(config, data, backbone)
+    names = encode_names(backbone, spec, config.label_descriptions)
+    encoded = encode_rows(backbone, spec, data.train)
+    texts = [*(text for (text,) in names), *encoded.texts]
+    features = features_of(
+        backbone, spec.head, texts, tokens_per_batch=tokens_per_batch, report=report
+    )
+    labels = np.array(data.train.truths, np.int64)
+    served = served_head(features[: len(names)], features[len(names) :], labels)
+    measured = None
+    if len(labels):
+        measured = measure("single_label_classification", data.labels, served.left_out, labels)
+    return FittedHead(
+        _prefix(spec, served),
+        served.computed_by,
+        served.scale,
+        measured,
+        (
+            *name_warnings(backbone, data.labels, names, served.rows),
+            *text_warnings(backbone, spec, data, encoded),
+        ),
+    )
+
+
+def encode_names(
+    backbone: Backbone, spec: PrefixSpec, descriptions: Mapping[str, str] | None
+) -> list[EncodedInput]:
+    """Tokenize a phrase for each label: in the template of the task, if that has a single field."""
+    template = spec.input if len(spec.input.fields) == 1 else InputTemplate()
+    (field,) = template.fields
+    inputs = [{field: phrase} for phrase in phrases_of(spec.labels, descriptions)]
+    return backbone.texts.encode(spec.model_copy(update={"input": template}), inputs)
+
+
+def _prefix(spec: PrefixSpec, served: ServedHead) -> Prefix:
+    tensors: dict[str, Any] = {
+        "head.output.weight": served.head.weight.astype(np.float32),
+        "head.output.bias": served.head.bias.astype(np.float32),
+    }
+    return Prefix(spec, tensors)
