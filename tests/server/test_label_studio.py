@@ -167,6 +167,7 @@ def test_labels_that_the_interface_lacks_are_left_out(rest: Rest) -> None:
         ("mood", "<View>", {"text": "x"}, "not valid XML"),
         ("mood", '<!DOCTYPE x [<!ENTITY a "b">]><View/>', {"text": "x"}, "document type"),
         ("mood", LABELS, {"text": "x"}, "has no <Choices>"),
+        ("mood", "<View>" + " " * 1_000_000, {"text": "x"}, "at most 1000000 are allowed"),
         ("mood", '<View><Choices name="a" toName="b"/></View>', {"text": "x"}, "toName"),
         ("mood", CHOICES, {"other": "x"}, "has the keys other; expected text"),
         ("mood", CHOICES, {"body": 5}, "`data.text` must be a text"),

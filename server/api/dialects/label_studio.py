@@ -71,7 +71,7 @@ async def setup(
     version = await inference.find(f"{tenant}/{task}")
     if body.label_schema is not None:
         spec = await services.read(partial(services.registry.spec, version.digest))
-        control_for(member_of(spec), body.label_schema)
+        await services.render(partial(control_for, member_of(spec), body.label_schema))
     return SetupResponse(model_version=str(version.ref))
 
 
@@ -88,7 +88,7 @@ async def predict(
         return Predictions(results=[], model_version=None)
     version = await inference.find(f"{tenant}/{task}")
     spec = await services.read(partial(services.registry.spec, version.digest))
-    control = control_for(member_of(spec), body.label_config)
+    control = await services.render(partial(control_for, member_of(spec), body.label_config))
     items = [InputItem(fields_of(spec, one.data, control.variable)) for one in body.tasks]
     # By its number: the alias may move meanwhile.
     answers = await inference.run(items, model=str(version.ref), truncate=True)

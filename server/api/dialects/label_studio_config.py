@@ -11,6 +11,8 @@ from prefixes.spec import PrefixSpec
 _TAGS: Final[Mapping[str, str]] = {"label": "Choices", "labels": "Choices", "value": "Number",
                                    "entities": "Labels"}  # fmt: skip
 """The tag that takes an answer, by its member."""
+_MAX_CHARACTERS: Final = 1_000_000
+"""Thousands of labels. A parsed interface takes many times its size in memory."""
 _OPTIONS: Final[Mapping[str, str]] = {"Choices": "Choice", "Labels": "Label"}
 
 
@@ -97,6 +99,10 @@ def fields_of(
 
 
 def _parsed(config: str) -> ET.Element:
+    if len(config) > _MAX_CHARACTERS:
+        raise InputRejected(
+            f"`label_config` has {len(config)} characters; at most {_MAX_CHARACTERS} are allowed."
+        )
     if "<!" in config.replace("<!--", ""):
         # Entities could expand without bound.
         raise InputRejected("`label_config` must not have a document type or CDATA.")

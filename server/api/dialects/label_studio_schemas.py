@@ -1,6 +1,6 @@
 """Wire models of Label Studio's protocol for machine learning backends."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
@@ -8,11 +8,7 @@ from prefixes.values import at_most
 from server.api.dialects.requests import DialectRequest
 from server.api.schemas import MAX_INPUTS, WireResponse
 
-_MAX_CONFIG: Final = 1_000_000
-
-LabelConfig = Annotated[
-    str, Field(max_length=_MAX_CONFIG, description="The labeling interface, as XML.")
-]
+LabelConfig = Annotated[str, Field(description="The labeling interface, as XML.")]
 
 
 class Health(WireResponse):
