@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -49,7 +49,9 @@ class AnswerRecorder:
         given_at = datetime.now(UTC)
         for place, result in enumerate(results):
             if _is_recordable(recording, result):
-                self._add(GivenAnswer(recording, place, given_at, result))
+                # An explanation may take hundreds of times the memory of the answer.
+                kept = replace(result, occluded=()) if result.occluded else result
+                self._add(GivenAnswer(recording, place, given_at, kept))
 
     def disagreed(self, recording: Recording, place: int, other_version: int) -> None:
         """Note that another version gives another answer."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from prefixes import PrefixRef
 from prefixes.backbone import Backbone
-from prefixes.encoded import EncodedText
+from prefixes.encoded import EncodedText, OccludedPart
 from prefixes.errors import StoreUnavailable
 from prefixes.registry import (
     COMMAND_LINE,
@@ -28,7 +29,7 @@ from server.engine.recording import recorder as module
 from server.engine.recording.answers import content_of, margin_of
 from server.engine.recording.recorder import MAX_ANSWERS, MAX_CHARACTERS, AnswerRecorder
 from server.engine.recording.writer import recording
-from server.engine.values import InferenceResult, Recording
+from server.engine.values import InferenceResult, OccludedResult, Recording
 from server.feedback.sealing import Sealer
 from tests.factories import make_prefix, make_spec
 from tests.server.doubles import publish
@@ -98,6 +99,16 @@ def test_long_texts_have_a_maximum_too(backbone: Backbone) -> None:
     recorder.add(ACME, [result(backbone, fields=(half,))] * 3)
     answers, _, num_dropped = recorder.take()
     assert (len(answers), num_dropped) == (2, 2)
+
+
+def test_explanations_are_not_kept(backbone: Backbone) -> None:
+    recorder = AnswerRecorder()
+    one = result(backbone)
+    part = OccludedResult(OccludedPart("text", 0, 1, 1, is_all=False), one.texts, one.outputs)
+    recorder.add(ACME, [replace(one, occluded=(part,) * 100)])
+    ((answer,), _, _) = recorder.take()
+    assert answer.result.occluded == ()
+    assert content_of(answer.result) == content_of(one)
 
 
 async def test_answers_are_written_on_demand_and_at_the_end(
