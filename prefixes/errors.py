@@ -21,6 +21,9 @@
     |- QuotaExceeded           more stored bytes, tasks or versions than a tenant may have
     |- CanaryNotFound          an alias without a canary
     |- InvalidCanary           a version that cannot be the canary of an alias
+    |- RulesNotFound           an alias without rules
+    |- InvalidRules            rules for a version whose answers are not labels of texts
+    |- UnknownLabel            a rule for a label that no task has
     |- IdempotencyKeyReused    another request with the Idempotency-Key of an earlier one
     |- InputRejected           an input that does not fit the task
     |  '- TextTooLong          a text with more tokens than the prefix or backbone allows
@@ -142,6 +145,22 @@ class InvalidCanary(PrefixError):
     """A version that cannot be the canary of an alias."""
 
     code = "invalid_canary"
+
+
+class RulesNotFound(PrefixError):
+    code = "rules_not_found"
+
+
+class InvalidRules(PrefixError):
+    """Rules for a version whose answers are not labels of texts."""
+
+    code = "invalid_rules"
+
+
+class UnknownLabel(PrefixError):
+    """A rule for a label that none of the tasks has that it is for."""
+
+    code = "unknown_label"
 
 
 class IdempotencyKeyReused(PrefixError):

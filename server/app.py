@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from prefixes import BackboneFingerprint
 from prefixes.limits import Limits
 from prefixes.registry import (
+    AliasRules,
     ApiKeys,
     AuditLog,
     Canaries,
@@ -25,6 +26,7 @@ from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.outbox import Outbox
 from prefixes.registry.webhooks import Webhooks
 from server.api import (
+    alias_rules,
     aliases,
     audit,
     canaries,
@@ -122,6 +124,7 @@ def create_app(
         tenants=Tenants(registry.database),
         sharing=Sharing(registry.database),
         canaries=Canaries(registry.database),
+        alias_rules=AliasRules(registry.database),
         retention=Retention(registry.database),
         audit=AuditLog(registry.database),
         usage=UsageLog(registry.database),
@@ -167,6 +170,7 @@ def _add_routes(app: FastAPI) -> None:
         *DIALECTS,
         prefixes,
         aliases,
+        alias_rules,
         canaries,
         drift,
         deletions,

@@ -79,6 +79,12 @@ class CanaryChanged(RequestRefused):
     code = "canary_changed"
 
 
+class RulesChanged(RequestRefused):
+    """The rules of an alias are not those that `If-Match` or `If-None-Match` requires."""
+
+    code = "rules_changed"
+
+
 class BadPrecondition(RequestRefused):
     code = "bad_precondition"
 

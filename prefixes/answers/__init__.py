@@ -3,30 +3,50 @@
 Training and serving share it.
 """
 
+from prefixes.answers.decisions import Decision, Reason, decide
 from prefixes.answers.entities import Entity, Strategy, find_entities
+from prefixes.answers.hierarchy import Tree, is_within, tree_of
 from prefixes.answers.labels import (
     DEFAULT_THRESHOLD,
-    best_label,
-    chosen_labels,
     ranked,
     sigmoid,
     softmax,
 )
 from prefixes.answers.occlusion import LabelExplanation, explain
+from prefixes.answers.rules import (
+    RuleSet,
+    check_labels,
+    check_level,
+    has_labels_of_texts,
+    rules_of,
+    scored_logits,
+    scored_names,
+)
 from prefixes.answers.spans import TextAnswer, find_answers
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "Decision",
     "Entity",
     "LabelExplanation",
+    "Reason",
+    "RuleSet",
     "Strategy",
     "TextAnswer",
-    "best_label",
-    "chosen_labels",
+    "Tree",
+    "check_labels",
+    "check_level",
+    "decide",
     "explain",
     "find_answers",
     "find_entities",
+    "has_labels_of_texts",
+    "is_within",
     "ranked",
+    "rules_of",
+    "scored_logits",
+    "scored_names",
     "sigmoid",
     "softmax",
+    "tree_of",
 ]

@@ -1,11 +1,10 @@
-"""Labels: activations, the best label, labels by threshold, and ranking."""
+"""Labels: activations and ranking."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from prefixes.spec import PrefixSpec
 
 Logits = NDArray[np.floating[Any]]
 Scores = NDArray[np.float64]
@@ -28,19 +27,10 @@ def sigmoid(logits: Logits) -> Scores:
     return result
 
 
-def best_label(spec: PrefixSpec, logits: Logits) -> str:
-    """Return the label with the highest logit `[C]`; an activation would not change which."""
-    return spec.labels[int(logits.argmax())]
-
-
-def chosen_labels(spec: PrefixSpec, logits: Logits) -> list[str]:
-    """Return the labels of a multi-label task whose probability reaches their threshold."""
-    reaches = sigmoid(logits) >= np.array(spec.thresholds or DEFAULT_THRESHOLD)
-    return [label for label, is_chosen in zip(spec.labels, reaches, strict=True) if is_chosen]
-
-
-def ranked(spec: PrefixSpec, scores: Scores, top_k: int | None = None) -> list[tuple[str, float]]:
+def ranked(
+    labels: Sequence[str], scores: Scores, top_k: int | None = None
+) -> list[tuple[str, float]]:
     """Pair labels with scores `[C]`, highest first; ties keep the order of the labels."""
     order = np.argsort(-scores, kind="stable")[:top_k]
-    names = [spec.labels[place] for place in order.tolist()]
+    names = [labels[place] for place in order.tolist()]
     return list(zip(names, scores[order].tolist(), strict=True))

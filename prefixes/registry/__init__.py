@@ -6,6 +6,7 @@ from sqlalchemy import URL
 
 from prefixes.errors import StoreUnavailable
 from prefixes.limits import NOT_SET, LimitSet
+from prefixes.registry.alias_rules import AliasRules
 from prefixes.registry.answers import AnswerStore
 from prefixes.registry.audit import AuditLog
 from prefixes.registry.canaries import Canaries
@@ -28,6 +29,7 @@ from prefixes.registry.values import (
     Actor,
     Alias,
     AliasMove,
+    AliasRuleState,
     ApiKey,
     AuditEvent,
     Canary,
@@ -55,6 +57,8 @@ __all__ = [
     "Actor",
     "Alias",
     "AliasMove",
+    "AliasRuleState",
+    "AliasRules",
     "AnswerStore",
     "ApiKey",
     "ApiKeys",

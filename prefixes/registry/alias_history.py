@@ -1,4 +1,4 @@
-"""The history of aliases: one row for each move, and for each change of a canary."""
+"""The history of aliases: one row for each move, and for each change of a canary or of rules."""
 
 from sqlalchemy import Connection, insert
 
@@ -18,6 +18,7 @@ def add_move(
     by: Actor,
     percent: float | None = None,
     reason: str | None = None,
+    from_rules: str | None = None,
 ) -> int:
     """Add a row to the history of an alias, and return its id, which grows.
 
@@ -31,6 +32,7 @@ def add_move(
         by: who did it.
         percent: the share of callers of a canary.
         reason: why the server itself did it.
+        from_rules: the rules that the alias had before.
     """
     added = insert(alias_moves).values(
         prefix_id=row.id,
@@ -42,6 +44,7 @@ def add_move(
         moved_by=by.name,
         percent=percent,
         reason=reason,
+        from_rules=from_rules,
     )
     added_id: int = connection.execute(added.returning(alias_moves.c.id)).scalar_one()
     return added_id

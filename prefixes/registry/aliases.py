@@ -11,6 +11,7 @@ from prefixes.registry.canary_rows import CanaryPointer
 from prefixes.registry.changes import PrefixRow
 from prefixes.registry.lookup import not_found
 from prefixes.registry.outbox import emit
+from prefixes.registry.rule_rows import RulePointer
 from prefixes.registry.tables import alias_moves, aliases, versions
 from prefixes.registry.values import Actor, MoveKind
 
@@ -22,7 +23,8 @@ class AliasPointer:
 
     Moves form an undo stack: publish and promote push a move, and a rollback undoes the last one
     that is not undone yet. The history records rollbacks, but they cannot be undone themselves.
-    Every move ends the canary of the alias.
+    Every move ends the canary of the alias. A rollback brings back the rules that the alias had
+    before the move.
     """
 
     def __init__(self, connection: Connection, row: PrefixRow, name: str) -> None:
@@ -48,9 +50,10 @@ class AliasPointer:
             self._connection.execute(
                 insert(aliases).values(prefix_id=self._row.id, name=self._name, version=to)
             )
+            self._record(kind, before, to, by)
         else:
+            self._record(kind, before, to, by)
             self._point(to)
-        self._record(kind, before, to, by)
 
     def undo(self, *, by: Actor) -> int:
         """Undo the last move that is not undone yet, and return the version it pointed to before.
@@ -63,7 +66,7 @@ class AliasPointer:
         if current is None:
             raise not_found(self)
         last = self._connection.execute(
-            select(alias_moves.c.id, alias_moves.c.from_version)
+            select(alias_moves.c.id, alias_moves.c.from_version, alias_moves.c.from_rules)
             .where(
                 alias_moves.c.prefix_id == self._row.id,
                 alias_moves.c.alias == self._name,
@@ -77,8 +80,12 @@ class AliasPointer:
         self._connection.execute(
             update(alias_moves).where(alias_moves.c.id == last.id).values(is_undone=True)
         )
+        revision = self._record("rollback", current, last.from_version, by)
         self._point(last.from_version)
-        self._record("rollback", current, last.from_version, by)
+        if last.from_rules is not None:
+            RulePointer(self._connection, self._row, self._name).restore(
+                last.from_rules, revision=revision
+            )
         target: int = last.from_version
         return target
 
@@ -102,12 +109,25 @@ class AliasPointer:
             )
 
     def _point(self, to: int) -> None:
-        self._connection.execute(update(aliases).where(self._here).values(version=to))
+        """Point to a version, with the rules of its own file."""
+        values = {"version": to, "rules": None, "rules_revision": None}
+        self._connection.execute(update(aliases).where(self._here).values(**values))
 
-    def _record(self, kind: MoveKind, before: int | None, to: int, by: Actor) -> None:
+    def _record(self, kind: MoveKind, before: int | None, to: int, by: Actor) -> int:
+        """Record a move that is about to be made, and return the id of its row."""
+        rules = self._connection.scalar(select(aliases.c.rules).where(self._here))
         canary = CanaryPointer(self._connection, self._row, self._name)
         canary.end_with_move(before, to, by=by)
-        add_move(self._connection, self._row, self._name, kind, before=before, to=to, by=by)
+        move_id = add_move(
+            self._connection,
+            self._row,
+            self._name,
+            kind,
+            before=before,
+            to=to,
+            by=by,
+            from_rules=rules,
+        )
         record(
             self._connection,
             by,
@@ -127,3 +147,4 @@ class AliasPointer:
             "by": by.name,
         }
         emit(self._connection, self._row.tenant, "alias.moved", moved)
+        return move_id

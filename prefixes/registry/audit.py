@@ -38,6 +38,8 @@ Action = Literal[
     "canary.set",
     "canary.cancel",
     "canary.rollback",
+    "rules.set",
+    "rules.delete",
     "prefix.share",
     "training.start",
     "training.cancel",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, union, update
 
+from prefixes.checks import parse_spec
 from prefixes.errors import VersionInUse
 from prefixes.names import MAX_VERSION, PrefixRef
 from prefixes.registry.answer_rows import remove_answers
@@ -127,6 +128,12 @@ def find_version(connection: Connection, row: PrefixRow, number: int) -> PrefixV
     if found is None:
         raise not_found(row.version(number))
     return found
+
+
+def find_spec(connection: Connection, row: PrefixRow, number: int) -> PrefixSpec:
+    """Read the description of a version that exists."""
+    text = connection.execute(select(versions.c.spec).where(*_at(row, number))).scalar_one()
+    return parse_spec(text)
 
 
 def find_digest(connection: Connection, row: PrefixRow, number: int) -> str:

@@ -33,6 +33,7 @@ from prefixes.registry.values import (
     PrefixSummary,
     PrefixVersion,
 )
+from prefixes.spec import AnswerRules
 
 _VERSION_COLUMNS = (
     tenants.c.name,
@@ -99,6 +100,7 @@ _BY_ALIAS = (
     select(
         *_VERSION_COLUMNS,
         aliases.c.name,
+        aliases.c.rules,
         *PLAN_COLUMNS,
         canaries.c.started_at,
         _CANARY_VERSIONS.c.number,
@@ -205,14 +207,15 @@ def find_targets(
 
 def _target(*columns: Any) -> tuple[PrefixRef, Target]:
     """Build what an alias stands for from a row of `_BY_ALIAS`."""
-    about, (alias, *canary) = columns[:_NUM_COLUMNS], columns[_NUM_COLUMNS:]
+    about, (alias, rules_text, *canary) = columns[:_NUM_COLUMNS], columns[_NUM_COLUMNS:]
     stable = PrefixVersion(*about)
     ref = PrefixRef(stable.tenant, stable.task, alias=alias)
     plan, (started_at, *version) = canary[:_NUM_CHOICES], canary[_NUM_CHOICES:]
+    rules = None if rules_text is None else AnswerRules.model_validate_json(rules_text)
     if started_at is None:
-        return ref, Target(stable)
+        return ref, Target(stable, rules=rules)
     found = PrefixVersion(stable.tenant, stable.task, *version)
-    return ref, Target(stable, CanaryRoute(alias, found, CanaryPlan(*plan), started_at))
+    return ref, Target(stable, CanaryRoute(alias, found, CanaryPlan(*plan), started_at), rules)
 
 
 def _names(

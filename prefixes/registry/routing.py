@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 from prefixes.registry.values import CanaryPlan, PrefixVersion
+from prefixes.spec import AnswerRules
 
 _NUM_BYTES: Final = 8
 _ALL_POINTS: Final = 2 ** (8 * _NUM_BYTES)
@@ -40,10 +41,15 @@ class CanaryRoute:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A version that a reference stands for, and the canary if it is an alias with one."""
+    """A version that a reference stands for, and the canary and the rules that an alias has."""
 
     stable: PrefixVersion
     canary: CanaryRoute | None = None
+    rules: AnswerRules | None = None
+
+    def rules_for(self, version: PrefixVersion) -> AnswerRules | None:
+        """Return the rules of the alias. A canary has those of its own file."""
+        return self.rules if version == self.stable else None
 
     def version_for(self, routing_key: str | None) -> PrefixVersion:
         """Return the version that answers a caller. Callers without a key get the stable one."""

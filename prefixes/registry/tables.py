@@ -159,12 +159,16 @@ deleted_versions = Table(
     UniqueConstraint("prefix_id", "digest"),
 )
 
+# `rules` is the JSON of the rules that replace those of the version's file. `rules_revision` is the
+# id of the row in `alias_moves` that set them.
 aliases = Table(
     "aliases",
     metadata,
     Column("prefix_id", Integer, primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("version", Integer, nullable=False),
+    Column("rules", Text),
+    Column("rules_revision", Integer),
     # The database itself rejects the deletion of a version that an alias points to.
     ForeignKeyConstraint(["prefix_id", "version"], ["versions.prefix_id", "versions.number"]),
 )
@@ -199,7 +203,8 @@ canaries = Table(
     ),
 )
 
-# The history has no foreign key to versions, because it outlives deleted ones.
+# The history has no foreign key to versions, because it outlives deleted ones. `from_rules` is the
+# rules that the alias had before it moved.
 alias_moves = Table(
     "alias_moves",
     metadata,
@@ -214,6 +219,7 @@ alias_moves = Table(
     Column("is_undone", Boolean, nullable=False, server_default=false()),
     Column("percent", Float),
     Column("reason", Text),
+    Column("from_rules", Text),
     Index(None, "prefix_id", "alias"),
 )
 

@@ -7,10 +7,19 @@ from typing import Final, Literal
 
 from prefixes.limits import NO_LIMITS, Limits
 from prefixes.names import PrefixRef
-from prefixes.spec import TaskType
+from prefixes.spec import AnswerRules, TaskType
 
-MoveKind = Literal["publish", "promote", "rollback", "canary", "canary_cancel", "canary_rollback"]
-"""The last three start, change or end the canary of an alias. They do not move the alias itself."""
+MoveKind = Literal[
+    "publish",
+    "promote",
+    "rollback",
+    "canary",
+    "canary_cancel",
+    "canary_rollback",
+    "rules",
+    "rules_delete",
+]
+"""The first three move an alias. The others change its canary or its rules, and do not move it."""
 
 Role = Literal["infer", "upload", "admin", "operator"]
 
@@ -94,8 +103,9 @@ class AliasMove:
     reason: str | None = None
 
     @property
-    def is_of_canary(self) -> bool:
-        return self.kind.startswith("canary")
+    def is_move(self) -> bool:
+        """Whether the alias itself moved."""
+        return self.kind in {"publish", "promote", "rollback"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,18 @@ class Canary:
     revision: int
     started_at: datetime
     started_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRuleState:
+    """The rules that an alias has for the version it points to.
+
+    `revision` differs after every change, and grows.
+    """
+
+    version: int
+    rules: AnswerRules
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

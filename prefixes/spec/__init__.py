@@ -1,6 +1,7 @@
 """The description of a prefix: the JSON document in the metadata of its file."""
 
 from prefixes.spec.decisions import Decisions
+from prefixes.spec.hierarchy import MAX_LEVELS, Hierarchy, path_of
 from prefixes.spec.parts import (
     MAX_LABELS,
     MAX_TOKENS,
@@ -23,20 +24,24 @@ from prefixes.spec.prefix_spec import (
     SCHEMA_VERSION,
     PrefixSpec,
 )
+from prefixes.spec.rules import AnswerRules
 from prefixes.spec.task_types import TaskTraits, TaskType, traits_of
 
 __all__ = [
     "ADDITIONS",
     "MAX_GOLDEN",
     "MAX_LABELS",
+    "MAX_LEVELS",
     "MAX_PREFIX_LENGTH",
     "MAX_TOKENS",
     "SCHEMA_VERSION",
     "Activation",
+    "AnswerRules",
     "AnswerSpec",
     "Decisions",
     "GoldenExample",
     "HeadSpec",
+    "Hierarchy",
     "Label",
     "Method",
     "Pooling",
@@ -47,5 +52,6 @@ __all__ = [
     "TaskTraits",
     "TaskType",
     "Threshold",
+    "path_of",
     "traits_of",
 ]

@@ -177,6 +177,10 @@ def _decision_problems(spec: PrefixSpec) -> list[str]:
             f"decisions.reference must have {_num_counted_labels(spec)} bins of labels, found "
             f"{len(rules.reference.labels)}"
         )
+    if rules.hierarchy is not None:
+        if spec.problem_type in {None, "regression"}:
+            problems.append("decisions.hierarchy belongs to tasks whose answers are labels")
+        problems += rules.hierarchy.problems(spec.labels)
     if rules.min_score is not None and spec.problem_type in {None, "regression"}:
         problems.append("decisions.min_score belongs to tasks whose answers are labels of a text")
     return problems

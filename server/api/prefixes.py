@@ -96,7 +96,7 @@ async def prefix_entry(tenant: str, task: str, services: Services, caller: Calle
                 history=[
                     _move(move, tenant, caller)
                     for move in alias.moves
-                    if is_manager or not move.is_of_canary
+                    if is_manager or move.is_move
                 ],
             )
             for alias in entry.aliases

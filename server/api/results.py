@@ -11,18 +11,22 @@ from prefixes.answers import (
     Entity,
     Strategy,
     TextAnswer,
-    best_label,
-    chosen_labels,
+    check_labels,
+    check_level,
+    decide,
     find_answers,
     find_entities,
+    rules_of,
+    scored_names,
     softmax,
 )
 from prefixes.occlusion import OcclusionOptions
-from prefixes.spec import TaskType
+from prefixes.spec import AnswerRules, TaskType
 from server.api.explanations import explanation_of
 from server.api.schemas import FunctionToApply
 from server.api.scores import MAX_SCORES, probabilities, ranked_scores
 from server.api.task_schemas import (
+    AbstainedResult,
     AnswerEntry,
     AnyResult,
     ClassifyResult,
@@ -48,6 +52,8 @@ class OutputOptions:
     max_answer_tokens: int | None = None
     may_have_none: bool | None = None
     explain: OcclusionOptions | None = None
+    rules: AnswerRules | None = None
+    level: int | None = None
 
 
 class _Common(TypedDict):
@@ -63,7 +69,11 @@ def results_of(answers: Sequence[InferenceResult], options: OutputOptions) -> li
 
     Raises:
         TooManyScores: when they have more entities than one response may have.
+        UnknownLabel: when a rule of the request is for a label that no task has.
+        InvalidRules: when no task has labels of the request's level.
     """
+    check_labels(options.rules, (answer.spec for answer in answers), "the tasks of the request")
+    check_level(options.level, (answer.spec for answer in answers))
     results: list[AnyResult] = []
     num_entities = 0
     for index, answer in enumerate(answers):
@@ -86,19 +96,27 @@ def _common(index: int, answer: InferenceResult) -> _Common:
 
 def _label(answer: InferenceResult, options: OutputOptions, common: _Common) -> ClassifyResult:
     spec, (logits,) = answer.spec, answer.outputs
-    scores = probabilities(answer, options.function)
+    rules = rules_of(spec, answer.rules, options.rules, level=options.level)
+    scores = probabilities(answer, options.function, rules)
     kind = spec.problem_type
+    decision = decide(spec, logits, rules)
     is_one_value = kind == "regression" and len(scores) == 1
-    label = best_label(spec, logits) if kind == "single_label_classification" else None
     explain = options.explain
-    return ClassifyResult(
+    result_type = AbstainedResult if decision.abstained else ClassifyResult
+    return result_type(
         **common,
         problem_type=kind,
-        label=label,
-        labels=chosen_labels(spec, logits) if kind == "multi_label_classification" else None,
+        label=decision.label,
+        abstained=decision.abstained,
+        reason=decision.reason,
+        labels=None if decision.labels is None else list(decision.labels),
         value=float(scores[0]) if is_one_value else None,
-        scores=ranked_scores(spec, scores, options.top_k),
-        explanation=None if explain is None else explanation_of(answer, explain, label=label),
+        level=decision.level,
+        path=None if decision.path is None else list(decision.path),
+        scores=ranked_scores(scored_names(spec, rules), scores, options.top_k),
+        explanation=(
+            None if explain is None else explanation_of(answer, explain, label=decision.label)
+        ),
     )
 
 

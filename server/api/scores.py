@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from prefixes import PrefixRef, PrefixSpec
-from prefixes.answers import ranked, sigmoid, softmax
+from prefixes import PrefixRef
+from prefixes.answers import RuleSet, ranked, scored_logits, sigmoid, softmax
 from server.api.schemas import FunctionToApply, Score
 from server.engine.values import InferenceResult
 from server.errors import InferenceFailed
@@ -26,18 +26,24 @@ DEFAULT_FUNCTION: Final[dict[str, FunctionToApply]] = {
 }
 
 
-def probabilities(answer: InferenceResult, function: FunctionToApply | None = None) -> Array:
-    """Apply an activation to the logits of a result, in the order of the task's labels.
+def probabilities(
+    answer: InferenceResult,
+    function: FunctionToApply | None = None,
+    rules: RuleSet | None = None,
+) -> Array:
+    """Apply an activation to the logits of a result, in the order of its labels.
 
     Args:
         answer: the logits `[labels]`, and the description of the task.
         function: None selects the default of the problem type.
+        rules: select a level of the labels, if the task has a hierarchy.
 
     Raises:
         InferenceFailed: when a logit is not finite: JSON cannot represent it.
     """
     logits = finite_logits(answer.version, answer.outputs)
-    return _FUNCTIONS[function or DEFAULT_FUNCTION[answer.spec.problem_type or ""]](logits)
+    scored = scored_logits(answer.spec, logits, rules).astype(np.float64)
+    return _FUNCTIONS[function or DEFAULT_FUNCTION[answer.spec.problem_type or ""]](scored)
 
 
 def finite_logits(version: PrefixRef, outputs: Sequence[NDArray[np.float32]]) -> Array:
@@ -56,9 +62,9 @@ def finite_logits(version: PrefixRef, outputs: Sequence[NDArray[np.float32]]) ->
     return logits
 
 
-def ranked_scores(spec: PrefixSpec, scores: Array, top_k: int | None = None) -> list[Score]:
+def ranked_scores(labels: Sequence[str], scores: Array, top_k: int | None = None) -> list[Score]:
     """List labels with their scores, the highest first."""
-    return [{"label": label, "score": score} for label, score in ranked(spec, scores, top_k)]
+    return [{"label": label, "score": score} for label, score in ranked(labels, scores, top_k)]
 
 
 def _same(logits: Array) -> Array:

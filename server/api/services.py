@@ -10,6 +10,7 @@ from prefixes import BackboneFingerprint, Finding, Prefix
 from prefixes.limits import Limits
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import (
+    AliasRules,
     AnswerStore,
     ApiKeys,
     AuditLog,
@@ -84,6 +85,7 @@ class Services:
     tenants: Tenants
     sharing: Sharing
     canaries: Canaries
+    alias_rules: AliasRules
     retention: Retention
     audit: AuditLog
     usage: UsageLog

@@ -3,12 +3,13 @@
 Members that the pipelines of transformers return as well have the same names and shapes.
 """
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from typing_extensions import TypedDict
 
-from prefixes.answers import Strategy
+from prefixes.answers import Reason, Strategy
+from prefixes.spec import MAX_LEVELS, AnswerRules
 from server.api.explanation_schemas import Explanation, ExplanationOptions
 from server.api.schemas import FunctionToApply, Inputs, Model, Score, StrictRequest, WireResponse
 
@@ -54,6 +55,17 @@ _MayHaveNone = Annotated[
 ]
 
 
+_Level = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=MAX_LEVELS,
+        description="Level of the labels to answer and to score, 1 for the top of the hierarchy. "
+        "Null selects the labels themselves.",
+    ),
+]
+
+
 class TaskRequest(StrictRequest):
     """Inputs of one request. Each uses its own model, or the model of the request."""
 
@@ -67,9 +79,10 @@ class TaskRequest(StrictRequest):
     )
 
 
-class ClassifyRequest(ExplanationOptions, TaskRequest):
+class ClassifyRequest(ExplanationOptions, TaskRequest, AnswerRules):
     top_k: _TopLabels = None
     function_to_apply: _Function = None
+    level: _Level = None
 
 
 class TokenClassificationRequest(TaskRequest):
@@ -86,7 +99,7 @@ class MultipleChoiceRequest(TaskRequest):
     pass
 
 
-class AnyTaskRequest(ExplanationOptions, TaskRequest):
+class AnyTaskRequest(ExplanationOptions, TaskRequest, AnswerRules):
     """Inputs of tasks of any type. Each option applies to the types that have it."""
 
     top_k: Annotated[
@@ -97,6 +110,7 @@ class AnyTaskRequest(ExplanationOptions, TaskRequest):
     aggregation_strategy: _Aggregation = "first"
     max_answer_len: _AnswerLength = None
     handle_impossible_answer: _MayHaveNone = None
+    level: _Level = None
 
 
 class InputUsage(WireResponse):
@@ -127,10 +141,40 @@ class ClassifyResult(_TaskResult):
     value: float | None = Field(
         default=None, description="The value, for regression with one output."
     )
+    abstained: bool | None = Field(
+        default=None,
+        description="Whether `label` is null because of a rule. Only for single-label tasks with "
+        "rules.",
+    )
+    reason: Reason | None = Field(
+        default=None,
+        description="Why `label` is null. below_threshold: no label reaches its threshold. "
+        "min_score: the score of the best label is lower than the minimum.",
+    )
+    level: int | None = Field(
+        default=None,
+        description="Level of the answer in the hierarchy of the labels.",
+    )
+    path: list[str] | None = Field(
+        default=None, description="The names from the top of the hierarchy to `label`."
+    )
     scores: list[Score] = Field(description="Sorted by score, the highest first.")
     explanation: Explanation | None = Field(
         default=None, description="Which parts of the input the answer depends on, if requested."
     )
+
+
+class AbstainedResult(ClassifyResult):
+    """A result without an answer. Its `label` is null; other members that are null are omitted."""
+
+    @model_serializer(mode="wrap")
+    def _with_label(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped = dump(self)
+        return {
+            name: dumped.get(name)
+            for name in ClassifyResult.model_fields
+            if name in dumped or name == "label"
+        }
 
 
 class EntityGroup(TypedDict):

@@ -60,7 +60,11 @@ async def classify(
 ) -> Response:
     """Returns labels with scores. The problem type of the task decides how many labels apply."""
     options = OutputOptions(
-        top_k=body.top_k, function=body.function_to_apply, explain=_occlusion(body)
+        top_k=body.top_k,
+        function=body.function_to_apply,
+        explain=_occlusion(body),
+        rules=body.rules,
+        level=body.level,
     )
     return await _answer(body, inference, options, "sequence_classification")
 
@@ -132,6 +136,8 @@ async def predict(
         max_answer_tokens=body.max_answer_len,
         may_have_none=body.handle_impossible_answer,
         explain=_occlusion(body),
+        rules=body.rules,
+        level=body.level,
     )
     return await _answer(body, inference, options, None)
 

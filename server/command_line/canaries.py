@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.command_line.alias_argument import AliasName, alias_place
 from server.command_line.json_output import print_json
 from server.command_line.store_folder import StoreFolder, load_settings, open_store
 
 if TYPE_CHECKING:
     from prefixes.registry import Canaries
-
-AliasName = Annotated[
-    str, typer.Argument(metavar="ALIAS", help="TENANT/TASK:ALIAS, or TENANT/TASK for `live`.")
-]
 
 
 def set_canary(  # noqa: PLR0917 - typer passes all by name
@@ -52,7 +49,7 @@ def set_canary(  # noqa: PLR0917 - typer passes all by name
         min_samples,
     )
     with _canaries(store_folder) as canaries:
-        canaries.set(*_alias(alias), plan, by=COMMAND_LINE)
+        canaries.set(*alias_place(alias), plan, by=COMMAND_LINE)
     typer.echo(f"{alias}: version {version} answers {percent:g} % of the callers")
 
 
@@ -61,7 +58,7 @@ def show_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
     from dataclasses import asdict
 
     with _canaries(store_folder) as canaries:
-        found = asdict(canaries.find(*_alias(alias)))
+        found = asdict(canaries.find(*alias_place(alias)))
     print_json(found.pop("plan") | found)
 
 
@@ -70,7 +67,7 @@ def promote_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
     from prefixes.registry import COMMAND_LINE
 
     with _canaries(store_folder) as canaries:
-        version = canaries.promote(*_alias(alias), by=COMMAND_LINE)
+        version = canaries.promote(*alias_place(alias), by=COMMAND_LINE)
     typer.echo(f"{alias}: points to version {version}")
 
 
@@ -79,7 +76,7 @@ def cancel_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
     from prefixes.registry import COMMAND_LINE
 
     with _canaries(store_folder) as canaries:
-        canaries.cancel(*_alias(alias), by=COMMAND_LINE)
+        canaries.cancel(*alias_place(alias), by=COMMAND_LINE)
     typer.echo(f"{alias}: canceled the canary")
 
 
@@ -89,13 +86,3 @@ def _canaries(store_folder: StoreFolder) -> Iterator["Canaries"]:
 
     with open_store(load_settings(store_folder)) as registry:
         yield Canaries(registry.database)
-
-
-def _alias(text: str) -> tuple[str, str, str]:
-    from prefixes.errors import InvalidName
-    from prefixes.names import PrefixRef
-
-    ref = PrefixRef.parse(text)
-    if ref.alias is None:
-        raise InvalidName(f"{text} is a version, which has no canary: use TENANT/TASK:ALIAS")
-    return ref.tenant, ref.task, ref.alias

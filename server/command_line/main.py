@@ -34,6 +34,7 @@ from server.command_line.keys import (
 )
 from server.command_line.limits import set_limits, show_limits
 from server.command_line.openmp import limit_spinning
+from server.command_line.rules import delete_rules, set_rules, show_rules
 from server.command_line.serve import serve
 from server.command_line.sharing import list_readers, share, unshare
 from server.command_line.store import adopt
@@ -138,6 +139,13 @@ app.add_typer(
         },
     ),
     name="canary",
+)
+app.add_typer(
+    _group(
+        "Manage the rules of an alias, by which scores become answers.",
+        {"set": set_rules, "show": show_rules, "delete": delete_rules},
+    ),
+    name="rules",
 )
 app.add_typer(
     _group(

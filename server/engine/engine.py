@@ -248,8 +248,9 @@ class Engine:
                 raise
         for account in set(accounts.values()):
             account.add_request()
+        rules = {ref: targets[ref].rules_for(version) for ref, version in versions.items()}
         results = [
-            outcomes[place].result(versions[item.ref], item.fields)
+            outcomes[place].result(versions[item.ref], item.fields, rules[item.ref])
             for place, item in enumerate(inputs)
         ]
         self.statistics.observe(results)

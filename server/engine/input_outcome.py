@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from prefixes import PrefixSpec
 from prefixes.encoded import EncodedInput
 from prefixes.registry import PrefixVersion
+from prefixes.spec import AnswerRules
 from prefixes.template import InputFields
 from server.batching.timings import Timings
 from server.batching.work import Outcome
@@ -29,8 +30,10 @@ class InputOutcome:
     outcomes: tuple[Outcome, ...]
     occluded: Sequence[EncodedInput] = ()
 
-    def result(self, version: PrefixVersion, fields: InputFields) -> InferenceResult:
-        """Return the result of the input, which a version answered."""
+    def result(
+        self, version: PrefixVersion, fields: InputFields, rules: AnswerRules | None
+    ) -> InferenceResult:
+        """Return the result of the input, which a version answered under the rules of an alias."""
         outputs = tuple(one.outputs for one in self.outcomes)
         return InferenceResult(
             version=version.ref,
@@ -41,6 +44,7 @@ class InputOutcome:
             outputs=outputs[: len(self.texts)],
             timings=self.timings,
             occluded=self._occluded_results(outputs) if self.occluded else (),
+            rules=rules,
         )
 
     @property

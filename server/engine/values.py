@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput, OccludedPart
 from prefixes.registry import Identity
+from prefixes.spec import AnswerRules
 from prefixes.template import CHOICES, InputFields, TokenIds
 from server.batching.timings import Timings
 from server.rates import RateState
@@ -57,6 +58,7 @@ class InferenceResult:
 
     An input is one text, or one for each choice or each window of a long context. `version` is
     the version that its reference resolved to. `occluded` explains the result, if requested.
+    `rules` are those of the alias.
     """
 
     version: PrefixRef
@@ -67,6 +69,7 @@ class InferenceResult:
     outputs: tuple[NDArray[np.float32], ...]
     timings: Timings
     occluded: tuple[OccludedResult, ...] = ()
+    rules: AnswerRules | None = None
 
     @property
     def num_tokens(self) -> int:

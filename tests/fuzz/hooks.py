@@ -127,6 +127,8 @@ class Hooks:
             return {"version": parameters["version"]} if "version" in parameters else None
         if route.startswith("PUT ") and route.endswith("/canary"):
             return {"version": self._world.canary_version(), "percent": 50}
+        if route.startswith("PUT ") and route.endswith("/rules"):
+            return {"min_score": 0.5}
         if route == "POST /v1/feedback":
             return dict(self._world.feedback())
         return None

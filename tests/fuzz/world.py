@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from prefixes.backbone import Backbone
-from prefixes.errors import CanaryNotFound, PrefixNotFound
+from prefixes.errors import CanaryNotFound, PrefixNotFound, RulesNotFound
 from prefixes.limits import LIMIT_NAMES
 from prefixes.registry import ROLES, Actor, CanaryPlan, FeedbackRule, Role
 from prefixes.registry.answer_rows import NewAnswer
 from prefixes.registry.tables import now
-from prefixes.spec import TaskType
+from prefixes.spec import AnswerRules, TaskType
 from server.api.access import NEEDED
 from server.api.services import Services
 from server.feedback.contents import AnswerContent
@@ -81,6 +81,7 @@ class World:
         for ref in PREFIXES:
             self._restore_prefix(ref)
         self._restore_canary()
+        self._restore_rules()
 
     def sender(self, fingerprint: str) -> str | None:
         """Choose the key of a request; None for a request without one."""
@@ -205,6 +206,14 @@ class World:
         except CanaryNotFound:
             plan = CanaryPlan(self.canary_version(), 50)
             canaries.set(OWNER, "mood", "live", plan, by=FUZZER)
+
+    def _restore_rules(self) -> None:
+        """Set rules of `acme/mood:live` unless it has some."""
+        rules = self.services.alias_rules
+        try:
+            rules.find(OWNER, "mood", "live")
+        except RulesNotFound:
+            rules.set(OWNER, "mood", "live", AnswerRules(min_score=0.1), by=FUZZER)
 
 
 @contextmanager

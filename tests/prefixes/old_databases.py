@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0018": (
+        "ALTER TABLE aliases DROP COLUMN rules",
+        "ALTER TABLE aliases DROP COLUMN rules_revision",
+        "ALTER TABLE alias_moves DROP COLUMN from_rules",
+    ),
     "0017": ("DROP TABLE answer_hours",),
     "0016": (
         "DROP TABLE recorded_answers",

@@ -135,6 +135,7 @@ class FakeEngine:
                 texts=(EncodedText([1] * 4, [0] * 4),),
                 outputs=(np.arange(spec.num_labels, dtype=np.float32),),
                 timings=Timings(0.001, 0.002),
+                rules=targets[item.ref].rules_for(version),
             )
             for item, version, spec in zip(inputs, found, specs, strict=True)
         ]

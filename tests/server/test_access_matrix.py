@@ -170,7 +170,10 @@ ROWS: Final[Mapping[str, Row]] = {
     f"PUT {TASK}/retention": Row("admin", 200, {"keep_versions": 3}),
     f"PUT {TASK}/aliases/{{alias}}": Row("upload", 200, {"version": 1}),
     f"POST {TASK}/aliases/{{alias}}/rollback": Row("upload", 409),  # one version only
-    # The task has one version and no canary.
+    # The task has one version, no rules and no canary.
+    f"GET {TASK}/aliases/{{alias}}/rules": Row("upload", 404),
+    f"PUT {TASK}/aliases/{{alias}}/rules": Row("upload", 422, {}),
+    f"DELETE {TASK}/aliases/{{alias}}/rules": Row("upload", 404),
     f"GET {TASK}/aliases/{{alias}}/canary": Row("upload", 404),
     f"GET {TASK}/aliases/{{alias}}/canary/report": Row("upload", 404),
     f"PUT {TASK}/aliases/{{alias}}/canary": Row("upload", 422, {"version": 1, "percent": 5}),

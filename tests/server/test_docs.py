@@ -20,6 +20,7 @@ HTTP_API = "\n".join(
     (DOCS / page).read_text()
     for page in (
         "http-api.md",
+        "answers.md",
         "compatible-apis.md",
         "tenants.md",
         "lifecycle.md",

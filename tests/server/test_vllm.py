@@ -1,6 +1,9 @@
 import pytest
 
-from tests.server.rest import Rest
+from prefixes.backbone import Backbone
+from prefixes.spec import Decisions
+from tests.factories import make_prefix
+from tests.server.rest import Rest, put
 
 ROUTE = "/classify"
 
@@ -28,6 +31,14 @@ def test_every_text_gets_its_label_and_probabilities_in_the_order_of_the_labels(
         "completion_tokens": 0,
         "prompt_tokens_details": None,
     }
+
+
+def test_a_label_that_a_rule_withholds_is_null(rest: Rest, backbone: Backbone) -> None:
+    rules = Decisions(min_score=1.0)
+    put(rest.registry, "examples/shy", make_prefix(backbone.fingerprint, decisions=rules))
+    answer = rest.call("POST", ROUTE, json={"model": "examples/shy", "input": "good"}).json()
+    assert answer["data"][0]["label"] is None
+    assert sum(answer["data"][0]["probs"]) == pytest.approx(1)
 
 
 def test_a_single_text_is_a_list_of_one(rest: Rest) -> None:

@@ -9,6 +9,7 @@ from prefixes.spec import traits_of
 from prefixes.template import RESERVED_FIELDS
 from training.datasets import DATASETS
 from training.settings.few_shot_rules import few_shot_problems
+from training.settings.threshold_target import ThresholdTarget
 from training.settings.train_settings import TrainSettings
 
 _BARE: Final = "{text}"
@@ -22,6 +23,8 @@ def problems_of(config: TrainSettings) -> list[str]:
         *_label_problems(config),
         *_class_weight_problems(config),
         *_smoothing_problems(config),
+        *_threshold_problems(config),
+        *_hierarchy_problems(config),
         *_embedding_problems(config),
         *_text_problems(config),
         *_answer_problems(config),
@@ -96,6 +99,32 @@ def _smoothing_problems(config: TrainSettings) -> list[str]:
     if found == "single_label_classification":
         return []
     return [f"label_smoothing applies only to tasks with exactly one right label, not to {found}"]
+
+
+def _threshold_problems(config: TrainSettings) -> list[str]:
+    if config.threshold is None:
+        return []
+    try:
+        ThresholdTarget.parse(config.threshold)
+    except ValueError as error:
+        return [str(error)]
+    if config.problem_type in {None, "regression"}:
+        return [f"threshold applies only to labels of whole texts, not to {_type_of(config)}"]
+    if config.method == "full":
+        return ["threshold needs a prefix file to store it in: method full writes a model"]
+    return []
+
+
+def _hierarchy_problems(config: TrainSettings) -> list[str]:
+    if config.hierarchy is None:
+        return []
+    if config.problem_type in {None, "regression"}:
+        return [f"hierarchy applies only to labels of whole texts, not to {_type_of(config)}"]
+    if config.hierarchy == {}:
+        return ["hierarchy: expected the parent of at least one label, found none"]
+    if config.method == "full":
+        return ["hierarchy needs a prefix file to store it in: method full writes a model"]
+    return []
 
 
 def _embedding_problems(config: TrainSettings) -> list[str]:

@@ -11,6 +11,7 @@ from prefixes.spec import (
     Method,
     Pooling,
 )
+from prefixes.spec.hierarchy import Parents
 from training.examples import Columns
 from training.settings.data_settings import DataSettings, Fraction
 from training.settings.defaults import MetricName, metrics_of
@@ -122,6 +123,17 @@ class TrainSettings(DataSettings):
     )
     select_by: MetricName | None = Field(
         default=None, description="Metric that selects the best step."
+    )
+    threshold: str | None = Field(
+        default=None,
+        max_length=40,
+        description="Fit the threshold of each label on the validation rows: f1, or a minimum such "
+        "as precision>=0.95 or recall>=0.9.",
+    )
+    hierarchy: Literal["labels"] | Parents | None = Field(
+        default=None,
+        description="Tree over the labels. labels: split them at `/`. Or an object with the parent "
+        "of each label.",
     )
     seed: int = Field(default=0, ge=0, description="Seed of all random numbers.")
 

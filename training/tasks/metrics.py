@@ -14,7 +14,8 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from prefixes.answers import DEFAULT_THRESHOLD, sigmoid, softmax
+from prefixes import PrefixSpec
+from prefixes.answers import DEFAULT_THRESHOLD, RuleSet, decide, is_within, sigmoid, softmax
 from prefixes.spec import ProblemType
 
 Floats = NDArray[np.floating[Any]]
@@ -71,7 +72,7 @@ def measure(
     logits: Floats,
     targets: NDArray[Any],
     *,
-    thresholds: Sequence[float] | None = None,
+    thresholds: Floats | None = None,
 ) -> Measurement:
     """Compare logits `[n, C]` with targets: `[n]` label numbers of a single label, else `[n, C]`.
 
@@ -88,6 +89,26 @@ def measure(
             return _multi_label(labels, logits, targets.astype(bool), thresholds)
         case _:
             assert_never(problem_type)
+
+
+def answered_metrics(
+    spec: PrefixSpec, rules: RuleSet, logits: Floats, targets: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return the share of rows with an answer under the rules of a task, and their accuracy.
+
+    A parent of the right label is a right answer. The other metrics are about the best label of
+    every row, whether or not it is withheld.
+    """
+    answers = [decide(spec, values, rules).label for values in logits]
+    answered = [label is not None for label in answers]
+    right = [
+        label is not None and is_within(spec, spec.labels[target], label)
+        for label, target in zip(answers, targets.tolist(), strict=True)
+    ]
+    return {
+        "answered": float(np.mean(answered)),
+        "answered_accuracy": sum(right) / max(1, sum(answered)),
+    }
 
 
 def calibration_error(confidences: Floats, is_right: NDArray[np.bool_]) -> float:
@@ -146,10 +167,10 @@ def _multi_label(
     labels: Sequence[str],
     logits: Floats,
     targets: NDArray[np.bool_],
-    thresholds: Sequence[float] | None,
+    thresholds: Floats | None,
 ) -> Measurement:
     probabilities = sigmoid(logits)
-    predicted = probabilities >= np.array(thresholds or DEFAULT_THRESHOLD)
+    predicted = probabilities >= (DEFAULT_THRESHOLD if thresholds is None else thresholds)
     confidences = np.maximum(probabilities, 1 - probabilities).ravel()
     is_right = ((probabilities > 0.5) == targets).ravel()
     return Measurement(

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from prefixes import InputTemplate, PrefixSpec
-from prefixes.answers import best_label, chosen_labels, sigmoid, softmax
+from prefixes.answers import decide, is_within, rules_of, sigmoid, softmax
 from prefixes.backbone import EncodedInput
+from prefixes.spec import Decisions
 from training.examples import Examples, Input, Layout, TaskData
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
 from training.tasks.answer_scores import score_candidates
 from training.tasks.cells import read_number
 from training.tasks.definition import Outputs, Piece, Problems, Scale, TaskDefinition
+from training.tasks.hierarchies import hierarchy_over, level_metrics
 from training.tasks.labels import (
     cell_form,
     inferred,
@@ -28,7 +30,7 @@ from training.tasks.labels import (
     refuse_unknown,
 )
 from training.tasks.losses import PLAIN, LossSettings, row_losses
-from training.tasks.metrics import Measurement, measure
+from training.tasks.metrics import Measurement, answered_metrics, measure
 from training.tasks.phrases import counted, from_columns, texts
 
 PAIR: Final = InputTemplate(text="{text_a}", text_pair="{text_b}")
@@ -120,7 +122,10 @@ class SequenceClassification(TaskDefinition[Target]):
         return tuple((n - c) / c if 0 < c < n else 1.0 for c in counts.values())
 
     def description(self, config: TrainConfig, data: TaskData) -> dict[str, Any]:
-        return {"problem_type": config.problem_type, "labels": data.labels}
+        described = {"problem_type": config.problem_type, "labels": data.labels}
+        if config.hierarchy is None:
+            return described
+        return {**described, "decisions": Decisions(hierarchy=hierarchy_over(config, data.labels))}
 
     def scale(self, spec: PrefixSpec, truths: Sequence[Target]) -> Scale:
         """Return mean and deviation of a regression: its head learns mean 0 and deviation 1."""
@@ -162,13 +167,20 @@ class SequenceClassification(TaskDefinition[Target]):
         """Measure labels or numbers, and the candidate answers to queries if there are any."""
         assert spec.problem_type is not None
         logits = np.stack([values for (values,) in outputs])
+        rules = rules_of(spec)
         measured = measure(
             spec.problem_type,
             spec.labels,
             logits,
             np.array(examples.truths),
-            thresholds=spec.thresholds,
+            thresholds=None if rules is None else rules.floors,
         )
+        if rules is not None and rules.tree is not None:
+            by_level = level_metrics(spec, rules.tree, logits, np.array(examples.truths))
+            measured = replace(measured, metrics={**measured.metrics, **by_level})
+        if rules is not None and spec.problem_type == "single_label_classification":
+            answered = answered_metrics(spec, rules, logits, np.array(examples.truths))
+            measured = replace(measured, metrics={**measured.metrics, **answered})
         if not examples.candidates:
             return measured
         by_query = score_candidates(examples.candidates, logits[:, 1].tolist())
@@ -181,16 +193,29 @@ class SequenceClassification(TaskDefinition[Target]):
     def answer(
         self, spec: PrefixSpec, fields: Input, encoded: EncodedInput, outputs: Outputs
     ) -> dict[str, Any]:
-        """Return `label`, `score` and all `scores`, or `labels` and `scores`, or a `score`."""
+        """Return `label`, `score` and all `scores`, or `labels` and `scores`, or a `score`.
+
+        Without an answer, `label` is None, and `reason` says why.
+        """
         (logits,) = outputs
         if spec.problem_type == "regression":
             return {"score": float(logits[0])}
-        if spec.problem_type == "multi_label_classification":
-            scores = dict(zip(spec.labels, sigmoid(logits).tolist(), strict=True))
-            return {"labels": chosen_labels(spec, logits), "scores": scores}
-        scores = dict(zip(spec.labels, softmax(logits).tolist(), strict=True))
-        best = best_label(spec, logits)
-        return {"label": best, "score": scores[best], "scores": scores}
+        activation = sigmoid if spec.problem_type == "multi_label_classification" else softmax
+        scores = dict(zip(spec.labels, activation(logits).tolist(), strict=True))
+        decision = decide(spec, logits, rules_of(spec))
+        if decision.labels is not None:
+            return {"labels": list(decision.labels), "scores": scores}
+        if decision.label is None:
+            return {"label": None, "abstained": True, "reason": decision.reason, "scores": scores}
+        if decision.path is None:
+            return {"label": decision.label, "score": scores[decision.label], "scores": scores}
+        within = [name for name in spec.labels if is_within(spec, name, decision.label)]
+        return {
+            "label": decision.label,
+            "path": list(decision.path),
+            "score": sum(scores[name] for name in within),
+            "scores": scores,
+        }
 
 
 def _names(layout: Layout, row: Row, problems: Problems) -> list[str]:

@@ -5,7 +5,7 @@ import uuid
 
 from fastapi import APIRouter, Depends
 
-from prefixes.answers import best_label
+from prefixes.answers import decide, rules_of
 from server.api.dependencies import AuthenticatedRoute, RecordDep, bearer
 from server.api.dialects.requests import input_items
 from server.api.dialects.vllm_schemas import (
@@ -53,8 +53,16 @@ def _class(index: int, answer: InferenceResult, has_activation: bool) -> VllmCla
     probs = probabilities(answer, None if has_activation else "none")
     return VllmClass(
         index=index,
-        label=best_label(answer.spec, answer.outputs[0]),
+        label=_label(answer),
         probs=probs.tolist(),
         num_classes=len(probs),
-        scores=ranked_scores(answer.spec, probs),
+        scores=ranked_scores(answer.spec.labels, probs),
     )
+
+
+def _label(answer: InferenceResult) -> str | None:
+    """Return the answer of a single-label task, else the label with the highest score."""
+    spec, (logits,) = answer.spec, answer.outputs
+    if spec.problem_type != "single_label_classification":
+        return spec.labels[int(logits.argmax())]
+    return decide(spec, logits, rules_of(spec, answer.rules)).label

@@ -29,7 +29,7 @@ class VllmClassifyRequest(DialectRequest):
 
 class VllmClass(WireResponse):
     index: int
-    label: str
+    label: str | None = Field(description="Null if the task has no answer to the text.")
     probs: list[float] = Field(description="In the order of the task's labels.")
     num_classes: int
     scores: list[Score]

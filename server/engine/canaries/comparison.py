@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from prefixes.answers import best_label, chosen_labels, find_answers, find_entities
+from prefixes.answers import Decision, decide, find_answers, find_entities, rules_of
 from server.engine.values import InferenceResult
 
 MIN_SIMILARITY: Final = 0.95
@@ -29,10 +29,14 @@ def agree(old: InferenceResult, new: InferenceResult) -> bool:
 
 
 def label_of(result: InferenceResult) -> str | None:
-    """Return the label of a text; None for tasks without one label for each text."""
+    """Return the label of a text, or the reason in parentheses why it has none.
+
+    None for tasks without one label for each text.
+    """
     if result.spec.problem_type != "single_label_classification":
         return None
-    return best_label(result.spec, result.outputs[0])
+    decision = _decision(result)
+    return decision.label or f"({decision.reason})"
 
 
 def answer_of(result: InferenceResult) -> object:
@@ -49,7 +53,12 @@ def answer_of(result: InferenceResult) -> object:
         case "multiple_choice":
             return int(np.concatenate(result.outputs).argmax())
         case _:
-            return label_of(result) or tuple(chosen_labels(spec, result.outputs[0]))
+            decision = _decision(result)
+            return (decision.label, decision.labels)
+
+
+def _decision(result: InferenceResult) -> Decision:
+    return decide(result.spec, result.outputs[0], rules_of(result.spec, result.rules))
 
 
 def _similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -186,8 +186,7 @@ class CanaryWatch:
         truncate: bool,
         told: Callable[[int], None] | None,
     ) -> None:
-        is_canary = _version_of(target, result) != target.stable
-        other = target.stable if is_canary else watched.route.version
+        other = _other_version(target, result)
 
         def drop() -> None:
             for counts in watched.both:
@@ -198,7 +197,7 @@ class CanaryWatch:
                 other.digest,
                 item.fields,
                 truncate,
-                done=partial(self._compare, watched, other, result, told),
+                done=partial(self._compare, watched, target, result, told),
                 failed=partial(self._shadow_failed, watched, other),
                 dropped=drop,
                 expires_at=self._shadows.deadline(),
@@ -208,14 +207,16 @@ class CanaryWatch:
     async def _compare(
         self,
         watched: _Watched,
-        other: PrefixVersion,
+        target: Target,
         live: InferenceResult,
         told: Callable[[int], None] | None,
         outcome: InputOutcome,
     ) -> None:
+        """Compare the answers of both versions, each under its own rules."""
+        other = _other_version(target, live)
         for version_counts in watched.of(other):
             version_counts.shadowed(outcome.timings)
-        shadow = outcome.result(other, live.fields)
+        shadow = outcome.result(other, live.fields, target.rules_for(other))
         is_stable = other.number != watched.route.version.number
         old, new = (shadow, live) if is_stable else (live, shadow)
         loop = asyncio.get_running_loop()
@@ -261,6 +262,13 @@ class CanaryWatch:
             return
         if is_ended:
             _log.warning("rolled back the canary %s: %s", route.version.ref, reason)
+
+
+def _other_version(target: Target, result: InferenceResult) -> PrefixVersion:
+    """Return the version of an alias with a canary that did not give the result."""
+    canary = target.canary
+    is_stable = _version_of(target, result) == target.stable
+    return canary.version if canary is not None and is_stable else target.stable
 
 
 def _version_of(target: Target, result: InferenceResult) -> PrefixVersion:

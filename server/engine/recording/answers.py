@@ -6,11 +6,11 @@ import numpy as np
 
 from prefixes.answers import (
     DEFAULT_THRESHOLD,
-    best_label,
-    chosen_labels,
+    decide,
     find_answers,
     find_entities,
     ranked,
+    rules_of,
     sigmoid,
     softmax,
 )
@@ -38,8 +38,9 @@ def margin_of(result: InferenceResult) -> float | None:
         case _, "single_label_classification":
             return _gap(softmax(outputs[0]))
         case _, "multi_label_classification":
-            thresholds = np.array(spec.thresholds or DEFAULT_THRESHOLD)
-            return float(np.abs(sigmoid(outputs[0]) - thresholds).min())
+            rules = rules_of(spec, result.rules)
+            floors = DEFAULT_THRESHOLD if rules is None else rules.floors
+            return float(np.abs(sigmoid(outputs[0]) - floors).min())
         case "multiple_choice", _:
             return _gap(softmax(np.concatenate(outputs)))
         case "token_classification", _:
@@ -53,9 +54,11 @@ def _answer(result: InferenceResult) -> Answer:
     spec, outputs = result.spec, result.outputs
     match spec.task_type, spec.problem_type:
         case _, "single_label_classification":
-            return {"label": best_label(spec, outputs[0])}
+            # Also if a rule withheld it: the best label is what a right answer is compared with.
+            return {"label": decide(spec, outputs[0], None).label}
         case _, "multi_label_classification":
-            return {"labels": chosen_labels(spec, outputs[0])}
+            decision = decide(spec, outputs[0], rules_of(spec, result.rules))
+            return {"labels": list(decision.labels or ())}
         case _, "regression":
             return {"value": float(outputs[0][0])}
         case "multiple_choice", _:
@@ -82,7 +85,7 @@ def _best_scores(result: InferenceResult) -> list[tuple[str, float]]:
             scores = sigmoid(result.outputs[0])
         case _:
             return []
-    best = ranked(result.spec, scores, NUM_SCORES)
+    best = ranked(result.spec.labels, scores, NUM_SCORES)
     return [(label, round(score, 4)) for label, score in best]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from prefixes import BackboneFingerprint, PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
+from prefixes.spec import AnswerRules
 from server.batching.timings import Timings
 from server.engine.values import InferenceResult, OccludedResult, TaskInput
 from server.rates import RateState
@@ -104,6 +105,7 @@ class CompactResult:
     outputs: tuple[Any, ...]
     timings: Timings
     occluded: tuple[OccludedResult, ...]
+    rules: AnswerRules | None
 
     @classmethod
     def of(cls, result: InferenceResult) -> Self:
@@ -115,6 +117,7 @@ class CompactResult:
             result.outputs,
             result.timings,
             result.occluded,
+            result.rules,
         )
 
     def completed(self, item: TaskInput, spec: PrefixSpec) -> InferenceResult:
@@ -128,6 +131,7 @@ class CompactResult:
             self.outputs,
             self.timings,
             self.occluded,
+            self.rules,
         )
 
 

@@ -43,4 +43,4 @@ def test_a_canary_is_set_shown_promoted_and_canceled(store: tuple[str, Path]) ->
 def test_a_version_has_no_canary(store: tuple[str, Path]) -> None:
     refused = call("canary", "show", "acme/topic@2", *store)
     assert refused.code == 2
-    assert "acme/topic@2 is a version, which has no canary" in refused.error
+    assert "acme/topic@2 is a version and not an alias" in refused.error

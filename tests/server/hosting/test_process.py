@@ -52,6 +52,7 @@ def test_every_process_and_the_next_start_split_callers_alike(
     flags = ("--backbone", str(backbone_folder))
     body = {"model": "mood", "input": "good"}
     path = "/v1/tenants/acme/prefixes/mood/aliases/live/canary"
+    rules_path = path.replace("canary", "rules")
     found: list[list[str]] = []
     for num_front_ends in ("0", "2"):
         with server_process(folder, *flags, "--num-front-ends", num_front_ends) as (_, url):
@@ -62,12 +63,16 @@ def test_every_process_and_the_next_start_split_callers_alike(
                         assert upload(setup, "mood", data).status_code == 201
                     canary = {"version": 2, "percent": 40}
                     assert setup.put(path, json=canary).status_code == 200
+                    rules = {"min_score": 1.0}  # of the stable version
+                    assert setup.put(rules_path, json=rules).status_code == 200
             models = []
             for number in range(30):
                 headers = {"X-Canary-Key": f"user {number}"}
                 with client(url, key) as caller:  # a new connection, so any front end may answer
                     answer = caller.post("/v1/classify", json=body, headers=headers)
-                models.append(answer.json()["results"][0]["model"])
+                (result,) = answer.json()["results"]
+                models.append(result["model"])
+                assert ("reason" in result) == (result["model"] == "acme/mood@1")
             found.append(models)
     assert found[0] == found[1]
     assert set(found[0]) == {"acme/mood@1", "acme/mood@2"}

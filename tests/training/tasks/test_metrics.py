@@ -40,7 +40,8 @@ def test_several_labels_are_measured_as_by_hand() -> None:
 def test_labels_are_chosen_by_their_own_thresholds() -> None:
     logits = np.array([[0.5, 0.5]], dtype=np.float32)  # a probability of 0.62
     targets = np.array([[1, 0]], dtype=np.float32)
-    result = measure("multi_label_classification", "ab", logits, targets, thresholds=(0.6, 0.7))
+    thresholds = np.array([0.6, 0.7])
+    result = measure("multi_label_classification", "ab", logits, targets, thresholds=thresholds)
     assert result.metrics["accuracy"] == 1.0
 
 

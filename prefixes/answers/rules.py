@@ -1,0 +1,178 @@
+"""Rules: those of the file, the alias and the request together, for one task.
+
+A rule of a request replaces that of the alias, which replaces that of the prefix file.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from prefixes.answers.hierarchy import Tree, tree_of
+from prefixes.answers.labels import DEFAULT_THRESHOLD, Logits, Scores
+from prefixes.errors import InvalidRules, UnknownLabel
+from prefixes.spec import AnswerRules, PrefixSpec
+
+_MAX_LISTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleSet:
+    """The rules that apply to one task: thresholds `[C]` in the order of its labels.
+
+    With a `tree`, the answer is a label of the `level`, or of a higher one if none is sure enough.
+    `parents` has the thresholds that were set for parents.
+    """
+
+    thresholds: Scores
+    min_score: float = 0.0
+    may_abstain: bool = True
+    tree: Tree | None = None
+    level: int = 1
+    parents: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def floors(self) -> Scores:
+        """The probability `[C]` from which a label is one of several answers."""
+        return np.maximum(self.thresholds, self.min_score)
+
+
+def has_labels_of_texts(spec: PrefixSpec) -> bool:
+    """Return whether the answers of a task are labels of a text, so that rules apply to it."""
+    return spec.problem_type in {"single_label_classification", "multi_label_classification"}
+
+
+def rules_of(
+    spec: PrefixSpec, *overrides: AnswerRules | None, level: int | None = None
+) -> RuleSet | None:
+    """Combine the rules of a task's file with those that replace them, the strongest last.
+
+    `level` selects a level of the task's hierarchy, the deepest one if it has fewer.
+
+    Returns:
+        None if no rule is in use, so that the best label is the answer.
+    """
+    given = [one for one in overrides if one is not None]
+    own = spec.decisions if spec.decisions is not None and spec.decisions.has_rules else None
+    if not given and own is None and spec.thresholds is None and level is None:
+        return None
+    if not has_labels_of_texts(spec):
+        return None
+    min_score = None if own is None else own.min_score
+    may_abstain = True
+    for one in given:
+        if one.min_score is not None:
+            min_score, may_abstain = one.min_score, True
+        elif one.abstain is not None:
+            may_abstain = one.abstain
+    named: dict[str, float] = {}
+    for one in given:
+        named |= one.thresholds or {}
+    is_tree_in_use = level is not None or (own is not None and own.hierarchy is not None)
+    tree = tree_of(spec) if is_tree_in_use else None
+    if not given and own is None and spec.thresholds is None and tree is None:
+        return None
+    return RuleSet(
+        _thresholds(spec, named),
+        (min_score or 0.0) if may_abstain else 0.0,
+        may_abstain,
+        tree,
+        1 if tree is None else min(level or tree.depth, tree.depth),
+        named,
+    )
+
+
+def scored_names(spec: PrefixSpec, rules: RuleSet | None) -> tuple[str, ...]:
+    """Return the names that have scores: the labels, or those of the rules' level."""
+    if rules is None or rules.tree is None:
+        return spec.labels
+    return rules.tree.levels[rules.level - 1].names
+
+
+def scored_logits(
+    spec: PrefixSpec, logits: Logits, rules: RuleSet | None, *, level: int | None = None
+) -> Logits:
+    """Return the logits of `scored_names`, or of another level, from those of the labels."""
+    if rules is None or rules.tree is None:
+        return logits
+    are_exclusive = spec.problem_type == "single_label_classification"
+    nodes = rules.tree.levels[(level or rules.level) - 1]
+    return nodes.logits(logits, are_exclusive=are_exclusive)
+
+
+def _thresholds(spec: PrefixSpec, named: Mapping[str, float]) -> Scores:
+    is_multi = spec.problem_type == "multi_label_classification"
+    own = spec.label_thresholds
+    found = np.full(spec.num_labels, DEFAULT_THRESHOLD if is_multi else 0.0)
+    if own is not None:
+        found[:] = own
+    _replace(found, spec.labels, named)
+    return found
+
+
+def level_thresholds(rules: RuleSet, tree: Tree, level: int) -> Scores:
+    """Return the thresholds `[N]` of a level. A parent has the lowest one of its leaves."""
+    nodes = tree.levels[level - 1]
+    found = nodes.lowest(rules.thresholds)
+    _replace(found, nodes.names, rules.parents)
+    return found
+
+
+def _replace(thresholds: Scores, names: Sequence[str], named: Mapping[str, float]) -> None:
+    if not named:
+        return
+    places = {name: place for place, name in enumerate(names)}
+    for name, threshold in named.items():
+        if name in places:
+            thresholds[places[name]] = threshold
+
+
+def check_level(level: int | None, specs: Iterable[PrefixSpec]) -> None:
+    """Check that at least one task has this level of labels.
+
+    Raises:
+        InvalidRules: when no task has it.
+    """
+    if level is None:
+        return
+    trees = [tree_of(spec) for spec in specs if has_labels_of_texts(spec)]
+    depth = max((tree.depth for tree in trees if tree is not None), default=0)
+    if level > depth:
+        found = f"have at most {depth} levels" if depth else "have no hierarchy of labels"
+        raise InvalidRules(
+            f"Invalid `level` {level}: the tasks of the request {found}. Send a lower level, or "
+            "remove it."
+        )
+
+
+def check_labels(rules: AnswerRules | None, specs: Iterable[PrefixSpec], owner: str) -> None:
+    """Check that each threshold belongs to a label of at least one task.
+
+    Args:
+        rules: the rules to check.
+        specs: descriptions of the tasks that the rules are for.
+        owner: the words for these tasks in the error.
+
+    Raises:
+        UnknownLabel: when no task has the label.
+    """
+    if rules is None or not rules.thresholds:
+        return
+    known: dict[str, None] = {}
+    for spec in specs:
+        if has_labels_of_texts(spec):
+            tree = tree_of(spec)
+            known |= dict.fromkeys((*spec.labels, *(() if tree is None else tree.paths)))
+    for label in rules.thresholds:
+        if label not in known:
+            raise UnknownLabel(
+                f'Unknown label "{label}" in `thresholds`: expected a label of {owner}, which are '
+                f"{_listed(list(known))}. Correct the label, or remove it."
+            )
+
+
+def _listed(labels: Sequence[str]) -> str:
+    names = ", ".join(f'"{label}"' for label in labels[:_MAX_LISTED])
+    rest = len(labels) - _MAX_LISTED
+    return (names or "none") + (f" and {rest} more" if rest > 0 else "")

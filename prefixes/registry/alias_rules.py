@@ -1,0 +1,110 @@
+"""AliasRules: the rules of aliases, which replace those of the file of their version."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from prefixes.answers import check_labels, has_labels_of_texts
+from prefixes.errors import InvalidRules, RulesNotFound
+from prefixes.names import check_alias
+from prefixes.registry.aliases import AliasPointer
+from prefixes.registry.changes import PrefixRow, find_prefix, find_spec
+from prefixes.registry.database import Database
+from prefixes.registry.lookup import not_found
+from prefixes.registry.rule_rows import RulePointer
+from prefixes.registry.values import Actor, AliasRuleState
+from prefixes.spec import AnswerRules, PrefixSpec
+
+RuleCheck = Callable[[AliasRuleState | None], None]
+"""Raises an error, within the transaction of a change, if the change must not be made."""
+
+
+def change_any(_current: AliasRuleState | None) -> None:
+    """Make a change whatever the rules are."""
+
+
+class AliasRules:
+    """The rules of aliases. A change applies to the next request. Safe to use from many threads.
+
+    Every method raises PrefixNotFound when the task or the alias does not exist, and
+    StoreUnavailable when the database cannot be used.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, tenant: str, task: str, alias: str) -> AliasRuleState:
+        """Read the rules of an alias.
+
+        Raises:
+            RulesNotFound: when the alias has none.
+        """
+        with self._database.read() as connection:
+            _, pointer, _ = _open(connection, tenant, task, alias)
+            return _existing(pointer)
+
+    def set(
+        self,
+        tenant: str,
+        task: str,
+        alias: str,
+        rules: AnswerRules,
+        *,
+        check: RuleCheck = change_any,
+        by: Actor,
+    ) -> AliasRuleState:
+        """Set all rules of an alias. Rules that are None are those of the file.
+
+        Raises:
+            InvalidRules: when the answers of the version are not labels of texts.
+            UnknownLabel: when a threshold is for a label that the version does not have.
+        """
+        with self._database.write() as connection:
+            row, pointer, version = _open(connection, tenant, task, alias)
+            check(pointer.find())
+            _check_rules(rules, find_spec(connection, row, version), f"{row.version(version)}")
+            pointer.set(rules, version=version, by=by)
+            return _existing(pointer)
+
+    def remove(
+        self, tenant: str, task: str, alias: str, *, check: RuleCheck = change_any, by: Actor
+    ) -> None:
+        """Remove all rules of an alias: those of the file apply again.
+
+        Raises:
+            RulesNotFound: when the alias has none.
+        """
+        with self._database.write() as connection:
+            _, pointer, _ = _open(connection, tenant, task, alias)
+            check(pointer.find())
+            pointer.remove(_existing(pointer), by=by)
+
+
+def _open(
+    connection: Connection, tenant: str, task: str, alias: str
+) -> tuple[PrefixRow, RulePointer, int]:
+    """Find the task, the place of the rules, and the version that the alias points to."""
+    check_alias(alias)
+    row = find_prefix(connection, tenant, task)
+    pointer = AliasPointer(connection, row, alias)
+    version = pointer.version
+    if version is None:
+        raise not_found(pointer)
+    return row, RulePointer(connection, row, alias), version
+
+
+def _existing(pointer: RulePointer) -> AliasRuleState:
+    found = pointer.find()
+    if found is None:
+        raise RulesNotFound(f"{pointer} has no rules: set some, or use those of the prefix file")
+    return found
+
+
+def _check_rules(rules: AnswerRules, spec: PrefixSpec, version: str) -> None:
+    if not has_labels_of_texts(spec):
+        found = spec.problem_type or spec.task_type
+        raise InvalidRules(
+            f"Rules apply only to labels of texts, but {version} is a {found}: point the alias to "
+            "a classification first"
+        )
+    check_labels(rules, [spec], version)

@@ -1,0 +1,89 @@
+"""The rules of an alias: reading, changing and restoring them within a transaction.
+
+They belong to the alias and to the version that it points to. A move takes them off the alias and
+keeps them in the history, from which a rollback of the move brings them back.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, select, update
+
+from prefixes.registry.alias_history import add_move
+from prefixes.registry.audit import Action, record
+from prefixes.registry.changes import PrefixRow
+from prefixes.registry.tables import aliases
+from prefixes.registry.values import Actor, AliasRuleState
+from prefixes.spec import AnswerRules
+
+
+class RulePointer:
+    """The rules of one alias, valid during one write transaction."""
+
+    def __init__(self, connection: Connection, row: PrefixRow, alias: str) -> None:
+        self._connection = connection
+        self._row = row
+        self._alias = alias
+
+    def __str__(self) -> str:
+        return f"{self._row}:{self._alias}"
+
+    def find(self) -> AliasRuleState | None:
+        """Read the rules; None if the alias has none."""
+        columns = (aliases.c.version, aliases.c.rules, aliases.c.rules_revision)
+        found = self._connection.execute(select(*columns).where(self._here)).one_or_none()
+        if found is None or found.rules is None:
+            return None
+        rules = AnswerRules.model_validate_json(found.rules)
+        return AliasRuleState(found.version, rules, found.rules_revision)
+
+    def set(self, rules: AnswerRules, *, version: int, by: Actor) -> None:
+        """Set all rules. Without a change, nothing happens."""
+        current = self.find()
+        if current is not None and current.rules == rules:
+            return
+        revision = add_move(
+            self._connection, self._row, self._alias, "rules", before=version, to=version, by=by
+        )
+        self.restore(rules.model_dump_json(exclude_none=True), revision=revision)
+        self._audit("rules.set", by, current, rules)
+
+    def remove(self, current: AliasRuleState, *, by: Actor) -> None:
+        """Remove all rules: those of the file apply again."""
+        version = current.version
+        add_move(
+            self._connection,
+            self._row,
+            self._alias,
+            "rules_delete",
+            before=version,
+            to=version,
+            by=by,
+        )
+        self.restore(None, revision=None)
+        self._audit("rules.delete", by, current, None)
+
+    def restore(self, rules: str | None, *, revision: int | None) -> None:
+        """Write rules as they are stored, without a row in the history."""
+        values: dict[str, Any] = {"rules": rules, "rules_revision": revision}
+        self._connection.execute(update(aliases).where(self._here).values(**values))
+
+    @property
+    def _here(self) -> ColumnElement[bool]:
+        return and_(aliases.c.prefix_id == self._row.id, aliases.c.name == self._alias)
+
+    def _audit(
+        self,
+        action: Action,
+        by: Actor,
+        before: AliasRuleState | None,
+        after: AnswerRules | None,
+    ) -> None:
+        record(
+            self._connection,
+            by,
+            action,
+            self,
+            tenant=self._row.tenant,
+            before=None if before is None else before.rules.model_dump(exclude_none=True),
+            after=None if after is None else after.model_dump(exclude_none=True),
+        )
