@@ -94,6 +94,14 @@ class RecipeFlags:
     class_weights: Annotated[
         str | None, recipe_option("`balanced` gives every label the same weight in the loss.")
     ] = None
+    threshold: Annotated[
+        str | None,
+        recipe_option("Fit the threshold of each label: f1, precision>=0.95 or recall>=0.9."),
+    ] = None
+    hierarchy: Annotated[
+        str | None,
+        recipe_option("`labels`: labels such as billing/refund are a tree, split at /."),
+    ] = None
     learning_rate: Annotated[float | None, recipe_option("Learning rate of the prefix.")] = None
     head_learning_rate: Annotated[float | None, recipe_option("Learning rate of the head.")] = None
     schedule: Annotated[

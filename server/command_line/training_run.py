@@ -150,6 +150,7 @@ def _print(console: Console, trained: Sequence[TrainedPrefix]) -> None:
                 one.file,
                 is_readable=one.data.is_readable,
                 is_cross_validated=one.finished.is_cross_validated,
+                thresholds=one.finished.thresholds,
             )
             for one in trained
         ],

@@ -8,11 +8,13 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Column, Table
 
+from training.results.thresholds import FittedThresholds
 from training.search.record import SweepRecord
 from training.settings.config import TrainConfig
 from training.tasks.metrics import Measurement
 
 _MAX_TRIALS: Final = 20
+_MAX_LABELS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,16 @@ class RunResult:
     place: Path
     is_readable: bool
     is_cross_validated: bool = False
+    thresholds: FittedThresholds | None = None
 
 
 def print_results(console: Console, results: Sequence[RunResult]) -> None:
     console.print(_table(results))
+    for one in results:
+        if one.thresholds is not None:
+            console.print(_threshold_table(one.config.run_name, one.thresholds))
+            for warning in one.thresholds.warnings:
+                console.print(warning, style="yellow")
     for warning in _warnings(results):
         console.print(warning, style="yellow")
 
@@ -75,6 +83,16 @@ def _figure(measured: Measurement | None, metric: str) -> str:
     if measured is None or metric not in measured.metrics:
         return ""
     return f"{measured.metrics[metric]:.4f}"
+
+
+def _threshold_table(run_name: str, fitted: FittedThresholds) -> Table:
+    """List the thresholds of the labels with the most validation rows."""
+    title = f"{run_name}: thresholds for {fitted.target}, {fitted.answered:.1%} of rows answered"
+    table = Table("label", "threshold", "precision", "recall", "rows", title=title)
+    for one in sorted(fitted.labels, key=lambda label: -label.rows)[:_MAX_LABELS]:
+        figures = (one.threshold, one.precision, one.recall)
+        table.add_row(one.label, *(f"{figure:.4f}" for figure in figures), str(one.rows))
+    return table
 
 
 def _warnings(results: Sequence[RunResult]) -> Iterator[str]:

@@ -23,7 +23,9 @@ from training.data.encoding import encode_rows
 from training.examples import Examples, Input, TaskData
 from training.learning.evaluate import evaluate, outputs_of
 from training.results.calibration import calibrate
+from training.results.thresholds import FittedThresholds, fit_thresholds
 from training.settings.config import TrainConfig
+from training.settings.threshold_target import ThresholdTarget
 from training.tasks import definition_of
 from training.tasks.metrics import Measurement
 
@@ -41,6 +43,7 @@ class FinishedPrefix:
     `temperature` is the divisor of its outputs, already applied in the file; None for tasks without
     probabilities. `validation` is empty for a head that was computed from labels alone. If
     `is_cross_validated`, it measures the training rows, each with a head that did not see it.
+    `thresholds` is None unless the settings have a target for them.
     """
 
     prefix: Prefix
@@ -49,6 +52,12 @@ class FinishedPrefix:
     test: Measurement | None
     temperature: float | None
     is_cross_validated: bool = False
+    thresholds: FittedThresholds | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Everything doubtful about what was fitted on the validation rows."""
+        return () if self.thresholds is None else tuple(self.thresholds.warnings)
 
     @property
     def digest(self) -> str:
@@ -75,6 +84,12 @@ def finish(
     """
     calibrated = calibrate(backbone, best, data.validation, tokens_per_batch=tokens_per_batch)
     folded = in_type(calibrated.prefix if calibrated else best, config.file_dtype)
+    thresholds = None
+    if config.threshold is not None:
+        target, rows = ThresholdTarget.parse(config.threshold), data.validation
+        encoded = encode_rows(backbone, folded.spec, rows)
+        outputs = outputs_of(backbone, folded, encoded, tokens_per_batch=tokens_per_batch)
+        folded, thresholds = fit_thresholds(folded, rows, outputs, target)
     folded, validation = with_reference(
         backbone, folded, data.validation, tokens_per_batch=tokens_per_batch
     )
@@ -94,7 +109,7 @@ def finish(
         now=now,
         origins=origins,
     )
-    return FinishedPrefix(prefix, written, validation, test, temperature)
+    return FinishedPrefix(prefix, written, validation, test, temperature, thresholds=thresholds)
 
 
 def with_reference(

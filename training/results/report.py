@@ -56,6 +56,8 @@ def write_report(
         "num_parameters": counts,
         **_figures(finished.validation, finished.test),
         "temperature": finished.temperature,
+        "thresholds": dataclasses.asdict(finished.thresholds) if finished.thresholds else None,
+        "warnings": [*run.warnings, *finished.warnings],
         "file": {"sha256": finished.digest, "bytes": len(finished.data)},
     }
     _write(path, report)

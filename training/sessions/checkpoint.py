@@ -36,6 +36,9 @@ from training.settings.plan import TrainPlan
 FORMAT: Final = 4
 
 _PATHS: Final = {"train", "validation", "test", "feedback", "start_from"}
+"""Paths: their bytes count."""
+_RULES: Final = {"threshold", "hierarchy"}
+"""Settings of rules for answers. They change no step."""
 _LIST_AFTER: Final = 10
 _SPACE: Final = "sweep: space"
 _ADDED_FACTS: Final = {"linear_kernel": TORCH, "attention_kernel": TORCH}
@@ -75,7 +78,7 @@ class Identity:
             facts[f"{config.run_name}: data"] = task.sha256
             if config.start_from is not None:
                 facts[f"{config.run_name}: start_from"] = starts[config.start_from].sha256
-            for name, value in config.model_dump(mode="json", exclude=_PATHS).items():
+            for name, value in config.model_dump(mode="json", exclude=_PATHS | _RULES).items():
                 facts[f"{config.run_name}: {name}"] = json.dumps(value)
         return cls(facts)
 

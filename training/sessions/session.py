@@ -192,4 +192,5 @@ def _write(
         timing=timing,
         origins=winner.origins,
     )
-    return TrainedPrefix(run.config, winner.data, file, finished, run.warnings, winner.sweep)
+    warnings = (*run.warnings, *finished.warnings)
+    return TrainedPrefix(run.config, winner.data, file, finished, warnings, winner.sweep)

@@ -14,7 +14,8 @@ from training.settings.config import TrainConfig
 class TrainedPrefix:
     """A finished run: its prefix file, the metrics of its prefix, and the sweep that found it.
 
-    `data` are the rows that it was trained and measured on; `warnings` are about them.
+    `data` are the rows that it was trained and measured on; `warnings` are about them and
+    about what was fitted on them.
     """
 
     config: TrainConfig
