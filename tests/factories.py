@@ -20,6 +20,7 @@ from prefixes import (
 )
 from prefixes.backbone import Backbone, EncodedText, pool_of, run_mixed
 from prefixes.checks import expected_shapes
+from prefixes.spec import Decisions, Rejection, Vectors
 from prefixes.template import InputFields
 from tests.encoders import make_encoder
 
@@ -159,6 +160,20 @@ def make_prefix(backbone: BackboneFingerprint, *, seed: int = 0, **changes: Any)
 def with_tensors(prefix: Prefix, changes: Mapping[str, Any]) -> Prefix:
     """Put other tensors in the place of a prefix's own."""
     return Prefix(prefix.spec, {**prefix.tensors, **changes})
+
+
+def with_rejection(prefix: Prefix, *, cutoff: float = 0.0, dimensions: int = 5) -> Prefix:
+    """Add a rejection rule with random vectors to a prefix of a single-label task."""
+    rng = np.random.default_rng(dimensions)
+    spec = prefix.spec
+    rule = Rejection(
+        cutoff=cutoff,
+        kept=0.95,
+        projection=Vectors.of(rng.normal(size=(spec.backbone.hidden_size, dimensions))),
+        centers=Vectors.of(rng.normal(size=(spec.num_labels, dimensions))),
+    )
+    decisions = (spec.decisions or Decisions()).model_copy(update={"rejection": rule})
+    return Prefix(spec.model_copy(update={"decisions": decisions}), prefix.tensors)
 
 
 def encode_each(

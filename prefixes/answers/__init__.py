@@ -13,6 +13,14 @@ from prefixes.answers.labels import (
     softmax,
 )
 from prefixes.answers.occlusion import LabelExplanation, explain
+from prefixes.answers.rejection import (
+    RejectionVerdict,
+    energy_scores,
+    nearest_distances,
+    rejection_scores,
+    rejection_verdict,
+    split_outputs,
+)
 from prefixes.answers.rules import (
     RuleSet,
     check_labels,
@@ -30,6 +38,7 @@ __all__ = [
     "Entity",
     "LabelExplanation",
     "Reason",
+    "RejectionVerdict",
     "RuleSet",
     "Strategy",
     "TextAnswer",
@@ -37,16 +46,21 @@ __all__ = [
     "check_labels",
     "check_level",
     "decide",
+    "energy_scores",
     "explain",
     "find_answers",
     "find_entities",
     "has_labels_of_texts",
     "is_within",
+    "nearest_distances",
     "ranked",
+    "rejection_scores",
+    "rejection_verdict",
     "rules_of",
     "scored_logits",
     "scored_names",
     "sigmoid",
     "softmax",
+    "split_outputs",
     "tree_of",
 ]

@@ -11,11 +11,13 @@ from typing import Literal
 import numpy as np
 
 from prefixes.answers.labels import DEFAULT_THRESHOLD, Logits, Scores, sigmoid, softmax
+from prefixes.answers.rejection import Features, RejectionVerdict, rejection_verdict
 from prefixes.answers.rules import RuleSet, level_thresholds, scored_logits, scored_names
 from prefixes.spec import PrefixSpec
 
-Reason = Literal["below_threshold", "min_score"]
-"""Why there is no label: no label reaches its threshold, or the best one has too low a score."""
+Reason = Literal["out_of_scope", "below_threshold", "min_score"]
+"""Why there is no label: the text is unlike the training texts, no label reaches its threshold, or
+the best one has too low a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Decision:
 
     `abstained` says whether a rule withheld the label, and `reason` which; it is None for tasks
     without rules, and for several labels. With a hierarchy, `path` leads from the top to the label,
-    whose level is the length of the path; for several labels, `level` is theirs.
+    whose level is the length of the path; for several labels, `level` is theirs. `rejection` is the
+    score of the text under the rejection rule, if the task has one.
     """
 
     label: str | None = None
@@ -33,20 +36,26 @@ class Decision:
     reason: Reason | None = None
     path: tuple[str, ...] | None = None
     level: int | None = None
+    rejection: RejectionVerdict | None = None
 
 
-def decide(spec: PrefixSpec, logits: Logits, rules: RuleSet | None) -> Decision:
+def decide(
+    spec: PrefixSpec, logits: Logits, rules: RuleSet | None, projected: Features | None = None
+) -> Decision:
     """Decide the answer of a classification.
 
-    Single label: the label with the highest logit among those that reach their threshold. Without
-    one, or if its probability is less than `min_score`, there is no answer; with a hierarchy, the
-    level above is tried before. A task that may not abstain answers with its best label. Several
-    labels: all that reach both their threshold and `min_score`.
+    Single label: no answer if the rejection rule rejects the text. Otherwise the label with the
+    highest logit among those that reach their threshold. Without one, or if its probability is less
+    than `min_score`, there is no answer; with a hierarchy, the level above is tried before. A task
+    that may not abstain answers with its best label. Several labels: all that reach both their
+    threshold and `min_score`.
 
     Args:
         spec: description of a sequence classification. A regression has no decision.
         logits: finite logits `[C]`.
         rules: the result of `rules_of`.
+        projected: the projected features `[r]` of the text. Without them, a rejection rule that has
+            vectors is not applied.
     """
     if spec.problem_type == "multi_label_classification":
         return _several(spec, logits, rules)
@@ -54,6 +63,16 @@ def decide(spec: PrefixSpec, logits: Logits, rules: RuleSet | None) -> Decision:
         return Decision()
     if rules is None:
         return Decision(label=spec.labels[int(logits.argmax())])
+    verdict = None
+    if rules.rejection is not None:
+        verdict = rejection_verdict(rules.rejection, logits, projected)
+    if verdict is not None and verdict.is_rejected:
+        return Decision(abstained=True, reason="out_of_scope", rejection=verdict)
+    return replace(_backed_off(spec, logits, rules), rejection=verdict)
+
+
+def _backed_off(spec: PrefixSpec, logits: Logits, rules: RuleSet) -> Decision:
+    """Decide on the level of the rules or, if no label is sure enough, on one above it."""
     if rules.tree is None:
         return _single(spec.labels, logits, rules.thresholds, rules)
     withheld: Decision | None = None

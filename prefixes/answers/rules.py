@@ -12,7 +12,7 @@ import numpy as np
 from prefixes.answers.hierarchy import Tree, tree_of
 from prefixes.answers.labels import DEFAULT_THRESHOLD, Logits, Scores
 from prefixes.errors import InvalidRules, UnknownLabel
-from prefixes.spec import AnswerRules, PrefixSpec
+from prefixes.spec import AnswerRules, PrefixSpec, Rejection
 
 _MAX_LISTED: Final = 10
 
@@ -22,7 +22,7 @@ class RuleSet:
     """The rules that apply to one task: thresholds `[C]` in the order of its labels.
 
     With a `tree`, the answer is a label of the `level`, or of a higher one if none is sure enough.
-    `parents` has the thresholds that were set for parents.
+    `parents` has the thresholds that were set for parents. `rejection` comes before all others.
     """
 
     thresholds: Scores
@@ -31,6 +31,7 @@ class RuleSet:
     tree: Tree | None = None
     level: int = 1
     parents: Mapping[str, float] = field(default_factory=dict)
+    rejection: Rejection | None = None
 
     @property
     def floors(self) -> Scores:
@@ -80,6 +81,7 @@ def rules_of(
         tree,
         1 if tree is None else min(level or tree.depth, tree.depth),
         named,
+        spec.rejection if may_abstain else None,
     )
 
 

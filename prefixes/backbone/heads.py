@@ -25,6 +25,9 @@ class Head:
 
     An embedding has no output layer, so its number of outputs is the hidden size. A head is always
     in float32: in bfloat16, a regression of years would have a resolution of eight years.
+
+    The last `num_projected` rows of the output layer project the features for the task's rejection
+    rule. One larger multiplication costs no further call on the device.
     """
 
     spec: HeadSpec
@@ -32,6 +35,7 @@ class Head:
     output_bias: Tensor | None = None
     dense_weight: Tensor | None = None
     dense_bias: Tensor | None = None
+    num_projected: int = 0
 
     def __call__(self, features: Tensor) -> Tensor:
         """Map features `[n, hidden]` to outputs `[n, outputs]`, in float32."""

@@ -1,18 +1,26 @@
 """ResidentPrefix: a prefix on the device, and the batches that run such prefixes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import torch
 from torch import Tensor
 
+from prefixes.answers import split_outputs
 from prefixes.backbone.encoder import Backbone
 from prefixes.backbone.heads import Head, head_outputs
 from prefixes.backbone.packing import PackedBatch
 from prefixes.encoded import EncodedText
 from prefixes.prefix import Prefix
 from prefixes.spec import PrefixSpec
+
+_HEAD_TENSORS: Final = (
+    "head.output.weight",
+    "head.output.bias",
+    "head.dense.weight",
+    "head.dense.bias",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,12 +58,28 @@ def stacked_kv(prefix: Prefix) -> Tensor:
 
 
 def head_on(prefix: Prefix, device: torch.device) -> Head:
-    """Copy a prefix's head to a device."""
-    parts = ("output.weight", "output.bias", "dense.weight", "dense.bias")
-    tensors = (prefix.tensors.get(f"head.{part}") for part in parts)
-    return Head(
-        prefix.spec.head,
-        *(None if x is None else torch.from_numpy(x).to(device, torch.float32) for x in tensors),
+    """Copy a prefix's head to a device, with the projection of its rejection rule if it has one."""
+    weight, bias, dense_weight, dense_bias = (
+        None if x is None else torch.from_numpy(x).to(device, torch.float32)
+        for x in map(prefix.tensors.get, _HEAD_TENSORS)
+    )
+    head = Head(prefix.spec.head, weight, bias, dense_weight, dense_bias)
+    rule = prefix.spec.rejection
+    if rule is None or rule.projection is None:
+        return head
+    return _with_projection(head, torch.from_numpy(rule.projection.matrix).to(device))
+
+
+def _with_projection(head: Head, projection: Tensor) -> Head:
+    """Append a projection `[hidden, r]` to a head's output layer."""
+    assert head.output_weight is not None
+    assert head.output_bias is not None
+    num_projected = projection.shape[1]
+    return replace(
+        head,
+        output_weight=torch.cat([head.output_weight, projection.T]),
+        output_bias=torch.cat([head.output_bias, head.output_bias.new_zeros(num_projected)]),
+        num_projected=num_projected,
     )
 
 
@@ -95,7 +119,10 @@ class MixedBatch:
 
     @torch.inference_mode()
     def outputs(self, backbone: Backbone, pool: Tensor) -> list[Tensor]:
-        """Run the batch and return float32 `[outputs]` or `[S, outputs]` per text, on the CPU."""
+        """Run the batch and return float32 `[outputs]` or `[S, outputs]` per text, on the CPU.
+
+        The outputs of a head with a projection are followed by the projected features.
+        """
         hidden = backbone(self.packed, pool)
         return _to_host(head_outputs(hidden, self.packed, self.heads, pooler=backbone.pooler))
 
@@ -109,7 +136,12 @@ def run_mixed(
         The float32 outputs of every text on the CPU: `[outputs]`, or `[S, outputs]` for tasks with
         outputs per token.
     """
-    return MixedBatch.pack(backbone, work).outputs(backbone, pool)
+    batch = MixedBatch.pack(backbone, work)
+    outputs = batch.outputs(backbone, pool)
+    return [
+        split_outputs(values, head.num_projected)[0]
+        for values, head in zip(outputs, batch.heads, strict=True)
+    ]
 
 
 def _to_host(outputs: Sequence[Tensor]) -> list[Tensor]:

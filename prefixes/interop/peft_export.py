@@ -66,7 +66,7 @@ def export_peft(prefix: Prefix, folder: Path, backbone: Backbone) -> tuple[str, 
     missing = (
         f"A PEFT adapter cannot store the labels ({', '.join(spec.labels) or 'none'}), the "
         f"template ({spec.input.text}, {spec.input.text_pair}), the maximum length of "
-        f"{spec.max_length} tokens, thresholds, golden examples and metrics."
+        f"{spec.max_length} tokens, thresholds, rejection rules, golden examples and metrics."
     )
     if spec.special_tokens == "text":
         missing += (

@@ -24,8 +24,10 @@ from prefixes.spec.prefix_spec import (
     SCHEMA_VERSION,
     PrefixSpec,
 )
+from prefixes.spec.rejection import Rejection
 from prefixes.spec.rules import AnswerRules
 from prefixes.spec.task_types import TaskTraits, TaskType, traits_of
+from prefixes.spec.vectors import Vectors
 
 __all__ = [
     "ADDITIONS",
@@ -48,10 +50,12 @@ __all__ = [
     "PrefixSpec",
     "ProblemType",
     "Provenance",
+    "Rejection",
     "SpecialTokens",
     "TaskTraits",
     "TaskType",
     "Threshold",
+    "Vectors",
     "path_of",
     "traits_of",
 ]

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from prefixes.spec.hierarchy import Hierarchy
 from prefixes.spec.parts import MAX_LABELS, Threshold
+from prefixes.spec.rejection import Rejection
 from prefixes.spec.statistics import AnswerStatistics
 from prefixes.values import Value, at_most
 
@@ -15,16 +16,18 @@ class Decisions(Value):
     below its threshold is not answered. The thresholds of a multi-label task are a field of the
     description itself, because version 0.1.0 knows them. `min_score` is the minimum probability of
     an answer, whichever its label. With a `hierarchy`, an answer may be a parent of labels.
-    `reference` has the statistics of the validation rows, with which those of later texts are
-    compared.
+    `rejection` is the rule for texts that belong to no label. `reference` has the statistics of the
+    validation rows, with which those of later texts are compared.
     """
 
     thresholds: Annotated[tuple[Threshold, ...] | None, at_most(MAX_LABELS)] = None
     min_score: Threshold | None = None
     hierarchy: Hierarchy | None = None
+    rejection: Rejection | None = None
     reference: AnswerStatistics | None = None
 
     @property
     def has_rules(self) -> bool:
         """Whether an answer may be another one than the label with the highest score."""
-        return any(one is not None for one in (self.thresholds, self.min_score, self.hierarchy))
+        rules = (self.thresholds, self.min_score, self.hierarchy, self.rejection)
+        return any(one is not None for one in rules)

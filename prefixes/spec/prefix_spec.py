@@ -20,6 +20,7 @@ from prefixes.spec.parts import (
     SpecialTokens,
     Threshold,
 )
+from prefixes.spec.rejection import Rejection
 from prefixes.spec.task_types import TaskType, traits_of
 from prefixes.template import InputTemplate, template_fields
 from prefixes.values import Value, at_most
@@ -87,6 +88,11 @@ class PrefixSpec(Value):
         if self.problem_type == "multi_label_classification" or self.decisions is None:
             return self.thresholds
         return self.decisions.thresholds
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """The rule for texts that belong to no label; None if the file has none."""
+        return None if self.decisions is None else self.decisions.rejection
 
     @property
     def num_labels(self) -> int:
@@ -191,6 +197,16 @@ def _num_counted_labels(spec: PrefixSpec) -> int:
     return 0 if spec.problem_type in {None, "regression"} else spec.num_labels + 1
 
 
+def _rejection_problems(spec: PrefixSpec) -> list[str]:
+    if spec.rejection is None:
+        return []
+    hidden = spec.backbone.hidden_size
+    problems = spec.rejection.problems(num_labels=spec.num_labels, hidden_size=hidden)
+    if spec.problem_type != "single_label_classification":
+        problems.append("decisions.rejection belongs to single_label_classification only")
+    return problems
+
+
 def _method_problems(spec: PrefixSpec) -> list[str]:
     problems = []
     if (spec.method == "head") != (spec.prefix_length == 0):
@@ -259,6 +275,7 @@ _RULES: Final = (
     _task_problems,
     _label_problems,
     _decision_problems,
+    _rejection_problems,
     _method_problems,
     _position_problems,
     _pooling_problems,

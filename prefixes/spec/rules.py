@@ -23,7 +23,8 @@ class AnswerRules(Value):
     abstain: bool | None = Field(
         default=None,
         description="Whether a text may have no answer. False always returns a label, and ignores "
-        "`min_score` of the alias and the task. Null keeps what the alias sets.",
+        "`min_score` of the alias and the task, and the rejection rule of the task. Null keeps "
+        "what the alias sets.",
     )
 
     @model_validator(mode="after")

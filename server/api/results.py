@@ -9,6 +9,7 @@ import numpy as np
 from prefixes import PrefixSpec
 from prefixes.answers import (
     Entity,
+    RejectionVerdict,
     Strategy,
     TextAnswer,
     check_labels,
@@ -36,6 +37,7 @@ from server.api.task_schemas import (
     InputUsage,
     MultipleChoiceResult,
     QuestionAnsweringResult,
+    RejectionEntry,
     TokenClassificationResult,
 )
 from server.engine.values import InferenceResult
@@ -99,7 +101,7 @@ def _label(answer: InferenceResult, options: OutputOptions, common: _Common) -> 
     rules = rules_of(spec, answer.rules, options.rules, level=options.level)
     scores = probabilities(answer, options.function, rules)
     kind = spec.problem_type
-    decision = decide(spec, logits, rules)
+    decision = decide(spec, logits, rules, answer.features)
     is_one_value = kind == "regression" and len(scores) == 1
     explain = options.explain
     result_type = AbstainedResult if decision.abstained else ClassifyResult
@@ -109,6 +111,7 @@ def _label(answer: InferenceResult, options: OutputOptions, common: _Common) -> 
         label=decision.label,
         abstained=decision.abstained,
         reason=decision.reason,
+        rejection=_rejection(decision.rejection),
         labels=None if decision.labels is None else list(decision.labels),
         value=float(scores[0]) if is_one_value else None,
         level=decision.level,
@@ -118,6 +121,10 @@ def _label(answer: InferenceResult, options: OutputOptions, common: _Common) -> 
             None if explain is None else explanation_of(answer, explain, label=decision.label)
         ),
     )
+
+
+def _rejection(verdict: RejectionVerdict | None) -> RejectionEntry | None:
+    return None if verdict is None else {"score": verdict.score, "cutoff": verdict.cutoff}
 
 
 def _entities(

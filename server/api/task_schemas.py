@@ -128,6 +128,13 @@ class _TaskResult(WireResponse):
     usage: InputUsage
 
 
+class RejectionEntry(TypedDict):
+    """The score of a text under the rejection rule, and the cutoff below which it is rejected."""
+
+    score: float
+    cutoff: float
+
+
 class ClassifyResult(_TaskResult):
     """Has one of `label`, `labels` and `value`, by the problem type."""
 
@@ -148,7 +155,8 @@ class ClassifyResult(_TaskResult):
     )
     reason: Reason | None = Field(
         default=None,
-        description="Why `label` is null. below_threshold: no label reaches its threshold. "
+        description="Why `label` is null. out_of_scope: the rejection rule of the task rejects the "
+        "text. below_threshold: no label reaches its threshold. "
         "min_score: the score of the best label is lower than the minimum.",
     )
     level: int | None = Field(
@@ -157,6 +165,9 @@ class ClassifyResult(_TaskResult):
     )
     path: list[str] | None = Field(
         default=None, description="The names from the top of the hierarchy to `label`."
+    )
+    rejection: RejectionEntry | None = Field(
+        default=None, description="Only for tasks with a rejection rule that is in use."
     )
     scores: list[Score] = Field(description="Sorted by score, the highest first.")
     explanation: Explanation | None = Field(

@@ -17,7 +17,7 @@ from server.batching.planner import BatchPlanner, RunningBatch, num_tokens_of, s
 from server.batching.runner import BatchResult, Runner
 from server.batching.scheduler import BatchLimits
 from server.batching.timings import Timings
-from server.batching.work import Outcome, Work
+from server.batching.work import Work
 from server.errors import EngineUnavailable
 
 _STOPPING: Final = "the server is shutting down"
@@ -199,7 +199,7 @@ class Dispatcher:
         for work, row in zip(batch, result.rows, strict=True):
             work.charge(work.num_tokens * seconds_of_token)
             timings = Timings(started - work.enqueued_at, result.device_seconds)
-            work.settle(row if isinstance(row, Exception) else Outcome(row, timings))
+            work.settle(row if isinstance(row, Exception) else work.outcome(row, timings))
         if result.was_split and all(isinstance(row, Exception) for row in result.rows):
             await self._probe_device(submit)
         return result

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from prefixes.answers import split_outputs
 from prefixes.encoded import EncodedText
 from server.batching.timings import Timings
 from server.residency.leases import Lease
@@ -16,11 +17,13 @@ from server.usage.meter import Account
 class Outcome:
     """A text's float32 outputs and timings.
 
-    The shape is `[outputs]`, or `[S, outputs]` for tasks that classify each of the S tokens.
+    The shape is `[outputs]`, or `[S, outputs]` for tasks that classify each of the S tokens. Tasks
+    whose rejection rule has vectors also have projected features `[r]`.
     """
 
     outputs: NDArray[np.float32]
     timings: Timings
+    projected: NDArray[np.float32] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +59,12 @@ class Work:
     def is_wanted(self) -> bool:
         """Whether a caller still waits for the reply."""
         return not self.reply.done()
+
+    def outcome(self, outputs: NDArray[np.float32], timings: Timings) -> Outcome:
+        """Return the outcome for all outputs that the device computed."""
+        count = self.lease.resident.head.num_projected
+        values, projected = split_outputs(outputs, count)
+        return Outcome(values, timings, projected)
 
     def charge(self, device_seconds: float) -> None:
         """Count the text and its share of the time of its batch."""

@@ -45,7 +45,16 @@ class InputOutcome:
             timings=self.timings,
             occluded=self._occluded_results(outputs) if self.occluded else (),
             rules=rules,
+            projected=self.projected,
         )
+
+    @property
+    def projected(self) -> tuple[NDArray[np.float32], ...] | None:
+        """The projected features of each text, for tasks whose rejection rule has vectors."""
+        if self.outcomes[0].projected is None:
+            return None
+        own = self.outcomes[: len(self.texts)]
+        return tuple(one.projected for one in own if one.projected is not None)
 
     @property
     def timings(self) -> Timings:

@@ -58,7 +58,8 @@ class InferenceResult:
 
     An input is one text, or one for each choice or each window of a long context. `version` is
     the version that its reference resolved to. `occluded` explains the result, if requested.
-    `rules` are those of the alias.
+    `rules` are those of the alias. `projected` has the projected features of each text, for tasks
+    whose rejection rule has vectors.
     """
 
     version: PrefixRef
@@ -70,6 +71,15 @@ class InferenceResult:
     timings: Timings
     occluded: tuple[OccludedResult, ...] = ()
     rules: AnswerRules | None = None
+    projected: tuple[NDArray[np.float32], ...] | None = None
+
+    @property
+    def features(self) -> NDArray[np.float32] | None:
+        """The projected features `[r]` of the input: the mean over its texts."""
+        if self.projected is None:
+            return None
+        mean: NDArray[np.float32] = np.mean(self.projected, axis=0)
+        return mean
 
     @property
     def num_tokens(self) -> int:

@@ -81,6 +81,9 @@ class PrefixPool:
         heads = sum(x.size for name, x in prefix.tensors.items() if name.startswith("head."))
         prompt = sum(x.size for name, x in prefix.tensors.items() if name.startswith("prompt."))
         slots_bytes = prefix.spec.num_slots * self._slot_bytes
+        rule = prefix.spec.rejection
+        if rule is not None:
+            heads += rule.num_dimensions * prefix.spec.backbone.hidden_size
         # Heads compute in float32, whatever the precision of the backbone.
         num_bytes = int(slots_bytes + prompt * self.tensor.element_size() + heads * 4)
         return Footprint(prefix.spec.num_slots, num_bytes)

@@ -65,4 +65,4 @@ def _label(answer: InferenceResult) -> str | None:
     spec, (logits,) = answer.spec, answer.outputs
     if spec.problem_type != "single_label_classification":
         return spec.labels[int(logits.argmax())]
-    return decide(spec, logits, rules_of(spec, answer.rules)).label
+    return decide(spec, logits, rules_of(spec, answer.rules), answer.features).label

@@ -58,7 +58,8 @@ def answer_of(result: InferenceResult) -> object:
 
 
 def _decision(result: InferenceResult) -> Decision:
-    return decide(result.spec, result.outputs[0], rules_of(result.spec, result.rules))
+    rules = rules_of(result.spec, result.rules)
+    return decide(result.spec, result.outputs[0], rules, result.features)
 
 
 def _similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

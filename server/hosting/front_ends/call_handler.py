@@ -25,7 +25,7 @@ _MAX_SPEC_BYTES: Final = 32 * 2**20
 """Approximate limit of the specs that a front end keeps. Then it forgets them and starts over."""
 
 _BYTES_OF_A_SPEC: Final = 2048
-"""Estimate for a spec without its labels, whose number is not bounded."""
+"""Estimate for a spec without its labels and vectors, whose number is not bounded."""
 
 _log = logging.getLogger(__name__)
 
@@ -103,4 +103,5 @@ class CallHandler:
 
 
 def _num_bytes(spec: PrefixSpec) -> int:
-    return _BYTES_OF_A_SPEC + sum(map(len, spec.labels))
+    rule = spec.rejection
+    return _BYTES_OF_A_SPEC + sum(map(len, spec.labels)) + (0 if rule is None else rule.num_bytes)

@@ -106,6 +106,7 @@ class CompactResult:
     timings: Timings
     occluded: tuple[OccludedResult, ...]
     rules: AnswerRules | None
+    projected: tuple[Any, ...] | None
 
     @classmethod
     def of(cls, result: InferenceResult) -> Self:
@@ -118,6 +119,7 @@ class CompactResult:
             result.timings,
             result.occluded,
             result.rules,
+            result.projected,
         )
 
     def completed(self, item: TaskInput, spec: PrefixSpec) -> InferenceResult:
@@ -132,6 +134,7 @@ class CompactResult:
             self.timings,
             self.occluded,
             self.rules,
+            self.projected,
         )
 
 

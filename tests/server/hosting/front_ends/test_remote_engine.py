@@ -27,9 +27,9 @@ from server.hosting.front_ends.remote_engine import RemoteEngine
 from server.limits.allowance import NO_ALLOWANCE, Account, Allowance
 from server.observability.metrics import Metrics
 from server.shutdown import Shutdown
-from tests.factories import make_prefix, with_golden
+from tests.factories import make_prefix, with_golden, with_rejection
 from tests.server.doubles import until
-from tests.server.rest import FakeEngine, new_registry, put_some
+from tests.server.rest import FakeEngine, new_registry, put, put_some
 
 pytestmark = pytest.mark.anyio
 
@@ -129,6 +129,20 @@ async def test_a_remote_engine_explains_as_the_engine(engine: Engine, metrics: M
     for one, other in zip(direct[0].occluded, remotely[0].occluded, strict=True):
         assert (one.part, one.texts) == (other.part, other.texts)
         np.testing.assert_allclose(one.outputs, other.outputs, atol=1e-5)
+
+
+async def test_projected_features_reach_the_front_end(
+    engine: Engine, registry: PrefixRegistry, backbone: Backbone, metrics: Metrics
+) -> None:
+    put(registry, "acme/mood", with_rejection(make_prefix(backbone.fingerprint, seed=8)))
+    (own,) = await ask(engine, "acme/mood")
+    async with behind_a_channel(engine, metrics) as remote:
+        (other,) = await ask(remote, "acme/mood")
+    assert own.features is not None
+    assert other.features is not None
+    np.testing.assert_allclose(other.features, own.features, atol=1e-5)
+    assert other.outputs[0].shape == (2,)
+    assert other.spec == own.spec
 
 
 async def test_front_ends_share_the_limits_of_a_tenant(engine: Engine, metrics: Metrics) -> None:
