@@ -114,7 +114,11 @@ class _LoadedPrefix:
         inputs = load_inputs(part.source, spec, Columns())[: part.max_rows]
         encoded = self.backbone.texts.encode(spec, inputs)
         outputs = outputs_of(
-            self.backbone, self.prefix, encoded, tokens_per_batch=self.tokens_per_batch
+            self.backbone,
+            self.prefix,
+            encoded,
+            tokens_per_batch=self.tokens_per_batch,
+            with_projected=True,
         )
         for row, fields, texts, values in zip(rows, inputs, encoded, outputs, strict=True):
             numbers = {name: row.columns[name] for name in ("id", "idx") if name in row.columns}

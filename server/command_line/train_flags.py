@@ -141,6 +141,12 @@ class RecipeFlags:
     patience: Annotated[
         int | None, recipe_option("Stop after this many evaluations without a new best.")
     ] = None
+    reject: Annotated[
+        float | None,
+        recipe_option(
+            "Abstain on texts outside of the labels; keep this share of the validation rows."
+        ),
+    ] = None
     max_length: Annotated[
         int | None,
         recipe_option("Maximum number of tokens per text.", "--max-length", "--max-seq-length"),

@@ -151,6 +151,7 @@ def _print(console: Console, trained: Sequence[TrainedPrefix]) -> None:
                 is_readable=one.data.is_readable,
                 is_cross_validated=one.finished.is_cross_validated,
                 thresholds=one.finished.thresholds,
+                rejection=one.finished.rejection,
             )
             for one in trained
         ],

@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Column, Table
 
+from training.results.rejection import FittedRejection
 from training.results.thresholds import FittedThresholds
 from training.search.record import SweepRecord
 from training.settings.config import TrainConfig
@@ -32,6 +33,7 @@ class RunResult:
     is_readable: bool
     is_cross_validated: bool = False
     thresholds: FittedThresholds | None = None
+    rejection: FittedRejection | None = None
 
 
 def print_results(console: Console, results: Sequence[RunResult]) -> None:
@@ -41,6 +43,8 @@ def print_results(console: Console, results: Sequence[RunResult]) -> None:
             console.print(_threshold_table(one.config.run_name, one.thresholds))
             for warning in one.thresholds.warnings:
                 console.print(warning, style="yellow")
+        if one.rejection is not None:
+            console.print(f"{one.config.run_name}: {one.rejection.summary}")
     for warning in _warnings(results):
         console.print(warning, style="yellow")
 

@@ -2,19 +2,23 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from prefixes import Prefix
+from prefixes.answers import split_outputs
 from prefixes.backbone import (
     Backbone,
     EncodedInput,
     EncodedText,
+    MixedBatch,
+    ResidentPrefix,
     Streams,
     pool_of,
-    run_mixed,
 )
 from training.data.encoding import EncodedRows, encode_rows
 from training.data.snapping import snapped, was_snapped
@@ -24,19 +28,50 @@ from training.tasks.metrics import Measurement
 
 
 def outputs_of(
-    backbone: Backbone, prefix: Prefix, inputs: Sequence[EncodedInput], *, tokens_per_batch: int
+    backbone: Backbone,
+    prefix: Prefix,
+    inputs: Sequence[EncodedInput],
+    *,
+    tokens_per_batch: int,
+    with_projected: bool = False,
 ) -> list[Outputs]:
     """Return the outputs of n inputs in order: for each, a list of the outputs of its texts.
 
-    Texts of similar lengths run together, across inputs.
+    Texts of similar lengths run together, across inputs. With `with_projected`, the outputs of a
+    task whose rejection rule has vectors are followed by the projected features of the text.
     """
     pool, (resident,) = pool_of(backbone, [prefix])
+    found = _run(backbone, pool, resident, inputs, tokens_per_batch)
+    count = resident.head.num_projected
+    if with_projected or count == 0:
+        return found
+    return [[split_outputs(values, count)[0] for values in texts] for texts in found]
+
+
+def features_of(
+    backbone: Backbone, prefix: Prefix, inputs: Sequence[EncodedInput], *, tokens_per_batch: int
+) -> NDArray[np.float32]:
+    """Return the features `[n, hidden]` of n inputs of one text: what the output layer reads."""
+    pool, (resident,) = pool_of(backbone, [prefix])
+    head = replace(resident.head, output_weight=None, output_bias=None, num_projected=0)
+    bare = replace(resident, head=head)
+    return np.stack([x for (x,) in _run(backbone, pool, bare, inputs, tokens_per_batch)])
+
+
+def _run(
+    backbone: Backbone,
+    pool: Tensor,
+    resident: ResidentPrefix,
+    inputs: Sequence[EncodedInput],
+    tokens_per_batch: int,
+) -> list[Outputs]:
     texts = inputs.texts if isinstance(inputs, EncodedRows) else _flat(inputs)
     lengths = [len(text.token_ids) for text in texts]
     by_length = sorted(range(len(texts)), key=lengths.__getitem__)
 
     def run(numbers: Sequence[int]) -> list[NDArray[np.float32]]:
-        results = run_mixed(backbone, pool, [(texts[number], resident) for number in numbers])
+        batch = MixedBatch.pack(backbone, [(texts[number], resident) for number in numbers])
+        results = batch.outputs(backbone, pool)
         # A copy, because results are views that would keep the tensor of the whole batch alive.
         return [values.numpy().copy() for values in results]
 
@@ -82,7 +117,9 @@ def evaluate(
     """Measure a prefix on examples."""
     definition = definition_of(prefix.spec.task_type)
     encoded = encode_rows(backbone, prefix.spec, examples)
-    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+    outputs = outputs_of(
+        backbone, prefix, encoded, tokens_per_batch=tokens_per_batch, with_projected=True
+    )
     return definition.measure(prefix.spec, examples, encoded, outputs)
 
 
@@ -97,6 +134,8 @@ def predictions(
     """Yield the fields of each input together with its answer."""
     definition = definition_of(prefix.spec.task_type)
     encoded = backbone.texts.encode(prefix.spec, inputs)
-    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+    outputs = outputs_of(
+        backbone, prefix, encoded, tokens_per_batch=tokens_per_batch, with_projected=True
+    )
     for fields, texts, values in zip(inputs, encoded, outputs, strict=True):
         yield {**fields, **definition.answer(prefix.spec, fields, texts, values)}

@@ -49,7 +49,9 @@ def compare(
     encoded = definition.encode(backbone.texts, prefix.spec, examples)
     measurements, answers = [], []
     for one in (backbone, exact):
-        outputs = outputs_of(one, prefix, encoded, tokens_per_batch=tokens_per_batch)
+        outputs = outputs_of(
+            one, prefix, encoded, tokens_per_batch=tokens_per_batch, with_projected=True
+        )
         measurements.append(definition.measure(prefix.spec, examples, encoded, outputs))
         answers.append(
             [

@@ -23,6 +23,7 @@ from training.data.encoding import encode_rows
 from training.examples import Examples, Input, TaskData
 from training.learning.evaluate import evaluate, outputs_of
 from training.results.calibration import calibrate
+from training.results.rejection import FittedRejection, fit_rejection
 from training.results.thresholds import FittedThresholds, fit_thresholds
 from training.settings.config import TrainConfig
 from training.settings.threshold_target import ThresholdTarget
@@ -43,7 +44,7 @@ class FinishedPrefix:
     `temperature` is the divisor of its outputs, already applied in the file; None for tasks without
     probabilities. `validation` is empty for a head that was computed from labels alone. If
     `is_cross_validated`, it measures the training rows, each with a head that did not see it.
-    `thresholds` is None unless the settings have a target for them.
+    `thresholds` and `rejection` are None unless the settings ask for them.
     """
 
     prefix: Prefix
@@ -53,11 +54,13 @@ class FinishedPrefix:
     temperature: float | None
     is_cross_validated: bool = False
     thresholds: FittedThresholds | None = None
+    rejection: FittedRejection | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Everything doubtful about what was fitted on the validation rows."""
-        return () if self.thresholds is None else tuple(self.thresholds.warnings)
+        fitted = (one for one in (self.thresholds, self.rejection) if one is not None)
+        return tuple(warning for one in fitted for warning in one.warnings)
 
     @property
     def digest(self) -> str:
@@ -98,6 +101,12 @@ def finish(
         if data.test is None
         else evaluate(backbone, folded, data.test, tokens_per_batch=tokens_per_batch)
     )
+    rejection = None
+    if config.reject is not None:
+        # Last, because its projected features follow the outputs.
+        folded, rejection = fit_rejection(
+            backbone, folded, data, config.reject, tokens_per_batch=tokens_per_batch
+        )
     temperature = calibrated.temperature if calibrated else None
     prefix, written = write_prefix(
         backbone,
@@ -109,7 +118,15 @@ def finish(
         now=now,
         origins=origins,
     )
-    return FinishedPrefix(prefix, written, validation, test, temperature, thresholds=thresholds)
+    return FinishedPrefix(
+        prefix,
+        written,
+        validation,
+        test,
+        temperature,
+        thresholds=thresholds,
+        rejection=rejection,
+    )
 
 
 def with_reference(

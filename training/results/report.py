@@ -57,6 +57,7 @@ def write_report(
         **_figures(finished.validation, finished.test),
         "temperature": finished.temperature,
         "thresholds": dataclasses.asdict(finished.thresholds) if finished.thresholds else None,
+        "rejection": finished.rejection.document if finished.rejection else None,
         "warnings": [*run.warnings, *finished.warnings],
         "file": {"sha256": finished.digest, "bytes": len(finished.data)},
     }

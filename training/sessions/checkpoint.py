@@ -37,7 +37,7 @@ FORMAT: Final = 4
 
 _PATHS: Final = {"train", "validation", "test", "feedback", "start_from"}
 """Paths: their bytes count."""
-_RULES: Final = {"threshold", "hierarchy"}
+_RULES: Final = {"threshold", "hierarchy", "reject"}
 """Settings of rules for answers. They change no step."""
 _LIST_AFTER: Final = 10
 _SPACE: Final = "sweep: space"

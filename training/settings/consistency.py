@@ -25,6 +25,7 @@ def problems_of(config: TrainSettings) -> list[str]:
         *_smoothing_problems(config),
         *_threshold_problems(config),
         *_hierarchy_problems(config),
+        *_rejection_problems(config),
         *_embedding_problems(config),
         *_text_problems(config),
         *_answer_problems(config),
@@ -124,6 +125,17 @@ def _hierarchy_problems(config: TrainSettings) -> list[str]:
         return ["hierarchy: expected the parent of at least one label, found none"]
     if config.method == "full":
         return ["hierarchy needs a prefix file to store it in: method full writes a model"]
+    return []
+
+
+def _rejection_problems(config: TrainSettings) -> list[str]:
+    if config.reject is None:
+        return []
+    found = _type_of(config)
+    if found != "single_label_classification":
+        return [f"reject applies only to tasks with exactly one right label, not to {found}"]
+    if config.method == "full":
+        return ["reject needs a prefix file to store its rule in: method full writes a model"]
     return []
 
 

@@ -135,6 +135,11 @@ class TrainSettings(DataSettings):
         description="Tree over the labels. labels: split them at `/`. Or an object with the parent "
         "of each label.",
     )
+    reject: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Abstain on texts outside of the labels, by a rule that keeps this share of "
+        "the validation rows, such as 0.95.",
+    )
     seed: int = Field(default=0, ge=0, description="Seed of all random numbers.")
 
     file_dtype: Literal["float32", "float16"] = Field(

@@ -23,7 +23,8 @@ from training.tasks.phrases import texts
 from training.tasks.unaligned_spans import UnalignedSpan
 
 Outputs = Sequence[NDArray[np.float32]]
-"""The outputs of an input's texts, `[outputs]` each, or `[S, outputs]` for tasks of tokens."""
+"""The outputs of an input's texts, `[outputs]` each, or `[S, outputs]` for tasks of tokens.
+Projected features may follow them for tasks whose rejection rule has vectors."""
 
 Problems = list[DataProblem]
 

@@ -15,7 +15,15 @@ from sklearn.metrics import (
 )
 
 from prefixes import PrefixSpec
-from prefixes.answers import DEFAULT_THRESHOLD, RuleSet, decide, is_within, sigmoid, softmax
+from prefixes.answers import (
+    DEFAULT_THRESHOLD,
+    RuleSet,
+    decide,
+    is_within,
+    sigmoid,
+    softmax,
+    split_outputs,
+)
 from prefixes.spec import ProblemType
 
 Floats = NDArray[np.floating[Any]]
@@ -92,14 +100,21 @@ def measure(
 
 
 def answered_metrics(
-    spec: PrefixSpec, rules: RuleSet, logits: Floats, targets: NDArray[np.int64]
+    spec: PrefixSpec, rules: RuleSet, outputs: Sequence[Floats], targets: NDArray[np.int64]
 ) -> dict[str, float]:
     """Return the share of rows with an answer under the rules of a task, and their accuracy.
 
     A parent of the right label is a right answer. The other metrics are about the best label of
     every row, whether or not it is withheld.
+
+    Args:
+        spec: description of a single-label task.
+        rules: its rules.
+        outputs: the outputs of each row, which its projected features may follow.
+        targets: the number of each row's label.
     """
-    answers = [decide(spec, values, rules).label for values in logits]
+    halves = (split_outputs(values, len(values) - spec.num_labels) for values in outputs)
+    answers = [decide(spec, logits, rules, projected).label for logits, projected in halves]
     answered = [label is not None for label in answers]
     right = [
         label is not None and is_within(spec, spec.labels[target], label)

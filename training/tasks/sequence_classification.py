@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prefixes import InputTemplate, PrefixSpec
-from prefixes.answers import decide, is_within, rules_of, sigmoid, softmax
+from prefixes.answers import decide, is_within, rules_of, sigmoid, softmax, split_outputs
 from prefixes.backbone import EncodedInput
 from prefixes.spec import Decisions
 from training.examples import Examples, Input, Layout, TaskData
@@ -166,7 +166,7 @@ class SequenceClassification(TaskDefinition[Target]):
     ) -> Measurement:
         """Measure labels or numbers, and the candidate answers to queries if there are any."""
         assert spec.problem_type is not None
-        logits = np.stack([values for (values,) in outputs])
+        logits = np.stack([values[: spec.num_labels] for (values,) in outputs])
         rules = rules_of(spec)
         measured = measure(
             spec.problem_type,
@@ -179,7 +179,8 @@ class SequenceClassification(TaskDefinition[Target]):
             by_level = level_metrics(spec, rules.tree, logits, np.array(examples.truths))
             measured = replace(measured, metrics={**measured.metrics, **by_level})
         if rules is not None and spec.problem_type == "single_label_classification":
-            answered = answered_metrics(spec, rules, logits, np.array(examples.truths))
+            values = [values for (values,) in outputs]
+            answered = answered_metrics(spec, rules, values, np.array(examples.truths))
             measured = replace(measured, metrics={**measured.metrics, **answered})
         if not examples.candidates:
             return measured
@@ -197,12 +198,13 @@ class SequenceClassification(TaskDefinition[Target]):
 
         Without an answer, `label` is None, and `reason` says why.
         """
-        (logits,) = outputs
+        (values,) = outputs
+        logits, projected = split_outputs(values, len(values) - spec.num_labels)
         if spec.problem_type == "regression":
             return {"score": float(logits[0])}
         activation = sigmoid if spec.problem_type == "multi_label_classification" else softmax
         scores = dict(zip(spec.labels, activation(logits).tolist(), strict=True))
-        decision = decide(spec, logits, rules_of(spec))
+        decision = decide(spec, logits, rules_of(spec), projected)
         if decision.labels is not None:
             return {"labels": list(decision.labels), "scores": scores}
         if decision.label is None:

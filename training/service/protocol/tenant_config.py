@@ -26,7 +26,7 @@ _NAMES: Final = (
     "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",
     "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
     "select_by", "seed", "class_weights", "label_smoothing", "averaging", "file_dtype",
-    "golden_examples", "golden_inputs", "threshold", "hierarchy",
+    "golden_examples", "golden_inputs", "threshold", "hierarchy", "reject",
 )  # fmt: skip
 """Listed one by one, so that a new field of `TrainConfig`, which may name a file of the server's
 machine, is withheld until somebody adds it here."""
