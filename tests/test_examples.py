@@ -99,6 +99,22 @@ def test_the_quickstart_trains_publishes_and_gets_right_answers(server: tuple[st
     assert float(sums[1]) > float(counts[1])  # at least one batch held several prefixes
 
 
+def test_the_rule_of_the_example_rejects_texts_outside_of_its_labels(
+    server: tuple[str, str],
+) -> None:
+    url, key = server
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "out_of_scope.py", "--url", url, "--key", key],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "out_of_scope" in done.stdout
+
+
 def test_a_training_is_queued_followed_and_asked_over_http_alone(server: tuple[str, str]) -> None:
     url, key = server
     example = [

@@ -1,4 +1,4 @@
-"""Projected features of rejection rules: beside the logits, and only for tasks that have one."""
+"""Projected features of rejection rules: next to the logits, and only for tasks that have one."""
 
 from collections.abc import Sequence
 
