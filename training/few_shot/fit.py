@@ -10,7 +10,7 @@ from prefixes import InputTemplate, Prefix, PrefixSpec
 from prefixes.backbone import Backbone, EncodedInput
 from training.data.encoding import encode_rows
 from training.examples import TaskData
-from training.few_shot.features import Progress, features_of
+from training.few_shot.features import Features, Progress, features_of
 from training.few_shot.phrases import phrases_of
 from training.few_shot.selection import ServedHead, served_head
 from training.few_shot.warnings import name_warnings, text_warnings
@@ -23,13 +23,15 @@ from training.tasks.metrics import Measurement, measure
 class FittedHead:
     """A calibrated head as a prefix, how it was computed, and its measurement on its own rows.
 
-    `cross_validation` is None without rows. Each row was measured with a head that did not see it.
+    `cross_validation` is None without rows. Each row was measured with a head that did not see it,
+    whose logits are `left_out` `[n, C]`.
     """
 
     prefix: Prefix
     computed_by: str
     scale: float
     cross_validation: Measurement | None
+    left_out: Features
     warnings: tuple[str, ...]
 
 
@@ -63,6 +65,7 @@ def fit(
         served.computed_by,
         served.scale,
         measured,
+        served.left_out,
         (
             *name_warnings(backbone, data.labels, names, served.rows),
             *text_warnings(backbone, spec, data, encoded),

@@ -107,6 +107,7 @@ def write_few_shot_report(
         "num_parameters": {"trained": 0, "stored": finished.prefix.num_values},
         **_figures(validation, finished.test),
         "is_cross_validated": finished.is_cross_validated,
+        "thresholds": dataclasses.asdict(finished.thresholds) if finished.thresholds else None,
         "temperature": finished.temperature,
         "file": {"sha256": finished.digest, "bytes": len(finished.data)},
     }

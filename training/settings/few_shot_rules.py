@@ -42,6 +42,9 @@ def _method_problems(config: TrainSettings) -> list[str]:
         return [f"method 'few_shot' supports only single_label_classification, not {found}"]
     if config.labels and not all(label.strip() for label in config.labels):
         return ["labels: expected names, found a blank one: method 'few_shot' reads the names"]
+    rows = (config.train, config.feedback, config.validation)
+    if config.threshold is not None and not any(rows):
+        return ["threshold needs rows to be fitted on: set train or validation, or remove it"]
     rules = {
         "start_from": config.start_from is not None,
         "head_activation": config.head_activation is not None,

@@ -108,6 +108,19 @@ def test_feedback_corrects_the_rows(backbone_folder: Path, tmp_path: Path) -> No
     assert list(trained.data.train.truths) == [0, 1]
 
 
+def test_thresholds_are_fitted_on_rows_that_are_left_out(
+    backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(14))
+    trained = fit(backbone_folder, tmp_path / "out", train=str(rows), threshold="f1")
+    decisions = trained.finished.prefix.spec.decisions
+    assert decisions is not None
+    assert decisions.thresholds is not None
+    assert trained.finished.thresholds is not None
+    with pytest.raises(PlanRejected, match="threshold needs rows to be fitted on"):
+        plan_of(backbone_folder, labels=["good", "bad"], threshold="f1")
+
+
 def test_pairs_are_read_by_their_template(backbone_folder: Path, tmp_path: Path) -> None:
     rows = write_jsonl(tmp_path / "rows.jsonl", pair_rows(12))
     trained = fit(backbone_folder, tmp_path / "out", train=str(rows))
