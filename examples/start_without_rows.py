@@ -55,7 +55,7 @@ def main() -> int:
             body = {"model": options.task, "input": QUESTIONS}
             answers = checked(client.post("/v1/classify", json=body))["results"]
             for question, answer in zip(QUESTIONS, answers, strict=True):
-                print(f"  {question} {answer['label']} ({answer['score']:.2f})")
+                print(f"  {question} {answer['label']} ({answer['scores'][0]['score']:.2f})")
     return 0
 
 
