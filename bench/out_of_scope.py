@@ -89,7 +89,7 @@ class _Bench:
         assert report.rule is not None
 
         def scores(inputs: Sequence[Input]) -> dict[str, Floats]:
-            encoded = backbone.texts.encode(prefix.spec, inputs, truncate=True)
+            encoded = backbone.texts.encode(prefix.spec, inputs)
             return _scores(fitted, features_of(backbone, prefix, encoded, tokens_per_batch=4096))
 
         calibration, test = scores(data.validation.inputs), scores(self._test_inputs())

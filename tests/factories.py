@@ -20,6 +20,7 @@ from prefixes import (
 )
 from prefixes.backbone import Backbone, EncodedText, pool_of, run_mixed
 from prefixes.checks import expected_shapes
+from prefixes.lengths import LengthOptions
 from prefixes.spec import Decisions, Rejection, Vectors
 from prefixes.template import InputFields
 from tests.encoders import make_encoder
@@ -180,7 +181,10 @@ def encode_each(
     backbone: Backbone, spec: PrefixSpec, inputs: Sequence[InputFields], *, truncate: bool = True
 ) -> list[EncodedText]:
     """Tokenize inputs of a task that runs one text for each."""
-    return [text for (text,) in backbone.texts.encode(spec, inputs, truncate=truncate)]
+    return [
+        text
+        for (text,) in backbone.texts.encode(spec, inputs, lengths=LengthOptions(truncate=truncate))
+    ]
 
 
 def ids_of(backbone: Backbone, text: str) -> list[int]:

@@ -18,6 +18,7 @@ import torch
 from prefixes import Prefix, PrefixRef
 from prefixes.backbone import Backbone, load_backbone, pool_of, run_mixed
 from prefixes.backbone.architecture import ARCHITECTURES
+from prefixes.lengths import LengthOptions
 from prefixes.registry import open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import TaskInput
@@ -102,7 +103,9 @@ async def served_as_alone(folder: Path, backbone: Backbone, learned: dict[str, P
             publish(registry, "acme", task, prefix)
             inputs.append(TaskInput(PrefixRef.parse(f"acme/{task}"), COLUMNS[name][2]))
         for _ in range(2):  # the first time brings all of them to the device, one by one
-            response = await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=60)
+            response = await engine.infer(
+                inputs, reader="acme", lengths=LengthOptions(), timeout_seconds=60
+            )
             answers = response.results
     finally:
         await engine.stop()

@@ -31,6 +31,7 @@ from prefixes.answers.rules import (
     scored_names,
 )
 from prefixes.answers.spans import TextAnswer, find_answers
+from prefixes.answers.windows import whole_outputs, whole_texts
 
 __all__ = [
     "DEFAULT_THRESHOLD",
@@ -63,4 +64,6 @@ __all__ = [
     "softmax",
     "split_outputs",
     "tree_of",
+    "whole_outputs",
+    "whole_texts",
 ]

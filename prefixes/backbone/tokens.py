@@ -5,25 +5,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from tokenizers import Encoding, Tokenizer
 
 from prefixes.backbone.occluding import occluded, parts_to_leave_out
+from prefixes.backbone.text_limits import TextLimits
 from prefixes.backbone.tokenizer import BackboneTokenizer
-from prefixes.backbone.windows import MAX_WINDOWS, Cut, first_cut, window_cuts
+from prefixes.backbone.windows import Cut
 from prefixes.characters import whole_characters
 from prefixes.encoded import EncodedInput, EncodedText, OccludedPart, Span
-from prefixes.errors import InputRejected, TextTooLong
+from prefixes.errors import InputRejected
+from prefixes.lengths import BEGINNING, LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.spec import PrefixSpec, SpecialTokens
 from prefixes.template import Fields, InputFields, TextPair, TokenIds
 
 T = TypeVar("T")
-
-_CHARACTERS_PER_TOKEN: Final = 32
-_CONTEXT_CHARACTERS_PER_TOKEN: Final = 8
-_MIN_CHARACTERS: Final = 10_000
 
 
 class TextEncoder:
@@ -33,22 +31,26 @@ class TextEncoder:
         self._tokenizer = BackboneTokenizer(tokenizer)
 
     def encode(
-        self, spec: PrefixSpec, inputs: Sequence[InputFields], *, truncate: bool = True
+        self,
+        spec: PrefixSpec,
+        inputs: Sequence[InputFields],
+        *,
+        lengths: LengthOptions = BEGINNING,
     ) -> list[EncodedInput]:
         """Fill the task's template with each input and tokenize the result.
 
         An input becomes one text, one per choice in multiple choice, or one per window of a
-        question's context. Of a text with far more characters than its tokens can need (32 per
-        token, at least 10,000), the end is ignored: a template may repeat a field many times, and
-        tokenizing text that is truncated anyway could take minutes.
+        question's context or of a long text. The end of a text with far more characters than its
+        tokens can need is ignored: 32 per token, 8 with windows, at least 10,000. A template may
+        repeat a field many times, and tokenizing text that is truncated anyway could take minutes.
 
         Raises:
             InputRejected: when an input's fields do not fit the template or have no tokens;
                 `index` is that of the input.
-            TextTooLong: when `truncate` is false and an input has more tokens than the task
+            TextTooLong: when texts may not be truncated and an input has more tokens than the task
                 allows, or far more characters than these can need.
         """
-        (result,) = self.encode_together([EncodeJob(spec, inputs, truncate=truncate)])
+        (result,) = self.encode_together([EncodeJob(spec, inputs, lengths)])
         if isinstance(result, InputRejected):
             raise result
         return result
@@ -115,19 +117,20 @@ class EncodeJob:
 
     spec: PrefixSpec
     inputs: Sequence[InputFields]
-    truncate: bool
+    lengths: LengthOptions
     explain: OcclusionOptions | None = None
     left_out: Sequence[OccludedPart] = ()
 
     def render(self, read: Callable[[InputFields], Fields]) -> list[list[_RenderedText]]:
         """Fill the template with each input."""
+        limits = self._limits
 
         def step(index: int, given: InputFields) -> list[_RenderedText]:
             fields = read(given)
             if self.left_out:
-                most = max(_max_characters(self.spec)) + 1  # as for all texts
+                most = max(limits.characters) + 1  # as for all texts
                 fields = occluded(self.spec, fields, self.left_out[index], max_characters=most)
-            return _render(self.spec, fields, truncate=self.truncate)
+            return _render(limits, fields)
 
         return [
             _naming_index(index, step, index, fields) for index, fields in enumerate(self.inputs)
@@ -137,7 +140,8 @@ class EncodeJob:
         self, inputs: Sequence[Sequence[_RenderedText]], encodings: Iterator[Encoding]
     ) -> list[EncodedInput]:
         """Select the tokens of each text; `encodings` has those of the texts in order."""
-        step = self._cut if self.explain is None else self._cut_to_explain
+        cut = self._cut if self.explain is None else self._cut_to_explain
+        step = partial(cut, self._limits)
         mine = islice(encodings, sum(map(len, inputs)))
         try:
             return [
@@ -151,16 +155,21 @@ class EncodeJob:
         finally:
             deque(mine, maxlen=0)  # after an error, the next encoding belongs to another job
 
-    def _cut(self, _index: int, encoding: Encoding, text: _RenderedText) -> list[EncodedText]:
-        cuts = _cuts(self.spec, encoding, truncate=self.truncate)
-        return [_encoded(self.spec, encoding, text, cut) for cut in cuts]
+    @property
+    def _limits(self) -> TextLimits:
+        return TextLimits.of(self.spec, self.lengths)
+
+    def _cut(
+        self, limits: TextLimits, _index: int, encoding: Encoding, text: _RenderedText
+    ) -> list[EncodedText]:
+        return [_encoded(self.spec, encoding, text, cut) for cut in _cuts(limits, encoding)]
 
     def _cut_to_explain(
-        self, index: int, encoding: Encoding, text: _RenderedText
+        self, limits: TextLimits, index: int, encoding: Encoding, text: _RenderedText
     ) -> list[EncodedText]:
         assert self.explain is not None
-        first, *others = self._cut(index, encoding, text)
-        cuts = _cuts(self.spec, encoding, truncate=True) if first.is_truncated else None
+        first, *others = self._cut(limits, index, encoding, text)
+        cuts = _cuts(limits, encoding) if first.is_truncated else None
         fields = self.inputs[index]
         parts = parts_to_leave_out(self.spec, fields, self.explain, encoding, cuts)
         return [replace(first, occluded_parts=parts), *others]
@@ -173,56 +182,24 @@ def _caught(step: Callable[[], T]) -> T | InputRejected:
         return error
 
 
-def _render(spec: PrefixSpec, fields: Fields, *, truncate: bool) -> list[_RenderedText]:
-    limits = _max_characters(spec)
+def _render(limits: TextLimits, fields: Fields) -> list[_RenderedText]:
     # One more than the limit, which shows that it is exceeded.
-    pairs = spec.input.render(fields, max_characters=max(limits) + 1)
-    return [_bounded(pair, limits, truncate=truncate) for pair in pairs]
+    pairs = limits.spec.input.render(fields, max_characters=max(limits.characters) + 1)
+    return [_bounded(limits, pair) for pair in pairs]
 
 
-def _max_characters(spec: PrefixSpec) -> tuple[int, int]:
-    """Return the limits of characters of a text and of its second part, which may have windows."""
-    usual = max(_MIN_CHARACTERS, _CHARACTERS_PER_TOKEN * spec.max_length)
-    if spec.answers is None:
-        return usual, usual
-    return usual, max(usual, _CONTEXT_CHARACTERS_PER_TOKEN * spec.max_length * MAX_WINDOWS)
-
-
-def _bounded(texts: TextPair, limits: tuple[int, int], *, truncate: bool) -> _RenderedText:
-    text, pair = texts
-    exceeded = [limit for part, limit in zip(texts, limits, strict=True) if len(part or "") > limit]
-    if exceeded and not truncate:
-        raise TextTooLong(
-            f"The input has more than {exceeded[0]} characters, far more than the task's tokens "
-            "can need: shorten it, or enable truncation"
-        )
-    first, second = limits
+def _bounded(limits: TextLimits, texts: TextPair) -> _RenderedText:
+    is_cut = limits.check_characters(texts)
+    (text, pair), (first, second) = texts, limits.characters
     parts = text[:first] if pair is None else (text[:first], pair[:second])
-    return _RenderedText(parts, is_cut=bool(exceeded))
+    return _RenderedText(parts, is_cut)
 
 
-def _cuts(spec: PrefixSpec, encoding: Encoding, *, truncate: bool) -> list[Cut]:
-    """Select the tokens that are kept: the beginning of a text, or the windows of a context."""
+def _cuts(limits: TextLimits, encoding: Encoding) -> list[Cut]:
+    """Select the tokens that are kept: the beginning of a text, or those of its windows."""
     if not encoding.ids:
         raise InputRejected("The input has no tokens: expected text that the backbone can read")
-    owners = encoding.sequence_ids
-    cuts = (
-        [first_cut(owners, spec.max_length)]
-        if spec.answers is None
-        else window_cuts(owners, spec.max_length, stride=spec.answers.stride)
-    )
-    if not truncate and any(cut.is_truncated for cut in cuts):
-        raise TextTooLong(
-            f"The input has {len(encoding.ids)} tokens, the task allows at most {_limit(spec)}: "
-            "shorten it, or enable truncation"
-        )
-    return cuts
-
-
-def _limit(spec: PrefixSpec) -> str:
-    if spec.answers is None:
-        return str(spec.max_length)
-    return f"{MAX_WINDOWS} windows of {spec.max_length}, half of each for the question"
+    return limits.cuts(encoding.sequence_ids)
 
 
 def _encoded(spec: PrefixSpec, encoding: Encoding, text: _RenderedText, cut: Cut) -> EncodedText:
@@ -232,7 +209,7 @@ def _encoded(spec: PrefixSpec, encoding: Encoding, text: _RenderedText, cut: Cut
     types = [type_ids[i] if spec.token_types else 0 for i in kept]
     is_truncated = cut.is_truncated or text.is_cut
     if spec.sliced_field is None:
-        return EncodedText(ids, types, is_truncated)
+        return EncodedText(ids, types, is_truncated, window=cut.window)
     part = 0 if spec.answers is None else 1
     source = text.parts if isinstance(text.parts, str) else text.parts[part]
     owners, offsets, words = encoding.sequence_ids, encoding.offsets, encoding.word_ids
@@ -241,7 +218,7 @@ def _encoded(spec: PrefixSpec, encoding: Encoding, text: _RenderedText, cut: Cut
         _span(source, offsets[i]) if own else None for i, own in zip(kept, is_own, strict=True)
     ]
     numbers = [words[i] if own else None for i, own in zip(kept, is_own, strict=True)]
-    return EncodedText(ids, types, is_truncated, spans, numbers)
+    return EncodedText(ids, types, is_truncated, spans, numbers, window=cut.window)
 
 
 def _span(source: str, offsets: Span) -> Span | None:

@@ -2,6 +2,7 @@
 
 from prefixes.spec.decisions import Decisions
 from prefixes.spec.hierarchy import MAX_LEVELS, Hierarchy, path_of
+from prefixes.spec.long_texts import MAX_WINDOWS, MAX_WINDOWS_OF_TASK, LongTexts
 from prefixes.spec.parts import (
     MAX_LABELS,
     MAX_TOKENS,
@@ -36,6 +37,8 @@ __all__ = [
     "MAX_LEVELS",
     "MAX_PREFIX_LENGTH",
     "MAX_TOKENS",
+    "MAX_WINDOWS",
+    "MAX_WINDOWS_OF_TASK",
     "SCHEMA_VERSION",
     "Activation",
     "AnswerRules",
@@ -45,6 +48,7 @@ __all__ = [
     "HeadSpec",
     "Hierarchy",
     "Label",
+    "LongTexts",
     "Method",
     "Pooling",
     "PrefixSpec",

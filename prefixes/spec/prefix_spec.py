@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from prefixes.errors import InputRejected
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.spec.decisions import Decisions
+from prefixes.spec.long_texts import LongTexts
 from prefixes.spec.parts import (
     MAX_LABELS,
     AnswerSpec,
@@ -189,6 +190,8 @@ def _decision_problems(spec: PrefixSpec) -> list[str]:
         problems += rules.hierarchy.problems(spec.labels)
     if rules.min_score is not None and spec.problem_type in {None, "regression"}:
         problems.append("decisions.min_score belongs to tasks whose answers are labels of a text")
+    if rules.long_texts is not None:
+        problems += _long_text_problems(spec, rules.long_texts)
     return problems
 
 
@@ -205,6 +208,14 @@ def _rejection_problems(spec: PrefixSpec) -> list[str]:
     if spec.problem_type != "single_label_classification":
         problems.append("decisions.rejection belongs to single_label_classification only")
     return problems
+
+
+def _long_text_problems(spec: PrefixSpec, rule: LongTexts) -> list[str]:
+    if not traits_of(spec.task_type).may_have_windows:
+        return [f"task type {spec.task_type} does not allow decisions.long_texts"]
+    if rule.merge != "mean" and spec.task_type != "sequence_classification":
+        return [f"task type {spec.task_type} does not allow the merge {rule.merge}"]
+    return []
 
 
 def _method_problems(spec: PrefixSpec) -> list[str]:

@@ -21,6 +21,7 @@ class TaskTraits:
     `outputs` is the number of outputs per text, or per token if `spans_of` is set: a fixed number,
     one for each label, or None without an output layer. `spans_of` names the template that holds
     the field whose characters the answers point to; the head of such a task reads every token.
+    `may_have_windows` says whether `LongTexts` apply. A question's context always has windows.
     """
 
     outputs: int | Literal["labels"] | None
@@ -28,6 +29,7 @@ class TaskTraits:
     has_answers: bool = False
     has_choices: bool = False
     may_normalize: bool = False
+    may_have_windows: bool = False
     spans_of: Literal["text", "text_pair"] | None = None
 
     @property
@@ -43,14 +45,14 @@ def traits_of(task_type: TaskType) -> TaskTraits:
     """Look up the traits of a task type. The type checker rejects a task type without traits."""
     match task_type:
         case "sequence_classification":
-            return TaskTraits(outputs="labels", has_problem_type=True)
+            return TaskTraits(outputs="labels", has_problem_type=True, may_have_windows=True)
         case "token_classification":
-            return TaskTraits(outputs="labels", spans_of="text")
+            return TaskTraits(outputs="labels", spans_of="text", may_have_windows=True)
         case "question_answering":  # one score to start an answer at a token, one to end it there
             return TaskTraits(outputs=2, has_answers=True, spans_of="text_pair")
         case "multiple_choice":
             return TaskTraits(outputs=1, has_choices=True)
         case "embedding":
-            return TaskTraits(outputs=None, may_normalize=True)
+            return TaskTraits(outputs=None, may_normalize=True, may_have_windows=True)
         case _:
             assert_never(task_type)

@@ -9,6 +9,7 @@ from fastapi import Depends, Header, Request
 
 from prefixes import PrefixRef
 from prefixes.errors import InputRejected, InvalidName
+from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import PrefixVersion
 from prefixes.spec import TaskType
@@ -116,7 +117,7 @@ class Inference:
         items: Sequence[InputItem],
         *,
         model: str | None,
-        truncate: bool,
+        lengths: LengthOptions,
         task_type: TaskType | None = None,
         top_k: int | None = None,
         explain: OcclusionOptions | None = None,
@@ -126,7 +127,7 @@ class Inference:
         Args:
             items: inputs of any tasks of the route's type.
             model: the model of inputs that do not name one.
-            truncate: cut texts that are too long instead of rejecting them.
+            lengths: the handling of texts that are too long.
             task_type: the task type of the route; None for every type.
             top_k: maximum number of scores of each input in the response; None for all.
             explain: explain the inputs that are classified; None explains none.
@@ -157,7 +158,7 @@ class Inference:
         work = self.services.engine.infer(
             inputs,
             reader=self.caller.tenant,
-            truncate=truncate,
+            lengths=lengths,
             timeout_seconds=self.timeout_seconds,
             task_type=task_type,
             allowance=Allowance.of(self.caller.identity, self.services.anonymous_limits),

@@ -92,7 +92,9 @@ def results_of(answers: Sequence[InferenceResult], options: OutputOptions) -> li
 
 
 def _common(index: int, answer: InferenceResult) -> _Common:
-    usage = InputUsage(tokens=answer.num_tokens, truncated=answer.is_truncated)
+    usage = InputUsage(
+        tokens=answer.num_tokens, truncated=answer.is_truncated, windows=answer.num_windows
+    )
     return {"index": index, "model": str(answer.version), "usage": usage}
 
 

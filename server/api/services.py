@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
+from prefixes.lengths import LengthOptions
 from prefixes.limits import Limits
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import (
@@ -56,7 +57,7 @@ class InferenceEngine(Protocol):
         inputs: Sequence[TaskInput],
         *,
         reader: str | None,
-        truncate: bool,
+        lengths: LengthOptions,
         timeout_seconds: float,
         task_type: TaskType | None,
         allowance: Allowance,

@@ -9,8 +9,10 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from typing_extensions import TypedDict
 
 from prefixes.answers import Reason, Strategy
+from prefixes.lengths import LengthOptions
 from prefixes.spec import MAX_LEVELS, AnswerRules
 from server.api.explanation_schemas import Explanation, ExplanationOptions
+from server.api.long_texts import LongTextOption, MergeOption, StrideOption
 from server.api.schemas import FunctionToApply, Inputs, Model, Score, StrictRequest, WireResponse
 
 Result = TypeVar("Result")
@@ -78,14 +80,40 @@ class TaskRequest(StrictRequest):
         default=True, description="Cut texts that are too long. False rejects them."
     )
 
+    @property
+    def lengths(self) -> LengthOptions:
+        """The handling of texts that are too long."""
+        return LengthOptions(truncate=self.truncate)
 
-class ClassifyRequest(ExplanationOptions, TaskRequest, AnswerRules):
+
+class LongTextRequest(TaskRequest):
+    """Inputs of tasks that can read long texts in windows."""
+
+    long_text: LongTextOption = None
+    stride: StrideOption = None
+
+    @property
+    def lengths(self) -> LengthOptions:
+        return LengthOptions(self.truncate, self.long_text, self.stride)
+
+
+class MergedTextRequest(LongTextRequest):
+    """Inputs of tasks of which some classify texts, so that windows may differ."""
+
+    merge: MergeOption = None
+
+    @property
+    def lengths(self) -> LengthOptions:
+        return LengthOptions(self.truncate, self.long_text, self.stride, self.merge)
+
+
+class ClassifyRequest(ExplanationOptions, MergedTextRequest, AnswerRules):
     top_k: _TopLabels = None
     function_to_apply: _Function = None
     level: _Level = None
 
 
-class TokenClassificationRequest(TaskRequest):
+class TokenClassificationRequest(LongTextRequest):
     aggregation_strategy: _Aggregation = "first"
 
 
@@ -99,7 +127,7 @@ class MultipleChoiceRequest(TaskRequest):
     pass
 
 
-class AnyTaskRequest(ExplanationOptions, TaskRequest, AnswerRules):
+class AnyTaskRequest(ExplanationOptions, MergedTextRequest, AnswerRules):
     """Inputs of tasks of any type. Each option applies to the types that have it."""
 
     top_k: Annotated[
@@ -115,9 +143,14 @@ class AnyTaskRequest(ExplanationOptions, TaskRequest, AnswerRules):
 
 class InputUsage(WireResponse):
     tokens: int = Field(
-        description="Number of tokens of this input and its explanation, special tokens included."
+        description="Number of tokens of this input and its explanation, special tokens and "
+        "overlaps of windows included."
     )
     truncated: bool = Field(description="Whether its end was cut to fit the task.")
+    windows: int | None = Field(
+        default=None,
+        description="Number of windows of this input. Absent if long texts are truncated.",
+    )
 
 
 class _TaskResult(WireResponse):

@@ -153,7 +153,7 @@ async def _answer(
     answers = await inference.run(
         [InputItem.of(item) for item in items],
         model=body.model,
-        truncate=body.truncate,
+        lengths=body.lengths,
         task_type=task_type,
         top_k=options.top_k,
         explain=options.explain,

@@ -15,6 +15,7 @@ from server.command_line.shared_options import (
     Dtype,
     LabelColumn,
     LinearKernel,
+    LongText,
     PairColumn,
     PrefixFile,
     Quantize,
@@ -37,6 +38,7 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     linear_kernel: LinearKernel = "auto",
     attention_kernel: AttentionKernel = "auto",
     tokens_per_batch: TokensPerBatch = 8192,
+    long_text: LongText = None,
     as_json: Annotated[bool, runtime_option("Print JSON.", "--json")] = False,  # noqa: FBT002
 ) -> None:
     """Measure a prefix file on labeled rows.
@@ -44,7 +46,7 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     With another number type than float32, the output also compares the metrics and the answers
     with those of float32.
     """
-    from server.command_line.evaluation_run import Runtime, evaluate_file
+    from server.command_line.evaluation_run import Runtime, evaluate_file, length_options
     from server.command_line.row_sources import source_of
     from training.examples import Columns
 
@@ -55,6 +57,7 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
         Runtime(
             backbone, device, dtype, quantize, linear_kernel, attention_kernel, tokens_per_batch
         ),
+        lengths=length_options(long_text),
         as_json=as_json,
     )
 
@@ -75,6 +78,7 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     linear_kernel: LinearKernel = "auto",
     attention_kernel: AttentionKernel = "auto",
     tokens_per_batch: TokensPerBatch = 8192,
+    long_text: LongText = None,
     explain: Annotated[  # noqa: FBT002
         bool,
         runtime_option(
@@ -85,7 +89,7 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     ] = False,
 ) -> None:
     """Run a prefix file on texts. Writes one JSON object per row."""
-    from server.command_line.evaluation_run import Runtime, predict_file
+    from server.command_line.evaluation_run import Runtime, length_options, predict_file
     from server.command_line.row_sources import source_of
     from training.examples import Columns
 
@@ -96,6 +100,7 @@ def predict(  # noqa: PLR0917 - typer passes all by name
         Runtime(
             backbone, device, dtype, quantize, linear_kernel, attention_kernel, tokens_per_batch
         ),
+        lengths=length_options(long_text),
         output=output,
         explain=explain,
     )

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 import torch
+import typer
 from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging as transformers_logging
@@ -18,6 +19,7 @@ from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.kernels.names import TORCH
 from prefixes.backbone.precision import dtype_name
+from prefixes.lengths import LengthOptions, LongText
 from training.data.parts import load_examples, load_inputs
 from training.errors import PlanRejected
 from training.examples import Columns
@@ -60,7 +62,13 @@ class Runtime:
 
 
 def evaluate_file(
-    prefix_file: Path, data: Source, columns: Columns, runtime: Runtime, *, as_json: bool
+    prefix_file: Path,
+    data: Source,
+    columns: Columns,
+    runtime: Runtime,
+    *,
+    lengths: LengthOptions,
+    as_json: bool,
 ) -> None:
     """Measure a prefix file on labeled rows, and print the metrics.
 
@@ -75,12 +83,18 @@ def evaluate_file(
     if backbone.precision == torch.float32:
         comparison = None
         measurement = evaluate(
-            backbone, prefix, examples, tokens_per_batch=runtime.tokens_per_batch
+            backbone,
+            prefix,
+            examples,
+            tokens_per_batch=runtime.tokens_per_batch,
+            lengths=lengths,
         )
     else:
         exact = runtime.load_exact_backbone()
         tokens = runtime.tokens_per_batch
-        comparison = compare(backbone, exact, prefix, examples, tokens_per_batch=tokens)
+        comparison = compare(
+            backbone, exact, prefix, examples, tokens_per_batch=tokens, lengths=lengths
+        )
         measurement = comparison.measurement
     precision = dtype_name(backbone.precision)
     console = Console(markup=False, emoji=False)  # labels may look like markup
@@ -102,6 +116,7 @@ def predict_file(
     columns: Columns,
     runtime: Runtime,
     *,
+    lengths: LengthOptions,
     output: Path | None,
     explain: bool,
 ) -> None:
@@ -121,9 +136,9 @@ def predict_file(
         )
     inputs = load_inputs(data, prefix.spec, columns)
     tokens = runtime.tokens_per_batch
-    answers = predictions(backbone, prefix, inputs, tokens_per_batch=tokens)
+    answers = predictions(backbone, prefix, inputs, tokens_per_batch=tokens, lengths=lengths)
     if explain:
-        found = explanations(backbone, prefix, inputs, tokens_per_batch=tokens)
+        found = explanations(backbone, prefix, inputs, tokens_per_batch=tokens, lengths=lengths)
         answers = (
             {**answer, "explanation": explanation}
             for answer, explanation in zip(answers, found, strict=True)
@@ -134,6 +149,18 @@ def predict_file(
         return
     with atomic_file(output) as file:
         file.writelines(line.encode() for line in lines)
+
+
+def length_options(mode: str | None) -> LengthOptions:
+    """Return the options that `--long-text` selects.
+
+    Raises:
+        BadParameter: when it has another value than truncate or windows.
+    """
+    known = get_args(LongText)
+    if mode is not None and mode not in known:
+        raise typer.BadParameter(f"Invalid --long-text {mode!r}: use {' or '.join(known)}.")
+    return LengthOptions(long_text=cast("LongText | None", mode))
 
 
 def _load(prefix_file: Path, data: Source, runtime: Runtime) -> tuple[Prefix, Backbone]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from prefixes import Prefix
-from prefixes.answers import find_answers
+from prefixes.answers import find_answers, whole_texts
 from prefixes.atomic import write_atomically
 from prefixes.backbone import Backbone, load_backbone
+from prefixes.lengths import AS_SERVED
 from server.command_line.ptuning_v2_settings import Part
 from training.data.parts import load_examples, load_inputs
 from training.data.reading import read_part
@@ -18,7 +19,7 @@ from training.datasets import CANDIDATE, dataset_named
 from training.errors import PlanRejected
 from training.examples import Columns
 from training.files.rows import Row
-from training.learning.evaluate import as_learned, evaluate, outputs_of
+from training.learning.evaluate import as_learned, evaluate, merged_outputs
 from training.sessions.files import PREFIX_FILE
 from training.sessions.fine_tuning_session import MODEL_FOLDER
 from training.settings.plan import TrainPlan
@@ -112,11 +113,12 @@ class _LoadedPrefix:
         """Return for each row its number in the dataset, its texts and the prediction."""
         spec = self.prefix.spec
         inputs = load_inputs(part.source, spec, Columns())[: part.max_rows]
-        encoded = self.backbone.texts.encode(spec, inputs)
-        outputs = outputs_of(
+        windows = self.backbone.texts.encode(spec, inputs, lengths=AS_SERVED)
+        encoded = list(map(whole_texts, windows))
+        outputs = merged_outputs(
             self.backbone,
             self.prefix,
-            encoded,
+            windows,
             tokens_per_batch=self.tokens_per_batch,
             with_projected=True,
         )

@@ -37,6 +37,10 @@ Quantize = Annotated[
 ]
 LinearKernel = Annotated[str, runtime_option(LINEAR_KERNEL)]
 AttentionKernel = Annotated[str, runtime_option(ATTENTION_KERNEL)]
+LongText = Annotated[
+    str | None,
+    runtime_option("truncate or windows: how to read long texts. Default: as the file says."),
+]
 TokensPerBatch = Annotated[
     int, runtime_option("Maximum number of tokens in one forward pass. Limits memory.", min=1)
 ]

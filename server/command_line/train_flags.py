@@ -64,6 +64,14 @@ class TaskFlags:
         bool | None,
         task_option("Extend entities to whole words of the tokenizer.", "--snap-to-words"),
     ] = None
+    long_texts: Annotated[
+        str | None,
+        task_option("truncate, or windows: read long texts in overlapping windows."),
+    ] = None
+    stride: Annotated[int | None, task_option("Number of tokens by which windows overlap.")] = None
+    merge: Annotated[
+        str | None, task_option("mean, max or first: how windows of a text are classified.")
+    ] = None
     max_rows: Annotated[
         int | None,
         task_option("Train on a sample of this many rows.", "--max-rows", "--max-train-samples"),

@@ -72,9 +72,9 @@ class AdmittedRequest:
             if self.num_texts + num_more > self._max_texts:
                 raise TooManyInputs(
                     f"The inputs become {self.num_texts + num_more} texts, because every choice, "
-                    "every window of a long context and every part that an explanation leaves out "
-                    f"counts as one. One request may have at most {self._max_texts} texts. Send "
-                    "fewer inputs at once, or shorter ones."
+                    "every window of a long text or context and every part that an explanation "
+                    f"leaves out counts as one. One request may have at most {self._max_texts} "
+                    "texts. Send fewer inputs at once, or shorter ones."
                 )
             self._control.check_capacity(num_more, self.tenant, own=self.num_texts)
             self.charge.grow(num_more)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams
+from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Canaries, PrefixRegistry, PrefixVersion
 from prefixes.spec import TaskType
@@ -187,7 +188,7 @@ class Engine:
         inputs: Sequence[TaskInput],
         *,
         reader: str | None,
-        truncate: bool,
+        lengths: LengthOptions,
         timeout_seconds: float,
         task_type: TaskType | None = None,
         allowance: Allowance = NO_ALLOWANCE,
@@ -200,7 +201,7 @@ class Engine:
         Args:
             inputs: texts and the references of their prefixes; batched with other requests.
             reader: the caller's tenant; None for an anonymous caller.
-            truncate: cut texts that are too long instead of rejecting them.
+            lengths: the handling of texts that are too long.
             timeout_seconds: time until `DeadlineExceeded`.
             task_type: the type that every task must have; None for any.
             allowance: the limits of the caller's tenant and key.
@@ -241,7 +242,7 @@ class Engine:
             fields = [item.fields for item in inputs]
             try:
                 outcomes = await self._pipeline.run(
-                    admitted, fields, places, truncate=truncate, explain=explain
+                    admitted, fields, places, lengths, explain=explain
                 )
             except FAULTS:
                 self.canaries.failed(targets, versions)
@@ -258,7 +259,7 @@ class Engine:
         if recording is not None:
             self.answers.add(recording, results)
             disagreed = partial(self.answers.disagreed, recording)
-        self.canaries.answered(targets, inputs, results, truncate=truncate, disagreed=disagreed)
+        self.canaries.answered(targets, inputs, results, lengths, disagreed=disagreed)
         return InferenceResponse(results, admitted.charge.rates())
 
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:

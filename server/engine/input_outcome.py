@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import PrefixSpec
+from prefixes.answers import whole_outputs, whole_texts
 from prefixes.encoded import EncodedInput
 from prefixes.registry import PrefixVersion
 from prefixes.spec import AnswerRules
@@ -35,14 +36,17 @@ class InputOutcome:
     ) -> InferenceResult:
         """Return the result of the input, which a version answered under the rules of an alias."""
         outputs = tuple(one.outputs for one in self.outcomes)
+        its_outputs = outputs[: len(self.texts)]
+        has_windows = self.texts[0].window is not None
         return InferenceResult(
             version=version.ref,
             digest=version.digest,
             spec=self.spec,
             fields=fields,
-            texts=self.texts,
-            outputs=outputs[: len(self.texts)],
+            texts=whole_texts(self.texts),
+            outputs=self._merged(self.texts, its_outputs),
             timings=self.timings,
+            window_tokens=tuple(len(one.token_ids) for one in self.texts) if has_windows else (),
             occluded=self._occluded_results(outputs) if self.occluded else (),
             rules=rules,
             projected=self.projected,
@@ -68,6 +72,11 @@ class InputOutcome:
     ) -> tuple[OccludedResult, ...]:
         rest = iter(outputs[len(self.texts) :])
         return tuple(
-            OccludedResult(part, texts, tuple(islice(rest, len(texts))))
+            OccludedResult(part, texts, self._merged(texts, list(islice(rest, len(texts)))))
             for part, texts in zip(self.texts[0].occluded_parts, self.occluded, strict=True)
         )
+
+    def _merged(
+        self, texts: EncodedInput, outputs: Sequence[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], ...]:
+        return tuple(whole_outputs(self.spec, texts, outputs)) if texts else ()

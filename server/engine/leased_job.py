@@ -6,6 +6,7 @@ from typing import Self
 
 from prefixes.backbone import EncodeJob
 from prefixes.encoded import EncodedInput, OccludedPart
+from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.template import InputFields
 from server.residency.leases import Lease
@@ -29,7 +30,7 @@ class LeasedJob:
         places: Sequence[int],
         *,
         fields: Sequence[InputFields],
-        truncate: bool,
+        lengths: LengthOptions,
         explain: OcclusionOptions | None = None,
     ) -> Self:
         """Select the inputs at `places` from the fields of all inputs of a request.
@@ -40,7 +41,7 @@ class LeasedJob:
         inputs = [fields[place] for place in places]
         if spec.task_type != "sequence_classification":
             explain = None
-        return cls(lease, places, EncodeJob(spec, inputs, truncate=truncate, explain=explain))
+        return cls(lease, places, EncodeJob(spec, inputs, lengths, explain=explain))
 
     def occluded(self, texts: Mapping[int, EncodedInput]) -> "LeasedJob":
         """Return a job that runs each input without each of its parts.
@@ -58,7 +59,5 @@ class LeasedJob:
             inputs += [fields] * len(parts)
             places += [place] * len(parts)
             left_out += parts
-        job = EncodeJob(
-            self.encode_job.spec, inputs, truncate=self.encode_job.truncate, left_out=left_out
-        )
+        job = EncodeJob(self.encode_job.spec, inputs, self.encode_job.lengths, left_out=left_out)
         return LeasedJob(self.lease, places, job)

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
+from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.template import InputFields
 from server.batching.dispatcher import Dispatcher
@@ -50,8 +51,8 @@ class Pipeline:
         admitted: AdmittedRequest,
         fields: Sequence[InputFields],
         places: Mapping[str, Sequence[int]],
+        lengths: LengthOptions,
         *,
-        truncate: bool,
         explain: OcclusionOptions | None = None,
     ) -> dict[int, InputOutcome]:
         """Run the inputs of a request, and return their outcomes by place.
@@ -64,10 +65,10 @@ class Pipeline:
             admitted: the request.
             fields: the fields of all its inputs.
             places: the places of the inputs for each digest.
-            truncate: cut texts that are too long instead of rejecting them.
+            lengths: the handling of texts that are too long.
             explain: run classified inputs without each of their parts, too; None for no input.
         """
-        job_of = partial(LeasedJob.of, fields=fields, truncate=truncate, explain=explain)
+        job_of = partial(LeasedJob.of, fields=fields, lengths=lengths, explain=explain)
         resident: list[LeasedJob] = []
         runs = []
         with ExitStack() as leases:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from prefixes import Finding, Prefix
 from prefixes.backbone import replay_findings
 from prefixes.errors import InputRejected
+from prefixes.lengths import BEGINNING
 from prefixes.made_up import made_up_inputs
 from prefixes.template import InputFields
 from server.engine.admission import AdmissionControl
@@ -88,7 +89,7 @@ class GoldenReplay:
         places = range(len(fields))
         async with self._admission.admit(len(fields), _TIMEOUT_SECONDS, tenant=_TENANT) as admitted:
             lease = await self._residents.lease(digest, staged=prefix)
-            job = LeasedJob.of(lease, places, fields=fields, truncate=True)
+            job = LeasedJob.of(lease, places, fields=fields, lengths=BEGINNING)
             outcomes = await self._pipeline.run_leased(admitted, [job])
         return [outcomes[place] for place in places]
 

@@ -56,10 +56,11 @@ class OccludedResult:
 class InferenceResult:
     """The result of one input: the outputs of each text that it became.
 
-    An input is one text, or one for each choice or each window of a long context. `version` is
-    the version that its reference resolved to. `occluded` explains the result, if requested.
-    `rules` are those of the alias. `projected` has the projected features of each text, for tasks
-    whose rejection rule has vectors.
+    An input is one text, or one for each choice or each window of a long context. The windows of a
+    long text are already merged to one text; `window_tokens` are their numbers of tokens. It is
+    empty if long texts have no windows. `version` is the version that its reference resolved to.
+    `occluded` explains the result, if requested. `rules` are those of the alias. `projected` has
+    the projected features of each text or window, for tasks whose rejection rule has vectors.
     """
 
     version: PrefixRef
@@ -70,6 +71,7 @@ class InferenceResult:
     outputs: tuple[NDArray[np.float32], ...]
     timings: Timings
     occluded: tuple[OccludedResult, ...] = ()
+    window_tokens: tuple[int, ...] = ()
     rules: AnswerRules | None = None
     projected: tuple[NDArray[np.float32], ...] | None = None
 
@@ -84,10 +86,15 @@ class InferenceResult:
     @property
     def num_tokens(self) -> int:
         """The number of tokens that were run for the input, its explanation included."""
-        num_tokens = _num_tokens(self.texts)
+        num_tokens = sum(self.window_tokens) or _num_tokens(self.texts)
         if self.occluded:
             num_tokens += sum(_num_tokens(one.texts) for one in self.occluded)
         return num_tokens
+
+    @property
+    def num_windows(self) -> int | None:
+        """The number of windows of the text; None if long texts have none."""
+        return len(self.window_tokens) or None
 
     @property
     def is_truncated(self) -> bool:

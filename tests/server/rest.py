@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from prefixes import BackboneFingerprint, Finding, InputTemplate, Prefix
 from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
+from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_registry
 from prefixes.spec import TaskType
@@ -96,7 +97,7 @@ class FakeEngine:
         inputs: Sequence[TaskInput],
         *,
         reader: str | None,
-        truncate: bool,
+        lengths: LengthOptions,
         timeout_seconds: float,
         task_type: TaskType | None,
         allowance: Allowance,

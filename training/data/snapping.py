@@ -6,6 +6,7 @@ from typing import Any
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
+from prefixes.lengths import AS_SERVED
 from training.data.encoding import encode_rows
 from training.errors import at
 from training.examples import Examples, TaskData
@@ -15,9 +16,9 @@ from training.tasks import definition_of
 
 
 def snapped(spec: PrefixSpec, examples: Examples[Any], backbone: Backbone) -> Examples[Any]:
-    """Extend the entities of all rows to whole words, up to the truncation at `max_length`."""
+    """Extend the entities of all rows to whole words, up to where a text is truncated."""
     definition = definition_of(spec.task_type)
-    encoded = encode_rows(backbone, spec, examples)
+    encoded = encode_rows(backbone, spec, examples, AS_SERVED).whole()
     truths = (definition.snapped(*pair) for pair in zip(examples.truths, encoded, strict=True))
     return replace(examples, truths=PackedList(truths))
 

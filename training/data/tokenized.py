@@ -7,6 +7,7 @@ import torch
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
+from prefixes.lengths import AS_SERVED
 from training.data.alignment_warnings import alignment_warnings
 from training.data.encoding import EncodedRows, PackedTexts, encode_rows
 from training.data.row_warnings import cut_off
@@ -51,9 +52,13 @@ def pieces_of(spec: PrefixSpec, examples: Examples[Any], rows: EncodedRows, scal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValidationRows:
-    """The validation rows, tokenized."""
+    """The validation rows, tokenized.
+
+    `windows` is what runs: windows of long texts if the task has them, else the same as `encoded`.
+    """
 
     examples: Examples[Any]
+    windows: EncodedRows
     encoded: EncodedRows
     pieces: Pieces
 
@@ -80,9 +85,9 @@ class TokenizedRows:
             data = snapped_data(spec, data, backbone)
         definition = definition_of(spec.task_type)
         scale = definition.scale(spec, data.train.truths)
-        encoded, others = (
-            encode_rows(backbone, spec, part) for part in (data.train, data.validation)
-        )
+        encoded = encode_rows(backbone, spec, data.train)
+        windows = encode_rows(backbone, spec, data.validation, AS_SERVED)
+        others = windows.whole()
         unknown = UnknownTokens.of(backbone, encoded)
         name = backbone.fingerprint.name
         warnings = (
@@ -101,7 +106,7 @@ class TokenizedRows:
             ),
             encoded,
             pieces_of(spec, data.train, encoded, scale),
-            ValidationRows(data.validation, others, held_out_pieces),
+            ValidationRows(data.validation, windows, others, held_out_pieces),
             scale,
         )
 
@@ -116,7 +121,13 @@ class SharedRows:
 
     def of(self, spec: PrefixSpec, data: TaskData, *, snap: bool = False) -> TokenizedRows:
         """Tokenize rows, or return earlier results. Templates and labels belong to the data."""
-        seen = (spec.max_length, spec.answers, spec.token_types, spec.special_tokens)
+        seen = (
+            spec.max_length,
+            spec.answers,
+            spec.token_types,
+            spec.special_tokens,
+            AS_SERVED.windows_of(spec),
+        )
         key = (id(data), snap, spec.task_type, *seen)
         if key not in self._made:
             self._made[key] = (data, TokenizedRows.of(spec, data, self._backbone, snap=snap))

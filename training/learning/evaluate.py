@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prefixes import Prefix
-from prefixes.answers import split_outputs
+from prefixes import Prefix, PrefixSpec
+from prefixes.answers import split_outputs, whole_outputs, whole_texts
 from prefixes.backbone import (
     Backbone,
     EncodedInput,
@@ -20,6 +20,7 @@ from prefixes.backbone import (
     Streams,
     pool_of,
 )
+from prefixes.lengths import AS_SERVED, LengthOptions
 from training.data.encoding import EncodedRows, encode_rows
 from training.data.snapping import snapped, was_snapped
 from training.examples import Examples, Input
@@ -111,16 +112,55 @@ def batches(
     return cut
 
 
+def merged_outputs(
+    backbone: Backbone,
+    prefix: Prefix,
+    inputs: Sequence[EncodedInput],
+    *,
+    tokens_per_batch: int,
+    with_projected: bool = False,
+) -> list[Outputs]:
+    """Return the outputs as `outputs_of`, with those of the windows of long texts merged.
+
+    They belong to the texts that `EncodedRows.whole` returns.
+    """
+    outputs = outputs_of(
+        backbone, prefix, inputs, tokens_per_batch=tokens_per_batch, with_projected=with_projected
+    )
+    if not inputs or inputs[0][0].window is None:
+        return outputs
+    return [
+        _merged(prefix.spec, texts, values) for texts, values in zip(inputs, outputs, strict=True)
+    ]
+
+
+def _merged(spec: PrefixSpec, texts: EncodedInput, outputs: Outputs) -> Outputs:
+    if spec.task_type != "sequence_classification":
+        return whole_outputs(spec, texts, outputs)
+    count = outputs[0].size - spec.num_labels
+    pairs = [split_outputs(values, count) for values in outputs]
+    (merged,) = whole_outputs(spec, texts, [logits for logits, _ in pairs])
+    features = [projected for _, projected in pairs if projected is not None]
+    if not features:
+        return [merged]
+    return [np.concatenate([merged, np.mean(features, axis=0)]).astype(np.float32)]
+
+
 def evaluate(
-    backbone: Backbone, prefix: Prefix, examples: Examples[Any], *, tokens_per_batch: int
+    backbone: Backbone,
+    prefix: Prefix,
+    examples: Examples[Any],
+    *,
+    tokens_per_batch: int,
+    lengths: LengthOptions = AS_SERVED,
 ) -> Measurement:
     """Measure a prefix on examples."""
     definition = definition_of(prefix.spec.task_type)
-    encoded = encode_rows(backbone, prefix.spec, examples)
-    outputs = outputs_of(
-        backbone, prefix, encoded, tokens_per_batch=tokens_per_batch, with_projected=True
+    windows = encode_rows(backbone, prefix.spec, examples, lengths)
+    outputs = merged_outputs(
+        backbone, prefix, windows, tokens_per_batch=tokens_per_batch, with_projected=True
     )
-    return definition.measure(prefix.spec, examples, encoded, outputs)
+    return definition.measure(prefix.spec, examples, windows.whole(), outputs)
 
 
 def as_learned(backbone: Backbone, prefix: Prefix, examples: Examples[Any]) -> Examples[Any]:
@@ -129,13 +169,18 @@ def as_learned(backbone: Backbone, prefix: Prefix, examples: Examples[Any]) -> E
 
 
 def predictions(
-    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], *, tokens_per_batch: int
+    backbone: Backbone,
+    prefix: Prefix,
+    inputs: Sequence[Input],
+    *,
+    tokens_per_batch: int,
+    lengths: LengthOptions = AS_SERVED,
 ) -> Iterator[dict[str, Any]]:
     """Yield the fields of each input together with its answer."""
     definition = definition_of(prefix.spec.task_type)
-    encoded = backbone.texts.encode(prefix.spec, inputs)
-    outputs = outputs_of(
-        backbone, prefix, encoded, tokens_per_batch=tokens_per_batch, with_projected=True
+    windows = backbone.texts.encode(prefix.spec, inputs, lengths=lengths)
+    outputs = merged_outputs(
+        backbone, prefix, windows, tokens_per_batch=tokens_per_batch, with_projected=True
     )
-    for fields, texts, values in zip(inputs, encoded, outputs, strict=True):
+    for fields, texts, values in zip(inputs, map(whole_texts, windows), outputs, strict=True):
         yield {**fields, **definition.answer(prefix.spec, fields, texts, values)}

@@ -8,16 +8,22 @@ from prefixes.answers import explain
 from prefixes.backbone import Backbone, EncodedInput, EncodeJob
 from prefixes.encoded import OccludedPart
 from prefixes.errors import InputRejected
+from prefixes.lengths import AS_SERVED, LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from training.examples import Input
-from training.learning.evaluate import outputs_of
+from training.learning.evaluate import merged_outputs
 
 _INPUTS_AT_ONCE: Final = 64
 """Each becomes up to 65 texts, which are held in memory."""
 
 
 def explanations(
-    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], *, tokens_per_batch: int
+    backbone: Backbone,
+    prefix: Prefix,
+    inputs: Sequence[Input],
+    *,
+    tokens_per_batch: int,
+    lengths: LengthOptions = AS_SERVED,
 ) -> Iterator[dict[str, Any]]:
     """Yield the explanation of each input's best label, in the form of the server's responses.
 
@@ -26,17 +32,22 @@ def explanations(
         prefix: of a sequence classification task.
         inputs: the inputs.
         tokens_per_batch: maximum number of tokens of a batch.
+        lengths: the handling of texts that are too long.
     """
     for first in range(0, len(inputs), _INPUTS_AT_ONCE):
         some = inputs[first : first + _INPUTS_AT_ONCE]
-        yield from _explained(backbone, prefix, some, tokens_per_batch)
+        yield from _explained(backbone, prefix, some, tokens_per_batch, lengths)
 
 
 def _explained(
-    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], tokens_per_batch: int
+    backbone: Backbone,
+    prefix: Prefix,
+    inputs: Sequence[Input],
+    tokens_per_batch: int,
+    lengths: LengthOptions,
 ) -> Iterator[dict[str, Any]]:
     spec = prefix.spec
-    encoded = _encode(backbone, EncodeJob(spec, inputs, truncate=True, explain=OcclusionOptions()))
+    encoded = _encode(backbone, EncodeJob(spec, inputs, lengths, explain=OcclusionOptions()))
     parts_of = [texts[0].occluded_parts for texts in encoded]
     left_out = [
         (fields, part)
@@ -47,11 +58,11 @@ def _explained(
     job = EncodeJob(
         spec,
         [fields for fields, _ in left_out],
-        truncate=True,
+        lengths,
         left_out=[part for _, part in left_out],
     )
     rows = [*encoded, *_encode(backbone, job)]
-    outputs = outputs_of(backbone, prefix, rows, tokens_per_batch=tokens_per_batch)
+    outputs = merged_outputs(backbone, prefix, rows, tokens_per_batch=tokens_per_batch)
     rest = iter(outputs[len(inputs) :])
     for fields, parts, (logits,) in zip(inputs, parts_of, outputs[: len(inputs)], strict=True):
         others = [None if part.is_all else next(rest)[0] for part in parts]

@@ -53,7 +53,7 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         special_tokens=config.special_tokens,
         backbone=backbone.fingerprint,
         description=config.description,
-        **definition.description(config, data),
+        **{"decisions": config.decisions, **definition.description(config, data)},
     )
 
 

@@ -14,7 +14,7 @@ from prefixes.backbone import Backbone
 from training.data.tokenized import TokenizedRows
 from training.examples import TaskData
 from training.learning.base_run import BaseRun, loss_settings_of
-from training.learning.evaluate import outputs_of
+from training.learning.evaluate import merged_outputs
 from training.learning.initialization import real_tokens
 from training.learning.learner import PrefixLearner, describe
 from training.learning.random_numbers import generator_for
@@ -115,9 +115,9 @@ class Run(BaseRun):
 
     def evaluate(self, backbone: Backbone, tokens_per_batch: int) -> None:
         """Measure the prefix as served, and keep it if it is the best so far."""
-        scale, encoded = self.rows.scale, self.rows.held_out.encoded
+        scale, windows = self.rows.scale, self.rows.held_out.windows
         prefix = self.kept.fold(center=scale.center, spread=scale.spread)
-        outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+        outputs = merged_outputs(backbone, prefix, windows, tokens_per_batch=tokens_per_batch)
         if self.record(outputs):
             self.best_prefix = prefix
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from prefixes import Prefix
+from prefixes.answers import whole_texts
 from prefixes.backbone import Backbone
+from prefixes.lengths import AS_SERVED, LengthOptions
 from training.examples import Examples
-from training.learning.evaluate import outputs_of
+from training.learning.evaluate import merged_outputs
 from training.tasks import definition_of
 from training.tasks.metrics import Measurement
 
@@ -43,14 +45,16 @@ def compare(
     examples: Examples[Any],
     *,
     tokens_per_batch: int,
+    lengths: LengthOptions = AS_SERVED,
 ) -> Comparison:
     """Measure a prefix on examples with two backbones that differ only in precision."""
     definition = definition_of(prefix.spec.task_type)
-    encoded = definition.encode(backbone.texts, prefix.spec, examples)
+    windows = definition.encode(backbone.texts, prefix.spec, examples, lengths)
+    encoded = list(map(whole_texts, windows))
     measurements, answers = [], []
     for one in (backbone, exact):
-        outputs = outputs_of(
-            one, prefix, encoded, tokens_per_batch=tokens_per_batch, with_projected=True
+        outputs = merged_outputs(
+            one, prefix, windows, tokens_per_batch=tokens_per_batch, with_projected=True
         )
         measurements.append(definition.measure(prefix.spec, examples, encoded, outputs))
         answers.append(

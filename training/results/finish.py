@@ -17,11 +17,12 @@ from prefixes import GoldenExample, InputTemplate, Prefix, PrefixRejected, Prove
 from prefixes.answers.statistics import count_answers
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.file import MAX_HEADER_BYTES
+from prefixes.lengths import AS_SERVED
 from prefixes.made_up import made_up_inputs
 from prefixes.spec import MAX_LABELS, Decisions
 from training.data.encoding import encode_rows
 from training.examples import Examples, Input, TaskData
-from training.learning.evaluate import evaluate, outputs_of
+from training.learning.evaluate import evaluate, merged_outputs, outputs_of
 from training.results.calibration import calibrate
 from training.results.rejection import FittedRejection, fit_rejection
 from training.results.thresholds import FittedThresholds, fit_thresholds
@@ -90,8 +91,8 @@ def finish(
     thresholds = None
     if config.threshold is not None:
         target, rows = ThresholdTarget.parse(config.threshold), data.validation
-        encoded = encode_rows(backbone, folded.spec, rows)
-        outputs = outputs_of(backbone, folded, encoded, tokens_per_batch=tokens_per_batch)
+        windows = encode_rows(backbone, folded.spec, rows, AS_SERVED)
+        outputs = merged_outputs(backbone, folded, windows, tokens_per_batch=tokens_per_batch)
         folded, thresholds = fit_thresholds(folded, rows, outputs, target)
     folded, validation = with_reference(
         backbone, folded, data.validation, tokens_per_batch=tokens_per_batch
@@ -134,8 +135,9 @@ def with_reference(
 ) -> tuple[Prefix, Measurement]:
     """Measure a prefix on validation rows, and store how their answers are distributed."""
     spec = prefix.spec
-    encoded = encode_rows(backbone, spec, rows)
-    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
+    windows = encode_rows(backbone, spec, rows, AS_SERVED)
+    outputs = merged_outputs(backbone, prefix, windows, tokens_per_batch=tokens_per_batch)
+    encoded = windows.whole()
     measured = definition_of(spec.task_type).measure(spec, rows, encoded, outputs)
     unknown = backbone.texts.unknown_token
     reference = count_answers(spec, encoded, outputs, unknown_token=unknown)

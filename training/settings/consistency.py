@@ -29,6 +29,7 @@ def problems_of(config: TrainSettings) -> list[str]:
         *_embedding_problems(config),
         *_text_problems(config),
         *_answer_problems(config),
+        *_window_problems(config),
         *_label_column_problems(config),
         *_tagging_problems(config),
         *_template_problems(config),
@@ -161,15 +162,38 @@ def _text_problems(config: TrainSettings) -> list[str]:
 
 
 def _answer_problems(config: TrainSettings) -> list[str]:
-    answers = (config.stride, config.max_answer_tokens, config.null_threshold)
+    answers = (config.max_answer_tokens, config.null_threshold)
     if not traits_of(config.task_type).has_answers:
-        if answers == (None, None, None):
+        if answers == (None, None):
             return []
-        names = "stride, max_answer_tokens and null_threshold"
+        names = "max_answer_tokens and null_threshold"
         return [f"{names} apply only to question_answering, not to {config.task_type}"]
     if config.stride is None or config.max_answer_tokens is None:
         return ["question_answering needs stride and max_answer_tokens: do not set them to null"]
     return []
+
+
+def _window_problems(config: TrainSettings) -> list[str]:
+    traits = traits_of(config.task_type)
+    if config.long_texts == "truncate":
+        own = ("merge", "max_windows", *(() if traits.has_answers else ("stride",)))
+        return [
+            f"{name} applies only with long_texts 'windows': set it, or remove {name}"
+            for name in own
+            if getattr(config, name) is not None
+        ]
+    problems = []
+    if traits.has_answers:
+        problems.append("question_answering always reads contexts in windows: remove long_texts")
+    elif not traits.may_have_windows:
+        problems.append(f"long_texts 'windows' does not apply to {config.task_type}: remove it")
+    if config.method == "full":
+        problems.append("long_texts applies only to a prefix file, and method 'full' writes none")
+    if config.merge is not None and config.task_type != "sequence_classification":
+        problems.append(
+            f"merge applies only to sequence_classification, not to {config.task_type}: remove it"
+        )
+    return problems
 
 
 def _label_column_problems(config: TrainSettings) -> list[str]:

@@ -4,7 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from prefixes.spec import MAX_LABELS, MAX_TOKENS, Label, ProblemType, SpecialTokens, TaskType
+from prefixes.encoded import Merge
+from prefixes.lengths import LongText
+from prefixes.spec import (
+    MAX_LABELS,
+    MAX_TOKENS,
+    MAX_WINDOWS_OF_TASK,
+    Label,
+    ProblemType,
+    SpecialTokens,
+    TaskType,
+)
 from prefixes.values import Value
 from training.sources import SourceField
 
@@ -101,11 +111,29 @@ class DataSettings(Value):
         description="How a special token in a text, such as [SEP], is read: as ordinary text, or "
         "as control.",
     )
+    long_texts: LongText = Field(
+        default="truncate",
+        description="How the prefix reads texts that are too long: only their beginning "
+        "(truncate), or all of them, in overlapping windows (windows). Training rows are truncated "
+        "either way.",
+    )
     stride: int | None = Field(
         default=None,
         ge=0,
         le=MAX_TOKENS,
-        description="Number of tokens by which consecutive windows of a context overlap.",
+        description="Number of tokens by which consecutive windows of a context or of a long text "
+        "overlap.",
+    )
+    merge: Merge | None = Field(
+        default=None,
+        description="How the classifications of windows become one: their mean (default), their "
+        "maximum, or the first.",
+    )
+    max_windows: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_WINDOWS_OF_TASK,
+        description="Maximum number of windows of a text: 32 by default. The rest is truncated.",
     )
     max_answer_tokens: int | None = Field(
         default=None, ge=1, le=MAX_TOKENS, description="Maximum number of tokens of an answer."

@@ -8,6 +8,8 @@ from prefixes.spec import (
     MAX_GOLDEN,
     MAX_PREFIX_LENGTH,
     Activation,
+    Decisions,
+    LongTexts,
     Method,
     Pooling,
 )
@@ -187,6 +189,15 @@ class TrainSettings(DataSettings):
         """Whether no setting that was given says how to learn from the rows."""
         is_eligible = self.problem_type == "single_label_classification" and self.dataset is None
         return is_eligible and not self.model_fields_set & RECIPE_FIELDS
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """The rules of the prefix file that are set before the training; None without any."""
+        if self.long_texts == "truncate":
+            return None
+        given = {"stride": self.stride, "merge": self.merge, "max_windows": self.max_windows}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return Decisions(long_texts=LongTexts.model_validate(chosen))
 
     @property
     def begins_as_activations(self) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from prefixes import HeadSpec, InputTemplate, PrefixSpec
 from prefixes.backbone import EncodedInput, TextEncoder
+from prefixes.lengths import BEGINNING, LengthOptions
 from prefixes.template import CHOICES
 from training.errors import DataProblem
 from training.examples import Examples, Input, Layout, TaskData, Truth, wording
@@ -148,10 +149,14 @@ class TaskDefinition(ABC, Generic[Truth]):
         return {}
 
     def encode(
-        self, texts: TextEncoder, spec: PrefixSpec, examples: Examples[Truth]
+        self,
+        texts: TextEncoder,
+        spec: PrefixSpec,
+        examples: Examples[Truth],
+        lengths: LengthOptions = BEGINNING,
     ) -> list[EncodedInput]:
         """Tokenize all texts of each example."""
-        return texts.encode(spec, examples.inputs)
+        return texts.encode(spec, examples.inputs, lengths=lengths)
 
     def num_spans(self, truth: Truth) -> int:
         """Return the number of spans in a truth."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from prefixes import HeadSpec, InputTemplate, PrefixSpec
 from prefixes.backbone import EncodedInput, TextEncoder
+from prefixes.lengths import BEGINNING, LengthOptions
 from training.examples import Examples, Input, Layout
 from training.files.rows import Row, RowFile
 from training.settings.config import TrainConfig
@@ -72,7 +73,11 @@ class Embedding(TaskDefinition[str]):
         return super().head(config).model_copy(update={"normalize": config.normalize is not False})
 
     def encode(
-        self, texts: TextEncoder, spec: PrefixSpec, examples: Examples[str]
+        self,
+        texts: TextEncoder,
+        spec: PrefixSpec,
+        examples: Examples[str],
+        lengths: LengthOptions = BEGINNING,
     ) -> list[EncodedInput]:
         """Tokenize each text and its partner."""
         (field,) = spec.input.fields
@@ -80,7 +85,9 @@ class Embedding(TaskDefinition[str]):
         return [
             one + other
             for one, other in zip(
-                texts.encode(spec, examples.inputs), texts.encode(spec, partners), strict=True
+                texts.encode(spec, examples.inputs, lengths=lengths),
+                texts.encode(spec, partners, lengths=lengths),
+                strict=True,
             )
         ]
 

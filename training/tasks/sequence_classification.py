@@ -125,7 +125,8 @@ class SequenceClassification(TaskDefinition[Target]):
         described = {"problem_type": config.problem_type, "labels": data.labels}
         if config.hierarchy is None:
             return described
-        return {**described, "decisions": Decisions(hierarchy=hierarchy_over(config, data.labels))}
+        rules, tree = config.decisions or Decisions(), hierarchy_over(config, data.labels)
+        return {**described, "decisions": rules.model_copy(update={"hierarchy": tree})}
 
     def scale(self, spec: PrefixSpec, truths: Sequence[Target]) -> Scale:
         """Return mean and deviation of a regression: its head learns mean 0 and deviation 1."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from prefixes.errors import InputRejected
+from prefixes.lengths import LengthOptions
 from prefixes.spec import TaskType
 from server import media_types
 from server.api.dependencies import AuthenticatedRoute, bearer
@@ -87,7 +88,7 @@ async def reply(
     answers = await inference.run(
         inputs,
         model=model,
-        truncate=options.truncate is not False,
+        lengths=LengthOptions(truncate=options.truncate is not False),
         task_type=task_type,
         top_k=output_options.top_k,
     )
@@ -173,7 +174,7 @@ async def _compare(body: HubRequest, inference: Inference, model: str | None) ->
     answers = await inference.run(
         [InputItem((text,)) for text in (source, *sentences)],
         model=model,
-        truncate=body.truncate is not False,
+        lengths=LengthOptions(truncate=body.truncate is not False),
         task_type="embedding",
     )
     first, *others = (_unit(answer.outputs[0]) for answer in answers)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Request
 
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.errors import InputRejected
+from prefixes.lengths import AS_SERVED
 from prefixes.registry import PrefixVersion
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.dialects.label_studio_answers import regions_of, right_answer
@@ -91,7 +92,7 @@ async def predict(
     control = await services.render(partial(control_for, member_of(spec), body.label_config))
     items = [InputItem(fields_of(spec, one.data, control.variable)) for one in body.tasks]
     # By its number: the alias may move meanwhile.
-    answers = await inference.run(items, model=str(version.ref), truncate=True)
+    answers = await inference.run(items, model=str(version.ref), lengths=AS_SERVED)
     results = await inference.render(
         answers, lambda: [_prediction(control, answer) for answer in answers]
     )

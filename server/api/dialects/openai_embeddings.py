@@ -1,6 +1,7 @@
 """POST /v1/embeddings in the shape of OpenAI, which is also the server's own embedding route.
 
-Differences from OpenAI: `model` selects the prefix, and `truncate` cuts texts that are too long.
+Differences from OpenAI: `model` selects the prefix, and `truncate`, `long_text` and `stride` say
+how texts are read that are too long.
 """
 
 import base64
@@ -45,7 +46,7 @@ async def embeddings(
     answers = await inference.run(
         input_items(body.input),
         model=body.model,
-        truncate=body.truncate is True,
+        lengths=body.lengths,
         task_type="embedding",
     )
     check_dimensions(answers, body.dimensions)

@@ -4,15 +4,17 @@ from typing import Literal
 
 from pydantic import Field
 
+from prefixes.lengths import LengthOptions
 from prefixes.spec import TaskType
 from server.api.dialects.requests import TEXTS_OR_IDS, DialectRequest, Dimensions, TextsOrIds
+from server.api.long_texts import LongTextOption, StrideOption
 from server.api.schemas import Model, WireResponse
 
 EncodingFormat = Literal["float", "base64"]
 
 
 class EmbeddingsRequest(DialectRequest):
-    """The request of OpenAI, with `truncate` added."""
+    """The request of OpenAI, with `truncate`, `long_text` and `stride` added."""
 
     model: Model = None
     input: TextsOrIds = Field(description=TEXTS_OR_IDS)
@@ -23,6 +25,13 @@ class EmbeddingsRequest(DialectRequest):
         default=None,
         description="True cuts texts that are too long. Otherwise they are rejected.",
     )
+    long_text: LongTextOption = None
+    stride: StrideOption = None
+
+    @property
+    def lengths(self) -> LengthOptions:
+        """The handling of texts that are too long."""
+        return LengthOptions(self.truncate is True, self.long_text, self.stride)
 
 
 class Embedding(WireResponse):

@@ -6,6 +6,7 @@ import uuid
 from fastapi import APIRouter, Depends
 
 from prefixes.answers import decide, rules_of
+from prefixes.lengths import LengthOptions
 from server.api.dependencies import AuthenticatedRoute, RecordDep, bearer
 from server.api.dialects.requests import input_items
 from server.api.dialects.vllm_schemas import (
@@ -36,7 +37,7 @@ async def classify(
     answers = await inference.run(
         input_items(body.input),
         model=body.model,
-        truncate=body.truncate_prompt_tokens is not None,
+        lengths=LengthOptions(truncate=body.truncate_prompt_tokens is not None),
         task_type="sequence_classification",
     )
     has_activation = body.use_activation is not False

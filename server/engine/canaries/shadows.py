@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from prefixes.lengths import LengthOptions
 from prefixes.template import InputFields
 from server.engine.admission import AdmissionControl
 from server.engine.input_outcome import InputOutcome
@@ -27,7 +28,7 @@ class Shadow:
 
     digest: str
     fields: InputFields
-    truncate: bool
+    lengths: LengthOptions
     done: Callable[[InputOutcome], Awaitable[None]]
     failed: Callable[[Exception], None]
     dropped: Callable[[], None]
@@ -112,5 +113,5 @@ class ShadowRunner:
     async def _run(self, shadow: Shadow) -> InputOutcome:
         async with self._admission.admit(1, _TIMEOUT_SECONDS, tenant=_TENANT) as admitted:
             lease = await self._residents.lease(shadow.digest)
-            job = LeasedJob.of(lease, [0], fields=[shadow.fields], truncate=shadow.truncate)
+            job = LeasedJob.of(lease, [0], fields=[shadow.fields], lengths=shadow.lengths)
             return (await self._pipeline.run_leased(admitted, [job]))[0]

@@ -10,6 +10,7 @@ from typing import Final
 
 from prefixes import PrefixRef
 from prefixes.errors import InputRejected, PrefixError, PrefixRejected, StoreCorrupted
+from prefixes.lengths import LengthOptions
 from prefixes.registry import Actor, Canaries, CanaryRoute, PrefixVersion, Target
 from prefixes.registry.canary_counts import CanaryId
 from server.engine.canaries.comparison import agree, label_of
@@ -127,8 +128,8 @@ class CanaryWatch:
         targets: Mapping[PrefixRef, Target],
         inputs: Sequence[TaskInput],
         results: Sequence[InferenceResult],
+        lengths: LengthOptions,
         *,
-        truncate: bool,
         disagreed: Disagreed | None = None,
     ) -> None:
         """Count the answers of a request, and queue some of its inputs for the other version.
@@ -147,7 +148,7 @@ class CanaryWatch:
                 counts.answered(result.timings)
             if watched.takes_next():
                 told = None if disagreed is None else partial(disagreed, place)
-                self._add_shadow(watched, target, item, result, truncate=truncate, told=told)
+                self._add_shadow(watched, target, item, result, lengths, told=told)
             self._check(watched)
 
     def failed(
@@ -182,8 +183,8 @@ class CanaryWatch:
         target: Target,
         item: TaskInput,
         result: InferenceResult,
+        lengths: LengthOptions,
         *,
-        truncate: bool,
         told: Callable[[int], None] | None,
     ) -> None:
         other = _other_version(target, result)
@@ -196,7 +197,7 @@ class CanaryWatch:
             Shadow(
                 other.digest,
                 item.fields,
-                truncate,
+                lengths,
                 done=partial(self._compare, watched, target, result, told),
                 failed=partial(self._shadow_failed, watched, other),
                 dropped=drop,

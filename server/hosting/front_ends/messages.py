@@ -105,6 +105,7 @@ class CompactResult:
     outputs: tuple[Any, ...]
     timings: Timings
     occluded: tuple[OccludedResult, ...]
+    window_tokens: tuple[int, ...]
     rules: AnswerRules | None
     projected: tuple[Any, ...] | None
 
@@ -118,6 +119,7 @@ class CompactResult:
             result.outputs,
             result.timings,
             result.occluded,
+            result.window_tokens,
             result.rules,
             result.projected,
         )
@@ -133,6 +135,7 @@ class CompactResult:
             self.outputs,
             self.timings,
             self.occluded,
+            self.window_tokens,
             self.rules,
             self.projected,
         )

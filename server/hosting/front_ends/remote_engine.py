@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefixes import Finding, Prefix, PrefixSpec
+from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.spec import TaskType
 from server.engine.canaries.counts import CanaryCounts
@@ -72,7 +73,7 @@ class RemoteEngine:
         inputs: Sequence[TaskInput],
         *,
         reader: str | None,
-        truncate: bool,
+        lengths: LengthOptions,
         timeout_seconds: float,
         task_type: TaskType | None,
         allowance: Allowance,
@@ -85,7 +86,7 @@ class RemoteEngine:
             "infer",
             inputs=inputs,
             reader=reader,
-            truncate=truncate,
+            lengths=lengths,
             timeout_seconds=timeout_seconds,
             task_type=task_type,
             allowance=allowance,

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from prefixes import InputTemplate, PrefixSpec
 from prefixes.backbone import Backbone, EncodeJob, TextEncoder
+from prefixes.lengths import LengthOptions
 from prefixes.spec import SpecialTokens
 from tests.factories import encode_each, make_spec
 
@@ -145,7 +146,7 @@ def test_a_batch_may_mix_both_ways(
     inputs = [{"text": text} for text in texts]
     broken = [{"text": "good"}, {"text": ""}]
     jobs = [
-        EncodeJob(tagging(backbone, way), some, truncate=True)
+        EncodeJob(tagging(backbone, way), some, LengthOptions())
         for way in ways
         for some in (inputs, broken)
     ]

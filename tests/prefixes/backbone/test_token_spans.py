@@ -10,6 +10,7 @@ from prefixes import AnswerSpec, PrefixSpec
 from prefixes.backbone import Backbone, TextEncoder
 from prefixes.characters import is_blank
 from prefixes.errors import TextTooLong
+from prefixes.lengths import LengthOptions
 from tests.factories import make_spec
 
 PIECES = [
@@ -151,7 +152,7 @@ def test_a_question_too_long_for_its_half_is_cut_or_refused_as_asked(backbone: B
 
     assert window.is_truncated
     with pytest.raises(TextTooLong, match="35 tokens"):
-        backbone.texts.encode(spec, fields, truncate=False)
+        backbone.texts.encode(spec, fields, lengths=LengthOptions(truncate=False))
 
 
 def test_a_choice_each_becomes_a_text_of_its_own(backbone: Backbone) -> None:

@@ -21,6 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from prefixes import InputTemplate, PrefixSpec
 from prefixes.backbone import Backbone, TextEncoder
 from prefixes.errors import InputRejected, TextTooLong
+from prefixes.lengths import LengthOptions
 from tests.factories import WORDS, encode_each, make_spec
 
 PAIR = InputTemplate(text="{a}", text_pair="{b}")
@@ -148,10 +149,12 @@ def test_a_context_longer_than_all_windows_is_refused_with_their_number(
 ) -> None:
     spec = make_spec(backbone.fingerprint, task_type="question_answering", max_length=16)
     inside = {"question": "good", "context": "film " * 40}
-    assert len(backbone.texts.encode(spec, [inside], truncate=False)[0]) > 1
+    assert len(backbone.texts.encode(spec, [inside], lengths=LengthOptions(truncate=False))[0]) > 1
 
     with pytest.raises(TextTooLong, match="allows at most 32 windows of 16, half of each for"):
-        backbone.texts.encode(spec, [inside | {"context": "film " * 900}], truncate=False)
+        backbone.texts.encode(
+            spec, [inside | {"context": "film " * 900}], lengths=LengthOptions(truncate=False)
+        )
 
 
 def test_a_length_without_room_for_the_special_tokens_is_refused(backbone: Backbone) -> None:

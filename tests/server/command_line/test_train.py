@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from prefixes import Prefix, PrefixRef
 from prefixes.registry import open_registry
+from prefixes.spec import LongTexts
 from server.command_line import training_run
 from server.command_line.exit_codes import ExitCode
 from server.command_line.main import app
@@ -118,6 +119,36 @@ def test_a_task_is_trained_published_measured_and_used(
         assert row == json.loads(answer)
         assert explanation["label"] == row["label"]
         assert " ".join(part["text"] for part in explanation["parts"]) == row["text"]
+
+
+def test_a_task_is_trained_for_long_texts_and_measured_either_way(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = [{**row, "text": f"{row['text']} . " * 4} for row in sentiment_rows(64)]
+    data, output = write_jsonl(tmp_path / "rows.jsonl", rows), tmp_path / "output"
+    place = ("--backbone", backbone_folder, "--device", "cpu")
+    windows = ("--long-texts", "windows", "--stride", "2", "--merge", "max")
+    more = ("--set", "max_windows=9", "--max-length", "12")
+
+    run("train", "acme/mood", "--train", data, "--output", output, *place, *QUICK, *windows, *more)
+
+    file = output / "prefix.safetensors"
+    rule = LongTexts(stride=2, merge="max", max_windows=9)
+    decisions = Prefix.load(file).spec.decisions
+    assert decisions is not None
+    assert decisions.long_texts == rule
+    figures = [
+        json.loads(run("evaluate", file, data, *place, "--json", *options))["metrics"]
+        for options in ((), ("--long-text", "windows"), ("--long-text", "truncate"))
+    ]
+    assert figures[0] == figures[1] != figures[2]
+    answers = [
+        run("predict", file, data, *place, *options)
+        for options in ((), ("--long-text", "truncate"))
+    ]
+    assert answers[0] != answers[1]
+    message = run.refusal("predict", file, data, *place, "--long-text", "cut")
+    assert "Invalid --long-text 'cut': use truncate or windows." in message
 
 
 @pytest.mark.parametrize(

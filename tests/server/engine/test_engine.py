@@ -9,6 +9,7 @@ import pytest
 from prefixes import GoldenExample, Prefix, PrefixRef, digest_of
 from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
+from prefixes.lengths import LengthOptions
 from prefixes.registry import Actor, Canaries, CanaryPlan, PrefixRegistry, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
@@ -48,7 +49,9 @@ async def engine(
 
 
 async def ask(engine: Engine, *inputs: TaskInput, truncate: bool = True) -> list[InferenceResult]:
-    response = await engine.infer(inputs, reader="acme", truncate=truncate, timeout_seconds=30)
+    response = await engine.infer(
+        inputs, reader="acme", lengths=LengthOptions(truncate=truncate), timeout_seconds=30
+    )
     return response.results
 
 
@@ -105,7 +108,7 @@ async def test_a_canary_and_its_stable_version_are_exact_in_one_batch(
         engine.infer(
             [asks("acme/tone")],
             reader="acme",
-            truncate=True,
+            lengths=LengthOptions(),
             timeout_seconds=30,
             routing_key=caller,
         )
@@ -136,7 +139,9 @@ async def test_cached_prefixes_are_as_private_as_others(
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
     await ask(engine, asks("acme/tone"))
     with pytest.raises(PrefixNotFound):
-        await engine.infer([asks("acme/tone")], reader=None, truncate=True, timeout_seconds=30)
+        await engine.infer(
+            [asks("acme/tone")], reader=None, lengths=LengthOptions(), timeout_seconds=30
+        )
 
 
 async def test_a_rejected_input_of_a_list_is_named_by_its_place(
@@ -201,7 +206,7 @@ async def test_a_task_of_another_type_is_rejected_before_it_is_loaded_or_tokeniz
             await engine.infer(
                 [asks("acme/tone"), asks("acme/vectors")],
                 reader="acme",
-                truncate=True,
+                lengths=LengthOptions(),
                 timeout_seconds=30,
                 task_type="sequence_classification",
             )
@@ -267,7 +272,9 @@ async def test_a_request_past_its_deadline_fails_and_leaves_nothing_behind(
 ) -> None:
     publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
     with pytest.raises(DeadlineExceeded, match="within 0 seconds"):
-        await engine.infer([asks("acme/tone")], reader="acme", truncate=True, timeout_seconds=0)
+        await engine.infer(
+            [asks("acme/tone")], reader="acme", lengths=LengthOptions(), timeout_seconds=0
+        )
     assert engine.num_waiting == 0
     assert len(await ask(engine, asks("acme/tone"))) == 1
 

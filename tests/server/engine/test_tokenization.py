@@ -6,6 +6,7 @@ import pytest
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone, EncodeJob
 from prefixes.errors import InputRejected
+from prefixes.lengths import LengthOptions
 from prefixes.template import InputTemplate
 from server.engine.tokenization import JobResult, TokenizerPool
 from server.errors import EngineUnavailable, InferenceFailed
@@ -36,7 +37,7 @@ def spec(backbone: Backbone) -> PrefixSpec:
 
 
 def job(spec: PrefixSpec, *texts: str) -> EncodeJob:
-    return EncodeJob(spec, [(text,) for text in texts], truncate=True)
+    return EncodeJob(spec, [(text,) for text in texts], LengthOptions())
 
 
 def call(tokenizers: TokenizerPool, *jobs: EncodeJob, tenant: str | None = None) -> Call:

@@ -8,6 +8,7 @@ import pytest
 
 from prefixes import PrefixRef
 from prefixes.backbone import Backbone
+from prefixes.lengths import LengthOptions
 from prefixes.registry import (
     Actor,
     AnswerStore,
@@ -59,7 +60,9 @@ def sweeps_of(registry: PrefixRegistry, engine: Engine, grace: timedelta) -> Ret
 
 async def ask(engine: Engine, version: int) -> str:
     item = TaskInput(PrefixRef("acme", "tone", version=version), {"text": "a good film"})
-    response = await engine.infer([item], reader="acme", truncate=True, timeout_seconds=30)
+    response = await engine.infer(
+        [item], reader="acme", lengths=LengthOptions(), timeout_seconds=30
+    )
     return response.results[0].digest
 
 

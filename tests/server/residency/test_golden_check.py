@@ -7,6 +7,7 @@ import pytest
 
 from prefixes import Prefix, PrefixRef, PrefixRejected, digest_of
 from prefixes.backbone import Backbone, load_backbone, pool_of
+from prefixes.lengths import LengthOptions
 from prefixes.registry import PrefixRegistry, open_registry
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
@@ -53,7 +54,9 @@ async def ask(engine: Engine, *tasks: str) -> list[InferenceResult]:
     inputs = [
         TaskInput(PrefixRef.parse(f"acme/{task}"), {"text": "a great plot"}) for task in tasks
     ]
-    response = await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=30)
+    response = await engine.infer(
+        inputs, reader="acme", lengths=LengthOptions(), timeout_seconds=30
+    )
     return response.results
 
 

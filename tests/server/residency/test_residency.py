@@ -9,6 +9,7 @@ import pytest
 from prefixes import PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import PrefixNotFound, StoreUnavailable
+from prefixes.lengths import LengthOptions
 from prefixes.registry import PrefixRegistry, Target, open_registry
 from prefixes.store import PrefixStore
 from server.engine.engine import Engine, EngineLimits
@@ -65,7 +66,9 @@ async def serving(
 
 async def ask(engine: Engine, task: str) -> InferenceResult:
     item = TaskInput(PrefixRef("acme", task, alias="live"), {"text": "a good film"})
-    response = await engine.infer([item], reader="acme", truncate=True, timeout_seconds=30)
+    response = await engine.infer(
+        [item], reader="acme", lengths=LengthOptions(), timeout_seconds=30
+    )
     return response.results[0]
 
 

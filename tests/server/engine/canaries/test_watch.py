@@ -12,6 +12,7 @@ import pytest
 from prefixes import Prefix, PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreCorrupted
+from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import (
     Actor,
@@ -22,7 +23,7 @@ from prefixes.registry import (
     open_registry,
 )
 from prefixes.registry.audit import AuditFilter
-from prefixes.spec import TaskType
+from prefixes.spec import Decisions, LongTexts, TaskType
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import InferenceResult, TaskInput
@@ -77,7 +78,7 @@ async def ask(
 ) -> list[InferenceResult]:
     inputs = [TaskInput(LIVE, {"text": text})] * times
     response = await engine.infer(
-        inputs, reader="acme", truncate=True, timeout_seconds=30, routing_key=key
+        inputs, reader="acme", lengths=LengthOptions(), timeout_seconds=30, routing_key=key
     )
     return response.results
 
@@ -129,7 +130,7 @@ async def test_an_explained_input_is_compared_once_and_not_explained_in_the_shad
     response = await engine.infer(
         [TaskInput(LIVE, {"text": "a good film"})],
         reader="acme",
-        truncate=True,
+        lengths=LengthOptions(),
         timeout_seconds=30,
         explain=OcclusionOptions(),
     )
@@ -187,10 +188,36 @@ async def test_answers_of_every_task_type_are_compared(
         publish(registry, "acme", "tone", prefix)
     start(canaries, 0, shadow_percent=100)
     await engine.infer(
-        [TaskInput(LIVE, FIELDS[kind])], reader="acme", truncate=True, timeout_seconds=30
+        [TaskInput(LIVE, FIELDS[kind])], reader="acme", lengths=LengthOptions(), timeout_seconds=30
     )
     counts = await until_counted(engine, lambda counts: counts.num_compared == 1)
     assert counts.num_agreed == 1
+
+
+@pytest.mark.parametrize("kind", ["sequence_classification", "token_classification", "embedding"])
+async def test_merged_answers_of_long_texts_are_compared(
+    engine: Engine,
+    backbone: Backbone,
+    registry: PrefixRegistry,
+    canaries: Canaries,
+    kind: TaskType,
+) -> None:
+    rule = Decisions(long_texts=LongTexts(stride=2))
+    for decisions in (None, rule):  # the canary has windows of its own
+        prefix = make_prefix(
+            backbone.fingerprint, seed=1, task_type=kind, max_length=16, decisions=decisions
+        )
+        publish(registry, "acme", "tone", prefix)
+    start(canaries, 0, shadow_percent=100)
+    await engine.infer(
+        [TaskInput(LIVE, {"text": "the train was late and my card was lost " * 4})],
+        reader="acme",
+        lengths=LengthOptions(long_text="windows", stride=2),
+        timeout_seconds=30,
+        routing_key=None,
+    )
+    counts = await until_counted(engine, lambda counts: counts.num_compared == 1)
+    assert (counts.num_agreed, counts.canary.num_failed) == (1, 0)
 
 
 async def test_a_canary_that_disagrees_too_often_is_rolled_back(
@@ -248,7 +275,7 @@ async def test_an_input_that_only_the_canary_rejects_counts_as_its_failure(
         await engine.infer(
             [TaskInput(LIVE, {"text": "a good film " * 6})],
             reader="acme",
-            truncate=False,
+            lengths=LengthOptions(truncate=False),
             timeout_seconds=30,
         )
     await until(lambda: alias_canary(registry) is None)

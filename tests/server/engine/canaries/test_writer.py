@@ -9,6 +9,7 @@ import pytest
 from prefixes import PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import StoreCorrupted
+from prefixes.lengths import LengthOptions
 from prefixes.registry import Actor, Canaries, CanaryPlan, PrefixRegistry, open_registry
 from prefixes.registry.canary_counts import StoredCounts
 from server.engine.canaries import writer
@@ -52,7 +53,9 @@ def new_engine(backbone: Backbone, registry: PrefixRegistry) -> Engine:
 
 async def ask(engine: Engine, times: int = 1) -> None:
     inputs = [TaskInput(LIVE, {"text": "a good film"})] * times
-    await engine.infer(inputs, reader="acme", truncate=True, timeout_seconds=30, routing_key="me")
+    await engine.infer(
+        inputs, reader="acme", lengths=LengthOptions(), timeout_seconds=30, routing_key="me"
+    )
 
 
 def counts_of(engine: Engine) -> CanaryCounts:

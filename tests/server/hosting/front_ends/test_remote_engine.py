@@ -13,6 +13,7 @@ import pytest
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import PrefixRejected, TextTooLong
+from prefixes.lengths import LengthOptions
 from prefixes.limits import UNLIMITED
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import PrefixRegistry
@@ -52,16 +53,16 @@ async def ask(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> list[Inf
 
 
 async def respond(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> InferenceResponse:
-    how = {
-        "truncate": True,
+    usual: dict[str, Any] = {
+        "lengths": LengthOptions(),
         "timeout_seconds": 30.0,
         "task_type": None,
         "allowance": NO_ALLOWANCE,
         "routing_key": None,
         "recording": None,
         "explain": None,
-    } | how
-    return await engine.infer(asks(*refs), reader="acme", **how)
+    }
+    return await engine.infer(asks(*refs), reader="acme", **(usual | how))
 
 
 @asynccontextmanager
@@ -104,7 +105,16 @@ async def engine(
 
 def plain(answers: Sequence[InferenceResult]) -> list[Any]:
     return [
-        (one.version, one.digest, one.spec, one.fields, one.texts, one.is_truncated)
+        (
+            one.version,
+            one.digest,
+            one.spec,
+            one.fields,
+            one.texts,
+            one.is_truncated,
+            one.num_tokens,
+            one.num_windows,
+        )
         for one in answers
     ]
 
@@ -114,7 +124,9 @@ async def test_a_remote_engine_gives_the_results_of_the_engine(
 ) -> None:
     async with behind_a_channel(engine, metrics) as remote:
         for _ in range(2):  # with specs and without
-            direct, remotely = await ask(engine, *REFS), await ask(remote, *REFS)
+            windows = LengthOptions(long_text="windows")
+            direct = await ask(engine, *REFS, lengths=windows)
+            remotely = await ask(remote, *REFS, lengths=windows)
             assert plain(direct) == plain(remotely)
             for one, other in zip(direct, remotely, strict=True):
                 for outputs, same in zip(one.outputs, other.outputs, strict=True):
