@@ -216,7 +216,9 @@ def check_config(config: dict[str, Any], *, has_rows: bool = True) -> None:
 
 def _located(detail: Any) -> dict[str, Any]:
     """Place a detail within the form."""
-    located = {**detail, "loc": ("body", "config", *detail["loc"])}
+    # Parts in parentheses name branches of our own models.
+    parts = (part for part in detail["loc"] if not str(part).startswith("("))
+    located = {**detail, "loc": ("body", "config", *parts)}
     if detail["type"] == "extra_forbidden":
         name = str(detail["loc"][-1])
         message = f"is not a setting of a training{nearest(name, TenantConfig.model_fields)}"

@@ -13,10 +13,10 @@ from prefixes.spec import (
     Method,
     Pooling,
 )
-from prefixes.spec.hierarchy import Parents
 from training.examples import Columns
 from training.settings.data_settings import DataSettings, Fraction
 from training.settings.defaults import MetricName, metrics_of
+from training.settings.hierarchy_setting import HierarchySetting
 
 ScheduleName = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
 
@@ -132,7 +132,7 @@ class TrainSettings(DataSettings):
         description="Fit the threshold of each label on the validation rows: f1, or a minimum such "
         "as precision>=0.95 or recall>=0.9.",
     )
-    hierarchy: Literal["labels"] | Parents | None = Field(
+    hierarchy: HierarchySetting | None = Field(
         default=None,
         description="Tree over the labels. labels: split them at `/`. Or an object with the parent "
         "of each label.",
