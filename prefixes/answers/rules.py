@@ -169,7 +169,7 @@ def check_labels(rules: AnswerRules | None, specs: Iterable[PrefixSpec], owner: 
     for label in rules.thresholds:
         if label not in known:
             raise UnknownLabel(
-                f'Unknown label "{label}" in `thresholds`: expected a label of {owner}, which are '
+                f'Unknown label "{label}" in `thresholds`: expected a label of {owner}. Known are: '
                 f"{_listed(list(known))}. Correct the label, or remove it."
             )
 

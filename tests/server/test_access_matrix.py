@@ -164,6 +164,7 @@ ROWS: Final[Mapping[str, Row]] = {
     f"DELETE {TASK}/versions/{{version}}": Row("admin", 409),  # `live` points to it
     f"DELETE {TASK}": Row("admin", 204),
     f"POST {TASK}/versions/{{version}}/restore": Row("admin"),
+    f"GET {TASK}/versions/{{version}}/drift": Row("upload"),
     f"POST {TASK}/restore": Row("admin"),
     f"GET {TENANT}/deleted-prefixes": Row("admin"),
     f"GET {TASK}/retention": Row("admin"),

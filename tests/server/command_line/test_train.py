@@ -342,7 +342,7 @@ def test_mistakes_are_told_in_a_sentence(
     output = ("--output", tmp_path / "output")
     place = ("--backbone", backbone_folder, *output)
     ask = run.refusal
-    assert "runs.0.train: no training rows: set --train" in ask("train", "acme/x", *output)
+    assert "no training rows: set --train" in ask("train", "acme/x", *output)
     assert "TENANT/TASK" in ask("train", "x", "--train", rows, *output)
     assert ask("train", "acme/x", "--train", rows, "--set", "foo=1", *output).endswith(
         "runs.0.foo: is not a setting"
