@@ -154,6 +154,18 @@ def test_a_task_starts_without_rows_and_improves(server: tuple[str, str]) -> Non
         assert done.stdout.count(f" {label} (") == 2  # before and after the rows
 
 
+def test_names_of_labels_become_a_reviewed_and_promoted_task(server: tuple[str, str]) -> None:
+    url, key = server
+    example = [sys.executable, str(ROOT / "examples/decisions.py")]
+    done = subprocess.run(
+        [*example, "--url", url, "--key", key], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, after = map(float, re.findall(r"accuracy on held-out messages: (\S+)", done.stdout))
+    assert after > before + 0.1
+    assert "acme/inbox@2" in done.stdout
+
+
 def test_the_commands_of_the_readme_exist(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text()
     commands = set(re.findall(r"polyprefix (serve|train|key create|evaluate|predict)", readme))
