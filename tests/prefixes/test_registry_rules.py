@@ -88,7 +88,7 @@ def test_a_promotion_starts_without_rules_and_a_rollback_brings_them_back(
     assert in_use(topic) is None
     rules.set(*PATH, LAX, by=BOB)
     topic.promote(*PATH, 1, by=BOB)
-    assert in_use(topic) is None  # a promotion to a former version is no rollback
+    assert in_use(topic) is None  # a promotion to a former version counts as a promotion
     topic.rollback(*PATH, by=BOB)
     assert (rules.find(*PATH).version, in_use(topic)) == (2, LAX)
     topic.rollback(*PATH, by=BOB)

@@ -30,6 +30,7 @@ from training.learning.base_run import Evaluation
 from training.learning.run import Run
 from training.search.sweep import Event, optuna_version
 from training.sessions.warm_start import WarmStart
+from training.settings.config import TrainConfig
 from training.settings.former_names import FORMER_NAMES, with_current_names
 from training.settings.plan import TrainPlan
 
@@ -85,12 +86,24 @@ class Identity:
     def differences(self, saved: Mapping[str, str]) -> list[str]:
         """Name every fact in which a saved training differs from this one."""
         names = dict.fromkeys((*self.facts, *saved))
-        before = {name: saved.get(name, _ADDED_FACTS.get(name, "not there")) for name in names}
+        before = {name: saved.get(name) or _value_when_missing(name) for name in names}
         return [
             f"{name}: was {before[name]}, is {self.facts.get(name, 'not there')}"
             for name in names
             if before[name] != self.facts.get(name)
         ]
+
+
+def _value_when_missing(fact: str) -> str:
+    """Return the value of a fact that the checkpoint lacks, because it is from an earlier version.
+
+    A setting that was added since then had its default.
+    """
+    _, is_of_run, setting = fact.rpartition(": ")
+    field = TrainConfig.model_fields.get(setting) if is_of_run else None
+    if field is None or field.is_required():
+        return _ADDED_FACTS.get(fact, "not there")
+    return json.dumps(field.get_default(call_default_factory=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -171,7 +171,7 @@ def test_the_page_has_the_table_of_exit_codes() -> None:
 
 
 def test_the_page_lists_every_command_with_the_first_sentence_of_its_help() -> None:
-    rows = dict(re.findall(r"^\| `(polyprefix [a-z ]+)` \| (.*?) \|", PAGE, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `(polyprefix [a-z -]+)` \| (.*?) \|", PAGE, re.MULTILINE))
     assert rows == {name: command.get_short_help_str(limit=200) for name, command in commands()}
 
 
