@@ -80,7 +80,7 @@ class BatchPlanner:
         share = math.ceil(num_tokens / self._num_streams)
         limits = replace(self.limits, max_tokens=min(self.limits.max_tokens, share))
         planned = plan(self.queue, limits, now)
-        excluded = _express_tenants(planned.batch) if self._has_express_lane else frozenset()
+        excluded = self._express_tenants(planned.batch)
         if excluded:
             planned = plan(self.queue.without(excluded), limits, now)
         self.queue.pop_first(planned.num_seen, without=excluded)
@@ -107,6 +107,25 @@ class BatchPlanner:
         self.queue.pop_first(planned.num_seen, without=excluded)
         return self._accept(planned)
 
+    def _express_tenants(self, batch: Sequence[Work]) -> frozenset[str | None]:
+        """Return the tenants of a planned batch whose works fit on the express lane next to it.
+
+        Empty when the batch is short, or when its small tenants need more than the lane has. A
+        tenant with further works is not small: outside of batches it would not get its share.
+        """
+        planned = RunningBatch.of(batch)
+        if not self._has_express_lane or not planned.is_long:
+            return frozenset()
+        numbers = Counter(work.tenant for work in batch)
+        small = {
+            tenant
+            for tenant, number in numbers.items()
+            if tenant not in planned.tenants and number == self.queue.num_wanted_of(tenant)
+        }
+        num_tokens = num_tokens_of([work for work in batch if work.tenant in small])
+        fits = num_tokens * _EXPRESS_SHARE <= planned.num_tokens
+        return frozenset(small) if fits else frozenset()
+
     def _accept(self, planned: Plan) -> tuple[Work, ...]:
         """Charge the tenants of a planned batch, and settle the works that were dropped."""
         self.queue.charge(planned.batch)
@@ -116,17 +135,6 @@ class BatchPlanner:
         )
         settle_all(planned.late + planned.unwanted, late)
         return planned.batch
-
-
-def _express_tenants(batch: Sequence[Work]) -> frozenset[str | None]:
-    """Return the tenants of a planned batch whose works fit on the express lane next to it.
-
-    Empty when the batch is short, or when its small tenants need more than the lane has.
-    """
-    planned = RunningBatch.of(batch)
-    small = [work for work in batch if work.tenant not in planned.tenants]
-    fits = num_tokens_of(small) * _EXPRESS_SHARE <= planned.num_tokens
-    return frozenset(work.tenant for work in small) if planned.is_long and fits else frozenset()
 
 
 def num_tokens_of(works: Sequence[Work]) -> int:

@@ -50,6 +50,10 @@ class WorkQueue:
         """The number of tokens of all queued works."""
         return self._num_tokens
 
+    def num_wanted_of(self, tenant: str | None) -> int:
+        """Count the queued works of a tenant whose callers still wait."""
+        return sum(work.is_wanted for work in self._lines.get(tenant, ()))
+
     def add(self, works: Sequence[Work]) -> None:
         """Append works to the lines of their tenants.
 

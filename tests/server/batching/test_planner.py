@@ -104,3 +104,13 @@ async def test_cancelled_works_are_dropped_with_the_next_batch_of_their_tenant(
     flood = RunningBatch.of(planner.take([], now=0))
     assert planner.take_express([flood], now=0) == (live,)
     assert all(work.is_wanted for work in planner.queue)
+
+
+async def test_a_tenant_with_further_works_gets_its_share_of_the_batch(
+    planner: BatchPlanner, make_work: MakeWork
+) -> None:
+    works = [make_work(100, tenant="large", weight=10.0) for _ in range(50)]
+    works += [make_work(100, tenant="small", weight=1.0) for _ in range(50)]
+    planner.queue.add(works)
+    tenants = [work.tenant for work in planner.take([], now=0)]
+    assert 3 <= tenants.count("small") <= 5  # an eleventh of 40
