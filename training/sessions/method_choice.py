@@ -9,7 +9,7 @@ from training.examples import TaskData
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 
-ROWS_TO_TRAIN: Final = 8
+ROWS_TO_TRAIN: Final = 16
 """Mean number of rows per label from which training is more accurate (`bench.few_rows`)."""
 
 
