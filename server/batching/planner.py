@@ -89,7 +89,9 @@ class BatchPlanner:
     def take_express(self, running: Collection[RunningBatch], now: float) -> tuple[Work, ...]:
         """Take short works of tenants that no running batch mostly serves.
 
-        All streams must run long batches.
+        All streams must run long batches. A tenant that was served more than the least served one
+        waits for a stream, up to the tokens of a running batch. Otherwise, a tenant that floods
+        would get the lane in addition to its share.
 
         Args:
             running: the batches of all streams, at least one.
@@ -99,10 +101,10 @@ class BatchPlanner:
             return ()
         shortest = min(batch.num_tokens for batch in running)
         limits = replace(self.limits, max_tokens=shortest // _EXPRESS_SHARE)
-        excluded = set[str | None]().union(*(batch.tenants for batch in running))
+        excluded = self.queue.tenants_ahead(shortest).union(*(batch.tenants for batch in running))
         planned = plan(self.queue.without(excluded), limits, now)
         while num_tokens_of(planned.batch) > limits.max_tokens:  # a text that would run alone
-            excluded.add(planned.batch[0].tenant)
+            excluded |= {planned.batch[0].tenant}
             planned = plan(self.queue.without(excluded), limits, now)
         self.queue.pop_first(planned.num_seen, without=excluded)
         return self._accept(planned)

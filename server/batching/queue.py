@@ -54,6 +54,15 @@ class WorkQueue:
         """Count the queued works of a tenant whose callers still wait."""
         return sum(work.is_wanted for work in self._lines.get(tenant, ()))
 
+    def tenants_ahead(self, margin: float) -> frozenset[str | None]:
+        """Return the tenants with queued works that were served more than the least served one.
+
+        Args:
+            margin: how much more, in tokens of a tenant with the weight 1.
+        """
+        most = self._lowest_counter() + margin
+        return frozenset(tenant for tenant in self._lines if self._counters[tenant] > most)
+
     def add(self, works: Sequence[Work]) -> None:
         """Append works to the lines of their tenants.
 

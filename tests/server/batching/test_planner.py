@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.batching.planner import BatchPlanner, RunningBatch
+from server.batching.planner import BatchPlanner, RunningBatch, num_tokens_of
 from server.batching.scheduler import BatchLimits
 from tests.server.doubles import MakeWork
 
@@ -114,3 +114,18 @@ async def test_a_tenant_with_further_works_gets_its_share_of_the_batch(
     planner.queue.add(works)
     tenants = [work.tenant for work in planner.take([], now=0)]
     assert 3 <= tenants.count("small") <= 5  # an eleventh of 40
+
+
+async def test_a_flood_does_not_get_the_lane_in_addition_to_its_share(
+    planner: BatchPlanner, make_work: MakeWork
+) -> None:
+    planner.queue.add([make_work(100, tenant="flood") for _ in range(100)])
+    planner.queue.add([make_work(100, tenant="other flood") for _ in range(200)])
+    taken = 0
+    while batch := planner.take_express([FLOOD], now=0):
+        taken += num_tokens_of(batch)
+    # As much as the running batch, and the last batch of the lane.
+    assert FLOOD.num_tokens < taken <= FLOOD.num_tokens * 9 / 8
+    (chat,) = works = [make_work(100, tenant="chat")]
+    planner.queue.add(works)
+    assert planner.take_express([FLOOD], now=0) == (chat,)
