@@ -110,8 +110,10 @@ def _fit(
         console.print(line, soft_wrap=True)
     with FewShotProgress(console) as progress:
         trained = fit_plan(plan, output, data=data, report=progress.show)
-    for line in dict.fromkeys(line for one in trained for line in one.warnings):
-        console.print(line, style="yellow", soft_wrap=True)
+    for one in trained:
+        for line in one.warnings:
+            if line not in one.finished.warnings:  # which `print_results` prints
+                console.print(line, style="yellow", soft_wrap=True)
     return trained
 
 

@@ -76,7 +76,7 @@ def _fit(
     write_atomically(folder / PREFIX_FILE, finished.data)
     if finished.validation.metrics:
         draw_confusion(config.run_name, finished.validation, folder / CONFUSION)
-    warnings = (*data.warnings, *fitted.warnings)
+    warnings = (*data.warnings, *fitted.warnings, *finished.warnings)
     write_few_shot_report(
         folder / REPORT,
         config,

@@ -52,7 +52,7 @@ def _method_problems(config: TrainSettings) -> list[str]:
         "label_smoothing": config.label_smoothing != 0,
         "averaging": config.averaging != 0,
         "dataset": config.dataset is not None,
-        "threshold": config.threshold is not None,
+        "reject": config.reject is not None,
     }
     return [
         f"{name} does not apply to method 'few_shot', which trains nothing: remove it"

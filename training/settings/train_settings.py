@@ -37,11 +37,12 @@ RECIPE_FIELDS: Final = frozenset(
         *("learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay"),
         *("max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size"),
         *("gradient_accumulation", "epochs", "min_steps", "evaluate_every", "patience"),
-        "averaging",
+        *("averaging", "reject"),
     }
 )
 """Settings that say how to learn from rows. If none is given, few rows get a few-shot head. The
-maximum number of steps is not among them, because it is a limit."""
+maximum number of steps is not among them, because it is a limit. `reject` is, because a few-shot
+head has no rejection rule."""
 
 
 class TrainSettings(DataSettings):

@@ -117,6 +117,14 @@ def test_thresholds_are_fitted_on_rows_that_are_left_out(
     assert decisions is not None
     assert decisions.thresholds is not None
     assert trained.finished.thresholds is not None
+    asked = fit(
+        backbone_folder, tmp_path / "asked", train=str(rows), threshold="f1", method="few_shot"
+    )
+    assert asked.finished.thresholds == trained.finished.thresholds
+    warning = "Fewer than 20 validation rows have the label"
+    assert sum(one.startswith(warning) for one in trained.warnings) == 1
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert report["warnings"] == list(trained.warnings)
     with pytest.raises(PlanRejected, match="threshold needs rows to be fitted on"):
         plan_of(backbone_folder, labels=["good", "bad"], threshold="f1")
 
@@ -196,6 +204,11 @@ def test_a_description_replaces_the_name(backbone_folder: Path, tmp_path: Path) 
             id="class-weights",
         ),
         pytest.param(
+            {"train": "rows.csv", "method": "few_shot", "reject": 0.9},
+            "reject does not apply to method 'few_shot'",
+            id="reject",
+        ),
+        pytest.param(
             {"labels": ["a", "b"], "prefix_length": 4},
             "prefix_length applies only to a prefix",
             id="prefix-length",
@@ -251,6 +264,7 @@ def balanced_rows(count: int) -> list[dict[str, Any]]:
         pytest.param(2 * ROWS_TO_TRAIN, {}, "prefix", id="enough"),
         pytest.param(10, {"method": "prefix"}, "prefix", id="few-but-told"),
         pytest.param(10, {"epochs": 2}, "prefix", id="few-with-a-recipe"),
+        pytest.param(10, {"reject": 0.9}, "prefix", id="few-with-a-rejection"),
         pytest.param(
             10, {"max_steps": 100, "seed": 3, "max_length": 32}, "few_shot", id="few-limited"
         ),
