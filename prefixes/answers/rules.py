@@ -169,8 +169,8 @@ def check_labels(rules: AnswerRules | None, specs: Iterable[PrefixSpec], owner: 
     for label in rules.thresholds:
         if label not in known:
             raise UnknownLabel(
-                f'Unknown label "{label}" in `thresholds`: expected a label of {owner}. Known are: '
-                f"{_listed(list(known))}. Correct the label, or remove it."
+                f'Unknown label "{label}" in `thresholds`: expected a label of {owner}. '
+                f"Known labels: {_listed(list(known))}. Correct the label, or remove it."
             )
 
 

@@ -133,7 +133,9 @@ def test_a_version_is_not_affected_by_the_rules_of_an_alias(
 
 
 def test_rules_that_do_not_fit_the_version_are_rejected(rules: AliasRules) -> None:
-    with pytest.raises(UnknownLabel, match=r"a label of acme/topic@1, which are \"bad\", \"good\""):
+    with pytest.raises(
+        UnknownLabel, match=r'a label of acme/topic@1\. Known labels: "bad", "good"\.'
+    ):
         rules.set(*PATH, AnswerRules(thresholds={"fine": 0.5}), by=BOB)
     with pytest.raises(PrefixNotFound):
         rules.set("acme", "topic", "next", STRICT, by=BOB)

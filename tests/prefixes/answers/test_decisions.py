@@ -178,8 +178,8 @@ def test_rules_that_exclude_each_other_are_rejected() -> None:
 def test_a_threshold_for_a_label_of_no_task_is_rejected() -> None:
     rules = AnswerRules(thresholds={"a": 0.5, "d": 0.5})
     check_labels(rules, [single(), make_spec(BACKBONE, labels=("c", "d"))], "the tasks")
-    with pytest.raises(UnknownLabel, match=r'"d".*the tasks. Known are: "a", "b", "c"'):
+    with pytest.raises(UnknownLabel, match=r'"d".*the tasks. Known labels: "a", "b", "c"'):
         check_labels(rules, [single(), multi()], "the tasks")
     number = make_spec(BACKBONE, labels=("d",), problem_type="regression")
-    with pytest.raises(UnknownLabel, match="Known are: none"):
+    with pytest.raises(UnknownLabel, match="Known labels: none"):
         check_labels(AnswerRules(thresholds={"d": 0.5}), [number], "the tasks")
