@@ -1,0 +1,64 @@
+"""The registry's tables for SQLAlchemy Core; `migrations/` upgrades a database to them.
+
+They refer to each other by name, so all of them are imported together, from here.
+"""
+
+from prefixes.registry.tables.accounts import (
+    api_keys,
+    audit_events,
+    idempotency_keys,
+    key_limits,
+    tenant_limits,
+    tenants,
+    webhook_deliveries,
+    webhooks,
+)
+from prefixes.registry.tables.activity import (
+    answer_hours,
+    feedback_settings,
+    recorded_answers,
+    training_cpu_time,
+    trainings,
+    usage_hours,
+)
+from prefixes.registry.tables.catalog import (
+    alias_moves,
+    aliases,
+    canaries,
+    deleted_blobs,
+    deleted_versions,
+    grants,
+    paired_store,
+    prefixes,
+    versions,
+)
+from prefixes.registry.tables.schema import UtcDateTime, metadata, now
+
+__all__ = [
+    "UtcDateTime",
+    "alias_moves",
+    "aliases",
+    "answer_hours",
+    "api_keys",
+    "audit_events",
+    "canaries",
+    "deleted_blobs",
+    "deleted_versions",
+    "feedback_settings",
+    "grants",
+    "idempotency_keys",
+    "key_limits",
+    "metadata",
+    "now",
+    "paired_store",
+    "prefixes",
+    "recorded_answers",
+    "tenant_limits",
+    "tenants",
+    "training_cpu_time",
+    "trainings",
+    "usage_hours",
+    "versions",
+    "webhook_deliveries",
+    "webhooks",
+]
