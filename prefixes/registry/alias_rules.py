@@ -6,21 +6,15 @@ from sqlalchemy import Connection
 
 from prefixes.answers import check_labels, has_labels_of_texts
 from prefixes.errors import InvalidRules, RulesNotFound
-from prefixes.names import check_alias
-from prefixes.registry.aliases import AliasPointer
-from prefixes.registry.changes import PrefixRow, find_prefix, find_spec
+from prefixes.registry.aliases import accept_any, find_target
+from prefixes.registry.changes import PrefixRow, find_spec
 from prefixes.registry.database import Database
-from prefixes.registry.lookup import not_found
 from prefixes.registry.rule_rows import RulePointer
 from prefixes.registry.values import Actor, AliasRuleState
 from prefixes.spec import AnswerRules, PrefixSpec
 
 RuleCheck = Callable[[AliasRuleState | None], None]
 """Raises an error, within the transaction of a change, if the change must not be made."""
-
-
-def change_any(_current: AliasRuleState | None) -> None:
-    """Make a change whatever the rules are."""
 
 
 class AliasRules:
@@ -50,7 +44,7 @@ class AliasRules:
         alias: str,
         rules: AnswerRules,
         *,
-        check: RuleCheck = change_any,
+        check: RuleCheck = accept_any,
         by: Actor,
     ) -> AliasRuleState:
         """Set all rules of an alias. Rules that are None are those of the file.
@@ -67,7 +61,7 @@ class AliasRules:
             return _existing(pointer)
 
     def remove(
-        self, tenant: str, task: str, alias: str, *, check: RuleCheck = change_any, by: Actor
+        self, tenant: str, task: str, alias: str, *, check: RuleCheck = accept_any, by: Actor
     ) -> None:
         """Remove all rules of an alias: those of the file apply again.
 
@@ -84,12 +78,7 @@ def _open(
     connection: Connection, tenant: str, task: str, alias: str
 ) -> tuple[PrefixRow, RulePointer, int]:
     """Find the task, the place of the rules, and the version that the alias points to."""
-    check_alias(alias)
-    row = find_prefix(connection, tenant, task)
-    pointer = AliasPointer(connection, row, alias)
-    version = pointer.version
-    if version is None:
-        raise not_found(pointer)
+    row, version = find_target(connection, tenant, task, alias)
     return row, RulePointer(connection, row, alias), version
 
 

@@ -5,10 +5,11 @@ from typing import Final, Literal
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from prefixes.errors import NothingToRollBack
-from prefixes.registry.alias_history import add_move
-from prefixes.registry.audit import record
+from prefixes.names import check_alias
+from prefixes.registry.alias_handle import AliasHandle
+from prefixes.registry.audit import Action
 from prefixes.registry.canary_rows import CanaryPointer
-from prefixes.registry.changes import PrefixRow
+from prefixes.registry.changes import PrefixRow, find_prefix
 from prefixes.registry.lookup import not_found
 from prefixes.registry.outbox import emit
 from prefixes.registry.rule_rows import RulePointer
@@ -18,7 +19,7 @@ from prefixes.registry.values import Actor, MoveKind
 UNDOABLE: Final = ("publish", "promote")
 
 
-class AliasPointer:
+class AliasPointer(AliasHandle):
     """One alias of a task, valid during one write transaction.
 
     Moves form an undo stack: publish and promote push a move, and a rollback undoes the last one
@@ -26,14 +27,6 @@ class AliasPointer:
     Every move ends the canary of the alias. A rollback brings back the rules that the alias had
     before the move.
     """
-
-    def __init__(self, connection: Connection, row: PrefixRow, name: str) -> None:
-        self._connection = connection
-        self._row = row
-        self._name = name
-
-    def __str__(self) -> str:
-        return f"{self._row}:{self._name}"
 
     @property
     def version(self) -> int | None:
@@ -48,7 +41,7 @@ class AliasPointer:
             return
         if before is None:
             self._connection.execute(
-                insert(aliases).values(prefix_id=self._row.id, name=self._name, version=to)
+                insert(aliases).values(prefix_id=self._row.id, name=self._alias, version=to)
             )
             self._record(kind, before, to, by)
         else:
@@ -69,7 +62,7 @@ class AliasPointer:
             select(alias_moves.c.id, alias_moves.c.from_version, alias_moves.c.from_rules)
             .where(
                 alias_moves.c.prefix_id == self._row.id,
-                alias_moves.c.alias == self._name,
+                alias_moves.c.alias == self._alias,
                 alias_moves.c.kind.in_(UNDOABLE),
                 ~alias_moves.c.is_undone,
             )
@@ -83,7 +76,7 @@ class AliasPointer:
         revision = self._record("rollback", current, last.from_version, by)
         self._point(last.from_version)
         if last.from_rules is not None:
-            RulePointer(self._connection, self._row, self._name).restore(
+            RulePointer(self._connection, self._row, self._alias).restore(
                 last.from_rules, revision=revision
             )
         target: int = last.from_version
@@ -91,7 +84,7 @@ class AliasPointer:
 
     @property
     def _here(self) -> ColumnElement[bool]:
-        return and_(aliases.c.prefix_id == self._row.id, aliases.c.name == self._name)
+        return and_(aliases.c.prefix_id == self._row.id, aliases.c.name == self._alias)
 
     def _check_target(self, current: int, target: int | None) -> None:
         if target is None:
@@ -116,31 +109,15 @@ class AliasPointer:
     def _record(self, kind: MoveKind, before: int | None, to: int, by: Actor) -> int:
         """Record a move that is about to be made, and return the id of its row."""
         rules = self._connection.scalar(select(aliases.c.rules).where(self._here))
-        canary = CanaryPointer(self._connection, self._row, self._name)
+        canary = CanaryPointer(self._connection, self._row, self._alias)
         canary.end_with_move(before, to, by=by)
-        move_id = add_move(
-            self._connection,
-            self._row,
-            self._name,
-            kind,
-            before=before,
-            to=to,
-            by=by,
-            from_rules=rules,
-        )
-        record(
-            self._connection,
-            by,
-            "alias.rollback" if kind == "rollback" else "alias.move",
-            self,
-            tenant=self._row.tenant,
-            before={"version": before},
-            after={"version": to},
-        )
+        move_id = self._add_move(kind, before, to, by, from_rules=rules)
+        action: Action = "alias.rollback" if kind == "rollback" else "alias.move"
+        self._audit(action, by, {"version": before}, {"version": to})
         moved = {
             "tenant": self._row.tenant,
             "task": self._row.task,
-            "alias": self._name,
+            "alias": self._alias,
             "kind": kind,
             "from_version": before,
             "to_version": to,
@@ -148,3 +125,25 @@ class AliasPointer:
         }
         emit(self._connection, self._row.tenant, "alias.moved", moved)
         return move_id
+
+
+def find_target(
+    connection: Connection, tenant: str, task: str, alias: str
+) -> tuple[PrefixRow, int]:
+    """Find a task, and the version that one of its aliases points to.
+
+    Raises:
+        InvalidName: when the name of the alias is not valid.
+        PrefixNotFound: when the task or the alias does not exist.
+    """
+    check_alias(alias)
+    row = find_prefix(connection, tenant, task)
+    pointer = AliasPointer(connection, row, alias)
+    version = pointer.version
+    if version is None:
+        raise not_found(pointer)
+    return row, version
+
+
+def accept_any(_current: object) -> None:
+    """Accept a change of a canary or of rules, whatever they are."""

@@ -5,22 +5,16 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from prefixes.errors import CanaryNotFound, InvalidCanary, PrefixNotFound
-from prefixes.names import check_alias
-from prefixes.registry.aliases import AliasPointer
+from prefixes.registry.aliases import AliasPointer, accept_any, find_target
 from prefixes.registry.canary_rows import CanaryPointer
-from prefixes.registry.changes import PrefixRow, find_prefix, find_version
+from prefixes.registry.changes import PrefixRow, find_version
 from prefixes.registry.database import Database
 from prefixes.registry.idempotency import IdempotencyKey, find_result, note_result
-from prefixes.registry.lookup import not_found
 from prefixes.registry.routing import CanaryRoute
 from prefixes.registry.values import Actor, Canary, CanaryPlan
 
 Check = Callable[[Canary | None], None]
 """Raises an error, within the transaction of a change, if the change must not be made."""
-
-
-def accept_any(_current: Canary | None) -> None:
-    """Make a change whatever the canary is."""
 
 
 class Canaries:
@@ -132,12 +126,7 @@ def _open(
     connection: Connection, tenant: str, task: str, alias: str
 ) -> tuple[PrefixRow, CanaryPointer, int]:
     """Find the task, the place of the canary, and the version that the alias points to."""
-    check_alias(alias)
-    row = find_prefix(connection, tenant, task)
-    pointer = AliasPointer(connection, row, alias)
-    stable = pointer.version
-    if stable is None:
-        raise not_found(pointer)
+    row, stable = find_target(connection, tenant, task, alias)
     return row, CanaryPointer(connection, row, alias), stable
 
 

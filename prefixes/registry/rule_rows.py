@@ -6,26 +6,16 @@ keeps them in the history, from which a rollback of the move brings them back.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import ColumnElement, and_, select, update
 
-from prefixes.registry.alias_history import add_move
-from prefixes.registry.audit import Action, record
-from prefixes.registry.changes import PrefixRow
+from prefixes.registry.alias_handle import AliasHandle
 from prefixes.registry.tables import aliases
 from prefixes.registry.values import Actor, AliasRuleState
 from prefixes.spec import AnswerRules
 
 
-class RulePointer:
+class RulePointer(AliasHandle):
     """The rules of one alias, valid during one write transaction."""
-
-    def __init__(self, connection: Connection, row: PrefixRow, alias: str) -> None:
-        self._connection = connection
-        self._row = row
-        self._alias = alias
-
-    def __str__(self) -> str:
-        return f"{self._row}:{self._alias}"
 
     def find(self) -> AliasRuleState | None:
         """Read the rules; None if the alias has none."""
@@ -41,26 +31,16 @@ class RulePointer:
         current = self.find()
         if current is not None and current.rules == rules:
             return
-        revision = add_move(
-            self._connection, self._row, self._alias, "rules", before=version, to=version, by=by
-        )
+        revision = self._add_move("rules", version, version, by)
         self.restore(rules.model_dump_json(exclude_none=True), revision=revision)
-        self._audit("rules.set", by, current, rules)
+        before = None if current is None else _fields(current.rules)
+        self._audit("rules.set", by, before, _fields(rules))
 
     def remove(self, current: AliasRuleState, *, by: Actor) -> None:
         """Remove all rules: those of the file apply again."""
-        version = current.version
-        add_move(
-            self._connection,
-            self._row,
-            self._alias,
-            "rules_delete",
-            before=version,
-            to=version,
-            by=by,
-        )
+        self._add_move("rules_delete", current.version, current.version, by)
         self.restore(None, revision=None)
-        self._audit("rules.delete", by, current, None)
+        self._audit("rules.delete", by, _fields(current.rules), None)
 
     def restore(self, rules: str | None, *, revision: int | None) -> None:
         """Write rules as they are stored, without a row in the history."""
@@ -71,19 +51,6 @@ class RulePointer:
     def _here(self) -> ColumnElement[bool]:
         return and_(aliases.c.prefix_id == self._row.id, aliases.c.name == self._alias)
 
-    def _audit(
-        self,
-        action: Action,
-        by: Actor,
-        before: AliasRuleState | None,
-        after: AnswerRules | None,
-    ) -> None:
-        record(
-            self._connection,
-            by,
-            action,
-            self,
-            tenant=self._row.tenant,
-            before=None if before is None else before.rules.model_dump(exclude_none=True),
-            after=None if after is None else after.model_dump(exclude_none=True),
-        )
+
+def _fields(rules: AnswerRules) -> dict[str, Any]:
+    return rules.model_dump(exclude_none=True)

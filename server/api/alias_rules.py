@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field, model_validator
 
 from prefixes.registry import AliasRuleState
-from prefixes.registry.alias_rules import RuleCheck, change_any
+from prefixes.registry.alias_rules import RuleCheck
+from prefixes.registry.aliases import accept_any
 from prefixes.spec import AnswerRules
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.preconditions import IfMatch, IfNoneMatch, etag, expected_number, with_etag
@@ -102,7 +103,7 @@ def _with_etag(state: AliasRuleState, response: Response) -> RulesState:
 def _check(if_match: str | None, if_none_match: str | None) -> RuleCheck:
     """Make the check of a precondition, which runs in the transaction of the change."""
     if if_match is None and if_none_match is None:
-        return change_any
+        return accept_any
     expected = expected_number(if_match, if_none_match)
 
     def check(current: AliasRuleState | None) -> None:

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from prefixes import PrefixRef
 from prefixes.registry import Canary
-from prefixes.registry.canaries import Check, accept_any
+from prefixes.registry.aliases import accept_any
+from prefixes.registry.canaries import Check
 from server.api.aliases import target_of
 from server.api.canary_schemas import (
     CanaryReport,
