@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from prefixes.registry import PrefixRegistry, open_registry
+from tests.prefixes.publishing import publish
 
 
 @pytest.fixture
@@ -17,3 +18,11 @@ def registry(tmp_path: Path) -> Iterator[PrefixRegistry]:
     registry.ensure_tenant("examples", is_public=True)
     yield registry
     registry.close()
+
+
+@pytest.fixture
+def topic(registry: PrefixRegistry) -> PrefixRegistry:
+    """A registry with three versions of acme/topic; live points to the first."""
+    for text in ("a", "b", "c"):
+        publish(registry, "acme", "topic", text)
+    return registry

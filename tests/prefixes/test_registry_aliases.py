@@ -18,14 +18,6 @@ from prefixes.registry import Actor, Alias, PrefixRegistry
 from tests.prefixes.publishing import publish, tiny_prefix
 
 
-@pytest.fixture
-def topic(registry: PrefixRegistry) -> PrefixRegistry:
-    """A registry with three versions of acme/topic; live points to the first."""
-    for text in ("a", "b", "c"):
-        publish(registry, "acme", "topic", text)
-    return registry
-
-
 def alias_of(registry: PrefixRegistry, name: str = "live") -> Alias:
     entry = registry.show("acme", "topic", reader="acme")
     return next(alias for alias in entry.aliases if alias.name == name)

@@ -37,14 +37,6 @@ BOB = Actor("bob")
 
 
 @pytest.fixture
-def topic(registry: PrefixRegistry) -> PrefixRegistry:
-    """A registry with three versions of acme/topic; live points to the first."""
-    for text in ("a", "b", "c"):
-        publish(registry, "acme", "topic", text)
-    return registry
-
-
-@pytest.fixture
 def canaries(topic: PrefixRegistry) -> Canaries:
     return Canaries(topic.database)
 

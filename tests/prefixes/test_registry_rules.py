@@ -30,14 +30,6 @@ LAX = AnswerRules(thresholds={"good": 0.1})
 
 
 @pytest.fixture
-def topic(registry: PrefixRegistry) -> PrefixRegistry:
-    """A registry with three versions of acme/topic; live points to the first."""
-    for text in ("a", "b", "c"):
-        publish(registry, "acme", "topic", text)
-    return registry
-
-
-@pytest.fixture
 def rules(topic: PrefixRegistry) -> AliasRules:
     return AliasRules(topic.database)
 

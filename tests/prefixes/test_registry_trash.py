@@ -27,14 +27,6 @@ LIVE = PrefixRef("acme", "topic", alias="live")
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def topic(registry: PrefixRegistry) -> PrefixRegistry:
-    """A registry with three versions of acme/topic; live points to the first."""
-    for text in ("a", "b", "c"):
-        publish(registry, "acme", "topic", text)
-    return registry
-
-
 def numbers(registry: PrefixRegistry) -> list[int]:
     return [version.number for version in registry.show("acme", "topic", reader="acme").versions]
 
