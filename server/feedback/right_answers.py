@@ -1,5 +1,6 @@
 """Right answers: whether they fit the task and the input, and as rows to train on."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -91,6 +92,8 @@ def _value(spec: PrefixSpec, _fields: Fields, value: float) -> float:
         raise FeedbackRejected(
             f"The task gives {len(spec.labels)} numbers; feedback is possible for one number only."
         )
+    if not math.isfinite(value):
+        raise FeedbackRejected(f"value: expected a finite number; found {value}.")
     return float(value)
 
 
@@ -160,7 +163,7 @@ def _sliced(spec: PrefixSpec, fields: Fields) -> str:
 
 def _check_span(where: str, span: Mapping[str, Any], text: str) -> None:
     start, end = span["start"], span["end"]
-    if not start <= end <= len(text):
+    if not 0 <= start <= end <= len(text):
         raise FeedbackRejected(
             f"{where}: characters {start} to {end} are not a part of the text, which has "
             f"{len(text)} characters. Count characters of the text as it was sent."

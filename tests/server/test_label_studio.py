@@ -88,6 +88,20 @@ def event(
     }
 
 
+def send(rest: Rest, task: str, body: dict[str, Any], **numbers: str) -> httpx.Response:
+    """Send an event in which texts are replaced by numbers that Python would not write."""
+    content = json.dumps(body)
+    for name, number in numbers.items():
+        content = content.replace(f'"{name}"', number)
+    return httpx.post(
+        f"{rest.url}/label-studio/acme/{task}/webhook",
+        content=content,
+        headers={"Content-Type": "application/json"},
+        auth=("label-studio", rest.keys["acme"]),
+        timeout=30,
+    )
+
+
 def choice(*labels: str) -> list[dict[str, Any]]:
     value = {"choices": list(labels)}
     return [{"from_name": "mood", "to_name": "review", "type": "choices", "value": value}]
@@ -238,6 +252,39 @@ def test_events_that_do_not_fit_are_rejected(rest: Rest, change: dict[str, Any],
     response = call(rest, "mood/webhook", {**event("x", CHOICES, choice("good")), **change})
     assert (response.status_code, response.json()["code"]) == (422, code)
     assert stored(rest, "mood") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("NaN", "feedback_rejected"),
+        ("Infinity", "feedback_rejected"),
+        ('"nan"', "feedback_rejected"),
+        ("1e999", "feedback_rejected"),
+        ("1" + "0" * 400, "input_rejected"),
+    ],
+)
+def test_numbers_must_be_finite(rest: Rest, value: str, code: str) -> None:
+    number = [{"from_name": "stars", "value": {"number": "VALUE"}}]
+    response = send(rest, "stars", event("a text", NUMBER, number), VALUE=value)
+    assert (response.status_code, response.json()["code"]) == (422, code)
+    assert stored(rest, "stars") == []
+
+
+@pytest.mark.parametrize("value", ["-5", "1e999", "NaN", "1" + "0" * 400])
+def test_entities_must_start_within_the_text(rest: Rest, value: str) -> None:
+    region = {"from_name": "names", "value": {"start": "START", "end": 3, "labels": ["thing"]}}
+    response = send(rest, "things", event("a text", LABELS, [region]), START=value)
+    assert response.status_code == 422, response.text
+    assert "overlaps" not in response.text
+
+
+def test_ids_that_are_too_large_for_the_database_are_left_out(rest: Rest) -> None:
+    body = event("a text", CHOICES, choice("good"))
+    body["task"]["id"] = "ID"
+    assert send(rest, "mood", body, ID="1" + "0" * 400).status_code == 201
+    (row,) = rest.app.state.services.answers.labeled("acme", "mood")
+    assert row.request_id == "label-studio.1.0"
 
 
 def test_other_events_and_skipped_tasks_are_ignored(rest: Rest) -> None:

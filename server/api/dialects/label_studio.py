@@ -157,7 +157,8 @@ def _store(
 
 
 def _id(value: object) -> str:
-    return str(value) if isinstance(value, int) else "0"
+    """Return an id of Label Studio, a number of 64 bits, as a part of a request's id."""
+    return str(value) if isinstance(value, int) and 0 <= value < 2**63 else "0"
 
 
 def _password(authorization: str) -> str | None:

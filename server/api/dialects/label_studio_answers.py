@@ -60,7 +60,7 @@ def right_answer(
             case _:
                 (label,) = values[0]["choices"]
                 return {"label": str(label)}
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise InputRejected(
             f"The annotation has no valid answer of <{control.kind} name={control.name!r}>."
         ) from error
