@@ -10,12 +10,12 @@ from prefixes.names import DEFAULT_ALIAS
 from prefixes.registry import Actor
 from server.api.services import Services
 from server.api.training_forms import TrainingForm
+from server.api.training_queue import queue_training
 from server.api.training_schemas import path_of
 from server.errors import FeedbackRejected
 from server.feedback.rows import feedback_lines
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.records import JobRequest
-from server.training_jobs.store import new_id
 
 
 def add_feedback(services: Services, form: TrainingForm, folder: TrainingFolder) -> None:
@@ -54,20 +54,13 @@ async def start_on_feedback(
         Overloaded, LimitExceeded, QuotaExceeded: when the tenant may not start a training.
     """
     job = JobRequest(ref.tenant, ref.task, ref.alias or DEFAULT_ALIAS, 0.0, _config_of(spec))
-    training_id = new_id()
-    folder = services.training_folders.of(training_id)
-    is_queued = False
-    try:
+
+    async def fill(folder: TrainingFolder) -> JobRequest:
         await services.write(folder.make)
-        form = TrainingForm(job, "only")
-        await services.read(partial(add_feedback, services, form, folder))
-        add = partial(services.trainings.add, training_id, job, by=actor)
-        training = await services.write(add)
-        is_queued = True
-    finally:
-        if not is_queued:
-            await services.write(folder.remove)
-    return path_of(training)
+        await services.read(partial(add_feedback, services, TrainingForm(job, "only"), folder))
+        return job
+
+    return path_of(await queue_training(services, ref.tenant, fill, by=actor))
 
 
 def _config_of(spec: PrefixSpec) -> dict[str, Any]:

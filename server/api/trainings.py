@@ -1,6 +1,5 @@
 """Trainings under /v1/tenants/{tenant}/trainings: start, list, follow and cancel them."""
 
-import logging
 from functools import partial
 from pathlib import Path as FilePath
 from typing import Annotated
@@ -8,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from prefixes.errors import StoreUnavailable
 from server import media_types
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.file_responses import OpenFileResponse
@@ -17,11 +15,11 @@ from server.api.services import Services
 from server.api.training_events import describe, start_after, stream_events
 from server.api.training_feedback import add_feedback
 from server.api.training_forms import TRAINING_FORM, receive_training
+from server.api.training_queue import queue_training
 from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
 from server.errors import NothingToShow
-from server.training_jobs.cleanup import remove_trainings
-from server.training_jobs.records import TrainingJob
-from server.training_jobs.store import new_id
+from server.training_jobs.folders import TrainingFolder
+from server.training_jobs.records import JobRequest, TrainingJob
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/trainings",
@@ -30,8 +28,6 @@ router = APIRouter(
     dependencies=[Depends(bearer)],
     responses=responses(401, 403, 404, 422, 503),
 )
-
-_log = logging.getLogger(__name__)
 
 
 @router.post(
@@ -48,22 +44,14 @@ async def start_training(
 
     The rows are checked when it runs; `error` then lists each problem with its line.
     """
-    await services.read(partial(services.trainings.check_queue, tenant))
-    training_id = new_id()
-    folder = services.training_folders.of(training_id)
-    is_queued = False
-    try:
+
+    async def fill(folder: TrainingFolder) -> JobRequest:
         with services.uploads.take(tenant):
             form = await receive_training(request, tenant, folder)
             await services.read(partial(add_feedback, services, form, folder))
-            training = await services.write(
-                partial(services.trainings.add, training_id, form.job, by=actor)
-            )
-        is_queued = True
-    finally:
-        if not is_queued:
-            await services.write(folder.remove)
-    await services.write(partial(_remove_oldest, services, tenant))
+        return form.job
+
+    training = await queue_training(services, tenant, fill, by=actor)
     response.headers["Location"] = path_of(training)
     return status_of(training)
 
@@ -156,17 +144,6 @@ async def see_curve(tenant: str, training: str, services: ServicesDep) -> OpenFi
     """Draw the losses and the metric over the steps."""
     found = await _find(services, tenant, training)
     return _file(services.training_folders.of(found.id).curve, media_types.PNG)
-
-
-def _remove_oldest(services: Services, tenant: str) -> None:
-    try:
-        remove_trainings(
-            services.trainings, services.training_folders, services.trainings.beyond_limit(tenant)
-        )
-    except StoreUnavailable as error:  # the new training is queued nevertheless
-        _log.warning(
-            "cannot remove old trainings of %s before the next one is queued: %s", tenant, error
-        )
 
 
 async def _find(services: Services, tenant: str, training: str) -> TrainingJob:

@@ -324,6 +324,26 @@ def test_a_training_starts_on_the_annotations(rest: Rest) -> None:
     ]
 
 
+def test_trainings_that_label_studio_starts_replace_the_oldest(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    with serving(tmp_path, backbone, max_kept_trainings_per_tenant=1) as rest:
+        manage(rest, "PUT", "/tenants/acme/feedback", "acme", json={"is_enabled": True})
+        call(rest, "mood/webhook", event("a text", CHOICES, choice("good")))
+        start = {"action": "START_TRAINING"}
+        first, second = (_started(rest, start) for _ in range(2))
+        listed = manage(rest, "GET", "/tenants/acme/trainings", "acme")["trainings"]
+        assert [one["links"]["self"] for one in listed] == [second]
+        assert not (rest.folder / "trainings" / first.rpartition("/")[2]).exists()
+
+
+def _started(rest: Rest, start: dict[str, Any]) -> str:
+    """Start a training, cancel it, and return its path."""
+    path: str = call(rest, "mood/webhook", start).json()["result"]
+    manage(rest, "POST", path.removeprefix("/v1") + "/cancel", "acme")
+    return path
+
+
 class TestWithTheSdk:
     """The types of `label-studio-sdk`, which Label Studio's own backends use."""
 
