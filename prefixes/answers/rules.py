@@ -39,11 +39,6 @@ class RuleSet:
         return np.maximum(self.thresholds, self.min_score)
 
 
-def has_labels_of_texts(spec: PrefixSpec) -> bool:
-    """Return whether the answers of a task are labels of a text, so that rules apply to it."""
-    return spec.problem_type in {"single_label_classification", "multi_label_classification"}
-
-
 def rules_of(
     spec: PrefixSpec, *overrides: AnswerRules | None, level: int | None = None
 ) -> RuleSet | None:
@@ -54,11 +49,13 @@ def rules_of(
     Returns:
         None if no rule is in use, so that the best label is the answer.
     """
+    if not spec.has_labels_of_texts:
+        return None
     given = [one for one in overrides if one is not None]
     own = spec.decisions if spec.decisions is not None and spec.decisions.has_rules else None
-    if not given and own is None and spec.thresholds is None and level is None:
-        return None
-    if not has_labels_of_texts(spec):
+    is_tree_in_use = level is not None or (own is not None and own.hierarchy is not None)
+    tree = tree_of(spec) if is_tree_in_use else None
+    if not given and own is None and spec.thresholds is None and tree is None:
         return None
     min_score = None if own is None else own.min_score
     may_abstain = True
@@ -70,10 +67,6 @@ def rules_of(
     named: dict[str, float] = {}
     for one in given:
         named |= one.thresholds or {}
-    is_tree_in_use = level is not None or (own is not None and own.hierarchy is not None)
-    tree = tree_of(spec) if is_tree_in_use else None
-    if not given and own is None and spec.thresholds is None and tree is None:
-        return None
     return RuleSet(
         _thresholds(spec, named),
         (min_score or 0.0) if may_abstain else 0.0,
@@ -138,7 +131,7 @@ def check_level(level: int | None, specs: Iterable[PrefixSpec]) -> None:
     """
     if level is None:
         return
-    trees = [tree_of(spec) for spec in specs if has_labels_of_texts(spec)]
+    trees = [tree_of(spec) for spec in specs if spec.has_labels_of_texts]
     depth = max((tree.depth for tree in trees if tree is not None), default=0)
     if level > depth:
         found = f"have at most {depth} levels" if depth else "have no hierarchy of labels"
@@ -163,7 +156,7 @@ def check_labels(rules: AnswerRules | None, specs: Iterable[PrefixSpec], owner: 
         return
     known: dict[str, None] = {}
     for spec in specs:
-        if has_labels_of_texts(spec):
+        if spec.has_labels_of_texts:
             tree = tree_of(spec)
             known |= dict.fromkeys((*spec.labels, *(() if tree is None else tree.paths)))
     for label in rules.thresholds:

@@ -16,11 +16,6 @@ _CONFIDENCE: Final = 1.645
 """Standard deviations above the mean that a normal distribution exceeds in 5 % of all cases."""
 
 
-def has_label_statistics(spec: PrefixSpec) -> bool:
-    """Say whether the answers of a task are labels of texts, which can be counted."""
-    return spec.problem_type in {"single_label_classification", "multi_label_classification"}
-
-
 def count_answers(
     spec: PrefixSpec,
     inputs: Sequence[EncodedInput],
@@ -37,8 +32,8 @@ def count_answers(
     Args:
         spec: the description of the task.
         inputs: the texts of each input.
-        outputs: the outputs of each text. For tasks with labels of texts, `[labels]` each; the mean
-            over the texts of an input counts.
+        outputs: the outputs of each text. An input of a task with labels of texts is one text, with
+            outputs `[labels]`.
         unknown_token: the token id for unknown text; None if the vocabulary covers every text.
     """
     lengths = np.array([_num_tokens(texts) for texts in inputs])
@@ -47,8 +42,8 @@ def count_answers(
         "lengths": _bins(np.floor(2 * np.log2(lengths)), NUM_LENGTHS),
         "unknown": _bins(np.searchsorted(UNKNOWN_BOUNDS, unknown), len(UNKNOWN_BOUNDS) + 1),
     }
-    if has_label_statistics(spec):
-        logits = np.stack([np.mean(values, axis=0) for values in outputs])  # (inputs, labels)
+    if spec.has_labels_of_texts:
+        logits = np.stack([values for (values,) in outputs])  # (inputs, labels)
         found |= _count_labels(spec, logits)
     return AnswerStatistics(texts=len(inputs), **found)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from prefixes.answers import check_labels, has_labels_of_texts
+from prefixes.answers import check_labels
 from prefixes.errors import InvalidRules, RulesNotFound
 from prefixes.registry.aliases import accept_any, find_target
 from prefixes.registry.changes import PrefixRow, find_spec
@@ -90,7 +90,7 @@ def _existing(pointer: RulePointer) -> AliasRuleState:
 
 
 def _check_rules(rules: AnswerRules, spec: PrefixSpec, version: str) -> None:
-    if not has_labels_of_texts(spec):
+    if not spec.has_labels_of_texts:
         found = spec.problem_type or spec.task_type
         raise InvalidRules(
             f"Rules apply only to labels of texts, but {version} is a {found}: point the alias to "

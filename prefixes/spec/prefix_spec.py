@@ -96,6 +96,11 @@ class PrefixSpec(Value):
         return None if self.decisions is None else self.decisions.rejection
 
     @property
+    def has_labels_of_texts(self) -> bool:
+        """Whether the answers of the task are labels of a text, so that rules apply to them."""
+        return self.problem_type in {"single_label_classification", "multi_label_classification"}
+
+    @property
     def num_labels(self) -> int:
         return len(self.labels)
 
@@ -185,10 +190,10 @@ def _decision_problems(spec: PrefixSpec) -> list[str]:
             f"{len(rules.reference.labels)}"
         )
     if rules.hierarchy is not None:
-        if spec.problem_type in {None, "regression"}:
+        if not spec.has_labels_of_texts:
             problems.append("decisions.hierarchy belongs to tasks whose answers are labels")
         problems += rules.hierarchy.problems(spec.labels)
-    if rules.min_score is not None and spec.problem_type in {None, "regression"}:
+    if rules.min_score is not None and not spec.has_labels_of_texts:
         problems.append("decisions.min_score belongs to tasks whose answers are labels of a text")
     if rules.long_texts is not None:
         problems += _long_text_problems(spec, rules.long_texts)
@@ -197,7 +202,7 @@ def _decision_problems(spec: PrefixSpec) -> list[str]:
 
 def _num_counted_labels(spec: PrefixSpec) -> int:
     """Count the bins of labels in statistics: none of the labels is a bin, too."""
-    return 0 if spec.problem_type in {None, "regression"} else spec.num_labels + 1
+    return spec.num_labels + 1 if spec.has_labels_of_texts else 0
 
 
 def _rejection_problems(spec: PrefixSpec) -> list[str]:
