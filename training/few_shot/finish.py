@@ -1,21 +1,19 @@
 """Turns a computed head into a file that is measured and checked."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
-from prefixes import Prefix
 from prefixes.backbone import Backbone
-from training.data.encoding import encode_rows
-from training.examples import Examples, TaskData
+from training.examples import TaskData
 from training.few_shot.fit import FittedHead
-from training.learning.evaluate import evaluate, outputs_of
-from training.results.finish import FinishedPrefix, in_type, with_reference, write_prefix
-from training.results.thresholds import fit_thresholds
+from training.learning.evaluate import evaluate
+from training.results.finish import (
+    FinishedPrefix,
+    fit_rules,
+    in_type,
+    with_thresholds,
+    write_prefix,
+)
 from training.settings.config import TrainConfig
-from training.settings.threshold_target import ThresholdTarget
-from training.tasks import Outputs
 from training.tasks.metrics import Measurement
 
 
@@ -34,16 +32,14 @@ def finish_head(
             the logits of its golden examples.
     """
     head = in_type(fitted.prefix, config.file_dtype)
-    thresholds = None
-    if config.threshold is not None:
-        target = ThresholdTarget.parse(config.threshold)
-        rows, outputs = _measured_rows(backbone, head, data, fitted, tokens_per_batch)
-        head, thresholds = fit_thresholds(head, rows, outputs, target)
     validation = test = None
     if data.validation:
-        head, validation = with_reference(
-            backbone, head, data.validation, tokens_per_batch=tokens_per_batch
+        head, thresholds, validation = fit_rules(
+            backbone, config, head, data.validation, tokens_per_batch=tokens_per_batch
         )
+    else:
+        left_out = [[row] for row in fitted.left_out.astype(np.float32)]
+        head, thresholds = with_thresholds(config, head, data.train, left_out)
     if data.test:
         test = evaluate(backbone, head, data.test, tokens_per_batch=tokens_per_batch)
     temperature = 1 / fitted.scale
@@ -69,13 +65,3 @@ def finish_head(
         is_cross_validated=validation is None and fitted.cross_validation is not None,
         thresholds=thresholds,
     )
-
-
-def _measured_rows(
-    backbone: Backbone, head: Prefix, data: TaskData, fitted: FittedHead, tokens_per_batch: int
-) -> tuple[Examples[Any], Sequence[Outputs]]:
-    """Return rows that the head has not seen, with their outputs: those left out, if no others."""
-    if not data.validation:
-        return data.train, [[row] for row in fitted.left_out.astype(np.float32)]
-    encoded = encode_rows(backbone, head.spec, data.validation)
-    return data.validation, outputs_of(backbone, head, encoded, tokens_per_batch=tokens_per_batch)

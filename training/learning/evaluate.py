@@ -146,6 +146,25 @@ def _merged(spec: PrefixSpec, texts: EncodedInput, outputs: Outputs) -> Outputs:
     return [np.concatenate([merged, np.mean(features, axis=0)]).astype(np.float32)]
 
 
+def served_outputs(
+    backbone: Backbone,
+    prefix: Prefix,
+    examples: Examples[Any],
+    *,
+    tokens_per_batch: int,
+    lengths: LengthOptions = AS_SERVED,
+) -> tuple[EncodedRows, list[Outputs]]:
+    """Return the whole texts of examples, and the outputs that a server computes for them.
+
+    The outputs of a task whose rejection rule has vectors include the projected features.
+    """
+    windows = encode_rows(backbone, prefix.spec, examples, lengths)
+    outputs = merged_outputs(
+        backbone, prefix, windows, tokens_per_batch=tokens_per_batch, with_projected=True
+    )
+    return windows.whole(), outputs
+
+
 def evaluate(
     backbone: Backbone,
     prefix: Prefix,
@@ -155,12 +174,11 @@ def evaluate(
     lengths: LengthOptions = AS_SERVED,
 ) -> Measurement:
     """Measure a prefix on examples."""
-    definition = definition_of(prefix.spec.task_type)
-    windows = encode_rows(backbone, prefix.spec, examples, lengths)
-    outputs = merged_outputs(
-        backbone, prefix, windows, tokens_per_batch=tokens_per_batch, with_projected=True
+    encoded, outputs = served_outputs(
+        backbone, prefix, examples, tokens_per_batch=tokens_per_batch, lengths=lengths
     )
-    return definition.measure(prefix.spec, examples, windows.whole(), outputs)
+    definition = definition_of(prefix.spec.task_type)
+    return definition.measure(prefix.spec, examples, encoded, outputs)
 
 
 def as_learned(backbone: Backbone, prefix: Prefix, examples: Examples[Any]) -> Examples[Any]:

@@ -17,18 +17,16 @@ from prefixes import GoldenExample, InputTemplate, Prefix, PrefixRejected, Prove
 from prefixes.answers.statistics import count_answers
 from prefixes.backbone import Backbone, replay_findings
 from prefixes.file import MAX_HEADER_BYTES
-from prefixes.lengths import AS_SERVED
 from prefixes.made_up import made_up_inputs
 from prefixes.spec import MAX_LABELS, Decisions
-from training.data.encoding import encode_rows
 from training.examples import Examples, Input, TaskData
-from training.learning.evaluate import evaluate, merged_outputs, outputs_of
+from training.learning.evaluate import evaluate, outputs_of, served_outputs
 from training.results.calibration import calibrate
 from training.results.rejection import FittedRejection, fit_rejection
 from training.results.thresholds import FittedThresholds, fit_thresholds
 from training.settings.config import TrainConfig
 from training.settings.threshold_target import ThresholdTarget
-from training.tasks import definition_of
+from training.tasks import Outputs, definition_of
 from training.tasks.metrics import Measurement
 
 _PATHS: Final = {"train", "validation", "test", "feedback", "start_from"}
@@ -88,14 +86,8 @@ def finish(
     """
     calibrated = calibrate(backbone, best, data.validation, tokens_per_batch=tokens_per_batch)
     folded = in_type(calibrated.prefix if calibrated else best, config.file_dtype)
-    thresholds = None
-    if config.threshold is not None:
-        target, rows = ThresholdTarget.parse(config.threshold), data.validation
-        windows = encode_rows(backbone, folded.spec, rows, AS_SERVED)
-        outputs = merged_outputs(backbone, folded, windows, tokens_per_batch=tokens_per_batch)
-        folded, thresholds = fit_thresholds(folded, rows, outputs, target)
-    folded, validation = with_reference(
-        backbone, folded, data.validation, tokens_per_batch=tokens_per_batch
+    folded, thresholds, validation = fit_rules(
+        backbone, config, folded, data.validation, tokens_per_batch=tokens_per_batch
     )
     test = (
         None
@@ -130,20 +122,39 @@ def finish(
     )
 
 
-def with_reference(
-    backbone: Backbone, prefix: Prefix, rows: Examples[Any], *, tokens_per_batch: int
-) -> tuple[Prefix, Measurement]:
-    """Measure a prefix on validation rows, and store how their answers are distributed."""
+def fit_rules(
+    backbone: Backbone,
+    config: TrainConfig,
+    prefix: Prefix,
+    rows: Examples[Any],
+    *,
+    tokens_per_batch: int,
+) -> tuple[Prefix, FittedThresholds | None, Measurement]:
+    """Measure a prefix on validation rows, with thresholds if the settings ask for them.
+
+    Returns:
+        The prefix with its thresholds and the distribution of its answers, the thresholds, and the
+        measurement with them.
+    """
+    # Neither thresholds nor statistics change outputs, so the rows run once.
+    encoded, outputs = served_outputs(backbone, prefix, rows, tokens_per_batch=tokens_per_batch)
+    prefix, thresholds = with_thresholds(config, prefix, rows, outputs)
     spec = prefix.spec
-    windows = encode_rows(backbone, spec, rows, AS_SERVED)
-    outputs = merged_outputs(backbone, prefix, windows, tokens_per_batch=tokens_per_batch)
-    encoded = windows.whole()
     measured = definition_of(spec.task_type).measure(spec, rows, encoded, outputs)
     unknown = backbone.texts.unknown_token
     reference = count_answers(spec, encoded, outputs, unknown_token=unknown)
     decisions = (spec.decisions or Decisions()).model_copy(update={"reference": reference})
     described = spec.model_copy(update={"decisions": decisions})
-    return dataclasses.replace(prefix, spec=described), measured
+    return dataclasses.replace(prefix, spec=described), thresholds, measured
+
+
+def with_thresholds(
+    config: TrainConfig, prefix: Prefix, rows: Examples[Any], outputs: Sequence[Outputs]
+) -> tuple[Prefix, FittedThresholds | None]:
+    """Fit thresholds on the outputs of rows if the settings ask for them."""
+    if config.threshold is None:
+        return prefix, None
+    return fit_thresholds(prefix, rows, outputs, ThresholdTarget.parse(config.threshold))
 
 
 def write_prefix(

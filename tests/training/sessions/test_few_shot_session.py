@@ -129,6 +129,31 @@ def test_thresholds_are_fitted_on_rows_that_are_left_out(
         plan_of(backbone_folder, labels=["good", "bad"], threshold="f1")
 
 
+def test_thresholds_are_fitted_on_all_windows_of_long_texts(
+    backbone: Backbone, backbone_folder: Path, tmp_path: Path
+) -> None:
+    held_out = [
+        {"text": f"{'the train was late . ' * 4}{row['text']}", "label": row["label"]}
+        for row in sentiment_rows(30, seed=1)
+    ]
+    parts = {
+        "train": str(write_jsonl(tmp_path / "train.jsonl", sentiment_rows(14))),
+        "validation": str(write_jsonl(tmp_path / "validation.jsonl", held_out)),
+    }
+    windows = {"long_texts": "windows", "stride": 2, "max_length": 12}
+    trained = fit(backbone_folder, tmp_path / "out", threshold="f1", **parts, **windows)
+    inputs = [{"text": row["text"]} for row in held_out]
+    answers = predictions(backbone, trained.finished.prefix, inputs, tokens_per_batch=100)
+    found = [answer["label"] for answer in answers]
+    assert trained.finished.thresholds is not None
+    for one in trained.finished.thresholds.labels:
+        truths = [
+            label for label, row in zip(found, held_out, strict=True) if row["label"] == one.label
+        ]
+        assert one.recall == pytest.approx(truths.count(one.label) / len(truths))
+        assert one.precision == pytest.approx(truths.count(one.label) / found.count(one.label))
+
+
 def test_pairs_are_read_by_their_template(backbone_folder: Path, tmp_path: Path) -> None:
     rows = write_jsonl(tmp_path / "rows.jsonl", pair_rows(12))
     trained = fit(backbone_folder, tmp_path / "out", train=str(rows))
