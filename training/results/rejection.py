@@ -5,6 +5,7 @@ validation rows give the balance of the two parts of the score, and the cutoff. 
 compares this score with others.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from prefixes.backbone import Backbone
 from prefixes.spec import Decisions, Rejection, Vectors
 from training.data.encoding import encode_rows
 from training.examples import Examples, TaskData
-from training.learning.evaluate import features_of
+from training.learning.evaluate import features_of, served_outputs
 
 Floats = NDArray[np.float64]
 
@@ -93,16 +94,15 @@ def fit_rejection(
     validation = features(data.validation)
     logits = _logits(prefix, validation)
     vectors = _vectors(prefix, data.train, features, validation, logits)
-    draft = Rejection(cutoff=0.0, kept=kept, **vectors)
-    scores = _scores(draft, prefix, validation)
-    rule = draft.model_copy(update={"cutoff": cutoff_of(scores, kept)})
-    tested = None if data.test is None else _scores(rule, prefix, features(data.test))
-    fitted = FittedRejection(
-        rule,
-        num_rows,
-        float((scores >= rule.cutoff).mean()),
-        None if tested is None else float((tested >= rule.cutoff).mean()),
-    )
+    draft = _with_rule(prefix, Rejection(cutoff=0.0, kept=kept, **vectors))
+
+    def scores(examples: Examples[Any]) -> Floats:
+        return _served_scores(backbone, draft, examples, tokens_per_batch)
+
+    held_out = scores(data.validation)
+    rule = _rule(draft).model_copy(update={"cutoff": cutoff_of(held_out, kept)})
+    tested = None if data.test is None else float((scores(data.test) >= rule.cutoff).mean())
+    fitted = FittedRejection(rule, num_rows, float((held_out >= rule.cutoff).mean()), tested)
     return _with_rule(prefix, rule), fitted
 
 
@@ -134,7 +134,11 @@ def discriminants(features: Floats, labels: NDArray[np.int64], count: int) -> Fl
 
 
 def _vectors(
-    prefix: Prefix, train: Examples[Any], features: Any, validation: Floats, logits: Floats
+    prefix: Prefix,
+    train: Examples[Any],
+    features: Callable[[Examples[Any]], Floats],
+    validation: Floats,
+    logits: Floats,
 ) -> dict[str, Vectors]:
     """Fit projection and centers, scaled so that distances vary as much as energies do."""
     dimensions = _num_dimensions(prefix)
@@ -181,9 +185,21 @@ def _logits(prefix: Prefix, features: Floats) -> Floats:
     return logits
 
 
-def _scores(rule: Rejection, prefix: Prefix, features: Floats) -> Floats:
-    projected = None if rule.projection is None else features @ rule.projection.matrix
-    return rejection_scores(rule, _logits(prefix, features), projected)
+def _served_scores(
+    backbone: Backbone, prefix: Prefix, examples: Examples[Any], tokens_per_batch: int
+) -> Floats:
+    """Score examples as a server does: all windows of a long text, and not only its beginning."""
+    rule = _rule(prefix)
+    _, outputs = served_outputs(backbone, prefix, examples, tokens_per_batch=tokens_per_batch)
+    stacked = np.stack([values for (values,) in outputs])
+    logits, projected = np.split(stacked, [prefix.spec.num_labels], axis=1)
+    return rejection_scores(rule, logits, projected if rule.num_dimensions else None)
+
+
+def _rule(prefix: Prefix) -> Rejection:
+    rule = prefix.spec.rejection
+    assert rule is not None
+    return rule
 
 
 def _with_rule(prefix: Prefix, rule: Rejection) -> Prefix:

@@ -9,6 +9,7 @@ import pytest
 from prefixes import InputTemplate, Prefix
 from prefixes.answers import rejection_verdict, split_outputs
 from prefixes.backbone import Backbone
+from prefixes.spec import Decisions, LongTexts
 from tests.factories import make_prefix
 from tests.training.learnable_tasks import make_config, sentiment_rows, write_jsonl
 from tests.training.results.test_calibration import TEXTS, examples_of
@@ -74,6 +75,23 @@ def test_served_scores_are_those_that_the_cutoff_was_fitted_on(
         assert verdict is not None
         assert expected is not None
         assert verdict.score == pytest.approx(expected.score, abs=1e-3)
+
+
+def test_a_rule_for_long_texts_keeps_the_share_of_whole_texts(backbone: Backbone) -> None:
+    rows = examples_of([row % 2 for row in range(60)])
+    pairs = zip(rows.inputs, reversed(rows.inputs), strict=True)
+    texts = (f"{one['text']} {'the train was late . ' * 4}{other['text']}" for one, other in pairs)
+    long = type(rows)(tuple({"text": text} for text in texts), rows.truths)
+    data = TaskData(("bad", "good"), InputTemplate(), rows, long, long, "")
+    windows = Decisions(long_texts=LongTexts(stride=2))
+    prefix = make_prefix(backbone.fingerprint, max_length=12, decisions=windows)
+    found, report = fit_rejection(backbone, prefix, data, 0.8, tokens_per_batch=512)
+    answers = predictions(backbone, found, data.validation.inputs, tokens_per_batch=512)
+    kept = [answer["label"] is not None for answer in answers]
+    assert report.rule is not None
+    assert report.rule.num_dimensions > 0
+    assert np.mean(kept) == report.kept == report.test_kept
+    assert 0.8 <= np.mean(kept) < 1
 
 
 def test_metrics_of_scores_stay_as_without_a_rule(backbone: Backbone) -> None:
