@@ -1,39 +1,29 @@
 """Turns the best prefix of a run into a file that is calibrated, measured and checked."""
 
 import dataclasses
-import json
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from prefixes import GoldenExample, InputTemplate, Prefix, PrefixRejected, Provenance, digest_of
+from prefixes import Prefix, Provenance, digest_of
 from prefixes.answers.statistics import count_answers
-from prefixes.backbone import Backbone, replay_findings
-from prefixes.file import MAX_HEADER_BYTES
-from prefixes.made_up import made_up_inputs
-from prefixes.spec import MAX_LABELS, Decisions
-from training.examples import Examples, Input, TaskData
-from training.learning.evaluate import evaluate, outputs_of, served_outputs
+from prefixes.backbone import Backbone
+from prefixes.spec import Decisions
+from training.examples import Examples, TaskData
+from training.learning.evaluate import evaluate, served_outputs
 from training.results.calibration import calibrate
+from training.results.golden import golden_examples, replay
 from training.results.rejection import FittedRejection, fit_rejection
 from training.results.thresholds import FittedThresholds, fit_thresholds
 from training.settings.config import TrainConfig
 from training.settings.threshold_target import ThresholdTarget
+from training.settings.train_settings import PATH_FIELDS
 from training.tasks import Outputs, definition_of
 from training.tasks.metrics import Measurement
-
-_PATHS: Final = {"train", "validation", "test", "feedback", "start_from"}
-_CANDIDATES: Final = 4
-"""Candidates per golden example. Examples that are too large are skipped."""
-_GOLDEN_BYTES: Final = MAX_HEADER_BYTES // 2
-"""Maximum bytes of golden examples in a file's header. The rest of the description needs space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,32 +171,18 @@ def write_prefix(
         for part, measured in measurements.items()
         for name, value in (measured.metrics if measured else {}).items()
     }
-    candidates = _candidates(config, data.template, data.validation or data.train)
+    rows = data.validation or data.train
     spec = prefix.spec.model_copy(
         update={
             "provenance": _provenance(config, data, now or datetime.now(UTC), origins or {}),
             "metrics": metrics | ({} if temperature is None else {"temperature": temperature}),
-            "golden": _golden(backbone, prefix, candidates, config.golden_examples),
+            "golden": golden_examples(backbone, config, prefix, data.template, rows),
         }
     )
     written = dataclasses.replace(prefix, spec=spec).to_bytes()
     read = Prefix.from_bytes(written, fits=backbone.fingerprint)
     replay(backbone, read)
     return read, written
-
-
-def replay(backbone: Backbone, prefix: Prefix) -> None:
-    """Run the golden examples again and compare the logits.
-
-    Raises:
-        PrefixRejected: naming each example whose logits differ from the file.
-    """
-    if not prefix.spec.golden:
-        return
-    outputs = _flat_outputs(backbone, prefix, [one.fields for one in prefix.spec.golden])
-    findings = replay_findings(prefix.spec, outputs, backbone.dtype)
-    if findings:
-        raise PrefixRejected(findings)
 
 
 def in_type(prefix: Prefix, dtype: str) -> Prefix:
@@ -217,7 +193,7 @@ def in_type(prefix: Prefix, dtype: str) -> Prefix:
 def _provenance(
     config: TrainConfig, data: TaskData, now: datetime, origins: Mapping[str, JsonValue]
 ) -> Provenance:
-    recipe: dict[str, JsonValue] = config.model_dump(mode="json", exclude=_PATHS)
+    recipe: dict[str, JsonValue] = config.model_dump(mode="json", exclude=set(PATH_FIELDS))
     return Provenance(
         created_at=now,
         tool=tool_name(),
@@ -233,60 +209,3 @@ def tool_name() -> str:
         return f"polyprefix {version('polyprefix')}"
     except PackageNotFoundError:  # run from a checkout that was not installed
         return "polyprefix from source"
-
-
-def _candidates(
-    config: TrainConfig, template: InputTemplate, rows: Examples[Any]
-) -> Sequence[Input]:
-    """Choose inputs for golden examples, with as many different truths as possible."""
-    number = config.golden_examples * _CANDIDATES
-    if config.golden_inputs == "made_up" or not rows:
-        return made_up_inputs(template, number)
-    definition = definition_of(config.task_type)
-    strata = [definition.stratum(truth) for truth in rows.truths]
-    return [rows.inputs[row] for row in _spread(strata, number)]
-
-
-def _golden(
-    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input], count: int
-) -> tuple[GoldenExample, ...]:
-    """Return the first inputs that are not too large, with their outputs."""
-    outputs = _flat_outputs(backbone, prefix, inputs)
-    candidates = (
-        GoldenExample(fields=dict(fields), logits=tuple(map(float, row)))
-        for fields, row in zip(inputs, outputs, strict=True)
-        if len(row) <= MAX_LABELS
-    )
-    return _fitting(candidates, count)
-
-
-def _fitting(candidates: Iterable[GoldenExample], count: int) -> tuple[GoldenExample, ...]:
-    """Return the first examples that fit in the header of a file."""
-    taken: list[GoldenExample] = []
-    room = _GOLDEN_BYTES
-    for example in candidates:
-        # The description is a string within the header's JSON: what it quotes is quoted twice.
-        size = len(json.dumps(example.model_dump_json(), ensure_ascii=False).encode())
-        if len(taken) < count and size <= room:
-            taken.append(example)
-            room -= size
-    return tuple(taken)
-
-
-def _flat_outputs(
-    backbone: Backbone, prefix: Prefix, inputs: Sequence[Input]
-) -> list[NDArray[np.float32]]:
-    """Return all outputs of each input as one flat array."""
-    encoded = backbone.texts.encode(prefix.spec, inputs)
-    outputs = outputs_of(backbone, prefix, encoded, tokens_per_batch=1)
-    return [np.concatenate([values.ravel() for values in texts]) for texts in outputs]
-
-
-def _spread(strata: Sequence[Hashable], count: int) -> list[int]:
-    """Return `count` rows: the first of every stratum before the second of any."""
-    seen = Counter[Hashable]()
-    turns = []
-    for row, stratum in enumerate(strata):
-        seen[stratum] += 1
-        turns.append((seen[stratum], row))
-    return [row for _, row in sorted(turns)[:count]]

@@ -33,13 +33,12 @@ from training.sessions.warm_start import WarmStart
 from training.settings.config import TrainConfig
 from training.settings.former_names import FORMER_NAMES, with_current_names
 from training.settings.plan import TrainPlan
+from training.settings.train_settings import PATH_FIELDS
 
 FORMAT: Final = 4
 
-_PATHS: Final = {"train", "validation", "test", "feedback", "start_from"}
-"""Paths: their bytes count."""
-_RULES: Final = {"threshold", "hierarchy", "reject"}
-"""Settings of rules for answers. They change no step."""
+_LEFT_OUT: Final = PATH_FIELDS | {"threshold", "hierarchy", "reject"}
+"""Paths, whose files are compared, and settings of rules for answers, which change no step."""
 _LIST_AFTER: Final = 10
 _SPACE: Final = "sweep: space"
 _ADDED_FACTS: Final = {"linear_kernel": TORCH, "attention_kernel": TORCH}
@@ -79,7 +78,7 @@ class Identity:
             facts[f"{config.run_name}: data"] = task.sha256
             if config.start_from is not None:
                 facts[f"{config.run_name}: start_from"] = starts[config.start_from].sha256
-            for name, value in config.model_dump(mode="json", exclude=_PATHS | _RULES).items():
+            for name, value in config.model_dump(mode="json", exclude=set(_LEFT_OUT)).items():
                 facts[f"{config.run_name}: {name}"] = json.dumps(value)
         return cls(facts)
 

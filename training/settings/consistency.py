@@ -8,8 +8,8 @@ from prefixes import InputTemplate
 from prefixes.spec import traits_of
 from prefixes.template import RESERVED_FIELDS
 from training.datasets import DATASETS
+from training.settings.answer_rules import answer_rule_problems
 from training.settings.few_shot_rules import few_shot_problems
-from training.settings.threshold_target import ThresholdTarget
 from training.settings.train_settings import TrainSettings
 
 _BARE: Final = "{text}"
@@ -23,25 +23,17 @@ def problems_of(config: TrainSettings) -> list[str]:
         *_label_problems(config),
         *_class_weight_problems(config),
         *_smoothing_problems(config),
-        *_threshold_problems(config),
-        *_hierarchy_problems(config),
-        *_rejection_problems(config),
         *_embedding_problems(config),
         *_text_problems(config),
         *_answer_problems(config),
-        *_window_problems(config),
         *_label_column_problems(config),
         *_tagging_problems(config),
         *_template_problems(config),
         *_recipe_problems(config),
         *_head_problems(config),
+        *answer_rule_problems(config),
         *few_shot_problems(config),
     ]
-
-
-def _type_of(config: TrainSettings) -> str:
-    """Name the problem type of sequence classification, or any other task type."""
-    return config.problem_type or config.task_type
 
 
 def _task_problems(config: TrainSettings) -> list[str]:
@@ -60,7 +52,7 @@ def _task_problems(config: TrainSettings) -> list[str]:
         problems.append(f"pooling of {task_type} must be {expected}, not {config.pooling}")
     if config.select_by is not None and config.select_by not in config.metrics:
         problems.append(
-            f"select_by {config.select_by!r} does not measure {_type_of(config)}: "
+            f"select_by {config.select_by!r} does not measure {config.type_name}: "
             f"expected one of {', '.join(config.metrics)}"
         )
     return problems
@@ -72,7 +64,7 @@ def _label_problems(config: TrainSettings) -> list[str]:
     labels = config.labels
     problems = []
     if not traits_of(config.task_type).has_labels or config.problem_type == "regression":
-        problems.append(f"labels apply only to classification, not to {_type_of(config)}")
+        problems.append(f"labels apply only to classification, not to {config.type_name}")
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
         problems.append(f"labels: {twice[:80]!r} occurs more than once: list each label once")
@@ -90,54 +82,17 @@ def _class_weight_problems(config: TrainSettings) -> list[str]:
         reason = "Nearly every word has the tag O: equal weights would find entities everywhere"
         return [f"class_weights apply only to labels of whole texts. {reason}"]
     if config.task_type != "sequence_classification" or config.problem_type == "regression":
-        return [f"class_weights apply only to labels: {_type_of(config)} has no labels"]
+        return [f"class_weights apply only to labels: {config.type_name} has no labels"]
     return []
 
 
 def _smoothing_problems(config: TrainSettings) -> list[str]:
     if not config.label_smoothing or config.task_type == "token_classification":
         return []
-    found = _type_of(config)
+    found = config.type_name
     if found == "single_label_classification":
         return []
     return [f"label_smoothing applies only to tasks with exactly one right label, not to {found}"]
-
-
-def _threshold_problems(config: TrainSettings) -> list[str]:
-    if config.threshold is None:
-        return []
-    try:
-        ThresholdTarget.parse(config.threshold)
-    except ValueError as error:
-        return [str(error)]
-    if config.problem_type in {None, "regression"}:
-        return [f"threshold applies only to labels of whole texts, not to {_type_of(config)}"]
-    if config.method == "full":
-        return ["threshold needs a prefix file to store it in: method full writes a model"]
-    return []
-
-
-def _hierarchy_problems(config: TrainSettings) -> list[str]:
-    if config.hierarchy is None:
-        return []
-    if config.problem_type in {None, "regression"}:
-        return [f"hierarchy applies only to labels of whole texts, not to {_type_of(config)}"]
-    if config.hierarchy == {}:
-        return ["hierarchy: expected the parent of at least one label, found none"]
-    if config.method == "full":
-        return ["hierarchy needs a prefix file to store it in: method full writes a model"]
-    return []
-
-
-def _rejection_problems(config: TrainSettings) -> list[str]:
-    if config.reject is None:
-        return []
-    found = _type_of(config)
-    if found != "single_label_classification":
-        return [f"reject applies only to tasks with exactly one right label, not to {found}"]
-    if config.method == "full":
-        return ["reject needs a prefix file to store its rule in: method full writes a model"]
-    return []
 
 
 def _embedding_problems(config: TrainSettings) -> list[str]:
@@ -173,29 +128,6 @@ def _answer_problems(config: TrainSettings) -> list[str]:
     return []
 
 
-def _window_problems(config: TrainSettings) -> list[str]:
-    traits = traits_of(config.task_type)
-    if config.long_texts == "truncate":
-        own = ("merge", "max_windows", *(() if traits.has_answers else ("stride",)))
-        return [
-            f"{name} applies only with long_texts 'windows': set it, or remove {name}"
-            for name in own
-            if getattr(config, name) is not None
-        ]
-    problems = []
-    if traits.has_answers:
-        problems.append("question_answering always reads contexts in windows: remove long_texts")
-    elif not traits.may_have_windows:
-        problems.append(f"long_texts 'windows' does not apply to {config.task_type}: remove it")
-    if config.method == "full":
-        problems.append("long_texts applies only to a prefix file, and method 'full' writes none")
-    if config.merge is not None and config.task_type != "sequence_classification":
-        problems.append(
-            f"merge applies only to sequence_classification, not to {config.task_type}: remove it"
-        )
-    return problems
-
-
 def _label_column_problems(config: TrainSettings) -> list[str]:
     columns = config.label_columns
     if columns is None:
@@ -203,7 +135,7 @@ def _label_column_problems(config: TrainSettings) -> list[str]:
     problems = []
     if config.problem_type != "multi_label_classification":
         problems.append(
-            f"label_columns apply only to multi_label_classification, not to {_type_of(config)}"
+            f"label_columns apply only to multi_label_classification, not to {config.type_name}"
         )
     if config.label_column is not None:
         problems.append("label_column and label_columns exclude each other: remove one of them")

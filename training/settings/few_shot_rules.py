@@ -38,8 +38,8 @@ def _method_problems(config: TrainSettings) -> list[str]:
     if config.method != "few_shot":
         return []
     if config.problem_type != "single_label_classification":
-        found = config.problem_type or config.task_type
-        return [f"method 'few_shot' supports only single_label_classification, not {found}"]
+        supported = "single_label_classification"
+        return [f"method 'few_shot' supports only {supported}, not {config.type_name}"]
     if config.labels and not all(label.strip() for label in config.labels):
         return ["labels: expected names, found a blank one: method 'few_shot' reads the names"]
     rows = (config.train, config.feedback, config.validation)

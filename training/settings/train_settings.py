@@ -30,6 +30,9 @@ GoldenInputs = Literal["validation", "made_up"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+PATH_FIELDS: Final = frozenset({"train", "validation", "test", "feedback", "start_from"})
+"""Settings that are paths. The bytes of the files count, not their names."""
+
 RECIPE_FIELDS: Final = frozenset(
     {
         *("method", "prefix_length", "projection_size", "initialization", "start_from"),
@@ -184,6 +187,11 @@ class TrainSettings(DataSettings):
                 return "head"
             case method:
                 return method
+
+    @property
+    def type_name(self) -> str:
+        """The problem type of sequence classification, or any other task type."""
+        return self.problem_type or self.task_type
 
     @property
     def leaves_method_open(self) -> bool:

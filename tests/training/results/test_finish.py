@@ -20,7 +20,8 @@ from tests.training.learnable_tasks import (
     write_jsonl,
 )
 from training.data.parts import load_task
-from training.results.finish import FinishedPrefix, finish, replay
+from training.results.finish import FinishedPrefix, finish
+from training.results.golden import replay
 from training.settings.config import TrainConfig
 from training.tasks.metrics import CALIBRATION_ERROR
 

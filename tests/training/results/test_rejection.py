@@ -16,7 +16,8 @@ from tests.training.results.test_calibration import TEXTS, examples_of
 from training.data.parts import load_task
 from training.examples import TaskData
 from training.learning.evaluate import evaluate, features_of, outputs_of, predictions
-from training.results.finish import finish, replay
+from training.results.finish import finish
+from training.results.golden import replay
 from training.results.rejection import cutoff_of, discriminants, fit_rejection
 from training.tasks import definition_of
 
