@@ -1,10 +1,8 @@
 """The page on other programs names what the program reads, no more and no less."""
 
 import re
-import shlex
 from pathlib import Path
 
-import pytest
 from typer.main import get_command
 
 from prefixes.interop import adapterhub, peft_format, ptuning_v2_classes
@@ -12,19 +10,6 @@ from server.command_line.conversion import Source
 from server.command_line.main import app
 
 PAGE = (Path(__file__).parents[2] / "docs" / "interop.md").read_text()
-COMMANDS = re.findall(
-    r"^polyprefix (.*)$",
-    re.search(r"```sh\n(.*?)```", PAGE, re.DOTALL)[1].replace("\\\n", " "),  # type: ignore[index]
-    re.MULTILINE,
-)
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_of_the_page_is_one(line: str) -> None:
-    name, *arguments = shlex.split(line)
-    command = get_command(app).commands[name]  # type: ignore[attr-defined]
-
-    command.make_context(name, arguments)  # raises for arguments that it does not take
 
 
 def test_every_source_has_its_row_with_its_architectures() -> None:
