@@ -3,12 +3,13 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 from typer.main import get_command
 
+from prefixes.registry.audit import Action
 from server.api.statuses import STATUS
 from server.command_line.main import app as commands
 from server.settings import Settings, variable_of
@@ -77,6 +78,12 @@ def test_every_error_code_is_described_with_its_status() -> None:
     assert {code: rows.get(code) for code in codes.keys() - unseen} == {
         code: status for code, status in codes.items() if code not in unseen
     }
+
+
+def test_every_audited_action_is_in_the_one_row_of_actions() -> None:
+    rows = re.findall(r"^\| `action` \| (.+) \|$", HTTP_API, re.MULTILINE)
+    assert len(rows) == 1
+    assert re.findall(r"`([\w.]+)`", rows[0]) == list(get_args(Action))
 
 
 def json_after(title: str) -> list[Any]:
