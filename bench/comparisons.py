@@ -76,7 +76,7 @@ class Comparison:
         absent: Mapping[str, str],
         kernels: Mapping[str, Mapping[str, str]],
     ) -> Figure:
-        """Compare the seconds of the rounds, or give the reason why there is no comparison."""
+        """Compare the seconds of the rounds, or give the reason why they cannot be compared."""
         name = f"{self.contender} / {self.other}"
         bound = self.bound(cell, applies=Processor.here().meets_bounds)
         missing = [one for one in (self.contender, self.other) if one in absent]

@@ -12,7 +12,7 @@ from bench.figures import Bound, Figure
 from bench.origin import facts
 from bench.processor import REQUIRED_INSTRUCTIONS, Processor
 
-mpl.use("agg")  # before pyplot is imported, since there is no screen
+mpl.use("agg")  # before pyplot is imported: it must not need a screen
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
