@@ -7,11 +7,9 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field, model_validator
 
 from prefixes.registry import AliasRuleState
-from prefixes.registry.alias_rules import RuleCheck
-from prefixes.registry.aliases import accept_any
 from prefixes.spec import AnswerRules
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
-from server.api.preconditions import IfMatch, IfNoneMatch, etag, expected_number, with_etag
+from server.api.preconditions import IfMatch, IfNoneMatch, etag, revision_check, with_etag
 from server.api.problem_responses import responses
 from server.api.schemas import StrictRequest, WireResponse
 from server.errors import RulesChanged
@@ -24,6 +22,7 @@ router = APIRouter(
     responses=responses(401, 403, 404, 422, 503),
 )
 
+_check: Final = partial(revision_check, noun="rules", error=RulesChanged)
 _WITH_ETAG: Final = with_etag("The state of the rules, which every change replaces, in quotes.")
 
 
@@ -98,21 +97,3 @@ async def delete_rules(  # noqa: PLR0917 - FastAPI passes all by name
 def _with_etag(state: AliasRuleState, response: Response) -> RulesState:
     response.headers["ETag"] = etag(state.revision)
     return RulesState(version=state.version, **state.rules.model_dump())
-
-
-def _check(if_match: str | None, if_none_match: str | None) -> RuleCheck:
-    """Make the check of a precondition, which runs in the transaction of the change."""
-    if if_match is None and if_none_match is None:
-        return accept_any
-    expected = expected_number(if_match, if_none_match)
-
-    def check(current: AliasRuleState | None) -> None:
-        found = None if current is None else current.revision
-        if found != expected:
-            wanted = "no rules" if expected is None else f"the rules with the ETag {expected}"
-            raise RulesChanged(
-                f"The alias does not have {wanted}, which the request requires, so nothing was "
-                "changed: show the rules, then repeat the request with their ETag"
-            )
-
-    return check

@@ -7,8 +7,6 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from prefixes import PrefixRef
 from prefixes.registry import Canary
-from prefixes.registry.aliases import accept_any
-from prefixes.registry.canaries import Check
 from server.api.aliases import target_of
 from server.api.canary_schemas import (
     CanaryReport,
@@ -19,7 +17,7 @@ from server.api.canary_schemas import (
 )
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.idempotency import IdempotencyHeader, key_of
-from server.api.preconditions import IfMatch, IfNoneMatch, etag, expected_number, with_etag
+from server.api.preconditions import IfMatch, IfNoneMatch, etag, revision_check, with_etag
 from server.api.problem_responses import responses
 from server.api.schemas import AliasTarget
 from server.errors import CanaryChanged
@@ -32,6 +30,7 @@ router = APIRouter(
     responses=responses(401, 403, 404, 422, 503),
 )
 
+_check: Final = partial(revision_check, noun="canary", error=CanaryChanged)
 _WITH_ETAG: Final = with_etag("The state of the canary, which every change replaces, in quotes.")
 
 
@@ -118,21 +117,3 @@ async def cancel_canary(  # noqa: PLR0917 - FastAPI passes all by name
 def _with_etag(canary: Canary, response: Response) -> CanaryState:
     response.headers["ETag"] = etag(canary.revision)
     return canary_state(canary)
-
-
-def _check(if_match: str | None, if_none_match: str | None) -> Check:
-    """Make the check of a precondition, which runs in the transaction of the change."""
-    if if_match is None and if_none_match is None:
-        return accept_any
-    expected = expected_number(if_match, if_none_match)
-
-    def check(current: Canary | None) -> None:
-        found = None if current is None else current.revision
-        if found != expected:
-            wanted = "no canary" if expected is None else f"the canary with the ETag {expected}"
-            raise CanaryChanged(
-                f"The alias does not have {wanted}, which the request requires, so nothing was "
-                "changed: show the canary, then repeat the request with its ETag"
-            )
-
-    return check

@@ -1,10 +1,12 @@
 """Preconditions of changes: the headers `If-Match` and `If-None-Match`, and `ETag` of responses."""
 
 import re
-from typing import Annotated, Any, Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Protocol
 
 from fastapi import Header
 
+from prefixes.registry.aliases import accept_any
 from server.errors import BadPrecondition
 
 _NUMBER: Final = re.compile(r'"([1-9][0-9]{0,8})"', re.ASCII)
@@ -13,6 +15,13 @@ IfMatch = Annotated[
     str | None, Header(description="The `ETag` that the resource must have now, in quotes.")
 ]
 IfNoneMatch = Annotated[str | None, Header(description="`*`, if the resource must not exist yet.")]
+
+
+class Revised(Protocol):
+    """The state of a resource, with a number that every change replaces."""
+
+    @property
+    def revision(self) -> int: ...
 
 
 def with_etag(meaning: str) -> dict[int | str, dict[str, Any]]:
@@ -41,3 +50,37 @@ def expected_number(if_match: str | None, if_none_match: str | None) -> int | No
         'Invalid precondition: send one of `If-Match: "3"`, with the `ETag` that the resource has '
         "now, and `If-None-Match: *`."
     )
+
+
+def revision_check(
+    if_match: str | None,
+    if_none_match: str | None,
+    *,
+    noun: str,
+    error: type[Exception],
+) -> Callable[[Revised | None], None]:
+    """Make the check of a precondition, which runs in the transaction of the change.
+
+    Args:
+        if_match: the header of the request; None without it.
+        if_none_match: likewise.
+        noun: the resource of an alias in messages, such as `canary`.
+        error: the class of what the check raises.
+
+    Raises:
+        BadPrecondition: as `expected_number`.
+    """
+    if if_match is None and if_none_match is None:
+        return accept_any
+    expected = expected_number(if_match, if_none_match)
+
+    def check(current: Revised | None) -> None:
+        found = None if current is None else current.revision
+        if found != expected:
+            wanted = f"no {noun}" if expected is None else f"the {noun} with the ETag {expected}"
+            raise error(
+                f"The alias does not have {wanted}, which the request requires, so nothing was "
+                f"changed: show the {noun}, then repeat the request with the current ETag"
+            )
+
+    return check
