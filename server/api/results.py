@@ -26,7 +26,7 @@ from prefixes.spec import AnswerRules, TaskType
 from server.api.explanations import explanation_of
 from server.api.schemas import FunctionToApply
 from server.api.scores import MAX_SCORES, probabilities, ranked_scores
-from server.api.task_schemas import (
+from server.api.task_results import (
     AbstainedResult,
     AnswerEntry,
     AnyResult,

@@ -21,20 +21,22 @@ from server.api.inference import ROUTES, Inference, InferenceDep, InputItem
 from server.api.json_lists import list_json
 from server.api.problem_responses import responses
 from server.api.results import OutputOptions, results_of
-from server.api.task_schemas import (
-    AnyResult,
+from server.api.task_requests import (
     AnyTaskRequest,
     ClassifyRequest,
+    MultipleChoiceRequest,
+    QuestionAnsweringRequest,
+    TaskRequest,
+    TokenClassificationRequest,
+)
+from server.api.task_results import (
+    AnyResult,
     ClassifyResult,
     Cost,
-    MultipleChoiceRequest,
     MultipleChoiceResult,
-    QuestionAnsweringRequest,
     QuestionAnsweringResult,
-    TaskRequest,
     TaskResponse,
     TimingsMs,
-    TokenClassificationRequest,
     TokenClassificationResult,
     Usage,
 )

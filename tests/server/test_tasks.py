@@ -12,7 +12,7 @@ from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.encoded import EncodedInput
 from prefixes.template import Fields
 from server.api.inference import ROUTES
-from server.api.task_schemas import AnyResult, TaskResponse
+from server.api.task_results import AnyResult, TaskResponse
 from tests.factories import make_prefix
 from tests.server.rest import TYPED, Rest, put
 from tests.server.test_bad_requests import check_problem

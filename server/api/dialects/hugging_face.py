@@ -23,7 +23,7 @@ from server.api.dialects.requests import check_dimensions
 from server.api.inference import Inference, InferenceDep, InputItem
 from server.api.problem_responses import responses
 from server.api.results import OutputOptions, results_of
-from server.api.task_schemas import (
+from server.api.task_results import (
     AnyResult,
     ClassifyResult,
     QuestionAnsweringResult,

@@ -1,144 +1,18 @@
-"""Wire models of the routes of each task type: requests and results.
+"""Wire models of the results of each task type, and of the responses that contain them.
 
 Members that the pipelines of transformers return as well have the same names and shapes.
 """
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from typing_extensions import TypedDict
 
-from prefixes.answers import Reason, Strategy
-from prefixes.lengths import LengthOptions
-from prefixes.spec import MAX_LEVELS, AnswerRules
-from server.api.explanation_schemas import Explanation, ExplanationOptions
-from server.api.long_texts import LongTextOption, MergeOption, StrideOption
-from server.api.schemas import FunctionToApply, Inputs, Model, Score, StrictRequest, WireResponse
+from prefixes.answers import Reason
+from server.api.explanation_schemas import Explanation
+from server.api.schemas import Score, WireResponse
 
 Result = TypeVar("Result")
-
-_TopLabels = Annotated[
-    int | None,
-    Field(ge=1, description="Number of scores to return, the highest first. Null returns all."),
-]
-_TopAnswers = Annotated[
-    int | None,
-    Field(ge=1, description="Number of answers to list in `answers`. Null returns no list."),
-]
-_Function = Annotated[
-    FunctionToApply | None,
-    Field(
-        description="Function that turns logits into scores. Null selects softmax for single-label "
-        "tasks, sigmoid for multi-label tasks, and none for regression."
-    ),
-]
-_Aggregation = Annotated[
-    Strategy,
-    Field(
-        description="How tokens are joined to entities. none: each token separately, with its tag. "
-        "simple: adjacent tokens of one type. first, average, max: adjacent words, each with the "
-        "tag of its first token, of its mean scores, or of its highest score."
-    ),
-]
-_AnswerLength = Annotated[
-    int | None,
-    Field(
-        ge=1,
-        le=10_000,
-        description="Maximum number of tokens of an answer. Null selects the limit of the task.",
-    ),
-]
-_MayHaveNone = Annotated[
-    bool | None,
-    Field(
-        description="Whether an empty answer is allowed, for contexts without an answer. Null "
-        "selects what the task was trained for."
-    ),
-]
-
-
-_Level = Annotated[
-    int | None,
-    Field(
-        ge=1,
-        le=MAX_LEVELS,
-        description="Level of the labels to answer and to score, 1 for the top of the hierarchy. "
-        "Null selects the labels themselves.",
-    ),
-]
-
-
-class TaskRequest(StrictRequest):
-    """Inputs of one request. Each uses its own model, or the model of the request."""
-
-    model: Model = None
-    input: Inputs = Field(
-        description="A text, an object with the fields of the task and optionally its own `model`, "
-        "or a list of these. A list may mix tasks that the route serves."
-    )
-    truncate: bool = Field(
-        default=True, description="Cut texts that are too long. False rejects them."
-    )
-
-    @property
-    def lengths(self) -> LengthOptions:
-        """The handling of texts that are too long."""
-        return LengthOptions(truncate=self.truncate)
-
-
-class LongTextRequest(TaskRequest):
-    """Inputs of tasks that can read long texts in windows."""
-
-    long_text: LongTextOption = None
-    stride: StrideOption = None
-
-    @property
-    def lengths(self) -> LengthOptions:
-        return LengthOptions(self.truncate, self.long_text, self.stride)
-
-
-class MergedTextRequest(LongTextRequest):
-    """Inputs of tasks of which some classify texts, so that windows may differ."""
-
-    merge: MergeOption = None
-
-    @property
-    def lengths(self) -> LengthOptions:
-        return LengthOptions(self.truncate, self.long_text, self.stride, self.merge)
-
-
-class ClassifyRequest(ExplanationOptions, MergedTextRequest, AnswerRules):
-    top_k: _TopLabels = None
-    function_to_apply: _Function = None
-    level: _Level = None
-
-
-class TokenClassificationRequest(LongTextRequest):
-    aggregation_strategy: _Aggregation = "first"
-
-
-class QuestionAnsweringRequest(TaskRequest):
-    top_k: _TopAnswers = None
-    max_answer_len: _AnswerLength = None
-    handle_impossible_answer: _MayHaveNone = None
-
-
-class MultipleChoiceRequest(TaskRequest):
-    pass
-
-
-class AnyTaskRequest(ExplanationOptions, MergedTextRequest, AnswerRules):
-    """Inputs of tasks of any type. Each option applies to the types that have it."""
-
-    top_k: Annotated[
-        int | None,
-        Field(ge=1, description="Number of scores of a classification, or of answers, to return."),
-    ] = None
-    function_to_apply: _Function = None
-    aggregation_strategy: _Aggregation = "first"
-    max_answer_len: _AnswerLength = None
-    handle_impossible_answer: _MayHaveNone = None
-    level: _Level = None
 
 
 class InputUsage(WireResponse):
