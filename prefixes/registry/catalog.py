@@ -9,9 +9,9 @@ from sqlalchemy import Connection, select
 from prefixes.checks import parse_spec
 from prefixes.errors import PrefixNotFound, StoreUnavailable
 from prefixes.names import PrefixRef
-from prefixes.registry.answer_cache import AnswerCache
 from prefixes.registry.database import Database
 from prefixes.registry.lookup import find_entry, find_public, find_summaries, find_targets
+from prefixes.registry.query_cache import QueryCache
 from prefixes.registry.routing import Target
 from prefixes.registry.tables import versions
 from prefixes.registry.tenants import find_tenant, find_tenants
@@ -32,7 +32,7 @@ class PrefixCatalog:
     def __init__(self, database: Database, store: PrefixStore) -> None:
         self.database = database
         self.store = store
-        self._targets: AnswerCache[tuple[PrefixRef, str | None], Target] = AnswerCache(database)
+        self._targets: QueryCache[tuple[PrefixRef, str | None], Target] = QueryCache(database)
 
     def close(self) -> None:
         """Close all connections to the database."""
@@ -66,7 +66,7 @@ class PrefixCatalog:
             found = find_targets(connection, refs, reader)
             return {(ref, reader): target for ref, target in found.items()}
 
-        return {ref: target for (ref, _), target in self._targets.ask(read).items()}
+        return {ref: target for (ref, _), target in self._targets.query(read).items()}
 
     def recall(
         self, refs: Collection[PrefixRef], *, reader: str | None

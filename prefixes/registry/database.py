@@ -77,9 +77,9 @@ class Database:
 
     @contextmanager
     def write_activity(self) -> Iterator[Connection]:
-        """Open a transaction like `write`, for rows that no `AnswerCache` contains.
+        """Open a transaction like `write`, for rows that no `QueryCache` contains.
 
-        Every process keeps its cached answers: frequent writes must not clear them.
+        Every process keeps its cached results: frequent writes must not clear them.
 
         Raises: as `write`.
         """

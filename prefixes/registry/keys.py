@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 
 from prefixes.errors import KeyNotValid
 from prefixes.limits import NOT_SET, LimitSet
-from prefixes.registry.answer_cache import AnswerCache
 from prefixes.registry.database import Database
 from prefixes.registry.key_changes import change_key, check_not_last, check_rotation
 from prefixes.registry.key_rows import (
@@ -29,6 +28,7 @@ from prefixes.registry.key_rows import (
 )
 from prefixes.registry.key_uses import KeyUses
 from prefixes.registry.limit_rows import copy_key_limits
+from prefixes.registry.query_cache import QueryCache
 from prefixes.registry.tables import now
 from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, Identity, IssuedKey, Role
 
@@ -45,7 +45,7 @@ class ApiKeys:
         self._default_limits = default_limits
         self.uses = KeyUses(database)
         self._database = database
-        self._identities: AnswerCache[str, Identity] = AnswerCache(database)
+        self._identities: QueryCache[str, Identity] = QueryCache(database)
 
     def issue(
         self,
@@ -129,7 +129,7 @@ class ApiKeys:
             return {sha256(key): found[1]}
 
         # Only valid keys are cached: the number of invalid ones is unlimited.
-        return self._current(next(iter(self._identities.ask(read).values()), None))
+        return self._current(next(iter(self._identities.query(read).values()), None))
 
     def recall(self, key: str) -> Identity | None:
         """Return what `authenticate` would, or None if that requires waiting for the database."""

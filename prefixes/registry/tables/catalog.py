@@ -92,7 +92,7 @@ aliases = Table(
 )
 
 # `revision` is the id of the last row in `alias_moves` about the canary. `counts` is what servers
-# have counted about it, which no `AnswerCache` contains.
+# have counted about it, which no `QueryCache` contains.
 canaries = Table(
     "canaries",
     metadata,

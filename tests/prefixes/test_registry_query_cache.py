@@ -8,12 +8,12 @@ from sqlalchemy import Connection
 from prefixes import PrefixRef
 from prefixes.errors import PrefixNotFound
 from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Target, open_registry
-from prefixes.registry.answer_cache import AnswerCache
+from prefixes.registry.query_cache import QueryCache
 from tests.prefixes.publishing import publish
 
 
-def _just(answers: Mapping[int, int], _: Connection) -> Mapping[int, int]:
-    return answers
+def _just(results: Mapping[int, int], _: Connection) -> Mapping[int, int]:
+    return results
 
 
 LIVE = PrefixRef("acme", "topic", alias="live")
@@ -84,7 +84,7 @@ def test_what_proves_nobody_is_never_recalled(registry: PrefixRegistry, key: str
     assert keys.recall(key) is None
 
 
-def test_writing_when_keys_were_used_keeps_all_answers(
+def test_writing_when_keys_were_used_keeps_all_results(
     registry: PrefixRegistry, other: PrefixRegistry
 ) -> None:
     publish(registry, "acme", "topic", "one", alias="live")
@@ -100,7 +100,7 @@ def test_writing_when_keys_were_used_keeps_all_answers(
     assert registry.recall([LIVE], reader="acme") == resolved
 
 
-def test_a_transaction_that_changes_nothing_keeps_all_answers(registry: PrefixRegistry) -> None:
+def test_a_transaction_that_changes_nothing_keeps_all_results(registry: PrefixRegistry) -> None:
     publish(registry, "acme", "topic", "one", alias="live")
     resolved = registry.resolve([LIVE], reader="acme")
     with registry.database.write():
@@ -108,7 +108,7 @@ def test_a_transaction_that_changes_nothing_keeps_all_answers(registry: PrefixRe
     assert registry.recall([LIVE], reader="acme") == resolved
 
 
-def test_a_change_that_is_rolled_back_keeps_all_answers(registry: PrefixRegistry) -> None:
+def test_a_change_that_is_rolled_back_keeps_all_results(registry: PrefixRegistry) -> None:
     publish(registry, "acme", "topic", "one", alias="live")
     resolved = registry.resolve([LIVE], reader="acme")
     with pytest.raises(PrefixNotFound):
@@ -119,23 +119,23 @@ def test_a_change_that_is_rolled_back_keeps_all_answers(registry: PrefixRegistry
 def test_an_answer_read_while_something_changed_is_not_cached(
     registry: PrefixRegistry, other: PrefixRegistry
 ) -> None:
-    cache: AnswerCache[str, int] = AnswerCache(registry.database)
+    cache: QueryCache[str, int] = QueryCache(registry.database)
 
     def read(_: Connection) -> Mapping[str, int]:
         other.ensure_tenant("initech")
         return {"how many tenants": 4}
 
-    assert cache.ask(read) == {"how many tenants": 4}
+    assert cache.query(read) == {"how many tenants": 4}
     assert cache.recall(["how many tenants"]) is None
 
 
-def test_the_number_of_cached_answers_is_bounded(registry: PrefixRegistry) -> None:
-    cache: AnswerCache[int, int] = AnswerCache(registry.database)
+def test_the_number_of_cached_results_is_bounded(registry: PrefixRegistry) -> None:
+    cache: QueryCache[int, int] = QueryCache(registry.database)
     for start in range(0, 40_000, 10_000):
         numbers = range(start, start + 10_000)
-        answers = {number: number for number in numbers}
-        cache.ask(partial(_just, answers))
-        assert cache.recall(numbers) == answers
+        results = {number: number for number in numbers}
+        cache.query(partial(_just, results))
+        assert cache.recall(numbers) == results
     assert cache.recall([0]) is None
 
 
