@@ -7,7 +7,6 @@ from sqlalchemy import URL
 from prefixes.errors import StoreUnavailable
 from prefixes.limits import NOT_SET, LimitSet
 from prefixes.registry.alias_rules import AliasRules
-from prefixes.registry.answers import AnswerStore
 from prefixes.registry.audit import AuditLog
 from prefixes.registry.canaries import Canaries
 from prefixes.registry.database import Database
@@ -17,6 +16,7 @@ from prefixes.registry.keys import ApiKeys
 from prefixes.registry.limits import LimitStore, TenantLimits
 from prefixes.registry.opening import open_database, parse_url
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
+from prefixes.registry.recorded_answers import AnswerStore
 from prefixes.registry.registry import PrefixRegistry
 from prefixes.registry.retention import Retention
 from prefixes.registry.routing import CanaryRoute, Target

@@ -15,7 +15,7 @@ from prefixes.registry.tables import answer_hours
 from prefixes.spec.statistics import AnswerStatistics
 
 
-class AnsweredBy(NamedTuple):
+class AnsweringVersion(NamedTuple):
     """A task, and the digest of the version that answered: a later task may have its name."""
 
     tenant: str
@@ -28,7 +28,7 @@ class AnswerHour:
     """The statistics of a version in the hour that begins at `hour`."""
 
     hour: datetime
-    version: AnsweredBy
+    version: AnsweringVersion
     statistics: AnswerStatistics
 
 
@@ -47,7 +47,7 @@ class AnswerHours:
             for row in rows:
                 _add(connection, row)
 
-    def sum(self, version: AnsweredBy, *, since: datetime) -> AnswerStatistics | None:
+    def sum(self, version: AnsweringVersion, *, since: datetime) -> AnswerStatistics | None:
         """Add up the hours of a version that began at a moment or later; None without any."""
         query = select(answer_hours.c.statistics)
         query = query.where(*_of(version), answer_hours.c.hour >= since)
@@ -57,7 +57,7 @@ class AnswerHours:
             ]
         return functools.reduce(operator.add, found) if found else None
 
-    def report(self, version: AnsweredBy, data: dict[str, Any], *, since: datetime) -> bool:
+    def report(self, version: AnsweringVersion, data: dict[str, Any], *, since: datetime) -> bool:
         """Queue the event `task.drifted`, unless it was reported for an hour since a moment.
 
         Returns:
@@ -90,7 +90,7 @@ def remove_answer_hours(connection: Connection, tenant: str) -> None:
     connection.execute(delete(answer_hours).where(answer_hours.c.tenant == tenant))
 
 
-def _of(version: AnsweredBy) -> tuple[ColumnElement[bool], ...]:
+def _of(version: AnsweringVersion) -> tuple[ColumnElement[bool], ...]:
     here = answer_hours.c
     return (
         here.tenant == version.tenant,

@@ -7,11 +7,11 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, union,
 from prefixes.checks import parse_spec
 from prefixes.errors import VersionInUse
 from prefixes.names import MAX_VERSION, PrefixRef
-from prefixes.registry.answer_rows import remove_answers
 from prefixes.registry.audit import record
 from prefixes.registry.deletions import note_deleted
 from prefixes.registry.grants import remove_readers
 from prefixes.registry.lookup import not_found
+from prefixes.registry.recorded_answer_rows import remove_answers
 from prefixes.registry.tables import (
     alias_moves,
     aliases,

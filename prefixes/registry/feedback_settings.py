@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
-from prefixes.registry.answer_rows import remove_answers
 from prefixes.registry.audit import record
 from prefixes.registry.changes import find_prefix
 from prefixes.registry.database import Database
+from prefixes.registry.recorded_answer_rows import remove_answers
 from prefixes.registry.tables import feedback_settings, now, prefixes, recorded_answers
 from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import Actor

@@ -6,9 +6,9 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, union
 
 from prefixes.registry.answer_hours import remove_answer_hours
-from prefixes.registry.answer_rows import remove_feedback_of
 from prefixes.registry.audit import record
 from prefixes.registry.deletions import note_deleted
+from prefixes.registry.recorded_answer_rows import remove_feedback_of
 from prefixes.registry.tables import (
     alias_moves,
     aliases,

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, func, select
 
 from prefixes.errors import QuotaExceeded
 from prefixes.limits import UNLIMITED, LimitName, Limits, LimitSet
-from prefixes.registry.answer_rows import find_stored_bytes
 from prefixes.registry.limit_rows import effective_limits
+from prefixes.registry.recorded_answer_rows import find_stored_bytes
 from prefixes.registry.tables import deleted_versions, prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
 

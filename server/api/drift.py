@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from prefixes import PrefixRef
-from prefixes.registry.answer_hours import AnsweredBy
+from prefixes.registry.answer_hours import AnsweringVersion
 from prefixes.spec.statistics import AnswerStatistics
 from server.api.dependencies import AuthenticatedRoute, ServicesDep, bearer
 from server.api.problem_responses import responses
@@ -70,7 +70,7 @@ async def show_drift(
     found = await services.read(partial(services.registry.version, ref, reader=tenant))
     spec = await services.read(partial(services.registry.spec, found.digest))
     since = datetime.now(UTC) - timedelta(hours=hours)
-    key = AnsweredBy(tenant, task, found.digest)
+    key = AnsweringVersion(tenant, task, found.digest)
     counted = await services.read(partial(services.statistics.sum, key, since=since))
     reference = None if spec.decisions is None else spec.decisions.reference
     bound = services.settings.drift_bound

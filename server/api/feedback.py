@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends
 
 from prefixes.errors import AnswerNotFound
 from prefixes.registry import FeedbackRule
-from prefixes.registry.answer_rows import RecordedAnswer
-from prefixes.registry.answers import no_answer
 from prefixes.registry.feedback_settings import FeedbackState
+from prefixes.registry.recorded_answer_rows import RecordedAnswer
+from prefixes.registry.recorded_answers import no_answer
 from server.api.auth import Caller
 from server.api.dependencies import ActorDep, AuthenticatedRoute, CallerDep, ServicesDep, bearer
 from server.api.feedback_schemas import (

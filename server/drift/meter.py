@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.answers.statistics import count_answers
 from prefixes.encoded import EncodedInput
-from prefixes.registry.answer_hours import AnsweredBy, AnswerHour
+from prefixes.registry.answer_hours import AnswerHour, AnsweringVersion
 from prefixes.spec.statistics import AnswerStatistics
 
 _AT_ONCE: Final = 512
@@ -43,7 +43,7 @@ class Answer(Protocol):
 
 class _Series(NamedTuple):
     hour: int
-    version: AnsweredBy
+    version: AnsweringVersion
 
 
 @dataclass(slots=True)
@@ -101,9 +101,9 @@ class AnswerMeter:
             done.result()  # a bug must be seen in the log
 
     def _count(self, hour: int, answers: Sequence[Answer]) -> None:
-        by_version: dict[AnsweredBy, list[Answer]] = {}
+        by_version: dict[AnsweringVersion, list[Answer]] = {}
         for one in answers:
-            key = AnsweredBy(one.version.tenant, one.version.task, one.digest)
+            key = AnsweringVersion(one.version.tenant, one.version.task, one.digest)
             by_version.setdefault(key, []).append(one)
         for version, its_answers in by_version.items():
             spec, reference = its_answers[0].spec, _reference_of(its_answers[0])

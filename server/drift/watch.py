@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreUnavailable
-from prefixes.registry.answer_hours import AnsweredBy, AnswerHour, AnswerHours
+from prefixes.registry.answer_hours import AnswerHour, AnswerHours, AnsweringVersion
 from prefixes.spec.statistics import AnswerStatistics
 from server.drift.comparison import Drift, drifts_of
 from server.drift.meter import AnswerMeter
@@ -27,7 +27,7 @@ _MAX_VERSIONS: Final = 100
 
 _log = logging.getLogger(__name__)
 
-_Drifts = dict[AnsweredBy, list[Drift]]
+_Drifts = dict[AnsweringVersion, list[Drift]]
 
 
 class DriftMetrics(Protocol):
@@ -65,7 +65,7 @@ class DriftWatch:
         self._bound = bound
         self._retention = retention
         self._seconds_between = seconds_between
-        self._checked: dict[AnsweredBy, float] = {}
+        self._checked: dict[AnsweringVersion, float] = {}
         self._drifts: _Drifts = {}
 
     @asynccontextmanager
@@ -119,7 +119,7 @@ class DriftWatch:
             self._forget(now)
             self._show()
 
-    def _compare(self, version: AnsweredBy, reference: AnswerStatistics) -> None:
+    def _compare(self, version: AnsweringVersion, reference: AnswerStatistics) -> None:
         since = datetime.now(UTC) - WINDOW
         found = self._hours.sum(version, since=since)
         if found is None:

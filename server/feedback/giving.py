@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.errors import AnswerNotFound, PrefixNotFound
 from prefixes.registry import AnswerStore, PrefixRegistry, PrefixVersion
-from prefixes.registry.answer_rows import NewAnswer, RecordedAnswer
+from prefixes.registry.recorded_answer_rows import NewAnswer, RecordedAnswer
 from prefixes.registry.tables import now
 from server.errors import FeedbackRejected
 from server.feedback.contents import Answer, AnswerContent, Fields, to_bytes

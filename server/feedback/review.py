@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Self
 
 from prefixes.registry import AnswerStore
-from prefixes.registry.answer_rows import RecordedAnswer
+from prefixes.registry.recorded_answer_rows import RecordedAnswer
 from server.errors import FeedbackUnreadable
 from server.feedback.contents import Answer, AnswerContent, Fields
 from server.feedback.duplicates import DuplicateIndex

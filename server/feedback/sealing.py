@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from prefixes.registry.answer_rows import SealedText
+from prefixes.registry.recorded_answer_rows import SealedText
 from server.errors import FeedbackUnreadable
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from prefixes.backbone import Backbone
 from prefixes.errors import CanaryNotFound, PrefixNotFound, RulesNotFound
 from prefixes.limits import LIMIT_NAMES
 from prefixes.registry import ROLES, Actor, CanaryPlan, FeedbackRule, Role
-from prefixes.registry.answer_rows import NewAnswer
+from prefixes.registry.recorded_answer_rows import NewAnswer
 from prefixes.registry.tables import now
 from prefixes.spec import AnswerRules, TaskType
 from server.api.access import NEEDED

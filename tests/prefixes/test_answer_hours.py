@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from prefixes.registry import COMMAND_LINE, PrefixRegistry, Tenants
-from prefixes.registry.answer_hours import AnsweredBy, AnswerHour, AnswerHours
+from prefixes.registry.answer_hours import AnswerHour, AnswerHours, AnsweringVersion
 from prefixes.registry.webhooks import Webhooks
 from prefixes.spec.statistics import NUM_LENGTHS, UNKNOWN_BOUNDS, AnswerStatistics
 
 NINE = datetime(2026, 11, 29, 9, tzinfo=UTC)
 TEN = NINE + timedelta(hours=1)
-ONE = AnsweredBy("acme", "spam", "1" * 64)
+ONE = AnsweringVersion("acme", "spam", "1" * 64)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def statistics(texts: int) -> AnswerStatistics:
     )
 
 
-def row(hour: datetime, texts: int, version: AnsweredBy = ONE) -> AnswerHour:
+def row(hour: datetime, texts: int, version: AnsweringVersion = ONE) -> AnswerHour:
     return AnswerHour(hour, version, statistics(texts))
 
 

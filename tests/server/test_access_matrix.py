@@ -30,7 +30,7 @@ from prefixes.registry import (
     Sharing,
     Tenants,
 )
-from prefixes.registry.answer_rows import NewAnswer, SealedText
+from prefixes.registry.recorded_answer_rows import NewAnswer, SealedText
 from prefixes.registry.tables import now
 from prefixes.registry.webhooks import Webhooks
 from server.api.access import NEEDED, VISIBLE

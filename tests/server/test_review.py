@@ -9,7 +9,7 @@ import pytest
 
 from prefixes.backbone import Backbone
 from prefixes.registry import COMMAND_LINE, AnswerStore, FeedbackRule, FeedbackSettings
-from prefixes.registry.answer_rows import Disagreement, NewAnswer
+from prefixes.registry.recorded_answer_rows import Disagreement, NewAnswer
 from prefixes.registry.tables import now
 from server.feedback.contents import AnswerContent
 from server.feedback.sealing import Sealer, new_key

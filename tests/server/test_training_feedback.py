@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from prefixes.registry import COMMAND_LINE, FeedbackRule, FeedbackSettings
-from prefixes.registry.answer_rows import NewAnswer
+from prefixes.registry.recorded_answer_rows import NewAnswer
 from prefixes.registry.tables import now
 from server.feedback.contents import AnswerContent
 from server.feedback.sealing import Sealer

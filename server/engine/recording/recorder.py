@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from prefixes.registry.answer_rows import Disagreement
+from prefixes.registry.recorded_answer_rows import Disagreement
 from prefixes.template import TokenIds
 from server.engine.values import InferenceResult, Recording
 

@@ -9,8 +9,8 @@ from typing import Final
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreUnavailable
-from prefixes.registry.answer_rows import NewAnswer
-from prefixes.registry.answers import AnswerStore
+from prefixes.registry.recorded_answer_rows import NewAnswer
+from prefixes.registry.recorded_answers import AnswerStore
 from server.engine.recording.answers import content_of, margin_of
 from server.engine.recording.recorder import MAX_ANSWERS, AnswerRecorder, GivenAnswer
 from server.feedback.sealing import Sealer

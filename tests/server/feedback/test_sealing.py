@@ -2,7 +2,7 @@
 
 import pytest
 
-from prefixes.registry.answer_rows import SealedText
+from prefixes.registry.recorded_answer_rows import SealedText
 from server.errors import FeedbackUnreadable
 from server.feedback import sealing
 from server.feedback.sealing import Sealer, find_key_problem, new_key

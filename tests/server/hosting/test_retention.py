@@ -19,7 +19,7 @@ from prefixes.registry import (
     RetentionRule,
     open_registry,
 )
-from prefixes.registry.answer_rows import NewAnswer, SealedText
+from prefixes.registry.recorded_answer_rows import NewAnswer, SealedText
 from prefixes.registry.tables import now
 from server.engine.engine import Engine, EngineLimits
 from server.engine.values import TaskInput

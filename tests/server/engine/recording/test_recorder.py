@@ -22,7 +22,7 @@ from prefixes.registry import (
     PrefixRegistry,
     open_registry,
 )
-from prefixes.registry.answer_rows import NewAnswer
+from prefixes.registry.recorded_answer_rows import NewAnswer
 from prefixes.template import InputFields, TokenIds
 from server.batching.timings import Timings
 from server.engine.recording import recorder as module

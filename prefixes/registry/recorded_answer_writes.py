@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, insert, select
 
 from prefixes.limits import LimitSet
-from prefixes.registry.answer_rows import NewAnswer, add_stored_bytes, remove_some
 from prefixes.registry.quotas import find_answer_room
+from prefixes.registry.recorded_answer_rows import NewAnswer, add_stored_bytes, remove_some
 from prefixes.registry.tables import (
     feedback_settings,
     prefixes,

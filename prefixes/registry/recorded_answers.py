@@ -9,7 +9,9 @@ from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from prefixes.errors import AnswerNotFound, QuotaExceeded
 from prefixes.limits import NOT_SET, LimitSet
-from prefixes.registry.answer_rows import (
+from prefixes.registry.changes import find_prefix
+from prefixes.registry.database import Database
+from prefixes.registry.recorded_answer_rows import (
     Disagreement,
     NewAnswer,
     RecordedAnswer,
@@ -19,9 +21,7 @@ from prefixes.registry.answer_rows import (
     answers_with_tasks,
     remove_some,
 )
-from prefixes.registry.answer_writes import AnswerQuota, add_answers, make_room
-from prefixes.registry.changes import find_prefix
-from prefixes.registry.database import Database
+from prefixes.registry.recorded_answer_writes import AnswerQuota, add_answers, make_room
 from prefixes.registry.tables import feedback_settings, now, recorded_answers, tenants
 
 _MAX_EXPIRED: Final = 5000

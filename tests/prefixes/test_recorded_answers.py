@@ -20,9 +20,9 @@ from prefixes.registry import (
     PrefixRegistry,
     Tenants,
 )
-from prefixes.registry.answer_rows import Disagreement, NewAnswer, SealedText
-from prefixes.registry.answer_writes import BYTES_OF_A_ROW
 from prefixes.registry.audit import AuditFilter
+from prefixes.registry.recorded_answer_rows import Disagreement, NewAnswer, SealedText
+from prefixes.registry.recorded_answer_writes import BYTES_OF_A_ROW
 from prefixes.registry.tables import feedback_settings, now, recorded_answers
 from tests.prefixes.publishing import publish
 
