@@ -37,6 +37,7 @@ from server.api import (
     key_uses,
     keys,
     limits,
+    me,
     operator_keys,
     prefixes,
     problem_responses,
@@ -66,6 +67,8 @@ from server.api.middleware.security_headers import SecurityHeaders
 from server.api.public_prefixes import PublicPrefixes
 from server.api.services import InferenceEngine, Services
 from server.api.webhook_events import ErrorEvents
+from server.console import pages as console_pages
+from server.console import session as console_session
 from server.engine.recording.store import answer_store
 from server.feedback.sealing import Sealer
 from server.observability.metrics import RequestMetrics
@@ -185,9 +188,13 @@ def _add_routes(app: FastAPI) -> None:
         webhooks,
         feedback,
         review,
+        me,
         status,
     ):
         app.include_router(module.router)
+    app.include_router(console_session.sign_in_router)
+    app.include_router(console_session.open_router)
+    console_pages.install(app)
     docs_page.install(app)
     problem_responses.install(app)
 

@@ -42,6 +42,8 @@ _TENANT: Final = "/v1/tenants/{tenant}"
 _TRAININGS: Final = "/v1/tenants/{tenant}/trainings"
 
 NEEDED: Final[Mapping[str, Role]] = {
+    "GET /v1/me": "infer",
+    "POST /console/session": "infer",
     f"POST {_TASK}/versions": "upload",
     f"GET {_TASK}/versions/{{version}}/drift": "upload",
     f"DELETE {_TASK}/versions/{{version}}": "admin",

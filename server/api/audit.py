@@ -87,5 +87,5 @@ async def export_events(
         audit_lines(pages, format),
         name="audit",
         kind=format,
-        authorization=request.headers.get("authorization"),
+        authorization=request.state.authorization,
     )

@@ -13,6 +13,7 @@ from server.api.auth import Caller, authenticate
 from server.api.query_parameters import check_single, single_parameters
 from server.api.rate_headers import rate_headers
 from server.api.services import Services
+from server.api.session_cookie import SAFE_METHODS, authorization_of
 from server.api.unicode_json import UnicodeRequest
 from server.errors import KeyRequired
 from server.limits.allowance import Allowance
@@ -21,8 +22,6 @@ from server.rates import RateState
 
 WITHOUT_KEY: Final[dict[str, Any]] = {"security": [{}]}
 """Says in the OpenAPI document that a route also accepts requests without a key."""
-
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
 
 class AuthenticatedRoute(APIRoute):
@@ -44,13 +43,13 @@ class AuthenticatedRoute(APIRoute):
             header = self.authorization(request)
             state, services = request.state, request.app.state.services
             caller = await authenticate(header, services.keys)
-            state.caller = caller
+            state.caller, state.authorization = caller, header
             state.record.tenant, state.record.key_id = caller.tenant, caller.key_id
             state.body.caller = caller.name
             state.body.max_upload_bytes = caller.max_upload_bytes
             if role is not None:
                 check_access(role, path, caller, request.path_params)
-            elif caller.identity is None and request.method not in _SAFE_METHODS:
+            elif caller.identity is None and request.method not in SAFE_METHODS:
                 await _check_public(services)
             if is_managing:
                 state.rates = await _admit(caller, services)
@@ -62,8 +61,9 @@ class AuthenticatedRoute(APIRoute):
         return handle_with_caller
 
     def authorization(self, request: Request) -> str | None:
-        """Return the header with the API key; None for a request without it."""
-        return request.headers.get("authorization")
+        """Return the header with the API key, or that of a console's session; else None."""
+        header = request.headers.get("authorization")
+        return authorization_of(request) if header is None else header
 
     def get_authenticated_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of a request whose caller is known: FastAPI's own."""

@@ -103,6 +103,7 @@ class ServerSummary(WireResponse):
     name: str = "polyprefix"
     version: str
     backbone: str
+    console: str = "/console"
     docs: str = "/docs"
     openapi: str = "/openapi.json"
     models: str = "/v1/models"

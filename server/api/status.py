@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 
@@ -24,10 +24,14 @@ router = APIRouter(tags=["status"])
 _log = logging.getLogger(__name__)
 
 
-@router.get("/", summary="Name, version and paths")
-async def root(services: ServicesDep) -> ServerSummary:
-    """Names the server and the paths to start from."""
-    return ServerSummary(version=program_version(), backbone=services.backbone.name)
+@router.get("/", summary="Name, version and paths", response_model=ServerSummary)
+async def root(request: Request, services: ServicesDep) -> Response:
+    """Names the server and the paths to start from. Browsers are redirected to the console."""
+    if "text/html" in request.headers.get("accept", ""):
+        prefix = request.scope.get("root_path", "").rstrip("/")
+        return RedirectResponse(f"{prefix}/console", 303, {"Vary": "Accept"})
+    summary = ServerSummary(version=program_version(), backbone=services.backbone.name)
+    return JSONResponse(summary.model_dump(), headers={"Vary": "Accept"})
 
 
 @router.get("/livez", summary="Check that the process responds")

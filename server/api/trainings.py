@@ -103,7 +103,7 @@ async def follow_training(
     stops, and when the key is revoked, expires, or its tenant is suspended or deleted.
     """
     found = await _find(services, tenant, training)
-    header = request.headers.get("authorization")
+    header = request.state.authorization
     return StreamingResponse(
         stream_events(services, found, start_after(last_event_id), authorization=header),
         media_type=media_types.EVENTS,

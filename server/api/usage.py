@@ -151,5 +151,5 @@ def _export(
         usage_lines(services.usage.pages(where), kind),
         name="usage",
         kind=kind,
-        authorization=request.headers.get("authorization"),
+        authorization=request.state.authorization,
     )

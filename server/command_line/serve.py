@@ -132,6 +132,7 @@ def _announce(address: str, registry: "PrefixRegistry") -> None:
 
 def _print_address(address: str, registry: "PrefixRegistry") -> None:
     typer.echo(f"polyprefix listens on {address}; its documentation is at {address}/docs")
+    typer.echo(f"Console: {address}/console")
     public = registry.public_example()
     if public is not None:
         model = f"{public.tenant}/{public.task}"

@@ -1,0 +1,1 @@
+"""The web console: one page at `/console`, its files, and signing in."""

@@ -1,0 +1,130 @@
+/** The frame of all screens: navigation, theme, session, focus, errors, and the code panel. */
+
+import { CodePanel } from "../components/code_panel.js";
+import { fill, h } from "../components/dom.js";
+import { errorBox } from "../components/errors.js";
+import { toast, toasts } from "../components/toast.js";
+import { Context } from "./context.js";
+import { linkTo, match, navigate, onNavigation } from "./router.js";
+import { readSession, signOut } from "./session.js";
+import { themeButton } from "./theme_button.js";
+
+const ROLE_TEXT = { anonymous: "No key", infer: "infer", upload: "upload", admin: "admin", operator: "operator" };
+
+/** Draw the frame, and show the screen of the URL now and on each navigation. */
+export function startShell(routes) {
+  const shell = new Shell(routes);
+  onNavigation(() => shell.show());
+}
+
+class Shell {
+  constructor(routes) {
+    this.routes = routes;
+    this.nav = h("ul");
+    this.account = h("div", { class: "account" });
+    this.main = h("main", { id: "main", "aria-busy": "true" });
+    this.visit = new AbortController();
+    this.isFirst = true;
+    document.body.prepend(
+      h("a", { class: "skip", href: "#main" }, "Skip to the content"),
+      h(
+        "header",
+        {},
+        h("a", { class: "brand", href: linkTo("") }, "polyprefix"),
+        h("nav", { "aria-label": "Screens" }, this.nav),
+        h("div", { class: "tools" }, themeButton(), this.account),
+      ),
+      this.main,
+      toasts,
+    );
+  }
+
+  async show() {
+    this.visit.abort();
+    this.visit = new AbortController();
+    const { signal } = this.visit;
+    this.main.setAttribute("aria-busy", "true");
+    const heading = h("h1", { tabindex: "-1" }, "Loading");
+    const panel = new CodePanel();
+    const body = h("div", { class: "screen" });
+    try {
+      const session = await readSession();
+      const found = match(this.routes, location.pathname);
+      this.drawFrame(session, found?.route);
+      const { title, element } = await this.open(found, { session, signal, panel, heading });
+      if (signal.aborted) return;
+      heading.textContent = title;
+      document.title = `${title} - polyprefix`;
+      fill(body, element);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (heading.textContent === "Loading") heading.textContent = "Error";
+      document.title = `${heading.textContent} - polyprefix`;
+      fill(body, errorBox(error));
+    }
+    fill(this.main, heading, body, panel.element);
+    this.main.removeAttribute("aria-busy");
+    this.moveFocus(heading);
+  }
+
+  async open(found, { session, signal, panel, heading }) {
+    if (found === null) return { title: "Not found", element: notFound() };
+    const { route, params } = found;
+    if (!session.allows(route.role)) return { title: "Sign in", element: roleNeeded(route, session) };
+    const screen = await route.load();
+    heading.textContent = screen.title(params);
+    const context = new Context({ params, session, signal, panel });
+    return { title: screen.title(params), element: await screen.render(context) };
+  }
+
+  /** Screen readers announce the heading of the new screen. The first page is read anyway. */
+  moveFocus(heading) {
+    if (!this.isFirst) {
+      heading.focus();
+      scrollTo(0, 0);
+    }
+    this.isFirst = false;
+  }
+
+  drawFrame(session, current) {
+    const shown = this.routes.filter((route) => route.label && session.allows(route.role));
+    fill(this.nav, shown.map((route) => h("li", {}, navLink(route, current))));
+    fill(this.account, session.isSignedIn ? signedIn(session) : signInLink());
+  }
+}
+
+function navLink(route, current) {
+  const isCurrent = current !== undefined && current.path.split("/")[0] === route.path.split("/")[0];
+  return h("a", { href: linkTo(...route.path.split("/")), "aria-current": isCurrent && "page" }, route.label);
+}
+
+function signInLink() {
+  const here = location.pathname + location.search;
+  const isThere = location.pathname === linkTo("sign-in");
+  return h("a", { href: isThere ? here : `${linkTo("sign-in")}?next=${encodeURIComponent(here)}` }, "Sign in");
+}
+
+function signedIn(session) {
+  const leave = async () => {
+    await signOut();
+    toast("Signed out. The key stays valid.");
+    navigate(linkTo(""));
+  };
+  const owner = session.tenant ?? "all tenants";
+  return [
+    h("span", { class: "who", title: `Key ${session.key_id}` }, `${owner} `, h("span", { class: "tag" }, ROLE_TEXT[session.role])),
+    h("button", { type: "button", onclick: leave }, "Sign out"),
+  ];
+}
+
+function roleNeeded(route, session) {
+  const found = session.isSignedIn ? `Your key has the role ${session.role}` : "You are not signed in";
+  return [
+    h("p", {}, `${found}, and this screen needs the role ${route.role}. Sign in with a key of that role.`),
+    h("p", {}, signInLink()),
+  ];
+}
+
+function notFound() {
+  return h("p", {}, "There is no screen at this address. Check it, or choose a screen above.");
+}
