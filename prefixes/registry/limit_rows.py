@@ -1,6 +1,6 @@
 """The rows of limits: reading and changing them within a transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from sqlalchemy import (
@@ -47,6 +47,18 @@ def effective_limits(connection: Connection, tenant_id: int, defaults: LimitSet)
 def find_key_limits(connection: Connection, key_id: str) -> LimitSet:
     """Read the limits that are set for a key."""
     return _find(connection, *_OF_KEY, key_id)
+
+
+def find_limits_of_keys(connection: Connection, key_ids: Sequence[str]) -> dict[str, LimitSet]:
+    """Read the limits that are set for some keys, by id. Keys without limits are left out."""
+    columns = key_limits.c
+    rows = connection.execute(
+        select(columns.key_id, columns.name, columns.value).where(columns.key_id.in_(key_ids))
+    )
+    found: dict[str, dict[LimitName, float]] = {}
+    for key_id, name, value in rows:
+        found.setdefault(key_id, {})[cast("LimitName", name)] = _loaded(value)
+    return {**found}
 
 
 def find_both_limits(

@@ -1,6 +1,6 @@
 """LimitStore: the limits of tenants and keys in the database, and their changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from prefixes.registry.limit_rows import (
     change_key_limits,
     change_tenant_limits,
     find_key_limits,
+    find_limits_of_keys,
     find_tenant_limits,
 )
 from prefixes.registry.quotas import StoredAmounts, find_stored
@@ -71,6 +72,11 @@ class LimitStore:
         """
         with self._database.read() as connection:
             return _of_key(connection, tenant, key_id)
+
+    def of_keys(self, key_ids: Sequence[str]) -> dict[str, LimitSet]:
+        """Read the limits of some keys, by id. Keys without limits are left out."""
+        with self._database.read() as connection:
+            return find_limits_of_keys(connection, key_ids)
 
     def change_tenant(
         self, tenant: str, changes: LimitChanges, *, tag: str | None = None, by: Actor

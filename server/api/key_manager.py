@@ -7,8 +7,10 @@ from typing import Any
 
 from fastapi import Response
 
+from prefixes.limits import NOT_SET, LimitSet
 from prefixes.registry import Actor, ApiKey, IssuedKey, Role
 from prefixes.registry.key_rows import no_key
+from server.api.limit_schemas import shown_limits
 from server.api.pages import page_response
 from server.api.services import Services
 from server.api.tenant_schemas import (
@@ -47,7 +49,8 @@ class KeyManager:
             expires_at=expiry(body.expires_in_seconds),
             by=actor,
         )
-        return self._show_once(await self.services.write(issue), response)
+        issued = await self.services.write(issue)
+        return self._show_once(issued, NOT_SET, response)
 
     async def list(self, after: str | None, limit: int) -> Response:
         """List a page of keys, oldest first. `after` is the id of the last key before it."""
@@ -55,7 +58,8 @@ class KeyManager:
 
     async def show(self, key_id: str) -> KeyStatus:
         """Show a key without its secret."""
-        return KeyStatus(**_fields(await self._find(key_id)))
+        found = await self._find(key_id)
+        return KeyStatus(**_fields(found, await self._limits_of(key_id)))
 
     async def rotate(
         self, key_id: str, body: RotateRequest, response: Response, actor: Actor
@@ -69,7 +73,8 @@ class KeyManager:
             expires_at=expiry(body.expires_in_seconds),
             by=actor,
         )
-        return self._show_once(await self.services.write(rotate), response)
+        issued = await self.services.write(rotate)
+        return self._show_once(issued, await self._limits_of(issued.facts.id), response)
 
     async def revoke(self, key_id: str, actor: Actor) -> None:
         """Revoke a key."""
@@ -79,8 +84,9 @@ class KeyManager:
     def _page(self, after: str | None, limit: int) -> KeyList:
         found = self.services.keys.list(self.owner, after=after, limit=limit)
         is_last = len(found) < limit
+        limits = self.services.limits.of_keys([key.id for key in found])
         return KeyList(
-            keys=[KeyStatus(**_fields(key)) for key in found],
+            keys=[KeyStatus(**_fields(key, limits.get(key.id, NOT_SET))) for key in found],
             next=None if is_last else f"{self._path}?limit={limit}&after={found[-1].id}",
         )
 
@@ -90,13 +96,17 @@ class KeyManager:
             raise no_key(key_id)
         return found
 
-    def _show_once(self, issued: IssuedKey, response: Response) -> NewKey:
+    async def _limits_of(self, key_id: str) -> LimitSet:
+        found = await self.services.read(partial(self.services.limits.of_keys, [key_id]))
+        return found.get(key_id, NOT_SET)
+
+    def _show_once(self, issued: IssuedKey, limits: LimitSet, response: Response) -> NewKey:
         response.headers["Cache-Control"] = "no-store"
         response.headers["Location"] = f"{self._path}/{issued.facts.id}"
-        return NewKey(**_fields(issued.facts), key=issued.key)
+        return NewKey(**_fields(issued.facts, limits), key=issued.key)
 
 
-def _fields(key: ApiKey) -> dict[str, Any]:
+def _fields(key: ApiKey, limits: LimitSet) -> dict[str, Any]:
     return {
         "id": key.id,
         "tenant": key.tenant,
@@ -108,4 +118,5 @@ def _fields(key: ApiKey) -> dict[str, Any]:
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
         "replaced_by": key.replaced_by,
+        "limits": shown_limits(limits),
     }

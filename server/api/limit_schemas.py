@@ -19,7 +19,7 @@ _Value = Annotated[
     | Annotated[Literal["unlimited"], Tag("(word)")],
     Discriminator(_kind),
 ]
-_Shown = float | Literal["unlimited"]
+ShownLimit = float | Literal["unlimited"]
 _RESET: Final = "Null returns to the default."
 
 
@@ -79,7 +79,7 @@ class TenantLimitsChange(KeyLimitsChange):
 
 
 class KeyLimitsStatus(WireResponse):
-    limits: dict[str, _Shown] = Field(description="The limits that are set for the key.")
+    limits: dict[str, ShownLimit] = Field(description="The limits that are set for the key.")
 
 
 class StoredStatus(WireResponse):
@@ -89,25 +89,26 @@ class StoredStatus(WireResponse):
 
 
 class TenantLimitsStatus(WireResponse):
-    limits: dict[str, _Shown] = Field(description="The limits that are set for the tenant.")
-    applied: dict[str, _Shown] = Field(description="All limits that apply, defaults included.")
+    limits: dict[str, ShownLimit] = Field(description="The limits that are set for the tenant.")
+    applied: dict[str, ShownLimit] = Field(description="All limits that apply, defaults included.")
     stored: StoredStatus = Field(description="The amounts that the tenant stores now.")
 
 
 def key_limits_status(limits: LimitSet) -> KeyLimitsStatus:
     """Describe the limits of a key."""
-    return KeyLimitsStatus(limits=_shown_set(limits))
+    return KeyLimitsStatus(limits=shown_limits(limits))
 
 
 def tenant_limits_status(found: TenantLimits) -> TenantLimitsStatus:
     """Describe the limits of a tenant."""
     stored = found.stored
     return TenantLimitsStatus(
-        limits=_shown_set(found.set),
-        applied=_shown_set(found.applied.by_name()),
+        limits=shown_limits(found.set),
+        applied=shown_limits(found.applied.by_name()),
         stored=StoredStatus(bytes=stored.bytes, prefixes=stored.prefixes, versions=stored.versions),
     )
 
 
-def _shown_set(limits: LimitSet) -> dict[str, _Shown]:
+def shown_limits(limits: LimitSet) -> dict[str, ShownLimit]:
+    """Write limits as JSON shows them."""
     return {name: printable(limits[name]) for name in LIMIT_NAMES if name in limits}

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, Field, JsonValue
 
 from prefixes.registry import Role
+from server.api.limit_schemas import ShownLimit
 from server.api.schemas import StrictRequest, WireResponse
 
 _MAX_LABEL: Final = 200
@@ -89,6 +90,7 @@ class KeyStatus(WireResponse):
     revoked_at: AwareDatetime | None
     last_used_at: AwareDatetime | None = Field(description="Up to two minutes late.")
     replaced_by: str | None = Field(description="Id of the key that a rotation made.")
+    limits: dict[str, ShownLimit] = Field(description="The limits that are set for the key.")
 
 
 class NewKey(KeyStatus):

@@ -215,3 +215,15 @@ def test_a_low_role_on_the_own_tenant_is_told_the_role_it_needs(rest: Rest) -> N
     assert (response.status_code, response.json()["code"]) == (403, "role_required")
     assert "`admin`" in response.json()["detail"]
     assert rest.call("DELETE", "/v1/tenants/zoo/prefixes/mood", "reader").status_code == 404
+
+
+def test_keys_are_listed_with_their_limits(rest: Rest) -> None:
+    limited, free = issue(rest, "acme"), issue(rest, "acme")
+    limits = {"requests_per_second": 2, "max_in_flight_texts": 5}
+    manage(rest, "PATCH", f"/tenants/acme/keys/{limited['id']}/limits", json=limits)
+    listed = {key["id"]: key for key in manage(rest, "GET", "/tenants/acme/keys")["keys"]}
+    assert listed[limited["id"]]["limits"] == limits
+    assert listed[free["id"]]["limits"] == {}
+    rotated = manage(rest, "POST", f"/tenants/acme/keys/{limited['id']}/rotate")
+    assert rotated["limits"] == limits
+    assert manage(rest, "GET", f"/tenants/acme/keys/{free['id']}")["limits"] == {}
