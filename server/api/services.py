@@ -40,6 +40,7 @@ from server.rates import RateState
 from server.settings import Settings
 from server.shutdown import Shutdown
 from server.training_jobs.folders import TrainingFolders
+from server.training_jobs.row_check import RowChecker
 from server.training_jobs.store import TrainingStore
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ class Services:
     public: PublicPrefixes
     shutdown: Shutdown
     uploads: UploadSlots = field(default_factory=UploadSlots)
+    row_checker: RowChecker = field(default_factory=RowChecker)
     # Separate threads: lists of thousands of entries, and writes that wait for each other, must not
     # occupy the threads that check the key of every request.
     _readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))

@@ -8,9 +8,10 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from server.api.schemas import ProblemBody, WireResponse
 from server.api.unicode_json import with_valid_unicode
+from server.problems import Problem
 from server.training_jobs.records import JobState, TrainingJob
 from training.service.protocol.events import Event, Progress
-from training.service.protocol.messages import MeasuredOn
+from training.service.protocol.messages import CheckedPart, Failure, MeasuredOn, RowCheck
 
 Shown = TypeVar("Shown", bound=BaseModel)
 
@@ -71,6 +72,44 @@ class TrainingStatus(WireResponse):
 class TrainingList(WireResponse):
     trainings: list[TrainingStatus]
     next: str | None = Field(description="Path of the next page; null on the last page.")
+
+
+class CheckedTraining(WireResponse):
+    """The result of a dry run: a description of the rows, or the error of a training."""
+
+    task_type: str | None = Field(description="Null if the rows were rejected.")
+    method: str | None = Field(
+        description="How a training would learn: `few_shot` with few rows. Null if the rows were "
+        "rejected."
+    )
+    parts: list[CheckedPart] = Field(description="Rows and labels of each part.")
+    data_summary: list[str] = Field(description="How each file was read, one sentence each.")
+    warnings: list[str] = Field(description="Warnings about the rows. They stop nothing.")
+    error: ProblemBody | None = Field(
+        description="The problem with which a training would fail, or null."
+    )
+
+
+def checked_training(outcome: RowCheck | Failure) -> CheckedTraining:
+    """Describe the outcome of a check of rows."""
+    if isinstance(outcome, RowCheck):
+        members = outcome.model_dump(exclude={"is_success"})
+        return CheckedTraining(**with_valid_unicode(members), error=None)
+    problem = Problem(
+        422,
+        "The training would fail",
+        outcome.code,
+        outcome.detail,
+        [problem.model_dump() for problem in outcome.errors],
+    )
+    return CheckedTraining(
+        task_type=None,
+        method=None,
+        parts=[],
+        data_summary=[],
+        warnings=[],
+        error=_optional(ProblemBody, problem.document()),
+    )
 
 
 def status_of(

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from server import media_types
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
+from server.api.disconnection import while_connected
 from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.services import Services
@@ -16,10 +17,18 @@ from server.api.training_events import describe, start_after, stream_events
 from server.api.training_feedback import add_feedback
 from server.api.training_forms import TRAINING_FORM, receive_training
 from server.api.training_queue import queue_training
-from server.api.training_schemas import TrainingList, TrainingStatus, path_of, status_of
+from server.api.training_schemas import (
+    CheckedTraining,
+    TrainingList,
+    TrainingStatus,
+    checked_training,
+    path_of,
+    status_of,
+)
 from server.errors import NothingToShow
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.records import JobRequest, TrainingJob
+from server.training_jobs.store import new_id
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/trainings",
@@ -34,16 +43,28 @@ router = APIRouter(
     "",
     summary="Train a prefix on labeled rows, publish it, and promote it if it is better",
     status_code=202,
-    responses=responses(400, 413, 429, 500),
+    responses={
+        200: {"model": CheckedTraining, "description": "The rows were checked in a dry run."},
+        **responses(400, 413, 429, 500, 504),
+    },
     openapi_extra=TRAINING_FORM.openapi(),
 )
-async def start_training(
-    tenant: str, request: Request, response: Response, services: ServicesDep, actor: ActorDep
-) -> TrainingStatus:
+async def start_training(  # noqa: PLR0917 - FastAPI passes all by name
+    tenant: str,
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    actor: ActorDep,
+    dry_run: Annotated[bool, Query(description="Check the rows, and train nothing.")] = False,  # noqa: FBT002 - as FastAPI passes it
+) -> TrainingStatus | CheckedTraining:
     """Queue a training. Poll `links.self` of the response for its state.
 
-    The rows are checked when it runs; `error` then lists each problem with its line.
+    The rows are checked when it runs; `error` then lists each problem with its line. With
+    `dry_run`, the rows are checked at once, and nothing is queued or stored.
     """
+    if dry_run:
+        response.status_code = 200
+        return await _check_rows(tenant, request, services)
 
     async def fill(folder: TrainingFolder) -> JobRequest:
         with services.uploads.take(tenant):
@@ -144,6 +165,18 @@ async def see_curve(tenant: str, training: str, services: ServicesDep) -> OpenFi
     """Draw the losses and the metric over the steps."""
     found = await _find(services, tenant, training)
     return _file(services.training_folders.of(found.id).curve, media_types.PNG)
+
+
+async def _check_rows(tenant: str, request: Request, services: Services) -> CheckedTraining:
+    folder = services.training_folders.of(new_id())
+    try:
+        with services.uploads.take(tenant):
+            form = await receive_training(request, tenant, folder)
+            await services.read(partial(add_feedback, services, form, folder))
+            check = services.row_checker.check(folder, form.job, services.settings)
+            return checked_training(await while_connected(request, check))
+    finally:
+        await services.write(folder.remove)
 
 
 async def _find(services: Services, tenant: str, training: str) -> TrainingJob:

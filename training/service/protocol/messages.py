@@ -125,3 +125,39 @@ def parse_outcome(data: bytes) -> JobOutcome:
         ValueError: when it is damaged.
     """
     return _OUTCOME.validate_python(json.loads(data))
+
+
+class LabelCount(_Message):
+    label: Text
+    num_rows: int = Field(description="Of a token classification, the number of entities.")
+
+
+class CheckedPart(_Message):
+    name: Literal["train", "validation", "test"]
+    num_rows: int
+    labels: list[LabelCount] = Field(description="Empty for tasks without labels.")
+
+
+class RowCheck(_Message):
+    """Rows that a training would accept."""
+
+    is_success: Literal[True] = True
+    task_type: str
+    method: str = Field(description="How the training would learn from these rows.")
+    parts: list[CheckedPart]
+    data_summary: list[Text]
+    warnings: list[Text]
+
+
+_ROW_CHECK: Final[TypeAdapter[RowCheck | Failure]] = TypeAdapter(
+    Annotated[RowCheck | Failure, Field(discriminator="is_success")]
+)
+
+
+def parse_row_check(data: bytes) -> RowCheck | Failure:
+    """Read the outcome of a check of rows.
+
+    Raises:
+        ValueError: when it is damaged.
+    """
+    return _ROW_CHECK.validate_python(json.loads(data))

@@ -16,6 +16,8 @@ from training.sessions.files import CHECKPOINT, CURVE, PREFIX_FILE, REPORT
 
 COMMAND: Final = (sys.executable, "-P", "-m", "training.service.worker")
 """Starts a worker; the folder of its job is the last argument."""
+CHECK_COMMAND: Final = (sys.executable, "-P", "-m", "training.service.row_check")
+"""Starts a process that checks rows; their folder is the last argument."""
 
 JOB: Final = "job.json"
 LIVE_PREFIX: Final = "live.safetensors"
@@ -26,6 +28,8 @@ DATA_SUMMARY: Final = "data_summary.json"
 CPU_SECONDS: Final = "spent.json"
 LOG: Final = "worker.log"
 LOCK: Final = "lock"
+ROW_PLAN: Final = "row_plan.json"
+ROW_CHECK: Final = "row_check.json"
 
 OUTPUT: Final = "out"
 """The folder of the files below."""
