@@ -29,9 +29,10 @@ check: $(DEV_READY)
 fix: $(DEV_READY)  ## Format, and apply the linter's automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/python client/generate_sync.py
 
 audit: $(DEV_READY)  ## Look for insecure code, and for known vulnerabilities of dependencies
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive prefixes server training
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive prefixes server training client/polyprefix_client
 	$(BIN)/python -m tests.audit
 
 fuzz: $(DEV_READY)  ## Send generated requests to every route, and hostile files to the parser

@@ -7,7 +7,10 @@ from typing import Final
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-FOLDERS: Final = ("prefixes", "server", "training", "tests", "bench", "docs", "examples")
+FOLDERS: Final = (
+    *("prefixes", "server", "training", "client"),
+    *("tests", "bench", "docs", "examples"),
+)
 PAGES: Final = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
 EXTENSION_PAGES: Final = ("add-a-task-type.md", "add-a-store.md", "add-an-http-dialect.md")
 WRITTEN: Final = {"bench/.venvs/", "bench/results/latest.json", "bench/results/latest.png"}

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")))
 MODULES = [
     path
-    for name in ("prefixes", "server", "training", "bench", "examples", "tests")
+    for name in ("prefixes", "server", "training", "client", "bench", "examples", "tests")
     for path in files_under(ROOT / name)
     if path.suffix == ".py"
 ]

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 ENV_PREFIX: Final = "POLYPREFIX_"
-_CLIENT_VARIABLES: Final = frozenset({"key"})
+_CLIENT_VARIABLES: Final = frozenset({"key", "url"})
 """Variables of the commands that call a server. They are not settings, and not mistakes."""
 
 SECRETS: Final = frozenset({

@@ -1,0 +1,98 @@
+# Generated from _async/records.py by generate_sync.py. Change that file instead.
+"""The audit log and the usage of tenants: pages of rows, and exports of all."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+from polyprefix_client._sync.pages import items_of
+from polyprefix_client._sync.transport import Transport
+from polyprefix_client.management import AuditEvent, UsageRow
+from polyprefix_client.names import segment
+from polyprefix_client.requests import get
+
+Format = Literal["csv", "ndjson"]
+
+
+class Audit:
+    """The audit log: who changed what."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def events(
+        self,
+        *,
+        tenant: str | None = None,
+        key_id: str | None = None,
+        action: str | None = None,
+        object: str | None = None,  # noqa: A002 - the name on the wire
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[AuditEvent]:
+        """Yield the events that the filters match, newest first."""
+        filters = {"tenant": tenant, "key_id": key_id, "action": action, "object": object}
+        call = get("/v1/audit", **filters, since=_time(since), until=_time(until), limit=1000)
+        return items_of(self._transport, call, "events", AuditEvent)
+
+    def export(
+        self,
+        format: Format = "csv",  # noqa: A002 - the name on the wire
+        *,
+        tenant: str | None = None,
+        key_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[str]:
+        """Yield the text of all events that the filters match, as it arrives."""
+        filters = {"tenant": tenant, "key_id": key_id, "format": format}
+        call = get("/v1/audit/export", **filters, since=_time(since), until=_time(until))
+        with self._transport.stream(call) as response:
+            for text in response.iter_text():
+                yield text
+
+
+class Usage:
+    """The usage of tenants, by hour and task."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def rows(
+        self,
+        tenant: str | None = None,
+        *,
+        task: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[UsageRow]:
+        """Yield the usage of a tenant, or of all tenants, the oldest hour first."""
+        call = get(_path(tenant), **_filters(task, since, until), limit=1000)
+        return items_of(self._transport, call, "usage", UsageRow)
+
+    def export(
+        self,
+        tenant: str | None = None,
+        format: Format = "csv",  # noqa: A002 - the name on the wire
+        *,
+        task: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[str]:
+        """Yield the text of all rows that the filters match, as it arrives."""
+        call = get(f"{_path(tenant)}/export", **_filters(task, since, until), format=format)
+        with self._transport.stream(call) as response:
+            for text in response.iter_text():
+                yield text
+
+
+def _path(tenant: str | None) -> str:
+    return "/v1/usage" if tenant is None else f"/v1/tenants/{segment(tenant)}/usage"
+
+
+def _filters(task: str | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:
+    return {"task": task, "since": _time(since), "until": _time(until)}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

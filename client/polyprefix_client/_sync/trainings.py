@@ -1,0 +1,159 @@
+# Generated from _async/trainings.py by generate_sync.py. Change that file instead.
+"""Trainings on the server: start, follow and cancel them."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from polyprefix_client._sync.concurrency import sleep
+from polyprefix_client._sync.transport import Transport
+from polyprefix_client.errors import ConnectionFailed, DeadlineExceeded, TrainingFailed
+from polyprefix_client.events import EventParser
+from polyprefix_client.files import row_file
+from polyprefix_client.names import Reference, segment
+from polyprefix_client.requests import Call, File, body_of, get
+from polyprefix_client.trainings import Training, TrainingEvent, training_of
+
+
+class Trainings:
+    """The trainings of tenants. A training is named by its value, or by tenant and id."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def start(
+        self,
+        task: str,
+        file: str | Path | File | None = None,
+        *,
+        validation: str | Path | File | None = None,
+        test: str | Path | File | None = None,
+        config: Mapping[str, Any] | None = None,
+        margin: float = 0.0,
+        alias: str | None = None,
+        feedback: Literal["none", "add", "only"] = "none",
+    ) -> Training:
+        """Queue a training of a task on labeled rows.
+
+        Args:
+            task: the task to publish, or an alias of it, which is then compared and promoted.
+            file: labeled rows: a path, or a name and the content.
+            validation: rows that select the best step. By default, they are split off.
+            test: rows on which the new version is compared with the live one.
+            config: settings of the training.
+            margin: by how much the new version must be better than the live one.
+            alias: alias to compare with and to promote, if `task` names none.
+            feedback: how to use the feedback on the task.
+        """
+        name = Reference.parse(task)
+        texts = {"task": name.task, "config": json.dumps(dict(config or {}))}
+        options = {
+            "margin": str(margin) if margin else None,
+            "alias": alias or name.alias,
+            "feedback": None if feedback == "none" else feedback,
+        }
+        given = {"file": file, "validation": validation, "test": test}
+        call = Call(
+            "POST",
+            f"/v1/tenants/{segment(name.tenant)}/trainings",
+            form={**texts, **{key: one for key, one in options.items() if one is not None}},
+            files={key: row_file(one) for key, one in given.items() if one is not None},
+        )
+        return training_of(body_of(self._transport.send(call)))
+
+    def list(self, tenant: str) -> Iterator[Training]:
+        """Yield the trainings of a tenant, the latest first."""
+        following: str | None = f"/v1/tenants/{segment(tenant)}/trainings"
+        while following is not None:
+            body = body_of(self._transport.send(get(following)))
+            for one in body["trainings"]:
+                yield training_of(one)
+            following = body["next"]
+
+    def show(self, tenant: str, training_id: str) -> Training:
+        """Show a training: its state, progress, and error or result."""
+        return training_of(body_of(self._transport.send(get(_path(tenant, training_id)))))
+
+    def events(self, tenant: str, training_id: str) -> Iterator[TrainingEvent]:
+        """Yield the events of a training until it has finished.
+
+        A broken stream continues after the last event that arrived.
+
+        Raises:
+            ConnectionFailed: when the server cannot be reached again.
+        """
+        parser, num_failures = EventParser(), 0
+        while True:
+            reason = "the stream ended early"
+            try:
+                for event in self._stream(tenant, training_id, parser):
+                    num_failures = 0
+                    yield event
+                    if event.training is not None and event.training.is_finished:
+                        return
+            except (ConnectionFailed, DeadlineExceeded) as error:
+                reason = str(error)
+            num_failures += 1
+            if num_failures >= self._transport.retries.max_attempts:
+                raise ConnectionFailed(
+                    f"The events of the training {training_id} cannot be read: {reason} The "
+                    "training goes on. Follow it again later."
+                )
+            sleep(self._transport.retries.wait_before(num_failures))
+
+    def wait(
+        self,
+        training: Training,
+        *,
+        on_event: Callable[[TrainingEvent], object] | None = None,
+    ) -> Training:
+        """Wait until a training has succeeded, and return it.
+
+        Args:
+            training: the training.
+            on_event: called with each event, to show the progress.
+
+        Raises:
+            TrainingFailed: when it has failed or was canceled.
+        """
+        found = training
+        for event in self.events(training.tenant, training.id):
+            if on_event is not None:
+                on_event(event)
+            found = event.training or found
+        if found.state != "succeeded":
+            raise TrainingFailed(found)
+        return found
+
+    def cancel(self, tenant: str, training_id: str) -> Training:
+        """Cancel a training. One that has finished stays as it is."""
+        call = Call("POST", f"{_path(tenant, training_id)}/cancel", is_idempotent=True)
+        return training_of(body_of(self._transport.send(call)))
+
+    def report(self, tenant: str, training_id: str) -> dict[str, Any]:
+        """Return the report: settings, figures, history and confusion matrix."""
+        report: dict[str, Any] = body_of(
+            self._transport.send(get(f"{_path(tenant, training_id)}/report"))
+        )
+        return report
+
+    def curve(self, tenant: str, training_id: str) -> bytes:
+        """Return a plot of the learning curves, as PNG."""
+        path = f"{_path(tenant, training_id)}/curve.png"
+        return (self._transport.send(get(path))).content
+
+    def _stream(
+        self, tenant: str, training_id: str, parser: EventParser
+    ) -> Iterator[TrainingEvent]:
+        parser.restart()
+        path = f"{_path(tenant, training_id)}/events"
+        with self._transport.stream(Call("GET", path, headers=parser.headers())) as response:
+            for line in response.iter_lines():
+                event = parser.feed(line)
+                if event is not None:
+                    yield event
+
+
+def _path(tenant: str, training_id: str) -> str:
+    return f"/v1/tenants/{segment(tenant)}/trainings/{segment(training_id)}"
