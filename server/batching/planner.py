@@ -21,6 +21,16 @@ _LONG: Final = 512
 _EXPRESS_SHARE: Final = 8
 """A batch of the express lane has at most this part of the tokens of each running batch."""
 
+_SHARED_TOKENS: Final = 1024
+"""Maximum number of tokens of a batch next to which the express lane may be used soon.
+
+When a batch of 4,096 short tokens ends, the event loop answers its 200 texts and reads the next
+ones, and the next text of another tenant waits for that.
+"""
+
+_ACTIVE_SECONDS: Final = 10.0
+"""A tenant counts as active for so long after its last work was queued."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunningBatch:
@@ -57,6 +67,7 @@ class BatchPlanner:
         self.queue = WorkQueue()
         self._num_streams = num_streams
         self._has_express_lane = has_express_lane
+        self._last_seen: dict[str | None, float] = {}  # times of the active tenants
 
     @property
     def has_full_batch(self) -> bool:
@@ -69,7 +80,8 @@ class BatchPlanner:
 
         A batch has at most one stream's share of all queued and running tokens. If the first free
         stream took everything, the others would soon be idle, and the next requests would find one
-        stream busy for a long time. Works that fit on the express lane next to the batch stay
+        stream busy for a long time. While several tenants are active, batches on a CPU are shorter
+        still. Works that fit on the express lane next to the batch stay
         queued for it.
 
         Args:
@@ -78,7 +90,7 @@ class BatchPlanner:
         """
         num_tokens = self.queue.num_tokens + sum(batch.num_tokens for batch in running)
         share = math.ceil(num_tokens / self._num_streams)
-        limits = replace(self.limits, max_tokens=min(self.limits.max_tokens, share))
+        limits = replace(self.limits, max_tokens=min(self._max_tokens(now), share))
         planned = plan(self.queue, limits, now)
         excluded = self._express_tenants(planned.batch)
         if excluded:
@@ -97,6 +109,7 @@ class BatchPlanner:
             running: the batches of all streams, at least one.
             now: the event loop's time in seconds.
         """
+        self._note_tenants(now)
         if not all(batch.is_long for batch in running):
             return ()
         shortest = min(batch.num_tokens for batch in running)
@@ -108,6 +121,17 @@ class BatchPlanner:
             planned = plan(self.queue.without(excluded), limits, now)
         self.queue.pop_first(planned.num_seen, without=excluded)
         return self._accept(planned)
+
+    def _max_tokens(self, now: float) -> int:
+        """Return the limit of a stream's batch: a lower one while several tenants are active."""
+        self._note_tenants(now)
+        is_shared = self._has_express_lane and len(self._last_seen) > 1
+        return min(self.limits.max_tokens, _SHARED_TOKENS) if is_shared else self.limits.max_tokens
+
+    def _note_tenants(self, now: float) -> None:
+        self._last_seen |= dict.fromkeys(self.queue.tenants, now)
+        earliest = now - _ACTIVE_SECONDS
+        self._last_seen = {name: at for name, at in self._last_seen.items() if at >= earliest}
 
     def _express_tenants(self, batch: Sequence[Work]) -> frozenset[str | None]:
         """Return the tenants of a planned batch whose works fit on the express lane next to it.

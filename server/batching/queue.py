@@ -50,6 +50,11 @@ class WorkQueue:
         """The number of tokens of all queued works."""
         return self._num_tokens
 
+    @property
+    def tenants(self) -> Collection[str | None]:
+        """The tenants with queued works."""
+        return self._lines.keys()
+
     def num_wanted_of(self, tenant: str | None) -> int:
         """Count the queued works of a tenant whose callers still wait."""
         return sum(work.is_wanted for work in self._lines.get(tenant, ()))

@@ -453,7 +453,7 @@ async def test_the_next_text_of_a_tenant_does_not_join_a_long_batch_ahead_of_tim
     with_express_lane: Dispatcher, runner: FakeRunner, make_work: MakeWork
 ) -> None:
     long_gate, short_gate = threading.Event(), threading.Event()
-    runner.next_gate = iter([long_gate, *[short_gate] * 6]).__next__
+    runner.next_gate = iter([long_gate, *[short_gate] * 20]).__next__
     with_express_lane.submit([make_work(800, tenant="flood")])
     await runner.started.reach(1)
     flood = [make_work(400, tenant="flood") for _ in range(20)]  # more than a full batch
