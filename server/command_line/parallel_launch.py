@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO, Final
 
+from prefixes.cores import num_usable_cores
+
 _SECONDS_BETWEEN_LOOKS: Final = 0.1
 _SECONDS_TO_END: Final = 10.0
 
@@ -56,7 +58,7 @@ def run_together(command: Sequence[str], count: int) -> int:
 
 
 def _environment(number: int, count: int, port: int) -> dict[str, str]:
-    cores = max(1, len(os.sched_getaffinity(0)) // count)
+    cores = max(1, num_usable_cores() // count)
     return {
         "OMP_NUM_THREADS": str(cores),
         **os.environ,

@@ -32,7 +32,7 @@ class ServeFlags:
         typer.Option(help="`minilm`, a folder, or a model id of the hub.", show_default="minilm"),
     ] = None
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda or cuda:N.", show_default="auto")
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")
     ] = None
     dtype: Annotated[
         str | None, typer.Option(help="auto, float32, bfloat16 or float16.", show_default="auto")

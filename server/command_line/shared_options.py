@@ -30,7 +30,7 @@ PairColumn = Annotated[str | None, task_option("Column of the second text of a p
 LabelColumn = Annotated[str | None, task_option("Column of the label.")]
 PrefixFile = Annotated[Path, typer.Argument(help="A prefix file, as `train` writes it.")]
 BackboneName = Annotated[str, runtime_option(BACKBONE)]
-Device = Annotated[str, runtime_option("auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, runtime_option("auto, cpu, cuda, cuda:N or mps.")]
 Dtype = Annotated[str, runtime_option("auto, float32, bfloat16 or float16.")]
 Quantize = Annotated[
     str | None, runtime_option("`int8` runs the linear layers in int8, on a CPU only.")

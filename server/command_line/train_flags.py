@@ -176,7 +176,7 @@ class RuntimeFlags:
     backbone: Annotated[
         str | None, runtime_option(BACKBONE, "--backbone", "--model-name-or-path")
     ] = None
-    device: Annotated[str | None, runtime_option("auto, cpu, cuda or cuda:N.")] = None
+    device: Annotated[str | None, runtime_option("auto, cpu, cuda, cuda:N or mps.")] = None
     dtype: Annotated[str | None, runtime_option("auto, float32 or bfloat16.")] = None
     linear_kernel: Annotated[str | None, runtime_option(LINEAR_KERNEL)] = None
     attention_kernel: Annotated[str | None, runtime_option(ATTENTION_KERNEL)] = None

@@ -17,8 +17,8 @@ class EngineSettings(BaseModel):
     )
     device: str = Field(
         default="auto",
-        description="Device of the backbone, such as `cpu`, `cuda` or `cuda:1`. `auto` picks a GPU "
-        "if there is one.",
+        description="Device of the backbone: `cpu`, `cuda`, `cuda:1` and so on, or `mps` "
+        "(untested). `auto` picks an NVIDIA GPU if there is one.",
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",

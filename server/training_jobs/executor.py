@@ -1,7 +1,6 @@
 """JobExecutor: executes one training job from its start to its published version."""
 
 import logging
-import os
 import signal
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
 
+from prefixes.cores import num_usable_cores
 from prefixes.errors import (
     PrefixError,
     PrefixNotFound,
@@ -131,7 +131,7 @@ class JobExecutor:
 
     @property
     def _num_threads(self) -> int:
-        return self.settings.training_threads or len(os.sched_getaffinity(0))
+        return self.settings.training_threads or num_usable_cores()
 
     async def _train(self, training: TrainingJob, folder: TrainingFolder) -> None:
         """Start workers until one of them has written an outcome.

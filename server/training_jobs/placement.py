@@ -25,8 +25,8 @@ class Placement:
             BackboneUnavailable: when the device does not exist.
         """
         device = _name(_chosen(settings.training_device, serving))
-        if device == "cpu" or device != _name(serving):
-            return cls(device)
+        if not device.startswith("cuda") or device != _name(serving):
+            return cls(device)  # only CUDA can limit the memory of a process
         # A worker cannot see how much the other workers use, so each gets an equal share.
         return cls(device, settings.training_memory_share / settings.num_trainings)
 
@@ -42,4 +42,4 @@ def _chosen(text: str, serving: torch.device) -> torch.device:
 
 def _name(device: torch.device) -> str:
     """Return the name of one device; `cuda` means the first GPU."""
-    return "cpu" if device.type == "cpu" else f"{device.type}:{device.index or 0}"
+    return f"cuda:{device.index or 0}" if device.type == "cuda" else device.type

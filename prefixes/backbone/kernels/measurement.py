@@ -103,6 +103,8 @@ def _seconds_of(call: Call, device: torch.device) -> float:
     call()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
     return time.perf_counter() - started
 
 

@@ -61,7 +61,9 @@ def build() -> Path:
     if path.exists():
         return path
     compiler = find_compiler()
-    if sys.platform != "linux" or compiler is None:
+    if sys.platform != "linux":
+        raise CompilationFailed("they are compiled on Linux only")
+    if compiler is None:
         raise CompilationFailed("no C++ compiler was found: install g++ 9 or newer, or clang++")
     try:
         with tempfile.TemporaryDirectory(prefix=".build-", dir=FOLDER) as folder:

@@ -14,7 +14,15 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer, ByT5Tokenizer, GPT2Config
 
 from prefixes import HeadSpec, Prefix
-from prefixes.backbone import Backbone, EncodedText, PackedBatch, load_backbone, loading
+from prefixes.backbone import (
+    Backbone,
+    EncodedText,
+    PackedBatch,
+    find_device,
+    load_backbone,
+    loading,
+)
+from prefixes.backbone.precision import dtype_contest
 from prefixes.errors import BackboneUnavailable, PrefixRejected, UnsupportedBackbone
 from tests.factories import make_backbone_folder, make_prefix, make_spec
 
@@ -419,6 +427,26 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device:
     assert f"The device {device!r} does not exist: expected auto or one of cpu" in refusal_of(
         "nowhere", device=device
     )
+
+
+def test_mps_is_accepted_where_torch_has_it_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert find_device("mps") == torch.device("mps")
+    assert "The device mps is untested" in caplog.text
+
+
+def test_auto_never_selects_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert find_device("auto") == torch.device("cpu")
+
+
+def test_on_mps_the_precision_is_float32_unless_another_is_set() -> None:
+    layer = torch.nn.Linear(2, 2)
+    contest = dtype_contest(layer, torch.device("mps"), to_train=False)
+    assert [candidate.name for candidate in contest.candidates] == ["float32"]
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_loaded() -> None:

@@ -25,6 +25,7 @@ def _two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cuda:1", GPU, "cuda:1", None),
         ("cuda:1", CPU, "cuda:1", None),
         ("cpu", GPU, "cpu", None),
+        ("auto", torch.device("mps"), "mps", None),
     ],
 )
 def test_memory_is_limited_only_on_the_gpu_that_serves(

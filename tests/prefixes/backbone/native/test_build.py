@@ -92,6 +92,17 @@ def test_processes_may_compile_at_the_same_time(folder: Path, compiler: Path) ->
     assert not list(folder.glob(".build-*"))
 
 
+def test_on_other_systems_than_linux_nothing_is_compiled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+
+    __main__.main()
+
+    assert "not available, because they are compiled on Linux only" in capsys.readouterr().out
+    assert libraries_in(folder) == []
+
+
 def test_without_a_compiler_the_command_says_what_is_lost_and_succeeds(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
