@@ -3,17 +3,22 @@
 #   docker build -t polyprefix .
 #   docker run -p 8000:8000 -v polyprefix:/var/lib/polyprefix polyprefix
 #
-# Build with DEVICE=cuda to serve from a GPU, and run with --gpus all. TORCH_INDEX_URL is the package
-# index for torch. PyTorch's own index of builds without CUDA makes the image much smaller.
+# Build with DEVICE=cuda to serve from a GPU, and run with --gpus all. TORCH_INDEX_URL is a further
+# package index for torch. PyTorch's own index of builds without CUDA makes the image much smaller.
+#
+# compose.yaml runs the image on one machine, with a read-only file system (docs/deploy-docker.md).
 
 FROM python:3.11-slim-bookworm AS build
 ARG TORCH_INDEX_URL=""
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/polyprefix
-# torch has a layer of its own, because it is large and changes rarely.
-RUN /opt/polyprefix/bin/pip install --quiet ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch==2.13.0
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+# torch has a layer of its own, because it is large and changes rarely. `==` also accepts its builds
+# without CUDA, which pip prefers where an index has them.
+COPY constraints.txt ./
+RUN /opt/polyprefix/bin/pip install --quiet --constraint constraints.txt \
+    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} torch==2.13.0
+COPY pyproject.toml README.md LICENSE ./
 COPY prefixes prefixes
 COPY server server
 COPY training training
