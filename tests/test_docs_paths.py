@@ -9,7 +9,7 @@ import pytest
 ROOT: Final = Path(__file__).parents[1]
 FOLDERS: Final = (
     *("prefixes", "server", "training", "client"),
-    *("tests", "bench", "docs", "examples"),
+    *("tests", "bench", "docs", "examples", "website", "deploy"),
 )
 PAGES: Final = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
 EXTENSION_PAGES: Final = ("add-a-task-type.md", "add-a-store.md", "add-an-http-dialect.md")

@@ -18,11 +18,18 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")))
 MODULES = [
     path
+<<<<<<< HEAD
     for name in ("prefixes", "server", "training", "client", "bench", "examples", "tests")
+=======
+    for name in ("prefixes", "server", "training", "bench", "examples", "tests", "website")
+>>>>>>> 3f2baec (Build the documentation as a site, with pages generated from the code)
     for path in files_under(ROOT / name)
     if path.suffix == ".py"
 ]
-BUILD_FILES = [ROOT / name for name in ("Makefile", "Dockerfile", "pyproject.toml")]
+BUILD_FILES = [
+    ROOT / name
+    for name in ("Makefile", "Dockerfile", "compose.yaml", "mkdocs.yml", "pyproject.toml")
+]
 EXEMPT = {
     ROOT / "prefixes" / "made_up.py",  # samples of what people write
     ROOT / "docs" / "style.md",

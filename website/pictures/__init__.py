@@ -1,0 +1,15 @@
+"""The pictures of the documentation, drawn as SVG. `python -m website.pictures` writes them."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from website.pictures.journey import journey
+from website.pictures.mask import mask
+from website.pictures.padding import padding
+
+PICTURES: Final[Mapping[str, Callable[[], str]]] = {
+    "attention-mask.svg": mask,
+    "mixed-batch.svg": journey,
+    "padding.svg": padding,
+}
+"""The function that draws each file of `docs/pictures/`."""

@@ -1,0 +1,33 @@
+"""The page of Python modules that users import. mkdocstrings fills it in."""
+
+from typing import Final
+
+_MODULES: Final = {
+    "prefixes": (
+        "Prefixes: their files, descriptions and names",
+        ("Prefix", "PrefixSpec", "PrefixRef", "BackboneFingerprint", "Finding", "PrefixRejected"),
+    ),
+    "prefixes.backbone": (
+        "The forward pass",
+        ("load_backbone", "Backbone", "pool_of", "run_mixed"),
+    ),
+    "prefixes.registry": (
+        "The registry",
+        ("open_registry", "PrefixRegistry"),
+    ),
+}
+
+_INTRODUCTION: Final = """# Python modules
+
+The package is an application. Scripts in its environment may import the following modules. Callers
+of a server need none of them: see [Clients](../clients.md).
+"""
+
+
+def python_page() -> str:
+    """Write the page, with a directive of mkdocstrings for each name."""
+    parts = [_INTRODUCTION]
+    for module, (title, names) in _MODULES.items():
+        parts.append(f"## {title}\n\nImport these from `{module}`.\n")
+        parts += [f"::: {module}.{name}\n" for name in names]
+    return "\n".join(parts)
