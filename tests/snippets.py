@@ -12,7 +12,14 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 URL: Final = "http://127.0.0.1:8000"
-NOT_RUN: Final = ("make ", ". .venv/", "polyprefix serve", "docker ", "text-embeddings-router", "vllm ")
+NOT_RUN: Final = (
+    "make ",
+    ". .venv/",
+    "polyprefix serve",
+    "docker ",
+    "text-embeddings-router",
+    "vllm ",
+)
 """How blocks begin that install or start something, or need a program of someone else."""
 
 _BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -1,7 +1,6 @@
 """The examples of pages run as they stand there, and show what the pages say that they show."""
 
 import importlib.util
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ RUN_HERE: Final = (
 ELSEWHERE: Final = {
     "clients.md": "tests/server/test_clients.py",
     "deploy-docker.md": "tests/test_docker.py",
+    "python-client.md": "tests/client/test_page.py",
 }
 """Pages whose examples another module runs."""
 
@@ -67,11 +67,7 @@ def test_a_page_that_runs_shows_outputs(page: str) -> None:
 
 
 def test_the_examples_of_every_page_have_a_test() -> None:
-    pages = {
-        path.name
-        for path in DOCS.glob("*.md")
-        if re.search(r"^```(sh|python)$", path.read_text(), re.MULTILINE)
-    }
+    pages = {path.name for path in DOCS.glob("*.md") if any(examples_of(path))}
     known = {*RUN_HERE, *ELSEWHERE, *COMMANDS_ARE_PARSED}
     assert pages - known == set(), "add the page to RUN_HERE, or to ELSEWHERE with its test"
 

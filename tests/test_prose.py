@@ -18,11 +18,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")))
 MODULES = [
     path
-<<<<<<< HEAD
-    for name in ("prefixes", "server", "training", "client", "bench", "examples", "tests")
-=======
-    for name in ("prefixes", "server", "training", "bench", "examples", "tests", "website")
->>>>>>> 3f2baec (Build the documentation as a site, with pages generated from the code)
+    for name in (
+        *("prefixes", "server", "training", "client"),
+        *("bench", "examples", "tests", "website"),
+    )
     for path in files_under(ROOT / name)
     if path.suffix == ".py"
 ]

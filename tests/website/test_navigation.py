@@ -1,6 +1,5 @@
 """Every page of the documentation stands in the navigation of the site, once."""
 
-import re
 from collections import Counter
 
 from tests.website.navigation import navigation, pages_in
@@ -19,15 +18,6 @@ def test_every_page_stands_in_the_navigation_once() -> None:
     missing = pages - counts.keys()
     assert not missing, "add these pages to the navigation in mkdocs.yml"
     assert [page for page, count in counts.items() if count > 1] == []
-
-
-def test_the_index_of_decisions_lists_all_of_them() -> None:
-    folder = DOCS / "decisions"
-    listed = re.findall(
-        r"^- \[(\d+): .+\]\((\S+)\)$", (folder / "README.md").read_text(), re.MULTILINE
-    )
-    assert [name for _, name in listed] == sorted(path.name for path in folder.glob("0*.md"))
-    assert all(name.startswith(number) for number, name in listed)
 
 
 def test_the_navigation_has_the_kinds_of_documentation() -> None:

@@ -3,6 +3,10 @@
 from typing import Final
 
 _MODULES: Final = {
+    "polyprefix_client": (
+        "The client of a server",
+        ("Client", "AsyncClient"),
+    ),
     "prefixes": (
         "Prefixes: their files, descriptions and names",
         ("Prefix", "PrefixSpec", "PrefixRef", "BackboneFingerprint", "Finding", "PrefixRejected"),
@@ -19,8 +23,8 @@ _MODULES: Final = {
 
 _INTRODUCTION: Final = """# Python modules
 
-The package is an application. Scripts in its environment may import the following modules. Callers
-of a server need none of them: see [Clients](../clients.md).
+Scripts may import the following modules. Callers of a server need only `polyprefix_client`, which
+[Python client](../python-client.md) introduces.
 """
 
 
