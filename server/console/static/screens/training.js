@@ -1,0 +1,150 @@
+/** One training: its progress and learning curve while it runs, then its result and figures. */
+
+import { fill, h } from "../components/dom.js";
+import { confirmDialog } from "../components/dialog.js";
+import { errorBox } from "../components/errors.js";
+import { moment, number, tag } from "../components/facts.js";
+import { toast } from "../components/toast.js";
+import { urlOf } from "../shell/api.js";
+import { linkTo } from "../shell/router.js";
+import { warningList } from "./training_check.js";
+import { Curve } from "./training_curve.js";
+import { reportOf } from "./training_report.js";
+
+const TONES = { succeeded: "good", failed: "bad" };
+const ENDED = ["succeeded", "failed", "cancelled"];
+
+export const title = ({ tenant, training }) => `Training ${training} of ${tenant}`;
+
+export async function render(context) {
+  const screen = new TrainingScreen(context);
+  await screen.begin();
+  return screen.element;
+}
+
+class TrainingScreen {
+  constructor(context) {
+    const { tenant, training } = context.params;
+    this.context = context;
+    this.path = `/v1/tenants/${encodeURIComponent(tenant)}/trainings/${encodeURIComponent(training)}`;
+    this.status = h("section", { class: "card", "aria-label": "State" });
+    this.curve = new Curve();
+    this.data = h("section", { class: "card", "aria-label": "Rows" });
+    this.result = h("div");
+    this.report = h("div");
+    this.element = h("div", {}, this.status, this.result, this.curve.element, this.report, this.data);
+  }
+
+  async begin() {
+    await this.draw(await this.context.api.get(this.path));
+    this.follow();
+  }
+
+  /** Follow the events of the server. The browser resumes a broken stream where it was. */
+  follow() {
+    const path = `${this.path}/events`;
+    this.context.api.onCall({ method: "GET", path });
+    const events = new EventSource(urlOf(path));
+    this.context.signal.addEventListener("abort", () => events.close());
+    const on = (kind, take) => events.addEventListener(kind, (event) => take(JSON.parse(event.data)));
+    on("progress", (progress) => this.drawProgress(progress));
+    on("evaluation", (progress) => this.drawProgress(progress));
+    on("state", (training) => {
+      if (ENDED.includes(training.state)) events.close();
+      this.draw(training);
+    });
+  }
+
+  drawProgress(progress) {
+    this.curve.add(progress);
+    this.bar?.replaceWith((this.bar = progressBar(progress)));
+  }
+
+  async draw(training) {
+    const { state, task, alias, progress, warnings, data_summary: summary } = training;
+    this.bar = state === "running" ? progressBar(progress) : null;
+    fill(
+      this.status,
+      h("dl", {}, h("dt", {}, "State"), h("dd", {}, tag(state, TONES[state])), ...timesOf(training), h("dt", {}, "Task"), h("dd", {}, taskLink(training))),
+      this.bar,
+      !ENDED.includes(state) && this.cancelButton(training),
+      training.error !== null && errorBox({ problem: training.error }),
+    );
+    fill(
+      this.data,
+      h("h2", {}, "Rows"),
+      summary.length > 0 ? h("ul", {}, summary.map((sentence) => h("li", {}, sentence))) : h("p", { class: "empty" }, "The rows are not read yet."),
+      warningList(training.result?.warnings ?? warnings),
+    );
+    fill(this.result, training.result && this.resultCard(training, task, alias));
+    if (state === "succeeded") await this.drawReport();
+  }
+
+  async drawReport() {
+    try {
+      const report = await this.context.api.get(`${this.path}/report`);
+      this.curve.setHistory(report);
+      fill(this.report, reportOf(report));
+    } catch (error) {
+      if (error.code !== "nothing_to_show" && !this.context.signal.aborted) fill(this.report, errorBox(error));
+    }
+  }
+
+  cancelButton(training) {
+    const run = () => this.context.api.post(`${this.path}/cancel`);
+    const ask = () => confirmDialog({ title: "Cancel this training?", content: "Its rows are deleted, and no version is published.", action: "Cancel the training", isDangerous: true, run });
+    const button = h("button", { type: "button", onclick: ask, disabled: training.is_cancelling }, "Cancel the training");
+    return h("p", { class: "actions" }, button);
+  }
+
+  resultCard(training, task, alias) {
+    const { result, tenant } = training;
+    const { version, ref } = result;
+    return h(
+      "section",
+      { class: "card", "aria-label": "Result" },
+      h("h2", {}, `Version ${version} `, result.is_promoted ? tag(`${alias} now`, "good") : tag("published, not promoted")),
+      h("p", {}, result.reason),
+      result.new !== null && h("p", {}, `${result.metric}: `, h("b", {}, number(result.new)), result.live === null ? "" : ` (version ${result.live_version}: ${number(result.live)})`, ` on ${result.num_rows} rows.`),
+      h(
+        "p",
+        { class: "actions" },
+        h("a", { class: "button", href: playgroundLink(ref) }, "Open in the playground"),
+        h("a", { class: "button", href: linkTo("tasks", tenant, task) }, "Show the task"),
+        !result.is_promoted && h("button", { type: "button", class: "primary", onclick: () => this.promote(training) }, `Promote version ${version}`),
+      ),
+    );
+  }
+
+  async promote({ task, alias, result }) {
+    const path = `/v1/tenants/${encodeURIComponent(this.context.params.tenant)}/prefixes/${encodeURIComponent(task)}/aliases/${encodeURIComponent(alias)}`;
+    const run = () => this.context.api.put(path, { version: result.version });
+    const isDone = await confirmDialog({
+      title: `Promote version ${result.version}?`,
+      content: `The alias ${alias} of ${task} then points to version ${result.version}. You can roll it back.`,
+      action: `Promote version ${result.version}`,
+      run,
+    });
+    if (isDone) toast(`${alias} points to version ${result.version}.`);
+  }
+}
+
+/** Return the link to the playground with a version: `acme/spam@3`. */
+function playgroundLink(ref) {
+  return `${linkTo("playground")}?model=${encodeURIComponent(ref)}`;
+}
+
+function taskLink({ tenant, task }) {
+  return h("a", { href: linkTo("tasks", tenant, task) }, `${tenant}/${task}`);
+}
+
+function timesOf({ created_at: created, started_at: started, ended_at: ended }) {
+  const times = [["Queued", created], ["Started", started], ["Ended", ended]];
+  return times.flatMap(([name, time]) => (time ? [h("dt", {}, name), h("dd", {}, moment(time))] : []));
+}
+
+function progressBar(progress) {
+  if (progress === null) return h("p", { role: "status" }, "The training process starts. This takes a few seconds.");
+  const { step, total_steps: total } = progress;
+  return h("p", {}, h("progress", { max: String(total), value: String(step), "aria-label": "Steps" }), ` Step ${step} of at most ${total}`);
+}

@@ -1,0 +1,131 @@
+/** The form that starts a training: from labeled rows, from names of labels, or from feedback. */
+
+import { h } from "../components/dom.js";
+import { areaField, fileField, form, selectField, textField } from "../components/fields.js";
+import { linkTo, setQuery } from "../shell/router.js";
+import { rowCheck } from "./training_check.js";
+import { trainingSettings } from "./training_settings.js";
+
+const SUFFIXES = ".csv,.tsv,.json,.jsonl,.conll,.txt,.parquet";
+const STARTS = [
+  ["file", "A labeled file"],
+  ["labels", "Names of labels, without rows"],
+  ["feedback", "Feedback on the answers of the task"],
+];
+
+/** Create the form. The query may name the `task` and what to `start` from. */
+export function trainingForm(context) {
+  return new TrainingForm(context).element;
+}
+
+class TrainingForm {
+  constructor(context) {
+    this.context = context;
+    this.path = `/v1/tenants/${encodeURIComponent(context.tenant)}/trainings`;
+    this.file = null;
+    this.start = selectField({
+      label: "Start from",
+      options: STARTS,
+      value: STARTS.some(([name]) => name === context.query.get("start")) ? context.query.get("start") : "file",
+      onchange: () => this.showParts(),
+    });
+    this.rows = fileField({
+      label: "Labeled file",
+      hint: "CSV, TSV, JSON, JSONL, CoNLL or Parquet. Each row has a text and a label. Drop the file here, or choose it.",
+      accept: SUFFIXES,
+      choose: (file) => this.take(file),
+    });
+    this.labels = areaField({
+      label: "Labels",
+      hint: "One in each line. A colon and a description of the label may follow its name.",
+    });
+    this.task = textField({
+      label: "Task",
+      required: true,
+      spellcheck: "false",
+      value: context.query.get("task") ?? "",
+      hint: "The name of the endpoint. A new version is published if the task exists.",
+    });
+    this.settings = trainingSettings();
+    this.check = rowCheck(context);
+    this.about = h("p", { class: "hint" }, "Without rows, the server computes the task from the names of its labels within seconds. Add rows later.");
+    this.element = form({
+      label: "Start a training",
+      fields: [this.start, this.rows, this.labels, this.about, this.task, this.settings.element, this.check.element],
+      action: "Train",
+      submit: () => this.submit(),
+    });
+    this.showParts();
+  }
+
+  showParts() {
+    const start = this.start.value;
+    this.rows.hidden = start !== "file";
+    this.check.element.hidden = start !== "file";
+    this.labels.hidden = this.about.hidden = start !== "labels";
+    setQuery({ start: start === "file" ? "" : start });
+  }
+
+  take(file) {
+    this.file = file;
+    if (this.task.value === "") this.task.value = taskNameOf(file.name);
+    if (/\.(conll|txt)$/i.test(file.name)) this.settings.chooseTaskType("token_classification");
+    this.checkRows();
+  }
+
+  checkRows() {
+    const retry = () => this.checkRows();
+    return this.check.run(this.file, () => this.context.api.upload(`${this.path}?dry_run=true`, this.fields()), retry);
+  }
+
+  fields() {
+    const start = this.start.value;
+    const { config, margin, alias } = this.settings.values();
+    const labels = start === "labels" ? labelsOf(this.labels.value) : {};
+    return {
+      file: start === "file" ? this.file : null,
+      task: this.task.value.trim(),
+      feedback: start === "feedback" ? "only" : null,
+      config: text({ ...config, ...labels }),
+      margin,
+      alias,
+    };
+  }
+
+  async submit() {
+    if (this.start.value === "file" && this.file === null) {
+      throw new Missing("No file is chosen", "Expected a labeled file. Drop one, or start from names of labels.");
+    }
+    const started = await this.context.api.upload(this.path, this.fields());
+    this.context.navigate(linkTo("trainings", this.context.tenant, started.id));
+  }
+}
+
+/** An input that the form lacks, in the form of an error of the API. */
+class Missing extends Error {
+  constructor(title, detail) {
+    super(detail);
+    this.problem = { title, detail, code: "missing" };
+  }
+}
+
+/** Make a valid name from that of a file: `Customer mails.csv` becomes `customer-mails`. */
+function taskNameOf(filename) {
+  const name = filename.replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  return name.replace(/^-+|-+$/g, "").slice(0, 63);
+}
+
+function labelsOf(lines) {
+  const pairs = lines
+    .split("\n")
+    .map((line) => line.split(":").map((part) => part.trim()))
+    .filter(([name]) => name !== "");
+  const described = pairs.filter(([, ...rest]) => rest.join(":") !== "");
+  const descriptions = Object.fromEntries(described.map(([name, ...rest]) => [name, rest.join(": ")]));
+  const labels = pairs.map(([name]) => name);
+  return described.length > 0 ? { labels, label_descriptions: descriptions } : { labels };
+}
+
+function text(config) {
+  return Object.keys(config).length === 0 ? null : JSON.stringify(config);
+}

@@ -1,0 +1,89 @@
+/** Settings of a training. The defaults suit most files, so all of them are folded away. */
+
+import { h } from "../components/dom.js";
+import { areaField, selectField, textField } from "../components/fields.js";
+
+const TASK_TYPES = [
+  ["", "Labels of texts (default)"],
+  ["token_classification", "Entities within texts"],
+  ["question_answering", "Answers within a context"],
+  ["multiple_choice", "The best of several choices"],
+  ["embedding", "Embeddings"],
+];
+const PROBLEM_TYPES = [
+  ["", "Read from the rows (default)"],
+  ["single_label_classification", "One label per text"],
+  ["multi_label_classification", "Several labels per text"],
+  ["regression", "A number per text"],
+];
+const METHODS = [
+  ["", "By the number of rows (default)"],
+  ["prefix", "Train a prefix"],
+  ["few_shot", "Compute a head from few rows"],
+  ["head", "Train a head only"],
+];
+const LENGTHS = [
+  ["", "Until it stops improving (default)"],
+  ["50", "At most 50 steps"],
+  ["200", "At most 200 steps"],
+  ["1000", "At most 1000 steps"],
+];
+
+/** Create the settings: their `element`, and `values()` to send. */
+export function trainingSettings() {
+  const taskType = selectField({ label: "The task answers with", options: TASK_TYPES });
+  const problemType = selectField({ label: "Labels", options: PROBLEM_TYPES });
+  const method = selectField({ label: "Method", options: METHODS });
+  const length = selectField({ label: "Training length", options: LENGTHS });
+  const textColumn = textField({ label: "Column with the text", hint: "Found by its name if empty." });
+  const labelColumn = textField({ label: "Column with the label", hint: "Found by its name if empty." });
+  const margin = textField({
+    label: "Promotion margin",
+    type: "number",
+    min: "0",
+    step: "any",
+    hint: "The new version is promoted if its metric exceeds that of the live one by more than this. Default: 0.",
+  });
+  const alias = textField({ label: "Alias to promote", hint: "Default: live." });
+  const others = areaField({
+    label: "Other settings",
+    hint: 'A JSON object, such as {"prefix_length": 16, "seed": 1}. The names are those of polyprefix train --set.',
+  });
+  const element = h(
+    "details",
+    {},
+    h("summary", {}, "Settings"),
+    h("div", { class: "columns" }, taskType, problemType, method, length, textColumn, labelColumn, margin, alias),
+    others,
+  );
+  const config = () => ({
+    ...given("task_type", taskType.value),
+    ...given("problem_type", problemType.value),
+    ...given("method", method.value),
+    ...(length.value === "" ? {} : { max_steps: Number(length.value) }),
+    ...given("text_column", textColumn.value.trim()),
+    ...given("label_column", labelColumn.value.trim()),
+    ...parsed(others.value),
+  });
+  return {
+    element,
+    chooseTaskType: (value) => {
+      taskType.value = value;
+    },
+    values: () => ({ config: config(), margin: margin.value || null, alias: alias.value.trim() || null }),
+  };
+}
+
+function given(name, value) {
+  return value === "" ? {} : { [name]: value };
+}
+
+function parsed(text) {
+  if (text.trim() === "") return {};
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    const detail = `Expected a JSON object such as {"seed": 1}. The text is not valid JSON: ${error.message}.`;
+    throw Object.assign(new Error(detail), { problem: { title: "Invalid other settings", detail } });
+  }
+}

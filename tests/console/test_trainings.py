@@ -1,0 +1,253 @@
+"""The screens of trainings, with answers of the server that a test chooses."""
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.console.site import Site
+
+if TYPE_CHECKING:
+    from tests.console.browser import Tab
+
+ROWS: Final = b"text,label\nfree prize,spam\nsee you,ham\nno label,\n"
+TRAININGS: Final = "**/v1/tenants/acme/trainings"
+TRAINING: Final = f"{TRAININGS}/t1"
+
+STATUS: Final[dict[str, Any]] = {
+    "id": "t1",
+    "tenant": "acme",
+    "task": "mails",
+    "alias": "live",
+    "margin": 0,
+    "config": {},
+    "state": "running",
+    "is_cancelling": False,
+    "created_at": "2026-11-01T10:00:00Z",
+    "started_at": "2026-11-01T10:00:01Z",
+    "ended_at": None,
+    "data_summary": ["train: 100 rows of train.csv"],
+    "warnings": ["train.csv: 2 row(s) repeat an earlier one, at lines 3, 4"],
+    "progress": None,
+    "result": None,
+    "error": None,
+}
+RESULT: Final = {
+    "ref": "acme/mails@2",
+    "version": 2,
+    "is_promoted": False,
+    "reason": "The improvement does not exceed the margin of 0.",
+    "metric": "accuracy",
+    "measured_on": "validation",
+    "num_rows": 20,
+    "new": 0.9,
+    "live": 0.9,
+    "live_version": 1,
+    "warnings": [],
+}
+REPORT: Final[dict[str, Any]] = {
+    "config": {"select_by": "accuracy"},
+    "data": {"labels": ["ham", "spam"]},
+    "history": [
+        {"step": 10, "train_loss": 0.7, "loss": 0.6, "metrics": {"accuracy": 0.7}},
+        {"step": 20, "train_loss": 0.3, "loss": 0.4, "metrics": {"accuracy": 0.9}},
+    ],
+    "validation": {
+        "metrics": {"accuracy": 0.9},
+        "per_label": [
+            {"label": "ham", "precision": 1, "recall": 0.8, "f1": 0.89, "support": 10},
+            {"label": "spam", "precision": 0.83, "recall": 1, "f1": 0.91, "support": 10},
+        ],
+        "confusion": [[0, 0, 8], [0, 1, 2], [1, 1, 10]],
+    },
+    "test": None,
+}
+
+
+def answer(tab: "Tab", pattern: str, body: Any, status: int = 200) -> list[Any]:
+    """Answer requests to a URL, and collect them."""
+    seen: list[Any] = []
+
+    def take(route: Any) -> None:
+        seen.append(route.request)
+        route.fulfill(status=status, json=body)
+
+    tab.page.route(pattern, take)
+    return seen
+
+
+def stream(tab: "Tab", *events: tuple[str, Any]) -> None:
+    """Answer the stream of events. The browser would connect again at its end."""
+    text = "".join(f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in events)
+    headers = {"Content-Type": "text/event-stream"}
+    tab.page.route(f"{TRAINING}/events", lambda route: route.fulfill(body=text, headers=headers))
+
+
+def drop(tab: "Tab", name: str, rows: bytes = ROWS) -> None:
+    """Drop a file on the form, as a mouse does."""
+    transfer = tab.page.evaluate_handle(
+        """([name, text]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([text], name));
+            return transfer;
+        }""",
+        [name, rows.decode()],
+    )
+    tab.page.locator(".drop").dispatch_event("drop", {"dataTransfer": transfer})
+
+
+def test_a_dropped_file_is_checked_and_its_labels_and_warnings_are_shown(
+    tab: "Tab", site: Site
+) -> None:
+    warning = "train.csv: 1 row(s) repeat an earlier one, at line 3"
+    labels = [{"label": "spam", "num_rows": 1}, {"label": "ham", "num_rows": 1}]
+    checked = {
+        "task_type": "sequence_classification",
+        "method": "few_shot",
+        "parts": [{"name": "train", "num_rows": 2, "labels": labels}],
+        "data_summary": ["train: 2 rows of train.csv"],
+        "warnings": [warning],
+        "error": None,
+    }
+    answer(tab, f"{TRAININGS}?dry_run=true", checked)
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    drop(tab, "Customer Mails.csv")
+    tab.page.get_by_text("Rows valid").wait_for()
+    text = tab.text()
+    assert tab.page.get_by_label("Task", exact=True).input_value() == "customer-mails"
+    assert "a head from them without training" in text
+    assert warning in text
+    assert "Line 3: see you,ham" in text
+    assert tab.page.locator(".bars li").count() == 2
+
+
+def test_invalid_rows_are_listed_with_their_lines(tab: "Tab", site: Site) -> None:
+    error = {
+        "title": "The training would fail",
+        "detail": "The data has 1 problem(s)",
+        "status": 422,
+        "code": "data_rejected",
+        "errors": [{"field": "train, line 4", "message": "expected a label, found none"}],
+    }
+    answer(tab, f"{TRAININGS}?dry_run=true", {"error": error})
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    drop(tab, "mails.csv")
+    tab.page.get_by_role("region", name="Invalid rows").wait_for()
+    row = tab.page.locator("tbody tr").first.inner_text()
+    assert row.split("\t") == ["train, line 4", "expected a label, found none", "no label,"]
+
+
+def test_a_file_that_cannot_be_checked_shows_the_error_and_can_be_checked_again(
+    tab: "Tab", site: Site
+) -> None:
+    problem = {"title": "Deadline exceeded", "detail": "Retry later.", "code": "x", "status": 504}
+    seen = answer(tab, f"{TRAININGS}?dry_run=true", problem, 504)
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    drop(tab, "mails.csv")
+    tab.page.get_by_role("alert").wait_for()
+    tab.click("Check again")
+    tab.page.get_by_role("alert").wait_for()
+    assert len(seen) == 2
+    tab.expect_errors("504", "504")
+
+
+def test_a_training_without_a_file_says_what_is_missing(tab: "Tab", site: Site) -> None:
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings?task=mails")
+    tab.click("Train")
+    assert "No file is chosen" in tab.page.get_by_role("alert").inner_text()
+
+
+def test_names_of_labels_and_settings_are_sent(tab: "Tab", site: Site) -> None:
+    tab.sign_in(site.keys["upload"])
+    seen = []
+
+    def take(route: Any) -> None:
+        if route.request.method != "POST":
+            route.fallback()
+            return
+        seen.append(route.request.post_data)
+        route.fulfill(status=202, json={**STATUS, "state": "queued"})
+
+    tab.page.route(TRAININGS, take)
+    answer(tab, TRAINING, STATUS)
+    stream(tab, ("state", {**STATUS, "state": "cancelled"}))
+    tab.open("/trainings?start=labels&task=triage")
+    assert tab.page.get_by_label("Labeled file").is_hidden()
+    tab.page.get_by_label("Labels", exact=True).first.fill("billing: money\nshipping\n")
+    tab.page.get_by_text("Settings", exact=True).click()
+    tab.page.get_by_label("Training length").select_option("50")
+    tab.page.get_by_label("Other settings").fill('{"seed": 3}')
+    tab.click("Train")
+    tab.page.wait_for_url("**/console/trainings/acme/t1")
+    (config,) = re.findall(r'name="config"\r\n\r\n(.*)\r\n', seen[0])
+    assert json.loads(config) == {
+        "max_steps": 50,
+        "seed": 3,
+        "labels": ["billing", "shipping"],
+        "label_descriptions": {"billing": "money"},
+    }
+
+
+def test_the_learning_curve_grows_while_the_training_runs(tab: "Tab", site: Site) -> None:
+    progress = {"step": 10, "total_steps": 50, "loss": 0.7, "metric": "accuracy", "best": None}
+    latest = {"step": 10, "epoch": 1, **REPORT["history"][0]}
+    answer(tab, TRAINING, STATUS)
+    stream(
+        tab,
+        ("state", STATUS),
+        ("progress", {**progress, "latest": None}),
+        ("evaluation", {**progress, "step": 20, "latest": latest}),
+    )
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings/acme/t1")
+    tab.page.get_by_role("img", name=re.compile("accuracy of the validation rows")).wait_for()
+    tab.page.get_by_text("Step 20 of at most 50").wait_for()
+    assert tab.page.get_by_role("button", name="Cancel the training").is_enabled()
+    assert "Latest training: 0.700, validation: 0.600" in tab.page.get_by_role(
+        "img", name=re.compile("Loss at each evaluation")
+    ).get_attribute("aria-label")  # type: ignore[operator]
+
+
+def test_a_finished_training_shows_its_figures_and_can_be_promoted(tab: "Tab", site: Site) -> None:
+    done = {**STATUS, "state": "succeeded", "ended_at": "2026-11-01T10:05:00Z", "result": RESULT}
+    answer(tab, TRAINING, done)
+    stream(tab, ("state", done))
+    answer(tab, f"{TRAINING}/report", REPORT)
+    moved = answer(tab, "**/prefixes/mails/aliases/live", {"name": "live", "version": 2})
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings/acme/t1")
+    matrix = tab.page.get_by_role("region", name="Confusion matrix")
+    matrix.wait_for()
+    assert matrix.locator("tbody tr").first.inner_text().split("\t") == ["ham", "8", "2"]
+    assert "published, not promoted" in tab.text()
+    tab.click("Promote version 2")
+    tab.page.get_by_role("dialog").get_by_role("button", name="Promote version 2").click()
+    tab.page.get_by_text("live points to version 2.").wait_for()
+    assert [one.post_data_json for one in moved] == [{"version": 2}]
+
+
+def test_a_failed_training_shows_why(tab: "Tab", site: Site) -> None:
+    error = {"title": "The training failed", "detail": "Too long.", "code": "x", "status": 422}
+    failed = {**STATUS, "state": "failed", "error": error}
+    answer(tab, TRAINING, failed)
+    stream(tab, ("state", failed))
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings/acme/t1")
+    assert tab.page.get_by_role("alert").inner_text().startswith("The training failed")
+
+
+def test_the_code_of_an_upload_is_shown(tab: "Tab", site: Site) -> None:
+    answer(tab, f"{TRAININGS}?dry_run=true", {"error": None, "parts": [], "data_summary": [],
+           "warnings": [], "method": "prefix", "task_type": "sequence_classification"})  # fmt: skip
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    drop(tab, "mails.csv")
+    tab.page.get_by_text("Rows valid").wait_for()
+    tab.page.get_by_text("Code behind this screen").click()
+    tab.page.get_by_role("button", name="Copy curl").first.wait_for()
+    code = tab.page.locator(".code-panel").inner_text()
+    assert "-F 'file=@mails.csv'" in code
+    assert 'files={"file": open("mails.csv", "rb")}' in code
