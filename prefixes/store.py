@@ -64,7 +64,7 @@ class PrefixStore:
         for path in (self._blobs, self._staging):
             with disk("create the folder", path):
                 make_folder(path)
-        for name in ("blobs", "staging", "quarantine", "trainings"):
+        for name in ("blobs", "staging", "quarantine", "trainings", "batches"):
             tighten(folder / name)
 
     def id(self) -> str | None:

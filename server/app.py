@@ -29,6 +29,7 @@ from server.api import (
     alias_rules,
     aliases,
     audit,
+    batches,
     canaries,
     deletions,
     docs_page,
@@ -67,6 +68,8 @@ from server.api.middleware.security_headers import SecurityHeaders
 from server.api.public_prefixes import PublicPrefixes
 from server.api.services import InferenceEngine, Services
 from server.api.webhook_events import ErrorEvents
+from server.batch_files.folders import BatchFolders
+from server.batch_files.store import batch_store
 from server.console import pages as console_pages
 from server.console import session as console_session
 from server.engine.recording.store import answer_store
@@ -140,6 +143,8 @@ def create_app(
         metrics=metrics,
         trainings=training_store(settings, registry.database),
         training_folders=TrainingFolders(settings.store_folder),
+        batches=batch_store(settings, registry.database),
+        batch_folders=BatchFolders(settings.store_folder),
         public=PublicPrefixes(registry),
         shutdown=shutdown or Shutdown(),
     )
@@ -179,6 +184,7 @@ def _add_routes(app: FastAPI) -> None:
         deletions,
         sharing,
         trainings,
+        batches,
         tenants,
         keys,
         limits,

@@ -9,6 +9,8 @@
     |- TooManyScores              the response would hold more scores than one response may.
     |- BadUpload                  the multipart body lacks a required file or is damaged.
     |- TrainingNotFound           the training job does not exist, or another tenant owns it.
+    |- BatchNotFound              the batch file does not exist, or another tenant owns it.
+    |- BatchRunning               the batch file cannot be deleted while it runs.
     |- NothingToShow              the training job has not written the requested file yet.
     |- FeedbackRejected           the right answer does not fit the task or the input.
     '- FeedbackUnreadable         a stored text cannot be decrypted with the operator's keys.
@@ -95,6 +97,14 @@ class BadIdempotencyKey(RequestRefused):
 
 class TrainingNotFound(RequestRefused):
     code = "training_not_found"
+
+
+class BatchNotFound(RequestRefused):
+    code = "batch_not_found"
+
+
+class BatchRunning(RequestRefused):
+    code = "batch_running"
 
 
 class NothingToShow(RequestRefused):

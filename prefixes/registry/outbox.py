@@ -15,6 +15,8 @@ from prefixes.registry.tables import now, tenants, webhook_deliveries, webhooks
 
 WebhookEvent = Literal[
     "training.finished",
+    "batch.finished",
+    "batch.failed",
     "alias.moved",
     "upload.rejected",
     "canary.rolled_back",

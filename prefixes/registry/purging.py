@@ -13,6 +13,7 @@ from prefixes.registry.tables import (
     alias_moves,
     aliases,
     api_keys,
+    batch_files,
     canaries,
     deleted_versions,
     grants,
@@ -35,12 +36,12 @@ def purge_tenant(
 ) -> Sequence[str] | None:
     """Remove a tenant that was deleted before a moment, and return the digests of its versions.
 
-    Returns None, and changes nothing, if the tenant was resumed or still has trainings.
+    Returns None, and changes nothing, if the tenant was resumed, or still has trainings or
+    batch files.
     """
     here = (tenants.c.name == name, tenants.c.deleted_at < before)
     found = connection.scalar(select(tenants.c.id).where(*here))
-    has_trainings = select(trainings.c.id).where(trainings.c.tenant_id == found).limit(1)
-    if found is None or connection.scalar(has_trainings) is not None:
+    if found is None or _has_files(connection, found):
         return None
     remove_feedback_of(connection, found)
     digests = _remove_prefixes(connection, found)
@@ -55,6 +56,14 @@ def purge_tenant(
     connection.execute(delete(tenants).where(tenants.c.id == found))
     record(connection, by, "tenant.purge", name, tenant=name, before={"name": name})
     return digests
+
+
+def _has_files(connection: Connection, tenant_id: int) -> bool:
+    """Return whether the tenant has rows that name files, which are removed before them."""
+    return any(
+        connection.scalar(select(table.c.id).where(table.c.tenant_id == tenant_id).limit(1))
+        for table in (trainings, batch_files)
+    )
 
 
 def _remove_prefixes(connection: Connection, tenant_id: int) -> Sequence[str]:

@@ -9,7 +9,7 @@ from prefixes.errors import QuotaExceeded
 from prefixes.limits import UNLIMITED, LimitName, Limits, LimitSet
 from prefixes.registry.limit_rows import effective_limits
 from prefixes.registry.recorded_answer_rows import find_stored_bytes
-from prefixes.registry.tables import deleted_versions, prefixes, tenants, versions
+from prefixes.registry.tables import batch_files, deleted_versions, prefixes, tenants, versions
 from prefixes.registry.tenants import find_tenant_id
 
 _EXISTING: Final = (
@@ -31,7 +31,8 @@ _BYTES: Final = tuple(
 class StoredAmounts:
     """The amounts that a tenant stores. The bytes of a file that two tasks have count twice.
 
-    What is deleted counts by its bytes until it is removed. Recorded answers count by their bytes.
+    What is deleted counts by its bytes until it is removed. Recorded answers and batch files count
+    by their bytes.
     """
 
     versions: int
@@ -45,6 +46,7 @@ def find_stored(connection: Connection, tenant_id: int) -> StoredAmounts:
     num_versions, num_prefixes = connection.execute(_EXISTING.where(owned)).one()
     num_bytes = _bytes_of_versions(connection, tenant_id)
     num_bytes += find_stored_bytes(connection, tenant_id)
+    num_bytes += _bytes_of_batch_files(connection, tenant_id)
     return StoredAmounts(num_versions, num_bytes, num_prefixes)
 
 
@@ -57,7 +59,9 @@ def find_answer_room(
     """
     allowed = effective_limits(connection, tenant_id, defaults).max_stored_bytes
     if allowed < UNLIMITED:
-        max_bytes = min(max_bytes, int(allowed) - _bytes_of_versions(connection, tenant_id))
+        others = _bytes_of_versions(connection, tenant_id)
+        others += _bytes_of_batch_files(connection, tenant_id)
+        max_bytes = min(max_bytes, int(allowed) - others)
     return max_bytes - find_stored_bytes(connection, tenant_id)
 
 
@@ -71,6 +75,17 @@ def check_stored(connection: Connection, tenant: str, defaults: LimitSet) -> Non
     tenant_id, limits = _locked(connection, tenant, defaults)
     if _has_quota(limits):
         _check(find_stored(connection, tenant_id), limits, tenant)
+
+
+def check_bytes(connection: Connection, tenant: str, defaults: LimitSet) -> None:
+    """Check that a tenant stores no more bytes than it may, whatever else it has.
+
+    Raises: as `check_stored`.
+    """
+    tenant_id, limits = _locked(connection, tenant, defaults)
+    only_bytes = Limits(max_stored_bytes=limits.max_stored_bytes)
+    if _has_quota(only_bytes):
+        _check(find_stored(connection, tenant_id), only_bytes, tenant)
 
 
 def check_room(connection: Connection, tenant: str, task: str | None, defaults: LimitSet) -> None:
@@ -101,6 +116,11 @@ def check_room(connection: Connection, tenant: str, task: str | None, defaults: 
 def _bytes_of_versions(connection: Connection, tenant_id: int) -> int:
     owned = prefixes.c.tenant_id == tenant_id
     return sum(connection.scalar(query.where(owned)) or 0 for query in _BYTES)
+
+
+def _bytes_of_batch_files(connection: Connection, tenant_id: int) -> int:
+    total = select(func.coalesce(func.sum(batch_files.c.stored_bytes), 0))
+    return int(connection.scalar(total.where(batch_files.c.tenant_id == tenant_id)) or 0)
 
 
 def _locked(connection: Connection, tenant: str, defaults: LimitSet) -> tuple[int, Limits]:

@@ -22,8 +22,13 @@ def single_parameters(dependant: Dependant) -> frozenset[str]:
     return frozenset(
         field.alias
         for field in get_flat_params(dependant)
-        if isinstance(field.field_info, params.Query) and not _is_list(field.field_info.annotation)
+        if _is_of_query(field.field_info) and not _is_list(field.field_info.annotation)
     )
+
+
+def _is_of_query(info: Any) -> bool:
+    """Return whether a parameter is in the query; all models of parameters are."""
+    return isinstance(info, params.Query) or not isinstance(info, params.Param)
 
 
 def check_single(request: Request, names: Collection[str]) -> None:

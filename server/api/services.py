@@ -30,6 +30,8 @@ from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
 from server.api.webhook_events import ErrorEvents
+from server.batch_files.folders import BatchFolders
+from server.batch_files.store import BatchStore
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.values import InferenceResponse, Recording, TaskInput
 from server.feedback.sealing import Sealer
@@ -100,6 +102,8 @@ class Services:
     metrics: RequestMetrics
     trainings: TrainingStore
     training_folders: TrainingFolders
+    batches: BatchStore
+    batch_folders: BatchFolders
     public: PublicPrefixes
     shutdown: Shutdown
     uploads: UploadSlots = field(default_factory=UploadSlots)

@@ -60,6 +60,8 @@ STATUS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     server_errors.TooManyScores: (422, "Too many scores"),
     server_errors.BadUpload: (422, "Malformed upload"),
     server_errors.TrainingNotFound: (404, "Training not found"),
+    server_errors.BatchNotFound: (404, "Batch not found"),
+    server_errors.BatchRunning: (409, "Batch running"),
     server_errors.NothingToShow: (404, "Not written yet"),
     server_errors.FeedbackRejected: (422, "Feedback does not fit the task"),
     server_errors.FeedbackUnreadable: (500, "Feedback unreadable"),

@@ -19,14 +19,18 @@ _TopAnswers = Annotated[
     int | None,
     Field(ge=1, description="Number of answers to list in `answers`. Null returns no list."),
 ]
-_Function = Annotated[
+TopOption = Annotated[
+    int | None,
+    Field(ge=1, description="Number of scores of a classification, or of answers, to return."),
+]
+FunctionOption = Annotated[
     FunctionToApply | None,
     Field(
         description="Function that turns logits into scores. Null selects softmax for single-label "
         "tasks, sigmoid for multi-label tasks, and none for regression."
     ),
 ]
-_Aggregation = Annotated[
+AggregationOption = Annotated[
     Strategy,
     Field(
         description="How tokens are joined to entities. none: each token separately, with its tag. "
@@ -34,7 +38,7 @@ _Aggregation = Annotated[
         "tag of its first token, of its mean scores, or of its highest score."
     ),
 ]
-_AnswerLength = Annotated[
+AnswerLengthOption = Annotated[
     int | None,
     Field(
         ge=1,
@@ -42,14 +46,14 @@ _AnswerLength = Annotated[
         description="Maximum number of tokens of an answer. Null selects the limit of the task.",
     ),
 ]
-_MayHaveNone = Annotated[
+MayHaveNoneOption = Annotated[
     bool | None,
     Field(
         description="Whether an empty answer is allowed, for contexts without an answer. Null "
         "selects what the task was trained for."
     ),
 ]
-_Level = Annotated[
+LevelOption = Annotated[
     int | None,
     Field(
         ge=1,
@@ -101,18 +105,18 @@ class MergedTextRequest(LongTextRequest):
 
 class ClassifyRequest(ExplanationOptions, MergedTextRequest, AnswerRules):
     top_k: _TopLabels = None
-    function_to_apply: _Function = None
-    level: _Level = None
+    function_to_apply: FunctionOption = None
+    level: LevelOption = None
 
 
 class TokenClassificationRequest(LongTextRequest):
-    aggregation_strategy: _Aggregation = "first"
+    aggregation_strategy: AggregationOption = "first"
 
 
 class QuestionAnsweringRequest(TaskRequest):
     top_k: _TopAnswers = None
-    max_answer_len: _AnswerLength = None
-    handle_impossible_answer: _MayHaveNone = None
+    max_answer_len: AnswerLengthOption = None
+    handle_impossible_answer: MayHaveNoneOption = None
 
 
 class MultipleChoiceRequest(TaskRequest):
@@ -122,12 +126,9 @@ class MultipleChoiceRequest(TaskRequest):
 class AnyTaskRequest(ExplanationOptions, MergedTextRequest, AnswerRules):
     """Inputs of tasks of any type. Each option applies to the types that have it."""
 
-    top_k: Annotated[
-        int | None,
-        Field(ge=1, description="Number of scores of a classification, or of answers, to return."),
-    ] = None
-    function_to_apply: _Function = None
-    aggregation_strategy: _Aggregation = "first"
-    max_answer_len: _AnswerLength = None
-    handle_impossible_answer: _MayHaveNone = None
-    level: _Level = None
+    top_k: TopOption = None
+    function_to_apply: FunctionOption = None
+    aggregation_strategy: AggregationOption = "first"
+    max_answer_len: AnswerLengthOption = None
+    handle_impossible_answer: MayHaveNoneOption = None
+    level: LevelOption = None

@@ -11,6 +11,7 @@ Everything here belongs to the engine's event loop.
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,10 @@ from server.errors import DeadlineExceeded, Overloaded, TooManyInputs
 from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.limits.limiter import Charge, RequestLimiter
 from server.usage.meter import Account
+
+BACKGROUND: Final = "batch files"
+"""The tenant that all works at low priority count for. No tenant can have this name, because of the
+space. The device and the tokenizer thus prefer every other tenant that used them less."""
 
 _SHARE_OF_FREE: Final = 3
 """Maximum number of a tenant's in-flight texts, as a multiple of the free places."""
@@ -93,11 +98,18 @@ class AdmissionControl:
         self._empty = asyncio.Event()
         self._empty.set()
         self._of_tenants: Counter[str | None] = Counter()
+        self._last_request_at = -math.inf
         self.num_waiting = 0
 
     async def until_empty(self) -> None:
         """Wait until every admitted request is answered."""
         await self._empty.wait()
+
+    def has_been_quiet(self, seconds: float) -> bool:
+        """Return whether all texts in this time were at low priority, those in flight included."""
+        num_others = self.num_waiting - self._of_tenants[BACKGROUND]
+        now = asyncio.get_running_loop().time()
+        return num_others == 0 and now - self._last_request_at >= seconds
 
     def check_capacity(self, num_texts: int, tenant: str | None, *, own: int = 0) -> None:
         """Raise Overloaded when this many further texts exceed a limit.
@@ -127,6 +139,8 @@ class AdmissionControl:
         """Count further texts, or fewer if the number is negative."""
         self.num_waiting += num_texts
         self._of_tenants[tenant] += num_texts
+        if tenant != BACKGROUND:
+            self._last_request_at = asyncio.get_running_loop().time()
         if self._of_tenants[tenant] == 0:
             del self._of_tenants[tenant]
         if self.num_waiting == 0:

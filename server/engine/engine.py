@@ -20,7 +20,7 @@ from server.batching.latency import TrialBatches, limits_within
 from server.batching.runner import Runner
 from server.batching.scheduler import BatchLimits
 from server.drift.meter import AnswerMeter
-from server.engine.admission import AdmissionControl
+from server.engine.admission import BACKGROUND, AdmissionControl
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
 from server.engine.canaries.watch import FAULTS, CanaryWatch
@@ -138,6 +138,10 @@ class Engine:
         """The number of texts that are admitted and not yet answered."""
         return self._admission.num_waiting
 
+    def has_been_quiet(self, seconds: float) -> bool:
+        """Return whether no texts except background ones were in flight in this time."""
+        return self._admission.has_been_quiet(seconds)
+
     @property
     def max_batch_tokens(self) -> int:
         """The maximum number of tokens in a batch; with a target latency, as found at start."""
@@ -195,6 +199,7 @@ class Engine:
         routing_key: str | None = None,
         recording: Recording | None = None,
         explain: OcclusionOptions | None = None,
+        is_background: bool = False,
     ) -> InferenceResponse:
         """Run inputs of any tasks. The request succeeds or fails as a whole.
 
@@ -208,6 +213,7 @@ class Engine:
             routing_key: decides whether the canary of an alias answers; None: never.
             recording: names the request whose answers are recorded; None: they are not.
             explain: explain the inputs that are classified; None explains none.
+            is_background: queue the texts behind those of all tenants, as far as the queue is fair.
 
         Raises:
             PrefixNotFound: when a prefix does not exist, or the reader may not use it.
@@ -225,7 +231,7 @@ class Engine:
         admission = self._admission.admit(
             len(inputs),
             timeout_seconds,
-            tenant=reader,
+            tenant=BACKGROUND if is_background else reader,
             max_texts=self._max_texts,
             allowance=allowance,
             num_tokens=estimate_tokens(inputs) if allowance.accounts else 0,

@@ -17,7 +17,10 @@ from prefixes.backbone import load_backbone
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.deliveries import DeliveryQueue
+from server.api.batch_answers import BatchAnswerer
 from server.app import create_app
+from server.batch_files.pacing import Pacer
+from server.batch_files.runner import BatchRunner
 from server.drift.watch import DriftWatch
 from server.engine.engine import Engine, EngineLimits
 from server.engine.recording.store import answer_store
@@ -89,6 +92,7 @@ class Assembly:
     engine: Engine
     metrics: Metrics
     trainings: TrainingRunner
+    batches: BatchRunner
     shutdown: Shutdown
 
     @classmethod
@@ -98,7 +102,8 @@ class Assembly:
         engine = _engine(settings, registry, metrics)
         add_gauges(engine, registry, metrics)
         trainings = _trainings(settings, registry, engine, metrics)
-        return cls(settings, registry, engine, metrics, trainings, Shutdown())
+        batches = _batches(settings, registry, engine, metrics)
+        return cls(settings, registry, engine, metrics, trainings, batches, Shutdown())
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
         """Serve from this process."""
@@ -154,15 +159,16 @@ class Assembly:
         background = (
             sweeps.running(),
             self.trainings.running(),
+            self.batches.running(),
             deliverer.running(),
             drift.running(),
         )
         return lifespan(self.engine, self.registry, self.settings, *background)
 
     async def _drain(self) -> None:
-        """End event streams and incomplete bodies, then wait for the engine and trainings."""
+        """End event streams and incomplete bodies, then wait for the engine and all jobs."""
         await self.shutdown.begin()
-        await asyncio.gather(self.engine.drain(), self.trainings.stop())
+        await asyncio.gather(self.engine.drain(), self.trainings.stop(), self.batches.stop())
 
 
 def _trainings(
@@ -177,6 +183,24 @@ def _trainings(
         Publisher(registry, engine, engine.backbone.fingerprint),
         metrics,
         placement=Placement.of(settings, engine.backbone.device),
+        find_problem=lambda: engine.problem,
+    )
+
+
+def _batches(
+    settings: Settings, registry: PrefixRegistry, engine: Engine, metrics: Metrics
+) -> BatchRunner:
+    answerer = BatchAnswerer(
+        engine, registry, settings.default_model, settings.request_timeout_seconds
+    )
+    at_most = settings.max_waiting_inputs // 8  # the other places are for requests
+    max_rows = max(1, min(settings.max_inputs_per_request, settings.max_batch_rows, at_most))
+    return BatchRunner(
+        settings,
+        registry.database,
+        metrics,
+        answerer=answerer,
+        pacer=Pacer(engine.has_been_quiet, max_rows=max_rows),
         find_problem=lambda: engine.problem,
     )
 

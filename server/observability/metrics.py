@@ -31,6 +31,7 @@ class Metrics:
         self._add_text_metrics()
         self._add_request_metrics()
         self._add_training_metrics()
+        self._add_batch_file_metrics()
         self._add_webhook_metrics()
         self._add_drift_metrics()
 
@@ -76,6 +77,15 @@ class Metrics:
         self._trainings_now = {
             "queued": self._gauge("trainings_queued", "Queued trainings."),
             "running": self._gauge("trainings_running", "Running trainings."),
+        }
+
+    def _add_batch_file_metrics(self) -> None:
+        self._batch_files = self._counter(
+            "batch_files", "Finished batch files, by state.", ("state",)
+        )
+        self._batch_files_now = {
+            "queued": self._gauge("batch_files_queued", "Queued batch files."),
+            "running": self._gauge("batch_files_running", "Running batch files."),
         }
 
     def _add_webhook_metrics(self) -> None:
@@ -141,6 +151,14 @@ class Metrics:
     def trainings_in(self, state: str, number: int) -> None:
         """Set the number of trainings that are queued or running."""
         self._trainings_now[state].set(number)
+
+    def batch_file_done(self, state: str) -> None:
+        """Count a finished batch file."""
+        self._batch_files.labels(state).inc()
+
+    def batch_files_in(self, state: str, number: int) -> None:
+        """Set the number of batch files that are queued or running."""
+        self._batch_files_now[state].set(number)
 
     def webhook_attempted(self, state: str) -> None:
         """Count an attempt to deliver an event: `delivered`, `failed`, or `pending` again."""

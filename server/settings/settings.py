@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from prefixes.names import PrefixRef
+from server.settings.batches import BatchFileSettings
 from server.settings.engine import EngineSettings
 from server.settings.errors import (
     ENV_PREFIX,
@@ -34,6 +35,7 @@ from server.settings.training import TrainingSettings
 
 class Settings(
     FeedbackSettings,
+    BatchFileSettings,
     TrainingSettings,
     TenantSettings,
     TlsSettings,

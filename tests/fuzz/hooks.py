@@ -105,6 +105,8 @@ class Hooks:
             return self._world.deleted(is_version="{version}" in route)
         if route.endswith(("/rollback", "/aliases/{alias}")) or route.startswith(_DELETE_VERSION):
             return self._world.spare_task()
+        if "{batch}" in route:
+            return {"batch": self._world.finished_batch(OWNER)}
         if "{webhook}" in route:
             return self._world.some_webhook()
         return {

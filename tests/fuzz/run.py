@@ -44,6 +44,7 @@ _REPLACED_FILE: Final = "/v1/tenants/{tenant}/prefixes/{task}/versions"
 
 _UNREACHABLE: Final[Mapping[str, str]] = {
     "POST /embed": "it has no `model`, and the default one is for POST /predict",
+    "POST /v1/batches": "its Content-Type names the format, and schemathesis sends others, too",
     "POST /v1/tenants/{tenant}/trainings": "its file needs a name, which schemathesis cannot set",
 }
 """Routes that reject all generated requests, and why."""

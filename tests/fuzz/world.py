@@ -21,6 +21,8 @@ from prefixes.registry.tables import now
 from prefixes.spec import AnswerRules, TaskType
 from server.api.access import NEEDED
 from server.api.services import Services
+from server.batch_files.records import BatchRequest
+from server.batch_files.store import new_id
 from server.feedback.contents import AnswerContent
 from tests.factories import make_prefix
 from tests.server.rest import Rest, put, serving
@@ -168,6 +170,13 @@ class World:
             folder.curve.write_bytes(b"")
             return training.id
         return "0" * 32
+
+    def finished_batch(self, tenant: str) -> str:
+        """Return the id of a batch file that has been canceled."""
+        batch = new_id()
+        self.services.batches.add(batch, BatchRequest(tenant, None, {}, "jsonl"), 1)
+        self.services.batches.cancel(tenant, batch)
+        return batch
 
     def prefix_file(self, seed: int) -> bytes:
         """Return a valid prefix file."""

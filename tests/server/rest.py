@@ -99,11 +99,12 @@ class FakeEngine:
         reader: str | None,
         lengths: LengthOptions,
         timeout_seconds: float,
-        task_type: TaskType | None,
+        task_type: TaskType | None = None,
         allowance: Allowance,
         routing_key: str | None = None,
         recording: Recording | None = None,
         explain: OcclusionOptions | None = None,
+        is_background: bool = False,
     ) -> InferenceResponse:
         self.num_calls += 1
         self.timeouts.append(timeout_seconds)

@@ -34,6 +34,8 @@ from prefixes.registry.recorded_answer_rows import NewAnswer, SealedText
 from prefixes.registry.tables import now
 from prefixes.registry.webhooks import Webhooks
 from server.api.access import NEEDED, VISIBLE
+from server.batch_files import store as batches
+from server.batch_files.records import BatchRequest
 from server.feedback.contents import AnswerContent
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
@@ -57,7 +59,7 @@ HIDDEN: Final = "404 hidden"
 
 HIDDEN_CODES: Final = {
     "prefix_not_found", "training_not_found", "tenant_not_found", "key_not_found",
-    "webhook_not_found", "answer_not_found",
+    "webhook_not_found", "answer_not_found", "batch_not_found",
 }  # fmt: skip
 
 _BAD: Final = (BAD_KEY, BAD_KEY, SUSPENDED)
@@ -101,6 +103,9 @@ EXPECTED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     # The path names no tenant.
     "any infer": _same(NO_KEY, OK, OK, OK, OK, *_BAD),
     "any admin": _same(NO_KEY, LOW_ROLE, LOW_ROLE, OK, OK, *_BAD),
+    # The body is not a file of rows, which is checked after the access. Operators have no tenant.
+    "tenant infer": _same(NO_KEY, OK, OK, OK, LOW_ROLE, *_BAD),
+    "infer": _needs(OK, OK, OK),
     "any operator": _same(NO_KEY, LOW_ROLE, LOW_ROLE, LOW_ROLE, OK, *_BAD),
 }
 """By kind of route and relation: the answer to each caller, in the order of `CALLERS`."""
@@ -228,6 +233,12 @@ ROWS: Final[Mapping[str, Row]] = {
     f"POST {TENANT}/webhooks/{{webhook}}/rotate": Row("admin", 200, {}),
     f"POST {TENANT}/webhooks/{{webhook}}/test": Row("admin", 202),
     f"GET {TENANT}/webhooks/{{webhook}}/deliveries": Row("admin"),
+    "POST /v1/batches": Row("tenant infer", 422),
+    "GET /v1/batches": Row("any infer"),
+    "GET /v1/batches/{batch}": Row("infer"),
+    "GET /v1/batches/{batch}/results": Row("infer"),
+    "POST /v1/batches/{batch}/cancel": Row("infer"),
+    "DELETE /v1/batches/{batch}": Row("infer", 204),
     "POST /v1/feedback": Row(
         "of an answer infer", 200, {"request_id": "{request}", "label": "good"}
     ),
@@ -259,7 +270,9 @@ class World:
         self._tenants = Tenants(database)
         self._sharing = Sharing(database)
         self._webhooks = Webhooks(database)
-        self._trainings = training_store(Settings(store_folder=rest.folder), database)
+        settings = Settings(store_folder=rest.folder)
+        self._trainings = training_store(settings, database)
+        self._batches = batches.batch_store(settings, database)
         self.keys = dict(self._make_keys())
 
     def _make_keys(self) -> Iterator[tuple[str, str | None]]:
@@ -300,6 +313,8 @@ class World:
             names["request"] = self._answer(tenant, names["task"])
         if "{training}" in path:
             names["training"] = self._training(tenant)
+        if "{batch}" in path:
+            names["batch"] = self._batch(tenant)
         if "{webhook}" in path:
             names["webhook"] = self._webhook(tenant)
         names["key_id"] = self._key_id(None if "/operator-keys/" in path else tenant)
@@ -315,6 +330,12 @@ class World:
             registry.delete_version(tenant, task, 1)
         else:
             registry.delete_prefix(tenant, task)
+
+    def _batch(self, tenant: str) -> str:
+        batch = batches.new_id()
+        self._batches.add(batch, BatchRequest(tenant, None, {}, "jsonl"), 1)
+        self._batches.cancel(tenant, batch)
+        return batch
 
     def _key_id(self, owner: str | None) -> str:
         role: Role = "operator" if owner is None else "admin"
@@ -425,13 +446,15 @@ def test_each_caller_gets_exactly_the_allowed_answer(route: str, world: World) -
 
 
 OF_A_TENANT: Final = [
-    route for route, row in ROWS.items() if "{tenant}" in route and row.kind != "listed"
+    route
+    for route, row in ROWS.items()
+    if ("{tenant}" in route or "{batch}" in route) and row.kind != "listed"
 ]
 """A list contains the prefixes that other tests share with acme."""
 
 
 def unnamed(text: str, names: Mapping[str, str]) -> str:
-    for name in ("task", "training", "key_id", "webhook", "tenant"):
+    for name in ("task", "training", "batch", "key_id", "webhook", "tenant"):
         text = text.replace(names.get(name, f"<{name}>"), f"<{name}>")
     return text
 

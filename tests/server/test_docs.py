@@ -28,6 +28,7 @@ HTTP_API = "\n".join(
         "webhooks.md",
         "feedback.md",
         "trainings.md",
+        "batches.md",
     )
 )
 

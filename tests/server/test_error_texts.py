@@ -53,6 +53,7 @@ VALUES = {
     "version": "1",
     "alias": "live",
     "training": "none",
+    "batch": "none",
     "model": "mood",
     "key_id": "none",
     "webhook": "none",
@@ -203,6 +204,8 @@ def test_a_trailing_slash_is_a_problem(rest: Rest) -> None:
 def test_routes_with_a_body_document_status_400(rest: Rest) -> None:
     with rest.client("operator") as client:
         for method, path, operation, _ in operations(rest):
+            if path == "/v1/batches":  # operators cannot add one, whatever the body is
+                continue
             for kind in operation.get("requestBody", {}).get("content", {}):
                 content = b"[" * 30_000 if kind == "application/json" else b"no boundary"
                 headers = {"Content-Type": f"{kind}; boundary=x"}

@@ -16,6 +16,8 @@ from tests.server.rest import Rest, until
 PATH = "/tenants/acme/webhooks"
 ALL = [
     "training.finished",
+    "batch.finished",
+    "batch.failed",
     "alias.moved",
     "upload.rejected",
     "canary.rolled_back",

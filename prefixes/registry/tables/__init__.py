@@ -15,6 +15,7 @@ from prefixes.registry.tables.accounts import (
 )
 from prefixes.registry.tables.activity import (
     answer_hours,
+    batch_files,
     feedback_settings,
     recorded_answers,
     training_cpu_time,
@@ -41,6 +42,7 @@ __all__ = [
     "answer_hours",
     "api_keys",
     "audit_events",
+    "batch_files",
     "canaries",
     "deleted_blobs",
     "deleted_versions",

@@ -1,4 +1,4 @@
-"""The tables of what tasks do: usage, answers, feedback and trainings."""
+"""The tables of what tasks do: usage, answers, feedback, trainings and batch files."""
 
 from sqlalchemy import (
     BigInteger,
@@ -112,4 +112,30 @@ training_cpu_time = Table(
     Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
     Column("hour", Integer, primary_key=True, autoincrement=False),
     Column("seconds", Float, nullable=False),
+)
+
+# The rows and the results lie in a folder of the batch file's id. The columns from `num_rows` to
+# `result_bytes` are its checkpoint: everything after these offsets is written again.
+batch_files = Table(
+    "batch_files",
+    metadata,
+    Column("id", String(32), primary_key=True),  # increases with time and orders the queue
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("key_id", String(16)),
+    Column("model", Text),
+    Column("options", Text, nullable=False),
+    Column("file_format", String(16), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("is_cancelling", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("paused_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("num_rows", BigInteger),
+    Column("num_done", BigInteger, nullable=False),
+    Column("num_failed", BigInteger, nullable=False),
+    Column("row_offset", BigInteger, nullable=False),
+    Column("result_bytes", BigInteger, nullable=False),
+    Column("stored_bytes", BigInteger, nullable=False),
+    Column("problem", Text),
 )

@@ -21,6 +21,7 @@ from server.shutdown import Shutdown
 
 _UPLOAD_PATH: Final = re.compile(r"/v1/tenants/[^/]+/prefixes/[^/]+/versions/?")
 _TRAINING_PATH: Final = re.compile(r"/v1/tenants/[^/]+/trainings/?")
+_BATCH_PATH: Final = re.compile(r"/v1/batches/?")
 _UPLOAD_SECONDS: Final = 600.0
 
 
@@ -51,6 +52,7 @@ class BodyLimit:
             for path, mib in (
                 (_UPLOAD_PATH, settings.max_upload_mib),
                 (_TRAINING_PATH, settings.max_training_file_mib),
+                (_BATCH_PATH, settings.max_batch_file_mib),
             )
         }
 

@@ -1,0 +1,1 @@
+"""Batch files: rows of any tasks that the server answers at low priority, into a file."""

@@ -1,0 +1,247 @@
+"""BatchExecution: answers the rows of one file, from its last checkpoint on."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from fastapi.concurrency import run_in_threadpool
+
+from prefixes.disk import disk
+from prefixes.errors import QuotaExceeded
+from server.batch_files.errors import BatchCancelled, BatchFailed, BatchPaused
+from server.batch_files.folders import BatchFolder
+from server.batch_files.models import MAX_MODELS, FixedModels
+from server.batch_files.pacing import Pacer, Turn
+from server.batch_files.reading import FileSummary, InputRow, RowReader, open_rows, summarize
+from server.batch_files.records import BatchFile, Checkpoint, RunningState
+from server.batch_files.results import ResultFile, ResultLine, ResultsLost
+from server.batch_files.store import BatchStore
+
+_SECONDS_BETWEEN_CHECKPOINTS: Final = 1.0
+_TURN_SECONDS: Final = 30.0
+"""Time after which a file lets one of another tenant run."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredRows:
+    """The results of rows, and how long the engine took for them, without waits for limits."""
+
+    lines: Sequence[ResultLine]
+    seconds: float
+
+
+class RowAnswerer(Protocol):
+    """Turns rows into the lines of their results, with the engine."""
+
+    async def fix_models(self, batch: BatchFile, names: frozenset[str | None]) -> FixedModels:
+        """Decide which versions answer the rows that name these models."""
+        ...
+
+    async def answer(
+        self,
+        rows: Sequence[InputRow],
+        first: int,
+        *,
+        batch: BatchFile,
+        models: FixedModels,
+        state: RunningState,
+    ) -> "AnsweredRows":
+        """Answer rows, of which the first has the index `first`. An error of a row is its result.
+
+        Waits while the server is too busy, or a limit of the tenant or the key is used up.
+        """
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Chunk:
+    """Rows that are being answered."""
+
+    rows: Sequence[InputRow]
+    answered: asyncio.Task[AnsweredRows]
+
+
+class BatchExecution:
+    """Runs one file. Belongs to the engine's event loop."""
+
+    def __init__(
+        self,
+        batch: BatchFile,
+        folder: BatchFolder,
+        *,
+        store: BatchStore,
+        answerer: RowAnswerer,
+        pacer: Pacer,
+        max_rows: int,
+    ) -> None:
+        self._batch = batch
+        self._folder = folder
+        self._store = store
+        self._answerer = answerer
+        self._pacer = pacer
+        self._max_rows = max_rows
+        self._checkpoint = batch.checkpoint
+        self._next = batch.checkpoint.num_done  # the index of the next row to read
+        self._chunks: deque[_Chunk] = deque()
+        self._is_at_end = False
+        self._saved_at = self._began_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Answer all rows that are left, and save checkpoints meanwhile.
+
+        Raises:
+            BatchCancelled: when the owner cancelled it.
+            BatchPaused: when it must continue later, because of its tenant or another one.
+            BatchFailed: when the file cannot be read, or its results cannot be stored.
+            StoreUnavailable: when the database or the disk fails.
+        """
+        models = await self._begin()
+        state = await self._state()
+        results = await run_in_threadpool(self._open_results)
+        reader = await run_in_threadpool(self._open_rows)
+        try:
+            while await self._fill(reader, models, state) or self._chunks:
+                chunk = self._chunks.popleft()
+                self._advance(chunk.rows, (await chunk.answered).lines, results)
+                if time.monotonic() - self._saved_at >= _SECONDS_BETWEEN_CHECKPOINTS:
+                    await self._save(results)
+                    state = await self._state()
+            await self._save(results)
+        finally:
+            await self._stop_chunks()
+            reader.close()
+            results.close()
+
+    async def _begin(self) -> FixedModels:
+        """Count the rows and fix the versions, unless that was done before a restart."""
+        models = await run_in_threadpool(lambda: FixedModels.load(self._folder.models))
+        if models is not None and self._batch.num_rows is not None:
+            return models
+        summary = await run_in_threadpool(self._summarize)
+        models = await self._answerer.fix_models(self._batch, summary.models)
+        await run_in_threadpool(lambda: models.save(self._folder.models))
+        await run_in_threadpool(lambda: self._store.begin(self._batch.id, summary.num_rows))
+        return models
+
+    def _rows(self) -> Path:
+        path = self._folder.rows(self._batch.request.file_format)
+        if not path.exists():
+            detail = "The rows of the batch are no longer there. Send the file again."
+            raise BatchFailed(500, "store_corrupted", detail)
+        return path
+
+    def _summarize(self) -> FileSummary:
+        kind, path = self._batch.request.file_format, self._rows()
+        with disk("read", path):
+            summary = summarize(path, kind, max_models=MAX_MODELS)
+        if not summary.num_rows:
+            raise BatchFailed(422, "bad_upload", "The file has no rows. Send at least one.")
+        if summary.num_rows > self._max_rows:
+            raise BatchFailed(
+                413,
+                "too_many_inputs",
+                f"The file has {summary.num_rows} rows; at most {self._max_rows} are allowed. "
+                "Split it.",
+            )
+        if len(summary.models) > MAX_MODELS:
+            raise BatchFailed(
+                413,
+                "too_many_inputs",
+                f"The file names more than {MAX_MODELS} different models. Split it.",
+            )
+        return summary
+
+    def _open_rows(self) -> RowReader:
+        kind, path = self._batch.request.file_format, self._rows()
+        with disk("read", path):
+            return open_rows(path, kind, self._checkpoint.row_offset)
+
+    def _open_results(self) -> ResultFile:
+        path = self._folder.results
+        try:
+            return ResultFile.open(path, self._checkpoint.result_bytes)
+        except ResultsLost:
+            _log.warning("batch %s starts over: its results are lost", self._batch.id)
+            self._checkpoint, self._next = Checkpoint(), 0
+            return ResultFile.open(path, 0)
+
+    async def _state(self) -> RunningState:
+        """Read the limits and whether to continue."""
+        state = await run_in_threadpool(lambda: self._store.running_state(self._batch.id))
+        if state.is_cancelling:
+            raise BatchCancelled
+        is_over = time.monotonic() - self._began_at > _TURN_SECONDS
+        if state.is_paused or (is_over and await run_in_threadpool(self._store.has_waiting)):
+            raise BatchPaused
+        return state
+
+    async def _fill(self, reader: RowReader, models: FixedModels, state: RunningState) -> bool:
+        """Start chunks, as many as may run now. Returns whether there are rows left."""
+        while len(self._chunks) < self._pacer.max_chunks:
+            if self._is_at_end:
+                return False
+            turn = await self._pacer.turn()
+            rows = await run_in_threadpool(partial(reader.read, turn.max_rows))
+            if rows:
+                answer = self._answer(turn, rows, self._next, models, state)
+                self._chunks.append(_Chunk(rows, asyncio.create_task(answer)))
+                self._next += len(rows)
+            self._is_at_end = not rows
+        return True
+
+    async def _answer(
+        self,
+        turn: Turn,
+        rows: Sequence[InputRow],
+        first: int,
+        models: FixedModels,
+        state: RunningState,
+    ) -> AnsweredRows:
+        answered = await self._answerer.answer(
+            rows, first, batch=self._batch, models=models, state=state
+        )
+        self._pacer.ran(turn, len(rows), answered.seconds)
+        return answered
+
+    def _advance(
+        self, rows: Sequence[InputRow], lines: Sequence[ResultLine], results: ResultFile
+    ) -> None:
+        results.append(lines)
+        done = self._checkpoint
+        self._checkpoint = replace(
+            done,
+            num_done=done.num_done + len(rows),
+            num_failed=done.num_failed + sum(line.is_failed for line in lines),
+            row_offset=rows[-1].end,
+            result_bytes=results.num_bytes,
+        )
+
+    async def _save(self, results: ResultFile) -> None:
+        """Save a checkpoint. The results before it are never written again."""
+        stored = await run_in_threadpool(lambda: self._sync(results))
+        save = partial(self._store.save, self._batch.id, self._checkpoint, stored)
+        try:
+            await run_in_threadpool(save)
+        except QuotaExceeded as error:
+            raise BatchFailed(403, error.code, f"{error}. Download the results so far.") from error
+        self._saved_at = time.monotonic()
+
+    def _sync(self, results: ResultFile) -> int:
+        results.sync()
+        rows = self._rows()
+        with disk("read", rows):
+            return results.num_bytes + rows.stat().st_size
+
+    async def _stop_chunks(self) -> None:
+        for chunk in self._chunks:
+            chunk.answered.cancel()
+        if self._chunks:
+            await asyncio.wait([chunk.answered for chunk in self._chunks])

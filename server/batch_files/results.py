@@ -1,0 +1,74 @@
+"""ResultFile: the results of a batch file, one line for each row, in order."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Self
+
+from prefixes.disk import disk, open_private
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLine:
+    """The line of one row. `is_failed` says that it has an error instead of a result."""
+
+    data: bytes
+    is_failed: bool
+
+
+class ResultsLost(Exception):
+    """The file has fewer bytes than its checkpoint says: it was damaged or not restored."""
+
+
+class ResultFile:
+    """Appends results. Opening the file cuts off the results after the last checkpoint."""
+
+    def __init__(self, path: Path, file: FileIO, num_bytes: int) -> None:
+        self._path = path
+        self._file = file
+        self.num_bytes = num_bytes
+
+    @classmethod
+    def open(cls, path: Path, num_bytes: int) -> Self:
+        """Open a file, or create it, to continue after so many bytes.
+
+        Raises:
+            ResultsLost: when it has fewer.
+            StoreUnavailable: when the disk fails.
+        """
+        with disk("open", path):
+            file = FileIO(os.fspath(path), "a+", opener=open_private)
+        if os.fstat(file.fileno()).st_size < num_bytes:
+            file.close()
+            raise ResultsLost
+        with disk("write", path):
+            file.truncate(num_bytes)
+        return cls(path, file, num_bytes)
+
+    def append(self, lines: Iterable[ResultLine]) -> None:
+        """Write lines. They are durable after `sync`.
+
+        Raises:
+            StoreUnavailable: when the disk fails.
+        """
+        data = b"".join(line.data for line in lines)
+        rest = memoryview(data)
+        with disk("write", self._path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        self.num_bytes += len(data)
+
+    def sync(self) -> None:
+        """Make all lines survive a power failure.
+
+        Raises:
+            StoreUnavailable: when the disk fails.
+        """
+        with disk("write", self._path):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

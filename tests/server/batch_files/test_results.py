@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from server.batch_files.results import ResultFile, ResultLine, ResultsLost
+
+
+def line(text: str) -> ResultLine:
+    return ResultLine(f"{text}\n".encode(), is_failed=False)
+
+
+def test_results_after_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "results"
+    first = ResultFile.open(path, 0)
+    first.append([line("one"), line("two")])
+    checkpoint = first.num_bytes
+    first.append([line("three")])
+    first.close()
+    path.write_bytes(path.read_bytes() + b"torn li")
+    again = ResultFile.open(path, checkpoint)
+    again.append([line("3")])
+    again.sync()
+    again.close()
+    assert path.read_text() == "one\ntwo\n3\n"
+    assert again.num_bytes == path.stat().st_size
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_file_without_what_its_checkpoint_says_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("on")
+    with pytest.raises(ResultsLost):
+        ResultFile.open(tmp_path / "results", 4)
