@@ -2,10 +2,12 @@
 
 from polyprefix_client._async.client import AsyncClient
 from polyprefix_client._sync.client import Client
+from polyprefix_client.batches import Batch
 from polyprefix_client.conversion import to_json
 from polyprefix_client.errors import (
     ApiError,
     AuthenticationFailed,
+    BatchFailed,
     Conflict,
     ConnectionFailed,
     DeadlineExceeded,
@@ -53,6 +55,8 @@ __all__ = [
     "ApiError",
     "AsyncClient",
     "AuthenticationFailed",
+    "Batch",
+    "BatchFailed",
     "Choice",
     "Classification",
     "Client",

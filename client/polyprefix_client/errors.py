@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from polyprefix_client.batches import Batch
     from polyprefix_client.trainings import Training
 
 
@@ -43,6 +44,15 @@ class TrainingFailed(PolyprefixError):
         reason = training.error.detail if training.error else f"Its state is {training.state}."
         super().__init__(f"The training {training.id} of {training.task} failed: {reason}")
         self.training = training
+
+
+class BatchFailed(PolyprefixError):
+    """A batch failed or was canceled as a whole. `batch` has its state and its error."""
+
+    def __init__(self, batch: "Batch") -> None:
+        reason = batch.error.detail if batch.error else f"Its state is {batch.state}."
+        super().__init__(f"The batch {batch.id} failed: {reason}")
+        self.batch = batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Files that are uploaded and downloaded."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from polyprefix_client.requests import File
+
+_PIECE_BYTES: Final = 2**16
 
 
 def prefix_form(file: str | Path | bytes) -> Mapping[str, File]:
@@ -22,11 +25,34 @@ def row_file(file: str | Path | File) -> File:
     return path.name, path.read_bytes()
 
 
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """Read a file in pieces."""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a file completely, or leave what was there."""
-    staged = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        staged.write_bytes(data)
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
+    with StagedFile(path) as staged:
+        staged.write(data)
+
+
+class StagedFile:
+    """A file that appears under its name when the context ends without an exception."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._staged = path.with_name(f"{path.name}.{os.getpid()}.new")
+
+    def __enter__(self) -> BinaryIO:
+        self._file = self._staged.open("wb")
+        return self._file
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._file.close()
+            if kind is None:
+                self._staged.replace(self._path)
+        finally:
+            self._staged.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Call: one request as a value, and how responses become values or errors."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from uuid import uuid4
@@ -27,6 +27,8 @@ class Call:
     path: str
     params: Mapping[str, Any] = field(default_factory=dict)
     json: Any = None
+    content: Callable[[], Any] | None = None
+    """Opens a body that is sent in pieces, anew for each attempt."""
     form: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, File] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Call:
             "headers": headers,
             "timeout": seconds,
             **({} if self.json is None else {"json": self.json}),
+            **({} if self.content is None else {"content": self.content()}),
             **({"files": {**parts, **self.files}} if self.files or parts else {}),
         }
 

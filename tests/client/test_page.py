@@ -13,7 +13,7 @@ from tests.server.pages import DOCS
 from tests.server.rest import Rest
 
 PAGE = (DOCS / "python-client.md").read_text(encoding="utf-8")
-UNTESTED = {"Trainings"}  # tests/client/test_trainings.py
+UNTESTED = {"Trainings", "Batch files"}  # test_trainings.py and test_batches.py run them
 
 
 def snippets() -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from polyprefix_client._async.aliases import AsyncAliasRules, AsyncCanaries
+from polyprefix_client._async.batches import AsyncBatches
 from polyprefix_client._async.feedback import AsyncFeedback
 from polyprefix_client._async.inference import AsyncInference
 from polyprefix_client._async.prefixes import AsyncPrefixes
@@ -50,6 +51,7 @@ class AsyncClient(AsyncInference):
         self.canaries = AsyncCanaries(self._transport)
         self.rules = AsyncAliasRules(self._transport)
         self.trainings = AsyncTrainings(self._transport)
+        self.batches = AsyncBatches(self._transport)
         self.feedback = AsyncFeedback(self._transport)
         self.tenants = AsyncTenants(self._transport)
         self.keys = AsyncKeys(self._transport)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from polyprefix_client._sync.aliases import AliasRules, Canaries
+from polyprefix_client._sync.batches import Batches
 from polyprefix_client._sync.feedback import Feedback
 from polyprefix_client._sync.inference import Inference
 from polyprefix_client._sync.prefixes import Prefixes
@@ -51,6 +52,7 @@ class Client(Inference):
         self.canaries = Canaries(self._transport)
         self.rules = AliasRules(self._transport)
         self.trainings = Trainings(self._transport)
+        self.batches = Batches(self._transport)
         self.feedback = Feedback(self._transport)
         self.tenants = Tenants(self._transport)
         self.keys = Keys(self._transport)
