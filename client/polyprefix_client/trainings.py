@@ -90,6 +90,24 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedRows:
+    """The result of a dry run of a training: how the rows were read, or its error.
+
+    Attributes:
+        method: how a training would learn, such as `few_shot` with few rows.
+        parts: rows and labels of each part, as JSON.
+        error: the problem with which a training would fail; `errors` names each invalid row.
+    """
+
+    task_type: str | None
+    method: str | None
+    parts: tuple[dict[str, Any], ...]
+    data_summary: tuple[str, ...]
+    warnings: tuple[str, ...]
+    error: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingEvent:
     """One event of a training.
 
@@ -121,10 +139,19 @@ class TrainingEvent:
 
 
 def training_of(members: Mapping[str, Any]) -> Training:
-    """Read a training. Its error is a problem document, of which some members may be missing."""
+    """Read a training."""
+    return from_json(Training, _with_problem(members))
+
+
+def checked_rows_of(members: Mapping[str, Any]) -> CheckedRows:
+    """Read the result of a dry run."""
+    return from_json(CheckedRows, _with_problem(members))
+
+
+def _with_problem(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the error, a problem document of which some members may be missing."""
     error = members.get("error")
-    found = {**members, "error": None if error is None else problem_members(error)}
-    return from_json(Training, found)
+    return {**members, "error": None if error is None else problem_members(error)}
 
 
 def problem_members(members: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,25 +6,45 @@ from typing import Annotated
 
 import typer
 
-from server.command_line.exports import ExportFormat, Format, Since, Until, in_utc
-from server.command_line.store_folder import StoreFolder, load_settings, open_store
+from server.command_line.exports import (
+    AsJsonLines,
+    ExportFormat,
+    Format,
+    Since,
+    Until,
+    chosen,
+    in_utc,
+)
+from server.command_line.flag_groups import expand_flags
+from server.command_line.place import Place, open_place
 
 
+@expand_flags
 def audit(  # noqa: PLR0917 - typer passes all by name
     tenant: Annotated[str | None, typer.Option(help="Only events of this tenant.")] = None,
     key_id: Annotated[str | None, typer.Option(help="Only changes made with this key.")] = None,
     since: Since = None,
     until: Until = None,
     output_format: Format = ExportFormat.CSV,
-    store_folder: StoreFolder = None,
+    as_json: AsJsonLines = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
 ) -> None:
     """Print the audit log: who changed what, newest first."""
+    from polyprefix_client import Client
     from prefixes.registry import AuditLog
     from prefixes.registry.audit import AuditFilter
     from server.api.audit_export import audit_lines
 
-    where = AuditFilter(tenant=tenant, key_id=key_id, since=in_utc(since), until=in_utc(until))
-    with open_store(load_settings(store_folder)) as registry:
-        pages = AuditLog(registry.database).pages(where)
-        for piece in audit_lines(pages, output_format.value):
+    kind = chosen(output_format, as_json=as_json)
+    first, last = in_utc(since), in_utc(until)
+    with open_place(place) as opened:
+        if isinstance(opened, Client):
+            pieces = opened.audit.export(
+                kind, tenant=tenant, key_id=key_id, since=first, until=last
+            )
+        else:
+            where = AuditFilter(tenant=tenant, key_id=key_id, since=first, until=last)
+            pieces = audit_lines(AuditLog(opened.database).pages(where), kind)
+        for piece in pieces:
             typer.echo(piece, nl=False)

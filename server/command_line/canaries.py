@@ -4,18 +4,31 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from server.command_line.alias_argument import AliasName, alias_place
-from server.command_line.json_output import print_json
-from server.command_line.store_folder import StoreFolder, load_settings, open_store
+from server.command_line.flag_groups import expand_flags
+from server.command_line.json_output import AsJson, print_json
+from server.command_line.next_step import suggest
+from server.command_line.place import Place, open_place
 
 if TYPE_CHECKING:
-    from prefixes.registry import Canaries
+    from polyprefix_client import Client
+    from prefixes.registry import Canaries, CanaryPlan
 
 
+class CanaryManager(Protocol):
+    """The canaries of a store or of a server."""
+
+    def set(self, alias: str, plan: "CanaryPlan") -> dict[str, Any]: ...
+    def show(self, alias: str) -> dict[str, Any]: ...
+    def promote(self, alias: str) -> int: ...
+    def cancel(self, alias: str) -> None: ...
+
+
+@expand_flags
 def set_canary(  # noqa: PLR0917 - typer passes all by name
     alias: AliasName,
     version: Annotated[int, typer.Option(help="Version of the canary.", min=1)],
@@ -35,10 +48,12 @@ def set_canary(  # noqa: PLR0917 - typer passes all by name
     min_samples: Annotated[
         int, typer.Option(help="Number of inputs before bounds apply.", min=1)
     ] = 100,
-    store_folder: StoreFolder = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
 ) -> None:
     """Let a second version answer a share of an alias's callers."""
-    from prefixes.registry import COMMAND_LINE, CanaryPlan
+    from prefixes.registry import CanaryPlan
 
     plan = CanaryPlan(
         version,
@@ -48,41 +63,117 @@ def set_canary(  # noqa: PLR0917 - typer passes all by name
         max_disagreement_percent,
         min_samples,
     )
-    with _canaries(store_folder) as canaries:
-        canaries.set(*alias_place(alias), plan, by=COMMAND_LINE)
-    typer.echo(f"{alias}: version {version} answers {percent:g} % of the callers")
+    with _canaries(place) as canaries:
+        found = canaries.set(alias, plan)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"{alias}: version {version} answers {percent:g} % of the callers")
+    suggest("canary", "promote", alias, as_json=as_json)
 
 
-def show_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
+@expand_flags
+def show_canary(
+    alias: AliasName,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
+) -> None:
     """Print the canary of an alias as JSON."""
-    from dataclasses import asdict
-
-    with _canaries(store_folder) as canaries:
-        found = asdict(canaries.find(*alias_place(alias)))
-    print_json(found.pop("plan") | found)
+    del as_json  # the output is JSON in any case
+    with _canaries(place) as canaries:
+        print_json(canaries.show(alias))
 
 
-def promote_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
+@expand_flags
+def promote_canary(
+    alias: AliasName,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
+) -> None:
     """Point an alias to the version of its canary."""
-    from prefixes.registry import COMMAND_LINE
+    with _canaries(place) as canaries:
+        version = canaries.promote(alias)
+    if as_json:
+        print_json({"alias": alias, "version": version})
+    else:
+        typer.echo(f"{alias}: points to version {version}")
 
-    with _canaries(store_folder) as canaries:
-        version = canaries.promote(*alias_place(alias), by=COMMAND_LINE)
-    typer.echo(f"{alias}: points to version {version}")
 
-
-def cancel_canary(alias: AliasName, store_folder: StoreFolder = None) -> None:
+@expand_flags
+def cancel_canary(
+    alias: AliasName,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
+) -> None:
     """End a canary. The version that the alias points to answers all callers again."""
-    from prefixes.registry import COMMAND_LINE
-
-    with _canaries(store_folder) as canaries:
-        canaries.cancel(*alias_place(alias), by=COMMAND_LINE)
-    typer.echo(f"{alias}: canceled the canary")
+    with _canaries(place) as canaries:
+        canaries.cancel(alias)
+    if as_json:
+        print_json({"alias": alias, "canary": None})
+    else:
+        typer.echo(f"{alias}: canceled the canary")
 
 
 @contextmanager
-def _canaries(store_folder: StoreFolder) -> Iterator["Canaries"]:
+def _canaries(place: Place) -> Iterator[CanaryManager]:
+    from polyprefix_client import Client
     from prefixes.registry import Canaries
 
-    with open_store(load_settings(store_folder)) as registry:
-        yield Canaries(registry.database)
+    with open_place(place) as opened:
+        if isinstance(opened, Client):
+            yield _ServedCanaries(opened)
+        else:
+            yield _StoredCanaries(Canaries(opened.database))
+
+
+class _StoredCanaries:
+    """The canaries of a store, changed by the command line."""
+
+    def __init__(self, canaries: "Canaries") -> None:
+        from prefixes.registry import COMMAND_LINE
+
+        self._canaries = canaries
+        self._by = COMMAND_LINE
+
+    def set(self, alias: str, plan: "CanaryPlan") -> dict[str, Any]:
+        self._canaries.set(*alias_place(alias), plan, by=self._by)
+        return self.show(alias)
+
+    def show(self, alias: str) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        found = asdict(self._canaries.find(*alias_place(alias)))
+        plan: dict[str, Any] = found.pop("plan")
+        return plan | found
+
+    def promote(self, alias: str) -> int:
+        return self._canaries.promote(*alias_place(alias), by=self._by)
+
+    def cancel(self, alias: str) -> None:
+        self._canaries.cancel(*alias_place(alias), by=self._by)
+
+
+class _ServedCanaries:
+    """The canaries of a server."""
+
+    def __init__(self, client: "Client") -> None:
+        self._canaries = client.canaries
+
+    def set(self, alias: str, plan: "CanaryPlan") -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return asdict(self._canaries.set(alias, **asdict(plan)))
+
+    def show(self, alias: str) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        return asdict(self._canaries.show(alias))
+
+    def promote(self, alias: str) -> int:
+        return self._canaries.promote(alias).version
+
+    def cancel(self, alias: str) -> None:
+        self._canaries.cancel(alias)

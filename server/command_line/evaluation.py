@@ -2,11 +2,14 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need torch
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from server.command_line.flag_groups import expand_flags
+from server.command_line.place import ServerFlags
 from server.command_line.shared_options import (
     SOURCES,
     AttentionKernel,
@@ -23,6 +26,9 @@ from server.command_line.shared_options import (
     TokensPerBatch,
     runtime_option,
 )
+
+_TASK: Final = re.compile(r"[a-z0-9._-]+/[a-z0-9._-]+(?:[@:][a-z0-9._-]+)?", re.ASCII)
+"""The name of a task, a version or an alias."""
 
 
 def evaluate(  # noqa: PLR0917 - typer passes all by name
@@ -62,9 +68,19 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
     )
 
 
+@expand_flags
 def predict(  # noqa: PLR0917 - typer passes all by name
-    prefix_file: PrefixFile,
-    data: Annotated[str, typer.Argument(help=f"Texts: {SOURCES}.")],
+    prefix_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PREFIX",
+            help="A prefix file, as `train` writes it, or TENANT/TASK on a server.",
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Argument(help=f"Texts: {SOURCES}. For a server: .jsonl, .csv, .tsv or .txt."),
+    ],
     output: Annotated[
         Path | None,
         runtime_option("A .jsonl file to write.", "--output", "-o", show_default="stdout"),
@@ -87,11 +103,40 @@ def predict(  # noqa: PLR0917 - typer passes all by name
             "--explain",
         ),
     ] = False,
+    as_json: Annotated[  # noqa: FBT002
+        bool, runtime_option("Print JSON, which is the only format.", "--json")
+    ] = False,
+    *,
+    server: ServerFlags,
 ) -> None:
-    """Run a prefix file on texts. Writes one JSON object per row."""
+    """Run a prefix file, or a task of a server, on texts. Writes one JSON object per row.
+
+    The name of a task that is not a file is looked up on a server.
+    """
+    from training.examples import Columns
+
+    del as_json  # the output is JSON in any case
+    if is_task(prefix_file):
+        from server.command_line.remote_prediction import predict_remotely
+
+        predict_remotely(
+            prefix_file.as_posix(),
+            Path(data),
+            Columns(text_column, pair_column),
+            server,
+            output=output,
+            options={
+                **({} if long_text is None else {"long_text": long_text}),
+                **({"explain": "occlusion"} if explain else {}),
+            },
+        )
+        return
+    if server.url is not None:
+        raise typer.BadParameter(
+            f"{prefix_file} is a file, but --url names a server. Give TENANT/TASK, or no --url."
+        )
     from server.command_line.evaluation_run import Runtime, length_options, predict_file
     from server.command_line.row_sources import source_of
-    from training.examples import Columns
 
     predict_file(
         prefix_file,
@@ -104,3 +149,10 @@ def predict(  # noqa: PLR0917 - typer passes all by name
         output=output,
         explain=explain,
     )
+
+
+def is_task(path: Path) -> bool:
+    """Return whether an argument is the name of a task on a server, and not a file."""
+    text = path.as_posix()
+    is_name = _TASK.fullmatch(text) is not None and not text.endswith(".safetensors")
+    return is_name and not path.exists()

@@ -31,7 +31,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ),
     ExitCode.INVALID_INPUT: (
         "Invalid input: an unknown flag, an invalid setting, a backbone that cannot be loaded, or "
-        "a file, name or plan that is rejected."
+        "a file, name, plan, key or request that is rejected."
     ),
     ExitCode.INTERRUPTED: "Interrupted by Ctrl-C or SIGTERM.",
 }
@@ -67,6 +67,7 @@ def exit_code_of(error: BaseException) -> ExitCode | None:
 @cache
 def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
     """Return the exit code of each class of errors; the first match counts."""
+    from polyprefix_client import errors as client_errors
     from prefixes import errors as prefix_errors
     from prefixes.interop.errors import ConversionRefused
     from server.command_line.foreign_packages import ForeignPackage
@@ -91,12 +92,23 @@ def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
         training_errors.PlanRejected,
         training_errors.DataRejected,
         training_errors.CheckpointRejected,
+        client_errors.InvalidRequest,
+        client_errors.AuthenticationFailed,
+        client_errors.PermissionDenied,
+        client_errors.NotFound,
+        client_errors.Conflict,
+        client_errors.PreconditionFailed,
+        client_errors.TooLarge,
+        client_errors.InvalidName,
+        client_errors.InvalidRows,
+        client_errors.InvalidLogin,
         FileNotFoundError,
         IsADirectoryError,
         NotADirectoryError,
     )
     failed = (
         prefix_errors.PrefixError,
+        client_errors.PolyprefixError,
         training_errors.TrainingError,
         FrontEndFailed,
         ServerFailed,

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,9 @@ class ExportFormat(StrEnum):
 
 
 Format = Annotated[ExportFormat, typer.Option("--format", help="Format of the output.")]
+AsJsonLines = Annotated[
+    bool, typer.Option("--json", help="Print JSON, one object in each line: --format ndjson.")
+]
 Since = Annotated[datetime | None, typer.Option(help="Only from this time in UTC on.")]
 Until = Annotated[datetime | None, typer.Option(help="Only before this time in UTC.")]
 
@@ -22,3 +25,8 @@ Until = Annotated[datetime | None, typer.Option(help="Only before this time in U
 def in_utc(moment: datetime | None) -> datetime | None:
     """Return the time that an option names."""
     return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def chosen(output_format: ExportFormat, *, as_json: bool) -> Literal["csv", "ndjson"]:
+    """Return the format that `--format` and `--json` select."""
+    return "ndjson" if as_json or output_format is ExportFormat.NDJSON else "csv"

@@ -2,20 +2,30 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from server.command_line.flag_groups import expand_flags
 from server.command_line.json_output import AsJson, print_json
-from server.command_line.store_folder import StoreFolder, load_settings, open_store
+from server.command_line.next_step import suggest
+from server.command_line.place import Place, open_place
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from prefixes.registry import ApiKey, PrefixRegistry
+    from collections.abc import Iterable
 
 KeyId = Annotated[str, typer.Argument(help="Id of the key, as `key list` prints it.")]
+OfTenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant", help="Tenant of the key, on a server. Omit it for the key of an operator."
+    ),
+]
 Days = Annotated[
     int | None,
     typer.Option(help="Days until the key expires. By default it never does.", min=1, max=3650),
@@ -31,6 +41,39 @@ class KeyRole(StrEnum):
     OPERATOR = "operator"
 
 
+class KeyFields(Protocol):
+    """An API key of a store or of a server, without its secret."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+    @property
+    def revoked_at(self) -> datetime | None: ...
+    @property
+    def last_used_at(self) -> datetime | None: ...
+
+
+class KeyManager(Protocol):
+    """The keys of a store or of a server."""
+
+    def create(
+        self, tenant: str | None, role: str, label: str, days: int | None, *, is_public: bool | None
+    ) -> tuple[str, Any]: ...
+    def list(self, tenant: str | None) -> "Iterable[tuple[KeyFields, str]]": ...
+    def rotate(
+        self, tenant: str | None, key_id: str, *, overlap_hours: int, days: int | None
+    ) -> tuple[str, Any]: ...
+    def revoke(self, tenant: str | None, key_id: str) -> None: ...
+
+
+@expand_flags
 def create_key(  # noqa: PLR0917 - typer passes all by name
     tenant: Annotated[
         str | None, typer.Argument(help="Name of the tenant. Omit it for an operator.")
@@ -47,82 +90,77 @@ def create_key(  # noqa: PLR0917 - typer passes all by name
             "trained with golden_inputs=made_up.",
         ),
     ] = None,
-    store_folder: StoreFolder = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
 ) -> None:
     """Create an API key, and the tenant if it does not exist. The key is printed only once."""
-    from prefixes.registry import ApiKeys
-
     if (tenant is None) != (role is KeyRole.OPERATOR):
         raise typer.BadParameter(
             "A key needs either a tenant or the role `operator`. Pass one of the two."
         )
-    with open_store(load_settings(store_folder)) as registry:
-        if tenant is not None:
-            _ensure_tenant(registry, tenant, is_public)
-        keys = ApiKeys(registry.database)
-        expires_at = _moment_in(expires_in_days)
-        typer.echo(keys.issue(tenant, label, role=role.value, expires_at=expires_at).key)
+    with _keys(place) as keys:
+        made = keys.create(tenant, role.value, label, expires_in_days, is_public=is_public)
+    _show(*made, as_json=as_json)
 
 
+@expand_flags
 def list_keys(
     tenant: Annotated[
         str | None, typer.Argument(help="Name of the tenant. Omit it for operators' keys.")
     ] = None,
     as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
-    store_folder: StoreFolder = None,
+    *,
+    place: Place,
 ) -> None:
     """List API keys of a tenant or of operators.
 
     The columns are id, time of creation, state, role, last use and label.
     """
-    from prefixes.registry import ApiKeys
-    from prefixes.registry.tables import now
-
-    with open_store(load_settings(store_folder)) as registry:
-        if tenant is not None:
-            registry.tenant(tenant)
-        found = ApiKeys(registry.database).list(tenant)
-        if as_json:
-            print_json([_fields(key, now()) for key in found])
-            return
-        for key in found:
-            typer.echo("\t".join(_cells(key, now())))
+    with _keys(place) as keys:
+        found = list(keys.list(tenant))
+    if as_json:
+        print_json([_fields(key) | {"state": state} for key, state in found])
+        return
+    for key, state in found:
+        typer.echo("\t".join(_cells(key, state)))
 
 
+@expand_flags
 def rotate_key(
     key_id: KeyId,
     overlap_hours: Annotated[
         int, typer.Option(help="Hours for which the old key stays valid.", min=0, max=2160)
     ] = 24,
     expires_in_days: Days = None,
-    store_folder: StoreFolder = None,
+    tenant: OfTenant = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
 ) -> None:
     """Replace an API key with a new one, which is printed.
 
     The new key has the same role, label and limits. The old one expires after the overlap.
     """
-    from datetime import timedelta
-
-    from prefixes.registry import ApiKeys
-
-    with open_store(load_settings(store_folder)) as registry:
-        typer.echo(
-            ApiKeys(registry.database)
-            .rotate(
-                key_id,
-                overlap=timedelta(hours=overlap_hours),
-                expires_at=_moment_in(expires_in_days),
-            )
-            .key
-        )
+    with _keys(place) as keys:
+        made = keys.rotate(tenant, key_id, overlap_hours=overlap_hours, days=expires_in_days)
+    _show(*made, as_json=as_json)
 
 
-def revoke_key(key_id: KeyId, store_folder: StoreFolder = None) -> None:
+@expand_flags
+def revoke_key(
+    key_id: KeyId,
+    tenant: OfTenant = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
+) -> None:
     """Revoke an API key. The server rejects it from then on."""
-    from prefixes.registry import ApiKeys
-
-    with open_store(load_settings(store_folder)) as registry:
-        ApiKeys(registry.database).revoke(key_id)
+    with _keys(place) as keys:
+        keys.revoke(tenant, key_id)
+    if as_json:
+        print_json({"id": key_id, "state": "revoked"})
+    else:
         typer.echo(f"Revoked the key {key_id}.")
 
 
@@ -133,22 +171,25 @@ def generate_key() -> None:
     typer.echo(new_key())
 
 
-def _ensure_tenant(registry: "PrefixRegistry", name: str, is_public: bool | None) -> None:  # noqa: FBT001 - as typer gives it
-    known = {item.name for item in registry.tenants()}
-    if name not in known or is_public is not None:
-        registry.ensure_tenant(name, is_public=bool(is_public))
+@contextmanager
+def _keys(place: Place) -> Iterator[KeyManager]:
+    from polyprefix_client import Client
+    from server.command_line.key_managers import ServedKeys, StoredKeys
+
+    with open_place(place) as opened:
+        yield ServedKeys(opened) if isinstance(opened, Client) else StoredKeys(opened)
 
 
-def _moment_in(days: int | None) -> "datetime | None":
-    from datetime import timedelta
+def _show(key: str, facts: Any, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_fields(facts) | {"key": key})
+        return
+    typer.echo(key)
+    if facts.tenant is not None:
+        suggest("key", "list", facts.tenant)
 
-    from prefixes.registry.tables import now
 
-    return None if days is None else now() + timedelta(days=days)
-
-
-def _cells(key: "ApiKey", moment: "datetime") -> tuple[str, ...]:
-    state = key.state(moment)
+def _cells(key: KeyFields, state: str) -> tuple[str, ...]:
     ended = key.revoked_at if state == "revoked" else key.expires_at
     shown = state if ended is None else f"{state} {ended:%Y-%m-%d}"
     if state == "valid" and ended is not None:
@@ -157,7 +198,5 @@ def _cells(key: "ApiKey", moment: "datetime") -> tuple[str, ...]:
     return key.id, f"{key.created_at:%Y-%m-%d %H:%M}", shown, key.role, used, key.label
 
 
-def _fields(key: "ApiKey", moment: "datetime") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(key) | {"state": key.state(moment)}
+def _fields(key: Any) -> dict[str, Any]:
+    return asdict(key)

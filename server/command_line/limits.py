@@ -4,19 +4,25 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
 import typer
 
+from server.command_line.flag_groups import expand_flags
 from server.command_line.json_output import AsJson, print_json
-from server.command_line.store_folder import StoreFolder, load_settings, open_store
+from server.command_line.next_step import suggest
+from server.command_line.place import KeyedPlace, open_place
 
 if TYPE_CHECKING:
-    from prefixes.limits import LimitSet
+    from polyprefix_client import Client
     from prefixes.registry import LimitStore
-    from prefixes.registry.limits import LimitChanges
+
+LimitChanges = Mapping[str, float | str | None]
+"""Numbers, `unlimited`, or None for the default."""
 
 _DEFAULT: Final = "default"
+_UNLIMITED: Final = "unlimited"
 _OF_KEYS: Final = "Limits that a key may have, too"
 _OF_TENANTS: Final = "Limits of tenants"
 
@@ -31,20 +37,38 @@ def _limit(help_text: str, panel: str = _OF_TENANTS) -> Any:
     return typer.Option(metavar="VALUE", help=help_text, rich_help_panel=panel, show_default=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ShownLimits:
+    """The limits that are set, and those that apply, as they are printed."""
+
+    limits: Mapping[str, Any]
+    applied: Mapping[str, Any]
+
+
+class LimitManager(Protocol):
+    """The limits of a store or of a server."""
+
+    def show(self, name: str, key_id: str | None) -> ShownLimits: ...
+    def change(self, name: str, key_id: str | None, changes: LimitChanges) -> ShownLimits: ...
+
+
+@expand_flags
 def show_limits(
     name: Name,
     key_id: KeyId = None,
     as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
-    store_folder: StoreFolder = None,
+    *,
+    place: KeyedPlace,
 ) -> None:
     """Show the limits of a tenant or a key.
 
     The columns are name, value, and whether it is set or a default.
     """
-    with _limits(store_folder) as limits:
-        _show(limits, name, key_id, as_json=as_json)
+    with _limits(place) as limits:
+        _show(limits.show(name, key_id), as_json=as_json)
 
 
+@expand_flags
 def set_limits(  # noqa: PLR0917 - typer passes all by name
     name: Name,
     key_id: KeyId = None,
@@ -78,43 +102,93 @@ def set_limits(  # noqa: PLR0917 - typer passes all by name
     weight: Annotated[
         str | None, _limit("Share of the device, compared with other tenants.")
     ] = None,
-    store_folder: StoreFolder = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: KeyedPlace,
 ) -> None:
     """Set limits of a tenant or a key. Applies to the next request.
 
     A value is a number, `unlimited`, or `default`, which removes the limit that was set.
     """
     from prefixes.limits import LIMIT_NAMES
-    from prefixes.registry import COMMAND_LINE
 
-    given: Mapping[str, str | None] = locals()
+    given: Mapping[str, Any] = locals()
     changes: LimitChanges = {
         limit: _value(limit, text) for limit in LIMIT_NAMES if (text := given[limit]) is not None
     }
-    with _limits(store_folder) as limits:
-        if key_id is None:
-            limits.change_tenant(name, changes, by=COMMAND_LINE)
-        else:
-            limits.change_key(name, key_id, changes, by=COMMAND_LINE)
-        _show(limits, name, key_id)
+    with _limits(place) as limits:
+        _show(limits.change(name, key_id, changes), as_json=as_json)
+    suggest("limits", "show", name, *(("--key", key_id) if key_id else ()), as_json=as_json)
 
 
 @contextmanager
-def _limits(store_folder: StoreFolder) -> Iterator["LimitStore"]:
+def _limits(place: KeyedPlace) -> Iterator[LimitManager]:
+    from polyprefix_client import Client
     from prefixes.registry import LimitStore
+    from server.command_line.store_folder import load_settings
 
-    settings = load_settings(store_folder)
-    with open_store(settings) as registry:
-        yield LimitStore(registry.database, settings.default_limits)
+    with open_place(place) as opened:
+        if isinstance(opened, Client):
+            yield _ServedLimits(opened)
+        else:
+            defaults = load_settings(place.store_folder).default_limits
+            yield _StoredLimits(LimitStore(opened.database, defaults))
 
 
-def _value(limit: str, text: str) -> float | None:
-    from prefixes.limits import UNLIMITED
+class _StoredLimits:
+    """The limits of a store."""
 
+    def __init__(self, limits: "LimitStore") -> None:
+        self._limits = limits
+
+    def show(self, name: str, key_id: str | None) -> ShownLimits:
+        from prefixes.limits import printable
+
+        if key_id is None:
+            of_tenant = self._limits.of_tenant(name)
+            found, applied = of_tenant.set, of_tenant.applied.by_name()
+        else:
+            found = applied = self._limits.of_key(name, key_id)
+        return ShownLimits(
+            {limit: printable(value) for limit, value in found.items()},
+            {limit: printable(value) for limit, value in applied.items()},
+        )
+
+    def change(self, name: str, key_id: str | None, changes: LimitChanges) -> ShownLimits:
+        from prefixes.limits import UNLIMITED
+        from prefixes.registry import COMMAND_LINE
+
+        values: Any = {
+            limit: UNLIMITED if value == _UNLIMITED else value for limit, value in changes.items()
+        }
+        if key_id is None:
+            self._limits.change_tenant(name, values, by=COMMAND_LINE)
+        else:
+            self._limits.change_key(name, key_id, values, by=COMMAND_LINE)
+        return self.show(name, key_id)
+
+
+class _ServedLimits:
+    """The limits of a server."""
+
+    def __init__(self, client: "Client") -> None:
+        self._limits = client.limits
+
+    def show(self, name: str, key_id: str | None) -> ShownLimits:
+        found = self._limits.show(name, key_id)
+        return ShownLimits(found.limits, found.applied or found.limits)
+
+    def change(self, name: str, key_id: str | None, changes: LimitChanges) -> ShownLimits:
+        values: Any = changes
+        self._limits.set(name, key_id, **values)
+        return self.show(name, key_id)
+
+
+def _value(limit: str, text: str) -> float | str | None:
     if text == _DEFAULT:
         return None
-    if text == "unlimited":
-        return UNLIMITED
+    if text == _UNLIMITED:
+        return text
     try:
         return float(text)
     except ValueError:
@@ -125,25 +199,9 @@ def _value(limit: str, text: str) -> float | None:
         ) from None
 
 
-def _show(limits: "LimitStore", name: str, key_id: str | None, *, as_json: bool = False) -> None:
-    given, applied = _read(limits, name, key_id)
+def _show(shown: ShownLimits, *, as_json: bool) -> None:
     if as_json:
-        print_json({"limits": _printable(given), "applied": _printable(applied)})
+        print_json({"limits": shown.limits, "applied": shown.applied})
         return
-    for limit, value in _printable(applied).items():
-        typer.echo(f"{limit}\t{value}\t{'set' if limit in given else _DEFAULT}")
-
-
-def _read(limits: "LimitStore", name: str, key_id: str | None) -> tuple["LimitSet", "LimitSet"]:
-    """Return the limits that are set, and those that apply."""
-    if key_id is not None:
-        found = limits.of_key(name, key_id)
-        return found, found
-    of_tenant = limits.of_tenant(name)
-    return of_tenant.set, of_tenant.applied.by_name()
-
-
-def _printable(limits: "LimitSet") -> dict[str, Any]:
-    from prefixes.limits import printable
-
-    return {limit: printable(value) for limit, value in limits.items()}
+    for limit, value in shown.applied.items():
+        typer.echo(f"{limit}\t{value}\t{'set' if limit in shown.limits else _DEFAULT}")

@@ -25,6 +25,7 @@ from server.command_line.feedback import (
     set_feedback,
     show_feedback,
 )
+from server.command_line.json_output import AsJson, print_json
 from server.command_line.keys import (
     create_key,
     generate_key,
@@ -33,7 +34,19 @@ from server.command_line.keys import (
     rotate_key,
 )
 from server.command_line.limits import set_limits, show_limits
+from server.command_line.login import login, logout
 from server.command_line.openmp import limit_spinning
+from server.command_line.prefixes import (
+    check_prefix,
+    delete_prefix,
+    list_prefixes,
+    promote_alias,
+    pull_prefix,
+    push_prefix,
+    restore_prefix,
+    roll_back_alias,
+    show_prefix,
+)
 from server.command_line.rules import delete_rules, set_rules, show_rules
 from server.command_line.serve import serve
 from server.command_line.sharing import list_readers, share, unshare
@@ -55,11 +68,16 @@ _CONTEXT: Final[dict[str, Any]] = {
 }
 
 
-def version() -> None:
+def version(
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+) -> None:
     """Print the installed version."""
     from server.api.status import program_version  # noqa: PLC0415 - see above
 
-    typer.echo(program_version())
+    if as_json:
+        print_json({"version": program_version()})
+    else:
+        typer.echo(program_version())
 
 
 def main() -> None:
@@ -95,6 +113,8 @@ app: Final = _group(
         "export": export_prefix,
         "audit": audit,
         "usage": usage,
+        "login": login,
+        "logout": logout,
     },
 )
 app.add_typer(
@@ -149,8 +169,21 @@ app.add_typer(
 )
 app.add_typer(
     _group(
-        "Share prefixes with other tenants.",
-        {"share": share, "unshare": unshare, "readers": list_readers},
+        "Manage prefixes on a server, and share them with other tenants.",
+        {
+            "ls": list_prefixes,
+            "show": show_prefix,
+            "check": check_prefix,
+            "push": push_prefix,
+            "pull": pull_prefix,
+            "promote": promote_alias,
+            "rollback": roll_back_alias,
+            "delete": delete_prefix,
+            "restore": restore_prefix,
+            "share": share,
+            "unshare": unshare,
+            "readers": list_readers,
+        },
     ),
     name="prefix",
 )

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO, Final
 
-from prefixes.cores import num_usable_cores
-
 _SECONDS_BETWEEN_LOOKS: Final = 0.1
 _SECONDS_TO_END: Final = 10.0
 
@@ -58,6 +56,8 @@ def run_together(command: Sequence[str], count: int) -> int:
 
 
 def _environment(number: int, count: int, port: int) -> dict[str, str]:
+    from prefixes.cores import num_usable_cores  # noqa: PLC0415 - `--help` needs no numpy
+
     cores = max(1, num_usable_cores() // count)
     return {
         "OMP_NUM_THREADS": str(cores),

@@ -4,18 +4,31 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from server.command_line.alias_argument import AliasName, alias_place
-from server.command_line.json_output import print_json
-from server.command_line.store_folder import StoreFolder, load_settings, open_store
+from server.command_line.flag_groups import expand_flags
+from server.command_line.json_output import AsJson, print_json
+from server.command_line.next_step import suggest
+from server.command_line.place import Place, open_place
 
 if TYPE_CHECKING:
+    from polyprefix_client import Client
     from prefixes.registry import AliasRules
+    from prefixes.spec import AnswerRules
 
 
+class RuleManager(Protocol):
+    """The rules of aliases of a store or of a server."""
+
+    def set(self, alias: str, rules: "AnswerRules") -> None: ...
+    def show(self, alias: str) -> dict[str, Any]: ...
+    def delete(self, alias: str) -> None: ...
+
+
+@expand_flags
 def set_rules(
     alias: AliasName,
     threshold: Annotated[
@@ -26,12 +39,13 @@ def set_rules(
         float | None, typer.Option(help="Minimum probability of an answer.", min=0, max=1)
     ] = None,
     abstain: Annotated[bool | None, typer.Option(help="Whether a text may have no answer.")] = None,
-    store_folder: StoreFolder = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
 ) -> None:
     """Set the rules of an alias, in place of those of its file."""
     from pydantic import ValidationError
 
-    from prefixes.registry import COMMAND_LINE
     from prefixes.spec import AnswerRules
 
     try:
@@ -45,25 +59,43 @@ def set_rules(
         raise typer.BadParameter(message) from error
     if rules.rules is None:
         raise typer.BadParameter("No rule is set: use --threshold, --min-score or --no-abstain.")
-    with _alias_rules(store_folder) as alias_rules:
-        alias_rules.set(*alias_place(alias), rules, by=COMMAND_LINE)
-    typer.echo(f"{alias}: set the rules")
+    with _rules(place) as alias_rules:
+        alias_rules.set(alias, rules)
+        found = alias_rules.show(alias)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(f"{alias}: set the rules")
+    suggest("rules", "show", alias, as_json=as_json)
 
 
-def show_rules(alias: AliasName, store_folder: StoreFolder = None) -> None:
+@expand_flags
+def show_rules(
+    alias: AliasName,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
+) -> None:
     """Print the rules of an alias as JSON."""
-    with _alias_rules(store_folder) as alias_rules:
-        found = alias_rules.find(*alias_place(alias))
-    print_json({"version": found.version, **found.rules.model_dump()})
+    del as_json  # the output is JSON in any case
+    with _rules(place) as alias_rules:
+        print_json(alias_rules.show(alias))
 
 
-def delete_rules(alias: AliasName, store_folder: StoreFolder = None) -> None:
+@expand_flags
+def delete_rules(
+    alias: AliasName,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
+) -> None:
     """Delete the rules of an alias: those of its file apply again."""
-    from prefixes.registry import COMMAND_LINE
-
-    with _alias_rules(store_folder) as alias_rules:
-        alias_rules.remove(*alias_place(alias), by=COMMAND_LINE)
-    typer.echo(f"{alias}: deleted the rules")
+    with _rules(place) as alias_rules:
+        alias_rules.delete(alias)
+    if as_json:
+        print_json({"alias": alias, "rules": None})
+    else:
+        typer.echo(f"{alias}: deleted the rules")
 
 
 def _thresholds(texts: Sequence[str]) -> dict[str, float]:
@@ -80,8 +112,52 @@ def _thresholds(texts: Sequence[str]) -> dict[str, float]:
 
 
 @contextmanager
-def _alias_rules(store_folder: StoreFolder) -> Iterator["AliasRules"]:
+def _rules(place: Place) -> Iterator[RuleManager]:
+    from polyprefix_client import Client
     from prefixes.registry import AliasRules
 
-    with open_store(load_settings(store_folder)) as registry:
-        yield AliasRules(registry.database)
+    with open_place(place) as opened:
+        if isinstance(opened, Client):
+            yield _ServedRules(opened)
+        else:
+            yield _StoredRules(AliasRules(opened.database))
+
+
+class _StoredRules:
+    """The rules of aliases of a store, changed by the command line."""
+
+    def __init__(self, rules: "AliasRules") -> None:
+        from prefixes.registry import COMMAND_LINE
+
+        self._rules = rules
+        self._by = COMMAND_LINE
+
+    def set(self, alias: str, rules: "AnswerRules") -> None:
+        self._rules.set(*alias_place(alias), rules, by=self._by)
+
+    def show(self, alias: str) -> dict[str, Any]:
+        found = self._rules.find(*alias_place(alias))
+        return {"version": found.version, **found.rules.model_dump()}
+
+    def delete(self, alias: str) -> None:
+        self._rules.remove(*alias_place(alias), by=self._by)
+
+
+class _ServedRules:
+    """The rules of aliases of a server."""
+
+    def __init__(self, client: "Client") -> None:
+        self._rules = client.rules
+
+    def set(self, alias: str, rules: "AnswerRules") -> None:
+        self._rules.set(alias, **rules.model_dump())
+
+    def show(self, alias: str) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        found = asdict(self._rules.show(alias))
+        del found["etag"]
+        return found
+
+    def delete(self, alias: str) -> None:
+        self._rules.delete(alias)

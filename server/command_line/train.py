@@ -12,9 +12,10 @@ import typer
 
 from server.command_line.flag_groups import expand_flags, given
 from server.command_line.parallel_launch import is_one_of_several
+from server.command_line.place import ServerFlags
 from server.command_line.ptuning_v2_flags import PtuningV2Flags
 from server.command_line.ptuning_v2_ignored import IgnoredFlags
-from server.command_line.train_flags import RecipeFlags, RuntimeFlags, TaskFlags
+from server.command_line.train_flags import RecipeFlags, RemoteFlags, RuntimeFlags, TaskFlags
 
 if TYPE_CHECKING:
     from server.command_line.ptuning_v2_settings import Part
@@ -36,11 +37,13 @@ def train(
     runtime: RuntimeFlags,
     ptuning_v2: PtuningV2Flags,
     ignored: IgnoredFlags,
+    remote: RemoteFlags,
 ) -> None:
     """Train prefixes, measure them, and optionally publish them.
 
     All prefixes of a plan are trained at once on one backbone. Of a grid, the best run of each
-    task is published. --task and --dataset, or --recipe, select a dataset of P-tuning v2.
+    task is published. --task and --dataset, or --recipe, select a dataset of P-tuning v2. With
+    --url or --remote, a server trains and publishes.
     """
     from server.command_line.plan_from_flags import plan_of
     from server.command_line.ptuning_v2_settings import dataset_name, parts_of
@@ -52,6 +55,10 @@ def train(
     settings = load_recipe(ptuning_v2.recipe) if ptuning_v2.recipe else {}
     dataset = dataset_name(ptuning_v2, settings)
     name = _name(what, dataset, has_labels=task.labels is not None)
+    remote.check()
+    if remote.is_remote:
+        _train_remotely(plan_of(name, flags, settings, ptuning_v2), runtime, remote)
+        return
     folder = runtime.output or _output(name)
     parts = parts_of(ptuning_v2, dataset, flags)  # before hours of training, not after them
     if ptuning_v2.trains:
@@ -105,6 +112,24 @@ def _train(plan: "TrainPlan", folder: Path, runtime: RuntimeFlags, parts: Sequen
         publish_to=runtime.publish,
         key=runtime.key,
         alias=runtime.alias,
+    )
+
+
+def _train_remotely(plan: "TrainPlan", runtime: RuntimeFlags, remote: RemoteFlags) -> None:
+    from server.command_line.remote_training import train_remotely
+
+    local = given(runtime).keys() - {"key", "alias"}
+    unused = sorted(
+        f"--{name.replace('_', '-')}"
+        for name in local
+        if getattr(runtime, name) != getattr(RuntimeFlags(), name)
+    )
+    train_remotely(
+        plan,
+        ServerFlags(remote.url, runtime.key or None),
+        alias=runtime.alias,
+        unused=unused,
+        as_json=remote.as_json,
     )
 
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
+from server.command_line.place import place_option
 from server.command_line.shared_options import (
     ATTENTION_KERNEL,
     BACKBONE,
@@ -204,3 +207,38 @@ class RuntimeFlags:
     ] = None
     key: Annotated[str, runtime_option("API key for a server.", envvar="POLYPREFIX_KEY")] = ""
     alias: Annotated[str | None, runtime_option("Alias to point to the published version.")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFlags:
+    """The server that trains, instead of this machine."""
+
+    url: Annotated[
+        str | None,
+        place_option(
+            "Train on this server, and publish there. POLYPREFIX_URL alone trains here.", "--url"
+        ),
+    ] = None
+    remote: Annotated[
+        bool,
+        place_option("Train on the server of POLYPREFIX_URL or of `polyprefix login`.", "--remote"),
+    ] = False
+    as_json: Annotated[
+        bool, place_option("Print the finished training of a server as JSON.", "--json")
+    ] = False
+
+    @property
+    def is_remote(self) -> bool:
+        return self.remote or self.url is not None
+
+    def check(self) -> None:
+        """Check that `--json` is given for a server only.
+
+        Raises:
+            BadParameter: otherwise.
+        """
+        if self.as_json and not self.is_remote:
+            raise typer.BadParameter(
+                "--json prints the training of a server. Here, report.json in the output folder "
+                "has the results. Add --url or --remote, or omit it."
+            )

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
 from server.command_line.few_shot_progress import FewShotProgress
 from server.command_line.interrupts import Stopper
+from server.command_line.next_step import suggest
 from server.command_line.parallel_launch import is_one_of_several
 from server.command_line.progress_bars import TrainingProgress
 from server.command_line.publishing import Destination
@@ -23,6 +25,9 @@ from training.sessions.method_choice import load_rows
 from training.sessions.session import discard_checkpoint, run_plan
 from training.sessions.trained import TrainedPrefix
 from training.settings.plan import TrainPlan
+
+_NOBODY: Final = "local/"
+"""The tenant of tasks for which none was given. It exists on no server."""
 
 
 def train_and_publish(
@@ -61,6 +66,8 @@ def train_and_publish(
     if destination is not None:
         _publish(console, trained, destination)
     discard_checkpoint(output)
+    if destination is None or destination.is_server:
+        _suggest_next(trained, is_published=destination is not None)
 
 
 def fine_tune(plan: TrainPlan, output: Path, *, rejected: Sequence[str]) -> None:
@@ -164,6 +171,17 @@ def _publish(console: Console, trained: Sequence[TrainedPrefix], destination: De
     for best in best_of_each_task(trained):
         reference = destination.publish(best.finished, best.config.task)
         console.print(f"Published {reference}")
+
+
+def _suggest_next(trained: Sequence[TrainedPrefix], *, is_published: bool) -> None:
+    """Print the next command for the first task."""
+    first = best_of_each_task(trained)[0]
+    if is_published:
+        suggest("prefix", "show", first.config.task)
+    elif first.config.task.startswith(_NOBODY):
+        suggest("evaluate", str(first.file), "ROWS")
+    else:
+        suggest("prefix", "push", first.config.task, str(first.file))
 
 
 def best_of_each_task(trained: Sequence[TrainedPrefix]) -> list[TrainedPrefix]:

@@ -6,10 +6,20 @@ from typing import Annotated
 
 import typer
 
-from server.command_line.exports import ExportFormat, Format, Since, Until, in_utc
-from server.command_line.store_folder import StoreFolder, load_settings, open_store
+from server.command_line.exports import (
+    AsJsonLines,
+    ExportFormat,
+    Format,
+    Since,
+    Until,
+    chosen,
+    in_utc,
+)
+from server.command_line.flag_groups import expand_flags
+from server.command_line.place import Place, open_place
 
 
+@expand_flags
 def usage(  # noqa: PLR0917 - typer passes all by name
     tenant: Annotated[str | None, typer.Option(help="Only the usage of this tenant.")] = None,
     task: Annotated[
@@ -18,15 +28,23 @@ def usage(  # noqa: PLR0917 - typer passes all by name
     since: Since = None,
     until: Until = None,
     output_format: Format = ExportFormat.CSV,
-    store_folder: StoreFolder = None,
+    as_json: AsJsonLines = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
 ) -> None:
     """Print the usage of tenants by hour and task, oldest first."""
+    from polyprefix_client import Client
     from prefixes.registry import UsageLog
     from prefixes.registry.usage import UsageFilter
     from server.api.usage_export import usage_lines
 
-    where = UsageFilter(tenant, task, since=in_utc(since), until=in_utc(until))
-    with open_store(load_settings(store_folder)) as registry:
-        pages = UsageLog(registry.database).pages(where)
-        for piece in usage_lines(pages, output_format.value):
+    kind = chosen(output_format, as_json=as_json)
+    first, last = in_utc(since), in_utc(until)
+    with open_place(place) as opened:
+        if isinstance(opened, Client):
+            pieces = opened.usage.export(tenant, kind, task=task, since=first, until=last)
+        else:
+            where = UsageFilter(tenant, task, since=first, until=last)
+            pieces = usage_lines(UsageLog(opened.database).pages(where), kind)
+        for piece in pieces:
             typer.echo(piece, nl=False)

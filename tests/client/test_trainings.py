@@ -25,6 +25,8 @@ def test_a_file_becomes_a_live_task_while_its_progress_is_followed(
         server_process(folder, "--backbone", str(backbone_folder)) as (_, url),
         Client(url, key, timeout=300) as client,
     ):
+        checked = client.trainings.check("acme/mood", rows, config=QUICK_CONFIG)
+        assert (checked.task_type, checked.error) == ("sequence_classification", None)
         queued = client.trainings.start("acme/mood", rows, config=QUICK_CONFIG)
         assert (queued.name, queued.is_finished) == ("acme/mood", False)
         seen: list[TrainingEvent] = []
@@ -39,7 +41,11 @@ def test_a_file_becomes_a_live_task_while_its_progress_is_followed(
         assert summary == ended.data_summary
         assert client.trainings.report("acme", ended.id)["num_parameters"]["trained"] > 0
         assert client.trainings.curve("acme", ended.id).startswith(b"\x89PNG")
-        bad = client.trainings.start("acme/mood", ("rows.csv", b"text,label\nx,\n"))
+        no_label = ("rows.csv", b"text,label\nx,\n")
+        rejected = client.trainings.check("acme/mood", no_label).error
+        assert rejected is not None
+        assert (rejected.code, len(rejected.errors)) == ("data_rejected", 1)
+        bad = client.trainings.start("acme/mood", no_label)
         with pytest.raises(TrainingFailed) as failed:
             client.trainings.wait(bad)
         assert failed.value.training.error is not None

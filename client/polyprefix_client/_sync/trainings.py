@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,13 @@ from polyprefix_client.events import EventParser
 from polyprefix_client.files import row_file
 from polyprefix_client.names import Reference, segment
 from polyprefix_client.requests import Call, File, body_of, get
-from polyprefix_client.trainings import Training, TrainingEvent, training_of
+from polyprefix_client.trainings import (
+    CheckedRows,
+    Training,
+    TrainingEvent,
+    checked_rows_of,
+    training_of,
+)
 
 
 class Trainings:
@@ -46,21 +53,31 @@ class Trainings:
             alias: alias to compare with and to promote, if `task` names none.
             feedback: how to use the feedback on the task.
         """
-        name = Reference.parse(task)
-        texts = {"task": name.task, "config": json.dumps(dict(config or {}))}
-        options = {
-            "margin": str(margin) if margin else None,
-            "alias": alias or name.alias,
-            "feedback": None if feedback == "none" else feedback,
-        }
-        given = {"file": file, "validation": validation, "test": test}
-        call = Call(
-            "POST",
-            f"/v1/tenants/{segment(name.tenant)}/trainings",
-            form={**texts, **{key: one for key, one in options.items() if one is not None}},
-            files={key: row_file(one) for key, one in given.items() if one is not None},
+        call = _start(
+            task,
+            {"file": file, "validation": validation, "test": test},
+            config=config,
+            alias=alias,
+            margin=margin,
+            feedback=feedback,
         )
         return training_of(body_of(self._transport.send(call)))
+
+    def check(
+        self,
+        task: str,
+        file: str | Path | File | None = None,
+        *,
+        validation: str | Path | File | None = None,
+        test: str | Path | File | None = None,
+        config: Mapping[str, Any] | None = None,
+        feedback: Literal["none", "add", "only"] = "none",
+    ) -> CheckedRows:
+        """Check labeled rows as a training does, and train nothing."""
+        files = {"file": file, "validation": validation, "test": test}
+        call = _start(task, files, config=config, feedback=feedback)
+        call = replace(call, params={"dry_run": "true"}, is_idempotent=True)
+        return checked_rows_of(body_of(self._transport.send(call)))
 
     def list(self, tenant: str) -> Iterator[Training]:
         """Yield the trainings of a tenant, the latest first."""
@@ -157,3 +174,29 @@ class Trainings:
 
 def _path(tenant: str, training_id: str) -> str:
     return f"/v1/tenants/{segment(tenant)}/trainings/{segment(training_id)}"
+
+
+def _start(
+    task: str,
+    files: Mapping[str, str | Path | File | None],
+    *,
+    config: Mapping[str, Any] | None,
+    feedback: str,
+    alias: str | None = None,
+    margin: float = 0.0,
+) -> Call:
+    """Return the call that starts a training."""
+    name = Reference.parse(task)
+    texts = {
+        "task": name.task,
+        "config": json.dumps(dict(config or {})),
+        "margin": str(margin) if margin else None,
+        "alias": alias or name.alias,
+        "feedback": None if feedback == "none" else feedback,
+    }
+    return Call(
+        "POST",
+        f"/v1/tenants/{segment(name.tenant)}/trainings",
+        form={field: text for field, text in texts.items() if text is not None},
+        files={field: row_file(one) for field, one in files.items() if one is not None},
+    )
