@@ -41,7 +41,10 @@ class RowChecker:
         Raises:
             DeadlineExceeded: when it takes too long.
         """
-        plan = new_plan(request, folder.rows(), settings, device="cpu")
+        rows = folder.rows()
+        if not rows:
+            return _without_rows(request)
+        plan = new_plan(request, rows, settings, device="cpu")
         write_atomically(folder.path / ROW_PLAN, plan.to_json())
         try:
             async with asyncio.timeout(max_seconds), self._places:
@@ -52,6 +55,12 @@ class RowChecker:
                 "the training, which has more time."
             ) from error
         return _outcome(folder, code)
+
+
+def _without_rows(request: JobRequest) -> RowCheck:
+    """Describe a training that starts from names of labels, which were checked with its form."""
+    task_type = request.config.get("task_type", "sequence_classification")
+    return RowCheck(task_type=task_type, method="few_shot", parts=[], data_summary=[], warnings=[])
 
 
 async def _run(folder: TrainingFolder) -> int:

@@ -74,6 +74,16 @@ def test_a_dry_run_that_is_not_a_valid_form_is_rejected_and_leaves_nothing(serve
     assert rest.files() == before
 
 
+def test_names_of_labels_need_no_check_of_rows(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest, _ = serve()
+    run_script(monkeypatch, "raise SystemExit(1)")
+    form = {"task": (None, "mood"), "config": (None, '{"labels": ["good", "bad"]}')}
+    checked = rest.call("POST", PATH, "acme", files=form).json()
+    assert (checked["method"], checked["parts"], checked["error"]) == ("few_shot", [], None)
+
+
 def plan_of(folder: Path, monkeypatch: pytest.MonkeyPatch, rows: str, **run: Any) -> dict[str, Any]:
     monkeypatch.chdir(folder)
     (folder / "train.csv").write_text(rows, encoding="utf-8")
@@ -114,6 +124,7 @@ async def test_a_process_that_crashes_is_reported(
     folder: TrainingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_script(monkeypatch, "import os; os.kill(os.getpid(), 9)")
+    (folder.path / "train.csv").touch()
     found = await RowChecker().check(folder, REQUEST, Settings())
     assert isinstance(found, Failure)
     assert "exit code -9 because it needed too much memory or time" in found.detail
@@ -124,6 +135,7 @@ async def test_a_check_that_takes_too_long_is_killed(
     folder: TrainingFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_script(monkeypatch, SLEEP)
+    (folder.path / "train.csv").touch()
     with pytest.raises(DeadlineExceeded, match=r"not checked within 0\.2 seconds"):
         await RowChecker().check(folder, REQUEST, Settings(), max_seconds=0.2)
 
@@ -137,6 +149,7 @@ async def test_at_most_two_files_are_checked_at_a_time(
     folders = [TrainingFolder(tmp_path / str(number)) for number in range(3)]
     for folder in folders:
         folder.path.mkdir()
+        (folder.path / "train.csv").touch()
     checks = [asyncio.create_task(checker.check(one, REQUEST, Settings())) for one in folders]
     started = [one.path / "started" for one in folders]
     try:
