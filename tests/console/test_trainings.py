@@ -191,22 +191,58 @@ def test_names_of_labels_and_settings_are_sent(tab: "Tab", site: Site) -> None:
     }
 
 
+def test_a_training_is_started_with_the_keyboard_alone(tab: "Tab", site: Site) -> None:
+    posted = []
+
+    def take(route: Any) -> None:
+        if route.request.method == "POST":
+            posted.append(route.request.post_data)
+            route.fulfill(status=202, json={**STATUS, "state": "queued"})
+        else:
+            route.fallback()
+
+    tab.page.route(TRAININGS, take)
+    answer(tab, TRAINING, {**STATUS, "state": "cancelled"})
+    stream(tab, ("state", {**STATUS, "state": "cancelled"}))
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    keyboard = tab.page.keyboard
+    tab.page.get_by_label("Start from").focus()
+    keyboard.type("Names")
+    keyboard.press("Tab")
+    keyboard.type("billing\nshipping")
+    keyboard.press("Tab")
+    keyboard.type("triage")
+    keyboard.press("Tab")  # to the settings
+    keyboard.press("Tab")
+    keyboard.press("Enter")
+    tab.page.wait_for_url("**/console/trainings/acme/t1")
+    assert '{"labels":["billing","shipping"]}' in posted[0]
+    heading = tab.page.get_by_role("heading", level=1)
+    heading.wait_for()
+    tab.wait()
+    assert heading.evaluate("(element) => element === document.activeElement")
+
+
 def test_the_learning_curve_grows_while_the_training_runs(tab: "Tab", site: Site) -> None:
     progress = {"step": 10, "total_steps": 50, "loss": 0.7, "metric": "accuracy", "best": None}
-    latest = {"step": 10, "epoch": 1, **REPORT["history"][0]}
+    first, second = ({"epoch": 1, **evaluation} for evaluation in REPORT["history"])
     answer(tab, TRAINING, STATUS)
     stream(
         tab,
         ("state", STATUS),
+        ("data_summary", {"data_summary": ["train: 80 rows"]}),
         ("progress", {**progress, "latest": None}),
-        ("evaluation", {**progress, "step": 20, "latest": latest}),
+        ("evaluation", {**progress, "latest": first}),
+        ("evaluation", {**progress, "step": 20, "latest": second}),
     )
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings/acme/t1")
     tab.page.get_by_role("img", name=re.compile("accuracy of the validation rows")).wait_for()
     tab.page.get_by_text("Step 20 of at most 50").wait_for()
     assert tab.page.get_by_role("button", name="Cancel the training").is_enabled()
-    assert "Latest training: 0.700, validation: 0.600" in tab.page.get_by_role(
+    assert "train: 80 rows" in tab.text()
+    assert "Latest training: 0.300, validation: 0.400" in tab.page.get_by_role(
         "img", name=re.compile("Loss at each evaluation")
     ).get_attribute("aria-label")  # type: ignore[operator]
 

@@ -14,7 +14,7 @@ import { reportOf } from "./training_report.js";
 const TONES = { succeeded: "good", failed: "bad" };
 const ENDED = ["succeeded", "failed", "cancelled"];
 
-export const title = ({ tenant, training }) => `Training ${training} of ${tenant}`;
+export const title = ({ tenant }) => `Training of ${tenant}`;
 
 export async function render(context) {
   const screen = new TrainingScreen(context);
@@ -47,6 +47,8 @@ class TrainingScreen {
     const events = new EventSource(urlOf(path));
     this.context.signal.addEventListener("abort", () => events.close());
     const on = (kind, take) => events.addEventListener(kind, (event) => take(JSON.parse(event.data)));
+    on("data_summary", ({ data_summary: summary }) => this.drawRows({ summary }));
+    on("warnings", ({ warnings }) => this.drawRows({ warnings }));
     on("progress", (progress) => this.drawProgress(progress));
     on("evaluation", (progress) => this.drawProgress(progress));
     on("state", (training) => {
@@ -65,22 +67,31 @@ class TrainingScreen {
     this.bar = state === "running" ? progressBar(progress) : null;
     fill(
       this.status,
-      h("dl", {}, h("dt", {}, "State"), h("dd", {}, tag(state, TONES[state])), ...timesOf(training), h("dt", {}, "Task"), h("dd", {}, taskLink(training))),
+      h("dl", {}, facts(training)),
       this.bar,
       !ENDED.includes(state) && this.cancelButton(training),
       training.error !== null && errorBox({ problem: training.error }),
     );
-    fill(
-      this.data,
-      h("h2", {}, "Rows"),
-      summary.length > 0 ? h("ul", {}, summary.map((sentence) => h("li", {}, sentence))) : h("p", { class: "empty" }, "The rows are not read yet."),
-      warningList(training.result?.warnings ?? warnings),
-    );
+    this.drawRows({ summary, warnings: training.result?.warnings ?? warnings });
     fill(this.result, training.result && this.resultCard(training, task, alias));
     if (state === "succeeded") await this.drawReport();
   }
 
+  /** Draw how the rows were read, and the warnings about them. Events have one of both. */
+  drawRows(known) {
+    this.rows = { ...this.rows, ...known };
+    const { summary = [], warnings = [] } = this.rows;
+    const isRead = summary.length > 0;
+    fill(
+      this.data,
+      h("h2", {}, "Rows"),
+      isRead ? h("ul", {}, summary.map((sentence) => h("li", {}, sentence))) : h("p", { class: "empty" }, "The rows are not read yet."),
+      (isRead || warnings.length > 0) && warningList(warnings),
+    );
+  }
+
   async drawReport() {
+    if (this.report.hasChildNodes()) return;
     try {
       const report = await this.context.api.get(`${this.path}/report`);
       this.curve.setHistory(report);
@@ -136,6 +147,12 @@ function playgroundLink(ref) {
 
 function taskLink({ tenant, task }) {
   return h("a", { href: linkTo("tasks", tenant, task) }, `${tenant}/${task}`);
+}
+
+function facts(training) {
+  const { id, state } = training;
+  const named = [["State", tag(state, TONES[state])], ["Task", taskLink(training)], ["Id", h("code", {}, id)]];
+  return [named.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]), timesOf(training)];
 }
 
 function timesOf({ created_at: created, started_at: started, ended_at: ended }) {

@@ -49,12 +49,9 @@ class TrainingForm {
     this.settings = trainingSettings();
     this.check = rowCheck(context);
     this.about = h("p", { class: "hint" }, "Without rows, the server computes the task from the names of its labels within seconds. Add rows later.");
-    this.element = form({
-      label: "Start a training",
-      fields: [this.start, this.rows, this.labels, this.about, this.task, this.settings.element, this.check.element],
-      action: "Train",
-      submit: () => this.submit(),
-    });
+    const fields = [this.start, this.rows, this.labels, this.about, this.task, this.settings.element];
+    const start = form({ label: "Start a training", fields, action: "Train", submit: () => this.submit() });
+    this.element = h("div", {}, start, this.check.element);
     this.showParts();
   }
 
