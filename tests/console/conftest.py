@@ -1,4 +1,4 @@
-"""Fixtures of the console's tests: one server and one browser for all of them."""
+"""Fixtures of the console's tests: one server for all of them, and a browser for each module."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -22,8 +22,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
+    """A browser for the tests of one module.
+
+    Playwright keeps an event loop in this thread, in which tests of other modules could run none.
+    """
     from tests.console.browser import CHROMIUM, chromium
 
     if CHROMIUM is None:
