@@ -14,7 +14,7 @@ from prefixes.registry.feedback_settings import FeedbackRule, FeedbackSettings
 from prefixes.registry.idempotency import IdempotencyKey
 from prefixes.registry.keys import ApiKeys
 from prefixes.registry.limits import LimitStore, TenantLimits
-from prefixes.registry.opening import open_database, parse_url
+from prefixes.registry.opening import SchemaRevision, open_database, parse_url, read_revision
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.recorded_answers import AnswerStore
 from prefixes.registry.registry import PrefixRegistry
@@ -89,6 +89,7 @@ __all__ = [
     "Retention",
     "RetentionRule",
     "Role",
+    "SchemaRevision",
     "Sharing",
     "StagedBlob",
     "Target",
@@ -99,6 +100,7 @@ __all__ = [
     "adopt_store",
     "open_database",
     "open_registry",
+    "schema_revision",
 ]
 
 
@@ -124,6 +126,15 @@ def open_registry(
         database.close()
         raise
     return PrefixRegistry(database, store, default_limits)
+
+
+def schema_revision(folder: Path, *, database_url: str | None = None) -> SchemaRevision | None:
+    """Read the revision of a store's tables, and change nothing; None without a database.
+
+    Raises:
+        StoreUnavailable: when the database cannot be opened or read.
+    """
+    return read_revision(_url(folder, database_url))
 
 
 def adopt_store(folder: Path, *, database_url: str | None = None) -> Overlap:

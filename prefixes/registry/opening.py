@@ -1,5 +1,7 @@
 """Opening a database: its URL, and the upgrade of its tables."""
 
+from dataclasses import dataclass
+
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -12,6 +14,20 @@ from prefixes.registry.database import Database
 from prefixes.registry.sqlite import configure, make_private, sqlite_file
 
 
+@dataclass(frozen=True, slots=True)
+class SchemaRevision:
+    """The revision of a database's tables: `found` is None for a database without tables."""
+
+    found: str | None
+    newest: str
+    is_known: bool
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there is nothing to upgrade."""
+        return self.found == self.newest
+
+
 def open_database(url: str | URL) -> Database:
     """Open a database by its SQLAlchemy URL and bring its tables up to date.
 
@@ -20,22 +36,46 @@ def open_database(url: str | URL) -> Database:
             program. In the latter case it is left unchanged.
     """
     url = parse_url(url)
-    try:
-        engine = create_engine(url)
-    except (ArgumentError, ModuleNotFoundError) as error:
-        raise _invalid_url(error) from error
-    path = sqlite_file(engine.url)
+    path = sqlite_file(url)
     if path is not None:
         make_private(path)
-    if engine.dialect.name == "sqlite":
-        configure(engine)
-    database = Database(engine)
+    database = _connect(url)
     try:
         _upgrade_on_full_disk(database)
     except StoreUnavailable:
         database.close()
         raise
     return database
+
+
+def read_revision(url: str | URL) -> SchemaRevision | None:
+    """Read the revision of a database's tables without an upgrade.
+
+    Returns:
+        None for a SQLite file that does not exist. It is not created.
+
+    Raises:
+        StoreUnavailable: when the database cannot be opened or read.
+    """
+    url = parse_url(url)
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        return None
+    database = _connect(url)
+    try:
+        return _revision(database)
+    finally:
+        database.close()
+
+
+def _connect(url: URL) -> Database:
+    try:
+        engine = create_engine(url)
+    except (ArgumentError, ModuleNotFoundError) as error:
+        raise _invalid_url(error) from error
+    if engine.dialect.name == "sqlite":
+        configure(engine)
+    return Database(engine)
 
 
 def parse_url(url: str | URL) -> URL:
@@ -75,20 +115,33 @@ def _upgrade_on_full_disk(database: Database) -> None:
 
 
 def _upgrade(database: Database) -> None:
-    config = Config()
-    config.set_main_option("script_location", "prefixes.registry:migrations")
-    scripts = ScriptDirectory.from_config(config)
-    with database.read() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found == scripts.get_current_head():
+    revision = _revision(database)
+    if revision.is_current:
         return
-    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+    if not revision.is_known:
         raise StoreUnavailable(
-            f"The database {database.name} has revision {found!r}, which this version of "
-            f"polyprefix does not know; it ends at {scripts.get_current_head()!r}: upgrade "
-            "polyprefix, or restore a backup made before the database was upgraded"
+            f"The database {database.name} has revision {revision.found!r}, which this version of "
+            f"polyprefix does not know; it ends at {revision.newest!r}: upgrade polyprefix, or "
+            "restore a backup made before the database was upgraded"
         )
+    config = _config()
     # If two processes start at once, the second waits here and then finds nothing to do.
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _revision(database: Database) -> SchemaRevision:
+    scripts = ScriptDirectory.from_config(_config())
+    newest = scripts.get_current_head()
+    assert newest is not None, "the migrations end in one revision"
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in scripts.walk_revisions()}
+    return SchemaRevision(found, newest, is_known=found is None or found in known)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "prefixes.registry:migrations")
+    return config

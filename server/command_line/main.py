@@ -17,6 +17,7 @@ from server.command_line.canaries import (
 )
 from server.command_line.command import Command
 from server.command_line.conversion import export_prefix, import_prefix
+from server.command_line.doctor import doctor
 from server.command_line.evaluation import evaluate, predict
 from server.command_line.feedback import (
     delete_feedback,
@@ -105,6 +106,7 @@ app: Final = _group(
     {
         "serve": serve,
         "version": version,
+        "doctor": doctor,
         "train": train,
         "evaluate": evaluate,
         "predict": predict,

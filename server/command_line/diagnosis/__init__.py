@@ -1,0 +1,1 @@
+"""Diagnosis: the checks of `polyprefix doctor`. None of them changes anything."""
