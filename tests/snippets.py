@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,7 @@ class Example:
 def examples_of(page: Path) -> Iterator[Example]:
     """Give the blocks of a page that can run: `sh` and `python`, each with the `text` after it."""
     blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
-    for (language, source), (following, text) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
+    for (language, source), (following, text) in pairwise([*blocks, ("", "")]):
         if language in {"sh", "python"} and not source.startswith(NOT_RUN):
             yield Example(language, source, text if following == "text" else None)
 
@@ -59,6 +60,8 @@ def run_page(page: Path, folder: Path, url: str, store: Path) -> list[tuple[Exam
     (folder / "bin").mkdir()
     _write_command(folder / "bin" / "polyprefix", "-P -m server")
     _write_command(folder / "bin" / "python", "")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "bin").symlink_to(folder / "bin")
     examples = list(examples_of(page))
     script = "\n".join(_lines(example, number) for number, example in enumerate(examples))
     done = subprocess.run(

@@ -13,6 +13,7 @@ from tests.snippets import ROOT, examples_of, matches, run_page
 DOCS: Final = ROOT / "docs"
 
 RUN_HERE: Final = (
+    "batches.md",
     "from-peft.md", "from-text-embeddings-inference.md", "from-vllm.md", "how-it-works.md",
     "operations-handbook.md", "tutorial.md",
 )  # fmt: skip

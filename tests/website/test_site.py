@@ -1,37 +1,17 @@
 """The built site: complete, linked, without requests to other hosts, and with llms.txt."""
 
-import os
 import re
-import subprocess
-import sys
 from html import unescape
 from pathlib import Path
 
-import pytest
 from typer.main import get_command
 
 from server.command_line.main import app
 from server.settings import Settings, variable_of
 from tests.server.command_line.walk import commands
 from website.check import findings_of
-from website.links import DOCS, ROOT
+from website.links import DOCS
 from website.reference.http_api import openapi_document
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built in strict mode: a warning, such as a broken link, is an error."""
-    folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 def text_of(page: Path) -> str:
@@ -98,7 +78,7 @@ def test_the_reference_has_the_metrics_of_the_handbook(site: Path) -> None:
 
 def test_the_reference_describes_python_modules(site: Path) -> None:
     page = text_of(site / "reference/python.html")
-    for name in ("PrefixRef", "load_backbone", "run_mixed", "open_registry"):
+    for name in ("PrefixRef", "load_backbone", "run_mixed", "open_registry", "find_entities"):
         assert f"{name}" in page
     assert "Load and freeze a backbone." in page
 

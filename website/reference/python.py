@@ -21,6 +21,9 @@ _MODULES: Final = {
     ),
 }
 
+_OPTIONS: Final = {"Client": "    options:\n      inherited_members: true\n"}
+"""Further options of a directive. The asynchronous client has the same methods."""
+
 _INTRODUCTION: Final = """# Python modules
 
 Scripts may import the following modules. Callers of a server need only `polyprefix_client`, which
@@ -33,5 +36,5 @@ def python_page() -> str:
     parts = [_INTRODUCTION]
     for module, (title, names) in _MODULES.items():
         parts.append(f"## {title}\n\nImport these from `{module}`.\n")
-        parts += [f"::: {module}.{name}\n" for name in names]
+        parts += [f"::: {module}.{name}\n{_OPTIONS.get(name, '')}" for name in names]
     return "\n".join(parts)

@@ -11,7 +11,6 @@ from typer.main import get_command
 from server.command_line.main import app
 from server.settings import Settings, variable_of
 from server.settings.errors import SECRETS
-from website.reference.tables import table
 
 _INTRODUCTION: Final = """# Settings
 
@@ -22,7 +21,7 @@ settings in one table.
 
 
 def settings_page() -> str:
-    """Write the page: a section for each group of settings, and a table for each setting."""
+    """Write the page: a section for each group of settings, with an entry for each."""
     flags = _flags()
     parts = [_INTRODUCTION]
     for group, names in _groups():
@@ -55,8 +54,8 @@ def _entry(name: str, flags: dict[str, str]) -> str:
         ("Range", _range_of(schema)),
         ("Flag", f"`{flags[name]}`" if name in flags else ""),
     ]
-    shown = [(label, value) for label, value in rows if value]
-    return f"### {variable_of(name)}\n\n{field.description}\n\n{table(('', ''), shown)}"
+    facts = "\n".join(f"- {label}: {value}" for label, value in rows if value)
+    return f"### {variable_of(name)}\n\n{field.description}\n\n{facts}\n"
 
 
 def _default_of(default: Any) -> str:
