@@ -6,6 +6,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
+from server.api.statuses import STATUS
 from server.command_line.main import app
 from server.settings import Settings, variable_of
 from tests.server.command_line.walk import commands
@@ -50,6 +51,13 @@ def test_the_reference_has_every_route_with_its_role(site: Path) -> None:
 def test_the_reference_has_every_schema(site: Path) -> None:
     page = (site / "reference/http/schemas.html").read_text()
     assert len(re.findall(r"<h2 ", page)) == len(openapi_document()["components"]["schemas"])
+
+
+def test_the_reference_has_every_error_code_with_its_status(site: Path) -> None:
+    page = text_of(site / "reference/http/errors.html")
+    for kind, (status, title) in STATUS.items():
+        code = kind.code  # type: ignore[attr-defined]
+        assert re.search(rf"\n{status}\n{code}\n{re.escape(title)}\n", page), code
 
 
 def test_the_reference_has_every_setting_with_its_meaning(site: Path) -> None:

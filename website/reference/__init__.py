@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from website.reference.command_line import command_line_page
+from website.reference.errors import errors_page
 from website.reference.http_api import http_pages
 from website.reference.metrics import metrics_page
 from website.reference.python import python_page
@@ -15,4 +16,5 @@ def reference_pages() -> Iterator[tuple[str, str]]:
     yield "reference/command-line.md", command_line_page()
     yield "reference/metrics.md", metrics_page()
     yield "reference/python.md", python_page()
+    yield "reference/http/errors.md", errors_page()
     yield from http_pages()
