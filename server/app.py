@@ -54,6 +54,7 @@ from server.api import (
 from server.api.dialects import (
     hugging_face,
     label_studio,
+    open_inference,
     openai_embeddings,
     openai_models,
     tei,
@@ -87,7 +88,9 @@ _DESCRIPTION: Final = (
     "`application/problem+json` (RFC 9457) with a stable `code`."
 )
 
-DIALECTS: Final = (openai_embeddings, hugging_face, tei, vllm, label_studio, openai_models)
+DIALECTS: Final = (
+    openai_embeddings, hugging_face, tei, vllm, open_inference, label_studio, openai_models,
+)  # fmt: skip
 """Modules with the routes of other servers' APIs, in the order of the OpenAPI document."""
 
 _EXPOSED_HEADERS: Final = (

@@ -5,6 +5,7 @@ from typing import Final
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 PREFIX_FILE: Final = "application/octet-stream"
+BYTES: Final = "application/octet-stream"
 FORM: Final = "multipart/form-data"
 EVENTS: Final = "text/event-stream"
 PNG: Final = "image/png"

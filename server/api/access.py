@@ -26,6 +26,13 @@ VISIBLE: Final = frozenset({
     "POST /",
     "GET /info",
     "POST /classify",
+    "POST /v2/models/{model:model}/infer",
+    "POST /v2/models/{model:model}/versions/{version}/infer",
+    "GET /v2/models/{model:model}",
+    "GET /v2/models/{model:model}/ready",
+    "GET /v2/models/{model:model}/versions/{version}",
+    "GET /v2/models/{model:model}/versions/{version}/ready",
+    "POST /v2/repository/index",
     "GET /label-studio/{tenant}/{task}/health",
     "POST /label-studio/{tenant}/{task}/setup",
     "POST /label-studio/{tenant}/{task}/predict",
@@ -144,8 +151,8 @@ def role_of(method: str, path: str) -> Role | None:
 
 def is_inference(method: str, path: str) -> bool:
     """Return whether a route runs prefixes. The engine charges its requests by their inputs."""
-    is_setup = path.endswith("/setup")  # of Label Studio, which only looks a task up
-    return method == "POST" and not is_setup and f"{method} {path}" in VISIBLE
+    only_looks_up = path.endswith(("/setup", "/index"))  # of Label Studio and of Triton
+    return method == "POST" and not only_looks_up and f"{method} {path}" in VISIBLE
 
 
 def check_access(role: Role, path: str, caller: Caller, params: Mapping[str, Any]) -> None:

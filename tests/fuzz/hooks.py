@@ -11,7 +11,7 @@ from schemathesis.core.parameters import ParameterLocation
 from server import media_types
 from server.api.middleware.security_headers import HEADERS
 from server.api.statuses import HTTP_CODES, STATUS
-from tests.fuzz.world import OTHER, OWNER, WEBHOOK, World, chance_of
+from tests.fuzz.world import OTHER, OWNER, TENSOR, WEBHOOK, World, chance_of
 
 SPARE_KEY: Final = "spare-key"
 FINISHED_TRAINING: Final = "finished-training"
@@ -133,7 +133,7 @@ class Hooks:
             return {"min_score": 0.5}
         if route == "POST /v1/feedback":
             return dict(self._world.feedback())
-        return None
+        return dict(TENSOR) if route.endswith("/infer") else None
 
     def _put_real_ids(self, case: AnyCase) -> None:
         """Replace values that stand for others."""
@@ -146,7 +146,7 @@ class Hooks:
         body: Any = case.body
         for values in (parameters, body):
             if isinstance(values, dict) and values.get("version") == SOME_VERSION:
-                task = str(parameters.get("task"))
+                task = str(parameters.get("task", "mood"))
                 values["version"] = self._world.some_version(tenant or OWNER, task)
 
     def _put_real_file(self, case: AnyCase, chance: random.Random, *, is_new: bool) -> None:

@@ -50,6 +50,11 @@ WEBHOOK: Final[dict[str, Any]] = {
 }
 """A valid webhook. No such host exists."""
 
+TENSOR: Final[dict[str, Any]] = {
+    "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["good"]}]
+}
+"""A valid request of the Open Inference Protocol to `acme/mood`."""
+
 _ROWS: Final = b"text,label\ngood,yes\nbad,no\n"
 _SENDERS: Final = ("operator", "operator", "admin", "admin", "upload", "infer", "other", "nobody")
 """Those that may do more send more requests."""

@@ -131,6 +131,8 @@ TASK: Final = "/v1/tenants/{tenant}/prefixes/{task}"
 TRAININGS: Final = "/v1/tenants/{tenant}/trainings"
 TENANT: Final = "/v1/tenants/{tenant}"
 LABEL_STUDIO: Final = "/label-studio/{tenant}/{task}"
+MODEL: Final = "/v2/models/{model:model}"
+TENSOR: Final = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["good"]}]}
 PREDICT: Final = {
     "tasks": [{"data": {"text": "good"}}],
     "label_config": '<View><Text name="t" value="$text"/><Choices name="c" toName="t"/></View>',
@@ -160,6 +162,16 @@ ROWS: Final[Mapping[str, Row]] = {
     "POST /embed": Row("default", 422, {"inputs": "good"}),
     "POST /": Row("default", 200, {"inputs": "good"}),
     "GET /info": Row("default"),
+    "GET /v2": Row("open"),
+    "GET /v2/health/live": Row("open"),
+    "GET /v2/health/ready": Row("open"),
+    f"POST {MODEL}/infer": Row("inference", 200, TENSOR),
+    f"POST {MODEL}/versions/{{version}}/infer": Row("inference", 200, TENSOR),
+    f"GET {MODEL}": Row("inference"),
+    f"GET {MODEL}/ready": Row("inference"),
+    f"GET {MODEL}/versions/{{version}}": Row("inference"),
+    f"GET {MODEL}/versions/{{version}}/ready": Row("inference"),
+    "POST /v2/repository/index": Row("listed"),
     f"GET {LABEL_STUDIO}/health": Row("inference"),
     f"POST {LABEL_STUDIO}/setup": Row("inference", 200, {}),
     f"POST {LABEL_STUDIO}/predict": Row("inference", 200, PREDICT),
@@ -319,7 +331,7 @@ class World:
             names["webhook"] = self._webhook(tenant)
         names["key_id"] = self._key_id(None if "/operator-keys/" in path else tenant)
         names["reader"] = "globex"
-        names["model:path"] = f"{tenant}/{names['task']}"
+        names["model:path"] = names["model:model"] = f"{tenant}/{names['task']}"
         return names
 
     def _delete(self, tenant: str, task: str, *, is_version: bool) -> None:

@@ -76,6 +76,9 @@ def check_problem(response: Any, status: int, code: str) -> dict[str, Any]:
     if path in {"/", "/predict", "/embed", "/info"} or path.startswith("/models/"):
         assert extensions == {"error", "error_type"}
         assert problem["error"] == problem["detail"]
+    elif path.startswith("/v2"):
+        assert extensions == {"error"}
+        assert problem["error"] == problem["detail"]
     elif path in {"/classify", "/v1/embeddings"} or path.startswith("/v1/models"):
         assert extensions == {"error"}
         assert set(problem["error"]) == {"message", "type", "param", "code"}

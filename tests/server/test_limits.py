@@ -233,7 +233,8 @@ def test_a_limit_that_is_exceeded_does_not_stop_an_admin(serve: Serve) -> None:
 def managed_routes(rest: Rest) -> Iterator[tuple[str, str]]:
     """Every route with a key that is not inference, with values in its path."""
     for method, path, _, _ in operations(rest):
-        route = f"{method} {path}".replace("{model}", "{model:path}")
+        kind = "model" if path.startswith("/v2/") else "path"
+        route = f"{method} {path}".replace("{model}", f"{{model:{kind}}}")
         if route in NEEDED or (route in VISIBLE and not is_inference(*route.split(" "))):
             yield method, path.format(**VALUES)
 

@@ -9,6 +9,8 @@ from server.problems import Problem
 _HUGGING_FACE_ROUTES: Final = re.compile(r"/|/predict|/embed|/info|/models/.*", re.DOTALL)
 _OPENAI_ROUTES: Final = re.compile(r"/classify|/v1/embeddings|/v1/models(/.*)?", re.DOTALL)
 
+_OPEN_INFERENCE_ROUTES: Final = re.compile(r"/v2(/.*)?", re.DOTALL)
+
 _ERROR_TYPES: Final[Mapping[int, str]] = {
     401: "Validation",
     429: "Overloaded",
@@ -26,6 +28,8 @@ def error_members(problem: Problem, path: str) -> dict[str, Any]:
         return _hugging_face(problem)
     if _OPENAI_ROUTES.fullmatch(path):
         return _openai(problem)
+    if _OPEN_INFERENCE_ROUTES.fullmatch(path):
+        return {"error": problem.detail}
     return {}
 
 
