@@ -302,7 +302,17 @@ def test_base64_of_the_default_encoding_is_float32(rest: Rest) -> None:
 PAGE = (DOCS / "clients.md").read_text()
 
 
-@pytest.mark.parametrize("title", ["OpenAI", "Hugging Face", "text-embeddings-inference", "vLLM"])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "OpenAI",
+        "Hugging Face",
+        "text-embeddings-inference",
+        "vLLM",
+        "Triton and KServe",
+        "LangChain",
+    ],
+)
 def test_snippets_of_the_page_run(rest: Rest, title: str) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", section_of(PAGE, title), re.DOTALL)
     names: dict[str, Any] = {"URL": rest.url, "KEY": rest.keys["acme"]}
