@@ -38,11 +38,14 @@ from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
 from server.residency.pool import ResidencyMetrics
 from server.residency.residents import ResidentPrefixes, ResidentStats
-from server.usage.meter import Account, UsageMeter
+from server.usage.meter import Account, UsageMeter, UsageMetrics
 
 
 class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenizationMetrics, Protocol):
-    """All metrics that the engine reports."""
+    """All metrics that the engine reports. `usage` are those by tenant and by task, if any."""
+
+    @property
+    def usage(self) -> UsageMetrics | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Engine:
         metrics: EngineMetrics,
     ) -> None:
         self.backbone = backbone
-        self.usage = UsageMeter()
+        self.usage = UsageMeter(metrics.usage)
         self.answers = AnswerRecorder()
         self.statistics = AnswerMeter(backbone.texts.unknown_token)
         self._registry = registry

@@ -98,7 +98,9 @@ class Assembly:
     @classmethod
     def of(cls, settings: Settings, registry: PrefixRegistry) -> Self:
         """Load the backbone, and build the engine and the parts around it."""
-        metrics = Metrics()
+        metrics = Metrics(
+            max_tenants=settings.max_tenant_series, max_tasks=settings.max_task_series
+        )
         engine = _engine(settings, registry, metrics)
         add_gauges(engine, registry, metrics)
         trainings = _trainings(settings, registry, engine, metrics)

@@ -7,7 +7,16 @@ bounded.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from server.observability.usage_series import UsageSeries
 
 _SECONDS: Final = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
@@ -18,15 +27,24 @@ _COUNTS: Final = tuple(float(2**power) for power in range(15))
 class RequestMetrics(Protocol):
     """Counts requests, and exports all metrics."""
 
-    def request_done(self, route: str, status: int, seconds: float) -> None: ...
+    def request_done(
+        self, route: str, status: int, seconds: float, tenant: str | None = None
+    ) -> None: ...
     async def exposition(self) -> bytes: ...
 
 
 class Metrics:
-    """All metrics of one server, in their own collector registry."""
+    """All metrics of one server, in their own collector registry.
 
-    def __init__(self) -> None:
+    `usage` are those by tenant and by task, None if both limits are 0.
+    """
+
+    def __init__(self, *, max_tenants: int = 0, max_tasks: int = 0) -> None:
         self._collectors = CollectorRegistry()
+        ProcessCollector(registry=self._collectors)
+        self.usage = UsageSeries.within(
+            self._collectors, max_tenants=max_tenants, max_tasks=max_tasks
+        )
         self._add_batch_metrics()
         self._add_text_metrics()
         self._add_request_metrics()
@@ -139,10 +157,17 @@ class Metrics:
         self._tokens.inc(tokens)
         self._unknown_tokens.inc(unknown)
 
-    def request_done(self, route: str, status: int, seconds: float) -> None:
-        """Record a response. `route` is a template such as `/v1/tenants/{tenant}`."""
+    def request_done(
+        self, route: str, status: int, seconds: float, tenant: str | None = None
+    ) -> None:
+        """Record a response. `route` is a template such as `/v1/tenants/{tenant}`.
+
+        `tenant` is the caller's.
+        """
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
+        if self.usage is not None:
+            self.usage.response_sent(tenant, status)
 
     def training_done(self, state: str) -> None:
         """Count a finished training by its final state."""

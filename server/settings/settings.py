@@ -28,12 +28,14 @@ from server.settings.feedback import FeedbackSettings
 from server.settings.http import HttpSettings
 from server.settings.keys import check_operator_key
 from server.settings.lists import check_networks, items_of, networks_of, references_of
+from server.settings.observability import ObservabilitySettings
 from server.settings.tenants import TenantSettings
 from server.settings.tls import TlsSettings
 from server.settings.training import TrainingSettings
 
 
 class Settings(
+    ObservabilitySettings,
     FeedbackSettings,
     BatchFileSettings,
     TrainingSettings,

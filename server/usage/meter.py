@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from prefixes.registry.usage import UsageRow
 
@@ -28,12 +28,26 @@ class _Amounts:
     device_seconds: float = 0.0
 
 
+class UsageMetrics(Protocol):
+    """Metrics by tenant and by task, for operators who want them."""
+
+    def request_answered(self, task: str) -> None: ...
+    def text_run(
+        self, tenant: str | None, task: str, tokens: int, device_seconds: float
+    ) -> None: ...
+
+
 class UsageMeter:
     """Adds up requests, texts, tokens and device time. Belongs to the engine's event loop."""
 
     def __init__(
-        self, *, max_series: int = _MAX_SERIES, now: Callable[[], float] = time.time
+        self,
+        metrics: UsageMetrics | None = None,
+        *,
+        max_series: int = _MAX_SERIES,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        self.metrics = metrics
         self._max_series = max_series
         self._now = now
         self._series: dict[_Series, _Amounts] = {}
@@ -82,6 +96,8 @@ class Account:
     def add_request(self) -> None:
         """Count a request that was answered."""
         self.meter.current(self).requests += 1
+        if self.meter.metrics is not None:
+            self.meter.metrics.request_answered(self.task)
 
     def add_text(self, tokens: int, device_seconds: float) -> None:
         """Count a text that the device ran."""
@@ -89,6 +105,8 @@ class Account:
         amounts.texts += 1
         amounts.tokens += tokens
         amounts.device_seconds += device_seconds
+        if self.meter.metrics is not None:
+            self.meter.metrics.text_run(self.tenant, self.task, tokens, device_seconds)
 
 
 def _row(series: _Series, amounts: _Amounts) -> UsageRow:

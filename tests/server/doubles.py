@@ -12,6 +12,7 @@ from prefixes.errors import InputRejected, StoreCorrupted
 from prefixes.registry import Actor, PrefixRegistry, PrefixVersion
 from server.batching.work import Work
 from server.residency.leases import Lease
+from server.usage.meter import UsageMetrics
 from tests.factories import make_prefix
 
 MakeWork = Callable[..., Work]
@@ -88,6 +89,7 @@ class RecordingMetrics:
     num_tokens: int = 0
     num_unknown_tokens: int = 0
     num_tokenized: int = 0
+    usage: UsageMetrics | None = None
 
     def batch_done(
         self,

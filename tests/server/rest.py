@@ -277,16 +277,19 @@ def on_a_port(app: Any, **choices: Any) -> Iterator[str]:
 
 @contextmanager
 def serving(
-    folder: Path, backbone: Backbone, engine: FakeEngine | None = None, **choices: Any
+    folder: Path,
+    backbone: Backbone,
+    engine: FakeEngine | None = None,
+    **choices: Any,
 ) -> Iterator[Rest]:
     """Serve the prefixes of `put_some` with the real engine or a fake one."""
     registry, keys = new_registry(folder) if engine is None else (engine._registry, {})
     if engine is None:
         put_some(registry, backbone.fingerprint)
-    metrics = Metrics()
     # Tests send more requests with one key than the default allows.
     rate = {"management_requests_per_second_per_tenant": 1e9}
     settings = Settings(store_folder=folder, **{**rate, **choices})
+    metrics = Metrics(max_tenants=settings.max_tenant_series, max_tasks=settings.max_task_series)
     limits = EngineLimits(resident_bytes=2**20, max_texts=settings.max_inputs_per_request)
     used: InferenceEngine
     if engine is None:

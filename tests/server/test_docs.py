@@ -59,7 +59,12 @@ def test_every_metric_is_described(rest: Rest) -> None:
     names = {name for name in names if not name.endswith("_created")}
     assert names >= {"polyprefix_batch_tokens", "polyprefix_waiting_inputs"}
     described = set(re.findall(r"^\| `(polyprefix_\w+)`", OPERATING, re.MULTILINE))
-    assert described == names | {"polyprefix_front_ends"}  # where there are such
+    series = {
+        f"polyprefix_{label}_{name}_total"
+        for label in ("tenant", "task")
+        for name in ("requests", "texts", "tokens", "device_seconds")
+    }
+    assert described == names | {"polyprefix_front_ends"} | series  # where there are such
 
 
 def routes(rest: Rest) -> set[str]:

@@ -57,7 +57,7 @@ class RequestLog:
                 await response(scope, receive, send_observed)
         finally:
             record.route = getattr(scope.get("route"), "path_format", record.route)
-            self._metrics.request_done(record.route, status, record.seconds)
+            self._metrics.request_done(record.route, status, record.seconds, record.tenant)
             record.write(status)
 
 

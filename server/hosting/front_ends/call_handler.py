@@ -55,8 +55,8 @@ class CallHandler:
 
     def _handle(self, message: Call | Cancel | CompletedRequest) -> None:
         match message:
-            case CompletedRequest(route, status, seconds):
-                self._metrics.request_done(route, status, seconds)
+            case CompletedRequest(route, status, seconds, tenant):
+                self._metrics.request_done(route, status, seconds, tenant)
             case Cancel(number):
                 if number in self._tasks:
                     self._tasks[number].cancel()

@@ -64,6 +64,7 @@ class CompletedRequest:
     route: str
     status: int
     seconds: float
+    tenant: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,10 +131,12 @@ class RemoteEngine:
         text: bytes = await self._call("exposition")
         return text
 
-    def request_done(self, route: str, status: int, seconds: float) -> None:
+    def request_done(
+        self, route: str, status: int, seconds: float, tenant: str | None = None
+    ) -> None:
         """Send a response to the metrics."""
         if self._channel is not None:
-            self._channel.send(CompletedRequest(route, status, seconds))
+            self._channel.send(CompletedRequest(route, status, seconds, tenant))
 
     async def _call(self, method: Method, **arguments: Any) -> Any:
         if self._channel is None:
