@@ -22,6 +22,7 @@ RUN_HERE: Final = (
 ELSEWHERE: Final = {
     "clients.md": "tests/server/test_clients.py",
     "deploy-docker.md": "tests/test_docker.py",
+    "observability.md": "tests/test_deploy.py",
     "python-client.md": "tests/client/test_page.py",
 }
 """Pages whose examples another module runs."""
