@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 
 from prefixes import BackboneFingerprint
@@ -76,6 +77,7 @@ from server.console import session as console_session
 from server.engine.recording.store import answer_store
 from server.feedback.sealing import Sealer
 from server.observability.metrics import RequestMetrics
+from server.observability.tracing import Tracing
 from server.publishing import Publisher
 from server.settings import Settings
 from server.shutdown import Shutdown
@@ -109,6 +111,7 @@ def create_app(
     metrics: RequestMetrics,
     while_served: AbstractAsyncContextManager[None],
     shutdown: Shutdown | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Build the application.
 
@@ -120,7 +123,10 @@ def create_app(
         metrics: counts requests, and is exported at /metrics.
         while_served: entered before the first request, and left after the last.
         shutdown: begins before the server exits. Event streams and incomplete bodies end then.
+        tracing: creates the spans of requests. None: as the settings say.
     """
+    if tracing is None and settings.tracing:
+        tracing = Tracing.from_environment(status.program_version())
     services = Services(
         settings=settings,
         backbone=backbone,
@@ -155,7 +161,7 @@ def create_app(
         title="polyprefix",
         version=status.program_version(),
         description=_DESCRIPTION,
-        lifespan=lambda _: _lifespan(services, while_served),
+        lifespan=lambda _: _lifespan(services, while_served, tracing),
         redirect_slashes=False,
         docs_url=None,  # FastAPI's pages load scripts from other hosts
         redoc_url=None,
@@ -163,16 +169,20 @@ def create_app(
     )
     app.state.services = services
     _add_routes(app)
-    _add_middleware(app, services)
+    _add_middleware(app, services, tracing)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(
-    services: Services, while_served: AbstractAsyncContextManager[None]
+    services: Services, while_served: AbstractAsyncContextManager[None], tracing: Tracing | None
 ) -> AsyncIterator[None]:
-    async with while_served, key_uses.writing(services.keys.uses):
-        yield
+    try:
+        async with while_served, key_uses.writing(services.keys.uses):
+            yield
+    finally:
+        if tracing is not None:
+            await run_in_threadpool(tracing.close)
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -208,14 +218,14 @@ def _add_routes(app: FastAPI) -> None:
     problem_responses.install(app)
 
 
-def _add_middleware(app: FastAPI, services: Services) -> None:
+def _add_middleware(app: FastAPI, services: Services, tracing: Tracing | None) -> None:
     """Add the middleware, from the innermost to the outermost."""
     app.add_middleware(BodyLimit, settings=services.settings, shutdown=services.shutdown)
     app.add_middleware(Compression)
     app.add_middleware(HeadAsGet)
     if services.settings.cors_origins is not None:
         _add_cors(app, services.settings.cors_origin_list)
-    app.add_middleware(RequestLog, metrics=services.metrics)
+    app.add_middleware(RequestLog, metrics=services.metrics, tracing=tracing)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CloseOnShutdown, shutdown=services.shutdown)
 

@@ -19,6 +19,7 @@ from server.api.dependencies import CallerDep, RecordDep, ServicesDep
 from server.api.disconnection import while_connected
 from server.api.scores import MAX_SCORES
 from server.api.services import Services
+from server.api.stages import stages_of
 from server.engine.values import InferenceResult, Recording, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
 from server.limits.allowance import Allowance
@@ -168,8 +169,12 @@ class Inference:
         )
         try:
             response = await while_connected(self.request, work)
-        except WrongTaskType as error:
-            raise _with_route(error, inputs) from error
+        except Exception as error:
+            self.record.models = tuple(dict.fromkeys(str(item.ref) for item in inputs))
+            self.record.num_inputs = len(inputs)
+            if isinstance(error, WrongTaskType):
+                raise _with_route(error, inputs) from error
+            raise
         self.request.state.rates = response.rates
         answers = response.results
         self._record_usage(answers)
@@ -205,6 +210,8 @@ class Inference:
         self.record.num_tokens = sum(answer.num_tokens for answer in answers)
         self.record.queue_ms = 1000 * max(a.timings.queue_seconds for a in answers)
         self.record.device_ms = 1000 * max(a.timings.device_seconds for a in answers)
+        if self.record.trace is not None and self.record.trace.is_recording:
+            self.record.trace.add(stages_of(answers))
 
 
 def _with_route(error: WrongTaskType, inputs: Sequence[TaskInput]) -> WrongTaskType:

@@ -16,7 +16,7 @@ from server.batching.lone_batches import smallest_for_all_threads
 from server.batching.planner import BatchPlanner, RunningBatch, num_tokens_of, settle_all
 from server.batching.runner import BatchResult, Runner
 from server.batching.scheduler import BatchLimits
-from server.batching.timings import Timings
+from server.batching.timings import BatchSize, Timings
 from server.batching.work import Work
 from server.errors import EngineUnavailable
 
@@ -194,21 +194,30 @@ class Dispatcher:
         jobs = [(work.text, work.lease.resident) for work in batch]
         run = partial(self._runner.run, jobs, packed)
         result: BatchResult = await wrap_future(submit(run))
-        self._report(batch, result, started)
-        seconds_of_token = result.device_seconds / num_tokens_of(batch)
+        size = _size_of(batch)
+        self._report(batch, size, result, started)
+        seconds_of_token = result.device_seconds / size.tokens
         for work, row in zip(batch, result.rows, strict=True):
             work.charge(work.num_tokens * seconds_of_token)
-            timings = Timings(started - work.enqueued_at, result.device_seconds)
+            timings = Timings(
+                started - work.enqueued_at,
+                result.device_seconds,
+                work.tokenize_seconds,
+                started,
+                size,
+            )
             work.settle(row if isinstance(row, Exception) else work.outcome(row, timings))
         if result.was_split and all(isinstance(row, Exception) for row in result.rows):
             await self._probe_device(submit)
         return result
 
-    def _report(self, batch: Sequence[Work], result: BatchResult, started: float) -> None:
+    def _report(
+        self, batch: Sequence[Work], size: BatchSize, result: BatchResult, started: float
+    ) -> None:
         self._metrics.batch_done(
-            rows=len(batch),
-            tokens=num_tokens_of(batch),
-            distinct_prefixes=len({work.lease.digest for work in batch}),
+            rows=size.rows,
+            tokens=size.tokens,
+            distinct_prefixes=size.distinct_prefixes,
             device_seconds=result.device_seconds,
             queue_seconds=[started - work.enqueued_at for work in batch],
         )
@@ -247,3 +256,8 @@ class Dispatcher:
 
 def _not_answered(reason: str) -> EngineUnavailable:
     return EngineUnavailable(f"The request was not answered: {reason}")
+
+
+def _size_of(batch: Sequence[Work]) -> BatchSize:
+    digests = {work.lease.digest for work in batch}
+    return BatchSize(len(batch), num_tokens_of(batch), len(digests))

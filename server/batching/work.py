@@ -34,6 +34,7 @@ class Work:
     device, compared with other tenants. `account` counts what the work uses, None for the server's
     own works. Times are in seconds. `deadline` is of the event loop's clock. `enqueued_at` is of
     `time.perf_counter`, because the clock of uvloop has a resolution of one millisecond.
+    `tokenize_seconds` is how long its request was tokenized before that.
     """
 
     lease: Lease
@@ -43,6 +44,7 @@ class Work:
     tenant: str | None = None
     weight: float = 1.0
     account: Account | None = None
+    tokenize_seconds: float = 0.0
     reply: asyncio.Future[Outcome] = field(default_factory=asyncio.Future)
 
     @property

@@ -96,10 +96,11 @@ class Pipeline:
         self, admitted: AdmittedRequest, jobs: Sequence[LeasedJob]
     ) -> dict[int, InputOutcome]:
         """Run jobs in one batch if it has room for them, and release their leases."""
+        started = time.perf_counter()
         try:
             texts = dict(await self._tokenize(admitted, jobs))
             occluded = await self._tokenize_occluded(admitted, jobs, texts)
-            works = _works(admitted, jobs, texts, occluded)
+            works = _works(admitted, jobs, texts, occluded, started)
         finally:
             for job in jobs:
                 job.lease.release()
@@ -184,6 +185,7 @@ def _works(
     jobs: Sequence[LeasedJob],
     texts: Mapping[int, EncodedInput],
     occluded: Mapping[int, Sequence[EncodedInput]],
+    started: float,
 ) -> dict[int, list[Work]]:
     """Create a work with its own lease for each text, and return them by the input's place."""
     now = time.perf_counter()
@@ -198,6 +200,7 @@ def _works(
                 admitted.tenant,
                 weight,
                 admitted.account_of(place),
+                now - started,
             )
             for text in chain(texts[place], *occluded.get(place, ()))
         ]

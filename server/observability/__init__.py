@@ -1,1 +1,1 @@
-"""Observability: the metrics and the logs of a server."""
+"""Observability: the metrics, the logs and the traces of a server."""

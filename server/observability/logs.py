@@ -9,7 +9,10 @@ import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from server.observability.tracing import RequestTrace
 
 _log = logging.getLogger("polyprefix.requests")
 
@@ -33,6 +36,7 @@ class RequestRecord:
     device_ms: float = 0.0
     code: str | None = None
     limit: str | None = None
+    trace: "RequestTrace | None" = None
 
     @property
     def seconds(self) -> float:
@@ -50,6 +54,8 @@ class RequestRecord:
             "tenant": self.tenant,
             "key_id": self.key_id,
         }
+        if self.trace is not None:
+            fields["trace_id"] = self.trace.trace_id
         if self.code is not None:
             fields["code"] = self.code
         if self.limit is not None:
@@ -59,6 +65,9 @@ class RequestRecord:
                 "models": self.models[:_MAX_LOGGED_MODELS],
                 "num_models": len(self.models),
                 "num_inputs": self.num_inputs,
+            }
+        if self.num_tokens:  # it was answered
+            fields |= {
                 "num_tokens": self.num_tokens,
                 "queue_ms": round(self.queue_ms, 3),
                 "device_ms": round(self.device_ms, 3),

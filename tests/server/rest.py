@@ -34,6 +34,7 @@ from server.hosting.lifespan import lifespan
 from server.limits.allowance import Allowance
 from server.limits.limiter import RequestLimiter
 from server.observability.metrics import Metrics
+from server.observability.tracing import Tracing
 from server.rates import RateState
 from server.residency.residents import ResidentStats
 from server.settings import Settings
@@ -280,6 +281,7 @@ def serving(
     folder: Path,
     backbone: Backbone,
     engine: FakeEngine | None = None,
+    tracer: Tracing | None = None,
     **choices: Any,
 ) -> Iterator[Rest]:
     """Serve the prefixes of `put_some` with the real engine or a fake one."""
@@ -305,6 +307,7 @@ def serving(
         registry=registry,
         metrics=metrics,
         while_served=while_served,
+        tracing=tracer,
     )
     with on_a_port(app) as url:
         yield Rest(url, registry, folder, keys, app)

@@ -13,6 +13,7 @@ from server.api.problems import problem_of
 from server.api.statuses import CLIENT_CLOSED_REQUEST
 from server.observability.logs import RequestRecord
 from server.observability.metrics import RequestMetrics
+from server.observability.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -21,14 +22,17 @@ _KEY: Final = re.compile(r"pp_[0-9a-f]{12}_")
 
 
 class RequestLog:
-    """Counts and logs every request, sets `X-Request-Id`, and answers unexpected errors.
+    """Counts, logs and traces every request, sets `X-Request-Id`, and answers unexpected errors.
 
     It wraps all middleware that can fail, so that every response is counted, also that of a bug.
     """
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: RequestMetrics, tracing: Tracing | None = None
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. See the class."""
@@ -36,6 +40,9 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         record = RequestRecord(_request_id(scope), scope["method"])
+        if self._tracing is not None:
+            headers = Headers(scope=scope)
+            record.trace = self._tracing.begin(record.method, scope["path"], headers)
         scope.setdefault("state", {})["record"] = record
         status = CLIENT_CLOSED_REQUEST
         is_started = False
@@ -59,6 +66,8 @@ class RequestLog:
             record.route = getattr(scope.get("route"), "path_format", record.route)
             self._metrics.request_done(record.route, status, record.seconds, record.tenant)
             record.write(status)
+            if record.trace is not None:
+                record.trace.end(record, status)
 
 
 def _request_id(scope: Scope) -> str:
