@@ -181,12 +181,10 @@ def memory(setup: Setup, num_rows: int, max_seconds: float) -> None:
                 break
             time.sleep(0.5)
         rate = (shown["num_done"] - first) / (time.monotonic() - began)
-        tenth = max(1, len(found) // 10)
+        points = [found[number * (len(found) - 1) // 10] for number in range(11)]
         print(f"{shown['state']} with {shown['num_done']} rows, {rate:.0f} rows/s")
-        print(
-            f"resident MiB: most {max(found):.0f}, mean of the first and the last tenth "
-            f"{sum(found[1 : tenth + 1]) / tenth:.0f} and {sum(found[-tenth:]) / tenth:.0f}"
-        )
+        curve = ", ".join(f"{point:.0f}" for point in points)
+        print(f"resident MiB: most {max(found):.0f}; over time {curve}")
         if shown["state"] == "succeeded":
             check(client, path, num_rows)
 

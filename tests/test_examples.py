@@ -223,3 +223,21 @@ def test_the_commands_of_the_readme_exist(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     assert (ROOT / "Makefile").read_text().count("\nserve:") == 1
+
+
+def test_the_example_of_a_batch_file_answers_its_rows(server: tuple[str, str]) -> None:
+    url, key = server
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "client")))
+    place = {"POLYPREFIX_URL": url, "POLYPREFIX_KEY": key, "PYTHONPATH": paths}
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "batch_file.py"],
+        cwd=ROOT,
+        env={**os.environ, **place},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert {"a spam", "c card_arrival", "d prefix_not_found"} <= set(lines)
+    assert lines[-4].startswith("a ")

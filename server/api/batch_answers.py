@@ -128,7 +128,7 @@ class BatchAnswerer:
 
 @dataclass(slots=True, eq=False)
 class _Run:
-    """The inference of one chunk. `seconds` is the time in the engine."""
+    """The inference of one chunk. `seconds` is the time on the device."""
 
     answerer: BatchAnswerer
     tenant: str
@@ -171,7 +171,6 @@ class _Run:
             await self.answerer.sleep(wait)
 
     async def _infer_once(self, rows: Sequence[PreparedRow]) -> list[InferenceResult]:
-        started = time.perf_counter()
         response = await self.answerer.engine.infer(
             [row.item for row in rows],
             reader=self.tenant,
@@ -180,7 +179,7 @@ class _Run:
             allowance=self.allowance,
             is_background=True,
         )
-        self.seconds += time.perf_counter() - started
+        self.seconds += max(result.timings.device_seconds for result in response.results)
         if (wait := max(map(_seconds_to_refill, response.rates), default=0.0)) > 0:
             await self.answerer.sleep(min(wait, _MAX_WAIT_SECONDS))
         return response.results

@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRows:
-    """The results of rows, and how long the engine took for them, without waits for limits."""
+    """The results of rows, and how long they occupied the device and a thread that wrote them."""
 
     lines: Sequence[ResultLine]
     seconds: float

@@ -73,7 +73,7 @@ class Pacer:
         return turn
 
     def ran(self, turn: Turn, num_rows: int, seconds: float) -> None:
-        """Note that a chunk kept the engine busy for so many seconds."""
+        """Note that a chunk occupied the device for so many seconds."""
         if num_rows and seconds:
             speed = num_rows / seconds
             self._rows_per_second += _WEIGHT_OF_LAST * (speed - self._rows_per_second)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import typer
 
 from server.command_line.audit import audit
+from server.command_line.batch import batch
 from server.command_line.canaries import (
     cancel_canary,
     promote_canary,
@@ -110,6 +111,7 @@ app: Final = _group(
         "train": train,
         "evaluate": evaluate,
         "predict": predict,
+        "batch": batch,
         "recipes": recipes,
         "import": import_prefix,
         "export": export_prefix,
