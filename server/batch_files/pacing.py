@@ -17,9 +17,10 @@ _BUSY_SHARE: Final = 0.1
 """Maximum share of the time in which chunks run while there are requests."""
 _MAX_REST_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.05
-_FIRST_ROWS: Final = 8
+_FIRST_ROWS: Final = 4.0
 _QUIET_CHUNKS: Final = 2
-_WEIGHT_OF_LAST: Final = 0.2
+_MOST_GROWTH: Final = 1.25
+_MOST_SHRINKAGE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Turn:
 
     max_rows: int
     given_at: float
+    is_quiet: bool
 
 
 class Pacer:
@@ -53,7 +55,10 @@ class Pacer:
         self._max_rows = max_rows
         self._sleep = sleep
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
-        self._rows_per_second = _FIRST_ROWS / _QUIET_CHUNK_SECONDS
+        # A batch takes some time however few rows it has, so the sizes are adapted to the time that
+        # chunks take, and not computed from the time of a row.
+        first = min(_FIRST_ROWS, float(max_rows))
+        self._num_rows = {True: first, False: first}
         self._rest_until = 0.0
 
     @property
@@ -65,19 +70,20 @@ class Pacer:
         """Wait until the next chunk may run. Call `ran` when it has ended."""
         while not (is_quiet := self._is_quiet) and (wait := self._rest_until - self._clock()) > 0:
             await self._sleep(min(wait, _LOOK_SECONDS))
-        seconds = _QUIET_CHUNK_SECONDS if is_quiet else _BUSY_CHUNK_SECONDS
-        turn = Turn(
-            max(1, min(self._max_rows, int(self._rows_per_second * seconds))), self._clock()
-        )
-        self._rest_after(turn, seconds)  # the other files do not start one meanwhile
+        turn = Turn(int(self._num_rows[is_quiet]), self._clock(), is_quiet)
+        self._rest_after(turn, _seconds_of(turn))  # the other files do not start one meanwhile
         return turn
 
     def ran(self, turn: Turn, num_rows: int, seconds: float) -> None:
         """Note that a chunk occupied the device for so many seconds."""
-        if num_rows and seconds:
-            speed = num_rows / seconds
-            self._rows_per_second += _WEIGHT_OF_LAST * (speed - self._rows_per_second)
-            self._rest_after(turn, seconds)
+        if not num_rows:
+            return
+        self._rest_after(turn, seconds)
+        factor = _seconds_of(turn) / max(seconds, 1e-6)
+        is_full = num_rows == turn.max_rows  # a smaller chunk does not show that more would fit
+        factor = min(factor, _MOST_GROWTH if is_full else 1.0)
+        wanted = self._num_rows[turn.is_quiet] * max(factor, _MOST_SHRINKAGE)
+        self._num_rows[turn.is_quiet] = min(max(wanted, 1.0), float(self._max_rows))
 
     @property
     def _is_quiet(self) -> bool:
@@ -86,3 +92,8 @@ class Pacer:
     def _rest_after(self, turn: Turn, seconds: float) -> None:
         pause = min(seconds / _BUSY_SHARE, seconds + _MAX_REST_SECONDS)
         self._rest_until = max(self._rest_until, turn.given_at + pause)
+
+
+def _seconds_of(turn: Turn) -> float:
+    """Return how long a chunk is to occupy the device."""
+    return _QUIET_CHUNK_SECONDS if turn.is_quiet else _BUSY_CHUNK_SECONDS

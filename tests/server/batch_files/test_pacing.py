@@ -19,9 +19,9 @@ class Device:
             lambda _: self.is_quiet, max_rows=max_rows, sleep=self.sleep, clock=lambda: self.now
         )
 
-    async def run(self, pacer: Pacer, rows_per_second: float) -> int:
+    async def run(self, pacer: Pacer, rows_per_second: float, fixed_seconds: float = 0.0) -> int:
         turn = await pacer.turn()
-        seconds = turn.max_rows / rows_per_second
+        seconds = fixed_seconds + turn.max_rows / rows_per_second
         self.now += seconds
         pacer.ran(turn, turn.max_rows, seconds)
         return turn.max_rows
@@ -56,6 +56,14 @@ def test_next_to_requests_chunks_are_short_and_use_a_tenth_of_the_time() -> None
     assert asyncio.run(device.run(pacer, 1000)) <= 15
     num_rows = in_time(device, 20.0, lambda: device.run(pacer, 1000))
     assert 0.05 * 20 * 1000 <= num_rows <= 0.12 * 20 * 1000
+
+
+def test_a_batch_that_takes_time_without_rows_does_not_make_chunks_of_one_row() -> None:
+    device = Device()
+    device.is_quiet = False
+    pacer = device.pacer()
+    in_time(device, 20.0, lambda: device.run(pacer, 2000, 0.01))
+    assert 8 <= asyncio.run(device.run(pacer, 2000, 0.01)) <= 12
 
 
 def test_a_slow_device_still_gets_a_row_each_second() -> None:
