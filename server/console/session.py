@@ -31,7 +31,7 @@ async def sign_in(request: Request, response: Response, caller: CallerDep) -> Ca
 async def read_session(
     request: Request, response: Response, services: ServicesDep
 ) -> CallerSummary | None:
-    """Describe the key of the cookie; null without a valid one, which is no error here."""
+    """Describe the key of the cookie; null without a valid one, which this route allows."""
     response.headers["Cache-Control"] = "no-store"
     try:
         caller = await authenticate(authorization_of(request), services.keys)
