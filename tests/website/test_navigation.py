@@ -23,3 +23,13 @@ def test_every_page_stands_in_the_navigation_once() -> None:
 def test_the_navigation_has_the_kinds_of_documentation() -> None:
     titles = [title for item in navigation() if isinstance(item, dict) for title in item]
     assert [title for title in titles if title in KINDS] == list(KINDS)
+
+
+def test_the_index_links_every_page() -> None:
+    index = (DOCS / "README.md").read_text()
+    missing = [
+        path.name
+        for path in DOCS.glob("*.md")
+        if path.name != "README.md" and f"]({path.name}" not in index
+    ]
+    assert missing == [], "add these pages to docs/README.md"
