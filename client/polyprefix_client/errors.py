@@ -17,6 +17,10 @@ class InvalidName(PolyprefixError, ValueError):
     """A name of a prefix, version or alias is not well formed."""
 
 
+class InvalidUrl(PolyprefixError, ValueError):
+    """The URL of the server is not a URL of HTTP."""
+
+
 class InvalidLogin(PolyprefixError):
     """The login file cannot be read."""
 

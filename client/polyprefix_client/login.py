@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from polyprefix_client.errors import InvalidLogin
+import httpx
+
+from polyprefix_client.errors import InvalidLogin, InvalidUrl
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 URL_VARIABLE: Final = "POLYPREFIX_URL"
@@ -49,6 +51,7 @@ def find_connection(
     server.
 
     Raises:
+        InvalidUrl: when the URL is not one of a server.
         InvalidLogin: when the login file is needed and cannot be read.
     """
     variables = os.environ if environment is None else environment
@@ -64,7 +67,25 @@ def find_connection(
         is_same = login is not None and _clean(url_found) == _clean(login.url)
         if login is not None and is_same and key_source == "default":
             key_found, key_source = login.key, "login file"
-    return Connection(_clean(url_found or DEFAULT_URL), key_found, url_source, key_source)
+    place = _clean(url_found or DEFAULT_URL)
+    check_url(place)
+    return Connection(place, key_found, url_source, key_source)
+
+
+def check_url(url: str) -> None:
+    """Check that a URL is one of a server.
+
+    Raises:
+        InvalidUrl: when it is not.
+    """
+    try:
+        found = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidUrl(
+            f"Invalid URL {url!r}: {error}. Use https://HOST or http://HOST:PORT."
+        ) from error
+    if found.scheme not in {"http", "https"} or not found.host:
+        raise InvalidUrl(f"Invalid URL {url!r}: expected https://HOST or http://HOST:PORT.")
 
 
 def login_path() -> Path:

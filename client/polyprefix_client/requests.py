@@ -103,6 +103,15 @@ def body_of(response: httpx.Response) -> Any:
         ) from error
 
 
+def complete_response(opened: httpx.Response, content: bytes) -> httpx.Response:
+    """Return a response with the body that was read and decoded from an open one."""
+    decoded = {"content-encoding", "content-length", "transfer-encoding"}
+    headers = [(name, one) for name, one in opened.headers.items() if name not in decoded]
+    return httpx.Response(
+        opened.status_code, headers=headers, content=content, request=opened.request
+    )
+
+
 def request_id_of(response: httpx.Response) -> str:
     """Return the id by which the server's log and feedback name a request."""
     return str(response.headers.get("X-Request-Id", ""))

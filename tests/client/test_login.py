@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from polyprefix_client import Client, InvalidLogin, Login
+from polyprefix_client import Client, InvalidLogin, InvalidUrl, Login
 from polyprefix_client.login import (
     DEFAULT_URL,
     delete_login,
@@ -81,3 +81,11 @@ def test_keys_do_not_appear_in_representations(tmp_path: Path) -> None:
     found = find_connection("http://x", "pp_secret")
     assert "pp_secret" not in repr(found)
     assert "pp_secret" not in repr(Login("http://x", "pp_secret"))
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://host", "http://", "http://host:port", "host"]
+)
+def test_a_url_that_is_not_one_of_a_server_is_rejected(url: str) -> None:
+    with pytest.raises(InvalidUrl, match="Invalid URL"):
+        Client(url)

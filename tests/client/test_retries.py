@@ -1,5 +1,9 @@
 """Retries: which calls are repeated, how often, and after how long."""
 
+import gzip
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -187,3 +191,38 @@ def test_attempts_end_at_the_deadline() -> None:
     now = 2.0
     assert attempts.seconds_left == 8
     assert attempts.wait_after_status(503, 9) is None
+
+
+def slow_server(listener: socket.socket) -> None:
+    """Answer one request with a valid body that takes five seconds to arrive."""
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65_536)
+        body = b'{"data": []}' + b" " * 238
+        head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n"
+        try:
+            connection.sendall(head.encode())
+            for place in range(len(body)):
+                connection.sendall(body[place : place + 1])
+                time.sleep(0.02)
+        except OSError:
+            pass  # the client has closed the connection
+
+
+def test_a_body_that_arrives_too_slowly_ends_at_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=slow_server, args=(listener,))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with Client(url, timeout=0.5, retries=ONCE) as client, pytest.raises(DeadlineExceeded):
+            client.models()
+        thread.join()
+
+
+def test_a_compressed_response_is_decoded_once() -> None:
+    body = gzip.compress(b'{"data": [{"id": "a/b", "task_type": "embedding", "owned_by": "a"}]}')
+    with scripted(httpx.Response(200, headers={"content-encoding": "gzip"}, content=body)) as (
+        client,
+        _,
+    ):
+        assert [model.id for model in client.models()] == ["a/b"]

@@ -43,6 +43,7 @@ class AsyncClient(AsyncInference):
             options: options of httpx, such as `verify` or `proxy`.
 
         Raises:
+            InvalidUrl: when the URL is not one of a server.
             InvalidLogin: when the login file cannot be read.
         """
         connection = find_connection(url, key)

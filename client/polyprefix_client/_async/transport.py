@@ -9,7 +9,7 @@ import httpx
 from polyprefix_client._async.concurrency import sleep
 from polyprefix_client.errors import ConnectionFailed, DeadlineExceeded, PolyprefixError
 from polyprefix_client.login import Connection
-from polyprefix_client.requests import Call, default_headers, error_of
+from polyprefix_client.requests import Call, complete_response, default_headers, error_of
 from polyprefix_client.retries import Attempts, RetryPolicy
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -52,7 +52,8 @@ class AsyncTransport:
         seconds = max(0.001, attempts.seconds_left)
         try:
             arguments = call.arguments(seconds)
-            response = await self._http.request(call.method, call.path, **arguments)
+            async with self._http.stream(call.method, call.path, **arguments) as opened:
+                response = await _read(opened, attempts)
         except httpx.TransportError as error:
             wait = attempts.wait_after_failure(was_sent=not isinstance(error, _NEVER_SENT))
             if wait is None:
@@ -98,3 +99,13 @@ class AsyncTransport:
         return ConnectionFailed(
             f"{what} failed: {reason}. Check the URL, and that the server is running."
         )
+
+
+async def _read(opened: httpx.Response, attempts: Attempts) -> httpx.Response:
+    """Read a body until the deadline. The timeout of httpx applies to each part of it only."""
+    parts = []
+    async for part in opened.aiter_bytes():
+        parts.append(part)
+        if attempts.seconds_left <= 0:
+            raise httpx.ReadTimeout("The body arrives too slowly.", request=opened.request)
+    return complete_response(opened, b"".join(parts))

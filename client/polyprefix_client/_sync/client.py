@@ -44,6 +44,7 @@ class Client(Inference):
             options: options of httpx, such as `verify` or `proxy`.
 
         Raises:
+            InvalidUrl: when the URL is not one of a server.
             InvalidLogin: when the login file cannot be read.
         """
         connection = find_connection(url, key)
