@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.command_line.json_output import AsJson, print_json
 from server.command_line.shared_options import BackboneName
 
 if TYPE_CHECKING:
@@ -62,8 +63,11 @@ def import_prefix(  # noqa: PLR0917 - typer passes all by name
             help="Golden example, replayed at upload: a text, or a JSON object of fields."
         ),
     ] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
 ) -> None:
     """Convert a prefix of P-tuning v2, PEFT or AdapterHub to a file."""
+    from dataclasses import asdict
+
     from prefixes.atomic import write_atomically
     from prefixes.interop.examples import with_examples
     from prefixes.names import PrefixRef
@@ -74,6 +78,9 @@ def import_prefix(  # noqa: PLR0917 - typer passes all by name
     imported = _importer(source)(folder, loaded, options)
     prefix = with_examples(loaded, imported.prefix, example or ())
     write_atomically(output, prefix.to_bytes())
+    if as_json:
+        print_json({"file": output, **asdict(imported.report)})
+        return
     _print_report(imported.report)
     typer.echo(f"\nWrote {output}.")
     if reference is not None:
@@ -89,6 +96,7 @@ def export_prefix(
     file: Annotated[Path, typer.Argument(help="A prefix file.")],
     folder: Annotated[Path, typer.Argument(help="The folder to write.")],
     backbone: BackboneName = "minilm",
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
 ) -> None:
     """Convert a prefix file to a folder that PEFT loads.
 
@@ -100,7 +108,11 @@ def export_prefix(
     exporters = {Target.PEFT: export_peft}
     loaded = _load(backbone)
     prefix = Prefix.load(file, fits=loaded.fingerprint)
-    for sentence in exporters[target](prefix, folder, loaded):
+    sentences = list(exporters[target](prefix, folder, loaded))
+    if as_json:
+        print_json({"folder": folder, "notes": sentences})
+        return
+    for sentence in sentences:
         typer.echo(sentence)
 
 

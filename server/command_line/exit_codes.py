@@ -102,6 +102,7 @@ def _codes() -> tuple[tuple[tuple[type[BaseException], ...], ExitCode], ...]:
         client_errors.InvalidName,
         client_errors.InvalidRows,
         client_errors.InvalidLogin,
+        client_errors.InvalidUrl,
         FileNotFoundError,
         IsADirectoryError,
         NotADirectoryError,

@@ -2,34 +2,49 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from server.command_line.flag_groups import expand_flags
 from server.command_line.json_output import AsJson, print_json
+from server.command_line.next_step import suggest
+from server.command_line.place import Place, open_place
 from server.command_line.store_folder import StoreFolder, load_settings, open_store
 
 if TYPE_CHECKING:
+    from polyprefix_client import Client
     from prefixes.registry import FeedbackSettings
     from prefixes.registry.feedback_settings import FeedbackState
 
 Name = Annotated[str, typer.Argument(help="Name of the tenant.")]
 
 
+class FeedbackManager(Protocol):
+    """Recorded answers of a store or of a server."""
+
+    def find(self, name: str) -> dict[str, Any]: ...
+    def change(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]: ...
+    def delete(self, name: str) -> int: ...
+
+
+@expand_flags
 def show_feedback(
     name: Name,
     as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
-    store_folder: StoreFolder = None,
+    *,
+    place: Place,
 ) -> None:
     """Show what a tenant records, and how much is stored."""
-    with _feedback(store_folder) as feedback:
+    with _feedback(place) as feedback:
         _show(feedback.find(name), as_json=as_json)
 
 
+@expand_flags
 def set_feedback(
     name: Name,
     enabled: Annotated[
@@ -43,47 +58,50 @@ def set_feedback(
     sample_percent: Annotated[
         float | None, typer.Option(min=0.001, max=100, help="Share of the requests to record.")
     ] = None,
-    store_folder: StoreFolder = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
 ) -> None:
     """Let a tenant record answers and feedback, or stop it.
 
     Applies to the next request. Stopping deletes nothing. POLYPREFIX_MAX_FEEDBACK_DAYS applies in
     any case.
     """
-    from prefixes.registry import COMMAND_LINE, FeedbackRule
-
-    with _feedback(store_folder) as feedback:
-        given = {
-            "is_enabled": enabled,
-            "retention_days": retention_days,
-            "sample_percent": sample_percent,
-        }
-        changes = {field: value for field, value in given.items() if value is not None}
-        rule = FeedbackRule(**{**asdict(feedback.find(name).rule), **changes})
-        _show(feedback.set(name, rule, by=COMMAND_LINE))
+    given = {
+        "is_enabled": enabled,
+        "retention_days": retention_days,
+        "sample_percent": sample_percent,
+    }
+    changes = {field: value for field, value in given.items() if value is not None}
+    with _feedback(place) as feedback:
+        _show(feedback.change(name, changes), as_json=as_json)
 
 
+@expand_flags
 def delete_feedback(
     name: Annotated[
         str, typer.Argument(metavar="TENANT[/TASK]", help="The tenant, or one of its prefixes.")
     ],
-    store_folder: StoreFolder = None,
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    *,
+    place: Place,
 ) -> None:
     """Delete the recorded answers of a tenant or a prefix.
 
     Their feedback is deleted, too. Nothing of it can be restored.
     """
-    from prefixes.registry import COMMAND_LINE
-
-    tenant, _, task = name.partition("/")
-    with _feedback(store_folder) as feedback:
-        number = feedback.delete(tenant, task or None, by=COMMAND_LINE)
-    typer.echo(f"Deleted {number} answers of {name}.")
+    with _feedback(place) as feedback:
+        number = feedback.delete(name)
+    if as_json:
+        print_json({"num_answers": number})
+    else:
+        typer.echo(f"Deleted {number} answers of {name}.")
 
 
 def export_feedback(
     name: Annotated[str, typer.Argument(metavar="TENANT/TASK", help="The prefix.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write, .jsonl.")],
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
     store_folder: StoreFolder = None,
 ) -> None:
     """Write the feedback on a prefix as labeled rows, oldest first.
@@ -100,33 +118,90 @@ def export_feedback(
         answers = AnswerStore(registry.database, max_bytes=0)
         lines = feedback_lines(answers, Sealer(settings.feedback_key_list), tenant, task)
         output.write_bytes(b"".join(lines))
-    typer.echo(f"Wrote {len(lines)} rows to {output}.")
+    if as_json:
+        print_json({"rows": len(lines), "file": output})
+    else:
+        typer.echo(f"Wrote {len(lines)} rows to {output}.")
+    suggest("train", name, "--train", str(output), as_json=as_json)
 
 
-def generate_feedback_key() -> None:
+def generate_feedback_key(
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+) -> None:
     """Print a new key for POLYPREFIX_FEEDBACK_KEYS. It is stored nowhere."""
     from server.feedback.sealing import new_key
 
-    typer.echo(new_key())
+    if as_json:
+        print_json({"key": new_key()})
+    else:
+        typer.echo(new_key())
 
 
 @contextmanager
-def _feedback(store_folder: StoreFolder) -> Iterator["FeedbackSettings"]:
+def _feedback(place: Place) -> Iterator[FeedbackManager]:
+    from polyprefix_client import Client
     from prefixes.registry import FeedbackSettings
 
-    with open_store(load_settings(store_folder)) as registry:
-        yield FeedbackSettings(registry.database)
+    with open_place(place) as opened:
+        if isinstance(opened, Client):
+            yield _ServedFeedback(opened)
+        else:
+            yield _StoredFeedback(FeedbackSettings(opened.database))
 
 
-def _show(state: "FeedbackState", *, as_json: bool = False) -> None:
-    shown = {
+class _StoredFeedback:
+    """Recorded answers of a store, changed by the command line."""
+
+    def __init__(self, settings: "FeedbackSettings") -> None:
+        from prefixes.registry import COMMAND_LINE
+
+        self._settings = settings
+        self._by = COMMAND_LINE
+
+    def find(self, name: str) -> dict[str, Any]:
+        return _shown(self._settings.find(name))
+
+    def change(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        from prefixes.registry import FeedbackRule
+
+        rule = FeedbackRule(**{**asdict(self._settings.find(name).rule), **changes})
+        return _shown(self._settings.set(name, rule, by=self._by))
+
+    def delete(self, name: str) -> int:
+        tenant, _, task = name.partition("/")
+        return self._settings.delete(tenant, task or None, by=self._by)
+
+
+class _ServedFeedback:
+    """Recorded answers of a server."""
+
+    def __init__(self, client: "Client") -> None:
+        self._feedback = client.feedback
+
+    def find(self, name: str) -> dict[str, Any]:
+        return asdict(self._feedback.settings(name))
+
+    def change(self, name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        found = self.find(name)
+        rule = {field: found[field] for field in ("is_enabled", "retention_days", "sample_percent")}
+        return asdict(self._feedback.set(name, **{**rule, **changes}))
+
+    def delete(self, name: str) -> int:
+        return self._feedback.delete(name)
+
+
+def _shown(state: "FeedbackState") -> dict[str, Any]:
+    return {
         **asdict(state.rule),
         "num_answers": state.num_answers,
         "num_with_feedback": state.num_with_feedback,
         "stored_bytes": state.num_bytes,
     }
+
+
+def _show(fields: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print_json(shown)
+        print_json(fields)
         return
-    for field, value in shown.items():
+    for field, value in fields.items():
         typer.echo(f"{field}\t{str(value).lower()}")

@@ -164,11 +164,16 @@ def revoke_key(
         typer.echo(f"Revoked the key {key_id}.")
 
 
-def generate_key() -> None:
+def generate_key(
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+) -> None:
     """Print a new key for POLYPREFIX_OPERATOR_KEY. It is not stored anywhere."""
     from prefixes.registry.key_rows import new_key
 
-    typer.echo(new_key())
+    if as_json:
+        print_json({"key": new_key()})
+    else:
+        typer.echo(new_key())
 
 
 @contextmanager

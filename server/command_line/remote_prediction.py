@@ -52,6 +52,8 @@ def _lines(
     for result in results:
         assert not isinstance(result, FailedInput)  # the first one ends the stream
         yield json.dumps(to_json(result), ensure_ascii=False) + "\n"
+    if report is not None:
+        typer.echo(err=True)  # ends the line of the progress
 
 
 def _fields_of(spec: Mapping[str, Any]) -> list[str]:

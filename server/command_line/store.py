@@ -4,15 +4,24 @@
 
 import typer
 
+from server.command_line.json_output import AsJson, print_json
 from server.command_line.store_folder import StoreFolder, load_settings
 
 
-def adopt(store_folder: StoreFolder = None) -> None:
+def adopt(
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    store_folder: StoreFolder = None,
+) -> None:
     """Pair a store folder with the database of another one. Deletes nothing."""
+    from dataclasses import asdict
+
     from prefixes.registry import adopt_store
 
     settings = load_settings(store_folder)
     found = adopt_store(settings.store_folder, database_url=settings.database_address)
+    if as_json:
+        print_json({"store_folder": settings.store_folder, **asdict(found)})
+        return
     typer.echo(f"The store {settings.store_folder} and the database are paired: {found}.")
     if found.num_only_stored:
         typer.echo(

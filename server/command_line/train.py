@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from server.command_line.flag_groups import expand_flags, given
+from server.command_line.json_output import AsJson, print_json
 from server.command_line.parallel_launch import is_one_of_several
 from server.command_line.place import ServerFlags
 from server.command_line.ptuning_v2_flags import PtuningV2Flags
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 _OUTPUT: Final = Path("var/training")
 _NAMELESS: Final = "local/labels"
 """The task of a training that names its labels alone."""
+_RECIPE_FIELDS: Final = (
+    "name",
+    "dataset",
+    "backbone",
+    "learning_rate",
+    "prefix_length",
+    "epochs",
+    "batch_size",
+)
 
 
 @expand_flags
@@ -69,7 +79,9 @@ def train(
         use_parts(parts, folder, {**settings, **flags}, n_best=ptuning_v2.n_best_size)
 
 
-def recipes() -> None:
+def recipes(
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+) -> None:
     """List the recipes that `train --recipe` accepts.
 
     A recipe holds the settings of a script of P-tuning v2, or our own defaults.
@@ -79,6 +91,9 @@ def recipes() -> None:
 
     from training.recipes import recipe_rows
 
+    if as_json:
+        print_json([dict(zip(_RECIPE_FIELDS, row, strict=True)) for row in recipe_rows()])
+        return
     names = ("name", "dataset", "backbone", "lr", "length", "epochs", "batch")
     table = Table(*(Column(name, overflow="fold") for name in names))
     for row in recipe_rows():

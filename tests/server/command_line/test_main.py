@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,19 @@ def test_flags_may_be_written_with_underscores() -> None:
 
 def test_the_version_is_printed() -> None:
     assert call("version").output.strip()
+
+
+def test_every_command_that_prints_results_can_print_json() -> None:
+    without = {
+        name
+        for name, command in commands()
+        if not any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert without == {"polyprefix serve"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [("version",), ("recipes",), ("key", "generate"), ("feedback", "generate-key")]
+)
+def test_json_of_commands_without_a_place_is_valid(arguments: tuple[str, ...]) -> None:
+    assert json.loads(call(*arguments, "--json").output)

@@ -281,6 +281,16 @@ def test_canaries_and_rules_of_a_server_are_managed(
     assert acme("rules", "show", alias).code == 2
 
 
+def test_recorded_answers_of_a_server_are_managed(acme: Run) -> None:
+    assert "is_enabled\tfalse" in done(acme("feedback", "show", "acme"))
+    done(acme("feedback", "set", "acme", "--enable", "--retention-days", 3))
+    changed = read(acme("feedback", "set", "acme", "--sample-percent", 50, "--json"))
+    kept = (changed["is_enabled"], changed["retention_days"], changed["sample_percent"])
+    assert kept == (True, 3, 50)
+    assert read(acme("feedback", "delete", "acme/mood", "--json")) == {"num_answers": 0}
+    done(acme("feedback", "set", "acme", "--disable"))
+
+
 def test_a_server_trains_and_publishes(
     store: tuple[Path, str], backbone_folder: Path, tmp_path: Path
 ) -> None:
