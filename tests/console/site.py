@@ -8,12 +8,14 @@ from typing import Final
 
 import httpx
 
-from prefixes import Prefix
+from prefixes import BackboneFingerprint, Prefix
 from prefixes.registry import ApiKeys, open_registry
+from prefixes.spec import TaskType
 from tests.factories import make_prefix
 from tests.server.hosting.processes import ROOT, server_process
 
 EXAMPLES: Final = ROOT / "examples" / "prefixes"
+SPAM: Final = EXAMPLES / "spam.safetensors"
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,32 @@ def serving_site(store: Path) -> Iterator[Site]:
 
 
 def _publish(site: Site) -> None:
-    spam = Prefix.load(EXAMPLES / "spam.safetensors")
-    made = {
-        "entities": make_prefix(spam.spec.backbone, seed=3, task_type="token_classification"),
-        "facts": make_prefix(spam.spec.backbone, seed=4, task_type="question_answering"),
-    }
-    files = {task: prefix.to_bytes() for task, prefix in made.items()}
-    files["spam"] = (EXAMPLES / "spam.safetensors").read_bytes()
+    spam = Prefix.load(SPAM)
+    fingerprint = spam.spec.backbone
+    files = [
+        ("spam", SPAM.read_bytes(), "live"),
+        ("spam", changed(spam).to_bytes(), None),
+        ("entities", _random(fingerprint, "token_classification"), "live"),
+        ("facts", _random(fingerprint, "question_answering"), "live"),
+    ]
     with site.client("upload") as client:
-        for task, data in files.items():
+        for task, data, alias in files:
             response = client.post(
                 f"/v1/tenants/acme/prefixes/{task}/versions",
                 files={"file": ("prefix.safetensors", data)},
-                data={"alias": "live"},
+                data={} if alias is None else {"alias": alias},
             )
             response.raise_for_status()
+
+
+def _random(fingerprint: BackboneFingerprint, task_type: TaskType) -> bytes:
+    return make_prefix(fingerprint, seed=3, task_type=task_type).to_bytes()
+
+
+def changed(prefix: Prefix, *, scale: float = 0.5) -> Prefix:
+    """Return a version that is less certain, without golden examples, which would not fit it."""
+    tensors = {
+        name: tensor * scale if name.startswith("head.output") else tensor
+        for name, tensor in prefix.tensors.items()
+    }
+    return Prefix(prefix.spec.model_copy(update={"golden": ()}), tensors)

@@ -286,4 +286,4 @@ def test_the_code_of_an_upload_is_shown(tab: "Tab", site: Site) -> None:
     tab.page.get_by_role("button", name="Copy curl").first.wait_for()
     code = tab.page.locator(".code-panel").inner_text()
     assert "-F 'file=@mails.csv'" in code
-    assert 'files={"file": open("mails.csv", "rb")}' in code
+    assert 'client.trainings.check("acme/mails", "mails.csv"' in code

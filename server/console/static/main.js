@@ -22,6 +22,7 @@ const ROUTES = [
   { path: "", label: "Overview", role: "anonymous", load: () => import("./screens/overview.js") },
   { path: "tasks", label: "Tasks", role: "anonymous", load: () => import("./screens/tasks.js") },
   { path: "tasks/:tenant/:task", role: "anonymous", load: () => import("./screens/task.js") },
+  { path: "upload", role: "upload", load: () => import("./screens/upload.js") },
   {
     path: "playground",
     label: "Playground",

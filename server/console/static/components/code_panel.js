@@ -2,9 +2,13 @@
 
 import { fill, h } from "./dom.js";
 import { toast } from "./toast.js";
-import { curlOf, pythonOf } from "./code_text.js";
+import { curlOf } from "./curl_text.js";
+import { pythonOf } from "./python_text.js";
 
-/** The calls of one screen. A repeated call is listed once, with its latest body. */
+/**
+ * The calls of one screen. A repeated call is listed once, with its latest body.
+ * Those that do something come first.
+ */
 export class CodePanel {
   constructor() {
     this.calls = new Map();
@@ -29,7 +33,10 @@ export class CodePanel {
   }
 
   draw() {
-    if (this.element.open) fill(this.list, [...this.calls.values()].map(callBlock));
+    if (!this.element.open) return;
+    const calls = [...this.calls.values()];
+    const isRead = ({ method }) => method === "GET";
+    fill(this.list, [...calls.filter((call) => !isRead(call)), ...calls.filter(isRead)].map(callBlock));
   }
 }
 

@@ -67,7 +67,7 @@ export function form({ label, fields, action, submit }) {
  * Create a field for a file, which takes a dropped one, too. `choose` is called with the file.
  */
 export function fileField({ label, hint, accept, choose }) {
-  const name = h("span", { class: "hint" }, "No file yet.");
+  const name = h("span", { class: "hint" });
   const take = (file) => {
     if (file === undefined) return;
     name.textContent = `${file.name}, ${file.size.toLocaleString("en")} bytes`;

@@ -4,6 +4,7 @@ import { barChart, lineChart } from "../components/charts.js";
 import { fill, h } from "../components/dom.js";
 import { errorBox } from "../components/errors.js";
 import { form, textField } from "../components/fields.js";
+import { urlOf } from "../shell/api.js";
 import { Interval, Samples } from "./metrics.js";
 
 const SECONDS = 2;
@@ -19,7 +20,7 @@ export async function render(context) {
   const [server, live] = [await context.api.get("/"), new Live(context)];
   await live.start();
   return [
-    h("p", {}, "Version ", h("b", {}, server.version), ", backbone ", h("b", {}, server.backbone), ". ", h("a", { href: "/docs" }, "API documentation")),
+    h("p", {}, "Version ", h("b", {}, server.version), ", backbone ", h("b", {}, server.backbone), ". ", h("a", { href: urlOf("/docs") }, "API documentation")),
     h("div", { "aria-live": "polite" }, await readiness(context)),
     live.element,
   ];

@@ -14,6 +14,7 @@ import { navigate } from "./router.js";
  * - `background`: the same, for repeated calls that the code panel should not list
  * - `signal`: aborts when the user leaves; end timers and streams with it
  * - `navigate(path)`: goes to another screen; make paths with `linkTo` of shell/router.js
+ * - `reload()`: draws the screen again, after a change
  * - `every(seconds, run)`: calls a function repeatedly while the screen is visible
  */
 export class Context {
@@ -26,6 +27,10 @@ export class Context {
     this.api = new ApiClient(signal, (call) => panel.add(call));
     this.background = new ApiClient(signal);
     this.navigate = navigate;
+  }
+
+  reload() {
+    navigate(location.pathname + location.search, { isReplacing: true });
   }
 
   every(seconds, run) {

@@ -1,0 +1,93 @@
+/** The aliases of a task: where they point, promotion, rollback and history. */
+
+import { confirmDialog } from "../components/dialog.js";
+import { h } from "../components/dom.js";
+import { selectField } from "../components/fields.js";
+import { table } from "../components/table.js";
+import { toast } from "../components/toast.js";
+
+/** Create the section. Keys that may not change the task see no buttons. */
+export function aliasSection(visit) {
+  const { entry } = visit;
+  return h(
+    "section",
+    { "aria-label": "Aliases" },
+    h("h2", {}, "Aliases"),
+    entry.aliases.length === 0 && h("p", { class: "empty" }, "No alias points to a version."),
+    h("div", { class: "cards" }, entry.aliases.map((alias) => aliasCard(visit, alias))),
+  );
+}
+
+function aliasCard(visit, alias) {
+  const { name, version, canary, history } = alias;
+  return h(
+    "section",
+    { class: "card", "aria-label": `Alias ${name}` },
+    h("h3", {}, `${name} `, h("span", { class: "tag good" }, `@${version}`), canary && h("span", { class: "tag" }, `canary @${canary.version}, ${canary.percent} %`)),
+    visit.mayChange && controls(visit, alias),
+    h("details", {}, h("summary", {}, `History of ${name}`), historyTable(name, history)),
+  );
+}
+
+function controls(visit, alias) {
+  const others = visit.entry.versions.map(({ version }) => version).filter((version) => version !== alias.version);
+  const hasPast = alias.history.some(({ kind, from_version: from, is_undone: isUndone }) => from !== null && !isUndone && !kind.startsWith("canary") && !kind.startsWith("rules"));
+  if (others.length === 0) return h("p", { class: "hint" }, "Upload a second version to promote it.");
+  const choice = selectField({ label: `Version for ${alias.name}`, options: others.reverse().map((version) => [version, `@${version}`]) });
+  return [
+    choice,
+    h(
+      "p",
+      { class: "actions" },
+      h("button", { type: "button", class: "primary", onclick: () => promote(visit, alias, Number(choice.value)) }, `Promote to ${alias.name}`),
+      hasPast && h("button", { type: "button", onclick: () => rollBack(visit, alias) }, `Roll back ${alias.name}`),
+    ),
+  ];
+}
+
+async function promote({ context, base, entry }, alias, version) {
+  const name = `${entry.tenant}/${entry.task}:${alias.name}`;
+  const path = `${base}/aliases/${encodeURIComponent(alias.name)}`;
+  const isDone = await confirmDialog({
+    title: `Promote version @${version}`,
+    content: h("p", {}, `${name} moves from @${alias.version} to @${version}. New requests use it at once; a rollback returns to @${alias.version}.`),
+    action: `Promote @${version}`,
+    run: () => context.api.put(path, { version }, { headers: { "If-Match": `"${alias.version}"` } }),
+  });
+  if (isDone) changed(context, `${name} points to @${version}.`);
+}
+
+async function rollBack({ context, base, entry }, alias) {
+  const name = `${entry.tenant}/${entry.task}:${alias.name}`;
+  let target;
+  const isDone = await confirmDialog({
+    title: `Roll back ${alias.name}`,
+    content: h("p", {}, `${name} returns from @${alias.version} to the version before its last move.`),
+    action: "Roll back",
+    isDangerous: true,
+    run: async () => {
+      target = await context.api.post(`${base}/aliases/${encodeURIComponent(alias.name)}/rollback`);
+    },
+  });
+  if (isDone) changed(context, `${name} points to @${target.version} again.`);
+}
+
+function changed(context, message) {
+  toast(message);
+  context.reload();
+}
+
+function historyTable(name, history) {
+  return table({
+    caption: `History of ${name}`,
+    isCaptionHidden: true,
+    rows: [...history].reverse(),
+    columns: [
+      { label: "When", value: ({ moved_at: at }) => new Date(at).toLocaleString() },
+      { label: "Change", value: ({ kind, percent, reason }) => [kind, percent !== null && ` ${percent} %`, reason && `: ${reason}`] },
+      { label: "From", value: ({ from_version: from }) => (from === null ? "" : `@${from}`) },
+      { label: "To", value: ({ to_version: to }) => `@${to}` },
+      { label: "By", value: ({ moved_by: by }) => by },
+    ],
+  });
+}
