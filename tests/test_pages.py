@@ -25,6 +25,7 @@ ELSEWHERE: Final = {
     "deploy-docker.md": "tests/test_docker.py",
     "observability.md": "tests/test_deploy.py",
     "python-client.md": "tests/client/test_page.py",
+    "tutorial-console.md": "tests/console/test_tutorial.py",
 }
 """Pages whose examples another module runs."""
 
