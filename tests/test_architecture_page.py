@@ -52,10 +52,11 @@ def test_the_tree_lists_every_folder_of_the_packages_to_the_second_level() -> No
     assert sorted(listed) == sorted(str(path.relative_to(ROOT)) for path in packages + inner)
 
 
-def test_the_tree_lists_every_folder_of_code_or_pages() -> None:
-    files = (*ROOT.glob("[!.]*/*.py"), *ROOT.glob("[!.]*/*.md"))
+def test_the_tree_lists_every_folder_of_code_pages_or_configuration() -> None:
+    patterns = ("[!.]*/*.py", "[!.]*/*.md", "[!.]*/*/*.yml")
+    files = [file for pattern in patterns for file in ROOT.glob(pattern)]
     listed = {path for path in listed_folders() if "/" not in path}
-    assert listed == {path.parent.name for path in files}
+    assert listed == {file.relative_to(ROOT).parts[0] for file in files}
 
 
 @pytest.mark.parametrize("journey", ["A request", "An upload", "A training"])
