@@ -124,6 +124,11 @@ def test_every_package_of_the_image_is_pinned() -> None:
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
 
 
+def test_the_image_has_the_extras_that_settings_and_routes_of_the_server_need() -> None:
+    (extras,) = re.findall(r"'\.\[([\w,]+)\]'", DOCKERFILE)
+    assert set(extras.split(",")) == {"minilm", "encryption", "parquet", "tracing"}
+
+
 def test_the_image_runs_without_root() -> None:
     (user,) = instructions("USER")
     assert user not in {"root", "0"}
