@@ -13,7 +13,11 @@ const DASHES = [null, "6 3", "2 3"];
  * @param {number} [max] the value of a full bar
  */
 export function barChart(bars, max = 1) {
-  return h("ul", { class: "bars" }, bars.map((bar) => barOf(bar, max)));
+  return h(
+    "ul",
+    { class: "bars" },
+    bars.map((bar) => barOf(bar, max)),
+  );
 }
 
 function barOf({ label, value, text = value.toFixed(3), isBest = false }, max) {
@@ -50,11 +54,25 @@ export function lineChart({ label, series, format = (value) => value.toPrecision
     h("figcaption", {}, label),
     svg(
       "svg",
-      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${label}. Latest ${latest}. Maximum ${format(max)}.`, preserveAspectRatio: "none" },
-      [0.25, 0.5, 0.75].map((part) => svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT * part, y2: HEIGHT * part })),
+      {
+        viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+        role: "img",
+        "aria-label": `${label}. Latest ${latest}. Maximum ${format(max)}.`,
+        preserveAspectRatio: "none",
+      },
+      [0.25, 0.5, 0.75].map((part) =>
+        svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT * part, y2: HEIGHT * part }),
+      ),
       series.map(({ values }, index) => lineOf(values, max, index)),
     ),
-    h("p", { class: "legend" }, series.map(({ name, values }, index) => h("span", { class: `key-${index}` }, `${name} `, h("b", {}, lastOf(values, format)))), h("span", {}, `max ${format(max)}`)),
+    h(
+      "p",
+      { class: "legend" },
+      series.map(({ name, values }, index) =>
+        h("span", { class: `key-${index}` }, `${name} `, h("b", {}, lastOf(values, format))),
+      ),
+      h("span", {}, `max ${format(max)}`),
+    ),
   );
 }
 
@@ -64,7 +82,11 @@ function lineOf(values, max, index) {
     .map((value, place) => [place * step, HEIGHT - 2 - ((HEIGHT - 4) * value) / max])
     .filter(([, y]) => Number.isFinite(y))
     .map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`);
-  return svg("polyline", { class: `line line-${index}`, points: points.join(" "), "stroke-dasharray": DASHES[index] });
+  return svg("polyline", {
+    class: `line line-${index}`,
+    points: points.join(" "),
+    "stroke-dasharray": DASHES[index],
+  });
 }
 
 function lastOf(values, format) {

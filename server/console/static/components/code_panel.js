@@ -18,7 +18,11 @@ export class CodePanel {
       "details",
       { class: "code-panel" },
       h("summary", {}, "Code behind this screen", this.count),
-      h("p", { class: "hint" }, "Each request of this screen, to copy. The commands take your key from POLYPREFIX_KEY."),
+      h(
+        "p",
+        { class: "hint" },
+        "Each request of this screen, to copy. The commands take your key from POLYPREFIX_KEY.",
+      ),
       this.list,
     );
     this.element.addEventListener("toggle", () => this.draw());
@@ -36,7 +40,10 @@ export class CodePanel {
     if (!this.element.open) return;
     const calls = [...this.calls.values()];
     const isRead = ({ method }) => method === "GET";
-    fill(this.list, [...calls.filter((call) => !isRead(call)), ...calls.filter(isRead)].map(callBlock));
+    fill(
+      this.list,
+      [...calls.filter((call) => !isRead(call)), ...calls.filter(isRead)].map(callBlock),
+    );
   }
 }
 

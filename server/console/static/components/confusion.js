@@ -14,7 +14,8 @@ const MAX_PAIRS = 20;
  * @param {number[][]} cells `[true label, given label, rows]` for each pair; null for other tasks
  */
 export function confusionTable(labels, cells) {
-  const isSingle = Array.isArray(cells?.[0]) && cells[0].length === 3 && !Array.isArray(cells[0][0]);
+  const isSingle =
+    Array.isArray(cells?.[0]) && cells[0].length === 3 && !Array.isArray(cells[0][0]);
   if (!isSingle) return null;
   return labels.length <= MAX_MATRIX ? matrix(labels, cells) : pairs(labels, cells);
 }
@@ -32,14 +33,36 @@ function matrix(labels, cells) {
       "table",
       { class: "confusion" },
       h("caption", {}, "Confusion matrix: rows of each true label by the label that was given"),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "True label"), labels.map((label) => h("th", { scope: "col", class: "numeric" }, label)))),
-      h("tbody", {}, labels.map((label, truth) => h("tr", {}, h("th", { scope: "row" }, label), labels.map((_, given) => cell(truth, given))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          h("th", { scope: "col" }, "True label"),
+          labels.map((label) => h("th", { scope: "col", class: "numeric" }, label)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        labels.map((label, truth) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, label),
+            labels.map((_, given) => cell(truth, given)),
+          ),
+        ),
+      ),
     ),
   );
 }
 
 function pairs(labels, cells) {
-  const wrong = cells.filter(([truth, given]) => truth !== given).toSorted((one, other) => other[2] - one[2]);
+  const wrong = cells
+    .filter(([truth, given]) => truth !== given)
+    .toSorted((one, other) => other[2] - one[2]);
   return table({
     caption: "Most frequent confusions",
     rows: wrong.slice(0, MAX_PAIRS),

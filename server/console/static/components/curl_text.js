@@ -5,8 +5,12 @@ import { urlText } from "./url_text.js";
 /** Write a call, `{method, path, body, form}`, as a command. The key comes from the environment. */
 export function curlOf({ method, path, body, form }) {
   const change = method === "GET" ? "" : `-X ${method} `;
-  const parts = [`curl -s ${change}${quoted(urlText(path))}`, '-H "Authorization: Bearer $POLYPREFIX_KEY"'];
-  if (body !== undefined) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body))}`);
+  const parts = [
+    `curl -s ${change}${quoted(urlText(path))}`,
+    '-H "Authorization: Bearer $POLYPREFIX_KEY"',
+  ];
+  if (body !== undefined)
+    parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body))}`);
   for (const [name, value] of form ?? []) parts.push(`-F ${quoted(`${name}=${value}`)}`);
   return parts.join(" \\\n  ");
 }

@@ -40,7 +40,12 @@ export function confirmDialog({ title, content, action, isDangerous = false, run
         h("h2", { id }, title),
         h("div", {}, content),
         problems,
-        h("p", { class: "actions" }, button, h("button", { type: "button", onclick: () => close(false) }, "Cancel")),
+        h(
+          "p",
+          { class: "actions" },
+          button,
+          h("button", { type: "button", onclick: () => close(false) }, "Cancel"),
+        ),
       ),
     );
     const close = (result) => {

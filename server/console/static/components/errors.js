@@ -13,7 +13,8 @@ export function errorBox(error) {
     h("p", {}, problem.detail),
     problem.errors?.length > 0 && fieldErrors(problem.errors),
     problem.findings?.length > 0 && findingsTable(problem.findings),
-    error.requestId && h("p", { class: "hint" }, "Request id in the server's log: ", h("code", {}, error.requestId)),
+    error.requestId &&
+      h("p", { class: "hint" }, "Request id in the server's log: ", h("code", {}, error.requestId)),
   );
 }
 

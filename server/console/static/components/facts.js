@@ -17,7 +17,9 @@ export function moment(text, missing = "never") {
 
 /** Write a number with separators, and at most three decimals. */
 export function number(value) {
-  return value === null || value === undefined ? "none" : value.toLocaleString("en", { maximumFractionDigits: 3 });
+  return value === null || value === undefined
+    ? "none"
+    : value.toLocaleString("en", { maximumFractionDigits: 3 });
 }
 
 /** Show a word about a state as a tag; `tone` is `good` or `bad`. */

@@ -5,7 +5,9 @@ import { errorBox } from "./errors.js";
 
 /** Create a labeled input. Further attributes, such as `type` or `required`, go to the input. */
 export function textField({ label, hint, ...attributes }) {
-  return labeled(label, hint, (connection) => h("input", { type: "text", ...attributes, ...connection }));
+  return labeled(label, hint, (connection) =>
+    h("input", { type: "text", ...attributes, ...connection }),
+  );
 }
 
 /** Create a labeled text of several lines. */
@@ -35,7 +37,9 @@ export function selectField({ label, hint, options, value, ...attributes }) {
 export function checkField({ label, isChecked = false, ...attributes }) {
   const id = newId("field");
   const input = h("input", { type: "checkbox", id, checked: isChecked, ...attributes });
-  return Object.assign(h("div", { class: "check" }, input, h("label", { for: id }, label)), { input });
+  return Object.assign(h("div", { class: "check" }, input, h("label", { for: id }, label)), {
+    input,
+  });
 }
 
 /**
@@ -59,7 +63,13 @@ export function form({ label, fields, action, submit }) {
       element.removeAttribute("aria-busy");
     }
   };
-  const element = h("form", { "aria-label": label, onsubmit: run }, fields, h("p", { class: "actions" }, button), result);
+  const element = h(
+    "form",
+    { "aria-label": label, onsubmit: run },
+    fields,
+    h("p", { class: "actions" }, button),
+    result,
+  );
   return element;
 }
 
@@ -74,7 +84,12 @@ export function fileField({ label, hint, accept, choose }) {
     choose(file);
   };
   const field = labeled(label, hint, (connection) =>
-    h("input", { type: "file", accept, ...connection, onchange: (event) => take(event.target.files[0]) }),
+    h("input", {
+      type: "file",
+      accept,
+      ...connection,
+      onchange: (event) => take(event.target.files[0]),
+    }),
   );
   field.classList.add("drop");
   field.append(name);
@@ -96,7 +111,13 @@ function labeled(label, hint, make) {
   const id = newId("field");
   const hintId = hint ? `${id}-hint` : null;
   const input = make({ id, "aria-describedby": hintId });
-  const element = h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { class: "hint", id: hintId }, hint));
+  const element = h(
+    "div",
+    { class: "field" },
+    h("label", { for: id }, label),
+    input,
+    hint && h("p", { class: "hint", id: hintId }, hint),
+  );
   element.input = input;
   Object.defineProperty(element, "value", {
     get: () => input.value,

@@ -17,7 +17,12 @@ export function filterForm(context, fields, show) {
     setQuery(filterValues(fields));
     await show();
   };
-  return form({ label: "Filter", fields: h("div", { class: "columns filters" }, Object.values(fields)), action: "Apply", submit });
+  return form({
+    label: "Filter",
+    fields: h("div", { class: "columns filters" }, Object.values(fields)),
+    action: "Apply",
+    submit,
+  });
 }
 
 /** Return the values of the fields that are not empty. */

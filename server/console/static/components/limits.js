@@ -41,7 +41,14 @@ export function valueText(value) {
 /** Ask for limits, and save those that changed. Returns whether they were saved. */
 export function limitDialog({ title, limits, isKey, save }) {
   const known = isKey ? LIMITS.slice(0, NUM_OF_KEYS) : LIMITS;
-  const fields = known.map(([name, label]) => [name, textField({ label, value: limits[name] === undefined ? "" : String(limits[name]), inputmode: "decimal" })]);
+  const fields = known.map(([name, label]) => [
+    name,
+    textField({
+      label,
+      value: limits[name] === undefined ? "" : String(limits[name]),
+      inputmode: "decimal",
+    }),
+  ]);
   const changes = () =>
     Object.fromEntries(
       fields
@@ -51,7 +58,10 @@ export function limitDialog({ title, limits, isKey, save }) {
   const rest = isKey ? "the limit of the tenant applies" : "the default applies";
   return confirmDialog({
     title,
-    content: [h("p", {}, `A number, or the word unlimited. Where a field is empty, ${rest}.`), fields.map(([, field]) => field)],
+    content: [
+      h("p", {}, `A number, or the word unlimited. Where a field is empty, ${rest}.`),
+      fields.map(([, field]) => field),
+    ],
     action: "Save the limits",
     run: () => save(changes()),
   });

@@ -14,10 +14,27 @@ const METHODS = [
   ["POST", "/v1/classify", (_, { body }) => called("classify", body.input, without(body, "input"))],
   ["GET", "/v1/models", () => "client.models()"],
   ["GET", TASK, ([tenant, task]) => called("prefixes.show", `${tenant}/${task}`)],
-  ["GET", `${TASK}/versions/(\\d+)`, ([tenant, task, version]) => called("prefixes.version", `${tenant}/${task}@${version}`)],
-  ["POST", `${TASK}/versions\\?dry_run=true`, ([tenant, task], { form }) => called("prefixes.check", `${tenant}/${task}`, {}, fileOf(form))],
-  ["POST", `${TASK}/versions`, ([tenant, task], { form }) => called("prefixes.upload", `${tenant}/${task}`, aliasOf(form), fileOf(form))],
-  ["PUT", ALIAS, (names, { body }) => called("prefixes.promote", aliasName(names), {}, body.version)],
+  [
+    "GET",
+    `${TASK}/versions/(\\d+)`,
+    ([tenant, task, version]) => called("prefixes.version", `${tenant}/${task}@${version}`),
+  ],
+  [
+    "POST",
+    `${TASK}/versions\\?dry_run=true`,
+    ([tenant, task], { form }) => called("prefixes.check", `${tenant}/${task}`, {}, fileOf(form)),
+  ],
+  [
+    "POST",
+    `${TASK}/versions`,
+    ([tenant, task], { form }) =>
+      called("prefixes.upload", `${tenant}/${task}`, aliasOf(form), fileOf(form)),
+  ],
+  [
+    "PUT",
+    ALIAS,
+    (names, { body }) => called("prefixes.promote", aliasName(names), {}, body.version),
+  ],
   ["POST", `${ALIAS}/rollback`, (names) => called("prefixes.rollback", aliasName(names))],
   ["GET", `${ALIAS}/canary`, (names) => called("canaries.show", aliasName(names))],
   ["PUT", `${ALIAS}/canary`, (names, { body }) => called("canaries.set", aliasName(names), body)],
@@ -89,5 +106,7 @@ function literal(value) {
   if (value === false) return "False";
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
   if (typeof value !== "object") return JSON.stringify(value);
-  return `{${Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${literal(item)}`).join(", ")}}`;
+  return `{${Object.entries(value)
+    .map(([name, item]) => `${JSON.stringify(name)}: ${literal(item)}`)
+    .join(", ")}}`;
 }

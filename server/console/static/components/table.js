@@ -13,7 +13,13 @@ import { h } from "./dom.js";
  * @param {string} [options.empty] the text in place of a table without rows
  * @param {boolean} [options.isCaptionHidden] shows the caption to screen readers alone
  */
-export function table({ caption, columns, rows, empty = "Nothing here yet.", isCaptionHidden = false }) {
+export function table({
+  caption,
+  columns,
+  rows,
+  empty = "Nothing here yet.",
+  isCaptionHidden = false,
+}) {
   if (rows.length === 0) return h("p", { class: "empty" }, empty);
   const cellClass = (column) => (column.isNumeric ? "numeric" : null);
   return h(
@@ -23,8 +29,28 @@ export function table({ caption, columns, rows, empty = "Nothing here yet.", isC
       "table",
       {},
       h("caption", { class: isCaptionHidden && "visually-hidden" }, caption),
-      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: cellClass(column) }, column.label)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((column) => h("td", { class: cellClass(column) }, column.value(row)))))),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map((column) =>
+            h("th", { scope: "col", class: cellClass(column) }, column.label),
+          ),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            columns.map((column) => h("td", { class: cellClass(column) }, column.value(row))),
+          ),
+        ),
+      ),
     ),
   );
 }

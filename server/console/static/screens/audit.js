@@ -23,17 +23,36 @@ class AuditScreen {
   constructor(context) {
     this.context = context;
     this.fields = {
-      ...(context.session.isOperator ? { tenant: textField({ label: "Tenant", spellcheck: "false" }) } : {}),
-      action: textField({ label: "Action", spellcheck: "false", hint: "Such as alias.move or key.issue." }),
+      ...(context.session.isOperator
+        ? { tenant: textField({ label: "Tenant", spellcheck: "false" }) }
+        : {}),
+      action: textField({
+        label: "Action",
+        spellcheck: "false",
+        hint: "Such as alias.move or key.issue.",
+      }),
       object: textField({ label: "Object", spellcheck: "false", hint: "Such as acme/spam:live." }),
-      key_id: textField({ label: "Key", spellcheck: "false", hint: "The id of the key that made the change." }),
+      key_id: textField({
+        label: "Key",
+        spellcheck: "false",
+        hint: "The id of the key that made the change.",
+      }),
       since: textField({ label: "From (UTC)", type: "date" }),
       until: textField({ label: "Until, exclusive (UTC)", type: "date" }),
     };
     this.events = [];
     this.next = null;
     this.list = h("div", { "aria-live": "polite" });
-    this.element = h("div", {}, h("section", { class: "card" }, filterForm(context, this.fields, () => this.show())), this.list);
+    this.element = h(
+      "div",
+      {},
+      h(
+        "section",
+        { class: "card" },
+        filterForm(context, this.fields, () => this.show()),
+      ),
+      this.list,
+    );
   }
 
   async show() {
@@ -53,7 +72,11 @@ class AuditScreen {
     const download = urlOf(withQuery(`${PATH}/export`, queryOf(filterValues(this.fields))));
     fill(
       this.list,
-      h("p", { class: "actions" }, h("a", { class: "button", href: download, download: "audit.csv" }, "Download all as CSV")),
+      h(
+        "p",
+        { class: "actions" },
+        h("a", { class: "button", href: download, download: "audit.csv" }, "Download all as CSV"),
+      ),
       events.length > 0 && actionChart(events),
       table({
         caption: `Events, newest first (${number(events.length)}${next ? " so far" : ""})`,
@@ -61,14 +84,27 @@ class AuditScreen {
         empty: "No event matches the filter.",
         columns: [
           { label: "Time", value: ({ at }) => moment(at) },
-          { label: "Actor", value: (event) => [event.actor, event.key_id && !event.actor.includes(event.key_id) && h("span", { class: "hint" }, ` key ${event.key_id}`)] },
+          {
+            label: "Actor",
+            value: (event) => [
+              event.actor,
+              event.key_id &&
+                !event.actor.includes(event.key_id) &&
+                h("span", { class: "hint" }, ` key ${event.key_id}`),
+            ],
+          },
           { label: "Action", value: ({ action }) => h("code", {}, action) },
           { label: "Object", value: ({ object }) => object },
           { label: "Tenant", value: ({ tenant }) => tenant ?? "" },
           { label: "Change", value: changeOf },
         ],
       }),
-      next && h("p", {}, h("button", { type: "button", onclick: () => this.load(next) }, "Load more events")),
+      next &&
+        h(
+          "p",
+          {},
+          h("button", { type: "button", onclick: () => this.load(next) }, "Load more events"),
+        ),
     );
   }
 }
@@ -77,8 +113,17 @@ function actionChart(events) {
   const counts = new Map();
   for (const { action } of events) counts.set(action, (counts.get(action) ?? 0) + 1);
   const sorted = [...counts].toSorted((one, other) => other[1] - one[1]).slice(0, MAX_BARS);
-  const bars = sorted.map(([action, count]) => ({ label: action, value: count, text: number(count) }));
-  return h("section", { class: "card", "aria-label": "Actions" }, h("h2", {}, "Actions of these events"), barChart(bars, sorted[0][1]));
+  const bars = sorted.map(([action, count]) => ({
+    label: action,
+    value: count,
+    text: number(count),
+  }));
+  return h(
+    "section",
+    { class: "card", "aria-label": "Actions" },
+    h("h2", {}, "Actions of these events"),
+    barChart(bars, sorted[0][1]),
+  );
 }
 
 function changeOf({ before, after }) {
@@ -86,5 +131,12 @@ function changeOf({ before, after }) {
     ["before", before],
     ["after", after],
   ].filter(([, fields]) => fields !== null);
-  return lines.map(([name, fields]) => h("div", { class: "changes" }, h("span", { class: "hint" }, `${name}: `), h("code", {}, JSON.stringify(fields))));
+  return lines.map(([name, fields]) =>
+    h(
+      "div",
+      { class: "changes" },
+      h("span", { class: "hint" }, `${name}: `),
+      h("code", {}, JSON.stringify(fields)),
+    ),
+  );
 }

@@ -34,7 +34,10 @@ export const title = ({ tenant }) => (tenant ? `Keys of ${tenant}` : "Keys");
 
 export async function render(context) {
   const { tenant, session } = context;
-  const screen = new KeyScreen(context, tenant === null ? "/v1/operator-keys" : `/v1/tenants/${encodeURIComponent(tenant)}/keys`);
+  const screen = new KeyScreen(
+    context,
+    tenant === null ? "/v1/operator-keys" : `/v1/tenants/${encodeURIComponent(tenant)}/keys`,
+  );
   await screen.load();
   const choice = tenant === null && session.isOperator ? await tenantChoice(context, "keys") : null;
   const heading = tenant === null && h("h2", {}, "Keys of operators");
@@ -48,7 +51,13 @@ class KeyScreen {
     this.isOfOperators = context.tenant === null;
     this.list = h("div");
     this.secret = h("div", { "aria-live": "polite" });
-    this.element = h("div", {}, h("section", { class: "card" }, h("h2", {}, "New key"), this.newKeyForm()), this.secret, this.list);
+    this.element = h(
+      "div",
+      {},
+      h("section", { class: "card" }, h("h2", {}, "New key"), this.newKeyForm()),
+      this.secret,
+      this.list,
+    );
   }
 
   async load() {
@@ -61,12 +70,21 @@ class KeyScreen {
     const label = textField({ label: "Note", maxlength: "200", hint: "What the key is used for." });
     const expiry = selectField({ label: "Expires", options: LIFETIMES });
     const submit = async () => {
-      const body = { label: label.value.trim(), ...lifetime(expiry.value), ...(this.isOfOperators ? {} : { role: role.value }) };
+      const body = {
+        label: label.value.trim(),
+        ...lifetime(expiry.value),
+        ...(this.isOfOperators ? {} : { role: role.value }),
+      };
       this.show(await this.context.api.post(this.path, body));
       label.value = "";
       await this.load();
     };
-    return form({ label: "New key", fields: h("div", { class: "columns" }, !this.isOfOperators && role, label, expiry), action: "Create the key", submit });
+    return form({
+      label: "New key",
+      fields: h("div", { class: "columns" }, !this.isOfOperators && role, label, expiry),
+      action: "Create the key",
+      submit,
+    });
   }
 
   /** Show a new key. It is nowhere else, so it stays until the user leaves or creates another. */
@@ -78,7 +96,13 @@ class KeyScreen {
     const columns = [
       { label: "Key", value: ({ id, label }) => [h("code", {}, id), h("br"), label] },
       { label: "Role", value: ({ role }) => role },
-      { label: "State", value: (key) => [tag(key.state, TONES[key.state]), key.replaced_by && h("span", { class: "hint" }, ` replaced by ${key.replaced_by}`)] },
+      {
+        label: "State",
+        value: (key) => [
+          tag(key.state, TONES[key.state]),
+          key.replaced_by && h("span", { class: "hint" }, ` replaced by ${key.replaced_by}`),
+        ],
+      },
       { label: "Limits", value: ({ limits }) => limitText(limits) },
       { label: "Last used", value: (key) => moment(key.last_used_at) },
       { label: "Expires", value: (key) => moment(key.expires_at) },
@@ -86,12 +110,22 @@ class KeyScreen {
       { label: "Actions", value: (key) => this.actions(key) },
     ];
     const shown = columns.filter(({ label }) => !(this.isOfOperators && label === "Limits"));
-    return table({ caption: "Keys, latest first", rows: keys, columns: shown, empty: "No key yet. Create one above." });
+    return table({
+      caption: "Keys, latest first",
+      rows: keys,
+      columns: shown,
+      empty: "No key yet. Create one above.",
+    });
   }
 
   actions(key) {
     if (key.state !== "valid") return "";
-    const named = (text, onclick, style) => h("button", { type: "button", class: style, onclick, "aria-label": `${text} key ${key.id}` }, text);
+    const named = (text, onclick, style) =>
+      h(
+        "button",
+        { type: "button", class: style, onclick, "aria-label": `${text} key ${key.id}` },
+        text,
+      );
     return h(
       "div",
       { class: "actions" },
@@ -103,22 +137,42 @@ class KeyScreen {
 
   async limit(key) {
     const path = `${this.path}/${key.id}/limits`;
-    const isDone = await limitDialog({ title: `Limits of key ${key.id}`, limits: key.limits, isKey: true, save: (changes) => this.context.api.patch(path, changes) });
+    const isDone = await limitDialog({
+      title: `Limits of key ${key.id}`,
+      limits: key.limits,
+      isKey: true,
+      save: (changes) => this.context.api.patch(path, changes),
+    });
     if (isDone) await this.changed(`The limits of key ${key.id} are changed.`);
   }
 
   async rotate(key) {
     const overlap = selectField({ label: "The old key stays valid for", options: OVERLAPS });
-    const run = async () => this.show(await this.context.api.post(`${this.path}/${key.id}/rotate`, { overlap_seconds: Number(overlap.value) }));
+    const run = async () =>
+      this.show(
+        await this.context.api.post(`${this.path}/${key.id}/rotate`, {
+          overlap_seconds: Number(overlap.value),
+        }),
+      );
     const content = [h("p", {}, "The new key has the same role, note and limits."), overlap];
-    if (await confirmDialog({ title: `Rotate key ${key.id}`, content, action: "Rotate", run })) await this.changed(`Key ${key.id} is rotated.`);
+    if (await confirmDialog({ title: `Rotate key ${key.id}`, content, action: "Rotate", run }))
+      await this.changed(`Key ${key.id} is rotated.`);
   }
 
   async revoke(key) {
     const isOwn = key.id === this.context.session.key_id;
     const content = `Requests with this key get 401 from now on. This cannot be undone.${isOwn ? " It is the key that you are signed in with." : ""}`;
     const run = () => this.context.api.delete(`${this.path}/${key.id}`);
-    if (await confirmDialog({ title: `Revoke key ${key.id}?`, content, action: "Revoke", isDangerous: true, run })) await this.changed(`Key ${key.id} is revoked.`);
+    if (
+      await confirmDialog({
+        title: `Revoke key ${key.id}?`,
+        content,
+        action: "Revoke",
+        isDangerous: true,
+        run,
+      })
+    )
+      await this.changed(`Key ${key.id} is revoked.`);
   }
 
   async changed(message) {

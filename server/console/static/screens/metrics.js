@@ -11,9 +11,13 @@ export class Samples {
     for (const line of text.split("\n")) {
       const found = LINE.exec(line);
       if (line.startsWith("#") || found === null) continue;
-      const labels = Object.fromEntries([...(found[2] ?? "").matchAll(LABEL)].map(([, name, value]) => [name, value]));
+      const labels = Object.fromEntries(
+        [...(found[2] ?? "").matchAll(LABEL)].map(([, name, value]) => [name, value]),
+      );
       if (!this.byName.has(found[1])) this.byName.set(found[1], []);
-      this.byName.get(found[1]).push({ labels, value: found[3] === "+Inf" ? Infinity : Number(found[3]) });
+      this.byName
+        .get(found[1])
+        .push({ labels, value: found[3] === "+Inf" ? Infinity : Number(found[3]) });
     }
   }
 
@@ -24,7 +28,9 @@ export class Samples {
   /** Return the sum of all series of a metric that a predicate accepts; 0 without any. */
   sum(name, accepts = () => true) {
     const series = this.byName.get(name) ?? [];
-    return series.filter(({ labels }) => accepts(labels)).reduce((total, { value }) => total + value, 0);
+    return series
+      .filter(({ labels }) => accepts(labels))
+      .reduce((total, { value }) => total + value, 0);
   }
 
   /** Return the cumulative counts of a histogram by upper bound, all series together. */
@@ -64,7 +70,9 @@ export class Interval {
   /** Return a quantile, interpolated within its bucket as Prometheus does; NaN without observations. */
   quantile(name, share, accepts) {
     const earlier = new Map(this.before.buckets(name, accepts));
-    const counts = this.after.buckets(name, accepts).map(([bound, count]) => [bound, count - (earlier.get(bound) ?? 0)]);
+    const counts = this.after
+      .buckets(name, accepts)
+      .map(([bound, count]) => [bound, count - (earlier.get(bound) ?? 0)]);
     const total = counts.at(-1)?.[1] ?? 0;
     if (total <= 0) return NaN;
     const rank = share * total;

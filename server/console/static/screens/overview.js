@@ -11,7 +11,8 @@ const SECONDS = 2;
 const NUM_POINTS = 60;
 const MIB = 2 ** 20;
 /** Requests that run prefixes. Those of the console itself would hide them. */
-const INFERENCE = /^\/(v1\/(classify|token-classification|question-answering|multiple-choice|predict|embeddings)|models\/|predict|embed|classify|label-studio\/.*predict)/;
+const INFERENCE =
+  /^\/(v1\/(classify|token-classification|question-answering|multiple-choice|predict|embeddings)|models\/|predict|embed|classify|label-studio\/.*predict)/;
 const isInference = ({ route }) => INFERENCE.test(route ?? "");
 
 export const title = () => "Overview";
@@ -20,7 +21,16 @@ export async function render(context) {
   const [server, live] = [await context.api.get("/"), new Live(context)];
   await live.start();
   return [
-    h("p", {}, "Version ", h("b", {}, server.version), ", backbone ", h("b", {}, server.backbone), ". ", h("a", { href: urlOf("/docs") }, "API documentation")),
+    h(
+      "p",
+      {},
+      "Version ",
+      h("b", {}, server.version),
+      ", backbone ",
+      h("b", {}, server.backbone),
+      ". ",
+      h("a", { href: urlOf("/docs") }, "API documentation"),
+    ),
     h("div", { "aria-live": "polite" }, await readiness(context)),
     live.element,
   ];
@@ -29,7 +39,10 @@ export async function render(context) {
 async function readiness({ api }) {
   try {
     const { warnings = [] } = await api.get("/readyz");
-    return [h("p", {}, h("span", { class: "tag good" }, "ready"), " The server accepts requests."), warnings.map((warning) => h("p", { class: "error" }, warning))];
+    return [
+      h("p", {}, h("span", { class: "tag good" }, "ready"), " The server accepts requests."),
+      warnings.map((warning) => h("p", { class: "error" }, warning)),
+    ];
   } catch (error) {
     return errorBox(error);
   }
@@ -73,7 +86,13 @@ class Live {
 
   /** The operator may have set a key for the metrics alone. It stays in the memory of this page. */
   keyForm() {
-    const key = textField({ label: "Metrics key", type: "password", required: true, autocomplete: "off", hint: "The operator of this server has set POLYPREFIX_METRICS_KEY." });
+    const key = textField({
+      label: "Metrics key",
+      type: "password",
+      required: true,
+      autocomplete: "off",
+      hint: "The operator of this server has set POLYPREFIX_METRICS_KEY.",
+    });
     const submit = async () => {
       this.headers = { Authorization: `Bearer ${key.value.trim()}` };
       await this.start();
@@ -82,12 +101,18 @@ class Live {
   }
 
   draw() {
-    fill(this.element, figures(this.last, this.points.at(-1)), charts(this.points), residency(this.last));
+    fill(
+      this.element,
+      figures(this.last, this.points.at(-1)),
+      charts(this.points),
+      residency(this.last),
+    );
   }
 }
 
 function pointOf(interval) {
-  const seconds = (share) => interval.quantile("polyprefix_request_seconds", share, isInference) * 1000;
+  const seconds = (share) =>
+    interval.quantile("polyprefix_request_seconds", share, isInference) * 1000;
   return {
     requests: interval.rate("polyprefix_requests_total", isInference),
     texts: interval.rate("polyprefix_batch_rows_sum"),
@@ -105,21 +130,56 @@ function figures(samples, point) {
     "div",
     { class: "cards" },
     figure("Requests per second", point && point.requests.toFixed(1), "inference only"),
-    figure("Texts in flight", samples.sum("polyprefix_waiting_inputs").toFixed(0), "admitted and not yet answered"),
-    figure("Distinct tasks per batch", shown(since.mean("polyprefix_batch_distinct_prefixes"), 2), "mean since the start"),
-    figure("Texts per batch", shown(since.mean("polyprefix_batch_rows"), 2), "mean since the start"),
-    figure("Median latency", milliseconds(since.quantile("polyprefix_request_seconds", 0.5, isInference) * 1000), "since the start"),
-    figure("Tokens", samples.sum("polyprefix_tokens_total").toLocaleString("en"), "since the start"),
+    figure(
+      "Texts in flight",
+      samples.sum("polyprefix_waiting_inputs").toFixed(0),
+      "admitted and not yet answered",
+    ),
+    figure(
+      "Distinct tasks per batch",
+      shown(since.mean("polyprefix_batch_distinct_prefixes"), 2),
+      "mean since the start",
+    ),
+    figure(
+      "Texts per batch",
+      shown(since.mean("polyprefix_batch_rows"), 2),
+      "mean since the start",
+    ),
+    figure(
+      "Median latency",
+      milliseconds(since.quantile("polyprefix_request_seconds", 0.5, isInference) * 1000),
+      "since the start",
+    ),
+    figure(
+      "Tokens",
+      samples.sum("polyprefix_tokens_total").toLocaleString("en"),
+      "since the start",
+    ),
   );
 }
 
 function figure(label, value, hint) {
-  return h("section", { class: "card", "aria-label": label }, h("div", {}, label), h("div", { class: "figure" }, value ?? "…"), h("div", { class: "hint" }, hint));
+  return h(
+    "section",
+    { class: "card", "aria-label": label },
+    h("div", {}, label),
+    h("div", { class: "figure" }, value ?? "…"),
+    h("div", { class: "hint" }, hint),
+  );
 }
 
 function charts(points) {
   const series = (name) => points.map((point) => point[name]);
-  const chart = (label, lines, format) => h("div", { class: "card" }, lineChart({ label, format, series: lines.map(([name, key]) => ({ name, values: series(key) })) }));
+  const chart = (label, lines, format) =>
+    h(
+      "div",
+      { class: "card" },
+      lineChart({
+        label,
+        format,
+        series: lines.map(([name, key]) => ({ name, values: series(key) })),
+      }),
+    );
   return h(
     "section",
     { "aria-label": "The last two minutes" },
@@ -128,29 +188,61 @@ function charts(points) {
       "div",
       { class: "columns" },
       chart("Throughput, texts per second", [["texts", "texts"]], (value) => value.toFixed(1)),
-      chart("Latency of requests", [["median", "median"], ["95 %", "p95"]], milliseconds),
-      chart("Per batch", [["texts", "rows"], ["distinct tasks", "prefixes"]], (value) => value.toFixed(1)),
-      chart("Tokens per second", [["tokens", "tokens"]], (value) => Math.round(value).toLocaleString("en")),
+      chart(
+        "Latency of requests",
+        [
+          ["median", "median"],
+          ["95 %", "p95"],
+        ],
+        milliseconds,
+      ),
+      chart(
+        "Per batch",
+        [
+          ["texts", "rows"],
+          ["distinct tasks", "prefixes"],
+        ],
+        (value) => value.toFixed(1),
+      ),
+      chart("Tokens per second", [["tokens", "tokens"]], (value) =>
+        Math.round(value).toLocaleString("en"),
+      ),
     ),
   );
 }
 
 function residency(samples) {
-  const [used, capacity] = [samples.sum("polyprefix_resident_bytes"), samples.sum("polyprefix_resident_capacity_bytes")];
+  const [used, capacity] = [
+    samples.sum("polyprefix_resident_bytes"),
+    samples.sum("polyprefix_resident_capacity_bytes"),
+  ];
   const number = (name) => samples.sum(name).toLocaleString("en");
   return h(
     "section",
     { class: "card", "aria-label": "Residency" },
     h("h2", {}, "Residency"),
-    barChart([{ label: "Device memory for prefixes", value: used, text: `${capacity > 0 ? ((100 * used) / capacity).toFixed(0) : 0} %` }], capacity),
+    barChart(
+      [
+        {
+          label: "Device memory for prefixes",
+          value: used,
+          text: `${capacity > 0 ? ((100 * used) / capacity).toFixed(0) : 0} %`,
+        },
+      ],
+      capacity,
+    ),
     h("p", { class: "hint" }, `${(used / MIB).toFixed(1)} of ${(capacity / MIB).toFixed(0)} MiB`),
     h(
       "dl",
       {},
-      h("dt", {}, "Prefixes on the device"), h("dd", {}, number("polyprefix_resident_prefixes")),
-      h("dt", {}, "Pinned"), h("dd", {}, number("polyprefix_pinned_prefixes")),
-      h("dt", {}, "Evicted since the start"), h("dd", {}, number("polyprefix_prefix_evictions_total")),
-      h("dt", {}, "In host memory"), h("dd", {}, number("polyprefix_host_prefixes")),
+      h("dt", {}, "Prefixes on the device"),
+      h("dd", {}, number("polyprefix_resident_prefixes")),
+      h("dt", {}, "Pinned"),
+      h("dd", {}, number("polyprefix_pinned_prefixes")),
+      h("dt", {}, "Evicted since the start"),
+      h("dd", {}, number("polyprefix_prefix_evictions_total")),
+      h("dt", {}, "In host memory"),
+      h("dd", {}, number("polyprefix_host_prefixes")),
     ),
   );
 }

@@ -35,7 +35,9 @@ class Playground {
   initial() {
     const named = this.context.query.getAll("model");
     if (named.length > 0) return named;
-    const example = [...this.models.values()].find(({ id, task_type: type }) => !id.includes("@") && type === "sequence_classification");
+    const example = [...this.models.values()].find(
+      ({ id, task_type: type }) => !id.includes("@") && type === "sequence_classification",
+    );
     return example ? [shortName(example.id)] : [];
   }
 
@@ -50,13 +52,32 @@ class Playground {
   }
 
   picker() {
-    const options = h("datalist", { id: "models" }, [...this.models.keys()].slice(0, MAX_OPTIONS).map((id) => h("option", { value: shortName(id) })));
-    const name = textField({ label: "Add a task or version", list: "models", autocomplete: "off", hint: "Such as examples/spam, or acme/spam@2 for a version." });
+    const options = h(
+      "datalist",
+      { id: "models" },
+      [...this.models.keys()]
+        .slice(0, MAX_OPTIONS)
+        .map((id) => h("option", { value: shortName(id) })),
+    );
+    const name = textField({
+      label: "Add a task or version",
+      list: "models",
+      autocomplete: "off",
+      hint: "Such as examples/spam, or acme/spam@2 for a version.",
+    });
     const add = async () => {
-      if (name.value.trim() !== "") await this.choose([...new Set([...this.chosen.map(({ model }) => model), name.value.trim()])]);
+      if (name.value.trim() !== "")
+        await this.choose([
+          ...new Set([...this.chosen.map(({ model }) => model), name.value.trim()]),
+        ]);
       name.value = "";
     };
-    return h("div", {}, options, form({ label: "Tasks", fields: [name], action: "Add", submit: add }));
+    return h(
+      "div",
+      {},
+      options,
+      form({ label: "Tasks", fields: [name], action: "Add", submit: add }),
+    );
   }
 
   async choose(models) {
@@ -68,14 +89,36 @@ class Playground {
   }
 
   draw() {
-    fill(this.chips, this.chosen.map(({ model }) => h("li", {}, h("button", { type: "button", "aria-label": `Remove ${model}`, onclick: () => this.remove(model) }, model, h("span", { "aria-hidden": "true" }, " ×")))));
-    fill(this.fields, fieldsOf(this.chosen).map((name) => this.field(name)));
+    fill(
+      this.chips,
+      this.chosen.map(({ model }) =>
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            { type: "button", "aria-label": `Remove ${model}`, onclick: () => this.remove(model) },
+            model,
+            h("span", { "aria-hidden": "true" }, " ×"),
+          ),
+        ),
+      ),
+    );
+    fill(
+      this.fields,
+      fieldsOf(this.chosen).map((name) => this.field(name)),
+    );
     this.explain.hidden = !this.chosen.some(({ type }) => type === "sequence_classification");
     fill(this.results);
   }
 
   field(name) {
-    const field = areaField({ label: name === "choices" ? "choices, one per line" : name, value: this.values[name] ?? "", required: true, rows: name === "text" || name === "context" ? "4" : "2" });
+    const field = areaField({
+      label: name === "choices" ? "choices, one per line" : name,
+      value: this.values[name] ?? "",
+      required: true,
+      rows: name === "text" || name === "context" ? "4" : "2",
+    });
     field.input.addEventListener("input", () => {
       this.values[name] = field.value;
     });
@@ -87,11 +130,17 @@ class Playground {
   }
 
   async run() {
-    if (this.chosen.length === 0) return h("p", { class: "error" }, "No task is chosen. Add one above.");
+    if (this.chosen.length === 0)
+      return h("p", { class: "error" }, "No task is chosen. Add one above.");
     const body = { input: this.chosen.map((one) => inputOf(one, this.values)) };
     if (this.explain.input.checked && !this.explain.hidden) body.explain = "occlusion";
     const response = await this.context.api.post("/v1/predict", body);
-    fill(this.results, response.results.map((result, index) => resultCard(result, this.chosen[index], body.input[index])));
+    fill(
+      this.results,
+      response.results.map((result, index) =>
+        resultCard(result, this.chosen[index], body.input[index]),
+      ),
+    );
     return [h("p", { class: "hint" }, timings(response)), similarities(response.results)];
   }
 }
@@ -108,9 +157,12 @@ function timings({ timings_ms: { total, queue, device }, usage }) {
 /** Vectors say little by themselves; two of the same length can at least be compared. */
 function similarities(results) {
   const vectors = results.filter(({ embedding }) => Array.isArray(embedding));
-  if (vectors.length < 2 || vectors[0].embedding.length !== vectors[1].embedding.length) return null;
+  if (vectors.length < 2 || vectors[0].embedding.length !== vectors[1].embedding.length)
+    return null;
   const [a, b] = vectors;
   const dot = (x, y) => x.reduce((sum, value, index) => sum + value * y[index], 0);
-  const cosine = dot(a.embedding, b.embedding) / Math.sqrt(dot(a.embedding, a.embedding) * dot(b.embedding, b.embedding));
+  const cosine =
+    dot(a.embedding, b.embedding) /
+    Math.sqrt(dot(a.embedding, a.embedding) * dot(b.embedding, b.embedding));
   return barChart([{ label: "Cosine similarity", value: cosine }]);
 }

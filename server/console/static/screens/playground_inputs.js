@@ -13,11 +13,18 @@ async function specOf(api, model) {
   const [name, version] = card.root.split("@");
   const [tenant, task] = name.split("/");
   const { spec } = await api.get(`/v1/tenants/${tenant}/prefixes/${task}/versions/${version}`);
-  return { model, root: card.root, type: card.task_type, fields: fieldsOfSpec(spec, card.task_type) };
+  return {
+    model,
+    root: card.root,
+    type: card.task_type,
+    fields: fieldsOfSpec(spec, card.task_type),
+  };
 }
 
 function fieldsOfSpec({ input }, type) {
-  const named = [...`${input?.text ?? ""} ${input?.text_pair ?? ""}`.matchAll(FIELD)].map(([, name]) => name);
+  const named = [...`${input?.text ?? ""} ${input?.text_pair ?? ""}`.matchAll(FIELD)].map(
+    ([, name]) => name,
+  );
   const fields = [...new Set(named)];
   if (fields.length === 0) return FIXED[type] ?? ["text"];
   if (type !== "multiple_choice") return fields;
@@ -31,6 +38,9 @@ export function fieldsOf(chosen) {
 
 /** Return the input of one task: its model, and the values of its fields. */
 export function inputOf({ model, fields }, values) {
-  const valueOf = (name) => (name === "choices" ? (values.choices ?? "").split("\n").filter((line) => line.trim() !== "") : (values[name] ?? ""));
+  const valueOf = (name) =>
+    name === "choices"
+      ? (values.choices ?? "").split("\n").filter((line) => line.trim() !== "")
+      : (values[name] ?? "");
   return { model, ...Object.fromEntries(fields.map((name) => [name, valueOf(name)])) };
 }

@@ -23,7 +23,12 @@ export function resultCard(result, chosen, input) {
     "section",
     { class: "card", "aria-label": `Result of ${chosen.model}` },
     h("h2", {}, chosen.model),
-    h("p", { class: "hint" }, `${result.model}, ${taskType(result.task_type)}, ${result.usage.tokens} tokens`, result.usage.truncated && ", cut to the maximum length"),
+    h(
+      "p",
+      { class: "hint" },
+      `${result.model}, ${taskType(result.task_type)}, ${result.usage.tokens} tokens`,
+      result.usage.truncated && ", cut to the maximum length",
+    ),
     DRAWERS[result.task_type](result, input),
   );
 }
@@ -34,23 +39,44 @@ function classification(result, input) {
   const best = [...scores].sort((a, b) => b.score - a.score);
   return [
     answerLine({ label, labels, value, reason: result.reason }),
-    value === undefined && barChart(best.slice(0, MAX_SCORES).map(({ label: name, score }) => ({ label: name, value: score, isBest: chosen.has(name) }))),
-    best.length > MAX_SCORES && h("p", { class: "hint" }, `The ${MAX_SCORES} highest of ${best.length} scores`),
-    result.rejection && h("p", { class: "hint" }, `Rejection score ${result.rejection.score.toFixed(3)}, cutoff ${result.rejection.cutoff.toFixed(3)}`),
+    value === undefined &&
+      barChart(
+        best
+          .slice(0, MAX_SCORES)
+          .map(({ label: name, score }) => ({
+            label: name,
+            value: score,
+            isBest: chosen.has(name),
+          })),
+      ),
+    best.length > MAX_SCORES &&
+      h("p", { class: "hint" }, `The ${MAX_SCORES} highest of ${best.length} scores`),
+    result.rejection &&
+      h(
+        "p",
+        { class: "hint" },
+        `Rejection score ${result.rejection.score.toFixed(3)}, cutoff ${result.rejection.cutoff.toFixed(3)}`,
+      ),
     explanation && explanationOf(explanation, input),
   ];
 }
 
 function answerLine({ label, labels, value, reason }) {
-  if (value !== undefined) return h("p", { class: "figure" }, Array.isArray(value) ? value.join(", ") : String(value));
-  if (labels !== undefined) return h("p", { class: "figure" }, labels.length > 0 ? labels.join(", ") : "no label");
+  if (value !== undefined)
+    return h("p", { class: "figure" }, Array.isArray(value) ? value.join(", ") : String(value));
+  if (labels !== undefined)
+    return h("p", { class: "figure" }, labels.length > 0 ? labels.join(", ") : "no label");
   if (label === null) return h("p", { class: "figure" }, `no answer (${reason})`);
   return h("p", { class: "figure" }, label);
 }
 
 function entities({ entities: found }, input) {
   const text = input.text ?? Object.entries(input).find(([name]) => name !== "model")?.[1] ?? "";
-  const spans = found.map(({ start, end, entity_group: group, entity }) => ({ start, end, label: group ?? entity }));
+  const spans = found.map(({ start, end, entity_group: group, entity }) => ({
+    start,
+    end,
+    label: group ?? entity,
+  }));
   return [
     h("p", { class: "marked" }, highlighted(text, spans)),
     table({
@@ -70,18 +96,37 @@ function answers({ answer, score, start, end, answers: listed }, input) {
   const all = listed ?? [{ answer, score }];
   return [
     h("p", { class: "figure" }, answer === "" ? "no answer" : answer),
-    h("p", { class: "marked" }, highlighted(input.context ?? "", end > start ? [{ start, end, label: "answer" }] : [])),
-    barChart(all.map((one) => ({ label: one.answer || "(no answer)", value: one.score, isBest: one.answer === answer }))),
+    h(
+      "p",
+      { class: "marked" },
+      highlighted(input.context ?? "", end > start ? [{ start, end, label: "answer" }] : []),
+    ),
+    barChart(
+      all.map((one) => ({
+        label: one.answer || "(no answer)",
+        value: one.score,
+        isBest: one.answer === answer,
+      })),
+    ),
   ];
 }
 
 function choices({ choice, scores }, input) {
-  return barChart(scores.map((score, index) => ({ label: input.choices[index], value: score, isBest: index === choice })));
+  return barChart(
+    scores.map((score, index) => ({
+      label: input.choices[index],
+      value: score,
+      isBest: index === choice,
+    })),
+  );
 }
 
 function vector({ embedding }) {
   if (!Array.isArray(embedding)) return null;
-  const first = embedding.slice(0, MAX_VALUES).map((value) => value.toFixed(4)).join(", ");
+  const first = embedding
+    .slice(0, MAX_VALUES)
+    .map((value) => value.toFixed(4))
+    .join(", ");
   return h("p", {}, `${embedding.length} numbers: `, h("code", {}, `${first}, …`));
 }
 
@@ -93,7 +138,10 @@ function highlighted(text, spans) {
   let place = 0;
   for (const { start, end, label } of [...spans].sort((a, b) => a.start - b.start)) {
     if (start < place) continue;
-    content.push(slice(place, start), h("mark", {}, slice(start, end), h("span", { class: "mark-label" }, ` ${label}`)));
+    content.push(
+      slice(place, start),
+      h("mark", {}, slice(start, end), h("span", { class: "mark-label" }, ` ${label}`)),
+    );
     place = end;
   }
   return [...content, slice(place)];
@@ -107,8 +155,25 @@ function explanationOf({ label, parts, grouped }, input) {
     "div",
     {},
     h("h3", {}, `Why ${label}`),
-    fields.map((field) => h("p", { class: "marked" }, shaded(input[field] ?? "", parts.filter((part) => part.field === field), largest))),
-    h("p", {}, h("span", { class: "support-4" }, "supports the label"), " ", h("span", { class: "against-4" }, "speaks against it"), grouped && " Adjacent words were left out together."),
+    fields.map((field) =>
+      h(
+        "p",
+        { class: "marked" },
+        shaded(
+          input[field] ?? "",
+          parts.filter((part) => part.field === field),
+          largest,
+        ),
+      ),
+    ),
+    h(
+      "p",
+      {},
+      h("span", { class: "support-4" }, "supports the label"),
+      " ",
+      h("span", { class: "against-4" }, "speaks against it"),
+      grouped && " Adjacent words were left out together.",
+    ),
     h(
       "details",
       {},
@@ -132,7 +197,14 @@ function shaded(text, parts, largest) {
   for (const { start, end, change = 0 } of parts) {
     const level = Math.round((LEVELS * Math.abs(change)) / largest);
     const kind = change < 0 ? "support" : "against";
-    content.push(characters.slice(place, start).join(""), h("span", { class: level > 0 && `${kind}-${level}`, title: change.toFixed(3) }, characters.slice(start, end).join("")));
+    content.push(
+      characters.slice(place, start).join(""),
+      h(
+        "span",
+        { class: level > 0 && `${kind}-${level}`, title: change.toFixed(3) },
+        characters.slice(start, end).join(""),
+      ),
+    );
     place = end;
   }
   return [...content, characters.slice(place).join("")];

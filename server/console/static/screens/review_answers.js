@@ -23,9 +23,19 @@ export function answerChoices(item, labels, give) {
 }
 
 function labelChoices(item, labels, give) {
-  const shown = labels.length <= NUM_KEYS ? labels : bestFirst(item.scores, labels).slice(0, NUM_KEYS);
-  const { element, keys } = buttons(shown.map((label) => [label, () => give({ label })]), "Right label");
-  if (labels.length > shown.length) element.append(otherLabels(labels.filter((label) => !shown.includes(label)), give));
+  const shown =
+    labels.length <= NUM_KEYS ? labels : bestFirst(item.scores, labels).slice(0, NUM_KEYS);
+  const { element, keys } = buttons(
+    shown.map((label) => [label, () => give({ label })]),
+    "Right label",
+  );
+  if (labels.length > shown.length)
+    element.append(
+      otherLabels(
+        labels.filter((label) => !shown.includes(label)),
+        give,
+      ),
+    );
   return { element, keys };
 }
 
@@ -56,25 +66,45 @@ function severalLabels(given, labels, give) {
   });
   for (const [index, { label, button }] of toggles.entries()) button.append(...named(index, label));
   const send = () => give({ labels: labels.filter((label) => chosen.has(label)) });
-  const keys = new Map(toggles.slice(0, NUM_KEYS).map(({ toggle }, index) => [String(index + 1), toggle]));
+  const keys = new Map(
+    toggles.slice(0, NUM_KEYS).map(({ toggle }, index) => [String(index + 1), toggle]),
+  );
   keys.set("d", send);
-  const element = h("div", { class: "actions", role: "group", "aria-label": "Right labels" }, toggles.map(({ button }) => button), h("button", { type: "button", class: "primary", onclick: send }, "Done (D)"));
+  const element = h(
+    "div",
+    { class: "actions", role: "group", "aria-label": "Right labels" },
+    toggles.map(({ button }) => button),
+    h("button", { type: "button", class: "primary", onclick: send }, "Done (D)"),
+  );
   return { element, keys };
 }
 
 function numberChoice(value, give) {
-  const field = textField({ label: "Right number", type: "number", step: "any", value: String(value) });
+  const field = textField({
+    label: "Right number",
+    type: "number",
+    step: "any",
+    value: String(value),
+  });
   const send = (event) => {
     event.preventDefault();
     if (field.input.value !== "") give({ value: Number(field.input.value) });
   };
-  const element = h("form", { onsubmit: send, "aria-label": "Right number" }, field, h("p", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Save")));
+  const element = h(
+    "form",
+    { onsubmit: send, "aria-label": "Right number" },
+    field,
+    h("p", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Save")),
+  );
   return { element, keys: new Map() };
 }
 
 function choicesOfTexts({ input }, give) {
   const texts = Object.values(input).find(Array.isArray) ?? [];
-  return buttons(texts.map((text, choice) => [text, () => give({ choice })]), "Right choice");
+  return buttons(
+    texts.map((text, choice) => [text, () => give({ choice })]),
+    "Right choice",
+  );
 }
 
 /** Entities and answers in a context need an editor of their own; here they can be confirmed. */
@@ -91,9 +121,17 @@ function confirmation(answer, give) {
 }
 
 function buttons(choices, label) {
-  const made = choices.map(([text, run], index) => h("button", { type: "button", onclick: run }, named(index, text)));
-  const keys = new Map(choices.slice(0, NUM_KEYS).map(([, run], index) => [String(index + 1), run]));
-  const element = h("div", {}, h("div", { class: "actions", role: "group", "aria-label": label }, made));
+  const made = choices.map(([text, run], index) =>
+    h("button", { type: "button", onclick: run }, named(index, text)),
+  );
+  const keys = new Map(
+    choices.slice(0, NUM_KEYS).map(([, run], index) => [String(index + 1), run]),
+  );
+  const element = h(
+    "div",
+    {},
+    h("div", { class: "actions", role: "group", "aria-label": label }, made),
+  );
   return { element, keys };
 }
 

@@ -14,8 +14,23 @@ const REASONS = {
 export function inputOf({ input, reason, model, answered_at: time, margin }) {
   const texts = Object.entries(input);
   return [
-    h("p", {}, tag(REASONS[reason]), " ", margin !== null && h("span", { class: "hint" }, `margin ${number(margin)}, `), h("span", { class: "hint" }, `${model}, `), moment(time)),
-    texts.map(([name, value]) => h("blockquote", {}, texts.length > 1 && h("span", { class: "hint" }, `${name}: `), [value].flat().join(" | "))),
+    h(
+      "p",
+      {},
+      tag(REASONS[reason]),
+      " ",
+      margin !== null && h("span", { class: "hint" }, `margin ${number(margin)}, `),
+      h("span", { class: "hint" }, `${model}, `),
+      moment(time),
+    ),
+    texts.map(([name, value]) =>
+      h(
+        "blockquote",
+        {},
+        texts.length > 1 && h("span", { class: "hint" }, `${name}: `),
+        [value].flat().join(" | "),
+      ),
+    ),
   ];
 }
 
@@ -26,7 +41,8 @@ export function recordedAnswer({ answer, scores, feedback, other_model: other, i
     h("p", {}, "The task answered ", h("b", {}, answerText(answer, input)), "."),
     feedback !== null && h("p", {}, "Feedback says ", h("b", {}, answerText(feedback, input)), "."),
     other !== null && h("p", { class: "hint" }, `${other} answered differently.`),
-    scores.length > 0 && barChart(scores.map(({ label, score }) => ({ label, value: score, isBest: score === best }))),
+    scores.length > 0 &&
+      barChart(scores.map(({ label, score }) => ({ label, value: score, isBest: score === best }))),
   ];
 }
 
@@ -35,9 +51,14 @@ export function answerText({ label, labels, value, entities, answer, choice }, i
   if (label !== undefined) return label ?? "no label";
   if (labels !== undefined) return labels.length > 0 ? labels.join(", ") : "no label";
   if (value !== undefined) return number(value);
-  if (entities !== undefined) return entities.length > 0 ? entities.map((one) => `${one.label}: ${sliceOf(Object.values(input)[0], one)}`).join("; ") : "no entity";
-  if (answer !== undefined) return answer.end > answer.start ? sliceOf(input.context, answer) : "no answer";
-  if (choice !== undefined) return Object.values(input).find(Array.isArray)?.[choice] ?? `choice ${choice + 1}`;
+  if (entities !== undefined)
+    return entities.length > 0
+      ? entities.map((one) => `${one.label}: ${sliceOf(Object.values(input)[0], one)}`).join("; ")
+      : "no entity";
+  if (answer !== undefined)
+    return answer.end > answer.start ? sliceOf(input.context, answer) : "no answer";
+  if (choice !== undefined)
+    return Object.values(input).find(Array.isArray)?.[choice] ?? `choice ${choice + 1}`;
   return "nothing";
 }
 

@@ -37,7 +37,12 @@ class ReviewScreen {
     this.status = h("p", { role: "status", "aria-live": "polite" });
     this.problem = h("div");
     // The keys work only while the focus is inside, so that they disturb no screen reader.
-    this.card = h("section", { class: "card review", tabindex: "0", "aria-label": "Answer to review", onkeydown: (event) => this.press(event) });
+    this.card = h("section", {
+      class: "card review",
+      tabindex: "0",
+      "aria-label": "Answer to review",
+      onkeydown: (event) => this.press(event),
+    });
     this.element = h("div", {}, this.notes(), this.status, this.card, this.problem, this.footer());
     this.draw();
     if (items.length > 0) setTimeout(() => this.card.isConnected && this.card.focus(), 0);
@@ -45,13 +50,25 @@ class ReviewScreen {
 
   notes() {
     const isOperator = this.context.session.isOperator;
-    return isOperator && h("p", { class: "error" }, "An operator's key can read this list, but not label it. Sign in with a key of the tenant.");
+    return (
+      isOperator &&
+      h(
+        "p",
+        { class: "error" },
+        "An operator's key can read this list, but not label it. Sign in with a key of the tenant.",
+      )
+    );
   }
 
   footer() {
     const { tenant, task } = this.context.params;
     const href = `${linkTo("trainings", tenant)}?start=feedback&task=${encodeURIComponent(task)}`;
-    return h("p", { class: "actions" }, h("a", { class: "button", href }, "Train with the feedback"), h("a", { class: "button", href: linkTo("review", tenant) }, "Other tasks"));
+    return h(
+      "p",
+      { class: "actions" },
+      h("a", { class: "button", href }, "Train with the feedback"),
+      h("a", { class: "button", href: linkTo("review", tenant) }, "Other tasks"),
+    );
   }
 
   get item() {
@@ -61,10 +78,19 @@ class ReviewScreen {
   draw() {
     const { items, place, labeled, item } = this;
     const left = items.length - place;
-    this.status.textContent = items.length === 0 ? "" : `${number(labeled.size)} labeled, ${number(place - labeled.size)} skipped, ${number(left)} left.`;
+    this.status.textContent =
+      items.length === 0
+        ? ""
+        : `${number(labeled.size)} labeled, ${number(place - labeled.size)} skipped, ${number(left)} left.`;
     if (item === undefined) {
       this.choices = null;
-      fill(this.card, items.length === 0 ? nothing() : h("p", {}, "Done: no answer is left. Train with the feedback, or undo the last step."), this.buttons());
+      fill(
+        this.card,
+        items.length === 0
+          ? nothing()
+          : h("p", {}, "Done: no answer is left. Train with the feedback, or undo the last step."),
+        this.buttons(),
+      );
       return;
     }
     this.choices = answerChoices(item, this.labels, (answer) => this.give(answer));
@@ -78,7 +104,11 @@ class ReviewScreen {
       "p",
       { class: "actions" },
       item !== undefined && h("button", { type: "button", onclick: () => this.skip() }, "Skip (S)"),
-      h("button", { type: "button", disabled: past.length === 0, onclick: () => this.undo() }, "Undo (U)"),
+      h(
+        "button",
+        { type: "button", disabled: past.length === 0, onclick: () => this.undo() },
+        "Undo (U)",
+      ),
     );
   }
 
@@ -97,7 +127,12 @@ class ReviewScreen {
     this.isBusy = true;
     const { request_id, index } = this.item;
     try {
-      await this.context.api.post("/v1/feedback", { request_id, index, ...answer, is_review: true });
+      await this.context.api.post("/v1/feedback", {
+        request_id,
+        index,
+        ...answer,
+        is_review: true,
+      });
       this.labeled.add(this.place);
       fill(this.problem);
       this.go(this.place + 1);
@@ -132,7 +167,15 @@ class ReviewScreen {
 
 function nothing() {
   return [
-    h("p", { class: "empty" }, "Nothing to review: no answer of this task is recorded, or all of them are labeled."),
-    h("p", {}, "Answers are recorded once an admin of the tenant has enabled it on the screen Review, for requests with a key of the tenant."),
+    h(
+      "p",
+      { class: "empty" },
+      "Nothing to review: no answer of this task is recorded, or all of them are labeled.",
+    ),
+    h(
+      "p",
+      {},
+      "Answers are recorded once an admin of the tenant has enabled it on the screen Review, for requests with a key of the tenant.",
+    ),
   ];
 }

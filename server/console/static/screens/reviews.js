@@ -16,13 +16,18 @@ export async function render(context) {
   if (tenant === null) return tenantChoice(context, "review");
   const { prefixes } = await context.api.get(`/v1/tenants/${encodeURIComponent(tenant)}/prefixes`);
   return [
-    session.manages(tenant, "admin") ? await recordingCard(context) : h("p", {}, "An admin of the tenant decides which answers are recorded."),
+    session.manages(tenant, "admin")
+      ? await recordingCard(context)
+      : h("p", {}, "An admin of the tenant decides which answers are recorded."),
     table({
       caption: "Tasks to review",
       rows: prefixes,
       empty: "No task yet. Train one first.",
       columns: [
-        { label: "Task", value: ({ task }) => h("a", { href: linkTo("review", tenant, task) }, task) },
+        {
+          label: "Task",
+          value: ({ task }) => h("a", { href: linkTo("review", tenant, task) }, task),
+        },
         { label: "Versions", value: ({ versions }) => number(versions.length), isNumeric: true },
       ],
     }),
@@ -35,16 +40,43 @@ async function recordingCard(context) {
   const card = h("section", { class: "card", "aria-label": "Recorded answers" });
   const load = async () => fill(card, content(await context.api.get(path)));
   const content = (state) => [
-    h("h2", {}, "Recorded answers ", tag(state.is_enabled ? "on" : "off", state.is_enabled ? "good" : "")),
+    h(
+      "h2",
+      {},
+      "Recorded answers ",
+      tag(state.is_enabled ? "on" : "off", state.is_enabled ? "good" : ""),
+    ),
     h("p", {}, facts(state)),
-    h("button", { type: "button", onclick: () => change(state) }, state.is_enabled ? "Stop recording" : "Record answers"),
+    h(
+      "button",
+      { type: "button", onclick: () => change(state) },
+      state.is_enabled ? "Stop recording" : "Record answers",
+    ),
   ];
   const change = async (state) => {
-    const days = textField({ label: "Days to keep them", type: "number", min: "1", value: String(state.retention_days) });
-    const body = () => ({ is_enabled: !state.is_enabled, retention_days: Number(days.value), sample_percent: state.sample_percent });
+    const days = textField({
+      label: "Days to keep them",
+      type: "number",
+      min: "1",
+      value: String(state.retention_days),
+    });
+    const body = () => ({
+      is_enabled: !state.is_enabled,
+      retention_days: Number(days.value),
+      sample_percent: state.sample_percent,
+    });
     const isDone = await confirmDialog({
       title: state.is_enabled ? "Stop recording?" : "Record answers?",
-      content: state.is_enabled ? "Stored answers stay until their time is over." : [h("p", {}, "The server stores the texts of requests with keys of this tenant, and the answers to them."), days],
+      content: state.is_enabled
+        ? "Stored answers stay until their time is over."
+        : [
+            h(
+              "p",
+              {},
+              "The server stores the texts of requests with keys of this tenant, and the answers to them.",
+            ),
+            days,
+          ],
       action: state.is_enabled ? "Stop recording" : "Record answers",
       run: () => context.api.put(path, body()),
     });
@@ -57,6 +89,12 @@ async function recordingCard(context) {
   return card;
 }
 
-function facts({ num_answers: answers, num_with_feedback: labeled, stored_bytes: bytes, retention_days: days, is_encrypted: isEncrypted }) {
+function facts({
+  num_answers: answers,
+  num_with_feedback: labeled,
+  stored_bytes: bytes,
+  retention_days: days,
+  is_encrypted: isEncrypted,
+}) {
   return `${number(answers)} answers are stored for ${number(days)} days, ${number(labeled)} of them with a right answer: ${number(bytes)} bytes, ${isEncrypted ? "encrypted" : "not encrypted"}.`;
 }

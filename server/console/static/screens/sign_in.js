@@ -29,5 +29,7 @@ export async function render(context) {
 /** A link could name another site as the place to go: only paths of the console count. */
 function destination(next) {
   const home = linkTo("");
-  return next === home || next?.startsWith(`${home}/`) || next?.startsWith(`${home}?`) ? next : home;
+  return next === home || next?.startsWith(`${home}/`) || next?.startsWith(`${home}?`)
+    ? next
+    : home;
 }

@@ -19,7 +19,13 @@ export async function render(context) {
   const live = entry.aliases.find(({ name }) => name === "live")?.version;
   const chosen = Number(query.get("version")) || live || entry.versions.at(-1).version;
   const detail = await api.get(`${base}/versions/${chosen}`);
-  const visit = { context, base, entry, detail, mayChange: session.manages(params.tenant, "upload") };
+  const visit = {
+    context,
+    base,
+    entry,
+    detail,
+    mayChange: session.manages(params.tenant, "upload"),
+  };
   return [
     introduction(entry, detail, live),
     aliasSection(visit),
@@ -40,10 +46,23 @@ function introduction(entry, detail, live) {
     {},
     detail.spec.description && h("p", {}, detail.spec.description),
     h("p", {}, h("span", { class: "tag" }, taskType(detail.task_type)), " ", status),
-    h("p", { class: "actions" }, h("a", { class: "button", href: `${linkTo("playground")}?model=${name}` }, "Open in the playground")),
+    h(
+      "p",
+      { class: "actions" },
+      h(
+        "a",
+        { class: "button", href: `${linkTo("playground")}?model=${name}` },
+        "Open in the playground",
+      ),
+    ),
   );
 }
 
 function uploadSection({ context, entry }) {
-  return h("section", { class: "card", "aria-label": "Upload a version" }, h("h2", {}, "Upload a version"), uploadForm(context, entry));
+  return h(
+    "section",
+    { class: "card", "aria-label": "Upload a version" },
+    h("h2", {}, "Upload a version"),
+    uploadForm(context, entry),
+  );
 }

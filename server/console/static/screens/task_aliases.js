@@ -14,7 +14,11 @@ export function aliasSection(visit) {
     { "aria-label": "Aliases" },
     h("h2", {}, "Aliases"),
     entry.aliases.length === 0 && h("p", { class: "empty" }, "No alias points to a version."),
-    h("div", { class: "cards" }, entry.aliases.map((alias) => aliasCard(visit, alias))),
+    h(
+      "div",
+      { class: "cards" },
+      entry.aliases.map((alias) => aliasCard(visit, alias)),
+    ),
   );
 }
 
@@ -23,24 +27,52 @@ function aliasCard(visit, alias) {
   return h(
     "section",
     { class: "card", "aria-label": `Alias ${name}` },
-    h("h3", {}, `${name} `, h("span", { class: "tag good" }, `@${version}`), canary && h("span", { class: "tag" }, `canary @${canary.version}, ${canary.percent} %`)),
+    h(
+      "h3",
+      {},
+      `${name} `,
+      h("span", { class: "tag good" }, `@${version}`),
+      canary && h("span", { class: "tag" }, `canary @${canary.version}, ${canary.percent} %`),
+    ),
     visit.mayChange && controls(visit, alias),
     h("details", {}, h("summary", {}, `History of ${name}`), historyTable(name, history)),
   );
 }
 
 function controls(visit, alias) {
-  const others = visit.entry.versions.map(({ version }) => version).filter((version) => version !== alias.version);
-  const hasPast = alias.history.some(({ kind, from_version: from, is_undone: isUndone }) => from !== null && !isUndone && !kind.startsWith("canary") && !kind.startsWith("rules"));
-  if (others.length === 0) return h("p", { class: "hint" }, "Upload a second version to promote it.");
-  const choice = selectField({ label: `Version for ${alias.name}`, options: others.reverse().map((version) => [version, `@${version}`]) });
+  const others = visit.entry.versions
+    .map(({ version }) => version)
+    .filter((version) => version !== alias.version);
+  const hasPast = alias.history.some(
+    ({ kind, from_version: from, is_undone: isUndone }) =>
+      from !== null && !isUndone && !kind.startsWith("canary") && !kind.startsWith("rules"),
+  );
+  if (others.length === 0)
+    return h("p", { class: "hint" }, "Upload a second version to promote it.");
+  const choice = selectField({
+    label: `Version for ${alias.name}`,
+    options: others.reverse().map((version) => [version, `@${version}`]),
+  });
   return [
     choice,
     h(
       "p",
       { class: "actions" },
-      h("button", { type: "button", class: "primary", onclick: () => promote(visit, alias, Number(choice.value)) }, `Promote to ${alias.name}`),
-      hasPast && h("button", { type: "button", onclick: () => rollBack(visit, alias) }, `Roll back ${alias.name}`),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "primary",
+          onclick: () => promote(visit, alias, Number(choice.value)),
+        },
+        `Promote to ${alias.name}`,
+      ),
+      hasPast &&
+        h(
+          "button",
+          { type: "button", onclick: () => rollBack(visit, alias) },
+          `Roll back ${alias.name}`,
+        ),
     ),
   ];
 }
@@ -50,9 +82,14 @@ async function promote({ context, base, entry }, alias, version) {
   const path = `${base}/aliases/${encodeURIComponent(alias.name)}`;
   const isDone = await confirmDialog({
     title: `Promote version @${version}`,
-    content: h("p", {}, `${name} moves from @${alias.version} to @${version}. New requests use it at once; a rollback returns to @${alias.version}.`),
+    content: h(
+      "p",
+      {},
+      `${name} moves from @${alias.version} to @${version}. New requests use it at once; a rollback returns to @${alias.version}.`,
+    ),
     action: `Promote @${version}`,
-    run: () => context.api.put(path, { version }, { headers: { "If-Match": `"${alias.version}"` } }),
+    run: () =>
+      context.api.put(path, { version }, { headers: { "If-Match": `"${alias.version}"` } }),
   });
   if (isDone) changed(context, `${name} points to @${version}.`);
 }
@@ -62,7 +99,11 @@ async function rollBack({ context, base, entry }, alias) {
   let target;
   const isDone = await confirmDialog({
     title: `Roll back ${alias.name}`,
-    content: h("p", {}, `${name} returns from @${alias.version} to the version before its last move.`),
+    content: h(
+      "p",
+      {},
+      `${name} returns from @${alias.version} to the version before its last move.`,
+    ),
     action: "Roll back",
     isDangerous: true,
     run: async () => {
@@ -84,7 +125,14 @@ function historyTable(name, history) {
     rows: [...history].reverse(),
     columns: [
       { label: "When", value: ({ moved_at: at }) => new Date(at).toLocaleString() },
-      { label: "Change", value: ({ kind, percent, reason }) => [kind, percent !== null && ` ${percent} %`, reason && `: ${reason}`] },
+      {
+        label: "Change",
+        value: ({ kind, percent, reason }) => [
+          kind,
+          percent !== null && ` ${percent} %`,
+          reason && `: ${reason}`,
+        ],
+      },
       { label: "From", value: ({ from_version: from }) => (from === null ? "" : `@${from}`) },
       { label: "To", value: ({ to_version: to }) => `@${to}` },
       { label: "By", value: ({ moved_by: by }) => by },

@@ -21,22 +21,40 @@ export function canarySection(visit) {
     { class: "card", "aria-label": "Canary" },
     h("h2", {}, `Canary of ${alias.name}`),
     settings(visit, alias, path),
-    alias.canary && [h("p", { class: "actions" }, endings(visit, alias, path)), report(visit, path)],
+    alias.canary && [
+      h("p", { class: "actions" }, endings(visit, alias, path)),
+      report(visit, path),
+    ],
   );
 }
 
 function settings({ context, entry }, alias, path) {
-  const others = entry.versions.map(({ version }) => version).filter((version) => version !== alias.version);
-  const version = selectField({ label: "Version of the canary", value: alias.canary?.version ?? others.at(-1), options: others.map((other) => [other, `@${other}`]) });
+  const others = entry.versions
+    .map(({ version }) => version)
+    .filter((version) => version !== alias.version);
+  const version = selectField({
+    label: "Version of the canary",
+    value: alias.canary?.version ?? others.at(-1),
+    options: others.map((other) => [other, `@${other}`]),
+  });
   const percent = slider("Callers that the canary answers", alias.canary?.percent ?? 5);
   const shadow = slider("Inputs that both versions run, to compare answers", 20);
   if (alias.canary) readShadow(context, path, shadow);
   const submit = async () => {
-    await context.api.put(path, { version: Number(version.value), percent: Number(percent.value), shadow_percent: Number(shadow.value) });
+    await context.api.put(path, {
+      version: Number(version.value),
+      percent: Number(percent.value),
+      shadow_percent: Number(shadow.value),
+    });
     toast(`@${version.value} answers ${percent.value} % of the callers of ${alias.name}.`);
     context.reload();
   };
-  return form({ label: "Canary", fields: [version, percent, shadow], action: alias.canary ? "Change the canary" : "Start the canary", submit });
+  return form({
+    label: "Canary",
+    fields: [version, percent, shadow],
+    action: alias.canary ? "Change the canary" : "Start the canary",
+    submit,
+  });
 }
 
 async function readShadow({ api }, path, shadow) {
@@ -70,7 +88,11 @@ function endings({ context }, alias, path) {
   const promote = async () => {
     const isDone = await confirmDialog({
       title: `Promote the canary @${version}`,
-      content: h("p", {}, `${alias.name} moves from @${alias.version} to @${version}, and the canary ends.`),
+      content: h(
+        "p",
+        {},
+        `${alias.name} moves from @${alias.version} to @${version}, and the canary ends.`,
+      ),
       action: `Promote @${version}`,
       run: () => context.api.post(`${path}/promote`),
     });
@@ -113,11 +135,24 @@ function report({ context }, path) {
 
 function reportContent(counts) {
   const share = counts.compared > 0 ? counts.agreed / counts.compared : 0;
-  const rows = [["live", counts.stable], ["canary", counts.canary]];
+  const rows = [
+    ["live", counts.stable],
+    ["canary", counts.canary],
+  ];
   return [
     h("h3", {}, "Live agreement"),
-    barChart([{ label: "Same answer", value: share, text: counts.compared > 0 ? `${(100 * share).toFixed(1)} %` : "none yet" }]),
-    h("p", { class: "hint" }, `${counts.agreed} of ${counts.compared} compared inputs, ${counts.dropped} dropped, ${counts.error_percent.toFixed(1)} % errors`),
+    barChart([
+      {
+        label: "Same answer",
+        value: share,
+        text: counts.compared > 0 ? `${(100 * share).toFixed(1)} %` : "none yet",
+      },
+    ]),
+    h(
+      "p",
+      { class: "hint" },
+      `${counts.agreed} of ${counts.compared} compared inputs, ${counts.dropped} dropped, ${counts.error_percent.toFixed(1)} % errors`,
+    ),
     table({
       caption: "Answers of both versions",
       rows,
@@ -125,7 +160,11 @@ function reportContent(counts) {
         { label: "Version", value: ([name]) => name },
         { label: "Answered", value: ([, { answered }]) => answered, isNumeric: true },
         { label: "Failed", value: ([, { failed }]) => failed, isNumeric: true },
-        { label: "Mean ms", value: ([, { mean_ms: mean }]) => mean?.toFixed(1) ?? "", isNumeric: true },
+        {
+          label: "Mean ms",
+          value: ([, { mean_ms: mean }]) => mean?.toFixed(1) ?? "",
+          isNumeric: true,
+        },
         { label: "Shadow runs", value: ([, { shadow_runs: runs }]) => runs, isNumeric: true },
       ],
     }),

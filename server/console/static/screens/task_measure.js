@@ -15,19 +15,25 @@ export function measureSection({ context, detail }) {
   const choose = fileField({
     label: "Labeled rows",
     accept: ".jsonl,.ndjson",
-    hint: `JSON Lines with the fields of the task and "label". The first ${MAX_ROWS} rows are run. Nothing is stored.`,
+    hint: `JSON Lines with the fields of the task and "label". The first ${MAX_ROWS} rows are run, as usual requests.`,
     choose: (chosen) => {
       file = chosen;
     },
   });
   const submit = async () => {
-    if (file === null) return h("p", { class: "error" }, "No file is chosen. Choose one with labeled rows.");
+    if (file === null)
+      return h("p", { class: "error" }, "No file is chosen. Choose one with labeled rows.");
     return resultOf(await measure(context, detail.ref, rowsOf(await file.text())));
   };
   return h(
     "section",
     { class: "card", "aria-label": "Measure" },
-    h("details", {}, h("summary", {}, "Measure this version on rows of your own"), form({ label: "Measure", fields: [choose], action: "Measure", submit })),
+    h(
+      "details",
+      {},
+      h("summary", {}, "Measure this version on rows of your own"),
+      form({ label: "Measure", fields: [choose], action: "Measure", submit }),
+    ),
   );
 }
 
@@ -39,7 +45,9 @@ function rowsOf(text) {
       if (label === undefined) throw new Error("no label");
       return { label: String(label), fields };
     } catch {
-      throw new Error(`Line ${index + 1} is not a labeled row. Expected a JSON object with "label". Correct the line, then try again.`);
+      throw new Error(
+        `Line ${index + 1} is not a labeled row. Expected a JSON object with "label". Correct the line, then try again.`,
+      );
     }
   });
 }
@@ -48,7 +56,11 @@ async function measure({ api }, model, rows) {
   const counts = new Map();
   for (let start = 0; start < rows.length; start += BATCH) {
     const part = rows.slice(start, start + BATCH);
-    const { results } = await api.post("/v1/classify", { model, top_k: 1, input: part.map(({ fields }) => fields) });
+    const { results } = await api.post("/v1/classify", {
+      model,
+      top_k: 1,
+      input: part.map(({ fields }) => fields),
+    });
     for (const [index, result] of results.entries()) {
       const key = JSON.stringify([part[index].label, result.label ?? "(no answer)"]);
       counts.set(key, (counts.get(key) ?? 0) + 1);
@@ -56,12 +68,23 @@ async function measure({ api }, model, rows) {
   }
   const pairs = [...counts].map(([key, count]) => [...JSON.parse(key), count]);
   const labels = [...new Set(pairs.flatMap(([truth, given]) => [truth, given]))].sort();
-  return { labels, cells: pairs.map(([truth, given, count]) => [labels.indexOf(truth), labels.indexOf(given), count]) };
+  return {
+    labels,
+    cells: pairs.map(([truth, given, count]) => [
+      labels.indexOf(truth),
+      labels.indexOf(given),
+      count,
+    ]),
+  };
 }
 
 function resultOf({ labels, cells }) {
   const sum = (counted) => counted.reduce((total, [, , count]) => total + count, 0);
   const [right, total] = [sum(cells.filter(([truth, given]) => truth === given)), sum(cells)];
   if (total === 0) return h("p", { class: "empty" }, "The file has no rows.");
-  return [barChart([{ label: "accuracy", value: right / total }]), h("p", {}, `${right} of ${total} rows are right.`), confusionTable(labels, cells)];
+  return [
+    barChart([{ label: "accuracy", value: right / total }]),
+    h("p", {}, `${right} of ${total} rows are right.`),
+    confusionTable(labels, cells),
+  ];
 }

@@ -10,12 +10,15 @@ const MAX_FIELDS = 24;
 export async function ruleSection({ context, base, entry, detail }) {
   const alias = entry.aliases.find(({ name }) => name === "live");
   const { labels, problem_type: problem } = detail.spec;
-  if (!alias || problem === "regression" || detail.task_type !== "sequence_classification") return false;
+  if (!alias || problem === "regression" || detail.task_type !== "sequence_classification")
+    return false;
   if (labels.length > MAX_FIELDS) return false;
   const path = `${base}/aliases/live/rules`;
   const rules = await currentRules(context, path, alias);
   const minimum = number("Minimum score of an answer", rules?.min_score);
-  const thresholds = labels.map((label) => number(`Threshold of ${label}`, rules?.thresholds?.[label]));
+  const thresholds = labels.map((label) =>
+    number(`Threshold of ${label}`, rules?.thresholds?.[label]),
+  );
   const save = async () => {
     await context.api.put(path, bodyOf(minimum, labels, thresholds));
     toast("The rules apply from the next request on.");
@@ -33,8 +36,17 @@ export async function ruleSection({ context, base, entry, detail }) {
       "details",
       { open: rules !== null },
       h("summary", {}, "Thresholds of the alias live"),
-      h("p", { class: "hint" }, "Probabilities from 0 to 1. An empty field leaves the rule of the file. Rules end when the alias moves."),
-      form({ label: "Rules of live", fields: h("div", { class: "cards" }, minimum, thresholds), action: "Set rules", submit: save }),
+      h(
+        "p",
+        { class: "hint" },
+        "Probabilities from 0 to 1. An empty field leaves the rule of the file. Rules end when the alias moves.",
+      ),
+      form({
+        label: "Rules of live",
+        fields: h("div", { class: "cards" }, minimum, thresholds),
+        action: "Set rules",
+        submit: save,
+      }),
       rules && h("button", { type: "button", onclick: reset }, "Delete rules"),
     ),
   );
@@ -43,7 +55,8 @@ export async function ruleSection({ context, base, entry, detail }) {
 /** The history says whether there may be rules: asking for none would be an error. */
 async function currentRules(context, path, alias) {
   const kinds = alias.history.map(({ kind }) => kind).filter((kind) => !kind.startsWith("canary"));
-  const mayHave = kinds.at(-1) === "rules" || (kinds.at(-1) === "rollback" && kinds.includes("rules"));
+  const mayHave =
+    kinds.at(-1) === "rules" || (kinds.at(-1) === "rollback" && kinds.includes("rules"));
   if (!mayHave) return null;
   try {
     return await context.api.get(path);
@@ -60,9 +73,12 @@ function number(label, value) {
 }
 
 function bodyOf(minimum, labels, thresholds) {
-  const given = labels.map((label, index) => [label, thresholds[index].value]).filter(([, value]) => value !== "");
+  const given = labels
+    .map((label, index) => [label, thresholds[index].value])
+    .filter(([, value]) => value !== "");
   const body = {};
-  if (given.length > 0) body.thresholds = Object.fromEntries(given.map(([label, value]) => [label, Number(value)]));
+  if (given.length > 0)
+    body.thresholds = Object.fromEntries(given.map(([label, value]) => [label, Number(value)]));
   if (minimum.value !== "") body.min_score = Number(minimum.value);
   return body;
 }

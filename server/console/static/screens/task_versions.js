@@ -13,17 +13,46 @@ const MAX_LABELS = 200;
 /** Create the table of all versions, the newest first. */
 export function versionSection({ base, entry, detail }) {
   const here = linkTo("tasks", entry.tenant, entry.task);
-  const aliases = (version) => entry.aliases.filter((alias) => alias.version === version).map(({ name }) => h("span", { class: "tag" }, name));
+  const aliases = (version) =>
+    entry.aliases
+      .filter((alias) => alias.version === version)
+      .map(({ name }) => h("span", { class: "tag" }, name));
   return table({
     caption: "Versions",
     rows: [...entry.versions].reverse(),
     columns: [
-      { label: "Version", value: ({ version }) => h("a", { href: `${here}?version=${version}`, "aria-current": version === detail.version && "true" }, `@${version}`) },
+      {
+        label: "Version",
+        value: ({ version }) =>
+          h(
+            "a",
+            {
+              href: `${here}?version=${version}`,
+              "aria-current": version === detail.version && "true",
+            },
+            `@${version}`,
+          ),
+      },
       { label: "Aliases", value: ({ version }) => aliases(version) },
       { label: "Created", value: ({ created_at: at }) => new Date(at).toLocaleString() },
       { label: "By", value: ({ created_by: author }) => author },
-      { label: "KiB", value: ({ size_bytes: size }) => Math.ceil(size / 1024).toLocaleString("en"), isNumeric: true },
-      { label: "File", value: ({ version }) => h("a", { href: urlOf(`${base}/versions/${version}/file`), download: `${entry.task}-${version}.safetensors` }, `Download @${version}`) },
+      {
+        label: "KiB",
+        value: ({ size_bytes: size }) => Math.ceil(size / 1024).toLocaleString("en"),
+        isNumeric: true,
+      },
+      {
+        label: "File",
+        value: ({ version }) =>
+          h(
+            "a",
+            {
+              href: urlOf(`${base}/versions/${version}/file`),
+              download: `${entry.task}-${version}.safetensors`,
+            },
+            `Download @${version}`,
+          ),
+      },
       { label: "Compare", value: ({ version }) => compareLink(entry, version) },
     ],
   });
@@ -33,7 +62,11 @@ function compareLink(entry, version) {
   const live = entry.aliases.find(({ name }) => name === "live")?.version;
   if (!live || live === version) return "";
   const name = taskName(entry);
-  return h("a", { href: `${linkTo("playground")}?model=${name}@${live}&model=${name}@${version}` }, `@${live} with @${version}`);
+  return h(
+    "a",
+    { href: `${linkTo("playground")}?model=${name}@${live}&model=${name}@${version}` },
+    `@${live} with @${version}`,
+  );
 }
 
 /** Create the figures of the chosen version: metrics, confusion, labels with thresholds, origin. */
@@ -44,15 +77,25 @@ export async function detailSection(visit) {
     "section",
     { class: "card", "aria-label": `Version ${detail.version}` },
     h("h2", {}, `Version @${detail.version}`),
-    h("div", { class: "columns" }, metrics(detail), h("div", {}, h("h3", {}, "Labels and thresholds"), labels(detail.spec))),
-    confusion && [h("h3", {}, "Confusion of the validation rows"), confusionTable(detail.spec.labels, confusion)],
+    h(
+      "div",
+      { class: "columns" },
+      metrics(detail),
+      h("div", {}, h("h3", {}, "Labels and thresholds"), labels(detail.spec)),
+    ),
+    confusion && [
+      h("h3", {}, "Confusion of the validation rows"),
+      confusionTable(detail.spec.labels, confusion),
+    ],
     origin(detail),
   );
 }
 
 function metrics({ metrics: values }) {
   const shown = Object.entries(values).filter(([, value]) => Number.isFinite(value));
-  const bars = shown.filter(([, value]) => value >= 0 && value <= 1).map(([name, value]) => ({ label: words(name), value }));
+  const bars = shown
+    .filter(([, value]) => value >= 0 && value <= 1)
+    .map(([name, value]) => ({ label: words(name), value }));
   const others = shown.filter(([, value]) => value < 0 || value > 1);
   return h(
     "div",
@@ -72,7 +115,9 @@ function labels(spec) {
   const thresholds = spec.thresholds ?? spec.decisions?.thresholds ?? [];
   const byLabel = new Map(spec.labels?.map((label, index) => [label, thresholds[index]]));
   if (byLabel.size === 0) return h("p", { class: "empty" }, "This task type has no labels.");
-  const rows = [...byLabel].slice(0, MAX_LABELS).map(([label, threshold]) => ({ label, threshold }));
+  const rows = [...byLabel]
+    .slice(0, MAX_LABELS)
+    .map(([label, threshold]) => ({ label, threshold }));
   return h(
     "details",
     { open: byLabel.size <= 12 },
@@ -83,7 +128,11 @@ function labels(spec) {
       rows,
       columns: [
         { label: "Label", value: ({ label }) => label },
-        { label: "Threshold of the file", value: ({ threshold }) => threshold ?? "none", isNumeric: true },
+        {
+          label: "Threshold of the file",
+          value: ({ threshold }) => threshold ?? "none",
+          isNumeric: true,
+        },
       ],
     }),
   );
@@ -99,7 +148,13 @@ function origin({ spec, digest }) {
     ["Golden examples", spec.golden?.length],
     ["SHA-256", h("code", {}, digest)],
   ];
-  return h("dl", {}, rows.filter(([, value]) => value !== undefined && value !== null).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  return h(
+    "dl",
+    {},
+    rows
+      .filter(([, value]) => value !== undefined && value !== null)
+      .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+  );
 }
 
 /** The training that made the version has counted which labels were given for which. */
@@ -107,7 +162,9 @@ async function findConfusion({ context, entry, detail, mayChange }) {
   if (!mayChange) return null;
   const path = `/v1/tenants/${entry.tenant}/trainings`;
   const { trainings } = await context.api.get(path);
-  const made = trainings.find(({ task, result }) => task === entry.task && result?.version === detail.version);
+  const made = trainings.find(
+    ({ task, result }) => task === entry.task && result?.version === detail.version,
+  );
   if (!made) return null;
   const report = await context.api.get(`${path}/${made.id}/report`);
   return report.validation?.confusion ?? null;

@@ -10,21 +10,33 @@ export const title = () => "Tasks";
 
 export async function render(context) {
   const tenants = context.session.isOperator ? await tenantNames(context) : [];
-  const search = textField({ label: "Search", type: "search", hint: "Part of a name, a task type, or an alias." });
+  const search = textField({
+    label: "Search",
+    type: "search",
+    hint: "Part of a name, a task type, or an alias.",
+  });
   search.value = context.query.get("q") ?? "";
   const results = h("div", { "aria-live": "polite" });
   let tasks = [];
   const draw = () => {
     const wanted = search.value.trim().toLowerCase();
     setQuery({ q: wanted });
-    fill(results, taskTable(tasks.filter((task) => matches(task, wanted)), wanted));
+    fill(
+      results,
+      taskTable(
+        tasks.filter((task) => matches(task, wanted)),
+        wanted,
+      ),
+    );
   };
   const load = async (tenant) => {
     tasks = await findTasks(context, tenant);
     draw();
   };
   const chosen = context.query.get("tenant") ?? "";
-  const tenantField = tenants.length > 0 && selectField({ label: "Tenant", value: chosen, options: [["", "Public tasks"], ...tenants] });
+  const tenantField =
+    tenants.length > 0 &&
+    selectField({ label: "Tenant", value: chosen, options: [["", "Public tasks"], ...tenants] });
   tenantField?.input?.addEventListener("change", () => {
     setQuery({ tenant: tenantField.value });
     load(tenantField.value);
@@ -40,14 +52,24 @@ async function tenantNames({ api }) {
 }
 
 function uploadLink({ session }) {
-  return session.allows("upload") && h("p", {}, h("a", { class: "button", href: linkTo("upload") }, "Upload a new task"));
+  return (
+    session.allows("upload") &&
+    h("p", {}, h("a", { class: "button", href: linkTo("upload") }, "Upload a new task"))
+  );
 }
 
 /** Return all tasks: `{tenant, task, type, live, aliases, numVersions}`. */
 export async function findTasks(context, tenant = "") {
   if (tenant) {
     const { prefixes } = await context.api.get(`/v1/tenants/${tenant}/prefixes`);
-    return prefixes.map(({ task, versions, aliases }) => ({ tenant, task, type: null, live: aliases.live, aliases, numVersions: versions.length }));
+    return prefixes.map(({ task, versions, aliases }) => ({
+      tenant,
+      task,
+      type: null,
+      live: aliases.live,
+      aliases,
+      numVersions: versions.length,
+    }));
   }
   const { data } = await context.api.get("/v1/models");
   return [...grouped(data).values()];
@@ -57,7 +79,8 @@ function grouped(models) {
   const tasks = new Map();
   for (const { id, root, owned_by: tenant, task_type: type } of models) {
     const [name, number] = root.split("@");
-    if (!tasks.has(name)) tasks.set(name, { tenant, task: name.split("/")[1], type, aliases: {}, numVersions: 0 });
+    if (!tasks.has(name))
+      tasks.set(name, { tenant, task: name.split("/")[1], type, aliases: {}, numVersions: 0 });
     const task = tasks.get(name);
     if (id.includes("@")) task.numVersions += 1;
     else task.aliases[id.split(":")[1] ?? "live"] = Number(number);
@@ -67,7 +90,9 @@ function grouped(models) {
 }
 
 function matches(task, wanted) {
-  const text = [taskName(task), taskType(task.type), ...Object.keys(task.aliases)].join(" ").toLowerCase();
+  const text = [taskName(task), taskType(task.type), ...Object.keys(task.aliases)]
+    .join(" ")
+    .toLowerCase();
   return wanted.split(/\s+/).every((part) => text.includes(part));
 }
 
@@ -75,13 +100,24 @@ function taskTable(tasks, wanted) {
   return table({
     caption: tasks.length === 1 ? "1 task" : `${tasks.length} tasks`,
     rows: tasks,
-    empty: wanted ? `No task matches "${wanted}". Shorten the search.` : "There is no task here yet. Upload or train one.",
+    empty: wanted
+      ? `No task matches "${wanted}". Shorten the search.`
+      : "There is no task here yet. Upload or train one.",
     columns: [
-      { label: "Task", value: (task) => h("a", { href: linkTo("tasks", task.tenant, task.task) }, taskName(task)) },
+      {
+        label: "Task",
+        value: (task) => h("a", { href: linkTo("tasks", task.tenant, task.task) }, taskName(task)),
+      },
       { label: "Type", value: (task) => (task.type ? taskType(task.type) : "") },
       { label: "Live", value: (task) => (task.live ? `@${task.live}` : "none"), isNumeric: true },
       { label: "Versions", value: (task) => task.numVersions, isNumeric: true },
-      { label: "Aliases", value: (task) => Object.entries(task.aliases).map(([name, version]) => h("span", { class: "tag" }, `${name} @${version}`)) },
+      {
+        label: "Aliases",
+        value: (task) =>
+          Object.entries(task.aliases).map(([name, version]) =>
+            h("span", { class: "tag" }, `${name} @${version}`),
+          ),
+      },
     ],
   });
 }

@@ -19,7 +19,11 @@ export async function render(context) {
     const tenant = await context.api.get(path);
     // A deleted tenant has no limits.
     const limits = tenant.state === "deleted" ? null : await context.api.get(`${path}/limits`);
-    fill(element, facts(context, path, tenant, load), limits && limitCard(context, path, limits, load));
+    fill(
+      element,
+      facts(context, path, tenant, load),
+      limits && limitCard(context, path, limits, load),
+    );
   };
   await load();
   return element;
@@ -29,7 +33,11 @@ function facts(context, path, tenant, load) {
   const { name, state, is_public: isPublic } = tenant;
   const publish = async () => {
     await context.api.patch(path, { is_public: !isPublic });
-    toast(isPublic ? `Only ${name} and its readers may use its prefixes.` : `Everyone may use the prefixes of ${name}.`);
+    toast(
+      isPublic
+        ? `Only ${name} and its readers may use its prefixes.`
+        : `Everyone may use the prefixes of ${name}.`,
+    );
     await load();
   };
   const screens = [
@@ -51,8 +59,28 @@ function facts(context, path, tenant, load) {
       h("dt", {}, "Prefixes"),
       h("dd", {}, isPublic ? "public: everyone may use and download them" : "private"),
     ),
-    h("p", { class: "actions" }, screens.map(([screen, text]) => h("a", { class: "button", href: linkTo(screen, name) }, text)), h("a", { class: "button", href: `${linkTo("audit")}?tenant=${encodeURIComponent(name)}` }, "Audit log")),
-    h("div", { class: "actions" }, h("button", { type: "button", onclick: publish }, isPublic ? "Make its prefixes private" : "Make its prefixes public"), stateActions(context, tenant, load)),
+    h(
+      "p",
+      { class: "actions" },
+      screens.map(([screen, text]) =>
+        h("a", { class: "button", href: linkTo(screen, name) }, text),
+      ),
+      h(
+        "a",
+        { class: "button", href: `${linkTo("audit")}?tenant=${encodeURIComponent(name)}` },
+        "Audit log",
+      ),
+    ),
+    h(
+      "div",
+      { class: "actions" },
+      h(
+        "button",
+        { type: "button", onclick: publish },
+        isPublic ? "Make its prefixes private" : "Make its prefixes public",
+      ),
+      stateActions(context, tenant, load),
+    ),
   );
 }
 
@@ -68,7 +96,11 @@ function limitCard(context, path, { limits, applied, stored }, load) {
     "section",
     { class: "card", "aria-label": "Limits" },
     h("h2", {}, "Limits"),
-    h("p", {}, `It stores ${number(stored.bytes)} bytes in ${number(stored.versions)} versions of ${number(stored.prefixes)} prefixes.`),
+    h(
+      "p",
+      {},
+      `It stores ${number(stored.bytes)} bytes in ${number(stored.versions)} versions of ${number(stored.prefixes)} prefixes.`,
+    ),
     table({
       caption: "Limits",
       isCaptionHidden: true,

@@ -4,8 +4,10 @@ import { confirmDialog } from "../components/dialog.js";
 import { h } from "../components/dom.js";
 import { toast } from "../components/toast.js";
 
-const SUSPENDING = "Its keys get 403, and its prefixes are hidden from all others, until you resume it.";
-const DELETING = "Its keys get 401, and its trainings are canceled. You can resume it for a few days. Then its prefixes, trainings and keys are removed.";
+const SUSPENDING =
+  "Its keys get 403, and its prefixes are hidden from all others, until you resume it.";
+const DELETING =
+  "Its keys get 401, and its trainings are canceled. You can resume it for a few days. Then its prefixes, trainings and keys are removed.";
 
 /** Create the buttons for a tenant in its state. `changed` is called after a change. */
 export function stateActions(context, { name, state }, changed) {
@@ -20,13 +22,32 @@ export function stateActions(context, { name, state }, changed) {
   };
   const suspend = async () => {
     const run = () => context.api.post(`${path}/suspend`);
-    if (await confirmDialog({ title: `Suspend ${name}?`, content: SUSPENDING, action: "Suspend", isDangerous: true, run })) await done(`Tenant ${name} is suspended.`);
+    if (
+      await confirmDialog({
+        title: `Suspend ${name}?`,
+        content: SUSPENDING,
+        action: "Suspend",
+        isDangerous: true,
+        run,
+      })
+    )
+      await done(`Tenant ${name} is suspended.`);
   };
   const remove = async () => {
     const run = () => context.api.delete(path);
-    if (await confirmDialog({ title: `Delete ${name}?`, content: DELETING, action: "Delete", isDangerous: true, run })) await done(`Tenant ${name} is deleted.`);
+    if (
+      await confirmDialog({
+        title: `Delete ${name}?`,
+        content: DELETING,
+        action: "Delete",
+        isDangerous: true,
+        run,
+      })
+    )
+      await done(`Tenant ${name} is deleted.`);
   };
-  const button = (text, onclick, style) => h("button", { type: "button", class: style, onclick, "aria-label": `${text} ${name}` }, text);
+  const button = (text, onclick, style) =>
+    h("button", { type: "button", class: style, onclick, "aria-label": `${text} ${name}` }, text);
   return h(
     "div",
     { class: "actions" },

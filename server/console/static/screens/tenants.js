@@ -14,22 +14,46 @@ export const title = () => "Tenants";
 
 export async function render(context) {
   const list = h("div");
-  const load = async () => fill(list, tableOf(await context.api.all("/v1/tenants?limit=1000", "tenants"), context, load));
+  const load = async () =>
+    fill(list, tableOf(await context.api.all("/v1/tenants?limit=1000", "tenants"), context, load));
   await load();
-  return [h("section", { class: "card" }, h("h2", {}, "New tenant"), newTenantForm(context, load)), list];
+  return [
+    h("section", { class: "card" }, h("h2", {}, "New tenant"), newTenantForm(context, load)),
+    list,
+  ];
 }
 
 function newTenantForm(context, load) {
-  const name = textField({ label: "Name", required: true, maxlength: "63", spellcheck: "false", hint: "1 to 63 of a-z, 0-9 and -. It cannot be changed." });
+  const name = textField({
+    label: "Name",
+    required: true,
+    maxlength: "63",
+    spellcheck: "false",
+    hint: "1 to 63 of a-z, 0-9 and -. It cannot be changed.",
+  });
   const isPublic = checkField({ label: "Everyone may use and download its prefixes" });
   const submit = async () => {
-    const made = await context.api.post("/v1/tenants", { name: name.value.trim(), is_public: isPublic.input.checked });
+    const made = await context.api.post("/v1/tenants", {
+      name: name.value.trim(),
+      is_public: isPublic.input.checked,
+    });
     name.value = "";
     toast(`Tenant ${made.name} is created. Create a key for it next.`);
     await load();
-    return h("p", {}, "Next: ", h("a", { href: linkTo("keys", made.name) }, `create a key of ${made.name}`), ".");
+    return h(
+      "p",
+      {},
+      "Next: ",
+      h("a", { href: linkTo("keys", made.name) }, `create a key of ${made.name}`),
+      ".",
+    );
   };
-  return form({ label: "New tenant", fields: [name, isPublic], action: "Create the tenant", submit });
+  return form({
+    label: "New tenant",
+    fields: [name, isPublic],
+    action: "Create the tenant",
+    submit,
+  });
 }
 
 function tableOf(tenants, context, load) {

@@ -32,7 +32,15 @@ class TrainingScreen {
     this.data = h("section", { class: "card", "aria-label": "Rows" });
     this.result = h("div");
     this.report = h("div");
-    this.element = h("div", {}, this.status, this.result, this.curve.element, this.report, this.data);
+    this.element = h(
+      "div",
+      {},
+      this.status,
+      this.result,
+      this.curve.element,
+      this.report,
+      this.data,
+    );
   }
 
   async begin() {
@@ -46,7 +54,8 @@ class TrainingScreen {
     this.context.api.onCall({ method: "GET", path });
     const events = new EventSource(urlOf(path));
     this.context.signal.addEventListener("abort", () => events.close());
-    const on = (kind, take) => events.addEventListener(kind, (event) => take(JSON.parse(event.data)));
+    const on = (kind, take) =>
+      events.addEventListener(kind, (event) => take(JSON.parse(event.data)));
     on("data_summary", ({ data_summary: summary }) => this.drawRows({ summary }));
     on("warnings", ({ warnings }) => this.drawRows({ warnings }));
     on("progress", (progress) => this.drawProgress(progress));
@@ -85,7 +94,13 @@ class TrainingScreen {
     fill(
       this.data,
       h("h2", {}, "Rows"),
-      isRead ? h("ul", {}, summary.map((sentence) => h("li", {}, sentence))) : h("p", { class: "empty" }, "The rows are not read yet."),
+      isRead
+        ? h(
+            "ul",
+            {},
+            summary.map((sentence) => h("li", {}, sentence)),
+          )
+        : h("p", { class: "empty" }, "The rows are not read yet."),
       (isRead || warnings.length > 0) && warningList(warnings),
     );
   }
@@ -97,14 +112,26 @@ class TrainingScreen {
       this.curve.setHistory(report);
       fill(this.report, reportOf(report));
     } catch (error) {
-      if (error.code !== "nothing_to_show" && !this.context.signal.aborted) fill(this.report, errorBox(error));
+      if (error.code !== "nothing_to_show" && !this.context.signal.aborted)
+        fill(this.report, errorBox(error));
     }
   }
 
   cancelButton(training) {
     const run = () => this.context.api.post(`${this.path}/cancel`);
-    const ask = () => confirmDialog({ title: "Cancel this training?", content: "Its rows are deleted, and no version is published.", action: "Cancel the training", isDangerous: true, run });
-    const button = h("button", { type: "button", onclick: ask, disabled: training.is_cancelling }, "Cancel the training");
+    const ask = () =>
+      confirmDialog({
+        title: "Cancel this training?",
+        content: "Its rows are deleted, and no version is published.",
+        action: "Cancel the training",
+        isDangerous: true,
+        run,
+      });
+    const button = h(
+      "button",
+      { type: "button", onclick: ask, disabled: training.is_cancelling },
+      "Cancel the training",
+    );
     return h("p", { class: "actions" }, button);
   }
 
@@ -114,15 +141,33 @@ class TrainingScreen {
     return h(
       "section",
       { class: "card", "aria-label": "Result" },
-      h("h2", {}, `Version ${version} `, result.is_promoted ? tag(`${alias} now`, "good") : tag("published, not promoted")),
+      h(
+        "h2",
+        {},
+        `Version ${version} `,
+        result.is_promoted ? tag(`${alias} now`, "good") : tag("published, not promoted"),
+      ),
       h("p", {}, result.reason),
-      result.new !== null && h("p", {}, `${result.metric}: `, h("b", {}, number(result.new)), result.live === null ? "" : ` (version ${result.live_version}: ${number(result.live)})`, ` on ${result.num_rows} rows.`),
+      result.new !== null &&
+        h(
+          "p",
+          {},
+          `${result.metric}: `,
+          h("b", {}, number(result.new)),
+          result.live === null ? "" : ` (version ${result.live_version}: ${number(result.live)})`,
+          ` on ${result.num_rows} rows.`,
+        ),
       h(
         "p",
         { class: "actions" },
         h("a", { class: "button", href: playgroundLink(ref) }, "Open in the playground"),
         h("a", { class: "button", href: linkTo("tasks", tenant, task) }, "Show the task"),
-        !result.is_promoted && h("button", { type: "button", class: "primary", onclick: () => this.promote(training) }, `Promote version ${version}`),
+        !result.is_promoted &&
+          h(
+            "button",
+            { type: "button", class: "primary", onclick: () => this.promote(training) },
+            `Promote version ${version}`,
+          ),
       ),
     );
   }
@@ -151,17 +196,33 @@ function taskLink({ tenant, task }) {
 
 function facts(training) {
   const { id, state } = training;
-  const named = [["State", tag(state, TONES[state])], ["Task", taskLink(training)], ["Id", h("code", {}, id)]];
+  const named = [
+    ["State", tag(state, TONES[state])],
+    ["Task", taskLink(training)],
+    ["Id", h("code", {}, id)],
+  ];
   return [named.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]), timesOf(training)];
 }
 
 function timesOf({ created_at: created, started_at: started, ended_at: ended }) {
-  const times = [["Queued", created], ["Started", started], ["Ended", ended]];
-  return times.flatMap(([name, time]) => (time ? [h("dt", {}, name), h("dd", {}, moment(time))] : []));
+  const times = [
+    ["Queued", created],
+    ["Started", started],
+    ["Ended", ended],
+  ];
+  return times.flatMap(([name, time]) =>
+    time ? [h("dt", {}, name), h("dd", {}, moment(time))] : [],
+  );
 }
 
 function progressBar(progress) {
-  if (progress === null) return h("p", { role: "status" }, "The training process starts. This takes a few seconds.");
+  if (progress === null)
+    return h("p", { role: "status" }, "The training process starts. This takes a few seconds.");
   const { step, total_steps: total } = progress;
-  return h("p", {}, h("progress", { max: String(total), value: String(step), "aria-label": "Steps" }), ` Step ${step} of at most ${total}`);
+  return h(
+    "p",
+    {},
+    h("progress", { max: String(total), value: String(step), "aria-label": "Steps" }),
+    ` Step ${step} of at most ${total}`,
+  );
 }

@@ -20,7 +20,10 @@ export function rowCheck(context) {
   let latest = null;
   const run = async (file, check, retry) => {
     latest = file;
-    fill(element, h("p", { class: "hint", role: "status" }, `Checking the rows of ${file.name} ...`));
+    fill(
+      element,
+      h("p", { class: "hint", role: "status" }, `Checking the rows of ${file.name} ...`),
+    );
     let found;
     try {
       found = await check();
@@ -29,7 +32,12 @@ export function rowCheck(context) {
       return;
     }
     const lines = await linesOf(file);
-    if (latest === file) fill(element, found.error ? rejected(found.error, lines) : accepted(found, lines), again(retry));
+    if (latest === file)
+      fill(
+        element,
+        found.error ? rejected(found.error, lines) : accepted(found, lines),
+        again(retry),
+      );
   };
   return { element, run };
 }
@@ -43,15 +51,25 @@ function accepted(found, lines) {
   return [
     h("h2", {}, "Rows ", tag("valid", "good")),
     h("p", {}, METHODS[found.method] ?? `Method: ${found.method}.`),
-    h("ul", {}, found.data_summary.map((sentence) => h("li", {}, sentence))),
+    h(
+      "ul",
+      {},
+      found.data_summary.map((sentence) => h("li", {}, sentence)),
+    ),
     counted.length > 0 && labelBars(counted[0]),
     warningList(found.warnings, lines),
   ];
 }
 
 function labelBars({ labels }) {
-  const sorted = labels.toSorted((one, other) => other.num_rows - one.num_rows).slice(0, MAX_LABELS);
-  const bars = sorted.map((label) => ({ label: label.label, value: label.num_rows, text: number(label.num_rows) }));
+  const sorted = labels
+    .toSorted((one, other) => other.num_rows - one.num_rows)
+    .slice(0, MAX_LABELS);
+  const bars = sorted.map((label) => ({
+    label: label.label,
+    value: label.num_rows,
+    text: number(label.num_rows),
+  }));
   const more = labels.length - sorted.length;
   return [
     h("h3", {}, "Labels of the training rows"),
@@ -65,13 +83,24 @@ export function warningList(warnings, lines = []) {
   if (warnings.length === 0) return h("p", {}, "No warnings.");
   return [
     h("h3", {}, `Warnings (${warnings.length})`),
-    h("ul", { class: "warnings" }, warnings.map((warning) => h("li", {}, warning, quoted(numbersIn(warning), lines)))),
+    h(
+      "ul",
+      { class: "warnings" },
+      warnings.map((warning) => h("li", {}, warning, quoted(numbersIn(warning), lines))),
+    ),
   ];
 }
 
 function quoted(numbers, lines) {
   const rows = numbers.filter((line) => lines[line - 1] !== undefined);
-  return rows.length > 0 && h("ul", {}, rows.map((line) => h("li", {}, `Line ${line}: `, h("code", {}, shortened(lines[line - 1])))));
+  return (
+    rows.length > 0 &&
+    h(
+      "ul",
+      {},
+      rows.map((line) => h("li", {}, `Line ${line}: `, h("code", {}, shortened(lines[line - 1])))),
+    )
+  );
 }
 
 /** Find the lines that a warning of the server names: `at lines 3, 7, 9 and 4 more`. */
@@ -82,7 +111,11 @@ function numbersIn(warning) {
 
 function rejected(problem, lines) {
   const errors = problem.errors ?? [];
-  const head = { ...problem, errors: [], detail: errors.length > 0 ? "Correct these rows, then choose the file again." : problem.detail };
+  const head = {
+    ...problem,
+    errors: [],
+    detail: errors.length > 0 ? "Correct these rows, then choose the file again." : problem.detail,
+  };
   return [
     errorBox({ problem: head }),
     errors.length > 0 &&

@@ -34,12 +34,19 @@ export class Curve {
     const found = [...this.evaluations.values()];
     this.element.hidden = found.length + this.losses.size === 0;
     if (this.element.hidden) return;
-    fill(this.element, h("h2", {}, "Learning curve"), found.length > 1 ? this.charts(found) : this.stepChart());
+    fill(
+      this.element,
+      h("h2", {}, "Learning curve"),
+      found.length > 1 ? this.charts(found) : this.stepChart(),
+    );
   }
 
   /** One evaluation makes no line yet. */
   stepChart() {
-    return lineChart({ label: "Loss of each reported step, before the second evaluation", series: [{ name: "loss", values: [...this.losses.values()] }] });
+    return lineChart({
+      label: "Loss of each reported step, before the second evaluation",
+      series: [{ name: "loss", values: [...this.losses.values()] }],
+    });
   }
 
   charts(found) {

@@ -26,7 +26,9 @@ class TrainingForm {
     this.start = selectField({
       label: "Start from",
       options: STARTS,
-      value: STARTS.some(([name]) => name === context.query.get("start")) ? context.query.get("start") : "file",
+      value: STARTS.some(([name]) => name === context.query.get("start"))
+        ? context.query.get("start")
+        : "file",
       onchange: () => this.showParts(),
     });
     this.rows = fileField({
@@ -48,9 +50,25 @@ class TrainingForm {
     });
     this.settings = trainingSettings();
     this.check = rowCheck(context);
-    this.about = h("p", { class: "hint" }, "Without rows, the server computes the task from the names of its labels within seconds. Add rows later.");
-    const fields = [this.start, this.rows, this.labels, this.about, this.task, this.settings.element];
-    const start = form({ label: "Start a training", fields, action: "Train", submit: () => this.submit() });
+    this.about = h(
+      "p",
+      { class: "hint" },
+      "Without rows, the server computes the task from the names of its labels within seconds. Add rows later.",
+    );
+    const fields = [
+      this.start,
+      this.rows,
+      this.labels,
+      this.about,
+      this.task,
+      this.settings.element,
+    ];
+    const start = form({
+      label: "Start a training",
+      fields,
+      action: "Train",
+      submit: () => this.submit(),
+    });
     this.element = h("div", {}, start, this.check.element);
     this.showParts();
   }
@@ -72,7 +90,11 @@ class TrainingForm {
 
   checkRows() {
     const retry = () => this.checkRows();
-    return this.check.run(this.file, () => this.context.api.upload(`${this.path}?dry_run=true`, this.fields()), retry);
+    return this.check.run(
+      this.file,
+      () => this.context.api.upload(`${this.path}?dry_run=true`, this.fields()),
+      retry,
+    );
   }
 
   fields() {
@@ -91,7 +113,10 @@ class TrainingForm {
 
   async submit() {
     if (this.start.value === "file" && this.file === null) {
-      throw new Missing("No file is chosen", "Expected a labeled file. Drop one, or start from names of labels.");
+      throw new Missing(
+        "No file is chosen",
+        "Expected a labeled file. Drop one, or start from names of labels.",
+      );
     }
     const started = await this.context.api.upload(this.path, this.fields());
     this.context.navigate(linkTo("trainings", this.context.tenant, started.id));
@@ -108,7 +133,10 @@ class Missing extends Error {
 
 /** Make a valid name from that of a file: `Customer mails.csv` becomes `customer-mails`. */
 function taskNameOf(filename) {
-  const name = filename.replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  const name = filename
+    .replace(/\.[^.]*$/, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-");
   return name.replace(/^-+|-+$/g, "").slice(0, 63);
 }
 
@@ -118,7 +146,9 @@ function labelsOf(lines) {
     .map((line) => line.split(":").map((part) => part.trim()))
     .filter(([name]) => name !== "");
   const described = pairs.filter(([, ...rest]) => rest.join(":") !== "");
-  const descriptions = Object.fromEntries(described.map(([name, ...rest]) => [name, rest.join(": ")]));
+  const descriptions = Object.fromEntries(
+    described.map(([name, ...rest]) => [name, rest.join(": ")]),
+  );
   const labels = pairs.map(([name]) => name);
   return described.length > 0 ? { labels, label_descriptions: descriptions } : { labels };
 }

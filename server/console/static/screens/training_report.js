@@ -14,7 +14,14 @@ export function reportOf(report) {
     "section",
     { class: "card", "aria-label": "Figures" },
     h("h2", {}, `Figures on the ${rows}`),
-    h("dl", {}, Object.entries(measured.metrics).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, number(value))])),
+    h(
+      "dl",
+      {},
+      Object.entries(measured.metrics).flatMap(([name, value]) => [
+        h("dt", {}, name),
+        h("dd", {}, number(value)),
+      ]),
+    ),
     measured.per_label?.length > 0 && labelTable(measured.per_label),
     confusionTable(report.data.labels, measured.confusion),
   );

@@ -35,8 +35,14 @@ export function trainingSettings() {
   const problemType = selectField({ label: "Labels", options: PROBLEM_TYPES });
   const method = selectField({ label: "Method", options: METHODS });
   const length = selectField({ label: "Training length", options: LENGTHS });
-  const textColumn = textField({ label: "Column with the text", hint: "Found by its name if empty." });
-  const labelColumn = textField({ label: "Column with the label", hint: "Found by its name if empty." });
+  const textColumn = textField({
+    label: "Column with the text",
+    hint: "Found by its name if empty.",
+  });
+  const labelColumn = textField({
+    label: "Column with the label",
+    hint: "Found by its name if empty.",
+  });
   const margin = textField({
     label: "Promotion margin",
     type: "number",
@@ -53,7 +59,18 @@ export function trainingSettings() {
     "details",
     {},
     h("summary", {}, "Settings"),
-    h("div", { class: "columns" }, taskType, problemType, method, length, textColumn, labelColumn, margin, alias),
+    h(
+      "div",
+      { class: "columns" },
+      taskType,
+      problemType,
+      method,
+      length,
+      textColumn,
+      labelColumn,
+      margin,
+      alias,
+    ),
     others,
   );
   const config = () => ({
@@ -70,7 +87,11 @@ export function trainingSettings() {
     chooseTaskType: (value) => {
       taskType.value = value;
     },
-    values: () => ({ config: config(), margin: margin.value || null, alias: alias.value.trim() || null }),
+    values: () => ({
+      config: config(),
+      margin: margin.value || null,
+      alias: alias.value.trim() || null,
+    }),
   };
 }
 
@@ -84,6 +105,8 @@ function parsed(text) {
     return JSON.parse(text);
   } catch (error) {
     const detail = `Expected a JSON object such as {"seed": 1}. The text is not valid JSON: ${error.message}.`;
-    throw Object.assign(new Error(detail), { problem: { title: "Invalid other settings", detail } });
+    throw Object.assign(new Error(detail), {
+      problem: { title: "Invalid other settings", detail },
+    });
   }
 }

@@ -25,7 +25,8 @@ export async function render(context) {
       columns: [
         {
           label: "Training",
-          value: ({ id, created_at }) => h("a", { href: linkTo("trainings", tenant, id) }, moment(created_at)),
+          value: ({ id, created_at }) =>
+            h("a", { href: linkTo("trainings", tenant, id) }, moment(created_at)),
         },
         { label: "Task", value: ({ task }) => task },
         { label: "State", value: ({ state }) => tag(state, TONES[state]) },

@@ -10,7 +10,11 @@ export async function render(context) {
   const { session, query, api } = context;
   if (!session.isOperator) return uploadForm(context, { tenant: session.tenant });
   const tenants = await api.all("/v1/tenants", "tenants");
-  const choice = selectField({ label: "Tenant", value: query.get("tenant"), options: tenants.map(({ name }) => name) });
+  const choice = selectField({
+    label: "Tenant",
+    value: query.get("tenant"),
+    options: tenants.map(({ name }) => name),
+  });
   const place = h("div");
   const draw = () => place.replaceChildren(uploadForm(context, { tenant: choice.value }));
   choice.input.addEventListener("change", draw);

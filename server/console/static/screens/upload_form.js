@@ -9,12 +9,23 @@ import { taskType } from "./task_types.js";
 
 /** Create the form for a version of a task; without `task`, the user names a new one. */
 export function uploadForm(context, { tenant, task = null }) {
-  const name = task === null && textField({ label: "Name of the task", required: true, pattern: "[a-z0-9]([a-z0-9._\\-]*[a-z0-9])?", hint: "Lower-case letters, digits, and between them - . _" });
+  const name =
+    task === null &&
+    textField({
+      label: "Name of the task",
+      required: true,
+      pattern: "[a-z0-9]([a-z0-9._\\-]*[a-z0-9])?",
+      hint: "Lower-case letters, digits, and between them - . _",
+    });
   const alias = checkField({ label: "Promote to live when published", isChecked: task === null });
   const results = h("div", { "aria-live": "polite" });
-  const pathOf = () => `/v1/tenants/${encodeURIComponent(tenant)}/prefixes/${encodeURIComponent(task ?? name.value)}/versions`;
+  const pathOf = () =>
+    `/v1/tenants/${encodeURIComponent(tenant)}/prefixes/${encodeURIComponent(task ?? name.value)}/versions`;
   const publish = async (file) => {
-    const version = await context.api.upload(pathOf(), { file, alias: alias.input.checked ? "live" : null });
+    const version = await context.api.upload(pathOf(), {
+      file,
+      alias: alias.input.checked ? "live" : null,
+    });
     toast(version.is_new ? `Published ${version.ref}.` : `${version.ref} already has these bytes.`);
     context.navigate(`${linkTo("tasks", version.tenant, version.task)}?version=${version.version}`);
   };
@@ -23,12 +34,20 @@ export function uploadForm(context, { tenant, task = null }) {
     fill(results, h("p", {}, "Checking the file…"));
     try {
       const checked = await context.api.upload(`${pathOf()}?dry_run=true`, { file });
-      fill(results, outcome(checked, () => publish(file), results));
+      fill(
+        results,
+        outcome(checked, () => publish(file), results),
+      );
     } catch (error) {
       if (error.name !== "AbortError") fill(results, errorBox(error));
     }
   };
-  const field = fileField({ label: "Prefix file", accept: ".safetensors", hint: "Drop a file here, or choose one. It is checked first, and published only when you say so.", choose: check });
+  const field = fileField({
+    label: "Prefix file",
+    accept: ".safetensors",
+    hint: "Drop a file here, or choose one. It is checked first, and published only when you say so.",
+    choose: check,
+  });
   return h("div", {}, name, field, alias, results);
 }
 
@@ -44,7 +63,12 @@ function outcome(checked, publish, results) {
     }
   });
   return [
-    h("p", {}, h("span", { class: "tag good" }, "valid"), ` The file is a ${taskType(checked.task_type)} and passed all checks. ${checked.num_examples} golden examples gave the stored outputs.`),
+    h(
+      "p",
+      {},
+      h("span", { class: "tag good" }, "valid"),
+      ` The file is a ${taskType(checked.task_type)} and passed all checks. ${checked.num_examples} golden examples gave the stored outputs.`,
+    ),
     checked.warnings.length > 0 && findingsTable(checked.warnings),
     h("p", { class: "actions" }, button),
   ];

@@ -49,7 +49,17 @@ class UsageScreen {
     this.rows = [];
     this.charts = h("div");
     this.list = h("div");
-    this.element = h("div", {}, h("section", { class: "card" }, filterForm(context, this.fields, () => this.show())), this.charts, this.list);
+    this.element = h(
+      "div",
+      {},
+      h(
+        "section",
+        { class: "card" },
+        filterForm(context, this.fields, () => this.show()),
+      ),
+      this.charts,
+      this.list,
+    );
   }
 
   get query() {
@@ -58,7 +68,11 @@ class UsageScreen {
   }
 
   async show() {
-    this.rows = await this.context.api.all(withQuery(this.path, { ...this.query, limit: 1000 }), "usage", { maximum: MAX_ROWS });
+    this.rows = await this.context.api.all(
+      withQuery(this.path, { ...this.query, limit: 1000 }),
+      "usage",
+      { maximum: MAX_ROWS },
+    );
     this.draw();
   }
 
@@ -70,8 +84,20 @@ class UsageScreen {
     const download = urlOf(withQuery(`${this.path}/export`, this.query));
     fill(
       this.charts,
-      h("p", { class: "actions" }, h("a", { class: "button", href: download, download: "usage.csv" }, "Download all as CSV")),
-      rows.length > 0 && h("section", { class: "card", "aria-label": "Chart" }, this.figure, byTime(rows, name, label), h("h3", {}, `${label} by task`), byTask(rows, name)),
+      h(
+        "p",
+        { class: "actions" },
+        h("a", { class: "button", href: download, download: "usage.csv" }, "Download all as CSV"),
+      ),
+      rows.length > 0 &&
+        h(
+          "section",
+          { class: "card", "aria-label": "Chart" },
+          this.figure,
+          byTime(rows, name, label),
+          h("h3", {}, `${label} by task`),
+          byTask(rows, name),
+        ),
     );
     fill(this.list, usageTable(rows.toReversed()));
   }
@@ -86,15 +112,23 @@ function byTime(rows, name, label) {
   const step = isDaily ? DAY_MS : HOUR_MS;
   const start = Math.floor(first / step);
   const sums = new Array(Math.floor((first + span) / step) - start + 1).fill(0);
-  for (const [index, row] of rows.entries()) sums[Math.floor(times[index] / step) - start] += row[name];
-  return lineChart({ label: `${label} by ${isDaily ? "day" : "hour"}`, series: [{ name: label, values: sums }], format: number });
+  for (const [index, row] of rows.entries())
+    sums[Math.floor(times[index] / step) - start] += row[name];
+  return lineChart({
+    label: `${label} by ${isDaily ? "day" : "hour"}`,
+    series: [{ name: label, values: sums }],
+    format: number,
+  });
 }
 
 function byTask(rows, name) {
   const sums = new Map();
   for (const row of rows) sums.set(row.task, (sums.get(row.task) ?? 0) + row[name]);
   const sorted = [...sums].toSorted((one, other) => other[1] - one[1]).slice(0, MAX_BARS);
-  return barChart(sorted.map(([task, sum]) => ({ label: task, value: sum, text: number(sum) })), Math.max(...sorted.map(([, sum]) => sum)));
+  return barChart(
+    sorted.map(([task, sum]) => ({ label: task, value: sum, text: number(sum) })),
+    Math.max(...sorted.map(([, sum]) => sum)),
+  );
 }
 
 function usageTable(rows) {
@@ -106,7 +140,11 @@ function usageTable(rows) {
       { label: "Hour", value: ({ hour }) => moment(hour) },
       { label: "Tenant", value: ({ tenant }) => tenant ?? "none" },
       { label: "Task", value: ({ task }) => task },
-      ...FIGURES.map(([name, label]) => ({ label, value: (row) => number(row[name]), isNumeric: true })),
+      ...FIGURES.map(([name, label]) => ({
+        label,
+        value: (row) => number(row[name]),
+        isNumeric: true,
+      })),
     ],
   });
 }

@@ -45,7 +45,9 @@ export class ApiClient {
 
   /** Send fields as multipart/form-data. Values are texts and files. */
   upload(path, fields) {
-    return this.call("POST", path, { form: Object.entries(fields).filter(([, value]) => value !== undefined && value !== null) });
+    return this.call("POST", path, {
+      form: Object.entries(fields).filter(([, value]) => value !== undefined && value !== null),
+    });
   }
 
   /** Get all items of a list that comes in pages, such as `all("/v1/tenants", "tenants")`. */
@@ -66,8 +68,21 @@ export class ApiClient {
    * @throws {ApiError} for an error response, and when the server cannot be reached
    */
   async call(method, path, { body, form, headers = {} } = {}) {
-    this.onCall({ method, path, body, form: form?.map(([name, value]) => [name, value instanceof File ? `@${value.name}` : String(value)]) });
-    const request = { method, headers: { ...headers }, signal: this.signal, credentials: "same-origin" };
+    this.onCall({
+      method,
+      path,
+      body,
+      form: form?.map(([name, value]) => [
+        name,
+        value instanceof File ? `@${value.name}` : String(value),
+      ]),
+    });
+    const request = {
+      method,
+      headers: { ...headers },
+      signal: this.signal,
+      credentials: "same-origin",
+    };
     if (body !== undefined) {
       request.headers["Content-Type"] = "application/json";
       request.body = JSON.stringify(body);
@@ -77,7 +92,12 @@ export class ApiClient {
     }
     const response = await reach(urlOf(path), request);
     const content = await contentOf(response);
-    if (!response.ok) throw new ApiError(problemOf(content, response), response.status, response.headers.get("X-Request-Id"));
+    if (!response.ok)
+      throw new ApiError(
+        problemOf(content, response),
+        response.status,
+        response.headers.get("X-Request-Id"),
+      );
     return content;
   }
 }
@@ -89,7 +109,9 @@ export function urlOf(path) {
 
 /** Add the parameters of a query that have a value. */
 export function withQuery(path, query) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const given = Object.entries(query).filter(
+    ([, value]) => value !== undefined && value !== null && value !== "",
+  );
   return given.length === 0 ? path : `${path}?${new URLSearchParams(given)}`;
 }
 
@@ -98,7 +120,8 @@ async function reach(url, request) {
     return await fetch(url, request);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    const detail = "The server cannot be reached: no response came. Check that it runs, then try again.";
+    const detail =
+      "The server cannot be reached: no response came. Check that it runs, then try again.";
     throw new ApiError({ title: "No response", detail, code: "unreachable" }, 0, null);
   }
 }
@@ -112,5 +135,9 @@ async function contentOf(response) {
 function problemOf(content, response) {
   if (content !== null && typeof content === "object" && "detail" in content) return content;
   const title = `HTTP status ${response.status}`;
-  return { title, detail: "The response is not one of this server. Check the proxy in front of it.", code: "unknown" };
+  return {
+    title,
+    detail: "The response is not one of this server. Check the proxy in front of it.",
+    code: "unknown",
+  };
 }

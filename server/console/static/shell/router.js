@@ -4,7 +4,10 @@ const BASE = `${document.documentElement.dataset.root}/console`;
 
 /** Return the path of a link to a screen: `linkTo("tasks", "acme", "spam")`. */
 export function linkTo(...parts) {
-  const path = parts.filter((part) => part !== "").map(encodeURIComponent).join("/");
+  const path = parts
+    .filter((part) => part !== "")
+    .map(encodeURIComponent)
+    .join("/");
   return path === "" ? BASE : `${BASE}/${path}`;
 }
 
@@ -40,8 +43,10 @@ export function onNavigation(show) {
   addEventListener("popstate", show);
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[href]");
-    const isPlain = event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
-    if (!link || !isPlain || link.target || link.hasAttribute("download") || !isScreen(link)) return;
+    const isPlain =
+      event.button === 0 && !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
+    if (!link || !isPlain || link.target || link.hasAttribute("download") || !isScreen(link))
+      return;
     event.preventDefault();
     navigate(link.getAttribute("href"));
   });
@@ -55,7 +60,11 @@ function isScreen(link) {
 }
 
 function partsOf(pathname) {
-  return pathname.slice(BASE.length).split("/").filter((part) => part !== "").map(decoded);
+  return pathname
+    .slice(BASE.length)
+    .split("/")
+    .filter((part) => part !== "")
+    .map(decoded);
 }
 
 function decoded(part) {

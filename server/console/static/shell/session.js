@@ -40,7 +40,9 @@ export async function readSession() {
 
 /** Have the server set the cookie. Throws the API's error for a key that is not valid. */
 export async function signIn(key) {
-  return new Session(await api.post(PATH, undefined, { headers: { Authorization: `Bearer ${key}` } }));
+  return new Session(
+    await api.post(PATH, undefined, { headers: { Authorization: `Bearer ${key}` } }),
+  );
 }
 
 /** Have the browser forget the key. */

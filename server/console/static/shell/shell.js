@@ -9,7 +9,13 @@ import { linkTo, match, navigate, onNavigation } from "./router.js";
 import { readSession, signOut } from "./session.js";
 import { themeButton } from "./theme_button.js";
 
-const ROLE_TEXT = { anonymous: "No key", infer: "infer", upload: "upload", admin: "admin", operator: "operator" };
+const ROLE_TEXT = {
+  anonymous: "No key",
+  infer: "infer",
+  upload: "upload",
+  admin: "admin",
+  operator: "operator",
+};
 
 /** Draw the frame, and show the screen of the URL now and on each navigation. */
 export function startShell(routes) {
@@ -70,7 +76,8 @@ class Shell {
   async open(found, { session, signal, panel, heading }) {
     if (found === null) return { title: "Not found", element: notFound() };
     const { route, params } = found;
-    if (!session.allows(route.role)) return { title: "Sign in", element: roleNeeded(route, session) };
+    if (!session.allows(route.role))
+      return { title: "Sign in", element: roleNeeded(route, session) };
     const screen = await route.load();
     heading.textContent = screen.title(params);
     const context = new Context({ params, session, signal, panel });
@@ -88,20 +95,32 @@ class Shell {
 
   drawFrame(session, current) {
     const shown = this.routes.filter((route) => route.label && session.allows(route.role));
-    fill(this.nav, shown.map((route) => h("li", {}, navLink(route, current))));
+    fill(
+      this.nav,
+      shown.map((route) => h("li", {}, navLink(route, current))),
+    );
     fill(this.account, session.isSignedIn ? signedIn(session) : signInLink());
   }
 }
 
 function navLink(route, current) {
-  const isCurrent = current !== undefined && current.path.split("/")[0] === route.path.split("/")[0];
-  return h("a", { href: linkTo(...route.path.split("/")), "aria-current": isCurrent && "page" }, route.label);
+  const isCurrent =
+    current !== undefined && current.path.split("/")[0] === route.path.split("/")[0];
+  return h(
+    "a",
+    { href: linkTo(...route.path.split("/")), "aria-current": isCurrent && "page" },
+    route.label,
+  );
 }
 
 function signInLink() {
   const here = location.pathname + location.search;
   const isThere = location.pathname === linkTo("sign-in");
-  return h("a", { href: isThere ? here : `${linkTo("sign-in")}?next=${encodeURIComponent(here)}` }, "Sign in");
+  return h(
+    "a",
+    { href: isThere ? here : `${linkTo("sign-in")}?next=${encodeURIComponent(here)}` },
+    "Sign in",
+  );
 }
 
 function signedIn(session) {
@@ -112,15 +131,26 @@ function signedIn(session) {
   };
   const owner = session.tenant ?? "all tenants";
   return [
-    h("span", { class: "who", title: `Key ${session.key_id}` }, `${owner} `, h("span", { class: "tag" }, ROLE_TEXT[session.role])),
+    h(
+      "span",
+      { class: "who", title: `Key ${session.key_id}` },
+      `${owner} `,
+      h("span", { class: "tag" }, ROLE_TEXT[session.role]),
+    ),
     h("button", { type: "button", onclick: leave }, "Sign out"),
   ];
 }
 
 function roleNeeded(route, session) {
-  const found = session.isSignedIn ? `Your key has the role ${session.role}` : "You are not signed in";
+  const found = session.isSignedIn
+    ? `Your key has the role ${session.role}`
+    : "You are not signed in";
   return [
-    h("p", {}, `${found}, and this screen needs the role ${route.role}. Sign in with a key of that role.`),
+    h(
+      "p",
+      {},
+      `${found}, and this screen needs the role ${route.role}. Sign in with a key of that role.`,
+    ),
     h("p", {}, signInLink()),
   ];
 }

@@ -4,7 +4,11 @@ import { h } from "../components/dom.js";
 
 /** Create the button. */
 export function themeButton() {
-  const button = h("button", { type: "button", class: "theme", onclick: () => choose(isDark() ? "light" : "dark") });
+  const button = h("button", {
+    type: "button",
+    class: "theme",
+    onclick: () => choose(isDark() ? "light" : "dark"),
+  });
   const draw = () => {
     button.textContent = isDark() ? "Light theme" : "Dark theme";
   };
