@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.kernels.names import COMPILED, Kernels
 from tests.factories import make_backbone_folder
 from tests.kernels import ATTENTION_KERNELS, KERNELS, LINEAR_KERNELS, load_compiled_attention
+from tests.postgresql import PostgresServer, start_postgresql
 
 settings.register_profile("polyprefix", deadline=None)  # a busy machine is not a failure
 settings.register_profile("fuzz", deadline=None, max_examples=5000)  # of `make fuzz`
@@ -48,3 +50,11 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
 def backbone(backbone_folder: Path) -> Backbone:
     """The tiny BERT, loaded in float32 on the CPU."""
     return load_backbone(backbone_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A running PostgreSQL. Tests that stop it start one of their own."""
+    server = start_postgresql()
+    yield server
+    server.remove()

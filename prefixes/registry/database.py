@@ -1,6 +1,6 @@
 """Database: the registry's connections and transactions.
 
-SQLite by default, one file next to the blobs. The SQL is plain enough for PostgreSQL.
+SQLite by default, one file next to the blobs. Otherwise PostgreSQL, which several machines can use.
 """
 
 import sqlite3
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from prefixes.errors import StoreFull, StoreUnavailable
+from prefixes.registry import postgresql
 from prefixes.registry.reserve import Reserve
 from prefixes.registry.sqlite import (
     BUSY_SECONDS,
@@ -34,7 +35,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._reader = engine
-        self._writer = for_writing(engine)
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._writer = for_writing(engine) if is_sqlite else postgresql.for_writing(engine)
         # Writers wait for each other here. If they waited in the database, they would hold all
         # connections, and readers would find none.
         self._turn = threading.Lock()
@@ -84,10 +86,7 @@ class Database:
         Raises: as `write`.
         """
         if not self._turn.acquire(timeout=BUSY_SECONDS):
-            raise StoreUnavailable(
-                f"The database {self.name} was busy with other changes for {BUSY_SECONDS} "
-                "seconds: try again later"
-            )
+            raise self._busy()
         try:
             with self._explained(), self._writer.begin() as connection:
                 yield connection
@@ -141,15 +140,35 @@ class Database:
         """Turn errors of the database into errors of the store."""
         try:
             yield
-        except (IntegrityError, ProgrammingError):
+        except IntegrityError:
             raise  # a bug in this program; the database itself is fine
         except (DBAPIError, PoolTimeout) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
+            if isinstance(error, ProgrammingError) and not postgresql.is_of_setup(reason):
+                raise  # a bug, too
+            if postgresql.is_busy(reason):
+                raise self._busy() from error
             code = getattr(reason, "sqlite_errorcode", None)
             if is_of_file(code):
                 self._reconnect()
-            kind = StoreFull if code == sqlite3.SQLITE_FULL else StoreUnavailable
+            is_full = code == sqlite3.SQLITE_FULL or postgresql.is_disk_full(reason)
+            kind = StoreFull if is_full else StoreUnavailable
+            what = " ".join(str(reason).split())  # a driver may report it in several lines
             raise kind(
-                f"The database {self.name} could not be used: {reason}; check that it exists, is "
-                "writable and not locked by another program, and that its disk has free space"
+                f"The database {self.name} could not be used: {what}; {self._advice}"
             ) from error
+
+    def _busy(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"The database {self.name} was busy with other changes for {BUSY_SECONDS} "
+            "seconds: try again later"
+        )
+
+    @property
+    def _advice(self) -> str:
+        if self._reader.dialect.name == "sqlite":
+            return (
+                "check that it exists, is writable and not locked by another program, and that "
+                "its disk has free space"
+            )
+        return "check that the server runs, accepts this user, and has free disk space"

@@ -1,17 +1,21 @@
 """Opening a database: its URL, and the upgrade of its tables."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from prefixes.errors import StoreUnavailable
+from prefixes.registry import postgresql
 from prefixes.registry.database import Database
 from prefixes.registry.sqlite import configure, make_private, sqlite_file
+
+_BACKENDS: Final = frozenset({"sqlite", "postgresql"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,20 @@ def read_revision(url: str | URL) -> SchemaRevision | None:
 
 def _connect(url: URL) -> Database:
     try:
-        engine = create_engine(url)
-    except (ArgumentError, ModuleNotFoundError) as error:
+        engine = _engine(url)
+    except (ArgumentError, ImportError) as error:
         raise _invalid_url(error) from error
-    if engine.dialect.name == "sqlite":
-        configure(engine)
     return Database(engine)
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url)
+        configure(engine)
+    else:
+        engine = create_engine(url, **postgresql.engine_options(url))
+        postgresql.configure(engine)
+    return engine
 
 
 def parse_url(url: str | URL) -> URL:
@@ -85,19 +97,23 @@ def parse_url(url: str | URL) -> URL:
         StoreUnavailable: when the URL is not valid.
     """
     try:
-        parsed = make_url(url)
+        parsed = postgresql.with_driver(make_url(url))
         parsed.get_dialect()
     except (ArgumentError, ModuleNotFoundError) as error:
         raise _invalid_url(error) from error
     except ValueError:  # its text has what stands at the place of the port: part of a password?
         raise _invalid_url("the port is not a number") from None
+    name = parsed.get_backend_name()
+    if name not in _BACKENDS:  # no other was tested, and each locks in a way of its own
+        raise _invalid_url(f"{name} is not supported")
     return parsed
 
 
 def _invalid_url(reason: object) -> StoreUnavailable:
     return StoreUnavailable(
         f"Invalid database URL: {reason}; expected one whose driver is installed, such as "
-        "sqlite:////var/lib/polyprefix/registry.db"
+        "sqlite:////var/lib/polyprefix/registry.db, or postgresql://user@host/database after "
+        "`pip install 'polyprefix[postgres]'`"
     )
 
 

@@ -62,7 +62,8 @@ class Settings(
     )
     database_url: SecretStr | None = Field(
         default=None,
-        description="SQLAlchemy URL of the database. Unset: SQLite in `POLYPREFIX_STORE_FOLDER`.",
+        description="URL of a PostgreSQL or SQLite database. Unset: SQLite in "
+        "`POLYPREFIX_STORE_FOLDER`.",
     )
     operator_key: Annotated[SecretStr | None, AfterValidator(check_operator_key)] = Field(
         default=None,

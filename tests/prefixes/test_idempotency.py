@@ -154,19 +154,21 @@ def test_a_key_is_forgotten_after_a_day(
         assert connection.execute(idempotency_keys.select()).all() == []
 
 
-def test_a_key_survives_a_restart(topic: PrefixRegistry, tmp_path: Path) -> None:
+def test_a_key_survives_a_restart(
+    topic: PrefixRegistry, tmp_path: Path, database_url: str | None
+) -> None:
     assert topic.rollback(*PATH, by=BOB, once=KEY) == 2
     topic.close()
-    again = open_registry(tmp_path / "registry")
+    again = open_registry(tmp_path / "registry", database_url=database_url)
     assert again.rollback(*PATH, by=BOB, once=KEY) == 2
     assert live(again) == 2
     again.close()
 
 
 def test_of_repeated_requests_at_once_one_makes_the_change(
-    topic: PrefixRegistry, tmp_path: Path
+    topic: PrefixRegistry, tmp_path: Path, database_url: str | None
 ) -> None:
-    others = [open_registry(tmp_path / "registry") for _ in range(4)]
+    others = [open_registry(tmp_path / "registry", database_url=database_url) for _ in range(4)]
     barrier = threading.Barrier(len(others))
     results: list[int] = []
 

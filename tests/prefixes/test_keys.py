@@ -1,6 +1,5 @@
 import hashlib
 import re
-import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from prefixes.errors import (
     ActingKeyInvalid,
@@ -19,6 +19,7 @@ from prefixes.errors import (
 from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Tenants, open_registry
 from prefixes.registry.key_rows import new_key
 from prefixes.registry.tables import now
+from tests.prefixes.conftest import on_sqlite
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ def test_an_issued_key_proves_its_tenant(keys: ApiKeys) -> None:
     assert _tenant_of(keys, examples) == "examples"
 
 
+@on_sqlite
 def test_only_the_hash_of_a_secret_reaches_the_disk(keys: ApiKeys, tmp_path: Path) -> None:
     key = keys.issue("acme", "laptop").key
     secret = key.split("_", 2)[2]
@@ -115,15 +117,13 @@ def test_revoking_an_unknown_key_says_what_an_id_is(keys: ApiKeys) -> None:
         keys.revoke("unknown")
 
 
-def test_a_key_without_a_tenant_cannot_be_stored(keys: ApiKeys, tmp_path: Path) -> None:
+def test_a_key_without_a_tenant_cannot_be_stored(keys: ApiKeys, registry: PrefixRegistry) -> None:
     keys.issue("acme", "laptop")
-    connection = sqlite3.connect(tmp_path / "registry" / "registry.db")
-    connection.execute("PRAGMA foreign_keys = ON")
-    with pytest.raises(sqlite3.IntegrityError):
-        connection.execute("DELETE FROM tenants WHERE name = 'acme'")
-    connection.close()
+    with pytest.raises(IntegrityError), registry.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM tenants WHERE name = 'acme'")
 
 
+@on_sqlite
 def test_a_key_that_expires_is_rejected_although_nothing_in_the_database_changes(
     keys: ApiKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

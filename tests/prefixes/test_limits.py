@@ -36,6 +36,7 @@ from prefixes.registry import (
 from prefixes.registry.limits import LimitChanges
 from prefixes.registry.quotas import check_room
 from prefixes.registry.tables import now
+from tests.prefixes.conftest import on_sqlite
 from tests.prefixes.publishing import publish
 
 
@@ -78,6 +79,7 @@ def test_values_at_the_ends_of_the_range_are_valid(name: LimitName, value: float
     assert check_limit(name, value) == value
 
 
+@on_sqlite
 def test_a_key_knows_its_limits_and_those_of_its_tenant_at_once(
     registry: PrefixRegistry, limits: LimitStore
 ) -> None:

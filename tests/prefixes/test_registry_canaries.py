@@ -29,6 +29,7 @@ from prefixes.registry import (
     open_registry,
 )
 from prefixes.registry.audit import AuditFilter
+from tests.prefixes.conftest import on_sqlite
 from tests.prefixes.publishing import publish
 
 LIVE = PrefixRef("acme", "topic", alias="live")
@@ -63,10 +64,11 @@ def test_a_canary_answers_its_share_of_the_callers(
     assert (canary.plan, canary.started_by) == (CanaryPlan(2, 100), "bob")
 
 
+@on_sqlite
 def test_a_change_by_another_process_applies_to_the_next_request(
-    topic: PrefixRegistry, canaries: Canaries, tmp_path: Path
+    topic: PrefixRegistry, canaries: Canaries, tmp_path: Path, database_url: str | None
 ) -> None:
-    other = open_registry(tmp_path / "registry")
+    other = open_registry(tmp_path / "registry", database_url=database_url)
     for percent, expected in ((100, 2), (0, 1), (100, 2)):
         canaries.set(*PATH, CanaryPlan(2, percent), by=BOB)
         assert other.recall([LIVE], reader="acme") is None
@@ -239,9 +241,9 @@ def test_a_check_sees_the_current_canary_and_can_prevent_the_change(
 
 
 def test_of_two_promotions_at_once_one_finds_the_canary(
-    topic: PrefixRegistry, canaries: Canaries, tmp_path: Path
+    topic: PrefixRegistry, canaries: Canaries, tmp_path: Path, database_url: str | None
 ) -> None:
-    others = [open_registry(tmp_path / "registry") for _ in range(2)]
+    others = [open_registry(tmp_path / "registry", database_url=database_url) for _ in range(2)]
     for round_ in range(5):
         to = 2 + round_ % 2
         canaries.set(*PATH, CanaryPlan(to, 5), by=BOB)
@@ -275,10 +277,10 @@ def at_once(all_canaries: list[Canaries]) -> Iterator[object]:
 
 
 def test_a_canary_survives_a_restart(
-    topic: PrefixRegistry, canaries: Canaries, tmp_path: Path
+    topic: PrefixRegistry, canaries: Canaries, tmp_path: Path, database_url: str | None
 ) -> None:
     canary = canaries.set(*PATH, CanaryPlan(2, 37.5), by=BOB)
     topic.close()
-    again = open_registry(tmp_path / "registry")
+    again = open_registry(tmp_path / "registry", database_url=database_url)
     assert Canaries(again.database).find(*PATH) == canary
     again.close()

@@ -15,6 +15,7 @@ from prefixes import Prefix
 from prefixes.registry import ApiKeys, AuditLog, LimitStore, PrefixRegistry, open_registry
 from prefixes.registry.audit import AuditFilter
 from tests.prefixes import publishing
+from tests.prefixes.conftest import on_sqlite
 from tests.prefixes.publishing import (
     change_keys_until_killed,
     change_lifecycle_until_killed,
@@ -182,6 +183,7 @@ def test_two_processes_share_a_folder_from_the_first_moment(
     registry.close()
 
 
+@on_sqlite
 def test_deleting_never_takes_bytes_that_somebody_publishes_at_the_same_time(
     registry: PrefixRegistry,
     tmp_path: Path,

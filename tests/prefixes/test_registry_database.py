@@ -11,6 +11,7 @@ from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry, open_database, open_registry
 from prefixes.registry.sqlite import configure
 from prefixes.registry.tables import metadata
+from tests.prefixes.conftest import on_sqlite
 from tests.prefixes.old_databases import downgrade
 from tests.prefixes.publishing import publish
 
@@ -35,15 +36,16 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(
 
 
 def test_a_registry_opened_again_still_knows_everything(
-    registry: PrefixRegistry, tmp_path: Path
+    registry: PrefixRegistry, tmp_path: Path, database_url: str | None
 ) -> None:
     published = publish(registry, "acme", "topic", "one")
-    again = open_registry(tmp_path / "registry")
+    again = open_registry(tmp_path / "registry", database_url=database_url)
     assert again.show("acme", "topic", reader="acme").versions == (published.version,)
     assert again.tenants() == registry.tenants()
     again.close()
 
 
+@on_sqlite
 def test_a_database_from_before_types_were_listed_learns_them(
     registry: PrefixRegistry, tmp_path: Path
 ) -> None:
@@ -76,6 +78,7 @@ def test_the_database_may_lie_elsewhere(tmp_path: Path) -> None:
     assert not (tmp_path / "bytes" / "registry.db").exists()
 
 
+@on_sqlite
 def test_every_connection_is_durable_checks_references_and_lets_readers_pass(
     registry: PrefixRegistry,
 ) -> None:
@@ -102,6 +105,7 @@ def test_a_transaction_that_fails_changes_nothing(registry: PrefixRegistry) -> N
     assert registry.tenants() == before
 
 
+@on_sqlite
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(
     registry: PrefixRegistry, tmp_path: Path
 ) -> None:

@@ -20,6 +20,11 @@ LIVE = PrefixRef("acme", "topic", alias="live")
 
 
 @pytest.fixture
+def database_url() -> None:
+    """SQLite only, because no results are cached for PostgreSQL."""
+
+
+@pytest.fixture
 def other(registry: PrefixRegistry, tmp_path: Path) -> Iterator[PrefixRegistry]:
     """The same registry as another process would open it."""
     other = open_registry(tmp_path / "registry")

@@ -20,6 +20,7 @@ from prefixes.registry import (
 )
 from prefixes.registry.audit import AuditFilter
 from prefixes.spec import AnswerRules
+from tests.prefixes.conftest import on_sqlite
 from tests.prefixes.publishing import publish
 
 LIVE = PrefixRef("acme", "topic", alias="live")
@@ -58,10 +59,11 @@ def test_rules_replace_those_before_and_can_be_removed(
             change(*PATH)
 
 
+@on_sqlite
 def test_a_change_by_another_process_applies_to_the_next_request(
-    rules: AliasRules, tmp_path: Path
+    rules: AliasRules, tmp_path: Path, database_url: str | None
 ) -> None:
-    other = open_registry(tmp_path / "registry")
+    other = open_registry(tmp_path / "registry", database_url=database_url)
     for wanted in (STRICT, LAX):
         rules.set(*PATH, wanted, by=BOB)
         assert other.recall([LIVE], reader="acme") is None

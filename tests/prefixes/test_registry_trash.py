@@ -193,13 +193,13 @@ def test_a_deleted_version_of_a_deleted_task_can_be_restored_after_it(
 
 
 def test_deleted_bytes_survive_a_restart_and_its_sweep(
-    topic: PrefixRegistry, tmp_path: Path
+    topic: PrefixRegistry, tmp_path: Path, database_url: str | None
 ) -> None:
     topic.delete_version("acme", "topic", 2, by=BOB)
     publish(topic, "acme", "mood", "d")
     topic.delete_prefix("acme", "mood", by=BOB)
     topic.close()
-    again = open_registry(tmp_path / "registry")
+    again = open_registry(tmp_path / "registry", database_url=database_url)
     assert again.sweep(older_than_seconds=-1) == 0
     again.restore_version("acme", "topic", 2, by=BOB)
     again.restore_prefix("acme", "mood", by=BOB)

@@ -1,11 +1,10 @@
 """Tenants in the registry: their states, their deletion, and the audit log of changes."""
 
-import sqlite3
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from prefixes import PrefixRef
 from prefixes.errors import InvalidName, PrefixNotFound, TenantExists, TenantNotFound
@@ -20,6 +19,7 @@ from prefixes.registry import (
 )
 from prefixes.registry.audit import AuditFilter
 from prefixes.registry.tables import now
+from tests.prefixes.conftest import on_postgresql, on_sqlite
 from tests.prefixes.publishing import publish
 
 TOPIC = PrefixRef("acme", "topic", alias="live")
@@ -184,24 +184,47 @@ def test_events_are_given_in_pages_and_filtered_by_time(registry: PrefixRegistry
         ),
     ],
 )
-def test_the_database_rejects_changes_of_events(
-    registry: PrefixRegistry, tmp_path: Path, change: str
-) -> None:
+@on_sqlite
+def test_the_database_rejects_changes_of_events(registry: PrefixRegistry, change: str) -> None:
     registry.ensure_tenant("shop")
-    connection = sqlite3.connect(tmp_path / "registry" / "registry.db")
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-        connection.execute(change)
-    connection.close()
+    with (
+        pytest.raises(IntegrityError, match="append-only"),
+        registry.database.write() as connection,
+    ):
+        connection.exec_driver_sql(change)
+
+
+@on_postgresql
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE audit_events SET actor = 'x'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+        (
+            "INSERT INTO audit_events SELECT * FROM audit_events "
+            "ON CONFLICT (id) DO UPDATE SET actor = 'x'"
+        ),
+    ],
+)
+def test_postgresql_rejects_changes_of_events(registry: PrefixRegistry, change: str) -> None:
+    registry.ensure_tenant("shop")
+    with (
+        pytest.raises(IntegrityError, match="append-only"),
+        registry.database.write() as connection,
+    ):
+        connection.exec_driver_sql(change)
 
 
 @pytest.mark.parametrize("role", ["'operator'", "'admin'"])
 def test_the_database_rejects_a_key_whose_role_does_not_fit_its_owner(
-    registry: PrefixRegistry, tmp_path: Path, role: str
+    registry: PrefixRegistry, role: str
 ) -> None:
     keys = ApiKeys(registry.database)
     keys.issue("acme", "laptop")
     keys.issue(None, "operator", role="operator")
-    connection = sqlite3.connect(tmp_path / "registry" / "registry.db")
-    with pytest.raises(sqlite3.IntegrityError, match="ck_api_keys_operator"):
-        connection.execute(f"UPDATE api_keys SET role = {role}")
-    connection.close()
+    with (
+        pytest.raises(IntegrityError, match="ck_api_keys_operator"),
+        registry.database.write() as connection,
+    ):
+        connection.exec_driver_sql(f"UPDATE api_keys SET role = {role}")

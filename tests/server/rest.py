@@ -204,9 +204,11 @@ def until(holds: Callable[[], bool], *, seconds: float = 20) -> None:
         time.sleep(0.005)
 
 
-def new_registry(folder: Path) -> tuple[PrefixRegistry, dict[str, str]]:
+def new_registry(
+    folder: Path, database_url: str | None = None
+) -> tuple[PrefixRegistry, dict[str, str]]:
     """A registry with two private tenants and an operator that have keys, and `examples`."""
-    registry = open_registry(folder)
+    registry = open_registry(folder, database_url=database_url)
     keys = ApiKeys(registry.database)
     for tenant in ("acme", "zoo"):
         registry.ensure_tenant(tenant)
@@ -285,9 +287,11 @@ def serving(
     **choices: Any,
 ) -> Iterator[Rest]:
     """Serve the prefixes of `put_some` with the real engine or a fake one."""
-    registry, keys = new_registry(folder) if engine is None else (engine._registry, {})
     if engine is None:
+        registry, keys = new_registry(folder, choices.get("database_url"))
         put_some(registry, backbone.fingerprint)
+    else:
+        registry, keys = engine._registry, {}
     # Tests send more requests with one key than the default allows.
     rate = {"management_requests_per_second_per_tenant": 1e9}
     settings = Settings(store_folder=folder, **{**rate, **choices})

@@ -16,7 +16,7 @@ metadata = MetaData(
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC. SQLite stores no time zone, so it is removed and restored here."""
+    """A time in UTC. SQLite stores no time zone; PostgreSQL returns the zone of its session."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -25,7 +25,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def now() -> datetime:

@@ -36,7 +36,7 @@ def store(registry: PrefixRegistry) -> TrainingStore:
 
 
 def add(store: TrainingStore, tenant: str = "acme", number: int = 0) -> str:
-    training_id = f"{number:012x}{new_id()}"
+    training_id = f"{number:08x}{new_id()}"
     store.add(training_id, JobRequest(tenant, "mood", "live", 0.0, {"epochs": 2}))
     return training_id
 

@@ -47,8 +47,26 @@ def _create_audit_events() -> None:
     )
     op.create_index("ix_audit_events_tenant_id", "audit_events", ["tenant", "id"])
     if op.get_bind().dialect.name == "sqlite":
-        for change in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER audit_events_no_{change.lower()} BEFORE {change} ON audit_events "
-                "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
-            )
+        _protect_events_in_sqlite()
+    else:
+        _protect_events_in_postgresql()
+
+
+def _protect_events_in_sqlite() -> None:
+    for change in ("UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE TRIGGER audit_events_no_{change.lower()} BEFORE {change} ON audit_events "
+            "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+        )
+
+
+def _protect_events_in_postgresql() -> None:
+    op.execute(
+        "CREATE FUNCTION reject_change_of_audit_events() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the audit log is append-only' "
+        "USING ERRCODE = 'integrity_constraint_violation'; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE "
+        "ON audit_events EXECUTE FUNCTION reject_change_of_audit_events()"
+    )

@@ -1,0 +1,233 @@
+"""PostgreSQL as the registry's database: writers of several processes, and faults of the server."""
+
+import multiprocessing
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from prefixes.errors import StoreFull, StoreUnavailable
+from prefixes.registry import PrefixRegistry, open_database, open_registry, postgresql
+from prefixes.registry.tables import now, tenants
+from tests.postgresql import PostgresServer, start_postgresql
+from tests.prefixes import racing
+from tests.prefixes.conftest import on_postgresql
+from tests.prefixes.publishing import publish
+from tests.prefixes.racing import RaceReport, open_and_count, race, without_bytes
+
+ROUNDS = 25
+
+
+@pytest.fixture
+def url(postgresql: PostgresServer) -> Iterator[str]:
+    """The URL of a database without tables."""
+    name = postgresql.create_database()
+    yield postgresql.url(name)
+    postgresql.drop_database(name)
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A server that the test may stop."""
+    server = start_postgresql()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([racing.__name__])
+    return context
+
+
+def in_processes(
+    context: ForkServerContext, function: Callable[..., None], *calls: tuple[object, ...]
+) -> list[Any]:
+    """Call a function in a process for each tuple of arguments; return their answers."""
+    started = []
+    for arguments in calls:
+        receiving, sending = context.Pipe(duplex=False)
+        process = context.Process(target=function, args=(*arguments, sending))
+        process.start()
+        sending.close()
+        started.append((process, receiving))
+    answers = [receiving.recv() for _, receiving in started]
+    for process, _ in started:
+        process.join()
+    return answers
+
+
+@on_postgresql
+def test_racing_processes_lose_no_change_and_no_bytes(
+    registry: PrefixRegistry, tmp_path: Path, database_url: str, context: ForkServerContext
+) -> None:
+    for description in ("one", "two"):
+        publish(registry, "acme", "topic", description)
+    folder = tmp_path / "registry"
+    calls = [(folder, database_url, name, ROUNDS) for name in ("ada", "bob")]
+    reports: list[RaceReport] = in_processes(context, race, *calls)
+
+    assert [report.problems for report in reports] == [[], []]
+    assert [report.missing for report in reports] == [set(), set()]
+    assert without_bytes(registry) == set()
+    pairs = list(zip(calls, reports, strict=True))
+    for (_, _, name, _), report in pairs:
+        versions = registry.show("acme", name, reader="acme").versions
+        assert {version.number for version in versions} >= set(report.published)
+        assert len(report.published) > ROUNDS // 2
+        for version in versions:
+            assert len(registry.store.get(version.digest)) == version.size_bytes
+    moves = registry.show("acme", "topic", reader="acme").aliases[-1].moves
+    made = Counter(move.moved_by for move in moves)  # none, if the alias already pointed there
+    assert all(0 < made[name] <= report.num_moves for (_, _, name, _), report in pairs)
+    assert all(move.from_version == former.to_version for former, move in pairwise(moves))
+
+
+def test_processes_that_start_at_once_create_the_tables_once(
+    url: str, tmp_path: Path, context: ForkServerContext
+) -> None:
+    assert in_processes(context, open_and_count, *[(tmp_path, url)] * 3) == [1, 1, 1]
+
+
+@on_postgresql
+def test_a_writer_waits_for_a_writer_of_another_process(
+    registry: PrefixRegistry, database_url: str
+) -> None:
+    other = open_database(database_url)
+    seen: list[str] = []
+
+    def write() -> None:
+        with other.write() as connection:
+            seen.extend(connection.scalars(select(tenants.c.name)))
+
+    with registry.database.write() as connection:
+        waiting = threading.Thread(target=write)
+        waiting.start()
+        waiting.join(timeout=0.3)
+        assert waiting.is_alive()
+        connection.execute(tenants.insert().values(name="late", is_public=False, created_at=now()))
+    waiting.join()
+    other.close()
+    assert "late" in seen  # it waited, and then saw what was committed meanwhile
+
+
+@on_postgresql
+def test_a_writer_gives_up_after_some_time(
+    registry: PrefixRegistry, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "BUSY_SECONDS", 0.2)
+    other = open_database(database_url)
+    with (
+        registry.database.write(),
+        pytest.raises(StoreUnavailable, match="was busy with other changes"),
+        other.write(),
+    ):
+        pass
+    with other.write_activity():  # nothing is left of the attempt
+        pass
+    other.close()
+
+
+@on_postgresql
+def test_a_reader_keeps_its_state_while_a_writer_changes_it(
+    registry: PrefixRegistry, database_url: str
+) -> None:
+    count = text("SELECT count(*) FROM tenants")
+    with registry.database.read() as connection:
+        before = connection.scalar(count)
+        registry.ensure_tenant("newcomer")
+        assert connection.scalar(count) == before
+
+
+@on_postgresql
+def test_times_are_in_utc_whatever_the_zone_of_the_server(
+    registry: PrefixRegistry, database_url: str
+) -> None:
+    with registry.database.read() as connection:
+        assert connection.scalar(text("SHOW timezone")) == "Asia/Kolkata"
+    created = registry.tenant("acme").created_at
+    assert created.tzinfo is UTC
+    assert abs((datetime.now(UTC) - created).total_seconds()) < 3600
+
+
+def test_a_server_that_was_away_is_used_again_without_reopening(
+    own_server: PostgresServer, tmp_path: Path
+) -> None:
+    registry = open_registry(tmp_path, database_url=own_server.url())
+    registry.ensure_tenant("acme")
+    with registry.database.read():
+        registry.tenants()  # two idle connections, both of which the server will close
+    own_server.stop()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"could not be used.*check that the server"):
+            registry.tenants()
+        with pytest.raises(StoreUnavailable, match="could not be used"):
+            registry.ensure_tenant("globex")
+    own_server.start()
+    assert [tenant.name for tenant in registry.tenants()] == ["acme"]
+    publish(registry, "acme", "topic", "one")
+    assert len(registry.show("acme", "topic", reader="acme").versions) == 1
+    registry.close()
+
+
+def test_a_change_that_was_interrupted_is_not_made(
+    own_server: PostgresServer, tmp_path: Path
+) -> None:
+    registry = open_registry(tmp_path, database_url=own_server.url())
+
+    def change() -> None:
+        lost = tenants.insert().values(name="lost", is_public=False, created_at=now())
+        with registry.database.write() as connection:
+            connection.execute(lost)
+            own_server.stop()
+
+    with pytest.raises(StoreUnavailable, match="could not be used"):
+        change()
+    own_server.start()
+    assert registry.tenants() == ()
+    registry.close()
+
+
+def test_a_server_that_does_not_run_is_reported(own_server: PostgresServer) -> None:
+    own_server.stop()
+    with pytest.raises(StoreUnavailable, match=r"refused.*accepts this user"):
+        open_database(own_server.url())
+
+
+def test_a_user_without_rights_is_told_so(postgresql: PostgresServer, url: str) -> None:
+    name = f"reader_{url.rpartition('_')[2]}"
+    postgresql.execute(f"CREATE ROLE {name} LOGIN")
+    try:
+        with pytest.raises(StoreUnavailable, match="permission denied for schema public"):
+            open_database(url.replace("polyprefix@", f"{name}@"))
+    finally:
+        postgresql.execute(f"DROP ROLE {name}")
+
+
+@on_postgresql
+def test_a_full_disk_of_the_server_is_an_error_of_its_own(
+    registry: PrefixRegistry, database_url: str
+) -> None:
+    raise_it = "DO $$ BEGIN RAISE 'no space left on device' USING ERRCODE = 'disk_full'; END $$"
+    with pytest.raises(StoreFull, match="no space left"), registry.database.write() as connection:
+        connection.exec_driver_sql(raise_it)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_a_url_need_not_name_the_driver(url: str, scheme: str) -> None:
+    database = open_database(url.replace("postgresql", scheme))
+    assert database.name.startswith("postgresql+psycopg://")
+    database.close()
+
+
+def test_other_databases_are_rejected() -> None:
+    with pytest.raises(StoreUnavailable, match=r"mysql is not supported.*expected.*postgresql://"):
+        open_database("mysql://localhost/registry")
