@@ -14,7 +14,7 @@ from server.api.results import OutputOptions, results_of
 from server.api.schemas import Item
 from server.api.unicode_json import check_unicode
 from server.batch_files.models import FixedModel, FixedModels
-from server.batch_files.reading import InputRow
+from server.batch_files.reading import InputRow, model_name
 from server.batch_files.results import ResultLine
 from server.engine.values import InferenceResult, TaskInput
 
@@ -46,7 +46,7 @@ def prepare(row: InputRow, index: int, models: FixedModels) -> PreparedRow | Res
         item = InputItem.of(_validated(fields))
     except Exception as error:  # noqa: BLE001 - `problem_of` hides what is unexpected
         return error_line(index, row_id, error)
-    model = models[item.model]
+    model = models[model_name(item.model)]
     if model.ref is None:
         return _line(index, row_id, {"error": dict(model.problem or {})}, is_failed=True)
     return PreparedRow(index, row_id, TaskInput(model.ref, item.fields), model)

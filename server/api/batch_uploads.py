@@ -12,7 +12,7 @@ from prefixes.disk import disk, open_private
 from server import media_types
 from server.batch_files.errors import UnreadableFile
 from server.batch_files.folders import BatchFolder
-from server.batch_files.reading import open_rows
+from server.batch_files.parquet_check import check_parquet
 from server.batch_files.records import FileFormat
 from server.errors import BadUpload
 
@@ -96,6 +96,6 @@ def _write(file: BinaryIO, path: Path, data: bytes) -> None:
 
 def _check(path: Path) -> None:
     try:
-        open_rows(path, "parquet", 0).close()
+        check_parquet(path)
     except UnreadableFile as error:
         raise BadUpload(str(error)) from error

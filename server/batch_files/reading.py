@@ -10,6 +10,8 @@ from typing import Any, BinaryIO, Final, Protocol, Self
 from server.batch_files.records import FileFormat
 
 MAX_ROW_BYTES: Final = 2**20
+_MAX_MODEL: Final = 300
+"""Length at which names of models are cut: longer than any valid one, so a cut one is invalid."""
 _BOM: Final = b"\xef\xbb\xbf"
 _MODEL: Final = b'"model"'
 _ESCAPE: Final = b"\\u"
@@ -74,7 +76,12 @@ def summarize(path: Path, file_format: FileFormat, *, max_models: int) -> FileSu
 def model_of(value: Any) -> str | None:
     """Return the model that a row names; None if it names none."""
     found = value.get("model") if isinstance(value, dict) else None
-    return found if isinstance(found, str) else None
+    return model_name(found) if isinstance(found, str) else None
+
+
+def model_name(name: str | None) -> str | None:
+    """Return a name as it is kept while the file runs: a row may have a megabyte of it."""
+    return None if name is None else name[:_MAX_MODEL]
 
 
 class JsonLines:
@@ -119,9 +126,17 @@ def _row(line: bytes | None, end: int) -> InputRow:
     if line is None:
         return InputRow(None, f"is longer than {MAX_ROW_BYTES} bytes", end)
     try:
-        return InputRow(json.loads(line, parse_constant=_reject_constant), None, end)
+        return InputRow(json.loads(_text(line), parse_constant=_reject_constant), None, end)
     except (ValueError, RecursionError) as error:
         return InputRow(None, f"is not valid JSON: {error}", end)
+
+
+def _text(line: bytes) -> str:
+    # `json` would read UTF-16, too, in which the summary finds no models.
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not valid UTF-8") from error
 
 
 def _reject_constant(name: str) -> float:

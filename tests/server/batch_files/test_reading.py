@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -101,3 +103,92 @@ def test_parquet_that_no_task_can_read_is_rejected_with_the_reason(tmp_path: Pat
     path.write_bytes(b"not parquet")
     with pytest.raises(UnreadableFile, match="not valid Parquet"):
         open_rows(path, "parquet", 0)
+
+
+def write_repeated(path: Path, text: str, num_rows: int) -> None:
+    """Write rows with the same text, and with lists of it, which take almost no bytes."""
+    texts, places = pa.array([text]), pa.array([0] * num_rows, pa.int32())
+    column = pa.DictionaryArray.from_arrays(places, texts)
+    offsets = pa.array(range(num_rows + 1), pa.int32())
+    pq.write_table(
+        pa.table({"text": column, "choices": pa.ListArray.from_arrays(offsets, column)}), path
+    )
+
+
+def test_a_long_text_that_parquet_repeats_is_never_copied(tmp_path: Path) -> None:
+    path, num_rows = tmp_path / "rows", 10_000
+    write_repeated(path, "x" * (20 * MAX_ROW_BYTES), num_rows)
+    assert path.stat().st_size < MAX_ROW_BYTES * 3
+    code = f"""
+import resource
+from pathlib import Path
+from server.batch_files.reading import open_rows
+resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30,) * 2)
+rows = open_rows(Path({str(path)!r}), "parquet", 0)
+found = rows.read({num_rows + 1})
+assert len(found) == {num_rows}
+assert {{row.defect for row in found}} == {{"is longer than {MAX_ROW_BYTES} bytes"}}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_list_that_is_too_long_is_a_defect_of_its_row_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    texts = ["x" * (MAX_ROW_BYTES // 2)] * 2
+    rows = [["a", "b"], texts, [""] * (MAX_ROW_BYTES // 8 + 1), None, ["c"]]
+    pq.write_table(pa.table({"choices": rows}), path)
+    found = read_all(path, "parquet")
+    assert [row.defect is None for row in found] == [True, False, False, True, True]
+    assert [row.value for row in found][3:] == [{}, {"choices": ["c"]}]
+    assert [row.end for row in found] == [1, 2, 3, 4, 5]
+
+
+def test_parquet_with_too_many_columns_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    pq.write_table(pa.table({f"text{number}": ["a"] for number in range(101)}), path)
+    with pytest.raises(UnreadableFile, match="101 columns"):
+        open_rows(path, "parquet", 0)
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+def test_every_kind_of_text_is_read(tmp_path: Path, kind: pa.DataType) -> None:
+    path = tmp_path / "rows"
+    texts = pa.array(["a", None, "b"], pa.string()).cast(kind)
+    choices = pa.array([["a"], None, []], pa.large_list(pa.large_string()))
+    pq.write_table(pa.table({"text": texts, "choices": choices, "model": texts}), path)
+    assert [row.value for row in read_all(path, "parquet")] == [
+        {"text": "a", "choices": ["a"], "model": "a"},
+        {},
+        {"text": "b", "choices": [], "model": "b"},
+    ]
+    assert summarize(path, "parquet", max_models=10).models == {"a", "b", None}
+
+
+def test_a_line_that_is_not_utf_8_has_a_defect(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    line = '{"text": "a", "model": "b"}\n'
+    path.write_bytes(line.encode("utf-16-be") + b'"\xff"\n"\xed\xa0\x80"\n"a"')
+    assert [row.defect for row in read_all(path, "jsonl")] == [
+        "is not valid JSON: Expecting value: line 1 column 1 (char 0)",
+        "is not valid JSON: byte 1 is not valid UTF-8",
+        "is not valid JSON: byte 1 is not valid UTF-8",
+        None,
+    ]
+
+
+def test_long_names_of_models_are_cut(tmp_path: Path, file_format: FileFormat) -> None:
+    path = tmp_path / "rows"
+    write(path, file_format, [{"model": "m" * 10_000}])
+    (name,) = summarize(path, file_format, max_models=10).models
+    assert name == "m" * 300
+
+
+def test_parquet_whose_texts_are_not_utf_8_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    text = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
+    pq.write_table(pa.table({"text": text}), path)
+    with pytest.raises(UnreadableFile, match="damaged: 'utf-8' codec"):
+        read_all(path, "parquet")
+    pq.write_table(pa.table({"text": ["a"], "model": text}), path)
+    with pytest.raises(UnreadableFile, match="damaged: 'utf-8' codec"):
+        summarize(path, "parquet", max_models=10)
