@@ -49,7 +49,10 @@ def _is_same_origin(request: Request) -> bool:
     origin = request.headers.get("origin")
     if origin is None:
         return is_safe
-    return urlsplit(origin).netloc == request.headers.get("host")
+    try:
+        return urlsplit(origin).netloc == request.headers.get("host")
+    except ValueError:  # such as an address of IPv6 without its end
+        return False
 
 
 def _path(request: Request) -> str:

@@ -190,10 +190,11 @@ def test_the_cookie_counts_for_pages_of_this_server(rest: Rest, headers: dict[st
         {"Sec-Fetch-Site": "same-site", "Origin": "{own}"},
         {"Origin": OTHER},
         {"Origin": "null"},
+        {"Origin": "http://[::1"},
         {"Sec-Fetch-Site": "none"},
         {},
     ],
-    ids=["port", "site", "forged", "old browser", "opaque", "typed", "no header"],
+    ids=["port", "site", "forged", "old browser", "opaque", "malformed", "typed", "no header"],
 )
 def test_the_cookie_changes_nothing_for_other_pages(rest: Rest, headers: dict[str, str]) -> None:
     headers = {name: value.format(own=rest.url) for name, value in headers.items()}
