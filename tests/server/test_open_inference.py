@@ -357,6 +357,14 @@ def test_tensors_in_json_are_checked(rest: Rest, inputs: list[Any], message: str
         assert message in problem["detail"]
 
 
+def test_an_output_is_sent_once(rest: Rest) -> None:
+    # Otherwise, a small request could get a hundred times the outputs of thousands of inputs.
+    inputs = [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["good"]}]
+    body = {"inputs": inputs, "outputs": [{"name": "scores"}, {"name": "scores"}]}
+    problem = check_problem(rest.call("POST", INFER, json=body), 422, "input_rejected")
+    assert "several outputs of the same name" in problem["detail"]
+
+
 def test_a_truncated_gzip_body_is_rejected(rest: Rest) -> None:
     content = gzip.compress(b'{"inputs": []}')[:-4]
     headers = {"Content-Encoding": "gzip"}

@@ -56,6 +56,11 @@ def select(
     if not requested:
         return [(tensor, None) for tensor in tensors]
     by_name = {tensor.name: tensor for tensor in tensors}
+    if len({output.name for output in requested}) < len(requested):
+        raise InputRejected(
+            "The request has several outputs of the same name: expected each at most once. Remove "
+            "the others."
+        )
     selected = []
     for output in requested:
         if output.name not in by_name:
