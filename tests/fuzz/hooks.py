@@ -4,9 +4,10 @@ import random
 from typing import Any, Final
 
 import schemathesis
-from schemathesis import Case, CheckContext, HookContext, Response
+from schemathesis import Case, CheckContext, HookContext, Response, SerializationContext
 from schemathesis.core.failures import Failure
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.transport.serialization import serialize_binary
 
 from server import media_types
 from server.api.middleware.security_headers import HEADERS
@@ -60,6 +61,10 @@ class Hooks:
             context: HookContext, failure: Failure, case: AnyCase, response: Response
         ) -> bool:
             return _UNKNOWN_HEADER not in failure.message.lower()
+
+        @schemathesis.serializer(media_types.JSONL, media_types.NDJSON, media_types.PARQUET)
+        def send_file(context: SerializationContext, value: Any) -> bytes:
+            return serialize_binary(value)
 
         schemathesis.check(errors_have_one_shape)
 
