@@ -11,6 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from polyprefix_client.login import Login, write_login
+
 ROOT: Final = Path(__file__).parents[1]
 URL: Final = "http://127.0.0.1:8000"
 NOT_RUN: Final = (
@@ -60,6 +62,7 @@ def run_page(page: Path, folder: Path, url: str, store: Path) -> list[tuple[Exam
     (folder / "bin").mkdir()
     _write_command(folder / "bin" / "polyprefix", "-P -m server")
     _write_command(folder / "bin" / "python", "")
+    _write_login(folder / "config", url)
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(folder / "bin")
     examples = list(examples_of(page))
@@ -97,10 +100,16 @@ def _write_command(path: Path, arguments: str) -> None:
     path.chmod(0o755)
 
 
+def _write_login(folder: Path, url: str) -> None:
+    """Make the URL the default of commands on servers. A variable would select a server for all."""
+    write_login(Login(url, ""), folder / "polyprefix" / "login.json")
+
+
 def _variables(folder: Path, store: Path) -> Mapping[str, str]:
     return {
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(folder / "config"),
         "POLYPREFIX_STORE_FOLDER": str(store),
         "OMP_NUM_THREADS": "1",
     }

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
 import httpx
@@ -274,6 +275,8 @@ class World:
     def __init__(self, rest: Rest, backbone: Backbone) -> None:
         self.rest = rest
         self.client = httpx.Client(base_url=rest.url, timeout=30)
+        # Signing in to the console sets a cookie, which would identify the next callers, too.
+        self.client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.fingerprint = backbone.fingerprint
         self._seeds = itertools.count(5000)
         self._names: dict[tuple[str, str], dict[str, str]] = {}

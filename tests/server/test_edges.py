@@ -19,7 +19,7 @@ def get_paths(rest: Rest) -> list[str]:
     """Every path with GET, of prefixes that are there."""
     paths = rest.call("GET", "/openapi.json").json()["paths"]
     values = {"tenant": "acme", "task": "mood", "version": "1", "alias": "live", "model": "mood"}
-    values["training"] = values["webhook"] = "none"
+    values["training"] = values["webhook"] = values["batch"] = "none"
     values["key_id"] = rest.keys["acme"].split("_")[1]
     return [
         "/docs",

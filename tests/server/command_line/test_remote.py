@@ -282,6 +282,7 @@ def test_canaries_and_rules_of_a_server_are_managed(
 
 
 def test_recorded_answers_of_a_server_are_managed(acme: Run) -> None:
+    done(acme("feedback", "set", "acme", "--disable"))  # another test may have enabled it
     assert "is_enabled\tfalse" in done(acme("feedback", "show", "acme"))
     done(acme("feedback", "set", "acme", "--enable", "--retention-days", 3))
     changed = read(acme("feedback", "set", "acme", "--sample-percent", 50, "--json"))

@@ -78,5 +78,11 @@ def test_labels_are_route_templates_so_clients_cannot_create_new_ones(rest: Rest
     text = rest.call("GET", "/metrics").text
     routes = set(re.findall(r'polyprefix_requests_total\{route="([^"]*)"', text))
     known = set(rest.call("GET", "/openapi.json").json()["paths"])
-    assert routes <= known | {"unmatched", "/openapi.json", "/docs", "/docs/assets/{path}"}
+    pages = {
+        "/console",
+        "/console/{screen:path}",
+        "/console/static/{name:path}",
+        "/console/session",
+    }
+    assert routes <= known | pages | {"unmatched", "/openapi.json", "/docs", "/docs/assets/{path}"}
     assert "unmatched" in routes

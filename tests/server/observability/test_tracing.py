@@ -39,11 +39,19 @@ PARENT = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
 BODY = {"model": "acme/mood", "input": "good"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def traced(
+    _traced: tuple[Rest, InMemorySpanExporter],
+) -> tuple[Rest, InMemorySpanExporter]:
+    """A server whose spans stay in memory, without those of earlier tests."""
+    _traced[1].clear()
+    return _traced
+
+
+@pytest.fixture(scope="module")
+def _traced(
     backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Rest, InMemorySpanExporter]]:
-    """A server whose spans stay in memory."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
