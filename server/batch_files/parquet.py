@@ -21,7 +21,7 @@ _MAX_COLUMNS: Final = 100
 _MAX_GROUP_BYTES: Final = 2**28
 """Maximum uncompressed size of a row group, which is read as a whole."""
 _BYTES_PER_ITEM: Final = 8
-"""Bytes that an item of a list adds to the size of its row, so that lists of empty texts end, too."""
+"""Bytes that an item of a list adds to its row, so that lists of empty texts end, too."""
 
 
 class ParquetRows:
