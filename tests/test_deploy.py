@@ -18,7 +18,6 @@ ROOT: Final = Path(__file__).parents[1]
 DEPLOY: Final = ROOT / "deploy"
 PROMETHEUS: Final = DEPLOY / "prometheus"
 PAGE: Final = (ROOT / "docs" / "observability.md").read_text()
-COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 DASHBOARD: Final[dict[str, Any]] = json.loads(
     (DEPLOY / "grafana" / "dashboards" / "polyprefix.json").read_text()
 )
@@ -145,21 +144,6 @@ def test_the_commands_of_the_page_run() -> None:
     assert len(commands) == 2
     for command in commands:
         assert "SUCCESS" in promtool(*command.split(), folder=ROOT)
-
-
-def test_compose_gives_the_alerts_to_prometheus_and_the_dashboard_to_grafana() -> None:
-    def folder_at(service: str, target: str) -> Path:
-        volumes = [one.split(":") for one in COMPOSE["services"][service]["volumes"]]
-        (source,) = {source for source, path, *_ in volumes if path == target}
-        return ROOT / str(source)
-
-    config = yaml.safe_load(COMPOSE["configs"]["prometheus"]["content"])
-    (rules,) = map(Path, config["rule_files"])
-    assert (folder_at("prometheus", str(rules.parent)) / rules.name).is_file()
-    assert config["scrape_configs"][0]["job_name"] == "polyprefix"  # an alert names the job
-    provider = yaml.safe_load(COMPOSE["configs"]["grafana-dashboards"]["content"])["providers"][0]
-    folder = folder_at("grafana", provider["options"]["path"])
-    assert [path.name for path in folder.rglob("*.json")] == ["polyprefix.json"]
 
 
 def test_promtool_accepts_the_expressions_of_the_dashboard(tmp_path: Path) -> None:

@@ -49,13 +49,11 @@ def test_the_validation_finds_mistakes(part: str, wrong: str) -> None:
         PyCompose.from_yaml(COMPOSE.replace(part, wrong, 1))
 
 
-def test_named_volumes_and_configs_are_declared_and_used() -> None:
+def test_named_volumes_are_declared_and_used() -> None:
     declared = yaml.safe_load(COMPOSE)
     volumes = [volume for service in SERVICES.values() for volume in service.get("volumes", ())]
     named = {volume.split(":")[0] for volume in volumes if not volume.startswith("./")}
-    configs = [config for service in SERVICES.values() for config in service.get("configs", ())]
     assert named == set(declared["volumes"])
-    assert {config["source"] for config in configs} == set(declared["configs"])
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -101,20 +99,32 @@ def test_variables_of_the_image_are_settings() -> None:
 
 
 def test_prometheus_scrapes_the_port_of_the_server() -> None:
-    config = yaml.safe_load(yaml.safe_load(COMPOSE)["configs"]["prometheus"]["content"])
+    config = mounted("prometheus", "/etc/prometheus/prometheus.yml")
     (job,) = config["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["server:8000"]}]
+    assert job["job_name"] == "polyprefix"  # an alert names the job
+    (rules,) = config["rule_files"]
+    assert mounted("prometheus", f"/etc/prometheus/{rules}")["groups"]
     assert instructions("EXPOSE") == ["8000"]
     assert SERVICES["server"]["ports"][0].endswith(":8000")
 
 
 def test_grafana_reads_prometheus() -> None:
-    configs = yaml.safe_load(COMPOSE)["configs"]
-    (source,) = yaml.safe_load(configs["grafana-source"]["content"])["datasources"]
+    provisioning = "/etc/grafana/provisioning"
+    (source,) = mounted("grafana", f"{provisioning}/datasources/prometheus.yml")["datasources"]
     assert source["url"] == "http://prometheus:9090"
-    (provider,) = yaml.safe_load(configs["grafana-dashboards"]["content"])["providers"]
-    mounts = [volume.split(":")[1] for volume in SERVICES["grafana"]["volumes"]]
-    assert provider["options"]["path"] in mounts
+    (provider,) = mounted("grafana", f"{provisioning}/dashboards/polyprefix.yml")["providers"]
+    folder = provider["options"]["path"]
+    assert mounted("grafana", f"{folder}/polyprefix.json")["panels"]
+
+
+def mounted(service: str, path: str) -> Any:
+    """Read a file of the repository at the path at which a service finds it."""
+    for volume in SERVICES[service]["volumes"]:
+        place, target, *_ = volume.split(":")
+        if place.startswith("./") and path.startswith(f"{target}/"):
+            return yaml.safe_load((ROOT / place / path.removeprefix(f"{target}/")).read_text())
+    raise AssertionError(f"{service} does not find {path}")
 
 
 def test_every_package_of_the_image_is_pinned() -> None:
