@@ -127,7 +127,35 @@ def create_app(
     """
     if tracing is None and settings.tracing:
         tracing = Tracing.from_environment(status.program_version())
-    services = Services(
+    services = _services(
+        settings, backbone, engine, registry, metrics, shutdown=shutdown or Shutdown()
+    )
+    app = FastAPI(
+        title="polyprefix",
+        version=status.program_version(),
+        description=_DESCRIPTION,
+        lifespan=lambda _: _lifespan(services, while_served, tracing),
+        redirect_slashes=False,
+        docs_url=None,  # FastAPI's pages load scripts from other hosts
+        redoc_url=None,
+        responses=problem_responses.responses(408, 415, 429),  # the limits of bodies, on all routes
+    )
+    app.state.services = services
+    _add_routes(app)
+    _add_middleware(app, services, tracing)
+    return app
+
+
+def _services(
+    settings: Settings,
+    backbone: BackboneFingerprint,
+    engine: InferenceEngine,
+    registry: PrefixRegistry,
+    metrics: RequestMetrics,
+    *,
+    shutdown: Shutdown,
+) -> Services:
+    return Services(
         settings=settings,
         backbone=backbone,
         engine=engine,
@@ -155,22 +183,8 @@ def create_app(
         batches=batch_store(settings, registry.database),
         batch_folders=BatchFolders(settings.store_folder),
         public=PublicPrefixes(registry),
-        shutdown=shutdown or Shutdown(),
+        shutdown=shutdown,
     )
-    app = FastAPI(
-        title="polyprefix",
-        version=status.program_version(),
-        description=_DESCRIPTION,
-        lifespan=lambda _: _lifespan(services, while_served, tracing),
-        redirect_slashes=False,
-        docs_url=None,  # FastAPI's pages load scripts from other hosts
-        redoc_url=None,
-        responses=problem_responses.responses(408, 415, 429),  # the limits of bodies, on all routes
-    )
-    app.state.services = services
-    _add_routes(app)
-    _add_middleware(app, services, tracing)
-    return app
 
 
 @asynccontextmanager

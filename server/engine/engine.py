@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
-from prefixes.registry import Canaries, PrefixRegistry, PrefixVersion
+from prefixes.registry import Canaries, PrefixRegistry, PrefixVersion, Target
 from prefixes.spec import TaskType
 from server.batching.batch_metrics import BatchMetrics
 from server.batching.dispatcher import Dispatcher
@@ -24,12 +24,13 @@ from server.engine.admission import BACKGROUND, AdmissionControl
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
 from server.engine.canaries.watch import FAULTS, CanaryWatch
+from server.engine.input_outcome import results_of
 from server.engine.pipeline import Pipeline, TokenizationMetrics
 from server.engine.recording.recorder import AnswerRecorder
 from server.engine.replay import GoldenReplay
-from server.engine.resolution import ReferenceResolver
+from server.engine.resolution import ReferenceResolver, places_by_digest
 from server.engine.tokenization import TokenizerPool, estimate_tokens
-from server.engine.values import InferenceResponse, Recording, TaskInput
+from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
 from server.errors import EngineUnavailable
 from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.rates import RateState
@@ -243,9 +244,7 @@ class Engine:
             targets, versions = await self._resolver.resolve(
                 inputs, reader=reader, routing_key=routing_key, task_type=task_type
             )
-            places: dict[str, list[int]] = {}
-            for place, item in enumerate(inputs):
-                places.setdefault(versions[item.ref].digest, []).append(place)
+            places = places_by_digest(inputs, versions)
             accounts = {ref: self._account(reader, found) for ref, found in versions.items()}
             admitted.accounts = [accounts[item.ref] for item in inputs]
             fields = [item.fields for item in inputs]
@@ -258,17 +257,8 @@ class Engine:
                 raise
         for account in set(accounts.values()):
             account.add_request()
-        rules = {ref: targets[ref].rules_for(version) for ref, version in versions.items()}
-        results = [
-            outcomes[place].result(versions[item.ref], item.fields, rules[item.ref])
-            for place, item in enumerate(inputs)
-        ]
-        self.statistics.observe(results)
-        disagreed = None
-        if recording is not None:
-            self.answers.add(recording, results)
-            disagreed = partial(self.answers.disagreed, recording)
-        self.canaries.answered(targets, inputs, results, lengths, disagreed=disagreed)
+        results = results_of(inputs, outcomes, targets, versions)
+        self._note_answers(targets, inputs, results, lengths, recording)
         return InferenceResponse(results, admitted.charge.rates())
 
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
@@ -305,6 +295,22 @@ class Engine:
         if findings:
             self._residents.discard(digest)
         return findings
+
+    def _note_answers(
+        self,
+        targets: Mapping[PrefixRef, Target],
+        inputs: Sequence[TaskInput],
+        results: Sequence[InferenceResult],
+        lengths: LengthOptions,
+        recording: Recording | None,
+    ) -> None:
+        """Count the answers for drift and canaries, and record them if the tenant wants that."""
+        self.statistics.observe(results)
+        disagreed = None
+        if recording is not None:
+            self.answers.add(recording, results)
+            disagreed = partial(self.answers.disagreed, recording)
+        self.canaries.answered(targets, inputs, results, lengths, disagreed=disagreed)
 
     def _check_ready(self) -> None:
         if self.problem is not None:

@@ -1,21 +1,21 @@
 """InputOutcome: what the device returned for one input."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefixes import PrefixSpec
+from prefixes import PrefixRef, PrefixSpec
 from prefixes.answers import whole_outputs, whole_texts
 from prefixes.encoded import EncodedInput
-from prefixes.registry import PrefixVersion
+from prefixes.registry import PrefixVersion, Target
 from prefixes.spec import AnswerRules
 from prefixes.template import InputFields
 from server.batching.timings import Timings
 from server.batching.work import Outcome
-from server.engine.values import InferenceResult, OccludedResult
+from server.engine.values import InferenceResult, OccludedResult, TaskInput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,3 +80,17 @@ class InputOutcome:
         self, texts: EncodedInput, outputs: Sequence[NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], ...]:
         return tuple(whole_outputs(self.spec, texts, outputs)) if texts else ()
+
+
+def results_of(
+    inputs: Sequence[TaskInput],
+    outcomes: Mapping[int, InputOutcome],
+    targets: Mapping[PrefixRef, Target],
+    versions: Mapping[PrefixRef, PrefixVersion],
+) -> list[InferenceResult]:
+    """Return the results of a request's inputs in their order, from the outcomes by place."""
+    rules = {ref: targets[ref].rules_for(version) for ref, version in versions.items()}
+    return [
+        outcomes[place].result(versions[item.ref], item.fields, rules[item.ref])
+        for place, item in enumerate(inputs)
+    ]

@@ -53,6 +53,16 @@ class ReferenceResolver:
         return targets, versions
 
 
+def places_by_digest(
+    inputs: Sequence[TaskInput], versions: Mapping[PrefixRef, PrefixVersion]
+) -> dict[str, list[int]]:
+    """Return the places of the inputs that each digest answers."""
+    places: dict[str, list[int]] = {}
+    for place, item in enumerate(inputs):
+        places.setdefault(versions[item.ref].digest, []).append(place)
+    return places
+
+
 def _check_task_types(
     inputs: Sequence[TaskInput], versions: Mapping[PrefixRef, PrefixVersion], task_type: TaskType
 ) -> None:
