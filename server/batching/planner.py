@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final, Self
 
 from server.batching.queue import WorkQueue
@@ -67,7 +68,7 @@ class BatchPlanner:
         self.queue = WorkQueue()
         self._num_streams = num_streams
         self._has_express_lane = has_express_lane
-        self._last_seen: dict[str | None, float] = {}  # times of the active tenants
+        self._latest: dict[str | None, float] = {}  # the last two tenants with works, and when
 
     @property
     def has_full_batch(self) -> bool:
@@ -81,8 +82,7 @@ class BatchPlanner:
         A batch has at most one stream's share of all queued and running tokens. If the first free
         stream took everything, the others would soon be idle, and the next requests would find one
         stream busy for a long time. While several tenants are active, batches on a CPU are shorter
-        still. Works that fit on the express lane next to the batch stay
-        queued for it.
+        still. Works that fit on the express lane next to the batch stay queued for it.
 
         Args:
             running: the batches that streams run now.
@@ -125,13 +125,20 @@ class BatchPlanner:
     def _max_tokens(self, now: float) -> int:
         """Return the limit of a stream's batch: a lower one while several tenants are active."""
         self._note_tenants(now)
-        is_shared = self._has_express_lane and len(self._last_seen) > 1
+        is_shared = self._has_express_lane and self._num_active(now) > 1
         return min(self.limits.max_tokens, _SHARED_TOKENS) if is_shared else self.limits.max_tokens
 
     def _note_tenants(self, now: float) -> None:
-        self._last_seen |= dict.fromkeys(self.queue.tenants, now)
-        earliest = now - _ACTIVE_SECONDS
-        self._last_seen = {name: at for name, at in self._last_seen.items() if at >= earliest}
+        """Note two tenants with queued works. This runs for every request, so it takes no more."""
+        for tenant in islice(self.queue.tenants, 2):
+            self._latest.pop(tenant, None)
+            self._latest[tenant] = now
+        for oldest in tuple(self._latest)[:-2]:
+            del self._latest[oldest]
+
+    def _num_active(self, now: float) -> int:
+        """Count the active tenants, up to two."""
+        return sum(at >= now - _ACTIVE_SECONDS for at in self._latest.values())
 
     def _express_tenants(self, batch: Sequence[Work]) -> frozenset[str | None]:
         """Return the tenants of a planned batch whose works fit on the express lane next to it.

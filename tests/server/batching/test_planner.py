@@ -151,3 +151,14 @@ async def test_a_device_without_an_express_lane_keeps_its_batches(make_work: Mak
     for tenant in ("flood", "chat"):
         planner.queue.add([make_work(128, tenant=tenant) for _ in range(16)])
     assert num_tokens_of(planner.take([], now=0)) == 4096
+
+
+async def test_of_many_active_tenants_no_more_than_two_are_remembered(
+    planner: BatchPlanner, make_work: MakeWork
+) -> None:
+    for number in range(100):
+        planner.queue.add([make_work(20, tenant=f"tenant-{number}")])
+        assert planner.take([], now=number / 100)
+    assert len(planner._latest) == 2
+    planner.queue.add([make_work(128, tenant="flood") for _ in range(32)])
+    assert num_tokens_of(planner.take([], now=10)) == 1024
