@@ -13,6 +13,7 @@ from prefixes.backbone.loading import find_device
 from prefixes.backbone.native.library import COMMAND, is_compiled
 from prefixes.errors import BackboneUnavailable
 from server.command_line.diagnosis.results import CheckResult, ok, problem, warning
+from server.command_line.diagnosis.servers import version_of
 from server.command_line.foreign_packages import ForeignPackage, check_packages
 from server.errors import AddressUnavailable
 from server.hosting.listener import bind
@@ -61,10 +62,8 @@ def check_port(host: str, port: int, *, scheme: str = "http") -> CheckResult:
 
 def _version_at(url: str) -> str | None:
     """Return the version of the polyprefix server at a URL; None if there is no such server."""
-    with suppress(httpx.HTTPError, ValueError):
-        summary = httpx.get(url, timeout=_TIMEOUT, verify=False).json()  # noqa: S501 - no secret is sent
-        if isinstance(summary, dict) and summary.get("name") == "polyprefix":
-            return str(summary.get("version"))
+    with suppress(httpx.HTTPError):
+        return version_of(httpx.get(url, timeout=_TIMEOUT, verify=False))  # noqa: S501 - no secret is sent
     return None
 
 

@@ -19,33 +19,42 @@ _MAX_SKEW: Final = timedelta(seconds=30)
 
 
 def check_server(connection: Connection) -> Iterator[CheckResult]:
-    """Check a server from a client's side. Nothing else is checked if it does not respond."""
+    """Check a server from a client's side. The first request that fails ends the checks."""
     with httpx.Client(
         base_url=connection.url, timeout=_TIMEOUT, headers={"Accept": "application/json"}
     ) as client:
         try:
-            response = client.get("/")
-            summary = response.json()
-            name, version = summary["name"], str(summary["version"])
+            yield from _results(client, connection)
         except httpx.HTTPError as error:
             yield _unreachable(connection, error)
-            return
-        except (ValueError, KeyError, TypeError):
-            name, version = None, ""
-        if name != "polyprefix":
-            yield _other_program(connection)
-            return
-        yield ok("server", f"polyprefix {version} at {connection.url} ({connection.url_source})")
-        yield check_versions(__version__, version)
-        yield check_clock(response, datetime.now(UTC))
-        yield _check_ready(client)
-        yield _check_key(client, connection)
+
+
+def _results(client: httpx.Client, connection: Connection) -> Iterator[CheckResult]:
+    response = client.get("/")
+    version = version_of(response)
+    if version is None:
+        yield _other_program(connection)
+        return
+    yield ok("server", f"polyprefix {version} at {connection.url} ({connection.url_source})")
+    yield check_versions(__version__, version)
+    yield check_clock(response, datetime.now(UTC))
+    yield _check_ready(client)
+    yield _check_key(client, connection)
+
+
+def version_of(response: httpx.Response) -> str | None:
+    """Return the version of the polyprefix server that responded; None for another program."""
+    try:
+        summary = response.json()
+        return str(summary["version"]) if summary["name"] == "polyprefix" else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _unreachable(connection: Connection, error: httpx.HTTPError) -> CheckResult:
     return problem(
         "server",
-        f"No response from {connection.url} ({connection.url_source}): {error}.",
+        f"{connection.url} ({connection.url_source}) does not respond: {error}.",
         "Start the server with `polyprefix serve`, or correct the URL: --url, POLYPREFIX_URL or "
         "`polyprefix login`.",
     )

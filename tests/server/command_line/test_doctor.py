@@ -231,8 +231,9 @@ def test_a_gpu_with_a_driver_and_torch_for_cpus(
     assert "Install a build of torch for CUDA" in check_device("auto", devices=devices).cure
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch can use the GPU of this machine")
 def test_a_machine_without_a_gpu(tmp_path: Path) -> None:
-    assert check_device("cpu", devices=tmp_path).state == "ok"
+    assert check_device("auto", devices=tmp_path).state == "ok"
 
 
 def test_another_distribution_with_our_packages() -> None:
@@ -283,6 +284,36 @@ def test_a_server_that_does_not_respond(tmp_path: Path, backbone_folder: Path) -
     assert (report.code, report.state("server")) == (1, "problem")
     assert url in report.text("server")
     assert "key" not in report.results
+
+
+def test_a_server_that_stops_responding_during_the_checks(
+    tmp_path: Path, backbone_folder: Path
+) -> None:
+    async def server(scope: Any, _receive: Any, send: Any) -> None:
+        summary = json.dumps({"name": "polyprefix", "version": program_version()}).encode()
+        headers = [(b"content-length", str(len(summary)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["path"] == "/":  # other responses end before their body
+            await send({"type": "http.response.body", "body": summary})
+
+    with on_a_port(server, lifespan="off") as url:
+        report = diagnose(tmp_path, backbone_folder, "--url", url)
+    assert (report.code, report.state("client"), report.state("server")) == (1, "ok", "problem")
+    assert f"{url} (argument) does not respond" in report.text("server")
+    assert "readiness" not in report.results
+
+
+def test_a_url_that_is_not_valid(tmp_path: Path, backbone_folder: Path) -> None:
+    report = diagnose(tmp_path, backbone_folder, "--url", "localhost:8000")
+    assert (report.code, report.state("server")) == (1, "problem")
+    assert "Invalid URL 'localhost:8000'" in report.text("server")
+    assert "POLYPREFIX_URL" in report.text("server")
+
+
+def test_a_flag_of_serve_is_a_setting_to_check(tmp_path: Path, backbone_folder: Path) -> None:
+    report = diagnose(tmp_path, backbone_folder, "--target-latency-ms", -1)
+    assert (report.code, report.state("settings")) == (1, "problem")
+    assert "target_latency_ms" in report.text("settings").lower()
 
 
 @pytest.mark.parametrize(
