@@ -92,6 +92,36 @@ def test_a_key_is_limited_rotated_and_revoked_in_its_row(tab: "Tab", site: Site)
     assert tenant.call("GET", f"/keys/{made['id']}")["state"] == "revoked"
 
 
+def test_revoking_the_own_key_signs_out(tab: "Tab", site: Site) -> None:
+    tenant = new_tenant(site, "leaving")
+    tab.sign_in(tenant.key)
+    tab.open("/keys")
+    tab.page.get_by_role("button", name="Revoke key").click()
+    dialog = tab.page.get_by_role("dialog")
+    assert "you will be signed out" in dialog.inner_text()
+    dialog.get_by_role("button", name="Revoke").click()
+    tab.page.get_by_text("You are not signed in").wait_for()
+    assert tab.page.get_by_role("button", name="Sign out").count() == 0
+
+
+def test_an_error_of_a_button_is_shown(tab: "Tab", site: Site) -> None:
+    new_tenant(site, "unlucky")
+    problem = {"title": "Store unavailable", "detail": "It failed.", "code": "x", "status": 503}
+    tab.page.route(
+        "**/v1/tenants/unlucky",
+        lambda route: (
+            route.fulfill(status=503, json=problem)
+            if route.request.method == "PATCH"
+            else route.fallback()
+        ),
+    )
+    tab.sign_in(site.keys["operator"])
+    tab.open("/tenants/unlucky")
+    tab.click("Make its prefixes public")
+    tab.page.locator(".toast").get_by_text("It failed.").wait_for()
+    tab.expect_errors("503")
+
+
 def test_the_audit_log_is_filtered_shared_by_its_url_and_downloaded(tab: "Tab", site: Site) -> None:
     tenant = new_tenant(site, "audited")
     tenant.publish("spam")

@@ -78,6 +78,36 @@ def test_a_session_lasts_until_signing_out_and_hides_its_key(tab: Tab, site: Sit
     assert tab.page.context.cookies() == []
 
 
+def test_the_session_is_read_once_and_not_for_each_screen(tab: Tab, site: Site) -> None:
+    reads: list[str] = []
+    tab.page.on(
+        "request",
+        lambda one: reads.append(one.method) if one.url.endswith("/console/session") else None,
+    )
+    tab.sign_in(site.keys["infer"])
+    assert reads == ["GET", "POST", "GET"]
+    for name in ("Tasks", "Playground", "Overview"):
+        tab.page.get_by_role("navigation").get_by_role("link", name=name).click()
+        expect(tab.page.get_by_role("heading", level=1)).to_have_text(name)
+        tab.wait()
+    assert reads == ["GET", "POST", "GET"]
+    tab.page.context.clear_cookies()
+    tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    tab.click("Tasks")
+    expect(tab.page.get_by_role("button", name="Sign out")).to_have_count(0)
+    assert reads == ["GET", "POST", "GET", "GET"]
+
+
+def test_a_key_that_stops_being_valid_ends_the_session(tab: Tab, site: Site) -> None:
+    tab.sign_in(site.keys["admin"])
+    tab.page.context.clear_cookies()
+    tab.click("Keys")
+    expect(tab.page.get_by_role("alert")).to_contain_text("API key required")
+    tab.expect_errors("401")
+    tab.click("Tasks")
+    expect(tab.page.get_by_role("button", name="Sign out")).to_have_count(0)
+
+
 def test_the_role_of_the_key_decides_which_screens_are_offered(tab: Tab, site: Site) -> None:
     tab.sign_in(site.keys["infer"])
     tab.click("Tasks")

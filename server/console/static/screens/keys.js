@@ -9,6 +9,7 @@ import { table } from "../components/table.js";
 import { tenantChoice } from "../components/tenant_choice.js";
 import { secretBox } from "../components/secret_box.js";
 import { toast } from "../components/toast.js";
+import { forgetSession } from "../shell/session.js";
 
 const ROLES = [
   ["infer", "infer: run tasks"],
@@ -161,18 +162,20 @@ class KeyScreen {
 
   async revoke(key) {
     const isOwn = key.id === this.context.session.key_id;
-    const content = `Requests with this key get 401 from now on. This cannot be undone.${isOwn ? " It is the key that you are signed in with." : ""}`;
-    const run = () => this.context.api.delete(`${this.path}/${key.id}`);
-    if (
-      await confirmDialog({
-        title: `Revoke key ${key.id}?`,
-        content,
-        action: "Revoke",
-        isDangerous: true,
-        run,
-      })
-    )
-      await this.changed(`Key ${key.id} is revoked.`);
+    const isDone = await confirmDialog({
+      title: `Revoke key ${key.id}?`,
+      content: [
+        "Requests with this key get 401 from now on. This cannot be undone.",
+        isOwn && " You are signed in with this key, so you will be signed out.",
+      ],
+      action: "Revoke",
+      isDangerous: true,
+      run: () => this.context.api.delete(`${this.path}/${key.id}`),
+    });
+    if (!isDone) return;
+    if (!isOwn) return this.changed(`Key ${key.id} is revoked.`);
+    forgetSession();
+    this.context.reload();
   }
 
   async changed(message) {

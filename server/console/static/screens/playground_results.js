@@ -41,13 +41,11 @@ function classification(result, input) {
     answerLine({ label, labels, value, reason: result.reason }),
     value === undefined &&
       barChart(
-        best
-          .slice(0, MAX_SCORES)
-          .map(({ label: name, score }) => ({
-            label: name,
-            value: score,
-            isBest: chosen.has(name),
-          })),
+        best.slice(0, MAX_SCORES).map(({ label: name, score }) => ({
+          label: name,
+          value: score,
+          isBest: chosen.has(name),
+        })),
       ),
     best.length > MAX_SCORES &&
       h("p", { class: "hint" }, `The ${MAX_SCORES} highest of ${best.length} scores`),

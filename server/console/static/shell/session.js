@@ -7,7 +7,7 @@ const PATH = "/console/session";
 const ANONYMOUS = { tenant: null, role: "anonymous", key_id: null, expires_at: null };
 
 /** The rights of the current key. `tenant` is null for operators, and without a key. */
-export class Session {
+class Session {
   constructor(identity) {
     Object.assign(this, identity ?? ANONYMOUS);
   }
@@ -32,20 +32,30 @@ export class Session {
 }
 
 const api = new ApiClient();
+let current = null;
 
-/** Ask the server whose key the cookie holds. */
+/** Return the session of the cookie. The server is asked once, and again after `forgetSession`. */
 export async function readSession() {
-  return new Session(await api.get(PATH));
+  current ??= api.get(PATH).catch((error) => {
+    forgetSession();
+    throw error;
+  });
+  return new Session(await current);
+}
+
+/** Ask the server again next time, because the cookie or its key may have changed. */
+export function forgetSession() {
+  current = null;
 }
 
 /** Have the server set the cookie. Throws the API's error for a key that is not valid. */
 export async function signIn(key) {
-  return new Session(
-    await api.post(PATH, undefined, { headers: { Authorization: `Bearer ${key}` } }),
-  );
+  await api.post(PATH, undefined, { headers: { Authorization: `Bearer ${key}` } });
+  forgetSession();
 }
 
 /** Have the browser forget the key. */
 export async function signOut() {
   await api.delete(PATH);
+  forgetSession();
 }

@@ -3,24 +3,31 @@
 import { CodePanel } from "../components/code_panel.js";
 import { fill, h } from "../components/dom.js";
 import { errorBox } from "../components/errors.js";
+import { tag } from "../components/facts.js";
 import { toast, toasts } from "../components/toast.js";
+import { ApiError } from "./api.js";
 import { Context } from "./context.js";
 import { linkTo, match, navigate, onNavigation } from "./router.js";
-import { readSession, signOut } from "./session.js";
+import { forgetSession, readSession, signOut } from "./session.js";
 import { themeButton } from "./theme_button.js";
 
-const ROLE_TEXT = {
-  anonymous: "No key",
-  infer: "infer",
-  upload: "upload",
-  admin: "admin",
-  operator: "operator",
-};
+const LOADING = "Loading";
 
 /** Draw the frame, and show the screen of the URL now and on each navigation. */
 export function startShell(routes) {
   const shell = new Shell(routes);
+  addEventListener("unhandledrejection", reportRejection);
+  // Another tab may have signed in or out meanwhile.
+  document.addEventListener("visibilitychange", forgetSession);
   onNavigation(() => shell.show());
+}
+
+/** Show errors of the API that no form, dialog or screen has caught, such as those of a button. */
+function reportRejection(event) {
+  const { reason } = event;
+  if (reason instanceof ApiError) toast(reason.message);
+  else if (reason?.name !== "AbortError") return;
+  event.preventDefault();
 }
 
 class Shell {
@@ -50,38 +57,42 @@ class Shell {
     this.visit = new AbortController();
     const { signal } = this.visit;
     this.main.setAttribute("aria-busy", "true");
-    const heading = h("h1", { tabindex: "-1" }, "Loading");
+    const heading = h("h1", { tabindex: "-1" }, LOADING);
     const panel = new CodePanel();
     const body = h("div", { class: "screen" });
     try {
       const session = await readSession();
       const found = match(this.routes, location.pathname);
       this.drawFrame(session, found?.route);
-      const { title, element } = await this.open(found, { session, signal, panel, heading });
+      const element = await this.open(found, { session, signal, panel, heading });
       if (signal.aborted) return;
-      heading.textContent = title;
-      document.title = `${title} - polyprefix`;
       fill(body, element);
     } catch (error) {
       if (signal.aborted) return;
-      if (heading.textContent === "Loading") heading.textContent = "Error";
-      document.title = `${heading.textContent} - polyprefix`;
+      if (error.status === 401) forgetSession();
+      if (heading.textContent === LOADING) heading.textContent = "Error";
       fill(body, errorBox(error));
     }
+    document.title = `${heading.textContent} - polyprefix`;
     fill(this.main, heading, body, panel.element);
     this.main.removeAttribute("aria-busy");
     this.moveFocus(heading);
   }
 
+  /** Set the heading, and return the content of the screen. */
   async open(found, { session, signal, panel, heading }) {
-    if (found === null) return { title: "Not found", element: notFound() };
+    if (found === null) {
+      heading.textContent = "Not found";
+      return notFound();
+    }
     const { route, params } = found;
-    if (!session.allows(route.role))
-      return { title: "Sign in", element: roleNeeded(route, session) };
+    if (!session.allows(route.role)) {
+      heading.textContent = "Sign in";
+      return roleNeeded(route, session);
+    }
     const screen = await route.load();
     heading.textContent = screen.title(params);
-    const context = new Context({ params, session, signal, panel });
-    return { title: screen.title(params), element: await screen.render(context) };
+    return screen.render(new Context({ params, session, signal, panel }));
   }
 
   /** Screen readers announce the heading of the new screen. The first page is read anyway. */
@@ -131,12 +142,7 @@ function signedIn(session) {
   };
   const owner = session.tenant ?? "all tenants";
   return [
-    h(
-      "span",
-      { class: "who", title: `Key ${session.key_id}` },
-      `${owner} `,
-      h("span", { class: "tag" }, ROLE_TEXT[session.role]),
-    ),
+    h("span", { title: `Key ${session.key_id}` }, `${owner} `, tag(session.role)),
     h("button", { type: "button", onclick: leave }, "Sign out"),
   ];
 }
