@@ -20,7 +20,8 @@ from prefixes.backbone import Backbone, load_backbone, pool_of, run_mixed
 from prefixes.backbone.architecture import ARCHITECTURES
 from prefixes.lengths import LengthOptions
 from prefixes.registry import open_registry
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import TaskInput
 from tests.factories import make_backbone_folder
 from tests.server.doubles import RecordingMetrics, publish

@@ -4,9 +4,8 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams
@@ -14,7 +13,6 @@ from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Canaries, PrefixRegistry, PrefixVersion, Target
 from prefixes.spec import TaskType
-from server.batching.batch_metrics import BatchMetrics
 from server.batching.dispatcher import Dispatcher
 from server.batching.latency import TrialBatches, limits_within
 from server.batching.runner import Runner
@@ -25,7 +23,8 @@ from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
 from server.engine.canaries.watch import FAULTS, CanaryWatch
 from server.engine.input_outcome import results_of
-from server.engine.pipeline import Pipeline, TokenizationMetrics
+from server.engine.options import EngineLimits, EngineMetrics
+from server.engine.pipeline import Pipeline
 from server.engine.recording.recorder import AnswerRecorder
 from server.engine.replay import GoldenReplay
 from server.engine.resolution import ReferenceResolver, places_by_digest
@@ -37,36 +36,8 @@ from server.rates import RateState
 from server.residency.golden_check import GoldenCheck
 from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
-from server.residency.pool import ResidencyMetrics
 from server.residency.residents import ResidentPrefixes, ResidentStats
-from server.usage.meter import Account, UsageMeter, UsageMetrics
-
-
-class EngineMetrics(BatchMetrics, ResidencyMetrics, TokenizationMetrics, Protocol):
-    """All metrics that the engine reports. `usage` are those by tenant and by task, if any."""
-
-    @property
-    def usage(self) -> UsageMetrics | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """Limits of the engine, and the prefixes that it pins.
-
-    `max_waiting` limits the texts in flight, and `max_texts` those of one request. At start, the
-    engine lowers `max_batch_tokens` to meet a latency of `target_seconds`. `num_streams` batches
-    run at once. `host_bytes` and `num_streams` are chosen for the device if they are None.
-    """
-
-    max_batch_tokens: int = 4096
-    max_batch_rows: int = 256
-    max_waiting: int = 2048
-    max_texts: int = 256
-    resident_bytes: int = 512 * 2**20
-    host_bytes: int | None = None
-    pinned: tuple[PrefixRef, ...] = ()
-    target_seconds: float | None = None
-    num_streams: int | None = None
+from server.usage.meter import Account, UsageMeter
 
 
 class Engine:

@@ -22,7 +22,8 @@ from server.app import create_app
 from server.batch_files.pacing import Pacer
 from server.batch_files.runner import BatchRunner
 from server.drift.watch import DriftWatch
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.recording.store import answer_store
 from server.hosting.draining import DrainingServer
 from server.hosting.front_ends.engine_process import EngineProcess

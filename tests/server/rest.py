@@ -25,7 +25,8 @@ from server.api.services import InferenceEngine
 from server.app import create_app
 from server.batching.timings import Timings
 from server.engine.canaries.counts import CanaryCounts
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
 from server.errors import EngineUnavailable, WrongTaskType
 from server.hosting.bounded_http import BoundedHttp

@@ -9,7 +9,8 @@ from prefixes.backbone import Backbone
 from prefixes.registry import open_registry
 from server.batching.latency import TrialBatches, largest_within, limits_within
 from server.batching.scheduler import BatchLimits
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from tests.server.doubles import RecordingMetrics
 
 Curve = Callable[[int], float]

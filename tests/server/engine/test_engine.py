@@ -11,7 +11,8 @@ from prefixes.backbone import Backbone, pool_of, run_mixed
 from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
 from prefixes.lengths import LengthOptions
 from prefixes.registry import Actor, Canaries, CanaryPlan, PrefixRegistry, open_registry
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import (
     DeadlineExceeded,

@@ -21,7 +21,8 @@ from prefixes.registry import (
 )
 from prefixes.registry.recorded_answer_rows import NewAnswer, SealedText
 from prefixes.registry.tables import now
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import TaskInput
 from server.hosting.retention import RetentionSweeps
 from tests.factories import make_prefix

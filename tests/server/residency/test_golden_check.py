@@ -9,7 +9,8 @@ from prefixes import Prefix, PrefixRef, PrefixRejected, digest_of
 from prefixes.backbone import Backbone, load_backbone, pool_of
 from prefixes.lengths import LengthOptions
 from prefixes.registry import PrefixRegistry, open_registry
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from server.residency.golden_check import GoldenCheck
 from tests.factories import make_prefix, with_golden, with_tensors

@@ -12,7 +12,8 @@ from prefixes.errors import PrefixNotFound, StoreUnavailable
 from prefixes.lengths import LengthOptions
 from prefixes.registry import PrefixRegistry, Target, open_registry
 from prefixes.store import PrefixStore
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from tests.factories import make_prefix
 from tests.server.doubles import RecordingMetrics, publish

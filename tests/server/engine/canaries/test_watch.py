@@ -25,7 +25,8 @@ from prefixes.registry import (
 from prefixes.registry.audit import AuditFilter
 from prefixes.spec import Decisions, LongTexts, TaskType
 from server.engine.canaries.counts import CanaryCounts
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from tests.factories import make_prefix, with_tensors
 from tests.server.doubles import RecordingMetrics, publish, run_ready_tasks, until

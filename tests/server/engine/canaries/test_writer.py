@@ -14,7 +14,8 @@ from prefixes.registry import Actor, Canaries, CanaryPlan, PrefixRegistry, open_
 from prefixes.registry.canary_counts import StoredCounts
 from server.engine.canaries import writer
 from server.engine.canaries.counts import CanaryCounts
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import TaskInput
 from tests.factories import make_prefix
 from tests.server.doubles import RecordingMetrics, publish, until

@@ -17,7 +17,8 @@ from prefixes.lengths import LengthOptions
 from prefixes.limits import UNLIMITED
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import PrefixRegistry
-from server.engine.engine import Engine, EngineLimits
+from server.engine.engine import Engine
+from server.engine.options import EngineLimits
 from server.engine.values import InferenceResponse, InferenceResult, TaskInput
 from server.errors import EngineUnavailable, LimitExceeded, Overloaded, WrongTaskType
 from server.hosting.front_ends import call_handler
