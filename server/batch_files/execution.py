@@ -110,7 +110,9 @@ class BatchExecution:
         try:
             while await self._fill(reader, models, state) or self._chunks:
                 chunk = self._chunks.popleft()
-                self._advance(chunk.rows, (await chunk.answered).lines, results)
+                lines = (await chunk.answered).lines
+                await run_in_threadpool(partial(results.append, lines))
+                self._advance(chunk.rows, lines, results)
                 if time.monotonic() - self._saved_at >= _SECONDS_BETWEEN_CHECKPOINTS:
                     await self._save(results)
                     state = await self._state()
@@ -214,7 +216,7 @@ class BatchExecution:
     def _advance(
         self, rows: Sequence[InputRow], lines: Sequence[ResultLine], results: ResultFile
     ) -> None:
-        results.append(lines)
+        """Move the checkpoint behind rows whose results are written."""
         done = self._checkpoint
         self._checkpoint = replace(
             done,

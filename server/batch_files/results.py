@@ -1,6 +1,7 @@
 """ResultFile: the results of a batch file, one line for each row, in order."""
 
 import os
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import FileIO
@@ -23,11 +24,15 @@ class ResultsLost(Exception):
 
 
 class ResultFile:
-    """Appends results. Opening the file cuts off the results after the last checkpoint."""
+    """Appends results. Opening the file cuts off the results after the last checkpoint.
+
+    `close` may be called from another thread: when its task is cancelled, a write may still run.
+    """
 
     def __init__(self, path: Path, file: FileIO, num_bytes: int) -> None:
         self._path = path
         self._file = file
+        self._lock = threading.Lock()
         self.num_bytes = num_bytes
 
     @classmethod
@@ -55,7 +60,7 @@ class ResultFile:
         """
         data = b"".join(line.data for line in lines)
         rest = memoryview(data)
-        with disk("write", self._path):
+        with self._lock, disk("write", self._path):
             while rest:
                 rest = rest[self._file.write(rest) :]
         self.num_bytes += len(data)
@@ -70,5 +75,6 @@ class ResultFile:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file, after a write that runs."""
+        with self._lock:
+            self._file.close()

@@ -1,8 +1,15 @@
+import threading
+import time
+from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from server.batch_files.results import ResultFile, ResultLine, ResultsLost
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 def line(text: str) -> ResultLine:
@@ -30,3 +37,22 @@ def test_a_file_without_what_its_checkpoint_says_is_reported(tmp_path: Path) -> 
     (tmp_path / "results").write_text("on")
     with pytest.raises(ResultsLost):
         ResultFile.open(tmp_path / "results", 4)
+
+
+def test_closing_waits_for_a_write_of_another_thread(tmp_path: Path) -> None:
+    has_begun = threading.Event()
+
+    class SlowFile(FileIO):
+        def write(self, data: "ReadableBuffer") -> int:
+            has_begun.set()
+            time.sleep(0.2)
+            return super().write(data)
+
+    path = tmp_path / "results"
+    file = ResultFile(path, SlowFile(path, "a+"), 0)
+    writing = threading.Thread(target=file.append, args=([line("one")],))
+    writing.start()
+    assert has_begun.wait(10)
+    file.close()
+    assert path.read_text() == "one\n"
+    writing.join()
