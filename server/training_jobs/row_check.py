@@ -5,7 +5,10 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import Final
+
+from fastapi.concurrency import run_in_threadpool
 
 from prefixes.atomic import write_atomically
 from server.errors import DeadlineExceeded
@@ -41,11 +44,8 @@ class RowChecker:
         Raises:
             DeadlineExceeded: when it takes too long.
         """
-        rows = folder.rows()
-        if not rows:
+        if not await run_in_threadpool(partial(_write_plan, folder, request, settings)):
             return _without_rows(request)
-        plan = new_plan(request, rows, settings, device="cpu")
-        write_atomically(folder.path / ROW_PLAN, plan.to_json())
         try:
             async with asyncio.timeout(max_seconds), self._places:
                 code = await _run(folder)
@@ -54,7 +54,16 @@ class RowChecker:
                 f"The rows were not checked within {max_seconds:g} seconds. Retry later, or start "
                 "the training, which has more time."
             ) from error
-        return _outcome(folder, code)
+        return await run_in_threadpool(partial(_outcome, folder, code))
+
+
+def _write_plan(folder: TrainingFolder, request: JobRequest, settings: Settings) -> bool:
+    """Write the plan of the check; return False if there are no rows to check."""
+    rows = folder.rows()
+    if rows:
+        plan = new_plan(request, rows, settings, device="cpu")
+        write_atomically(folder.path / ROW_PLAN, plan.to_json())
+    return bool(rows)
 
 
 def _without_rows(request: JobRequest) -> RowCheck:
