@@ -25,7 +25,7 @@ from prefixes.registry.values import COMMAND_LINE, Actor, PrefixVersion, Publish
 from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
 
-_MIN_FREE_BYTES: Final = 16 * 2**20
+MIN_FREE_BYTES: Final = 16 * 2**20
 """Free space below which a disk counts as nearly full; an upload takes up to 64 MiB."""
 
 
@@ -211,10 +211,10 @@ class PrefixRegistry(PrefixRemoval):
     def space_warning(self) -> str | None:
         """Describe a disk that is nearly full, without its path; None if there is enough space."""
         free = self.free_bytes
-        if free >= _MIN_FREE_BYTES:
+        if free >= MIN_FREE_BYTES:
             return None
         return (
             f"The disk of the store has {free / 2**20:.1f} MiB of free space, expected at least "
-            f"{_MIN_FREE_BYTES // 2**20} MiB: uploads, promotions and trainings may fail until "
+            f"{MIN_FREE_BYTES // 2**20} MiB: uploads, promotions and trainings may fail until "
             "versions are deleted or the disk is enlarged"
         )

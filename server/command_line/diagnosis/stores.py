@@ -11,10 +11,8 @@ from prefixes.errors import PrefixError, StoreUnavailable
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry, SchemaRevision, schema_revision
+from prefixes.registry.registry import MIN_FREE_BYTES
 from server.command_line.diagnosis.results import CheckResult, ok, problem, skipped, warning
-
-_FULL: Final = 16 * 2**20
-"""Free bytes below which uploads, promotions and trainings may fail."""
 
 _NEARLY_FULL: Final = 2**30
 
@@ -53,7 +51,7 @@ def check_disk(folder: Path) -> CheckResult:
     found = f"{free / 2**30:.1f} GiB" if free >= _NEARLY_FULL else f"{free / 2**20:.0f} MiB"
     if free >= _NEARLY_FULL:
         return ok("disk", f"{found} free")
-    state = problem if free < _FULL else warning
+    state = problem if free < MIN_FREE_BYTES else warning
     return state(
         "disk",
         f"The disk of {folder} is nearly full: {found} free, expected at least 1 GiB.",
