@@ -2,57 +2,43 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need torch
 
-import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from server.command_line.flag_groups import expand_flags
+from server.command_line.flag_groups import changed, expand_flags
 from server.command_line.place import ServerFlags
 from server.command_line.shared_options import (
     SOURCES,
-    AttentionKernel,
-    BackboneName,
-    Device,
-    Dtype,
     LabelColumn,
-    LinearKernel,
     LongText,
     PairColumn,
     PrefixFile,
-    Quantize,
+    Runtime,
     TextColumn,
-    TokensPerBatch,
     runtime_option,
 )
 
-_TASK: Final = re.compile(r"[a-z0-9._-]+/[a-z0-9._-]+(?:[@:][a-z0-9._-]+)?", re.ASCII)
-"""The name of a task, a version or an alias."""
 
-
+@expand_flags
 def evaluate(  # noqa: PLR0917 - typer passes all by name
     prefix_file: PrefixFile,
     data: Annotated[str, typer.Argument(help=f"Labeled rows: {SOURCES}.")],
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
     label_column: LabelColumn = None,
-    backbone: BackboneName = "minilm",
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    quantize: Quantize = None,
-    linear_kernel: LinearKernel = "auto",
-    attention_kernel: AttentionKernel = "auto",
-    tokens_per_batch: TokensPerBatch = 8192,
     long_text: LongText = None,
     as_json: Annotated[bool, runtime_option("Print JSON.", "--json")] = False,  # noqa: FBT002
+    *,
+    runtime: Runtime,
 ) -> None:
     """Measure a prefix file on labeled rows.
 
     With another number type than float32, the output also compares the metrics and the answers
     with those of float32.
     """
-    from server.command_line.evaluation_run import Runtime, evaluate_file, length_options
+    from server.command_line.evaluation_run import evaluate_file, length_options
     from server.command_line.row_sources import source_of
     from training.examples import Columns
 
@@ -60,9 +46,7 @@ def evaluate(  # noqa: PLR0917 - typer passes all by name
         prefix_file,
         source_of(data),
         Columns(text_column, pair_column, label_column),
-        Runtime(
-            backbone, device, dtype, quantize, linear_kernel, attention_kernel, tokens_per_batch
-        ),
+        runtime,
         lengths=length_options(long_text),
         as_json=as_json,
     )
@@ -87,13 +71,6 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     ] = None,
     text_column: TextColumn = None,
     pair_column: PairColumn = None,
-    backbone: BackboneName = "minilm",
-    device: Device = "auto",
-    dtype: Dtype = "float32",
-    quantize: Quantize = None,
-    linear_kernel: LinearKernel = "auto",
-    attention_kernel: AttentionKernel = "auto",
-    tokens_per_batch: TokensPerBatch = 8192,
     long_text: LongText = None,
     explain: Annotated[  # noqa: FBT002
         bool,
@@ -107,6 +84,7 @@ def predict(  # noqa: PLR0917 - typer passes all by name
         bool, runtime_option("Print JSON, which is the only format.", "--json")
     ] = False,
     *,
+    runtime: Runtime,
     server: ServerFlags,
 ) -> None:
     """Run a prefix file, or a task of a server, on texts. Writes one JSON object per row.
@@ -116,43 +94,46 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     from training.examples import Columns
 
     del as_json  # the output is JSON in any case
-    if is_task(prefix_file):
+    columns = Columns(text_column, pair_column)
+    if _is_task(prefix_file):
         from server.command_line.remote_prediction import predict_remotely
 
+        if unused := changed(runtime):
+            raise typer.BadParameter(f"A server does not accept {', '.join(unused)}. Remove them.")
+        options = {} if long_text is None else {"long_text": long_text}
+        if explain:
+            options["explain"] = "occlusion"
         predict_remotely(
-            prefix_file.as_posix(),
-            Path(data),
-            Columns(text_column, pair_column),
-            server,
-            output=output,
-            options={
-                **({} if long_text is None else {"long_text": long_text}),
-                **({"explain": "occlusion"} if explain else {}),
-            },
+            prefix_file.as_posix(), Path(data), columns, server, output=output, options=options
         )
         return
     if server.url is not None:
         raise typer.BadParameter(
             f"{prefix_file} is a file, but --url names a server. Give TENANT/TASK, or no --url."
         )
-    from server.command_line.evaluation_run import Runtime, length_options, predict_file
+    from server.command_line.evaluation_run import length_options, predict_file
     from server.command_line.row_sources import source_of
 
     predict_file(
         prefix_file,
         source_of(data),
-        Columns(text_column, pair_column),
-        Runtime(
-            backbone, device, dtype, quantize, linear_kernel, attention_kernel, tokens_per_batch
-        ),
+        columns,
+        runtime,
         lengths=length_options(long_text),
         output=output,
         explain=explain,
     )
 
 
-def is_task(path: Path) -> bool:
+def _is_task(path: Path) -> bool:
     """Return whether an argument is the name of a task on a server, and not a file."""
-    text = path.as_posix()
-    is_name = _TASK.fullmatch(text) is not None and not text.endswith(".safetensors")
-    return is_name and not path.exists()
+    from prefixes.errors import InvalidName
+    from prefixes.names import PrefixRef
+
+    if path.exists() or path.suffix == ".safetensors":
+        return False
+    try:
+        PrefixRef.parse(path.as_posix())
+    except InvalidName:
+        return False
+    return True

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
@@ -20,6 +19,7 @@ from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.kernels.names import TORCH
 from prefixes.backbone.precision import dtype_name
 from prefixes.lengths import LengthOptions, LongText
+from server.command_line.shared_options import Runtime
 from training.data.parts import load_examples, load_inputs
 from training.errors import PlanRejected
 from training.examples import Columns
@@ -30,35 +30,6 @@ from training.sources import Source
 from training.tasks.metrics import Measurement
 
 _MAX_CONFUSION: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """The backbone that a prefix file runs on, its device, number type, kernels and batch size."""
-
-    backbone: str
-    device: str
-    dtype: str
-    quantize: str | None
-    linear_kernel: str
-    attention_kernel: str
-    tokens_per_batch: int
-
-    def load_backbone(self) -> Backbone:
-        return load_backbone(
-            self.backbone,
-            device=self.device,
-            dtype=self.dtype,
-            quantize=self.quantize,
-            linear_kernel=self.linear_kernel,
-            attention_kernel=self.attention_kernel,
-        )
-
-    def load_exact_backbone(self) -> Backbone:
-        """Load the backbone in float32, with the kernels that every machine has."""
-        return load_backbone(
-            self.backbone, device=self.device, linear_kernel=TORCH, attention_kernel=TORCH
-        )
 
 
 def evaluate_file(
@@ -90,7 +61,7 @@ def evaluate_file(
             lengths=lengths,
         )
     else:
-        exact = runtime.load_exact_backbone()
+        exact = _exact_backbone(runtime)
         tokens = runtime.tokens_per_batch
         comparison = compare(
             backbone, exact, prefix, examples, tokens_per_batch=tokens, lengths=lengths
@@ -168,8 +139,22 @@ def _load(prefix_file: Path, data: Source, runtime: Runtime) -> tuple[Prefix, Ba
         if isinstance(path, Path):
             path.stat()  # fails before a minute of loading, not after it
     transformers_logging.disable_progress_bar()
-    backbone = runtime.load_backbone()
+    backbone = load_backbone(
+        runtime.backbone,
+        device=runtime.device,
+        dtype=runtime.dtype,
+        quantize=runtime.quantize,
+        linear_kernel=runtime.linear_kernel,
+        attention_kernel=runtime.attention_kernel,
+    )
     return Prefix.load(prefix_file, fits=backbone.fingerprint), backbone
+
+
+def _exact_backbone(runtime: Runtime) -> Backbone:
+    """Load the backbone in float32, with the kernels that every machine has."""
+    return load_backbone(
+        runtime.backbone, device=runtime.device, linear_kernel=TORCH, attention_kernel=TORCH
+    )
 
 
 def _compared(precision: str, comparison: Comparison) -> dict[str, Any]:

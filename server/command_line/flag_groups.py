@@ -41,6 +41,16 @@ def given(flags: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def changed(flags: Any) -> list[str]:
+    """Return the options of a group whose value is not the default, such as `--max-length`."""
+    defaults = type(flags)()
+    return sorted(
+        f"--{field.name.replace('_', '-')}"
+        for field in dataclasses.fields(flags)
+        if getattr(flags, field.name) != getattr(defaults, field.name)
+    )
+
+
 def _fields_of(group: Any) -> list[inspect.Parameter]:
     return list(inspect.signature(group).parameters.values())
 

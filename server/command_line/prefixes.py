@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from server.command_line.alias_argument import AliasName
 from server.command_line.flag_groups import expand_flags
 from server.command_line.json_output import AsJson, print_json
 from server.command_line.next_step import suggest
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from polyprefix_client.versions import AliasTarget, Prefix
 
 Task = Annotated[str, typer.Argument(metavar="TENANT/TASK", help="The task.")]
-AliasOfTask = Annotated[
-    str, typer.Argument(metavar="ALIAS", help="TENANT/TASK:ALIAS, or TENANT/TASK for `live`.")
-]
 File = Annotated[Path, typer.Argument(help="A prefix file, as `train` writes it.")]
 
 
@@ -138,7 +136,7 @@ def pull_prefix(
 
 @expand_flags
 def promote_alias(
-    alias: AliasOfTask,
+    alias: AliasName,
     version: Annotated[int, typer.Argument(help="Number of the version.", min=1)],
     if_version: Annotated[
         int | None,
@@ -157,7 +155,7 @@ def promote_alias(
 
 @expand_flags
 def roll_back_alias(
-    alias: AliasOfTask,
+    alias: AliasName,
     as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
     *,
     server: ServerFlags,

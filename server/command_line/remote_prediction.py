@@ -1,20 +1,18 @@
 """Runs a task of a server on a file of texts, for `predict`."""
 
 import json
-import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import typer
 
 from polyprefix_client import Client, FailedInput, Input, Progress, read_inputs, to_json
 from prefixes.atomic import atomic_file
+from prefixes.template import InputTemplate
 from server.command_line.place import ServerFlags, connect
 from training.examples import Columns
-
-_FIELD: Final = re.compile(r"\{(\w+)\}")
 
 
 def predict_remotely(
@@ -45,8 +43,8 @@ def predict_remotely(
 def _lines(
     client: Client, name: str, data: Path, columns: Columns, options: Mapping[str, Any]
 ) -> Iterator[str]:
-    spec = client.prefixes.version(name).spec
-    rows = (_with_fields(row, _fields_of(spec), columns) for row in read_inputs(data))
+    fields = InputTemplate.model_validate(client.prefixes.version(name).spec["input"]).fields
+    rows = (_with_fields(row, fields, columns) for row in read_inputs(data))
     report = _show_progress if sys.stderr.isatty() else None
     results = client.predict_all(rows, model=name, on_progress=report, **options)
     for result in results:
@@ -56,15 +54,7 @@ def _lines(
         typer.echo(err=True)  # ends the line of the progress
 
 
-def _fields_of(spec: Mapping[str, Any]) -> list[str]:
-    """Return the fields of a task, in the order of its template."""
-    template = spec["input"]
-    texts = " ".join(filter(None, (template["text"], template.get("text_pair"))))
-    found = ["choices" if one == "choice" else one for one in _FIELD.findall(texts)]
-    return list(dict.fromkeys(found))
-
-
-def _with_fields(row: Input, fields: list[str], columns: Columns) -> Input:
+def _with_fields(row: Input, fields: Sequence[str], columns: Columns) -> Input:
     """Return the fields of the task from a row, which may have others, such as a label."""
     if isinstance(row, str):
         return row

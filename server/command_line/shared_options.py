@@ -1,5 +1,6 @@
 """Options that several commands have, and the sections of `--help` that list them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -30,17 +31,25 @@ PairColumn = Annotated[str | None, task_option("Column of the second text of a p
 LabelColumn = Annotated[str | None, task_option("Column of the label.")]
 PrefixFile = Annotated[Path, typer.Argument(help="A prefix file, as `train` writes it.")]
 BackboneName = Annotated[str, runtime_option(BACKBONE)]
-Device = Annotated[str, runtime_option("auto, cpu, cuda, cuda:N or mps.")]
-Dtype = Annotated[str, runtime_option("auto, float32, bfloat16 or float16.")]
-Quantize = Annotated[
-    str | None, runtime_option("`int8` runs the linear layers in int8, on a CPU only.")
-]
-LinearKernel = Annotated[str, runtime_option(LINEAR_KERNEL)]
-AttentionKernel = Annotated[str, runtime_option(ATTENTION_KERNEL)]
 LongText = Annotated[
     str | None,
     runtime_option("truncate or windows: how to read long texts. Default: as the file says."),
 ]
-TokensPerBatch = Annotated[
-    int, runtime_option("Maximum number of tokens in one forward pass. Limits memory.", min=1)
-]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The backbone that a prefix file runs on, its device, number type, kernels and batch size."""
+
+    backbone: BackboneName = "minilm"
+    device: Annotated[str, runtime_option("auto, cpu, cuda, cuda:N or mps.")] = "auto"
+    dtype: Annotated[str, runtime_option("auto, float32, bfloat16 or float16.")] = "float32"
+    quantize: Annotated[
+        str | None, runtime_option("`int8` runs the linear layers in int8, on a CPU only.")
+    ] = None
+    linear_kernel: Annotated[str, runtime_option(LINEAR_KERNEL)] = "auto"
+    attention_kernel: Annotated[str, runtime_option(ATTENTION_KERNEL)] = "auto"
+    tokens_per_batch: Annotated[
+        int,
+        runtime_option("Maximum number of tokens in one forward pass. Limits memory.", min=1),
+    ] = 8192

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from server.command_line.flag_groups import expand_flags, given
+from server.command_line.flag_groups import changed, expand_flags, given
 from server.command_line.json_output import AsJson, print_json
 from server.command_line.parallel_launch import is_one_of_several
 from server.command_line.place import ServerFlags
@@ -133,12 +133,7 @@ def _train(plan: "TrainPlan", folder: Path, runtime: RuntimeFlags, parts: Sequen
 def _train_remotely(plan: "TrainPlan", runtime: RuntimeFlags, remote: RemoteFlags) -> None:
     from server.command_line.remote_training import train_remotely
 
-    local = given(runtime).keys() - {"key", "alias"}
-    unused = sorted(
-        f"--{name.replace('_', '-')}"
-        for name in local
-        if getattr(runtime, name) != getattr(RuntimeFlags(), name)
-    )
+    unused = [option for option in changed(runtime) if option not in {"--key", "--alias"}]
     train_remotely(
         plan,
         ServerFlags(remote.url, runtime.key or None),

@@ -173,6 +173,9 @@ def test_a_task_of_a_server_predicts_a_file_of_labeled_rows(
     texts.write_text("good film\n")
     done(acme("predict", "acme/mood@1", texts, "--explain", "--output", output, "--json"))
     assert json.loads(output.read_text())["explanation"]["parts"]
+    unused = acme("predict", "acme/mood", texts, "--device", "cuda", "--tokens-per-batch", 9)
+    assert (unused.code, unused.output) == (2, "")
+    assert "does not accept --device, --tokens-per-batch" in unused.error.replace("\n", " ")
     assert acme("predict", "acme/none", texts).code == 2
     assert acme("predict", "acme/mood", tmp_path / "none.txt").code == 2
 
