@@ -5,7 +5,6 @@ halves until the failing row is alone, so that an error is the result of its own
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,12 +32,9 @@ from server.errors import (
     LimitExceeded,
     ModelRequired,
     Overloaded,
-    ServingError,
 )
 from server.limits.allowance import Account, Allowance
 from server.rates import RateState
-
-_log = logging.getLogger(__name__)
 
 _WEIGHT: Final = 0.1
 """Share of the device, compared with tenants of the default weight."""
@@ -147,8 +143,6 @@ class _Run:
             if is_of_store and not isinstance(error, StoreCorrupted):
                 raise
             if len(rows) == 1:
-                if not isinstance(error, PrefixError | ServingError):
-                    _log.exception("a row of a batch failed unexpectedly")
                 return {rows[0].index: error}
         else:
             return {row.index: result for row, result in zip(rows, results, strict=True)}

@@ -1,6 +1,7 @@
 """Rows of batch files: from JSON to inputs, and from results to lines."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -8,6 +9,7 @@ from typing import Any, Final
 from fastapi.exceptions import RequestValidationError
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from prefixes.errors import StoreUnavailable
 from server.api.inference import InputItem
 from server.api.problems import problem_of
 from server.api.results import OutputOptions, results_of
@@ -17,6 +19,8 @@ from server.batch_files.models import FixedModel, FixedModels
 from server.batch_files.reading import InputRow, model_name
 from server.batch_files.results import ResultLine
 from server.engine.values import InferenceResult, TaskInput
+
+_log = logging.getLogger(__name__)
 
 _ITEM: Final = TypeAdapter[Any](Item, config=ConfigDict(strict=True))
 _MAX_ID: Final = 256
@@ -44,7 +48,7 @@ def prepare(row: InputRow, index: int, models: FixedModels) -> PreparedRow | Res
         if isinstance(value, dict):
             fields = {name: part for name, part in value.items() if name != "id"}
         item = InputItem.of(_validated(fields))
-    except Exception as error:  # noqa: BLE001 - `problem_of` hides what is unexpected
+    except Exception as error:  # noqa: BLE001 - `error_line` logs what is unexpected
         return error_line(index, row_id, error)
     model = models[model_name(item.model)]
     if model.ref is None:
@@ -56,7 +60,7 @@ def result_line(row: PreparedRow, result: InferenceResult, options: OutputOption
     """Write the result of a row under the rules of its alias, or the error of its outputs."""
     try:
         (shown,) = results_of([replace(result, rules=row.model.rules)], options)
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - as in `prepare`
         return error_line(row.index, row.id, error)
     shown.index = row.index
     text = shown.model_dump_json(exclude_none=True)
@@ -65,8 +69,11 @@ def result_line(row: PreparedRow, result: InferenceResult, options: OutputOption
 
 
 def error_line(index: int, row_id: RowId, error: Exception) -> ResultLine:
-    """Write the error of a row."""
-    return _line(index, row_id, {"error": problem_of(error).document()}, is_failed=True)
+    """Write the error of a row. One that its owner cannot see is logged."""
+    problem = problem_of(error)
+    if problem.code == "internal_error" or isinstance(error, StoreUnavailable):
+        _log.error("a row of a batch failed", exc_info=error)
+    return _line(index, row_id, {"error": problem.document()}, is_failed=True)
 
 
 def _line(index: int, row_id: RowId, members: Mapping[str, Any], *, is_failed: bool) -> ResultLine:
