@@ -4,6 +4,7 @@ The sizes in a file may be wrong, and one byte may make a page of gigabytes. Its
 in C++, which ends the process on some errors. Neither may happen to the process of the engine.
 """
 
+import logging
 import os
 import resource
 import subprocess
@@ -18,8 +19,11 @@ _COMMAND: Final = (sys.executable, "-P", "-m", "server.batch_files.parquet_check
 _MAX_MEMORY_BYTES: Final = 4 * 2**30
 _MAX_CPU_SECONDS: Final = 120
 _MAX_SECONDS: Final = 600
+_MAX_LOGGED: Final = 2000
 _UNREADABLE: Final = 3
 _OUT_OF_MEMORY: Final = 4
+
+_log = logging.getLogger(__name__)
 
 
 def check_parquet(path: Path, *, max_memory_bytes: int = _MAX_MEMORY_BYTES) -> None:
@@ -37,6 +41,8 @@ def check_parquet(path: Path, *, max_memory_bytes: int = _MAX_MEMORY_BYTES) -> N
             return
         if found.returncode == _UNREADABLE:
             raise UnreadableFile(found.stdout.decode(errors="replace"))
+        end = found.stderr[-_MAX_LOGGED:].decode(errors="replace")
+        _log.warning("a check of Parquet ended with exit code %d: %s", found.returncode, end)
     raise UnreadableFile(
         "The Parquet file cannot be read: it is damaged, or needs more than "
         f"{max_memory_bytes // 2**30} GiB of memory or {_MAX_CPU_SECONDS} seconds. Write it again "
@@ -46,7 +52,12 @@ def check_parquet(path: Path, *, max_memory_bytes: int = _MAX_MEMORY_BYTES) -> N
 
 def _environment() -> dict[str, str]:
     """Return an environment in which threads that are not needed reserve no memory."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
 
 
 def main(path: Path, max_memory_bytes: int) -> int:

@@ -1,6 +1,7 @@
 """Parquet files that would crash the server, or exhaust its memory."""
 
 import random
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,9 +50,19 @@ def test_a_file_that_needs_too_much_memory_is_rejected(path: Path) -> None:
 
 
 def test_a_reader_that_crashes_harms_only_its_own_process(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    crashing = (*parquet_check._COMMAND[:2], "-c", "import os; os.abort()")
+    crashing = (*parquet_check._COMMAND[:2], "-c", "import os; os.write(2, b'why'); os.abort()")
     monkeypatch.setattr(parquet_check, "_COMMAND", crashing)
     with pytest.raises(UnreadableFile, match="cannot be read: it is damaged"):
         check_parquet(path)
+    assert "ended with exit code -6: why" in caplog.text
+
+
+def test_the_process_finds_the_packages_of_the_server(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", [*sys.path, "/only/here"])
+    script = "import sys; sys.exit(0 if '/only/here' in sys.path else 1)"
+    monkeypatch.setattr(parquet_check, "_COMMAND", (*parquet_check._COMMAND[:2], "-c", script))
+    check_parquet(path)
