@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from prefixes.disk import disk, open_private
 from server import media_types
+from server.api.services import Services
 from server.batch_files.errors import UnreadableFile
 from server.batch_files.folders import BatchFolder
 from server.batch_files.parquet_check import check_parquet
@@ -57,7 +58,9 @@ def format_of(request: Request) -> FileFormat:
     return found
 
 
-async def receive_rows(request: Request, folder: BatchFolder, file_format: FileFormat) -> int:
+async def receive_rows(
+    request: Request, services: Services, folder: BatchFolder, file_format: FileFormat
+) -> int:
     """Write the body of a request into the folder, which is made. Returns its number of bytes.
 
     Raises:
@@ -77,7 +80,7 @@ async def receive_rows(request: Request, folder: BatchFolder, file_format: FileF
     if not num_bytes:
         raise BadUpload("The file is empty. Send at least one row.")
     if file_format == "parquet":
-        await run_in_threadpool(partial(_check, path))
+        await services.check(partial(_check, path))
     return num_bytes
 
 

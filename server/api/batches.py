@@ -58,7 +58,7 @@ async def add_batch(  # noqa: PLR0917 - FastAPI passes all by name
     is_queued = False
     try:
         with services.uploads.take(tenant):
-            num_bytes = await receive_rows(request, folder, kind)
+            num_bytes = await receive_rows(request, services, folder, kind)
         batch = await services.write(
             partial(services.batches.add, batch_id, added, num_bytes, by=actor)
         )

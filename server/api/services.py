@@ -113,6 +113,7 @@ class Services:
     _readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
     _writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
     _renderers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
+    _checkers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
 
     async def read(self, call: Callable[[], T]) -> T:
         """Read from the registry or the store on a thread."""
@@ -125,3 +126,7 @@ class Services:
     async def render(self, call: Callable[[], T]) -> T:
         """Render large outputs on a thread."""
         return await to_thread.run_sync(call, limiter=self._renderers)
+
+    async def check(self, call: Callable[[], T]) -> T:
+        """Check an upload on a thread, where that takes minutes or gigabytes."""
+        return await to_thread.run_sync(call, limiter=self._checkers)
