@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
 
 CHROMIUM: Final = shutil.which("chromium")
 _ARGUMENTS: Final = (
@@ -67,6 +67,22 @@ class Tab:
         """Click the button or the link with this name."""
         button = self.page.get_by_role("button", name=name, exact=True)
         self.page.get_by_role("link", name=name, exact=True).or_(button).first.click()
+
+    def answer(
+        self, pattern: str, body: Any, *, status: int = 200, method: str | None = None
+    ) -> list[Request]:
+        """Answer requests to a URL in place of the server, and collect them."""
+        seen: list[Request] = []
+
+        def take(route: Route) -> None:
+            if method not in {None, route.request.method}:
+                route.fallback()
+                return
+            seen.append(route.request)
+            route.fulfill(status=status, json=body)
+
+        self.page.route(pattern, take)
+        return seen
 
     def text(self) -> str:
         """Return the text of the screen."""

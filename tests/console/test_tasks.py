@@ -2,13 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from prefixes import Prefix
 from tests.console.browser import Tab, serious_violations
@@ -59,6 +59,29 @@ def test_the_overview_draws_what_happens_while_it_is_open(tab: Tab, site: Site) 
     figure = tab.page.get_by_label("Distinct tasks per batch")
     expect(figure).to_contain_text(re.compile(r"\d\.\d\d"))
     expect(tab.page.get_by_label("Residency")).to_contain_text("MiB")
+
+
+def test_metrics_behind_a_key_are_drawn_once_it_is_entered(tab: Tab, site: Site) -> None:
+    def check_key(route: Route) -> None:
+        if route.request.headers.get("authorization") == "Bearer scraper":
+            route.continue_(headers={"Accept": "*/*"})
+        else:
+            problem = {"title": "Invalid key", "detail": "Not the key of metrics.", "code": "x"}
+            route.fulfill(status=401, json=problem)
+
+    tab.page.route("**/metrics", check_key)
+    tab.open("")
+    expect(tab.page.get_by_label("Residency")).to_have_count(0)
+    tab.page.get_by_label("Metrics key", exact=True).last.fill("wrong")
+    tab.click("Show metrics")
+    expect(tab.page.get_by_role("alert")).to_contain_text("Not the key of metrics.")
+    tab.page.get_by_label("Metrics key", exact=True).last.fill("scraper")
+    tab.click("Show metrics")
+    expect(tab.page.get_by_label("Residency")).to_contain_text("MiB")
+    expect(
+        tab.page.get_by_role("img", name=re.compile(r"Throughput.* Latest texts: \d"))
+    ).to_have_count(1)
+    tab.expect_errors("401", "401")
 
 
 def test_tasks_are_found_by_parts_of_their_names_and_the_search_is_in_the_url(tab: Tab) -> None:
@@ -209,7 +232,40 @@ def test_labeled_rows_give_the_accuracy_and_the_confusion(tab: Tab, tmp_path: Pa
     other.write_text('{"text": "no label"}\n')
     tab.page.get_by_label("Labeled rows").set_input_files(other)
     tab.click("Measure")
-    expect(tab.page.get_by_role("alert")).to_contain_text("Line 1 is not a labeled row")
+    expect(tab.page.get_by_role("alert")).to_have_text(re.compile("^Line 1 is not a labeled row"))
+
+
+def answer_training(tab: Tab, report: dict[str, Any], *, status: int = 200) -> None:
+    """Answer as if a training with this report had published version 1 of acme/spam."""
+    made = {"id": "t1", "task": "spam", "result": {"version": 1}}
+    tab.answer("**/v1/tenants/acme/trainings", {"trainings": [made]})
+    tab.answer("**/v1/tenants/acme/trainings/t1/report", report, status=status)
+
+
+def test_a_trained_version_shows_its_confusion(tab: Tab, site: Site) -> None:
+    answer_training(tab, {"validation": {"confusion": [[0, 0, 8], [0, 1, 2], [1, 1, 10]]}})
+    tab.sign_in(site.keys["upload"])
+    tab.open("/tasks/acme/spam")
+    version = tab.page.get_by_role("region", name="Version 1")
+    expect(version.get_by_role("heading", name="Confusion of the validation rows")).to_be_visible()
+    rows = version.get_by_role("region", name="Confusion matrix").locator("tbody tr")
+    assert [row.split("\t") for row in rows.all_inner_texts()] == [
+        ["ham", "8", "2"],
+        ["spam", "0", "10"],
+    ]
+    tab.click("@2")
+    expect(tab.page.get_by_role("heading", name="Version @2")).to_be_visible()
+    expect(tab.page.get_by_role("region", name="Confusion matrix")).to_have_count(0)
+
+
+def test_a_training_without_a_report_leaves_its_version_usable(tab: Tab, site: Site) -> None:
+    problem = {"title": "Not written yet", "detail": "Wait.", "code": "nothing_to_show"}
+    answer_training(tab, problem, status=404)
+    tab.sign_in(site.keys["upload"])
+    tab.open("/tasks/acme/spam")
+    expect(tab.page.get_by_role("heading", name="Version @1")).to_be_visible()
+    expect(tab.page.get_by_role("region", name="Confusion matrix")).to_have_count(0)
+    tab.expect_errors("404")
 
 
 def test_a_version_is_downloaded_as_it_was_uploaded(tab: Tab, site: Site) -> None:

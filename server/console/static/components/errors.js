@@ -3,6 +3,14 @@
 import { h } from "./dom.js";
 import { table } from "./table.js";
 
+/** Input that the user has to correct, in the form of an error of the API. */
+export class InputError extends Error {
+  constructor(title, detail) {
+    super(detail);
+    this.problem = { title, detail };
+  }
+}
+
 /** Create the element that displays an error of the API, or of the console itself. */
 export function errorBox(error) {
   const problem = error.problem ?? { title: "The console failed", detail: String(error) };

@@ -59,12 +59,15 @@ class Live {
 
   async start() {
     try {
-      this.last = await this.scrape(this.context.api);
+      await this.begin();
     } catch (error) {
       if (error.status !== 401) throw error;
       fill(this.element, this.keyForm());
-      return;
     }
+  }
+
+  async begin() {
+    this.last = await this.scrape(this.context.api);
     this.draw();
     this.context.every(SECONDS, () => this.update());
   }
@@ -95,7 +98,7 @@ class Live {
     });
     const submit = async () => {
       this.headers = { Authorization: `Bearer ${key.value.trim()}` };
-      await this.start();
+      await this.begin();
     };
     return form({ label: "Metrics key", fields: [key], action: "Show metrics", submit });
   }

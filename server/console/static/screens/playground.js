@@ -2,9 +2,10 @@
 
 import { barChart } from "../components/charts.js";
 import { fill, h } from "../components/dom.js";
-import { checkField, areaField, form, textField } from "../components/fields.js";
+import { InputError } from "../components/errors.js";
+import { areaField, checkField, form, textField } from "../components/fields.js";
 import { setQuery } from "../shell/router.js";
-import { inputOf, specsOf, fieldsOf } from "./playground_inputs.js";
+import { fieldsOf, inputOf, specsOf } from "./playground_inputs.js";
 import { resultCard } from "./playground_results.js";
 
 const MAX_OPTIONS = 500;
@@ -82,9 +83,7 @@ class Playground {
 
   async choose(models) {
     this.chosen = await specsOf(this.context.api, models);
-    const query = new URLSearchParams(models.map((model) => ["model", model]));
-    setQuery({ model: null });
-    history.replaceState(null, "", `${location.pathname}?${query}`);
+    setQuery({ model: models });
     this.draw();
   }
 
@@ -131,7 +130,7 @@ class Playground {
 
   async run() {
     if (this.chosen.length === 0)
-      return h("p", { class: "error" }, "No task is chosen. Add one above.");
+      throw new InputError("No task is chosen", "Expected at least one task. Add one above.");
     const body = { input: this.chosen.map((one) => inputOf(one, this.values)) };
     if (this.explain.input.checked && !this.explain.hidden) body.explain = "occlusion";
     const response = await this.context.api.post("/v1/predict", body);

@@ -3,7 +3,7 @@
 const FIELD = /\{(\w+)\}/g;
 const FIXED = { question_answering: ["question", "context"] };
 
-/** Read the description of each model: `{model, type, labels, fields}`. */
+/** Read the description of each model: `{model, type, fields}`. */
 export async function specsOf(api, models) {
   return Promise.all(models.map((model) => specOf(api, model)));
 }
@@ -15,7 +15,6 @@ async function specOf(api, model) {
   const { spec } = await api.get(`/v1/tenants/${tenant}/prefixes/${task}/versions/${version}`);
   return {
     model,
-    root: card.root,
     type: card.task_type,
     fields: fieldsOfSpec(spec, card.task_type),
   };

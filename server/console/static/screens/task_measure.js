@@ -3,6 +3,7 @@
 import { barChart } from "../components/charts.js";
 import { confusionTable } from "../components/confusion.js";
 import { h } from "../components/dom.js";
+import { InputError } from "../components/errors.js";
 import { fileField, form } from "../components/fields.js";
 
 const MAX_ROWS = 2000;
@@ -22,7 +23,7 @@ export function measureSection({ context, detail }) {
   });
   const submit = async () => {
     if (file === null)
-      return h("p", { class: "error" }, "No file is chosen. Choose one with labeled rows.");
+      throw new InputError("No file is chosen", "Expected a file with labeled rows. Choose one.");
     return resultOf(await measure(context, detail.ref, rowsOf(await file.text())));
   };
   return h(
@@ -42,13 +43,14 @@ function rowsOf(text) {
   return lines.slice(0, MAX_ROWS).map((line, index) => {
     try {
       const { label, ...fields } = JSON.parse(line);
-      if (label === undefined) throw new Error("no label");
-      return { label: String(label), fields };
+      if (label !== undefined) return { label: String(label), fields };
     } catch {
-      throw new Error(
-        `Line ${index + 1} is not a labeled row. Expected a JSON object with "label". Correct the line, then try again.`,
-      );
+      // reported below, as is a row without a label
     }
+    throw new InputError(
+      `Line ${index + 1} is not a labeled row`,
+      'Expected a JSON object with "label". Correct the line, then try again.',
+    );
   });
 }
 

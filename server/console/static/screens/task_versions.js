@@ -72,7 +72,7 @@ function compareLink(entry, version) {
 /** Create the figures of the chosen version: metrics, confusion, labels with thresholds, origin. */
 export async function detailSection(visit) {
   const { detail } = visit;
-  const confusion = await findConfusion(visit);
+  const confusion = confusionTable(detail.spec.labels, await findConfusion(visit));
   return h(
     "section",
     { class: "card", "aria-label": `Version ${detail.version}` },
@@ -83,10 +83,7 @@ export async function detailSection(visit) {
       metrics(detail),
       h("div", {}, h("h3", {}, "Labels and thresholds"), labels(detail.spec)),
     ),
-    confusion && [
-      h("h3", {}, "Confusion of the validation rows"),
-      confusionTable(detail.spec.labels, confusion),
-    ],
+    confusion && [h("h3", {}, "Confusion of the validation rows"), confusion],
     origin(detail),
   );
 }
@@ -157,7 +154,7 @@ function origin({ spec, digest }) {
   );
 }
 
-/** The training that made the version has counted which labels were given for which. */
+/** Find the counts in the report of the training that made the version; null without one. */
 async function findConfusion({ context, entry, detail, mayChange }) {
   if (!mayChange) return null;
   const path = `/v1/tenants/${entry.tenant}/trainings`;
@@ -166,6 +163,11 @@ async function findConfusion({ context, entry, detail, mayChange }) {
     ({ task, result }) => task === entry.task && result?.version === detail.version,
   );
   if (!made) return null;
-  const report = await context.api.get(`${path}/${made.id}/report`);
-  return report.validation?.confusion ?? null;
+  try {
+    const report = await context.api.get(`${path}/${made.id}/report`);
+    return report.validation?.confusion ?? null;
+  } catch (error) {
+    if (error.code === "nothing_to_show") return null;
+    throw error;
+  }
 }

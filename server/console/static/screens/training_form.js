@@ -1,6 +1,7 @@
 /** The form that starts a training: from labeled rows, from names of labels, or from feedback. */
 
 import { h } from "../components/dom.js";
+import { InputError } from "../components/errors.js";
 import { areaField, fileField, form, selectField, textField } from "../components/fields.js";
 import { linkTo, setQuery } from "../shell/router.js";
 import { rowCheck } from "./training_check.js";
@@ -113,21 +114,13 @@ class TrainingForm {
 
   async submit() {
     if (this.start.value === "file" && this.file === null) {
-      throw new Missing(
+      throw new InputError(
         "No file is chosen",
         "Expected a labeled file. Drop one, or start from names of labels.",
       );
     }
     const started = await this.context.api.upload(this.path, this.fields());
     this.context.navigate(linkTo("trainings", this.context.tenant, started.id));
-  }
-}
-
-/** An input that the form lacks, in the form of an error of the API. */
-class Missing extends Error {
-  constructor(title, detail) {
-    super(detail);
-    this.problem = { title, detail, code: "missing" };
   }
 }
 

@@ -1,6 +1,7 @@
 /** Settings of a training. The defaults suit most files, so all of them are folded away. */
 
 import { h } from "../components/dom.js";
+import { InputError } from "../components/errors.js";
 import { areaField, selectField, textField } from "../components/fields.js";
 
 const TASK_TYPES = [
@@ -104,9 +105,9 @@ function parsed(text) {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const detail = `Expected a JSON object such as {"seed": 1}. The text is not valid JSON: ${error.message}.`;
-    throw Object.assign(new Error(detail), {
-      problem: { title: "Invalid other settings", detail },
-    });
+    throw new InputError(
+      "Invalid other settings",
+      `Expected a JSON object such as {"seed": 1}. The text is not valid JSON: ${error.message}.`,
+    );
   }
 }

@@ -27,12 +27,12 @@ export function navigate(path, { isReplacing = false } = {}) {
   dispatchEvent(new PopStateEvent("popstate"));
 }
 
-/** Set a parameter of the URL's query without a new entry in the history; empty removes it. */
+/** Set parameters of the URL's query without a new entry in the history. Lists repeat them. */
 export function setQuery(values) {
   const query = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(values)) {
-    if (value) query.set(name, value);
-    else query.delete(name);
+    query.delete(name);
+    for (const one of [value].flat()) if (one) query.append(name, one);
   }
   const text = query.toString();
   history.replaceState(null, "", location.pathname + (text ? `?${text}` : ""));
