@@ -107,14 +107,7 @@ def test_revoking_the_own_key_signs_out(tab: "Tab", site: Site) -> None:
 def test_an_error_of_a_button_is_shown(tab: "Tab", site: Site) -> None:
     new_tenant(site, "unlucky")
     problem = {"title": "Store unavailable", "detail": "It failed.", "code": "x", "status": 503}
-    tab.page.route(
-        "**/v1/tenants/unlucky",
-        lambda route: (
-            route.fulfill(status=503, json=problem)
-            if route.request.method == "PATCH"
-            else route.fallback()
-        ),
-    )
+    tab.answer("**/v1/tenants/unlucky", problem, status=503, method="PATCH")
     tab.sign_in(site.keys["operator"])
     tab.open("/tenants/unlucky")
     tab.click("Make its prefixes public")
@@ -160,10 +153,7 @@ def test_usage_has_a_chart_rows_and_a_download(tab: "Tab", site: Site) -> None:
         {"hour": "2026-11-01T10:00:00Z", "tenant": "using", "task": "using/spam", **amounts(3)},
         {"hour": "2026-11-01T12:00:00Z", "tenant": "using", "task": "using/topics", **amounts(5)},
     ]
-    tab.page.route(
-        "**/v1/tenants/using/usage?*",
-        lambda route: route.fulfill(json={"usage": rows, "next": None}),
-    )
+    tab.answer("**/v1/tenants/using/usage?*", {"usage": rows, "next": None})
     tab.sign_in(tenant.key)
     tab.open("/usage")
     chart = tab.page.get_by_role("img", name=re.compile("Requests by hour"))
@@ -232,7 +222,7 @@ def test_an_error_of_the_server_is_shown(tab: "Tab", site: Site) -> None:
         "code": "x",
         "status": 503,
     }
-    tab.page.route("**/v1/audit*", lambda route: route.fulfill(status=503, json=problem))
+    tab.answer("**/v1/audit*", problem, status=503)
     tab.sign_in(site.keys["admin"])
     tab.open("/audit")
     assert tab.page.get_by_role("alert").inner_text().startswith("Store unavailable")

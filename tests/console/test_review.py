@@ -77,7 +77,7 @@ def test_shortcuts_do_nothing_outside_of_the_answer(labeling: "Tab", reviewers: 
 
 def test_an_answer_that_cannot_be_saved_stays(labeling: "Tab") -> None:
     problem = {"title": "Store unavailable", "detail": "It failed.", "code": "x", "status": 503}
-    labeling.page.route("**/v1/feedback", lambda route: route.fulfill(status=503, json=problem))
+    labeling.answer("**/v1/feedback", problem, status=503)
     labeling.page.keyboard.press("1")
     labeling.page.get_by_role("alert").wait_for()
     assert "0 labeled, 0 skipped, 3 left." in labeling.text()
@@ -157,17 +157,8 @@ def test_each_task_type_has_its_right_answers(
     sent: dict[str, Any],
 ) -> None:
     item = {**ITEM, "answer": answer, **fields}
-    tab.page.route(
-        "**/prefixes/spam/review?*",
-        lambda route: route.fulfill(json={"items": [item], "next": None}),
-    )
-    bodies: list[Any] = []
-
-    def take(route: Any) -> None:
-        bodies.append(route.request.post_data_json)
-        route.fulfill(json={})
-
-    tab.page.route("**/v1/feedback", take)
+    tab.answer("**/prefixes/spam/review?*", {"items": [item], "next": None})
+    labeled = tab.answer("**/v1/feedback", {})
     tab.sign_in(site.keys["admin"])
     tab.open("/review/acme/spam")
     if "entities" in answer:
@@ -175,4 +166,5 @@ def test_each_task_type_has_its_right_answers(
     for key in keys:
         tab.page.keyboard.press(key)
     tab.page.get_by_text("Done: no answer is left.").wait_for()
-    assert bodies == [{"request_id": "r1", "index": 0, "is_review": True, **sent}]
+    expected = {"request_id": "r1", "index": 0, "is_review": True, **sent}
+    assert [request.post_data_json for request in labeled] == [expected]

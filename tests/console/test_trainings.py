@@ -63,18 +63,6 @@ REPORT: Final[dict[str, Any]] = {
 }
 
 
-def answer(tab: "Tab", pattern: str, body: Any, status: int = 200) -> list[Any]:
-    """Answer requests to a URL, and collect them."""
-    seen: list[Any] = []
-
-    def take(route: Any) -> None:
-        seen.append(route.request)
-        route.fulfill(status=status, json=body)
-
-    tab.page.route(pattern, take)
-    return seen
-
-
 def stream(tab: "Tab", *events: tuple[str, Any]) -> None:
     """Answer the stream of events. The browser would connect again at its end."""
     text = "".join(f"event: {kind}\ndata: {json.dumps(data)}\n\n" for kind, data in events)
@@ -108,7 +96,7 @@ def test_a_dropped_file_is_checked_and_its_labels_and_warnings_are_shown(
         "warnings": [warning],
         "error": None,
     }
-    answer(tab, f"{TRAININGS}?dry_run=true", checked)
+    tab.answer(f"{TRAININGS}?dry_run=true", checked)
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
     drop(tab, "Customer Mails.csv")
@@ -129,7 +117,7 @@ def test_invalid_rows_are_listed_with_their_lines(tab: "Tab", site: Site) -> Non
         "code": "data_rejected",
         "errors": [{"field": "train, line 4", "message": "expected a label, found none"}],
     }
-    answer(tab, f"{TRAININGS}?dry_run=true", {"error": error})
+    tab.answer(f"{TRAININGS}?dry_run=true", {"error": error})
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
     drop(tab, "mails.csv")
@@ -142,7 +130,7 @@ def test_a_file_that_cannot_be_checked_shows_the_error_and_can_be_checked_again(
     tab: "Tab", site: Site
 ) -> None:
     problem = {"title": "Deadline exceeded", "detail": "Retry later.", "code": "x", "status": 504}
-    seen = answer(tab, f"{TRAININGS}?dry_run=true", problem, 504)
+    seen = tab.answer(f"{TRAININGS}?dry_run=true", problem, status=504)
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
     drop(tab, "mails.csv")
@@ -162,17 +150,8 @@ def test_a_training_without_a_file_says_what_is_missing(tab: "Tab", site: Site) 
 
 def test_names_of_labels_and_settings_are_sent(tab: "Tab", site: Site) -> None:
     tab.sign_in(site.keys["upload"])
-    seen = []
-
-    def take(route: Any) -> None:
-        if route.request.method != "POST":
-            route.fallback()
-            return
-        seen.append(route.request.post_data)
-        route.fulfill(status=202, json={**STATUS, "state": "queued"})
-
-    tab.page.route(TRAININGS, take)
-    answer(tab, TRAINING, STATUS)
+    started = tab.answer(TRAININGS, {**STATUS, "state": "queued"}, status=202, method="POST")
+    tab.answer(TRAINING, STATUS)
     stream(tab, ("state", {**STATUS, "state": "cancelled"}))
     tab.open("/trainings?start=labels&task=triage")
     assert tab.page.get_by_label("Labeled file").is_hidden()
@@ -182,7 +161,7 @@ def test_names_of_labels_and_settings_are_sent(tab: "Tab", site: Site) -> None:
     tab.page.get_by_label("Other settings").fill('{"seed": 3}')
     tab.click("Train")
     tab.page.wait_for_url("**/console/trainings/acme/t1")
-    (config,) = re.findall(r'name="config"\r\n\r\n(.*)\r\n', seen[0])
+    (config,) = re.findall(r'name="config"\r\n\r\n(.*)\r\n', started[0].post_data or "")
     assert json.loads(config) == {
         "max_steps": 50,
         "seed": 3,
@@ -192,17 +171,8 @@ def test_names_of_labels_and_settings_are_sent(tab: "Tab", site: Site) -> None:
 
 
 def test_a_training_is_started_with_the_keyboard_alone(tab: "Tab", site: Site) -> None:
-    posted = []
-
-    def take(route: Any) -> None:
-        if route.request.method == "POST":
-            posted.append(route.request.post_data)
-            route.fulfill(status=202, json={**STATUS, "state": "queued"})
-        else:
-            route.fallback()
-
-    tab.page.route(TRAININGS, take)
-    answer(tab, TRAINING, {**STATUS, "state": "cancelled"})
+    started = tab.answer(TRAININGS, {**STATUS, "state": "queued"}, status=202, method="POST")
+    tab.answer(TRAINING, {**STATUS, "state": "cancelled"})
     stream(tab, ("state", {**STATUS, "state": "cancelled"}))
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
@@ -217,7 +187,7 @@ def test_a_training_is_started_with_the_keyboard_alone(tab: "Tab", site: Site) -
     keyboard.press("Tab")
     keyboard.press("Enter")
     tab.page.wait_for_url("**/console/trainings/acme/t1")
-    assert '{"labels":["billing","shipping"]}' in posted[0]
+    assert '{"labels":["billing","shipping"]}' in (started[0].post_data or "")
     heading = tab.page.get_by_role("heading", level=1)
     heading.wait_for()
     tab.wait()
@@ -227,7 +197,7 @@ def test_a_training_is_started_with_the_keyboard_alone(tab: "Tab", site: Site) -
 def test_the_learning_curve_grows_while_the_training_runs(tab: "Tab", site: Site) -> None:
     progress = {"step": 10, "total_steps": 50, "loss": 0.7, "metric": "accuracy", "best": None}
     first, second = ({"epoch": 1, **evaluation} for evaluation in REPORT["history"])
-    answer(tab, TRAINING, STATUS)
+    tab.answer(TRAINING, STATUS)
     stream(
         tab,
         ("state", STATUS),
@@ -249,10 +219,10 @@ def test_the_learning_curve_grows_while_the_training_runs(tab: "Tab", site: Site
 
 def test_a_finished_training_shows_its_figures_and_can_be_promoted(tab: "Tab", site: Site) -> None:
     done = {**STATUS, "state": "succeeded", "ended_at": "2026-11-01T10:05:00Z", "result": RESULT}
-    answer(tab, TRAINING, done)
+    tab.answer(TRAINING, done)
     stream(tab, ("state", done))
-    answer(tab, f"{TRAINING}/report", REPORT)
-    moved = answer(tab, "**/prefixes/mails/aliases/live", {"name": "live", "version": 2})
+    tab.answer(f"{TRAINING}/report", REPORT)
+    moved = tab.answer("**/prefixes/mails/aliases/live", {"name": "live", "version": 2})
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings/acme/t1")
     matrix = tab.page.get_by_role("region", name="Confusion matrix")
@@ -268,7 +238,7 @@ def test_a_finished_training_shows_its_figures_and_can_be_promoted(tab: "Tab", s
 def test_a_failed_training_shows_why(tab: "Tab", site: Site) -> None:
     error = {"title": "The training failed", "detail": "Too long.", "code": "x", "status": 422}
     failed = {**STATUS, "state": "failed", "error": error}
-    answer(tab, TRAINING, failed)
+    tab.answer(TRAINING, failed)
     stream(tab, ("state", failed))
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings/acme/t1")
@@ -276,7 +246,7 @@ def test_a_failed_training_shows_why(tab: "Tab", site: Site) -> None:
 
 
 def test_the_code_of_an_upload_is_shown(tab: "Tab", site: Site) -> None:
-    answer(tab, f"{TRAININGS}?dry_run=true", {"error": None, "parts": [], "data_summary": [],
+    tab.answer(f"{TRAININGS}?dry_run=true", {"error": None, "parts": [], "data_summary": [],
            "warnings": [], "method": "prefix", "task_type": "sequence_classification"})  # fmt: skip
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
