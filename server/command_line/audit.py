@@ -31,20 +31,19 @@ def audit(  # noqa: PLR0917 - typer passes all by name
     place: Place,
 ) -> None:
     """Print the audit log: who changed what, newest first."""
-    from polyprefix_client import Client
     from prefixes.registry import AuditLog
     from prefixes.registry.audit import AuditFilter
     from server.api.audit_export import audit_lines
 
     kind = chosen(output_format, as_json=as_json)
     first, last = in_utc(since), in_utc(until)
-    with open_place(place) as opened:
-        if isinstance(opened, Client):
-            pieces = opened.audit.export(
-                kind, tenant=tenant, key_id=key_id, since=first, until=last
-            )
-        else:
-            where = AuditFilter(tenant=tenant, key_id=key_id, since=first, until=last)
-            pieces = audit_lines(AuditLog(opened.database).pages(where), kind)
+    where = AuditFilter(tenant=tenant, key_id=key_id, since=first, until=last)
+    with open_place(
+        place,
+        lambda registry: audit_lines(AuditLog(registry.database).pages(where), kind),
+        lambda client: client.audit.export(
+            kind, tenant=tenant, key_id=key_id, since=first, until=last
+        ),
+    ) as pieces:
         for piece in pieces:
             typer.echo(piece, nl=False)

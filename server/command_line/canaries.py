@@ -2,8 +2,8 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -16,7 +16,7 @@ from server.command_line.place import Place, open_place
 
 if TYPE_CHECKING:
     from polyprefix_client import Client
-    from prefixes.registry import Canaries, CanaryPlan
+    from prefixes.registry import CanaryPlan, PrefixRegistry
 
 
 class CanaryManager(Protocol):
@@ -117,25 +117,17 @@ def cancel_canary(
         typer.echo(f"{alias}: canceled the canary")
 
 
-@contextmanager
-def _canaries(place: Place) -> Iterator[CanaryManager]:
-    from polyprefix_client import Client
-    from prefixes.registry import Canaries
-
-    with open_place(place) as opened:
-        if isinstance(opened, Client):
-            yield _ServedCanaries(opened)
-        else:
-            yield _StoredCanaries(Canaries(opened.database))
+def _canaries(place: Place) -> AbstractContextManager[CanaryManager]:
+    return open_place(place, _StoredCanaries, _ServedCanaries)
 
 
 class _StoredCanaries:
     """The canaries of a store, changed by the command line."""
 
-    def __init__(self, canaries: "Canaries") -> None:
-        from prefixes.registry import COMMAND_LINE
+    def __init__(self, registry: "PrefixRegistry") -> None:
+        from prefixes.registry import COMMAND_LINE, Canaries
 
-        self._canaries = canaries
+        self._canaries = Canaries(registry.database)
         self._by = COMMAND_LINE
 
     def set(self, alias: str, plan: "CanaryPlan") -> dict[str, Any]:
@@ -143,8 +135,6 @@ class _StoredCanaries:
         return self.show(alias)
 
     def show(self, alias: str) -> dict[str, Any]:
-        from dataclasses import asdict
-
         found = asdict(self._canaries.find(*alias_place(alias)))
         plan: dict[str, Any] = found.pop("plan")
         return plan | found
@@ -163,13 +153,9 @@ class _ServedCanaries:
         self._canaries = client.canaries
 
     def set(self, alias: str, plan: "CanaryPlan") -> dict[str, Any]:
-        from dataclasses import asdict
-
         return asdict(self._canaries.set(alias, **asdict(plan)))
 
     def show(self, alias: str) -> dict[str, Any]:
-        from dataclasses import asdict
-
         return asdict(self._canaries.show(alias))
 
     def promote(self, alias: str) -> int:

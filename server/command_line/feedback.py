@@ -2,8 +2,8 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -18,7 +18,7 @@ from server.command_line.store_folder import StoreFolder, load_settings, open_st
 
 if TYPE_CHECKING:
     from polyprefix_client import Client
-    from prefixes.registry import FeedbackSettings
+    from prefixes.registry import PrefixRegistry
     from prefixes.registry.feedback_settings import FeedbackState
 
 Name = Annotated[str, typer.Argument(help="Name of the tenant.")]
@@ -137,25 +137,17 @@ def generate_feedback_key(
         typer.echo(new_key())
 
 
-@contextmanager
-def _feedback(place: Place) -> Iterator[FeedbackManager]:
-    from polyprefix_client import Client
-    from prefixes.registry import FeedbackSettings
-
-    with open_place(place) as opened:
-        if isinstance(opened, Client):
-            yield _ServedFeedback(opened)
-        else:
-            yield _StoredFeedback(FeedbackSettings(opened.database))
+def _feedback(place: Place) -> AbstractContextManager[FeedbackManager]:
+    return open_place(place, _StoredFeedback, _ServedFeedback)
 
 
 class _StoredFeedback:
     """Recorded answers of a store, changed by the command line."""
 
-    def __init__(self, settings: "FeedbackSettings") -> None:
-        from prefixes.registry import COMMAND_LINE
+    def __init__(self, registry: "PrefixRegistry") -> None:
+        from prefixes.registry import COMMAND_LINE, FeedbackSettings
 
-        self._settings = settings
+        self._settings = FeedbackSettings(registry.database)
         self._by = COMMAND_LINE
 
     def find(self, name: str) -> dict[str, Any]:

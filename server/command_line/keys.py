@@ -2,12 +2,11 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import AbstractContextManager
+from dataclasses import Field, asdict
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import typer
 
@@ -43,6 +42,8 @@ class KeyRole(StrEnum):
 
 class KeyFields(Protocol):
     """An API key of a store or of a server, without its secret."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def id(self) -> str: ...
@@ -120,7 +121,7 @@ def list_keys(
     with _keys(place) as keys:
         found = list(keys.list(tenant))
     if as_json:
-        print_json([_fields(key) | {"state": state} for key, state in found])
+        print_json([asdict(key) | {"state": state} for key, state in found])
         return
     for key, state in found:
         typer.echo("\t".join(_cells(key, state)))
@@ -176,18 +177,15 @@ def generate_key(
         typer.echo(new_key())
 
 
-@contextmanager
-def _keys(place: Place) -> Iterator[KeyManager]:
-    from polyprefix_client import Client
+def _keys(place: Place) -> AbstractContextManager[KeyManager]:
     from server.command_line.key_managers import ServedKeys, StoredKeys
 
-    with open_place(place) as opened:
-        yield ServedKeys(opened) if isinstance(opened, Client) else StoredKeys(opened)
+    return open_place(place, StoredKeys, ServedKeys)
 
 
 def _show(key: str, facts: Any, *, as_json: bool) -> None:
     if as_json:
-        print_json(_fields(facts) | {"key": key})
+        print_json(asdict(facts) | {"key": key})
         return
     typer.echo(key)
     if facts.tenant is not None:
@@ -201,7 +199,3 @@ def _cells(key: KeyFields, state: str) -> tuple[str, ...]:
         shown = f"valid until {ended:%Y-%m-%d %H:%M}"
     used = "never used" if key.last_used_at is None else f"used {key.last_used_at:%Y-%m-%d %H:%M}"
     return key.id, f"{key.created_at:%Y-%m-%d %H:%M}", shown, key.role, used, key.label
-
-
-def _fields(key: Any) -> dict[str, Any]:
-    return asdict(key)

@@ -2,8 +2,8 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
@@ -16,7 +16,7 @@ from server.command_line.place import KeyedPlace, open_place
 
 if TYPE_CHECKING:
     from polyprefix_client import Client
-    from prefixes.registry import LimitStore
+    from prefixes.registry import LimitStore, PrefixRegistry
 
 LimitChanges = Mapping[str, float | str | None]
 """Numbers, `unlimited`, or None for the default."""
@@ -121,18 +121,15 @@ def set_limits(  # noqa: PLR0917 - typer passes all by name
     suggest("limits", "show", name, *(("--key", key_id) if key_id else ()), as_json=as_json)
 
 
-@contextmanager
-def _limits(place: KeyedPlace) -> Iterator[LimitManager]:
-    from polyprefix_client import Client
-    from prefixes.registry import LimitStore
-    from server.command_line.store_folder import load_settings
+def _limits(place: KeyedPlace) -> AbstractContextManager[LimitManager]:
+    def of_store(registry: "PrefixRegistry") -> LimitManager:
+        from prefixes.registry import LimitStore
+        from server.command_line.store_folder import load_settings
 
-    with open_place(place) as opened:
-        if isinstance(opened, Client):
-            yield _ServedLimits(opened)
-        else:
-            defaults = load_settings(place.store_folder).default_limits
-            yield _StoredLimits(LimitStore(opened.database, defaults))
+        defaults = load_settings(place.store_folder).default_limits
+        return _StoredLimits(LimitStore(registry.database, defaults))
+
+    return open_place(place, of_store, _ServedLimits)
 
 
 class _StoredLimits:

@@ -3,11 +3,11 @@
 # ruff: noqa: PLC0415 - `--help` needs neither httpx nor SQLAlchemy
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -26,11 +26,11 @@ def place_option(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel="Store folder or server", **more)
 
 
+_KEY_HELP: Final = "API key. Prefer POLYPREFIX_KEY, which no list of processes shows."
+
+Manager = TypeVar("Manager")
 Url = Annotated[str | None, place_option("URL of a server.", "--url", metavar="URL")]
-Key = Annotated[
-    str | None,
-    place_option("API key. Prefer POLYPREFIX_KEY, which no list of processes shows.", "--key"),
-]
+Key = Annotated[str | None, place_option(_KEY_HELP, "--key")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +60,26 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyedPlace:
+class KeyedPlace(Place):
     """A place of commands whose `--key` names a key of a tenant."""
 
-    store_folder: Annotated[
-        Path | None,
-        place_option("Folder of the prefix files and the database.", show_default="./var"),
-    ] = None
-    url: Url = None
-    remote: Annotated[bool, place_option("Use the server of `polyprefix login`.", "--remote")] = (
-        False
-    )
-    api_key: Annotated[
-        str | None,
-        place_option(
-            "API key. Prefer POLYPREFIX_KEY, which no list of processes shows.", "--api-key"
-        ),
-    ] = None
-
-    @property
-    def key(self) -> str | None:
-        return self.api_key
+    key: Annotated[str | None, place_option(_KEY_HELP, "--api-key")] = None
 
 
-@contextmanager
-def connect(flags: ServerFlags | Place | KeyedPlace) -> Iterator["Client"]:
-    """Open a client. Flags take precedence over variables, and these over the login file."""
+def connect(flags: ServerFlags | Place) -> "Client":
+    """Make a client. Flags take precedence over variables, and these over the login file."""
     from polyprefix_client import Client
 
-    with Client(flags.url, flags.key) as client:
-        yield client
+    return Client(flags.url, flags.key)
 
 
 @contextmanager
-def open_place(place: Place | KeyedPlace) -> Iterator["Client | PrefixRegistry"]:
-    """Open the server or the store folder that a command works on.
+def open_place(
+    place: Place,
+    of_store: Callable[["PrefixRegistry"], Manager],
+    of_server: Callable[["Client"], Manager],
+) -> Iterator[Manager]:
+    """Open the store folder or the server that a command works on, and return what manages it.
 
     A server is used with `--url`, `--remote` or POLYPREFIX_URL. A login alone does not select it:
     the same command would otherwise change another place after a login.
@@ -102,15 +87,15 @@ def open_place(place: Place | KeyedPlace) -> Iterator["Client | PrefixRegistry"]
     Raises:
         BadParameter: when both are named.
     """
-    if names_server(place):
+    if _names_server(place):
         with connect(place) as client:
-            yield client
+            yield of_server(client)
         return
     with open_store(load_settings(place.store_folder)) as registry:
-        yield registry
+        yield of_store(registry)
 
 
-def names_server(place: Place | KeyedPlace) -> bool:
+def _names_server(place: Place) -> bool:
     """Return whether a command works on a server.
 
     Raises:

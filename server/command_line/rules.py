@@ -2,8 +2,9 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -16,7 +17,7 @@ from server.command_line.place import Place, open_place
 
 if TYPE_CHECKING:
     from polyprefix_client import Client
-    from prefixes.registry import AliasRules
+    from prefixes.registry import PrefixRegistry
     from prefixes.spec import AnswerRules
 
 
@@ -111,25 +112,17 @@ def _thresholds(texts: Sequence[str]) -> dict[str, float]:
     return found
 
 
-@contextmanager
-def _rules(place: Place) -> Iterator[RuleManager]:
-    from polyprefix_client import Client
-    from prefixes.registry import AliasRules
-
-    with open_place(place) as opened:
-        if isinstance(opened, Client):
-            yield _ServedRules(opened)
-        else:
-            yield _StoredRules(AliasRules(opened.database))
+def _rules(place: Place) -> AbstractContextManager[RuleManager]:
+    return open_place(place, _StoredRules, _ServedRules)
 
 
 class _StoredRules:
     """The rules of aliases of a store, changed by the command line."""
 
-    def __init__(self, rules: "AliasRules") -> None:
-        from prefixes.registry import COMMAND_LINE
+    def __init__(self, registry: "PrefixRegistry") -> None:
+        from prefixes.registry import COMMAND_LINE, AliasRules
 
-        self._rules = rules
+        self._rules = AliasRules(registry.database)
         self._by = COMMAND_LINE
 
     def set(self, alias: str, rules: "AnswerRules") -> None:
@@ -153,8 +146,6 @@ class _ServedRules:
         self._rules.set(alias, **rules.model_dump())
 
     def show(self, alias: str) -> dict[str, Any]:
-        from dataclasses import asdict
-
         found = asdict(self._rules.show(alias))
         del found["etag"]
         return found

@@ -2,8 +2,7 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
@@ -88,12 +87,8 @@ def list_readers(
             _show(readers, name, lines, as_json=as_json)
 
 
-@contextmanager
-def _readership(place: Place) -> Iterator[Readership]:
-    from polyprefix_client import Client
-
-    with open_place(place) as opened:
-        yield _ServedReaders(opened) if isinstance(opened, Client) else _StoredReaders(opened)
+def _readership(place: Place) -> AbstractContextManager[Readership]:
+    return open_place(place, _StoredReaders, _ServedReaders)
 
 
 class _StoredReaders:

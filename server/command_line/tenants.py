@@ -2,10 +2,10 @@
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import Field, asdict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol
 
 import typer
 
@@ -15,7 +15,7 @@ from server.command_line.next_step import suggest
 from server.command_line.place import Place, open_place
 
 if TYPE_CHECKING:
-    from prefixes.registry import Tenant, Tenants
+    from prefixes.registry import PrefixRegistry, Tenant
 
 Name = Annotated[str, typer.Argument(help="Name of the tenant.")]
 _IS_PUBLIC: Final = "Whether anyone may use and download the tenant's prefixes without a key."
@@ -23,6 +23,8 @@ _IS_PUBLIC: Final = "Whether anyone may use and download the tenant's prefixes w
 
 class TenantFields(Protocol):
     """A tenant of a store or of a server."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def name(self) -> str: ...
@@ -124,25 +126,17 @@ def delete_tenant(
     suggest("tenant", "resume", name, as_json=as_json)
 
 
-@contextmanager
-def _tenants(place: Place) -> Iterator[TenantManager]:
-    from polyprefix_client import Client
-    from prefixes.registry import Tenants
-
-    with open_place(place) as opened:
-        if isinstance(opened, Client):
-            yield opened.tenants
-        else:
-            yield _StoredTenants(Tenants(opened.database))
+def _tenants(place: Place) -> AbstractContextManager[TenantManager]:
+    return open_place(place, _StoredTenants, lambda client: client.tenants)
 
 
 class _StoredTenants:
     """The tenants of a store, changed by the command line."""
 
-    def __init__(self, tenants: "Tenants") -> None:
-        from prefixes.registry import COMMAND_LINE
+    def __init__(self, registry: "PrefixRegistry") -> None:
+        from prefixes.registry import COMMAND_LINE, Tenants
 
-        self._tenants = tenants
+        self._tenants = Tenants(registry.database)
         self._by = COMMAND_LINE
 
     def create(self, name: str, *, is_public: bool) -> "Tenant":
@@ -177,4 +171,4 @@ def _line(tenant: TenantFields) -> str:
 
 
 def _fields(tenant: TenantFields) -> dict[str, Any]:
-    return asdict(tenant) | {"state": tenant.state}  # type: ignore[call-overload, no-any-return]  # both are dataclasses
+    return asdict(tenant) | {"state": tenant.state}

@@ -33,18 +33,17 @@ def usage(  # noqa: PLR0917 - typer passes all by name
     place: Place,
 ) -> None:
     """Print the usage of tenants by hour and task, oldest first."""
-    from polyprefix_client import Client
     from prefixes.registry import UsageLog
     from prefixes.registry.usage import UsageFilter
     from server.api.usage_export import usage_lines
 
     kind = chosen(output_format, as_json=as_json)
     first, last = in_utc(since), in_utc(until)
-    with open_place(place) as opened:
-        if isinstance(opened, Client):
-            pieces = opened.usage.export(tenant, kind, task=task, since=first, until=last)
-        else:
-            where = UsageFilter(tenant, task, since=first, until=last)
-            pieces = usage_lines(UsageLog(opened.database).pages(where), kind)
+    where = UsageFilter(tenant, task, since=first, until=last)
+    with open_place(
+        place,
+        lambda registry: usage_lines(UsageLog(registry.database).pages(where), kind),
+        lambda client: client.usage.export(tenant, kind, task=task, since=first, until=last),
+    ) as pieces:
         for piece in pieces:
             typer.echo(piece, nl=False)
