@@ -16,8 +16,8 @@ from server.api.problem_responses import responses
 from server.api.services import Services
 from server.batch_files.records import BatchFile, BatchRequest
 from server.batch_files.removal import remove_batch
-from server.batch_files.store import new_id
 from server.errors import RoleRequired
+from server.job_ids import new_id
 
 router = APIRouter(
     prefix="/v1/batches",

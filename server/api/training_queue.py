@@ -7,10 +7,10 @@ from functools import partial
 from prefixes.errors import StoreUnavailable
 from prefixes.registry import Actor
 from server.api.services import Services
+from server.job_ids import new_id
 from server.training_jobs.cleanup import remove_trainings
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.records import JobRequest, TrainingJob
-from server.training_jobs.store import new_id
 
 _log = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from server.api.training_schemas import (
     status_of,
 )
 from server.errors import NothingToShow
+from server.job_ids import new_id
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.records import JobRequest, TrainingJob
-from server.training_jobs.store import new_id
 
 router = APIRouter(
     prefix="/v1/tenants/{tenant}/trainings",

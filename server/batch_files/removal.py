@@ -2,9 +2,7 @@
 
 from prefixes.registry import Actor
 from server.batch_files.folders import BatchFolders
-from server.batch_files.store import BatchStore, running_error
-
-_RETENTION = Actor("retention")
+from server.batch_files.store import RETENTION, BatchStore, running_error
 
 
 def remove_batch(
@@ -13,7 +11,7 @@ def remove_batch(
     batch_id: str,
     *,
     tenant: str | None = None,
-    by: Actor = _RETENTION,
+    by: Actor = RETENTION,
 ) -> None:
     """Remove a batch file that does not run. A queued one is cancelled first.
 

@@ -1,7 +1,6 @@
 """Rows of batch files in the database: finding and changing them."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,8 +10,7 @@ from prefixes.registry.outbox import WebhookEvent, emit
 from prefixes.registry.tables import batch_files, now, tenants
 from server.batch_files.records import BatchFile, BatchRequest, BatchState, Checkpoint
 from server.errors import BatchNotFound
-
-_ID: Final = re.compile(r"[0-9a-z-]{1,64}", re.ASCII)
+from server.job_ids import is_id
 
 SELECT: Final = select(batch_files, tenants.c.name.label("tenant")).join(
     tenants, tenants.c.id == batch_files.c.tenant_id
@@ -38,8 +36,7 @@ def find(connection: Connection, batch_id: str, tenant: str | None = None) -> Ba
     query = SELECT.where(batch_files.c.id == batch_id)
     if tenant is not None:
         query = query.where(tenants.c.name == tenant)
-    # PostgreSQL rejects NUL: only well-formed ids are looked up.
-    row = connection.execute(query).one_or_none() if _ID.fullmatch(batch_id) else None
+    row = connection.execute(query).one_or_none() if is_id(batch_id) else None
     if row is None:
         raise BatchNotFound(
             f"Batch {batch_id[:80]!r} does not exist, or was removed. List the batches."

@@ -20,6 +20,7 @@ from server.batch_files.pacing import Pacer
 from server.batch_files.records import BatchFile, BatchState
 from server.batch_files.removal import remove_batch
 from server.batch_files.store import batch_store
+from server.database_retries import retry_database
 from server.errors import BatchNotFound, EngineUnavailable
 from server.observability.metrics import Metrics
 from server.settings import Settings
@@ -121,25 +122,17 @@ class BatchRunner:
             await self._finish(batch, "succeeded")
 
     async def _requeue(self, batch: BatchFile) -> None:
-        await self._until_stored(partial(self._store.requeue, batch.id))
+        await retry_database(partial(self._store.requeue, batch.id), self._sleep)
 
     async def _finish(
         self, batch: BatchFile, state: BatchState, error: BatchFailed | None = None
     ) -> None:
         problem = None if error is None else error.problem.document()
-        await self._until_stored(partial(self._store.finish, batch.id, state, problem=problem))
+        finish = partial(self._store.finish, batch.id, state, problem=problem)
+        await retry_database(finish, self._sleep)
         await run_in_threadpool(self._folders.of(batch.id).tidy)
         self._metrics.batch_file_done(state)
         _log.info("batch %s of %s finished with state %s", batch.id, batch.request.tenant, state)
-
-    async def _until_stored(self, change: Callable[[], None]) -> None:
-        """Change the database. While it is unavailable, try again."""
-        while True:
-            try:
-                return await run_in_threadpool(change)
-            except PrefixError as error:
-                _log.warning("batch files wait for the database: %s", error)
-            await self._sleep(_RETRY_SECONDS)
 
     async def _keep_sweeping(self) -> None:
         """Count queued and running files for the metrics, and remove old ones."""

@@ -1,8 +1,6 @@
 """BatchStore: batch files in the database, and the transitions between their states."""
 
 import json
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -30,12 +28,7 @@ from server.errors import BatchRunning, LimitExceeded
 from server.settings import Settings
 
 _RETRY_SECONDS: Final = 60
-_RETENTION: Final = Actor("retention")
-
-
-def new_id() -> str:
-    """Make an id that cannot be guessed and is greater than all earlier ones."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+RETENTION: Final = Actor("retention")
 
 
 class BatchStore:
@@ -244,7 +237,7 @@ class BatchStore:
         with self._database.read() as connection:
             return connection.scalars(query).all()
 
-    def remove(self, batch_id: str, *, by: Actor = _RETENTION, tenant: str | None = None) -> None:
+    def remove(self, batch_id: str, *, by: Actor = RETENTION, tenant: str | None = None) -> None:
         """Remove the row of a batch file. Remove its folder first.
 
         Raises:

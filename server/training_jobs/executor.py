@@ -19,6 +19,7 @@ from prefixes.errors import (
 )
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
+from server.database_retries import retry_database
 from server.publishing import Publisher
 from server.settings import Settings
 from server.training_jobs.clock import Clock
@@ -34,7 +35,6 @@ from server.training_jobs.retries import (
     HOUR_OF_PAUSES,
     MINUTE_OF_PAUSES,
     retry,
-    retry_database,
 )
 from server.training_jobs.store import TrainingStore
 from server.training_jobs.worker import StartWorker
@@ -150,7 +150,9 @@ class JobExecutor:
                 continue
             if code == WorkerExitCode.DISK_ERROR:  # its checkpoint is whole: it can resume later
                 raise StoreUnavailable(f"training {training.id} could not write a file")
-            crashes = await retry_database(lambda: self.store.note_crash(training.id), self.clock)
+            crashes = await retry_database(
+                lambda: self.store.note_crash(training.id), self.clock.sleep
+            )
             _log.error("the worker of training %s crashed with exit code %d", training.id, code)
             if crashes >= _MAX_CRASHES:
                 detail = (

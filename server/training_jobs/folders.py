@@ -1,17 +1,13 @@
 """The folders of training jobs: what workers receive, and what they leave."""
 
 import json
-import shutil
-import time
-from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from prefixes.atomic import write_atomically
-from prefixes.disk import make_folder
-from prefixes.quarantine import Quarantine
+from server.job_folders import JobFolder, JobFolders
 from training.service.protocol.events import Event
 from training.service.protocol.messages import Job, JobOutcome, parse_outcome
 from training.service.protocol.worker import (
@@ -33,7 +29,6 @@ from training.service.protocol.worker import (
 _TAIL_BYTES: Final = 16 * 1024
 """More than one event takes: how much of the file is read to find the last one."""
 _MAX_READ_BYTES: Final = 2**18
-_ORPHAN_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,54 +39,9 @@ class StoredEvent:
     end: int
 
 
-class TrainingFolders:
-    """One folder for each training, named by its id, next to the blobs of the store."""
-
-    def __init__(self, store_folder: Path) -> None:
-        store_folder = store_folder.absolute()
-        self._root = store_folder / "trainings"
-        self._quarantine = Quarantine(store_folder / "quarantine" / "trainings")
-
-    def of(self, training_id: str) -> "TrainingFolder":
-        """Return the folder of a training, which may not exist."""
-        return TrainingFolder(self._root / training_id)
-
-    def restore(self, known: AbstractSet[str]) -> None:
-        """Bring back from quarantine the folders of trainings that the database has.
-
-        Raises:
-            StoreUnavailable: when the disk fails.
-        """
-        for name in self._quarantine.names() & known:
-            self._quarantine.restore(self._root / name)
-
-    def sweep(self, known: AbstractSet[str]) -> None:
-        """Quarantine folders that the database does not have, except those still arriving.
-
-        Raises:
-            StoreUnavailable: when the disk fails.
-        """
-        if not self._root.is_dir():
-            return
-        for path in self._root.iterdir():
-            if path.name not in known and path.stat().st_mtime < time.time() - _ORPHAN_SECONDS:
-                self._quarantine.add(path)
-
-
 @dataclass(frozen=True, slots=True)
-class TrainingFolder:
+class TrainingFolder(JobFolder):
     """The files that the server and the workers of one training share."""
-
-    path: Path
-
-    def make(self) -> None:
-        """Make the folder, readable by its owner alone: it holds the tenant's data."""
-        make_folder(self.path.parent)
-        self.path.mkdir(mode=0o700)
-
-    def remove(self) -> None:
-        """Remove the folder and its files, if it exists."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
     def tidy(self) -> None:
         """Remove what a finished training does not need: rows, live version, checkpoint."""
@@ -193,3 +143,10 @@ class TrainingFolder:
     def _read_json(self, name: str) -> Any:
         data = self._read(name)
         return None if data is None else json.loads(data)
+
+
+class TrainingFolders(JobFolders[TrainingFolder]):
+    """The folders of all trainings."""
+
+    def __init__(self, store_folder: Path) -> None:
+        super().__init__(store_folder, "trainings", TrainingFolder)

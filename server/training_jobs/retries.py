@@ -1,38 +1,21 @@
-"""Retries what fails for a while, such as a database that restarts, so that no job is lost."""
+"""Retries parts of a training that fail for a while."""
 
-import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from fastapi.concurrency import run_in_threadpool
-
 from prefixes.errors import StoreCorrupted, StoreUnavailable
 from server.errors import DeadlineExceeded, Overloaded
-from server.training_jobs.clock import Clock
 from server.training_jobs.errors import TrainingFailed
 
 HOUR_OF_PAUSES: Final = (*(2.0**n for n in range(6)), *([60.0] * 60))
 """Seconds between attempts to publish, or to train while the disk is full."""
 MINUTE_OF_PAUSES: Final = HOUR_OF_PAUSES[:6]
 """Seconds between attempts to start a job: other jobs are waiting for their turn."""
-_DATABASE_PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-_LONGEST_PAUSE: Final = 60.0
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-
-async def retry_database(call: Callable[[], T], clock: Clock) -> T:
-    """Call the database on a thread, until it is available."""
-    for pause in itertools.chain(_DATABASE_PAUSES, itertools.repeat(_LONGEST_PAUSE)):
-        try:
-            return await run_in_threadpool(call)
-        except StoreUnavailable as error:
-            _log.warning("training jobs wait for the database: %s", error)
-        await clock.sleep(pause)
-    raise AssertionError("the pauses are endless")
 
 
 async def retry(

@@ -1,7 +1,6 @@
 """Rows of training jobs in the database: finding, counting and changing them."""
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,9 +8,8 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 
 from prefixes.registry.tables import tenants, trainings
 from server.errors import TrainingNotFound
+from server.job_ids import is_id
 from server.training_jobs.records import JobRequest, TrainingJob
-
-_ID: Final = re.compile(r"[0-9a-z-]{1,64}", re.ASCII)
 
 SELECT: Final = select(trainings, tenants.c.name.label("tenant")).join(
     tenants, tenants.c.id == trainings.c.tenant_id
@@ -37,8 +35,7 @@ def find(connection: Connection, training_id: str, tenant: str | None = None) ->
     query = SELECT.where(trainings.c.id == training_id)
     if tenant is not None:
         query = query.where(tenants.c.name == tenant)
-    # PostgreSQL rejects NUL: only well-formed ids are looked up.
-    row = connection.execute(query).one_or_none() if _ID.fullmatch(training_id) else None
+    row = connection.execute(query).one_or_none() if is_id(training_id) else None
     if row is None:
         raise TrainingNotFound(
             f"Training {training_id[:80]!r} does not exist, or was removed. List the trainings."

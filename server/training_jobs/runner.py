@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
+from server.database_retries import retry_database
 from server.errors import EngineUnavailable
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
@@ -24,7 +25,6 @@ from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.placement import Placement
 from server.training_jobs.purging import purge_tenants
 from server.training_jobs.records import JobState, TrainingJob
-from server.training_jobs.retries import retry_database
 from server.training_jobs.store import training_store
 from server.training_jobs.worker import StartWorker, start_worker_process
 
@@ -102,7 +102,7 @@ class TrainingRunner:
                 # On a failed device every training would fail. They wait for the next start.
                 is_ready = self._find_problem() is None
                 claim = self._store.claim
-                training = await retry_database(claim, self._clock) if is_ready else None
+                training = await retry_database(claim, self._clock.sleep) if is_ready else None
                 if training is not None:
                     await self._run(training)
             except Exception:  # noqa: BLE001 - the top of a task: the next training may succeed
@@ -115,7 +115,7 @@ class TrainingRunner:
         except TrainingCancelled:
             await self._finish(training, "cancelled")
         except TrainingPaused:
-            await retry_database(lambda: self._store.requeue(training.id), self._clock)
+            await retry_database(lambda: self._store.requeue(training.id), self._clock.sleep)
             _log.info("training %s waits for CPU time of its tenant", training.id)
         except TrainingFailed as error:
             await self._finish(training, "failed", problem=error.problem.document())
@@ -134,7 +134,7 @@ class TrainingRunner:
         folder = self._folders.of(training.id)
         used = await run_in_threadpool(folder.cpu_seconds)
         finish = partial(self._store.finish, training.id, state, cpu_seconds=used, **how)
-        await retry_database(finish, self._clock)
+        await retry_database(finish, self._clock.sleep)
         await run_in_threadpool(folder.tidy)
         self._metrics.training_done(state)
         _log.info(

@@ -1,8 +1,6 @@
 """TrainingStore: training jobs in the database, and the transitions between their states."""
 
 import json
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -29,11 +27,6 @@ from server.training_jobs.tenant_limits import (
 
 _RETRY_SECONDS: Final = 60
 _RETENTION: Final = Actor("retention")
-
-
-def new_id() -> str:
-    """Make an id that cannot be guessed and is greater than all earlier ones."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
 
 
 class TrainingStore:

@@ -22,8 +22,8 @@ from prefixes.spec import AnswerRules, TaskType
 from server.api.access import NEEDED
 from server.api.services import Services
 from server.batch_files.records import BatchRequest
-from server.batch_files.store import new_id
 from server.feedback.contents import AnswerContent
+from server.job_ids import new_id
 from tests.factories import make_prefix
 from tests.server.rest import Rest, put, serving
 

@@ -38,9 +38,10 @@ from server.api.access import NEEDED, VISIBLE
 from server.batch_files import store as batches
 from server.batch_files.records import BatchRequest
 from server.feedback.contents import AnswerContent
+from server.job_ids import new_id
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
-from server.training_jobs.store import new_id, training_store
+from server.training_jobs.store import training_store
 from tests.factories import make_prefix
 from tests.server.rest import FakeEngine, Rest, new_registry, put, put_some, serving
 
@@ -347,7 +348,7 @@ class World:
             registry.delete_prefix(tenant, task)
 
     def _batch(self, tenant: str) -> str:
-        batch = batches.new_id()
+        batch = new_id()
         self._batches.add(batch, BatchRequest(tenant, None, {}, "jsonl"), 1)
         self._batches.cancel(tenant, batch)
         return batch

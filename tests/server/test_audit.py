@@ -9,9 +9,10 @@ import pytest
 
 from prefixes.errors import ActingKeyInvalid
 from prefixes.registry import Actor, audit
+from server.job_ids import new_id
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
-from server.training_jobs.store import new_id, training_store
+from server.training_jobs.store import training_store
 from tests.server.conftest import Serve
 from tests.server.management import issue, manage
 from tests.server.rest import Rest

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from prefixes.registry import ApiKeys
+from server.job_ids import new_id
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
-from server.training_jobs.store import new_id, training_store
+from server.training_jobs.store import training_store
 from tests.server.conftest import Serve
 from tests.server.management import CLASSIFY, issue, manage, status_of
 from tests.server.rest import Rest, until

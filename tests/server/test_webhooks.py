@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from prefixes.registry.deliveries import DeliveryQueue
+from server.job_ids import new_id
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
-from server.training_jobs.store import new_id, training_store
+from server.training_jobs.store import training_store
 from tests.server.conftest import Serve
 from tests.server.management import manage
 from tests.server.rest import Rest, until

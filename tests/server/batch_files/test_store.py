@@ -19,8 +19,9 @@ from prefixes.registry.tables import now
 from server.batch_files.folders import BatchFolders
 from server.batch_files.records import BatchRequest, Checkpoint
 from server.batch_files.removal import remove_batch
-from server.batch_files.store import BatchStore, new_id
+from server.batch_files.store import BatchStore
 from server.errors import BatchNotFound, BatchRunning, LimitExceeded
+from server.job_ids import new_id
 
 
 @pytest.fixture

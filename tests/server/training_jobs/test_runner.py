@@ -24,6 +24,7 @@ from prefixes.registry import (
 from prefixes.registry.limits import LimitChanges
 from prefixes.registry.tables import now
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, TrainingNotFound
+from server.job_ids import new_id
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
@@ -34,7 +35,7 @@ from server.training_jobs.placement import Placement
 from server.training_jobs.records import JobRequest, TrainingJob
 from server.training_jobs.retries import HOUR_OF_PAUSES
 from server.training_jobs.runner import TrainingRunner
-from server.training_jobs.store import TrainingStore, new_id, training_store
+from server.training_jobs.store import TrainingStore, training_store
 from tests.factories import make_prefix
 from tests.server.doubles import until
 from tests.server.training_jobs.fakes import FakeTime, FakeWorkers, Script

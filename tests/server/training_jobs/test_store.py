@@ -9,10 +9,11 @@ from prefixes.limits import LIMIT_NAMES
 from prefixes.registry import COMMAND_LINE, LimitStore, PrefixRegistry, Tenants, open_registry
 from prefixes.registry.tables import now
 from server.errors import LimitExceeded, Overloaded, TrainingNotFound
+from server.job_ids import new_id
 from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.purging import purge_tenants
 from server.training_jobs.records import JobRequest
-from server.training_jobs.store import TrainingStore, new_id
+from server.training_jobs.store import TrainingStore
 from server.training_jobs.tenant_limits import seconds_until_below
 
 
