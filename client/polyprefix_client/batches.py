@@ -1,14 +1,13 @@
 """Batch files on the server: their state, and the lines of their results."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from polyprefix_client.conversion import from_json
 from polyprefix_client.errors import Problem
-from polyprefix_client.trainings import FINISHED, problem_members
+from polyprefix_client.trainings import FINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +58,6 @@ class LineSplitter:
         self._num_bytes += len(piece)
         *lines, self._rest = (self._rest + piece).split(b"\n")
         return iter(lines)
-
-
-def batch_of(members: Mapping[str, Any]) -> Batch:
-    """Read a batch. Its error is a problem document, of which some members may be missing."""
-    error = members.get("error")
-    found = {**members, "error": None if error is None else problem_members(error)}
-    return from_json(Batch, found)
 
 
 def media_type_of(path: Path) -> str:

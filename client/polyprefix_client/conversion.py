@@ -57,7 +57,9 @@ def _converter(kind: Any) -> Converter:
     """Return the function that converts JSON to an annotation."""
     origin, arguments = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind):
-        return _dataclass_converter(cast("type[Any]", kind))
+        # A class that reads its own JSON does so because members may be missing.
+        own: Converter | None = getattr(kind, "from_json", None)
+        return own or _dataclass_converter(cast("type[Any]", kind))
     if origin in {Union, UnionType} and NoneType in arguments:
         (inner,) = (_converter(one) for one in arguments if one is not NoneType)
         return lambda value: None if value is None else inner(value)

@@ -130,32 +130,9 @@ class TrainingEvent:
     @property
     def training(self) -> Training | None:
         """The training, for the kind `state`."""
-        return training_of(self.members) if self.kind == "state" else None
+        return from_json(Training, self.members) if self.kind == "state" else None
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """The sentences, for the kinds `data_summary` and `warnings`."""
         return tuple(self.members.get(self.kind, ()))
-
-
-def training_of(members: Mapping[str, Any]) -> Training:
-    """Read a training."""
-    return from_json(Training, _with_problem(members))
-
-
-def checked_rows_of(members: Mapping[str, Any]) -> CheckedRows:
-    """Read the result of a dry run."""
-    return from_json(CheckedRows, _with_problem(members))
-
-
-def _with_problem(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the error, a problem document of which some members may be missing."""
-    error = members.get("error")
-    return {**members, "error": None if error is None else problem_members(error)}
-
-
-def problem_members(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Select the members of a problem document that a `Problem` has."""
-    names = ("status", "code", "title", "detail")
-    lists = {name: members[name] for name in ("errors", "findings") if members.get(name)}
-    return {**{name: members[name] for name in names}, **lists}

@@ -7,6 +7,7 @@ import pytest
 
 from polyprefix_client import BatchFailed, Client, NotFound
 from polyprefix_client.batches import Batch, LineSplitter
+from polyprefix_client.conversion import from_json
 from prefixes.backbone import Backbone
 from tests.server.batch_files.test_service import new_store
 from tests.server.hosting.processes import server_process
@@ -50,3 +51,16 @@ def test_a_broken_download_continues_after_the_last_byte() -> None:
     assert list(splitter.feed(b"one\ntw")) == [b"one"]
     assert splitter.headers() == {"Range": "bytes=6-"}
     assert list(splitter.feed(b"o\n\n")) == [b"two", b""]
+
+
+def test_an_error_without_some_members_is_read() -> None:
+    members: dict[str, object] = dict.fromkeys(
+        ("model", "started_at", "ended_at", "num_rows"), None
+    )
+    members |= dict.fromkeys(("id", "tenant", "format"), "x")
+    members |= dict.fromkeys(("num_done", "num_failed", "result_bytes"), 0)
+    members |= {"options": {}, "state": "failed", "is_cancelling": False}
+    members |= {"created_at": "2026-11-30T00:00:00Z", "error": {"detail": "The disk is full."}}
+    error = from_json(Batch, members).error
+    assert error is not None
+    assert (error.status, error.detail) == (0, "The disk is full.")

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from polyprefix_client._async.concurrency import sleep
+from polyprefix_client._async.pages import items_of
 from polyprefix_client._async.transport import AsyncTransport
-from polyprefix_client.batches import Batch, LineSplitter, batch_of, media_type_of
+from polyprefix_client.batches import Batch, LineSplitter, media_type_of
 from polyprefix_client.errors import ApiError, BatchFailed, ConnectionFailed, DeadlineExceeded
 from polyprefix_client.files import StagedFile, pieces_of
 from polyprefix_client.names import segment
-from polyprefix_client.requests import Call, body_of, get
+from polyprefix_client.requests import Call, get, value_of
 
 _POLL_SECONDS = 1.0
 _AT_END = 416
@@ -40,20 +41,15 @@ class AsyncBatches:
             content=lambda: _pieces(path),
             headers={"Content-Type": media_type_of(path)},
         )
-        return batch_of(body_of(await self._transport.send(call)))
+        return value_of(await self._transport.send(call), Batch)
 
-    async def list(self) -> AsyncIterator[Batch]:
+    def list(self) -> AsyncIterator[Batch]:
         """Yield the batches, the latest first."""
-        following: str | None = "/v1/batches"
-        while following is not None:
-            body = body_of(await self._transport.send(get(following)))
-            for one in body["batches"]:
-                yield batch_of(one)
-            following = body["next"]
+        return items_of(self._transport, get("/v1/batches"), "batches", Batch)
 
     async def show(self, batch_id: str) -> Batch:
         """Show a batch: its state and its progress."""
-        return batch_of(body_of(await self._transport.send(get(_path(batch_id)))))
+        return value_of(await self._transport.send(get(_path(batch_id))), Batch)
 
     async def wait(
         self, batch_id: str, *, on_progress: Callable[[Batch], object] | None = None
@@ -82,7 +78,7 @@ class AsyncBatches:
     async def cancel(self, batch_id: str) -> Batch:
         """Cancel a batch. One that has finished stays as it is."""
         call = Call("POST", f"{_path(batch_id)}/cancel", is_idempotent=True)
-        return batch_of(body_of(await self._transport.send(call)))
+        return value_of(await self._transport.send(call), Batch)
 
     async def delete(self, batch_id: str) -> None:
         """Delete a batch that does not run, and its results."""

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from polyprefix_client._sync.concurrency import sleep
+from polyprefix_client._sync.pages import items_of
 from polyprefix_client._sync.transport import Transport
-from polyprefix_client.batches import Batch, LineSplitter, batch_of, media_type_of
+from polyprefix_client.batches import Batch, LineSplitter, media_type_of
 from polyprefix_client.errors import ApiError, BatchFailed, ConnectionFailed, DeadlineExceeded
 from polyprefix_client.files import StagedFile, pieces_of
 from polyprefix_client.names import segment
-from polyprefix_client.requests import Call, body_of, get
+from polyprefix_client.requests import Call, get, value_of
 
 _POLL_SECONDS = 1.0
 _AT_END = 416
@@ -41,20 +42,15 @@ class Batches:
             content=lambda: _pieces(path),
             headers={"Content-Type": media_type_of(path)},
         )
-        return batch_of(body_of(self._transport.send(call)))
+        return value_of(self._transport.send(call), Batch)
 
     def list(self) -> Iterator[Batch]:
         """Yield the batches, the latest first."""
-        following: str | None = "/v1/batches"
-        while following is not None:
-            body = body_of(self._transport.send(get(following)))
-            for one in body["batches"]:
-                yield batch_of(one)
-            following = body["next"]
+        return items_of(self._transport, get("/v1/batches"), "batches", Batch)
 
     def show(self, batch_id: str) -> Batch:
         """Show a batch: its state and its progress."""
-        return batch_of(body_of(self._transport.send(get(_path(batch_id)))))
+        return value_of(self._transport.send(get(_path(batch_id))), Batch)
 
     def wait(self, batch_id: str, *, on_progress: Callable[[Batch], object] | None = None) -> Batch:
         """Wait until a batch has succeeded, and return it. Rows may have failed nevertheless.
@@ -81,7 +77,7 @@ class Batches:
     def cancel(self, batch_id: str) -> Batch:
         """Cancel a batch. One that has finished stays as it is."""
         call = Call("POST", f"{_path(batch_id)}/cancel", is_idempotent=True)
-        return batch_of(body_of(self._transport.send(call)))
+        return value_of(self._transport.send(call), Batch)
 
     def delete(self, batch_id: str) -> None:
         """Delete a batch that does not run, and its results."""

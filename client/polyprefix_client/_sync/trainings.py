@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from polyprefix_client._sync.concurrency import sleep
+from polyprefix_client._sync.pages import items_of
 from polyprefix_client._sync.transport import Transport
 from polyprefix_client.errors import ConnectionFailed, DeadlineExceeded, TrainingFailed
 from polyprefix_client.events import EventParser
 from polyprefix_client.files import row_file
 from polyprefix_client.names import Reference, segment
-from polyprefix_client.requests import Call, File, body_of, get
+from polyprefix_client.requests import Call, File, body_of, get, value_of
 from polyprefix_client.trainings import (
     CheckedRows,
     Training,
     TrainingEvent,
-    checked_rows_of,
-    training_of,
 )
 
 
@@ -61,7 +60,7 @@ class Trainings:
             margin=margin,
             feedback=feedback,
         )
-        return training_of(body_of(self._transport.send(call)))
+        return value_of(self._transport.send(call), Training)
 
     def check(
         self,
@@ -77,20 +76,16 @@ class Trainings:
         files = {"file": file, "validation": validation, "test": test}
         call = _start(task, files, config=config, feedback=feedback)
         call = replace(call, params={"dry_run": "true"}, is_idempotent=True)
-        return checked_rows_of(body_of(self._transport.send(call)))
+        return value_of(self._transport.send(call), CheckedRows)
 
     def list(self, tenant: str) -> Iterator[Training]:
         """Yield the trainings of a tenant, the latest first."""
-        following: str | None = f"/v1/tenants/{segment(tenant)}/trainings"
-        while following is not None:
-            body = body_of(self._transport.send(get(following)))
-            for one in body["trainings"]:
-                yield training_of(one)
-            following = body["next"]
+        call = get(f"/v1/tenants/{segment(tenant)}/trainings")
+        return items_of(self._transport, call, "trainings", Training)
 
     def show(self, tenant: str, training_id: str) -> Training:
         """Show a training: its state, progress, and error or result."""
-        return training_of(body_of(self._transport.send(get(_path(tenant, training_id)))))
+        return value_of(self._transport.send(get(_path(tenant, training_id))), Training)
 
     def events(self, tenant: str, training_id: str) -> Iterator[TrainingEvent]:
         """Yield the events of a training until it has finished.
@@ -115,7 +110,7 @@ class Trainings:
             if num_failures >= self._transport.retries.max_attempts:
                 raise ConnectionFailed(
                     f"The events of the training {training_id} cannot be read: {reason} The "
-                    "training goes on. Follow it again later."
+                    "training continues. Follow it again later."
                 )
             sleep(self._transport.retries.wait_before(num_failures))
 
@@ -146,7 +141,7 @@ class Trainings:
     def cancel(self, tenant: str, training_id: str) -> Training:
         """Cancel a training. One that has finished stays as it is."""
         call = Call("POST", f"{_path(tenant, training_id)}/cancel", is_idempotent=True)
-        return training_of(body_of(self._transport.send(call)))
+        return value_of(self._transport.send(call), Training)
 
     def report(self, tenant: str, training_id: str) -> dict[str, Any]:
         """Return the report: settings, figures, history and confusion matrix."""
