@@ -42,8 +42,9 @@ def test_a_file_is_checked_uploaded_promoted_rolled_back_and_downloaded(
     assert acme.prefixes.version("acme/tour:next").version == 2
     copy = tmp_path / "copy.safetensors"
     assert acme.prefixes.download("acme/tour", copy) == file.read_bytes() == copy.read_bytes()
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="acme/tour has no alias 'none'") as missing:
         acme.prefixes.download("acme/tour:none")
+    assert missing.value.code == "prefix_not_found"
     with pytest.raises(Conflict):
         acme.prefixes.delete("acme/tour@1")
     acme.prefixes.delete("acme/tour")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polyprefix_client._async.transport import AsyncTransport
 from polyprefix_client.conversion import from_json
-from polyprefix_client.errors import InvalidResponse
+from polyprefix_client.errors import InvalidResponse, NotFound, Problem
 from polyprefix_client.files import prefix_form, write_file
 from polyprefix_client.names import Reference, alias_path, segment, task_path, version_path
 from polyprefix_client.requests import Call, body_of, get, matching, once, value_of
@@ -176,8 +176,10 @@ class AsyncPrefixes:
             return name
         task, alias = f"{found.tenant}/{found.task}", found.alias or "live"
         targets = {one.name: one.version for one in (await self.show(task)).aliases}
-        # A version that no task has gets the server's own error.
-        return f"{task}@{targets[alias]}" if alias in targets else f"{task}@999999999"
+        if alias not in targets:
+            detail = f"{task} has no alias {alias!r}. Show the task to see its aliases."
+            raise NotFound(Problem(404, "prefix_not_found", "Alias not found", detail))
+        return f"{task}@{targets[alias]}"
 
 
 def _reader_path(task: str, reader: str | None) -> str:
