@@ -22,7 +22,7 @@ class EventParser:
             self._take(name, value.removeprefix(" "))
             return None
         event = self._event()
-        self._kind, self._data = "", []
+        self.restart()
         return event
 
     def headers(self) -> dict[str, str]:

@@ -10,42 +10,42 @@ from typing import IO, Any, Final
 from polyprefix_client.errors import InvalidRows
 from polyprefix_client.predictions import Input
 
-MAX_BATCH_BYTES: Final = 2**20
-"""Characters of one batch, roughly. The server accepts bodies of 4 MiB by default."""
+_MAX_BATCH_CHARACTERS: Final = 2**20
+"""Maximum length of a batch. The server accepts bodies of 4 MiB by default."""
 
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 SUFFIXES: Final = (".jsonl", ".ndjson", ".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class InputBatch:
     """Adjacent inputs, and the position of the first one."""
 
     start: int
     inputs: tuple[Input, ...]
 
-    def halves(self) -> tuple["Batch", "Batch"]:
+    def halves(self) -> tuple["InputBatch", "InputBatch"]:
         """Split the batch in two."""
         middle = len(self.inputs) // 2
         return (
-            Batch(self.start, self.inputs[:middle]),
-            Batch(self.start + middle, self.inputs[middle:]),
+            InputBatch(self.start, self.inputs[:middle]),
+            InputBatch(self.start + middle, self.inputs[middle:]),
         )
 
 
-def batches(inputs: Iterable[Input], size: int) -> Iterator[Batch]:
+def batches(inputs: Iterable[Input], size: int) -> Iterator[InputBatch]:
     """Group inputs into batches of a maximum size. Reads one batch at a time."""
-    start, num_bytes = 0, 0
+    start, num_characters = 0, 0
     pending: list[Input] = []
     for one in inputs:
         length = _length(one)
-        if pending and (len(pending) == size or num_bytes + length > MAX_BATCH_BYTES):
-            yield Batch(start, tuple(pending))
-            start, pending, num_bytes = start + len(pending), [], 0
+        if pending and (len(pending) == size or num_characters + length > _MAX_BATCH_CHARACTERS):
+            yield InputBatch(start, tuple(pending))
+            start, pending, num_characters = start + len(pending), [], 0
         pending.append(one)
-        num_bytes += length
+        num_characters += length
     if pending:
-        yield Batch(start, tuple(pending))
+        yield InputBatch(start, tuple(pending))
 
 
 def read_inputs(path: str | Path) -> Iterator[Input]:

@@ -1,4 +1,4 @@
-"""Results of tasks, and the options of calls."""
+"""Inputs and results of tasks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -66,7 +66,7 @@ class Attempts:
         return self._wait(retry_after)
 
     def wait_after_failure(self, *, was_sent: bool) -> float | None:
-        """Return the wait after an attempt without a response; None if there is no other attempt.
+        """Return the seconds to wait after an attempt without a response; None if it was the last.
 
         A request that was never sent can be repeated in any case.
         """

@@ -68,7 +68,7 @@ def _wait(client: "Client", added: "Batch", *, is_quiet: bool) -> "Batch":
     except KeyboardInterrupt:
         path = f"/v1/batches/{added.id}"
         typer.echo(
-            f"The batch goes on on the server: GET {path} shows it. To cancel it: POST "
+            f"The batch continues on the server. To follow it: GET {path}. To cancel it: POST "
             f"{path}/cancel",
             err=True,
         )

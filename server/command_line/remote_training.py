@@ -84,7 +84,7 @@ def _wait(client: Client, queued: Training, *, is_quiet: bool) -> Training:
         raise PlanRejected("\n".join((problem.detail, *lines))) from failed
     except KeyboardInterrupt:
         path = f"/v1/tenants/{queued.tenant}/trainings/{queued.id}/cancel"
-        typer.echo(f"The training goes on on the server. To cancel it: POST {path}", err=True)
+        typer.echo(f"The training continues on the server. To cancel it: POST {path}", err=True)
         raise
 
 

@@ -67,7 +67,7 @@ def unshare(
     name = _task_name(task)
     with _readership(place) as readers:
         readers.remove(name, other := _one_reader(reader, everyone=everyone))
-        text = f"{name} is not shared with {other or 'everyone'} any more."
+        text = f"{name} is no longer shared with {other or 'everyone'}."
         _show(readers, name, text, as_json=as_json)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, Unpack, cast, overload
 from polyprefix_client._async.concurrency import run_in_order
 from polyprefix_client._async.transport import AsyncTransport
 from polyprefix_client.errors import ApiError
-from polyprefix_client.inputs import Batch, batches
+from polyprefix_client.inputs import InputBatch, batches
 from polyprefix_client.options import (
     AnswerOptions,
     ClassifyOptions,
@@ -199,7 +199,7 @@ class AsyncInference:
 
     async def _outcomes(
         self,
-        batch: Batch,
+        batch: InputBatch,
         *,
         model: str | None,
         options: Mapping[str, Any],

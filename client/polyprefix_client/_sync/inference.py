@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, Unpack, cast, overload
 from polyprefix_client._sync.concurrency import run_in_order
 from polyprefix_client._sync.transport import Transport
 from polyprefix_client.errors import ApiError
-from polyprefix_client.inputs import Batch, batches
+from polyprefix_client.inputs import InputBatch, batches
 from polyprefix_client.options import (
     AnswerOptions,
     ClassifyOptions,
@@ -198,7 +198,7 @@ class Inference:
 
     def _outcomes(
         self,
-        batch: Batch,
+        batch: InputBatch,
         *,
         model: str | None,
         options: Mapping[str, Any],

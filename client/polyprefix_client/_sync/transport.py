@@ -26,7 +26,7 @@ class Transport:
     ) -> None:
         self.connection = connection
         self._timeout = timeout
-        self._retries = retries
+        self.retries = retries
         headers = default_headers(connection.key)
         self._http = httpx.Client(base_url=connection.url, headers=headers, **options)
 
@@ -39,17 +39,17 @@ class Transport:
 
         Raises:
             ApiError: when the server rejects the call, or fails until there are no attempts left.
-            ConnectionFailed: when there is no response.
-            DeadlineExceeded: when there is no response within the timeout.
+            ConnectionFailed: when the server cannot be reached, or the connection breaks.
+            DeadlineExceeded: when the response does not arrive within the timeout.
         """
-        attempts = Attempts(self._retries, self._timeout, is_idempotent=call.is_idempotent)
+        attempts = Attempts(self.retries, self._timeout, is_idempotent=call.is_idempotent)
         while True:
             response = self._attempt(call, attempts)
             if response is not None:
                 return response
 
     def _attempt(self, call: Call, attempts: Attempts) -> httpx.Response | None:
-        """Send a call once; return None, after a wait, if it is to be sent again."""
+        """Send a call once; return None, after a wait, if the call must be sent again."""
         seconds = max(0.001, attempts.seconds_left)
         try:
             arguments = call.arguments(seconds)
@@ -86,11 +86,6 @@ class Transport:
                 yield response
         except httpx.TransportError as error:
             raise self._failure(error, call) from error
-
-    @property
-    def retries(self) -> RetryPolicy:
-        """When to repeat a call."""
-        return self._retries
 
     def _failure(self, error: httpx.TransportError, call: Call) -> PolyprefixError:
         what = f"{call.method} {self.connection.url}{call.path}"
