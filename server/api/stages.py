@@ -27,6 +27,6 @@ def _stages(timings: Timings) -> tuple[Stage, Stage, Stage]:
     }
     return (
         Stage("tokenize", tokenized_at, timings.tokenize_seconds),
-        Stage("queue", queued_at, timings.queue_seconds, {}),
+        Stage("queue", queued_at, timings.queue_seconds),
         Stage("forward", timings.started_at, timings.device_seconds, sizes),
     )

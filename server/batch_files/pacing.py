@@ -19,8 +19,8 @@ _MAX_REST_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.05
 _FIRST_ROWS: Final = 4.0
 _QUIET_CHUNKS: Final = 2
-_MOST_GROWTH: Final = 1.25
-_MOST_SHRINKAGE: Final = 0.5
+_MAX_GROWTH: Final = 1.25
+_MAX_SHRINKAGE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class Pacer:
         self._rest_after(turn, seconds)
         factor = _seconds_of(turn) / max(seconds, 1e-6)
         is_full = num_rows == turn.max_rows  # a smaller chunk does not show that more would fit
-        factor = min(factor, _MOST_GROWTH if is_full else 1.0)
-        wanted = self._num_rows[turn.is_quiet] * max(factor, _MOST_SHRINKAGE)
-        self._num_rows[turn.is_quiet] = min(max(wanted, 1.0), float(self._max_rows))
+        factor = min(factor, _MAX_GROWTH if is_full else 1.0)
+        num_rows_next = self._num_rows[turn.is_quiet] * max(factor, _MAX_SHRINKAGE)
+        self._num_rows[turn.is_quiet] = min(max(num_rows_next, 1.0), float(self._max_rows))
 
     @property
     def _is_quiet(self) -> bool:

@@ -160,10 +160,8 @@ def _response(body: InferRequest, answers: Sequence[InferenceResult]) -> Respons
     is_binary = bool(body.parameters and body.parameters.binary_data_output)
     outputs: list[OutputTensor] = []
     parts: list[bytes] = []
-    for tensor, wants_binary in select(tensors_of(answers), body.outputs):
-        part = (
-            tensor.to_bytes() if (wants_binary if wants_binary is not None else is_binary) else None
-        )
+    for tensor, is_sent_binary in select(tensors_of(answers), body.outputs, is_binary=is_binary):
+        part = tensor.to_bytes() if is_sent_binary else None
         outputs.append(_output(tensor, part))
         parts += [] if part is None else [part]
     version = answers[0].version

@@ -46,15 +46,17 @@ def output_metadata(spec: PrefixSpec) -> list[TensorMetadata]:
 
 
 def select(
-    tensors: Sequence[Tensor], requested: Sequence[RequestedOutput] | None
-) -> list[tuple[Tensor, bool | None]]:
-    """Return the outputs that a request asks for, and whether each must be binary; None: any.
+    tensors: Sequence[Tensor], requested: Sequence[RequestedOutput] | None, *, is_binary: bool
+) -> list[tuple[Tensor, bool]]:
+    """Return the outputs that a request asks for, and whether each is sent in binary.
+
+    `is_binary` is for those for which the request does not say it.
 
     Raises:
         InputRejected: when the task has no output of a name, or cannot rank it.
     """
     if not requested:
-        return [(tensor, None) for tensor in tensors]
+        return [(tensor, is_binary) for tensor in tensors]
     by_name = {tensor.name: tensor for tensor in tensors}
     if len({output.name for output in requested}) < len(requested):
         raise InputRejected(
@@ -71,7 +73,8 @@ def select(
         tensor, options = by_name[output.name], output.parameters
         if options is not None and options.classification:
             tensor = _best_labels(tensor, by_name.get(_LABELS), options.classification)
-        selected.append((tensor, None if options is None else options.binary_data))
+        own = None if options is None else options.binary_data
+        selected.append((tensor, is_binary if own is None else own))
     return selected
 
 

@@ -82,7 +82,8 @@ def input_items(tensors: Sequence[InputTensor], binary: bytes) -> list[InputItem
             f"{found[:200]}. Send one tensor for each field of the task."
         )
     if len(columns) == 1 and CHOICES not in columns:
-        return [InputItem((text,)) for (rows,) in [columns.values()] for text in rows]
+        (texts,) = columns.values()
+        return [InputItem((text,)) for text in texts]
     return [
         InputItem(dict(zip(columns, row, strict=True)))
         for row in zip(*columns.values(), strict=True)
