@@ -201,7 +201,7 @@ def test_a_server_that_does_not_run_is_reported(own_server: PostgresServer) -> N
         open_database(own_server.url())
 
 
-def test_a_user_without_rights_is_told_so(postgresql: PostgresServer, url: str) -> None:
+def test_a_user_without_rights_is_reported(postgresql: PostgresServer, url: str) -> None:
     name = f"reader_{url.rpartition('_')[2]}"
     postgresql.execute(f"CREATE ROLE {name} LOGIN")
     try:

@@ -25,7 +25,7 @@ def test_a_readable_file_passes(path: Path) -> None:
     check_parquet(path)
 
 
-def test_what_is_wrong_is_said_as_when_reading(path: Path) -> None:
+def test_a_column_of_a_wrong_type_is_reported_as_when_reading(path: Path) -> None:
     pq.write_table(pa.table({"text": [1.5]}), path)
     with pytest.raises(UnreadableFile, match="column 'text' has the type double"):
         check_parquet(path)

@@ -60,14 +60,14 @@ def test_a_model_is_found_however_its_member_is_written(tmp_path: Path) -> None:
     assert summarize(path, "jsonl", max_models=10).models == {"a"}
 
 
-def test_blank_lines_are_no_rows_and_the_last_line_needs_no_break(tmp_path: Path) -> None:
+def test_blank_lines_are_skipped_and_the_last_line_needs_no_break(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     path.write_bytes(b'\xef\xbb\xbf"a"\r\n\n  \n"b"\n\n"c"')
     assert [row.value for row in read_all(path, "jsonl")] == ["a", "b", "c"]
     assert summarize(path, "jsonl", max_models=10).num_rows == 3
 
 
-def test_a_line_that_is_no_json_or_too_long_is_a_row_with_a_defect(tmp_path: Path) -> None:
+def test_a_line_that_is_not_json_or_too_long_is_a_row_with_a_defect(tmp_path: Path) -> None:
     path = tmp_path / "rows"
     longest = json.dumps("x" * (MAX_ROW_BYTES - 2))
     lines = ["{", longest, longest.replace("x", "xx", 1), '{"text": NaN}', '"last"']

@@ -128,7 +128,7 @@ def test_a_running_file_is_cancelled_and_keeps_its_results(sender: httpx.Client)
     assert sender.get(links["results"]).status_code == 404
 
 
-def test_what_is_no_batch_file_is_rejected_at_once(sender: httpx.Client) -> None:
+def test_a_body_that_is_not_a_batch_file_is_rejected_at_once(sender: httpx.Client) -> None:
     for how, part in (
         ({"content": b"{}"}, "Content-Type is missing"),
         ({"json": {}}, "application/json"),

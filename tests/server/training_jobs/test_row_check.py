@@ -153,10 +153,10 @@ async def test_at_most_two_files_are_checked_at_a_time(
     checks = [asyncio.create_task(checker.check(one, REQUEST, Settings())) for one in folders]
     started = [one.path / "started" for one in folders]
     try:
-        await until(lambda: started[0].exists() and started[1].exists())
-        assert not started[2].exists()
-        checks[0].cancel()  # its process is killed, and the next one starts
-        await until(started[2].exists)
+        await until(lambda: sum(path.exists() for path in started) == 2)
+        (waiting,) = (number for number in range(3) if not started[number].exists())
+        checks[waiting - 1].cancel()  # its process is killed, and the next one starts
+        await until(started[waiting].exists)
     finally:
         for one in checks:
             one.cancel()
