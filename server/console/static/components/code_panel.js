@@ -57,8 +57,7 @@ function callBlock(call) {
   );
 }
 
-/** Create a block of code with a button that copies it. */
-export function codeBlock(name, text) {
+function codeBlock(name, text) {
   const copy = async () => {
     await navigator.clipboard.writeText(text);
     toast(`Copied ${name}.`);

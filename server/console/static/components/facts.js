@@ -22,7 +22,33 @@ export function number(value) {
     : value.toLocaleString("en", { maximumFractionDigits: 3 });
 }
 
-/** Show a word about a state as a tag; `tone` is `good` or `bad`. */
+const TONES = {
+  active: "good",
+  valid: "good",
+  succeeded: "good",
+  suspended: "bad",
+  deleted: "bad",
+  revoked: "bad",
+  expired: "bad",
+  failed: "bad",
+};
+
+/** Show the state of a tenant, a key or a training, in its color. */
+export function stateTag(state) {
+  return tag(state, TONES[state]);
+}
+
+/** List pairs of a name and its value. Pairs without a value are omitted. */
+export function factList(pairs) {
+  const known = pairs.filter(([, value]) => value !== undefined && value !== null);
+  return h(
+    "dl",
+    {},
+    known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+  );
+}
+
+/** Show a short text as a tag; `tone` is `good` or `bad`. */
 export function tag(text, tone = "") {
   return h("span", { class: `tag ${tone}`.trim() }, text);
 }

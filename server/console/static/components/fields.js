@@ -2,6 +2,7 @@
 
 import { h, newId } from "./dom.js";
 import { errorBox } from "./errors.js";
+import { number } from "./facts.js";
 
 /** Create a labeled input. Further attributes, such as `type` or `required`, go to the input. */
 export function textField({ label, hint, ...attributes }) {
@@ -80,7 +81,7 @@ export function fileField({ label, hint, accept, choose }) {
   const name = h("span", { class: "hint" });
   const take = (file) => {
     if (file === undefined) return;
-    name.textContent = `${file.name}, ${file.size.toLocaleString("en")} bytes`;
+    name.textContent = `${file.name}, ${number(file.size)} bytes`;
     choose(file);
   };
   const field = labeled(label, hint, (connection) =>

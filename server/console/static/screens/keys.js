@@ -3,12 +3,13 @@
 import { confirmDialog } from "../components/dialog.js";
 import { fill, h } from "../components/dom.js";
 import { form, selectField, textField } from "../components/fields.js";
-import { moment, tag } from "../components/facts.js";
+import { moment, stateTag } from "../components/facts.js";
 import { limitDialog, limitText } from "../components/limits.js";
 import { table } from "../components/table.js";
 import { tenantChoice } from "../components/tenant_choice.js";
 import { secretBox } from "../components/secret_box.js";
 import { toast } from "../components/toast.js";
+import { tenantPath } from "../shell/api.js";
 import { forgetSession } from "../shell/session.js";
 
 const ROLES = [
@@ -29,7 +30,6 @@ const OVERLAPS = [
   ["3600", "An hour"],
   ["604800", "A week"],
 ];
-const TONES = { valid: "good", revoked: "bad", expired: "bad" };
 
 export const title = ({ tenant }) => (tenant ? `Keys of ${tenant}` : "Keys");
 
@@ -37,7 +37,7 @@ export async function render(context) {
   const { tenant, session } = context;
   const screen = new KeyScreen(
     context,
-    tenant === null ? "/v1/operator-keys" : `/v1/tenants/${encodeURIComponent(tenant)}/keys`,
+    tenant === null ? "/v1/operator-keys" : tenantPath(tenant, "keys"),
   );
   await screen.load();
   const choice = tenant === null && session.isOperator ? await tenantChoice(context, "keys") : null;
@@ -100,7 +100,7 @@ class KeyScreen {
       {
         label: "State",
         value: (key) => [
-          tag(key.state, TONES[key.state]),
+          stateTag(key.state),
           key.replaced_by && h("span", { class: "hint" }, ` replaced by ${key.replaced_by}`),
         ],
       },

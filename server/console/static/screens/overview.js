@@ -3,6 +3,7 @@
 import { barChart, lineChart } from "../components/charts.js";
 import { fill, h } from "../components/dom.js";
 import { errorBox } from "../components/errors.js";
+import { factList, number, tag } from "../components/facts.js";
 import { form, textField } from "../components/fields.js";
 import { urlOf } from "../shell/api.js";
 import { Interval, Samples } from "./metrics.js";
@@ -40,7 +41,7 @@ async function readiness({ api }) {
   try {
     const { warnings = [] } = await api.get("/readyz");
     return [
-      h("p", {}, h("span", { class: "tag good" }, "ready"), " The server accepts requests."),
+      h("p", {}, tag("ready", "good"), " The server accepts requests."),
       warnings.map((warning) => h("p", { class: "error" }, warning)),
     ];
   } catch (error) {
@@ -153,11 +154,7 @@ function figures(samples, point) {
       milliseconds(since.quantile("polyprefix_request_seconds", 0.5, isInference) * 1000),
       "since the start",
     ),
-    figure(
-      "Tokens",
-      samples.sum("polyprefix_tokens_total").toLocaleString("en"),
-      "since the start",
-    ),
+    figure("Tokens", number(samples.sum("polyprefix_tokens_total")), "since the start"),
   );
 }
 
@@ -207,9 +204,7 @@ function charts(points) {
         ],
         (value) => value.toFixed(1),
       ),
-      chart("Tokens per second", [["tokens", "tokens"]], (value) =>
-        Math.round(value).toLocaleString("en"),
-      ),
+      chart("Tokens per second", [["tokens", "tokens"]], (value) => number(Math.round(value))),
     ),
   );
 }
@@ -219,7 +214,7 @@ function residency(samples) {
     samples.sum("polyprefix_resident_bytes"),
     samples.sum("polyprefix_resident_capacity_bytes"),
   ];
-  const number = (name) => samples.sum(name).toLocaleString("en");
+  const count = (name) => number(samples.sum(name));
   return h(
     "section",
     { class: "card", "aria-label": "Residency" },
@@ -235,18 +230,12 @@ function residency(samples) {
       capacity,
     ),
     h("p", { class: "hint" }, `${(used / MIB).toFixed(1)} of ${(capacity / MIB).toFixed(0)} MiB`),
-    h(
-      "dl",
-      {},
-      h("dt", {}, "Prefixes on the device"),
-      h("dd", {}, number("polyprefix_resident_prefixes")),
-      h("dt", {}, "Pinned"),
-      h("dd", {}, number("polyprefix_pinned_prefixes")),
-      h("dt", {}, "Evicted since the start"),
-      h("dd", {}, number("polyprefix_prefix_evictions_total")),
-      h("dt", {}, "In host memory"),
-      h("dd", {}, number("polyprefix_host_prefixes")),
-    ),
+    factList([
+      ["Prefixes on the device", count("polyprefix_resident_prefixes")],
+      ["Pinned", count("polyprefix_pinned_prefixes")],
+      ["Evicted since the start", count("polyprefix_prefix_evictions_total")],
+      ["In host memory", count("polyprefix_host_prefixes")],
+    ]),
   );
 }
 

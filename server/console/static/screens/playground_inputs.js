@@ -1,5 +1,7 @@
 /** The inputs of tasks: which fields their templates have, and the object to send. */
 
+import { tenantPath } from "../shell/api.js";
+
 const FIELD = /\{(\w+)\}/g;
 const FIXED = { question_answering: ["question", "context"] };
 
@@ -12,7 +14,7 @@ async function specOf(api, model) {
   const card = await api.get(`/v1/models/${encodeURI(model)}`);
   const [name, version] = card.root.split("@");
   const [tenant, task] = name.split("/");
-  const { spec } = await api.get(`/v1/tenants/${tenant}/prefixes/${task}/versions/${version}`);
+  const { spec } = await api.get(tenantPath(tenant, "prefixes", task, "versions", version));
   return {
     model,
     type: card.task_type,

@@ -47,7 +47,7 @@ export function recordedAnswer({ answer, scores, feedback, other_model: other, i
 }
 
 /** Write an answer of any task type. */
-export function answerText({ label, labels, value, entities, answer, choice }, input) {
+function answerText({ label, labels, value, entities, answer, choice }, input) {
   if (label !== undefined) return label ?? "no label";
   if (labels !== undefined) return labels.length > 0 ? labels.join(", ") : "no label";
   if (value !== undefined) return number(value);

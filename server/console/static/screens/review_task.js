@@ -3,6 +3,7 @@
 import { fill, h } from "../components/dom.js";
 import { errorBox } from "../components/errors.js";
 import { number } from "../components/facts.js";
+import { tenantPath, withQuery } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
 import { answerChoices } from "./review_answers.js";
 import { inputOf, recordedAnswer } from "./review_item.js";
@@ -13,7 +14,7 @@ export const title = ({ tenant, task }) => `Review of ${tenant}/${task}`;
 
 export async function render(context) {
   const { tenant, task } = context.params;
-  const base = `/v1/tenants/${encodeURIComponent(tenant)}/prefixes/${encodeURIComponent(task)}`;
+  const base = tenantPath(tenant, "prefixes", task);
   const items = await context.api.all(`${base}/review?limit=100`, "items", { maximum: MAX_ITEMS });
   const labels = items.length === 0 ? [] : await labelsOf(context, base, items[0]);
   return new ReviewScreen(context, items, labels).element;
@@ -62,7 +63,7 @@ class ReviewScreen {
 
   footer() {
     const { tenant, task } = this.context.params;
-    const href = `${linkTo("trainings", tenant)}?start=feedback&task=${encodeURIComponent(task)}`;
+    const href = withQuery(linkTo("trainings", tenant), { start: "feedback", task });
     return h(
       "p",
       { class: "actions" },

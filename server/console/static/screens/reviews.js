@@ -7,6 +7,7 @@ import { number, tag } from "../components/facts.js";
 import { table } from "../components/table.js";
 import { tenantChoice } from "../components/tenant_choice.js";
 import { toast } from "../components/toast.js";
+import { tenantPath } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
 
 export const title = ({ tenant }) => (tenant ? `Review for ${tenant}` : "Review");
@@ -14,7 +15,7 @@ export const title = ({ tenant }) => (tenant ? `Review for ${tenant}` : "Review"
 export async function render(context) {
   const { tenant, session } = context;
   if (tenant === null) return tenantChoice(context, "review");
-  const { prefixes } = await context.api.get(`/v1/tenants/${encodeURIComponent(tenant)}/prefixes`);
+  const { prefixes } = await context.api.get(tenantPath(tenant, "prefixes"));
   return [
     session.manages(tenant, "admin")
       ? await recordingCard(context)
@@ -36,7 +37,7 @@ export async function render(context) {
 
 /** Create the card of the settings: whether answers are recorded, and how many are stored. */
 async function recordingCard(context) {
-  const path = `/v1/tenants/${encodeURIComponent(context.tenant)}/feedback`;
+  const path = tenantPath(context.tenant, "feedback");
   const card = h("section", { class: "card", "aria-label": "Recorded answers" });
   const load = async () => fill(card, content(await context.api.get(path)));
   const content = (state) => [

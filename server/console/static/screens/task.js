@@ -1,12 +1,13 @@
 /** One task: its versions with their figures, its aliases, its canary, and uploads. */
 
 import { h } from "../components/dom.js";
-import { linkTo } from "../shell/router.js";
+import { tag } from "../components/facts.js";
+import { tenantPath } from "../shell/api.js";
 import { aliasSection } from "./task_aliases.js";
 import { canarySection } from "./task_canary.js";
 import { measureSection } from "./task_measure.js";
 import { ruleSection } from "./task_rules.js";
-import { taskName, taskType } from "./task_types.js";
+import { playgroundLink, taskName, taskType } from "./task_types.js";
 import { detailSection, versionSection } from "./task_versions.js";
 import { uploadForm } from "./upload_form.js";
 
@@ -14,7 +15,7 @@ export const title = (params) => taskName(params);
 
 export async function render(context) {
   const { api, params, query, session } = context;
-  const base = `/v1/tenants/${encodeURIComponent(params.tenant)}/prefixes/${encodeURIComponent(params.task)}`;
+  const base = tenantPath(params.tenant, "prefixes", params.task);
   const entry = await api.get(base);
   const live = entry.aliases.find(({ name }) => name === "live")?.version;
   const chosen = Number(query.get("version")) || live || entry.versions.at(-1).version;
@@ -39,21 +40,16 @@ export async function render(context) {
 }
 
 function introduction(entry, detail, live) {
-  const name = taskName(entry);
   const status = live ? ["Live is version ", h("b", {}, `@${live}`), ". "] : "No version is live. ";
   return h(
     "div",
     {},
     detail.spec.description && h("p", {}, detail.spec.description),
-    h("p", {}, h("span", { class: "tag" }, taskType(detail.task_type)), " ", status),
+    h("p", {}, tag(taskType(detail.task_type)), " ", status),
     h(
       "p",
       { class: "actions" },
-      h(
-        "a",
-        { class: "button", href: `${linkTo("playground")}?model=${name}` },
-        "Open in the playground",
-      ),
+      h("a", { class: "button", href: playgroundLink(taskName(entry)) }, "Open in the playground"),
     ),
   );
 }

@@ -3,8 +3,9 @@
 import { confirmDialog } from "../components/dialog.js";
 import { h } from "../components/dom.js";
 import { selectField } from "../components/fields.js";
+import { moment, tag } from "../components/facts.js";
 import { table } from "../components/table.js";
-import { toast } from "../components/toast.js";
+import { otherVersions, taskName } from "./task_types.js";
 
 /** Create the section. Keys that may not change the task see no buttons. */
 export function aliasSection(visit) {
@@ -31,8 +32,8 @@ function aliasCard(visit, alias) {
       "h3",
       {},
       `${name} `,
-      h("span", { class: "tag good" }, `@${version}`),
-      canary && h("span", { class: "tag" }, `canary @${canary.version}, ${canary.percent} %`),
+      tag(`@${version}`, "good"),
+      canary && tag(`canary @${canary.version}, ${canary.percent} %`),
     ),
     visit.mayChange && controls(visit, alias),
     h("details", {}, h("summary", {}, `History of ${name}`), historyTable(name, history)),
@@ -40,9 +41,7 @@ function aliasCard(visit, alias) {
 }
 
 function controls(visit, alias) {
-  const others = visit.entry.versions
-    .map(({ version }) => version)
-    .filter((version) => version !== alias.version);
+  const others = otherVersions(visit.entry, alias);
   const hasPast = alias.history.some(
     ({ kind, from_version: from, is_undone: isUndone }) =>
       from !== null && !isUndone && !kind.startsWith("canary") && !kind.startsWith("rules"),
@@ -78,7 +77,7 @@ function controls(visit, alias) {
 }
 
 async function promote({ context, base, entry }, alias, version) {
-  const name = `${entry.tenant}/${entry.task}:${alias.name}`;
+  const name = `${taskName(entry)}:${alias.name}`;
   const path = `${base}/aliases/${encodeURIComponent(alias.name)}`;
   const isDone = await confirmDialog({
     title: `Promote version @${version}`,
@@ -91,11 +90,11 @@ async function promote({ context, base, entry }, alias, version) {
     run: () =>
       context.api.put(path, { version }, { headers: { "If-Match": `"${alias.version}"` } }),
   });
-  if (isDone) changed(context, `${name} points to @${version}.`);
+  if (isDone) context.reload(`${name} points to @${version}.`);
 }
 
 async function rollBack({ context, base, entry }, alias) {
-  const name = `${entry.tenant}/${entry.task}:${alias.name}`;
+  const name = `${taskName(entry)}:${alias.name}`;
   let target;
   const isDone = await confirmDialog({
     title: `Roll back ${alias.name}`,
@@ -110,12 +109,7 @@ async function rollBack({ context, base, entry }, alias) {
       target = await context.api.post(`${base}/aliases/${encodeURIComponent(alias.name)}/rollback`);
     },
   });
-  if (isDone) changed(context, `${name} points to @${target.version} again.`);
-}
-
-function changed(context, message) {
-  toast(message);
-  context.reload();
+  if (isDone) context.reload(`${name} points to @${target.version} again.`);
 }
 
 function historyTable(name, history) {
@@ -124,7 +118,7 @@ function historyTable(name, history) {
     isCaptionHidden: true,
     rows: [...history].reverse(),
     columns: [
-      { label: "When", value: ({ moved_at: at }) => new Date(at).toLocaleString() },
+      { label: "When", value: ({ moved_at: at }) => moment(at) },
       {
         label: "Change",
         value: ({ kind, percent, reason }) => [

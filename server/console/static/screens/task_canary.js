@@ -6,7 +6,7 @@ import { fill, h, newId } from "../components/dom.js";
 import { errorBox } from "../components/errors.js";
 import { form, selectField } from "../components/fields.js";
 import { table } from "../components/table.js";
-import { toast } from "../components/toast.js";
+import { otherVersions } from "./task_types.js";
 
 const SECONDS = 2;
 
@@ -29,9 +29,7 @@ export function canarySection(visit) {
 }
 
 function settings({ context, entry }, alias, path) {
-  const others = entry.versions
-    .map(({ version }) => version)
-    .filter((version) => version !== alias.version);
+  const others = otherVersions(entry, alias);
   const version = selectField({
     label: "Version of the canary",
     value: alias.canary?.version ?? others.at(-1),
@@ -46,8 +44,7 @@ function settings({ context, entry }, alias, path) {
       percent: Number(percent.value),
       shadow_percent: Number(shadow.value),
     });
-    toast(`@${version.value} answers ${percent.value} % of the callers of ${alias.name}.`);
-    context.reload();
+    context.reload(`@${version.value} answers ${percent.value} % of the callers of ${alias.name}.`);
   };
   return form({
     label: "Canary",
@@ -96,7 +93,7 @@ function endings({ context }, alias, path) {
       action: `Promote @${version}`,
       run: () => context.api.post(`${path}/promote`),
     });
-    if (isDone) ended(context, `${alias.name} points to @${version}.`);
+    if (isDone) context.reload(`${alias.name} points to @${version}.`);
   };
   const cancel = async () => {
     const isDone = await confirmDialog({
@@ -106,17 +103,12 @@ function endings({ context }, alias, path) {
       isDangerous: true,
       run: () => context.api.delete(path),
     });
-    if (isDone) ended(context, "The canary has ended.");
+    if (isDone) context.reload("The canary has ended.");
   };
   return [
     h("button", { type: "button", onclick: promote }, "Promote the canary"),
     h("button", { type: "button", class: "danger", onclick: cancel }, "Cancel the canary"),
   ];
-}
-
-function ended(context, message) {
-  toast(message);
-  context.reload();
 }
 
 function report({ context }, path) {

@@ -2,7 +2,6 @@
 
 import { h } from "../components/dom.js";
 import { form, textField } from "../components/fields.js";
-import { toast } from "../components/toast.js";
 
 const MAX_FIELDS = 24;
 
@@ -15,19 +14,17 @@ export async function ruleSection({ context, base, entry, detail }) {
   if (labels.length > MAX_FIELDS) return false;
   const path = `${base}/aliases/live/rules`;
   const rules = await currentRules(context, path, alias);
-  const minimum = number("Minimum score of an answer", rules?.min_score);
+  const minimum = probability("Minimum score of an answer", rules?.min_score);
   const thresholds = labels.map((label) =>
-    number(`Threshold of ${label}`, rules?.thresholds?.[label]),
+    probability(`Threshold of ${label}`, rules?.thresholds?.[label]),
   );
   const save = async () => {
     await context.api.put(path, bodyOf(minimum, labels, thresholds));
-    toast("The rules apply from the next request on.");
-    context.reload();
+    context.reload("The rules apply from the next request on.");
   };
   const reset = async () => {
     await context.api.delete(path);
-    toast("The rules of the file apply again.");
-    context.reload();
+    context.reload("The rules of the file apply again.");
   };
   return h(
     "section",
@@ -66,7 +63,7 @@ async function currentRules(context, path, alias) {
   }
 }
 
-function number(label, value) {
+function probability(label, value) {
   const field = textField({ label, type: "number", min: "0", max: "1", step: "0.01" });
   field.value = value ?? "";
   return field;

@@ -1,4 +1,7 @@
-/** Names of tasks and of their types, as text. */
+/** Names of tasks and of their types as text, and links to the playground. */
+
+import { withQuery } from "../shell/api.js";
+import { linkTo } from "../shell/router.js";
 
 const TYPES = {
   sequence_classification: "classification",
@@ -14,4 +17,14 @@ export function taskType(type) {
 
 export function taskName({ tenant, task }) {
   return `${tenant}/${task}`;
+}
+
+/** Return the link to the playground with these models, such as `acme/spam@3`. */
+export function playgroundLink(...models) {
+  return withQuery(linkTo("playground"), { model: models });
+}
+
+/** Return the versions of a task to which an alias does not point. */
+export function otherVersions({ versions }, alias) {
+  return versions.map(({ version }) => version).filter((version) => version !== alias.version);
 }

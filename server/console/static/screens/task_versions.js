@@ -3,10 +3,11 @@
 import { barChart } from "../components/charts.js";
 import { confusionTable } from "../components/confusion.js";
 import { h } from "../components/dom.js";
+import { factList, moment, number, tag } from "../components/facts.js";
 import { table } from "../components/table.js";
 import { linkTo } from "../shell/router.js";
-import { urlOf } from "../shell/api.js";
-import { taskName } from "./task_types.js";
+import { tenantPath, urlOf } from "../shell/api.js";
+import { playgroundLink, taskName } from "./task_types.js";
 
 const MAX_LABELS = 200;
 
@@ -14,9 +15,7 @@ const MAX_LABELS = 200;
 export function versionSection({ base, entry, detail }) {
   const here = linkTo("tasks", entry.tenant, entry.task);
   const aliases = (version) =>
-    entry.aliases
-      .filter((alias) => alias.version === version)
-      .map(({ name }) => h("span", { class: "tag" }, name));
+    entry.aliases.filter((alias) => alias.version === version).map(({ name }) => tag(name));
   return table({
     caption: "Versions",
     rows: [...entry.versions].reverse(),
@@ -34,11 +33,11 @@ export function versionSection({ base, entry, detail }) {
           ),
       },
       { label: "Aliases", value: ({ version }) => aliases(version) },
-      { label: "Created", value: ({ created_at: at }) => new Date(at).toLocaleString() },
+      { label: "Created", value: ({ created_at: at }) => moment(at) },
       { label: "By", value: ({ created_by: author }) => author },
       {
         label: "KiB",
-        value: ({ size_bytes: size }) => Math.ceil(size / 1024).toLocaleString("en"),
+        value: ({ size_bytes: size }) => number(Math.ceil(size / 1024)),
         isNumeric: true,
       },
       {
@@ -64,7 +63,7 @@ function compareLink(entry, version) {
   const name = taskName(entry);
   return h(
     "a",
-    { href: `${linkTo("playground")}?model=${name}@${live}&model=${name}@${version}` },
+    { href: playgroundLink(`${name}@${live}`, `${name}@${version}`) },
     `@${live} with @${version}`,
   );
 }
@@ -137,27 +136,20 @@ function labels(spec) {
 
 function origin({ spec, digest }) {
   const { provenance, backbone } = spec;
-  const rows = [
+  return factList([
     ["Backbone", backbone?.name],
     ["Prefix length", spec.prefix_length],
-    ["Trained at", provenance?.created_at && new Date(provenance.created_at).toLocaleString()],
+    ["Trained at", provenance?.created_at && moment(provenance.created_at)],
     ["Training rows", provenance?.train_rows],
     ["Golden examples", spec.golden?.length],
     ["SHA-256", h("code", {}, digest)],
-  ];
-  return h(
-    "dl",
-    {},
-    rows
-      .filter(([, value]) => value !== undefined && value !== null)
-      .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
-  );
+  ]);
 }
 
 /** Find the counts in the report of the training that made the version; null without one. */
 async function findConfusion({ context, entry, detail, mayChange }) {
   if (!mayChange) return null;
-  const path = `/v1/tenants/${entry.tenant}/trainings`;
+  const path = tenantPath(entry.tenant, "trainings");
   const { trainings } = await context.api.get(path);
   const made = trainings.find(
     ({ task, result }) => task === entry.task && result?.version === detail.version,

@@ -2,14 +2,16 @@
 
 import { fill, h } from "../components/dom.js";
 import { selectField, textField } from "../components/fields.js";
+import { tag } from "../components/facts.js";
 import { table } from "../components/table.js";
+import { tenantPath } from "../shell/api.js";
 import { linkTo, setQuery } from "../shell/router.js";
 import { taskName, taskType } from "./task_types.js";
 
 export const title = () => "Tasks";
 
 export async function render(context) {
-  const tenants = context.session.isOperator ? await tenantNames(context) : [];
+  const tenants = context.session.isOperator ? await context.api.tenants() : [];
   const search = textField({
     label: "Search",
     type: "search",
@@ -36,7 +38,11 @@ export async function render(context) {
   const chosen = context.query.get("tenant") ?? "";
   const tenantField =
     tenants.length > 0 &&
-    selectField({ label: "Tenant", value: chosen, options: [["", "Public tasks"], ...tenants] });
+    selectField({
+      label: "Tenant",
+      value: chosen,
+      options: [["", "Public tasks"], ...tenants.map(({ name }) => name)],
+    });
   tenantField?.input?.addEventListener("change", () => {
     setQuery({ tenant: tenantField.value });
     load(tenantField.value);
@@ -44,11 +50,6 @@ export async function render(context) {
   search.input.addEventListener("input", draw);
   await load(chosen);
   return [h("div", { class: "columns" }, search, tenantField), uploadLink(context), results];
-}
-
-async function tenantNames({ api }) {
-  const tenants = await api.all("/v1/tenants", "tenants");
-  return tenants.map(({ name }) => name);
 }
 
 function uploadLink({ session }) {
@@ -59,9 +60,9 @@ function uploadLink({ session }) {
 }
 
 /** Return all tasks: `{tenant, task, type, live, aliases, numVersions}`. */
-export async function findTasks(context, tenant = "") {
+async function findTasks(context, tenant = "") {
   if (tenant) {
-    const { prefixes } = await context.api.get(`/v1/tenants/${tenant}/prefixes`);
+    const { prefixes } = await context.api.get(tenantPath(tenant, "prefixes"));
     return prefixes.map(({ task, versions, aliases }) => ({
       tenant,
       task,
@@ -114,9 +115,7 @@ function taskTable(tasks, wanted) {
       {
         label: "Aliases",
         value: (task) =>
-          Object.entries(task.aliases).map(([name, version]) =>
-            h("span", { class: "tag" }, `${name} @${version}`),
-          ),
+          Object.entries(task.aliases).map(([name, version]) => tag(`${name} @${version}`)),
       },
     ],
   });

@@ -1,19 +1,18 @@
 /** One tenant: its state, its limits, and what it stores. */
 
 import { fill, h } from "../components/dom.js";
-import { moment, number, tag } from "../components/facts.js";
+import { factList, moment, number, stateTag } from "../components/facts.js";
 import { limitDialog, limitNames, valueText } from "../components/limits.js";
 import { table } from "../components/table.js";
 import { toast } from "../components/toast.js";
+import { tenantPath, withQuery } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
 import { stateActions } from "./tenant_actions.js";
-
-const TONES = { active: "good", suspended: "bad", deleted: "bad" };
 
 export const title = ({ tenant }) => `Tenant ${tenant}`;
 
 export async function render(context) {
-  const path = `/v1/tenants/${encodeURIComponent(context.tenant)}`;
+  const path = tenantPath(context.tenant);
   const element = h("div");
   const load = async () => {
     const tenant = await context.api.get(path);
@@ -49,27 +48,18 @@ function facts(context, path, tenant, load) {
   return h(
     "section",
     { class: "card", "aria-label": "Facts" },
-    h(
-      "dl",
-      {},
-      h("dt", {}, "State"),
-      h("dd", {}, tag(state, TONES[state])),
-      h("dt", {}, "Created"),
-      h("dd", {}, moment(tenant.created_at)),
-      h("dt", {}, "Prefixes"),
-      h("dd", {}, isPublic ? "public: everyone may use and download them" : "private"),
-    ),
+    factList([
+      ["State", stateTag(state)],
+      ["Created", moment(tenant.created_at)],
+      ["Prefixes", isPublic ? "public: everyone may use and download them" : "private"],
+    ]),
     h(
       "p",
       { class: "actions" },
       screens.map(([screen, text]) =>
         h("a", { class: "button", href: linkTo(screen, name) }, text),
       ),
-      h(
-        "a",
-        { class: "button", href: `${linkTo("audit")}?tenant=${encodeURIComponent(name)}` },
-        "Audit log",
-      ),
+      h("a", { class: "button", href: withQuery(linkTo("audit"), { tenant: name }) }, "Audit log"),
     ),
     h(
       "div",

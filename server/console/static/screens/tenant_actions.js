@@ -3,6 +3,7 @@
 import { confirmDialog } from "../components/dialog.js";
 import { h } from "../components/dom.js";
 import { toast } from "../components/toast.js";
+import { tenantPath } from "../shell/api.js";
 
 const SUSPENDING =
   "Its keys get 403, and its prefixes are hidden from all others, until you resume it.";
@@ -11,7 +12,7 @@ const DELETING =
 
 /** Create the buttons for a tenant in its state. `changed` is called after a change. */
 export function stateActions(context, { name, state }, changed) {
-  const path = `/v1/tenants/${encodeURIComponent(name)}`;
+  const path = tenantPath(name);
   const done = async (message) => {
     toast(message);
     await changed();

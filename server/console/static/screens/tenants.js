@@ -2,20 +2,17 @@
 
 import { fill, h } from "../components/dom.js";
 import { checkField, form, textField } from "../components/fields.js";
-import { moment, tag } from "../components/facts.js";
+import { moment, stateTag } from "../components/facts.js";
 import { table } from "../components/table.js";
 import { toast } from "../components/toast.js";
 import { linkTo } from "../shell/router.js";
 import { stateActions } from "./tenant_actions.js";
 
-export const TONES = { active: "good", suspended: "bad", deleted: "bad" };
-
 export const title = () => "Tenants";
 
 export async function render(context) {
   const list = h("div");
-  const load = async () =>
-    fill(list, tableOf(await context.api.all("/v1/tenants?limit=1000", "tenants"), context, load));
+  const load = async () => fill(list, tableOf(await context.api.tenants(), context, load));
   await load();
   return [
     h("section", { class: "card" }, h("h2", {}, "New tenant"), newTenantForm(context, load)),
@@ -63,7 +60,7 @@ function tableOf(tenants, context, load) {
     empty: "No tenant yet. Create one above.",
     columns: [
       { label: "Tenant", value: ({ name }) => h("a", { href: linkTo("tenants", name) }, name) },
-      { label: "State", value: ({ state }) => tag(state, TONES[state]) },
+      { label: "State", value: ({ state }) => stateTag(state) },
       { label: "Public", value: ({ is_public: isPublic }) => (isPublic ? "yes" : "no") },
       { label: "Created", value: (tenant) => moment(tenant.created_at) },
       { label: "Actions", value: (tenant) => stateActions(context, tenant, load) },

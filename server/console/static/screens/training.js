@@ -3,15 +3,15 @@
 import { fill, h } from "../components/dom.js";
 import { confirmDialog } from "../components/dialog.js";
 import { errorBox } from "../components/errors.js";
-import { moment, number, tag } from "../components/facts.js";
+import { factList, moment, number, stateTag, tag } from "../components/facts.js";
 import { toast } from "../components/toast.js";
-import { urlOf } from "../shell/api.js";
+import { tenantPath, urlOf } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
+import { playgroundLink, taskName } from "./task_types.js";
 import { warningList } from "./training_check.js";
 import { Curve } from "./training_curve.js";
 import { reportOf } from "./training_report.js";
 
-const TONES = { succeeded: "good", failed: "bad" };
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 export const title = ({ tenant }) => `Training of ${tenant}`;
@@ -26,7 +26,7 @@ class TrainingScreen {
   constructor(context) {
     const { tenant, training } = context.params;
     this.context = context;
-    this.path = `/v1/tenants/${encodeURIComponent(tenant)}/trainings/${encodeURIComponent(training)}`;
+    this.path = tenantPath(tenant, "trainings", training);
     this.status = h("section", { class: "card", "aria-label": "State" });
     this.curve = new Curve();
     this.data = h("section", { class: "card", "aria-label": "Rows" });
@@ -76,7 +76,7 @@ class TrainingScreen {
     this.bar = state === "running" ? progressBar(progress) : null;
     fill(
       this.status,
-      h("dl", {}, facts(training)),
+      factList(facts(training)),
       this.bar,
       !ENDED.includes(state) && this.cancelButton(training),
       training.error !== null && errorBox({ problem: training.error }),
@@ -172,8 +172,8 @@ class TrainingScreen {
     );
   }
 
-  async promote({ task, alias, result }) {
-    const path = `/v1/tenants/${encodeURIComponent(this.context.params.tenant)}/prefixes/${encodeURIComponent(task)}/aliases/${encodeURIComponent(alias)}`;
+  async promote({ tenant, task, alias, result }) {
+    const path = tenantPath(tenant, "prefixes", task, "aliases", alias);
     const run = () => this.context.api.put(path, { version: result.version });
     const isDone = await confirmDialog({
       title: `Promote version ${result.version}?`,
@@ -185,34 +185,21 @@ class TrainingScreen {
   }
 }
 
-/** Return the link to the playground with a version: `acme/spam@3`. */
-function playgroundLink(ref) {
-  return `${linkTo("playground")}?model=${encodeURIComponent(ref)}`;
-}
-
-function taskLink({ tenant, task }) {
-  return h("a", { href: linkTo("tasks", tenant, task) }, `${tenant}/${task}`);
+function taskLink(training) {
+  const { tenant, task } = training;
+  return h("a", { href: linkTo("tasks", tenant, task) }, taskName(training));
 }
 
 function facts(training) {
-  const { id, state } = training;
-  const named = [
-    ["State", tag(state, TONES[state])],
+  const { id, state, created_at: created, started_at: started, ended_at: ended } = training;
+  return [
+    ["State", stateTag(state)],
     ["Task", taskLink(training)],
     ["Id", h("code", {}, id)],
+    ["Queued", moment(created)],
+    ["Started", started && moment(started)],
+    ["Ended", ended && moment(ended)],
   ];
-  return [named.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]), timesOf(training)];
-}
-
-function timesOf({ created_at: created, started_at: started, ended_at: ended }) {
-  const times = [
-    ["Queued", created],
-    ["Started", started],
-    ["Ended", ended],
-  ];
-  return times.flatMap(([name, time]) =>
-    time ? [h("dt", {}, name), h("dd", {}, moment(time))] : [],
-  );
 }
 
 function progressBar(progress) {

@@ -3,6 +3,7 @@
 import { h } from "../components/dom.js";
 import { InputError } from "../components/errors.js";
 import { areaField, fileField, form, selectField, textField } from "../components/fields.js";
+import { tenantPath } from "../shell/api.js";
 import { linkTo, setQuery } from "../shell/router.js";
 import { rowCheck } from "./training_check.js";
 import { trainingSettings } from "./training_settings.js";
@@ -22,7 +23,7 @@ export function trainingForm(context) {
 class TrainingForm {
   constructor(context) {
     this.context = context;
-    this.path = `/v1/tenants/${encodeURIComponent(context.tenant)}/trainings`;
+    this.path = tenantPath(context.tenant, "trainings");
     this.file = null;
     this.start = selectField({
       label: "Start from",

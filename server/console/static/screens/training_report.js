@@ -2,7 +2,7 @@
 
 import { confusionTable } from "../components/confusion.js";
 import { h } from "../components/dom.js";
-import { number } from "../components/facts.js";
+import { factList, number } from "../components/facts.js";
 import { table } from "../components/table.js";
 
 /** Create the section of a report. */
@@ -14,14 +14,7 @@ export function reportOf(report) {
     "section",
     { class: "card", "aria-label": "Figures" },
     h("h2", {}, `Figures on the ${rows}`),
-    h(
-      "dl",
-      {},
-      Object.entries(measured.metrics).flatMap(([name, value]) => [
-        h("dt", {}, name),
-        h("dd", {}, number(value)),
-      ]),
-    ),
+    factList(Object.entries(measured.metrics).map(([name, value]) => [name, number(value)])),
     measured.per_label?.length > 0 && labelTable(measured.per_label),
     confusionTable(report.data.labels, measured.confusion),
   );

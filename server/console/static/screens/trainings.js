@@ -1,20 +1,19 @@
 /** Starting a training, and the trainings of a tenant. */
 
 import { h } from "../components/dom.js";
-import { moment, tag } from "../components/facts.js";
+import { moment, stateTag } from "../components/facts.js";
 import { table } from "../components/table.js";
 import { tenantChoice } from "../components/tenant_choice.js";
+import { tenantPath } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
 import { trainingForm } from "./training_form.js";
-
-const TONES = { succeeded: "good", failed: "bad" };
 
 export const title = ({ tenant }) => (tenant ? `Trainings of ${tenant}` : "Trainings");
 
 export async function render(context) {
   const { tenant } = context;
   if (tenant === null) return tenantChoice(context, "trainings");
-  const path = `/v1/tenants/${encodeURIComponent(tenant)}/trainings?limit=100`;
+  const path = `${tenantPath(tenant, "trainings")}?limit=100`;
   const found = await context.api.all(path, "trainings", { maximum: 100 });
   return [
     h("section", { class: "card" }, trainingForm(context)),
@@ -29,7 +28,7 @@ export async function render(context) {
             h("a", { href: linkTo("trainings", tenant, id) }, moment(created_at)),
         },
         { label: "Task", value: ({ task }) => task },
-        { label: "State", value: ({ state }) => tag(state, TONES[state]) },
+        { label: "State", value: ({ state }) => stateTag(state) },
         { label: "Version", value: ({ result }) => versionOf(result) },
       ],
     }),

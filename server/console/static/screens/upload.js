@@ -9,7 +9,7 @@ export const title = () => "Upload a task";
 export async function render(context) {
   const { session, query, api } = context;
   if (!session.isOperator) return uploadForm(context, { tenant: session.tenant });
-  const tenants = await api.all("/v1/tenants", "tenants");
+  const tenants = await api.tenants();
   const choice = selectField({
     label: "Tenant",
     value: query.get("tenant"),

@@ -3,7 +3,9 @@
 import { fill, h } from "../components/dom.js";
 import { findingsTable, errorBox } from "../components/errors.js";
 import { checkField, fileField, textField } from "../components/fields.js";
+import { tag } from "../components/facts.js";
 import { toast } from "../components/toast.js";
+import { tenantPath } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
 import { taskType } from "./task_types.js";
 
@@ -19,8 +21,7 @@ export function uploadForm(context, { tenant, task = null }) {
     });
   const alias = checkField({ label: "Promote to live when published", isChecked: task === null });
   const results = h("div", { "aria-live": "polite" });
-  const pathOf = () =>
-    `/v1/tenants/${encodeURIComponent(tenant)}/prefixes/${encodeURIComponent(task ?? name.value)}/versions`;
+  const pathOf = () => tenantPath(tenant, "prefixes", task ?? name.value, "versions");
   const publish = async (file) => {
     const version = await context.api.upload(pathOf(), {
       file,
@@ -66,7 +67,7 @@ function outcome(checked, publish, results) {
     h(
       "p",
       {},
-      h("span", { class: "tag good" }, "valid"),
+      tag("valid", "good"),
       ` The file is a ${taskType(checked.task_type)} and passed all checks. ${checked.num_examples} golden examples gave the stored outputs.`,
     ),
     checked.warnings.length > 0 && findingsTable(checked.warnings),

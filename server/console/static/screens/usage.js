@@ -6,7 +6,7 @@ import { selectField, textField } from "../components/fields.js";
 import { filterForm, filterValues, queryOf } from "../components/filters.js";
 import { moment, number } from "../components/facts.js";
 import { table } from "../components/table.js";
-import { urlOf, withQuery } from "../shell/api.js";
+import { tenantPath, urlOf, withQuery } from "../shell/api.js";
 import { setQuery } from "../shell/router.js";
 
 const FIGURES = [
@@ -33,7 +33,7 @@ class UsageScreen {
   constructor(context) {
     this.context = context;
     const { tenant } = context;
-    this.path = tenant === null ? "/v1/usage" : `/v1/tenants/${encodeURIComponent(tenant)}/usage`;
+    this.path = tenant === null ? "/v1/usage" : tenantPath(tenant, "usage");
     this.fields = {
       ...(tenant === null ? { tenant: textField({ label: "Tenant", spellcheck: "false" }) } : {}),
       task: textField({ label: "Task", spellcheck: "false", hint: "Such as acme/spam." }),

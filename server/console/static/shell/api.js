@@ -62,6 +62,11 @@ export class ApiClient {
     return items;
   }
 
+  /** Get all tenants, for operators. */
+  tenants() {
+    return this.all("/v1/tenants?limit=1000", "tenants");
+  }
+
   /**
    * Send a request. Returns the parsed JSON, a text of another type, or null without a body.
    *
@@ -107,11 +112,16 @@ export function urlOf(path) {
   return `${document.documentElement.dataset.root}${path}`;
 }
 
-/** Add the parameters of a query that have a value. */
+/** Return the path of the API for something of a tenant: `tenantPath("acme", "keys", id)`. */
+export function tenantPath(tenant, ...parts) {
+  return ["/v1/tenants", ...[tenant, ...parts].map(encodeURIComponent)].join("/");
+}
+
+/** Add the parameters of a query that have a value. Lists repeat them. */
 export function withQuery(path, query) {
-  const given = Object.entries(query).filter(
-    ([, value]) => value !== undefined && value !== null && value !== "",
-  );
+  const given = Object.entries(query)
+    .flatMap(([name, value]) => [value].flat().map((one) => [name, one]))
+    .filter(([, value]) => value !== undefined && value !== null && value !== "");
   return given.length === 0 ? path : `${path}?${new URLSearchParams(given)}`;
 }
 

@@ -1,5 +1,6 @@
 /** What a screen gets. */
 
+import { toast } from "../components/toast.js";
 import { ApiClient } from "./api.js";
 import { navigate } from "./router.js";
 
@@ -14,7 +15,7 @@ import { navigate } from "./router.js";
  * - `background`: the same, for repeated calls that the code panel should not list
  * - `signal`: aborts when the user leaves; end timers and streams with it
  * - `navigate(path)`: goes to another screen; make paths with `linkTo` of shell/router.js
- * - `reload()`: draws the screen again, after a change
+ * - `reload(message)`: draws the screen again after a change, and shows the message
  * - `every(seconds, run)`: calls a function repeatedly while the screen is visible
  */
 export class Context {
@@ -29,7 +30,8 @@ export class Context {
     this.navigate = navigate;
   }
 
-  reload() {
+  reload(message = null) {
+    if (message !== null) toast(message);
     navigate(location.pathname + location.search, { isReplacing: true });
   }
 

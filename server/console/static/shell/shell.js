@@ -5,7 +5,7 @@ import { fill, h } from "../components/dom.js";
 import { errorBox } from "../components/errors.js";
 import { tag } from "../components/facts.js";
 import { toast, toasts } from "../components/toast.js";
-import { ApiError } from "./api.js";
+import { ApiError, withQuery } from "./api.js";
 import { Context } from "./context.js";
 import { linkTo, match, navigate, onNavigation } from "./router.js";
 import { forgetSession, readSession, signOut } from "./session.js";
@@ -127,11 +127,7 @@ function navLink(route, current) {
 function signInLink() {
   const here = location.pathname + location.search;
   const isThere = location.pathname === linkTo("sign-in");
-  return h(
-    "a",
-    { href: isThere ? here : `${linkTo("sign-in")}?next=${encodeURIComponent(here)}` },
-    "Sign in",
-  );
+  return h("a", { href: isThere ? here : withQuery(linkTo("sign-in"), { next: here }) }, "Sign in");
 }
 
 function signedIn(session) {
