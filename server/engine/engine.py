@@ -28,7 +28,8 @@ from server.engine.pipeline import Pipeline
 from server.engine.recording.recorder import AnswerRecorder
 from server.engine.replay import GoldenReplay
 from server.engine.resolution import ReferenceResolver, places_by_digest
-from server.engine.tokenization import TokenizerPool, estimate_tokens
+from server.engine.text_sizes import estimate_tokens
+from server.engine.tokenization import TokenizerPool
 from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
 from server.errors import EngineUnavailable
 from server.limits.allowance import NO_ALLOWANCE, Allowance

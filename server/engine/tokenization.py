@@ -7,7 +7,7 @@ take turns in a call, and a call is short, so a flood of one tenant does not del
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,9 +16,8 @@ from typing import Final
 from prefixes.backbone import EncodeJob, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
-from prefixes.template import InputFields, TokenIds
+from server.engine.text_sizes import num_characters
 from server.engine.turns import Turns
-from server.engine.values import TaskInput
 from server.errors import EngineUnavailable, InferenceFailed
 
 _log = logging.getLogger(__name__)
@@ -31,9 +30,6 @@ _MAX_CHARACTERS: Final = 16_000
 """Maximum numbers of requests and of characters in one call. The next call waits for it."""
 
 _NUM_LONG: Final = 2
-
-_CHARACTERS_OF_TOKEN: Final = 4
-"""About as many as in English text."""
 
 JobResult = list[EncodedInput] | InputRejected
 """The encoded inputs of an `EncodeJob`, or what is wrong with the first bad one."""
@@ -159,29 +155,10 @@ def _num_characters(jobs: Iterable[EncodeJob], *, at_most: int) -> int:
     count = 0
     for job in jobs:
         for fields in job.inputs:
-            count += _size(fields)
+            count += num_characters(fields)
             if count >= at_most:
                 return count
     return count
-
-
-def estimate_tokens(inputs: Iterable[TaskInput]) -> int:
-    """Estimate the number of tokens of inputs that are not tokenized yet."""
-    return sum(
-        _size(fields) if isinstance(fields := item.fields, TokenIds) else _estimate(_size(fields))
-        for item in inputs
-    )
-
-
-def _estimate(num_characters: int) -> int:
-    return 1 + num_characters // _CHARACTERS_OF_TOKEN
-
-
-def _size(fields: InputFields) -> int:
-    if isinstance(fields, TokenIds):
-        return len(fields.ids)
-    values = fields.values() if isinstance(fields, Mapping) else fields
-    return sum(len(one) if isinstance(one, str) else sum(map(len, one)) for one in values)
 
 
 def _encode_together(
