@@ -16,22 +16,28 @@ _RETRY_SECONDS: Final = 1
 
 
 class Ledger:
-    """The buckets of an account, and its number of texts in flight."""
+    """The buckets of an account, and its number of texts in flight.
 
-    __slots__ = ("_account", "_num_texts", "_requests", "_tokens")
+    One of several servers that share the requests allows its share of each limit. Messages and
+    rates describe the whole limit.
+    """
+
+    __slots__ = ("_account", "_num_texts", "_requests", "_share", "_tokens")
 
     def __init__(self) -> None:
         self._account: Account | None = None
+        self._share = 1.0
         self._requests: TokenBucket | None = None
         self._tokens: TokenBucket | None = None
         self._num_texts = 0
 
-    def update(self, account: Account, now: float) -> None:
+    def update(self, account: Account, now: float, share: float = 1.0) -> None:
         """Use the limits that the account has now. They come with each request."""
-        if account != self._account:
+        if account != self._account or share != self._share:
             self._account = account
-            self._requests = _with_rate(self._requests, account.requests_per_second, now)
-            self._tokens = _with_rate(self._tokens, account.tokens_per_second, now)
+            self._share = share
+            self._requests = _with_rate(self._requests, share * account.requests_per_second, now)
+            self._tokens = _with_rate(self._tokens, share * account.tokens_per_second, now)
 
     def check(self, num_texts: int, num_tokens: int, now: float) -> None:
         """Check whether a request may be admitted now.
@@ -65,7 +71,9 @@ class Ledger:
                 f"The request has {own + num_more} texts, but the limit `max_in_flight_texts` of "
                 f"{self._account} is {allowed:.0f}. Send fewer inputs at once, or shorter ones."
             )
-        if self._num_texts + num_more > allowed:
+        # A request alone may use the whole limit: a share of it could be less than one request.
+        has_others = self._num_texts > own
+        if has_others and self._num_texts + num_more > self._share * allowed:
             raise self._exceeded("max_in_flight_texts", _RETRY_SECONDS, now)
 
     def count_texts(self, num_more: int) -> None:
@@ -97,9 +105,9 @@ class Ledger:
                 yield RateState(
                     policy=f"{self._account.kind}-{self._account.scope.replace('_', '-')}{unit}",
                     unit=unit,
-                    quota=math.floor(bucket.capacity),
+                    quota=math.floor(bucket.capacity / self._share),
                     window=math.ceil(bucket.window),
-                    remaining=bucket.remaining(now),
+                    remaining=math.floor(bucket.remaining(now) / self._share),
                     reset=math.ceil(bucket.seconds_until_full(now)),
                 )
 

@@ -17,10 +17,12 @@ _Clock = Callable[[], float]
 class RequestLimiter:
     """The ledgers of all accounts. Belongs to the event loop of the engine.
 
-    All front ends of a server call one engine, so a limit holds for all of them together.
+    All front ends of a server call one engine, so a limit holds for all of them together. Where
+    several limiters share the requests of a tenant, each allows its `share` of every limit.
     """
 
     def __init__(self, clock: _Clock = time.monotonic) -> None:
+        self.share = 1.0
         self._clock = clock
         self._ledgers: dict[tuple[str, str, str | None], Ledger] = {}
         self._max_ledgers = _MIN_LEDGERS
@@ -42,7 +44,7 @@ class RequestLimiter:
         now = self._clock()
         ledgers = [self._ledger(account) for account in allowance.accounts]
         for ledger, account in zip(ledgers, allowance.accounts, strict=True):
-            ledger.update(account, now)
+            ledger.update(account, now, self.share)
             ledger.check(num_texts, num_tokens, now)
         for ledger in ledgers:
             ledger.take_request()

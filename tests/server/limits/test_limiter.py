@@ -228,3 +228,38 @@ def test_the_rate_of_management_requests_comes_from_key_tenant_and_default() -> 
     assert Allowance.of_management(operator, limits) == NO_ALLOWANCE
     anonymous = Allowance.of_management(None, limits)
     assert anonymous.accounts == (Account.of_management("tenant", None, 8),)
+
+
+def test_limiters_with_half_of_a_limit_allow_all_of_it_together(clock: Clock) -> None:
+    for _ in range(2):
+        half = RequestLimiter(clock)
+        half.share = 0.5
+        for _ in range(10):
+            run(half, tenant(requests=2))
+        with pytest.raises(LimitExceeded, match="2 are allowed") as error:
+            run(half, tenant(requests=2))
+        assert error.value.rates[0].quota == 20
+
+
+def test_a_request_alone_may_use_a_whole_limit_on_texts(clock: Clock) -> None:
+    limiter = RequestLimiter(clock)
+    limiter.share = 0.25
+    allowance = Allowance((tenant(texts=8),))
+    with limiter.admit(allowance, num_texts=8, num_tokens=1), pytest.raises(LimitExceeded):
+        run(limiter, tenant(texts=8))
+    with limiter.admit(allowance, num_texts=1, num_tokens=1):
+        run(limiter, tenant(texts=8))
+        with pytest.raises(LimitExceeded, match="8 are allowed"):
+            run(limiter, tenant(texts=8), texts=2)
+
+
+def test_a_changed_share_takes_effect_at_the_next_request(
+    limiter: RequestLimiter, clock: Clock
+) -> None:
+    for _ in range(10):
+        run(limiter, tenant(requests=2))
+    limiter.share = 0.5
+    for _ in range(10):
+        run(limiter, tenant(requests=2))
+    with pytest.raises(LimitExceeded):
+        run(limiter, tenant(requests=2))
