@@ -23,6 +23,7 @@ RUN_HERE: Final = (
 ELSEWHERE: Final = {
     "clients.md": "tests/server/test_clients.py",
     "deploy-docker.md": "tests/test_docker.py",
+    "kubernetes.md": "tests/helm/test_page.py",
     "observability.md": "tests/test_deploy.py",
     "python-client.md": "tests/client/test_page.py",
     "tutorial-console.md": "tests/console/test_tutorial.py",

@@ -1,0 +1,58 @@
+{{/* Checks of values that belong together. Each failure names the values and the cure. */}}
+
+{{/* Variables whose values are secrets. */}}
+{{- define "polyprefix.secretVariables" -}}
+POLYPREFIX_DATABASE_URL
+POLYPREFIX_FEEDBACK_KEYS
+POLYPREFIX_METRICS_KEY
+POLYPREFIX_OPERATOR_KEY
+POLYPREFIX_TLS_KEY_PASSWORD
+AWS_SECRET_ACCESS_KEY
+AWS_SESSION_TOKEN
+HF_TOKEN
+{{- end }}
+
+{{/* Whether a variable is among the values, or could be in a Secret that the chart cannot read. */}}
+{{- define "polyprefix.mayHave" -}}
+{{- $values := (index . 0).Values -}}
+{{- $name := index . 1 -}}
+{{- $found := or $values.secrets.existing (hasKey $values.secrets.create $name) (hasKey $values.settings $name) -}}
+{{- range $values.extraEnv -}}
+{{- $found = or $found (eq .name $name) -}}
+{{- end -}}
+{{ empty $found | ternary "" "yes" }}
+{{- end }}
+
+{{- define "polyprefix.checks" -}}
+{{- $values := .Values -}}
+{{- range splitList "\n" (include "polyprefix.secretVariables" .) -}}
+{{- if hasKey $values.settings . -}}
+{{- fail (printf "settings.%s is a secret, and settings become a ConfigMap. Move it to a Secret in secrets.existing, or to secrets.create." .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name := keys (include "polyprefix.derivedSettings" . | fromYaml) -}}
+{{- if and (hasKey $values.settings $name) (ne $name "POLYPREFIX_PORT") (ne $name "POLYPREFIX_DEVICE") -}}
+{{- fail (printf "settings.%s is set by the chart. Remove it from settings." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if ne .Values.mode "single" -}}
+{{- if not (include "polyprefix.mayHave" (list . "POLYPREFIX_DATABASE_URL")) -}}
+{{- fail (printf "mode is %s, but no database is shared. Put POLYPREFIX_DATABASE_URL, a URL of PostgreSQL, into a Secret in secrets.existing, or into secrets.create." .Values.mode) -}}
+{{- end -}}
+{{- if not .Values.persistence.existingClaim -}}
+{{- fail (printf "mode is %s, but no store is shared. Set persistence.existingClaim to a claim with ReadWriteMany." .Values.mode) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.autoscaling.kind (ne .Values.mode "replicated") -}}
+{{- fail (printf "autoscaling.kind is %s, but mode is %s. Use mode replicated, or leave autoscaling.kind empty." .Values.autoscaling.kind .Values.mode) -}}
+{{- end -}}
+{{- if and .Values.autoscaling.kind (not .Values.autoscaling.cpuPercent) (not .Values.autoscaling.waitingInputs) -}}
+{{- fail "autoscaling has neither cpuPercent nor waitingInputs. Set at least one of them." -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "ingress.enabled is true, but ingress.hosts is empty. List the names of its hosts." -}}
+{{- end -}}
+{{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) -}}
+{{- fail "gateway.enabled is true, but gateway.parentRefs is empty. Name the gateway." -}}
+{{- end -}}
+{{- end }}
