@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from website.links import DOCS
 from website.pictures.journey import journey
 from website.pictures.mask import mask
 from website.pictures.padding import padding
@@ -13,3 +14,10 @@ PICTURES: Final[Mapping[str, Callable[[], str]]] = {
     "padding.svg": padding,
 }
 """The function that draws each file of `docs/pictures/`."""
+
+
+def write_pictures() -> list[str]:
+    """Write all pictures; return their names."""
+    for name, draw in PICTURES.items():
+        (DOCS / "pictures" / name).write_text(draw(), encoding="utf-8")
+    return list(PICTURES)

@@ -1,7 +1,5 @@
 """Writes all pictures to `docs/pictures/`."""
 
-from website.links import DOCS
-from website.pictures import PICTURES
+from website.pictures import write_pictures
 
-for name, draw in PICTURES.items():
-    (DOCS / "pictures" / name).write_text(draw(), encoding="utf-8")
+write_pictures()

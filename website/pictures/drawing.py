@@ -1,20 +1,28 @@
 """A small SVG drawing with colors for light and dark pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
 LIGHT: Final[Mapping[str, str]] = {
     "page": "#ffffff", "ink": "#1f2328", "soft": "#57606a", "line": "#8c959f", "empty": "#eaeef2",
     "a": "#b6e3ff", "b": "#ffd8b5", "c": "#aceebb", "frozen": "#e6e1f7",
+    "first": "#0550ae", "second": "#bc4c00", "third": "#1a7f37", "fourth": "#6e40c9",
 }  # fmt: skip
-"""The colors on a light page, by name. Tasks have the colors a, b and c."""
+"""The colors on a light page, by name. Tasks have the colors a, b and c.
+
+Lines of charts have the colors in `SERIES`.
+"""
 
 DARK: Final[Mapping[str, str]] = {
     "page": "#1e2129", "ink": "#f0f3f6", "soft": "#b7bdc8", "line": "#7a828e", "empty": "#32363f",
     "a": "#0c4a83", "b": "#7a3f0f", "c": "#116329", "frozen": "#3b3460",
+    "first": "#6cb6ff", "second": "#f69d50", "third": "#57ab5a", "fourth": "#b794f6",
 }  # fmt: skip
 """The colors on a dark page."""
+
+SERIES: Final = {"first": "none", "second": "7 3", "third": "2 3", "fourth": "9 3 2 3"}
+"""The colors of lines, and the dashes that distinguish them without colors."""
 
 _FONT: Final = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
@@ -64,6 +72,15 @@ class Drawing:
             'marker-end="url(#head)"/>'
         )
 
+    def line(self, points: Sequence[tuple[float, float]], color: str) -> None:
+        """Draw lines from point to point, in a color of `SERIES` or thin ones in "edge"."""
+        dashes = SERIES.get(color, "none")
+        kind = f"{color}-line" if color in SERIES else color
+        places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self._parts.append(
+            f'<polyline points="{places}" class="{kind}" stroke-dasharray="{dashes}" fill="none"/>'
+        )
+
     def svg(self) -> str:
         """Give the SVG file."""
         width, height = self._size
@@ -86,4 +103,8 @@ class Drawing:
 
 def _rules(colors: Mapping[str, str]) -> str:
     fills = [f".{name} {{ fill: {color}; }}" for name, color in colors.items()]
-    return "\n".join((*fills, f".edge {{ stroke: {colors['line']}; stroke-width: 1.5; }}"))
+    lines = [
+        f".{name}-line {{ stroke: {colors[name]}; stroke-width: 2; fill: none; }}"
+        for name in SERIES
+    ]
+    return "\n".join((*fills, *lines, f".edge {{ stroke: {colors['line']}; stroke-width: 1.5; }}"))
