@@ -52,7 +52,7 @@ def proxy(name: str, upstream: str, files: CertificateFiles, folder: Path) -> It
     program = shutil.which(name)
     if program is None:
         pytest.skip(f"the program `{name}` is not installed")
-    port = _free_port()
+    port = free_port()
     config = folder / f"{name}.conf"
     config.write_text(_config(name, upstream.removeprefix("http://"), files, port, folder))
     arguments = {
@@ -68,7 +68,7 @@ def proxy(name: str, upstream: str, files: CertificateFiles, folder: Path) -> It
             stderr=output,
         )
     try:
-        until(lambda: process.poll() is not None or _accepts(port))
+        until(lambda: process.poll() is not None or accepts(port))
         assert process.poll() is None, log.read_text()
         yield f"https://127.0.0.1:{port}"
     finally:
@@ -106,13 +106,13 @@ def _snippet(language: str, names: Mapping[str, str]) -> str:
     return text
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
     return port
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", port)) == 0
