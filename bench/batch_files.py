@@ -6,7 +6,7 @@
 
 `kills` checks that each row has exactly one result, in order. `memory` reports the resident memory
 of the server before and during a file. `requests` measures one connection without and with a file
-that runs.
+that runs. With `--pause 0.5`, the file uses the whole device between two requests.
 """
 
 import argparse
@@ -195,19 +195,19 @@ def _unfinished(client: httpx.Client) -> str | None:
     return next(running, None)
 
 
-def requests(setup: Setup, seconds: float) -> None:
+def requests(setup: Setup, seconds: float, pause: float) -> None:
     """Measure one connection, without and with a file that runs, in alternating rounds."""
     with server(setup) as (_, client):
-        _latencies(client, setup, 3)
+        _latencies(client, setup, 3, 0.005)
         rounds: dict[str, list[float]] = {"without": [], "with": []}
         num_done = 0
         for _ in range(3):
-            rounds["without"] += _latencies(client, setup, seconds)
+            rounds["without"] += _latencies(client, setup, seconds, pause)
             path = add(client, setup, 200_000)
             while not show(client, path)["num_done"]:
                 time.sleep(0.2)
             started = show(client, path)["num_done"]
-            rounds["with"] += _latencies(client, setup, seconds)
+            rounds["with"] += _latencies(client, setup, seconds, pause)
             num_done += show(client, path)["num_done"] - started
             client.post(f"{path}/cancel").raise_for_status()
             until_finished(client, path)
@@ -217,14 +217,14 @@ def requests(setup: Setup, seconds: float) -> None:
         print(f"the files answered {num_done / (3 * seconds):.0f} rows/s meanwhile")
 
 
-def _latencies(client: httpx.Client, setup: Setup, seconds: float) -> list[float]:
+def _latencies(client: httpx.Client, setup: Setup, seconds: float, pause: float) -> list[float]:
     body = {"model": setup.models[0], "input": "good late train prize"}
     found, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         started = time.monotonic()
         client.post("/v1/predict", json=body).raise_for_status()
         found.append(time.monotonic() - started)
-        time.sleep(0.005)
+        time.sleep(pause)
     return found
 
 
@@ -240,6 +240,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--pause", type=float, default=0.005, help="Seconds between requests.")
     parser.add_argument("--max-seconds", type=float, default=1e9)
     parser.add_argument("--folder", type=Path, help="Keeps the store, so that a part continues.")
     parser.add_argument("--backbone", choices=("minilm", "tiny"), default="minilm")
@@ -251,7 +252,7 @@ def main() -> None:
         elif options.what == "memory":
             memory(setup, options.rows, options.max_seconds)
         else:
-            requests(setup, options.seconds)
+            requests(setup, options.seconds, options.pause)
 
 
 if __name__ == "__main__":

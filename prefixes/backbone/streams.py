@@ -4,9 +4,9 @@ If a batch uses all cores, they wait for each other after every layer, and any o
 core delays all of them. Batches that use one or a few cores each avoid that.
 
 On a CPU there is one more thread, the express lane. Its batch takes processor time from those of
-the streams, so it suits a batch that is much shorter than theirs. Long batches run at a lower
-priority, so that they do not delay a short batch, or the threads that read requests, by more than
-these need.
+the streams, so it suits a batch that is much shorter than theirs. Long batches and those of batch
+files run at a lower priority, so that they do not delay a short batch, or the threads that read
+requests, by more than these need.
 """
 
 import os
@@ -24,9 +24,10 @@ T = TypeVar("T")
 _DEFAULT: Final = 4
 """Default number of streams. They contend for the interpreter lock between layers."""
 
-_LONG_NICENESS: Final = 5
-"""Added to the nice value of threads that run long batches. On one processor, Linux gives them a
-quarter of the time while another thread of this process needs it, and all of it otherwise.
+_LOW_NICENESS: Final = 5
+"""Added to the nice value of threads that run batches at a lower priority. On one processor, Linux
+gives them a quarter of the time while another thread of this process needs it, and all of it
+otherwise.
 """
 
 
@@ -37,8 +38,8 @@ class Streams:
         self.num = num
         self._num_threads = num_threads
         self._threads = _threads(num, "device")
-        self._long = _threads(
-            num, "device-long", niceness=0 if num_threads is None else _LONG_NICENESS
+        self._low = _threads(
+            num, "device-low", niceness=0 if num_threads is None else _LOW_NICENESS
         )
         self._express = _threads(1, "express")
 
@@ -54,18 +55,18 @@ class Streams:
         return cls(min(num or _DEFAULT, num_threads), num_threads=num_threads)
 
     def submit(
-        self, call: Callable[[], T], *, is_alone: bool = False, is_long: bool = False
+        self, call: Callable[[], T], *, is_alone: bool = False, gives_way: bool = False
     ) -> Future[T]:
         """Call on a stream.
 
         Args:
             call: runs a batch.
             is_alone: use the threads of all streams.
-            is_long: run at a lower priority, on a CPU under Linux.
+            gives_way: run at a lower priority, on a CPU under Linux.
         """
         num_threads = (self._num_threads or 1) if is_alone else self.num_threads_of_each
         # Only a privileged process may raise a priority again: long batches need their own threads.
-        threads = self._long if is_long else self._threads
+        threads = self._low if gives_way else self._threads
         return threads.submit(self._call, call, num_threads)
 
     @property
@@ -90,7 +91,7 @@ class Streams:
     def close(self) -> None:
         """Stop the threads when their calls are done."""
         self._threads.shutdown()
-        self._long.shutdown()
+        self._low.shutdown()
         self._express.shutdown()
 
     def __enter__(self) -> Self:

@@ -115,7 +115,7 @@ class Dispatcher:
                 raise
             running = RunningBatch.of(batch)
             is_alone = self._uses_all_threads(running)
-            submit = partial(self._streams.submit, is_alone=is_alone, is_long=running.is_long)
+            submit = partial(self._streams.submit, is_alone=is_alone, gives_way=running.gives_way)
             run = asyncio.create_task(self._run(batch, packed, submit))
             self._running[run] = running
             run.add_done_callback(self._ended)
@@ -123,7 +123,8 @@ class Dispatcher:
 
     def _uses_all_threads(self, batch: RunningBatch) -> bool:
         is_alone = not self._running and not self._queue and self._express is None
-        return is_alone and batch.num_tokens >= self._min_lone_tokens
+        may = is_alone and not batch.is_background  # it would delay the request that comes next
+        return may and batch.num_tokens >= self._min_lone_tokens
 
     async def _until_a_batch_is_due(self) -> None:
         """Wait until a stream is free, or the queue has a full batch to pack ahead.

@@ -1,7 +1,8 @@
 """BatchPlanner: takes the works of the next batch from the queue, for a stream or the express lane.
 
 A batch cannot be interrupted. If long batches occupy all streams, a short batch of other tenants
-therefore runs next to them, on the express lane. Its works do not join a long batch.
+therefore runs next to them, on the express lane. Its works do not join a long batch. A batch of
+works at low priority gives way like a long one, however short it is.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Final, Self
 
 from server.batching.queue import WorkQueue
 from server.batching.scheduler import BatchLimits, Plan, plan
-from server.batching.work import Work
+from server.batching.work import BACKGROUND, Work
 from server.errors import DeadlineExceeded
 
 _LONG: Final = 512
@@ -44,9 +45,18 @@ class RunningBatch:
     tenants: frozenset[str | None]
 
     @property
-    def is_long(self) -> bool:
+    def is_background(self) -> bool:
+        return self.tenants == {BACKGROUND}
+
+    @property
+    def gives_way(self) -> bool:
         """Whether it runs at a lower priority, and the express lane may be used next to it."""
-        return self.num_tokens >= _LONG
+        return self.is_background or self.num_tokens >= _LONG
+
+    @property
+    def max_express_tokens(self) -> float:
+        """Maximum number of tokens that the express lane runs next to it."""
+        return math.inf if self.is_background else self.num_tokens // _EXPRESS_SHARE
 
     @classmethod
     def of(cls, batch: Sequence[Work]) -> Self:
@@ -90,6 +100,8 @@ class BatchPlanner:
         """
         num_tokens = self.queue.num_tokens + sum(batch.num_tokens for batch in running)
         share = math.ceil(num_tokens / self._num_streams)
+        if self.queue.tenants == {BACKGROUND}:
+            share = max(share, _LONG)  # streams stay free for requests
         limits = replace(self.limits, max_tokens=min(self._max_tokens(now), share))
         planned = plan(self.queue, limits, now)
         excluded = self._express_tenants(planned.batch)
@@ -101,20 +113,22 @@ class BatchPlanner:
     def take_express(self, running: Collection[RunningBatch], now: float) -> tuple[Work, ...]:
         """Take short works of tenants that no running batch mostly serves.
 
-        All streams must run long batches. A tenant that was served more than the least served one
-        waits for a stream, up to the tokens of a running batch. Otherwise, a tenant that floods
-        would get the lane in addition to its share.
+        All streams must run batches that give way. A tenant that was served more than the least
+        served one waits for a stream, up to the tokens of a running batch. Otherwise, a tenant that
+        floods would get the lane in addition to its share.
 
         Args:
             running: the batches of all streams, at least one.
             now: the event loop's time in seconds.
         """
         self._note_tenants(now)
-        if not all(batch.is_long for batch in running):
+        if not all(batch.gives_way for batch in running):
             return ()
         shortest = min(batch.num_tokens for batch in running)
-        limits = replace(self.limits, max_tokens=shortest // _EXPRESS_SHARE)
+        room = min(batch.max_express_tokens for batch in running)
+        limits = replace(self.limits, max_tokens=int(min(room, self.limits.max_tokens)))
         excluded = self.queue.tenants_ahead(shortest).union(*(batch.tenants for batch in running))
+        excluded |= {BACKGROUND}
         planned = plan(self.queue.without(excluded), limits, now)
         while num_tokens_of(planned.batch) > limits.max_tokens:  # a text that would run alone
             excluded |= {planned.batch[0].tenant}
@@ -147,7 +161,7 @@ class BatchPlanner:
         tenant with further works is not small: outside of batches it would not get its share.
         """
         planned = RunningBatch.of(batch)
-        if not self._has_express_lane or not planned.is_long:
+        if not self._has_express_lane or not planned.gives_way:
             return frozenset()
         numbers = Counter(work.tenant for work in batch)
         small = {
@@ -156,7 +170,7 @@ class BatchPlanner:
             if tenant not in planned.tenants and number == self.queue.num_wanted_of(tenant)
         }
         num_tokens = num_tokens_of([work for work in batch if work.tenant in small])
-        fits = num_tokens * _EXPRESS_SHARE <= planned.num_tokens
+        fits = num_tokens <= planned.max_express_tokens
         return frozenset(small) if fits else frozenset()
 
     def _accept(self, planned: Plan) -> tuple[Work, ...]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,10 @@ from prefixes.encoded import EncodedText
 from server.batching.timings import Timings
 from server.residency.leases import Lease
 from server.usage.meter import Account
+
+BACKGROUND: Final = "batch files"
+"""The tenant that all works at low priority count for. No tenant can have this name, because of the
+space. The device and the tokenizer thus prefer every other tenant that used them less."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,14 +17,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from server.batching.work import BACKGROUND
 from server.errors import DeadlineExceeded, Overloaded, TooManyInputs
 from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.limits.limiter import Charge, RequestLimiter
 from server.usage.meter import Account
-
-BACKGROUND: Final = "batch files"
-"""The tenant that all works at low priority count for. No tenant can have this name, because of the
-space. The device and the tokenizer thus prefer every other tenant that used them less."""
 
 _SHARE_OF_FREE: Final = 3
 """Maximum number of a tenant's in-flight texts, as a multiple of the free places."""

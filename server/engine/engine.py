@@ -17,8 +17,9 @@ from server.batching.dispatcher import Dispatcher
 from server.batching.latency import TrialBatches, limits_within
 from server.batching.runner import Runner
 from server.batching.scheduler import BatchLimits
+from server.batching.work import BACKGROUND
 from server.drift.meter import AnswerMeter
-from server.engine.admission import BACKGROUND, AdmissionControl
+from server.engine.admission import AdmissionControl
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
 from server.engine.canaries.watch import FAULTS, CanaryWatch

@@ -47,7 +47,7 @@ def _niceness() -> int:
 @has_threads_with_nice_values
 def test_a_long_call_has_a_lower_priority_than_all_others() -> None:
     with Streams.on(CPU, 2) as streams:
-        assert streams.submit(_niceness, is_long=True).result() > _niceness()
+        assert streams.submit(_niceness, gives_way=True).result() > _niceness()
         assert streams.submit(_niceness).result() == _niceness()
         assert streams.submit_express(_niceness).result() == _niceness()
 
@@ -61,14 +61,14 @@ def test_the_cpu_threads_of_a_long_call_have_its_priority() -> None:
         return {os.getpriority(os.PRIO_PROCESS, int(thread.name)) for thread in new}
 
     with Streams.on(CPU, 1) as streams:
-        own = streams.submit(_niceness, is_long=True).result()
-        assert streams.submit(priorities_of_new_threads, is_long=True).result() == {own}
+        own = streams.submit(_niceness, gives_way=True).result()
+        assert streams.submit(priorities_of_new_threads, gives_way=True).result() == {own}
 
 
 @has_threads_with_nice_values
 def test_a_thread_that_feeds_a_gpu_keeps_its_priority() -> None:
     with Streams.on(torch.device("cuda")) as streams:
-        assert streams.submit(_niceness, is_long=True).result() == _niceness()
+        assert streams.submit(_niceness, gives_way=True).result() == _niceness()
 
 
 def test_streams_run_at_the_same_time() -> None:

@@ -13,7 +13,7 @@ from prefixes.backbone import MixedBatch, Streams
 from server.batching.dispatcher import Dispatcher
 from server.batching.runner import BatchResult, Job
 from server.batching.scheduler import BatchLimits
-from server.batching.work import Outcome, Work
+from server.batching.work import BACKGROUND, Outcome, Work
 from server.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed
 from tests.server.doubles import (
     EventCounter,
@@ -389,15 +389,19 @@ async def test_a_text_that_is_queued_with_a_flood_does_not_wait_for_its_batch(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nice values of threads are Linux's")
-@pytest.mark.parametrize(("num_tokens", "is_lower"), [(511, False), (512, True)])
-async def test_only_long_batches_run_at_a_lower_priority(
+@pytest.mark.parametrize(
+    ("tenant", "num_tokens", "is_lower"),
+    [("shop", 511, False), ("shop", 512, True), (BACKGROUND, 10, True)],
+)
+async def test_long_batches_and_batch_files_run_at_a_lower_priority(
     with_express_lane: Dispatcher,
     runner: FakeRunner,
     make_work: MakeWork,
+    tenant: str,
     num_tokens: int,
     is_lower: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
-    await _settle_one(with_express_lane, make_work(num_tokens))
+    await _settle_one(with_express_lane, make_work(num_tokens, tenant=tenant))
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert (runner.niceness[-1] > own) == is_lower
 

@@ -4,6 +4,7 @@ import pytest
 
 from server.batching.planner import BatchPlanner, RunningBatch, num_tokens_of
 from server.batching.scheduler import BatchLimits
+from server.batching.work import BACKGROUND
 from tests.server.doubles import MakeWork
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +51,29 @@ async def test_the_lane_stays_empty_next_to_a_batch_that_ends_soon(
     planner.queue.add([make_work(5, tenant="chat")])
     assert planner.take_express([FLOOD, RunningBatch(511, frozenset())], now=0) == ()
     assert len(planner.queue) == 1
+
+
+async def test_next_to_a_batch_file_the_lane_takes_whole_requests(
+    planner: BatchPlanner, make_work: MakeWork
+) -> None:
+    requests = [make_work(300, tenant="docs"), make_work(20, tenant="chat")]
+    planner.queue.add([*requests, make_work(20, tenant=BACKGROUND)])
+    running = [RunningBatch.of([make_work(10, tenant=BACKGROUND)])]
+    assert planner.take_express(running, now=0) == tuple(requests)
+
+
+async def test_batch_files_do_not_use_the_lane(planner: BatchPlanner, make_work: MakeWork) -> None:
+    planner.queue.add([make_work(20, tenant=BACKGROUND)])
+    assert planner.take_express([FLOOD], now=0) == ()
+
+
+@pytest.mark.parametrize(("tenant", "num_works"), [(BACKGROUND, 4), ("chat", 2)])
+async def test_a_short_chunk_of_a_batch_file_does_not_occupy_all_streams(
+    make_work: MakeWork, tenant: str, num_works: int
+) -> None:
+    planner = BatchPlanner(BatchLimits(max_tokens=4096, max_rows=256), num_streams=2)
+    planner.queue.add([make_work(20, tenant=tenant) for _ in range(4)])
+    assert len(planner.take([], now=0)) == num_works
 
 
 async def test_a_short_text_does_not_join_a_long_batch_of_another_tenant(
