@@ -20,7 +20,7 @@ from prefixes.registry import PrefixRegistry
 from server.api.batch_rows import PreparedRow, error_line, prepare, result_line
 from server.api.batch_schemas import BatchOptions
 from server.api.problems import problem_of
-from server.batch_files.execution import AnsweredRows
+from server.batch_files.answering import AnsweredRows
 from server.batch_files.models import FixedModel, FixedModels
 from server.batch_files.reading import InputRow
 from server.batch_files.records import BatchFile, RunningState

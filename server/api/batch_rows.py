@@ -19,6 +19,7 @@ from server.batch_files.models import FixedModel, FixedModels
 from server.batch_files.reading import InputRow, model_name
 from server.batch_files.results import ResultLine
 from server.engine.values import InferenceResult, TaskInput
+from server.errors import InferenceFailed
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def prepare(row: InputRow, index: int, models: FixedModels) -> PreparedRow | Res
     try:
         value = _checked(row)
         row_id = _id_of(value)
+        _check_harmless(row)
         fields = value
         if isinstance(value, dict):
             fields = {name: part for name, part in value.items() if name != "id"}
@@ -88,6 +90,14 @@ def _checked(row: InputRow) -> Any:
         raise _invalid(row.defect)
     check_unicode(row.value)
     return row.value
+
+
+def _check_harmless(row: InputRow) -> None:
+    if row.has_crashed:
+        raise InferenceFailed(
+            "The server's process ended each time it ran this row. Report it with the row, and "
+            "send the row in another form."
+        )
 
 
 def _id_of(value: Any) -> RowId:

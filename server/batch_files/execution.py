@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes.disk import disk
 from prefixes.errors import QuotaExceeded
+from server.batch_files.answering import AnsweredRows, RowAnswerer
+from server.batch_files.crashes import CrashJournal
 from server.batch_files.errors import BatchCancelled, BatchFailed, BatchPaused
 from server.batch_files.folders import BatchFolder
 from server.batch_files.models import MAX_MODELS, FixedModels
@@ -28,37 +30,6 @@ _TURN_SECONDS: Final = 30.0
 """Time after which a file lets one of another tenant run."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredRows:
-    """The results of rows, and how long they occupied the device and a thread that wrote them."""
-
-    lines: Sequence[ResultLine]
-    seconds: float
-
-
-class RowAnswerer(Protocol):
-    """Turns rows into the lines of their results, with the engine."""
-
-    async def fix_models(self, batch: BatchFile, names: frozenset[str | None]) -> FixedModels:
-        """Decide which versions answer the rows that name these models."""
-        ...
-
-    async def answer(
-        self,
-        rows: Sequence[InputRow],
-        first: int,
-        *,
-        batch: BatchFile,
-        models: FixedModels,
-        state: RunningState,
-    ) -> "AnsweredRows":
-        """Answer rows, of which the first has the index `first`. An error of a row is its result.
-
-        Waits while the server is too busy, or a limit of the tenant or the key is used up.
-        """
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -103,12 +74,19 @@ class BatchExecution:
             BatchFailed: when the file cannot be read, or its results cannot be stored.
             StoreUnavailable: when the database or the disk fails.
         """
+        journal = await run_in_threadpool(lambda: CrashJournal.open(self._folder.crashes))
+        try:
+            await self._run(journal)
+        finally:
+            journal.close()
+
+    async def _run(self, journal: CrashJournal) -> None:
         models = await self._begin()
         state = await self._state()
         results = await run_in_threadpool(self._open_results)
         reader = await run_in_threadpool(self._open_rows)
         try:
-            while await self._fill(reader, models, state) or self._chunks:
+            while await self._fill(reader, journal, models, state) or self._chunks:
                 chunk = self._chunks.popleft()
                 lines = (await chunk.answered).lines
                 await run_in_threadpool(partial(results.append, lines))
@@ -185,19 +163,36 @@ class BatchExecution:
             raise BatchPaused
         return state
 
-    async def _fill(self, reader: RowReader, models: FixedModels, state: RunningState) -> bool:
+    async def _fill(
+        self, reader: RowReader, journal: CrashJournal, models: FixedModels, state: RunningState
+    ) -> bool:
         """Start chunks, as many as may run now. Returns whether there are rows left."""
-        while len(self._chunks) < self._pacer.max_chunks:
+        while len(self._chunks) < self._max_chunks(journal):
             if self._is_at_end:
                 return False
             turn = await self._pacer.turn()
-            rows = await run_in_threadpool(partial(reader.read, turn.max_rows))
+            rows = await run_in_threadpool(partial(self._read, reader, journal, turn.max_rows))
             if rows:
                 answer = self._answer(turn, rows, self._next, models, state)
                 self._chunks.append(_Chunk(rows, asyncio.create_task(answer)))
                 self._next += len(rows)
             self._is_at_end = not rows
         return True
+
+    def _max_chunks(self, journal: CrashJournal) -> int:
+        return 1 if journal.must_run_alone(self._next) else self._pacer.max_chunks
+
+    def _read(self, reader: RowReader, journal: CrashJournal, max_rows: int) -> list[InputRow]:
+        """Read the next rows. Those that killed the process before are marked."""
+        first, end = self._checkpoint.num_done, self._next + max_rows
+        if journal.must_run_alone(self._next):
+            first, end = self._next, self._next + 1
+        journal.begin(first, end)
+        rows = reader.read(end - self._next)
+        for index in journal.failed:
+            if 0 <= (place := index - self._next) < len(rows):
+                rows[place] = replace(rows[place], has_crashed=True)
+        return rows
 
     async def _answer(
         self,

@@ -24,9 +24,14 @@ class BatchFolder(JobFolder):
     def results(self) -> Path:
         return self.path / "results.jsonl"
 
+    @property
+    def crashes(self) -> Path:
+        """The rows that are in flight, for the start after a kill."""
+        return self.path / "crashes.json"
+
     def tidy(self) -> None:
-        """Remove what a finished file does not need: everything except the results."""
-        for path in (self.rows("jsonl"), self.rows("parquet")):
+        """Remove what a finished file does not need: the rows and which of them were in flight."""
+        for path in (self.rows("jsonl"), self.rows("parquet"), self.crashes):
             with suppress(OSError):  # it is removed with the folder
                 path.unlink(missing_ok=True)
 

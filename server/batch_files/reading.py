@@ -20,11 +20,15 @@ _ESCAPE: Final = b"\\u"
 
 @dataclass(frozen=True, slots=True)
 class InputRow:
-    """One row: its JSON value, or else what is wrong with it. The next row begins at `end`."""
+    """One row: its JSON value, or else what is wrong with it. The next row begins at `end`.
+
+    `has_crashed` says that the process was killed each time the row ran.
+    """
 
     value: Any
     defect: str | None
     end: int
+    has_crashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from fastapi.concurrency import run_in_threadpool
 from prefixes.errors import PrefixError
 from prefixes.registry import Database
 from prefixes.registry.tables import now
+from server.batch_files.answering import RowAnswerer
 from server.batch_files.errors import BatchCancelled, BatchFailed, BatchPaused
-from server.batch_files.execution import BatchExecution, RowAnswerer
+from server.batch_files.execution import BatchExecution
 from server.batch_files.folders import BatchFolders
 from server.batch_files.pacing import Pacer
 from server.batch_files.records import BatchFile, BatchState
