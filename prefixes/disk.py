@@ -15,6 +15,10 @@ _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 _OTHERS: Final = 0o077
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PROGRAM: Final = tuple(
+    Path(__file__).parents[1] / package for package in ("prefixes", "server", "training")
+)
+"""Our import packages. A store inside one of them would be lost with the next installation."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +47,21 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
+def check_outside_program(folder: Path) -> Path:
+    """Return the absolute path of a folder that a store may use.
+
+    Raises:
+        StoreUnavailable: when it is inside the program.
+    """
+    for package in _PROGRAM:
+        if folder.resolve().is_relative_to(package.resolve()):
+            raise StoreUnavailable(
+                f"{folder.absolute()} is inside the program's package {package.name!r} and would "
+                "be lost when the program is replaced: choose another folder"
+            )
+    return folder.absolute()
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents durably, accessible to the owner only."""
     if path.is_dir():
@@ -50,6 +69,14 @@ def make_folder(path: Path) -> None:
     make_folder(path.parent)
     path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
     sync_folder(path.parent)
+
+
+def modified(path: Path) -> float:
+    """Return when a file was last written; infinity if another process has removed it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def sync_folder(path: Path) -> None:

@@ -1,12 +1,15 @@
-"""StagedBlob: bytes that a store is receiving."""
+"""StagedBlob: bytes that a store is receiving, and the folder that holds them meanwhile."""
 
 import hashlib
 import os
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-from prefixes.disk import disk
+from prefixes.disk import disk, make_folder, modified, open_private
 from prefixes.errors import PrefixRejected
 from prefixes.findings import Finding
 
@@ -57,8 +60,39 @@ class StagedBlob:
             return self._file.readall()
 
     def move_to(self, path: Path) -> None:
-        """Make the bytes durable, then move them to `path` in one step. Called by the store."""
+        """Make the bytes durable, then move them to `path` in one step. Called by `LocalStore`."""
         now = time.time_ns()
         os.utime(self._file.fileno(), ns=(now, now))  # `sweep` compares this with deletions
         os.fsync(self._file.fileno())
         self._path.replace(path)
+
+
+class StagingFolder:
+    """A local folder of staged bytes. Safe to use from many threads and processes.
+
+    Every method raises StoreUnavailable when the disk fails.
+    """
+
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        with disk("create the folder", folder):
+            make_folder(folder)
+
+    @contextmanager
+    def stage(self) -> Iterator[StagedBlob]:
+        """Open a file for new bytes, which is removed at the end unless it was moved."""
+        path = self._folder / uuid.uuid4().hex
+        with disk("create", path):
+            file = FileIO(path, "x+", opener=open_private)
+        try:
+            yield StagedBlob(path, file, self._max_bytes)
+        finally:
+            file.close()
+            with disk("remove", path):
+                path.unlink(missing_ok=True)  # a commit may have moved it
+
+    def abandoned(self, latest: float) -> list[Path]:
+        """List the files that were last written at that time or before it."""
+        with disk("sweep", self._folder):
+            return [path for path in self._folder.iterdir() if modified(path) <= latest]

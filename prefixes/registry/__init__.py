@@ -6,6 +6,7 @@ from sqlalchemy import URL
 
 from prefixes.errors import StoreUnavailable
 from prefixes.limits import NOT_SET, LimitSet
+from prefixes.local_store import LocalStore
 from prefixes.registry.alias_rules import AliasRules
 from prefixes.registry.audit import AuditLog
 from prefixes.registry.canaries import Canaries
@@ -116,7 +117,7 @@ def open_registry(
         StoreMismatch: when the folder has content, but its database is missing or another one.
         StoreUnavailable: when the folder or the database cannot be used.
     """
-    store = PrefixStore(folder)
+    store = LocalStore(folder)
     url = _url(folder, database_url)
     check_not_missing(url, store)
     database = open_database(url)
@@ -143,7 +144,7 @@ def adopt_store(folder: Path, *, database_url: str | None = None) -> Overlap:
     Raises:
         StoreUnavailable: when the folder or the database cannot be used.
     """
-    store = PrefixStore(folder)
+    store = LocalStore(folder)
     database = open_database(_url(folder, database_url))
     try:
         return adopt(database, store)

@@ -54,7 +54,7 @@ def check_not_missing(url: URL, store: PrefixStore) -> None:
     num_stored = len(_stored(store))
     if num_stored:
         raise StoreMismatch(
-            f"The database {path} is missing or empty, but the store {store.folder} holds "
+            f"The database {path} is missing or empty, but the store {store.name} holds "
             f"{num_stored} prefix files and trainings. {_REMEDY}"
         )
 
@@ -71,7 +71,7 @@ def pair(database: Database, store: PrefixStore) -> None:
         return
     if paired is not None and ours is not None:
         raise StoreMismatch(
-            f"The database {database.name} does not belong to the store {store.folder}: expected "
+            f"The database {database.name} does not belong to the store {store.name}: expected "
             f"the store id {paired}, found {ours}. {_REMEDY}"
         )
     # If two processes start at once, the second waits here and finds the id of the first.
@@ -80,7 +80,7 @@ def pair(database: Database, store: PrefixStore) -> None:
         if not found.is_pair:
             raise StoreMismatch(
                 f"The database {database.name} does not seem to belong to the store "
-                f"{store.folder}: {found}. {_REMEDY}"
+                f"{store.name}: {found}. {_REMEDY}"
             )
         _set_ids(connection, store)
 
@@ -118,9 +118,7 @@ def _overlap(connection: Connection, store: PrefixStore) -> Overlap:
 
 
 def _stored(store: PrefixStore) -> frozenset[str]:
-    folder = store.folder / "trainings"
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return store.digests() | store.quarantined() | names
+    return store.digests() | store.quarantined() | store.trainings()
 
 
 def _has_bytes(path: Path) -> bool:

@@ -203,10 +203,10 @@ class PrefixRegistry(PrefixRemoval):
     @property
     def free_bytes(self) -> int:
         """Free bytes on the disk of the store or of the database file, whichever has fewer."""
-        folders = [self.store.folder]
-        if self.database.file is not None:
-            folders.append(self.database.file.absolute().parent)
-        return min(shutil.disk_usage(folder).free for folder in folders)
+        if self.database.file is None:
+            return self.store.free_bytes
+        folder = self.database.file.absolute().parent
+        return min(self.store.free_bytes, shutil.disk_usage(folder).free)
 
     def space_warning(self) -> str | None:
         """Describe a disk that is nearly full, without its path; None if there is enough space."""

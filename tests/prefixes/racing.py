@@ -12,10 +12,10 @@ from typing import Final
 from sqlalchemy import select, union
 
 from prefixes.errors import PrefixError
+from prefixes.local_store import LocalStore
 from prefixes.registry import Actor, PrefixRegistry, Retention, RetentionRule, open_registry
 from prefixes.registry.tables import deleted_versions, versions
 from prefixes.staging import StagedBlob
-from prefixes.store import PrefixStore
 from tests.prefixes.publishing import publish
 
 _BY: Final = Actor("ada")
@@ -25,7 +25,7 @@ _TASKS: Final = ("left", "right")
 _LISTED: Final = union(select(versions.c.digest), select(deleted_versions.c.digest))
 
 
-class SlowStore(PrefixStore):
+class SlowStore(LocalStore):
     """A store in which another process has time to act between a decision and its effect."""
 
     def commit(self, staged: StagedBlob) -> None:

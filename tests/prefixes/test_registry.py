@@ -15,9 +15,9 @@ from prefixes.errors import (
     TenantNotFound,
     VersionInUse,
 )
+from prefixes.local_store import LocalStore
 from prefixes.registry import Actor, ListedVersion, PrefixRegistry, PrefixSummary, Target
 from prefixes.staging import StagedBlob
-from prefixes.store import PrefixStore
 from tests.prefixes.publishing import publish, tiny_prefix
 
 REF = PrefixRef("acme", "topic", alias="live")
@@ -31,7 +31,7 @@ class PowerCut(BaseException):
     """The machine stops."""
 
 
-class StoreOnFailingPower(PrefixStore):
+class StoreOnFailingPower(LocalStore):
     """A store on a machine that stops right after bytes became durable."""
 
     def commit(self, staged: StagedBlob) -> None:
@@ -39,14 +39,14 @@ class StoreOnFailingPower(PrefixStore):
         raise PowerCut
 
 
-class FullStore(PrefixStore):
+class FullStore(LocalStore):
     """A store whose disk takes uploads but has no room left to keep them."""
 
     def commit(self, staged: StagedBlob) -> None:
         raise StoreUnavailable("the disk is full")
 
 
-class StoreMeetingAPublisher(PrefixStore):
+class StoreMeetingAPublisher(LocalStore):
     """A store where somebody publishes the same bytes just when they are to be deleted."""
 
     def meet(self, publisher: Thread) -> None:

@@ -11,15 +11,15 @@ import pytest
 
 import prefixes
 from prefixes.errors import InvalidName, PrefixRejected, StoreCorrupted, StoreUnavailable
-from prefixes.store import PrefixStore
+from prefixes.local_store import LocalStore
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> PrefixStore:
-    return PrefixStore(tmp_path / "store")
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
 
 
-def put(store: PrefixStore, data: bytes) -> str:
+def put(store: LocalStore, data: bytes) -> str:
     with store.stage() as staged:
         staged.write(data)
         store.commit(staged)
@@ -49,7 +49,7 @@ def disk_full_after(num_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_committed_bytes_come_back_under_their_sha256(store: PrefixStore) -> None:
+def test_committed_bytes_come_back_under_their_sha256(store: LocalStore) -> None:
     digest = put(store, b"keys and values")
     assert digest == hashlib.sha256(b"keys and values").hexdigest()
     assert store.get(digest) == b"keys and values"
@@ -57,7 +57,7 @@ def test_committed_bytes_come_back_under_their_sha256(store: PrefixStore) -> Non
 
 
 def test_bytes_written_in_pieces_are_counted_hashed_and_readable_on_the_way(
-    store: PrefixStore,
+    store: LocalStore,
 ) -> None:
     with store.stage() as staged:
         for chunk in (b"one ", b"", b"two "):
@@ -70,14 +70,14 @@ def test_bytes_written_in_pieces_are_counted_hashed_and_readable_on_the_way(
 
 
 def test_committed_bytes_are_there_for_whoever_opens_the_folder_next(
-    store: PrefixStore, tmp_path: Path
+    store: LocalStore, tmp_path: Path
 ) -> None:
     digest = put(store, b"kept")
-    assert PrefixStore(tmp_path / "store").get(digest) == b"kept"
+    assert LocalStore(tmp_path / "store").get(digest) == b"kept"
 
 
 def test_staged_bytes_that_are_not_committed_leave_no_file(
-    store: PrefixStore, tmp_path: Path
+    store: LocalStore, tmp_path: Path
 ) -> None:
     with store.stage() as staged:
         staged.write(b"never mind")
@@ -87,7 +87,7 @@ def test_staged_bytes_that_are_not_committed_leave_no_file(
 
 
 def test_an_error_while_staging_leaves_no_file_and_passes_through(
-    store: PrefixStore, tmp_path: Path
+    store: LocalStore, tmp_path: Path
 ) -> None:
     def fail_halfway() -> None:
         with store.stage() as staged:
@@ -100,7 +100,7 @@ def test_an_error_while_staging_leaves_no_file_and_passes_through(
 
 
 def test_bytes_beyond_the_limit_are_refused_before_they_reach_the_disk(tmp_path: Path) -> None:
-    store = PrefixStore(tmp_path, max_bytes=8)
+    store = LocalStore(tmp_path, max_bytes=8)
     with store.stage() as staged:
         staged.write(b"12345678")
         with pytest.raises(PrefixRejected, match="at most 8 bytes") as caught:
@@ -111,7 +111,7 @@ def test_bytes_beyond_the_limit_are_refused_before_they_reach_the_disk(tmp_path:
 
 
 def test_a_commit_moves_the_staged_file_so_that_no_half_of_it_is_ever_seen(
-    store: PrefixStore, tmp_path: Path
+    store: LocalStore, tmp_path: Path
 ) -> None:
     with store.stage() as staged:
         staged.write(b"bytes")
@@ -122,7 +122,7 @@ def test_a_commit_moves_the_staged_file_so_that_no_half_of_it_is_ever_seen(
         assert not before.exists()
 
 
-def test_the_same_bytes_committed_twice_are_one_blob(store: PrefixStore, tmp_path: Path) -> None:
+def test_the_same_bytes_committed_twice_are_one_blob(store: LocalStore, tmp_path: Path) -> None:
     assert put(store, b"same") == put(store, b"same")
     assert len(files_of(tmp_path)) == 1
 
@@ -131,7 +131,7 @@ def test_the_same_bytes_committed_twice_are_one_blob(store: PrefixStore, tmp_pat
     "damaged", [b"", b"byteZ", b"bytes and more"], ids=["cut", "flipped", "longer"]
 )
 def test_a_damaged_blob_is_never_handed_out(
-    store: PrefixStore, tmp_path: Path, damaged: bytes
+    store: LocalStore, tmp_path: Path, damaged: bytes
 ) -> None:
     digest = put(store, b"bytes")
     blob_of(tmp_path, digest).write_bytes(damaged)
@@ -142,7 +142,7 @@ def test_a_damaged_blob_is_never_handed_out(
 
 
 def test_committing_the_same_bytes_again_mends_a_damaged_blob(
-    store: PrefixStore, tmp_path: Path
+    store: LocalStore, tmp_path: Path
 ) -> None:
     digest = put(store, b"bytes")
     blob_of(tmp_path, digest).write_bytes(b"byteZ")
@@ -150,7 +150,7 @@ def test_committing_the_same_bytes_again_mends_a_damaged_blob(
     assert store.get(digest) == b"bytes"
 
 
-def test_a_missing_blob_is_reported_with_its_path(store: PrefixStore, tmp_path: Path) -> None:
+def test_a_missing_blob_is_reported_with_its_path(store: LocalStore, tmp_path: Path) -> None:
     digest = "ab" * 32
     with pytest.raises(StoreUnavailable, match="No such file") as caught:
         store.get(digest)
@@ -158,14 +158,14 @@ def test_a_missing_blob_is_reported_with_its_path(store: PrefixStore, tmp_path: 
 
 
 @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "AB" * 32, "ab" * 31, "ab" * 32 + "\n"])
-def test_only_a_digest_names_a_blob(store: PrefixStore, digest: str) -> None:
+def test_only_a_digest_names_a_blob(store: LocalStore, digest: str) -> None:
     with pytest.raises(InvalidName, match="64 hexadecimal digits"):
         store.get(digest)
     with pytest.raises(InvalidName, match="64 hexadecimal digits"):
         store.delete(digest)
 
 
-def test_an_open_blob_stays_whole_when_it_is_deleted_meanwhile(store: PrefixStore) -> None:
+def test_an_open_blob_stays_whole_when_it_is_deleted_meanwhile(store: LocalStore) -> None:
     digest = put(store, b"bytes")
     with store.open(digest) as file:
         store.delete(digest)
@@ -174,14 +174,14 @@ def test_an_open_blob_stays_whole_when_it_is_deleted_meanwhile(store: PrefixStor
         store.open(digest)
 
 
-def test_a_deleted_blob_is_gone_and_deleting_it_again_is_fine(store: PrefixStore) -> None:
+def test_a_deleted_blob_is_gone_and_deleting_it_again_is_fine(store: LocalStore) -> None:
     digest, other = put(store, b"bytes"), put(store, b"other")
     store.delete(digest)
     store.delete(digest)
     assert store.digests() == {other}
 
 
-def test_what_else_lies_beside_the_blobs_is_no_blob(store: PrefixStore, tmp_path: Path) -> None:
+def test_what_else_lies_beside_the_blobs_is_no_blob(store: LocalStore, tmp_path: Path) -> None:
     digest = put(store, b"bytes")
     blobs = tmp_path / "store" / "blobs"
     (blobs / "ab").mkdir(exist_ok=True)
@@ -191,7 +191,7 @@ def test_what_else_lies_beside_the_blobs_is_no_blob(store: PrefixStore, tmp_path
 
 
 def test_sweeping_removes_what_is_abandoned_and_keeps_known_blobs_and_young_files(
-    store: PrefixStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: LocalStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     known, deleted, young = put(store, b"known"), put(store, b"deleted"), put(store, b"young")
@@ -212,7 +212,7 @@ def test_sweeping_removes_what_is_abandoned_and_keeps_known_blobs_and_young_file
 
 
 def test_sweeping_sets_unknown_blobs_aside_and_they_are_found_again(
-    store: PrefixStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: LocalStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     unknown, republished = put(store, b"unknown"), put(store, b"deleted, then stored again")
     assert store.sweep(set(), {republished: 1000.0}, older_than_seconds=0, now=inf) == 2
@@ -228,7 +228,7 @@ def test_sweeping_sets_unknown_blobs_aside_and_they_are_found_again(
 
 
 def test_a_blob_in_quarantine_is_deleted_for_good_and_superseded_by_the_same_bytes(
-    store: PrefixStore,
+    store: LocalStore,
 ) -> None:
     deleted, again = put(store, b"deleted"), put(store, b"again")
     store.sweep(set(), {}, older_than_seconds=0, now=inf)
@@ -242,19 +242,17 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_reason(tmp_path: Path) -
     (tmp_path / "file").write_text("in the way")
     folder = tmp_path / "file" / "store"
     with pytest.raises(StoreUnavailable, match=r"File exists \(.*file\)") as caught:
-        PrefixStore(folder)
+        LocalStore(folder)
     assert str(folder) in str(caught.value)
 
 
-def test_a_folder_that_vanished_is_named_with_the_reason(
-    store: PrefixStore, tmp_path: Path
-) -> None:
+def test_a_folder_that_vanished_is_named_with_the_reason(store: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "store" / "staging").rmdir()
     with pytest.raises(StoreUnavailable, match=r"staging.*No such file"), store.stage():
         pass
 
 
-def test_a_commit_that_the_disk_refuses_leaves_no_file(store: PrefixStore, tmp_path: Path) -> None:
+def test_a_commit_that_the_disk_refuses_leaves_no_file(store: LocalStore, tmp_path: Path) -> None:
     blobs = tmp_path / "store" / "blobs"
     blobs.rmdir()
     blobs.write_text("in the way")
@@ -263,7 +261,7 @@ def test_a_commit_that_the_disk_refuses_leaves_no_file(store: PrefixStore, tmp_p
     assert files_of(tmp_path) == [blobs]
 
 
-def test_a_full_disk_is_reported_and_leaves_no_file(store: PrefixStore, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(store: LocalStore, tmp_path: Path) -> None:
     with (
         disk_full_after(1000),
         pytest.raises(StoreUnavailable, match=r"Could not write .* free space"),
@@ -276,5 +274,5 @@ def test_a_full_disk_is_reported_and_leaves_no_file(store: PrefixStore, tmp_path
 def test_a_folder_inside_the_program_is_refused() -> None:
     folder = Path(prefixes.__file__).parent / "data"
     with pytest.raises(StoreUnavailable, match="package 'prefixes'"):
-        PrefixStore(folder)
+        LocalStore(folder)
     assert not folder.exists()

@@ -4,11 +4,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prefixes import Prefix, digest_of
 from prefixes.backbone import Backbone, EncodeJob, ResidentPrefix, TextEncoder
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected, StoreCorrupted
+from prefixes.local_store import LocalStore
 from prefixes.registry import Actor, PrefixRegistry, PrefixVersion
 from server.batching.work import Work
 from server.residency.leases import Lease
@@ -199,6 +201,17 @@ def publish(
         staged.write(prefix.to_bytes())
         published = registry.publish(tenant, task, staged, prefix, alias=alias, by=Actor("test"))
     return published.version
+
+
+def local_folder(registry: PrefixRegistry) -> Path:
+    """Return the folder of a registry that keeps its prefix files in one."""
+    assert isinstance(registry.store, LocalStore)
+    return registry.store.folder
+
+
+def damage(registry: PrefixRegistry, digest: str) -> None:
+    """Overwrite the stored bytes of a version."""
+    (local_folder(registry) / "blobs" / digest[:2] / digest).write_bytes(b"damaged")
 
 
 async def settled(*works: Work) -> list[object]:

@@ -10,18 +10,18 @@ from prefixes import PrefixRef
 from prefixes.backbone import Backbone
 from prefixes.errors import PrefixNotFound, StoreUnavailable
 from prefixes.lengths import LengthOptions
+from prefixes.local_store import LocalStore
 from prefixes.registry import PrefixRegistry, Target, open_registry
-from prefixes.store import PrefixStore
 from server.engine.engine import Engine
 from server.engine.options import EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from tests.factories import make_prefix
-from tests.server.doubles import RecordingMetrics, publish
+from tests.server.doubles import RecordingMetrics, local_folder, publish
 
 pytestmark = pytest.mark.anyio
 
 
-class CountingStore(PrefixStore):
+class CountingStore(LocalStore):
     """A store that counts its reads."""
 
     num_reads = 0
@@ -82,7 +82,7 @@ async def test_an_evicted_prefix_is_loaded_from_the_host_cache(
     backbone: Backbone, registry: PrefixRegistry, host_bytes: int | None, num_reads: int
 ) -> None:
     publish_all(registry, backbone, "a", "b")
-    store = registry.store = CountingStore(registry.store._blobs.parent)
+    store = registry.store = CountingStore(local_folder(registry))
     limits = EngineLimits(resident_bytes=room_for(backbone, 1), host_bytes=host_bytes)
     async with serving(backbone, registry, limits) as engine:
         first = await ask(engine, "a")

@@ -29,7 +29,7 @@ from server.engine.engine import Engine
 from server.engine.options import EngineLimits
 from server.engine.values import InferenceResult, TaskInput
 from tests.factories import make_prefix, with_tensors
-from tests.server.doubles import RecordingMetrics, publish, run_ready_tasks, until
+from tests.server.doubles import RecordingMetrics, damage, publish, run_ready_tasks, until
 
 pytestmark = pytest.mark.anyio
 
@@ -252,8 +252,7 @@ async def test_a_canary_that_fails_too_often_is_rolled_back(
 ) -> None:
     put_two(registry, *(make_prefix(backbone.fingerprint, seed=seed) for seed in (1, 2)))
     second = registry.version(PrefixRef("acme", "tone", version=2), reader="acme")
-    path = registry.store.folder / "blobs" / second.digest[:2] / second.digest
-    path.write_bytes(b"damaged")
+    damage(registry, second.digest)
     start(canaries, 100, max_error_percent=50)
     for number in range(5):
         assert alias_canary(registry) is not None, number
@@ -340,8 +339,7 @@ async def test_a_failing_shadow_does_not_touch_the_answer(
     put_two(registry, *(make_prefix(backbone.fingerprint, seed=seed) for seed in (1, 2)))
     alone = await ask(engine)
     second = registry.version(PrefixRef("acme", "tone", version=2), reader="acme")
-    path = registry.store.folder / "blobs" / second.digest[:2] / second.digest
-    path.write_bytes(b"damaged")
+    damage(registry, second.digest)
     start(canaries, 0, shadow_percent=100)
     answers = await ask(engine, times=3)
     for answer in answers:

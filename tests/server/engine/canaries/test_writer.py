@@ -18,7 +18,7 @@ from server.engine.engine import Engine
 from server.engine.options import EngineLimits
 from server.engine.values import TaskInput
 from tests.factories import make_prefix
-from tests.server.doubles import RecordingMetrics, publish, until
+from tests.server.doubles import RecordingMetrics, damage, publish, until
 
 pytestmark = pytest.mark.anyio
 
@@ -103,8 +103,7 @@ async def test_errors_before_and_after_a_restart_roll_a_canary_back(
     backbone: Backbone, registry: PrefixRegistry, stored: StoredCounts
 ) -> None:
     second = registry.version(PrefixRef("acme", "tone", version=2), reader="acme")
-    path = registry.store.folder / "blobs" / second.digest[:2] / second.digest
-    path.write_bytes(b"damaged")
+    damage(registry, second.digest)
     for _ in range(2):
         (alias,) = registry.show("acme", "tone", reader="acme").aliases
         assert alias.canary is not None
