@@ -11,6 +11,7 @@ from prefixes.backbone.kernels.names import COMPILED, Kernels
 from tests.factories import make_backbone_folder
 from tests.kernels import ATTENTION_KERNELS, KERNELS, LINEAR_KERNELS, load_compiled_attention
 from tests.postgresql import PostgresServer, start_postgresql
+from tests.seaweedfs import SeaweedServer, credentials, start_seaweedfs
 
 settings.register_profile("polyprefix", deadline=None)  # a busy machine is not a failure
 settings.register_profile("fuzz", deadline=None, max_examples=5000)  # of `make fuzz`
@@ -57,4 +58,15 @@ def postgresql() -> Iterator[PostgresServer]:
     """A running PostgreSQL. Tests that stop it start one of their own."""
     server = start_postgresql()
     yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[SeaweedServer]:
+    """A running S3 service, and its credentials. Tests that stop it start one of their own."""
+    server = start_seaweedfs()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in credentials().items():
+            patch.setenv(name, value)
+        yield server
     server.remove()

@@ -49,6 +49,7 @@ from prefixes.registry.values import (
     Role,
     Tenant,
 )
+from prefixes.s3.settings import BucketSettings
 from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
 
@@ -65,6 +66,7 @@ __all__ = [
     "ApiKeys",
     "AuditEvent",
     "AuditLog",
+    "BucketSettings",
     "Canaries",
     "Canary",
     "CanaryPlan",
@@ -101,23 +103,29 @@ __all__ = [
     "adopt_store",
     "open_database",
     "open_registry",
+    "open_store",
     "schema_revision",
 ]
 
 
 def open_registry(
-    folder: Path, *, database_url: str | None = None, default_limits: LimitSet = NOT_SET
+    folder: Path,
+    *,
+    database_url: str | None = None,
+    bucket: BucketSettings | None = None,
+    default_limits: LimitSet = NOT_SET,
 ) -> PrefixRegistry:
     """Open the registry in a folder, which is created if it is missing.
 
-    Bytes are stored in `folder/blobs`. The database is `folder/registry.db`, or the one that the
-    SQLAlchemy URL names. `default_limits` apply to tenants without limits of their own.
+    Bytes are stored in `folder/blobs`, or in the bucket; the folder then has its cache. The
+    database is `folder/registry.db`, or the one that the SQLAlchemy URL names. `default_limits`
+    apply to tenants without limits of their own.
 
     Raises:
         StoreMismatch: when the folder has content, but its database is missing or another one.
         StoreUnavailable: when the folder or the database cannot be used.
     """
-    store = LocalStore(folder)
+    store = open_store(folder, bucket)
     url = _url(folder, database_url)
     check_not_missing(url, store)
     database = open_database(url)
@@ -138,18 +146,33 @@ def schema_revision(folder: Path, *, database_url: str | None = None) -> SchemaR
     return read_revision(_url(folder, database_url))
 
 
-def adopt_store(folder: Path, *, database_url: str | None = None) -> Overlap:
+def adopt_store(
+    folder: Path, *, database_url: str | None = None, bucket: BucketSettings | None = None
+) -> Overlap:
     """Pair a store with a database, and report what they have in common.
 
     Raises:
         StoreUnavailable: when the folder or the database cannot be used.
     """
-    store = LocalStore(folder)
+    store = open_store(folder, bucket)
     database = open_database(_url(folder, database_url))
     try:
         return adopt(database, store)
     finally:
         database.close()
+
+
+def open_store(folder: Path, bucket: BucketSettings | None = None) -> PrefixStore:
+    """Open the store in a folder, or the one in a bucket with its cache in the folder.
+
+    Raises:
+        StoreUnavailable: when it cannot be used.
+    """
+    if bucket is None:
+        return LocalStore(folder)
+    from prefixes.s3.store import S3Store  # noqa: PLC0415 - needs an optional package
+
+    return S3Store(bucket, folder)
 
 
 def _url(folder: Path, database_url: str | None) -> URL:

@@ -7,7 +7,9 @@ import pytest
 
 from prefixes.registry import PrefixRegistry, open_database, open_registry
 from tests.postgresql import PostgresServer
+from tests.prefixes.places import BucketPlace, FolderPlace, Place
 from tests.prefixes.publishing import publish
+from tests.seaweedfs import SeaweedServer
 
 SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
@@ -37,6 +39,15 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     name = server.create_database(request.getfixturevalue("migrated"))
     yield server.url(name)
     server.drop_database(name)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each kind of place for prefix files."""
+    if request.param == "folder":
+        return FolderPlace(tmp_path)
+    server: SeaweedServer = request.getfixturevalue("seaweedfs")
+    return BucketPlace(server.new_bucket(), tmp_path)
 
 
 @pytest.fixture

@@ -1,0 +1,70 @@
+"""A proxy between a client and a service that cuts replies short, or holds them back."""
+
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+
+class FaultyProxy:
+    """Passes connections on. `max_reply_bytes` limits each reply, after which it is silent or ends.
+
+    Use it as a context.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.max_reply_bytes: int | None = None
+        self.is_silent = False
+        self._sockets: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for one in (self._listener, *self._sockets):
+            one.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            service = socket.create_connection(("127.0.0.1", self._target))
+            self._sockets += (client, service)
+            threading.Thread(target=self._requests, args=(client, service), daemon=True).start()
+            threading.Thread(target=self._replies, args=(service, client), daemon=True).start()
+
+    def _requests(self, client: socket.socket, service: socket.socket) -> None:
+        try:
+            while data := client.recv(65536):
+                service.sendall(data)
+        except OSError:
+            pass
+        service.close()
+
+    def _replies(self, service: socket.socket, client: socket.socket) -> None:
+        num_left = self.max_reply_bytes
+        try:
+            while data := service.recv(65536):
+                passed = data if num_left is None else data[:num_left]
+                client.sendall(passed)
+                if num_left is not None:
+                    num_left -= len(passed)
+                    if num_left == 0:
+                        break
+        except OSError:
+            pass
+        if not (self.is_silent and num_left == 0):
+            client.close()
+            service.close()
