@@ -23,7 +23,7 @@ COPY prefixes prefixes
 COPY server server
 COPY training training
 COPY client client
-RUN /opt/polyprefix/bin/pip install --quiet --constraint constraints.txt '.[minilm,encryption,parquet,tracing,postgres]'
+RUN /opt/polyprefix/bin/pip install --quiet --constraint constraints.txt '.[minilm,encryption,parquet,tracing,postgres,s3]'
 # The compiler stays in this stage. The library runs on every processor of this kind.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 RUN cd / && /opt/polyprefix/bin/python -m prefixes.backbone.native

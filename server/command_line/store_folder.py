@@ -42,6 +42,7 @@ def open_store(settings: "Settings") -> Iterator["PrefixRegistry"]:
     registry = open_registry(
         settings.store_folder,
         database_url=settings.database_address,
+        bucket=settings.bucket,
         default_limits=settings.default_limits,
     )
     try:

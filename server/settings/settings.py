@@ -29,6 +29,7 @@ from server.settings.http import HttpSettings
 from server.settings.keys import check_operator_key
 from server.settings.lists import check_networks, items_of, networks_of, references_of
 from server.settings.observability import ObservabilitySettings
+from server.settings.store import StoreSettings
 from server.settings.tenants import TenantSettings
 from server.settings.tls import TlsSettings
 from server.settings.training import TrainingSettings
@@ -40,6 +41,7 @@ class Settings(
     BatchFileSettings,
     TrainingSettings,
     TenantSettings,
+    StoreSettings,
     TlsSettings,
     HttpSettings,
     EngineSettings,
@@ -57,8 +59,8 @@ class Settings(
 
     store_folder: Path = Field(
         default=Path("var"),
-        description="Folder for prefix files and, unless `POLYPREFIX_DATABASE_URL` is set, the "
-        "database.",
+        description="Folder for prefix files, unless `POLYPREFIX_STORE_URL` is set, and for the "
+        "database, unless `POLYPREFIX_DATABASE_URL` is set.",
     )
     database_url: SecretStr | None = Field(
         default=None,

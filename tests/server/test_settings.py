@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from prefixes.registry import BucketSettings
 from server.command_line.exit_codes import ExitCode
 from server.feedback import sealing
 from server.settings import InvalidSettings, Settings, variable_of
 from server.settings.errors import SECRETS
 from tests.server.command_line.caller import call
 from tests.server.command_line.walk import commands
+
+WITHOUT_CREDENTIALS = {"store_url", "store_endpoint_url"}
+"""URLs that are rejected with a user or a password in them."""
 
 SECRET_VALUES = {
     "database_url": "postgresql://me:hush@db/x",
@@ -109,11 +113,49 @@ def test_every_secret_has_a_type_that_does_not_print_itself() -> None:
     [
         name
         for name in Settings.model_fields
-        if re.search("password|secret|url$|(?<!tls)_key$", name)
+        if re.search("password|secret|url$|(?<!tls)_key$", name) and name not in WITHOUT_CREDENTIALS
     ],
 )
 def test_a_setting_that_sounds_like_a_secret_is_one(name: str) -> None:
     assert name in SECRETS
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("s3://me:hush@bucket", None),
+        ("s3://bucket/prefix?secret=hush", None),
+        ("s3://bucket", "https://me:hush@storage.example.org"),
+    ],
+)
+def test_a_url_of_a_bucket_has_no_credentials(url: str, endpoint: str | None) -> None:
+    with pytest.raises(InvalidSettings, match="is not the URL of") as raised:
+        Settings.load(store_url=url, store_endpoint_url=endpoint)
+    assert "hush" not in str(raised.value)
+
+
+def test_a_bucket_is_reached_over_https_unless_plain_http_is_allowed() -> None:
+    given = {"store_url": "s3://bucket/a/b", "store_endpoint_url": "http://127.0.0.1:9000"}
+    with pytest.raises(
+        InvalidSettings, match=r"is not encrypted.*POLYPREFIX_STORE_ALLOW_HTTP=true"
+    ):
+        Settings.load(**given)
+    settings = Settings.load(**given, store_allow_http=True, store_cache_mib=100)
+    assert settings.bucket == BucketSettings(
+        "bucket", "a/b", "http://127.0.0.1:9000", None, allow_http=True, cache_bytes=100 * 2**20
+    )
+    assert Settings.load().bucket is None
+
+
+@pytest.mark.parametrize("url", ["bucket", "https://bucket", "s3://", "s3://b", "s3://one/../x"])
+def test_what_is_not_the_url_of_a_bucket_is_rejected(url: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"\(POLYPREFIX_STORE_URL\): is not the URL"):
+        Settings.load(store_url=url)
+
+
+def test_settings_of_a_bucket_without_a_bucket_are_rejected() -> None:
+    with pytest.raises(InvalidSettings, match="store_region has a value, but store_url has none"):
+        Settings.load(store_region="eu-central-1")
 
 
 def test_no_form_of_the_settings_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

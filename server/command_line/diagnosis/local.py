@@ -9,6 +9,7 @@ from prefixes.backbone import load_backbone
 from prefixes.backbone.kernels.names import TORCH
 from prefixes.errors import PrefixError, StoreUnavailable
 from prefixes.fingerprint import BackboneFingerprint
+from server.command_line.diagnosis.buckets import check_bucket
 from server.command_line.diagnosis.machine import (
     check_device,
     check_distributions,
@@ -33,6 +34,8 @@ def check_machine(settings: Settings) -> Iterator[CheckResult]:
     yield check_port(settings.host, settings.port, scheme=scheme)
     yield check_folder(settings.store_folder)
     yield check_disk(settings.store_folder)
+    if settings.bucket is not None:
+        yield check_bucket(settings.bucket, settings.store_folder)
     database = check_database(settings.store_folder, settings.database_address)
     yield database
     yield check_device(settings.device)

@@ -37,6 +37,7 @@ class FrontEnd:
         registry = open_registry(
             settings.store_folder,
             database_url=settings.database_address,
+            bucket=settings.bucket,
             default_limits=settings.default_limits,
         )
         try:

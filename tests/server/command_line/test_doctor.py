@@ -18,13 +18,14 @@ import torch
 
 from prefixes.backbone import Backbone
 from prefixes.disk import make_folder
-from prefixes.registry import open_registry
+from prefixes.registry import BucketSettings, open_registry, open_store
 from server.api.status import program_version
 from server.command_line.diagnosis import machine, stores
 from server.command_line.diagnosis.machine import check_device, check_distributions
 from server.command_line.diagnosis.servers import check_clock, check_versions
 from tests.factories import make_prefix
 from tests.prefixes.old_databases import downgrade
+from tests.seaweedfs import SeaweedServer, settings_of
 from tests.server.command_line.caller import call
 from tests.server.conftest import rest
 from tests.server.rest import Rest, new_registry, on_a_port, put
@@ -361,3 +362,28 @@ def test_the_output_for_people_has_the_cure_below_the_cause(tmp_path: Path) -> N
     (place,) = [place for place, line in enumerate(lines) if "backbone:" in line]
     assert lines[place].startswith("problem  backbone: The backbone folder")
     assert lines[place + 1].startswith(" " * 9 + "Set POLYPREFIX_BACKBONE")
+
+
+def test_a_bucket_that_can_be_used_is_left_as_it_was(
+    seaweedfs: SeaweedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = seaweedfs.new_bucket()
+    use_bucket(monkeypatch, settings)
+    report = diagnose(tmp_path, tmp_path / "no-backbone")
+    assert report.state("bucket") == "ok"
+    assert open_store(tmp_path / "other", settings).id() is None
+
+
+def test_a_bucket_that_does_not_exist(
+    seaweedfs: SeaweedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_bucket(monkeypatch, seaweedfs.bucket("no-such-bucket"))
+    report = diagnose(tmp_path, tmp_path / "no-backbone")
+    assert report.state("bucket") == "problem"
+    assert "s3://no-such-bucket/tests/store/doctor/" in report.text("bucket")
+    assert "heck the AWS_ variables" in report.text("bucket")  # as SeaweedFS answers a write
+
+
+def use_bucket(monkeypatch: pytest.MonkeyPatch, settings: BucketSettings) -> None:
+    for name, value in settings_of(settings).items():
+        monkeypatch.setenv(name, value)
