@@ -112,6 +112,11 @@ def test_a_mistake_in_a_template_is_found(
     assert problems
 
 
+def test_the_packaged_chart_has_the_files_of_the_repository(tmp_path: Path) -> None:
+    archive = Path(helm.package(CHART, destination=tmp_path))
+    assert render(VALUE_SETS["production"], archive) == render(VALUE_SETS["production"])
+
+
 def test_alerts_and_dashboard_are_those_of_the_repository() -> None:
     manifests = render(VALUE_SETS["production"])
     deploy = CHART.parents[1]

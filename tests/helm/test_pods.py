@@ -63,6 +63,11 @@ def test_the_server_may_drain_before_it_is_killed(drain: float | None, seconds: 
     assert drain is not None or seconds == Settings.model_fields["drain_seconds"].default
 
 
+def test_there_is_no_wait_of_no_time_which_kubernetes_rejects() -> None:
+    _, container = server_of({"preStopSeconds": 0})
+    assert "lifecycle" not in container
+
+
 @pytest.mark.parametrize(
     ("probe", "path"),
     [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")],

@@ -156,10 +156,12 @@ spec:
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: 2
+      {{- with .Values.preStopSeconds }}
       lifecycle:
         preStop:
           sleep:
-            seconds: {{ .Values.preStopSeconds }}
+            seconds: {{ . }}
+      {{- end }}
       resources:
         {{- include "polyprefix.resources" . | nindent 8 }}
       securityContext:
