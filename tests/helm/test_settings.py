@@ -134,7 +134,11 @@ def test_secrets_are_in_a_secret_and_nowhere_else() -> None:
     ("values", "message"),
     [
         ({"mode": "replicated"}, "no database is shared"),
-        (merged(REPLICATED, {"persistence": {"existingClaim": ""}}), "no store is shared"),
+        (merged(REPLICATED, {"settings": {"POLYPREFIX_STORE_URL": None}}), "no store is shared"),
+        (
+            merged(VALUE_SETS["production"], {"settings": {"POLYPREFIX_STORE_URL": ""}}),
+            "no store is shared",
+        ),
         ({"autoscaling": {"kind": "hpa"}}, "mode is single"),
         (
             merged(

@@ -8,7 +8,7 @@ DATABASE: Final = "postgresql://polyprefix@db/polyprefix"
 REPLICATED: Final[dict[str, Any]] = {
     "mode": "replicated",
     "secrets": {"create": {"POLYPREFIX_DATABASE_URL": DATABASE}},
-    "persistence": {"existingClaim": "shared"},
+    "settings": {"POLYPREFIX_STORE_URL": "s3://bucket/store"},
 }
 PRODUCTION: Final = values_file("values-production.yaml")
 MONITORED: Final = {
@@ -22,6 +22,10 @@ VALUE_SETS: Final[dict[str, Values]] = {
     "keda": merged(PRODUCTION, values_file("values-keda.yaml")),
     "gpu": values_file("values-gpu.yaml"),
     "replicated": REPLICATED,
+    "shared folder": merged(
+        REPLICATED,
+        {"persistence": {"existingClaim": "shared"}, "settings": {"POLYPREFIX_STORE_URL": None}},
+    ),
     "without persistence": {"persistence": {"enabled": False}},
     "existing claim": {"persistence": {"existingClaim": "mine", "accessModes": ["ReadWriteOnce"]}},
     "tls": {"tls": {"secretName": "cert"}, "metrics": MONITORED},

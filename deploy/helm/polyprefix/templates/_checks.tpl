@@ -12,15 +12,20 @@ AWS_SESSION_TOKEN
 HF_TOKEN
 {{- end }}
 
-{{/* Whether a variable is among the values, or could be in a Secret that the chart cannot read. */}}
-{{- define "polyprefix.mayHave" -}}
+{{/* Whether a variable is among the values: list of the root and the variable. */}}
+{{- define "polyprefix.has" -}}
 {{- $values := (index . 0).Values -}}
 {{- $name := index . 1 -}}
-{{- $found := or $values.secrets.existing (hasKey $values.secrets.create $name) (hasKey $values.settings $name) -}}
+{{- $found := or (get $values.settings $name) (get $values.secrets.create $name) -}}
 {{- range $values.extraEnv -}}
 {{- $found = or $found (eq .name $name) -}}
 {{- end -}}
 {{ empty $found | ternary "" "yes" }}
+{{- end }}
+
+{{/* The same, or whether it could be in a Secret that the chart cannot read. */}}
+{{- define "polyprefix.mayHave" -}}
+{{ or (index . 0).Values.secrets.existing (include "polyprefix.has" .) | empty | ternary "" "yes" }}
 {{- end }}
 
 {{- define "polyprefix.checks" -}}
@@ -39,8 +44,8 @@ HF_TOKEN
 {{- if not (include "polyprefix.mayHave" (list . "POLYPREFIX_DATABASE_URL")) -}}
 {{- fail (printf "mode is %s, but no database is shared. Put POLYPREFIX_DATABASE_URL, a URL of PostgreSQL, into a Secret in secrets.existing, or into secrets.create." .Values.mode) -}}
 {{- end -}}
-{{- if not .Values.persistence.existingClaim -}}
-{{- fail (printf "mode is %s, but no store is shared. Set persistence.existingClaim to a claim with ReadWriteMany." .Values.mode) -}}
+{{- if not (or .Values.persistence.existingClaim (include "polyprefix.has" (list . "POLYPREFIX_STORE_URL"))) -}}
+{{- fail (printf "mode is %s, but no store is shared. Set settings.POLYPREFIX_STORE_URL to a bucket, or persistence.existingClaim to a claim with ReadWriteMany." .Values.mode) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.autoscaling.kind (ne .Values.mode "replicated") -}}
