@@ -105,16 +105,20 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """The usage of a task by a tenant within an hour."""
+    """The usage of a task by a tenant within an hour, or of a key.
+
+    Either `task` or `key_id` is None.
+    """
 
     hour: datetime
     tenant: str | None
-    task: str
+    task: str | None
     requests: int
     texts: int
     tokens: int
     device_seconds: float
     training_cpu_seconds: float
+    key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,8 @@ def _allowance(batch: BatchFile, state: RunningState) -> Allowance:
     accounts: list[Account | None] = [Account.of("tenant", request.tenant, state.limits)]
     if request.key_id is not None:
         accounts.append(Account.of("key", request.key_id, state.key_limits))
-    return Allowance(tuple(one for one in accounts if one is not None), _WEIGHT)
+    charged = tuple(one for one in accounts if one is not None)
+    return Allowance(charged, _WEIGHT, request.key_id)
 
 
 def _parts(rows: Sequence[PreparedRow], state: RunningState) -> Iterator[Sequence[PreparedRow]]:

@@ -7,10 +7,11 @@ from typing import Annotated, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator
 
-from prefixes.registry.usage import UsageFilter, UsageKey
+from prefixes.registry.usage import UsageFilter, UsageGroup, UsageKey
 from server.api.dependencies import AuthenticatedRoute, ServicesDep, bearer
 from server.api.exports import EXPORT_RESPONSES, ExportFormat, export_response
 from server.api.pages import PAGE_SIZE, FilterText, PageSize, UtcTime, page_response
@@ -37,9 +38,9 @@ def _key_of(text: str) -> str:
 
 def _parse(text: str) -> UsageKey:
     hour, _, rest = text.partition("/")
-    tenant, _, task = rest.partition("/")
+    tenant, _, name = rest.partition("/")
     moment = datetime.strptime(hour, _HOUR).replace(tzinfo=UTC)
-    return UsageKey(moment, tenant or None, task)
+    return UsageKey(moment, tenant or None, name)
 
 
 _After = Annotated[
@@ -50,11 +51,24 @@ _After = Annotated[
 
 
 async def _filter(
+    by: Annotated[
+        UsageGroup, Query(description="Whether a row is the sum of a task or of a key.")
+    ] = "task",
     task: FilterText = None,
+    key_id: FilterText = None,
     since: Annotated[UtcTime | None, Query(description="Earliest hour, inclusive.")] = None,
     until: Annotated[UtcTime | None, Query(description="Latest hour, exclusive.")] = None,
 ) -> UsageFilter:
-    return UsageFilter(task=task, since=since, until=until)
+    if by == "key" and task is not None:
+        raise _unused("task", "is for rows by task: remove it, or `by=key`")
+    if by == "task" and key_id is not None:
+        raise _unused("key_id", "is for rows by key: add `by=key`, or remove it")
+    return UsageFilter(task=task, since=since, until=until, key_id=key_id, by=by)
+
+
+def _unused(parameter: str, message: str) -> RequestValidationError:
+    error = {"type": "value_error", "loc": ("query", parameter), "msg": message, "input": None}
+    return RequestValidationError([error])
 
 
 FilterDep = Annotated[UsageFilter, Depends(_filter)]
@@ -62,7 +76,7 @@ FilterDep = Annotated[UsageFilter, Depends(_filter)]
 
 @router.get(
     "/tenants/{tenant}/usage",
-    summary="Show what a tenant used, by hour and task",
+    summary="Show what a tenant used, by hour and task or key",
     response_model=UsagePage,
     responses=responses(404),
 )
@@ -136,8 +150,8 @@ def _page(
     found = services.usage.list(where, limit=limit, after=last)
     path = None
     if len(found) == limit:
-        hour, tenant, task = found[-1].key
-        cursor = f"{hour.strftime(_HOUR)}/{tenant or ''}/{task}"
+        hour, tenant, name = found[-1].place
+        cursor = f"{hour.strftime(_HOUR)}/{tenant or ''}/{name}"
         shown = dict(request.query_params) | {"limit": limit, "after": cursor}
         path = f"{request.url.path}?{urlencode(shown)}"
     return UsagePage(usage=[usage_record(row) for row in found], next=path)

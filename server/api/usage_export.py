@@ -17,12 +17,17 @@ class UsageRecord(WireResponse):
     tenant: str | None = Field(
         description="The caller's tenant; null for anonymous callers and operators."
     )
-    task: str = Field(description="`owner/task`, or `*` for tasks that were not told apart.")
+    task: str | None = Field(
+        description="`owner/task`, or `*` for tasks that were not told apart. Null by key."
+    )
     requests: int = Field(description="Requests that were answered.")
     texts: int = Field(description="Texts that the device ran.")
     tokens: int = Field(description="Tokens of these texts.")
     device_seconds: float = Field(description="Their share of the time of their batches.")
-    training_cpu_seconds: float = Field(description="CPU time of trainings that finished.")
+    training_cpu_seconds: float = Field(
+        description="CPU time of trainings that finished. 0 by key."
+    )
+    key_id: str | None = Field(description="The id of the key. Null by task.")
 
 
 class UsagePage(WireResponse):
@@ -56,6 +61,7 @@ def usage_record(row: UsageRow) -> UsageRecord:
         tokens=row.tokens,
         device_seconds=round(row.device_seconds, _DECIMALS),
         training_cpu_seconds=round(row.training_cpu_seconds, _DECIMALS),
+        key_id=row.key_id,
     )
 
 

@@ -11,7 +11,7 @@ from prefixes import Finding, Prefix, PrefixRef
 from prefixes.backbone import Backbone, Streams
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
-from prefixes.registry import Canaries, PrefixRegistry, PrefixVersion, Target
+from prefixes.registry import Canaries, PrefixRegistry, Target
 from prefixes.spec import TaskType
 from server.batching.dispatcher import Dispatcher
 from server.batching.latency import TrialBatches, limits_within
@@ -39,7 +39,7 @@ from server.residency.golden_check import GoldenCheck
 from server.residency.host_cache import HostCache, default_host_bytes
 from server.residency.pins import Pins
 from server.residency.residents import ResidentPrefixes, ResidentStats
-from server.usage.meter import Account, UsageMeter
+from server.usage.meter import UsageMeter
 
 
 class Engine:
@@ -218,7 +218,10 @@ class Engine:
                 inputs, reader=reader, routing_key=routing_key, task_type=task_type
             )
             places = places_by_digest(inputs, versions)
-            accounts = {ref: self._account(reader, found) for ref, found in versions.items()}
+            accounts = {
+                ref: self.usage.account(reader, f"{found.tenant}/{found.task}", allowance.key_id)
+                for ref, found in versions.items()
+            }
             admitted.accounts = [accounts[item.ref] for item in inputs]
             fields = [item.fields for item in inputs]
             try:
@@ -293,9 +296,6 @@ class Engine:
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("the engine belongs to the event loop that awaited its `start`")
-
-    def _account(self, reader: str | None, version: PrefixVersion) -> Account:
-        return self.usage.account(reader, f"{version.tenant}/{version.task}")
 
     def _estimate_wait(self) -> int:
         speed = self._dispatcher.tokens_per_second

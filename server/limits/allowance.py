@@ -47,10 +47,14 @@ _NONE: Final = (UNLIMITED, UNLIMITED, UNLIMITED)
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The accounts that a request is charged to, and its tenant's share of the device."""
+    """The accounts that a request is charged to, and its tenant's share of the device.
+
+    `key_id` is the key that its usage counts for.
+    """
 
     accounts: tuple[Account, ...] = ()
     weight: float = 1.0
+    key_id: str | None = None
 
     @classmethod
     def of(cls, identity: Identity | None, anonymous: Limits) -> Self:
@@ -58,11 +62,12 @@ class Allowance:
         if identity is None:
             return cls._of(Account.of("tenant", None, anonymous))
         if identity.limits is NO_LIMITS and identity.key_limits is NO_LIMITS:
-            return cls()
+            return cls(key_id=identity.key_id)
         return cls._of(
             Account.of("tenant", identity.tenant, identity.limits),
             Account.of("key", identity.key_id, identity.key_limits),
             weight=identity.limits.weight,
+            key_id=identity.key_id,
         )
 
     @classmethod
@@ -81,8 +86,8 @@ class Allowance:
         return cls(tuple(one for one in accounts if one.requests_per_second != UNLIMITED))
 
     @classmethod
-    def _of(cls, *accounts: Account | None, weight: float = 1.0) -> Self:
-        return cls(tuple(one for one in accounts if one is not None), weight)
+    def _of(cls, *accounts: Account | None, weight: float = 1.0, key_id: str | None = None) -> Self:
+        return cls(tuple(one for one in accounts if one is not None), weight, key_id)
 
 
 NO_ALLOWANCE: Final = Allowance()

@@ -10,14 +10,16 @@ from prefixes.registry.usage import UsageRow
 
 OTHER_TASKS: Final = "*"
 _MAX_SERIES: Final = 20_000
-"""Maximum number of pairs of tenant and task, about 8 MB. Further tasks count as `OTHER_TASKS`."""
+"""Maximum number of triples of tenant, task and key, about 8 MB. Further tasks of a tenant count as
+`OTHER_TASKS`, and for no key."""
 _HOUR: Final = 3600
 
 
 class _Series(NamedTuple):
     hour: int
     tenant: str | None
-    task: str
+    task: str | None
+    key_id: str | None
 
 
 @dataclass(slots=True)
@@ -52,9 +54,9 @@ class UsageMeter:
         self._now = now
         self._series: dict[_Series, _Amounts] = {}
 
-    def account(self, tenant: str | None, task: str) -> "Account":
-        """Return the account of a tenant's use of a task, `owner/task`."""
-        return Account(self, tenant, task)
+    def account(self, tenant: str | None, task: str, key_id: str | None = None) -> "Account":
+        """Return the account of a tenant's use of a task, `owner/task`, with a key."""
+        return Account(self, tenant, task, key_id)
 
     def take(self) -> list[UsageRow]:
         """Return all amounts, and start over with none."""
@@ -65,7 +67,7 @@ class UsageMeter:
         """Add amounts that were taken, but could not be written."""
         for row in rows:
             hour = int(row.hour.timestamp()) // _HOUR
-            amounts = self._amounts(_Series(hour, row.tenant, row.task))
+            amounts = self._amounts(_Series(hour, row.tenant, row.task, row.key_id))
             amounts.requests += row.requests
             amounts.texts += row.texts
             amounts.tokens += row.tokens
@@ -74,24 +76,25 @@ class UsageMeter:
     def current(self, account: "Account") -> _Amounts:
         """Return the amounts of an account in this hour."""
         hour = int(self._now()) // _HOUR
-        return self._amounts(_Series(hour, account.tenant, account.task))
+        return self._amounts(_Series(hour, account.tenant, account.task, account.key_id))
 
     def _amounts(self, series: _Series) -> _Amounts:
         found = self._series.get(series)
         if found is None:
             if len(self._series) >= self._max_series:
-                series = series._replace(task=OTHER_TASKS)
+                series = series._replace(task=OTHER_TASKS, key_id=None)
             found = self._series.setdefault(series, _Amounts())
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A tenant's use of a task. `tenant` is None for anonymous callers and operators."""
+    """A tenant's use of a task with a key. `tenant` is None for anonymous callers and operators."""
 
     meter: UsageMeter
     tenant: str | None
     task: str
+    key_id: str | None
 
     def add_request(self) -> None:
         """Count a request that was answered."""
@@ -118,4 +121,5 @@ def _row(series: _Series, amounts: _Amounts) -> UsageRow:
         amounts.texts,
         amounts.tokens,
         amounts.device_seconds,
+        key_id=series.key_id,
     )

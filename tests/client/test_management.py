@@ -102,13 +102,17 @@ def test_the_audit_log_is_read_in_pages_and_exported(operator: Client) -> None:
 
 def test_usage_is_read_and_exported(rest: Rest, operator: Client) -> None:
     hours = [datetime(2026, 11, 29, hour, tzinfo=UTC) for hour in (9, 10)]
-    rows = [UsageRow(hour, "zoo", "zoo/mood", 2, texts=3) for hour in hours]
+    rows = [UsageRow(hour, "zoo", "zoo/mood", 2, texts=3, key_id="a" * 12) for hour in hours]
     UsageLog(rest.registry.database).add(rows)
     found = list(operator.usage.rows("zoo"))
     assert [(one.hour, one.task, one.requests, one.texts) for one in found] == [
         (hour, "zoo/mood", 2, 3) for hour in hours
     ]
     assert [one.hour for one in operator.usage.rows(task="zoo/mood", since=hours[1])] == hours[1:]
+    (of_key,) = operator.usage.rows("zoo", by="key", key_id="a" * 12, until=hours[1])
+    assert (of_key.key_id, of_key.task, of_key.texts) == ("a" * 12, None, 3)
     header, *exported = csv.reader("".join(operator.usage.export("zoo")).splitlines())
     assert header[:3] == ["hour", "tenant", "task"]
     assert len(exported) == 2
+    by_key = csv.DictReader("".join(operator.usage.export(by="key")).splitlines())
+    assert {row["key_id"] for row in by_key} == {"a" * 12}

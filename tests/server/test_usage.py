@@ -28,7 +28,7 @@ def rest(backbone: Backbone, tmp_path: Path) -> Iterator[Rest]:
 def stored(rest: Rest) -> list[UsageRow]:
     """Rows of two tenants and of anonymous callers, in the order of lists."""
     rows = [
-        UsageRow(HOUR + timedelta(hours=hour), tenant, task, 1, 2, 30, 0.1234567, 4.0)
+        UsageRow(HOUR + timedelta(hours=hour), tenant, task, 1, 2, 30, 0.1234567, 4.0, tenant)
         for hour in range(3)
         for tenant, task in (
             (None, "examples/mood"),
@@ -58,6 +58,7 @@ def test_requests_texts_and_tokens_are_counted_for_their_caller_and_task(
         assert classify(rest, "zoo", [{"wrong": "field"}], model="examples/mood")[0] == 422
     registry = open_registry(tmp_path)  # the server wrote its usage as it stopped
     rows = UsageLog(registry.database).list(UsageFilter(), limit=9)
+    by_key = UsageLog(registry.database).list(UsageFilter(by="key"), limit=9)
     registry.close()
     found = {(row.tenant, row.task): row for row in rows}
     assert found.keys() == {
@@ -72,6 +73,8 @@ def test_requests_texts_and_tokens_are_counted_for_their_caller_and_task(
     responses = (one, two, anonymous)
     assert sum(row.tokens for row in found.values()) == sum(r["usage"]["tokens"] for r in responses)
     assert all(row.device_seconds > 0 for row in found.values())
+    (of_key,) = by_key
+    assert (of_key.tenant, of_key.requests, of_key.texts) == ("acme", 3, 5)
 
 
 def test_an_admin_sees_the_usage_of_its_tenant_and_an_operator_all(
@@ -89,6 +92,7 @@ def test_an_admin_sees_the_usage_of_its_tenant_and_an_operator_all(
         "tokens": 30,
         "device_seconds": 0.123457,
         "training_cpu_seconds": 4.0,
+        "key_id": None,
     }
     everything = manage(rest, "GET", "/usage")["usage"]
     assert [entry["tenant"] for entry in everything] == [row.tenant for row in stored]
@@ -108,6 +112,28 @@ def test_usage_is_filtered_by_task_and_time(
     rest: Rest, stored: list[UsageRow], query: str, expected: int
 ) -> None:
     assert len(manage(rest, "GET", f"/tenants/acme/usage?{query}", "acme")["usage"]) == expected
+
+
+def test_usage_is_shown_for_each_key(rest: Rest, stored: list[UsageRow]) -> None:
+    page = manage(rest, "GET", "/usage?by=key&limit=2")
+    first, second = page["usage"]
+    assert (first["tenant"], first["key_id"], first["task"]) == ("acme", "acme", None)
+    assert (first["texts"], second["key_id"]) == (4, "zoo")
+    following = rest.call("GET", page["next"], "operator").json()["usage"]
+    assert [entry["key_id"] for entry in following] == ["acme", "zoo"]
+    own = manage(rest, "GET", "/tenants/acme/usage?by=key&key_id=acme", "acme")["usage"]
+    assert len(own) == 3
+    exported = rest.call("GET", "/v1/usage/export?by=key&key_id=zoo", "operator").text
+    assert {row["key_id"] for row in csv.DictReader(exported.splitlines())} == {"zoo"}
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"), [("by=key&task=a/b", "task"), ("key_id=a", "key_id"), ("by=hour", "by")]
+)
+def test_a_filter_that_rows_do_not_have_is_rejected(rest: Rest, query: str, parameter: str) -> None:
+    response = rest.call("GET", f"/v1/usage?{query}", "operator")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == parameter
 
 
 def test_pages_of_usage_have_each_row_once(rest: Rest, stored: list[UsageRow]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from polyprefix_client._async.pages import items_of
 from polyprefix_client._async.transport import AsyncTransport
@@ -11,6 +11,7 @@ from polyprefix_client.names import segment
 from polyprefix_client.requests import get
 
 Format = Literal["csv", "ndjson"]
+UsageGroup = Literal["task", "key"]
 
 
 class AsyncAudit:
@@ -52,7 +53,7 @@ class AsyncAudit:
 
 
 class AsyncUsage:
-    """The usage of tenants, by hour and task."""
+    """The usage of tenants, by hour and task, or by hour and key."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
@@ -61,12 +62,18 @@ class AsyncUsage:
         self,
         tenant: str | None = None,
         *,
+        by: UsageGroup = "task",
         task: str | None = None,
+        key_id: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> AsyncIterator[UsageRow]:
-        """Yield the usage of a tenant, or of all tenants, the oldest hour first."""
-        call = get(_path(tenant), **_filters(task, since, until), limit=1000)
+        """Yield the usage of a tenant, or of all tenants, the oldest hour first.
+
+        `task` selects rows by task, and `key_id` rows by key.
+        """
+        filters = {"by": by, "task": task, "key_id": key_id}
+        call = get(_path(tenant), **filters, since=_time(since), until=_time(until), limit=1000)
         return items_of(self._transport, call, "usage", UsageRow)
 
     async def export(
@@ -74,12 +81,15 @@ class AsyncUsage:
         tenant: str | None = None,
         format: Format = "csv",  # noqa: A002 - the name on the wire
         *,
+        by: UsageGroup = "task",
         task: str | None = None,
+        key_id: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> AsyncIterator[str]:
         """Yield the text of all rows that the filters match, as it arrives."""
-        call = get(f"{_path(tenant)}/export", **_filters(task, since, until), format=format)
+        filters = {"by": by, "task": task, "key_id": key_id, "format": format}
+        call = get(f"{_path(tenant)}/export", **filters, since=_time(since), until=_time(until))
         async with self._transport.stream(call) as response:
             async for text in response.aiter_text():
                 yield text
@@ -87,10 +97,6 @@ class AsyncUsage:
 
 def _path(tenant: str | None) -> str:
     return "/v1/usage" if tenant is None else f"/v1/tenants/{segment(tenant)}/usage"
-
-
-def _filters(task: str | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:
-    return {"task": task, "since": _time(since), "until": _time(until)}
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from polyprefix_client._sync.pages import items_of
 from polyprefix_client._sync.transport import Transport
@@ -12,6 +12,7 @@ from polyprefix_client.names import segment
 from polyprefix_client.requests import get
 
 Format = Literal["csv", "ndjson"]
+UsageGroup = Literal["task", "key"]
 
 
 class Audit:
@@ -53,7 +54,7 @@ class Audit:
 
 
 class Usage:
-    """The usage of tenants, by hour and task."""
+    """The usage of tenants, by hour and task, or by hour and key."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -62,12 +63,18 @@ class Usage:
         self,
         tenant: str | None = None,
         *,
+        by: UsageGroup = "task",
         task: str | None = None,
+        key_id: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Iterator[UsageRow]:
-        """Yield the usage of a tenant, or of all tenants, the oldest hour first."""
-        call = get(_path(tenant), **_filters(task, since, until), limit=1000)
+        """Yield the usage of a tenant, or of all tenants, the oldest hour first.
+
+        `task` selects rows by task, and `key_id` rows by key.
+        """
+        filters = {"by": by, "task": task, "key_id": key_id}
+        call = get(_path(tenant), **filters, since=_time(since), until=_time(until), limit=1000)
         return items_of(self._transport, call, "usage", UsageRow)
 
     def export(
@@ -75,12 +82,15 @@ class Usage:
         tenant: str | None = None,
         format: Format = "csv",  # noqa: A002 - the name on the wire
         *,
+        by: UsageGroup = "task",
         task: str | None = None,
+        key_id: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Iterator[str]:
         """Yield the text of all rows that the filters match, as it arrives."""
-        call = get(f"{_path(tenant)}/export", **_filters(task, since, until), format=format)
+        filters = {"by": by, "task": task, "key_id": key_id, "format": format}
+        call = get(f"{_path(tenant)}/export", **filters, since=_time(since), until=_time(until))
         with self._transport.stream(call) as response:
             for text in response.iter_text():
                 yield text
@@ -88,10 +98,6 @@ class Usage:
 
 def _path(tenant: str | None) -> str:
     return "/v1/usage" if tenant is None else f"/v1/tenants/{segment(tenant)}/usage"
-
-
-def _filters(task: str | None, since: datetime | None, until: datetime | None) -> dict[str, Any]:
-    return {"task": task, "since": _time(since), "until": _time(until)}
 
 
 def _time(moment: datetime | None) -> str | None:

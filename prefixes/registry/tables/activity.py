@@ -33,6 +33,20 @@ usage_hours = Table(
     Index(None, "tenant", "hour"),
 )
 
+# As `usage_hours`, for each key. Trainings are not in it.
+key_usage_hours = Table(
+    "key_usage_hours",
+    metadata,
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("tenant", String(64), primary_key=True),
+    Column("key_id", String(16), primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("texts", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("device_seconds", Float, nullable=False),
+    Index(None, "tenant", "hour"),
+)
+
 # `statistics` is the JSON of AnswerStatistics. `is_reported` says that an event told of its drift.
 answer_hours = Table(
     "answer_hours",

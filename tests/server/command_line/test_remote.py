@@ -253,6 +253,7 @@ def test_limits_usage_and_audit_of_a_server_are_read_and_set(operator: Run, rest
     (row,) = csv.DictReader(done(operator("usage", "--tenant", "measured")).splitlines())
     assert row["requests"] == "7"
     assert json.loads(done(operator("usage", "--tenant", "measured", "--json")))["requests"] == 7
+    assert not done(operator("usage", "--tenant", "measured", "--by", "key", "--json"))
     events = done(operator("audit", "--tenant", "measured", "--json")).splitlines()
     assert json.loads(events[-1])["action"] == "tenant.create"
 

@@ -98,7 +98,10 @@ def test_a_time_of_expiry_out_of_range_is_rejected(store: tuple[str, Path], days
 def test_usage_is_printed_as_csv_or_json_lines(store: tuple[str, Path]) -> None:
     registry = open_registry(store[1])
     hours = [datetime(2026, 11, 29, hour, tzinfo=UTC) for hour in (9, 10)]
-    rows = [UsageRow(hours[0], "acme", "acme/spam", 1), UsageRow(hours[1], "zoo", "zoo/mood", 2)]
+    rows = [
+        UsageRow(hours[0], "acme", "acme/spam", 1, key_id="a" * 12),
+        UsageRow(hours[1], "zoo", "zoo/mood", 2),
+    ]
     UsageLog(registry.database).add(rows)
     registry.close()
     table = list(csv.DictReader(call("usage", *store).output.splitlines()))
@@ -107,6 +110,12 @@ def test_usage_is_printed_as_csv_or_json_lines(store: tuple[str, Path]) -> None:
     assert json.loads(lines)["task"] == "zoo/mood"
     assert len(call("usage", "--task", "acme/spam", *store).output.splitlines()) == 2
     assert len(call("usage", "--tenant", "nobody", *store).output.splitlines()) == 1
+    (of_key,) = csv.DictReader(call("usage", "--by", "key", *store).output.splitlines())
+    assert (of_key["key_id"], of_key["task"]) == ("a" * 12, "")
+    other = call("usage", "--by", "key", "--key-id", "b" * 12, *store)
+    assert len(other.output.splitlines()) == 1
+    for wrong in (("--key-id", "b" * 12), ("--by", "key", "--task", "acme/spam")):
+        assert call("usage", *wrong, *store).code == 2
 
 
 def test_a_prefix_is_shared_with_a_tenant_or_with_everyone(

@@ -170,11 +170,12 @@ def test_an_allowance_has_an_account_for_each_of_tenant_and_key_that_is_limited(
             Account("key", "k", INF, INF, 2),
         ),
         weight=3,
+        key_id="k",
     )
     plain = Identity("k", "acme", "infer", False, INF, Limits(max_versions=9))
-    assert Allowance.of(plain, Limits(requests_per_second=1)) == NO_ALLOWANCE
+    assert Allowance.of(plain, Limits(requests_per_second=1)) == Allowance(key_id="k")
     operator = Identity("k", None, "operator", False, INF)
-    assert Allowance.of(operator, Limits(requests_per_second=1)) == NO_ALLOWANCE
+    assert Allowance.of(operator, Limits(requests_per_second=1)) == Allowance(key_id="k")
     anonymous = Allowance.of(None, Limits(tokens_per_second=7))
     assert anonymous.accounts == (Account("tenant", None, INF, 7, INF),)
     assert "callers without a key" in str(anonymous.accounts[0])

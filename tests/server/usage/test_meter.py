@@ -37,6 +37,16 @@ def test_requests_and_texts_are_added_up_by_tenant_task_and_hour() -> None:
     assert meter.take() == []
 
 
+def test_each_key_of_a_tenant_has_its_own_amounts() -> None:
+    meter = UsageMeter(now=Time())
+    for key_id in ("a", "b", "a"):
+        meter.account("acme", "acme/spam", key_id).add_text(2, 0.5)
+    taken = meter.take()
+    meter.put_back(taken)
+    assert [(row.key_id, row.texts) for row in taken] == [("a", 2), ("b", 1)]
+    assert meter.take() == taken
+
+
 def test_amounts_that_are_put_back_are_added_to_later_ones() -> None:
     meter = UsageMeter(now=Time())
     account = meter.account("acme", "acme/spam")

@@ -15,6 +15,13 @@ export function moment(text, missing = "never") {
   return h("time", { datetime: text }, `${MOMENT.format(new Date(text)).replace(",", "")} UTC`);
 }
 
+export const DAY_MS = 86_400_000;
+
+/** Return the time of so many days ago, as the API takes it. */
+export function daysAgo(days) {
+  return new Date(Date.now() - days * DAY_MS).toISOString();
+}
+
 /** Write a number with separators, and at most three decimals. */
 export function number(value) {
   return value === null || value === undefined

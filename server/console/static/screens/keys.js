@@ -3,13 +3,13 @@
 import { confirmDialog } from "../components/dialog.js";
 import { fill, h } from "../components/dom.js";
 import { form, selectField, textField } from "../components/fields.js";
-import { moment, stateTag } from "../components/facts.js";
+import { daysAgo, moment, number, stateTag } from "../components/facts.js";
 import { limitDialog, limitText } from "../components/limits.js";
 import { table } from "../components/table.js";
 import { tenantChoice } from "../components/tenant_choice.js";
 import { secretBox } from "../components/secret_box.js";
 import { toast } from "../components/toast.js";
-import { tenantPath } from "../shell/api.js";
+import { tenantPath, withQuery } from "../shell/api.js";
 import { forgetSession } from "../shell/session.js";
 
 const ROLES = [
@@ -30,6 +30,8 @@ const OVERLAPS = [
   ["3600", "An hour"],
   ["604800", "A week"],
 ];
+const USAGE_DAYS = 7;
+const MAX_USAGE_ROWS = 10_000;
 
 export const title = ({ tenant }) => (tenant ? `Keys of ${tenant}` : "Keys");
 
@@ -63,7 +65,21 @@ class KeyScreen {
 
   async load() {
     const keys = await this.context.api.all(`${this.path}?limit=1000`, "keys");
-    fill(this.list, this.tableOf(keys.toReversed()));
+    const usage = this.isOfOperators ? new Map() : await this.usage();
+    fill(this.list, this.tableOf(keys.toReversed(), usage));
+  }
+
+  /** Add up the requests and tokens of each key in the last days. */
+  async usage() {
+    const query = { by: "key", since: daysAgo(USAGE_DAYS), limit: 1000 };
+    const path = withQuery(tenantPath(this.context.tenant, "usage"), query);
+    const rows = await this.context.api.all(path, "usage", { maximum: MAX_USAGE_ROWS });
+    const sums = new Map();
+    for (const { key_id: id, requests, tokens } of rows) {
+      const sum = sums.get(id) ?? { requests: 0, tokens: 0 };
+      sums.set(id, { requests: sum.requests + requests, tokens: sum.tokens + tokens });
+    }
+    return sums;
   }
 
   newKeyForm() {
@@ -93,7 +109,7 @@ class KeyScreen {
     fill(this.secret, secretBox({ label: `Key ${made.id}`, secret: made.key }));
   }
 
-  tableOf(keys) {
+  tableOf(keys, usage) {
     const columns = [
       { label: "Key", value: ({ id, label }) => [h("code", {}, id), h("br"), label] },
       { label: "Role", value: ({ role }) => role },
@@ -104,13 +120,18 @@ class KeyScreen {
           key.replaced_by && h("span", { class: "hint" }, ` replaced by ${key.replaced_by}`),
         ],
       },
-      { label: "Limits", value: ({ limits }) => limitText(limits) },
+      { label: "Limits", value: ({ limits }) => limitText(limits), isOfTenants: true },
       { label: "Last used", value: (key) => moment(key.last_used_at) },
+      {
+        label: `Used in ${USAGE_DAYS} days`,
+        value: ({ id }) => usageText(usage.get(id)),
+        isOfTenants: true,
+      },
       { label: "Expires", value: (key) => moment(key.expires_at) },
       { label: "Created", value: (key) => moment(key.created_at) },
       { label: "Actions", value: (key) => this.actions(key) },
     ];
-    const shown = columns.filter(({ label }) => !(this.isOfOperators && label === "Limits"));
+    const shown = columns.filter(({ isOfTenants }) => !(this.isOfOperators && isOfTenants));
     return table({
       caption: "Keys, latest first",
       rows: keys,
@@ -182,6 +203,11 @@ class KeyScreen {
     toast(message);
     await this.load();
   }
+}
+
+function usageText(sum) {
+  if (sum === undefined) return h("span", { class: "hint" }, "none");
+  return `${number(sum.requests)} requests, ${number(sum.tokens)} tokens`;
 }
 
 function lifetime(seconds) {

@@ -4,7 +4,7 @@ import { barChart, lineChart } from "../components/charts.js";
 import { fill, h } from "../components/dom.js";
 import { selectField, textField } from "../components/fields.js";
 import { filterForm, filterValues, queryOf } from "../components/filters.js";
-import { moment, number } from "../components/facts.js";
+import { DAY_MS, daysAgo, moment, number } from "../components/facts.js";
 import { table } from "../components/table.js";
 import { tenantPath, urlOf, withQuery } from "../shell/api.js";
 import { setQuery } from "../shell/router.js";
@@ -17,7 +17,6 @@ const FIGURES = [
   ["training_cpu_seconds", "CPU seconds of trainings"],
 ];
 const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 const MAX_ROWS = 5000;
 const MAX_BARS = 12;
 
@@ -64,7 +63,7 @@ class UsageScreen {
 
   get query() {
     const query = queryOf(filterValues(this.fields));
-    return { ...query, since: query.since || new Date(Date.now() - 7 * DAY_MS).toISOString() };
+    return { ...query, since: query.since || daysAgo(7) };
   }
 
   async show() {
