@@ -127,6 +127,30 @@ class AnswerStore:
             connection.execute(update(recorded_answers).where(here).values(**values))
             add_stored_bytes(connection, row.tenant_id, added)
 
+    def retract(self, answer: RecordedAnswer) -> None:
+        """Remove the right answer and its review, if there is one. The recorded answer stays.
+
+        Raises:
+            AnswerNotFound: when the answer was removed meanwhile.
+        """
+        here = recorded_answers.c.id == answer.id
+        with self._database.write_activity() as connection:
+            query = select(recorded_answers.c.tenant_id, recorded_answers.c.feedback)
+            row = connection.execute(query.where(here)).one_or_none()
+            if row is None:
+                raise no_answer(answer.request_id, answer.place)
+            removed = len(row.feedback or b"")
+            values = {
+                "feedback": None,
+                "feedback_key": None,
+                "feedback_at": None,
+                "is_contradicted": False,
+                "is_reviewed": False,
+                "num_bytes": recorded_answers.c.num_bytes - removed,
+            }
+            connection.execute(update(recorded_answers).where(here).values(**values))
+            add_stored_bytes(connection, row.tenant_id, -removed)
+
     def unlabeled(self, tenant: str, task: str, *, limit: int) -> list[RecordedAnswer]:
         """List what a person should look at next, at most `limit` answers of each kind.
 

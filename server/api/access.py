@@ -122,6 +122,7 @@ NEEDED: Final[Mapping[str, Role]] = {
     "POST /v1/batches/{batch}/cancel": "infer",
     "DELETE /v1/batches/{batch}": "infer",
     "POST /v1/feedback": "infer",
+    "DELETE /v1/feedback/{request_id}": "infer",
     f"GET {_TENANT}/feedback": "admin",
     f"PUT {_TENANT}/feedback": "admin",
     f"DELETE {_TENANT}/feedback": "admin",

@@ -1,8 +1,9 @@
 """The routes of feedback: right answers, what is recorded, and its deletion."""
 
 from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from prefixes.errors import AnswerNotFound
 from prefixes.registry import FeedbackRule
@@ -51,6 +52,22 @@ async def give_feedback(
         model=f"{recorded.tenant}/{recorded.task}@{recorded.version}",
         is_contradicted=is_contradicted,
     )
+
+
+@router.delete(
+    "/v1/feedback/{request_id}", summary="Retract the right answer to an input", status_code=204
+)
+async def retract_feedback(
+    request_id: str,
+    services: ServicesDep,
+    caller: CallerDep,
+    index: Annotated[
+        int, Query(ge=0, lt=2**31, description="Index of the input in the request.")
+    ] = 0,
+) -> None:
+    """The recorded answer stays, as if no right answer had been sent."""
+    recorded = await _find(services, caller, request_id, index)
+    await services.write(partial(services.answers.retract, recorded))
 
 
 @router.get("/v1/tenants/{tenant}/feedback", summary="Show what a tenant records")

@@ -256,6 +256,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "POST /v1/feedback": Row(
         "of an answer infer", 200, {"request_id": "{request}", "label": "good"}
     ),
+    "DELETE /v1/feedback/{request_id}": Row("of an answer infer", 204),
     f"GET {TENANT}/feedback": Row("admin"),
     f"PUT {TENANT}/feedback": Row("admin", 200, {"is_enabled": True}),
     f"DELETE {TENANT}/feedback": Row("admin"),
@@ -325,8 +326,8 @@ class World:
             self._sharing.add(tenant, names["task"], "acme", by=COMMAND_LINE)
         if path.endswith("/restore"):
             self._delete(tenant, names["task"], is_version="{version}" in path)
-        if path == "/v1/feedback":
-            names["request"] = self._answer(tenant, names["task"])
+        if path.startswith("/v1/feedback"):
+            names["request"] = names["request_id"] = self._answer(tenant, names["task"])
         if "{training}" in path:
             names["training"] = self._training(tenant)
         if "{batch}" in path:

@@ -69,6 +69,23 @@ def test_feedback_on_an_answer_can_be_sent_at_once(recorded: Rest) -> None:
     assert stored(recorded) == (2, 2)
 
 
+def test_feedback_is_retracted_as_if_it_had_not_been_sent(recorded: Rest) -> None:
+    (answer,) = ask(recorded, "r1", "good film")
+    recorded.call("DELETE", "/v1/feedback/r1", "acme")  # the answer is found before it is written
+    before = manage(recorded, "GET", "/tenants/acme/feedback")
+    wrong = {"bad": "good", "good": "bad"}[answer["label"]]
+    listed = manage(recorded, "GET", "/tenants/acme/prefixes/mood/review", "acme")
+    assert give(recorded, "r1", label=wrong, is_review=True).status_code == 200
+    assert manage(recorded, "GET", "/tenants/acme/prefixes/mood/review", "acme") != listed
+    for _ in range(2):  # the second time, there is nothing to retract
+        assert recorded.call("DELETE", "/v1/feedback/r1", "acme").status_code == 204
+        assert manage(recorded, "GET", "/tenants/acme/feedback") == before
+        assert manage(recorded, "GET", "/tenants/acme/prefixes/mood/review", "acme") == listed
+    for path, status in (("r1?index=1", 404), ("r2", 404), ("r1?index=-1", 422)):
+        assert recorded.call("DELETE", f"/v1/feedback/{path}", "acme").status_code == status
+    assert recorded.call("DELETE", "/v1/feedback/r1", "zoo").status_code == 404
+
+
 def test_every_task_type_with_answers_takes_feedback(recorded: Rest, backbone: Backbone) -> None:
     kinds: dict[str, dict[str, Any]] = {
         "topics": {

@@ -43,7 +43,7 @@ class AsyncFeedback:
             choice: position of the right choice.
             is_review: whether a reviewer gives the answer.
         """
-        place = (answer, index) if isinstance(answer, str) else (answer.request_id, answer.index)
+        place = _place(answer, index)
         right = {
             "label": label,
             "labels": None if labels is None else list(labels),
@@ -60,6 +60,13 @@ class AsyncFeedback:
         }
         call = Call("POST", "/v1/feedback", json=body, is_idempotent=True)
         return value_of(await self._transport.send(call), FeedbackReceipt)
+
+    async def retract(self, answer: Prediction | ReviewItem | str, *, index: int = 0) -> None:
+        """Retract the right answer to an input. The recorded answer stays."""
+        request_id, place = _place(answer, index)
+        path = f"/v1/feedback/{segment(request_id)}"
+        call = Call("DELETE", path, {"index": place}, is_idempotent=True)
+        await self._transport.send(call)
 
     def review(self, task: str) -> AsyncIterator[ReviewItem]:
         """Yield the inputs to label next."""
@@ -91,6 +98,11 @@ class AsyncFeedback:
         path = f"{task_path(name)}/feedback" if "/" in name else _path(name)
         response = await self._transport.send(Call("DELETE", path, is_idempotent=True))
         return int(body_of(response)["num_answers"])
+
+
+def _place(answer: Prediction | ReviewItem | str, index: int) -> tuple[str, int]:
+    """Return the id of the request and the position of the input in it."""
+    return (answer, index) if isinstance(answer, str) else (answer.request_id, answer.index)
 
 
 def _path(tenant: str) -> str:

@@ -44,7 +44,7 @@ class Feedback:
             choice: position of the right choice.
             is_review: whether a reviewer gives the answer.
         """
-        place = (answer, index) if isinstance(answer, str) else (answer.request_id, answer.index)
+        place = _place(answer, index)
         right = {
             "label": label,
             "labels": None if labels is None else list(labels),
@@ -61,6 +61,13 @@ class Feedback:
         }
         call = Call("POST", "/v1/feedback", json=body, is_idempotent=True)
         return value_of(self._transport.send(call), FeedbackReceipt)
+
+    def retract(self, answer: Prediction | ReviewItem | str, *, index: int = 0) -> None:
+        """Retract the right answer to an input. The recorded answer stays."""
+        request_id, place = _place(answer, index)
+        path = f"/v1/feedback/{segment(request_id)}"
+        call = Call("DELETE", path, {"index": place}, is_idempotent=True)
+        self._transport.send(call)
 
     def review(self, task: str) -> Iterator[ReviewItem]:
         """Yield the inputs to label next."""
@@ -92,6 +99,11 @@ class Feedback:
         path = f"{task_path(name)}/feedback" if "/" in name else _path(name)
         response = self._transport.send(Call("DELETE", path, is_idempotent=True))
         return int(body_of(response)["num_answers"])
+
+
+def _place(answer: Prediction | ReviewItem | str, index: int) -> tuple[str, int]:
+    """Return the id of the request and the position of the input in it."""
+    return (answer, index) if isinstance(answer, str) else (answer.request_id, answer.index)
 
 
 def _path(tenant: str) -> str:
