@@ -10,6 +10,16 @@ LimitValue = float | Literal["unlimited"] | None
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """The key of a client. `tenant` is None for an operator."""
+
+    tenant: str | None
+    role: str
+    key_id: str
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerStatus:
     """The description of a server by itself."""
 

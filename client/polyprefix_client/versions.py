@@ -215,3 +215,40 @@ class Rules:
     min_score: float | None
     abstain: bool | None
     etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The drift of one statistic: a population stability index, and how much of it is chance."""
+
+    statistic: str
+    index: float
+    by_chance: float
+    has_drifted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Histograms:
+    """Counts of texts by label, score, length and share of unknown tokens."""
+
+    texts: int
+    labels: tuple[int, ...]
+    scores: tuple[int, ...]
+    lengths: tuple[int, ...]
+    unknown: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """The texts of a version in the last hours, compared with its validation rows.
+
+    `bound` is the index above which a statistic counts as drifted. `labels` names the bins of
+    labels. `reference` is None if the file has no statistics, and `found` without texts.
+    """
+
+    hours: int
+    bound: float
+    drifts: tuple[Drift, ...]
+    labels: tuple[str, ...]
+    reference: Histograms | None
+    found: Histograms | None

@@ -12,9 +12,10 @@ from polyprefix_client._async.records import AsyncAudit, AsyncUsage
 from polyprefix_client._async.tenants import AsyncKeys, AsyncTenantLimits, AsyncTenants
 from polyprefix_client._async.trainings import AsyncTrainings
 from polyprefix_client._async.transport import AsyncTransport
+from polyprefix_client._async.webhooks import AsyncWebhooks
 from polyprefix_client.conversion import from_json
 from polyprefix_client.login import Connection, find_connection
-from polyprefix_client.management import Model, ServerStatus
+from polyprefix_client.management import Caller, Model, ServerStatus
 from polyprefix_client.requests import Call, body_of, get, value_of
 from polyprefix_client.retries import RetryPolicy
 
@@ -59,6 +60,7 @@ class AsyncClient(AsyncInference):
         self.limits = AsyncTenantLimits(self._transport)
         self.audit = AsyncAudit(self._transport)
         self.usage = AsyncUsage(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
 
     @property
     def connection(self) -> Connection:
@@ -79,6 +81,10 @@ class AsyncClient(AsyncInference):
         """Return what the server says about itself: its version and its backbone."""
         return value_of(await self._transport.send(get("/")), ServerStatus)
 
+    async def me(self) -> Caller:
+        """Describe the key of this client."""
+        return value_of(await self._transport.send(get("/v1/me")), Caller)
+
     async def models(self) -> list[Model]:
         """List the names that calls accept as `model`."""
         body = body_of(await self._transport.send(get("/v1/models")))
@@ -97,7 +103,7 @@ class AsyncClient(AsyncInference):
 
         Args:
             method: such as `POST`.
-            path: such as `/v1/tenants/acme/webhooks`.
+            path: such as `/v2/health/ready`.
             params: the query parameters.
             json: the body.
             is_idempotent: whether the call may be repeated.

@@ -13,6 +13,7 @@ from polyprefix_client.versions import (
     AliasTarget,
     CheckedFile,
     DeletedPrefixes,
+    DriftReport,
     Prefix,
     PrefixSummary,
     PublishedVersion,
@@ -90,6 +91,11 @@ class AsyncPrefixes:
         if path is not None:
             write_file(Path(path), response.content)
         return response.content
+
+    async def drift(self, name: str, *, hours: int = 24) -> DriftReport:
+        """Compare the texts of a version or an alias with its validation rows."""
+        path = f"{version_path(await self._versioned(name))}/drift"
+        return value_of(await self._transport.send(get(path, hours=hours)), DriftReport)
 
     async def promote(
         self, alias: str, version: int, *, if_version: int | None = None, if_new: bool = False

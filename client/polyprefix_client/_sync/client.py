@@ -13,9 +13,10 @@ from polyprefix_client._sync.records import Audit, Usage
 from polyprefix_client._sync.tenants import Keys, TenantLimits, Tenants
 from polyprefix_client._sync.trainings import Trainings
 from polyprefix_client._sync.transport import Transport
+from polyprefix_client._sync.webhooks import Webhooks
 from polyprefix_client.conversion import from_json
 from polyprefix_client.login import Connection, find_connection
-from polyprefix_client.management import Model, ServerStatus
+from polyprefix_client.management import Caller, Model, ServerStatus
 from polyprefix_client.requests import Call, body_of, get, value_of
 from polyprefix_client.retries import RetryPolicy
 
@@ -60,6 +61,7 @@ class Client(Inference):
         self.limits = TenantLimits(self._transport)
         self.audit = Audit(self._transport)
         self.usage = Usage(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @property
     def connection(self) -> Connection:
@@ -80,6 +82,10 @@ class Client(Inference):
         """Return what the server says about itself: its version and its backbone."""
         return value_of(self._transport.send(get("/")), ServerStatus)
 
+    def me(self) -> Caller:
+        """Describe the key of this client."""
+        return value_of(self._transport.send(get("/v1/me")), Caller)
+
     def models(self) -> list[Model]:
         """List the names that calls accept as `model`."""
         body = body_of(self._transport.send(get("/v1/models")))
@@ -98,7 +104,7 @@ class Client(Inference):
 
         Args:
             method: such as `POST`.
-            path: such as `/v1/tenants/acme/webhooks`.
+            path: such as `/v2/health/ready`.
             params: the query parameters.
             json: the body.
             is_idempotent: whether the call may be repeated.

@@ -14,6 +14,7 @@ from polyprefix_client.versions import (
     AliasTarget,
     CheckedFile,
     DeletedPrefixes,
+    DriftReport,
     Prefix,
     PrefixSummary,
     PublishedVersion,
@@ -89,6 +90,11 @@ class Prefixes:
         if path is not None:
             write_file(Path(path), response.content)
         return response.content
+
+    def drift(self, name: str, *, hours: int = 24) -> DriftReport:
+        """Compare the texts of a version or an alias with its validation rows."""
+        path = f"{version_path(self._versioned(name))}/drift"
+        return value_of(self._transport.send(get(path, hours=hours)), DriftReport)
 
     def promote(
         self, alias: str, version: int, *, if_version: int | None = None, if_new: bool = False
