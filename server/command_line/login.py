@@ -4,6 +4,7 @@
 
 import os
 import sys
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,7 +66,7 @@ def _check(chosen: "Login") -> "ServerStatus":
     """Return what the server says about itself, once it has accepted the key."""
     from polyprefix_client import Client
 
-    if chosen.url.startswith("http://") and not _is_local(chosen.url):
+    if sends_openly(chosen.url):
         typer.echo(
             "Warning: the key is sent without encryption. Use an https URL if the server has one.",
             err=True,
@@ -81,6 +82,17 @@ def _ask_for_key() -> str:
     return str(typer.prompt("API key", hide_input=True, default="", show_default=False))
 
 
-def _is_local(url: str) -> bool:
-    host = url.removeprefix("http://").split("/")[0].rsplit(":", 1)[0]
-    return host in {"localhost", "[::1]"} or host.startswith("127.")
+def sends_openly(url: str) -> bool:
+    """Return whether others on the network may read the key that is sent to a URL."""
+    import httpx
+
+    try:
+        place = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False  # the client rejects it
+    if place.scheme != "http" or place.host == "localhost":
+        return False
+    try:
+        return not ip_address(place.host).is_loopback
+    except ValueError:
+        return True

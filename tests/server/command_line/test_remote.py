@@ -14,6 +14,7 @@ from polyprefix_client.login import Login, login_path, read_login, write_login
 from prefixes.backbone import Backbone
 from prefixes.registry import UsageLog, open_registry
 from prefixes.registry.usage import UsageRow
+from server.command_line.login import sends_openly
 from tests.factories import make_prefix
 from tests.server.command_line.caller import CommandResult, call
 from tests.server.hosting.processes import server_process, store
@@ -86,6 +87,27 @@ def test_a_login_is_checked_kept_private_and_used(rest: Rest) -> None:
     assert done(call("logout")) == "Logged out.\n"
     assert done(call("logout")) == "Not logged in.\n"
     assert call("prefix", "ls", "acme", "--url", CLOSED).code == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "is_open"),
+    [
+        ("http://example.org", True),
+        ("HTTP://192.0.2.7:8000/x", True),
+        ("http://127.example.org", True),
+        ("http://127.0.0.1:8000@example.org", True),
+        ("http://localhost.example.org", True),
+        ("https://example.org", False),
+        ("http://localhost:8000", False),
+        ("http://127.8.9.1", False),
+        ("http://[::1]:8000", False),
+    ],
+)
+def test_a_key_that_others_can_read_is_warned_of(
+    url: str,
+    is_open: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    assert sends_openly(url) is is_open
 
 
 def test_flags_come_before_variables_the_login_and_the_default(
