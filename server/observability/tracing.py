@@ -26,6 +26,9 @@ _UNTRACED: Final = frozenset({
 })  # fmt: skip
 """Paths that orchestrators and Prometheus call every few seconds."""
 
+_MAX_HEADER: Final = 512
+"""Maximum length of `tracestate` that the standard asks of a receiver."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -73,12 +76,21 @@ class Tracing:
         from opentelemetry.propagate import extract  # noqa: PLC0415 - optional
         from opentelemetry.trace import SpanKind  # noqa: PLC0415 - optional
 
-        span = self._tracer.start_span(method, extract(dict(headers)), SpanKind.SERVER)
+        span = self._tracer.start_span(method, extract(_bounded(headers)), SpanKind.SERVER)
         return RequestTrace(self._tracer, span)
 
     def close(self) -> None:
         """Export the spans that remain."""
         self._provider.shutdown()
+
+
+def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
+    """Leave out headers of which OpenTelemetry would log a warning, with their whole value."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name != "baggage" and len(value) <= _MAX_HEADER
+    }
 
 
 class RequestTrace:

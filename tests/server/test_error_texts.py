@@ -195,6 +195,22 @@ def test_an_invalid_range_is_a_problem(rest: Rest, value: str, status: int, code
     assert (part.status_code, part.content) == (206, whole.content[:10])
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "bytes=" + ",".join(f"{place}-{place}" for place in range(0, 8000, 2)),
+        "bytes=" + "0-," * 10_000,
+        f"bytes=0-0,{'9' * 5000}-",
+    ],
+)
+def test_a_hostile_range_costs_no_more_than_the_file(rest: Rest, value: str) -> None:
+    url = "/v1/tenants/acme/prefixes/mood/versions/1/file"
+    whole = rest.call("GET", url, "acme").content
+    response = rest.call("GET", url, "acme", headers={"Range": value})
+    assert response.status_code in {200, 206}
+    assert len(response.content) <= len(whole)
+
+
 def test_a_trailing_slash_is_a_problem(rest: Rest) -> None:
     for url in ("/v1/classify/", "/predict/", "/v1/tenants/acme/prefixes/", "/embed/", "/livez/"):
         for method in ("GET", "POST"):

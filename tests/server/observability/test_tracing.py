@@ -103,6 +103,45 @@ def test_a_request_has_spans_of_its_stages(traced: tuple[Rest, InMemorySpanExpor
     assert forward.attributes["polyprefix.batch.distinct_prefixes"] == 1  # type: ignore[index]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01"},
+        {"traceparent": f"ff-{TRACE_ID}-b7ad6b7169203331-01"},
+        {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01" + "0" * 20_000},
+        {"traceparent": f"00-{TRACE_ID[:-1]}\u00e9-b7ad6b7169203331-01".encode("latin-1")},
+        {"traceparent": "-" * 30_000},
+    ],
+    ids=["zeros", "version", "long", "character", "dashes"],
+)
+def test_an_invalid_parent_begins_a_new_trace(
+    traced: tuple[Rest, InMemorySpanExporter], headers: dict[str, Any]
+) -> None:
+    rest, exporter = traced
+    answer = rest.call("POST", "/v1/classify", "acme", json=BODY, headers=headers)
+    assert answer.status_code == 200
+    (request, *_) = spans_of(exporter, "POST /v1/classify")
+    assert request.parent is None
+    assert f"{context_of(request).trace_id:032x}" != TRACE_ID
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["a=" + "b" * 30_000, ",".join(f"k{number}=v" for number in range(5000)), " " * 30_000 + "=,"],
+    ids=["value", "members", "spaces"],
+)
+def test_a_hostile_state_of_a_trace_is_dropped(
+    traced: tuple[Rest, InMemorySpanExporter], state: str
+) -> None:
+    rest, exporter = traced
+    headers = {**PARENT, "tracestate": state, "baggage": state}
+    answer = rest.call("POST", "/v1/classify", "acme", json=BODY, headers=headers)
+    assert answer.status_code == 200
+    (request, *_) = spans_of(exporter, "POST /v1/classify")
+    assert f"{context_of(request).trace_id:032x}" == TRACE_ID
+    assert len(context_of(request).trace_state) <= 32
+
+
 def test_stages_follow_one_another_within_the_request(
     traced: tuple[Rest, InMemorySpanExporter],
 ) -> None:
