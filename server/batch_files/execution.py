@@ -25,7 +25,6 @@ from server.batch_files.records import BatchFile, Checkpoint, RunningState
 from server.batch_files.results import ResultFile, ResultLine, ResultsLost
 from server.batch_files.store import BatchStore
 
-_SECONDS_BETWEEN_CHECKPOINTS: Final = 1.0
 _TURN_SECONDS: Final = 30.0
 """Time after which a file lets one of another tenant run."""
 
@@ -91,7 +90,7 @@ class BatchExecution:
                 lines = (await chunk.answered).lines
                 await run_in_threadpool(partial(results.append, lines))
                 self._advance(chunk.rows, lines, results)
-                if time.monotonic() - self._saved_at >= _SECONDS_BETWEEN_CHECKPOINTS:
+                if time.monotonic() - self._saved_at >= self._pacer.seconds_between_checkpoints:
                     await self._save(results)
                     state = await self._state()
             await self._save(results)

@@ -15,6 +15,10 @@ _QUIET_CHUNK_SECONDS: Final = 0.1
 _BUSY_CHUNK_SECONDS: Final = 0.015
 _BUSY_SHARE: Final = 0.1
 """Maximum share of the time in which chunks run while there are requests."""
+_QUIET_CHECKPOINT_SECONDS: Final = 1.0
+_BUSY_CHECKPOINT_SECONDS: Final = 5.0
+"""A checkpoint holds the interpreter lock for milliseconds, which one request in fifty would notice
+if there were one each second. Few rows run meanwhile, so few are run again after a restart."""
 _MAX_REST_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.05
 _FIRST_ROWS: Final = 4.0
@@ -65,6 +69,11 @@ class Pacer:
     def max_chunks(self) -> int:
         """Maximum number of chunks that one file runs at once."""
         return _QUIET_CHUNKS if self._is_quiet else 1
+
+    @property
+    def seconds_between_checkpoints(self) -> float:
+        """Time after which a file saves a checkpoint."""
+        return _QUIET_CHECKPOINT_SECONDS if self._is_quiet else _BUSY_CHECKPOINT_SECONDS
 
     async def turn(self) -> Turn:
         """Wait until the next chunk may run. Call `ran` when it has ended."""
