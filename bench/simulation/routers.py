@@ -18,7 +18,7 @@ _VIRTUAL_NODES: Final = 100
 
 @dataclass(slots=True)
 class View:
-    """What a router knows: the replicas it may choose, and what is in flight at each.
+    """The replicas that a router may choose, and the requests and tokens in flight at each.
 
     `requests` and `tokens` have an entry for each replica that ever existed.
     """

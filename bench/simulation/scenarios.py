@@ -29,7 +29,7 @@ _ADDED_SHARE: Final = 0.1
 class Scenario:
     """One simulation. `load` is the share of the replicas' capacity that is in use.
 
-    `store_ms` is what a read from the store takes in addition to one from the page cache.
+    `store_ms` is what a read from the store takes in addition to one from the disk.
     """
 
     router: str
@@ -49,8 +49,7 @@ class Scenario:
         """Simulate it. The seed determines the result."""
         rng = np.random.default_rng(self.seed)
         popularity = Popularity(self.num_tasks, self.exponent)
-        remote = replace(times.load, store=times.load.store + self.store_ms / 1000)
-        times = replace(times, load=remote)
+        times = replace(times, load=times.load.with_cold_files(self.store_ms / 1000))
         limits = ReplicaLimits(self.device_mib * _MIB, self.host_mib * _MIB)
         router = ROUTERS[self.router](self.seed)
         traffic = self._traffic(times, popularity, rng)
@@ -86,7 +85,7 @@ INCIDENTS: Final[Mapping[str, Callable[[int], tuple[Incident, ...]]]] = {
     "additions": _additions,
     "shift": lambda _: (),
 }
-"""What happens to a number of replicas. A shift of popularity is part of the traffic."""
+"""The incidents of a number of replicas. A shift of popularity is part of the traffic."""
 
 
 def _loads(seed: int) -> Iterator[Scenario]:

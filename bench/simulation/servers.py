@@ -25,7 +25,7 @@ _TOTALS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a server has counted since its start. Times are in seconds."""
+    """Counts of a server since its start. Times are in seconds."""
 
     batches: float
     rows: float

@@ -37,7 +37,7 @@ _BATCH_ROWS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is compared. `hits` is the part of the requests that started no load of a prefix.
+    """The figures that are compared. `hits` are the requests that started no load of a prefix.
 
     `cpu` are the CPU seconds of the servers for each request.
     """

@@ -7,11 +7,14 @@ from website.links import DOCS
 from website.pictures.journey import journey
 from website.pictures.mask import mask
 from website.pictures.padding import padding
+from website.pictures.simulation import incidents, routers
 
 PICTURES: Final[Mapping[str, Callable[[], str]]] = {
     "attention-mask.svg": mask,
     "mixed-batch.svg": journey,
     "padding.svg": padding,
+    "simulation-incidents.svg": incidents,
+    "simulation-routers.svg": routers,
 }
 """The function that draws each file of `docs/pictures/`."""
 

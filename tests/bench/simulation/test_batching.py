@@ -15,7 +15,7 @@ from server.batching.scheduler import BatchLimits, plan
 
 @dataclass(frozen=True)
 class Waiting:
-    """What the scheduler reads of a work."""
+    """The part of a work that the scheduler reads."""
 
     num_tokens: int
     is_wanted: bool = True
