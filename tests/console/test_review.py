@@ -52,9 +52,11 @@ def test_digits_label_and_the_rest_is_skipped_and_undone(
     page.keyboard.press("s")
     assert status.inner_text() == "1 labeled, 1 skipped, 1 left."
     page.keyboard.press("u")
-    assert status.inner_text() == "1 labeled, 0 skipped, 2 left."
+    page.get_by_text("1 labeled, 0 skipped, 2 left.").wait_for()
     page.keyboard.press("u")
+    page.get_by_text("0 labeled, 0 skipped, 3 left.").wait_for()
     assert page.locator("blockquote").inner_text() == first
+    assert reviewers.call("GET", "/feedback")["num_with_feedback"] == 0
     page.keyboard.press("1")
     page.get_by_text("1 labeled, 0 skipped, 2 left.").wait_for()
     state = reviewers.call("GET", "/feedback")
@@ -65,6 +67,23 @@ def test_digits_label_and_the_rest_is_skipped_and_undone(
         page.get_by_text(f"{number} labeled, 0 skipped, {3 - number} left.").wait_for()
     page.get_by_text("Done: no answer is left.").wait_for()
     assert left(reviewers) == []
+
+
+def test_undo_restores_the_feedback_that_a_label_replaced(
+    labeling: "Tab", reviewers: Tenant
+) -> None:
+    item = left(reviewers)[0]
+    wrong = {"ham": "spam", "spam": "ham"}[item["answer"]["label"]]
+    given = {"request_id": item["request_id"], "index": item["index"], "label": wrong}
+    reviewers.send("POST", "/v1/feedback", json=given).raise_for_status()
+    labeling.page.reload()
+    labeling.wait()
+    labeling.page.keyboard.press("1")
+    labeling.page.get_by_text("1 labeled, 0 skipped, 2 left.").wait_for()
+    labeling.page.keyboard.press("u")
+    labeling.page.get_by_text("0 labeled, 0 skipped, 3 left.").wait_for()
+    (found,) = [item for item in left(reviewers) if item["reason"] == "contradicted"]
+    assert found["feedback"] == {"label": wrong}
 
 
 def test_shortcuts_do_nothing_outside_of_the_answer(labeling: "Tab", reviewers: Tenant) -> None:

@@ -123,20 +123,25 @@ class ReviewScreen {
     run();
   }
 
-  async give(answer) {
+  give(answer) {
+    return this.change(async () => {
+      await this.send(this.item, { ...answer, is_review: true });
+      this.labeled.add(this.place);
+      this.go(this.place + 1);
+    });
+  }
+
+  send({ request_id, index }, members) {
+    return this.context.api.post("/v1/feedback", { request_id, index, ...members });
+  }
+
+  /** Run a change of the server, one at a time. An error is shown, and the screen stays. */
+  async change(run) {
     if (this.isBusy) return;
     this.isBusy = true;
-    const { request_id, index } = this.item;
     try {
-      await this.context.api.post("/v1/feedback", {
-        request_id,
-        index,
-        ...answer,
-        is_review: true,
-      });
-      this.labeled.add(this.place);
+      await run();
       fill(this.problem);
-      this.go(this.place + 1);
     } catch (error) {
       if (!this.context.signal.aborted) fill(this.problem, errorBox(error));
     } finally {
@@ -148,14 +153,25 @@ class ReviewScreen {
     this.go(this.place + 1);
   }
 
-  /** Go back one step. An answer that was given stays until another one replaces it. */
+  /** Go back one step, and retract the label that was given in it. */
   undo() {
-    const before = this.past.pop();
-    if (before === undefined) return;
-    this.place = before;
-    this.labeled.delete(before);
-    this.draw();
-    this.card.focus();
+    if (this.past.length === 0) return;
+    return this.change(async () => {
+      const before = this.past.at(-1);
+      if (this.labeled.has(before)) await this.retract(this.items[before]);
+      this.labeled.delete(before);
+      this.past.pop();
+      this.place = before;
+      this.draw();
+      this.card.focus();
+    });
+  }
+
+  /** Retract a label. The feedback that it had replaced is sent again. */
+  async retract(item) {
+    const { request_id: id, index, feedback } = item;
+    await this.context.api.delete(withQuery(`/v1/feedback/${encodeURIComponent(id)}`, { index }));
+    if (feedback !== null) await this.send(item, feedback);
   }
 
   go(place) {
