@@ -64,8 +64,10 @@ class KeyScreen {
   }
 
   async load() {
-    const keys = await this.context.api.all(`${this.path}?limit=1000`, "keys");
-    const usage = this.isOfOperators ? new Map() : await this.usage();
+    const [keys, usage] = await Promise.all([
+      this.context.api.all(`${this.path}?limit=1000`, "keys"),
+      this.isOfOperators ? new Map() : this.usage(),
+    ]);
     fill(this.list, this.tableOf(keys.toReversed(), usage));
   }
 
