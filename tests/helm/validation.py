@@ -49,7 +49,8 @@ def _validator(api_version: str, kind: str, version: str) -> jsonschema.Draft202
 @cache
 def _registry(version: str) -> "Registry[Any]":
     definitions = DRAFT202012.create_resource(_published("_definitions", version))
-    return Registry().with_resource(_DEFINITIONS, definitions)
+    registry: Registry[Any] = Registry().with_resource(_DEFINITIONS, definitions)
+    return registry
 
 
 def _published(name: str, version: str) -> Any:
