@@ -132,7 +132,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[list[_Server], httpx.Client]]:
             text = text.replace(f"{server.name}:8000", f"127.0.0.1:{server.server_port}")
         user = "user root;\n" if os.getuid() == 0 else ""
         (tmp_path / "nginx.conf").write_text(user + text)
-        command = [program, "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]
+        command = [program, "-c", str(tmp_path / "nginx.conf"), "-g", "daemon off;"]
         process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.DEVNULL))
         stack.callback(process.terminate)
         until(lambda: process.poll() is not None or accepts(port))
