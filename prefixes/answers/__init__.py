@@ -21,30 +21,25 @@ from prefixes.answers.rejection import (
     rejection_verdict,
     split_outputs,
 )
-from prefixes.answers.rules import (
-    RuleSet,
-    check_labels,
-    check_level,
-    rules_of,
-    scored_logits,
-    scored_names,
-)
+from prefixes.answers.rule_options import NO_RULES, RuleOptions, check_labels
+from prefixes.answers.rules import RuleSet, rules_of, scored_logits, scored_names
 from prefixes.answers.spans import TextAnswer, find_answers
 from prefixes.answers.windows import whole_outputs, whole_texts
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "NO_RULES",
     "Decision",
     "Entity",
     "LabelExplanation",
     "Reason",
     "RejectionVerdict",
+    "RuleOptions",
     "RuleSet",
     "Strategy",
     "TextAnswer",
     "Tree",
     "check_labels",
-    "check_level",
     "decide",
     "energy_scores",
     "explain",

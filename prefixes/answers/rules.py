@@ -3,18 +3,14 @@
 A rule of a request replaces that of the alias, which replaces that of the prefix file.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
 from prefixes.answers.hierarchy import Tree, tree_of
 from prefixes.answers.labels import DEFAULT_THRESHOLD, Logits, Scores
-from prefixes.errors import InvalidRules, UnknownLabel
 from prefixes.spec import AnswerRules, PrefixSpec, Rejection
-
-_MAX_LISTED: Final = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,53 +117,3 @@ def _replace(thresholds: Scores, names: Sequence[str], named: Mapping[str, float
     for name, threshold in named.items():
         if name in places:
             thresholds[places[name]] = threshold
-
-
-def check_level(level: int | None, specs: Iterable[PrefixSpec]) -> None:
-    """Check that at least one task has this level of labels.
-
-    Raises:
-        InvalidRules: when no task has it.
-    """
-    if level is None:
-        return
-    trees = [tree_of(spec) for spec in specs if spec.has_labels_of_texts]
-    depth = max((tree.depth for tree in trees if tree is not None), default=0)
-    if level > depth:
-        found = f"have at most {depth} levels" if depth else "have no hierarchy of labels"
-        raise InvalidRules(
-            f"Invalid `level` {level}: the tasks of the request {found}. Send a lower level, or "
-            "remove it."
-        )
-
-
-def check_labels(rules: AnswerRules | None, specs: Iterable[PrefixSpec], owner: str) -> None:
-    """Check that each threshold belongs to a label of at least one task.
-
-    Args:
-        rules: the rules to check.
-        specs: descriptions of the tasks that the rules are for.
-        owner: the words for these tasks in the error.
-
-    Raises:
-        UnknownLabel: when no task has the label.
-    """
-    if rules is None or not rules.thresholds:
-        return
-    known: dict[str, None] = {}
-    for spec in specs:
-        if spec.has_labels_of_texts:
-            tree = tree_of(spec)
-            known |= dict.fromkeys((*spec.labels, *(() if tree is None else tree.paths)))
-    for label in rules.thresholds:
-        if label not in known:
-            raise UnknownLabel(
-                f'Unknown label "{label}" in `thresholds`: expected a label of {owner}. '
-                f"Known labels: {_listed(list(known))}. Correct the label, or remove it."
-            )
-
-
-def _listed(labels: Sequence[str]) -> str:
-    names = ", ".join(f'"{label}"' for label in labels[:_MAX_LISTED])
-    rest = len(labels) - _MAX_LISTED
-    return (names or "none") + (f" and {rest} more" if rest > 0 else "")

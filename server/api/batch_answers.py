@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from fastapi.concurrency import run_in_threadpool
 
+from prefixes.answers import RuleOptions
 from prefixes.errors import PrefixError, StoreCorrupted, StoreUnavailable
 from prefixes.lengths import LengthOptions
 from prefixes.names import PrefixRef
@@ -23,7 +24,7 @@ from server.api.problems import problem_of
 from server.batch_files.answering import AnsweredRows
 from server.batch_files.models import FixedModel, FixedModels
 from server.batch_files.reading import InputRow
-from server.batch_files.records import BatchFile, RunningState
+from server.batch_files.records import BatchFile, BatchRequest, RunningState
 from server.batch_files.results import ResultLine
 from server.engine.values import InferenceResponse, InferenceResult, TaskInput
 from server.errors import (
@@ -71,8 +72,9 @@ class BatchAnswerer:
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep)
 
     async def fix_models(self, batch: BatchFile, names: frozenset[str | None]) -> FixedModels:
-        """Resolve each name once. A name that cannot be resolved is the error of its rows."""
-        fix = partial(self._fix, batch.request.tenant, batch.request.model)
+        """Resolve each name once. A name that cannot be used is the error of its rows."""
+        rules = BatchOptions.model_validate(batch.request.options).rules
+        fix = partial(self._fix, batch.request, rules)
         found = await run_in_threadpool(lambda: {name: fix(name) for name in names})
         return FixedModels(found)
 
@@ -103,10 +105,12 @@ class BatchAnswerer:
         lines = await run_in_threadpool(partial(_lines, prepared, outcomes, options))
         return AnsweredRows(lines, run.seconds + time.perf_counter() - started)
 
-    def _fix(self, tenant: str, default: str | None, name: str | None) -> FixedModel:
+    def _fix(self, request: BatchRequest, rules: RuleOptions, name: str | None) -> FixedModel:
         try:
-            ref = self._ref(tenant, name or default or self.default_model)
-            target = self.registry.resolve({ref}, reader=tenant)[ref]
+            ref = self._ref(request.tenant, name or request.model or self.default_model)
+            target = self.registry.resolve({ref}, reader=request.tenant)[ref]
+            if rules.need_labels:
+                rules.check([self.registry.spec(target.stable.digest)])
         except (StoreUnavailable, EngineUnavailable):
             raise
         except (PrefixError, ModelRequired) as error:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field
 
+from prefixes.answers import RuleOptions
 from prefixes.lengths import LengthOptions
 from prefixes.values import Value
 from server.api.long_texts import LongTextOption, MergeOption, StrideOption
@@ -42,6 +43,11 @@ class BatchOptions(Value):
         return LengthOptions(self.truncate, self.long_text, self.stride, self.merge)
 
     @property
+    def rules(self) -> RuleOptions:
+        """The rules of the rows: a level of labels, and nothing else."""
+        return RuleOptions(level=self.level)
+
+    @property
     def outputs(self) -> OutputOptions:
         """The options of the results."""
         return OutputOptions(
@@ -50,7 +56,7 @@ class BatchOptions(Value):
             strategy=self.aggregation_strategy,
             max_answer_tokens=self.max_answer_len,
             may_have_none=self.handle_impossible_answer,
-            level=self.level,
+            rules=self.rules,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Self, TypeVar
 from fastapi import Depends, Header, Request
 
 from prefixes import PrefixRef
+from prefixes.answers import NO_RULES, RuleOptions
 from prefixes.errors import InputRejected, InvalidName
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
@@ -122,6 +123,7 @@ class Inference:
         task_type: TaskType | None = None,
         top_k: int | None = None,
         explain: OcclusionOptions | None = None,
+        rules: RuleOptions = NO_RULES,
     ) -> list[InferenceResult]:
         """Run the inputs, and return their results in the same order.
 
@@ -132,6 +134,7 @@ class Inference:
             task_type: the task type of the route; None for every type.
             top_k: maximum number of scores of each input in the response; None for all.
             explain: explain the inputs that are classified; None explains none.
+            rules: the rules of the request, which its results apply.
 
         Raises:
             InputRejected: when there are no inputs.
@@ -166,6 +169,7 @@ class Inference:
             routing_key=self.routing_key,
             recording=Recording.of(self.caller.identity, self.record.request_id),
             explain=explain,
+            rules=rules,
         )
         try:
             response = await while_connected(self.request, work)

@@ -8,12 +8,12 @@ import numpy as np
 
 from prefixes import PrefixSpec
 from prefixes.answers import (
+    NO_RULES,
     Entity,
     RejectionVerdict,
+    RuleOptions,
     Strategy,
     TextAnswer,
-    check_labels,
-    check_level,
     decide,
     find_answers,
     find_entities,
@@ -22,7 +22,7 @@ from prefixes.answers import (
     softmax,
 )
 from prefixes.occlusion import OcclusionOptions
-from prefixes.spec import AnswerRules, TaskType
+from prefixes.spec import TaskType
 from server.api.explanations import explanation_of
 from server.api.schemas import FunctionToApply
 from server.api.scores import MAX_SCORES, probabilities, ranked_scores
@@ -54,8 +54,7 @@ class OutputOptions:
     max_answer_tokens: int | None = None
     may_have_none: bool | None = None
     explain: OcclusionOptions | None = None
-    rules: AnswerRules | None = None
-    level: int | None = None
+    rules: RuleOptions = NO_RULES
 
 
 class _Common(TypedDict):
@@ -71,11 +70,7 @@ def results_of(answers: Sequence[InferenceResult], options: OutputOptions) -> li
 
     Raises:
         TooManyScores: when they have more entities than one response may have.
-        UnknownLabel: when a rule of the request is for a label that no task has.
-        InvalidRules: when no task has labels of the request's level.
     """
-    check_labels(options.rules, (answer.spec for answer in answers), "the tasks of the request")
-    check_level(options.level, (answer.spec for answer in answers))
     results: list[AnyResult] = []
     num_entities = 0
     for index, answer in enumerate(answers):
@@ -100,7 +95,7 @@ def _common(index: int, answer: InferenceResult) -> _Common:
 
 def _label(answer: InferenceResult, options: OutputOptions, common: _Common) -> ClassifyResult:
     spec, (logits,) = answer.spec, answer.outputs
-    rules = rules_of(spec, answer.rules, options.rules, level=options.level)
+    rules = rules_of(spec, answer.rules, options.rules.given, level=options.rules.level)
     scores = probabilities(answer, options.function, rules)
     kind = spec.problem_type
     decision = decide(spec, logits, rules, answer.features)

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
+from prefixes.answers import RuleOptions
 from prefixes.lengths import LengthOptions
 from prefixes.limits import Limits
 from prefixes.occlusion import OcclusionOptions
@@ -67,6 +68,7 @@ class InferenceEngine(Protocol):
         routing_key: str | None,
         recording: Recording | None,
         explain: OcclusionOptions | None,
+        rules: RuleOptions,
     ) -> InferenceResponse: ...
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]: ...
     async def write_answers(self) -> None: ...

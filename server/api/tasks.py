@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Response
 
+from prefixes.answers import RuleOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.spec import TaskType
 from server import media_types
@@ -65,8 +66,7 @@ async def classify(
         top_k=body.top_k,
         function=body.function_to_apply,
         explain=_occlusion(body),
-        rules=body.rules,
-        level=body.level,
+        rules=RuleOptions(body.rules, body.level),
     )
     return await _answer(body, inference, options, "sequence_classification")
 
@@ -138,8 +138,7 @@ async def predict(
         max_answer_tokens=body.max_answer_len,
         may_have_none=body.handle_impossible_answer,
         explain=_occlusion(body),
-        rules=body.rules,
-        level=body.level,
+        rules=RuleOptions(body.rules, body.level),
     )
     return await _answer(body, inference, options, None)
 
@@ -159,6 +158,7 @@ async def _answer(
         task_type=task_type,
         top_k=options.top_k,
         explain=options.explain,
+        rules=options.rules,
     )
     content = await inference.render(answers, partial(_content, answers, options, inference.record))
     return Response(content, media_type=media_types.JSON)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from prefixes import Finding, Prefix, PrefixRef
+from prefixes.answers import NO_RULES, RuleOptions
 from prefixes.backbone import Backbone, Streams
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
@@ -23,12 +24,14 @@ from server.engine.admission import AdmissionControl
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
 from server.engine.canaries.watch import FAULTS, CanaryWatch
+from server.engine.estimates import expected_tokens
 from server.engine.input_outcome import results_of
 from server.engine.options import EngineLimits, EngineMetrics
 from server.engine.pipeline import Pipeline
 from server.engine.recording.recorder import AnswerRecorder
 from server.engine.replay import GoldenReplay
 from server.engine.resolution import ReferenceResolver, places_by_digest
+from server.engine.specs import SpecCache
 from server.engine.text_sizes import estimate_tokens
 from server.engine.tokenization import TokenizerPool
 from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
@@ -78,6 +81,7 @@ class Engine:
         self._dispatcher = Dispatcher(runner, batch_limits, metrics, streams)
         self._resolver_threads = ThreadPoolExecutor(2, thread_name_prefix="resolve")
         self._resolver = ReferenceResolver(registry, self._resolver_threads)
+        self._specs = SpecCache(registry, self._resolver_threads)
         self._pins = Pins(limits.pinned, registry, self._residents, self._resolver_threads)
         self._tokenizers = TokenizerPool(backbone.texts)
         self._pipeline = Pipeline(self._residents, self._dispatcher, self._tokenizers, metrics)
@@ -176,6 +180,7 @@ class Engine:
         routing_key: str | None = None,
         recording: Recording | None = None,
         explain: OcclusionOptions | None = None,
+        rules: RuleOptions = NO_RULES,
         is_background: bool = False,
     ) -> InferenceResponse:
         """Run inputs of any tasks. The request succeeds or fails as a whole.
@@ -190,11 +195,14 @@ class Engine:
             routing_key: decides whether the canary of an alias answers; None: never.
             recording: names the request whose answers are recorded; None: they are not.
             explain: explain the inputs that are classified; None explains none.
+            rules: the rules of the request; only checked, because they change no output.
             is_background: queue the texts behind those of all tenants, as far as the queue is fair.
 
         Raises:
             PrefixNotFound: when a prefix does not exist, or the reader may not use it.
             WrongTaskType: when a task has another type. Nothing was loaded or tokenized.
+            UnknownLabel: when a rule is for a label that no task has. Nothing was loaded.
+            InvalidRules: when no task has labels of the level. Nothing was loaded.
             InputRejected: when a text does not fit its task; names the input if there are several.
             TooManyInputs: when the inputs become more texts than one request may have.
             Overloaded: when the inputs exceed a limit on in-flight texts.
@@ -218,6 +226,16 @@ class Engine:
                 inputs, reader=reader, routing_key=routing_key, task_type=task_type
             )
             places = places_by_digest(inputs, versions)
+            if rules.need_labels or allowance.accounts:
+                specs = await self._specs.find(places)
+                rules.check(list(specs.values()))
+                admitted.charge.expect_tokens(
+                    sum(
+                        expected_tokens(specs[digest], inputs[place].fields, lengths, explain)
+                        for digest, some in places.items()
+                        for place in some
+                    )
+                )
             accounts = {
                 ref: self.usage.account(reader, f"{found.tenant}/{found.task}", allowance.key_id)
                 for ref, found in versions.items()

@@ -15,9 +15,14 @@ def estimate_tokens(inputs: Iterable[TaskInput]) -> int:
     return sum(
         len(fields.ids)
         if isinstance(fields := item.fields, TokenIds)
-        else 1 + num_characters(fields) // _CHARACTERS_OF_TOKEN
+        else num_tokens_of(num_characters(fields))
         for item in inputs
     )
+
+
+def num_tokens_of(num_characters: int) -> int:
+    """Estimate the number of tokens of a text."""
+    return 1 + num_characters // _CHARACTERS_OF_TOKEN
 
 
 def num_characters(fields: InputFields) -> int:

@@ -33,13 +33,14 @@ class TokenBucket:
         former, self.capacity = self.capacity, _capacity(rate)
         self._level = min(self._level + max(0.0, self.capacity - former), self.capacity)
 
-    def seconds_until(self, amount: float, now: float) -> float:
+    def seconds_until(self, amount: float, now: float, *, own: float = 0.0) -> float:
         """Return the time until so many units may be taken; 0 if they may be now.
 
-        More units than the capacity may be taken from a full bucket.
+        More units than the capacity may be taken from a full bucket. `own` of the units were taken
+        for the same purpose already.
         """
         self._refill(now)
-        missing = min(amount, self.capacity) - self._level
+        missing = min(amount, self.capacity) - self._level - own
         return max(0.0, missing / self.rate)
 
     def take(self, amount: float) -> None:

@@ -59,6 +59,15 @@ class Ledger:
             raise self._exceeded(name, math.ceil(waits[name]), now)
         self.check_texts(num_texts, now)
 
+    def check_tokens(self, count: int, now: float, *, own: int) -> None:
+        """Check whether a request may have so many tokens; `own` of them are charged already.
+
+        Raises: as `check`.
+        """
+        seconds = 0.0 if self._tokens is None else self._tokens.seconds_until(count, now, own=own)
+        if seconds > 0:
+            raise self._exceeded("tokens_per_second", math.ceil(seconds), now)
+
     def check_texts(self, num_more: int, now: float, *, own: int = 0) -> None:
         """Check whether so many more texts may be in flight; `own` are of the same request.
 
@@ -80,10 +89,10 @@ class Ledger:
         """Count texts in flight, fewer if the number is negative."""
         self._num_texts += num_more
 
-    def take_request(self) -> None:
-        """Count one request."""
+    def take_requests(self, amount: int) -> None:
+        """Count requests, or give them back if the amount is negative."""
         if self._requests is not None:
-            self._requests.take(1)
+            self._requests.take(amount)
 
     def take_tokens(self, amount: float) -> None:
         """Count tokens, or give them back if the amount is negative."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, Self
 
+from server.errors import LimitExceeded
 from server.limits.allowance import Account, Allowance
 from server.limits.ledger import Ledger
 from server.rates import RateState
@@ -33,7 +34,7 @@ class RequestLimiter:
         Args:
             allowance: the limits, which may differ from those of the last request.
             num_texts: the number of texts that it has at least.
-            num_tokens: an estimate; `Charge.note_tokens` corrects it.
+            num_tokens: an estimate; `expect_tokens` and `note_tokens` of the charge correct it.
 
         Raises:
             LimitExceeded: when a limit of the tenant or of the key is exceeded.
@@ -47,7 +48,7 @@ class RequestLimiter:
             ledger.update(account, now, self.share)
             ledger.check(num_texts, num_tokens, now)
         for ledger in ledgers:
-            ledger.take_request()
+            ledger.take_requests(1)
         return Charge(allowance, ledgers, num_texts, num_tokens, self._clock)
 
     def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
@@ -115,6 +116,22 @@ class Charge:
             for ledger in self._ledgers:
                 ledger.check_texts(num_more, now, own=self._num_texts)
         self._count_texts(num_more)
+
+    def expect_tokens(self, count: int) -> None:
+        """Replace the estimate of the request's tokens by a better one.
+
+        Raises:
+            LimitExceeded: when it exceeds a limit. The request is then not counted either.
+        """
+        now = self._clock()
+        try:
+            for ledger in self._ledgers:
+                ledger.check_tokens(count, now, own=self._charged)
+        except LimitExceeded:
+            for ledger in self._ledgers:
+                ledger.take_requests(-1)
+            raise
+        self._take_tokens(count - self._charged)
 
     def note_tokens(self, count: int) -> None:
         """Note tokens that the request really has."""

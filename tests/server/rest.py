@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from prefixes import BackboneFingerprint, Finding, InputTemplate, Prefix
+from prefixes.answers import NO_RULES, RuleOptions
 from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
 from prefixes.lengths import LengthOptions
@@ -106,6 +107,7 @@ class FakeEngine:
         routing_key: str | None = None,
         recording: Recording | None = None,
         explain: OcclusionOptions | None = None,
+        rules: RuleOptions = NO_RULES,
         is_background: bool = False,
     ) -> InferenceResponse:
         self.num_calls += 1
@@ -130,6 +132,7 @@ class FakeEngine:
         for place, spec in enumerate(specs):
             if task_type not in {None, spec.task_type}:
                 raise WrongTaskType("not this type", place=place, task_type=spec.task_type)
+        rules.check(specs)
         results = [
             InferenceResult(
                 version.ref,

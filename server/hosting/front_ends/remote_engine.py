@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefixes import Finding, Prefix, PrefixSpec
+from prefixes.answers import RuleOptions
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.spec import TaskType
@@ -80,6 +81,7 @@ class RemoteEngine:
         routing_key: str | None,
         recording: Recording | None,
         explain: OcclusionOptions | None,
+        rules: RuleOptions,
     ) -> InferenceResponse:
         """Call `Engine.infer`."""
         answer: _Answer = await self._call(
@@ -93,6 +95,7 @@ class RemoteEngine:
             routing_key=routing_key,
             recording=recording,
             explain=explain,
+            rules=rules,
         )
         results = [
             result.completed(item, spec)

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from prefixes import PrefixSpec
 from prefixes.answers import (
     Decision,
+    RuleOptions,
     check_labels,
-    check_level,
     decide,
     is_within,
     rules_of,
@@ -160,11 +160,11 @@ def test_hundreds_of_labels_and_a_single_chain_work() -> None:
 def test_the_rules_of_a_task_without_a_hierarchy_ignore_the_level() -> None:
     plain = make_spec(BACKBONE, labels=PLAIN)
     assert rules_of(plain, level=1) is None
-    check_level(2, [plain, task()])
+    RuleOptions(level=2).check([plain, task()])
     with pytest.raises(InvalidRules, match="`level` 3: the tasks of the request have at most 2"):
-        check_level(3, [plain, task()])
+        RuleOptions(level=3).check([plain, task()])
     with pytest.raises(InvalidRules, match="have no hierarchy"):
-        check_level(1, [plain])
+        RuleOptions(level=1).check([plain])
 
 
 def test_thresholds_may_name_parents() -> None:

@@ -54,6 +54,8 @@ class World:
     def __init__(self, folder: Path, backbone: Backbone) -> None:
         self.registry, _ = new_registry(folder)
         put_some(self.registry, backbone.fingerprint)
+        tree = make_prefix(backbone.fingerprint, labels=("a/x", "a/y"))
+        put(self.registry, "acme/tree", tree)
         self.engine = Engine(self.registry)
         self.slept: list[float] = []
         self.answerer = BatchAnswerer(self.engine, self.registry, None, 5.0, self._sleep)
@@ -132,6 +134,15 @@ async def test_an_invalid_row_has_the_error_of_a_request_and_the_others_are_answ
     assert found[0]["error"]["errors"][0]["field"] == "text"
     assert found[4]["error"]["status"] == 404
     assert "not a text" not in found[0]["error"]["detail"]
+
+
+async def test_a_level_is_checked_once_for_each_model_before_any_row_runs(world: World) -> None:
+    found = await world.answer(
+        "good", {"model": "tree", "text": "good"}, "bad", options={"level": 2}
+    )
+    assert codes(found) == ["invalid_rules", "", "invalid_rules"]
+    assert found[1]["level"] == 2
+    assert world.engine.sizes == [1]
 
 
 async def test_an_error_of_the_engine_belongs_to_its_row_alone(

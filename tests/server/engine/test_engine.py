@@ -1,5 +1,7 @@
 import asyncio
+import math
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -7,10 +9,20 @@ import numpy as np
 import pytest
 
 from prefixes import GoldenExample, Prefix, PrefixRef, digest_of
+from prefixes.answers import RuleOptions
 from prefixes.backbone import Backbone, pool_of, run_mixed
-from prefixes.errors import InputRejected, PrefixNotFound, StoreCorrupted, TextTooLong
+from prefixes.errors import (
+    InputRejected,
+    InvalidRules,
+    PrefixNotFound,
+    StoreCorrupted,
+    TextTooLong,
+    UnknownLabel,
+)
 from prefixes.lengths import LengthOptions
+from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Actor, Canaries, CanaryPlan, PrefixRegistry, open_registry
+from prefixes.spec import AnswerRules
 from server.engine.engine import Engine
 from server.engine.options import EngineLimits
 from server.engine.values import InferenceResult, TaskInput
@@ -18,11 +30,13 @@ from server.errors import (
     DeadlineExceeded,
     EngineUnavailable,
     InferenceFailed,
+    LimitExceeded,
     Overloaded,
     ResidencyBudgetExceeded,
     TooManyInputs,
     WrongTaskType,
 )
+from server.limits.allowance import Account, Allowance
 from tests.factories import TASKS, encode_each, make_prefix, with_golden, with_tensors
 from tests.server.doubles import RecordingMetrics, publish
 
@@ -195,6 +209,59 @@ async def test_each_choice_of_an_input_counts_as_a_text(
         Overloaded,
     }
     assert engine.num_waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("rules", "error"),
+    [
+        (RuleOptions(AnswerRules(thresholds={"nobody": 0.5})), UnknownLabel),
+        (RuleOptions(level=2), InvalidRules),
+    ],
+)
+async def test_rules_for_unknown_labels_are_rejected_before_anything_is_loaded_or_run(
+    engine: Engine,
+    backbone: Backbone,
+    registry: PrefixRegistry,
+    metrics: RecordingMetrics,
+    rules: RuleOptions,
+    error: type[Exception],
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint, labels=("a/x", "b")))
+    publish(registry, "acme", "topic", make_prefix(backbone.fingerprint, seed=2))
+    inputs = [asks("acme/topic")] if rules.level else [asks("acme/tone"), asks("acme/topic")]
+    with pytest.raises(error):
+        await engine.infer(
+            inputs, reader="acme", lengths=LengthOptions(), timeout_seconds=30, rules=rules
+        )
+    assert metrics.batches == []
+    assert engine.resident_stats().num_resident == 0
+    known = RuleOptions(AnswerRules(thresholds={"b": 0.5}), level=2)
+    both = [asks("acme/tone"), asks("acme/topic")]
+    response = await engine.infer(
+        both, reader="acme", lengths=LengthOptions(), timeout_seconds=30, rules=known
+    )
+    assert len(response.results) == 2
+
+
+async def test_the_texts_of_an_explanation_are_charged_before_they_run(
+    engine: Engine, backbone: Backbone, registry: PrefixRegistry, metrics: RecordingMetrics
+) -> None:
+    publish(registry, "acme", "tone", make_prefix(backbone.fingerprint))
+    allowance = Allowance((Account("tenant", "acme", math.inf, tokens_per_second=6),))
+    ask_with = partial(
+        engine.infer,
+        [asks("acme/tone", "a good film and a great plot")],
+        reader="acme",
+        lengths=LengthOptions(),
+        timeout_seconds=30,
+        allowance=allowance,
+    )
+    await ask_with()
+    assert len(metrics.batches) == 1
+    with pytest.raises(LimitExceeded, match="`tokens_per_second` of the tenant acme"):
+        await ask_with(explain=OcclusionOptions())
+    assert len(metrics.batches) == 1
+    await ask_with()
 
 
 async def test_a_task_of_another_type_is_rejected_before_it_is_loaded_or_tokenized(

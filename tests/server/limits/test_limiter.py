@@ -104,6 +104,42 @@ def test_tokens_are_charged_by_estimate_and_settled_when_they_are_known(
     run(limiter, account, tokens=100, used=100)
 
 
+def test_a_better_estimate_replaces_the_first(limiter: RequestLimiter) -> None:
+    account = tenant(tokens=100)
+    with limiter.admit(Allowance((account,)), num_texts=1, num_tokens=200) as charge:
+        charge.expect_tokens(700)
+        with pytest.raises(LimitExceeded):
+            run(limiter, account, tokens=301)
+        charge.expect_tokens(100)
+        run(limiter, account, tokens=900, used=0)
+        charge.note_tokens(50)
+    run(limiter, account, tokens=950)
+
+
+def test_a_request_with_too_many_expected_tokens_costs_nothing(limiter: RequestLimiter) -> None:
+    accounts = (tenant(requests=1), key(tokens=10))
+    run(limiter, *accounts, tokens=60, used=60)
+    for _ in range(20):
+        charge = limiter.admit(Allowance(accounts), num_texts=1, num_tokens=10)
+        with charge, pytest.raises(LimitExceeded, match="`tokens_per_second` of the key 0123"):
+            charge.expect_tokens(41)
+    with limiter.admit(Allowance(accounts), num_texts=1, num_tokens=10) as charge:
+        charge.expect_tokens(40)
+    for _ in range(8):
+        run(limiter, tenant(requests=1))
+
+
+def test_more_tokens_than_are_saved_up_may_be_expected_of_a_full_bucket(
+    limiter: RequestLimiter, clock: Clock
+) -> None:
+    account = tenant(tokens=10)
+    with limiter.admit(Allowance((account,)), num_texts=1, num_tokens=20) as charge:
+        charge.expect_tokens(5000)
+        charge.note_tokens(130)
+    clock.now += 4
+    run(limiter, account, tokens=1)
+
+
 def test_a_request_that_fails_before_it_is_tokenized_costs_no_tokens(
     limiter: RequestLimiter,
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from prefixes import Finding, Prefix, PrefixRef
+from prefixes.answers import NO_RULES
 from prefixes.backbone import Backbone
 from prefixes.errors import PrefixRejected, TextTooLong
 from prefixes.lengths import LengthOptions
@@ -62,6 +63,7 @@ async def respond(engine: Engine | RemoteEngine, *refs: str, **how: Any) -> Infe
         "routing_key": None,
         "recording": None,
         "explain": None,
+        "rules": NO_RULES,
     }
     return await engine.infer(asks(*refs), reader="acme", **(usual | how))
 
