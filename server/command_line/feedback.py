@@ -1,4 +1,4 @@
-"""The commands `feedback show`, `feedback set`, `feedback delete` and `feedback generate-key`."""
+"""The commands `feedback show`, `set`, `delete`, `export`, `generate-key` and `reencrypt`."""
 
 # ruff: noqa: PLC0415 - `--help` does not need SQLAlchemy
 
@@ -135,6 +135,38 @@ def generate_feedback_key(
         print_json({"key": new_key()})
     else:
         typer.echo(new_key())
+
+
+def reencrypt_feedback(
+    as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
+    store_folder: StoreFolder = None,
+) -> None:
+    """Encrypt all recorded answers with the first key.
+
+    The first of POLYPREFIX_FEEDBACK_KEYS encrypts, and the others decrypt. Servers may run
+    meanwhile if they use the same first key. Texts that were recorded without a key are encrypted,
+    too.
+    """
+    from prefixes.registry.answer_resealing import reseal_answers
+    from server.feedback.sealing import Sealer
+
+    settings = load_settings(store_folder)
+    sealer = Sealer(settings.feedback_key_list)
+    if sealer.current is None:
+        raise typer.BadParameter(
+            "POLYPREFIX_FEEDBACK_KEYS is not set. Set it to the new key, followed by the old ones."
+        )
+    num_resealed = num_unreadable = 0
+    with open_store(settings) as registry:
+        for rows in reseal_answers(registry.database, sealer.current, sealer.reseal):
+            num_resealed += rows.num_resealed
+            num_unreadable += rows.num_unreadable
+    if as_json:
+        print_json({"num_encrypted": num_resealed, "num_unreadable": num_unreadable})
+        return
+    typer.echo(f"Encrypted {num_resealed} answers with the key {sealer.current}.")
+    if num_unreadable:
+        typer.echo(f"{num_unreadable} answers cannot be read: their keys are missing.")
 
 
 def _feedback(place: Place) -> AbstractContextManager[FeedbackManager]:

@@ -24,6 +24,7 @@ from server.command_line.feedback import (
     delete_feedback,
     export_feedback,
     generate_feedback_key,
+    reencrypt_feedback,
     set_feedback,
     show_feedback,
 )
@@ -200,6 +201,7 @@ app.add_typer(
             "delete": delete_feedback,
             "export": export_feedback,
             "generate-key": generate_feedback_key,
+            "reencrypt": reencrypt_feedback,
         },
     ),
     name="feedback",

@@ -51,6 +51,20 @@ class Sealer:
         self._ciphers = {_name_of(key): _cipher(key) for key in keys}
         self._current = next(iter(self._ciphers), None)
 
+    @property
+    def current(self) -> str | None:
+        """The name of the key that encrypts; None without keys."""
+        return self._current
+
+    def reseal(self, sealed: SealedText) -> SealedText | None:
+        """Seal a stored text with the first key; return None if it cannot be read."""
+        if sealed.key == self._current:
+            return sealed
+        try:
+            return self.seal(self.open(sealed))
+        except FeedbackUnreadable:
+            return None
+
     def seal(self, text: bytes) -> SealedText:
         """Encrypt a text if there is a key."""
         if self._current is None:

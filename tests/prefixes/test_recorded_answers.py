@@ -19,7 +19,9 @@ from prefixes.registry import (
     LimitStore,
     PrefixRegistry,
     Tenants,
+    answer_resealing,
 )
+from prefixes.registry.answer_resealing import reseal_answers
 from prefixes.registry.audit import AuditFilter
 from prefixes.registry.recorded_answer_rows import Disagreement, NewAnswer, SealedText
 from prefixes.registry.recorded_answer_writes import BYTES_OF_A_ROW
@@ -348,3 +350,29 @@ def test_deletions_and_feedback_while_answers_are_written_keep_the_counts_right(
     assert rules.find("globex").num_answers == 60
     rules.delete("acme", by=COMMAND_LINE)
     assert rules.find("acme").num_bytes == 0
+
+
+@pytest.mark.usefixtures("rules")
+def test_texts_are_sealed_again_a_few_at_a_time_and_their_bytes_counted(
+    registry: PrefixRegistry, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_resealing, "_ROWS_AT_ONCE", 3)
+    store.add([answer(f"r{number}") for number in range(7)])
+    store.add([answer("bad", text=b"?"), answer("g", tenant="globex")])
+    give(store, "r5")
+
+    def reseal(sealed: SealedText) -> SealedText | None:
+        if sealed.data == b"?":
+            return None
+        return sealed if sealed.key == "new" else SealedText(sealed.data * 2, "new")
+
+    parts = [tuple(one) for one in reseal_answers(registry.database, "new", reseal)]
+    assert parts == [(3, 0), (3, 0), (2, 1), (0, 0)]
+    assert store.find("acme", "r5", 0).content == SealedText(b"a texta text", "new")
+    assert store.find("acme", "r5", 0).feedback == SealedText(RIGHT.data * 2, "new")
+    assert store.find("acme", "bad", 0).content == SealedText(b"?", None)
+    check_counted_bytes(registry)
+    assert [tuple(one) for one in reseal_answers(registry.database, "new", reseal)] == [
+        (0, 1), (0, 0),
+    ]  # fmt: skip
+    check_counted_bytes(registry)

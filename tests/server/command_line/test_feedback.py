@@ -5,10 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from prefixes.registry import COMMAND_LINE, AuditLog, open_registry
+from prefixes.registry import (
+    COMMAND_LINE,
+    AnswerStore,
+    AuditLog,
+    FeedbackRule,
+    FeedbackSettings,
+    open_registry,
+)
 from prefixes.registry.audit import AuditFilter
+from prefixes.registry.recorded_answer_rows import NewAnswer
+from prefixes.registry.tables import now
 from server.feedback import sealing
-from server.feedback.sealing import find_key_problem
+from server.feedback.sealing import Sealer, find_key_problem, new_key
+from tests.prefixes.publishing import publish
 from tests.server.command_line.caller import call
 
 
@@ -55,3 +65,40 @@ def test_a_generated_key_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (call("feedback", "generate-key").output.strip() for _ in range(2))
     assert first != second
     assert find_key_problem([first, second]) is None
+
+
+def test_stored_texts_are_encrypted_with_the_first_key_and_the_old_one_can_go(
+    store: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography", reason="the extra `encryption` is not installed")
+    old, new, lost = (new_key() for _ in range(3))
+    registry = open_registry(store[1])
+    publish(registry, "acme", "topic", "acme", alias="live")
+    FeedbackSettings(registry.database).set("acme", FeedbackRule(is_enabled=True), by=COMMAND_LINE)
+    answers = AnswerStore(registry.database, max_bytes=10**6)
+    keys: dict[str, list[str]] = {"old": [old], "plain": [], "lost": [lost], "new": [new]}
+    answers.add(
+        [
+            NewAnswer("acme", "topic", 1, name, 0, now(), Sealer(its).seal(name.encode()), 0.5)
+            for name, its in keys.items()
+        ]
+    )
+    right = Sealer([old]).seal(b"right")
+    answers.give(answers.find("acme", "new", 0), right, is_contradicted=False, is_review=False)
+    monkeypatch.delenv("POLYPREFIX_FEEDBACK_KEYS", raising=False)
+    assert call("feedback", "reencrypt", *store).code == 2
+    monkeypatch.setenv("POLYPREFIX_FEEDBACK_KEYS", f"{new},{old}")
+    output = call("feedback", "reencrypt", *store).output
+    assert output.splitlines() == [
+        f"Encrypted 3 answers with the key {Sealer([new]).current}.",
+        "1 answers cannot be read: their keys are missing.",
+    ]
+    again = json.loads(call("feedback", "reencrypt", "--json", *store).output)
+    assert again == {"num_encrypted": 0, "num_unreadable": 1}
+    for name in ("old", "plain", "new"):
+        assert Sealer([new]).open(answers.find("acme", name, 0).content) == name.encode()
+    feedback = answers.find("acme", "new", 0).feedback
+    assert feedback is not None
+    assert Sealer([new]).open(feedback) == b"right"
+    assert Sealer([lost]).open(answers.find("acme", "lost", 0).content) == b"lost"
+    registry.close()
