@@ -1,13 +1,10 @@
 """LengthOptions: the handling of texts that are longer than their task allows."""
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 from prefixes.encoded import Merge
-from prefixes.spec import LongTexts, PrefixSpec, traits_of
-
-LongText = Literal["truncate", "windows"]
-"""Whether only the beginning of a long text is read, or all of it in overlapping windows."""
+from prefixes.spec import AliasRuleSet, LongText, LongTexts, PrefixSpec, traits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +12,27 @@ class LengthOptions:
     """The choices of a caller for texts that are too long.
 
     `truncate` cuts off what is not read; otherwise such texts are rejected. The others override the
-    task's own setting if they are set; `stride` and `merge` are those of `LongTexts`.
+    settings of the alias and the task if they are set; `stride` and `merge` are those of
+    `LongTexts`.
     """
 
     truncate: bool = True
     long_text: LongText | None = None
     stride: int | None = None
     merge: Merge | None = None
+
+    def over(self, rules: AliasRuleSet | None) -> Self:
+        """Fill in the rules of an alias where the caller leaves the choice to it."""
+        if rules is None or rules.long_text is None:
+            return self
+        if self.long_text not in {None, rules.long_text}:
+            return self
+        return replace(
+            self,
+            long_text=rules.long_text,
+            stride=rules.stride if self.stride is None else self.stride,
+            merge=self.merge or rules.merge,
+        )
 
     def windows_of(self, spec: PrefixSpec) -> LongTexts | None:
         """Return how long texts of a task are cut into windows; None if they are not."""

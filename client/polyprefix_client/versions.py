@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from polyprefix_client.errors import Finding
 
@@ -214,6 +214,9 @@ class Rules:
     thresholds: dict[str, float] | None
     min_score: float | None
     abstain: bool | None
+    long_text: Literal["truncate", "windows"] | None = None
+    stride: int | None = None
+    merge: Literal["mean", "max", "first"] | None = None
     etag: str = ""
 
 

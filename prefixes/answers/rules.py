@@ -47,7 +47,7 @@ def rules_of(
     """
     if not spec.has_labels_of_texts:
         return None
-    given = [one for one in overrides if one is not None]
+    given = [one for one in overrides if one is not None and one.has_rules]
     own = spec.decisions if spec.decisions is not None and spec.decisions.has_rules else None
     is_tree_in_use = level is not None or (own is not None and own.hierarchy is not None)
     tree = tree_of(spec) if is_tree_in_use else None

@@ -11,7 +11,7 @@ from prefixes.registry.changes import PrefixRow, find_spec
 from prefixes.registry.database import Database
 from prefixes.registry.rule_rows import RulePointer
 from prefixes.registry.values import Actor, AliasRuleState
-from prefixes.spec import AnswerRules, PrefixSpec
+from prefixes.spec import AliasRuleSet, PrefixSpec, traits_of
 
 RuleCheck = Callable[[AliasRuleState | None], None]
 """Raises an error, within the transaction of a change, if the change must not be made."""
@@ -42,7 +42,7 @@ class AliasRules:
         tenant: str,
         task: str,
         alias: str,
-        rules: AnswerRules,
+        rules: AliasRuleSet,
         *,
         check: RuleCheck = accept_any,
         by: Actor,
@@ -50,7 +50,7 @@ class AliasRules:
         """Set all rules of an alias. Rules that are None are those of the file.
 
         Raises:
-            InvalidRules: when the answers of the version are not labels of texts.
+            InvalidRules: when the version has no answers that a rule is for, or no windows.
             UnknownLabel: when a threshold is for a label that the version does not have.
         """
         with self._database.write() as connection:
@@ -89,11 +89,20 @@ def _existing(pointer: RulePointer) -> AliasRuleState:
     return found
 
 
-def _check_rules(rules: AnswerRules, spec: PrefixSpec, version: str) -> None:
-    if not spec.has_labels_of_texts:
-        found = spec.problem_type or spec.task_type
+def _check_rules(rules: AliasRuleSet, spec: PrefixSpec, version: str) -> None:
+    found = spec.problem_type or spec.task_type
+    if rules.has_rules and not spec.has_labels_of_texts:
         raise InvalidRules(
-            f"Rules apply only to labels of texts, but {version} is a {found}: point the alias to "
-            "a classification first"
+            f"Rules for answers apply only to labels of texts, but {version} is a {found}: point "
+            "the alias to a classification first, or set only `long_text` and `stride`"
+        )
+    if rules.long_text is not None and not traits_of(spec.task_type).may_have_windows:
+        raise InvalidRules(
+            f"`long_text` applies to classification of texts or tokens and to embeddings, but "
+            f"{version} is a {found}: omit it"
+        )
+    if rules.merge is not None and spec.task_type != "sequence_classification":
+        raise InvalidRules(
+            f"`merge` applies only to classification of texts, but {version} is a {found}: omit it"
         )
     check_labels(rules, [spec], version)

@@ -33,7 +33,7 @@ from prefixes.registry.values import (
     PrefixSummary,
     PrefixVersion,
 )
-from prefixes.spec import AnswerRules
+from prefixes.spec import AliasRuleSet
 
 _VERSION_COLUMNS = (
     tenants.c.name,
@@ -211,7 +211,7 @@ def _target(*columns: Any) -> tuple[PrefixRef, Target]:
     stable = PrefixVersion(*about)
     ref = PrefixRef(stable.tenant, stable.task, alias=alias)
     plan, (started_at, *version) = canary[:_NUM_CHOICES], canary[_NUM_CHOICES:]
-    rules = None if rules_text is None else AnswerRules.model_validate_json(rules_text)
+    rules = None if rules_text is None else AliasRuleSet.model_validate_json(rules_text)
     if started_at is None:
         return ref, Target(stable, rules=rules)
     found = PrefixVersion(stable.tenant, stable.task, *version)

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 from prefixes.registry.values import CanaryPlan, PrefixVersion
-from prefixes.spec import AnswerRules
+from prefixes.spec import AliasRuleSet
 
 _NUM_BYTES: Final = 8
 _ALL_POINTS: Final = 2 ** (8 * _NUM_BYTES)
@@ -45,9 +45,9 @@ class Target:
 
     stable: PrefixVersion
     canary: CanaryRoute | None = None
-    rules: AnswerRules | None = None
+    rules: AliasRuleSet | None = None
 
-    def rules_for(self, version: PrefixVersion) -> AnswerRules | None:
+    def rules_for(self, version: PrefixVersion) -> AliasRuleSet | None:
         """Return the rules of the alias. A canary has those of its own file."""
         return self.rules if version == self.stable else None
 

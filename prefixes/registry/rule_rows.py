@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, select, update
 from prefixes.registry.alias_handle import AliasHandle
 from prefixes.registry.tables import aliases
 from prefixes.registry.values import Actor, AliasRuleState
-from prefixes.spec import AnswerRules
+from prefixes.spec import AliasRuleSet
 
 
 class RulePointer(AliasHandle):
@@ -23,10 +23,10 @@ class RulePointer(AliasHandle):
         found = self._connection.execute(select(*columns).where(self._here)).one_or_none()
         if found is None or found.rules is None:
             return None
-        rules = AnswerRules.model_validate_json(found.rules)
+        rules = AliasRuleSet.model_validate_json(found.rules)
         return AliasRuleState(found.version, rules, found.rules_revision)
 
-    def set(self, rules: AnswerRules, *, version: int, by: Actor) -> None:
+    def set(self, rules: AliasRuleSet, *, version: int, by: Actor) -> None:
         """Set all rules. Without a change, nothing happens."""
         current = self.find()
         if current is not None and current.rules == rules:
@@ -52,5 +52,5 @@ class RulePointer(AliasHandle):
         return and_(aliases.c.prefix_id == self._row.id, aliases.c.name == self._alias)
 
 
-def _fields(rules: AnswerRules) -> dict[str, Any]:
+def _fields(rules: AliasRuleSet) -> dict[str, Any]:
     return rules.model_dump(exclude_none=True)

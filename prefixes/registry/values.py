@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from prefixes.limits import NO_LIMITS, Limits
 from prefixes.names import PrefixRef
-from prefixes.spec import AnswerRules, TaskType
+from prefixes.spec import AliasRuleSet, TaskType
 
 MoveKind = Literal[
     "publish",
@@ -147,7 +147,7 @@ class AliasRuleState:
     """
 
     version: int
-    rules: AnswerRules
+    rules: AliasRuleSet
     revision: int
 
 

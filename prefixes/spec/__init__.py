@@ -2,6 +2,7 @@
 
 from prefixes.spec.decisions import Decisions
 from prefixes.spec.hierarchy import MAX_LEVELS, Hierarchy, path_of
+from prefixes.spec.long_text_options import LongText, LongTextOption, MergeOption, StrideOption
 from prefixes.spec.long_texts import MAX_WINDOWS, MAX_WINDOWS_OF_TASK, LongTexts
 from prefixes.spec.parts import (
     MAX_LABELS,
@@ -26,7 +27,7 @@ from prefixes.spec.prefix_spec import (
     PrefixSpec,
 )
 from prefixes.spec.rejection import Rejection
-from prefixes.spec.rules import AnswerRules
+from prefixes.spec.rules import AliasRuleSet, AnswerRules
 from prefixes.spec.task_types import TaskTraits, TaskType, traits_of
 from prefixes.spec.vectors import Vectors
 
@@ -41,6 +42,7 @@ __all__ = [
     "MAX_WINDOWS_OF_TASK",
     "SCHEMA_VERSION",
     "Activation",
+    "AliasRuleSet",
     "AnswerRules",
     "AnswerSpec",
     "Decisions",
@@ -48,7 +50,10 @@ __all__ = [
     "HeadSpec",
     "Hierarchy",
     "Label",
+    "LongText",
+    "LongTextOption",
     "LongTexts",
+    "MergeOption",
     "Method",
     "Pooling",
     "PrefixSpec",
@@ -56,6 +61,7 @@ __all__ = [
     "Provenance",
     "Rejection",
     "SpecialTokens",
+    "StrideOption",
     "TaskTraits",
     "TaskType",
     "Threshold",

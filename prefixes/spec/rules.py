@@ -1,9 +1,10 @@
-"""AnswerRules: the rules that a request or an alias sets in place of those of a prefix file."""
+"""The rules that a request or an alias sets in place of those of a prefix file."""
 
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from prefixes.spec.long_text_options import LongTextOption, MergeOption, StrideOption
 from prefixes.spec.parts import MAX_LABELS, Label, Threshold
 from prefixes.values import Value, at_most
 
@@ -39,8 +40,26 @@ class AnswerRules(Value):
     @property
     def rules(self) -> "AnswerRules | None":
         """The rules without the other fields of a subclass; None if no rule is set."""
-        if self.thresholds is None and self.min_score is None and self.abstain is None:
+        if not self.has_rules:
             return None
         return AnswerRules(
             thresholds=self.thresholds, min_score=self.min_score, abstain=self.abstain
         )
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether any rule for answers is set."""
+        rules = (self.thresholds, self.min_score, self.abstain)
+        return any(one is not None for one in rules)
+
+
+class AliasRuleSet(AnswerRules):
+    """All rules of an alias: those of answers, and how long texts are read."""
+
+    long_text: LongTextOption = None
+    stride: StrideOption = None
+    merge: MergeOption = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.has_rules and self.long_text is None

@@ -6,8 +6,9 @@ from typing import Final, Self
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field, model_validator
 
+from prefixes.encoded import Merge
 from prefixes.registry import AliasRuleState
-from prefixes.spec import AnswerRules
+from prefixes.spec import AliasRuleSet, LongText
 from server.api.dependencies import ActorDep, AuthenticatedRoute, ServicesDep, bearer
 from server.api.preconditions import IfMatch, IfNoneMatch, etag, revision_check, with_etag
 from server.api.problem_responses import responses
@@ -26,13 +27,15 @@ _check: Final = partial(revision_check, noun="rules", error=RulesChanged)
 _WITH_ETAG: Final = with_etag("The state of the rules, which every change replaces, in quotes.")
 
 
-class RulesRequest(StrictRequest, AnswerRules):
+class RulesRequest(StrictRequest, AliasRuleSet):
     """All rules of the alias. Those that are omitted are those of the file."""
 
     @model_validator(mode="after")
     def _sets_something(self) -> Self:
-        if self.rules is None:
-            raise ValueError("no rule is set: set `thresholds`, `min_score` or `abstain`")
+        if self.is_empty:
+            raise ValueError(
+                "no rule is set: set `thresholds`, `min_score`, `abstain` or `long_text`"
+            )
         return self
 
 
@@ -41,6 +44,9 @@ class RulesState(WireResponse):
     thresholds: dict[str, float] | None
     min_score: float | None
     abstain: bool | None
+    long_text: LongText | None
+    stride: int | None
+    merge: Merge | None
 
 
 @router.get("", summary="Show the rules of an alias", responses=_WITH_ETAG)
@@ -69,11 +75,9 @@ async def set_rules(  # noqa: PLR0917 - FastAPI passes all by name
     if_none_match: IfNoneMatch = None,
 ) -> RulesState:
     """Requests after the response use them, until the alias moves to another version."""
-    assert body.rules is not None
+    rules = AliasRuleSet(**body.model_dump())
     check = _check(if_match, if_none_match)
-    change = partial(
-        services.alias_rules.set, tenant, task, alias, body.rules, check=check, by=actor
-    )
+    change = partial(services.alias_rules.set, tenant, task, alias, rules, check=check, by=actor)
     return _with_etag(await services.write(change), response)
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +15,7 @@ from server.api.problems import problem_of
 from server.api.results import OutputOptions, results_of
 from server.api.schemas import Item
 from server.api.unicode_json import check_unicode
-from server.batch_files.models import FixedModel, FixedModels
+from server.batch_files.models import FixedModels
 from server.batch_files.reading import InputRow, model_name
 from server.batch_files.results import ResultLine
 from server.engine.values import InferenceResult, TaskInput
@@ -31,12 +31,11 @@ RowId = str | int | None
 
 @dataclass(frozen=True, slots=True)
 class PreparedRow:
-    """A row that the engine can run, and the version that answers it."""
+    """A row that the engine can run, with the version that answers it."""
 
     index: int
     id: RowId
     item: TaskInput
-    model: FixedModel
 
 
 def prepare(row: InputRow, index: int, models: FixedModels) -> PreparedRow | ResultLine:
@@ -55,13 +54,13 @@ def prepare(row: InputRow, index: int, models: FixedModels) -> PreparedRow | Res
     model = models[model_name(item.model)]
     if model.ref is None:
         return _line(index, row_id, {"error": dict(model.problem or {})}, is_failed=True)
-    return PreparedRow(index, row_id, TaskInput(model.ref, item.fields), model)
+    return PreparedRow(index, row_id, TaskInput(model.ref, item.fields, model.rules))
 
 
 def result_line(row: PreparedRow, result: InferenceResult, options: OutputOptions) -> ResultLine:
-    """Write the result of a row under the rules of its alias, or the error of its outputs."""
+    """Write the result of a row, or the error of its outputs."""
     try:
-        (shown,) = results_of([replace(result, rules=row.model.rules)], options)
+        (shown,) = results_of([result], options)
     except Exception as error:  # noqa: BLE001 - as in `prepare`
         return error_line(row.index, row.id, error)
     shown.index = row.index

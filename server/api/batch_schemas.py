@@ -6,8 +6,8 @@ from pydantic import AwareDatetime, Field
 
 from prefixes.answers import RuleOptions
 from prefixes.lengths import LengthOptions
+from prefixes.spec import LongTextOption, MergeOption, StrideOption
 from prefixes.values import Value
-from server.api.long_texts import LongTextOption, MergeOption, StrideOption
 from server.api.results import OutputOptions
 from server.api.schemas import ProblemBody, WireResponse
 from server.api.task_requests import (

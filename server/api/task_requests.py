@@ -6,9 +6,8 @@ from pydantic import Field
 
 from prefixes.answers import Strategy
 from prefixes.lengths import LengthOptions
-from prefixes.spec import MAX_LEVELS, AnswerRules
+from prefixes.spec import MAX_LEVELS, AnswerRules, LongTextOption, MergeOption, StrideOption
 from server.api.explanation_schemas import ExplanationOptions
-from server.api.long_texts import LongTextOption, MergeOption, StrideOption
 from server.api.schemas import FunctionToApply, Inputs, Model, StrictRequest
 
 _TopLabels = Annotated[

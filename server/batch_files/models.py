@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from prefixes.atomic import write_atomically
 from prefixes.names import PrefixRef
-from prefixes.spec import AnswerRules
+from prefixes.spec import AliasRuleSet
 
 MAX_MODELS: Final = 10_000
 """Maximum number of different models that a file names."""
@@ -22,7 +22,7 @@ class FixedModel:
     """
 
     ref: PrefixRef | None = None
-    rules: AnswerRules | None = None
+    rules: AliasRuleSet | None = None
     problem: Mapping[str, Any] | None = None
 
 
@@ -59,6 +59,6 @@ class FixedModels(dict[str | None, FixedModel]):
 def _model(ref: str | None, rules: Any, problem: Any) -> FixedModel:
     return FixedModel(
         None if ref is None else PrefixRef.parse(ref),
-        None if rules is None else AnswerRules.model_validate(rules),
+        None if rules is None else AliasRuleSet.model_validate(rules),
         problem,
     )

@@ -18,7 +18,8 @@ from prefixes.atomic import atomic_file
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.kernels.names import TORCH
 from prefixes.backbone.precision import dtype_name
-from prefixes.lengths import LengthOptions, LongText
+from prefixes.lengths import LengthOptions
+from prefixes.spec import LongText
 from server.command_line.shared_options import Runtime
 from training.data.parts import load_examples, load_inputs
 from training.errors import PlanRejected

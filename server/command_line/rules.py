@@ -16,21 +16,23 @@ from server.command_line.next_step import suggest
 from server.command_line.place import Place, open_place
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from polyprefix_client import Client
     from prefixes.registry import PrefixRegistry
-    from prefixes.spec import AnswerRules
+    from prefixes.spec import AliasRuleSet
 
 
 class RuleManager(Protocol):
     """The rules of aliases of a store or of a server."""
 
-    def set(self, alias: str, rules: "AnswerRules") -> None: ...
+    def set(self, alias: str, rules: "AliasRuleSet") -> None: ...
     def show(self, alias: str) -> dict[str, Any]: ...
     def delete(self, alias: str) -> None: ...
 
 
 @expand_flags
-def set_rules(
+def set_rules(  # noqa: PLR0917 - typer passes all by name
     alias: AliasName,
     threshold: Annotated[
         list[str] | None,
@@ -40,6 +42,16 @@ def set_rules(
         float | None, typer.Option(help="Minimum probability of an answer.", min=0, max=1)
     ] = None,
     abstain: Annotated[bool | None, typer.Option(help="Whether a text may have no answer.")] = None,
+    long_text: Annotated[
+        str | None, typer.Option(help="How long texts are read: truncate or windows.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Number of tokens by which windows overlap.", min=0)
+    ] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(help="How classifications of windows become one: mean, max or first."),
+    ] = None,
     as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
     *,
     place: Place,
@@ -47,19 +59,25 @@ def set_rules(
     """Set the rules of an alias, in place of those of its file."""
     from pydantic import ValidationError
 
-    from prefixes.spec import AnswerRules
+    from prefixes.spec import AliasRuleSet
 
     try:
-        rules = AnswerRules(
-            thresholds=_thresholds(threshold) if threshold else None,
-            min_score=min_score,
-            abstain=abstain,
+        rules = AliasRuleSet.model_validate(
+            {
+                "thresholds": _thresholds(threshold) if threshold else None,
+                "min_score": min_score,
+                "abstain": abstain,
+                "long_text": long_text,
+                "stride": stride,
+                "merge": merge,
+            }
         )
     except ValidationError as error:
-        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise typer.BadParameter(message) from error
-    if rules.rules is None:
-        raise typer.BadParameter("No rule is set: use --threshold, --min-score or --no-abstain.")
+        raise typer.BadParameter(_message(error)) from error
+    if rules.is_empty:
+        raise typer.BadParameter(
+            "No rule is set: use --threshold, --min-score, --no-abstain or --long-text."
+        )
     with _rules(place) as alias_rules:
         alias_rules.set(alias, rules)
         found = alias_rules.show(alias)
@@ -99,6 +117,14 @@ def delete_rules(
         typer.echo(f"{alias}: deleted the rules")
 
 
+def _message(error: "ValidationError") -> str:
+    """Return the first problem, after the option that it is about, if it is about one."""
+    first = error.errors(include_url=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    option = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else ""
+    return f"{option}: {message}" if option else message
+
+
 def _thresholds(texts: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for text in texts:
@@ -125,7 +151,7 @@ class _StoredRules:
         self._rules = AliasRules(registry.database)
         self._by = COMMAND_LINE
 
-    def set(self, alias: str, rules: "AnswerRules") -> None:
+    def set(self, alias: str, rules: "AliasRuleSet") -> None:
         self._rules.set(*alias_place(alias), rules, by=self._by)
 
     def show(self, alias: str) -> dict[str, Any]:
@@ -142,7 +168,7 @@ class _ServedRules:
     def __init__(self, client: "Client") -> None:
         self._rules = client.rules
 
-    def set(self, alias: str, rules: "AnswerRules") -> None:
+    def set(self, alias: str, rules: "AliasRuleSet") -> None:
         self._rules.set(alias, **rules.model_dump())
 
     def show(self, alias: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from server.engine.options import EngineLimits, EngineMetrics
 from server.engine.pipeline import Pipeline
 from server.engine.recording.recorder import AnswerRecorder
 from server.engine.replay import GoldenReplay
-from server.engine.resolution import ReferenceResolver, places_by_digest
+from server.engine.resolution import ReferenceResolver, group_inputs, rules_of_inputs
 from server.engine.specs import SpecCache
 from server.engine.text_sizes import estimate_tokens
 from server.engine.tokenization import TokenizerPool
@@ -225,14 +225,15 @@ class Engine:
             targets, versions = await self._resolver.resolve(
                 inputs, reader=reader, routing_key=routing_key, task_type=task_type
             )
-            places = places_by_digest(inputs, versions)
+            alias_rules = rules_of_inputs(inputs, targets, versions)
+            places = group_inputs(inputs, versions, lengths, alias_rules)
             if rules.need_labels or allowance.accounts:
-                specs = await self._specs.find(places)
+                specs = await self._specs.find({group.digest for group in places})
                 rules.check(list(specs.values()))
                 admitted.charge.expect_tokens(
                     sum(
-                        expected_tokens(specs[digest], inputs[place].fields, lengths, explain)
-                        for digest, some in places.items()
+                        expected_tokens(specs[digest], inputs[place].fields, its_lengths, explain)
+                        for (digest, its_lengths), some in places.items()
                         for place in some
                     )
                 )
@@ -243,15 +244,13 @@ class Engine:
             admitted.accounts = [accounts[item.ref] for item in inputs]
             fields = [item.fields for item in inputs]
             try:
-                outcomes = await self._pipeline.run(
-                    admitted, fields, places, lengths, explain=explain
-                )
+                outcomes = await self._pipeline.run(admitted, fields, places, explain=explain)
             except FAULTS:
                 self.canaries.failed(targets, versions)
                 raise
         for account in set(accounts.values()):
             account.add_request()
-        results = results_of(inputs, outcomes, targets, versions)
+        results = results_of(inputs, outcomes, versions, alias_rules)
         self._note_answers(targets, inputs, results, lengths, recording)
         return InferenceResponse(results, admitted.charge.rates())
 

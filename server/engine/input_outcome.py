@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.answers import whole_outputs, whole_texts
 from prefixes.encoded import EncodedInput
-from prefixes.registry import PrefixVersion, Target
-from prefixes.spec import AnswerRules
+from prefixes.registry import PrefixVersion
+from prefixes.spec import AliasRuleSet
 from prefixes.template import InputFields
 from server.batching.timings import Timings
 from server.batching.work import Outcome
@@ -32,7 +32,7 @@ class InputOutcome:
     occluded: Sequence[EncodedInput] = ()
 
     def result(
-        self, version: PrefixVersion, fields: InputFields, rules: AnswerRules | None
+        self, version: PrefixVersion, fields: InputFields, rules: AliasRuleSet | None
     ) -> InferenceResult:
         """Return the result of the input, which a version answered under the rules of an alias."""
         outputs = tuple(one.outputs for one in self.outcomes)
@@ -85,12 +85,11 @@ class InputOutcome:
 def results_of(
     inputs: Sequence[TaskInput],
     outcomes: Mapping[int, InputOutcome],
-    targets: Mapping[PrefixRef, Target],
     versions: Mapping[PrefixRef, PrefixVersion],
+    rules: Sequence[AliasRuleSet | None],
 ) -> list[InferenceResult]:
     """Return the results of a request's inputs in their order, from the outcomes by place."""
-    rules = {ref: targets[ref].rules_for(version) for ref, version in versions.items()}
     return [
-        outcomes[place].result(versions[item.ref], item.fields, rules[item.ref])
-        for place, item in enumerate(inputs)
+        outcomes[place].result(versions[item.ref], item.fields, its_rules)
+        for place, (item, its_rules) in enumerate(zip(inputs, rules, strict=True))
     ]

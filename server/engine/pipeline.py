@@ -10,7 +10,6 @@ from typing import Protocol, TypeVar
 
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
-from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.template import InputFields
 from server.batching.dispatcher import Dispatcher
@@ -18,6 +17,7 @@ from server.batching.work import Work
 from server.engine.admission import AdmittedRequest
 from server.engine.input_outcome import InputOutcome
 from server.engine.leased_job import LeasedJob
+from server.engine.resolution import InputGroup
 from server.engine.tokenization import JobResult, TokenizerPool
 from server.residency.leases import Lease
 from server.residency.residents import ResidentPrefixes
@@ -50,8 +50,7 @@ class Pipeline:
         self,
         admitted: AdmittedRequest,
         fields: Sequence[InputFields],
-        places: Mapping[str, Sequence[int]],
-        lengths: LengthOptions,
+        places: Mapping[InputGroup, Sequence[int]],
         *,
         explain: OcclusionOptions | None = None,
     ) -> dict[int, InputOutcome]:
@@ -64,23 +63,21 @@ class Pipeline:
         Args:
             admitted: the request.
             fields: the fields of all its inputs.
-            places: the places of the inputs for each digest.
-            lengths: the handling of texts that are too long.
+            places: the places of the inputs of each group.
             explain: run classified inputs without each of their parts, too; None for no input.
         """
-        job_of = partial(LeasedJob.of, fields=fields, lengths=lengths, explain=explain)
+        job_of = partial(LeasedJob.of, fields=fields, explain=explain)
         resident: list[LeasedJob] = []
         runs = []
         with ExitStack() as leases:
-            for digest, its_places in places.items():
+            for (digest, lengths), some in places.items():
                 lease = self._residents.lease_resident(digest)
+                its_job = partial(job_of, places=some, lengths=lengths)
                 if lease is None:
-                    runs.append(
-                        self._load_and_run(admitted, digest, partial(job_of, places=its_places))
-                    )
+                    runs.append(self._load_and_run(admitted, digest, its_job))
                 else:
                     leases.callback(lease.release)  # in case its run never starts
-                    resident.append(job_of(lease, its_places))
+                    resident.append(its_job(lease))
             if resident:
                 runs.append(self.run_leased(admitted, resident))
             outcomes = await _gather(runs)

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from typing import NamedTuple
 
 from prefixes import PrefixRef
+from prefixes.lengths import LengthOptions
 from prefixes.registry import PrefixRegistry, PrefixVersion, Target
-from prefixes.spec import TaskType
+from prefixes.spec import AliasRuleSet, TaskType
 from server.engine.values import TaskInput
 from server.errors import WrongTaskType
 
@@ -53,13 +55,34 @@ class ReferenceResolver:
         return targets, versions
 
 
-def places_by_digest(
-    inputs: Sequence[TaskInput], versions: Mapping[PrefixRef, PrefixVersion]
-) -> dict[str, list[int]]:
-    """Return the places of the inputs that each digest answers."""
-    places: dict[str, list[int]] = {}
-    for place, item in enumerate(inputs):
-        places.setdefault(versions[item.ref].digest, []).append(place)
+class InputGroup(NamedTuple):
+    """Inputs of a request that one prefix answers, with the same handling of long texts."""
+
+    digest: str
+    lengths: LengthOptions
+
+
+def rules_of_inputs(
+    inputs: Sequence[TaskInput],
+    targets: Mapping[PrefixRef, Target],
+    versions: Mapping[PrefixRef, PrefixVersion],
+) -> list[AliasRuleSet | None]:
+    """Return the rules of the alias that each input names; None for those without rules."""
+    found = {ref: target.rules_for(versions[ref]) for ref, target in targets.items()}
+    return [item.rules or found[item.ref] for item in inputs]
+
+
+def group_inputs(
+    inputs: Sequence[TaskInput],
+    versions: Mapping[PrefixRef, PrefixVersion],
+    lengths: LengthOptions,
+    rules: Sequence[AliasRuleSet | None],
+) -> dict[InputGroup, list[int]]:
+    """Return the places of the inputs of each group."""
+    places: dict[InputGroup, list[int]] = {}
+    for place, (item, its_rules) in enumerate(zip(inputs, rules, strict=True)):
+        group = InputGroup(versions[item.ref].digest, lengths.over(its_rules))
+        places.setdefault(group, []).append(place)
     return places
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from prefixes import PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput, OccludedPart
 from prefixes.registry import Identity
-from prefixes.spec import AnswerRules
+from prefixes.spec import AliasRuleSet
 from prefixes.template import CHOICES, InputFields, TokenIds
 from server.batching.timings import Timings
 from server.rates import RateState
@@ -18,10 +18,14 @@ from server.rates import RateState
 
 @dataclass(frozen=True, slots=True)
 class TaskInput:
-    """One input of a request, and the reference of its prefix."""
+    """One input of a request, and the reference of its prefix.
+
+    `rules` are those of an alias that the caller resolved to the reference of a version.
+    """
 
     ref: PrefixRef
     fields: InputFields
+    rules: AliasRuleSet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class InferenceResult:
     timings: Timings
     occluded: tuple[OccludedResult, ...] = ()
     window_tokens: tuple[int, ...] = ()
-    rules: AnswerRules | None = None
+    rules: AliasRuleSet | None = None
     projected: tuple[NDArray[np.float32], ...] | None = None
 
     @property

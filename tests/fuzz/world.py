@@ -18,7 +18,7 @@ from prefixes.limits import LIMIT_NAMES
 from prefixes.registry import ROLES, Actor, CanaryPlan, FeedbackRule, Role
 from prefixes.registry.recorded_answer_rows import NewAnswer
 from prefixes.registry.tables import now
-from prefixes.spec import AnswerRules, TaskType
+from prefixes.spec import AliasRuleSet, TaskType
 from server.api.access import NEEDED
 from server.api.services import Services
 from server.batch_files.records import BatchRequest
@@ -229,7 +229,7 @@ class World:
         try:
             rules.find(OWNER, "mood", "live")
         except RulesNotFound:
-            rules.set(OWNER, "mood", "live", AnswerRules(min_score=0.1), by=FUZZER)
+            rules.set(OWNER, "mood", "live", AliasRuleSet(min_score=0.1), by=FUZZER)
 
 
 @contextmanager

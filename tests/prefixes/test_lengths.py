@@ -4,7 +4,7 @@ import pytest
 
 from prefixes import PrefixSpec
 from prefixes.lengths import BEGINNING, LengthOptions
-from prefixes.spec import Decisions, LongTexts
+from prefixes.spec import AliasRuleSet, Decisions, LongTexts
 from tests.factories import TASKS, make_spec
 from tests.prefixes.facts import BACKBONE
 
@@ -33,6 +33,27 @@ def test_a_request_overrides_the_task(
 ) -> None:
     assert options.windows_of(PLAIN) == plain
     assert options.windows_of(WINDOWED) == windowed
+
+
+@pytest.mark.parametrize(
+    ("request_options", "expected"),
+    [
+        (LengthOptions(), LongTexts(stride=2, merge="first")),
+        (LengthOptions(long_text="truncate"), None),
+        (LengthOptions(long_text="windows"), LongTexts(stride=2, merge="first")),
+        (LengthOptions(long_text="windows", stride=0), LongTexts(stride=0, merge="first")),
+        (LengthOptions(long_text="windows", merge="max"), LongTexts(stride=2, merge="max")),
+    ],
+)
+def test_a_request_overrides_the_alias_and_the_alias_the_task(
+    request_options: LengthOptions, expected: LongTexts | None
+) -> None:
+    windows = AliasRuleSet(long_text="windows", stride=2, merge="first")
+    assert request_options.over(windows).windows_of(PLAIN) == expected
+    assert request_options.over(None) == request_options.over(AliasRuleSet(min_score=0.5))
+    truncated = AliasRuleSet(long_text="truncate")
+    assert LengthOptions().over(truncated).windows_of(WINDOWED) is None
+    assert LengthOptions(long_text="windows").over(truncated).windows_of(WINDOWED) == OWN
 
 
 @pytest.mark.parametrize("task_type", TASKS)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prefixes import PrefixRef
-from prefixes.errors import InvalidName, PrefixNotFound, RulesNotFound, UnknownLabel
+from prefixes.errors import InvalidName, InvalidRules, PrefixNotFound, RulesNotFound, UnknownLabel
 from prefixes.registry import (
     Actor,
     AliasRules,
@@ -19,15 +20,17 @@ from prefixes.registry import (
     open_registry,
 )
 from prefixes.registry.audit import AuditFilter
-from prefixes.spec import AnswerRules
+from prefixes.spec import AliasRuleSet
+from tests.factories import make_prefix
 from tests.prefixes.conftest import on_sqlite
+from tests.prefixes.facts import BACKBONE
 from tests.prefixes.publishing import publish
 
 LIVE = PrefixRef("acme", "topic", alias="live")
 PATH = ("acme", "topic", "live")
 BOB = Actor("bob")
-STRICT = AnswerRules(min_score=0.9)
-LAX = AnswerRules(thresholds={"good": 0.1})
+STRICT = AliasRuleSet(min_score=0.9)
+LAX = AliasRuleSet(thresholds={"good": 0.1})
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def rules(topic: PrefixRegistry) -> AliasRules:
     return AliasRules(topic.database)
 
 
-def in_use(registry: PrefixRegistry) -> AnswerRules | None:
+def in_use(registry: PrefixRegistry) -> AliasRuleSet | None:
     """The rules that a request without a canary gets now."""
     target = registry.resolve([LIVE], reader="acme")[LIVE]
     return target.rules_for(target.stable)
@@ -130,11 +133,42 @@ def test_rules_that_do_not_fit_the_version_are_rejected(rules: AliasRules) -> No
     with pytest.raises(
         UnknownLabel, match=r'a label of acme/topic@1\. Known labels: "bad", "good"\.'
     ):
-        rules.set(*PATH, AnswerRules(thresholds={"fine": 0.5}), by=BOB)
+        rules.set(*PATH, AliasRuleSet(thresholds={"fine": 0.5}), by=BOB)
     with pytest.raises(PrefixNotFound):
         rules.set("acme", "topic", "next", STRICT, by=BOB)
     with pytest.raises(InvalidName):
         rules.set("acme", "topic", "Not A Name", STRICT, by=BOB)
+
+
+@pytest.mark.parametrize(
+    ("task_type", "rules_of_type", "accepted"),
+    [
+        ("token_classification", {"min_score": 0.5}, False),
+        ("token_classification", {"long_text": "windows", "stride": 8}, True),
+        ("token_classification", {"long_text": "windows", "merge": "max"}, False),
+        ("embedding", {"long_text": "windows"}, True),
+        ("multiple_choice", {"long_text": "windows"}, False),
+        ("question_answering", {"long_text": "truncate"}, False),
+    ],
+)
+def test_rules_belong_to_task_types(
+    topic: PrefixRegistry,
+    rules: AliasRules,
+    task_type: str,
+    rules_of_type: dict[str, Any],
+    *,
+    accepted: bool,
+) -> None:
+    prefix = make_prefix(BACKBONE, task_type=task_type)
+    with topic.store.stage() as staged:
+        staged.write(prefix.to_bytes())
+        topic.publish("acme", "other", staged, prefix, alias="live", by=BOB)
+    change = partial(rules.set, "acme", "other", "live", AliasRuleSet(**rules_of_type), by=BOB)
+    if accepted:
+        assert change().rules == AliasRuleSet(**rules_of_type)
+    else:
+        with pytest.raises(InvalidRules, match=f"acme/other@1 is a {task_type}"):
+            change()
 
 
 def test_the_history_and_the_audit_log_record_every_change(

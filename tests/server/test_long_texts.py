@@ -8,7 +8,8 @@ import pytest
 from prefixes.answers import find_entities, softmax, whole_outputs, whole_texts
 from prefixes.backbone import Backbone, EncodedInput, pool_of, run_mixed
 from prefixes.lengths import LengthOptions
-from prefixes.spec import Decisions, LongTexts
+from prefixes.registry import Actor, AliasRules
+from prefixes.spec import AliasRuleSet, Decisions, LongTexts
 from tests.factories import make_prefix, with_golden
 from tests.server.rest import Rest, put
 from tests.server.test_bad_requests import check_problem
@@ -48,6 +49,26 @@ def test_a_label_has_the_mean_probability_of_all_windows(rest: Rest, backbone: B
     )
     assert result["label"] == spec.labels[int(expected.argmax())]
     assert result["usage"] == {"tokens": sum(sizes), "truncated": False, "windows": 3}
+
+
+def test_an_alias_reads_windows_and_its_version_does_not(rest: Rest) -> None:
+    rules = AliasRules(rest.registry.database)
+    rules.set(
+        "examples", "mood", "live", AliasRuleSet(long_text="windows", stride=4), by=Actor("test")
+    )
+    models = ("examples/mood", "examples/mood@1", "examples/mood")
+    items = [{"model": model, "text": LONG} for model in models]
+    windows, cut, again = ask(rest, "/v1/classify", input=items)
+    (other,) = ask(rest, "/v1/classify", model="examples/mood", input=LONG, long_text="truncate")
+    rules.remove("examples", "mood", "live", by=Actor("test"))
+    (expected,) = ask(rest, "/v1/classify", model="examples/mood", input=LONG, **WINDOWS)
+
+    assert windows["usage"] == again["usage"] == expected["usage"]
+    assert set(windows) == set(expected)
+    assert scores(windows) == pytest.approx(scores(expected), abs=1e-5)
+    assert cut["usage"] == other["usage"]
+    assert cut["usage"]["truncated"]
+    assert scores(cut) == pytest.approx(scores(other), abs=1e-5)
 
 
 @pytest.mark.parametrize("merge", ["mean", "max", "first"])

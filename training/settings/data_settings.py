@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from prefixes.encoded import Merge
-from prefixes.lengths import LongText
 from prefixes.spec import (
     MAX_LABELS,
     MAX_TOKENS,
     MAX_WINDOWS_OF_TASK,
     Label,
+    LongText,
     ProblemType,
     SpecialTokens,
     TaskType,

@@ -1,7 +1,7 @@
 """Canaries of aliases, and their rules for answers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from polyprefix_client._async.transport import AsyncTransport
 from polyprefix_client.names import alias_path
@@ -80,6 +80,9 @@ class AsyncAliasRules:
         thresholds: Mapping[str, float] | None = None,
         min_score: float | None = None,
         abstain: bool | None = None,
+        long_text: Literal["truncate", "windows"] | None = None,
+        stride: int | None = None,
+        merge: Literal["mean", "max", "first"] | None = None,
         if_etag: str | None = None,
         if_new: bool = False,
     ) -> Rules:
@@ -88,6 +91,9 @@ class AsyncAliasRules:
             "thresholds": thresholds,
             "min_score": min_score,
             "abstain": abstain,
+            "long_text": long_text,
+            "stride": stride,
+            "merge": merge,
         }
         rules = {name: value for name, value in given.items() if value is not None}
         headers = matching(if_etag, is_new=if_new)

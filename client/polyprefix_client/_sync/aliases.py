@@ -2,7 +2,7 @@
 """Canaries of aliases, and their rules for answers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from polyprefix_client._sync.transport import Transport
 from polyprefix_client.names import alias_path
@@ -81,6 +81,9 @@ class AliasRules:
         thresholds: Mapping[str, float] | None = None,
         min_score: float | None = None,
         abstain: bool | None = None,
+        long_text: Literal["truncate", "windows"] | None = None,
+        stride: int | None = None,
+        merge: Literal["mean", "max", "first"] | None = None,
         if_etag: str | None = None,
         if_new: bool = False,
     ) -> Rules:
@@ -89,6 +92,9 @@ class AliasRules:
             "thresholds": thresholds,
             "min_score": min_score,
             "abstain": abstain,
+            "long_text": long_text,
+            "stride": stride,
+            "merge": merge,
         }
         rules = {name: value for name, value in given.items() if value is not None}
         headers = matching(if_etag, is_new=if_new)

@@ -5,9 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from prefixes.lengths import LengthOptions
-from prefixes.spec import TaskType
+from prefixes.spec import LongTextOption, StrideOption, TaskType
 from server.api.dialects.requests import TEXTS_OR_IDS, DialectRequest, Dimensions, TextsOrIds
-from server.api.long_texts import LongTextOption, StrideOption
 from server.api.schemas import Model, WireResponse
 
 EncodingFormat = Literal["float", "base64"]

@@ -197,7 +197,7 @@ class CanaryWatch:
             Shadow(
                 other.digest,
                 item.fields,
-                lengths,
+                lengths.over(target.rules_for(other)),
                 done=partial(self._compare, watched, target, result, told),
                 failed=partial(self._shadow_failed, watched, other),
                 dropped=drop,

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from prefixes import BackboneFingerprint, PrefixRef, PrefixSpec
 from prefixes.encoded import EncodedInput
-from prefixes.spec import AnswerRules
+from prefixes.spec import AliasRuleSet
 from server.batching.timings import Timings
 from server.engine.values import InferenceResult, OccludedResult, TaskInput
 from server.rates import RateState
@@ -107,7 +107,7 @@ class CompactResult:
     timings: Timings
     occluded: tuple[OccludedResult, ...]
     window_tokens: tuple[int, ...]
-    rules: AnswerRules | None
+    rules: AliasRuleSet | None
     projected: tuple[Any, ...] | None
 
     @classmethod

@@ -26,15 +26,28 @@ def test_rules_are_set_shown_and_deleted(store: tuple[str, Path]) -> None:
         "thresholds": {"good": 0.8, "bad": 0.25},
         "min_score": 0.5,
         "abstain": None,
+        "long_text": None,
+        "stride": None,
+        "merge": None,
     }
     assert call("rules", "delete", "acme/topic", *store).code == 0
     missing = call("rules", "show", "acme/topic", *store)
     assert (missing.code, "acme/topic:live has no rules" in missing.error) == (1, True)
 
 
+def test_windows_of_an_alias_are_set(store: tuple[str, Path]) -> None:
+    flags = ("--long-text", "windows", "--stride", 32, "--merge", "max")
+    assert call("rules", "set", "acme/topic", *flags, *store).code == 0
+    shown = json.loads(call("rules", "show", "acme/topic", *store).output)
+    assert (shown["long_text"], shown["stride"], shown["merge"]) == ("windows", 32, "max")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (("--long-text", "pages"), "--long-text: Input should be 'truncate' or 'windows'"),
+        (("--stride", "8"), '--stride: has no effect without `"long_text": "windows"`'),
+        (("--long-text", "truncate", "--merge", "max"), "--merge: has no effect without"),
         ((), "No rule is set"),
         (("--threshold", "good"), "expected LABEL=PROBABILITY"),
         (("--threshold", "good=much"), "expected LABEL=PROBABILITY"),

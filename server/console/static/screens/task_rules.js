@@ -19,7 +19,7 @@ export async function ruleSection({ context, base, entry, detail }) {
     probability(`Threshold of ${label}`, rules?.thresholds?.[label]),
   );
   const save = async () => {
-    await context.api.put(path, bodyOf(minimum, labels, thresholds));
+    await context.api.put(path, { ...unshown(rules), ...bodyOf(minimum, labels, thresholds) });
     context.reload("The rules apply from the next request on.");
   };
   const reset = async () => {
@@ -67,6 +67,13 @@ function probability(label, value) {
   const field = textField({ label, type: "number", min: "0", max: "1", step: "0.01" });
   field.value = value ?? "";
   return field;
+}
+
+/** Rules that the form does not show, so that saving it keeps them. */
+function unshown(rules) {
+  const names = ["abstain", "long_text", "stride", "merge"];
+  const set = names.filter((name) => (rules?.[name] ?? null) !== null);
+  return Object.fromEntries(set.map((name) => [name, rules[name]]));
 }
 
 function bodyOf(minimum, labels, thresholds) {

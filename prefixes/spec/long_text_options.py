@@ -1,12 +1,14 @@
-"""The members of a request that say how texts are read that are longer than their task allows."""
+"""How a request or an alias says that texts are read which are longer than their task allows."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from prefixes.encoded import Merge
-from prefixes.lengths import LongText
-from prefixes.spec import MAX_TOKENS
+from prefixes.spec.parts import MAX_TOKENS
+
+LongText = Literal["truncate", "windows"]
+"""Whether only the beginning of a long text is read, or all of it in overlapping windows."""
 
 T = TypeVar("T")
 
@@ -22,7 +24,7 @@ LongTextOption = Annotated[
     Field(
         description="How a text is read that is too long. truncate: only its beginning. windows: "
         "all of it, in overlapping windows, each of which counts as a text. Null selects what the "
-        "task's file says, or else truncate."
+        "alias or the task says, or else truncate."
     ),
 ]
 StrideOption = Annotated[
@@ -31,7 +33,7 @@ StrideOption = Annotated[
         ge=0,
         le=MAX_TOKENS,
         description="Number of tokens by which windows overlap, at most half of a window. Null "
-        "selects the task's.",
+        "selects that of the alias or the task.",
     ),
     AfterValidator(_needs_windows),
 ]
@@ -40,7 +42,8 @@ MergeOption = Annotated[
     Field(
         description="How the classifications of windows become one. mean: the mean of their "
         "probabilities, weighted by their tokens. max: the highest probability of each label. "
-        "first: that of the first window; the others are not run. Null selects the task's."
+        "first: that of the first window; the others are not run. Null selects that "
+        "of the alias or the task."
     ),
     AfterValidator(_needs_windows),
 ]
