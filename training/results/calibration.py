@@ -7,7 +7,7 @@ Answers do not change, only their probabilities.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from prefixes import Prefix
-from prefixes.backbone import Backbone
+from prefixes import Prefix, PrefixSpec
+from prefixes.answers import whole_outputs
+from prefixes.backbone import Backbone, EncodedInput
+from prefixes.lengths import AS_SERVED
 from training.data.encoding import encode_rows
 from training.data.tokenized import pieces_of
 from training.examples import Examples
 from training.learning.evaluate import outputs_of
-from training.tasks import Piece, Scale, definition_of
+from training.tasks import Outputs, Piece, Scale, definition_of
 
 _LOG_BOUNDS: Final = (-3.0, 3.0)
 """Bounds of the log temperature: from a twentieth to twenty."""
@@ -44,6 +46,9 @@ def calibrate(
 ) -> CalibratedPrefix | None:
     """Calibrate a prefix on examples that it has not learned from.
 
+    If the task reads long texts in windows, the probabilities that are merged from those of the
+    windows are calibrated, because these are served.
+
     Returns:
         None for tasks without probabilities of labels or choices.
     """
@@ -51,10 +56,14 @@ def calibrate(
     definition = definition_of(spec.task_type)
     if not definition.has_probabilities(spec):
         return None
-    encoded = encode_rows(backbone, spec, examples)
-    found = outputs_of(backbone, prefix, encoded, tokens_per_batch=tokens_per_batch)
-    pieces = pieces_of(spec, examples, encoded, Scale())
-    outputs = list(_by_piece(pieces, found))
+    windows = encode_rows(backbone, spec, examples, AS_SERVED)
+    found = outputs_of(backbone, prefix, windows, tokens_per_batch=tokens_per_batch)
+    long_texts = {
+        place: texts
+        for place, texts in enumerate(windows)
+        if texts[0].window is not None and len(texts) > 1
+    }
+    pieces = pieces_of(spec, examples, windows.whole(), Scale())
     targets = [piece.target for piece in pieces]
 
     def surprise(log_temperature: float) -> float:
@@ -63,8 +72,9 @@ def calibrate(
         If all rows are answered correctly, a lower temperature is always more likely. Without the
         second term, ten such rows would make every answer certain.
         """
-        divided = [[values / np.exp(log_temperature) for values in texts] for texts in outputs]
-        return float(definition.loss(spec, divided, targets)) + log_temperature**2 / 2
+        served = _served_outputs(spec, found, long_texts, float(np.exp(log_temperature)))
+        outputs = list(_by_piece(pieces, served))
+        return float(definition.loss(spec, outputs, targets)) + log_temperature**2 / 2
 
     fitted = minimize_scalar(
         surprise, bounds=_LOG_BOUNDS, method="bounded", options={"xatol": 1e-8}
@@ -73,10 +83,28 @@ def calibrate(
     return CalibratedPrefix(_divided(prefix, temperature), temperature)
 
 
+def _served_outputs(
+    spec: PrefixSpec,
+    outputs: Sequence[Outputs],
+    long_texts: Mapping[int, EncodedInput],
+    temperature: float,
+) -> Iterator[Sequence[NDArray[np.floating[Any]]]]:
+    """Divide the outputs of rows, and merge those of the windows of each long text after that.
+
+    The mean of probabilities is not that of the logits, so no other order has the same result.
+    """
+    for place, values in enumerate(outputs):
+        if place in long_texts:
+            divided = [(one / temperature).astype(np.float32) for one in values]
+            yield whole_outputs(spec, long_texts[place], divided)
+        else:
+            # In float64: a float32 sum is so flat near the minimum that rounding would decide.
+            yield [one.astype(np.float64) / temperature for one in values]
+
+
 def _by_piece(
-    pieces: Sequence[Piece], outputs: Sequence[Sequence[NDArray[np.float32]]]
+    pieces: Sequence[Piece], outputs: Iterable[Sequence[NDArray[np.floating[Any]]]]
 ) -> Iterator[list[Tensor]]:
-    # In float64: a float32 sum is so flat near the minimum that rounding would decide.
     flat = (torch.from_numpy(values).double() for texts in outputs for values in texts)
     for piece in pieces:
         yield [next(flat) for _ in piece.texts]

@@ -1,13 +1,16 @@
 """Probabilities of a trained prefix mean what they say, and nothing else about it changes."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone
+from prefixes.spec import Decisions, LongTexts
 from tests.factories import make_prefix
 from training.examples import Examples, Input
-from training.learning.evaluate import evaluate, outputs_of
+from training.learning.evaluate import evaluate, outputs_of, served_outputs
 from training.results.calibration import calibrate
 from training.tasks import definition_of
 from training.tasks.metrics import CALIBRATION_ERROR, calibration_error, measure
@@ -59,6 +62,28 @@ def test_the_temperature_undoes_too_much_and_too_little_certainty(
     assert after.confusion == before.confusion  # no answer is another
     same = [name for name in off.tensors if not name.startswith("head.output")]
     assert all(found.prefix.tensors[name] is off.tensors[name] for name in same)
+
+
+def test_a_task_with_windows_is_calibrated_on_the_merged_probabilities(backbone: Backbone) -> None:
+    windows = Decisions(long_texts=LongTexts(stride=2))
+    prefix = make_prefix(
+        backbone.fingerprint, labels=("no", "so", "yes"), max_length=8, decisions=windows
+    )
+    inputs = tuple(
+        {"text": f"{one} {other} {third}"} for one, other, third in product(TEXTS, TEXTS, TEXTS)
+    )
+
+    def merged(prefix: Prefix) -> np.ndarray:
+        examples = Examples(inputs, (0,) * len(inputs))
+        _, found = served_outputs(backbone, prefix, examples, tokens_per_batch=4096)
+        return np.stack([logits for (logits,) in found])
+
+    honest = sharpened(prefix, 3.0 / float(logits_of(backbone, prefix, examples_of([0] * 6)).std()))
+    truths = drawn_from(np.repeat(merged(honest), 4, axis=0))
+    examples = Examples(tuple(text for text in inputs for _ in range(4)), tuple(truths))
+    found = calibrate(backbone, sharpened(honest, 2.0), examples, tokens_per_batch=4096)
+    assert found is not None
+    assert found.temperature == pytest.approx(2.0, rel=0.2)
 
 
 def test_a_few_rows_that_are_all_right_do_not_make_it_certain(backbone: Backbone) -> None:
