@@ -31,29 +31,44 @@ _MARK: Final = "=== block {} ==="
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A block of commands or code, and the output that the page shows below it."""
+    """A block of commands or code, and the output or the JSON that the page shows below it."""
 
     language: str
     source: str
     shown: str | None
+    shown_json: str | None = None
 
 
-def examples_of(page: Path) -> Iterator[Example]:
-    """Give the blocks of a page that can run: `sh` and `python`, each with the `text` after it."""
+def examples_of(page: Path, *, omitted: tuple[str, ...] = ()) -> Iterator[Example]:
+    """Give the blocks of a page that can run: `sh` and `python`, each with what it shows.
+
+    Those that begin with one of `omitted` are left out.
+    """
     blocks = _BLOCK.findall(page.read_text(encoding="utf-8"))
     for (language, source), (following, text) in pairwise([*blocks, ("", "")]):
-        if language in {"sh", "python"} and not source.startswith(NOT_RUN):
-            yield Example(language, source, text if following == "text" else None)
+        if language in {"sh", "python"} and not source.startswith((*NOT_RUN, *omitted)):
+            shown = {following: text}
+            yield Example(language, source, shown.get("text"), shown.get("json"))
 
 
-def run_page(page: Path, folder: Path, url: str, store: Path) -> list[tuple[Example, str]]:
-    """Run all examples of a page in one shell, in a folder of their own.
+def run_page(
+    page: Path,
+    folder: Path,
+    url: str,
+    store: Path,
+    *,
+    omitted: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+) -> list[tuple[Example, str]]:
+    """Run the examples of a page in one shell, in a folder of their own.
 
     Args:
         page: the page.
         folder: an empty folder, in which `examples/` is that of the repository.
         url: replaces the URL that pages name.
         store: the store folder of the server at that URL.
+        omitted: how blocks begin that do not run, in addition to `NOT_RUN`.
+        variables: further variables of the environment.
 
     Returns:
         Each example with its output.
@@ -65,12 +80,12 @@ def run_page(page: Path, folder: Path, url: str, store: Path) -> list[tuple[Exam
     _write_login(folder / "config", url)
     (folder / ".venv").mkdir()
     (folder / ".venv" / "bin").symlink_to(folder / "bin")
-    examples = list(examples_of(page))
+    examples = list(examples_of(page, omitted=omitted))
     script = "\n".join(_lines(example, number) for number, example in enumerate(examples))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script.replace(URL, url)],
         cwd=folder,
-        env={**os.environ, **_variables(folder, store)},
+        env={**os.environ, **_variables(folder, store), **(variables or {})},
         capture_output=True,
         text=True,
         check=False,

@@ -21,6 +21,7 @@ RUN_HERE: Final = (
 """Pages whose examples run in this module."""
 
 ELSEWHERE: Final = {
+    "answers.md": "tests/test_answers_page.py",
     "clients.md": "tests/server/test_clients.py",
     "deploy-docker.md": "tests/test_docker.py",
     "kubernetes.md": "tests/helm/test_page.py",
@@ -31,7 +32,7 @@ ELSEWHERE: Final = {
 """Pages whose examples another module runs."""
 
 COMMANDS_ARE_PARSED: Final = {
-    "add-a-store.md", "add-a-task-type.md", "add-an-http-dialect.md", "answers.md",
+    "add-a-store.md", "add-a-task-type.md", "add-an-http-dialect.md",
     "architecture.md", "architectures.md", "benchmarks.md", "command-line.md", "compatible-apis.md",
     "feedback.md", "from-p-tuning-v2.md", "glossary.md", "http-api.md", "interop.md",
     "lifecycle.md", "operating-trainings.md", "operating.md", "performance.md", "prefix-format.md",
