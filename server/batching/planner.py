@@ -100,9 +100,10 @@ class BatchPlanner:
         """
         num_tokens = self.queue.num_tokens + sum(batch.num_tokens for batch in running)
         share = math.ceil(num_tokens / self._num_streams)
-        if self.queue.tenants == {BACKGROUND}:
-            share = max(share, _LONG)  # streams stay free for requests
-        limits = replace(self.limits, max_tokens=min(self._max_tokens(now), share))
+        max_tokens = self._max_tokens(now)
+        if self.queue.tenants == {BACKGROUND} and self._num_active(now) > 1:
+            share = max(share, _LONG)  # the other streams stay free for requests
+        limits = replace(self.limits, max_tokens=min(max_tokens, share))
         planned = plan(self.queue, limits, now)
         excluded = self._express_tenants(planned.batch)
         if excluded:

@@ -67,13 +67,16 @@ async def test_batch_files_do_not_use_the_lane(planner: BatchPlanner, make_work:
     assert planner.take_express([FLOOD], now=0) == ()
 
 
-@pytest.mark.parametrize(("tenant", "num_works"), [(BACKGROUND, 4), ("chat", 2)])
-async def test_a_short_chunk_of_a_batch_file_does_not_occupy_all_streams(
-    make_work: MakeWork, tenant: str, num_works: int
+async def test_a_short_chunk_of_a_batch_file_occupies_one_stream_while_others_are_active(
+    make_work: MakeWork,
 ) -> None:
     planner = BatchPlanner(BatchLimits(max_tokens=4096, max_rows=256), num_streams=2)
-    planner.queue.add([make_work(20, tenant=tenant) for _ in range(4)])
-    assert len(planner.take([], now=0)) == num_works
+    planner.queue.add([make_work(20, tenant="chat")])
+    assert planner.take([], now=0)
+    for now, num_works in ((1, 4), (60, 2)):
+        chunk = [make_work(20, tenant=BACKGROUND) for _ in range(4)]
+        planner.queue.add(chunk)
+        assert len(planner.take([], now=now)) == num_works
 
 
 async def test_a_short_text_does_not_join_a_long_batch_of_another_tenant(
