@@ -40,9 +40,8 @@ class AffinityPolicy:
             load = loads[replica]
             if load > bound:
                 return (True, False, load)
-            # Between homes, only a clear difference counts: otherwise the first one keeps the task.
             is_home = replica in homes
-            return (False, not is_home, load // self.slack_tokens if is_home else 0.0)
+            return (False, not is_home, load if is_home else 0.0)
 
         return sorted(order, key=preference)  # stable: equals keep the order of the hash
 

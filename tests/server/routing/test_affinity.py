@@ -96,6 +96,16 @@ def test_a_popular_task_takes_the_less_loaded_home() -> None:
     assert POLICY.rank("acme/spam", busy, share=0.5)[0] == second
 
 
+def test_a_popular_task_balances_replicas_with_little_load() -> None:
+    loads = _idle(2)
+    for number in range(1000):
+        loads[POLICY.rank("acme/spam", loads, share=0.5)[0]] += 1
+        loads[POLICY.rank(f"acme/task-{number}", loads)[0]] += 1
+        loads = {name: load * 0.9 for name, load in loads.items()}
+
+    assert max(loads.values()) < 1.25 * min(loads.values())
+
+
 def test_a_flood_of_one_task_spreads_within_the_bound() -> None:
     loads = _idle(4)
     for _ in range(4000):
