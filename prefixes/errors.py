@@ -33,6 +33,7 @@
     '- StoreUnavailable        bytes or rows could not be written or read
        |- StoreCorrupted       bytes that no longer match their digest
        |- StoreFull            no space is left on the disk
+       |- DatabaseUnreachable  the database's server does not answer
        '- StoreMismatch        a store and a database that do not belong together
 
 This package knows nothing about HTTP: `server/api/problems.py` maps these to status codes.
@@ -202,6 +203,10 @@ class StoreCorrupted(StoreUnavailable):
 
 class StoreFull(StoreUnavailable):
     """No space is left on the disk. Clients get `store_unavailable`."""
+
+
+class DatabaseUnreachable(StoreUnavailable):
+    """The database's server does not answer. Clients get `store_unavailable`."""
 
 
 class StoreMismatch(StoreUnavailable):

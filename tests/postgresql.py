@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +62,29 @@ class PostgresServer:
             self._process.wait(timeout=60)
             self._process = None
 
+    def kill(self) -> None:
+        """Kill all processes of the server, as the kernel does when memory runs out."""
+        assert self._process is not None
+        processes = self._pids()
+        for pid in processes:
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait(timeout=60)
+        self._process = None
+        while any(map(_is_running, processes)):  # a start waits for their shared memory
+            time.sleep(0.01)
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Let the server accept connections and answer nothing, as with a disk that hangs."""
+        processes = self._pids()
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in processes:
+                os.kill(pid, signal.SIGCONT)
+
     def remove(self) -> None:
         """Stop the server and remove its files."""
         self.stop()
@@ -85,6 +110,13 @@ class PostgresServer:
 
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    def _pids(self) -> list[int]:
+        """Return the ids of the server's processes, the first one's first."""
+        assert self._process is not None
+        first = self._process.pid
+        children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="ascii")
+        return [first, *map(int, children.split())]
 
     @property
     def _data(self) -> Path:
@@ -133,6 +165,14 @@ def _unprivileged(folder: Path) -> dict[str, Any]:
         user = pwd.getpwnam("nobody")
     os.chown(folder, user.pw_uid, user.pw_gid)
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _free_port() -> int:

@@ -3,27 +3,30 @@
 SQLite by default, one file next to the blobs. Otherwise PostgreSQL, which several machines can use.
 """
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from prefixes.errors import StoreFull, StoreUnavailable
+from prefixes.errors import DatabaseUnreachable, StoreFull
 from prefixes.registry import postgresql
+from prefixes.registry.change_feed import ChangeFeed, Outage
+from prefixes.registry.database_errors import busy, is_bug, name_of, store_error
+from prefixes.registry.open_connections import OpenConnections
 from prefixes.registry.reserve import Reserve
+from prefixes.registry.seen_changes import SeenChanges
 from prefixes.registry.sqlite import (
     BUSY_SECONDS,
     ChangeWatch,
-    count_change,
+    change_counter,
     for_writing,
     is_of_file,
-    num_changed_rows,
     sqlite_file,
 )
 
@@ -35,26 +38,81 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._reader = engine
-        is_sqlite = engine.dialect.name == "sqlite"
-        self._writer = for_writing(engine) if is_sqlite else postgresql.for_writing(engine)
+        self._is_sqlite = engine.dialect.name == "sqlite"
+        self._writer = for_writing(engine) if self._is_sqlite else postgresql.for_writing(engine)
         # Writers wait for each other here. If they waited in the database, they would hold all
         # connections, and readers would find none.
         self._turn = threading.Lock()
         path = sqlite_file(engine.url)
         self.file: Path | None = path
         self._watch = ChangeWatch(engine) if path else None
+        self._feed: ChangeFeed | None = None
+        self._connections = None if self._is_sqlite else OpenConnections(engine)
         self._reserve = Reserve(path.with_name(f"{path.name}-reserve")) if path else None
 
     @property
     def name(self) -> str:
         """The URL without the password, for messages."""
-        return self._reader.url.render_as_string(hide_password=True)
+        return name_of(self._reader.url)
+
+    @property
+    def outage(self) -> Outage | None:
+        """The time in which the database's server cannot be reached; None while it can."""
+        return None if self._feed is None else self._feed.outage
+
+    @property
+    def change_number(self) -> int | None:
+        """The number of the latest change that this server has seen.
+
+        None if it cannot be behind: it asks the database every time, or SQLite for its state.
+        """
+        return None if self._feed is None else self._feed.number
+
+    def follow_changes(self, *, outage_seconds: float = 0, seen: SeenChanges | None = None) -> None:
+        """Follow the changes of other processes, so that `state` is known for PostgreSQL too.
+
+        Servers do this. A command asks once, and needs no cache.
+
+        Args:
+            outage_seconds: how long `state` stays as it was when the database cannot be reached.
+            seen: shares what is seen with the other processes of the server; None: it is alone.
+        """
+        if self._connections is None or self._feed is not None:
+            return
+        from prefixes.registry.change_connection import (  # noqa: PLC0415 - an optional driver
+            ChangeConnection,
+        )
+
+        self._feed = ChangeFeed(
+            partial(ChangeConnection.to, self._reader),
+            self._read_change_number,
+            self._connections.abort,
+            outage_seconds=outage_seconds,
+            seen=seen or SeenChanges.alone(),
+        )
+        self._feed.start()
+
+    def catch_up(self, number: int) -> bool:
+        """See all changes up to the one with a number; return false if the database lacks it.
+
+        Raises:
+            StoreUnavailable: when the database cannot be read.
+        """
+        if self._feed is None:
+            return True
+        if self._feed.number < number:
+            self._check_reachable()
+            self._feed.note(self._read_change_number())
+        return self._feed.number >= number
 
     def state(self) -> int | None:
         """Return a number that differs after every change by `write`, within a few microseconds.
 
-        Changes by other processes count. None if the database does not support this, or is locked.
+        Changes by other processes count: at once with SQLite, within a second with PostgreSQL.
+        None if the number is not known now: results must then be read from the database.
         """
+        if self._feed is not None:
+            return self._feed.state()
         return None if self._watch is None else self._watch.state()
 
     @contextmanager
@@ -64,6 +122,7 @@ class Database:
         Raises:
             StoreUnavailable: when the database cannot be reached or read.
         """
+        self._check_reachable()
         with self._explained(), self._reader.connect() as connection:
             yield connection
 
@@ -74,8 +133,12 @@ class Database:
         Raises:
             StoreUnavailable: when the database cannot be reached, written or locked in time.
         """
-        with self.write_activity() as connection, self._counted(connection):
+        with self.write_activity() as connection:
+            count = self._change_counter(connection)
             yield connection
+            number = count()
+        if self._feed is not None and number is not None:
+            self._feed.note(number)
 
     @contextmanager
     def write_activity(self) -> Iterator[Connection]:
@@ -85,8 +148,9 @@ class Database:
 
         Raises: as `write`.
         """
+        self._check_reachable()
         if not self._turn.acquire(timeout=BUSY_SECONDS):
-            raise self._busy()
+            raise busy(self._reader.url)
         try:
             with self._explained(), self._writer.begin() as connection:
                 yield connection
@@ -119,56 +183,51 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+        self._reconnect()
+
+    def _reconnect(self) -> None:
+        """Close idle connections: they would report a damaged file even after its repair."""
         if self._watch is not None:
             self._watch.close()
         self._reader.dispose()
 
-    def _reconnect(self) -> None:
-        """Close idle connections: they would report a damaged file even after its repair."""
-        self.close()
+    def _change_counter(self, connection: Connection) -> Callable[[], int | None]:
+        """Return a function that counts the transaction as a change if it changes a row."""
+        if not self._is_sqlite:
+            return partial(postgresql.count_change, connection)
+        return _count_nothing if self._watch is None else change_counter(connection)
 
-    @contextmanager
-    def _counted(self, connection: Connection) -> Iterator[None]:
-        """Count the transaction as a change if it changes a row."""
-        before = None if self._watch is None else num_changed_rows(connection)
-        yield
-        if before is not None and num_changed_rows(connection) != before:
-            count_change(connection)
+    def _read_change_number(self) -> int:
+        with self._explained(), self._reader.connect() as connection:
+            number: int = connection.exec_driver_sql(postgresql.READ_CHANGE_NUMBER).scalar_one()
+            return number
+
+    def _check_reachable(self) -> None:
+        """Fail at once while the database is away, instead of waiting for a connection."""
+        if (outage := self.outage) is not None:
+            raise DatabaseUnreachable(
+                f"The database {self.name} has been unreachable for {outage.seconds:.0f} seconds: "
+                f"{outage.reason}"
+            )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn errors of the database into errors of the store."""
         try:
             yield
-        except IntegrityError:
-            raise  # a bug in this program; the database itself is fine
         except (DBAPIError, PoolTimeout) as error:
-            reason = error.orig if isinstance(error, DBAPIError) else error
-            if isinstance(error, ProgrammingError) and not postgresql.is_of_setup(reason):
-                raise  # a bug, too
-            if postgresql.is_busy(reason):
-                raise self._busy() from error
-            code = getattr(reason, "sqlite_errorcode", None)
-            if is_of_file(code):
+            if is_bug(error):
+                raise
+            if isinstance(error, DBAPIError) and is_of_file(error.orig):
                 self._reconnect()
-            is_full = code == sqlite3.SQLITE_FULL or postgresql.is_disk_full(reason)
-            kind = StoreFull if is_full else StoreUnavailable
-            what = " ".join(str(reason).split())  # a driver may report it in several lines
-            raise kind(
-                f"The database {self.name} could not be used: {what}; {self._advice}"
-            ) from error
+            failure = store_error(error, self._reader.url)
+            if isinstance(failure, DatabaseUnreachable) and self._feed is not None:
+                self._feed.suspect()
+            raise failure from error
 
-    def _busy(self) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"The database {self.name} was busy with other changes for {BUSY_SECONDS} "
-            "seconds: try again later"
-        )
 
-    @property
-    def _advice(self) -> str:
-        if self._reader.dialect.name == "sqlite":
-            return (
-                "check that it exists, is writable and not locked by another program, and that "
-                "its disk has free space"
-            )
-        return "check that the server runs, accepts this user, and has free disk space"
+def _count_nothing() -> None:
+    """Count no changes: no other connection can see a database in memory."""

@@ -143,6 +143,8 @@ def _upgrade(database: Database) -> None:
     config = _config()
     # If two processes start at once, the second waits here and then finds nothing to do.
     with database.write() as connection:
+        if connection.dialect.name == "postgresql":
+            postgresql.lift_time_limits(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -6,6 +6,7 @@ Source of the transaction handling: SQLAlchemy's documentation of its SQLite dia
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, cast
@@ -57,11 +58,12 @@ def configure(engine: Engine) -> None:
     event.listen(engine, "begin", _begin)
 
 
-def is_of_file(code: int | None) -> bool:
+def is_of_file(reason: BaseException | None) -> bool:
     """Return whether an error concerns the file itself: damaged, unreadable or not writable.
 
     A connection keeps pages in memory, and does not notice that the file was repaired.
     """
+    code: int | None = getattr(reason, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _FILE_ERRORS  # the rest of a code is a detail
 
 
@@ -104,13 +106,24 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {mode}")
 
 
-def num_changed_rows(connection: Connection) -> int:
+def change_counter(connection: Connection) -> Callable[[], None]:
+    """Return a function that counts the transaction as a change if it has changed rows by then."""
+    before = _num_changed_rows(connection)
+
+    def count() -> None:
+        if _num_changed_rows(connection) != before:
+            _count_change(connection)
+
+    return count
+
+
+def _num_changed_rows(connection: Connection) -> int:
     """Return how many rows the connection has changed since it was opened."""
     opened = cast("sqlite3.Connection", connection.connection.driver_connection)
     return opened.total_changes
 
 
-def count_change(connection: Connection) -> None:
+def _count_change(connection: Connection) -> None:
     """Count a change, as part of its transaction. `ChangeWatch` reads the number."""
     # SQLite stores this number in the header of the file, for programs to use as they like.
     number: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()

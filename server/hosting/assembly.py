@@ -27,6 +27,7 @@ from server.engine.options import EngineLimits
 from server.engine.recording.store import answer_store
 from server.hosting.draining import DrainingServer
 from server.hosting.front_ends.engine_process import EngineProcess
+from server.hosting.front_ends.shared_changes import ENGINE_PLACE, follow_changes, shared_file
 from server.hosting.gauges import add_gauges
 from server.hosting.lifespan import lifespan
 from server.hosting.memory import keep_freed_memory
@@ -78,10 +79,12 @@ def serve(
     sys.setswitchinterval(_SWITCH_SECONDS)
     ensure_operator_key(registry.database, settings.store_folder, settings.operator_key)
     keep_freed_memory()
-    if settings.num_front_ends:
-        assembly.serve_through_front_ends(listener, announce)
-    else:
-        assembly.serve_alone(listener, announce)
+    with shared_file() as changes:
+        follow_changes(registry.database, settings, changes, ENGINE_PLACE)
+        if settings.num_front_ends:
+            assembly.serve_through_front_ends(listener, changes, announce)
+        else:
+            assembly.serve_alone(listener, announce)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,14 +126,18 @@ class Assembly:
         server.run(sockets=[listener])
 
     def serve_through_front_ends(
-        self, listener: socket.socket, announce: Callable[[], None]
+        self, listener: socket.socket, changes: int, announce: Callable[[], None]
     ) -> None:
-        """Serve from this process, with front ends that speak HTTP."""
+        """Serve from this process, with front ends that speak HTTP.
+
+        `changes` is the descriptor of the file of `shared_file`.
+        """
         process = EngineProcess(
             self.settings,
             self.engine,
             self.metrics,
             listener,
+            changes,
             drain=self._drain,
         )
         # The same event loop as without front ends.

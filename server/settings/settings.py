@@ -67,6 +67,13 @@ class Settings(
         description="URL of a PostgreSQL or SQLite database. Unset: SQLite in "
         "`POLYPREFIX_STORE_FOLDER`.",
     )
+    database_outage_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="Time in seconds for which requests with cached keys and versions are answered "
+        "while PostgreSQL cannot be reached. 0: not at all.",
+    )
     operator_key: Annotated[SecretStr | None, AfterValidator(check_operator_key)] = Field(
         default=None,
         description="API key with the role `operator`, as `polyprefix key generate` prints it. "

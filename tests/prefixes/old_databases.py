@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0022": ("DROP TABLE registry_state",),
     "0021": ("DROP TABLE key_usage_hours",),
     "0019": ("DROP TABLE batch_files",),
     "0018": (

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -209,6 +210,46 @@ def test_a_user_without_rights_is_reported(postgresql: PostgresServer, url: str)
             open_database(url.replace("polyprefix@", f"{name}@"))
     finally:
         postgresql.execute(f"DROP ROLE {name}")
+
+
+@on_postgresql
+@pytest.mark.parametrize("seconds", ["_READ_SECONDS", "_WRITE_SECONDS"])
+def test_a_statement_ends_in_time(
+    registry: PrefixRegistry, monkeypatch: pytest.MonkeyPatch, seconds: str
+) -> None:
+    monkeypatch.setattr(postgresql, seconds, 0.1)
+    database = registry.database
+    opened = database.read if seconds == "_READ_SECONDS" else database.write
+    with pytest.raises(StoreUnavailable, match="statement timeout"), opened() as connection:
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+
+@on_postgresql
+def test_a_change_that_idles_loses_its_lock(
+    registry: PrefixRegistry, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "_WRITE_SECONDS", 0.5)
+    other = open_database(database_url)
+    alive = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid")
+
+    def is_alive(pid: int) -> bool:
+        with other.read() as connection:
+            return bool(connection.scalar(alive, {"pid": pid}))
+
+    def idle() -> None:
+        late = tenants.insert().values(name="late", is_public=False, created_at=now())
+        with registry.database.write() as connection:
+            connection.execute(late)
+            pid: int = connection.scalar(text("SELECT pg_backend_pid()"))
+            while is_alive(pid):
+                time.sleep(0.01)
+
+    with pytest.raises(StoreUnavailable):
+        idle()
+    with other.write():
+        pass
+    other.close()
+    assert "late" not in [tenant.name for tenant in registry.tenants()]
 
 
 @on_postgresql

@@ -9,6 +9,7 @@ from prefixes import PrefixRef
 from prefixes.errors import PrefixNotFound
 from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Target, open_registry
 from prefixes.registry.query_cache import QueryCache
+from tests.prefixes.conftest import on_sqlite
 from tests.prefixes.publishing import publish
 
 
@@ -19,17 +20,26 @@ def _just(results: Mapping[int, int], _: Connection) -> Mapping[int, int]:
 LIVE = PrefixRef("acme", "topic", alias="live")
 
 
-@pytest.fixture
-def database_url() -> None:
-    """SQLite only, because no results are cached for PostgreSQL."""
+@pytest.fixture(autouse=True)
+def _follow_changes(registry: PrefixRegistry) -> None:
+    registry.database.follow_changes()
 
 
 @pytest.fixture
-def other(registry: PrefixRegistry, tmp_path: Path) -> Iterator[PrefixRegistry]:
+def other(
+    registry: PrefixRegistry, tmp_path: Path, database_url: str | None
+) -> Iterator[PrefixRegistry]:
     """The same registry as another process would open it."""
-    other = open_registry(tmp_path / "registry")
+    other = open_registry(tmp_path / "registry", database_url=database_url)
+    other.database.follow_changes()
     yield other
     other.close()
+
+
+def catch_up(registry: PrefixRegistry, other: PrefixRegistry) -> None:
+    """Let a registry see the changes of another one. With SQLite it has seen them."""
+    number = other.database.change_number
+    assert number is None or registry.database.catch_up(number)
 
 
 def test_what_was_resolved_is_known_without_asking_again(registry: PrefixRegistry) -> None:
@@ -60,6 +70,7 @@ def test_an_alias_that_anybody_moves_is_not_recalled(
     publish(registry, "acme", "topic", "one", alias="live")
     registry.resolve([LIVE], reader="acme")
     second = publish(other, "acme", "topic", "two", alias="live").version
+    catch_up(registry, other)
     assert registry.recall([LIVE], reader="acme") is None
     assert registry.resolve([LIVE], reader="acme") == {LIVE: Target(second)}
     first = registry.rollback("acme", "topic", "live", by=Actor("ada"))
@@ -77,6 +88,7 @@ def test_a_key_that_another_process_revokes_is_not_recalled(
     assert owner is not None
     assert keys.recall(key) == owner
     ApiKeys(other.database).revoke(key.split("_")[1])
+    catch_up(registry, other)
     assert keys.recall(key) is None
     assert keys.authenticate(key) is None
     assert keys.recall(key) is None
@@ -128,6 +140,7 @@ def test_an_answer_read_while_something_changed_is_not_cached(
 
     def read(_: Connection) -> Mapping[str, int]:
         other.ensure_tenant("initech")
+        catch_up(registry, other)
         return {"how many tenants": 4}
 
     assert cache.query(read) == {"how many tenants": 4}
@@ -156,6 +169,7 @@ def test_a_database_that_cannot_be_watched_is_asked_every_time(tmp_path: Path) -
         registry.close()
 
 
+@on_sqlite
 def test_a_new_connection_does_not_repeat_the_state_of_an_old_one(
     registry: PrefixRegistry,
 ) -> None:

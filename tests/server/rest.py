@@ -299,6 +299,7 @@ def serving(
     # Tests send more requests with one key than the default allows.
     rate = {"management_requests_per_second_per_tenant": 1e9}
     settings = Settings(store_folder=folder, **{**rate, **choices})
+    registry.database.follow_changes(outage_seconds=settings.database_outage_seconds)
     metrics = Metrics(max_tenants=settings.max_tenant_series, max_tasks=settings.max_task_series)
     limits = EngineLimits(resident_bytes=2**20, max_texts=settings.max_inputs_per_request)
     used: InferenceEngine

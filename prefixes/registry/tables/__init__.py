@@ -32,6 +32,7 @@ from prefixes.registry.tables.catalog import (
     grants,
     paired_store,
     prefixes,
+    registry_state,
     versions,
 )
 from prefixes.registry.tables.schema import UtcDateTime, metadata, now
@@ -57,6 +58,7 @@ __all__ = [
     "paired_store",
     "prefixes",
     "recorded_answers",
+    "registry_state",
     "tenant_limits",
     "tenants",
     "training_cpu_time",

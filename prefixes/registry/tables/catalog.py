@@ -1,6 +1,7 @@
 """The tables of prefixes: versions, aliases and their history, and stored bytes."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -151,3 +152,12 @@ deleted_blobs = Table(
 
 # One row: the id of the store that the database belongs to.
 paired_store = Table("paired_store", metadata, Column("id", String(32), primary_key=True))
+
+# One row: the number of the last change, which PostgreSQL has no other place for. SQLite counts
+# changes in the header of its file, and does not use this table.
+registry_state = Table(
+    "registry_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("change_number", BigInteger, nullable=False),
+)

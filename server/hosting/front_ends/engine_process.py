@@ -31,6 +31,7 @@ class EngineProcess:
         engine: Engine,
         metrics: Metrics,
         listener: socket.socket,
+        changes: int,
         *,
         drain: Callable[[], Awaitable[None]],
     ) -> None:
@@ -40,7 +41,9 @@ class EngineProcess:
         self._listener = listener
         self._drain_seconds = settings.drain_seconds
         welcome = Welcome(settings, engine.backbone.fingerprint)
-        self._front_ends = Supervisor(settings.num_front_ends, listener, welcome, self._serve)
+        self._front_ends = Supervisor(
+            settings.num_front_ends, listener, changes, welcome, self._serve
+        )
         metrics.watch(
             "front_ends",
             "Running front-end processes.",

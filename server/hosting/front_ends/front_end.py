@@ -16,6 +16,7 @@ from server.hosting.draining import DrainingServer
 from server.hosting.front_ends.channel import Channel, receive_first
 from server.hosting.front_ends.messages import ReadyNotice, Welcome
 from server.hosting.front_ends.remote_engine import RemoteEngine
+from server.hosting.front_ends.shared_changes import follow_changes
 from server.observability.logs import configure_logging
 from server.shutdown import Shutdown
 
@@ -23,9 +24,21 @@ from server.shutdown import Shutdown
 class FrontEnd:
     """Serves HTTP until SIGTERM, or until the engine's process exits."""
 
-    def __init__(self, channel_end: socket.socket, listener: socket.socket) -> None:
+    def __init__(
+        self, channel_end: socket.socket, listener: socket.socket, changes: int, place: int
+    ) -> None:
+        """Set up.
+
+        Args:
+            channel_end: the channel to the engine's process.
+            listener: accepts the connections.
+            changes: the descriptor of the file of `shared_file`.
+            place: the place in this file that belongs to this process.
+        """
         self._channel_end = channel_end
         self._listener = listener
+        self._changes = changes
+        self._place = place
         self._shutdown = Shutdown()
         self._engine = RemoteEngine(self._shutdown)
         self._channel: Channel | None = None
@@ -40,6 +53,7 @@ class FrontEnd:
             bucket=settings.bucket,
             default_limits=settings.default_limits,
         )
+        follow_changes(registry.database, settings, self._changes, self._place)
         try:
             application = create_app(
                 settings,
@@ -79,14 +93,15 @@ def _exit_unless_cancelled(listening: asyncio.Task[None]) -> None:
 
 
 def main() -> None:
-    """Run. The arguments are two inherited file descriptors: the channel and the listener."""
+    """Run. The arguments are three inherited file descriptors, and a place in the third file."""
     # In its own process group, Ctrl-C in a terminal reaches only the parent, which stops its front
     # ends in order. A session of its own would do that, too, but cost a third of the throughput
     # when measured: Linux shares processors among sessions (autogroups) before processes.
     os.setpgid(0, 0)
     configure_logging()
-    channel_end, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
-    FrontEnd(channel_end, listener).run()
+    channel_end, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:3])
+    changes, place = map(int, sys.argv[3:])
+    FrontEnd(channel_end, listener, changes, place).run()
 
 
 if __name__ == "__main__":

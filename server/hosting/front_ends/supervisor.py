@@ -13,6 +13,7 @@ from typing import Final
 from server.errors import FrontEndFailed
 from server.hosting.front_ends.channel import Channel, send_first
 from server.hosting.front_ends.messages import ReadyNotice, Welcome
+from server.hosting.front_ends.shared_changes import ENGINE_PLACE
 
 _MODULE: Final = "server.hosting.front_ends.front_end"
 _SECONDS_BETWEEN_STARTS: Final = 1.0
@@ -32,6 +33,7 @@ class Supervisor:
         self,
         num: int,
         listener: socket.socket,
+        changes: int,
         welcome: Welcome,
         serve: Callable[[Channel], Awaitable[None]],
     ) -> None:
@@ -40,11 +42,13 @@ class Supervisor:
         Args:
             num: the number of front ends.
             listener: a bound socket, which need not listen yet.
+            changes: the descriptor of the file of `shared_file`.
             welcome: the first message to each front end.
             serve: answers the messages of a front end until its channel is closed.
         """
         self._num = num
         self._listener = listener
+        self._changes = changes
         self._welcome = welcome
         self._serve = serve
         self._processes: set[asyncio.subprocess.Process] = set()
@@ -64,7 +68,10 @@ class Supervisor:
             FrontEndFailed: when one of them exits instead.
         """
         listening = [asyncio.Event() for _ in range(self._num)]
-        self._keeping = [asyncio.create_task(self._keep(event)) for event in listening]
+        self._keeping = [
+            asyncio.create_task(self._keep(place, event))
+            for place, event in enumerate(listening, start=ENGINE_PLACE + 1)
+        ]
         starting = asyncio.create_task(_wait_for(listening))
         await asyncio.wait([starting, *self._keeping], return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -102,12 +109,12 @@ class Supervisor:
             if process.returncode is None:
                 process.send_signal(number)
 
-    async def _keep(self, listening: asyncio.Event) -> None:
+    async def _keep(self, place: int, listening: asyncio.Event) -> None:
         """Run a front end and its replacements, unless it exits before it ever listened."""
         while not self._is_stopping:
             started = time.monotonic()
             try:
-                await self._run(listening)
+                await self._run(place, listening)
             except Exception:  # noqa: BLE001 - any error: its replacement may work
                 _log.exception("a front end failed")
             if self._is_stopping or not listening.is_set():
@@ -115,13 +122,13 @@ class Supervisor:
             _log.error("a front end exited; starting its replacement")
             await asyncio.sleep(max(0.0, started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
 
-    async def _run(self, listening: asyncio.Event) -> None:
+    async def _run(self, place: int, listening: asyncio.Event) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            files = (theirs.fileno(), self._listener.fileno())
+            files = (theirs.fileno(), self._listener.fileno(), self._changes)
             process = await asyncio.create_subprocess_exec(
                 # -P: modules in the working folder of the operator must not be imported.
-                *(sys.executable, "-P", "-m", _MODULE, *map(str, files)),
+                *(sys.executable, "-P", "-m", _MODULE, *map(str, (*files, place))),
                 pass_fds=files,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )

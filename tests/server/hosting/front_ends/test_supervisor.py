@@ -18,6 +18,7 @@ from server.errors import FrontEndFailed
 from server.hosting.front_ends import supervisor
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import Welcome
+from server.hosting.front_ends.shared_changes import shared_file
 from server.settings import Settings
 from tests.factories import make_prefix, with_golden
 from tests.server.hosting.processes import client, is_running, server_process, store, upload
@@ -85,9 +86,9 @@ async def test_front_ends_that_cannot_start_are_an_error_without_retries(
     async def serve(channel: Channel) -> None:
         await channel.receive()
 
-    with socket.socket() as listener:
+    with socket.socket() as listener, shared_file() as changes:
         welcome = Welcome(Settings(), backbone.fingerprint)
-        starting = supervisor.Supervisor(2, listener, welcome, serve)
+        starting = supervisor.Supervisor(2, listener, changes, welcome, serve)
         with pytest.raises(FrontEndFailed):
             await asyncio.wait_for(starting.start(), 60)
         assert starting.num_running == 0
