@@ -72,6 +72,7 @@ from server.api.services import InferenceEngine, Services
 from server.api.webhook_events import ErrorEvents
 from server.batch_files.folders import BatchFolders
 from server.batch_files.store import batch_store
+from server.cache_refresh import refreshing
 from server.console import pages as console_pages
 from server.console import session as console_session
 from server.engine.recording.store import answer_store
@@ -96,9 +97,9 @@ DIALECTS: Final = (
 """Modules with the routes of other servers' APIs, in the order of the OpenAPI document."""
 
 _EXPOSED_HEADERS: Final = (
-    "Content-Disposition", "ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After",
-    "WWW-Authenticate", "X-Request-Id", "X-Compute-Tokens", "X-Queue-Time", "X-Inference-Time",
-    "X-Total-Time",
+    "Content-Disposition", "ETag", "Location", "RateLimit",
+    "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Compute-Tokens",
+    "X-Queue-Time", "X-Inference-Time", "X-Total-Time",
 )  # fmt: skip
 
 
@@ -192,7 +193,13 @@ async def _lifespan(
     services: Services, while_served: AbstractAsyncContextManager[None], tracing: Tracing | None
 ) -> AsyncIterator[None]:
     try:
-        async with while_served, key_uses.writing(services.keys.uses):
+        async with (
+            while_served,
+            key_uses.writing(services.keys.uses),
+            refreshing(
+                services.registry.database, services.keys.refresh, services.registry.refresh
+            ),
+        ):
             yield
     finally:
         if tracing is not None:

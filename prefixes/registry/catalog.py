@@ -1,16 +1,25 @@
 """PrefixCatalog: the read access to the registry."""
 
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
+from itertools import islice
+from typing import Final
 
 from sqlalchemy import Connection, select
 
 from prefixes.checks import parse_spec
-from prefixes.errors import PrefixNotFound, StoreUnavailable
+from prefixes.errors import DatabaseUnreachable, PrefixNotFound, StoreUnavailable
 from prefixes.names import PrefixRef
 from prefixes.registry.database import Database
-from prefixes.registry.lookup import find_entry, find_public, find_summaries, find_targets
+from prefixes.registry.lookup import (
+    find_entry,
+    find_existing_targets,
+    find_public,
+    find_summaries,
+    find_targets,
+)
 from prefixes.registry.query_cache import QueryCache
 from prefixes.registry.routing import Target
 from prefixes.registry.tables import versions
@@ -18,6 +27,11 @@ from prefixes.registry.tenants import find_tenant, find_tenants
 from prefixes.registry.values import PrefixEntry, PrefixSummary, PrefixVersion, Tenant
 from prefixes.spec import PrefixSpec
 from prefixes.store import PrefixStore
+
+TargetKey = tuple[PrefixRef, str | None]
+"""A reference, and the tenant that resolves it."""
+
+_REFS_OF_A_QUERY: Final = 64
 
 
 class PrefixCatalog:
@@ -32,7 +46,7 @@ class PrefixCatalog:
     def __init__(self, database: Database, store: PrefixStore) -> None:
         self.database = database
         self.store = store
-        self._targets: QueryCache[tuple[PrefixRef, str | None], Target] = QueryCache(database)
+        self._targets: QueryCache[TargetKey, Target] = QueryCache(database)
 
     def close(self) -> None:
         """Close all connections to the database."""
@@ -62,11 +76,18 @@ class PrefixCatalog:
                 names all of them.
         """
 
-        def read(connection: Connection) -> dict[tuple[PrefixRef, str | None], Target]:
+        def read(connection: Connection) -> dict[TargetKey, Target]:
             found = find_targets(connection, refs, reader)
             return {(ref, reader): target for ref, target in found.items()}
 
-        return {ref: target for (ref, _), target in self._targets.query(read).items()}
+        try:
+            found = self._targets.query(read)
+        except DatabaseUnreachable:
+            known = self.recall(refs, reader=reader)  # from the moment it counts as away
+            if known is None:
+                raise
+            return known
+        return {ref: target for (ref, _), target in found.items()}
 
     def recall(
         self, refs: Collection[PrefixRef], *, reader: str | None
@@ -74,6 +95,10 @@ class PrefixCatalog:
         """Return what `resolve` would, or None if that requires waiting for the database."""
         found = self._targets.recall([(ref, reader) for ref in refs])
         return None if found is None else {ref: target for (ref, _), target in found.items()}
+
+    def refresh(self) -> None:
+        """Read again what was resolved before the last change: an outage needs it cached."""
+        self._targets.refresh(_read_again)
 
     def version(self, ref: PrefixRef, *, reader: str | None) -> PrefixVersion:
         """Find the version that one reference stands for now, the stable one of an alias.
@@ -146,3 +171,18 @@ class PrefixCatalog:
             # ago may have neither.
             self.spec(digest)
             raise
+
+
+def _read_again(
+    connection: Connection, former: Mapping[TargetKey, Target]
+) -> dict[TargetKey, Target]:
+    by_reader: dict[str | None, list[PrefixRef]] = defaultdict(list)
+    for ref, reader in former:
+        by_reader[reader].append(ref)
+    found: dict[TargetKey, Target] = {}
+    for reader, refs in by_reader.items():
+        remaining = iter(refs)
+        while some := list(islice(remaining, _REFS_OF_A_QUERY)):
+            targets = find_existing_targets(connection, some, reader)
+            found |= {(ref, reader): targets[ref] for ref in some if ref in targets}
+    return found

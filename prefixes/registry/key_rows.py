@@ -3,15 +3,16 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, or_, select
 
 from prefixes.errors import KeyNotFound
-from prefixes.limits import NO_LIMITS, LimitSet
+from prefixes.limits import NO_LIMITS, Limits, LimitSet
 from prefixes.registry.audit import record
-from prefixes.registry.limit_rows import find_both_limits
+from prefixes.registry.limit_rows import find_limits_of
 from prefixes.registry.tables import api_keys, feedback_settings, now, tenants
 from prefixes.registry.tenants import find_tenant_id
 from prefixes.registry.values import Actor, ApiKey, Identity, Role
@@ -38,8 +39,9 @@ _KEYS: Final = (
 )
 
 # Built once: it runs for every request that the cache cannot answer.
-_IDENTITY: Final = (
+_IDENTITIES: Final = (
     select(
+        api_keys.c.id,
         api_keys.c.secret_sha256,
         api_keys.c.role,
         api_keys.c.expires_at,
@@ -55,7 +57,7 @@ _IDENTITY: Final = (
         )
     )
     .where(
-        api_keys.c.id == bindparam("key_id"),
+        api_keys.c.id.in_(bindparam("key_ids", expanding=True)),
         api_keys.c.revoked_at.is_(None),
         tenants.c.deleted_at.is_(None),
     )
@@ -121,27 +123,28 @@ def has_key(connection: Connection, key_id: str) -> bool:
     return connection.scalar(select(api_keys.c.id).where(api_keys.c.id == key_id)) is not None
 
 
-def find_identity(
-    connection: Connection, key_id: str, default_limits: LimitSet
-) -> tuple[str, Identity] | None:
-    """Read the SHA-256 of a key's secret and what the key proves; None if it is revoked."""
-    row = connection.execute(_IDENTITY, {"key_id": key_id}).one_or_none()
-    if row is None:
-        return None
-    limits, key_limits = NO_LIMITS, NO_LIMITS
-    if row.tenant_id is not None:
-        limits, key_limits = find_both_limits(connection, row.tenant_id, key_id, default_limits)
-    identity = Identity(
-        key_id,
+def find_identities(
+    connection: Connection, key_ids: Collection[str], default_limits: LimitSet
+) -> dict[str, tuple[str, Identity]]:
+    """Read the SHA-256 of keys' secrets and what the keys prove, by id, except revoked ones."""
+    rows = connection.execute(_IDENTITIES, {"key_ids": list(key_ids)}).all()
+    tenant_ids = {row.tenant_id for row in rows if row.tenant_id is not None}
+    limits = find_limits_of(connection, tenant_ids, key_ids) if tenant_ids else {}
+    return {row.id: (row.secret_sha256, _identity(row, limits, default_limits)) for row in rows}
+
+
+def _identity(row: Any, limits: Mapping[int | str, LimitSet], default_limits: LimitSet) -> Identity:
+    is_of_tenant = row.tenant_id is not None
+    return Identity(
+        row.id,
         row.name,
         row.role,
         is_suspended=row.suspended_at is not None,
         expires_at=float("inf") if row.expires_at is None else row.expires_at.timestamp(),
-        limits=limits,
-        key_limits=key_limits,
+        limits=Limits.of(default_limits, limits[row.tenant_id]) if is_of_tenant else NO_LIMITS,
+        key_limits=Limits.of(limits[row.id]) if is_of_tenant else NO_LIMITS,
         recorded_percent=row.sample_percent or 0.0,
     )
-    return row.secret_sha256, identity
 
 
 def find_keys(

@@ -4,48 +4,35 @@ A key has the form `pp_<id>_<secret>`. The id is public and selects the row; the
 authenticates the caller. It has 256 random bits, so a fast hash is enough: it cannot be guessed.
 """
 
-import hmac
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from prefixes.errors import KeyNotValid
-from prefixes.limits import NOT_SET, LimitSet
-from prefixes.registry.database import Database
+from prefixes.registry.key_authentication import KeyAuthentication
 from prefixes.registry.key_changes import change_key, check_not_last, check_rotation
 from prefixes.registry.key_rows import (
     add_key,
-    find_identity,
     find_key,
     find_keys,
     has_key,
     id_of,
     new_key,
     parse_key,
-    sha256,
 )
-from prefixes.registry.key_uses import KeyUses
 from prefixes.registry.limit_rows import copy_key_limits
-from prefixes.registry.query_cache import QueryCache
 from prefixes.registry.tables import now
-from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, Identity, IssuedKey, Role
+from prefixes.registry.values import COMMAND_LINE, Actor, ApiKey, IssuedKey, Role
 
 
-class ApiKeys:
+class ApiKeys(KeyAuthentication):
     """The API keys of all tenants and operators. Safe to use from many threads.
 
     `tenant` is the owner of keys, and None for operators. `default_limits` apply to tenants
     without limits of their own. Every method raises StoreUnavailable when the database cannot be
     used.
     """
-
-    def __init__(self, database: Database, default_limits: LimitSet = NOT_SET) -> None:
-        self._default_limits = default_limits
-        self.uses = KeyUses(database)
-        self._database = database
-        self._identities: QueryCache[str, Identity] = QueryCache(database)
 
     def issue(
         self,
@@ -110,34 +97,6 @@ class ApiKeys:
                 f"The operator's key with the id {parts[0]} is revoked or expired, or the id "
                 "belongs to another key: make a new key"
             )
-
-    def authenticate(self, key: str) -> Identity | None:
-        """Return what a key proves; None if it is unknown, revoked, expired or malformed.
-
-        The key of a deleted tenant counts as unknown. That of a suspended one is valid, and says
-        so.
-        """
-        parts = parse_key(key)
-        if parts is None:
-            return None
-        key_id, digest = parts
-
-        def read(connection: Connection) -> dict[str, Identity]:
-            found = find_identity(connection, key_id, self._default_limits)
-            if found is None or not hmac.compare_digest(found[0], digest):
-                return {}
-            return {sha256(key): found[1]}
-
-        # Only valid keys are cached: the number of invalid ones is unlimited.
-        return self._current(next(iter(self._identities.query(read).values()), None))
-
-    def recall(self, key: str) -> Identity | None:
-        """Return what `authenticate` would, or None if that requires waiting for the database."""
-        if not key.isascii():
-            return None
-        name = sha256(key)
-        found = self._identities.recall([name])
-        return None if found is None else self._current(found[name])
 
     def revoke(self, key_id: str, *, by: Actor = COMMAND_LINE) -> None:
         """Revoke a key. A key that is already revoked keeps its time of revocation.
@@ -228,14 +187,6 @@ class ApiKeys:
         """
         with self._database.read() as connection:
             return find_keys(connection, tenant, after=after, limit=limit)
-
-    def _current(self, identity: Identity | None) -> Identity | None:
-        """Return an identity that has not expired, and note that its key was used."""
-        # Answers outlive a time of expiry, because nothing in the database changes then.
-        if identity is None or identity.expires_at <= (moment := time.time()):
-            return None
-        self.uses.note(identity.key_id, moment)
-        return identity
 
 
 def _add_operator_key(connection: Connection, key: str, label: str, by: Actor) -> None:

@@ -1,19 +1,22 @@
 """The rows of limits: reading and changing them within a transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from sqlalchemy import (
     Column,
     Connection,
+    Integer,
+    String,
     Table,
     bindparam,
     delete,
     insert,
-    literal,
+    null,
     select,
     union_all,
 )
+from sqlalchemy import cast as cast_to
 
 from prefixes.limits import UNLIMITED, LimitName, Limits, LimitSet
 from prefixes.registry.tables import key_limits, tenant_limits
@@ -22,12 +25,18 @@ _UNLIMITED: Final = -1.0
 
 # Built once, and one query: it runs for every request whose key is not cached.
 _OF_BOTH: Final = union_all(
-    select(literal(True).label("is_key"), key_limits.c.name, key_limits.c.value).where(
-        key_limits.c.key_id == bindparam("key_id")
-    ),
-    select(literal(False), tenant_limits.c.name, tenant_limits.c.value).where(
-        tenant_limits.c.tenant_id == bindparam("tenant_id")
-    ),
+    select(
+        key_limits.c.key_id,
+        cast_to(null(), Integer).label("tenant_id"),
+        key_limits.c.name,
+        key_limits.c.value,
+    ).where(key_limits.c.key_id.in_(bindparam("key_ids", expanding=True))),
+    select(
+        cast_to(null(), String),
+        tenant_limits.c.tenant_id,
+        tenant_limits.c.name,
+        tenant_limits.c.value,
+    ).where(tenant_limits.c.tenant_id.in_(bindparam("tenant_ids", expanding=True))),
 )
 
 _OF_TENANT: Final = (tenant_limits, tenant_limits.c.tenant_id)
@@ -65,11 +74,20 @@ def find_both_limits(
     connection: Connection, tenant_id: int, key_id: str, defaults: LimitSet
 ) -> tuple[Limits, Limits]:
     """Read the limits that apply to a tenant, and those of one of its keys."""
-    of_tenant: dict[LimitName, float] = {}
-    of_key: dict[LimitName, float] = {}
-    for row in connection.execute(_OF_BOTH, {"tenant_id": tenant_id, "key_id": key_id}):
-        (of_key if row.is_key else of_tenant)[row.name] = _loaded(row.value)
-    return Limits.of(defaults, of_tenant), Limits.of(of_key)
+    found = find_limits_of(connection, [tenant_id], [key_id])
+    return Limits.of(defaults, found[tenant_id]), Limits.of(found[key_id])
+
+
+def find_limits_of(
+    connection: Connection, tenant_ids: Collection[int], key_ids: Collection[str]
+) -> dict[int | str, LimitSet]:
+    """Read the limits that are set for tenants, by primary key, and for keys, by id."""
+    ids: list[int | str] = [*tenant_ids, *key_ids]
+    found: dict[int | str, dict[LimitName, float]] = {owner: {} for owner in ids}
+    owners = {"tenant_ids": list(tenant_ids), "key_ids": list(key_ids)}
+    for key_id, tenant_id, name, value in connection.execute(_OF_BOTH, owners):
+        found[tenant_id if key_id is None else key_id][name] = _loaded(value)
+    return {**found}
 
 
 def change_tenant_limits(

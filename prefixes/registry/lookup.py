@@ -185,6 +185,20 @@ def find_targets(
         PrefixNotFound: when a reference is unknown or hidden from the reader; the message names
             all of them.
     """
+    found = find_existing_targets(connection, refs, reader)
+    missing = set(refs) - found.keys()
+    if missing:
+        raise not_found(*missing)
+    return {ref: found[ref] for ref in refs}
+
+
+def find_existing_targets(
+    connection: Connection, refs: Collection[PrefixRef], reader: str | None
+) -> dict[PrefixRef, Target]:
+    """Find what references stand for, without those that are unknown or hidden from the reader.
+
+    The result may have more references than these.
+    """
     wanted = set(refs)
     found: dict[PrefixRef, Target] = {}
     by_number = [ref for ref in wanted if ref.version is not None]
@@ -199,10 +213,7 @@ def find_targets(
         found |= dict(
             _target(*row) for row in connection.execute(_BY_ALIAS, _names(by_alias, names, reader))
         )
-    missing = wanted - found.keys()
-    if missing:
-        raise not_found(*missing)
-    return {ref: found[ref] for ref in refs}
+    return found
 
 
 def _target(*columns: Any) -> tuple[PrefixRef, Target]:

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry, UsageLog
 from prefixes.registry.canary_counts import StoredCounts
+from server.cache_refresh import refreshing
 from server.engine.canaries import writer as canary_writer
 from server.engine.engine import Engine
 from server.engine.recording.store import answer_store
@@ -42,6 +43,7 @@ async def lifespan(
         canary_writer.writing(engine.canaries, StoredCounts(registry.database)),
         recording(engine.answers, answers, Sealer(settings.feedback_key_list)),
         _running(engine),
+        refreshing(registry.database, registry.refresh),
     ):
         if settings.examples_folder is not None:
             publisher = Publisher(registry, engine, engine.backbone.fingerprint)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from prefixes import PrefixRef
 from prefixes.errors import PrefixNotFound
-from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Target, open_registry
+from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Target, open_registry, query_cache
 from prefixes.registry.query_cache import QueryCache
 from tests.prefixes.conftest import on_sqlite
 from tests.prefixes.publishing import publish
@@ -167,6 +167,45 @@ def test_a_database_that_cannot_be_watched_is_asked_every_time(tmp_path: Path) -
         assert registry.recall([LIVE], reader="acme") is None
     finally:
         registry.close()
+
+
+def test_results_that_were_used_are_read_again_after_a_change(registry: PrefixRegistry) -> None:
+    version = publish(registry, "acme", "topic", "one", alias="live").version
+    publish(registry, "acme", "tone", "two", alias="live")
+    tone = PrefixRef("acme", "tone", alias="live")
+    keys = ApiKeys(registry.database)
+    used, revoked = (keys.issue("acme", label) for label in ("used", "revoked"))
+    for key in (used, revoked):
+        keys.authenticate(key.key)
+    registry.resolve([LIVE, tone], reader="acme")
+    registry.remove_prefix("acme", "tone")
+    keys.revoke(revoked.facts.id)
+    assert keys.recall(used.key) is None
+    for _ in range(2):
+        keys.refresh()
+        registry.refresh()
+    assert registry.recall([LIVE], reader="acme") == {LIVE: Target(version)}
+    assert registry.recall([LIVE], reader="globex") is None
+    assert registry.recall([tone], reader="acme") is None
+    identity = keys.recall(used.key)
+    assert identity is not None
+    assert identity == keys.authenticate(used.key)
+    assert keys.recall(revoked.key) is None
+    registry.ensure_tenant("initech")
+    keys.refresh()
+    assert keys.recall(used.key) == identity
+
+
+def test_results_that_were_not_used_for_long_are_not_read_again(
+    registry: PrefixRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_cache, "_REFRESH_SECONDS", 0)
+    publish(registry, "acme", "topic", "one", alias="live")
+    registry.resolve([LIVE], reader="acme")
+    for name in ("initech", "umbrella"):
+        registry.ensure_tenant(name)
+        registry.refresh()
+    assert registry.recall([LIVE], reader="acme") is None
 
 
 @on_sqlite
