@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from prefixes.disk import is_full
 from prefixes.errors import (
+    DatabaseUnreachable,
     PrefixError,
     PrefixNotFound,
     PrefixRejected,
@@ -67,7 +68,12 @@ def not_ready(reasons: Sequence[str]) -> Problem:
 def _known(error: PrefixError | ServingError | RequestRefused) -> Problem:
     status, title = status_and_title(error)
     detail = str(error)
-    if isinstance(error, StoreUnavailable):  # paths and addresses are for the log alone
+    if isinstance(error, DatabaseUnreachable):
+        detail = (
+            "The server cannot reach its database, and this request needs it. Retry later. "
+            "Inference with keys and models that were used recently goes on."
+        )
+    elif isinstance(error, StoreUnavailable):  # paths and addresses are for the log alone
         detail = "The server's store failed on this request. Its log has the reason."
     findings = error.findings if isinstance(error, PrefixRejected) else ()
     return Problem(

@@ -5,6 +5,7 @@ from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
+from prefixes.errors import DatabaseUnreachable
 from prefixes.registry import PrefixRegistry
 
 _SECONDS: Final = 10.0
@@ -28,7 +29,10 @@ class PublicPrefixes:
         """
         if time.monotonic() < self._known_until:
             return True
-        found = await run_in_threadpool(self._registry.public_example)
+        try:
+            found = await run_in_threadpool(self._registry.public_example)
+        except DatabaseUnreachable:
+            return True  # the one that is asked for may be cached
         if found is not None:
             self._known_until = time.monotonic() + _SECONDS
         return found is not None

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 
 from prefixes.errors import StoreUnavailable
+from prefixes.registry import Database
 from server.api.auth import bearer_token
 from server.api.dependencies import WITHOUT_KEY, ServicesDep, bearer
 from server.api.problem_responses import response_to, responses
@@ -46,14 +47,19 @@ async def livez() -> Liveness:
 async def readyz(request: Request, services: ServicesDep) -> Response:
     """Responds 503 with the reasons while starting, while draining, and after a failure.
 
-    `warnings` report problems that do not stop requests, such as a disk that is nearly full.
+    `warnings` report problems that do not stop requests, such as a disk that is nearly full. The
+    status `degraded` means that the database cannot be reached, and only requests whose keys and
+    models are cached are answered.
     """
-    problems = (await services.engine.find_problem(), await _store_problem(services))
-    reasons = [problem for problem in problems if problem]
+    outage = _outage_warning(services.registry.database)
+    store_problem = None if outage else await _store_problem(services)
+    reasons = [one for one in (await services.engine.find_problem(), store_problem) if one]
     if reasons:
         return response_to(not_ready(reasons), request.scope)
-    warning = await run_in_threadpool(services.registry.space_warning)
-    return JSONResponse({"status": "ready"} | ({"warnings": [warning]} if warning else {}))
+    found = (outage, await run_in_threadpool(services.registry.space_warning))
+    warnings = [warning for warning in found if warning]
+    state = "degraded" if outage else "ready"
+    return JSONResponse({"status": state} | ({"warnings": warnings} if warnings else {}))
 
 
 @router.get(
@@ -92,6 +98,17 @@ def _check_metrics_key(request: Request, key: SecretStr | None) -> None:
         raise InvalidKey(
             "Invalid key for the metrics. Send the operator's key, not the key of a tenant."
         )
+
+
+def _outage_warning(database: Database) -> str | None:
+    """Describe an outage of the database in which cached keys and versions are still served."""
+    outage = database.outage
+    if outage is None or not outage.is_tolerated:
+        return None
+    return (
+        f"The database has been unreachable for {outage.seconds:.0f} seconds. Cached keys and "
+        f"models are served for {outage.tolerated_seconds:g} seconds."
+    )
 
 
 async def _store_problem(services: Services) -> str | None:

@@ -8,8 +8,19 @@ from server.observability.metrics import Metrics
 def add_gauges(engine: Engine, registry: PrefixRegistry, metrics: Metrics) -> None:
     """Add the gauges of the engine and of the store to the metrics."""
     resident = engine.resident_stats
+    database = registry.database
     for name, meaning, read in (
         ("store_free_bytes", "Free disk space of the store.", lambda: registry.free_bytes),
+        (
+            "database_reachable",
+            "1 while the database can be reached.",
+            lambda: database.outage is None,
+        ),
+        (
+            "database_outage_seconds",
+            "Time since the database became unreachable, in seconds.",
+            lambda: 0 if (outage := database.outage) is None else outage.seconds,
+        ),
         ("waiting_inputs", "In-flight texts.", lambda: engine.num_waiting),
         ("resident_prefixes", "Prefixes on the device.", lambda: resident().num_resident),
         ("resident_bytes", "Device memory that prefixes use.", lambda: resident().used_bytes),

@@ -18,7 +18,6 @@ from prefixes import digest_of
 from prefixes.backbone import Backbone
 from prefixes.registry import sqlite
 from tests.factories import make_prefix
-from tests.postgresql import start_postgresql
 from tests.server.hosting.processes import client, server_process, store, upload
 from tests.server.rest import Rest, put, serving
 from tests.server.test_bad_requests import check_problem
@@ -82,26 +81,6 @@ def test_a_locked_database_rejects_changes_only(rest: Rest) -> None:
         other.execute("ROLLBACK")
     body = {"version": 1}
     assert rest.call("PUT", f"{TASK}/aliases/live", "acme", json=body).status_code == 200
-
-
-def test_a_postgresql_that_is_away_is_reported_until_it_is_back(
-    backbone: Backbone, tmp_path: Path
-) -> None:
-    database = start_postgresql()
-    try:
-        with serving(tmp_path / "store", backbone, database_url=database.url()) as rest:
-            assert classify(rest, "mood").status_code == 200
-            database.stop()
-            check_problem(rest.call("GET", "/readyz"), 503, "not_ready")
-            response = rest.call("PUT", f"{TASK}/aliases/live", "acme", json={"version": 1})
-            check_problem(response, 503, "store_unavailable")
-            assert response.headers["retry-after"]
-            assert rest.call("GET", "/livez").status_code == 200
-            database.start()
-            assert rest.call("GET", "/readyz").status_code == 200
-            assert classify(rest, "mood").status_code == 200
-    finally:
-        database.remove()
 
 
 @pytest.mark.parametrize("num_bytes", [0, 5000])
