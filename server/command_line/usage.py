@@ -46,7 +46,10 @@ def usage(  # noqa: PLR0917 - typer passes all by name
     *,
     place: Place,
 ) -> None:
-    """Print the usage of tenants by hour and task, or by hour and key, oldest first."""
+    """Print the usage of tenants by hour, oldest first.
+
+    A row is the sum of a task, or with `--by key` of an API key.
+    """
     from prefixes.registry import UsageLog
     from prefixes.registry.usage import UsageFilter
     from server.api.usage_export import usage_lines
