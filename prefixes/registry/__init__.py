@@ -8,6 +8,7 @@ from prefixes.errors import StoreUnavailable
 from prefixes.limits import NOT_SET, LimitSet
 from prefixes.local_store import LocalStore
 from prefixes.registry.alias_rules import AliasRules
+from prefixes.registry.alias_values import Alias, AliasMove, AliasRuleState, Canary, CanaryPlan
 from prefixes.registry.audit import AuditLog
 from prefixes.registry.canaries import Canaries
 from prefixes.registry.database import Database
@@ -28,13 +29,8 @@ from prefixes.registry.values import (
     COMMAND_LINE,
     ROLES,
     Actor,
-    Alias,
-    AliasMove,
-    AliasRuleState,
     ApiKey,
     AuditEvent,
-    Canary,
-    CanaryPlan,
     DeletedPrefix,
     DeletedVersion,
     Identity,

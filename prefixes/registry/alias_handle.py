@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
+from prefixes.registry.alias_values import MoveKind
 from prefixes.registry.audit import Action, record
 from prefixes.registry.changes import PrefixRow
 from prefixes.registry.tables import alias_moves, now
-from prefixes.registry.values import Actor, MoveKind
+from prefixes.registry.values import Actor
 
 
 class AliasHandle:

@@ -6,11 +6,12 @@ from sqlalchemy import Connection
 
 from prefixes.answers import check_labels
 from prefixes.errors import InvalidRules, RulesNotFound
+from prefixes.registry.alias_values import AliasRuleState
 from prefixes.registry.aliases import accept_any, find_target
 from prefixes.registry.changes import PrefixRow, find_spec
 from prefixes.registry.database import Database
 from prefixes.registry.rule_rows import RulePointer
-from prefixes.registry.values import Actor, AliasRuleState
+from prefixes.registry.values import Actor
 from prefixes.spec import AliasRuleSet, PrefixSpec, traits_of
 
 RuleCheck = Callable[[AliasRuleState | None], None]

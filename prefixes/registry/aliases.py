@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 from prefixes.errors import NothingToRollBack
 from prefixes.names import check_alias
 from prefixes.registry.alias_handle import AliasHandle
+from prefixes.registry.alias_values import MoveKind
 from prefixes.registry.audit import Action
 from prefixes.registry.canary_rows import CanaryPointer
 from prefixes.registry.changes import PrefixRow, find_prefix
@@ -14,7 +15,7 @@ from prefixes.registry.lookup import not_found
 from prefixes.registry.outbox import emit
 from prefixes.registry.rule_rows import RulePointer
 from prefixes.registry.tables import alias_moves, aliases, versions
-from prefixes.registry.values import Actor, MoveKind
+from prefixes.registry.values import Actor
 
 UNDOABLE: Final = ("publish", "promote")
 

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from prefixes.errors import CanaryNotFound, InvalidCanary, PrefixNotFound
+from prefixes.registry.alias_values import Canary, CanaryPlan
 from prefixes.registry.aliases import AliasPointer, accept_any, find_target
 from prefixes.registry.canary_rows import CanaryPointer
 from prefixes.registry.changes import PrefixRow, find_version
 from prefixes.registry.database import Database
 from prefixes.registry.idempotency import IdempotencyKey, find_result, note_result
 from prefixes.registry.routing import CanaryRoute
-from prefixes.registry.values import Actor, Canary, CanaryPlan
+from prefixes.registry.values import Actor
 
 Check = Callable[[Canary | None], None]
 """Raises an error, within the transaction of a change, if the change must not be made."""

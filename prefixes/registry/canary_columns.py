@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
+from prefixes.registry.alias_values import Canary, CanaryPlan
 from prefixes.registry.tables import canaries
-from prefixes.registry.values import Canary, CanaryPlan
 
 PLAN_COLUMNS: Final = tuple(canaries.c[field.name] for field in fields(CanaryPlan))
 

@@ -5,10 +5,11 @@ from dataclasses import asdict
 from sqlalchemy import ColumnElement, and_, delete, insert, update
 
 from prefixes.registry.alias_handle import AliasHandle
+from prefixes.registry.alias_values import Canary, CanaryPlan
 from prefixes.registry.canary_columns import CANARIES, canary_of
 from prefixes.registry.outbox import emit
 from prefixes.registry.tables import canaries, now
-from prefixes.registry.values import Actor, Canary, CanaryPlan
+from prefixes.registry.values import Actor
 
 
 class CanaryPointer(AliasHandle):

@@ -9,7 +9,8 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
-from prefixes.registry.values import CanaryPlan, PrefixVersion
+from prefixes.registry.alias_values import CanaryPlan
+from prefixes.registry.values import PrefixVersion
 from prefixes.spec import AliasRuleSet
 
 _NUM_BYTES: Final = 8

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, select, update
 
 from prefixes.registry.alias_handle import AliasHandle
+from prefixes.registry.alias_values import AliasRuleState
 from prefixes.registry.tables import aliases
-from prefixes.registry.values import Actor, AliasRuleState
+from prefixes.registry.values import Actor
 from prefixes.spec import AliasRuleSet
 
 

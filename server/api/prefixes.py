@@ -10,8 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from prefixes import PrefixRef
 from prefixes.errors import PrefixRejected
 from prefixes.names import check_alias, check_name
-from prefixes.registry import PrefixVersion
-from prefixes.registry import values as registry_values
+from prefixes.registry import PrefixVersion, alias_values
 from prefixes.upload_checks import upload_warnings
 from server import media_types
 from server.api.auth import Caller
@@ -251,12 +250,12 @@ async def delete_prefix(
     await services.write(partial(delete, tenant, task, by=actor))
 
 
-def _move(move: registry_values.AliasMove, owner: str, caller: Caller) -> AliasMove:
+def _move(move: alias_values.AliasMove, owner: str, caller: Caller) -> AliasMove:
     fields = asdict(move) | {"moved_by": caller.author(move.moved_by, owner)}
     return AliasMove(**fields)
 
 
-def _canary(alias: registry_values.Alias) -> AliasCanary | None:
+def _canary(alias: alias_values.Alias) -> AliasCanary | None:
     if alias.canary is None:
         return None
     plan = alias.canary.plan
