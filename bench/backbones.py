@@ -20,7 +20,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from prefixes.backbone.loading import locate_backbone
+from prefixes.backbone.files import locate_backbone
 
 NUM_LABELS: Final = 4
 

@@ -9,8 +9,8 @@ from transformers import AutoModel
 
 from prefixes import InputTemplate
 from prefixes.backbone import Backbone, pool_of
+from prefixes.backbone.files import locate_backbone
 from prefixes.backbone.kernels.names import Kernels
-from prefixes.backbone.loading import locate_backbone
 from tests.factories import encode_each, make_prefix
 from tests.kernels import load_with
 from tests.parity.past import run_with_past

@@ -18,9 +18,9 @@ from prefixes.backbone import (
     Backbone,
     EncodedText,
     PackedBatch,
+    files,
     find_device,
     load_backbone,
-    loading,
 )
 from prefixes.backbone.precision import dtype_contest
 from prefixes.errors import BackboneUnavailable, PrefixRejected, UnsupportedBackbone
@@ -401,7 +401,7 @@ def test_a_failure_of_the_program_is_not_blamed_on_the_files(
     def fail(*_: object, **__: object) -> NoReturn:
         raise failure
 
-    monkeypatch.setattr(f"{loading.__name__}.{target}", fail)
+    monkeypatch.setattr(f"{files.__name__}.{target}", fail)
     with pytest.raises(type(failure)) as caught:
         load(folder)
     assert caught.value is failure
