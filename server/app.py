@@ -97,7 +97,7 @@ DIALECTS: Final = (
 """Modules with the routes of other servers' APIs, in the order of the OpenAPI document."""
 
 _EXPOSED_HEADERS: Final = (
-    "Content-Disposition", "ETag", "Location", "RateLimit",
+    "Content-Disposition", "ETag", "Location", "Polyprefix-Registry-State", "RateLimit",
     "RateLimit-Policy", "Retry-After", "WWW-Authenticate", "X-Request-Id", "X-Compute-Tokens",
     "X-Queue-Time", "X-Inference-Time", "X-Total-Time",
 )  # fmt: skip

@@ -5,6 +5,7 @@
     |- InvalidKey                 the API key was never issued, or it is revoked or expired.
     |- TenantSuspended            the API key belongs to a suspended tenant.
     |- RoleRequired               the role of the API key is too low.
+    |- InvalidRegistryState       the header Polyprefix-Registry-State is not a number.
     |- ModelRequired              the request names no model, and the server has no default model.
     |- TooManyScores              the response would hold more scores than one response may.
     |- BadUpload                  the multipart body lacks a required file or is damaged.
@@ -21,6 +22,7 @@
     |- Overloaded                 too much work is in flight; says when to retry.
     |- LimitExceeded              a tenant or a key has used up one of its limits for now.
     |- DeadlineExceeded           the request's time ran out before its answer was ready.
+    |- RegistryBehind             the server has not seen the registry state of the request.
     |- EngineUnavailable          the engine is starting, draining or stopped, or the device failed.
     |- ResidencyBudgetExceeded    the prefix does not fit in the device memory for prefixes.
     '- InferenceFailed            the forward pass fails for this input or gives non-finite logits.
@@ -55,6 +57,10 @@ class TenantSuspended(RequestRefused):
 
 class RoleRequired(RequestRefused):
     code = "role_required"
+
+
+class InvalidRegistryState(RequestRefused):
+    code = "invalid_registry_state"
 
 
 class ModelRequired(RequestRefused):
@@ -171,6 +177,10 @@ class LimitExceeded(ServingError):
 
 class DeadlineExceeded(ServingError):
     code = "deadline_exceeded"
+
+
+class RegistryBehind(ServingError):
+    code = "registry_behind"
 
 
 class EngineUnavailable(ServingError):

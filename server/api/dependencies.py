@@ -12,6 +12,7 @@ from server.api.access import check_access, is_inference, role_of
 from server.api.auth import Caller, authenticate
 from server.api.query_parameters import check_single, single_parameters
 from server.api.rate_headers import rate_headers
+from server.api.registry_state import see_state, state_headers
 from server.api.services import Services
 from server.api.session_cookie import SAFE_METHODS, authorization_of
 from server.api.unicode_json import UnicodeRequest
@@ -42,6 +43,7 @@ class AuthenticatedRoute(APIRoute):
         async def handle_with_caller(request: Request) -> Response:
             header = self.authorization(request)
             state, services = request.state, request.app.state.services
+            await see_state(request, services.registry.database)
             caller = await authenticate(header, services.keys)
             state.caller, state.authorization = caller, header
             state.record.tenant, state.record.key_id = caller.tenant, caller.key_id
@@ -56,6 +58,8 @@ class AuthenticatedRoute(APIRoute):
             check_single(request, single)
             response = await handle(UnicodeRequest(request.scope, request.receive))
             response.headers.update(rate_headers(getattr(state, "rates", ())))
+            if is_managing:
+                response.headers.update(state_headers(request.method, services.registry.database))
             return response
 
         return handle_with_caller

@@ -226,3 +226,14 @@ def test_a_compressed_response_is_decoded_once() -> None:
         _,
     ):
         assert [model.id for model in client.models()] == ["a/b"]
+
+
+def test_each_call_carries_the_latest_registry_state() -> None:
+    name = "Polyprefix-Registry-State"
+    changed = [
+        httpx.Response(200, headers={name: state}, json={"data": []}) for state in ("5", "12", "7")
+    ]
+    with scripted(*changed, MODELS) as (client, script):
+        for _ in range(4):
+            client.models()
+    assert [request.headers.get(name) for request in script.requests] == [None, "5", "12", "12"]

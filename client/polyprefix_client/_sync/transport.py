@@ -14,6 +14,7 @@ from polyprefix_client.requests import Call, complete_response, default_headers,
 from polyprefix_client.retries import Attempts, RetryPolicy
 
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_STATE_HEADER: Final = "Polyprefix-Registry-State"
 _STREAM_SECONDS: Final = 60.0
 """Maximum silence of a stream of events. The server sends a comment every 15 seconds."""
 
@@ -60,6 +61,7 @@ class Transport:
             if wait is None:
                 raise self._failure(error, call) from error
         else:
+            self._note_state(response)
             if response.is_success:
                 return response
             failure = error_of(response)
@@ -86,6 +88,12 @@ class Transport:
                 yield response
         except httpx.TransportError as error:
             raise self._failure(error, call) from error
+
+    def _note_state(self, response: httpx.Response) -> None:
+        """Let the next calls see a change at every server that shares the registry."""
+        state = int(response.headers.get(_STATE_HEADER, 0))
+        if state > int(self._http.headers.get(_STATE_HEADER, 0)):
+            self._http.headers[_STATE_HEADER] = str(state)
 
     def _failure(self, error: httpx.TransportError, call: Call) -> PolyprefixError:
         what = f"{call.method} {self.connection.url}{call.path}"
