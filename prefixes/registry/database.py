@@ -56,6 +56,14 @@ class Database:
         return name_of(self._reader.url)
 
     @property
+    def can_lose_lock(self) -> bool:
+        """Whether a transaction of `write` may lose its lock before it ends, with its connection.
+
+        Its commit then fails.
+        """
+        return not self._is_sqlite
+
+    @property
     def outage(self) -> Outage | None:
         """The time in which the database's server cannot be reached; None while it can."""
         return None if self._feed is None else self._feed.outage

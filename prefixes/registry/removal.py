@@ -191,22 +191,46 @@ class PrefixRemoval(PrefixCatalog):
         return num_swept
 
     def _unlink(self, digests: Iterable[str]) -> None:
-        """Remove blobs that no version refers to, in a separate transaction.
+        """Remove blobs that no version refers to, each in a separate transaction.
 
         The rows are already removed, so a crash leaves bytes for `sweep` and never a row without
-        bytes. The transaction keeps others from publishing the same bytes meanwhile. It changes no
-        row and therefore needs no space on a full disk.
+        bytes. The transaction changes no row and therefore needs no space on a full disk.
         """
         try:
-            with self.database.write() as connection:
-                for digest in digests:
-                    if not _is_known(connection, digest):
-                        self.store.delete(digest)
+            for digest in digests:
+                self._unlink_one(digest)
         except StoreUnavailable as error:  # the versions are removed nevertheless
             _log.warning(
                 "could not remove the bytes of deleted versions; the next start will: %s", error
             )
         self.database.reserve_space()
+
+    def _unlink_one(self, digest: str) -> None:
+        """Remove a blob, while the lock of writers keeps others from publishing the same bytes.
+
+        If the lock is lost with the connection, a publication may rely on the bytes: they are
+        stored again.
+        """
+        data = None
+        try:
+            with self.database.write() as connection:
+                if _is_known(connection, digest):
+                    return
+                if self.database.can_lose_lock:
+                    data = self._bytes_of(digest)
+                self.store.delete(digest)
+        except StoreUnavailable:
+            if data is not None:
+                with self.store.stage() as staged:
+                    staged.write(data)
+                    self.store.commit(staged)
+            raise
+
+    def _bytes_of(self, digest: str) -> bytes | None:
+        try:
+            return self.store.get(digest)
+        except StoreUnavailable:
+            return None  # missing or damaged: no version can rely on it
 
 
 _PUBLISHED = (

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select, text
 
 from prefixes.errors import StoreFull, StoreUnavailable
+from prefixes.local_store import LocalStore
 from prefixes.registry import PrefixRegistry, open_database, open_registry, postgresql
 from prefixes.registry.tables import now, tenants
 from tests.postgresql import PostgresServer, start_postgresql
@@ -210,6 +211,32 @@ def test_a_user_without_rights_is_reported(postgresql: PostgresServer, url: str)
             open_database(url.replace("polyprefix@", f"{name}@"))
     finally:
         postgresql.execute(f"DROP ROLE {name}")
+
+
+@on_postgresql
+def test_bytes_that_are_published_while_their_deletion_loses_its_lock_are_kept(
+    registry: PrefixRegistry, tmp_path: Path, database_url: str, postgresql: PostgresServer
+) -> None:
+    other = open_registry(tmp_path / "registry", database_url=database_url)
+    locked = (
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+        f"AND database = (SELECT oid FROM pg_database WHERE datname = '{database_url[-37:]}')"
+    )
+
+    class StoreOfSlowDeletions(LocalStore):
+        def delete(self, digest: str) -> None:
+            postgresql.execute(locked)
+            publish(other, "acme", "tone", "same")
+            super().delete(digest)
+
+    publish(registry, "acme", "topic", "other")
+    version = publish(registry, "acme", "topic", "same").version
+    registry.store = StoreOfSlowDeletions(tmp_path / "registry")
+    registry.remove_version("acme", "topic", version.number)
+    (kept,) = other.show("acme", "tone", reader="acme").versions
+    assert kept.digest == version.digest
+    assert len(other.store.get(kept.digest)) == kept.size_bytes
+    other.close()
 
 
 @on_postgresql
