@@ -2,6 +2,7 @@
 
     PrefixError
     |- InvalidName             a malformed name of a tenant, task or alias, or a malformed reference
+    |- InvalidText             a text that the database cannot store or look up
     |- PrefixNotFound          an unknown task, version or alias, or one that the caller may not see
     |- TenantNotFound          an unknown tenant
     |- TenantExists            a new tenant with the name of an existing one
@@ -52,6 +53,12 @@ class PrefixError(Exception):
 
 class InvalidName(PrefixError):
     code = "invalid_name"
+
+
+class InvalidText(PrefixError):
+    """A text with the character NUL, which PostgreSQL rejects."""
+
+    code = "invalid_text"
 
 
 class PrefixNotFound(PrefixError):

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from prefixes.errors import DatabaseUnreachable, StoreFull
+from prefixes.errors import DatabaseUnreachable, InvalidText, StoreFull
 from prefixes.registry import postgresql
 from prefixes.registry.change_feed import ChangeFeed, Outage
-from prefixes.registry.database_errors import busy, is_bug, name_of, store_error
+from prefixes.registry.database_errors import busy, is_bug, is_of_text, name_of, store_error
 from prefixes.registry.open_connections import OpenConnections
 from prefixes.registry.reserve import Reserve
 from prefixes.registry.seen_changes import SeenChanges
@@ -229,6 +229,10 @@ class Database:
         except (DBAPIError, PoolTimeout) as error:
             if is_bug(error):
                 raise
+            if is_of_text(error):
+                raise InvalidText(
+                    "A text contains the character NUL, which the database cannot store: remove it"
+                ) from error
             if isinstance(error, DBAPIError) and is_of_file(error.orig):
                 self._reconnect()
             failure = store_error(error, self._reader.url)

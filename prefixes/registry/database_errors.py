@@ -3,7 +3,7 @@
 import sqlite3
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from prefixes.errors import DatabaseUnreachable, StoreFull, StoreUnavailable
@@ -16,6 +16,11 @@ def is_bug(error: DBAPIError | PoolTimeout) -> bool:
     if isinstance(error, ProgrammingError):
         return not postgresql.is_of_setup(error.orig)
     return isinstance(error, IntegrityError)
+
+
+def is_of_text(error: DBAPIError | PoolTimeout) -> bool:
+    """Return whether PostgreSQL rejects a text because of the character NUL."""
+    return isinstance(error, DataError) and "NUL" in str(error.orig)
 
 
 def store_error(error: DBAPIError | PoolTimeout, url: URL) -> StoreUnavailable:

@@ -11,6 +11,7 @@ CLIENT_CLOSED_REQUEST: Final = 499
 
 STATUS: Final[Mapping[type[Exception], tuple[int, str]]] = {
     prefix_errors.InvalidName: (422, "Invalid name"),
+    prefix_errors.InvalidText: (422, "Invalid text"),
     prefix_errors.PrefixNotFound: (404, "Prefix not found"),
     prefix_errors.PrefixRejected: (422, "Prefix file rejected"),
     prefix_errors.TenantNotFound: (404, "Tenant not found"),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from prefixes.errors import StoreFull, StoreUnavailable
+from prefixes.errors import InvalidText, StoreFull, StoreUnavailable
 from prefixes.local_store import LocalStore
 from prefixes.registry import PrefixRegistry, open_database, open_registry, postgresql
 from prefixes.registry.tables import now, tenants
@@ -277,6 +277,12 @@ def test_a_change_that_idles_loses_its_lock(
         pass
     other.close()
     assert "late" not in [tenant.name for tenant in registry.tenants()]
+
+
+@on_postgresql
+def test_a_text_with_nul_is_an_error_of_its_own(registry: PrefixRegistry) -> None:
+    with pytest.raises(InvalidText, match="character NUL"), registry.database.read() as connection:
+        connection.execute(select(tenants).where(tenants.c.name == "a\0"))
 
 
 @on_postgresql
