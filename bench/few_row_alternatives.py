@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 
 from training.few_shot.features import Features
 from training.few_shot.heads import LabeledFeatures, LinearHead, regression
-from training.few_shot.selection import USUAL, served_head
+from training.few_shot.selection import ONE_LABEL, served_head
 
 Ints = NDArray[np.int64]
 Alternative = Callable[[Features, Features, Ints], LinearHead]
@@ -58,7 +58,7 @@ def _unscaled(names: Features, features: Features, labels: Ints) -> LinearHead:
     """Compute the discriminant from features with the lengths that they have."""
     length = np.linalg.norm(features if len(features) else names, axis=1).mean()
     rows = LabeledFeatures(features / length, labels, _of_length_1(names))
-    head = USUAL.compute(rows)
+    head = ONE_LABEL.usual.compute(rows)
     return LinearHead(head.weight / length, head.bias)
 
 
@@ -75,7 +75,7 @@ ALTERNATIVES: Final[Mapping[str, Alternative]] = MappingProxyType(
     {
         "prototypes": partial(_fitted, prototypes),
         "ridge": partial(_fitted, ridge),
-        "discriminant": partial(_fitted, USUAL.compute),
+        "discriminant": partial(_fitted, ONE_LABEL.usual.compute),
         "regression_with_names": partial(_fitted, regression),
         "unscaled_features": _unscaled,
         "without_names": _without_names,

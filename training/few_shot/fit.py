@@ -12,7 +12,7 @@ from training.data.encoding import encode_rows
 from training.examples import TaskData
 from training.few_shot.features import Features, Progress, features_of
 from training.few_shot.phrases import phrases_of
-from training.few_shot.selection import ServedHead, served_head
+from training.few_shot.selection import ONE_LABEL, SEVERAL_LABELS, ServedHead, served_head
 from training.few_shot.warnings import name_warnings, text_warnings
 from training.learning.learner import describe_fitting
 from training.settings.config import TrainConfig
@@ -55,11 +55,15 @@ def fit(
     features = features_of(
         backbone, spec.head, texts, tokens_per_batch=tokens_per_batch, report=report
     )
-    labels = np.array(data.train.truths, np.int64)
-    served = served_head(features[: len(names)], features[len(names) :], labels)
+    has_several = spec.problem_type == "multi_label_classification"
+    shape = (len(data.train), len(names)) if has_several else len(data.train)
+    labels = np.array(data.train.truths, np.int64).reshape(shape)
+    family = SEVERAL_LABELS if has_several else ONE_LABEL
+    served = served_head(features[: len(names)], features[len(names) :], labels, family)
     measured = None
     if len(labels):
-        measured = measure("single_label_classification", data.labels, served.left_out, labels)
+        assert spec.problem_type is not None
+        measured = measure(spec.problem_type, data.labels, served.left_out, labels)
     return FittedHead(
         _prefix(spec, served),
         served.computed_by,

@@ -24,7 +24,11 @@ _INVERSE_REGULARIZATION: Final = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabeledFeatures:
-    """Features `[n, hidden]` with their label numbers `[n]`, and those of C names `[C, hidden]`."""
+    """Features `[n, hidden]` with their labels, and those of the C names of labels `[C, hidden]`.
+
+    `labels` are label numbers `[n]`, or for tasks with several labels per text `[n, C]`: 1 for the
+    labels that a row has, and 0 for the others.
+    """
 
     features: Features
     labels: NDArray[np.int64]
@@ -37,6 +41,9 @@ class LabeledFeatures:
     @property
     def counts(self) -> NDArray[np.int64]:
         """The number of rows of each label, `[C]`."""
+        if self.labels.ndim > 1:
+            sums: NDArray[np.int64] = self.labels.sum(axis=0)
+            return sums
         return np.bincount(self.labels, minlength=len(self.names))
 
 
@@ -64,21 +71,32 @@ def discriminant(rows: LabeledFeatures, *, name_rows: float) -> LinearHead:
     sums = np.zeros_like(rows.names)
     np.add.at(sums, rows.labels, rows.features)
     means = (name_rows * rows.names + sums) / (name_rows + rows.counts)[:, None]
-    deviations = rows.features - means[rows.labels]
-    scatter = deviations.T @ deviations
-    variance = (np.trace(scatter) + _PRIOR_VARIANCE) / (len(rows.labels) + 1) / hidden
-    weight_of_prior = COVARIANCE_ROWS * hidden
-    covariance = weight_of_prior * variance * np.eye(hidden) + scatter
-    covariance /= weight_of_prior + len(rows.labels)
+    covariance = covariance_of(rows.features - means[rows.labels])
     weight = np.linalg.solve(covariance * hidden, means.T).T
     return LinearHead(weight, -(weight * means).sum(axis=1) / 2)
+
+
+def covariance_of(deviations: Features) -> Features:
+    """Return the covariance `[hidden, hidden]` of n deviations `[n, hidden]`, with its prior."""
+    count, hidden = deviations.shape
+    scatter = deviations.T @ deviations
+    variance = (np.trace(scatter) + _PRIOR_VARIANCE) / (count + 1) / hidden
+    weight_of_prior = COVARIANCE_ROWS * hidden
+    covariance: Features = weight_of_prior * variance * np.eye(hidden) + scatter
+    covariance /= weight_of_prior + count
+    return covariance
+
+
+def new_regression(class_weight: str | None = None) -> LogisticRegression:
+    """Make the logistic regression of scikit-learn that all heads use."""
+    return LogisticRegression(C=_INVERSE_REGULARIZATION, max_iter=1000, class_weight=class_weight)
 
 
 def regression(rows: LabeledFeatures) -> LinearHead:
     """Fit a logistic regression to the rows, and to the name of each label as one more row."""
     features = np.concatenate([rows.features, rows.names])
     labels = np.concatenate([rows.labels, np.arange(len(rows.names))])
-    model = LogisticRegression(C=_INVERSE_REGULARIZATION, max_iter=1000).fit(features, labels)
+    model = new_regression().fit(features, labels)
     if len(rows.names) > 2:
         return LinearHead(model.coef_, model.intercept_)
     # Of two labels, scikit-learn has one logit: that of the second, minus that of the first.

@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 
 from training.few_shot.features import Features
 from training.few_shot.heads import LabeledFeatures, LinearHead, discriminant, regression
+from training.few_shot.heads_by_label import discriminants, log_odds, regressions
 
 FOLDS: Final = 10
 ROWS_TO_CHOOSE: Final = 4
@@ -46,24 +47,68 @@ class ServedHead:
     left_out: Features
 
 
-def _discriminant(name_rows: int) -> Candidate:
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadFamily:
+    """The ways to compute the head of a problem type, and how likely labels are by its logits.
+
+    `usual` is the candidate for rows that are too few to choose by. `surprise` returns the negative
+    log likelihood of labels. `offsets` are added to the scaled logits.
+    """
+
+    usual: Candidate
+    candidates: tuple[Candidate, ...]
+    surprise: Callable[[Features, NDArray[np.int64]], float]
+    offsets: Callable[[LabeledFeatures], Features]
+
+
+def _discriminant(
+    compute: Callable[..., LinearHead], name_rows: int, *, log_scale: float
+) -> Candidate:
     return Candidate(
         f"discriminant, names as {name_rows} rows",
-        partial(discriminant, name_rows=float(name_rows)),
-        2.6,
+        partial(compute, name_rows=float(name_rows)),
+        log_scale,
     )
 
 
-USUAL: Final = _discriminant(4)
-CANDIDATES: Final = (
-    *map(_discriminant, (1, 2)),
-    USUAL,
-    *map(_discriminant, (8, 16)),
-    Candidate("logistic regression, names as rows", regression, 0.7),
+def _surprise_of_one(logits: Features, labels: NDArray[np.int64]) -> float:
+    scores = log_softmax(logits, axis=1)
+    return float(-scores[np.arange(len(labels)), labels].sum())
+
+
+def _surprise_of_each(logits: Features, flags: NDArray[np.int64]) -> float:
+    return float(np.logaddexp(0, np.where(flags, -logits, logits)).sum())
+
+
+def _no_offsets(rows: LabeledFeatures) -> Features:
+    return np.zeros(len(rows.names))
+
+
+_REGRESSION: Final = "logistic regression, names as rows"
+_OF_ONE: Final = [_discriminant(discriminant, number, log_scale=2.6) for number in (1, 2, 4, 8, 16)]
+_OF_EACH: Final = [
+    _discriminant(discriminants, number, log_scale=2.6) for number in (1, 2, 4, 8, 16)
+]
+ONE_LABEL: Final = HeadFamily(
+    _OF_ONE[2],
+    (*_OF_ONE, Candidate(_REGRESSION, regression, 0.7)),
+    _surprise_of_one,
+    _no_offsets,
+)
+SEVERAL_LABELS: Final = HeadFamily(
+    _OF_EACH[2],
+    (*_OF_EACH, Candidate(_REGRESSION, regressions, 0.7)),
+    _surprise_of_each,
+    log_odds,
 )
 
 
-def served_head(names: Features, features: Features, labels: NDArray[np.int64]) -> ServedHead:
+def served_head(
+    names: Features,
+    features: Features,
+    labels: NDArray[np.int64],
+    family: HeadFamily = ONE_LABEL,
+) -> ServedHead:
     """Compute the head whose cross-validation makes the labels most likely, and calibrate it.
 
     A file has no step that gives features the length 1. Therefore the usual length is folded into
@@ -72,18 +117,20 @@ def served_head(names: Features, features: Features, labels: NDArray[np.int64]) 
     Args:
         names: features of the C names, `[C, hidden]`.
         features: features of n rows, `[n, hidden]`.
-        labels: label numbers of the rows, `[n]`.
+        labels: label numbers of the rows, `[n]`, or their flags, `[n, C]`.
+        family: the heads of the problem type.
     """
     length = float(np.linalg.norm(features if len(features) else names, axis=1).mean())
     rows = LabeledFeatures(_of_length_1(features), labels, _of_length_1(names))
     can_choose = len(labels) >= ROWS_TO_CHOOSE * len(names)
     calibrated = [
-        _calibrated(one, rows, features / length)
-        for one in (CANDIDATES if can_choose else (USUAL,))
+        _calibrated(one, family, rows, features / length)
+        for one in (family.candidates if can_choose else (family.usual,))
     ]
     _, candidate, scale, left_out = min(calibrated, key=lambda one: one[0])
     head = candidate.compute(rows)
-    served = LinearHead(head.weight * (scale / length), head.bias * scale)
+    bias = head.bias * scale + family.offsets(rows)
+    served = LinearHead(head.weight * (scale / length), bias)
     return ServedHead(served, rows, candidate.name, scale, left_out)
 
 
@@ -93,37 +140,35 @@ def _of_length_1(features: Features) -> Features:
 
 
 def folds_of(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Deal the rows of each label out to at most `FOLDS` folds; return the fold of each row."""
+    """Deal the rows of each label out to at most `FOLDS` folds; return the fold of each row.
+
+    With several labels per text, these are the rows of each combination.
+    """
+    order = np.lexsort(labels.T) if labels.ndim > 1 else np.argsort(labels, kind="stable")
     folds = np.empty(len(labels), np.int64)
-    folds[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % FOLDS
+    folds[order] = np.arange(len(labels)) % FOLDS
     return folds
 
 
 def _calibrated(
-    candidate: Candidate, rows: LabeledFeatures, served: Features
+    candidate: Candidate, family: HeadFamily, rows: LabeledFeatures, served: Features
 ) -> tuple[float, Candidate, float, Features]:
     """Return the loss, the candidate, its scale, and its calibrated logits of left-out rows."""
     folds = folds_of(rows.labels)
-    logits = np.empty((len(rows.labels), len(rows.names)))
+    logits, offsets = np.empty((2, len(rows.labels), len(rows.names)))
     for fold in np.unique(folds):
-        head = candidate.compute(rows.take(folds != fold))
-        logits[folds == fold] = head(served[folds == fold])
-    log_scale, loss = _fit_scale(logits, rows.labels, candidate.log_scale)
-    scale = float(np.exp(log_scale))
-    return loss, candidate, scale, scale * logits
-
-
-def _fit_scale(logits: Features, labels: NDArray[np.int64], usual: float) -> tuple[float, float]:
-    """Return the log scale that makes the labels most likely, and the loss.
-
-    The usual scale of data sets is the prior, so that a few rows change it little, and none not at
-    all.
-    """
+        others = rows.take(folds != fold)
+        logits[folds == fold] = candidate.compute(others)(served[folds == fold])
+        offsets[folds == fold] = family.offsets(others)
 
     def loss(log_scale: float) -> float:
-        scores = log_softmax(np.exp(log_scale) * logits, axis=1)
-        surprise = -scores[np.arange(len(labels)), labels].sum()
-        return float(surprise + ((log_scale - usual) / _SPREAD) ** 2 / 2)
+        """Return the surprise at a scale. The usual scale of data sets is the prior.
+
+        A few rows therefore change it little, and none not at all.
+        """
+        surprise = family.surprise(np.exp(log_scale) * logits + offsets, rows.labels)
+        return surprise + ((log_scale - candidate.log_scale) / _SPREAD) ** 2 / 2
 
     fitted = minimize_scalar(loss, bounds=_BOUNDS, method="bounded", options={"xatol": 1e-6})
-    return float(fitted.x), float(fitted.fun)
+    scale = float(np.exp(fitted.x))
+    return float(fitted.fun), candidate, scale, scale * logits + offsets

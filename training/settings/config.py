@@ -1,7 +1,7 @@
 """TrainConfig: the validated configuration of one training."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from pydantic import field_validator, model_validator
 
@@ -12,8 +12,6 @@ from training.settings.consistency import problems_of
 from training.settings.defaults import METHOD_DEFAULTS, TASK_TYPE_DEFAULTS
 from training.settings.former_names import with_current_names
 from training.settings.train_settings import TrainSettings
-
-_SINGLE: Final = "single_label_classification"
 
 
 class TrainConfig(TrainSettings):
@@ -56,10 +54,10 @@ class TrainConfig(TrainSettings):
 
 def _has_labels_alone(data: Mapping[str, Any]) -> bool:
     """Return whether the names of the labels are all that is known of a classification."""
-    usual = {"sequence_classification": data.get("task_type"), _SINGLE: data.get("problem_type")}
-    is_usual = all(found in {None, expected} for expected, found in usual.items())
+    is_of_texts = data.get("task_type") in {None, "sequence_classification"}
+    has_labels = data.get("problem_type") != "regression" and bool(data.get("labels"))
     has_rows = any(data.get(name) is not None for name in ("train", "feedback"))
-    return is_usual and not has_rows and bool(data.get("labels"))
+    return is_of_texts and has_labels and not has_rows
 
 
 def _of_dataset(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """Rules of trainings without rows or with few, and of the descriptions of labels."""
 
+from typing import Final
+
 from prefixes.names import nearest
 from training.settings.train_settings import TrainSettings
+
+_SUPPORTED: Final = ("single_label_classification", "multi_label_classification")
 
 
 def few_shot_problems(config: TrainSettings) -> list[str]:
@@ -37,9 +41,10 @@ def _method_problems(config: TrainSettings) -> list[str]:
     """Check settings that a head without training does not have."""
     if config.method != "few_shot":
         return []
-    if config.problem_type != "single_label_classification":
-        supported = "single_label_classification"
-        return [f"method 'few_shot' supports only {supported}, not {config.type_name}"]
+    if config.problem_type not in _SUPPORTED:
+        return [
+            f"method 'few_shot' supports only {' and '.join(_SUPPORTED)}, not {config.type_name}"
+        ]
     if config.labels and not all(label.strip() for label in config.labels):
         return ["labels: expected names, found a blank one: method 'few_shot' reads the names"]
     rows = (config.train, config.feedback, config.validation)

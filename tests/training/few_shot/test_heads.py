@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from training.few_shot import heads
 from training.few_shot.features import Features
 from training.few_shot.heads import LabeledFeatures, discriminant, regression
-from training.few_shot.selection import CANDIDATES, FOLDS, USUAL, folds_of, served_head
+from training.few_shot.selection import FOLDS, ONE_LABEL, folds_of, served_head
 
 HIDDEN = 12
 
@@ -39,7 +39,7 @@ def test_without_priors_the_discriminant_is_that_of_scikit_learn(
 def test_names_alone_separate_texts_that_are_near_them() -> None:
     centers, features, labels = clusters([20, 20, 20, 20])
     served = served_head(centers, np.empty((0, HIDDEN)), np.empty(0, np.int64))
-    assert served.computed_by == USUAL.name
+    assert served.computed_by == ONE_LABEL.usual.name
     assert served.left_out.shape == (0, 4)
     assert (served.head(features).argmax(axis=1) == labels).mean() > 0.95
 
@@ -107,5 +107,6 @@ def test_hundreds_of_labels_have_a_head() -> None:
 
 def test_few_rows_do_not_choose_among_candidates() -> None:
     few = served_head(*clusters([3, 3]))
-    assert few.computed_by == USUAL.name
-    assert len({one.name for one in CANDIDATES}) == len(CANDIDATES)
+    assert few.computed_by == ONE_LABEL.usual.name
+    candidates = ONE_LABEL.candidates
+    assert len({one.name for one in candidates}) == len(candidates)

@@ -1,6 +1,7 @@
 """Few-shot heads: their files, how rows and labels are read, and when they are chosen."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,52 @@ def test_thresholds_are_fitted_on_all_windows_of_long_texts(
         assert one.precision == pytest.approx(truths.count(one.label) / found.count(one.label))
 
 
+PARTS = {"film": "a very good film", "train": "the train was late", "card": "my card was lost"}
+
+
+def tagged_rows(*, repeats: int) -> list[dict[str, Any]]:
+    """Texts of one to three sentences, each with the labels of all of its sentences."""
+    subsets = [list(some) for size in (1, 2, 3) for some in combinations(PARTS, size)]
+    return [
+        {"text": " . ".join(PARTS[name] for name in some), "label": some}
+        for some in subsets * repeats
+    ]
+
+
+def test_several_labels_per_text_have_a_head_and_thresholds(
+    backbone: Backbone, backbone_folder: Path, tmp_path: Path
+) -> None:
+    several = {"method": "few_shot", "problem_type": "multi_label_classification"}
+    rows = write_jsonl(tmp_path / "rows.jsonl", tagged_rows(repeats=4))
+    trained = fit(backbone_folder, tmp_path / "out", train=str(rows), threshold="f1", **several)
+    spec = trained.finished.prefix.spec
+    assert spec.problem_type == "multi_label_classification"
+    assert spec.thresholds is not None
+    assert spec.metrics["cross_validation_micro_f1"] > 0.9
+    texts = [{"text": row["text"]} for row in tagged_rows(repeats=1)]
+    answers = predictions(backbone, trained.finished.prefix, texts, tokens_per_batch=100)
+    found = [sorted(answer["labels"]) for answer in answers]
+    assert found == [sorted(row["label"]) for row in tagged_rows(repeats=1)]
+
+
+def test_the_names_of_several_labels_make_a_file_that_serves(
+    backbone: Backbone, backbone_folder: Path, tmp_path: Path
+) -> None:
+    labels = ["good film", "bad river", "late train"]
+    trained = fit(
+        backbone_folder,
+        tmp_path / "out",
+        labels=labels,
+        problem_type="multi_label_classification",
+    )
+    prefix = Prefix.load(trained.file, fits=backbone.fingerprint)
+    texts = [{"text": f"This text is about {label}."} for label in labels]
+    for label, answer in zip(
+        labels, predictions(backbone, prefix, texts, tokens_per_batch=100), strict=True
+    ):
+        assert max(answer["scores"], key=answer["scores"].__getitem__) == label
+
+
 def test_pairs_are_read_by_their_template(backbone_folder: Path, tmp_path: Path) -> None:
     rows = write_jsonl(tmp_path / "rows.jsonl", pair_rows(12))
     trained = fit(backbone_folder, tmp_path / "out", train=str(rows))
@@ -219,9 +266,9 @@ def test_a_description_replaces_the_name(backbone_folder: Path, tmp_path: Path) 
         pytest.param({"method": "few_shot"}, "needs labels or training rows", id="nothing"),
         pytest.param({"labels": ["a", "b"], "method": "prefix"}, "no training rows", id="prefix"),
         pytest.param(
-            {"labels": ["a", "b"], "problem_type": "multi_label_classification"},
-            "no training rows",
-            id="several-labels",
+            {"labels": ["a", "b"], "problem_type": "regression"},
+            "regression",
+            id="labels-of-numbers",
         ),
         pytest.param(
             {"labels": ["a", "b"], "class_weights": "balanced"},
@@ -250,7 +297,7 @@ def test_a_description_replaces_the_name(backbone_folder: Path, tmp_path: Path) 
         ),
         pytest.param(
             {"train": "rows.csv", "method": "few_shot", "problem_type": "regression"},
-            "supports only single_label_classification, not regression",
+            "supports only single_label_classification and multi_label_classification, not",
             id="regression",
         ),
     ],
