@@ -3,6 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+MINUTES ?= 10
 TORCH ?= torch==2.13.0
 # Tests use it for embeddings. It requires boto3 only for AWS, whose requirements conflict with ours.
 LITELLM ?= litellm
@@ -13,7 +14,7 @@ DOCS_READY := $(VENV)/.docs-ready
 NATIVE := prefixes/backbone/native
 NATIVE_READY := $(VENV)/.native-ready
 
-.PHONY: serve test check fix audit fuzz bench bench-quick docs examples constraints clean
+.PHONY: serve test check fix audit fuzz soak bench bench-quick docs examples constraints clean
 
 serve: $(NATIVE_READY)  ## Serve MiniLM and the example prefixes on 127.0.0.1:8000
 	$(BIN)/polyprefix serve --examples-folder examples/prefixes
@@ -41,6 +42,9 @@ audit: $(DEV_READY)  ## Look for insecure code, and for known vulnerabilities of
 fuzz: $(DEV_READY)  ## Send generated requests to every route, and hostile files to the parser
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)
 	$(BIN)/pytest --hypothesis-profile fuzz tests/prefixes/test_file.py tests/prefixes/test_file_fuzz.py
+
+soak: $(DEV_READY)  ## Kill servers, stop the database and fill the disk under traffic, for MINUTES
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --minutes $(MINUTES)
 
 bench: $(DEV_READY)  ## Compare with other programs; writes bench/results/latest.json (docs/benchmarks.md)
 	$(BIN)/python -m bench $(ARGS)
