@@ -1,15 +1,16 @@
 """The folders of jobs, which are trainings and batch files."""
 
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
-from prefixes.disk import make_folder
+from prefixes.disk import disk, make_folder, sync_folder
 from prefixes.quarantine import Quarantine
 
 _ORPHAN_SECONDS: Final = 3600.0
@@ -17,7 +18,9 @@ _ORPHAN_SECONDS: Final = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
-    """The files of one job."""
+    """The files of one job. Those in `constant` never change once they are there."""
+
+    constant: ClassVar[frozenset[str]] = frozenset()
 
     path: Path
 
@@ -29,6 +32,33 @@ class JobFolder:
     def remove(self) -> None:
         """Remove the folder and its files, if it exists."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def detach(self) -> None:
+        """Put a copy in place of the folder, which processes of an earlier holder may still use.
+
+        They have its files open, or work inside it. Their writes are lost with the old folder.
+
+        Raises:
+            StoreUnavailable: when the disk fails. A later call completes it.
+        """
+        copy, old = (self.path.with_name(f"{self.path.name}.{end}") for end in ("copy", "old"))
+        shutil.rmtree(old, ignore_errors=True)
+        with disk("copy", self.path):
+            if self.path.exists():  # otherwise a crash came between the two steps
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(self.path, copy, copy_function=self._copy)
+                self.path.rename(old)
+            copy.rename(self.path)
+            sync_folder(self.path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _copy(self, source: str, target: str) -> None:
+        if Path(source).name in self.constant:
+            os.link(source, target)
+            return
+        shutil.copy2(source, target)
+        with Path(target).open("rb") as file:
+            os.fsync(file.fileno())
 
 
 FolderT = TypeVar("FolderT", bound=JobFolder)

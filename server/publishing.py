@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from prefixes import BackboneFingerprint, Finding, Prefix, PrefixRejected
 from prefixes.registry import (
     Actor,
+    Guard,
     IdempotencyKey,
     PrefixRegistry,
     PublishedVersion,
@@ -48,10 +49,12 @@ class Publisher:
         alias: str | None,
         by: Actor,
         once: IdempotencyKey | None = None,
+        guard: Guard | None = None,
     ) -> PublishedVersion:
         """Check the bytes, replay the golden examples on this backbone, and publish.
 
-        A repeated publication with the same `once` returns the version of the first one.
+        A repeated publication with the same `once` returns the version of the first one. `guard` is
+        as for `PrefixRegistry`.
 
         Raises:
             PrefixRejected: with every finding. Nothing was published.
@@ -61,7 +64,8 @@ class Publisher:
         async with self._turns:
             prefix = await self._check(staged)
             publish = partial(self._registry.publish, tenant, task, staged, prefix)
-            return await run_in_threadpool(partial(publish, alias=alias, by=by, once=once))
+            publish = partial(publish, alias=alias, by=by, once=once, guard=guard)
+            return await run_in_threadpool(publish)
 
     async def check(self, staged: StagedBlob) -> Prefix:
         """Check the bytes and replay the golden examples, but publish nothing.

@@ -19,7 +19,7 @@ from prefixes.registry.limits import LimitStore, TenantLimits
 from prefixes.registry.opening import SchemaRevision, open_database, parse_url, read_revision
 from prefixes.registry.pairing import Overlap, adopt, check_not_missing, pair
 from prefixes.registry.recorded_answers import AnswerStore
-from prefixes.registry.registry import PrefixRegistry
+from prefixes.registry.registry import Guard, PrefixRegistry
 from prefixes.registry.retention import Retention
 from prefixes.registry.routing import CanaryRoute, Target
 from prefixes.registry.sharing import Sharing
@@ -72,6 +72,7 @@ __all__ = [
     "DeletedVersion",
     "FeedbackRule",
     "FeedbackSettings",
+    "Guard",
     "IdempotencyKey",
     "Identity",
     "IssuedKey",

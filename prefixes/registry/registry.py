@@ -1,7 +1,10 @@
 """PrefixRegistry: the rules by which tenants, versions and aliases change."""
 
 import shutil
+from collections.abc import Callable
 from typing import Final
+
+from sqlalchemy import Connection
 
 from prefixes.limits import NOT_SET, LimitSet
 from prefixes.names import DEFAULT_ALIAS, check_alias, check_name
@@ -21,9 +24,18 @@ from prefixes.registry.quotas import check_stored
 from prefixes.registry.removal import PrefixRemoval
 from prefixes.registry.tenants import set_tenant
 from prefixes.registry.trash import restore_bytes, restore_prefix, restore_version
-from prefixes.registry.values import COMMAND_LINE, Actor, PrefixVersion, PublishedVersion, Tenant
+from prefixes.registry.values import (
+    COMMAND_LINE,
+    Actor,
+    PrefixVersion,
+    PublishedVersion,
+    Tenant,
+)
 from prefixes.staging import StagedBlob
 from prefixes.store import PrefixStore
+
+Guard = Callable[[Connection], None]
+"""Raises an exception in the transaction of a change that must not happen any more."""
 
 MIN_FREE_BYTES: Final = 16 * 2**20
 """Free space below which a disk counts as nearly full; an upload takes up to 64 MiB."""
@@ -35,7 +47,8 @@ class PrefixRegistry(PrefixRemoval):
     A change and its audit event are one transaction: after a crash, all of it is visible or
     nothing. `by` is who makes the change. `default_limits` apply to tenants without limits of their
     own. With an idempotency key `once`, a repeated change is not made, and the result is that of
-    the first one. A key that was used for another change raises IdempotencyKeyReused.
+    the first one. A key that was used for another change raises IdempotencyKeyReused. `guard` is
+    called first in the transaction of a change, and prevents it with an exception.
     """
 
     def __init__(
@@ -65,6 +78,7 @@ class PrefixRegistry(PrefixRemoval):
         alias: str | None = None,
         by: Actor,
         once: IdempotencyKey | None = None,
+        guard: Guard | None = None,
     ) -> PublishedVersion:
         """Publish checked bytes as the next version of a task and point `alias`, if any, to it.
 
@@ -81,6 +95,7 @@ class PrefixRegistry(PrefixRemoval):
         check_name("task", task)
         moved = [] if alias is None else [check_alias(alias)]
         with self.database.write() as connection:
+            _check(guard, connection)
             row = open_prefix(connection, tenant, task)
             if former := find_result(connection, tenant, once):
                 version = find_version(connection, row, former.version)
@@ -135,6 +150,7 @@ class PrefixRegistry(PrefixRemoval):
         instead_of: int | None,
         by: Actor,
         once: IdempotencyKey | None = None,
+        guard: Guard | None = None,
     ) -> bool:
         """Point an alias to a version if it points to `instead_of` (None: does not exist) now.
 
@@ -144,6 +160,7 @@ class PrefixRegistry(PrefixRemoval):
         """
         check_alias(alias)
         with self.database.write() as connection:
+            _check(guard, connection)
             row = find_prefix(connection, tenant, task)
             if find_result(connection, tenant, once):
                 return True
@@ -218,3 +235,8 @@ class PrefixRegistry(PrefixRemoval):
             f"{MIN_FREE_BYTES // 2**20} MiB: uploads, promotions and trainings may fail until "
             "versions are deleted or the disk is enlarged"
         )
+
+
+def _check(guard: Guard | None, connection: Connection) -> None:
+    if guard is not None:
+        guard(connection)

@@ -71,8 +71,10 @@ class BatchExecution:
             BatchCancelled: when the owner cancelled it.
             BatchPaused: when it must continue later, because of its tenant or another one.
             BatchFailed: when the file cannot be read, or its results cannot be stored.
+            LeaseLost: when another server may run it now.
             StoreUnavailable: when the database or the disk fails.
         """
+        await self._own_folder()
         journal = await run_in_threadpool(lambda: CrashJournal.open(self._folder.crashes))
         try:
             await self._run(journal)
@@ -99,6 +101,12 @@ class BatchExecution:
             reader.close()
             results.close()
 
+    async def _own_folder(self) -> None:
+        """Exclude a server that has lost the file, but does not know it yet."""
+        if self._batch.is_taken_over:
+            await run_in_threadpool(self._folder.detach)
+            await run_in_threadpool(lambda: self._store.note_own_folder(self._batch))
+
     async def _begin(self) -> FixedModels:
         """Count the rows and fix the versions, unless that was done before a restart."""
         models = await run_in_threadpool(lambda: FixedModels.load(self._folder.models))
@@ -107,7 +115,7 @@ class BatchExecution:
         summary = await run_in_threadpool(self._summarize)
         models = await self._answerer.fix_models(self._batch, summary.models)
         await run_in_threadpool(lambda: models.save(self._folder.models))
-        await run_in_threadpool(lambda: self._store.begin(self._batch.id, summary.num_rows))
+        await run_in_threadpool(lambda: self._store.begin(self._batch, summary.num_rows))
         return models
 
     def _rows(self) -> Path:
@@ -144,17 +152,19 @@ class BatchExecution:
             return open_rows(path, kind, self._checkpoint.row_offset)
 
     def _open_results(self) -> ResultFile:
-        path = self._folder.results
+        # Checked once the file is open: a later holder detaches the folder, and then uses another.
+        confirm = partial(self._store.running_state, self._batch)
+        open_at = partial(ResultFile.open, self._folder.results, confirm=confirm)
         try:
-            return ResultFile.open(path, self._checkpoint.result_bytes)
+            return open_at(self._checkpoint.result_bytes)
         except ResultsLost:
             _log.warning("batch %s starts over: its results are lost", self._batch.id)
             self._checkpoint, self._next = Checkpoint(), 0
-            return ResultFile.open(path, 0)
+            return open_at(0)
 
     async def _state(self) -> RunningState:
         """Read the limits and whether to continue."""
-        state = await run_in_threadpool(lambda: self._store.running_state(self._batch.id))
+        state = await run_in_threadpool(lambda: self._store.running_state(self._batch))
         if state.is_cancelling:
             raise BatchCancelled
         is_over = time.monotonic() - self._began_at > _TURN_SECONDS
@@ -223,7 +233,7 @@ class BatchExecution:
     async def _save(self, results: ResultFile) -> None:
         """Save a checkpoint. The results before it are never written again."""
         stored = await run_in_threadpool(lambda: self._sync(results))
-        save = partial(self._store.save, self._batch.id, self._checkpoint, stored)
+        save = partial(self._store.save, self._batch, self._checkpoint, stored)
         try:
             await run_in_threadpool(save)
         except QuotaExceeded as error:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from server.batch_files.records import FileFormat
 from server.job_folders import JobFolder, JobFolders
@@ -11,6 +12,8 @@ from server.job_folders import JobFolder, JobFolders
 @dataclass(frozen=True, slots=True)
 class BatchFolder(JobFolder):
     """The files of one batch."""
+
+    constant: ClassVar[frozenset[str]] = frozenset({"rows.jsonl", "rows.parquet"})
 
     def rows(self, file_format: FileFormat) -> Path:
         return self.path / f"rows.{file_format}"

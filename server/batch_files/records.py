@@ -48,7 +48,8 @@ class BatchFile:
 
     `num_rows` is None until they are counted, when it runs for the first time. `is_cancelling` is
     true from the request to cancel a running file until it has stopped. `problem` describes why
-    the whole file failed.
+    the whole file failed. `holder` is the lease of the server that runs it. `is_taken_over` says
+    that processes of an earlier holder may still use its folder.
     """
 
     id: str
@@ -61,6 +62,8 @@ class BatchFile:
     num_rows: int | None
     checkpoint: Checkpoint
     problem: Mapping[str, Any] | None
+    holder: str | None = None
+    is_taken_over: bool = False
 
     @property
     def is_finished(self) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -36,8 +36,10 @@ class ResultFile:
         self.num_bytes = num_bytes
 
     @classmethod
-    def open(cls, path: Path, num_bytes: int) -> Self:
+    def open(cls, path: Path, num_bytes: int, *, confirm: Callable[[], object]) -> Self:
         """Open a file, or create it, to continue after so many bytes.
+
+        `confirm` is called before it is changed; its exceptions go to the caller.
 
         Raises:
             ResultsLost: when it has fewer.
@@ -48,8 +50,13 @@ class ResultFile:
         if os.fstat(file.fileno()).st_size < num_bytes:
             file.close()
             raise ResultsLost
-        with disk("write", path):
-            file.truncate(num_bytes)
+        try:
+            confirm()
+            with disk("write", path):
+                file.truncate(num_bytes)
+        except BaseException:
+            file.close()
+            raise
         return cls(path, file, num_bytes)
 
     def append(self, lines: Iterable[ResultLine]) -> None:

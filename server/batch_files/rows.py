@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, select, update
 
+from prefixes.registry import server_leases
 from prefixes.registry.outbox import WebhookEvent, emit
 from prefixes.registry.tables import batch_files, now, tenants
 from server.batch_files.records import BatchFile, BatchRequest, BatchState, Checkpoint
@@ -25,6 +26,15 @@ def count() -> Select[int]:
 def change(connection: Connection, batch_id: str, **values: Any) -> None:
     """Set columns of one batch file."""
     connection.execute(update(batch_files).where(batch_files.c.id == batch_id).values(**values))
+
+
+def check_held(connection: Connection, batch: BatchFile) -> None:
+    """Check that the lease with which a file was claimed still holds it.
+
+    Raises:
+        LeaseLost: when it does not.
+    """
+    server_leases.check_held(connection, batch_files, batch.id, batch.holder)
 
 
 def find(connection: Connection, batch_id: str, tenant: str | None = None) -> BatchFile:
@@ -56,6 +66,7 @@ def finish(
         .where(batch_files.c.id == batch_id)
         .values(
             state=state,
+            holder=None,
             is_cancelling=False,
             ended_at=now(),
             stored_bytes=batch_files.c.result_bytes,
@@ -91,4 +102,6 @@ def batch_file(row: Row[Any]) -> BatchFile:
         num_rows=row.num_rows,
         checkpoint=Checkpoint(row.num_done, row.num_failed, row.row_offset, row.result_bytes),
         problem=None if row.problem is None else json.loads(row.problem),
+        holder=row.holder,
+        is_taken_over=row.is_taken_over,
     )

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import PrefixError
 from prefixes.registry import Database
+from prefixes.registry.server_leases import LeaseLost
 from prefixes.registry.tables import now
 from server.batch_files.answering import RowAnswerer
 from server.batch_files.errors import BatchCancelled, BatchFailed, BatchPaused
@@ -23,6 +24,7 @@ from server.batch_files.removal import remove_batch
 from server.batch_files.store import batch_store
 from server.database_retries import retry_database
 from server.errors import BatchNotFound, EngineUnavailable
+from server.leases import ServerLease
 from server.observability.metrics import Metrics
 from server.settings import Settings
 
@@ -36,8 +38,9 @@ _log = logging.getLogger(__name__)
 class BatchRunner:
     """Runs in one process of a server, that of the engine. Belongs to its event loop.
 
-    Other processes, such as front ends, add, cancel and read batch files through the database and
-    the folders. No file starts while `find_problem` returns why the engine takes no requests.
+    Other processes, such as front ends and other servers, add, cancel and read batch files through
+    the database and the folders. The runners of all servers share one queue. No file starts while
+    `find_problem` returns why the engine takes no requests.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class BatchRunner:
         database: Database,
         metrics: Metrics,
         *,
+        lease: ServerLease,
         answerer: RowAnswerer,
         pacer: Pacer,
         find_problem: Callable[[], str | None],
@@ -55,16 +59,17 @@ class BatchRunner:
         self._metrics = metrics
         self._store = batch_store(settings, database)
         self._folders = BatchFolders(settings.store_folder)
+        self._lease = lease
         self._answerer = answerer
         self._pacer = pacer
         self._find_problem = find_problem
         self._sleep = sleep
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_stopping = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run batch files while the block lasts. The next start resumes the unfinished ones."""
-        await run_in_threadpool(self._store.requeue_running)
+        """Run batch files while the block lasts. The unfinished ones return to the queue."""
         await run_in_threadpool(lambda: self._folders.restore(self._store.ids()))
         loops = [self._work() for _ in range(self._settings.num_batches)]
         self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._keep_sweeping())]
@@ -74,25 +79,38 @@ class BatchRunner:
             await self.stop()
 
     async def stop(self) -> None:
-        """Stop running files. Rows after the last checkpoint are answered after the next start."""
-        for task in self._tasks:
+        """Stop running files, and requeue them. Rows after the last checkpoint are answered again.
+
+        A second call waits for the first one.
+        """
+        tasks, is_first = self._tasks, not self._is_stopping
+        self._is_stopping = True
+        for task in tasks if is_first else ():
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
+        await run_in_threadpool(lambda: self._lease.requeue("batches"))
 
     async def _work(self) -> None:
         while True:
             pause = _POLL_SECONDS
             try:
-                is_ready = self._find_problem() is None
-                batch = await run_in_threadpool(self._store.claim) if is_ready else None
-                if batch is not None:
-                    await self._run(batch)
+                if self._find_problem() is None and await self._run_next():
                     pause = 0.0
+            except LeaseLost as error:
+                _log.warning("a batch file stops here: %s", error)
             except Exception:  # noqa: BLE001 - the top of a task: the next file may succeed
                 _log.exception("a batch file could not be run")
                 pause = _RETRY_SECONDS
             await self._sleep(pause)
+
+    async def _run_next(self) -> bool:
+        """Run a file of the queue, and return false if it has none."""
+        with self._lease.working():
+            batch = await run_in_threadpool(lambda: self._store.claim(self._lease.hold))
+            if batch is not None:
+                await self._run(batch)
+        return batch is not None
 
     async def _run(self, batch: BatchFile) -> None:
         execution = BatchExecution(
@@ -105,6 +123,8 @@ class BatchRunner:
         )
         try:
             await execution.run()
+        except LeaseLost:
+            raise
         except BatchCancelled:
             await self._finish(batch, "cancelled")
         except BatchPaused:
@@ -123,13 +143,13 @@ class BatchRunner:
             await self._finish(batch, "succeeded")
 
     async def _requeue(self, batch: BatchFile) -> None:
-        await retry_database(partial(self._store.requeue, batch.id), self._sleep)
+        await retry_database(partial(self._store.requeue, batch), self._sleep)
 
     async def _finish(
         self, batch: BatchFile, state: BatchState, error: BatchFailed | None = None
     ) -> None:
         problem = None if error is None else error.problem.document()
-        finish = partial(self._store.finish, batch.id, state, problem=problem)
+        finish = partial(self._store.finish, batch, state, problem=problem)
         await retry_database(finish, self._sleep)
         await run_in_threadpool(self._folders.of(batch.id).tidy)
         self._metrics.batch_file_done(state)

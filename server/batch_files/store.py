@@ -1,7 +1,8 @@
 """BatchStore: batch files in the database, and the transitions between their states."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from server.batch_files.records import (
     Checkpoint,
     RunningState,
 )
+from server.batch_files.requeueing import requeue
 from server.errors import BatchRunning, LimitExceeded
 from server.settings import Settings
 
@@ -34,7 +36,8 @@ RETENTION: Final = Actor("retention")
 class BatchStore:
     """Batch files in the registry's database. Safe to use from many threads and processes.
 
-    Every method raises StoreUnavailable when the database cannot be used.
+    Methods that take a claimed file raise LeaseLost when another server may run it now. Every
+    method raises StoreUnavailable when the database cannot be used.
     """
 
     def __init__(
@@ -130,10 +133,10 @@ class BatchStore:
 
         return self._database.free(cancel)
 
-    def claim(self) -> BatchFile | None:
+    def claim(self, hold: Callable[[Connection], str]) -> BatchFile | None:
         """Mark the next queued file as running; return None if the queue is empty.
 
-        Files of suspended and deleted tenants stay queued.
+        Files of suspended and deleted tenants stay queued. `hold` returns the lease that holds it.
         """
         with self._database.read() as connection:
             if find_next(connection) is None:
@@ -148,7 +151,7 @@ class BatchStore:
                 .where(batch_files.c.id == found, started.is_(None))
                 .values(started_at=now())
             )
-            rows.change(connection, found, state="running")
+            rows.change(connection, found, state="running", holder=hold(connection))
             return rows.find(connection, found)
 
     def has_waiting(self) -> bool:
@@ -156,46 +159,40 @@ class BatchStore:
         with self._database.read() as connection:
             return has_waiting(connection)
 
-    def requeue_running(self) -> None:
-        """Requeue the files that ran when the server stopped. Call it before any `claim`."""
-        query = select(batch_files.c.id).where(batch_files.c.state == "running")
-        with self._database.read() as connection:
-            running = connection.scalars(query).all()
-        for batch_id in running:
-            self.requeue(batch_id)
+    def requeue(self, batch: BatchFile) -> None:
+        """Put a claimed file back into the queue, unless its owner has cancelled it."""
+        with self._changing(batch) as connection:
+            requeue(connection, batch.id)
 
-    def requeue(self, batch_id: str) -> None:
-        """Put a running file back into the queue, unless its owner has cancelled it."""
-        with self._database.write_activity() as connection:
-            if rows.find(connection, batch_id).is_cancelling:
-                rows.finish(connection, batch_id, "cancelled")
-            else:
-                rows.change(connection, batch_id, state="queued", paused_at=now())
+    def note_own_folder(self, batch: BatchFile) -> None:
+        """Note that no process of an earlier holder can write to the folder any more."""
+        with self._changing(batch) as connection:
+            rows.change(connection, batch.id, is_taken_over=False)
 
-    def begin(self, batch_id: str, num_rows: int) -> None:
-        """Note how many rows a file has."""
-        with self._database.write_activity() as connection:
-            rows.change(connection, batch_id, num_rows=num_rows)
+    def begin(self, batch: BatchFile, num_rows: int) -> None:
+        """Note how many rows a claimed file has."""
+        with self._changing(batch) as connection:
+            rows.change(connection, batch.id, num_rows=num_rows)
 
-    def save(self, batch_id: str, checkpoint: Checkpoint, stored_bytes: int) -> None:
-        """Save how far a running file is.
+    def save(self, batch: BatchFile, checkpoint: Checkpoint, stored_bytes: int) -> None:
+        """Save how far a claimed file is.
 
         Raises:
             QuotaExceeded: when the tenant stores more bytes than it may. It is saved nevertheless.
         """
-        with self._database.write_activity() as connection:
+        with self._changing(batch) as connection:
             values = _columns(checkpoint)
-            rows.change(connection, batch_id, stored_bytes=stored_bytes, **values)
-            tenant = rows.find(connection, batch_id).request.tenant
+            rows.change(connection, batch.id, stored_bytes=stored_bytes, **values)
         with self._database.read() as connection:
-            check_bytes(connection, tenant, self._default_limits)
+            check_bytes(connection, batch.request.tenant, self._default_limits)
 
-    def running_state(self, batch_id: str) -> RunningState:
-        """Read whether a running file must stop or pause, and its limits."""
+    def running_state(self, batch: BatchFile) -> RunningState:
+        """Read whether a claimed file must stop or pause, and its limits."""
         with self._database.read() as connection:
+            rows.check_held(connection, batch)
             found = connection.execute(
                 rows.SELECT.add_columns(tenants.c.suspended_at, tenants.c.deleted_at).where(
-                    batch_files.c.id == batch_id
+                    batch_files.c.id == batch.id
                 )
             ).one()
             defaults = self._default_limits
@@ -207,11 +204,11 @@ class BatchStore:
             return RunningState(found.is_cancelling, is_paused, *limits)
 
     def finish(
-        self, batch_id: str, state: BatchState, *, problem: Mapping[str, Any] | None = None
+        self, batch: BatchFile, state: BatchState, *, problem: Mapping[str, Any] | None = None
     ) -> None:
-        """Mark a batch file as finished."""
-        with self._database.write_activity() as connection:
-            rows.finish(connection, batch_id, state, problem)
+        """Mark a claimed file as finished."""
+        with self._changing(batch) as connection:
+            rows.finish(connection, batch.id, state, problem)
 
     def num_in(self, state: BatchState) -> int:
         """Return the number of batch files in a state."""
@@ -256,6 +253,12 @@ class BatchStore:
             connection.execute(delete(batch_files).where(batch_files.c.id == batch_id))
 
         self._database.free(remove)
+
+    @contextmanager
+    def _changing(self, batch: BatchFile) -> Iterator[Connection]:
+        with self._database.write_activity() as connection:
+            rows.check_held(connection, batch)
+            yield connection
 
     def _check_room(self, connection: Connection, tenant: str) -> None:
         tenant_id = find_tenant_id(connection, tenant)

@@ -20,6 +20,7 @@ from prefixes.registry.deliveries import DeliveryQueue
 from server.api.batch_answers import BatchAnswerer
 from server.app import create_app
 from server.batch_files.pacing import Pacer
+from server.batch_files.requeueing import requeue_held as requeue_batches
 from server.batch_files.runner import BatchRunner
 from server.drift.watch import DriftWatch
 from server.engine.engine import Engine
@@ -33,12 +34,14 @@ from server.hosting.lifespan import lifespan
 from server.hosting.memory import keep_freed_memory
 from server.hosting.operator_key import ensure_operator_key
 from server.hosting.retention import RetentionSweeps
+from server.leases import ServerLease
 from server.observability.logs import configure_logging
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
 from server.shutdown import Shutdown
 from server.training_jobs.placement import Placement
+from server.training_jobs.requeueing import requeue_held as requeue_trainings
 from server.training_jobs.runner import TrainingRunner
 from server.webhooks.addresses import AddressRules
 from server.webhooks.client import WebhookClient
@@ -95,6 +98,7 @@ class Assembly:
     registry: PrefixRegistry
     engine: Engine
     metrics: Metrics
+    lease: ServerLease
     trainings: TrainingRunner
     batches: BatchRunner
     shutdown: Shutdown
@@ -107,9 +111,10 @@ class Assembly:
         )
         engine = _engine(settings, registry, metrics)
         add_gauges(engine, registry, metrics)
-        trainings = _trainings(settings, registry, engine, metrics)
-        batches = _batches(settings, registry, engine, metrics)
-        return cls(settings, registry, engine, metrics, trainings, batches, Shutdown())
+        lease = _lease(settings, registry, metrics)
+        trainings = _trainings(settings, registry, engine, metrics, lease)
+        batches = _batches(settings, registry, engine, metrics, lease)
+        return cls(settings, registry, engine, metrics, lease, trainings, batches, Shutdown())
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
         """Serve from this process."""
@@ -167,6 +172,7 @@ class Assembly:
             retention=timedelta(days=self.settings.usage_retention_days),
         )
         background = (
+            self.lease.running(),
             sweeps.running(),
             self.trainings.running(),
             self.batches.running(),
@@ -181,24 +187,40 @@ class Assembly:
         await asyncio.gather(self.engine.drain(), self.trainings.stop(), self.batches.stop())
 
 
+def _lease(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> ServerLease:
+    return ServerLease(
+        registry.database,
+        {"trainings": requeue_trainings, "batches": requeue_batches},
+        metrics,
+        seconds=settings.lease_seconds,
+        lock_folder=settings.store_folder.absolute() / "servers",
+    )
+
+
 def _trainings(
     settings: Settings,
     registry: PrefixRegistry,
     engine: Engine,
     metrics: Metrics,
+    lease: ServerLease,
 ) -> TrainingRunner:
     return TrainingRunner(
         settings,
         registry,
         Publisher(registry, engine, engine.backbone.fingerprint),
         metrics,
+        lease=lease,
         placement=Placement.of(settings, engine.backbone.device),
         find_problem=lambda: engine.problem,
     )
 
 
 def _batches(
-    settings: Settings, registry: PrefixRegistry, engine: Engine, metrics: Metrics
+    settings: Settings,
+    registry: PrefixRegistry,
+    engine: Engine,
+    metrics: Metrics,
+    lease: ServerLease,
 ) -> BatchRunner:
     answerer = BatchAnswerer(
         engine, registry, settings.default_model, settings.request_timeout_seconds
@@ -209,6 +231,7 @@ def _batches(
         settings,
         registry.database,
         metrics,
+        lease=lease,
         answerer=answerer,
         pacer=Pacer(engine.has_been_quiet, max_rows=max_rows),
         find_problem=lambda: engine.problem,

@@ -50,6 +50,7 @@ class Metrics:
         self._add_request_metrics()
         self._add_training_metrics()
         self._add_batch_file_metrics()
+        self._add_lease_metrics()
         self._add_webhook_metrics()
         self._add_drift_metrics()
 
@@ -105,6 +106,14 @@ class Metrics:
             "queued": self._gauge("batch_files_queued", "Queued batch files."),
             "running": self._gauge("batch_files_running", "Running batch files."),
         }
+
+    def _add_lease_metrics(self) -> None:
+        self._leases_lost = self._counter(
+            "leases_lost", "Leases on running jobs that this server could not extend in time."
+        )
+        self._jobs_taken_over = self._counter(
+            "jobs_taken_over", "Jobs that this server took over from ended servers.", ("kind",)
+        )
 
     def _add_webhook_metrics(self) -> None:
         self._webhook_attempts = self._counter(
@@ -184,6 +193,14 @@ class Metrics:
     def batch_files_in(self, state: str, number: int) -> None:
         """Set the number of batch files that are queued or running."""
         self._batch_files_now[state].set(number)
+
+    def lease_lost(self) -> None:
+        """Count a lease that this server has lost with its jobs."""
+        self._leases_lost.inc()
+
+    def jobs_taken_over(self, kind: str, number: int) -> None:
+        """Count jobs of an ended server: `trainings` or `batches`."""
+        self._jobs_taken_over.labels(kind).inc(number)
 
     def webhook_attempted(self, state: str) -> None:
         """Count an attempt to deliver an event: `delivered`, `failed`, or `pending` again."""

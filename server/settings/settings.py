@@ -80,6 +80,13 @@ class Settings(
         "Unset: the first start writes a new one to the file `operator-key` in "
         "`POLYPREFIX_STORE_FOLDER`.",
     )
+    lease_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="Time in seconds after which another server on the same database takes over "
+        "the trainings and batch files of a server that hangs or has lost the database.",
+    )
     deleted_tenant_days: float = Field(
         default=7.0,
         ge=0,

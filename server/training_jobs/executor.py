@@ -20,6 +20,7 @@ from prefixes.errors import (
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
 from server.database_retries import retry_database
+from server.leases import ServerLease
 from server.publishing import Publisher
 from server.settings import Settings
 from server.training_jobs.clock import Clock
@@ -36,6 +37,7 @@ from server.training_jobs.retries import (
     MINUTE_OF_PAUSES,
     retry,
 )
+from server.training_jobs.rows import check_held
 from server.training_jobs.store import TrainingStore
 from server.training_jobs.worker import StartWorker
 from training.service.protocol.messages import Failure
@@ -57,6 +59,7 @@ class JobExecutor:
     registry: PrefixRegistry
     publisher: Publisher
     store: TrainingStore
+    lease: ServerLease
     placement: Placement
     start_worker: StartWorker
     clock: Clock
@@ -64,13 +67,14 @@ class JobExecutor:
     async def execute(self, training: TrainingJob, folder: TrainingFolder) -> dict[str, Any]:
         """Train and publish, and return the result.
 
-        A job that an earlier process of the server left goes on where it was.
+        A job that an earlier process, or another server, left goes on where it was.
 
         Raises:
             TrainingCancelled: when its owner cancels it.
             TrainingPaused: when its tenant has used up its CPU time. It can be executed again.
             TrainingFailed: when there is no prefix, or it cannot be published.
             EngineUnavailable: when the prefix cannot be checked before the server's next start.
+            LeaseLost: when another server may run it now.
         """
         wait = partial(self._wait, training)
         await retry(
@@ -90,6 +94,7 @@ class JobExecutor:
             outcome,
             registry=self.registry,
             publisher=self.publisher,
+            guard=partial(check_held, job=training),
         )
         try:
             return await retry(publish, HOUR_OF_PAUSES, wait)
@@ -97,10 +102,13 @@ class JobExecutor:
             raise _failed_publication(error) from error
 
     def _begin(self, training: TrainingJob, folder: TrainingFolder) -> None:
-        """Write the job, and the live version with its bytes.
+        """Write the job, and the live version with its bytes, into a folder of our own.
 
         Only once, so that all workers compare with the same version and take the same steps.
         """
+        if training.is_taken_over:
+            folder.detach()
+            self.store.note_own_folder(training)
         if folder.job() is not None:
             return
         request = training.request
@@ -151,7 +159,7 @@ class JobExecutor:
             if code == WorkerExitCode.DISK_ERROR:  # its checkpoint is whole: it can resume later
                 raise StoreUnavailable(f"training {training.id} could not write a file")
             crashes = await retry_database(
-                lambda: self.store.note_crash(training.id), self.clock.sleep
+                lambda: self.store.note_crash(training), self.clock.sleep
             )
             _log.error("the worker of training %s crashed with exit code %d", training.id, code)
             if crashes >= _MAX_CRASHES:
@@ -162,6 +170,7 @@ class JobExecutor:
                 raise TrainingFailed(500, "training_failed", detail)
 
     async def _run_worker(self, training: TrainingJob, folder: TrainingFolder) -> int:
+        self.lease.check(training.holder)
         account = CpuTimeAccount(training, folder, self.store, self.clock)
         worker = await retry(
             lambda: self.start_worker(folder, num_threads=self._num_threads),
@@ -196,8 +205,9 @@ class JobExecutor:
             await self.clock.sleep(POLL_SECONDS)
 
     async def _check_cancelled(self, training: TrainingJob) -> None:
+        self.lease.check(training.holder)
         try:
-            is_cancelling = await run_in_threadpool(self.store.is_cancelling, training.id)
+            is_cancelling = await run_in_threadpool(self.store.is_cancelling, training)
         except StoreUnavailable as error:  # checked again soon: no reason to stop
             _log.warning("cannot check whether training %s is cancelled: %s", training.id, error)
             return

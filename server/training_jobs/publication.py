@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.registry import Actor, PrefixRegistry
+from prefixes.registry import Actor, Guard, PrefixRegistry
 from server.publishing import Publisher
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.promotion import decide, keep_other_version
@@ -19,10 +19,12 @@ async def publish_trained(
     *,
     registry: PrefixRegistry,
     publisher: Publisher,
+    guard: Guard,
 ) -> dict[str, Any]:
     """Publish the prefix that a worker trained, promote it by the margin rule, return the result.
 
-    A second call, after a server died halfway, returns the same version.
+    A second call, after a server died halfway, returns the same version. `guard` prevents every
+    change by a server that has lost the training.
 
     Raises:
         PrefixError: as `Publisher.publish`.
@@ -34,7 +36,12 @@ async def publish_trained(
     with registry.store.stage() as staged:
         await run_in_threadpool(lambda: staged.write(folder.prefix()))
         published = await publisher.publish(
-            staged, tenant=request.tenant, task=request.task, alias=None, by=Actor(training.id)
+            staged,
+            tenant=request.tenant,
+            task=request.task,
+            alias=None,
+            by=Actor(training.id),
+            guard=guard,
         )
     version = published.version
     decision = decide(outcome, live_version=job.live_version, margin=request.margin)
@@ -47,6 +54,7 @@ async def publish_trained(
                 version.number,
                 instead_of=job.live_version,
                 by=Actor(training.id),
+                guard=guard,
             )
         )
         decision = decision if is_moved else keep_other_version(job.live_version)

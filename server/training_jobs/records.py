@@ -26,6 +26,8 @@ class TrainingJob:
     """One training. `problem` describes a failure, `result` the published version.
 
     `is_cancelling` is true from the request to cancel a running training until it has finished.
+    `holder` is the lease of the server that runs it. `is_taken_over` says that processes of an
+    earlier holder may still use its folder.
     """
 
     id: str
@@ -38,6 +40,8 @@ class TrainingJob:
     ended_at: datetime | None
     problem: Mapping[str, Any] | None
     result: Mapping[str, Any] | None
+    holder: str | None = None
+    is_taken_over: bool = False
 
     @property
     def is_finished(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, func, select, update
 
+from prefixes.registry import server_leases
 from prefixes.registry.tables import tenants, trainings
 from server.errors import TrainingNotFound
 from server.job_ids import is_id
@@ -24,6 +25,15 @@ def count() -> Select[int]:
 def change(connection: Connection, training_id: str, **values: Any) -> None:
     """Set columns of one training."""
     connection.execute(update(trainings).where(trainings.c.id == training_id).values(**values))
+
+
+def check_held(connection: Connection, job: TrainingJob) -> None:
+    """Check that the lease with which a training was claimed still holds it.
+
+    Raises:
+        LeaseLost: when it does not.
+    """
+    server_leases.check_held(connection, trainings, job.id, job.holder)
 
 
 def find(connection: Connection, training_id: str, tenant: str | None = None) -> TrainingJob:
@@ -61,4 +71,6 @@ def training_job(row: Row[Any]) -> TrainingJob:
         ended_at=row.ended_at,
         problem=None if row.problem is None else json.loads(row.problem),
         result=None if row.result is None else json.loads(row.result),
+        holder=row.holder,
+        is_taken_over=row.is_taken_over,
     )

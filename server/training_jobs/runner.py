@@ -11,9 +11,11 @@ from typing import Any, Final
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes.registry import PrefixRegistry
+from prefixes.registry.server_leases import LeaseLost
 from prefixes.registry.tables import now
 from server.database_retries import retry_database
 from server.errors import EngineUnavailable
+from server.leases import ServerLease
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
@@ -37,8 +39,9 @@ _log = logging.getLogger(__name__)
 class TrainingRunner:
     """Runs in one process of a server, that of the engine. Belongs to its event loop.
 
-    Other processes, such as front ends, add, cancel and read trainings through the database and
-    the folders. No training starts while `find_problem` returns why the engine takes no requests.
+    Other processes, such as front ends and other servers, add, cancel and read trainings through
+    the database and the folders. The runners of all servers share one queue. No training starts
+    while `find_problem` returns why the engine takes no requests.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class TrainingRunner:
         publisher: Publisher,
         metrics: Metrics,
         *,
+        lease: ServerLease,
         placement: Placement,
         find_problem: Callable[[], str | None],
         start_worker: StartWorker = start_worker_process,
@@ -56,6 +60,7 @@ class TrainingRunner:
         self._settings = settings
         self._find_problem = find_problem
         self._metrics = metrics
+        self._lease = lease
         self._clock = clock
         self._store = training_store(settings, registry.database)
         self._registry = registry
@@ -65,6 +70,7 @@ class TrainingRunner:
             registry=registry,
             publisher=publisher,
             store=self._store,
+            lease=lease,
             placement=placement,
             start_worker=start_worker,
             clock=clock,
@@ -74,8 +80,7 @@ class TrainingRunner:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run trainings while the block lasts. The next start resumes the unfinished ones."""
-        await run_in_threadpool(self._store.requeue_running)
+        """Run trainings while the block lasts. The unfinished ones return to the queue."""
         await run_in_threadpool(lambda: self._folders.restore(self._store.ids()))
         loops = [self._work() for _ in range(self._settings.num_trainings)]
         self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._count_and_sweep())]
@@ -85,7 +90,7 @@ class TrainingRunner:
             await self.stop()
 
     async def stop(self) -> None:
-        """Stop the workers, with a checkpoint, and start no more.
+        """Stop the workers, with a checkpoint, requeue their trainings, and start no more.
 
         A second call waits for the first one: it does not interrupt workers that are stopping.
         """
@@ -95,33 +100,44 @@ class TrainingRunner:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await run_in_threadpool(lambda: self._lease.requeue("trainings"))
 
     async def _work(self) -> None:
         while True:
             try:
-                # On a failed device every training would fail. They wait for the next start.
-                is_ready = self._find_problem() is None
-                claim = self._store.claim
-                training = await retry_database(claim, self._clock.sleep) if is_ready else None
-                if training is not None:
-                    await self._run(training)
+                # On a failed device every training would fail. They wait for another server.
+                if self._find_problem() is None:
+                    await self._run_next()
+            except LeaseLost as error:
+                _log.warning("a training stops here: %s", error)
             except Exception:  # noqa: BLE001 - the top of a task: the next training may succeed
                 _log.exception("a training could not be run")
             await self._clock.sleep(POLL_SECONDS)
 
+    async def _run_next(self) -> None:
+        claim = partial(self._store.claim, self._lease.hold)
+        with self._lease.working():
+            training = await retry_database(claim, self._clock.sleep)
+            if training is not None:
+                await self._run(training)
+
     async def _run(self, training: TrainingJob) -> None:
         try:
             result = await self._executor.execute(training, self._folders.of(training.id))
+        except LeaseLost:
+            raise
         except TrainingCancelled:
             await self._finish(training, "cancelled")
         except TrainingPaused:
-            await retry_database(lambda: self._store.requeue(training.id), self._clock.sleep)
+            await self._requeue(training)
             _log.info("training %s waits for CPU time of its tenant", training.id)
         except TrainingFailed as error:
             await self._finish(training, "failed", problem=error.problem.document())
         except EngineUnavailable:
-            # The device has failed, or the server is stopping: its next start publishes.
-            _log.exception("training %s is published after the next start", training.id)
+            # The device has failed, or the server is stopping: another one or its next start
+            # publishes.
+            await self._requeue(training)
+            _log.exception("training %s is published by another server or start", training.id)
         except Exception:  # noqa: BLE001 - a defect: the owner learns that the training failed
             _log.exception("training %s failed unexpectedly", training.id)
             detail = "The server failed on this training. Its log contains the reason."
@@ -130,10 +146,13 @@ class TrainingRunner:
         else:
             await self._finish(training, "succeeded", result=result)
 
+    async def _requeue(self, training: TrainingJob) -> None:
+        await retry_database(partial(self._store.requeue, training), self._clock.sleep)
+
     async def _finish(self, training: TrainingJob, state: JobState, **how: Any) -> None:
         folder = self._folders.of(training.id)
         used = await run_in_threadpool(folder.cpu_seconds)
-        finish = partial(self._store.finish, training.id, state, cpu_seconds=used, **how)
+        finish = partial(self._store.finish, training, state, cpu_seconds=used, **how)
         await retry_database(finish, self._clock.sleep)
         await run_in_threadpool(folder.tidy)
         self._metrics.training_done(state)

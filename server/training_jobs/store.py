@@ -1,11 +1,12 @@
 """TrainingStore: training jobs in the database, and the transitions between their states."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
 from prefixes.limits import LimitSet
 from prefixes.registry import COMMAND_LINE, Actor, Database
@@ -18,6 +19,7 @@ from server.settings import Settings
 from server.training_jobs import rows
 from server.training_jobs.endings import charge, emit_finished
 from server.training_jobs.records import FINISHED, JobRequest, JobState, TrainingJob
+from server.training_jobs.requeueing import requeue
 from server.training_jobs.tenant_limits import (
     add_cpu_time,
     check_may_queue,
@@ -32,7 +34,8 @@ _RETENTION: Final = Actor("retention")
 class TrainingStore:
     """Training jobs in the registry's database. Safe to use from many threads and processes.
 
-    Every method raises StoreUnavailable when the database cannot be used.
+    Methods that take a claimed training raise LeaseLost when another server may run it now. Every
+    method raises StoreUnavailable when the database cannot be used.
     """
 
     def __init__(
@@ -150,11 +153,11 @@ class TrainingStore:
 
         return self._database.free(cancel)
 
-    def claim(self) -> TrainingJob | None:
+    def claim(self, hold: Callable[[Connection], str]) -> TrainingJob | None:
         """Mark the first training of the queue that may run as running; None if none may.
 
         Trainings of suspended and deleted tenants stay queued. So do those of tenants that have
-        reached a limit.
+        reached a limit. `hold` returns the lease that holds it.
         """
         with self._database.read() as connection:
             if find_next(connection, self._default_limits) is None:
@@ -163,18 +166,9 @@ class TrainingStore:
             found = find_next(connection, self._default_limits)
             if found is None:
                 return None
-            rows.change(connection, found, state="running", started_at=now())
+            held = {"state": "running", "holder": hold(connection)}
+            rows.change(connection, found, started_at=now(), **held)
             return rows.find(connection, found)
-
-    def requeue_running(self) -> None:
-        """Requeue the trainings that ran when the server stopped. Call it before any `claim`."""
-        is_running = trainings.c.state == "running"
-        with self._database.write() as connection:
-            canceled = select(trainings.c.id).where(is_running, trainings.c.is_cancelling)
-            for training_id in connection.scalars(canceled).all():
-                rows.change(connection, training_id, state="cancelled", ended_at=now())
-                emit_finished(connection, training_id)
-            connection.execute(update(trainings).where(is_running).values(state="queued"))
 
     def check_room(self, tenant: str, task: str) -> None:
         """Check that a new version of a tenant's task could be published.
@@ -185,15 +179,15 @@ class TrainingStore:
         with self._database.read() as connection:
             check_room(connection, tenant, task, self._default_limits)
 
-    def requeue(self, training_id: str) -> None:
-        """Put a running training back into the queue, unless its owner has cancelled it."""
-        with self._database.write() as connection:
-            found = rows.find(connection, training_id)
-            if found.is_cancelling:
-                rows.change(connection, training_id, state="cancelled", ended_at=now())
-                emit_finished(connection, training_id)
-            else:
-                rows.change(connection, training_id, state="queued")
+    def requeue(self, job: TrainingJob) -> None:
+        """Put a claimed training back into the queue, unless its owner has cancelled it."""
+        with self._changing(job) as connection:
+            requeue(connection, job.id)
+
+    def note_own_folder(self, job: TrainingJob) -> None:
+        """Note that no process of an earlier holder can write to the folder any more."""
+        with self._changing(job) as connection:
+            rows.change(connection, job.id, is_taken_over=False)
 
     def add_cpu_time(self, tenant: str, seconds: float) -> bool:
         """Count CPU time of a tenant's training, and return whether it may use more now."""
@@ -203,20 +197,21 @@ class TrainingStore:
             add_cpu_time(connection, tenant_id, seconds)
             return has_cpu_time(connection, tenant_id, self._default_limits)
 
-    def note_crash(self, training_id: str) -> int:
+    def note_crash(self, job: TrainingJob) -> int:
         """Count one more crash of a worker, and return how many there were."""
-        with self._database.write() as connection:
-            rows.change(connection, training_id, num_crashes=trainings.c.num_crashes + 1)
-            return rows.find(connection, training_id).num_crashes
+        with self._changing(job) as connection:
+            rows.change(connection, job.id, num_crashes=trainings.c.num_crashes + 1)
+            return rows.find(connection, job.id).num_crashes
 
-    def is_cancelling(self, training_id: str) -> bool:
-        """Return whether somebody has cancelled it."""
+    def is_cancelling(self, job: TrainingJob) -> bool:
+        """Return whether somebody has cancelled a claimed training."""
         with self._database.read() as connection:
-            return rows.find(connection, training_id).is_cancelling
+            rows.check_held(connection, job)
+            return rows.find(connection, job.id).is_cancelling
 
     def finish(
         self,
-        training_id: str,
+        job: TrainingJob,
         state: JobState,
         *,
         problem: Mapping[str, Any] | None = None,
@@ -224,18 +219,19 @@ class TrainingStore:
         cpu_seconds: float = 0.0,
     ) -> None:
         """Mark a training as finished, and add its CPU time to the tenant's usage."""
-        with self._database.write() as connection:
-            charge(connection, rows.find(connection, training_id).request, cpu_seconds)
+        with self._changing(job) as connection:
+            charge(connection, job.request, cpu_seconds)
             rows.change(
                 connection,
-                training_id,
+                job.id,
                 state=state,
+                holder=None,
                 is_cancelling=False,
                 ended_at=now(),
                 problem=None if problem is None else json.dumps(problem),
                 result=None if result is None else json.dumps(result),
             )
-            emit_finished(connection, training_id)
+            emit_finished(connection, job.id)
 
     def num_in(self, state: JobState) -> int:
         """Return the number of trainings in a state."""
@@ -268,6 +264,12 @@ class TrainingStore:
             connection.execute(delete(trainings).where(trainings.c.id.in_(ids)))
 
         self._database.free(remove)
+
+    @contextmanager
+    def _changing(self, job: TrainingJob) -> Iterator[Connection]:
+        with self._database.write() as connection:
+            rows.check_held(connection, job)
+            yield connection
 
     def _check_queue(self, connection: Connection, tenant: str, task: str | None) -> None:
         total = connection.execute(rows.count().where(trainings.c.state == "queued")).scalar_one()

@@ -8,6 +8,14 @@ from typing import Final
 _UNDO: Final = {
     "0022": ("DROP TABLE registry_state",),
     "0021": ("DROP TABLE key_usage_hours",),
+    "0020": (
+        "DROP TABLE server_leases",
+        "ALTER TABLE trainings DROP COLUMN holder",
+        "ALTER TABLE trainings DROP COLUMN is_taken_over",
+        "ALTER TABLE batch_files DROP COLUMN holder",
+        "ALTER TABLE batch_files DROP COLUMN is_taken_over",
+        "ALTER TABLE webhook_deliveries DROP COLUMN holder",
+    ),
     "0019": ("DROP TABLE batch_files",),
     "0018": (
         "ALTER TABLE aliases DROP COLUMN rules",

@@ -384,7 +384,7 @@ class World:
     def _training(self, tenant: str) -> str:
         training = new_id()
         self._trainings.add(training, JobRequest(tenant, "mood", "live", 0.0, {}))
-        self._trainings.finish(training, "cancelled")
+        self._trainings.cancel(tenant, training)
         return training
 
 

@@ -158,7 +158,7 @@ def test_the_end_of_a_training_emits_an_event(rest: Rest) -> None:
     failed, canceled = new_id(), new_id()
     for training in (failed, canceled):
         store.add(training, request)
-    store.finish(failed, "failed", problem={"code": "data_rejected"})
+    store.finish(store.find("acme", failed), "failed", problem={"code": "data_rejected"})
     store.cancel("acme", canceled)
     one, two = (message["data"] for message in messages(rest))
     assert (one["training"], one["state"]) == (failed, "failed")

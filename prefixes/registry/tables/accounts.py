@@ -89,7 +89,7 @@ webhooks = Table(
 )
 
 # One row for each event and webhook. `state` is pending, delivered or failed. A pending row is due
-# at `next_attempt_at`, which lies behind the end of an attempt while one is made.
+# at `next_attempt_at`. `holder` is the lease of the server that attempts it now.
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
@@ -105,6 +105,7 @@ webhook_deliveries = Table(
     Column("next_attempt_at", UtcDateTime),
     Column("status", Integer),
     Column("reason", Text),
+    Column("holder", String(32)),
     Index(None, "state", "next_attempt_at"),
     Index(None, "webhook_id", "state", "id"),
 )

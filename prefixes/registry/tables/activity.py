@@ -98,7 +98,18 @@ recorded_answers = Table(
     Index(None, "prefix_id", "margin"),
 )
 
-# A training's files lie in a folder of its id. `config`, `problem` and `result` are JSON.
+# One row for each server that holds jobs. `host` is the name of its machine.
+server_leases = Table(
+    "server_leases",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+# A training's files lie in a folder of its id. `config`, `problem` and `result` are JSON. `holder`
+# is the lease of the server that runs it. `is_taken_over` says that the lease of an earlier holder
+# expired, whose processes may still write to the folder.
 trainings = Table(
     "trainings",
     metadata,
@@ -116,6 +127,8 @@ trainings = Table(
     Column("ended_at", UtcDateTime),
     Column("problem", Text),
     Column("result", Text),
+    Column("holder", String(32)),
+    Column("is_taken_over", Boolean, nullable=False, server_default=false()),
 )
 
 # Outlives the rows of trainings, which their owner can replace by starting more. `hour` counts from
@@ -129,7 +142,8 @@ training_cpu_time = Table(
 )
 
 # The rows and the results lie in a folder of the batch file's id. The columns from `num_rows` to
-# `result_bytes` are its checkpoint: everything after these offsets is written again.
+# `result_bytes` are its checkpoint: everything after these offsets is written again. `holder` and
+# `is_taken_over` are as for trainings.
 batch_files = Table(
     "batch_files",
     metadata,
@@ -152,4 +166,6 @@ batch_files = Table(
     Column("result_bytes", BigInteger, nullable=False),
     Column("stored_bytes", BigInteger, nullable=False),
     Column("problem", Text),
+    Column("holder", String(32)),
+    Column("is_taken_over", Boolean, nullable=False, server_default=false()),
 )

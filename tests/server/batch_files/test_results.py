@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from prefixes.registry.server_leases import LeaseLost
 from server.batch_files.results import ResultFile, ResultLine, ResultsLost
 
 if TYPE_CHECKING:
@@ -16,15 +17,19 @@ def line(text: str) -> ResultLine:
     return ResultLine(f"{text}\n".encode(), is_failed=False)
 
 
+def open_at(path: Path, num_bytes: int) -> ResultFile:
+    return ResultFile.open(path, num_bytes, confirm=lambda: None)
+
+
 def test_results_after_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "results"
-    first = ResultFile.open(path, 0)
+    first = open_at(path, 0)
     first.append([line("one"), line("two")])
     checkpoint = first.num_bytes
     first.append([line("three")])
     first.close()
     path.write_bytes(path.read_bytes() + b"torn li")
-    again = ResultFile.open(path, checkpoint)
+    again = open_at(path, checkpoint)
     again.append([line("3")])
     again.sync()
     again.close()
@@ -36,7 +41,18 @@ def test_results_after_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
 def test_a_file_without_what_its_checkpoint_says_is_reported(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("on")
     with pytest.raises(ResultsLost):
-        ResultFile.open(tmp_path / "results", 4)
+        open_at(tmp_path / "results", 4)
+
+
+def test_a_file_of_another_server_is_not_changed(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("one\ntwo\n")
+
+    def confirm() -> None:
+        raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        ResultFile.open(tmp_path / "results", 4, confirm=confirm)
+    assert (tmp_path / "results").read_text() == "one\ntwo\n"
 
 
 def test_closing_waits_for_a_write_of_another_thread(tmp_path: Path) -> None:

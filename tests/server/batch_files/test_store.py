@@ -17,11 +17,13 @@ from prefixes.registry import (
 )
 from prefixes.registry.tables import now
 from server.batch_files.folders import BatchFolders
-from server.batch_files.records import BatchRequest, Checkpoint
+from server.batch_files.records import BatchFile, BatchRequest, Checkpoint
 from server.batch_files.removal import remove_batch
+from server.batch_files.requeueing import requeue_held
 from server.batch_files.store import BatchStore
 from server.errors import BatchNotFound, BatchRunning, LimitExceeded
 from server.job_ids import new_id
+from tests.server.doubles import hold
 
 
 @pytest.fixture
@@ -47,50 +49,59 @@ def add(
     return batch
 
 
-def claimed(store: BatchStore) -> str | None:
-    found = store.claim()
-    return None if found is None else found.id
+def claimed(store: BatchStore) -> BatchFile:
+    found = store.claim(hold)
+    assert found is not None
+    return found
 
 
 def test_one_file_of_each_tenant_runs_at_a_time_and_tenants_take_turns(store: BatchStore) -> None:
-    first, second, other = add(store), add(store), add(store, "zoo")
-    assert (claimed(store), claimed(store), claimed(store)) == (first, other, None)
+    ids = [add(store), add(store), add(store, "zoo")]
+    first, other = claimed(store), claimed(store)
+    assert [first.id, other.id, store.claim(hold)] == [ids[0], ids[2], None]
     store.requeue(first)
-    assert claimed(store) == first  # the oldest of its tenant
+    first = claimed(store)
+    assert first.id == ids[0]  # the oldest of its tenant
     store.requeue(other)
     store.requeue(first)
-    assert claimed(store) == other  # has waited longer
+    other = claimed(store)
+    assert other.id == ids[2]  # has waited longer
     assert store.has_waiting()
     store.finish(other, "succeeded")
-    assert claimed(store) == first
+    first = claimed(store)
+    assert first.id == ids[0]
     assert not store.has_waiting()
     store.finish(first, "succeeded")
-    assert claimed(store) == second
+    assert claimed(store).id == ids[1]
 
 
 def test_files_of_suspended_tenants_wait(store: BatchStore, registry: PrefixRegistry) -> None:
     batch = add(store)
     tenants = Tenants(registry.database)
     tenants.suspend("acme", by=COMMAND_LINE)
-    assert claimed(store) is None
-    assert store.running_state(batch).is_paused
+    assert store.claim(hold) is None
+    assert store.running_state(store.find("acme", batch)).is_paused
     tenants.resume("acme", by=COMMAND_LINE)
-    assert claimed(store) == batch
+    assert claimed(store).id == batch
 
 
-def test_a_restart_requeues_running_files_and_cancels_those_that_were_to_stop(
-    store: BatchStore,
+def test_files_of_an_ended_lease_are_queued_again_unless_they_were_to_stop(
+    store: BatchStore, registry: PrefixRegistry
 ) -> None:
     kept, stopped = add(store), add(store, "zoo")
+    running = claimed(store)
     claimed(store)
-    claimed(store)
-    store.save(kept, Checkpoint(5, 1, 50, 500), 510)
+    store.save(running, Checkpoint(5, 1, 50, 500), 510)
     assert store.cancel("zoo", stopped).is_cancelling
-    store.requeue_running()
+    with registry.database.write() as connection:
+        assert requeue_held(connection, "another", is_taken_over=True) == 0
+        assert requeue_held(connection, "test", is_taken_over=True) == 2
     assert store.find("zoo", stopped).state == "cancelled"
-    found = store.claim()
-    assert found is not None
+    found = claimed(store)
     assert (found.id, found.checkpoint) == (kept, Checkpoint(5, 1, 50, 500))
+    assert found.is_taken_over
+    store.note_own_folder(found)
+    assert not store.find("acme", kept).is_taken_over
     assert found.request == BatchRequest("acme", "mood", {"top_k": 1}, "jsonl")
 
 
@@ -110,13 +121,13 @@ def test_bytes_count_until_a_file_is_finished_and_its_results_until_it_is_remove
     limits.change_tenant("acme", {"max_stored_bytes": 100}, by=COMMAND_LINE)
     with pytest.raises(QuotaExceeded):
         add(store, num_bytes=101)
-    batch = add(store, num_bytes=60)
+    add(store, num_bytes=60)
     with pytest.raises(QuotaExceeded):
         add(store, num_bytes=41)
-    claimed(store)
+    batch = claimed(store)
     with pytest.raises(QuotaExceeded):
         store.save(batch, Checkpoint(1, 0, 10, 50), 110)
-    assert store.find("acme", batch).checkpoint.result_bytes == 50
+    assert store.find("acme", batch.id).checkpoint.result_bytes == 50
     store.finish(batch, "succeeded")
     add(store, num_bytes=50)
     with pytest.raises(QuotaExceeded):
@@ -132,7 +143,7 @@ def test_a_running_file_sees_the_limits_of_its_tenant_and_its_key(
     limits = LimitStore(registry.database)
     limits.change_tenant("acme", {"tokens_per_second": 50}, by=COMMAND_LINE)
     limits.change_key("acme", key_id, {"tokens_per_second": 20}, by=COMMAND_LINE)
-    state = store.running_state(batch)
+    state = store.running_state(store.find("acme", batch))
     assert (state.limits.tokens_per_second, state.key_limits.tokens_per_second) == (50, 20)
     assert state.limits.requests_per_second == UNLIMITED
 
@@ -152,11 +163,11 @@ def test_a_running_file_cannot_be_removed_and_others_lose_their_folder(
     folders = BatchFolders(tmp_path)
     batch = add(store)
     folders.of(batch).make()
-    claimed(store)
+    running = claimed(store)
     with pytest.raises(BatchRunning):
         remove_batch(store, folders, batch, tenant="acme")
     assert folders.of(batch).path.exists()
-    store.requeue(batch)
+    store.requeue(running)
     remove_batch(store, folders, batch, tenant="acme")
     assert not folders.of(batch).path.exists()
     assert store.ids() == frozenset()
@@ -166,7 +177,7 @@ def test_old_files_and_those_of_deleted_tenants_are_removable(
     store: BatchStore, registry: PrefixRegistry
 ) -> None:
     old, queued, theirs = add(store), add(store), add(store, "zoo")
-    store.finish(old, "succeeded")
+    store.finish(store.find("acme", old), "succeeded")
     Tenants(registry.database).delete("zoo", by=COMMAND_LINE)
     later, earlier = now() + timedelta(days=1), now() - timedelta(days=1)
     assert store.removable(finished_before=later, deleted_before=earlier) == [old]

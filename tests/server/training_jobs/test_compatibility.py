@@ -13,6 +13,7 @@ from prefixes.registry import open_registry
 from server.settings import Settings
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.store import training_store
+from tests.server.doubles import hold
 from training.errors import TrainingStopped
 from training.service.execution import run_job
 from training.service.protocol.messages import Failure, Job, Success
@@ -114,7 +115,7 @@ def test_a_queued_job_is_claimed_with_the_settings_that_were_sent(tmp_path: Path
                 ),
                 {"config": json.dumps(config)},
             )
-        job = training_store(Settings(store_folder=tmp_path), registry.database).claim()
+        job = training_store(Settings(store_folder=tmp_path), registry.database).claim(hold)
     assert job is not None
     assert (job.request.tenant, job.request.task, job.request.margin) == ("acme", "mood", 0.01)
     assert TenantConfig.model_validate(dict(job.request.config)).model_fields_set == {

@@ -25,6 +25,7 @@ from prefixes.registry.limits import LimitChanges
 from prefixes.registry.tables import now
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded, TrainingNotFound
 from server.job_ids import new_id
+from server.leases import ServerLease
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
@@ -33,6 +34,7 @@ from server.training_jobs.folders import TrainingFolder, TrainingFolders
 from server.training_jobs.hang_detection import MAX_IDLE_SECONDS, MIN_CPU_SECONDS, CpuTimeMonitor
 from server.training_jobs.placement import Placement
 from server.training_jobs.records import JobRequest, TrainingJob
+from server.training_jobs.requeueing import requeue_held
 from server.training_jobs.retries import HOUR_OF_PAUSES
 from server.training_jobs.runner import TrainingRunner
 from server.training_jobs.store import TrainingStore, training_store
@@ -162,17 +164,25 @@ class Bench:
         is_reached: Callable[[TrainingJob], bool] = lambda job: job.is_finished,
     ) -> TrainingJob:
         """Run trainings until `is_reached` returns true for this one."""
+        lease = ServerLease(
+            self.registry.database,
+            {"trainings": requeue_held},
+            Metrics(),
+            seconds=60,
+            lock_folder=self.settings.store_folder / "servers",
+        )
         runner = TrainingRunner(
             self.settings,
             self.registry,
             Publisher(self.registry, replayer, self.backbone),
             Metrics(),
+            lease=lease,
             placement=self.placement,
             find_problem=self.find_problem,
             start_worker=self.workers,
             clock=self.time.clock,
         )
-        async with runner.running():
+        async with lease.running(), runner.running():
             await until(lambda: is_reached(self.store.find("acme", self.id)), seconds=60)
             return self.store.find("acme", self.id)
 
@@ -261,8 +271,10 @@ async def test_a_prefix_that_a_failed_device_could_not_check_is_published_by_the
     bench: Bench,
 ) -> None:
     broken = Replayer(EngineUnavailable("the device failed"))
-    left = await bench.run(broken, lambda _: broken.num_calls > 0)
-    assert left.state == "running"
+    bench.find_problem = lambda: "the device failed" if broken.num_calls else None
+    left = await bench.run(broken, lambda job: broken.num_calls > 0 and job.state == "queued")
+    assert left.holder is None
+    bench.find_problem = lambda: None
     assert (await bench.run(Replayer(None))).state == "succeeded"
     assert broken.num_calls == 1
 
@@ -492,7 +504,7 @@ async def test_an_old_training_is_removed_with_its_folder_and_an_unknown_folder_
     unknown = TrainingFolders(bench.settings.store_folder).of(new_id())
     unknown.make()
     os.utime(unknown.path, (0, 0))
-    bench.store.finish(bench.id, "cancelled")
+    bench.store.cancel("acme", bench.id)
     quarantined = bench.settings.store_folder / "quarantine" / "trainings" / unknown.path.name
     await bench.run(Replayer(None), lambda _: quarantined.is_dir())
     assert bench.folder.is_dir()

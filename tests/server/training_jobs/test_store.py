@@ -12,9 +12,11 @@ from server.errors import LimitExceeded, Overloaded, TrainingNotFound
 from server.job_ids import new_id
 from server.training_jobs.folders import TrainingFolders
 from server.training_jobs.purging import purge_tenants
-from server.training_jobs.records import JobRequest
+from server.training_jobs.records import JobRequest, TrainingJob
+from server.training_jobs.requeueing import requeue_held
 from server.training_jobs.store import TrainingStore
 from server.training_jobs.tenant_limits import seconds_until_below
+from tests.server.doubles import hold
 
 
 @pytest.fixture
@@ -42,11 +44,16 @@ def add(store: TrainingStore, tenant: str = "acme", number: int = 0) -> str:
     return training_id
 
 
+def claimed(store: TrainingStore) -> TrainingJob:
+    found = store.claim(hold)
+    assert found is not None
+    return found
+
+
 def test_trainings_run_in_the_order_of_their_requests(store: TrainingStore) -> None:
     ids = [add(store, number=1), add(store, "zoo", number=2)]
-    claimed = [store.claim(), store.claim()]
-    assert [one.id for one in claimed if one] == ids
-    assert store.claim() is None
+    assert [claimed(store).id, claimed(store).id] == ids
+    assert store.claim(hold) is None
     assert store.num_in("running") == 2
 
 
@@ -86,29 +93,30 @@ def test_a_queued_training_is_cancelled_at_once_and_a_running_one_is_told_to_sto
     store: TrainingStore,
 ) -> None:
     running, waiting = add(store, number=1), add(store, number=2)
-    store.claim()
+    job = claimed(store)
     assert store.cancel("acme", waiting).state == "cancelled"
     assert store.cancel("acme", running).state == "running"
-    assert store.is_cancelling(running)
-    assert store.claim() is None
+    assert store.is_cancelling(job)
+    assert store.claim(hold) is None
 
 
-def test_a_restart_requeues_running_trainings_unless_they_are_cancelled(
-    store: TrainingStore,
+def test_trainings_of_an_ended_lease_are_queued_again_unless_they_are_cancelled(
+    store: TrainingStore, registry: PrefixRegistry
 ) -> None:
     kept, cancelled = add(store, number=1), add(store, number=2)
-    store.claim()
-    store.claim()
+    store.claim(hold)
+    store.claim(hold)
     store.cancel("acme", cancelled)
-    store.requeue_running()
+    with registry.database.write() as connection:
+        assert requeue_held(connection, "another", is_taken_over=True) == 0
+        assert requeue_held(connection, "test", is_taken_over=False) == 2
     assert store.find("acme", kept).state == "queued"
     assert store.find("acme", cancelled).state == "cancelled"
 
 
 def test_only_old_finished_trainings_are_removed(store: TrainingStore) -> None:
     ended, waiting = add(store, number=1), add(store, number=2)
-    store.claim()
-    store.finish(ended, "failed", problem={"code": "data_rejected"})
+    store.finish(claimed(store), "failed", problem={"code": "data_rejected"})
     store.remove(store.finished_before(now() - timedelta(days=1)))
     assert store.ids() == {ended, waiting}
     store.remove(store.finished_before(now() + timedelta(days=1)))
@@ -121,23 +129,20 @@ def test_queued_trainings_of_a_suspended_tenant_wait(
     tenants = Tenants(registry.database)
     mine, theirs = add(store, number=1), add(store, "zoo", number=2)
     tenants.suspend("acme", by=COMMAND_LINE)
-    claimed = store.claim()
-    assert claimed is not None
-    assert claimed.id == theirs
-    assert store.claim() is None
+    assert claimed(store).id == theirs
+    assert store.claim(hold) is None
     tenants.resume("acme", by=COMMAND_LINE)
-    claimed = store.claim()
-    assert claimed is not None
-    assert claimed.id == mine
+    assert claimed(store).id == mine
 
 
 def test_deleting_a_tenant_cancels_its_trainings_and_no_others(
     store: TrainingStore, registry: PrefixRegistry
 ) -> None:
     running, queued, theirs = add(store, number=1), add(store, number=2), add(store, "zoo", 3)
-    store.claim()
+    job = claimed(store)
     Tenants(registry.database).delete("acme", by=COMMAND_LINE)
-    assert store.is_cancelling(running)
+    assert job.id == running
+    assert store.is_cancelling(job)
     assert store.find("acme", queued).state == "cancelled"
     assert store.find("zoo", theirs).state == "queued"
     with pytest.raises(TenantNotFound):
@@ -149,14 +154,14 @@ def test_a_deleted_tenant_is_removed_once_its_trainings_have_stopped(
 ) -> None:
     tenants, folders = Tenants(registry.database), TrainingFolders(tmp_path)
     running, queued = add(store, number=1), add(store, number=2)
-    store.claim()
+    job = claimed(store)
     for training in (running, queued):
         folders.of(training).path.mkdir(parents=True)
     tenants.delete("acme", by=COMMAND_LINE)
     purge_tenants(registry, store, folders, now())
     assert tenants.find("acme").state == "deleted"
     assert not folders.of(queued).path.exists()
-    store.finish(running, "cancelled")
+    store.finish(job, "cancelled")
     purge_tenants(registry, store, folders, now() - timedelta(days=1))
     assert tenants.find("acme").state == "deleted"
     purge_tenants(registry, store, folders, now())
@@ -180,12 +185,10 @@ def test_a_tenant_at_its_limit_of_running_trainings_lets_others_run(
         add(store, number=2),
         add(store, "zoo", number=3),
     )
-    claimed = [store.claim(), store.claim(), store.claim()]
-    assert [one and one.id for one in claimed] == [first, other, None]
-    store.finish(first, "succeeded")
-    again = store.claim()
-    assert again is not None
-    assert again.id == second
+    running = claimed(store)
+    assert (running.id, claimed(store).id, store.claim(hold)) == (first, other, None)
+    store.finish(running, "succeeded")
+    assert claimed(store).id == second
 
 
 def test_a_tenant_that_has_used_up_its_cpu_time_waits_for_the_next_day(
@@ -195,7 +198,7 @@ def test_a_tenant_that_has_used_up_its_cpu_time_waits_for_the_next_day(
     add(store)
     assert store.add_cpu_time("acme", 60)
     assert not store.add_cpu_time("acme", 40)
-    assert store.claim() is None
+    assert store.claim(hold) is None
     with pytest.raises(LimitExceeded) as error:
         store.check_queue("acme")
     assert error.value.limit == "training_cpu_seconds_per_day"
@@ -203,7 +206,7 @@ def test_a_tenant_that_has_used_up_its_cpu_time_waits_for_the_next_day(
     store.check_queue("zoo")
     assert store.add_cpu_time("zoo", 1e9)  # no limit
     set_limits(registry, training_cpu_seconds_per_day=101)
-    assert store.claim() is not None
+    assert store.claim(hold) is not None
 
 
 def test_cpu_time_is_free_again_when_enough_of_it_is_a_day_old() -> None:
@@ -219,13 +222,12 @@ def test_cpu_time_is_free_again_when_enough_of_it_is_a_day_old() -> None:
 def test_a_requeued_training_is_claimed_again_unless_it_is_cancelled(store: TrainingStore) -> None:
     training = add(store)
     for _ in range(2):
-        claimed = store.claim()
-        assert claimed is not None
-        assert claimed.id == training
-        store.requeue(training)
-    assert store.claim() is not None
+        job = claimed(store)
+        assert job.id == training
+        store.requeue(job)
+    job = claimed(store)
     store.cancel("acme", training)
-    store.requeue(training)
+    store.requeue(job)
     assert store.find("acme", training).state == "cancelled"
 
 
