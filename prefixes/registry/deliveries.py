@@ -1,6 +1,6 @@
 """DeliveryQueue: the pending deliveries of webhooks, as the process that sends them sees them."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -8,11 +8,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, delete, func, select, update
 
 from prefixes.registry.database import Database
+from prefixes.registry.server_leases import LeaseLost
 from prefixes.registry.tables import now, tenants, webhook_deliveries, webhooks
 
-LEASE: Final = timedelta(seconds=60)
-"""A claimed delivery is due again after this time, unless its attempt has ended: its process may
-have been killed. An attempt takes less time than this."""
 _MAX_FINISHED: Final = 200
 """Finished deliveries that are kept for each webhook."""
 _MAX_ROWS: Final = 200
@@ -23,7 +21,10 @@ _rows: Final = webhook_deliveries.c
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A delivery that this process attempts now. `secrets` sign it, the current one first."""
+    """A delivery that the server with the lease `holder` attempts now.
+
+    `secrets` sign it, the current one first.
+    """
 
     id: int
     webhook_id: str
@@ -31,6 +32,7 @@ class ClaimedDelivery:
     url: str
     body: str
     num_attempts: int
+    holder: str
     secrets: tuple[str, ...] = field(repr=False)
 
 
@@ -61,37 +63,51 @@ class DeliveryQueue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, *, busy: Collection[str], limit: int) -> tuple[ClaimedDelivery, ...]:
-        """Claim due deliveries, at most one of each webhook, those that wait longest first.
+    def claim(
+        self, hold: Callable[[Connection], str], *, limit: int
+    ) -> tuple[ClaimedDelivery, ...]:
+        """Claim due deliveries, those that wait longest first.
+
+        A webhook has one claimed delivery at a time, in all servers.
 
         Args:
-            busy: webhooks of which this process attempts a delivery now.
+            hold: returns the lease that holds the deliveries.
             limit: maximum number of deliveries.
         """
         with self._database.read() as connection:
-            if connection.execute(_due(busy).limit(1)).one_or_none() is None:
+            if connection.execute(_due().limit(1)).one_or_none() is None:
                 return ()  # polled once a second: without the lock of a writer
         with self._database.write_activity() as connection:
-            return _claim(connection, busy, limit)
+            return _claim(connection, hold, limit)
 
     def finish(self, delivery: ClaimedDelivery, attempt: Attempt) -> None:
-        """Store the result of an attempt, and remove old deliveries of the webhook."""
+        """Store the result of an attempt, and remove old deliveries of the webhook.
+
+        Raises:
+            LeaseLost: when another server may attempt it now.
+        """
         moment = now()
         again = None if attempt.retry_after is None else moment + attempt.retry_after
         with self._database.write_activity() as connection:
-            connection.execute(
-                update(webhook_deliveries)
-                .where(_rows.id == delivery.id)
-                .values(
-                    state=attempt.state,
-                    status=attempt.status,
-                    reason=attempt.reason,
-                    attempted_at=moment,
-                    next_attempt_at=again,
-                )
+            _release(
+                connection,
+                delivery,
+                state=attempt.state,
+                status=attempt.status,
+                reason=attempt.reason,
+                attempted_at=moment,
+                next_attempt_at=again,
             )
             if again is None:
                 _remove_old(connection, delivery.webhook_id)
+
+    def release(self, delivery: ClaimedDelivery) -> None:
+        """Make a delivery whose attempt has no result due again.
+
+        Raises: as `finish`.
+        """
+        with self._database.write_activity() as connection:
+            _release(connection, delivery)
 
     def num_pending(self) -> int:
         """Return the number of deliveries that are neither delivered nor failed."""
@@ -100,26 +116,50 @@ class DeliveryQueue:
             return connection.execute(query).scalar_one()
 
 
+def requeue_held(
+    connection: Connection,
+    holder: str,
+    *,
+    is_taken_over: bool,  # noqa: ARG001 - a delivery has no files
+) -> int:
+    """Make the deliveries that a lease holds due again, and return their number."""
+    held = update(webhook_deliveries).where(_rows.holder == holder)
+    return connection.execute(held.values(holder=None)).rowcount
+
+
 def _claim(
-    connection: Connection, busy: Collection[str], limit: int
+    connection: Connection, hold: Callable[[Connection], str], limit: int
 ) -> tuple[ClaimedDelivery, ...]:
-    moment = now()
-    first = {row.webhook_id: row for row in reversed(connection.execute(_due(busy)).all())}
+    first = {row.webhook_id: row for row in reversed(connection.execute(_due()).all())}
     rows = sorted(first.values(), key=lambda row: (row.next_attempt_at, row.id))[:limit]
+    if not rows:
+        return ()
+    holder, moment = hold(connection), now()
     connection.execute(
         update(webhook_deliveries)
         .where(_rows.id.in_([row.id for row in rows]))
-        .values(num_attempts=_rows.num_attempts + 1, next_attempt_at=moment + LEASE)
+        .values(num_attempts=_rows.num_attempts + 1, holder=holder)
     )
-    return tuple(_claimed(row, moment) for row in rows)
+    return tuple(_claimed(row, holder, moment) for row in rows)
 
 
-def _due(busy: Collection[str]) -> Select[Any]:
+def _release(connection: Connection, delivery: ClaimedDelivery, **values: Any) -> None:
+    held = (_rows.id == delivery.id, _rows.holder == delivery.holder)
+    change = update(webhook_deliveries).where(*held).values(holder=None, **values)
+    if connection.execute(change).rowcount == 0:
+        raise LeaseLost(f"delivery {delivery.id} is no longer held by {delivery.holder}")
+
+
+def _due() -> Select[Any]:
     is_due = (_rows.state == "pending", _rows.next_attempt_at <= now())
     is_active = (
         webhooks.c.is_enabled,
         tenants.c.suspended_at.is_(None),
         tenants.c.deleted_at.is_(None),
+    )
+    attempted = webhook_deliveries.alias()
+    busy = select(attempted.c.webhook_id).where(
+        attempted.c.state == "pending", attempted.c.holder.is_not(None)
     )
     return (
         select(
@@ -137,7 +177,7 @@ def _due(busy: Collection[str]) -> Select[Any]:
     )
 
 
-def _claimed(row: Any, moment: datetime) -> ClaimedDelivery:
+def _claimed(row: Any, holder: str, moment: datetime) -> ClaimedDelivery:
     has_old = row.old_secret is not None and row.old_secret_until > moment
     return ClaimedDelivery(
         row.id,
@@ -146,6 +186,7 @@ def _claimed(row: Any, moment: datetime) -> ClaimedDelivery:
         row.url,
         row.body,
         row.num_attempts + 1,
+        holder,
         (row.secret, row.old_secret) if has_old else (row.secret,),
     )
 

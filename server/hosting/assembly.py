@@ -17,6 +17,7 @@ from prefixes.backbone import load_backbone
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.deliveries import DeliveryQueue
+from prefixes.registry.deliveries import requeue_held as requeue_deliveries
 from server.api.batch_answers import BatchAnswerer
 from server.app import create_app
 from server.batch_files.pacing import Pacer
@@ -163,6 +164,7 @@ class Assembly:
             DeliveryQueue(self.registry.database),
             WebhookClient(AddressRules(self.settings.webhook_network_list)),
             self.metrics,
+            lease=self.lease,
         )
         drift = DriftWatch(
             self.engine.statistics,
@@ -190,7 +192,11 @@ class Assembly:
 def _lease(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> ServerLease:
     return ServerLease(
         registry.database,
-        {"trainings": requeue_trainings, "batches": requeue_batches},
+        {
+            "trainings": requeue_trainings,
+            "batches": requeue_batches,
+            "webhook_deliveries": requeue_deliveries,
+        },
         metrics,
         seconds=settings.lease_seconds,
         lock_folder=settings.store_folder.absolute() / "servers",

@@ -199,7 +199,7 @@ class Metrics:
         self._leases_lost.inc()
 
     def jobs_taken_over(self, kind: str, number: int) -> None:
-        """Count jobs of an ended server: `trainings` or `batches`."""
+        """Count jobs of an ended server: `trainings`, `batches` or `webhook_deliveries`."""
         self._jobs_taken_over.labels(kind).inc(number)
 
     def webhook_attempted(self, state: str) -> None:

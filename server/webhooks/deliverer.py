@@ -11,6 +11,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from prefixes.errors import StoreUnavailable
 from prefixes.registry.deliveries import Attempt, ClaimedDelivery, DeliveryQueue
+from prefixes.registry.server_leases import LeaseLost
+from server.database_retries import retry_database
+from server.leases import ServerLease
 from server.webhooks.client import NotDelivered, WebhookClient
 from server.webhooks.retries import result_of
 
@@ -30,8 +33,9 @@ class DeliveryMetrics(Protocol):
 class Deliverer:
     """Runs in one process of a server, that of the engine. Belongs to its event loop.
 
-    A webhook gets one message at a time, so that a slow endpoint delays its own messages alone.
-    After a crash during an attempt, the message is sent again: receivers get it at least once.
+    A webhook gets one message at a time from all servers together, so that a slow endpoint delays
+    its own messages alone. If a server ends during an attempt, the message is sent again, so that
+    receivers get it at least once.
     """
 
     def __init__(
@@ -40,27 +44,29 @@ class Deliverer:
         client: WebhookClient,
         metrics: DeliveryMetrics,
         *,
+        lease: ServerLease,
         poll_seconds: float = _POLL_SECONDS,
     ) -> None:
         self._queue = queue
         self._client = client
         self._metrics = metrics
+        self._lease = lease
         self._poll_seconds = poll_seconds
-        self._attempts: dict[str, asyncio.Task[None]] = {}
-        """By webhook."""
+        self._attempts: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Deliver while the block lasts. Attempts in flight are then made again after a start."""
+        """Deliver while the block lasts. Attempts in flight are made again by another server."""
         task = asyncio.create_task(self._keep_delivering())
         try:
             yield
         finally:
-            tasks = [task, *self._attempts.values()]
+            tasks = [task, *self._attempts]
             for one in tasks:
                 one.cancel()
             await asyncio.wait(tasks)
+            await run_in_threadpool(lambda: self._lease.requeue("webhook_deliveries"))
             self._client.close()
 
     async def _keep_delivering(self) -> None:
@@ -83,30 +89,32 @@ class Deliverer:
     async def _start_attempts(self) -> None:
         if len(self._attempts) == _MAX_AT_ONCE:
             return
-        claim = partial(
-            self._queue.claim,
-            busy=tuple(self._attempts),
-            limit=_MAX_AT_ONCE - len(self._attempts),
-        )
-        for delivery in await run_in_threadpool(claim):
-            task = asyncio.create_task(self._attempt(delivery))
-            self._attempts[delivery.webhook_id] = task
-            task.add_done_callback(partial(self._ended, delivery.webhook_id))
-        self._metrics.webhooks_pending(await run_in_threadpool(self._queue.num_pending))
+        limit = _MAX_AT_ONCE - len(self._attempts)
+        with self._lease.working():
+            claim = partial(self._queue.claim, self._lease.hold, limit=limit)
+            for delivery in await run_in_threadpool(claim):
+                task = asyncio.create_task(self._attempt(delivery))
+                self._attempts.add(task)
+                task.add_done_callback(self._ended)
+            # The attempts begin meanwhile, and extend the lease themselves.
+            self._metrics.webhooks_pending(await run_in_threadpool(self._queue.num_pending))
 
-    def _ended(self, webhook_id: str, _task: asyncio.Task[None]) -> None:
-        del self._attempts[webhook_id]
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._attempts.discard(task)
         self._wake.set()
 
     async def _attempt(self, delivery: ClaimedDelivery) -> None:
-        try:
-            attempt = await self._send(delivery)
-            await run_in_threadpool(self._queue.finish, delivery, attempt)
-            self._metrics.webhook_attempted(attempt.state)
-        except StoreUnavailable as error:  # the delivery is due again when its lease ends
-            _log.warning("the result of delivery %d could not be stored: %s", delivery.id, error)
-        except Exception:  # noqa: BLE001 - the top of a task: as above
-            _log.exception("delivery %d failed unexpectedly", delivery.id)
+        with self._lease.working():
+            try:
+                attempt = await self._send(delivery)
+                finish = partial(self._queue.finish, delivery, attempt)
+                await retry_database(finish, asyncio.sleep)
+                self._metrics.webhook_attempted(attempt.state)
+            except LeaseLost as error:
+                _log.warning("another server sends the message again: %s", error)
+            except Exception:  # noqa: BLE001 - the top of a task: it is due again
+                _log.exception("delivery %d failed unexpectedly", delivery.id)
+                await retry_database(partial(self._queue.release, delivery), asyncio.sleep)
 
     async def _send(self, delivery: ClaimedDelivery) -> Attempt:
         try:

@@ -16,10 +16,12 @@ from prefixes.registry import (
     PrefixRegistry,
     Tenants,
 )
-from prefixes.registry.deliveries import Attempt, DeliveryQueue
+from prefixes.registry.deliveries import Attempt, DeliveryQueue, requeue_held
 from prefixes.registry.outbox import MAX_PENDING, Outbox, emit
+from prefixes.registry.server_leases import LeaseLost
 from prefixes.registry.webhook_rows import MAX_WEBHOOKS
 from prefixes.registry.webhooks import Webhooks
+from tests.prefixes.holding import hold
 from tests.prefixes.publishing import publish
 
 URL = "https://example.org/events"
@@ -45,7 +47,7 @@ def events_of(hooks: Webhooks, webhook: str, tenant: str = "acme") -> list[str]:
 
 
 def bodies(queue: DeliveryQueue) -> list[dict[str, Any]]:
-    return [json.loads(one.body) for one in queue.claim(busy=(), limit=100)]
+    return [json.loads(one.body) for one in queue.claim(hold, limit=100)]
 
 
 def test_events_go_to_the_webhooks_of_the_tenant_that_subscribe_to_them(
@@ -127,17 +129,21 @@ def test_pending_events_are_bounded_and_long_ones_are_cut(
 
 
 def test_a_claimed_delivery_is_due_again_when_its_lease_has_ended(
-    registry: PrefixRegistry,
-    hooks: Webhooks,
-    queue: DeliveryQueue,
-    monkeypatch: pytest.MonkeyPatch,
+    registry: PrefixRegistry, hooks: Webhooks, queue: DeliveryQueue
 ) -> None:
     hooks.test("acme", create(hooks))
-    assert len(queue.claim(busy=(), limit=9)) == 1
-    assert queue.claim(busy=(), limit=9) == ()
-    monkeypatch.setattr("prefixes.registry.deliveries.LEASE", timedelta(0))
-    hooks.test("acme", create(hooks))
-    assert [one.num_attempts for _ in (1, 2) for one in queue.claim(busy=(), limit=9)] == [1, 2]
+    (lost,) = queue.claim(hold, limit=9)
+    assert queue.claim(hold, limit=9) == ()
+    with registry.database.write() as connection:
+        assert requeue_held(connection, "another", is_taken_over=True) == 0
+        assert requeue_held(connection, "test", is_taken_over=True) == 1
+    (again,) = queue.claim(lambda _: "next", limit=9)
+    assert (again.id, again.num_attempts) == (lost.id, 2)
+    for change in (lambda one: queue.finish(one, Attempt(204)), queue.release):
+        with pytest.raises(LeaseLost):
+            change(lost)
+    queue.release(again)
+    assert [one.id for one in queue.claim(hold, limit=9)] == [lost.id]
 
 
 def test_each_webhook_gets_one_message_at_a_time_in_order(
@@ -146,11 +152,11 @@ def test_each_webhook_gets_one_message_at_a_time_in_order(
     one, two = create(hooks), create(hooks)
     for webhook in (one, one, two, two):
         hooks.test("acme", webhook)
-    claimed = queue.claim(busy=(), limit=9)
+    claimed = queue.claim(hold, limit=9)
     assert [delivery.webhook_id for delivery in claimed] == [one, two]
-    assert queue.claim(busy=(one, two), limit=9) == ()
+    assert queue.claim(hold, limit=9) == ()
     queue.finish(claimed[0], Attempt(204))
-    (following,) = queue.claim(busy=(two,), limit=9)
+    (following,) = queue.claim(hold, limit=9)
     assert (following.webhook_id, following.id > claimed[0].id) == (one, True)
 
 
@@ -162,7 +168,7 @@ def test_the_result_of_an_attempt_is_stored(hooks: Webhooks, queue: DeliveryQueu
         (Attempt(None, "the connection failed"), "failed"),
     ):
         hooks.test("acme", webhook)
-        (claimed,) = queue.claim(busy=(), limit=9)
+        (claimed,) = queue.claim(hold, limit=9)
         queue.finish(claimed, attempt)
         shown = hooks.deliveries("acme", webhook, limit=1)[0]
         assert (shown.state, shown.status, shown.reason) == (state, attempt.status, attempt.reason)
@@ -174,7 +180,7 @@ def test_old_finished_deliveries_are_removed(hooks: Webhooks, queue: DeliveryQue
     webhook = create(hooks)
     for _ in range(205):
         hooks.test("acme", webhook)
-        (claimed,) = queue.claim(busy=(), limit=9)
+        (claimed,) = queue.claim(hold, limit=9)
         queue.finish(claimed, Attempt(204))
     hooks.test("acme", webhook)
     kept = hooks.deliveries("acme", webhook, limit=1000)
@@ -189,13 +195,13 @@ def test_nothing_is_sent_for_disabled_webhooks_and_suspended_or_deleted_tenants(
     hooks.test("acme", webhook)
     hooks.change("acme", webhook, is_enabled=False, by=COMMAND_LINE)
     Outbox(registry.database).emit("acme", "quota.reached", {})
-    assert queue.claim(busy=(), limit=9) == ()
+    assert queue.claim(hold, limit=9) == ()
     hooks.change("acme", webhook, is_enabled=True, by=COMMAND_LINE)
     for change in (tenants.suspend, tenants.delete):
         change("acme", by=COMMAND_LINE)
-        assert queue.claim(busy=(), limit=9) == ()
+        assert queue.claim(hold, limit=9) == ()
         tenants.resume("acme", by=COMMAND_LINE)
-    assert [one.webhook_id for one in queue.claim(busy=(), limit=9)] == [webhook]
+    assert [one.webhook_id for one in queue.claim(hold, limit=9)] == [webhook]
     assert events_of(hooks, webhook) == ["webhook.test"]
 
 
@@ -207,7 +213,7 @@ def test_a_rotated_secret_is_used_together_with_the_old_one_during_the_overlap(
     for overlap, kept in ((timedelta(hours=1), True), (timedelta(0), False)):
         new = hooks.rotate("acme", webhook, overlap=overlap, by=COMMAND_LINE).secret
         hooks.test("acme", webhook)
-        (claimed,) = queue.claim(busy=(), limit=9)
+        (claimed,) = queue.claim(hold, limit=9)
         assert claimed.secrets == ((new, made.secret) if kept else (new,))
         assert new not in repr(claimed)
         queue.finish(claimed, Attempt(204))
@@ -255,6 +261,6 @@ def test_deliveries_keep_cached_answers(
     before = registry.database.state()
     hooks.test("acme", webhook)
     Outbox(registry.database).emit("acme", "quota.reached", {})
-    (claimed,) = queue.claim(busy=(), limit=9)
+    (claimed,) = queue.claim(hold, limit=9)
     queue.finish(claimed, Attempt(204))
     assert registry.database.state() == before

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Connection
-
 from prefixes import Prefix, digest_of
 from prefixes.backbone import Backbone, EncodeJob, ResidentPrefix, TextEncoder
 from prefixes.encoded import EncodedInput
@@ -220,8 +218,3 @@ async def settled(*works: Work) -> list[object]:
     """Wait for works; gives results and errors alike."""
     replies = asyncio.gather(*(work.reply for work in works), return_exceptions=True)
     return list(await asyncio.wait_for(replies, timeout=_MAX_SECONDS))
-
-
-def hold(_connection: Connection) -> str:
-    """Hold the jobs that a test claims, with a lease that never ends."""
-    return "test"

@@ -10,6 +10,7 @@ from server.job_ids import new_id
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
 from server.training_jobs.store import training_store
+from tests.prefixes.holding import hold
 from tests.server.conftest import Serve
 from tests.server.management import manage
 from tests.server.rest import Rest, until
@@ -43,7 +44,7 @@ def messages(rest: Rest) -> list[dict[str, Any]]:
     """Claim everything that waits, and return the bodies."""
     queue = DeliveryQueue(rest.registry.database)
     found = []
-    while claimed := queue.claim(busy=(), limit=1):
+    while claimed := queue.claim(hold, limit=1):
         found += [json.loads(one.body) for one in claimed]
     return found
 

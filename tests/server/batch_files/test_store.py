@@ -23,7 +23,7 @@ from server.batch_files.requeueing import requeue_held
 from server.batch_files.store import BatchStore
 from server.errors import BatchNotFound, BatchRunning, LimitExceeded
 from server.job_ids import new_id
-from tests.server.doubles import hold
+from tests.prefixes.holding import hold
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from prefixes.registry import open_registry
 from server.settings import Settings
 from server.training_jobs.folders import TrainingFolder
 from server.training_jobs.store import training_store
-from tests.server.doubles import hold
+from tests.prefixes.holding import hold
 from training.errors import TrainingStopped
 from training.service.execution import run_job
 from training.service.protocol.messages import Failure, Job, Success

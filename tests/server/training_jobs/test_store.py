@@ -16,7 +16,7 @@ from server.training_jobs.records import JobRequest, TrainingJob
 from server.training_jobs.requeueing import requeue_held
 from server.training_jobs.store import TrainingStore
 from server.training_jobs.tenant_limits import seconds_until_below
-from tests.server.doubles import hold
+from tests.prefixes.holding import hold
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 def delivery(url: str) -> ClaimedDelivery:
-    return ClaimedDelivery(1, "wh_1", "msg_1", url, '{"type":"webhook.test"}', 1, (SECRET,))
+    return ClaimedDelivery(1, "wh_1", "msg_1", url, '{"type":"webhook.test"}', 1, "test", (SECRET,))
 
 
 @pytest.fixture

@@ -4,14 +4,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from prefixes.registry import COMMAND_LINE, PrefixRegistry
-from prefixes.registry.deliveries import DeliveryQueue
+from prefixes.registry.deliveries import DeliveryQueue, requeue_held
 from prefixes.registry.outbox import Outbox
 from prefixes.registry.webhooks import Webhooks
+from server.leases import ServerLease
 from server.observability.metrics import Metrics
 from server.webhooks import retries
 from server.webhooks.addresses import AddressRules
@@ -31,15 +32,23 @@ def hooks(registry: PrefixRegistry) -> Webhooks:
 
 
 @pytest.fixture
-def run(registry: PrefixRegistry, loopback: AddressRules) -> Run:
+def run(registry: PrefixRegistry, loopback: AddressRules, tmp_path: Path) -> Run:
     """Runs a deliverer, as each start of a server does; gives its metrics."""
 
     @asynccontextmanager
     async def run() -> AsyncIterator[Metrics]:
         metrics = Metrics()
         client = WebhookClient(loopback, timeout_seconds=5)
+        lease = ServerLease(
+            registry.database,
+            {"webhook_deliveries": requeue_held},
+            metrics,
+            seconds=60,
+            lock_folder=tmp_path / "servers",
+        )
         queue = DeliveryQueue(registry.database)
-        async with Deliverer(queue, client, metrics, poll_seconds=0.02).running():
+        deliverer = Deliverer(queue, client, metrics, lease=lease, poll_seconds=0.02)
+        async with lease.running(), deliverer.running():
             yield metrics
 
     return run
@@ -115,10 +124,7 @@ async def test_a_slow_endpoint_delays_its_own_messages_alone(
             assert len(slow.messages) == 1
 
 
-async def test_a_restart_loses_no_message(
-    hooks: Webhooks, receiver: Receiver, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("prefixes.registry.deliveries.LEASE", timedelta(seconds=0.5))
+async def test_a_restart_loses_no_message(hooks: Webhooks, receiver: Receiver, run: Run) -> None:
     receiver.delay = 3.0
     webhook = create(hooks, receiver.url())
     hooks.test("acme", webhook)
