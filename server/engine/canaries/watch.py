@@ -72,7 +72,7 @@ class CanaryWatch:
     """Watches the canaries of all requests. Belongs to the engine's event loop.
 
     The counts begin anew with each new canary. `server.engine.canaries.writer` writes them, and
-    reads them when the server starts.
+    reads those of all servers.
     """
 
     def __init__(self, canaries: Canaries, shadows: ShadowRunner) -> None:
@@ -94,13 +94,18 @@ class CanaryWatch:
         watched = self._watched.get(place)
         if watched is not None:
             return watched.counts
-        # No request has used the canary since the server started.
+        # No request to this server has used the canary since the start.
         stored = (counts for canary, counts in self._stored.items() if canary[:3] == place)
         return next(stored, CanaryCounts())
 
-    def restore(self, counts: Mapping[CanaryId, CanaryCounts]) -> None:
-        """Begin with what was counted before the server started."""
-        self._stored = dict(counts)
+    def restore(self, stored: Mapping[CanaryId, CanaryCounts]) -> None:
+        """Continue with the stored counts, to which all servers on the database add."""
+        self._stored = dict(stored)
+        for watched in self._watched.values():
+            if (total := self._stored.pop(watched.id, None)) is not None:
+                total.add(watched.unwritten)
+                watched.counts = total
+                self._check(watched)
 
     def take(self) -> dict[CanaryId, CanaryCounts]:
         """Return what was counted since the last call."""
@@ -115,13 +120,6 @@ class CanaryWatch:
         for watched in self._watched.values():
             if (counts := taken.get(watched.id)) is not None:
                 watched.unwritten.add(counts)
-
-    def written(self, totals: Mapping[CanaryId, CanaryCounts]) -> None:
-        """Continue with the stored counts, to which other servers have added, too."""
-        for watched in self._watched.values():
-            if (total := totals.get(watched.id)) is not None:
-                total.add(watched.unwritten)
-                watched.counts = total
 
     def answered(
         self,

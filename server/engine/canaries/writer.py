@@ -1,4 +1,4 @@
-"""Writes what is counted about canaries, off the path of requests, and reads it at the start."""
+"""Writes what this server counts about canaries, off the path of requests, and reads all counts."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 async def writing(
     watch: CanaryWatch, stored: StoredCounts, *, seconds_between: float = SECONDS_BETWEEN_WRITES
 ) -> AsyncIterator[None]:
-    """Read the counts, then write them now and then while the context lasts, and at its end."""
+    """Read the counts, then write and read them now and then while the context lasts."""
     await _restore(watch, stored)
     async with repeating(partial(_write, watch, stored), seconds=seconds_between):
         yield
@@ -34,7 +34,7 @@ async def _restore(watch: CanaryWatch, stored: StoredCounts) -> None:
     try:
         watch.restore(await run_in_threadpool(_read, stored))
     except StoreUnavailable as error:
-        _log.warning("could not read the counts of canaries, which begin anew: %s", error)
+        _log.warning("could not read the counts of canaries: %s", error)
 
 
 def _read(stored: StoredCounts) -> dict[CanaryId, CanaryCounts]:
@@ -45,27 +45,22 @@ def _read(stored: StoredCounts) -> dict[CanaryId, CanaryCounts]:
 async def _write(watch: CanaryWatch, stored: StoredCounts) -> None:
     """Add everything to the stored counts. If that fails, the next call includes it."""
     taken = watch.take()
-    if not taken:
-        return
     try:
-        watch.written(await run_in_threadpool(_merge, stored, taken))
+        if taken:
+            await run_in_threadpool(_add, stored, taken)
     except StoreUnavailable as error:
         watch.put_back(taken)
         _log.warning("could not write the counts of canaries; will try again: %s", error)
+    else:
+        await _restore(watch, stored)
 
 
-def _merge(
-    stored: StoredCounts, taken: Mapping[CanaryId, CanaryCounts]
-) -> dict[CanaryId, CanaryCounts]:
-    """Return the new totals of the canaries that have not ended."""
-    totals: dict[CanaryId, CanaryCounts] = {}
+def _add(stored: StoredCounts, taken: Mapping[CanaryId, CanaryCounts]) -> None:
+    """Add to the counts of the canaries that have not ended."""
 
     def merge(canary: CanaryId, before: str | None) -> str:
-        total = totals[canary] = (
-            CanaryCounts() if before is None else CanaryCounts.from_json(before)
-        )
+        total = CanaryCounts() if before is None else CanaryCounts.from_json(before)
         total.add(taken[canary])
         return total.to_json()
 
     stored.merge(taken, merge)
-    return totals

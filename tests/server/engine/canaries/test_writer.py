@@ -141,6 +141,43 @@ async def test_servers_that_share_a_database_add_to_one_total(
     assert num_stored(stored) == [6]
 
 
+async def test_a_canary_that_exceeds_a_bound_over_all_servers_is_rolled_back(
+    backbone: Backbone, registry: PrefixRegistry, stored: StoredCounts
+) -> None:
+    second = registry.version(PrefixRef("acme", "tone", version=2), reader="acme")
+    damage(registry, second.digest)
+    one, other = (new_engine(backbone, registry) for _ in range(2))
+    async with (
+        writer.writing(one.canaries, stored, seconds_between=0.01),
+        writer.writing(other.canaries, stored, seconds_between=0.01),
+    ):
+        for engine in (one, other):
+            await engine.start()
+            for _ in range(2):  # too few for this server to decide
+                with pytest.raises(StoreCorrupted):
+                    await ask(engine)
+        await until(lambda: registry.show("acme", "tone", reader="acme").aliases[0].canary is None)
+        await until(lambda: not (one.canaries._rollbacks or other.canaries._rollbacks))
+        await one.stop()
+        await other.stop()
+    moves = registry.show("acme", "tone", reader="acme").aliases[0].moves
+    assert [move.kind for move in moves].count("canary_rollback") == 1
+
+
+async def test_a_server_without_requests_shows_the_counts_of_the_others(
+    backbone: Backbone, registry: PrefixRegistry, stored: StoredCounts
+) -> None:
+    one, other = (new_engine(backbone, registry) for _ in range(2))
+    async with (
+        writer.writing(one.canaries, stored, seconds_between=0.01),
+        writer.writing(other.canaries, stored, seconds_between=0.01),
+    ):
+        await one.start()
+        await ask(one, times=2)
+        await until(lambda: counts_of(other).canary.num_answered == 2)
+        await one.stop()
+
+
 async def test_another_canary_of_the_alias_begins_with_no_counts(
     backbone: Backbone, registry: PrefixRegistry, stored: StoredCounts
 ) -> None:
@@ -177,7 +214,7 @@ async def test_counts_are_kept_in_memory_while_the_database_is_not_available(
     connection.execute("ALTER TABLE canaries RENAME COLUMN counts TO gone")
     async with writer.writing(engine.canaries, stored, seconds_between=0.01):
         await until(lambda: "will try again" in caplog.text)
-        assert "begin anew" in caplog.text
+        assert "could not read the counts" in caplog.text
         connection.execute("ALTER TABLE canaries RENAME COLUMN gone TO counts")
         await until(lambda: num_stored(stored) == [1])
     connection.close()
