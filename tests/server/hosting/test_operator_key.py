@@ -1,16 +1,18 @@
 import logging
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from prefixes.errors import StoreUnavailable
-from prefixes.registry import ApiKeys, open_registry
+from prefixes.registry import ApiKeys, PrefixRegistry, open_registry
 from prefixes.registry.key_rows import new_key
 from server.hosting import operator_key
 from server.hosting.operator_key import ensure_operator_key
 from server.settings import InvalidSettings, Settings
+from tests.postgresql import PostgresServer
 
 
 def start(folder: Path, given: str | None = None) -> ApiKeys:
@@ -90,3 +92,23 @@ def test_a_store_that_cannot_be_written_does_not_prevent_the_start(
     monkeypatch.setattr(operator_key, "write_atomically", fail)
     assert start(tmp_path).list(None) == ()
     assert "the disk is full" in caplog.text
+
+
+def test_servers_that_start_at_the_same_time_make_one_key(
+    tmp_path: Path, postgresql: PostgresServer
+) -> None:
+    url = postgresql.url(postgresql.create_database())
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    registries = [open_registry(tmp_path / "store", database_url=url) for _ in folders]
+
+    def start_server(registry: PrefixRegistry, folder: Path) -> None:
+        folder.mkdir()
+        ensure_operator_key(registry.database, folder, None)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(start_server, registries, folders))
+    (key,) = ApiKeys(registries[0].database).list(None)
+    (file,) = tmp_path.glob("*/operator-key")
+    assert file.read_text().split("_")[1] == key.id
+    for registry in registries:
+        registry.close()

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from prefixes.registry import COMMAND_LINE, Tenants, open_registry
 from server.hosting.seeding import EXAMPLES_TENANT, seed_examples
 from server.publishing import Publisher
 from tests.factories import make_prefix
+from tests.postgresql import PostgresServer
 from tests.server.rest import FakeEngine
 
 
@@ -90,3 +92,28 @@ async def test_a_server_starts_although_the_tenant_of_the_examples_is_suspended_
     assert num_versions == {"suspend": 2, "delete": 1}[change]
     assert registry.list_prefixes(reader=None) == ()
     registry.close()
+
+
+@pytest.mark.anyio
+async def test_servers_that_start_at_the_same_time_publish_each_example_once(
+    backbone: Backbone, tmp_path: Path, postgresql: PostgresServer
+) -> None:
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    for seed, name in enumerate(("mood", "topic")):
+        data = make_prefix(backbone.fingerprint, seed=seed).to_bytes()
+        (folder / f"{name}.safetensors").write_bytes(data)
+    url = postgresql.url(postgresql.create_database())
+    registries = [open_registry(tmp_path / "store", database_url=url) for _ in range(3)]
+    await asyncio.gather(
+        *(
+            seed_examples(folder, one, Publisher(one, FakeEngine(one), backbone.fingerprint))
+            for one in registries
+        )
+    )
+    for name in ("mood", "topic"):
+        entry = registries[0].show("examples", name, reader=None)
+        assert [version.number for version in entry.versions] == [1]
+        assert [move.to_version for move in entry.aliases[0].moves] == [1]
+    for one in registries:
+        one.close()
