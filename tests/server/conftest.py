@@ -10,6 +10,7 @@ import pytest
 from prefixes.backbone import Backbone, EncodedText, pool_of
 from server.batching.work import Work
 from tests.factories import make_prefix
+from tests.postgresql import PostgresServer
 from tests.server.doubles import MakeWork, RecordingMetrics, fake_lease
 from tests.server.rest import FakeEngine, Rest, new_registry, put_some, serving
 
@@ -19,6 +20,18 @@ Serve = Callable[..., tuple[Rest, FakeEngine]]
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The URL of each kind of database; None for SQLite in the store folder."""
+    if request.param == "sqlite":
+        yield None
+        return
+    server: PostgresServer = request.getfixturevalue("postgresql")
+    name = server.create_database()
+    yield server.url(name)
+    server.drop_database(name)
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from prefixes.registry import Database, PrefixRegistry, open_registry
-from prefixes.registry.server_leases import LeaseLost, database_time
+from prefixes.registry.server_leases import LeaseLost
 from prefixes.registry.tables import server_leases
 from server.job_ids import new_id
 from server.leases import ServerLease
@@ -18,7 +17,7 @@ from server.process_locks import ProcessLock, has_ended
 from server.training_jobs.records import JobRequest, TrainingJob
 from server.training_jobs.requeueing import requeue_held
 from server.training_jobs.store import TrainingStore
-from tests.postgresql import PostgresServer
+from tests.prefixes.holding import expire_leases
 
 pytestmark = pytest.mark.anyio
 
@@ -57,11 +56,7 @@ class World:
         return found
 
     def expire(self) -> None:
-        """Let the time of all leases pass, in the database alone."""
-        past = timedelta(seconds=-1)
-        with self.database.write() as connection:
-            expires_at = database_time(connection) + past
-            connection.execute(update(server_leases).values(expires_at=expires_at))
+        expire_leases(self.database)
 
     def num_leases(self) -> int:
         with self.database.read() as connection:
@@ -69,17 +64,6 @@ class World:
 
     async def counted(self) -> str:
         return (await self.metrics.exposition()).decode()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    if request.param == "sqlite":
-        yield None
-        return
-    server: PostgresServer = request.getfixturevalue("postgresql")
-    name = server.create_database()
-    yield server.url(name)
-    server.drop_database(name)
 
 
 @pytest.fixture

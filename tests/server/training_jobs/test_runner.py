@@ -39,6 +39,7 @@ from server.training_jobs.retries import HOUR_OF_PAUSES
 from server.training_jobs.runner import TrainingRunner
 from server.training_jobs.store import TrainingStore, training_store
 from tests.factories import make_prefix
+from tests.prefixes.holding import expire_leases
 from tests.server.doubles import until
 from tests.server.training_jobs.fakes import FakeTime, FakeWorkers, Script
 from training.service.protocol.messages import Failure, Success
@@ -155,8 +156,20 @@ class Bench:
         (self.folder / "outcome.json").unlink()
         self.workers.scripts = list(scripts)
 
+    def is_published(self) -> bool:
+        return bool(self.registry.list_prefixes(reader="acme"))
+
     def cancel(self) -> None:
         self.store.cancel("acme", self.id)
+
+    def server(self, locks: str) -> ServerLease:
+        return ServerLease(
+            self.registry.database,
+            {"trainings": requeue_held},
+            Metrics(),
+            seconds=60,
+            lock_folder=self.settings.store_folder / locks,
+        )
 
     async def run(
         self,
@@ -164,13 +177,7 @@ class Bench:
         is_reached: Callable[[TrainingJob], bool] = lambda job: job.is_finished,
     ) -> TrainingJob:
         """Run trainings until `is_reached` returns true for this one."""
-        lease = ServerLease(
-            self.registry.database,
-            {"trainings": requeue_held},
-            Metrics(),
-            seconds=60,
-            lock_folder=self.settings.store_folder / "servers",
-        )
+        lease = self.server("servers")
         runner = TrainingRunner(
             self.settings,
             self.registry,
@@ -277,6 +284,45 @@ async def test_a_prefix_that_a_failed_device_could_not_check_is_published_by_the
     bench.find_problem = lambda: None
     assert (await bench.run(Replayer(None))).state == "succeeded"
     assert broken.num_calls == 1
+
+
+async def test_a_server_that_has_lost_a_training_publishes_nothing(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = bench.server("of another machine")
+
+    class LateReplayer(Replayer):
+        async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
+            expire_leases(bench.registry.database)
+            other.turn()
+            return await super().replay(prefix, digest)
+
+    late = LateReplayer(None)
+    bench.find_problem = lambda: "it stands still" if late.num_calls else None
+    lost = await bench.run(late, lambda _: "a training stops here" in caplog.text)
+    assert (lost.state, lost.is_taken_over) == ("queued", True)
+    assert not bench.is_published()
+    bench.find_problem = lambda: None
+    assert (await bench.run(Replayer(None))).state == "succeeded"
+    assert bench.is_published()
+
+
+async def test_a_worker_of_a_lost_training_is_stopped(bench: Bench) -> None:
+    other = bench.server("of another machine")
+    stopped = asyncio.Event()
+
+    async def work(folder: Path) -> int:
+        expire_leases(bench.registry.database)
+        other.turn()
+        try:
+            return await hang(folder)
+        finally:
+            stopped.set()
+
+    bench.train_with(work, finish())
+    assert (await bench.run(Replayer(None))).state == "failed"
+    assert stopped.is_set()
+    assert bench.workers.num_started == 2
 
 
 async def test_time_without_a_processor_is_not_charged(bench: Bench) -> None:
