@@ -2,17 +2,16 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 
-from prefixes import Finding, Prefix, PrefixRef
+from prefixes import Finding, Prefix
 from prefixes.answers import NO_RULES, RuleOptions
 from prefixes.backbone import Backbone, Streams
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
-from prefixes.registry import Canaries, PrefixRegistry, Target
+from prefixes.registry import Canaries, PrefixRegistry
 from prefixes.spec import TaskType
 from server.batching.dispatcher import Dispatcher
 from server.batching.latency import TrialBatches, limits_within
@@ -24,24 +23,21 @@ from server.engine.admission import AdmissionControl
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
 from server.engine.canaries.watch import FAULTS, CanaryWatch
-from server.engine.estimates import expected_tokens
-from server.engine.input_outcome import results_of
 from server.engine.options import EngineLimits, EngineMetrics
 from server.engine.pipeline import Pipeline
 from server.engine.recording.recorder import AnswerRecorder
 from server.engine.replay import GoldenReplay
-from server.engine.resolution import ReferenceResolver, group_inputs, rules_of_inputs
-from server.engine.specs import SpecCache
+from server.engine.resolution import ReferenceResolver, ResolvedInputs
+from server.engine.task_checks import TaskChecks
 from server.engine.text_sizes import estimate_tokens
 from server.engine.tokenization import TokenizerPool
 from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
 from server.errors import EngineUnavailable
 from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.rates import RateState
-from server.residency.golden_check import GoldenCheck
-from server.residency.host_cache import HostCache, default_host_bytes
+from server.residency.memory import PrefixMemory
 from server.residency.pins import Pins
-from server.residency.residents import ResidentPrefixes, ResidentStats
+from server.residency.residents import ResidentStats
 from server.usage.meter import UsageMeter
 
 
@@ -63,25 +59,21 @@ class Engine:
         self.usage = UsageMeter(metrics.usage)
         self.answers = AnswerRecorder()
         self.statistics = AnswerMeter(backbone.texts.unknown_token)
-        self._registry = registry
-        self._golden = GoldenCheck(backbone) if backbone.is_quantized else None
-        default = default_host_bytes(backbone.device)
-        host_bytes = default if limits.host_bytes is None else limits.host_bytes
-        self._host = HostCache(self._read, budget_bytes=host_bytes)
-        self._residents = ResidentPrefixes(
+        self._memory = PrefixMemory(
             backbone,
-            budget_bytes=limits.resident_bytes,
-            fetch=self._fetch,
+            registry,
+            resident_bytes=limits.resident_bytes,
+            host_bytes=limits.host_bytes,
             metrics=metrics,
-            check=self._golden,
         )
+        self._residents = self._memory.residents
         batch_limits = BatchLimits(limits.max_batch_tokens, limits.max_batch_rows)
         runner = Runner(backbone, self._residents.pool)
         streams = Streams.on(backbone.device, limits.num_streams)
         self._dispatcher = Dispatcher(runner, batch_limits, metrics, streams)
         self._resolver_threads = ThreadPoolExecutor(2, thread_name_prefix="resolve")
         self._resolver = ReferenceResolver(registry, self._resolver_threads)
-        self._specs = SpecCache(registry, self._resolver_threads)
+        self._checks = TaskChecks(registry, self._resolver_threads)
         self._pins = Pins(limits.pinned, registry, self._residents, self._resolver_threads)
         self._tokenizers = TokenizerPool(backbone.texts)
         self._pipeline = Pipeline(self._residents, self._dispatcher, self._tokenizers, metrics)
@@ -130,17 +122,15 @@ class Engine:
 
     def resident_stats(self) -> ResidentStats:
         """Report which prefixes are on the device and in the host cache."""
-        return replace(self._residents.stats, host=self._host.stats)
+        return self._memory.stats()
 
     def loaded_digests(self) -> frozenset[str]:
         """Return the digests of all prefixes on the device and in the host cache."""
-        return self._residents.digests() | self._host.digests()
+        return self._memory.digests()
 
     def discard(self, digests: Iterable[str]) -> None:
         """Free the memory of prefixes. A prefix that is in use or pinned stays on the device."""
-        for digest in digests:
-            self._residents.discard(digest)
-            self._host.discard(digest)
+        self._memory.discard(digests)
 
     async def start(self) -> None:
         """Warm up the device, pin prefixes, then accept requests on the running event loop."""
@@ -222,36 +212,26 @@ class Engine:
             num_tokens=estimate_tokens(inputs) if allowance.accounts else 0,
         )
         async with admission as admitted:
-            targets, versions = await self._resolver.resolve(
+            found = await self._resolver.resolve(
                 inputs, reader=reader, routing_key=routing_key, task_type=task_type
             )
-            alias_rules = rules_of_inputs(inputs, targets, versions)
-            places = group_inputs(inputs, versions, lengths, alias_rules)
-            if rules.need_labels or allowance.accounts:
-                specs = await self._specs.find({group.digest for group in places})
-                rules.check(list(specs.values()))
-                admitted.charge.expect_tokens(
-                    sum(
-                        expected_tokens(specs[digest], inputs[place].fields, its_lengths, explain)
-                        for (digest, its_lengths), some in places.items()
-                        for place in some
-                    )
-                )
+            groups = found.groups(lengths)
+            await self._checks.check(admitted, inputs, groups, rules=rules, explain=explain)
             accounts = {
-                ref: self.usage.account(reader, f"{found.tenant}/{found.task}", allowance.key_id)
-                for ref, found in versions.items()
+                ref: self.usage.account(reader, f"{one.tenant}/{one.task}", allowance.key_id)
+                for ref, one in found.versions.items()
             }
             admitted.accounts = [accounts[item.ref] for item in inputs]
             fields = [item.fields for item in inputs]
             try:
-                outcomes = await self._pipeline.run(admitted, fields, places, explain=explain)
+                outcomes = await self._pipeline.run(admitted, fields, groups, explain=explain)
             except FAULTS:
-                self.canaries.failed(targets, versions)
+                self.canaries.failed(found.targets, found.versions)
                 raise
         for account in set(accounts.values()):
             account.add_request()
-        results = results_of(inputs, outcomes, versions, alias_rules)
-        self._note_answers(targets, inputs, results, lengths, recording)
+        results = found.results(outcomes)
+        self._note_answers(found, results, lengths, recording)
         return InferenceResponse(results, admitted.charge.rates())
 
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
@@ -291,8 +271,7 @@ class Engine:
 
     def _note_answers(
         self,
-        targets: Mapping[PrefixRef, Target],
-        inputs: Sequence[TaskInput],
+        found: ResolvedInputs,
         results: Sequence[InferenceResult],
         lengths: LengthOptions,
         recording: Recording | None,
@@ -303,7 +282,7 @@ class Engine:
         if recording is not None:
             self.answers.add(recording, results)
             disagreed = partial(self.answers.disagreed, recording)
-        self.canaries.answered(targets, inputs, results, lengths, disagreed=disagreed)
+        self.canaries.answered(found.targets, found.inputs, results, lengths, disagreed=disagreed)
 
     def _check_ready(self) -> None:
         if self.problem is not None:
@@ -318,11 +297,3 @@ class Engine:
         speed = self._dispatcher.tokens_per_second
         seconds = self._dispatcher.num_waiting_tokens / speed if speed else 1.0
         return min(60, max(1, math.ceil(seconds)))
-
-    def _fetch(self, digest: str) -> Prefix:
-        if self._golden is not None:
-            self._golden.check_known(digest)
-        return self._host.fetch(digest)
-
-    def _read(self, digest: str) -> Prefix:
-        return Prefix.from_bytes(self._registry.read(digest), fits=self.backbone.fingerprint)

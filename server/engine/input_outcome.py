@@ -1,13 +1,13 @@
 """InputOutcome: what the device returned for one input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prefixes import PrefixRef, PrefixSpec
+from prefixes import PrefixSpec
 from prefixes.answers import whole_outputs, whole_texts
 from prefixes.encoded import EncodedInput
 from prefixes.registry import PrefixVersion
@@ -15,7 +15,7 @@ from prefixes.spec import AliasRuleSet
 from prefixes.template import InputFields
 from server.batching.timings import Timings
 from server.batching.work import Outcome
-from server.engine.values import InferenceResult, OccludedResult, TaskInput
+from server.engine.values import InferenceResult, OccludedResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,16 +80,3 @@ class InputOutcome:
         self, texts: EncodedInput, outputs: Sequence[NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], ...]:
         return tuple(whole_outputs(self.spec, texts, outputs)) if texts else ()
-
-
-def results_of(
-    inputs: Sequence[TaskInput],
-    outcomes: Mapping[int, InputOutcome],
-    versions: Mapping[PrefixRef, PrefixVersion],
-    rules: Sequence[AliasRuleSet | None],
-) -> list[InferenceResult]:
-    """Return the results of a request's inputs in their order, from the outcomes by place."""
-    return [
-        outcomes[place].result(versions[item.ref], item.fields, its_rules)
-        for place, (item, its_rules) in enumerate(zip(inputs, rules, strict=True))
-    ]

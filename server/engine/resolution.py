@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from prefixes import PrefixRef
 from prefixes.lengths import LengthOptions
 from prefixes.registry import PrefixRegistry, PrefixVersion, Target
 from prefixes.spec import AliasRuleSet, TaskType
-from server.engine.values import TaskInput
+from server.engine.input_outcome import InputOutcome
+from server.engine.values import InferenceResult, TaskInput
 from server.errors import WrongTaskType
 
 
@@ -28,11 +30,8 @@ class ReferenceResolver:
         reader: str | None,
         routing_key: str | None,
         task_type: TaskType | None,
-    ) -> tuple[dict[PrefixRef, Target], dict[PrefixRef, PrefixVersion]]:
+    ) -> "ResolvedInputs":
         """Find the version for the reference of each input, one for all inputs of an alias.
-
-        Returns:
-            The target of each reference, and the version that answers.
 
         Args:
             inputs: the inputs of a request.
@@ -52,7 +51,7 @@ class ReferenceResolver:
         versions = {ref: target.version_for(routing_key) for ref, target in targets.items()}
         if task_type is not None:
             _check_task_types(inputs, versions, task_type)
-        return targets, versions
+        return ResolvedInputs(inputs, targets, versions)
 
 
 class InputGroup(NamedTuple):
@@ -62,28 +61,41 @@ class InputGroup(NamedTuple):
     lengths: LengthOptions
 
 
-def rules_of_inputs(
-    inputs: Sequence[TaskInput],
-    targets: Mapping[PrefixRef, Target],
-    versions: Mapping[PrefixRef, PrefixVersion],
-) -> list[AliasRuleSet | None]:
-    """Return the rules of the alias that each input names; None for those without rules."""
-    found = {ref: target.rules_for(versions[ref]) for ref, target in targets.items()}
-    return [item.rules or found[item.ref] for item in inputs]
+@dataclass(frozen=True, slots=True, eq=False)
+class ResolvedInputs:
+    """The inputs of a request, and what their references stand for.
 
+    `targets` and `versions` are by reference: its target, and the version that answers.
+    """
 
-def group_inputs(
-    inputs: Sequence[TaskInput],
-    versions: Mapping[PrefixRef, PrefixVersion],
-    lengths: LengthOptions,
-    rules: Sequence[AliasRuleSet | None],
-) -> dict[InputGroup, list[int]]:
-    """Return the places of the inputs of each group."""
-    places: dict[InputGroup, list[int]] = {}
-    for place, (item, its_rules) in enumerate(zip(inputs, rules, strict=True)):
-        group = InputGroup(versions[item.ref].digest, lengths.over(its_rules))
-        places.setdefault(group, []).append(place)
-    return places
+    inputs: Sequence[TaskInput]
+    targets: Mapping[PrefixRef, Target]
+    versions: Mapping[PrefixRef, PrefixVersion]
+
+    @property
+    def rules(self) -> list[AliasRuleSet | None]:
+        """The rules of the alias that each input names; None for those without rules."""
+        found = {ref: one.rules_for(self.versions[ref]) for ref, one in self.targets.items()}
+        return [item.rules or found[item.ref] for item in self.inputs]
+
+    def groups(self, lengths: LengthOptions) -> dict[InputGroup, list[int]]:
+        """Return the places of the inputs of each group.
+
+        Args:
+            lengths: the handling of long texts where an alias has no rule for it.
+        """
+        places: dict[InputGroup, list[int]] = {}
+        for place, (item, its_rules) in enumerate(zip(self.inputs, self.rules, strict=True)):
+            group = InputGroup(self.versions[item.ref].digest, lengths.over(its_rules))
+            places.setdefault(group, []).append(place)
+        return places
+
+    def results(self, outcomes: Mapping[int, InputOutcome]) -> list[InferenceResult]:
+        """Return the results of the inputs in their order, from the outcomes by place."""
+        return [
+            outcomes[place].result(self.versions[item.ref], item.fields, its_rules)
+            for place, (item, its_rules) in enumerate(zip(self.inputs, self.rules, strict=True))
+        ]
 
 
 def _check_task_types(
