@@ -26,6 +26,7 @@ ELSEWHERE: Final = {
     "deploy-docker.md": "tests/test_docker.py",
     "kubernetes.md": "tests/helm/test_page.py",
     "observability.md": "tests/test_deploy.py",
+    "ray.md": "tests/server/hosting/ray/test_cluster.py",
     "python-client.md": "tests/client/test_page.py",
     "tutorial-console.md": "tests/console/test_tutorial.py",
 }

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - `--help` needs neither pydantic nor torch
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,8 @@ from server.command_line.shared_options import ATTENTION_KERNEL, LINEAR_KERNEL
 from server.command_line.store_folder import StoreFolder, open_store
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from prefixes.registry import PrefixRegistry
     from server.settings import Settings
 
@@ -59,6 +62,13 @@ class ServeFlags:
             help="Number of HTTP processes in addition to the engine's own.", show_default="0"
         ),
     ] = None
+    ray: Annotated[
+        bool | None, typer.Option("--ray", help="Serve with replicas on Ray (extra `ray`).")
+    ] = None
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Running Ray cluster. Without it, --ray starts one on this machine."),
+    ] = None
     host: Annotated[
         str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
     ] = None
@@ -96,7 +106,6 @@ def serve(flags: ServeFlags) -> None:
 
 def _serve(settings: "Settings") -> None:
     from server.errors import ServerFailed
-    from server.hosting.assembly import serve as serve_until_a_signal
     from server.hosting.certificate import Certificate
     from server.hosting.listener import bind
 
@@ -105,11 +114,8 @@ def _serve(settings: "Settings") -> None:
         scheme = "http" if settings.tls_certificate is None else "https"
         address = f"{scheme}://{settings.host}:{listener.getsockname()[1]}"
         try:
-            serve_until_a_signal(
-                settings,
-                registry,
-                listener,
-                announce=lambda: _announce(address, registry),
+            _serve_until_a_signal(
+                settings, registry, listener, lambda: _announce(address, registry)
             )
         except OSError as error:  # not of the command's arguments: the place of the error counts
             _log.critical("the server failed", exc_info=error)
@@ -117,6 +123,38 @@ def _serve(settings: "Settings") -> None:
             raise ServerFailed(
                 f"The server failed: {reason}. The traceback in its log shows where."
             ) from error
+
+
+def _serve_until_a_signal(
+    settings: "Settings",
+    registry: "PrefixRegistry",
+    listener: "socket",
+    announce: Callable[[], None],
+) -> None:
+    if settings.ray:
+        serve_on_ray = _import_ray()
+        port = listener.getsockname()[1]
+        listener.close()  # the address is free; the proxies of Ray listen on it
+        serve_on_ray(settings, port, announce)
+    else:
+        from server.hosting.assembly import serve as serve_alone
+
+        serve_alone(settings, registry, listener, announce)
+
+
+def _import_ray() -> "Callable[[Settings, int, Callable[[], None]], None]":
+    from server.settings import InvalidSettings
+
+    try:
+        from server.hosting.ray.serving import serve_on_ray
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise InvalidSettings(
+            "Serving on Ray requires the package ray, which is not installed. Install the extra: "
+            "pip install 'polyprefix[ray]'."
+        ) from error
+    return serve_on_ray
 
 
 def _announce(address: str, registry: "PrefixRegistry") -> None:

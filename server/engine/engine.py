@@ -111,6 +111,11 @@ class Engine:
         """The number of texts that are admitted and not yet answered."""
         return self._admission.num_waiting
 
+    @property
+    def num_waiting_tokens(self) -> int:
+        """The number of tokens of all queued texts."""
+        return self._dispatcher.num_waiting_tokens
+
     def has_been_quiet(self, seconds: float) -> bool:
         """Return whether no texts except background ones were in flight in this time."""
         return self._admission.has_been_quiet(seconds)

@@ -75,12 +75,8 @@ def serve(
             trainings.
         FrontEndFailed: when a front end cannot start.
     """
-    transformers_logging.disable_progress_bar()
-    if settings.num_threads is not None:
-        torch.set_num_threads(settings.num_threads)
-    configure_logging()
+    prepare_process(settings)
     assembly = Assembly.of(settings, registry)
-    sys.setswitchinterval(_SWITCH_SECONDS)
     ensure_operator_key(registry.database, settings.store_folder, settings.operator_key)
     keep_freed_memory()
     with shared_file() as changes:
@@ -89,6 +85,15 @@ def serve(
             assembly.serve_through_front_ends(listener, changes, announce)
         else:
             assembly.serve_alone(listener, announce)
+
+
+def prepare_process(settings: Settings) -> None:
+    """Set the logs and the threads of a process that will run an engine."""
+    transformers_logging.disable_progress_bar()
+    if settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
+    configure_logging()
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,10 +130,10 @@ class Assembly:
             engine=self.engine,
             registry=self.registry,
             metrics=self.metrics,
-            while_served=self._lifespan(),
+            while_served=self.lifespan(),
             shutdown=self.shutdown,
         )
-        server = DrainingServer.of(self.settings, application, drain=self._drain, announce=announce)
+        server = DrainingServer.of(self.settings, application, drain=self.drain, announce=announce)
         server.run(sockets=[listener])
 
     def serve_through_front_ends(
@@ -144,14 +149,15 @@ class Assembly:
             self.metrics,
             listener,
             changes,
-            drain=self._drain,
+            drain=self.drain,
         )
         # The same event loop as without front ends.
         loop_factory = uvicorn.Config(create_app).get_loop_factory()
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(process.run(self._lifespan(), announce))
+            runner.run(process.run(self.lifespan(), announce))
 
-    def _lifespan(self) -> AbstractAsyncContextManager[None]:
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        """Run the engine and the jobs around it."""
         grace = timedelta(days=self.settings.deleted_prefix_days)
         sweeps = RetentionSweeps(
             self.registry,
@@ -183,7 +189,7 @@ class Assembly:
         )
         return lifespan(self.engine, self.registry, self.settings, *background)
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
         """End event streams and incomplete bodies, then wait for the engine and all jobs."""
         await self.shutdown.begin()
         await asyncio.gather(self.engine.drain(), self.trainings.stop(), self.batches.stop())

@@ -29,6 +29,7 @@ from server.settings.http import HttpSettings
 from server.settings.keys import check_operator_key
 from server.settings.lists import check_networks, items_of, networks_of, references_of
 from server.settings.observability import ObservabilitySettings
+from server.settings.ray import RaySettings
 from server.settings.store import StoreSettings
 from server.settings.tenants import TenantSettings
 from server.settings.tls import TlsSettings
@@ -43,6 +44,7 @@ class Settings(
     TenantSettings,
     StoreSettings,
     TlsSettings,
+    RaySettings,
     HttpSettings,
     EngineSettings,
     BaseSettings,

@@ -10,13 +10,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prefixes.registry import open_registry
 from server.app import create_app
 from server.hosting.draining import DrainingServer
 from server.hosting.front_ends.channel import Channel, receive_first
 from server.hosting.front_ends.messages import ReadyNotice, Welcome
 from server.hosting.front_ends.remote_engine import RemoteEngine
 from server.hosting.front_ends.shared_changes import follow_changes
+from server.hosting.registry_of_settings import registry_of
 from server.observability.logs import configure_logging
 from server.shutdown import Shutdown
 
@@ -47,12 +47,7 @@ class FrontEnd:
         """Wait for the first message of the engine's process, then serve."""
         welcome: Welcome = receive_first(self._channel_end)
         settings = welcome.settings
-        registry = open_registry(
-            settings.store_folder,
-            database_url=settings.database_address,
-            bucket=settings.bucket,
-            default_limits=settings.default_limits,
-        )
+        registry = registry_of(settings)
         follow_changes(registry.database, settings, self._changes, self._place)
         try:
             application = create_app(

@@ -1,0 +1,113 @@
+"""The application for Ray Serve: an ingress deployment over a deployment of the engine.
+
+`serve run server.hosting.ray.application:application` deploys it with the settings of the
+environment.
+"""
+
+from typing import Any, Final
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy, RequestRouterConfig
+
+from server.hosting.ray.autoscaling import QueuedTokens
+from server.hosting.ray.engine_replica import EngineReplica
+from server.hosting.ray.ingress import Ingress
+from server.hosting.ray.router import TaskAffinityRouter
+from server.routing.affinity import AffinityPolicy
+from server.settings import Settings
+
+NAME: Final = "polyprefix"
+"""The name of the application."""
+
+_HEALTH_SECONDS: Final = 2.0
+_MORE_DRAIN_SECONDS: Final = 5.0
+"""Time after `drain_seconds` for the last writes to the database."""
+_POLICY: Final = AffinityPolicy()
+
+
+def application(arguments: dict[str, str] | None = None) -> Application:
+    """Build the application for `serve run` and `serve deploy`.
+
+    Args:
+        arguments: settings by name, such as `store_folder`. They override the environment.
+
+    Raises:
+        InvalidSettings: when a setting is unknown, or its value is not valid.
+    """
+    return build(Settings.load(**(arguments or {})))
+
+
+def build(settings: Settings) -> Application:
+    """Build the application."""
+    engine = serve.deployment(EngineReplica, **_engine_options(settings))
+    ingress = serve.deployment(serve.ingress()(Ingress), **_ingress_options(settings))
+    return ingress.bind(settings, engine.bind(_replica_settings(settings)))
+
+
+def num_cpus(settings: Settings) -> float:
+    """Return the CPU cores that all replicas reserve at most."""
+    num_engines = settings.ray_max_engine_replicas or settings.ray_engine_replicas
+    return num_engines * settings.ray_engine_cpus
+
+
+def _replica_settings(settings: Settings) -> Settings:
+    """Give each replica as many threads as it reserves."""
+    threads = settings.num_threads or max(1, int(settings.ray_engine_cpus))
+    return settings.model_copy(update={"num_threads": threads})
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "name": "engine",
+        "ray_actor_options": {
+            "num_cpus": settings.ray_engine_cpus,
+            "num_gpus": settings.ray_engine_gpus,
+        },
+        # The replica's own admission control rejects first, because it knows the wait.
+        "max_ongoing_requests": settings.max_waiting_inputs,
+        "request_router_config": RequestRouterConfig(
+            request_router_class=TaskAffinityRouter,
+            request_router_kwargs={
+                "balance": _POLICY.balance,
+                "slack_tokens": _POLICY.slack_tokens,
+            },
+        ),
+        **_replicas_of_engine(settings),
+        **_common_options(settings),
+    }
+
+
+def _replicas_of_engine(settings: Settings) -> dict[str, Any]:
+    if settings.ray_max_engine_replicas is None:
+        return {"num_replicas": settings.ray_engine_replicas}
+    policy = AutoscalingPolicy(
+        policy_function=QueuedTokens, policy_kwargs={"target_tokens": settings.ray_queued_tokens}
+    )
+    return {
+        "autoscaling_config": AutoscalingConfig(
+            min_replicas=settings.ray_engine_replicas,
+            max_replicas=settings.ray_max_engine_replicas,
+            policy=policy,
+        )
+    }
+
+
+def _ingress_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "name": "ingress",
+        "num_replicas": settings.ray_ingress_replicas,
+        "ray_actor_options": {"num_cpus": 0},
+        "max_ongoing_requests": settings.max_waiting_inputs,
+        **_common_options(settings),
+    }
+
+
+def _common_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "max_queued_requests": settings.max_waiting_inputs,
+        "health_check_period_s": _HEALTH_SECONDS,
+        "logging_config": {"enable_access_log": False},  # the application logs requests itself
+        "graceful_shutdown_wait_loop_s": 0.2,
+        "graceful_shutdown_timeout_s": settings.drain_seconds + _MORE_DRAIN_SECONDS,
+    }

@@ -1,0 +1,200 @@
+"""RoutedEngine: the engine as an ingress uses it, spread over replicas."""
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from prefixes import Finding, Prefix, PrefixRef, PrefixSpec
+from prefixes.answers import RuleOptions
+from prefixes.lengths import LengthOptions
+from prefixes.occlusion import OcclusionOptions
+from prefixes.spec import TaskType
+from server.engine.canaries.counts import CanaryCounts
+from server.engine.text_sizes import estimate_tokens
+from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
+from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded
+from server.hosting.front_ends.messages import CompactResults, Reply
+from server.hosting.ray.calls import EngineCall, EngineReplicas, ReplicaLost, ReplicasBusy
+from server.limits.allowance import Allowance
+from server.limits.limiter import RequestLimiter
+from server.rates import RateState
+
+_MAX_SPECS: Final = 4096
+_NUM_TRIES: Final = 2
+_SECONDS: Final = 10.0
+_REPLAY_SECONDS: Final = 120.0
+_GRACE_SECONDS: Final = 1.0
+"""The replica's own deadline should pass first, because its message says more."""
+
+_log = logging.getLogger(__name__)
+
+
+class RoutedEngine:
+    """Answers as `Engine` does, by calling replicas. Belongs to the event loop of an ingress.
+
+    Limits are counted here, not in the replicas: a tenant's tasks have different replicas.
+    """
+
+    def __init__(self, replicas: EngineReplicas) -> None:
+        self.limiter = RequestLimiter()
+        self._replicas = replicas
+        self._specs = _KnownSpecs()
+
+    async def infer(
+        self,
+        inputs: Sequence[TaskInput],
+        *,
+        reader: str | None,
+        lengths: LengthOptions,
+        timeout_seconds: float,
+        task_type: TaskType | None,
+        allowance: Allowance,
+        routing_key: str | None,
+        recording: Recording | None,
+        explain: OcclusionOptions | None,
+        rules: RuleOptions,
+    ) -> InferenceResponse:
+        """Call `Engine.infer` of one replica, also if the inputs are for several tasks.
+
+        One packed batch runs them together for little more than one task. Parts for several
+        replicas would be charged, admitted, traced and retried apart.
+        """
+        num_tokens = estimate_tokens(inputs)
+        arguments = {
+            "inputs": inputs,
+            "reader": reader,
+            "lengths": lengths,
+            "timeout_seconds": timeout_seconds,
+            "task_type": task_type,
+            "allowance": Allowance(weight=allowance.weight),
+            "routing_key": routing_key,
+            "recording": recording,
+            "explain": explain,
+            "rules": rules,
+        }
+        with self.limiter.admit(allowance, num_texts=len(inputs), num_tokens=num_tokens) as charge:
+            specs = self._specs.of(item.ref for item in inputs)
+            answer: CompactResults = await self._call(
+                EngineCall("infer", arguments, frozenset(specs)),
+                task=dominant_task(inputs),
+                num_tokens=num_tokens,
+                seconds=timeout_seconds,
+            )
+            results = self._completed(inputs, answer, {**specs, **answer.specs})
+            charge.note_tokens(sum(result.num_tokens for result in results))
+            return InferenceResponse(results, charge.rates())
+
+    async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]:
+        """Charge a request that is not inference."""
+        return self.limiter.admit_management(allowance)
+
+    async def write_answers(self) -> None:
+        """Call `Engine.write_answers` of every replica."""
+        await self._replicas.call_all(EngineCall("write_answers", {}))
+
+    async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
+        """Call `Engine.canary_counts` of the task's replica."""
+        arguments = {"tenant": tenant, "task": task, "alias": alias}
+        counts: CanaryCounts = await self._call(
+            EngineCall("canary_counts", arguments), task=f"{tenant}/{task}"
+        )
+        return counts
+
+    async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
+        """Call `Engine.replay` of one replica."""
+        call = EngineCall("replay", {"prefix": prefix, "digest": digest})
+        findings: tuple[Finding, ...] = await self._call(call, seconds=_REPLAY_SECONDS)
+        return findings
+
+    async def find_problem(self) -> str | None:
+        """Return why no replica answers, None if one does."""
+        try:
+            problem: str | None = await self._call(EngineCall("find_problem", {}))
+        except (EngineUnavailable, DeadlineExceeded, Overloaded) as error:
+            return str(error)
+        return problem
+
+    async def _call(
+        self,
+        call: EngineCall,
+        *,
+        task: str | None = None,
+        num_tokens: int = 0,
+        seconds: float = _SECONDS,
+    ) -> Any:
+        """Let a replica answer, or another one if the first is lost.
+
+        Every method may be called twice: an answer that nobody got has changed nothing.
+        """
+        try:
+            async with asyncio.timeout(seconds + _GRACE_SECONDS):
+                return await self._answer(call, task, num_tokens)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"No replica of the engine answered within {seconds:g} seconds. Retry later."
+            ) from error
+        except ReplicasBusy as error:
+            raise Overloaded(
+                "All replicas of the engine are busy. Retry later, or send fewer texts at once.",
+                retry_after_seconds=1,
+            ) from error
+
+    async def _answer(self, call: EngineCall, task: str | None, num_tokens: int) -> Any:
+        problem: Exception = EngineUnavailable(
+            f"{_NUM_TRIES} replicas of the engine exited before they answered. Retry later."
+        )
+        for attempt in range(_NUM_TRIES):
+            try:
+                reply = await self._replicas.call(
+                    call, task=task, num_tokens=num_tokens, attempt=attempt
+                )
+            except ReplicaLost as error:
+                _log.warning("a replica was lost during %s: %s", call.method, error)
+                continue
+            if isinstance(reply, Reply):
+                return reply.value
+            problem = reply.error()
+            if not isinstance(problem, EngineUnavailable):  # another device may still work
+                break
+        raise problem
+
+    def _completed(
+        self,
+        inputs: Sequence[TaskInput],
+        answer: CompactResults,
+        specs: Mapping[str, PrefixSpec],
+    ) -> list[InferenceResult]:
+        """Add the inputs and the specs to the results, and remember the specs."""
+        results = [
+            result.completed(item, specs[result.digest])
+            for item, result in zip(inputs, answer.results, strict=True)
+        ]
+        for item, result in zip(inputs, results, strict=True):
+            self._specs.add(item.ref, result.digest, result.spec)
+        return results
+
+
+class _KnownSpecs:
+    """The last spec that each reference led to. A replica need not send it again."""
+
+    def __init__(self) -> None:
+        self._specs: OrderedDict[PrefixRef, tuple[str, PrefixSpec]] = OrderedDict()
+
+    def of(self, refs: Iterable[PrefixRef]) -> dict[str, PrefixSpec]:
+        """Return the known specs of references, by digest."""
+        return dict(found for ref in refs if (found := self._specs.get(ref)) is not None)
+
+    def add(self, ref: PrefixRef, digest: str, spec: PrefixSpec) -> None:
+        """Remember a spec, and forget the one that was not used for the longest time."""
+        self._specs[ref] = digest, spec
+        self._specs.move_to_end(ref)
+        if len(self._specs) > _MAX_SPECS:
+            self._specs.popitem(last=False)
+
+
+def dominant_task(inputs: Sequence[TaskInput]) -> str:
+    """Return the task of most inputs; of several, the first. Its replica answers them all."""
+    counts = Counter(f"{item.ref.tenant}/{item.ref.task}" for item in inputs)
+    return counts.most_common(1)[0][0]
