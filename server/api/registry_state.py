@@ -27,15 +27,25 @@ async def see_state(request: Request, database: Database) -> None:
         RegistryBehind: when the state is not seen in time, or the database does not have it.
         StoreUnavailable: when the database cannot be read.
     """
-    seen = database.change_number
-    if seen is None or (text := request.headers.get(HEADER)) is None:
+    if database.change_number is None or (text := request.headers.get(HEADER)) is None:
         return
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise InvalidRegistryState(
             f"Invalid {HEADER} header {text[:80]!r}: send the value of an earlier response."
         )
-    number = int(text)
-    if number > seen and not await _catch_up(database, number):
+    await see_number(int(text), database)
+
+
+async def see_number(number: int | None, database: Database) -> None:
+    """See a state. None, as with SQLite, is always seen.
+
+    Raises:
+        RegistryBehind, StoreUnavailable: as `see_state`.
+    """
+    seen = database.change_number
+    if number is None or seen is None or number <= seen:
+        return
+    if not await _catch_up(database, number):
         raise RegistryBehind(
             f"This server has not seen the registry state {number} yet. Retry later, or without "
             f"the {HEADER} header."

@@ -3,6 +3,8 @@
 from typing import Any
 
 from prefixes.errors import PrefixError
+from prefixes.registry import Database
+from server.api.registry_state import see_number
 from server.api.services import InferenceEngine
 from server.engine.values import InferenceResponse
 from server.errors import ServingError
@@ -10,9 +12,10 @@ from server.hosting.front_ends.messages import CompactResult, CompactResults, Fa
 from server.hosting.ray.calls import EngineCall
 
 
-async def answer(call: EngineCall, engine: InferenceEngine) -> Reply | Failure:
+async def answer(call: EngineCall, engine: InferenceEngine, database: Database) -> Reply | Failure:
     """Call a method of the engine. Its errors are values: many cannot be unpickled."""
     try:
+        await see_number(call.registry_state, database)
         return Reply(0, await _value(call, engine))
     except (PrefixError, ServingError) as error:
         return Failure.of(0, error)

@@ -9,11 +9,16 @@ from server.hosting.front_ends.messages import Failure, Method, Reply
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EngineCall:
-    """A call of a method. `known` are digests whose specs the caller has already."""
+    """A call of a method.
+
+    `known` are digests whose specs the caller has already. `registry_state` is the latest change
+    that it has seen: no replica may answer with an older version.
+    """
 
     method: Method
     arguments: Mapping[str, Any]
     known: frozenset[str] = frozenset()
+    registry_state: int | None = None
 
 
 class ReplicaLost(Exception):

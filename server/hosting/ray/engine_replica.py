@@ -30,6 +30,7 @@ class EngineReplica:
         prepare_process(settings)
         registry = registry_of(settings)
         ensure_operator_key(registry.database, settings.store_folder, settings.operator_key)
+        registry.database.follow_changes(outage_seconds=settings.database_outage_seconds)
         self._assembly = Assembly.of(settings, registry)
         self._parts = AsyncExitStack()
         self._parts.callback(registry.close)
@@ -50,7 +51,7 @@ class EngineReplica:
         attempt: int,  # noqa: ARG002
     ) -> Reply | Failure:
         """Answer the call of an ingress."""
-        return await answer(call, self._assembly.engine)
+        return await answer(call, self._assembly.engine, self._assembly.registry.database)
 
     async def own_exposition(self) -> Exposition:
         """Export the metrics of this replica."""

@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from prefixes.registry import PrefixRegistry
 from server.app import create_app
 from server.hosting.ray.exposition import Exposition, merged
 from server.hosting.ray.replicas import RayReplicas
@@ -38,8 +37,10 @@ class Ingress:
 
     def __init__(self, settings: Settings, engine: DeploymentHandle[Any]) -> None:
         self._settings = settings
+        self._registry = registry_of(settings)
+        self._registry.database.follow_changes(outage_seconds=settings.database_outage_seconds)
         self._engines = engine
-        self._engine = RoutedEngine(RayReplicas(engine))
+        self._engine = RoutedEngine(RayReplicas(engine), self._registry.database)
         context = serve.get_replica_context()
         self._name = context.replica_tag
         self._peers = serve.get_deployment_handle(context.deployment, context.app_name)
@@ -50,15 +51,13 @@ class Ingress:
     async def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the application, once a replica of the engine says which backbone it has."""
         configure_logging()
-        settings = self._settings
-        registry = registry_of(settings)
         return create_app(
-            settings,
+            self._settings,
             backbone=await self._engines.fingerprint.remote(),
             engine=self._engine,
-            registry=registry,
+            registry=self._registry,
             metrics=self,
-            while_served=self._served(registry),
+            while_served=self._served(),
             shutdown=Shutdown(),
         )
 
@@ -85,13 +84,13 @@ class Ingress:
         return True
 
     @asynccontextmanager
-    async def _served(self, registry: PrefixRegistry) -> AsyncIterator[None]:
+    async def _served(self) -> AsyncIterator[None]:
         counting = asyncio.create_task(self._keep_sharing_limits())
         try:
             yield
         finally:
             counting.cancel()
-            registry.close()
+            self._registry.close()
 
     async def _keep_sharing_limits(self) -> None:
         """Allow this replica's share of the limits, by the number of replicas that answer."""

@@ -10,6 +10,7 @@ from prefixes import Finding, Prefix, PrefixRef, PrefixSpec
 from prefixes.answers import RuleOptions
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
+from prefixes.registry import Database
 from prefixes.spec import TaskType
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.text_sizes import estimate_tokens
@@ -37,9 +38,16 @@ class RoutedEngine:
     Limits are counted here, not in the replicas: a tenant's tasks have different replicas.
     """
 
-    def __init__(self, replicas: EngineReplicas) -> None:
+    def __init__(self, replicas: EngineReplicas, database: Database) -> None:
+        """Set up.
+
+        Args:
+            replicas: the replicas of the engine.
+            database: what this process has seen of it, a replica sees before it answers.
+        """
         self.limiter = RequestLimiter()
         self._replicas = replicas
+        self._database = database
         self._specs = _KnownSpecs()
 
     async def infer(
@@ -77,7 +85,7 @@ class RoutedEngine:
         with self.limiter.admit(allowance, num_texts=len(inputs), num_tokens=num_tokens) as charge:
             specs = self._specs.of(item.ref for item in inputs)
             answer: CompactResults = await self._call(
-                EngineCall("infer", arguments, frozenset(specs)),
+                EngineCall("infer", arguments, frozenset(specs), self._database.change_number),
                 task=dominant_task(inputs),
                 num_tokens=num_tokens,
                 seconds=timeout_seconds,

@@ -35,8 +35,9 @@ pytestmark = pytest.mark.anyio
 class OneReplica:
     """One engine, behind pickles. The first calls fail as a test says."""
 
-    def __init__(self, engine: FakeEngine) -> None:
-        self.engine = engine
+    def __init__(self, registry: PrefixRegistry) -> None:
+        self.engine = FakeEngine(registry)
+        self.registry = registry
         self.failures: list[Exception] = []
         self.tasks: list[str | None] = []
         self.attempts: list[int] = []
@@ -50,7 +51,8 @@ class OneReplica:
         if self.failures:
             raise self.failures.pop(0)
         sent = pickle.loads(pickle.dumps(call))
-        reply: Reply | Failure = pickle.loads(pickle.dumps(await answer(sent, self.engine)))
+        answered = await answer(sent, self.engine, self.registry.database)
+        reply: Reply | Failure = pickle.loads(pickle.dumps(answered))
         if isinstance(reply, Reply) and isinstance(reply.value, CompactResults):
             self.num_specs.append(len(reply.value.specs))
         return reply
@@ -68,12 +70,12 @@ def registry(tmp_path: Path, backbone: Backbone) -> PrefixRegistry:
 
 @pytest.fixture
 def replica(registry: PrefixRegistry) -> OneReplica:
-    return OneReplica(FakeEngine(registry))
+    return OneReplica(registry)
 
 
 @pytest.fixture
 def engine(replica: OneReplica) -> RoutedEngine:
-    return RoutedEngine(replica)
+    return RoutedEngine(replica, replica.registry.database)
 
 
 def asks(*refs: str) -> list[TaskInput]:
