@@ -40,7 +40,7 @@ def test_manifests_have_names_of_their_own_and_the_labels_of_the_release(
 
 
 def test_services_budgets_and_policies_select_the_servers_only(manifests: list[Manifest]) -> None:
-    selectors = [of_kind(manifests, "Service")[0]["spec"]["selector"]]
+    selectors = [one["spec"]["selector"] for one in of_kind(manifests, "Service")]
     selectors += [
         one["spec"].get("selector", one["spec"].get("podSelector"))["matchLabels"]
         for kind in ("PodDisruptionBudget", "NetworkPolicy", "Deployment", "StatefulSet")
@@ -71,9 +71,10 @@ def test_ports_that_are_named_exist(manifests: list[Manifest]) -> None:
         for container in pod["spec"]["containers"]:
             ports = {port["name"] for port in container.get("ports", ())}
             probes = [container[name] for name in container if name.endswith("Probe")]
-            assert {probe["httpGet"]["port"] for probe in probes} <= ports
-    (service,) = of_kind(manifests, "Service")
-    assert service["spec"]["ports"][0]["targetPort"] == "http"
+            named = {probe["httpGet"]["port"] for probe in probes} - {8265, 52365}  # of Ray itself
+            assert named <= ports
+    for service in of_kind(manifests, "Service"):
+        assert service["spec"]["ports"][0]["targetPort"] == "http"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,9 @@ def test_ports_that_are_named_exist(manifests: list[Manifest]) -> None:
         ("httproute.yaml", "backendRefs", "backends", "gateway"),
         ("tests/ready.yaml", "restartPolicy: Never", "restart: Never", "defaults"),
         ("secret.yaml", "stringData:", "stringdata:", "replicated"),
+        ("rayservice.yaml", "minReplicas", "minimum", "ray"),
+        ("_ray.tpl", "containerPort: 6379", "port: 6379", "ray"),
+        ("scrapeconfig.yaml", "metricsPath", "path", "ray with everything"),
         ("serviceaccount.yaml", "automountServiceAccountToken", "automount", "defaults"),
     ],
 )

@@ -78,9 +78,9 @@ def test_routes_lead_to_the_service() -> None:
     service = the(manifests, "Service")
     (rule,) = the(manifests, "Ingress")["spec"]["rules"]
     backend = rule["http"]["paths"][0]["backend"]["service"]
-    assert backend == {"name": service["metadata"]["name"], "port": {"name": "http"}}
-    (route,) = the(manifests, "HTTPRoute")["spec"]["rules"]
     port = service["spec"]["ports"][0]["port"]
+    assert backend == {"name": service["metadata"]["name"], "port": {"number": port}}
+    (route,) = the(manifests, "HTTPRoute")["spec"]["rules"]
     assert route["backendRefs"] == [{"name": service["metadata"]["name"], "port": port}]
 
 

@@ -29,8 +29,8 @@ def environment_of(values: Any) -> dict[str, str]:
     """The variables of the server's container. Values of other Secrets are unknown: left out."""
     manifests = render(values)
     found: dict[str, str] = {}
-    (pod,) = (pod for name, pod in pod_templates(manifests).items() if name != "test")
-    (container,) = pod["spec"]["containers"]
+    pods = pod_templates(manifests)
+    (container,) = pods["server" if "server" in pods else "workers"]["spec"]["containers"]
     for source in container["envFrom"]:
         kind, reference = next(iter(source.items()))
         for one in of_kind(manifests, {"configMapRef": "ConfigMap", "secretRef": "Secret"}[kind]):

@@ -26,6 +26,17 @@ VALUE_SETS: Final[dict[str, Values]] = {
         REPLICATED,
         {"persistence": {"existingClaim": "shared"}, "settings": {"POLYPREFIX_STORE_URL": None}},
     ),
+    "ray": values_file("values-ray.yaml"),
+    "ray with everything": merged(
+        values_file("values-ray.yaml"),
+        {
+            "ray": {"engines": {"max": 2}},
+            "gpu": {"enabled": True},
+            "ingress": {"enabled": True, "hosts": ["prefixes.example.org"]},
+            "metrics": MONITORED
+            | {"serviceMonitor": {"enabled": True, "keySecret": {"name": "k"}}},
+        },
+    ),
     "without persistence": {"persistence": {"enabled": False}},
     "existing claim": {"persistence": {"existingClaim": "mine", "accessModes": ["ReadWriteOnce"]}},
     "tls": {"tls": {"secretName": "cert"}, "metrics": MONITORED},

@@ -54,6 +54,17 @@ HF_TOKEN
 {{- if and .Values.autoscaling.kind (not .Values.autoscaling.cpuPercent) (not .Values.autoscaling.waitingInputs) -}}
 {{- fail "autoscaling has neither cpuPercent nor waitingInputs. Set at least one of them." -}}
 {{- end -}}
+{{- if eq .Values.mode "ray" -}}
+{{- if not (regexMatch "^[0-9]+$" (toString (dig "limits" "cpu" "" .Values.resources))) -}}
+{{- fail "resources.limits.cpu is not a whole number. In the mode ray, each engine reserves all CPUs of its pod: use a number such as 4." -}}
+{{- end -}}
+{{- if lt (int .Values.ray.engines.max) (int .Values.ray.engines.min) -}}
+{{- fail (printf "ray.engines.max is %v, but ray.engines.min is %v. Raise the first or lower the second." .Values.ray.engines.max .Values.ray.engines.min) -}}
+{{- end -}}
+{{- if .Values.tls.secretName -}}
+{{- fail "tls.secretName has a value, but the proxies of Ray speak plain HTTP. Unset it, and use ingress or gateway." -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.enabled is true, but ingress.hosts is empty. List the names of its hosts." -}}
 {{- end -}}

@@ -45,6 +45,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
+{{/* The Service of the HTTP port, and the name of the port. KubeRay makes those of a RayService. */}}
+{{- define "polyprefix.serviceName" -}}
+{{- include "polyprefix.fullname" . -}}
+{{- if eq .Values.mode "ray" -}}-serve-svc{{- end -}}
+{{- end }}
+
+{{- define "polyprefix.servicePort" -}}
+{{ eq .Values.mode "ray" | ternary (include "polyprefix.port" .) (toString .Values.service.port) }}
+{{- end }}
+
+{{- define "polyprefix.portName" -}}
+{{ eq .Values.mode "ray" | ternary "serve" "http" }}
+{{- end }}
+
 {{- define "polyprefix.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest -}}

@@ -58,7 +58,7 @@ capabilities:
   {{- end }}
 - name: tmp
   emptyDir:
-    sizeLimit: {{ .Values.scratch.tmp }}
+    sizeLimit: {{ eq .Values.mode "ray" | ternary .Values.ray.tmp .Values.scratch.tmp }}
 {{- with .Values.tls.secretName }}
 - name: tls
   secret:

@@ -33,6 +33,9 @@ POLYPREFIX_HOST: 0.0.0.0
 POLYPREFIX_PORT: {{ include "polyprefix.port" . | quote }}
 POLYPREFIX_STORE_FOLDER: /var/lib/polyprefix
 POLYPREFIX_DEVICE: {{ .Values.gpu.enabled | ternary "cuda" "cpu" }}
+{{- if eq .Values.mode "ray" }}
+{{ include "polyprefix.raySettings" . }}
+{{- end }}
 {{- if .Values.tls.secretName }}
 POLYPREFIX_TLS_CERTIFICATE: /etc/polyprefix/tls/tls.crt
 POLYPREFIX_TLS_KEY: /etc/polyprefix/tls/tls.key
@@ -65,7 +68,7 @@ envFrom:
   {{- end }}
 env:
   {{- range $name := list "POLYPREFIX_NUM_THREADS" "POLYPREFIX_TRAINING_THREADS" }}
-  {{- if not (include "polyprefix.setting" (list $ $name "")) }}
+  {{- if not (or (eq $.Values.mode "ray") (include "polyprefix.setting" (list $ $name ""))) }}
   - name: {{ $name }}
     valueFrom:
       resourceFieldRef: {resource: limits.cpu}
