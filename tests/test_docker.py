@@ -136,7 +136,8 @@ def test_every_package_of_the_image_is_pinned() -> None:
 
 def test_the_image_has_the_extras_that_settings_and_routes_of_the_server_need() -> None:
     (extras,) = re.findall(r"'\.\[([\w,]+)\]'", DOCKERFILE)
-    assert set(extras.split(",")) == {"minilm", "encryption", "parquet", "tracing", "postgres"}
+    expected = {"minilm", "encryption", "parquet", "tracing", "postgres", "s3"}
+    assert set(extras.split(",")) == expected
 
 
 def test_the_image_runs_without_root() -> None:

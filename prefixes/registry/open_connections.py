@@ -15,7 +15,7 @@ class OpenConnections:
     """The connections that an engine has opened. Safe to use from many threads.
 
     A server that accepts statements and never answers makes threads wait without a limit. The
-    driver has none for the answers, and that of the server is of no use if the server hangs.
+    driver has none for the answers, and that of the server has no effect if the server hangs.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -86,8 +86,8 @@ class Settings(
         default=60.0,
         ge=1,
         le=3600,
-        description="Time in seconds after which another server on the same database takes over "
-        "the trainings and batch files of a server that hangs or has lost the database.",
+        description="Time in seconds after which another server takes over the trainings and batch "
+        "files of a server that hangs or has lost the database.",
     )
     deleted_tenant_days: float = Field(
         default=7.0,

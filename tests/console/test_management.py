@@ -223,7 +223,8 @@ def test_another_tenant_is_as_if_it_did_not_exist(tab: "Tab", site: Site) -> Non
     tab.sign_in(site.keys["admin"])
     tab.open("/keys/hidden-one")
     assert tab.page.get_by_role("alert").inner_text().startswith("Tenant not found")
-    tab.expect_errors("404")
+    tab.page.wait_for_load_state("networkidle")
+    tab.expect_errors("404", "404")  # of the keys and of their usage
 
 
 def test_an_error_of_the_server_is_shown(tab: "Tab", site: Site) -> None:

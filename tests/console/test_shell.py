@@ -103,7 +103,8 @@ def test_a_key_that_stops_being_valid_ends_the_session(tab: Tab, site: Site) -> 
     tab.page.context.clear_cookies()
     tab.click("Keys")
     expect(tab.page.get_by_role("alert")).to_contain_text("API key required")
-    tab.expect_errors("401")
+    tab.page.wait_for_load_state("networkidle")
+    tab.expect_errors("401", "401")  # of the keys and of their usage
     tab.click("Tasks")
     expect(tab.page.get_by_role("button", name="Sign out")).to_have_count(0)
 

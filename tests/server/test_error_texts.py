@@ -57,6 +57,7 @@ VALUES = {
     "model": "mood",
     "key_id": "none",
     "webhook": "none",
+    "request_id": "none",
     "reader": "zoo",
 }
 

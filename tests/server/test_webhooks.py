@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from prefixes.registry.deliveries import DeliveryQueue
+from prefixes.registry.deliveries import Attempt, DeliveryQueue
 from server.job_ids import new_id
 from server.settings import Settings
 from server.training_jobs.records import JobRequest
@@ -41,11 +41,13 @@ def create(rest: Rest, *events: str, url: str = "https://example.org/events") ->
 
 
 def messages(rest: Rest) -> list[dict[str, Any]]:
-    """Claim everything that waits, and return the bodies."""
+    """Deliver everything that waits, and return the bodies."""
     queue = DeliveryQueue(rest.registry.database)
     found = []
     while claimed := queue.claim(hold, limit=1):
-        found += [json.loads(one.body) for one in claimed]
+        for one in claimed:
+            found.append(json.loads(one.body))
+            queue.finish(one, Attempt(status=200))
     return found
 
 

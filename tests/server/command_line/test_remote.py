@@ -302,6 +302,9 @@ def test_canaries_and_rules_of_a_server_are_managed(
         "thresholds": {"good": 0.9},
         "min_score": None,
         "abstain": None,
+        "long_text": None,
+        "stride": None,
+        "merge": None,
     }
     done(acme("rules", "delete", alias))
     assert acme("rules", "show", alias).code == 2

@@ -127,7 +127,11 @@ def test_an_invalid_parent_begins_a_new_trace(
 
 @pytest.mark.parametrize(
     "state",
-    ["a=" + "b" * 30_000, ",".join(f"k{number}=v" for number in range(5000)), " " * 30_000 + "=,"],
+    [
+        "a=" + "b" * 30_000,
+        ",".join(f"k{number}=v" for number in range(5000)),
+        "=" + " " * 30_000 + "=,",
+    ],
     ids=["value", "members", "spaces"],
 )
 def test_a_hostile_state_of_a_trace_is_dropped(
