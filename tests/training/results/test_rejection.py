@@ -75,7 +75,7 @@ def test_served_scores_are_those_that_the_cutoff_was_fitted_on(
         verdict = rejection_verdict(rule, logits, projected)
         assert verdict is not None
         assert expected is not None
-        assert verdict.score == pytest.approx(expected.score, abs=1e-3)
+        assert verdict.score == pytest.approx(expected.score, rel=1e-5, abs=1e-3)
 
 
 def test_a_rule_for_long_texts_keeps_the_share_of_whole_texts(backbone: Backbone) -> None:
