@@ -180,9 +180,9 @@ def _services(
         events=ErrorEvents(Outbox(registry.database)),
         metrics=metrics,
         trainings=training_store(settings, registry.database),
-        training_folders=TrainingFolders(settings.store_folder),
+        training_folders=TrainingFolders(settings.store_folder, settings.bucket),
         batches=batch_store(settings, registry.database),
-        batch_folders=BatchFolders(settings.store_folder),
+        batch_folders=BatchFolders(settings.store_folder, settings.bucket),
         public=PublicPrefixes(registry),
         shutdown=shutdown,
     )

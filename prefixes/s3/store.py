@@ -63,7 +63,7 @@ class S3Store:
         self._folder = folder
         self._staging = StagingFolder(folder / "staging", max_bytes=max_bytes)
         self._cache = BlobCache(folder / "cache", settings.cache_bytes)
-        for name in ("cache", "staging", "trainings", "batches"):
+        for name in ("cache", "staging", "copies", "shown"):
             tighten(folder / name)
 
     @property

@@ -59,6 +59,7 @@ async def add_batch(  # noqa: PLR0917 - FastAPI passes all by name
     try:
         with services.uploads.take(tenant):
             num_bytes = await receive_rows(request, services, folder, kind)
+            await services.write(folder.hand_over)
         batch = await services.write(
             partial(services.batches.add, batch_id, added, num_bytes, by=actor)
         )
@@ -113,9 +114,10 @@ async def read_results(batch: str, services: ServicesDep, caller: CallerDep) -> 
         "Cache-Control": "no-store",
         "Content-Disposition": f'attachment; filename="{found.id}.jsonl"',
     }
-    path, num_bytes = services.batch_folders.of(found.id).results, found.checkpoint.result_bytes
+    num_bytes = found.checkpoint.result_bytes
     if not num_bytes:
         return Response(b"", media_type=media_types.JSONL, headers=headers)
+    path = await services.read(partial(services.batch_folders.results, found.id, num_bytes))
     try:
         file = path.open("rb")
     except OSError as error:

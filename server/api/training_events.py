@@ -10,6 +10,7 @@ from server.api.auth import is_accepted
 from server.api.services import Services
 from server.api.training_schemas import TrainingStatus, status_of
 from server.errors import ServingError
+from server.training_jobs.folders import StoredEvent, TrainingFolder
 from server.training_jobs.records import TrainingJob
 
 _EVENT_ID: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
@@ -24,9 +25,14 @@ def start_after(last_event_id: str | None) -> int:
     return int(given) if _EVENT_ID.fullmatch(given) else 0
 
 
+def view(services: Services, training: TrainingJob) -> TrainingFolder:
+    """Return the folder of a training to show it, whichever server runs it."""
+    return services.training_folders.view(training.id, is_final=training.is_finished)
+
+
 def describe(services: Services, training: TrainingJob) -> TrainingStatus:
     """Describe a training, with the files that its workers have written so far."""
-    folder = services.training_folders.of(training.id)
+    folder = view(services, training)
     return status_of(
         training,
         folder.last_progress(),
@@ -39,7 +45,6 @@ async def stream_events(
     services: Services, training: TrainingJob, start: int, *, authorization: str | None
 ) -> AsyncIterator[str]:
     """Stream events until the training has finished, the server stops, or the key is not valid."""
-    folder = services.training_folders.of(training.id)
     shown: TrainingJob | None = None
     silent = 0.0
     while await is_accepted(authorization, services.keys):
@@ -48,7 +53,7 @@ async def stream_events(
             partial(services.trainings.find, training.request.tenant, training.id)
         )
         text = ""
-        for stored in await services.read(partial(folder.events, start)):
+        for stored in await services.read(partial(_events, services, training, start)):
             start = stored.end
             text += _message(stored.event.kind, json.dumps(stored.event.members), start)
         if text and training.is_finished:
@@ -67,6 +72,10 @@ async def stream_events(
             return
         if await services.shutdown.wait(_POLL_SECONDS):
             return
+
+
+def _events(services: Services, training: TrainingJob, start: int) -> list[StoredEvent]:
+    return view(services, training).events(start)
 
 
 async def _is_stopping(services: Services) -> bool:

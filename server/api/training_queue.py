@@ -40,6 +40,7 @@ async def queue_training(
     is_queued = False
     try:
         request = await fill(folder)
+        await services.write(folder.hand_over)
         training = await services.write(
             partial(services.trainings.add, training_id, request, by=by)
         )

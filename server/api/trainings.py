@@ -13,7 +13,7 @@ from server.api.disconnection import while_connected
 from server.api.file_responses import OpenFileResponse
 from server.api.problem_responses import responses
 from server.api.services import Services
-from server.api.training_events import describe, start_after, stream_events
+from server.api.training_events import describe, start_after, stream_events, view
 from server.api.training_feedback import add_feedback
 from server.api.training_forms import TRAINING_FORM, receive_training
 from server.api.training_queue import queue_training
@@ -152,7 +152,8 @@ async def cancel_training(
 async def read_report(tenant: str, training: str, services: ServicesDep) -> OpenFileResponse:
     """Return the settings, figures, history and confusion matrix of a training."""
     found = await _find(services, tenant, training)
-    return _file(services.training_folders.of(found.id).report, media_types.JSON)
+    folder = await services.read(partial(view, services, found))
+    return _file(folder.report, media_types.JSON)
 
 
 @router.get(
@@ -164,7 +165,8 @@ async def read_report(tenant: str, training: str, services: ServicesDep) -> Open
 async def see_curve(tenant: str, training: str, services: ServicesDep) -> OpenFileResponse:
     """Draw the losses and the metric over the steps."""
     found = await _find(services, tenant, training)
-    return _file(services.training_folders.of(found.id).curve, media_types.PNG)
+    folder = await services.read(partial(view, services, found))
+    return _file(folder.curve, media_types.PNG)
 
 
 async def _check_rows(tenant: str, request: Request, services: Services) -> CheckedTraining:

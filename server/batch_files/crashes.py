@@ -67,6 +67,11 @@ class CrashJournal:
         """The rows that killed the process. They must not run again."""
         return self._entry.failed
 
+    @property
+    def is_after_kill(self) -> bool:
+        """Whether rows that this run may repeat were in flight at a kill."""
+        return self._suspects.kills > 0
+
     def must_run_alone(self, index: int) -> bool:
         """Return whether a row may run only while no other one is in flight."""
         return self._suspects.kills >= _KILLS_BEFORE_ALONE and index < self._suspects.end

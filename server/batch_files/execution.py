@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Final
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes.disk import disk
-from prefixes.errors import QuotaExceeded
+from prefixes.errors import QuotaExceeded, StoreUnavailable
+from prefixes.registry.server_leases import LeaseLost
 from server.batch_files.answering import AnsweredRows, RowAnswerer
 from server.batch_files.crashes import CrashJournal
 from server.batch_files.errors import BatchCancelled, BatchFailed, BatchPaused
@@ -62,6 +64,7 @@ class BatchExecution:
         self._next = batch.checkpoint.num_done  # the index of the next row to read
         self._chunks: deque[_Chunk] = deque()
         self._is_at_end = False
+        self._saved_bytes = batch.checkpoint.result_bytes
         self._saved_at = self._began_at = time.monotonic()
 
     async def run(self) -> None:
@@ -77,9 +80,18 @@ class BatchExecution:
         await self._own_folder()
         journal = await run_in_threadpool(lambda: CrashJournal.open(self._folder.crashes))
         try:
+            await run_in_threadpool(self._folder.save)
             await self._run(journal)
         finally:
-            journal.close()
+            await run_in_threadpool(partial(self._close, journal))
+
+    def _close(self, journal: CrashJournal) -> None:
+        journal.close()
+        if self._folder.mirror is None:
+            return
+        with suppress(LeaseLost, StoreUnavailable):  # the next run counts a kill, as in `close`
+            self._store.running_state(self._batch)  # after a lost lease, another server writes
+            self._folder.save()
 
     async def _run(self, journal: CrashJournal) -> None:
         models = await self._begin()
@@ -92,7 +104,7 @@ class BatchExecution:
                 lines = (await chunk.answered).lines
                 await run_in_threadpool(partial(results.append, lines))
                 self._advance(chunk.rows, lines, results)
-                if time.monotonic() - self._saved_at >= self._pacer.seconds_between_checkpoints:
+                if time.monotonic() - self._saved_at >= self._seconds_between_checkpoints():
                     await self._save(results)
                     state = await self._state()
             await self._save(results)
@@ -115,6 +127,7 @@ class BatchExecution:
         summary = await run_in_threadpool(self._summarize)
         models = await self._answerer.fix_models(self._batch, summary.models)
         await run_in_threadpool(lambda: models.save(self._folder.models))
+        await run_in_threadpool(self._folder.save)
         await run_in_threadpool(lambda: self._store.begin(self._batch, summary.num_rows))
         return models
 
@@ -159,7 +172,7 @@ class BatchExecution:
             return open_at(self._checkpoint.result_bytes)
         except ResultsLost:
             _log.warning("batch %s starts over: its results are lost", self._batch.id)
-            self._checkpoint, self._next = Checkpoint(), 0
+            self._checkpoint, self._next, self._saved_bytes = Checkpoint(), 0, 0
             return open_at(0)
 
     async def _state(self) -> RunningState:
@@ -197,6 +210,8 @@ class BatchExecution:
         if journal.must_run_alone(self._next):
             first, end = self._next, self._next + 1
         journal.begin(first, end)
+        if journal.is_after_kill:
+            self._folder.save()  # the next run may be on another server
         rows = reader.read(end - self._next)
         for index in journal.failed:
             if 0 <= (place := index - self._next) < len(rows):
@@ -230,6 +245,10 @@ class BatchExecution:
             result_bytes=results.num_bytes,
         )
 
+    def _seconds_between_checkpoints(self) -> float:
+        paced = self._pacer.seconds_between_checkpoints
+        return max(paced, self._folder.seconds_between_checkpoints)
+
     async def _save(self, results: ResultFile) -> None:
         """Save a checkpoint. The results before it are never written again."""
         stored = await run_in_threadpool(lambda: self._sync(results))
@@ -242,6 +261,11 @@ class BatchExecution:
 
     def _sync(self, results: ResultFile) -> int:
         results.sync()
+        if self._folder.mirror is not None:
+            self._store.running_state(self._batch)  # after a lost lease, another server writes
+        self._folder.save_results(self._saved_bytes, results.num_bytes)
+        self._saved_bytes = results.num_bytes
+        self._folder.save()
         rows = self._rows()
         with disk("read", rows):
             return results.num_bytes + rows.stat().st_size

@@ -17,7 +17,7 @@ from prefixes.registry.tables import now
 from server.batch_files.answering import RowAnswerer
 from server.batch_files.errors import BatchCancelled, BatchFailed, BatchPaused
 from server.batch_files.execution import BatchExecution
-from server.batch_files.folders import BatchFolders
+from server.batch_files.folders import BatchFolder, BatchFolders
 from server.batch_files.pacing import Pacer
 from server.batch_files.records import BatchFile, BatchState
 from server.batch_files.removal import remove_batch
@@ -58,7 +58,7 @@ class BatchRunner:
         self._settings = settings
         self._metrics = metrics
         self._store = batch_store(settings, database)
-        self._folders = BatchFolders(settings.store_folder)
+        self._folders = BatchFolders(settings.store_folder, settings.bucket)
         self._lease = lease
         self._answerer = answerer
         self._pacer = pacer
@@ -113,9 +113,17 @@ class BatchRunner:
         return batch is not None
 
     async def _run(self, batch: BatchFile) -> None:
+        check_out = partial(self._folders.check_out, batch.id)
+        folder = await retry_database(check_out, self._sleep)
+        try:
+            await self._run_in(folder, batch)
+        finally:
+            await run_in_threadpool(folder.release)
+
+    async def _run_in(self, folder: BatchFolder, batch: BatchFile) -> None:
         execution = BatchExecution(
             batch,
-            self._folders.of(batch.id),
+            folder,
             store=self._store,
             answerer=self._answerer,
             pacer=self._pacer,

@@ -18,13 +18,13 @@ def _check_url(url: str | None) -> str | None:
 
 
 class StoreSettings(BaseModel):
-    """Where prefix files are kept, unless in the store folder alone."""
+    """Where prefix files and files of jobs are kept, unless in the store folder alone."""
 
     store_url: Annotated[str | None, AfterValidator(_check_url)] = Field(
         default=None,
-        description="Bucket for prefix files, as `s3://BUCKET/PREFIX`. Credentials are those of "
-        "the `AWS_` variables or of the machine's role. Unset: they are in "
-        "`POLYPREFIX_STORE_FOLDER`.",
+        description="Bucket for prefix files and for the files of trainings and batch files, as "
+        "`s3://BUCKET/PREFIX`. Credentials are those of the `AWS_` variables or of the machine's "
+        "role. Unset: they are in `POLYPREFIX_STORE_FOLDER`.",
     )
     store_endpoint_url: str | None = Field(
         default=None,

@@ -38,6 +38,7 @@ from server.training_jobs.retries import (
     retry,
 )
 from server.training_jobs.rows import check_held
+from server.training_jobs.saving import FolderSaves
 from server.training_jobs.store import TrainingStore
 from server.training_jobs.worker import StartWorker
 from training.service.protocol.messages import Failure
@@ -171,6 +172,7 @@ class JobExecutor:
 
     async def _run_worker(self, training: TrainingJob, folder: TrainingFolder) -> int:
         self.lease.check(training.holder)
+        saves = FolderSaves(folder, self.clock)
         account = CpuTimeAccount(training, folder, self.store, self.clock)
         worker = await retry(
             lambda: self.start_worker(folder, num_threads=self._num_threads),
@@ -187,6 +189,7 @@ class JobExecutor:
             )
             while (code := await worker.wait(POLL_SECONDS)) is None:
                 await self._check_cancelled(training)
+                await run_in_threadpool(saves.save_if_due)
                 await run_in_threadpool(account.charge_if_due)
                 if await run_in_threadpool(monitor.is_hung):
                     _log.error("the worker of training %s hangs and is killed", training.id)

@@ -1,12 +1,12 @@
 """The folders of training jobs: what workers receive, and what they leave."""
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from prefixes.atomic import write_atomically
+from prefixes.registry import BucketSettings
 from server.job_folders import JobFolder, JobFolders
 from training.service.protocol.events import Event
 from training.service.protocol.messages import Job, JobOutcome, parse_outcome
@@ -29,6 +29,7 @@ from training.service.protocol.worker import (
 _TAIL_BYTES: Final = 16 * 1024
 """More than one event takes: how much of the file is read to find the last one."""
 _MAX_READ_BYTES: Final = 2**18
+_UNNEEDED: Final = frozenset({LIVE_PREFIX, JOB_CHECKPOINT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,14 @@ class StoredEvent:
 class TrainingFolder(JobFolder):
     """The files that the server and the workers of one training share."""
 
+    saved_last: ClassVar[str | None] = OUTCOME
+    shown: ClassVar[frozenset[str]] = frozenset(
+        {EVENTS, WARNINGS, DATA_SUMMARY, JOB_REPORT, JOB_CURVE}
+    )
+
     def tidy(self) -> None:
         """Remove what a finished training does not need: rows, live version, checkpoint."""
-        for name in (*self.rows().values(), LIVE_PREFIX, JOB_CHECKPOINT):
-            with suppress(OSError):  # it is removed with the folder
-                (self.path / name).unlink(missing_ok=True)
+        self.discard(lambda name: name in _UNNEEDED or name.partition(".")[0] in ROW_PARTS)
 
     @property
     def log(self) -> Path:
@@ -148,5 +152,5 @@ class TrainingFolder(JobFolder):
 class TrainingFolders(JobFolders[TrainingFolder]):
     """The folders of all trainings."""
 
-    def __init__(self, store_folder: Path) -> None:
-        super().__init__(store_folder, "trainings", TrainingFolder)
+    def __init__(self, store_folder: Path, bucket: BucketSettings | None = None) -> None:
+        super().__init__(store_folder, "trainings", TrainingFolder, bucket)

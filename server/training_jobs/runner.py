@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fastapi.concurrency import run_in_threadpool
 
+from prefixes.errors import StoreUnavailable
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.server_leases import LeaseLost
 from prefixes.registry.tables import now
@@ -23,7 +24,7 @@ from server.training_jobs.cleanup import remove_trainings
 from server.training_jobs.clock import Clock
 from server.training_jobs.errors import TrainingCancelled, TrainingFailed, TrainingPaused
 from server.training_jobs.executor import POLL_SECONDS, JobExecutor
-from server.training_jobs.folders import TrainingFolders
+from server.training_jobs.folders import TrainingFolder, TrainingFolders
 from server.training_jobs.placement import Placement
 from server.training_jobs.purging import purge_tenants
 from server.training_jobs.records import JobState, TrainingJob
@@ -64,7 +65,7 @@ class TrainingRunner:
         self._clock = clock
         self._store = training_store(settings, registry.database)
         self._registry = registry
-        self._folders = TrainingFolders(settings.store_folder)
+        self._folders = TrainingFolders(settings.store_folder, settings.bucket)
         self._executor = JobExecutor(
             settings=settings,
             registry=registry,
@@ -122,35 +123,61 @@ class TrainingRunner:
                 await self._run(training)
 
     async def _run(self, training: TrainingJob) -> None:
+        check_out = partial(self._folders.check_out, training.id)
+        folder = await retry_database(check_out, self._clock.sleep)
         try:
-            result = await self._executor.execute(training, self._folders.of(training.id))
+            await self._run_in(folder, training)
+        finally:
+            await run_in_threadpool(self._hand_over, folder, training)
+
+    async def _run_in(self, folder: TrainingFolder, training: TrainingJob) -> None:
+        try:
+            result = await self._executor.execute(training, folder)
         except LeaseLost:
             raise
         except TrainingCancelled:
-            await self._finish(training, "cancelled")
+            await self._finish(folder, training, "cancelled")
         except TrainingPaused:
-            await self._requeue(training)
+            await self._requeue(folder, training)
             _log.info("training %s waits for CPU time of its tenant", training.id)
         except TrainingFailed as error:
-            await self._finish(training, "failed", problem=error.problem.document())
+            await self._finish(folder, training, "failed", problem=error.problem.document())
         except EngineUnavailable:
             # The device has failed, or the server is stopping: another one or its next start
             # publishes.
-            await self._requeue(training)
+            await self._requeue(folder, training)
             _log.exception("training %s is published by another server or start", training.id)
         except Exception:  # noqa: BLE001 - a defect: the owner learns that the training failed
             _log.exception("training %s failed unexpectedly", training.id)
             detail = "The server failed on this training. Its log contains the reason."
             problem = TrainingFailed(500, "internal_error", detail).problem
-            await self._finish(training, "failed", problem=problem.document())
+            await self._finish(folder, training, "failed", problem=problem.document())
         else:
-            await self._finish(training, "succeeded", result=result)
+            await self._finish(folder, training, "succeeded", result=result)
 
-    async def _requeue(self, training: TrainingJob) -> None:
+    def _hand_over(self, folder: TrainingFolder, training: TrainingJob) -> None:
+        """Save what an interrupted training did, unless another server may run it by now."""
+        if folder.mirror is None:
+            return
+        try:
+            self._save(folder, training)
+        except (LeaseLost, StoreUnavailable) as error:
+            _log.warning("the latest progress of training %s is lost: %s", training.id, error)
+        folder.release()
+
+    def _save(self, folder: TrainingFolder, training: TrainingJob) -> None:
+        self._lease.check(training.holder)
+        folder.save()
+
+    async def _requeue(self, folder: TrainingFolder, training: TrainingJob) -> None:
+        await retry_database(partial(self._save, folder, training), self._clock.sleep)
         await retry_database(partial(self._store.requeue, training), self._clock.sleep)
 
-    async def _finish(self, training: TrainingJob, state: JobState, **how: Any) -> None:
-        folder = self._folders.of(training.id)
+    async def _finish(
+        self, folder: TrainingFolder, training: TrainingJob, state: JobState, **how: Any
+    ) -> None:
+        # All servers show the files of a finished training, so they are saved before it is one.
+        await retry_database(partial(self._save, folder, training), self._clock.sleep)
         used = await run_in_threadpool(folder.cpu_seconds)
         finish = partial(self._store.finish, training, state, cpu_seconds=used, **how)
         await retry_database(finish, self._clock.sleep)
