@@ -18,8 +18,7 @@ from tests.server.batch_files.test_service import JSONL, ROUTE, lines_of
 from tests.server.batch_files.test_service import wait_for as wait_for_batch
 from tests.server.hosting.processes import client, server_process
 from tests.server.rest import put
-from tests.server.training_jobs.trainings import LONG, QUICK, start_training, wait_for, worker_of
-from tests.training.learnable_tasks import sentiment_rows, write_csv
+from tests.server.training_jobs.trainings import QUICK
 
 NUM_ROWS: Final = 4000
 """Rows of a batch file that runs for longer than a server takes to start."""
@@ -57,11 +56,6 @@ def place(
     postgresql.drop_database(name)
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> bytes:
-    return write_csv(tmp_path / "rows.csv", sentiment_rows(60)).read_bytes()
-
-
 def add_batch(sender: httpx.Client, num_rows: int) -> str:
     rows = [{"id": number, "text": f"good {number}"} for number in range(num_rows)]
     added = sender.post(ROUTE, params={"model": "tone"}, content=lines_of(rows), headers=JSONL)
@@ -70,7 +64,7 @@ def add_batch(sender: httpx.Client, num_rows: int) -> str:
 
 
 def wait_for_progress(sender: httpx.Client, path: str, *, beyond: int = 0) -> dict[str, Any]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while (shown := sender.get(path).json())["num_done"] <= beyond:
         assert time.monotonic() < deadline, shown
         time.sleep(0.05)
@@ -99,41 +93,3 @@ def test_another_server_completes_the_batch_file_of_a_killed_one(place: Place) -
             )
             metrics = there.get("/metrics").text
             assert 'polyprefix_jobs_taken_over_total{kind="batches"} 1.0' in metrics
-
-
-def test_another_server_completes_the_training_of_a_killed_one(place: Place, rows: bytes) -> None:
-    with server_process(place.store, *place.flags) as (first, url), client(url, place.key) as here:
-        training = start_training(here, rows, SOME_SECONDS).json()["links"]["self"]
-        wait_for(here, training, "running")
-        with (
-            server_process(place.store, *place.flags) as (_, other),
-            client(other, place.key) as there,
-        ):
-            wait_for(there, training, "running")
-            first.kill()
-            first.wait()
-            result = wait_for(there, training, "succeeded")["result"]
-            assert (result["version"], result["is_promoted"]) == (1, True)
-            task = there.get("/v1/tenants/acme/prefixes/mood").json()
-            assert [version["version"] for version in task["versions"]] == [1]
-            metrics = there.get("/metrics").text
-            assert 'polyprefix_jobs_taken_over_total{kind="trainings"} 1.0' in metrics
-
-
-def test_any_server_cancels_what_another_one_runs(place: Place, rows: bytes) -> None:
-    with server_process(place.store, *place.flags) as (_, url), client(url, place.key) as here:
-        batch = add_batch(here, 200_000)
-        training = start_training(here, rows, LONG).json()["links"]["self"]
-        wait_for(here, training, "running")
-        wait_for_progress(here, batch)
-        with (
-            server_process(place.store, *place.flags) as (_, other),
-            client(other, place.key) as there,
-        ):
-            assert there.post(f"{batch}/cancel").json()["is_cancelling"]
-            there.post(f"{training}/cancel")
-            cancelled = wait_for_batch(here, batch, state="cancelled")
-            results = there.get(f"{batch}/results").content
-            assert results.count(b"\n") == cancelled["num_done"]
-            wait_for(there, training, "cancelled")
-            assert worker_of(training) is None

@@ -39,7 +39,7 @@ def lines_of(rows: list[Any]) -> bytes:
 
 
 def wait_for(sender: httpx.Client, path: str, *, state: str = "succeeded") -> dict[str, Any]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while True:
         shown: dict[str, Any] = sender.get(path).json()
         if shown["state"] not in {"queued", "running"}:

@@ -19,7 +19,7 @@ QUICK: Final = {
     "initialization": "noise",
 }
 LONG: Final = {**QUICK, "epochs": 100_000}
-SECONDS: Final = 300
+SECONDS: Final = 900
 """Timeout of a wait; a worker imports torch at the lowest priority, which is slow."""
 
 
