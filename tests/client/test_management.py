@@ -114,5 +114,5 @@ def test_usage_is_read_and_exported(rest: Rest, operator: Client) -> None:
     header, *exported = csv.reader("".join(operator.usage.export("zoo")).splitlines())
     assert header[:3] == ["hour", "tenant", "task"]
     assert len(exported) == 2
-    by_key = csv.DictReader("".join(operator.usage.export(by="key")).splitlines())
+    by_key = csv.DictReader("".join(operator.usage.export("zoo", by="key")).splitlines())
     assert {row["key_id"] for row in by_key} == {"a" * 12}

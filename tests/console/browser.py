@@ -95,6 +95,15 @@ class Tab:
             assert part in error
         self.errors.clear()
 
+    def expect_some_errors(self, part: str) -> None:
+        """Check that at least one error has occurred, and only such with this part; forget them.
+
+        Requests that a screen sends at once may fail one by one, or the first one ends them all.
+        """
+        assert self.errors
+        assert all(part in error for error in self.errors), self.errors
+        self.errors.clear()
+
     def check(self) -> None:
         """Check that nothing went wrong that a user may not see."""
         assert self.errors == []

@@ -66,7 +66,9 @@ def test_a_server_whose_output_has_no_reader_goes_on_serving(
 ) -> None:
     has_served: list[bool] = []
 
-    def serve(*_: object, announce: Callable[[], None]) -> None:
+    def serve(
+        settings: object, registry: object, listener: object, announce: Callable[[], None]
+    ) -> None:
         announce()
         has_served.append(True)
 
@@ -96,7 +98,7 @@ def test_an_error_of_the_running_server_is_a_failure_with_a_traceback_in_the_log
     caplog: pytest.LogCaptureFixture,
     error: OSError,
 ) -> None:
-    def serve(*_: object, announce: object) -> None:
+    def serve(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(assembly, "serve", serve)

@@ -101,7 +101,8 @@ def test_folders_of_unknown_trainings_are_quarantined_and_restored_with_their_ro
         folder.make()
         (folder.path / "train.csv").write_text(name)
         if name != "arriving":
-            os.utime(folder.path, (0, 0))
+            for path in (folder.path / "train.csv", folder.path):
+                os.utime(path, (0, 0))
     folders.sweep({"known"})
     assert {path.name for path in (tmp_path / "trainings").iterdir()} == {"known", "arriving"}
     assert any("unknown" in line and "was moved to" in line for line in caplog.messages)
