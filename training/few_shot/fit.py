@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from training.examples import TaskData
 from training.few_shot.features import Features, Progress, features_of
 from training.few_shot.phrases import phrases_of
 from training.few_shot.selection import ONE_LABEL, SEVERAL_LABELS, ServedHead, served_head
+from training.few_shot.served_texts import ServedTexts, long_rows_of
 from training.few_shot.warnings import name_warnings, text_warnings
 from training.learning.learner import describe_fitting
 from training.settings.config import TrainConfig
@@ -51,7 +53,8 @@ def fit(
     spec = describe_fitting(config, data, backbone)
     names = encode_names(backbone, spec, config.label_descriptions)
     encoded = encode_rows(backbone, spec, data.train)
-    texts = [*(text for (text,) in names), *encoded.texts]
+    long_rows = long_rows_of(backbone, spec, data.train)
+    texts = [*(text for (text,) in names), *encoded.texts, *chain(*long_rows.values())]
     features = features_of(
         backbone, spec.head, texts, tokens_per_batch=tokens_per_batch, report=report
     )
@@ -59,7 +62,9 @@ def fit(
     shape = (len(data.train), len(names)) if has_several else len(data.train)
     labels = np.array(data.train.truths, np.int64).reshape(shape)
     family = SEVERAL_LABELS if has_several else ONE_LABEL
-    served = served_head(features[: len(names)], features[len(names) :], labels, family)
+    of_names, of_rows, of_windows = np.split(features, [len(names), len(names) + len(encoded)])
+    read = ServedTexts.of_rows(spec, of_rows, long_rows, of_windows)
+    served = served_head(of_names, of_rows, labels, family, read)
     measured = None
     if len(labels):
         assert spec.problem_type is not None

@@ -1,7 +1,7 @@
 """Chooses and calibrates a head by cross-validation of the few rows."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -13,6 +13,7 @@ from scipy.special import log_softmax
 from training.few_shot.features import Features
 from training.few_shot.heads import LabeledFeatures, LinearHead, discriminant, regression
 from training.few_shot.heads_by_label import discriminants, log_odds, regressions
+from training.few_shot.served_texts import ServedTexts
 
 FOLDS: Final = 10
 ROWS_TO_CHOOSE: Final = 4
@@ -108,6 +109,7 @@ def served_head(
     features: Features,
     labels: NDArray[np.int64],
     family: HeadFamily = ONE_LABEL,
+    served: ServedTexts | None = None,
 ) -> ServedHead:
     """Compute the head whose cross-validation makes the labels most likely, and calibrate it.
 
@@ -119,19 +121,23 @@ def served_head(
         features: features of n rows, `[n, hidden]`.
         labels: label numbers of the rows, `[n]`, or their flags, `[n, C]`.
         family: the heads of the problem type.
+        served: the texts of the rows as a server runs them, if these are not those of `features`.
+            Rows that are left out are measured by them.
     """
     length = float(np.linalg.norm(features if len(features) else names, axis=1).mean())
     rows = LabeledFeatures(_of_length_1(features), labels, _of_length_1(names))
+    texts = served or ServedTexts.of_short_rows(features)
+    texts = replace(texts, features=texts.features / length)
     can_choose = len(labels) >= ROWS_TO_CHOOSE * len(names)
     calibrated = [
-        _calibrated(one, family, rows, features / length)
+        _calibrated(one, family, rows, texts)
         for one in (family.candidates if can_choose else (family.usual,))
     ]
     _, candidate, scale, left_out = min(calibrated, key=lambda one: one[0])
     head = candidate.compute(rows)
     bias = head.bias * scale + family.offsets(rows)
-    served = LinearHead(head.weight * (scale / length), bias)
-    return ServedHead(served, rows, candidate.name, scale, left_out)
+    scaled = LinearHead(head.weight * (scale / length), bias)
+    return ServedHead(scaled, rows, candidate.name, scale, left_out)
 
 
 def _of_length_1(features: Features) -> Features:
@@ -151,24 +157,26 @@ def folds_of(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _calibrated(
-    candidate: Candidate, family: HeadFamily, rows: LabeledFeatures, served: Features
+    candidate: Candidate, family: HeadFamily, rows: LabeledFeatures, texts: ServedTexts
 ) -> tuple[float, Candidate, float, Features]:
     """Return the loss, the candidate, its scale, and its calibrated logits of left-out rows."""
     folds = folds_of(rows.labels)
-    logits, offsets = np.empty((2, len(rows.labels), len(rows.names)))
+    logits, offsets = np.empty((2, len(texts.rows), len(rows.names)))
     for fold in np.unique(folds):
-        others = rows.take(folds != fold)
-        logits[folds == fold] = candidate.compute(others)(served[folds == fold])
-        offsets[folds == fold] = family.offsets(others)
+        others, is_left_out = rows.take(folds != fold), folds[texts.rows] == fold
+        logits[is_left_out] = candidate.compute(others)(texts.features[is_left_out])
+        offsets[is_left_out] = family.offsets(others)
+
+    def left_out(log_scale: float) -> Features:
+        return texts.merged(np.exp(log_scale) * logits + offsets)
 
     def loss(log_scale: float) -> float:
         """Return the surprise at a scale. The usual scale of data sets is the prior.
 
         A few rows therefore change it little, and none not at all.
         """
-        surprise = family.surprise(np.exp(log_scale) * logits + offsets, rows.labels)
+        surprise = family.surprise(left_out(log_scale), rows.labels)
         return surprise + ((log_scale - candidate.log_scale) / _SPREAD) ** 2 / 2
 
     fitted = minimize_scalar(loss, bounds=_BOUNDS, method="bounded", options={"xatol": 1e-6})
-    scale = float(np.exp(fitted.x))
-    return float(fitted.fun), candidate, scale, scale * logits + offsets
+    return float(fitted.fun), candidate, float(np.exp(fitted.x)), left_out(fitted.x)

@@ -155,6 +155,23 @@ def test_thresholds_are_fitted_on_all_windows_of_long_texts(
         assert one.precision == pytest.approx(truths.count(one.label) / found.count(one.label))
 
 
+def test_rows_that_are_left_out_are_read_in_windows_as_they_are_served(
+    backbone_folder: Path, tmp_path: Path
+) -> None:
+    praise, blame = "the film is good . ", "the film is bad . "
+    changed = [{"text": praise * 2 + blame * 12, "label": "bad"}] * 3
+    changed += [{"text": blame * 2 + praise * 12, "label": "good"}] * 3
+    rows = write_jsonl(tmp_path / "rows.jsonl", [*sentiment_rows(30), *changed])
+    settings = {"train": str(rows), "max_length": 12, "method": "few_shot"}
+    truncated = fit(backbone_folder, tmp_path / "truncated", **settings)
+    windows = fit(backbone_folder, tmp_path / "windows", long_texts="windows", stride=2, **settings)
+    right = [
+        round(36 * one.finished.validation.metrics["accuracy"]) for one in (truncated, windows)
+    ]
+    assert right[1] >= right[0] + 3
+    assert windows.finished.temperature != truncated.finished.temperature
+
+
 PARTS = {"film": "a very good film", "train": "the train was late", "card": "my card was lost"}
 
 
