@@ -14,6 +14,7 @@ import uvicorn
 from transformers.utils import logging as transformers_logging
 
 from prefixes.backbone import load_backbone
+from prefixes.cores import num_usable_cores
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.deliveries import DeliveryQueue
@@ -90,8 +91,9 @@ def serve(
 def prepare_process(settings: Settings) -> None:
     """Set the logs and the threads of a process that will run an engine."""
     transformers_logging.disable_progress_bar()
-    if settings.num_threads is not None:
-        torch.set_num_threads(settings.num_threads)
+    # By itself, torch starts a thread for each processor, also in a container with a CPU quota.
+    usable = min(torch.get_num_threads(), num_usable_cores())
+    torch.set_num_threads(settings.num_threads or usable)
     configure_logging()
     sys.setswitchinterval(_SWITCH_SECONDS)
 

@@ -42,7 +42,11 @@ class EngineSettings(BaseModel):
         "compiled at installation, on a CPU. `auto` benchmarks both, like the linear kernel.",
     )
     num_threads: int | None = Field(
-        default=None, ge=1, le=1024, description="CPU threads of the forward pass. Unset: all."
+        default=None,
+        ge=1,
+        le=1024,
+        description="CPU threads of the forward pass. Unset: one for each core that the process "
+        "may use.",
     )
     num_streams: int | None = Field(
         default=None,

@@ -17,8 +17,8 @@ class TrainingSettings(BaseModel):
         default=None,
         ge=1,
         le=1024,
-        description="CPU threads of each training. Unset: one for each processor. Requests have "
-        "priority over trainings.",
+        description="CPU threads of each training. Unset: one for each core that the process "
+        "may use. Requests have priority over trainings.",
     )
     training_device: str = Field(
         default="auto",

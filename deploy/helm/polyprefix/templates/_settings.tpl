@@ -52,8 +52,7 @@ POLYPREFIX_TLS_KEY: /etc/polyprefix/tls/tls.key
 {{ toYaml $settings }}
 {{- end }}
 
-{{/* `env` and `envFrom` of a container. A CPU limit does not change the number of processors that a
-process sees, so the number of threads is set to it. */}}
+{{/* `env` and `envFrom` of a container. The number of threads is the CPU limit. */}}
 {{- define "polyprefix.environment" -}}
 envFrom:
   - configMapRef:
