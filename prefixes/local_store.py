@@ -74,6 +74,9 @@ class LocalStore:
     def stage(self) -> AbstractContextManager[StagedBlob]:
         return self._staging.stage()
 
+    def prepare(self, staged: StagedBlob) -> None:
+        staged.sync()
+
     def commit(self, staged: StagedBlob) -> None:
         """Move the staged file into place. An existing blob is replaced by the same bytes."""
         path = self._path(staged.digest)

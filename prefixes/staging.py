@@ -44,6 +44,11 @@ class StagedBlob:
         self._size += len(chunk)
 
     @property
+    def name(self) -> str:
+        """A name that no other staged bytes have."""
+        return self._path.name
+
+    @property
     def digest(self) -> str:
         """The SHA-256 of the bytes written so far, as 64 hexadecimal digits."""
         return self._hash.hexdigest()
@@ -58,6 +63,11 @@ class StagedBlob:
         with disk("read", self._path):
             self._file.seek(0)
             return self._file.readall()
+
+    def sync(self) -> None:
+        """Make the bytes written so far durable."""
+        with disk("write", self._path):
+            os.fsync(self._file.fileno())
 
     def move_to(self, path: Path) -> None:
         """Make the bytes durable, then move them to `path` in one step. Called by `LocalStore`."""

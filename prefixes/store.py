@@ -50,6 +50,13 @@ class PrefixStore(Protocol):
         """
         ...
 
+    def prepare(self, staged: StagedBlob) -> None:
+        """Do the slow part of `commit` ahead of it, before the transaction excludes other writers.
+
+        Nobody sees the bytes yet. They are lost unless they are committed.
+        """
+        ...
+
     def commit(self, staged: StagedBlob) -> None:
         """Store the staged bytes under their digest, so that they survive a power failure.
 

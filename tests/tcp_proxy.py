@@ -1,7 +1,9 @@
-"""A proxy between a client and a service that cuts replies short, or holds them back."""
+"""A proxy between a client and a service that cuts replies short, or holds data back."""
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +21,19 @@ class FaultyProxy:
         self.max_reply_bytes: int | None = None
         self.is_silent = False
         self._sockets: list[socket.socket] = []
+        self._passes = threading.Event()
+        self._passes.set()
+        self._holds = threading.Event()
+
+    @contextmanager
+    def hold_requests(self) -> Iterator[threading.Event]:
+        """Hold requests back while the block lasts. The event says that there is one."""
+        self._holds.clear()
+        self._passes.clear()
+        try:
+            yield self._holds
+        finally:
+            self._passes.set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -48,6 +63,9 @@ class FaultyProxy:
     def _requests(self, client: socket.socket, service: socket.socket) -> None:
         try:
             while data := client.recv(65536):
+                if not self._passes.is_set():
+                    self._holds.set()
+                    self._passes.wait()
                 service.sendall(data)
         except OSError:
             pass

@@ -211,13 +211,11 @@ class PrefixRemoval(PrefixCatalog):
         If the lock is lost with the connection, a publication may rely on the bytes: they are
         stored again.
         """
-        data = None
+        data = self._bytes_of(digest) if self.database.can_lose_lock else None
         try:
             with self.database.write() as connection:
                 if _is_known(connection, digest):
                     return
-                if self.database.can_lose_lock:
-                    data = self._bytes_of(digest)
                 self.store.delete(digest)
         except StoreUnavailable:
             if data is not None:

@@ -26,15 +26,28 @@ except ImportError as error:
     ) from error
 
 _CONNECT_SECONDS: Final = 3
-_SILENT_SECONDS: Final = 10
-"""Time without a byte after which a reply is given up."""
-_REQUEST_SECONDS: Final = 300
-_RETRY_SECONDS: Final = 15
-"""Time after which a failed request is not repeated. A publication holds the writers' lock
-meanwhile, and other writers wait for it for 20 seconds.
-"""
 _MAX_RETRIES: Final = 5
 _CHUNK_BYTES: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """Limits of one request, in seconds.
+
+    `silent` is the time without a byte after which a reply is given up, `request` that of the whole
+    reply. After `retry`, a failed request is not repeated.
+    """
+
+    silent: float
+    request: float
+    retry: float
+
+
+PATIENT: Final = TimeLimits(silent=10, request=300, retry=15)
+HURRIED: Final = TimeLimits(silent=7, request=7, retry=2)
+"""For the two requests that a publication or a deletion makes under the lock of writers. Other
+writers wait for the lock for 20 seconds.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +63,9 @@ class ObjectInfo:
 class Bucket:
     """A bucket. Safe to use from many threads."""
 
-    def __init__(self, settings: BucketSettings) -> None:
-        """Describe the bucket. No request is made yet."""
+    def __init__(self, settings: BucketSettings, limits: TimeLimits | None = None) -> None:
+        """Describe the bucket. No request is made yet. The limits are patient unless given."""
+        limits = limits or PATIENT
         self.name = settings.url
         self._prefix = f"{settings.prefix}/" if settings.prefix else ""
         given = {"endpoint": settings.endpoint_url, "region": settings.region}
@@ -64,12 +78,12 @@ class Bucket:
             client_options={
                 "allow_http": settings.allow_http,
                 "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
-                "read_timeout": timedelta(seconds=_SILENT_SECONDS),
-                "timeout": timedelta(seconds=_REQUEST_SECONDS),
+                "read_timeout": timedelta(seconds=limits.silent),
+                "timeout": timedelta(seconds=limits.request),
             },
             retry_config={
                 "max_retries": _MAX_RETRIES,
-                "retry_timeout": timedelta(seconds=_RETRY_SECONDS),
+                "retry_timeout": timedelta(seconds=limits.retry),
                 "backoff": {
                     "init_backoff": timedelta(milliseconds=100),
                     "max_backoff": timedelta(seconds=2),
@@ -144,6 +158,11 @@ class Bucket:
         """Delete an object; do nothing if it does not exist."""
         with self._request("delete", key):
             obstore.delete(self._store, key)
+
+    def copy(self, key: str, target: str) -> None:
+        """Copy an object, which must exist, within the service. It replaces an earlier one."""
+        with self._request("copy", key):
+            obstore.copy(self._store, key, target)
 
     def move(self, key: str, target: str) -> bool:
         """Copy an object, then delete it. Returns false if it does not exist.

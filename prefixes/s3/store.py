@@ -4,21 +4,22 @@ Keys, below the prefix of the bucket's URL. They are those of the files of a `Lo
 folder can be copied to a bucket as it is:
 
     blobs/ab/abcdef...           committed bytes, under their digest
+    staging/                     bytes that are not committed yet
     quarantine/blobs/abcdef...   bytes that were unknown to the database at a start
     store-id                     the id that the store shares with its database
 
-A `LocalStore` renames a file into place. Here, a blob is one request, which stores all of an object
-or nothing, so bytes that are still being received are staged in the local folder.
+A `LocalStore` renames a file into place. Here, received bytes are sent to `staging/` before the
+writers' lock is taken, which may take long. Under the lock, the service copies the object: one
+request, which creates all of the blob or nothing, and makes an earlier one young and whole.
 """
 
 import logging
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,7 @@ from typing import Final
 from prefixes.disk import check_outside_program, disk, tighten
 from prefixes.errors import StoreMismatch, StoreUnavailable
 from prefixes.file import MAX_FILE_BYTES
-from prefixes.s3.bucket import Bucket, ObjectInfo
+from prefixes.s3.bucket import HURRIED, Bucket, ObjectInfo
 from prefixes.s3.cache import BlobCache
 from prefixes.s3.settings import BucketSettings
 from prefixes.staging import StagedBlob, StagingFolder
@@ -34,13 +35,9 @@ from prefixes.store import DIGEST, check_bytes, check_is_digest
 
 _FOLDER_LETTERS: Final = 2
 _BLOBS: Final = "blobs/"
+_STAGING: Final = "staging/"
 _QUARANTINE: Final = "quarantine/blobs/"
 _ID: Final = "store-id"
-_RENEWAL_SECONDS: Final = 600.0
-"""Age from which a blob is written again when its bytes are published again.
-
-A sweep spares young blobs, so the new age protects it, as a `LocalStore` does.
-"""
 _CLOCK_SECONDS: Final = 300.0
 """Maximum difference between the clocks of the bucket and of the servers."""
 
@@ -60,8 +57,11 @@ class S3Store:
         """
         folder = check_outside_program(folder)
         self.bucket = Bucket(settings)
+        self._hurried = Bucket(settings, HURRIED)
         self._folder = folder
         self._staging = StagingFolder(folder / "staging", max_bytes=max_bytes)
+        self._prepared: dict[str, str] = {}
+        """The digests of staged bytes that are in the bucket, by the names of these bytes."""
         self._cache = BlobCache(folder / "cache", settings.cache_bytes)
         for name in ("cache", "staging", "copies", "shown"):
             tighten(folder / name)
@@ -86,17 +86,28 @@ class S3Store:
                 "database URL, and start again."
             )
 
-    def stage(self) -> AbstractContextManager[StagedBlob]:
-        return self._staging.stage()
+    @contextmanager
+    def stage(self) -> Iterator[StagedBlob]:
+        with self._staging.stage() as staged:
+            try:
+                yield staged
+            finally:
+                self._discard(staged)
+
+    def prepare(self, staged: StagedBlob) -> None:
+        """Send the bytes to the bucket, unless they are there."""
+        digest = staged.digest
+        if self._prepared.get(staged.name) != digest:
+            self.bucket.put(_STAGING + staged.name, staged.read())
+            self._prepared[staged.name] = digest
 
     def commit(self, staged: StagedBlob) -> None:
-        """Create the blob. An existing one is replaced only if it is damaged or old."""
-        digest, data = staged.digest, staged.read()
-        key = _key(digest)
-        if not self.bucket.create(key, data) and not self._is_young_and_intact(key, digest):
-            self.bucket.put(key, data)
-        self.bucket.delete(_QUARANTINE + digest)
-        self._cache.add(digest, data)
+        """Copy the bytes to their place, over those that are there."""
+        self.prepare(staged)
+        digest = staged.digest
+        self._hurried.copy(_STAGING + staged.name, _key(digest))
+        self._hurried.delete(_QUARANTINE + digest)
+        self._cache.add(digest, staged.read())
 
     def get(self, digest: str) -> bytes:
         key = _key(digest)
@@ -112,8 +123,8 @@ class S3Store:
         return self._anonymous_file(data) if file is None else file
 
     def delete(self, digest: str) -> None:
-        self.bucket.delete(_key(digest))
-        self.bucket.delete(_QUARANTINE + digest)
+        self._hurried.delete(_key(digest))
+        self._hurried.delete(_QUARANTINE + digest)
         self._cache.remove(digest)
 
     def digests(self) -> frozenset[str]:
@@ -134,11 +145,7 @@ class S3Store:
         now: float,
     ) -> int:
         latest = now - older_than_seconds
-        stale = self._staging.abandoned(latest)
-        for path in stale:
-            with disk("sweep", path):
-                path.unlink(missing_ok=True)
-            _log.info("removed the abandoned file %s", path)
+        num_stale = self._sweep_staging(latest)
         orphans = {
             digest: one
             for digest, one in self._blobs().items()
@@ -151,7 +158,30 @@ class S3Store:
             else:
                 self._quarantine(one, digest)
         self._cache.keep_only(known)
-        return len(stale) + len(orphans)
+        return num_stale + len(orphans)
+
+    def _sweep_staging(self, latest: float) -> int:
+        """Remove what crashed uploads left, here and in the bucket."""
+        files = self._staging.abandoned(latest)
+        for path in files:
+            with disk("sweep", path):
+                path.unlink(missing_ok=True)
+            _log.info("removed the abandoned file %s", path)
+        objects = [one.key for one in self.bucket.list(_STAGING) if one.modified <= latest]
+        for key in objects:
+            self.bucket.delete(key)
+            _log.info("removed the abandoned file %s", self.bucket.url(key))
+        return len(files) + len(objects)
+
+    def _discard(self, staged: StagedBlob) -> None:
+        """Remove staged bytes from the bucket."""
+        if self._prepared.pop(staged.name, None) is None:
+            return
+        key = _STAGING + staged.name
+        try:
+            self.bucket.delete(key)
+        except StoreUnavailable as error:  # the publication has succeeded nevertheless
+            _log.warning("the next start removes %s: %s", self.bucket.url(key), error)
 
     def _blobs(self) -> dict[str, ObjectInfo]:
         listed = {_name(one.key): one for one in self.bucket.list(_BLOBS)}
@@ -178,16 +208,6 @@ class S3Store:
                 "%s is known to the database and was restored from %s", url(key), url(source)
             )
         return self.bucket.get(key)
-
-    def _is_young_and_intact(self, key: str, digest: str) -> bool:
-        found = self.bucket.info(key)
-        if found is None or found.modified < time.time() - _RENEWAL_SECONDS:
-            return False
-        try:
-            check_bytes(key, digest, self.bucket.get(key))
-        except StoreUnavailable:
-            return False
-        return True
 
     def _anonymous_file(self, data: bytes) -> BufferedReader:
         """Return a file without a name, for a blob that the cache could not keep."""

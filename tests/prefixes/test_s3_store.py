@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from prefixes.errors import StoreCorrupted, StoreMismatch, StoreUnavailable
-from prefixes.registry import open_store
+from prefixes.registry import open_registry, open_store
+from prefixes.registry.sqlite import BUSY_SECONDS
 from prefixes.s3.failures import describe
 from prefixes.s3.settings import BucketSettings
 from prefixes.store import PrefixStore
 from tests.prefixes.places import BucketPlace, key_of, put
+from tests.prefixes.publishing import publish
 from tests.seaweedfs import ACCESS_KEY, SECRET_KEY, SeaweedServer, credentials, start_seaweedfs
 from tests.tcp_proxy import FaultyProxy
 
@@ -46,8 +48,8 @@ def be_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up requests soon, so that a test of a silent service does not take long."""
     from prefixes.s3 import bucket
 
-    monkeypatch.setattr(bucket, "_SILENT_SECONDS", 1.5)
-    monkeypatch.setattr(bucket, "_RETRY_SECONDS", 1)
+    limits = bucket.TimeLimits(silent=1.5, request=300, retry=1)
+    monkeypatch.setattr(bucket, "PATIENT", limits)
 
 
 def test_concurrent_publishers_of_the_same_bytes_all_succeed(place: BucketPlace) -> None:
@@ -64,25 +66,59 @@ def test_concurrent_publishers_of_the_same_bytes_all_succeed(place: BucketPlace)
     assert place.open().digests() == {digest}
 
 
-def test_an_intact_young_blob_is_not_written_again(place: BucketPlace, store: PrefixStore) -> None:
+def test_bytes_that_are_stored_again_are_young_again_so_that_no_sweep_takes_them(
+    place: BucketPlace, store: PrefixStore
+) -> None:
     digest = put(store, b"bytes")
     before = modified(place, digest)
     time.sleep(1.1)  # the service counts whole seconds
     put(place.open(), b"bytes")
-    assert modified(place, digest) == before
-
-
-def test_an_old_blob_is_written_again_so_that_no_sweep_takes_it(
-    place: BucketPlace, store: PrefixStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from prefixes.s3 import store as module
-
-    digest = put(store, b"bytes")
-    before = modified(place, digest)
-    monkeypatch.setattr(module, "_RENEWAL_SECONDS", 0.5)
-    time.sleep(1.1)
-    put(place.open(), b"bytes")
     assert modified(place, digest) > before
+
+
+def test_prepared_bytes_are_no_blob_until_they_are_committed(
+    place: BucketPlace, store: PrefixStore
+) -> None:
+    with store.stage() as staged:
+        staged.write(b"byt")
+        store.prepare(staged)
+        staged.write(b"es")  # a commit does not rely on what was prepared before
+        assert store.digests() == frozenset()
+        store.commit(staged)
+    assert place.open().get(staged.digest) == b"bytes"
+    with store.stage() as rejected:
+        rejected.write(b"rejected")
+        store.prepare(rejected)
+    assert store.digests() == {staged.digest}
+    assert staged_keys(place) == []
+
+
+def staged_keys(place: BucketPlace) -> list[str]:
+    from prefixes.s3.bucket import Bucket
+
+    return [one.key for one in Bucket(place.settings).list("staging/")]
+
+
+def test_a_prefix_that_is_sent_slowly_keeps_no_other_writer_waiting(
+    seaweedfs: SeaweedServer, place: BucketPlace, tmp_path: Path
+) -> None:
+    with FaultyProxy(seaweedfs.port) as proxy:
+        settings = seaweedfs.bucket(place.settings.bucket, port=proxy.port)
+        registry = open_registry(tmp_path / "server", bucket=settings)
+        registry.ensure_tenant("acme")
+        with ThreadPoolExecutor(1) as pool, proxy.hold_requests() as has_one:
+            slow = pool.submit(publish, registry, "acme", "tone", "one")
+            assert has_one.wait(60)
+            registry.ensure_tenant("zoo")  # it would wait for the lock, and fail
+            assert not slow.done()
+        assert slow.result().version.number == 1
+        registry.close()
+
+
+def test_the_requests_of_a_publication_end_before_other_writers_give_up() -> None:
+    from prefixes.s3.bucket import HURRIED
+
+    assert 2 * (HURRIED.retry + HURRIED.request) < BUSY_SECONDS
 
 
 def modified(place: BucketPlace, digest: str) -> float:
