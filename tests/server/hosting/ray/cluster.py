@@ -4,6 +4,7 @@ Ray listens on all addresses of a machine, whatever it is told. In the namespace
 loopback. A relay gives clients outside of it a Unix socket.
 """
 
+import fcntl
 import importlib.util
 import os
 import re
@@ -12,18 +13,34 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from prefixes.backbone import Backbone
+from tests.factories import make_prefix
+from tests.server.rest import new_registry, put, put_some
+
 ROOT = Path(__file__).parents[4]
 RELAY = Path(__file__).with_name("relay.py")
 PORT = 8000
 NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+START_SECONDS = 300
+SETTINGS = {
+    "POLYPREFIX_DEVICE": "cpu",
+    "POLYPREFIX_DTYPE": "float32",
+    "POLYPREFIX_LINEAR_KERNEL": "torch",
+    "POLYPREFIX_ATTENTION_KERNEL": "torch",
+    "POLYPREFIX_RAY_ENGINE_REPLICAS": "2",
+    "POLYPREFIX_RAY_ENGINE_CPUS": "0.5",
+}
 WITH_RELAY = 'ip link set lo up; "$1" "$2" "$3" "$4" & shift 4; exec "$@"'
+
+TASKS = [f"acme/task-{number}" for number in range(8)]
 
 
 def why_not() -> str | None:
@@ -42,6 +59,7 @@ class RayServer:
     process: subprocess.Popen[str]
     socket: Path
     keys: dict[str, str]
+    namespace: Path | None = None
 
     def client(self, tenant: str = "acme") -> httpx.Client:
         return httpx.Client(
@@ -57,10 +75,19 @@ class RayServer:
         return [pid for pid in self.processes() if _command(pid).startswith(title)]
 
     def processes(self) -> list[int]:
-        """All processes in the namespace."""
-        inside = _namespace(self.process.pid)
+        """All processes in the namespace, also after the server has exited."""
         pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-        return [pid for pid in pids if _namespace(pid) == inside is not None]
+        return [pid for pid in pids if self.namespace and _namespace(pid) == self.namespace]
+
+    def await_start(self, output: Path) -> None:
+        """Wait until the server writes that it listens."""
+        deadline = time.monotonic() + START_SECONDS
+        while "listens on http" not in output.read_text():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the server did not start:\n{output.read_text()[-8000:]}")
+            if (found := _namespace(self.process.pid)) not in {None, _namespace(os.getpid())}:
+                self.namespace = found
+            time.sleep(0.1)
 
     def samples(self, name: str) -> list[float]:
         """The values of a metric, one for each replica that exports it."""
@@ -86,13 +113,35 @@ def _namespace(pid: int) -> Path | None:
         return None
 
 
+def ask(client: httpx.Client, task: str) -> httpx.Response:
+    return client.post("/v1/predict", json={"model": task, "input": "a good film"})
+
+
 @contextmanager
-def ray_server(
-    store: Path, keys: dict[str, str], *flags: str, **settings: str
-) -> Iterator[RayServer]:
-    """Start a server on Ray. Ends everything in its namespace at the end."""
+def ray_server(folder: Path, backbone: Backbone, backbone_folder: Path) -> Iterator[RayServer]:
+    """Start a server with `TASKS` and prefixes of each kind, and two replicas of the engine."""
+    registry, keys = new_registry(folder / "store")
+    put_some(registry, backbone.fingerprint)
+    for seed, task in enumerate(TASKS):
+        put(registry, task, make_prefix(backbone.fingerprint, seed=seed))
+    registry.close()
+    flags = ("--store-folder", str(folder / "store"), "--backbone", str(backbone_folder))
+    with _running(keys, *flags) as server:
+        yield server
+
+
+@contextmanager
+def _running(keys: dict[str, str], *flags: str) -> Iterator[RayServer]:
+    """Start a server, the only one on Ray of all tests that run at a time.
+
+    Ends everything in its namespace at the end.
+    """
     # Ray has sockets in its folder, and the path of a socket may have 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as home:
+    with (
+        _only_one(),
+        tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as home,
+        Path(home, "output").open("w") as output,
+    ):
         path = Path(home, "http")
         relay = (sys.executable, str(RELAY), str(path), str(PORT))
         serve = (sys.executable, "-P", "-m", "server", "serve", "--ray", "--port", str(PORT))
@@ -103,8 +152,6 @@ def ray_server(
                 "sh",
                 *relay,
                 *serve,
-                "--store-folder",
-                str(store),
                 *flags,
             ],
             cwd=ROOT,
@@ -114,32 +161,28 @@ def ray_server(
                 "RAY_TMPDIR": home,
                 "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "client"))),
                 "PYTHONUNBUFFERED": "1",
-                **{f"POLYPREFIX_{name.upper()}": value for name, value in settings.items()},
+                **SETTINGS,
             },
-            stdout=subprocess.PIPE,
+            # Not a pipe: when it is full, the server waits for a reader.
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )
         server = RayServer(process, path, keys)
-        pids: Sequence[int] = ()
         try:
-            _await_start(process)
-            pids = server.processes()
+            server.await_start(Path(output.name))
             yield server
         finally:
-            for pid in {*pids, *server.processes()}:
-                if _namespace(pid) not in {None, _namespace(os.getpid())}:
+            process.kill()
+            for pid in server.processes():
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
 
 
-def _await_start(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line)
-        if "listens on http" in line:
-            return
-    raise AssertionError("the server did not start:\n" + "".join(lines[-40:]))
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Wait until no other test has a server on Ray. One has a dozen processes."""
+    with Path(tempfile.gettempdir(), f"polyprefix-ray-{os.getuid()}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,4 +1,7 @@
-"""A server on a real Ray cluster: answers, affinity, a killed replica, draining."""
+"""A server on a real Ray cluster: answers, affinity, a killed replica.
+
+These tests run in any order and share a server, so none of them may stop it.
+"""
 
 import os
 import signal
@@ -10,22 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from prefixes.backbone import Backbone
 from tests.factories import make_prefix
-from tests.server.hosting.ray.cluster import RayServer, ray_server, why_not
-from tests.server.rest import Rest, new_registry, put, put_some, serving
+from tests.server.hosting.ray.cluster import TASKS, RayServer, ask, ray_server, why_not
+from tests.server.rest import Rest, serving
 from tests.snippets import ROOT, examples_of, matches
 
 WHY_NOT = why_not()
-pytestmark = [
-    pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT)),
-    pytest.mark.xdist_group("ray"),
-]
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
-TASKS = [f"acme/task-{number}" for number in range(8)]
 QUESTIONS: dict[str, dict[str, Any]] = {
     "acme/mood": {"text": "a good film"},
     "examples/things": {"text": "my card in the city"},
@@ -40,21 +38,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
 def server(
     tmp_path_factory: pytest.TempPathFactory, backbone: Backbone, backbone_folder: Path
 ) -> Iterator[RayServer]:
-    folder = tmp_path_factory.mktemp("ray")
-    registry, keys = new_registry(folder / "store")
-    put_some(registry, backbone.fingerprint)
-    for seed, task in enumerate(TASKS):
-        put(registry, task, make_prefix(backbone.fingerprint, seed=seed))
-    registry.close()
-    settings = {
-        "dtype": "float32",
-        "linear_kernel": "torch",
-        "attention_kernel": "torch",
-        "ray_engine_replicas": "2",
-        "ray_engine_cpus": "0.5",
-    }
-    flags = ("--backbone", str(backbone_folder), "--device", "cpu")
-    with ray_server(folder / "store", keys, *flags, **settings) as running:
+    with ray_server(tmp_path_factory.mktemp("ray"), backbone, backbone_folder) as running:
         yield running
 
 
@@ -63,10 +47,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone) -> Itera
     """A server with the same prefixes, without Ray."""
     with serving(tmp_path_factory.mktemp("plain"), backbone) as running:
         yield running
-
-
-def _ask(client: httpx.Client, task: str, text: str = "a good film") -> httpx.Response:
-    return client.post("/v1/predict", json={"model": task, "input": text})
 
 
 def _numbers(value: Any) -> list[float]:
@@ -94,7 +74,7 @@ def test_each_task_stays_on_one_replica_under_light_load(server: RayServer) -> N
     with server.client() as client:
         for _ in range(4):
             for task in TASKS:
-                assert _ask(client, task).status_code == 200
+                assert ask(client, task).status_code == 200
     after = server.samples(loads)
 
     assert sum(after) - sum(before) == len(TASKS)
@@ -137,26 +117,30 @@ def test_an_upload_is_checked_by_a_replica_and_answers_at_once(
         path = "/v1/tenants/acme/prefixes/uploaded/versions"
         sent = client.post(path, files={"file": ("f", data)}, data={"alias": "live"})
         assert sent.status_code == 201, sent.text
-        assert _ask(client, "acme/uploaded").status_code == 200
+        assert ask(client, "acme/uploaded").status_code == 200
 
 
 def test_two_ingress_replicas_share_a_limit(server: RayServer) -> None:
-    limit, seconds_saved = 2, 10
+    limit, seconds_saved, seconds = 2, 10, 6
     with server.client("operator") as operator:
         done = operator.patch("/v1/tenants/zoo/limits", json={"requests_per_second": limit})
         assert done.status_code == 200, done.text
     started = time.monotonic()
+    statuses: list[int] = []
+    # Not only a burst: a proxy may send all of it to one replica, because it does not know the
+    # queue of the other one.
     with server.client("zoo") as client:
-        statuses = [_ask(client, "zoo/secret").status_code for _ in range(60)]
+        while time.monotonic() - started < seconds:
+            statuses.append(ask(client, "zoo/secret").status_code)
     allowed = limit * (seconds_saved + time.monotonic() - started)
 
     assert set(statuses) == {200, 429}
-    assert 0.8 * limit * seconds_saved <= statuses.count(200) <= 1.2 * allowed
+    assert 0.8 * allowed <= statuses.count(200) <= 1.2 * allowed
 
 
 def test_a_killed_replica_costs_no_answer(server: RayServer) -> None:
     with server.client() as client:
-        expected = {task: _numbers(_ask(client, task).json()) for task in TASKS}
+        expected = {task: _numbers(ask(client, task).json()) for task in TASKS}
     stop = threading.Event()
     outcomes: Counter[str] = Counter()
 
@@ -166,7 +150,7 @@ def test_a_killed_replica_costs_no_answer(server: RayServer) -> None:
                 if stop.is_set():
                     return
                 task = TASKS[number % len(TASKS)]
-                response = _ask(client, task)
+                response = ask(client, task)
                 is_right = response.status_code == 200 and _numbers(
                     response.json()
                 ) == pytest.approx(expected[task], abs=1e-5)
@@ -188,27 +172,3 @@ def test_a_killed_replica_costs_no_answer(server: RayServer) -> None:
 
     assert set(outcomes) == {"right"}, outcomes
     assert outcomes["right"] > 20
-
-
-def test_a_signal_lets_requests_in_flight_finish(server: RayServer) -> None:
-    body = {"input": [{"model": TASKS[n % 8], "text": "a good film " * 9} for n in range(250)]}
-    statuses: list[int] = []
-
-    def ask() -> None:
-        with server.client() as client:
-            statuses.append(client.post("/v1/classify", json=body).status_code)
-
-    threads = [threading.Thread(target=ask) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    while not sum(server.samples("polyprefix_waiting_inputs")) and any(
-        thread.is_alive() for thread in threads
-    ):
-        pass
-    server.process.send_signal(signal.SIGTERM)
-    for thread in threads:
-        thread.join()
-
-    assert set(statuses) <= {200, 404}, "the proxy rejects new requests with 404"
-    assert 200 in statuses
-    assert server.process.wait(timeout=60) == 0
