@@ -11,6 +11,7 @@ from typing import Final
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 
 from server.errors import ServerFailed
 from server.hosting.ray.application import NAME, build, num_cpus
@@ -20,6 +21,15 @@ _log = logging.getLogger(__name__)
 
 _ALONE: Final = ("num_front_ends", "tls_certificate")
 """Settings of a server that listens itself."""
+
+_ENVIRONMENT: Final = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # A proxy that is not ready after three times this time is replaced, and `serve.start` fails.
+    # With Ray's 5 seconds, a busy machine could not start any.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "20",
+}
+"""Defaults for the processes of a local cluster, which inherit the environment."""
 
 _OBJECT_STORE_BYTES: Final = 100 * 2**20
 """Of a local cluster. Requests and answers are small, and most are sent without it."""
@@ -40,13 +50,7 @@ def serve_on_ray(settings: Settings, port: int, announce: Callable[[], None]) ->
     _check(settings)
     with _cluster(settings), _deleted_at_the_end():
         stopping = _event_of_signals()
-        try:
-            serve.start(http_options={"host": settings.host, "port": port})
-            serve.run(build(settings), name=NAME, route_prefix="/")
-        except RuntimeError as error:
-            raise ServerFailed(
-                f"The application did not start on Ray: {error} The logs of Ray say why."
-            ) from error
+        _deploy(settings, port)
         announce()
         stopping.wait()
         _log.info("draining: deleting the application; requests in flight are answered first")
@@ -61,11 +65,22 @@ def _check(settings: Settings) -> None:
             )
 
 
+def _deploy(settings: Settings, port: int) -> None:
+    try:
+        serve.start(http_options={"host": settings.host, "port": port})
+        serve.run(build(settings), name=NAME, route_prefix="/")
+    except (RuntimeError, TimeoutError, RayError) as error:
+        reason = str(error).partition("\n")[0]  # details of actors follow
+        raise ServerFailed(
+            f"The application did not start on Ray: {reason} The logs of Ray say why."
+        ) from error
+
+
 @contextmanager
 def _cluster(settings: Settings) -> Iterator[None]:
     """Connect to the cluster of the settings; start one on this machine if they name none."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         if settings.ray_address is None:
             ray.init(
