@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from server.errors import ServerFailed
 from server.hosting.ray.application import NAME, build, num_cpus
+from server.hosting.ray.proxy_middleware import CALLBACK
 from server.settings import InvalidSettings, Settings, variable_of
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ _ALONE: Final = ("num_front_ends", "tls_certificate")
 _ENVIRONMENT: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
     # A proxy that is not ready after three times this time is replaced, and `serve.start` fails.
     # With Ray's 5 seconds, a busy machine could not start any.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "20",

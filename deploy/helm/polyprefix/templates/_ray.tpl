@@ -58,6 +58,7 @@ spec:
       {{- include "polyprefix.environment" $root | nindent 6 }}
         - {name: HOME, value: /tmp} # Ray keeps files there
         - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+        - {name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, value: "server.hosting.ray.proxy_middleware:middleware"}
       ports:
         {{- if $isHead }}
         - {name: gcs-server, containerPort: 6379}

@@ -109,6 +109,16 @@ def test_errors_are_those_of_a_server_without_ray(server: RayServer, plain: Rest
             assert found.json()["detail"] == expected.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/readyz", "/v1/tasks", "/none"])
+def test_a_response_has_one_request_id(server: RayServer, path: str) -> None:
+    with server.client() as client:
+        for sent, is_kept in (("a-client.1", True), ("not an id", False)):
+            headers = client.get(path, headers={"X-Request-Id": sent}).headers
+            found = headers.get_list("x-request-id")
+            assert len(found) == 1
+            assert (found[0] == sent) == is_kept
+
+
 def test_an_upload_is_checked_by_a_replica_and_answers_at_once(
     server: RayServer, backbone: Backbone
 ) -> None:
