@@ -10,7 +10,12 @@ Zadimoghaddam, 2018).
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from typing import Final
+
+_MAX_ORDERS: Final = 4096
+"""Number of tasks whose order is kept. With 100 replicas, each takes about 2 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,12 @@ class AffinityPolicy:
 
 def rendezvous_order(task: str, replicas: Iterable[str]) -> list[str]:
     """Return the replicas in the order in which a task prefers them, whatever their loads."""
-    return sorted(replicas, key=lambda replica: _score(task, replica))
+    return list(_order(task, tuple(replicas)))
+
+
+@lru_cache(_MAX_ORDERS)
+def _order(task: str, replicas: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(replicas, key=lambda replica: _score(task, replica)))
 
 
 def _score(task: str, replica: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,15 @@ def test_the_order_does_not_depend_on_the_order_of_the_replicas(task: str, names
     assert rendezvous_order(task, sorted(names)) == rendezvous_order(
         task, sorted(names, reverse=True)
     )
+
+
+def test_the_order_of_a_task_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = rendezvous_order("acme/computed-once", _idle(4))
+    monkeypatch.setattr("server.routing.affinity.blake2b", None)
+
+    assert rendezvous_order("acme/computed-once", _idle(4)) == order
+    with pytest.raises(TypeError):
+        rendezvous_order("acme/computed-once", _idle(5))
 
 
 @given(TASKS, NAMES)
