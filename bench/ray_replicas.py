@@ -71,7 +71,7 @@ def _empty(*, is_routed: bool) -> Any:
     if is_routed:
         router = RequestRouterConfig(
             request_router_class=TaskAffinityRouter,
-            request_router_kwargs={"balance": 1.25, "slack_tokens": 512.0},
+            request_router_kwargs={"slack_tokens": 128},
         )
     options = {"num_replicas": 2, "max_ongoing_requests": 2048}
     name = "routed" if is_routed else "default"

@@ -45,8 +45,8 @@ class Affinity:
 
     is_sticky = True
 
-    def __init__(self, policy: AffinityPolicy | None = None) -> None:
-        self._policy = policy or AffinityPolicy()
+    def __init__(self, policy: AffinityPolicy) -> None:
+        self._policy = policy
         self._popularity = Popularity()
 
     def choose(self, request: Request, view: View, now: float) -> int:
@@ -155,7 +155,7 @@ def _place(name: str) -> int:
 
 
 ROUTERS: Final[Mapping[str, Callable[[int], Router]]] = {
-    "affinity": lambda _seed: Affinity(),
+    "affinity": lambda _seed: Affinity(AffinityPolicy(slack_tokens=512.0)),
     "affinity, slack 128": lambda _seed: Affinity(AffinityPolicy(slack_tokens=128.0)),
     "affinity, slack 32": lambda _seed: Affinity(AffinityPolicy(slack_tokens=32.0)),
     "bounded hash": lambda _seed: BoundedHash(),

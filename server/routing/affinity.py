@@ -26,8 +26,8 @@ class AffinityPolicy:
     never below `slack_tokens`: while replicas are nearly idle, every task stays at its own.
     """
 
+    slack_tokens: float
     balance: float = 1.25
-    slack_tokens: float = 512.0
 
     def rank(self, task: str, loads: Mapping[str, float], share: float = 0.0) -> list[str]:
         """Return all replicas, the best one for a request of a task first.

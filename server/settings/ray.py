@@ -34,6 +34,12 @@ class RaySettings(BaseModel):
         description="Maximum number of replicas that run a backbone. Ray adds and removes them by "
         "the number of queued tokens. Unset: the number is fixed.",
     )
+    ray_slack_tokens: int = Field(
+        default=128,
+        ge=0,
+        description="Number of tokens in flight up to which a replica is never overloaded, so that "
+        "its tasks stay at it. Set it to what a replica runs in the time that a request may wait.",
+    )
     ray_queued_tokens: int = Field(
         default=4096,
         ge=1,

@@ -14,7 +14,6 @@ from server.hosting.ray.autoscaling import QueuedTokens
 from server.hosting.ray.engine_replica import EngineReplica
 from server.hosting.ray.ingress import Ingress
 from server.hosting.ray.router import TaskAffinityRouter
-from server.routing.affinity import AffinityPolicy
 from server.settings import Settings
 
 NAME: Final = "polyprefix"
@@ -23,7 +22,6 @@ NAME: Final = "polyprefix"
 _HEALTH_SECONDS: Final = 2.0
 _MORE_DRAIN_SECONDS: Final = 5.0
 """Time after `drain_seconds` for the last writes to the database."""
-_POLICY: Final = AffinityPolicy()
 
 
 def application(arguments: dict[str, str] | None = None) -> Application:
@@ -68,10 +66,7 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         "max_ongoing_requests": settings.max_waiting_inputs,
         "request_router_config": RequestRouterConfig(
             request_router_class=TaskAffinityRouter,
-            request_router_kwargs={
-                "balance": _POLICY.balance,
-                "slack_tokens": _POLICY.slack_tokens,
-            },
+            request_router_kwargs={"slack_tokens": settings.ray_slack_tokens},
         ),
         **_replicas_of_engine(settings),
         **_common_options(settings),

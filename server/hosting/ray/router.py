@@ -18,9 +18,9 @@ class TaskAffinityRouter(RequestRouter):  # type: ignore[misc]  # Ray has no typ
     that it gets: the next one if a replica is full or has died.
     """
 
-    def initialize_state(self, balance: float, slack_tokens: float) -> None:
-        """Set up. The arguments are those of `RequestRouterConfig.request_router_kwargs`."""
-        self._policy = AffinityPolicy(balance, slack_tokens)
+    def initialize_state(self, slack_tokens: float) -> None:
+        """Set up. The argument is from `RequestRouterConfig.request_router_kwargs`."""
+        self._policy = AffinityPolicy(slack_tokens)
         self._loads = ReplicaLoads()
         self._popularity = Popularity()
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from server.routing.affinity import AffinityPolicy, rendezvous_order
 
-POLICY = AffinityPolicy()
+POLICY = AffinityPolicy(slack_tokens=512.0)
 NAMES = st.sets(st.text("abcdef0123456789", min_size=1, max_size=8), min_size=1, max_size=12)
 LOADS = NAMES.flatmap(
     lambda names: st.fixed_dictionaries({name: st.floats(0, 1e6) for name in sorted(names)})
