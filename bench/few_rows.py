@@ -14,6 +14,10 @@ on up to 1,000 other rows of train.jsonl, which is what settings are chosen by.
 - prefix: `polyprefix train --method prefix` with its default settings, which holds out a tenth.
 - the alternatives of `bench.few_row_alternatives`, which are not calibrated.
 
+Sets of several labels per text have only the first two methods. The logistic regression is then one
+for each label. `micro_f1` is that of the labels with at least half a probability, and
+`average_precision` the mean over the labels, which no threshold enters.
+
 Runs in FILE are not repeated.
 """
 
@@ -27,44 +31,29 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 from transformers.utils import logging as transformers_logging
 
 from bench import origin
 from bench.few_row_alternatives import ALTERNATIVES
-from prefixes import PrefixSpec
-from prefixes.backbone import Backbone, load_backbone
-from training.data.encoding import encode_rows
-from training.data.few_rows import load_few_rows
+from bench.few_row_sets import TASKS, DataSet, Ints
+from bench.labeled_rows import write_rows
+from prefixes.backbone import load_backbone
 from training.examples import Examples
-from training.few_shot.features import Features, features_of
-from training.few_shot.fit import encode_names
-from training.few_shot.selection import served_head
-from training.learning.learner import describe
+from training.few_shot.features import Features
+from training.few_shot.selection import ONE_LABEL, SEVERAL_LABELS, served_head
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 from training.tasks.metrics import CALIBRATION_ERROR, measure
 
-TASKS: Final = ("ag_news", "banking77", "trec", "tweeteval_emotion")
 METHODS: Final = ("few_shot", "logistic_regression", "prefix", *ALTERNATIVES)
-DESCRIBED: Final = "trec, described"
-_DESCRIPTIONS: Final = {
-    "ABBR": "abbreviation",
-    "DESC": "description and abstract concepts",
-    "ENTY": "entities",
-    "HUM": "human beings",
-    "LOC": "locations",
-    "NUM": "numeric values",
-}
-"""The names of the classes in Li and Roth, "Learning Question Classifiers" (2002)."""
-_DEVELOPMENT_ROWS: Final = 1000
-_TOKENS_PER_BATCH: Final = 8192
-
-Ints = NDArray[np.int64]
+FOR_SEVERAL_LABELS: Final = METHODS[:2]
+AVERAGE_PRECISION: Final = "average_precision"
+_FIGURES: Final = ("accuracy", "macro_f1", CALIBRATION_ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,65 +65,6 @@ class Draw:
     rows: int
     seed: int
     part: str
-
-
-class DataSet:
-    """The rows of a set. Features are computed once for all draws."""
-
-    def __init__(self, name: str, data: Path, backbone: Backbone) -> None:
-        self.folder = data / name.partition(",")[0]
-        about = json.loads((self.folder / "labels.json").read_text(encoding="utf-8"))
-        self.labels: list[str] = about["labels"]
-        descriptions = _DESCRIPTIONS if name == DESCRIBED else None
-        self.config = TrainConfig.model_validate(
-            {
-                "task": f"bench/{self.folder.name.replace('_', '-')}",
-                "method": "few_shot",
-                "train": self.folder / "train.jsonl",
-                "test": self.folder / "test.jsonl",
-                "labels": self.labels,
-                "label_descriptions": descriptions,
-            }
-        )
-        rows = load_few_rows(self.config)
-        assert rows.test is not None
-        self.parts = {"train": rows.train, "test": rows.test}
-        self.truths = {name: np.array(part.truths) for name, part in self.parts.items()}
-        self._backbone = backbone
-        self._spec: PrefixSpec = describe(self.config, rows, backbone)
-        encoded = encode_names(backbone, self._spec, descriptions)
-        self.names = self._features([text for (text,) in encoded])
-        self._known: dict[tuple[str, int], NDArray[Any]] = {}
-
-    def split(self, draw: Draw) -> tuple[Ints, Ints]:
-        """Draw the rows to learn from, and those to measure on."""
-        truths = self.truths["train"]
-        order = np.random.default_rng(draw.seed).permutation(len(truths))
-        chosen = [order[truths[order] == label][: draw.rows] for label in range(len(self.labels))]
-        learned = np.concatenate(chosen)
-        if draw.part == "test":
-            return learned, np.arange(len(self.truths["test"]))
-        others = order[~np.isin(order, learned)]
-        return learned, others[:_DEVELOPMENT_ROWS]
-
-    def features(self, part: str, rows: Ints) -> Features:
-        """Return the features `[n, hidden]` of n rows of a part."""
-        missing = [row for row in rows.tolist() if (part, row) not in self._known]
-        if missing:
-            encoded = encode_rows(self._backbone, self._spec, self.parts[part].take(missing))
-            found = self._features(list(encoded.texts))
-            self._known |= {(part, row): one for row, one in zip(missing, found, strict=True)}
-        empty = np.empty((0, self.names.shape[1]))
-        return np.stack([self._known[part, row] for row in rows.tolist()]) if len(rows) else empty
-
-    def _features(self, texts: Sequence[Any]) -> Features:
-        return features_of(
-            self._backbone,
-            self._spec.head,
-            texts,
-            tokens_per_batch=_TOKENS_PER_BATCH,
-            report=None,
-        )
 
 
 def main() -> None:
@@ -151,13 +81,14 @@ def main() -> None:
         data = DataSet(task, arguments.data, backbone)
         done = {tuple(entry[name] for name in Draw.__slots__) for entry in entries}
         for draw in _draws(arguments, task):
-            if tuple(asdict(draw).values()) in done:
+            is_possible = draw.method in FOR_SEVERAL_LABELS or not data.has_several
+            if tuple(asdict(draw).values()) in done or not is_possible:
                 continue
             figures = (
                 _prefix(data, draw, arguments) if draw.method == "prefix" else _head(data, draw)
             )
             entries.append(asdict(draw) | figures | _origin(arguments))
-            console.print(f"{draw}: {figures['accuracy']:.4f}")
+            console.print(f"{draw}: {[figures[name] for name in _shown(figures)]}")
             arguments.output.parent.mkdir(parents=True, exist_ok=True)
             arguments.output.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
     console.print(_table(entries))
@@ -174,26 +105,44 @@ def _draws(arguments: argparse.Namespace, task: str) -> Iterator[Draw]:
 
 def _head(data: DataSet, draw: Draw) -> dict[str, Any]:
     """Measure a few-shot head or a logistic regression."""
-    learned, measured = data.split(draw)
+    learned, measured = data.split(draw.rows, draw.seed, draw.part)
     part = "test" if draw.part == "test" else "train"
     features, labels = data.features("train", learned), data.truths["train"][learned]
     others, truths = data.features(part, measured), data.truths[part][measured]
     extra: dict[str, Any] = {}
     if draw.method == "few_shot":
-        served = served_head(data.names, features, labels)
+        family = SEVERAL_LABELS if data.has_several else ONE_LABEL
+        served = served_head(data.names, features, labels, family)
         logits = served.head(others)
         extra = {"computed_by": served.computed_by, "scale": served.scale}
     elif draw.method in ALTERNATIVES:
         logits = ALTERNATIVES[draw.method](data.names, features, labels)(others)
     else:
-        model = LogisticRegression(C=10.0, max_iter=1000).fit(_of_length_1(features), labels)
-        logits = model.predict_log_proba(_of_length_1(others))
-    return {**_figures(data.labels, logits, truths), **extra}
+        logits = _regression(_of_length_1(features), labels, _of_length_1(others))
+    return {**_figures(data, logits, truths), **extra}
+
+
+def _regression(features: Features, labels: Ints, others: Features) -> Features:
+    """Return the logits of other features: of all labels at once, or of each of several."""
+    if labels.ndim > 1:
+        return np.stack([_logits_of(features, column, others) for column in labels.T], axis=1)
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(features, labels)
+    logits: Features = model.predict_log_proba(others)
+    return logits
+
+
+def _logits_of(features: Features, flags: Ints, others: Features) -> Features:
+    """Return the logits of one label, which are constant if all rows have it, or none."""
+    if flags.min() == flags.max():
+        return np.full(len(others), np.log((flags.sum() + 1) / (len(flags) - flags.sum() + 1)))
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(features, flags)
+    logits: Features = model.decision_function(others)
+    return logits
 
 
 def _prefix(data: DataSet, draw: Draw, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train a prefix with the default settings."""
-    learned, measured = data.split(draw)
+    learned, measured = data.split(draw.rows, draw.seed, draw.part)
     with tempfile.TemporaryDirectory() as folder:
         train = _write(data, "train", learned, Path(folder) / "train.jsonl")
         part = "test" if draw.part == "test" else "train"
@@ -209,20 +158,22 @@ def _prefix(data: DataSet, draw: Draw, arguments: argparse.Namespace) -> dict[st
         (trained,) = run_plan(plan, Path(folder) / "out", watch=lambda _: None)
     assert trained.finished.test is not None
     metrics = trained.finished.test.metrics
-    return {name: metrics[name] for name in ("accuracy", "macro_f1", CALIBRATION_ERROR)}
+    return {name: metrics[name] for name in _FIGURES}
 
 
 def _write(data: DataSet, part: str, rows: Ints, path: Path) -> Path:
     examples: Examples[int] = data.parts[part].take(rows)
     pairs = zip(examples.inputs, examples.truths, strict=True)
-    lines = [json.dumps({**fields, "label": data.labels[truth]}) for fields, truth in pairs]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_rows(({**fields, "label": data.labels[truth]} for fields, truth in pairs), path)
 
 
-def _figures(labels: Sequence[str], logits: Features, truths: Ints) -> dict[str, float]:
-    metrics = measure("single_label_classification", labels, logits, truths).metrics
-    return {name: metrics[name] for name in ("accuracy", "macro_f1", CALIBRATION_ERROR)}
+def _figures(data: DataSet, logits: Features, truths: Ints) -> dict[str, float]:
+    metrics = measure(data.problem_type, data.labels, logits, truths).metrics
+    figures = {name: metrics[name] for name in _FIGURES}
+    if not data.has_several:
+        return figures
+    precision = float(average_precision_score(truths, logits, average="macro"))
+    return {**figures, "micro_f1": metrics["micro_f1"], AVERAGE_PRECISION: precision}
 
 
 def _of_length_1(features: Features) -> Features:
@@ -238,7 +189,7 @@ def _origin(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """Tabulate the mean accuracy over seeds with its standard error, and the calibration error."""
+    """Tabulate the mean figure over seeds with its standard error, and the calibration error."""
     sizes = sorted({(entry["part"], entry["rows"]) for entry in entries})
     table = Table("set", "method", *(f"{part}, {rows} rows" for part, rows in sizes))
     for task, method in dict.fromkeys((entry["task"], entry["method"]) for entry in entries):
@@ -251,18 +202,27 @@ def _table(entries: Sequence[Mapping[str, Any]]) -> Table:
 def _cell(entries: Sequence[Mapping[str, Any]]) -> str:
     if not entries:
         return ""
-    accuracies = [entry["accuracy"] for entry in entries]
-    mean, error = statistics.mean(accuracies), ""
-    if len(accuracies) > 1:
-        error = f" ± {statistics.stdev(accuracies) / len(accuracies) ** 0.5:.3f}"
     calibration = statistics.mean(entry[CALIBRATION_ERROR] for entry in entries)
-    return f"{mean:.3f}{error} (ECE {calibration:.2f})"
+    figures = [_mean(entries, name) for name in _shown(entries[0])]
+    return f"{' / '.join(figures)} (ECE {calibration:.2f})"
+
+
+def _mean(entries: Sequence[Mapping[str, Any]], name: str) -> str:
+    values, error = [entry[name] for entry in entries], ""
+    if len(values) > 1:
+        error = f" ± {statistics.stdev(values) / len(values) ** 0.5:.3f}"
+    return f"{statistics.mean(values):.3f}{error}"
+
+
+def _shown(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the figures that are shown: the accuracy, or two of several labels."""
+    return ("micro_f1", AVERAGE_PRECISION) if AVERAGE_PRECISION in figures else ("accuracy",)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tasks", nargs="+", default=[*TASKS, DESCRIBED])
+    parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS[:2])
     parser.add_argument("--rows", nargs="+", type=int, default=[0, 1, 4, 16])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(10)))

@@ -27,6 +27,7 @@ from sklearn.metrics import roc_auc_score
 from transformers.utils import logging as transformers_logging
 
 from bench import origin
+from bench.labeled_rows import Rows, labels_of, read_rows, write_rows
 from prefixes import Prefix
 from prefixes.answers import energy_scores, nearest_distances, rejection_scores
 from prefixes.backbone import Backbone, load_backbone
@@ -39,7 +40,6 @@ from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 
 Floats = NDArray[np.float64]
-Rows = Sequence[Mapping[str, str]]
 
 SETS: Final = ("clinc150", "banking77", "trec", "sms_spam")
 FOREIGN: Final = (*SETS, "sst2", "ag_news")
@@ -70,13 +70,11 @@ class _Bench:
         self._folder = work / name
         self._part = part
         self._name = name
-        labels = json.loads((data / name / "labels.json").read_text("utf-8"))["labels"]
-        held_out = _held_out(name, labels)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        held_out = _held_out(name, labels_of(data / name))
         for part_name in _PARTS:
             inside = [row for row in self._rows(name, part_name) if row["label"] not in held_out]
-            lines = (json.dumps({"text": row["text"], "label": row["label"]}) for row in inside)
-            self._file(part_name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            kept = ({"text": row["text"], "label": row["label"]} for row in inside)
+            write_rows(kept, self._file(part_name))
         self._outside = [row for row in self._rows(name, part) if row["label"] in held_out]
         files = {part_name: self._file(part_name) for part_name in _PARTS}
         self._config = TrainConfig(task=f"bench/{name.replace('_', '-')}", **files)
@@ -135,8 +133,7 @@ class _Bench:
         return [rows[place] for place in chosen]
 
     def _rows(self, name: str, part: str) -> Rows:
-        lines = (self._data / name / f"{part}.jsonl").read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        return read_rows(self._data / name / f"{part}.jsonl")
 
     def _file(self, part: str) -> Path:
         return self._folder / f"{part}.jsonl"
