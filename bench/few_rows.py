@@ -33,7 +33,6 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from transformers.utils import logging as transformers_logging
 
@@ -44,6 +43,7 @@ from bench.labeled_rows import write_rows
 from prefixes.backbone import load_backbone
 from training.examples import Examples
 from training.few_shot.features import Features
+from training.few_shot.heads import new_regression
 from training.few_shot.selection import ONE_LABEL, SEVERAL_LABELS, served_head
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
@@ -126,7 +126,7 @@ def _regression(features: Features, labels: Ints, others: Features) -> Features:
     """Return the logits of other features: of all labels at once, or of each of several."""
     if labels.ndim > 1:
         return np.stack([_logits_of(features, column, others) for column in labels.T], axis=1)
-    model = LogisticRegression(C=10.0, max_iter=1000).fit(features, labels)
+    model = new_regression().fit(features, labels)
     logits: Features = model.predict_log_proba(others)
     return logits
 
@@ -135,7 +135,7 @@ def _logits_of(features: Features, flags: Ints, others: Features) -> Features:
     """Return the logits of one label, which are constant if all rows have it, or none."""
     if flags.min() == flags.max():
         return np.full(len(others), np.log((flags.sum() + 1) / (len(flags) - flags.sum() + 1)))
-    model = LogisticRegression(C=10.0, max_iter=1000).fit(features, flags)
+    model = new_regression().fit(features, flags)
     logits: Features = model.decision_function(others)
     return logits
 

@@ -65,6 +65,12 @@ class EncodedRows(LazySequence[EncodedInput]):
             rows.append(whole_texts(texts))
         return rows
 
+    def long_rows(self) -> dict[int, EncodedInput]:
+        """Return the windows of each row whose text has several, by the number of the row."""
+        if not self.ends or self.texts[0].window is None:
+            return {}
+        return {row: texts for row, texts in enumerate(self) if len(texts) > 1}
+
     def __len__(self) -> int:
         return len(self.ends)
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from prefixes import InputTemplate, Prefix, PrefixSpec
 from prefixes.backbone import Backbone, EncodedInput
+from prefixes.lengths import AS_SERVED
 from training.data.encoding import encode_rows
 from training.examples import TaskData
 from training.few_shot.features import Features, Progress, features_of
 from training.few_shot.phrases import phrases_of
 from training.few_shot.selection import ONE_LABEL, SEVERAL_LABELS, ServedHead, served_head
-from training.few_shot.served_texts import ServedTexts, long_rows_of
+from training.few_shot.served_texts import ServedTexts
 from training.few_shot.warnings import name_warnings, text_warnings
 from training.learning.learner import describe_fitting
 from training.settings.config import TrainConfig
@@ -53,7 +54,7 @@ def fit(
     spec = describe_fitting(config, data, backbone)
     names = encode_names(backbone, spec, config.label_descriptions)
     encoded = encode_rows(backbone, spec, data.train)
-    long_rows = long_rows_of(backbone, spec, data.train)
+    long_rows = encode_rows(backbone, spec, data.train, AS_SERVED).long_rows()
     texts = [*(text for (text,) in names), *encoded.texts, *chain(*long_rows.values())]
     features = features_of(
         backbone, spec.head, texts, tokens_per_batch=tokens_per_batch, report=report

@@ -87,9 +87,9 @@ def covariance_of(deviations: Features) -> Features:
     return covariance
 
 
-def new_regression(class_weight: str | None = None) -> LogisticRegression:
+def new_regression() -> LogisticRegression:
     """Make the logistic regression of scikit-learn that all heads use."""
-    return LogisticRegression(C=_INVERSE_REGULARIZATION, max_iter=1000, class_weight=class_weight)
+    return LogisticRegression(C=_INVERSE_REGULARIZATION, max_iter=1000)
 
 
 def regression(rows: LabeledFeatures) -> LinearHead:

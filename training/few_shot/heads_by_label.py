@@ -40,13 +40,15 @@ def _expected(rows: LabeledFeatures, means: Features, other_means: Features) -> 
 def regressions(rows: LabeledFeatures) -> LinearHead:
     """Fit a logistic regression for each label to the rows, and to each name as one more row.
 
-    Rows with the label have the same weight as all others together: `log_odds` are added later.
+    Its intercepts include how frequent labels are. `log_odds` are added to all heads later, so they
+    are subtracted here.
     """
     features = np.concatenate([rows.features, rows.names])
     flags = np.concatenate([rows.labels, np.eye(len(rows.names), dtype=np.int64)])
-    models = [new_regression("balanced").fit(features, column) for column in flags.T]
+    models = [new_regression().fit(features, column) for column in flags.T]
     weight = np.concatenate([model.coef_ for model in models])
-    return LinearHead(weight, np.concatenate([model.intercept_ for model in models]))
+    intercepts = np.concatenate([model.intercept_ for model in models])
+    return LinearHead(weight, intercepts - log_odds(rows))
 
 
 def log_odds(rows: LabeledFeatures) -> Features:

@@ -98,7 +98,7 @@ ONE_LABEL: Final = HeadFamily(
 )
 SEVERAL_LABELS: Final = HeadFamily(
     _OF_EACH[2],
-    (*_OF_EACH, Candidate(_REGRESSION, regressions, 0.7)),
+    (*_OF_EACH, Candidate(_REGRESSION, regressions, 0.0)),
     _surprise_of_each,
     log_odds,
 )
@@ -128,7 +128,7 @@ def served_head(
     rows = LabeledFeatures(_of_length_1(features), labels, _of_length_1(names))
     texts = served or ServedTexts.of_short_rows(features)
     texts = replace(texts, features=texts.features / length)
-    can_choose = len(labels) >= ROWS_TO_CHOOSE * len(names)
+    can_choose = rows.counts.mean() >= ROWS_TO_CHOOSE
     calibrated = [
         _calibrated(one, family, rows, texts)
         for one in (family.candidates if can_choose else (family.usual,))

@@ -3,17 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import PrefixSpec
 from prefixes.answers import whole_outputs
-from prefixes.backbone import Backbone, EncodedInput
-from prefixes.lengths import AS_SERVED
-from training.data.encoding import encode_rows
-from training.examples import Examples
+from prefixes.backbone import EncodedInput
 from training.few_shot.features import Features
 
 LongRows = Mapping[int, EncodedInput]
@@ -72,11 +69,3 @@ class ServedTexts:
             (rows[self.rows[start]],) = whole_outputs(self.spec, texts, [*logits[start:end]])
             start = end
         return rows
-
-
-def long_rows_of(backbone: Backbone, spec: PrefixSpec, rows: Examples[Any]) -> LongRows:
-    """Cut the texts that the task reads in several windows."""
-    if spec.decisions is None or spec.decisions.long_texts is None:
-        return {}
-    served = encode_rows(backbone, spec, rows, AS_SERVED)
-    return {row: windows for row, windows in enumerate(served) if len(windows) > 1}

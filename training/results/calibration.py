@@ -58,11 +58,7 @@ def calibrate(
         return None
     windows = encode_rows(backbone, spec, examples, AS_SERVED)
     found = outputs_of(backbone, prefix, windows, tokens_per_batch=tokens_per_batch)
-    long_texts = {
-        place: texts
-        for place, texts in enumerate(windows)
-        if texts[0].window is not None and len(texts) > 1
-    }
+    long_rows = windows.long_rows()
     pieces = pieces_of(spec, examples, windows.whole(), Scale())
     targets = [piece.target for piece in pieces]
 
@@ -72,7 +68,7 @@ def calibrate(
         If all rows are answered correctly, a lower temperature is always more likely. Without the
         second term, ten such rows would make every answer certain.
         """
-        served = _served_outputs(spec, found, long_texts, float(np.exp(log_temperature)))
+        served = _served_outputs(spec, found, long_rows, float(np.exp(log_temperature)))
         outputs = list(_by_piece(pieces, served))
         return float(definition.loss(spec, outputs, targets)) + log_temperature**2 / 2
 
@@ -86,7 +82,7 @@ def calibrate(
 def _served_outputs(
     spec: PrefixSpec,
     outputs: Sequence[Outputs],
-    long_texts: Mapping[int, EncodedInput],
+    long_rows: Mapping[int, EncodedInput],
     temperature: float,
 ) -> Iterator[Sequence[NDArray[np.floating[Any]]]]:
     """Divide the outputs of rows, and merge those of the windows of each long text after that.
@@ -94,9 +90,9 @@ def _served_outputs(
     The mean of probabilities is not that of the logits, so no other order has the same result.
     """
     for place, values in enumerate(outputs):
-        if place in long_texts:
+        if place in long_rows:
             divided = [(one / temperature).astype(np.float32) for one in values]
-            yield whole_outputs(spec, long_texts[place], divided)
+            yield whole_outputs(spec, long_rows[place], divided)
         else:
             # In float64: a float32 sum is so flat near the minimum that rounding would decide.
             yield [one.astype(np.float64) / temperature for one in values]

@@ -1,5 +1,7 @@
 """Heads of several labels per text, from few features."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -8,7 +10,13 @@ from prefixes.answers import sigmoid
 from training.few_shot.features import Features
 from training.few_shot.heads import LabeledFeatures
 from training.few_shot.heads_by_label import log_odds
-from training.few_shot.selection import FOLDS, SEVERAL_LABELS, folds_of, served_head
+from training.few_shot.selection import (
+    FOLDS,
+    ROWS_TO_CHOOSE,
+    SEVERAL_LABELS,
+    folds_of,
+    served_head,
+)
 
 HIDDEN = 12
 
@@ -66,6 +74,16 @@ def test_probabilities_of_left_out_rows_are_those_of_new_ones(noise: float) -> N
         inside = (chances >= low) & (chances < high)
         if inside.sum() > 100:
             assert flags[300:][inside].mean() == pytest.approx(chances[inside].mean(), abs=0.12)
+
+
+def test_a_row_of_several_labels_counts_for_each_of_them_when_a_head_is_chosen() -> None:
+    names, features, flags = mixtures(4, 12, share=0.6)
+    chosen = replace(SEVERAL_LABELS.usual, name="chosen")
+    family = replace(SEVERAL_LABELS, candidates=(chosen,))
+    assert len(flags) < ROWS_TO_CHOOSE * 4 <= flags.sum()
+    assert served_head(names, features, flags, family).computed_by == "chosen"
+    few = served_head(names, features[:4], flags[:4], family)
+    assert few.computed_by == SEVERAL_LABELS.usual.name
 
 
 def test_rare_labels_are_less_likely_before_a_text_is_read() -> None:

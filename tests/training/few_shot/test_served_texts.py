@@ -7,14 +7,16 @@ from scipy.special import log_softmax
 
 from prefixes.backbone import Backbone, EncodedInput, EncodedText
 from prefixes.encoded import Window
+from prefixes.lengths import AS_SERVED
 from prefixes.spec import Decisions, LongTexts
 from tests.factories import make_spec
 from tests.prefixes.facts import BACKBONE
 from tests.training.few_shot.test_heads import HIDDEN, clusters
+from training.data.encoding import encode_rows
 from training.examples import Examples
 from training.few_shot.features import Features
 from training.few_shot.selection import ServedHead, served_head
-from training.few_shot.served_texts import ServedTexts, long_rows_of
+from training.few_shot.served_texts import ServedTexts
 
 SPEC = make_spec(BACKBONE, labels=("a", "b", "c"))
 
@@ -47,8 +49,8 @@ def test_only_texts_of_several_windows_are_long_and_only_with_the_rule(backbone:
     plain = make_spec(backbone.fingerprint, max_length=8)
     ruled = make_spec(backbone.fingerprint, max_length=8, decisions=rule)
 
-    assert not long_rows_of(backbone, plain, rows)
-    assert [*long_rows_of(backbone, ruled, rows)] == [1]
+    assert not encode_rows(backbone, plain, rows, AS_SERVED).long_rows()
+    assert [*encode_rows(backbone, ruled, rows, AS_SERVED).long_rows()] == [1]
 
 
 def documents(count: int, *, seed: int) -> tuple[Features, NDArray[np.int64], ServedTexts]:
