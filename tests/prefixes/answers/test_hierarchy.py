@@ -157,6 +157,27 @@ def test_hundreds_of_labels_and_a_single_chain_work() -> None:
     assert decided(chain, logits(0.6, 0.4)).path == ("a", "a/b", "a/b/c", "a/b/c/d")
 
 
+def test_equal_parents_tie_and_the_first_is_the_answer() -> None:
+    assert decided(task(), np.zeros(5), level=1).label == "bill"
+    swapped = task(("ship/late", "ship/lost", "bill/refund", "bill/late", "other"))
+    assert decided(swapped, np.zeros(5), level=1).label == "ship"
+
+
+def test_a_single_label_below_a_parent_works() -> None:
+    only = make_spec(BACKBONE, labels=("bill/late",), problem_type="multi_label_classification")
+    assert decided(only, np.ones(1)) == Decision(labels=("bill/late",))
+    assert decided(only, np.ones(1), level=1) == Decision(labels=("bill",), level=1)
+    assert decided(only, -np.ones(1), level=1) == Decision(labels=(), level=1)
+
+
+def test_names_in_any_script_form_a_tree() -> None:
+    spec = task(("請求/返金", "請求/延滞料", "cafe\u0301/👍🏽", "دعم"))
+    assert scored_names(spec, rules_of(spec, level=1)) == ("請求", "cafe\u0301", "دعم")
+    assert decided(spec, logits(0.3, 0.2, 0.4, 0.1), level=1).path == ("請求",)
+    assert decided(spec, logits(0.3, 0.2, 0.4, 0.1)).path == ("cafe\u0301", "cafe\u0301/👍🏽")
+    assert decided(spec, logits(0.1, 0.2, 0.3, 0.4)).path == ("دعم",)
+
+
 def test_the_rules_of_a_task_without_a_hierarchy_ignore_the_level() -> None:
     plain = make_spec(BACKBONE, labels=PLAIN)
     assert rules_of(plain, level=1) is None

@@ -27,3 +27,14 @@ def test_the_change_is_that_of_one_label(
 def test_of_equal_labels_the_first_is_explained(backbone: Backbone) -> None:
     spec = make_spec(backbone.fingerprint, labels=("a", "b"))
     assert explain(spec, np.ones(2, dtype=np.float32), []).label == "a"
+
+
+@pytest.mark.parametrize("count", [1, 700], ids=["one-label", "hundreds"])
+def test_one_label_and_hundreds_are_explained(backbone: Backbone, count: int) -> None:
+    labels = [f"label {number}" for number in range(count)]
+    several = "multi_label_classification"  # the only type that may have a single label
+    spec = make_spec(backbone.fingerprint, labels=labels, problem_type=several)
+    logits = np.arange(count, dtype=np.float32)
+    found = explain(spec, logits, [logits - 2, None])
+    assert (found.label, found.logit) == (labels[-1], count - 1)
+    assert found.changes == [-2, None]

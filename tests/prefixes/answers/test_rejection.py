@@ -30,10 +30,11 @@ def is_rejected(rule: Rejection, logits: Any) -> bool:
     return verdict.is_rejected
 
 
-def test_the_score_is_the_energy_minus_the_distance_to_the_nearest_center() -> None:
-    rule = make_rule(hidden=8, labels=4)
+@pytest.mark.parametrize("labels", [1, 4, 700])
+def test_the_score_is_the_energy_minus_the_distance_to_the_nearest_center(labels: int) -> None:
+    rule = make_rule(hidden=8, labels=labels)
     assert rule.centers is not None
-    logits, projected = RNG.normal(size=(5, 4)), RNG.normal(size=(5, 3))
+    logits, projected = RNG.normal(size=(5, labels)), RNG.normal(size=(5, 3))
     found = rejection_scores(rule, logits, projected)
     for score, row, place in zip(found, logits, projected, strict=True):
         nearest = min(float(np.linalg.norm(place - center)) for center in rule.centers.matrix)

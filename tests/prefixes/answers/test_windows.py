@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefixes import HeadSpec, PrefixSpec
-from prefixes.answers import sigmoid, softmax, whole_outputs, whole_texts
+from prefixes.answers import decide, rules_of, sigmoid, softmax, whole_outputs, whole_texts
 from prefixes.encoded import EncodedText, Merge, Window
 from tests.factories import make_spec
 from tests.prefixes.facts import BACKBONE
@@ -88,6 +88,34 @@ def test_equal_windows_keep_their_logits(spec: PrefixSpec, merge: Merge) -> None
     assert merged(spec, [row] * 3, merge) == pytest.approx(row, abs=1e-6)
 
 
+@pytest.mark.parametrize("merge", ["mean", "max"])
+def test_windows_that_contradict_each_other_tie_and_the_first_label_is_the_answer(
+    merge: Merge,
+) -> None:
+    two = make_spec(BACKBONE, labels=("a", "b"))
+    found = merged(two, [[-4.0, 4.0], [4.0, -4.0]], merge)
+
+    assert found[0] == found[1]
+    assert decide(two, found, rules_of(two)).label == "a"
+
+
+def test_hundreds_of_labels_are_merged_as_a_few_are() -> None:
+    spec = make_spec(BACKBONE, labels=[f"label {number}" for number in range(700)])
+    logits = np.random.default_rng(0).normal(size=(3, 700))
+    highest = softmax(logits).max(axis=0)
+
+    assert softmax(merged(spec, logits)) == pytest.approx(WEIGHTS @ softmax(logits), abs=1e-6)
+    assert softmax(merged(spec, logits, "max")) == pytest.approx(highest / highest.sum(), abs=1e-6)
+
+
+def test_a_task_of_one_label_is_merged_as_one_of_several_is() -> None:
+    only = make_spec(BACKBONE, labels=("a",), problem_type="multi_label_classification")
+    logits = [[1.0], [-2.0], [0.5]]
+
+    assert sigmoid(merged(only, logits)) == pytest.approx(WEIGHTS @ sigmoid(np.array(logits)))
+    assert merged(only, logits, "max").tolist() == [1.0]
+
+
 def test_numbers_are_averaged_by_tokens() -> None:
     assert merged(NUMBER, [[1.0], [2.0], [12.0]]) == pytest.approx([78 / 24])
     assert merged(NUMBER, [[1.0], [2.0], [12.0]], "max").tolist() == [12.0]
@@ -158,3 +186,16 @@ def test_each_token_of_a_text_occurs_once_with_the_output_of_its_own_window() ->
     assert text.words == [None, 0, 1, 2, 3, 4, 5, None]
     assert values[:, 0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
     assert text.window is None
+
+
+def test_a_window_without_tokens_of_its_own_adds_nothing() -> None:
+    texts = tuple(
+        EncodedText([2, token, 3], [0] * 3, window=Window(place, start, end, "mean"))
+        for place, (token, start, end) in enumerate([(10, 0, 2), (11, 1, 1), (12, 1, 3)])
+    )
+
+    (text,) = whole_texts(texts)
+    (values,) = whole_outputs(TAGS, texts, [np.full((3, 3), x, np.float32) for x in (1, 2, 3)])
+
+    assert text.token_ids == [2, 10, 12, 3]
+    assert values[:, 0].tolist() == [1, 1, 3, 3]

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from prefixes import Prefix
+from prefixes.answers import sigmoid
 from prefixes.backbone import Backbone
+from tests.factories import make_prefix
 from tests.training.learnable_tasks import (
     make_config,
     sentiment_rows,
@@ -14,9 +16,15 @@ from tests.training.learnable_tasks import (
     write_jsonl,
 )
 from training.data.parts import load_task
+from training.examples import Examples
 from training.learning.evaluate import evaluate
 from training.results.finish import FinishedPrefix, finish
-from training.results.thresholds import FittedThreshold, FittedThresholds, threshold_of
+from training.results.thresholds import (
+    FittedThreshold,
+    FittedThresholds,
+    fit_thresholds,
+    threshold_of,
+)
 from training.settings.threshold_target import ThresholdTarget
 
 SCORES = np.array([0.9, 0.2, 0.8, 0.6, 0.4])
@@ -53,6 +61,30 @@ def test_the_only_row_and_certain_rows_have_thresholds_in_range() -> None:
     assert one == 0.5
     certain = threshold_of(np.ones(3), np.array([True, True, False]), ThresholdTarget("f1"))
     assert 0 <= certain <= 1
+
+
+@pytest.mark.parametrize("count", [1, 300], ids=["one-label", "hundreds"])
+def test_one_label_and_hundreds_have_thresholds(backbone: Backbone, count: int) -> None:
+    prefix = make_prefix(
+        backbone.fingerprint,
+        labels=[f"label {number}" for number in range(count)],
+        problem_type="multi_label_classification",
+    )
+    rng = np.random.default_rng(0)
+    flags = rng.random((200, count)) < 0.3
+    logits = (np.where(flags, 1.0, -1.0) + rng.normal(size=flags.shape)).astype(np.float32)
+    rows = Examples(({"text": "a"},) * 200, tuple(map(tuple, flags.astype(float))))
+
+    ruled, fitted = fit_thresholds(
+        prefix, rows, [[row] for row in logits], ThresholdTarget("recall", 0.9)
+    )
+
+    assert len(fitted.labels) == count
+    for place, one in enumerate(fitted.labels):
+        found = sigmoid(logits[:, place]) >= one.threshold
+        assert one.recall == pytest.approx(found[flags[:, place]].mean())
+        assert one.recall >= 0.9
+    assert ruled.spec.thresholds == tuple(one.threshold for one in fitted.labels)
 
 
 @pytest.mark.parametrize(
