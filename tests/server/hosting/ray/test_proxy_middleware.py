@@ -1,4 +1,4 @@
-"""What this server adds to the proxies of Ray."""
+"""The middleware for proxies of Ray."""
 
 from collections.abc import Sequence
 from importlib import import_module
