@@ -1,7 +1,8 @@
 """A server on Ray in a network namespace of its own, and clients of it.
 
 Ray listens on all addresses of a machine, whatever it is told. In the namespace there is only the
-loopback. A relay gives clients outside of it a Unix socket.
+loopback. A relay gives clients outside of it a Unix socket. Another one lets the server reach
+services outside of it.
 """
 
 import fcntl
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ ROOT = Path(__file__).parents[4]
 RELAY = Path(__file__).with_name("relay.py")
 PORT = 8000
 NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
-START_SECONDS = 300
+SERVE = (sys.executable, "-P", "-m", "server", "serve", "--ray", "--port", str(PORT))
+OUTPUT = "output"
+START_SECONDS = 600
 SETTINGS = {
     "POLYPREFIX_DEVICE": "cpu",
     "POLYPREFIX_DTYPE": "float32",
@@ -38,9 +41,11 @@ SETTINGS = {
     "POLYPREFIX_RAY_ENGINE_REPLICAS": "2",
     "POLYPREFIX_RAY_ENGINE_CPUS": "0.5",
 }
-WITH_RELAY = 'ip link set lo up; "$1" "$2" "$3" "$4" & shift 4; exec "$@"'
+WITH_RELAY = 'ip link set lo up; "$1" "$2" "$3" & shift 3; exec "$@"'
 
 TASKS = [f"acme/task-{number}" for number in range(8)]
+UNUSED_TASKS = [f"acme/unused-{number}" for number in range(20)]
+"""Tasks for one test, which counts when their prefixes are loaded."""
 
 
 def why_not() -> str | None:
@@ -56,10 +61,15 @@ def why_not() -> str | None:
 
 @dataclass
 class RayServer:
-    process: subprocess.Popen[str]
-    socket: Path
+    process: subprocess.Popen[bytes]
+    home: Path
     keys: dict[str, str]
     namespace: Path | None = None
+
+    @property
+    def socket(self) -> Path:
+        """The socket that clients connect to."""
+        return self.home / "http"
 
     def client(self, tenant: str = "acme") -> httpx.Client:
         return httpx.Client(
@@ -79,15 +89,23 @@ class RayServer:
         pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
         return [pid for pid in pids if self.namespace and _namespace(pid) == self.namespace]
 
-    def await_start(self, output: Path) -> None:
+    def await_start(self) -> None:
         """Wait until the server writes that it listens."""
         deadline = time.monotonic() + START_SECONDS
-        while "listens on http" not in output.read_text():
+        while "listens on http" not in (output := (self.home / OUTPUT).read_text()):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"the server did not start:\n{output.read_text()[-8000:]}")
+                raise AssertionError(f"the server did not start:\n{output[-8000:]}")
             if (found := _namespace(self.process.pid)) not in {None, _namespace(os.getpid())}:
                 self.namespace = found
             time.sleep(0.1)
+
+    def kill(self) -> None:
+        """Kill everything in the namespace."""
+        self.process.kill()
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
 
     def samples(self, name: str) -> list[float]:
         """The values of a metric, one for each replica that exports it."""
@@ -119,65 +137,78 @@ def ask(client: httpx.Client, task: str) -> httpx.Response:
 
 @contextmanager
 def ray_server(folder: Path, backbone: Backbone, backbone_folder: Path) -> Iterator[RayServer]:
-    """Start a server with `TASKS` and prefixes of each kind, and two replicas of the engine."""
+    """Start a server with two replicas of the engine, `TASKS`, and prefixes of each kind."""
     registry, keys = new_registry(folder / "store")
     put_some(registry, backbone.fingerprint)
-    for seed, task in enumerate(TASKS):
+    for seed, task in enumerate(TASKS + UNUSED_TASKS, start=100):  # files of their own
         put(registry, task, make_prefix(backbone.fingerprint, seed=seed))
     registry.close()
     flags = ("--store-folder", str(folder / "store"), "--backbone", str(backbone_folder))
-    with _running(keys, *flags) as server:
+    with running_server(keys, *flags) as server:
         yield server
 
 
 @contextmanager
-def _running(keys: dict[str, str], *flags: str) -> Iterator[RayServer]:
+def running_server(
+    keys: dict[str, str], *flags: str, ports: Sequence[int] = ()
+) -> Iterator[RayServer]:
     """Start a server, the only one on Ray of all tests that run at a time.
 
     Ends everything in its namespace at the end.
+
+    Args:
+        keys: keys of tenants, for clients.
+        flags: flags of the command `serve`.
+        ports: ports of services on the loopback outside, which the server reaches as its own.
     """
     # Ray has sockets in its folder, and the path of a socket may have 107 bytes.
     with (
         _only_one(),
         tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as home,
-        Path(home, "output").open("w") as output,
+        _relaying(*(f"{home}/{port}={port}" for port in ports)),
     ):
-        path = Path(home, "http")
-        relay = (sys.executable, str(RELAY), str(path), str(PORT))
-        serve = (sys.executable, "-P", "-m", "server", "serve", "--ray", "--port", str(PORT))
-        process = subprocess.Popen(
-            [
-                *NAMESPACE[:4],
-                WITH_RELAY,
-                "sh",
-                *relay,
-                *serve,
-                *flags,
-            ],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "HOME": home,  # Ray keeps a token there
-                "RAY_TMPDIR": home,
-                "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "client"))),
-                "PYTHONUNBUFFERED": "1",
-                **SETTINGS,
-            },
-            # Not a pipe: when it is full, the server waits for a reader.
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        server = RayServer(process, path, keys)
+        relay = _relay(f"{home}/http={PORT}", *(f"{port}={home}/{port}" for port in ports))
+        server = RayServer(_start(home, *relay, *SERVE, *flags), Path(home), keys)
         try:
-            server.await_start(Path(output.name))
+            server.await_start()
             yield server
         finally:
-            process.kill()
-            for pid in server.processes():
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            process.wait()
+            server.kill()
+
+
+def _start(home: str, *command: str) -> subprocess.Popen[bytes]:
+    environment = {
+        "HOME": home,  # Ray keeps a token there
+        "RAY_TMPDIR": home,
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "client"))),
+        "PYTHONUNBUFFERED": "1",
+    }
+    # Not a pipe: when it is full, the server waits for a reader.
+    with Path(home, OUTPUT).open("w") as output:
+        return subprocess.Popen(
+            [*NAMESPACE[:4], WITH_RELAY, "sh", *command],
+            cwd=ROOT,
+            env={**os.environ, **environment, **SETTINGS},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _relay(*pairs: str) -> tuple[str, ...]:
+    return sys.executable, str(RELAY), ",".join(pairs)
+
+
+@contextmanager
+def _relaying(*pairs: str) -> Iterator[None]:
+    if not pairs:
+        yield
+        return
+    process = subprocess.Popen(_relay(*pairs))
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

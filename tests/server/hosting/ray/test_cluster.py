@@ -17,7 +17,14 @@ import pytest
 
 from prefixes.backbone import Backbone
 from tests.factories import make_prefix
-from tests.server.hosting.ray.cluster import TASKS, RayServer, ask, ray_server, why_not
+from tests.server.hosting.ray.cluster import (
+    TASKS,
+    UNUSED_TASKS,
+    RayServer,
+    ask,
+    ray_server,
+    why_not,
+)
 from tests.server.rest import Rest, serving
 from tests.snippets import ROOT, examples_of, matches
 
@@ -73,11 +80,11 @@ def test_each_task_stays_on_one_replica_under_light_load(server: RayServer) -> N
     before = server.samples(loads)
     with server.client() as client:
         for _ in range(4):
-            for task in TASKS:
+            for task in UNUSED_TASKS:
                 assert ask(client, task).status_code == 200
     after = server.samples(loads)
 
-    assert sum(after) - sum(before) == len(TASKS)
+    assert sum(after) - sum(before) == len(UNUSED_TASKS)
     assert sum(count > 0 for count in after) == 2, "both engine replicas have tasks"
 
 
@@ -131,18 +138,20 @@ def test_an_upload_is_checked_by_a_replica_and_answers_at_once(
 
 
 def test_two_ingress_replicas_share_a_limit(server: RayServer) -> None:
-    limit, seconds_saved, seconds = 2, 10, 6
+    limit, seconds_saved = 2, 10
     with server.client("operator") as operator:
         done = operator.patch("/v1/tenants/zoo/limits", json={"requests_per_second": limit})
         assert done.status_code == 200, done.text
     started = time.monotonic()
     statuses: list[int] = []
+    seconds = 0.0
     # Not only a burst: a proxy may send all of it to one replica, because it does not know the
-    # queue of the other one.
+    # queue of the other one. A slow machine takes longer to use up what was saved.
     with server.client("zoo") as client:
-        while time.monotonic() - started < seconds:
+        while seconds < 6 or (statuses.count(429) < 30 and seconds < 120):
             statuses.append(ask(client, "zoo/secret").status_code)
-    allowed = limit * (seconds_saved + time.monotonic() - started)
+            seconds = time.monotonic() - started
+    allowed = limit * (seconds_saved + seconds)
 
     assert set(statuses) == {200, 429}
     assert 0.8 * allowed <= statuses.count(200) <= 1.2 * allowed
