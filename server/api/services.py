@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, Unpack
 
 from anyio import CapacityLimiter, to_thread
 
 from prefixes import BackboneFingerprint, Finding, Prefix
-from prefixes.answers import RuleOptions
-from prefixes.lengths import LengthOptions
 from prefixes.limits import Limits
-from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import (
     AliasRules,
     AnswerStore,
@@ -27,14 +24,13 @@ from prefixes.registry import (
 )
 from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.webhooks import Webhooks
-from prefixes.spec import TaskType
 from server.api.public_prefixes import PublicPrefixes
 from server.api.uploads import UploadSlots
 from server.api.webhook_events import ErrorEvents
 from server.batch_files.folders import BatchFolders
 from server.batch_files.store import BatchStore
 from server.engine.canaries.counts import CanaryCounts
-from server.engine.values import InferenceResponse, Recording, TaskInput
+from server.engine.values import InferenceOptions, InferenceResponse, TaskInput
 from server.feedback.sealing import Sealer
 from server.limits.allowance import Allowance
 from server.observability.metrics import RequestMetrics
@@ -57,18 +53,7 @@ class InferenceEngine(Protocol):
 
     async def find_problem(self) -> str | None: ...
     async def infer(
-        self,
-        inputs: Sequence[TaskInput],
-        *,
-        reader: str | None,
-        lengths: LengthOptions,
-        timeout_seconds: float,
-        task_type: TaskType | None,
-        allowance: Allowance,
-        routing_key: str | None,
-        recording: Recording | None,
-        explain: OcclusionOptions | None,
-        rules: RuleOptions,
+        self, inputs: Sequence[TaskInput], **options: Unpack[InferenceOptions]
     ) -> InferenceResponse: ...
     async def admit_management(self, allowance: Allowance) -> tuple[RateState, ...]: ...
     async def write_answers(self) -> None: ...

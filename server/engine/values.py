@@ -2,17 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prefixes import PrefixRef, PrefixSpec
+from prefixes.answers import RuleOptions
 from prefixes.encoded import EncodedInput, OccludedPart
+from prefixes.lengths import LengthOptions
+from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Identity
-from prefixes.spec import AliasRuleSet
+from prefixes.spec import AliasRuleSet, TaskType
 from prefixes.template import CHOICES, InputFields, TokenIds
 from server.batching.timings import Timings
+from server.limits.allowance import Allowance
 from server.rates import RateState
 
 
@@ -45,6 +50,20 @@ class Recording:
         if 100 * point >= identity.recorded_percent:
             return None
         return cls(identity.tenant, request_id)
+
+
+class InferenceOptions(TypedDict):
+    """The arguments of `Engine.infer`, which documents them, in addition to the inputs."""
+
+    reader: str | None
+    lengths: LengthOptions
+    timeout_seconds: float
+    task_type: TaskType | None
+    allowance: Allowance
+    routing_key: str | None
+    recording: Recording | None
+    explain: OcclusionOptions | None
+    rules: RuleOptions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

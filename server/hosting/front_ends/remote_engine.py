@@ -5,15 +5,11 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from prefixes import Finding, Prefix, PrefixSpec
-from prefixes.answers import RuleOptions
-from prefixes.lengths import LengthOptions
-from prefixes.occlusion import OcclusionOptions
-from prefixes.spec import TaskType
 from server.engine.canaries.counts import CanaryCounts
-from server.engine.values import InferenceResponse, Recording, TaskInput
+from server.engine.values import InferenceOptions, InferenceResponse, TaskInput
 from server.errors import EngineUnavailable
 from server.hosting.front_ends.channel import Channel
 from server.hosting.front_ends.messages import (
@@ -70,33 +66,10 @@ class RemoteEngine:
             channel.close()
 
     async def infer(
-        self,
-        inputs: Sequence[TaskInput],
-        *,
-        reader: str | None,
-        lengths: LengthOptions,
-        timeout_seconds: float,
-        task_type: TaskType | None,
-        allowance: Allowance,
-        routing_key: str | None,
-        recording: Recording | None,
-        explain: OcclusionOptions | None,
-        rules: RuleOptions,
+        self, inputs: Sequence[TaskInput], **options: Unpack[InferenceOptions]
     ) -> InferenceResponse:
         """Call `Engine.infer`."""
-        answer: _Answer = await self._call(
-            "infer",
-            inputs=inputs,
-            reader=reader,
-            lengths=lengths,
-            timeout_seconds=timeout_seconds,
-            task_type=task_type,
-            allowance=allowance,
-            routing_key=routing_key,
-            recording=recording,
-            explain=explain,
-            rules=rules,
-        )
+        answer: _Answer = await self._call("infer", inputs=inputs, **options)
         results = [
             result.completed(item, spec)
             for item, (result, spec) in zip(inputs, answer.results, strict=True)

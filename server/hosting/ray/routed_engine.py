@@ -4,17 +4,13 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from prefixes import Finding, Prefix, PrefixRef, PrefixSpec
-from prefixes.answers import RuleOptions
-from prefixes.lengths import LengthOptions
-from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Database
-from prefixes.spec import TaskType
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.text_sizes import estimate_tokens
-from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
+from server.engine.values import InferenceOptions, InferenceResponse, InferenceResult, TaskInput
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.hosting.front_ends.messages import CompactResults, Reply
 from server.hosting.ray.calls import EngineCall, EngineReplicas, ReplicaLost, ReplicasBusy
@@ -51,18 +47,7 @@ class RoutedEngine:
         self._specs = _KnownSpecs()
 
     async def infer(
-        self,
-        inputs: Sequence[TaskInput],
-        *,
-        reader: str | None,
-        lengths: LengthOptions,
-        timeout_seconds: float,
-        task_type: TaskType | None,
-        allowance: Allowance,
-        routing_key: str | None,
-        recording: Recording | None,
-        explain: OcclusionOptions | None,
-        rules: RuleOptions,
+        self, inputs: Sequence[TaskInput], **options: Unpack[InferenceOptions]
     ) -> InferenceResponse:
         """Call `Engine.infer` of one replica, also if the inputs are for several tasks.
 
@@ -70,25 +55,16 @@ class RoutedEngine:
         replicas would be charged, admitted, traced and retried apart.
         """
         num_tokens = estimate_tokens(inputs)
-        arguments = {
-            "inputs": inputs,
-            "reader": reader,
-            "lengths": lengths,
-            "timeout_seconds": timeout_seconds,
-            "task_type": task_type,
-            "allowance": Allowance(weight=allowance.weight),
-            "routing_key": routing_key,
-            "recording": recording,
-            "explain": explain,
-            "rules": rules,
-        }
+        allowance = options["allowance"]
+        unlimited = Allowance(weight=allowance.weight)
+        arguments = {"inputs": inputs, **options, "allowance": unlimited}
         with self.limiter.admit(allowance, num_texts=len(inputs), num_tokens=num_tokens) as charge:
             specs = self._specs.of(item.ref for item in inputs)
             answer: CompactResults = await self._call(
                 EngineCall("infer", arguments, frozenset(specs), self._database.change_number),
                 task=dominant_task(inputs),
                 num_tokens=num_tokens,
-                seconds=timeout_seconds,
+                seconds=options["timeout_seconds"],
             )
             results = self._completed(inputs, answer, {**specs, **answer.specs})
             charge.note_tokens(sum(result.num_tokens for result in results))
