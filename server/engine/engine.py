@@ -1,42 +1,34 @@
 """Engine: from prefix references and texts to the device's outputs."""
 
 import asyncio
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from prefixes import Finding, Prefix
 from prefixes.answers import NO_RULES, RuleOptions
-from prefixes.backbone import Backbone, Streams
+from prefixes.backbone import Backbone
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
 from prefixes.registry import Canaries, PrefixRegistry
 from prefixes.spec import TaskType
-from server.batching.dispatcher import Dispatcher
-from server.batching.latency import TrialBatches, limits_within
-from server.batching.runner import Runner
-from server.batching.scheduler import BatchLimits
 from server.batching.work import BACKGROUND
 from server.drift.meter import AnswerMeter
 from server.engine.admission import AdmissionControl
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.canaries.shadows import ShadowRunner
-from server.engine.canaries.watch import FAULTS, CanaryWatch
+from server.engine.canaries.watch import CanaryWatch
+from server.engine.execution import Execution
 from server.engine.options import EngineLimits, EngineMetrics
-from server.engine.pipeline import Pipeline
 from server.engine.recording.recorder import AnswerRecorder
 from server.engine.replay import GoldenReplay
 from server.engine.resolution import ReferenceResolver, ResolvedInputs
 from server.engine.task_checks import TaskChecks
 from server.engine.text_sizes import estimate_tokens
-from server.engine.tokenization import TokenizerPool
 from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
 from server.errors import EngineUnavailable
 from server.limits.allowance import NO_ALLOWANCE, Allowance
 from server.rates import RateState
-from server.residency.memory import PrefixMemory
-from server.residency.pins import Pins
 from server.residency.residents import ResidentStats
 from server.usage.meter import UsageMeter
 
@@ -59,39 +51,24 @@ class Engine:
         self.usage = UsageMeter(metrics.usage)
         self.answers = AnswerRecorder()
         self.statistics = AnswerMeter(backbone.texts.unknown_token)
-        self._memory = PrefixMemory(
-            backbone,
-            registry,
-            resident_bytes=limits.resident_bytes,
-            host_bytes=limits.host_bytes,
-            metrics=metrics,
-        )
-        self._residents = self._memory.residents
-        batch_limits = BatchLimits(limits.max_batch_tokens, limits.max_batch_rows)
-        runner = Runner(backbone, self._residents.pool)
-        streams = Streams.on(backbone.device, limits.num_streams)
-        self._dispatcher = Dispatcher(runner, batch_limits, metrics, streams)
         self._resolver_threads = ThreadPoolExecutor(2, thread_name_prefix="resolve")
+        self._execution = Execution(backbone, registry, limits, metrics, self._resolver_threads)
         self._resolver = ReferenceResolver(registry, self._resolver_threads)
         self._checks = TaskChecks(registry, self._resolver_threads)
-        self._pins = Pins(limits.pinned, registry, self._residents, self._resolver_threads)
-        self._tokenizers = TokenizerPool(backbone.texts)
-        self._pipeline = Pipeline(self._residents, self._dispatcher, self._tokenizers, metrics)
-        self._trials = TrialBatches(backbone, self._residents.pool)
-        self._find_limits: Callable[[], BatchLimits] | None = None
-        if (target := limits.target_seconds) is not None:
-            self._find_limits = partial(limits_within, batch_limits, target, self._trials)
         self._max_texts = limits.max_texts
-        self._admission = AdmissionControl(limits.max_waiting, self._estimate_wait)
-        part = min(limits.max_texts, limits.max_waiting)
+        self._admission = AdmissionControl(limits.max_waiting, self._execution.estimate_wait)
         self._golden_replay = GoldenReplay(
-            self._admission, self._residents, self._pipeline, backbone.precision, max_examples=part
+            self._admission,
+            self._execution.residents,
+            self._execution.pipeline,
+            backbone.precision,
+            max_examples=min(limits.max_texts, limits.max_waiting),
         )
         self._shadows = ShadowRunner(
             self._admission,
-            self._residents,
-            self._pipeline,
-            lambda: self._dispatcher.num_waiting_tokens == 0,
+            self._execution.residents,
+            self._execution.pipeline,
+            self._execution.is_idle,
         )
         self.canaries = CanaryWatch(Canaries(registry.database), self._shadows)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -100,7 +77,7 @@ class Engine:
     @property
     def problem(self) -> str | None:
         """Why the engine rejects requests, as one sentence; None when it accepts them."""
-        return self._pause or self._dispatcher.failure
+        return self._pause or self._execution.dispatcher.failure
 
     async def find_problem(self) -> str | None:
         """Return `problem`. A coroutine, because an engine in another process needs one."""
@@ -114,7 +91,7 @@ class Engine:
     @property
     def num_waiting_tokens(self) -> int:
         """The number of tokens of all queued texts."""
-        return self._dispatcher.num_waiting_tokens
+        return self._execution.dispatcher.num_waiting_tokens
 
     def has_been_quiet(self, seconds: float) -> bool:
         """Return whether no texts except background ones were in flight in this time."""
@@ -123,25 +100,24 @@ class Engine:
     @property
     def max_batch_tokens(self) -> int:
         """The maximum number of tokens in a batch; with a target latency, as found at start."""
-        return self._dispatcher.limits.max_tokens
+        return self._execution.dispatcher.limits.max_tokens
 
     def resident_stats(self) -> ResidentStats:
         """Report which prefixes are on the device and in the host cache."""
-        return self._memory.stats()
+        return self._execution.memory.stats()
 
     def loaded_digests(self) -> frozenset[str]:
         """Return the digests of all prefixes on the device and in the host cache."""
-        return self._memory.digests()
+        return self._execution.memory.digests()
 
     def discard(self, digests: Iterable[str]) -> None:
         """Free the memory of prefixes. A prefix that is in use or pinned stays on the device."""
-        self._memory.discard(digests)
+        self._execution.memory.discard(digests)
 
     async def start(self) -> None:
         """Warm up the device, pin prefixes, then accept requests on the running event loop."""
         self._loop = asyncio.get_running_loop()
-        await self._dispatcher.start(self._trials, self._find_limits)
-        await self._pins.start()
+        await self._execution.start()
         self._shadows.start()
         self._pause = None
 
@@ -156,12 +132,9 @@ class Engine:
     async def stop(self) -> None:
         """Stop the threads, and fail the requests that still wait."""
         self._pause = self._pause or "stopped"
-        self._pins.stop()
         self._shadows.stop()
-        await self._dispatcher.stop()
-        self._residents.close()
+        await self._execution.stop()
         self._resolver_threads.shutdown(wait=False, cancel_futures=True)
-        self._tokenizers.close()
 
     async def infer(
         self,
@@ -222,17 +195,13 @@ class Engine:
             )
             groups = found.groups(lengths)
             await self._checks.check(admitted, inputs, groups, rules=rules, explain=explain)
-            accounts = {
-                ref: self.usage.account(reader, f"{one.tenant}/{one.task}", allowance.key_id)
-                for ref, one in found.versions.items()
-            }
+            accounts = self.usage.accounts(reader, found.versions, allowance.key_id)
             admitted.accounts = [accounts[item.ref] for item in inputs]
             fields = [item.fields for item in inputs]
-            try:
-                outcomes = await self._pipeline.run(admitted, fields, groups, explain=explain)
-            except FAULTS:
-                self.canaries.failed(found.targets, found.versions)
-                raise
+            with self.canaries.counting_failures(found.targets, found.versions):
+                outcomes = await self._execution.pipeline.run(
+                    admitted, fields, groups, explain=explain
+                )
         for account in set(accounts.values()):
             account.add_request()
         results = found.results(outcomes)
@@ -271,7 +240,7 @@ class Engine:
             self._check_ready()
             findings = await self._golden_replay.findings(prefix, digest)
         if findings:
-            self._residents.discard(digest)
+            self._execution.residents.discard(digest)
         return findings
 
     def _note_answers(
@@ -297,8 +266,3 @@ class Engine:
     def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("the engine belongs to the event loop that awaited its `start`")
-
-    def _estimate_wait(self) -> int:
-        speed = self._dispatcher.tokens_per_second
-        seconds = self._dispatcher.num_waiting_tokens / speed if speed else 1.0
-        return min(60, max(1, math.ceil(seconds)))

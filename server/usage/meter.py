@@ -1,11 +1,13 @@
 """UsageMeter: what tenants have used since the last write to the database."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
+from prefixes import PrefixRef
+from prefixes.registry import PrefixVersion
 from prefixes.registry.usage import UsageRow
 
 OTHER_TASKS: Final = "*"
@@ -57,6 +59,15 @@ class UsageMeter:
     def account(self, tenant: str | None, task: str, key_id: str | None = None) -> "Account":
         """Return the account of a tenant's use of a task, `owner/task`, with a key."""
         return Account(self, tenant, task, key_id)
+
+    def accounts(
+        self, tenant: str | None, versions: Mapping[PrefixRef, PrefixVersion], key_id: str | None
+    ) -> "dict[PrefixRef, Account]":
+        """Return the account of a tenant's use of each version, by its reference."""
+        return {
+            ref: self.account(tenant, f"{one.tenant}/{one.task}", key_id)
+            for ref, one in versions.items()
+        }
 
     def take(self) -> list[UsageRow]:
         """Return all amounts, and start over with none."""

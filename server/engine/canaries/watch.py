@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -20,7 +21,7 @@ from server.engine.input_outcome import InputOutcome
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import InferenceFailed, ResidencyBudgetExceeded
 
-FAULTS: Final = (InferenceFailed, ResidencyBudgetExceeded, StoreCorrupted, PrefixRejected)
+_FAULTS: Final = (InferenceFailed, ResidencyBudgetExceeded, StoreCorrupted, PrefixRejected)
 """Errors for which a version itself is to blame, and not its caller or the server."""
 
 Disagreed = Callable[[int, int], None]
@@ -149,20 +150,23 @@ class CanaryWatch:
                 self._add_shadow(watched, target, item, result, lengths, told=told)
             self._check(watched)
 
-    def failed(
+    @contextmanager
+    def counting_failures(
         self, targets: Mapping[PrefixRef, Target], versions: Mapping[PrefixRef, PrefixVersion]
-    ) -> None:
-        """Count a request that failed with one of `FAULTS`.
+    ) -> Iterator[None]:
+        """Count a request that fails with one of `_FAULTS`.
 
         The error does not say which version is to blame. Requests for several references are
         therefore not counted.
         """
-        if len(targets) > 1:
-            return
-        for ref, target in targets.items():
-            if target.canary is not None:
-                watched = self._find(ref, target.canary)
-                self._count_failure(watched, versions[ref])
+        try:
+            yield
+        except _FAULTS:
+            if len(targets) == 1:
+                [(ref, target)] = targets.items()
+                if target.canary is not None:
+                    self._count_failure(self._find(ref, target.canary), versions[ref])
+            raise
 
     def _find(self, ref: PrefixRef, route: CanaryRoute) -> _Watched:
         key = (ref.tenant, ref.task, str(ref.alias))
@@ -230,7 +234,7 @@ class CanaryWatch:
 
     def _shadow_failed(self, watched: _Watched, other: PrefixVersion, error: Exception) -> None:
         """Count an input that only one version can answer, and log anything unexpected."""
-        if isinstance(error, (InputRejected, *FAULTS)):
+        if isinstance(error, (InputRejected, *_FAULTS)):
             self._count_failure(watched, other)
         else:
             _log.error("a shadow run of %s failed: %s", other.ref, error, exc_info=error)

@@ -472,6 +472,6 @@ async def test_a_cancelled_caller_leaves_no_lease_behind(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     await ask(engine, asks("acme/tone"))
-    entries = engine._residents._pool._entries.values()
+    entries = engine._execution.residents._pool._entries.values()
     assert [entry.num_leases for entry in entries] == [0]
     assert engine.num_waiting == 0
