@@ -3,7 +3,7 @@
 # ruff: noqa: PLC0415 - `--help` needs neither pydantic nor SQLAlchemy
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,15 +37,7 @@ def open_store(settings: "Settings") -> Iterator["PrefixRegistry"]:
     Raises:
         StoreUnavailable: when it cannot be opened.
     """
-    from prefixes.registry import open_registry
+    from server.hosting.registry_of_settings import registry_of
 
-    registry = open_registry(
-        settings.store_folder,
-        database_url=settings.database_address,
-        bucket=settings.bucket,
-        default_limits=settings.default_limits,
-    )
-    try:
+    with closing(registry_of(settings)) as registry:
         yield registry
-    finally:
-        registry.close()
