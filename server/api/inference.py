@@ -1,9 +1,9 @@
 """Runs the inference of all routes: references, limits, task types, deadline, cancellation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 
 from fastapi import Depends, Header, Request
 
@@ -21,7 +21,7 @@ from server.api.disconnection import while_connected
 from server.api.scores import MAX_SCORES
 from server.api.services import Services
 from server.api.stages import stages_of
-from server.engine.values import InferenceResult, Recording, TaskInput
+from server.engine.values import InferenceResponse, InferenceResult, Recording, TaskInput
 from server.errors import ModelRequired, TooManyInputs, TooManyScores, WrongTaskType
 from server.limits.allowance import Allowance
 from server.observability.logs import RequestRecord
@@ -146,15 +146,7 @@ class Inference:
             ClientDisconnect: when the sender disconnected. The work is canceled.
             PrefixError, ServingError: as `Engine.infer`.
         """
-        limit = self.services.settings.max_inputs_per_request
-        if not items:
-            raise InputRejected("The list of inputs is empty. Send at least one input.")
-        num_texts = sum(item.num_texts for item in items)
-        if num_texts > limit:
-            kind = "inputs" if num_texts == len(items) else "choices"
-            raise TooManyInputs(
-                f"The request has {num_texts} {kind}; at most {limit} are allowed. Split it."
-            )
+        _check_num_texts(items, self.services.settings.max_inputs_per_request)
         inputs = [
             TaskInput(self._ref(item.model or model, index, len(items)), item.fields)
             for index, item in enumerate(items)
@@ -171,14 +163,7 @@ class Inference:
             explain=explain,
             rules=rules,
         )
-        try:
-            response = await while_connected(self.request, work)
-        except Exception as error:
-            self.record.models = tuple(dict.fromkeys(str(item.ref) for item in inputs))
-            self.record.num_inputs = len(inputs)
-            if isinstance(error, WrongTaskType):
-                raise _with_route(error, inputs) from error
-            raise
+        response = await self._response(inputs, work)
         self.request.state.rates = response.rates
         answers = response.results
         self._record_usage(answers)
@@ -191,6 +176,19 @@ class Inference:
         if len(sizes) <= _INLINE_TEXTS and sum(sizes) <= _INLINE_OUTPUTS:
             return build()
         return await self.services.render(build)
+
+    async def _response(
+        self, inputs: Sequence[TaskInput], work: Coroutine[Any, Any, InferenceResponse]
+    ) -> InferenceResponse:
+        """Await the engine. The log line of a request that fails reports its inputs."""
+        try:
+            return await while_connected(self.request, work)
+        except Exception as error:
+            self.record.models = tuple(dict.fromkeys(str(item.ref) for item in inputs))
+            self.record.num_inputs = len(inputs)
+            if isinstance(error, WrongTaskType):
+                raise _with_route(error, inputs) from error
+            raise
 
     def _ref(self, model: str | None, index: int, num_items: int) -> PrefixRef:
         name = model or self.services.settings.default_model
@@ -216,6 +214,17 @@ class Inference:
         self.record.device_ms = 1000 * max(a.timings.device_seconds for a in answers)
         if self.record.trace is not None and self.record.trace.is_recording:
             self.record.trace.add(stages_of(answers))
+
+
+def _check_num_texts(items: Sequence[InputItem], limit: int) -> None:
+    if not items:
+        raise InputRejected("The list of inputs is empty. Send at least one input.")
+    num_texts = sum(item.num_texts for item in items)
+    if num_texts > limit:
+        kind = "inputs" if num_texts == len(items) else "choices"
+        raise TooManyInputs(
+            f"The request has {num_texts} {kind}; at most {limit} are allowed. Split it."
+        )
 
 
 def _with_route(error: WrongTaskType, inputs: Sequence[TaskInput]) -> WrongTaskType:

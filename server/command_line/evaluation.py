@@ -96,13 +96,11 @@ def predict(  # noqa: PLR0917 - typer passes all by name
     del as_json  # the output is JSON in any case
     columns = Columns(text_column, pair_column)
     if _is_task(prefix_file):
-        from server.command_line.remote_prediction import predict_remotely
-
         if unused := changed(runtime):
             raise typer.BadParameter(f"A server does not accept {', '.join(unused)}. Remove them.")
-        options = {} if long_text is None else {"long_text": long_text}
-        if explain:
-            options["explain"] = "occlusion"
+        from server.command_line.remote_prediction import predict_remotely
+
+        options = _remote_options(long_text, explain=explain)
         predict_remotely(
             prefix_file.as_posix(), Path(data), columns, server, output=output, options=options
         )
@@ -123,6 +121,11 @@ def predict(  # noqa: PLR0917 - typer passes all by name
         output=output,
         explain=explain,
     )
+
+
+def _remote_options(long_text: str | None, *, explain: bool) -> dict[str, str]:
+    options = {} if long_text is None else {"long_text": long_text}
+    return options | {"explain": "occlusion"} if explain else options
 
 
 def _is_task(path: Path) -> bool:

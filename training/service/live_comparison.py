@@ -9,7 +9,7 @@ from typing import Any
 from prefixes import Prefix
 from prefixes.backbone import load_backbone
 from training.errors import CheckpointRejected
-from training.examples import Examples
+from training.examples import Examples, TaskData
 from training.learning.evaluate import evaluate
 from training.service.protocol.messages import MeasuredOn, Success
 from training.sessions.few_shot_session import fit_plan
@@ -18,7 +18,6 @@ from training.sessions.method_choice import load_rows
 from training.sessions.phases import Watcher
 from training.sessions.session import discard_checkpoint, run_plan
 from training.sessions.trained import TrainedPrefix
-from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan
 from training.tasks.metrics import Measurement
 
@@ -55,21 +54,13 @@ def train_and_compare(
     plan = check_plan(fields, origin="the request")
     before = None if live is None else Prefix.from_bytes(live.read_bytes())
     (config,) = plan.runs
-    may_choose = not (output / CHECKPOINT).exists()
-    chosen, (data,) = load_rows(plan, may_choose=may_choose)
-    if before is not None and config.labels is None and set(data.labels) == set(before.spec.labels):
-        # The same labels: keep the order that clients know, so that rows can be compared.
-        config = config.model_copy(update={"labels": before.spec.labels or None})
-        del data  # or both would be in memory at once
-        plan = plan.model_copy(update={"runs": (config,)})
-        chosen, (data,) = load_rows(plan, may_choose=may_choose)
-    plan = chosen
+    plan, data = _load(plan, before, may_choose=not (output / CHECKPOINT).exists())
     describe(data.summary)
     warn(data.warnings)
     if plan.is_few_shot:
         (fitted,) = fit_plan(plan, output, data=[data], kernel_cache=kernel_cache)
         warn(fitted.warnings)
-        return _compare(plan, config, fitted, before, kernel_cache)
+        return _compare(plan, config.metric, fitted, before, kernel_cache)
     train = partial(
         run_plan,
         plan,
@@ -86,12 +77,29 @@ def train_and_compare(
         _log.warning("%s", error)
         discard_checkpoint(output)
         (trained,) = train()
-    return _compare(plan, config, trained, before, kernel_cache)
+    return _compare(plan, config.metric, trained, before, kernel_cache)
+
+
+def _load(plan: TrainPlan, live: Prefix | None, *, may_choose: bool) -> tuple[TrainPlan, TaskData]:
+    """Choose the methods of a plan of one run, and read its rows.
+
+    If the rows have the labels of the live version, they get the order that clients know, so that
+    rows can be compared.
+    """
+    (config,) = plan.runs
+    chosen, (data,) = load_rows(plan, may_choose=may_choose)
+    if live is None or config.labels is not None or set(data.labels) != set(live.spec.labels):
+        return chosen, data
+    del data  # or both would be in memory at once
+    ordered = config.model_copy(update={"labels": live.spec.labels or None})
+    plan = plan.model_copy(update={"runs": (ordered,)})
+    chosen, (data,) = load_rows(plan, may_choose=may_choose)
+    return chosen, data
 
 
 def _compare(
     plan: TrainPlan,
-    config: TrainConfig,
+    metric: str,
     trained: TrainedPrefix,
     live: Prefix | None,
     kernel_cache: Path | None,
@@ -109,13 +117,13 @@ def _compare(
     figure = None
     if live is not None and difference is None and examples:
         measured = _measure(plan, live, examples, kernel_cache)
-        figure = measured.metrics[config.metric]
+        figure = measured.metrics[metric]
     new = finished.test or finished.validation
     return Success(
-        metric=config.metric,
+        metric=metric,
         measured_on="test" if data.test else measured_on,
         num_rows=len(examples),
-        new=new.metrics.get(config.metric),
+        new=new.metrics.get(metric),
         live=figure,
         warnings=warnings,
     )
