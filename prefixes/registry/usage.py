@@ -34,7 +34,6 @@ class UsageRow:
 
     `tenant` is the caller's, None for anonymous callers and operators. `task` is `owner/task`. In
     lists, either `task` or `key_id` is None: a row is a sum over all tasks or over all keys.
-    Trainings are not counted by key.
     """
 
     hour: datetime

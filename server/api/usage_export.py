@@ -24,9 +24,7 @@ class UsageRecord(WireResponse):
     texts: int = Field(description="Texts that the device ran.")
     tokens: int = Field(description="Tokens of these texts.")
     device_seconds: float = Field(description="Their share of the time of their batches.")
-    training_cpu_seconds: float = Field(
-        description="CPU time of trainings that finished. 0 by key."
-    )
+    training_cpu_seconds: float = Field(description="CPU time of trainings that finished.")
     key_id: str | None = Field(description="The id of the key. Null by task.")
 
 

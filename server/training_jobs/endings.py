@@ -1,4 +1,4 @@
-"""The end of a training, within its transaction: the tenant's usage, and the event for webhooks."""
+"""The end of a training, within its transaction: its usage, and the event for webhooks."""
 
 from sqlalchemy import Connection
 
@@ -6,16 +6,21 @@ from prefixes.registry.outbox import emit
 from prefixes.registry.tables import now
 from prefixes.registry.usage import UsageRow, add_usage
 from server.training_jobs import rows
-from server.training_jobs.records import JobRequest
+from server.training_jobs.records import TrainingJob
 
 
-def charge(connection: Connection, request: JobRequest, cpu_seconds: float) -> None:
-    """Add the CPU time of a training to the tenant's usage in this hour."""
-    hour = now().replace(minute=0, second=0, microsecond=0)
-    task = f"{request.tenant}/{request.task}"
-    if cpu_seconds:
-        used = UsageRow(hour, request.tenant, task, training_cpu_seconds=cpu_seconds)
-        add_usage(connection, [used])
+def charge(connection: Connection, job: TrainingJob, cpu_seconds: float) -> None:
+    """Add the CPU time of a training to the usage of its tenant and key in this hour."""
+    if not cpu_seconds:
+        return
+    used = UsageRow(
+        hour=now().replace(minute=0, second=0, microsecond=0),
+        tenant=job.request.tenant,
+        task=f"{job.request.tenant}/{job.request.task}",
+        training_cpu_seconds=cpu_seconds,
+        key_id=job.key_id,
+    )
+    add_usage(connection, [used])
 
 
 def emit_finished(connection: Connection, training_id: str) -> None:

@@ -27,7 +27,7 @@ class TrainingJob:
 
     `is_cancelling` is true from the request to cancel a running training until it has finished.
     `holder` is the lease of the server that runs it. `is_taken_over` says that processes of an
-    earlier holder may still use its folder.
+    earlier holder may still use its folder. `key_id` is the key that started it.
     """
 
     id: str
@@ -42,6 +42,7 @@ class TrainingJob:
     result: Mapping[str, Any] | None
     holder: str | None = None
     is_taken_over: bool = False
+    key_id: str | None = None
 
     @property
     def is_finished(self) -> bool:

@@ -73,4 +73,5 @@ def training_job(row: Row[Any]) -> TrainingJob:
         result=None if row.result is None else json.loads(row.result),
         holder=row.holder,
         is_taken_over=row.is_taken_over,
+        key_id=row.key_id,
     )

@@ -86,6 +86,7 @@ class TrainingStore:
                     is_cancelling=False,
                     num_crashes=0,
                     created_at=now(),
+                    key_id=by.key_id,
                 )
             )
             started = {"task": request.task, "alias": request.alias}
@@ -218,9 +219,9 @@ class TrainingStore:
         result: Mapping[str, Any] | None = None,
         cpu_seconds: float = 0.0,
     ) -> None:
-        """Mark a training as finished, and add its CPU time to the tenant's usage."""
+        """Mark a training as finished, and add its CPU time to the usage of its tenant and key."""
         with self._changing(job) as connection:
-            charge(connection, job.request, cpu_seconds)
+            charge(connection, job, cpu_seconds)
             rows.change(
                 connection,
                 job.id,

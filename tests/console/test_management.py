@@ -95,12 +95,13 @@ def test_a_key_is_limited_rotated_and_revoked_in_its_row(tab: "Tab", site: Site)
 def test_keys_show_what_was_used_with_them(tab: "Tab", site: Site) -> None:
     tenant = new_tenant(site, "measured")
     made = tenant.call("POST", "/keys", json={"role": "infer"})
-    hours = [{"key_id": made["id"], "requests": number, "tokens": 600} for number in (1, 2)]
+    used = {"key_id": made["id"], "tokens": 600, "training_cpu_seconds": 45.25}
+    hours = [used | {"requests": number} for number in (1, 2)]
     tab.answer("**/v1/tenants/measured/usage?*", {"usage": hours, "next": None})
     tab.sign_in(tenant.key)
     tab.open("/keys")
     row = tab.page.get_by_role("row").filter(has_text=made["id"])
-    assert "3 requests, 1,200 tokens" in row.inner_text()
+    assert "3 requests, 1,200 tokens, 91 CPU seconds of trainings" in row.inner_text()
 
 
 def test_revoking_the_own_key_signs_out(tab: "Tab", site: Site) -> None:

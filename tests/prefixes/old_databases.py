@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Final
 
 _UNDO: Final = {
+    "0023": (
+        "ALTER TABLE trainings DROP COLUMN key_id",
+        "ALTER TABLE key_usage_hours DROP COLUMN training_cpu_seconds",
+    ),
     "0022": ("DROP TABLE registry_state",),
     "0021": ("DROP TABLE key_usage_hours",),
     "0020": (

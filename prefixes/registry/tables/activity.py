@@ -33,7 +33,7 @@ usage_hours = Table(
     Index(None, "tenant", "hour"),
 )
 
-# As `usage_hours`, for each key. Trainings are not in it.
+# As `usage_hours`, for each key.
 key_usage_hours = Table(
     "key_usage_hours",
     metadata,
@@ -44,6 +44,7 @@ key_usage_hours = Table(
     Column("texts", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
     Column("device_seconds", Float, nullable=False),
+    Column("training_cpu_seconds", Float, nullable=False, server_default="0"),
     Index(None, "tenant", "hour"),
 )
 
@@ -110,6 +111,7 @@ server_leases = Table(
 # A training's files lie in a folder of its id. `config`, `problem` and `result` are JSON. `holder`
 # is the lease of the server that runs it. `is_taken_over` says that the lease of an earlier holder
 # expired, whose processes may still write to the folder.
+# `key_id` is the key that started the training.
 trainings = Table(
     "trainings",
     metadata,
@@ -129,6 +131,7 @@ trainings = Table(
     Column("result", Text),
     Column("holder", String(32)),
     Column("is_taken_over", Boolean, nullable=False, server_default=false()),
+    Column("key_id", String(16)),
 )
 
 # Outlives the rows of trainings, which their owner can replace by starting more. `hour` counts from

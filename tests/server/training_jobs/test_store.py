@@ -6,8 +6,18 @@ import pytest
 
 from prefixes.errors import QuotaExceeded, TenantNotFound
 from prefixes.limits import LIMIT_NAMES
-from prefixes.registry import COMMAND_LINE, LimitStore, PrefixRegistry, Tenants, open_registry
+from prefixes.registry import (
+    COMMAND_LINE,
+    Actor,
+    ApiKeys,
+    LimitStore,
+    PrefixRegistry,
+    Tenants,
+    UsageLog,
+    open_registry,
+)
 from prefixes.registry.tables import now
+from prefixes.registry.usage import UsageFilter
 from server.errors import LimitExceeded, Overloaded, TrainingNotFound
 from server.job_ids import new_id
 from server.training_jobs.folders import TrainingFolders
@@ -207,6 +217,24 @@ def test_a_tenant_that_has_used_up_its_cpu_time_waits_for_the_next_day(
     assert store.add_cpu_time("zoo", 1e9)  # no limit
     set_limits(registry, training_cpu_seconds_per_day=101)
     assert store.claim(hold) is not None
+
+
+def test_cpu_time_counts_for_the_task_and_for_the_key_that_started_the_training(
+    registry: PrefixRegistry, store: TrainingStore
+) -> None:
+    add(store, number=1)
+    store.finish(claimed(store), "failed", cpu_seconds=3.0)
+    request = JobRequest("acme", "mood", "live", 0.0, {})
+    key = ApiKeys(registry.database).issue("acme", "trainer", role="upload").facts
+    for _ in range(2):
+        store.add(new_id(), request, by=Actor("acme", key_id=key.id))
+        store.finish(claimed(store), "succeeded", cpu_seconds=2.5)
+    usage = UsageLog(registry.database)
+    (of_task,) = usage.list(UsageFilter(), limit=9)
+    (of_key,) = usage.list(UsageFilter(by="key"), limit=9)
+    assert (of_task.task, of_task.training_cpu_seconds) == ("acme/mood", 8.0)
+    assert (of_key.tenant, of_key.key_id) == ("acme", key.id)
+    assert (of_key.training_cpu_seconds, of_key.requests) == (5.0, 0)
 
 
 def test_cpu_time_is_free_again_when_enough_of_it_is_a_day_old() -> None:

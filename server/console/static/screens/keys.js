@@ -30,6 +30,11 @@ const OVERLAPS = [
   ["3600", "An hour"],
   ["604800", "A week"],
 ];
+const USED = [
+  ["requests", "requests"],
+  ["tokens", "tokens"],
+  ["training_cpu_seconds", "CPU seconds of trainings"],
+];
 const USAGE_DAYS = 7;
 const MAX_USAGE_ROWS = 10_000;
 
@@ -71,15 +76,18 @@ class KeyScreen {
     fill(this.list, this.tableOf(keys.toReversed(), usage));
   }
 
-  /** Add up the requests and tokens of each key in the last days. */
+  /** Add up what was used with each key in the last days. */
   async usage() {
     const query = { by: "key", since: daysAgo(USAGE_DAYS), limit: 1000 };
     const path = withQuery(tenantPath(this.context.tenant, "usage"), query);
     const rows = await this.context.api.all(path, "usage", { maximum: MAX_USAGE_ROWS });
     const sums = new Map();
-    for (const { key_id: id, requests, tokens } of rows) {
-      const sum = sums.get(id) ?? { requests: 0, tokens: 0 };
-      sums.set(id, { requests: sum.requests + requests, tokens: sum.tokens + tokens });
+    for (const { key_id: id, ...used } of rows) {
+      const sum = sums.get(id) ?? {};
+      sums.set(
+        id,
+        Object.fromEntries(USED.map(([name]) => [name, (sum[name] ?? 0) + used[name]])),
+      );
     }
     return sums;
   }
@@ -209,7 +217,8 @@ class KeyScreen {
 
 function usageText(sum) {
   if (sum === undefined) return h("span", { class: "hint" }, "none");
-  return `${number(sum.requests)} requests, ${number(sum.tokens)} tokens`;
+  const shown = USED.filter(([name]) => sum[name] > 0);
+  return shown.map(([name, label]) => `${number(Math.round(sum[name]))} ${label}`).join(", ");
 }
 
 function lifetime(seconds) {
