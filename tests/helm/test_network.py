@@ -94,6 +94,19 @@ def test_prometheus_reads_the_metrics_with_their_key() -> None:
     assert monitor["selector"]["matchLabels"].items() <= service.items()
 
 
+def test_prometheus_checks_the_certificate_of_the_servers() -> None:
+    tls = VALUE_SETS["tls"]
+    public = {"serverName": "prefixes.example.org"}
+    values = merged(tls, {"metrics": {"serviceMonitor": {"tlsConfig": public}}})
+    private, shown = (
+        the(render(one), "ServiceMonitor")["spec"]["endpoints"][0]["tlsConfig"]
+        for one in (tls, values)
+    )
+    assert shown == public
+    assert private["serverName"] == "demo-polyprefix.apps.svc"
+    assert private["ca"]["secret"] == {"name": "cert", "key": "ca.crt"}
+
+
 def test_scaling_by_the_queue_reads_the_metric_of_the_servers() -> None:
     (trigger,) = the(render(VALUE_SETS["keda"]), "ScaledObject")["spec"]["triggers"]
     service = the(render(VALUE_SETS["keda"]), "Service")["metadata"]["name"]

@@ -92,11 +92,31 @@ def test_no_engine_runs_on_the_head_and_its_ports_are_those_of_kuberay() -> None
 
 
 def test_the_policy_lets_the_cluster_and_its_operator_in() -> None:
-    spec = the(render(RAY), "NetworkPolicy")["spec"]
+    spec = the(render(FIXED), "NetworkPolicy")["spec"]
     serving, cluster_pods, operator = spec["ingress"]
     assert serving["ports"] == [{"port": "serve", "protocol": "TCP"}]
     assert cluster_pods["from"] == spec["egress"][0]["to"]
-    assert operator["ports"] == [{"port": 8265, "protocol": "TCP"}]
+    assert [port["port"] for port in operator["ports"]] == [8265, "serve"]
+
+
+def test_the_autoscaler_and_nothing_else_reaches_the_api_of_kubernetes() -> None:
+    values = merged(RAY, {"ray": {"apiServerCidr": "10.96.0.1/32"}})
+    _, policy = of_kind(render(values), "NetworkPolicy")
+    pods = pod_templates(render(values))
+    labels = policy["spec"]["podSelector"]["matchLabels"].items()
+    assert labels <= pods["head"]["metadata"]["labels"].items()
+    assert not labels <= pods["workers"]["metadata"]["labels"].items()
+    (rule,) = policy["spec"]["egress"]
+    assert rule["to"] == [{"ipBlock": {"cidr": "10.96.0.1/32"}}]
+    assert [port["port"] for port in rule["ports"]] == [443, 6443]
+
+
+@pytest.mark.parametrize(("allowed", "kept"), [(1, 2), (2, 1), (9, 0)])
+def test_pods_of_ray_are_evicted_though_their_owner_has_no_scale(allowed: int, kept: int) -> None:
+    values = merged(RAY, {"podDisruptionBudget": {"maxUnavailable": allowed}})
+    budget = the(render(values), "PodDisruptionBudget")["spec"]
+    assert budget["minAvailable"] == kept  # of the head and two workers
+    assert "maxUnavailable" not in budget
 
 
 def test_routes_and_prometheus_use_the_service_of_kuberay() -> None:
@@ -124,6 +144,7 @@ def test_routes_and_prometheus_use_the_service_of_kuberay() -> None:
         ({"ray": {"engines": {"min": 8}}}, "ray.engines.max is 6"),
         ({"tls": {"secretName": "cert"}}, "the proxies of Ray speak plain HTTP"),
         ({"autoscaling": {"kind": "hpa"}}, "mode is ray"),
+        ({"podDisruptionBudget": {"maxUnavailable": "25%"}}, "it must be a number of pods"),
         ({"secrets": {"existing": []}}, "no database is shared"),
     ],
 )

@@ -61,6 +61,9 @@ HF_TOKEN
 {{- if lt (int .Values.ray.engines.max) (int .Values.ray.engines.min) -}}
 {{- fail (printf "ray.engines.max is %v, but ray.engines.min is %v. Raise the first or lower the second." .Values.ray.engines.max .Values.ray.engines.min) -}}
 {{- end -}}
+{{- if not (regexMatch "^[0-9]+$" (toString .Values.podDisruptionBudget.maxUnavailable)) -}}
+{{- fail (printf "podDisruptionBudget.maxUnavailable is %v. In the mode ray, it must be a number of pods." .Values.podDisruptionBudget.maxUnavailable) -}}
+{{- end -}}
 {{- if .Values.tls.secretName -}}
 {{- fail "tls.secretName has a value, but the proxies of Ray speak plain HTTP. Unset it, and use ingress or gateway." -}}
 {{- end -}}
