@@ -2,9 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.console.site import Site
+from training.errors import DataProblem
+from training.files.rows import Row
+from training.tasks.cells import LABEL_SETTING, is_absent
 
 if TYPE_CHECKING:
     from tests.console.browser import Tab
@@ -70,8 +74,8 @@ def stream(tab: "Tab", *events: tuple[str, Any]) -> None:
     tab.page.route(f"{TRAINING}/events", lambda route: route.fulfill(body=text, headers=headers))
 
 
-def drop(tab: "Tab", name: str, rows: bytes = ROWS) -> None:
-    """Drop a file on the form, as a mouse does."""
+def drop(tab: "Tab", name: str, rows: bytes = ROWS, *, on: str = ".drop") -> None:
+    """Drop a file on the form or elsewhere, as a mouse does."""
     transfer = tab.page.evaluate_handle(
         """([name, text]) => {
             const transfer = new DataTransfer();
@@ -80,7 +84,7 @@ def drop(tab: "Tab", name: str, rows: bytes = ROWS) -> None:
         }""",
         [name, rows.decode()],
     )
-    tab.page.locator(".drop").dispatch_event("drop", {"dataTransfer": transfer})
+    tab.page.locator(on).dispatch_event("drop", {"dataTransfer": transfer})
 
 
 def test_a_dropped_file_is_checked_and_its_labels_and_warnings_are_shown(
@@ -107,6 +111,50 @@ def test_a_dropped_file_is_checked_and_its_labels_and_warnings_are_shown(
     assert warning in text
     assert "Line 3: see you,ham" in text
     assert tab.page.locator(".bars li").count() == 2
+
+
+def test_a_file_that_is_dropped_next_to_the_field_is_taken(tab: "Tab", site: Site) -> None:
+    tab.answer(f"{TRAININGS}?dry_run=true", {"error": {"title": "T", "detail": "D", "errors": []}})
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    drop(tab, "mails.csv", on="h1")
+    tab.page.get_by_text(f"mails.csv, {len(ROWS)} bytes").wait_for()
+    tab.open("/tasks")
+    drop(tab, "mails.csv", on="h1")  # no field: nothing happens
+    assert tab.page.url.endswith("/console/tasks")
+
+
+def test_the_task_is_named_after_the_file_until_somebody_names_it(tab: "Tab", site: Site) -> None:
+    tab.answer(f"{TRAININGS}?dry_run=true", {"error": {"title": "T", "detail": "D", "errors": []}})
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    task = tab.page.get_by_label("Task", exact=True)
+    for name in ("old.csv", "new.csv"):
+        drop(tab, name)
+    assert task.input_value() == "new"
+    task.fill("mine")
+    drop(tab, "newest.csv")
+    assert task.input_value() == "mine"
+
+
+def test_columns_with_other_names_are_asked_for_in_the_settings(tab: "Tab", site: Site) -> None:
+    problems: list[DataProblem] = []
+    row = Row(Path("train.csv"), 2, {"message": "free prize", "category": "spam"})
+    is_absent(row, "text", "text_column or pair_column", problems)
+    is_absent(row, "label", LABEL_SETTING, problems)
+    errors = [{"field": "train, line 2", "message": problem.message} for problem in problems]
+    error = {"title": "The training would fail", "detail": "D", "status": 422, "errors": errors}
+    checks = tab.answer(f"{TRAININGS}?dry_run=true", {"error": error})
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    drop(tab, "mails.csv", b"message,category\nfree prize,spam\n")
+    tab.page.get_by_text("The columns of the file are message, category.").wait_for()
+    tab.page.get_by_label("Column with the text").fill("message")
+    tab.page.get_by_label("Column with the label").fill("category")
+    tab.click("Check again")
+    tab.page.get_by_text("The columns of the file are message, category.").wait_for()
+    body = checks[-1].post_data or ""
+    assert '{"text_column":"message","label_column":"category"}' in body
 
 
 def test_invalid_rows_are_listed_with_their_lines(tab: "Tab", site: Site) -> None:

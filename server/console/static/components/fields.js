@@ -76,6 +76,8 @@ export function form({ label, fields, action, submit }) {
 
 /**
  * Create a field for a file, which takes a dropped one, too. `choose` is called with the file.
+ *
+ * shell/file_drops.js calls `take` of the element with files that are dropped next to it.
  */
 export function fileField({ label, hint, accept, choose }) {
   const name = h("span", { class: "hint" });
@@ -94,6 +96,7 @@ export function fileField({ label, hint, accept, choose }) {
   );
   field.classList.add("drop");
   field.append(name);
+  field.take = take;
   const mark = (isOver) => (event) => {
     event.preventDefault();
     field.classList.toggle("over", isOver);

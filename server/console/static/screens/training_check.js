@@ -14,8 +14,12 @@ const METHODS = {
   prefix: "The server trains a prefix.",
 };
 
-/** Create the panel: its `element`, and `run(file, check, retry)` to fill it. */
-export function rowCheck(context) {
+/**
+ * Create the panel: its `element`, and `run(file, check, retry)` to fill it.
+ *
+ * `missColumns` is called when the server cannot tell which columns have the texts and labels.
+ */
+export function rowCheck(context, { missColumns }) {
   const element = h("section", { "aria-label": "Check of the rows", "aria-live": "polite" });
   let latest = null;
   const run = async (file, check, retry) => {
@@ -32,18 +36,21 @@ export function rowCheck(context) {
       return;
     }
     const lines = await linesOf(file);
-    if (latest === file)
-      fill(
-        element,
-        found.error ? rejected(found.error, lines) : accepted(found, lines),
-        again(retry),
-      );
+    if (latest !== file) return;
+    const columns = columnsOf(file, found.error);
+    if (columns !== null) missColumns();
+    const result = columns === null ? resultOf(found, lines) : unnamedColumns(found.error, columns);
+    fill(element, result, again(retry));
   };
   return { element, run };
 }
 
 function again(retry) {
   return h("p", {}, h("button", { type: "button", onclick: retry }, "Check again"));
+}
+
+function resultOf(found, lines) {
+  return found.error ? rejected(found.error, lines) : accepted(found, lines);
 }
 
 function accepted(found, lines) {
@@ -107,6 +114,19 @@ function quoted(numbers, lines) {
 function numbersIn(warning) {
   const found = warning.match(/\blines? (\d+(?:, \d+)*)/);
   return found === null ? [] : found[1].split(", ").map(Number);
+}
+
+/** Return the columns of a table that has others than `text` and `label`, or null. */
+function columnsOf(file, problem) {
+  if (!/\.(csv|tsv)$/i.test(file.name)) return null; // rows of JSON may lack what others have
+  const messages = (problem?.errors ?? []).map(({ message }) => message);
+  const found = messages.map((message) => message.match(/_column, found only the columns (.+)$/));
+  return found.length > 0 && found.every((one) => one !== null) ? found[0][1] : null;
+}
+
+function unnamedColumns(problem, columns) {
+  const detail = `The columns of the file are ${columns}. Enter the one with the text and the one with the label in Settings, then check again.`;
+  return errorBox({ problem: { ...problem, errors: [], detail } });
 }
 
 function rejected(problem, lines) {

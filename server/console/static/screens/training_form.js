@@ -25,6 +25,7 @@ class TrainingForm {
     this.context = context;
     this.path = tenantPath(context.tenant, "trainings");
     this.file = null;
+    this.suggestedTask = "";
     this.start = selectField({
       label: "Start from",
       options: STARTS,
@@ -51,7 +52,7 @@ class TrainingForm {
       hint: "The name of the endpoint. A new version is published if the task exists.",
     });
     this.settings = trainingSettings();
-    this.check = rowCheck(context);
+    this.check = rowCheck(context, { missColumns: () => this.settings.open() });
     this.about = h(
       "p",
       { class: "hint" },
@@ -85,7 +86,8 @@ class TrainingForm {
 
   take(file) {
     this.file = file;
-    if (this.task.value === "") this.task.value = taskNameOf(file.name);
+    if (this.task.value === this.suggestedTask)
+      this.task.value = this.suggestedTask = taskNameOf(file.name);
     if (/\.(conll|txt)$/i.test(file.name)) this.settings.chooseTaskType("token_classification");
     this.checkRows();
   }

@@ -85,6 +85,9 @@ export function trainingSettings() {
   });
   return {
     element,
+    open: () => {
+      element.open = true;
+    },
     chooseTaskType: (value) => {
       taskType.value = value;
     },

@@ -7,6 +7,7 @@ import { tag } from "../components/facts.js";
 import { toast, toasts } from "../components/toast.js";
 import { ApiError, withQuery } from "./api.js";
 import { Context } from "./context.js";
+import { catchFileDrops } from "./file_drops.js";
 import { linkTo, match, navigate, onNavigation } from "./router.js";
 import { forgetSession, readSession, signOut } from "./session.js";
 import { themeButton } from "./theme_button.js";
@@ -19,6 +20,7 @@ export function startShell(routes) {
   addEventListener("unhandledrejection", reportRejection);
   // Another tab may have signed in or out meanwhile.
   document.addEventListener("visibilitychange", forgetSession);
+  catchFileDrops();
   onNavigation(() => shell.show());
 }
 
