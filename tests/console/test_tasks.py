@@ -106,9 +106,17 @@ def test_operators_choose_a_tenant(tab: Tab, site: Site) -> None:
     expect(tab.page.get_by_role("heading", level=1)).to_have_text("acme/facts")
 
 
+def test_the_list_of_tasks_leads_to_the_form_of_a_training(tab: Tab, site: Site) -> None:
+    tab.sign_in(site.keys["upload"])
+    tab.open("/tasks")
+    tab.click("Train a new task")
+    expect(tab.page.get_by_label("Labeled file")).to_be_visible()
+
+
 def test_a_file_is_checked_before_it_is_published(tab: Tab, site: Site) -> None:
     tab.sign_in(site.keys["upload"])
-    tab.open("/upload")
+    tab.open("/tasks")
+    tab.click("Upload a new task")
     tab.page.get_by_label("Name of the task").fill("uploaded")
     file = tab.page.get_by_label("Prefix file")
     data = SPAM.read_bytes()

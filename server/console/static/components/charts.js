@@ -47,6 +47,7 @@ function barOf({ label, value, text = value.toFixed(3), isBest = false }, max) {
 export function lineChart({ label, series, format = (value) => value.toPrecision(3) }) {
   const all = series.flatMap(({ values }) => values).filter(Number.isFinite);
   const max = Math.max(...all, 0) || 1;
+  const maximum = all.length > 0 && format(max);
   const latest = series.map(({ name, values }) => `${name}: ${lastOf(values, format)}`).join(", ");
   return h(
     "figure",
@@ -57,7 +58,7 @@ export function lineChart({ label, series, format = (value) => value.toPrecision
       {
         viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
         role: "img",
-        "aria-label": `${label}. Latest ${latest}. Maximum ${format(max)}.`,
+        "aria-label": `${label}. Latest ${latest}.${maximum ? ` Maximum ${maximum}.` : ""}`,
         preserveAspectRatio: "none",
       },
       [0.25, 0.5, 0.75].map((part) =>
@@ -71,7 +72,7 @@ export function lineChart({ label, series, format = (value) => value.toPrecision
       series.map(({ name, values }, index) =>
         h("span", { class: `key-${index}` }, `${name} `, h("b", {}, lastOf(values, format))),
       ),
-      h("span", {}, `max ${format(max)}`),
+      maximum && h("span", {}, `max ${maximum}`),
     ),
   );
 }

@@ -10,7 +10,7 @@ import { h } from "./dom.js";
  * @param {{label: string, value: (row) => any, isNumeric?: boolean}[]} options.columns
  *     `value` returns the content of a cell: text, an element, or a list of them
  * @param {object[]} options.rows
- * @param {string} [options.empty] the text in place of a table without rows
+ * @param {any} [options.empty] the content in place of a table without rows
  * @param {boolean} [options.isCaptionHidden] shows the caption to screen readers alone
  */
 export function table({

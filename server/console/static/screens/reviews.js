@@ -23,7 +23,11 @@ export async function render(context) {
     table({
       caption: "Tasks to review",
       rows: prefixes,
-      empty: "No task yet. Train one first.",
+      empty: [
+        "No task yet. ",
+        h("a", { href: linkTo("trainings", tenant) }, "Train one first"),
+        ".",
+      ],
       columns: [
         {
           label: "Task",
@@ -97,5 +101,6 @@ function facts({
   retention_days: days,
   is_encrypted: isEncrypted,
 }) {
-  return `${number(answers)} answers are stored for ${number(days)} days, ${number(labeled)} of them with a right answer: ${number(bytes)} bytes, ${isEncrypted ? "encrypted" : "not encrypted"}.`;
+  const stored = `${number(answers)} recorded answers, ${number(labeled)} of them with a right answer, take ${number(bytes)} bytes`;
+  return `${stored}, ${isEncrypted ? "encrypted" : "not encrypted"}. Each is kept for ${number(days)} days.`;
 }

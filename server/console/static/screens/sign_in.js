@@ -14,7 +14,11 @@ export async function render(context) {
     autocomplete: "off",
     spellcheck: "false",
     required: true,
-    hint: "It begins with pp_. The operator of this server creates keys with `polyprefix key create`.",
+    hint: [
+      "It begins with pp_. The operator of this server creates keys with ",
+      h("code", {}, "polyprefix key create TENANT"),
+      ".",
+    ],
   });
   const submit = async () => {
     await signIn(key.value.trim());

@@ -49,13 +49,16 @@ export async function render(context) {
   });
   search.input.addEventListener("input", draw);
   await load(chosen);
-  return [h("div", { class: "columns" }, search, tenantField), uploadLink(context), results];
+  return [h("div", { class: "columns" }, search, tenantField), newTaskLinks(context), results];
 }
 
-function uploadLink({ session }) {
-  return (
-    session.allows("upload") &&
-    h("p", {}, h("a", { class: "button", href: linkTo("upload") }, "Upload a new task"))
+function newTaskLinks({ session }) {
+  if (!session.allows("upload")) return null;
+  return h(
+    "p",
+    { class: "actions" },
+    h("a", { class: "button", href: linkTo("trainings") }, "Train a new task"),
+    h("a", { class: "button", href: linkTo("upload") }, "Upload a new task"),
   );
 }
 
