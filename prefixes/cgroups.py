@@ -64,7 +64,7 @@ def _quota(group: Path) -> float:
 
 
 def _ratio(quota: str, period: str) -> float:
-    """Divide a quota by its period. `max`, or a negative number in version 1, is no limit."""
+    """Divide a quota by its period. There is no limit if it is `max`, or negative in version 1."""
     with suppress(ValueError):
         if int(quota) > 0:
             return int(quota) / int(period)
