@@ -10,8 +10,8 @@ tasks that were trained on short texts get a lower maximum length:
 - ag_news: a head computed from 256 rows, 32 tokens. Test rows as they are.
 - mit_movie: a head for the types of entities in a text, computed from 768 rows, with thresholds
   for the best F1, 32 tokens.
-- conll04: a prefix for entities, trained for four epochs, 256 tokens. It is kept in FOLDER, so that
-  a second run does not train again.
+- conll04: a head for entities, trained for four epochs with `--method head`, 256 tokens. It is kept
+  in FOLDER, so that a second run does not train again.
 
 Windows overlap by a quarter of the maximum length. Costs are the processor's time for one pass over
 all documents, which other programs on the machine hardly change. Sets that FILE has are not
@@ -138,7 +138,8 @@ def _tagger(place: Place) -> Prefix:
     path = place.work / "prefix.safetensors"
     if not path.exists():
         files = {part: place.data / f"{part}.jsonl" for part in ("train", "validation")}
-        config = place.settings(task_type="token_classification", min_steps=1, epochs=4, **files)
+        settings = {"task_type": "token_classification", "method": "head", "min_steps": 1}
+        config = place.settings(epochs=4, **settings, **files)
         plan = TrainPlan(runs=(config,), backbone="minilm", device="cpu", dtype=place.dtype)
         (trained,) = run_plan(plan, place.work / "training", watch=lambda _: None)
         path.write_bytes(trained.finished.data)
