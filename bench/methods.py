@@ -14,10 +14,9 @@ from torch import nn
 from bench.kernels import KernelSettings, plain_arguments
 from bench.scores import Score
 from prefixes.backbone import Backbone, load_backbone
-from training.baselines.fine_tuning import Adapt, FineTuningRun
+from training.baselines.fine_tuning import Adapt, FineTuningRun, learn
 from training.data.parts import load_task
 from training.learning.base_run import BaseRun
-from training.sessions.fine_tuning_session import learn
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
@@ -95,7 +94,7 @@ class Prefixes:
                 **kernels,
             )
             trained = run_plan(
-                plan, Path(folder), watch=_Progress(report), kernel_cache=place.kernels.cache
+                plan, Path(folder), watch=EvaluationReport(report), kernel_cache=place.kernels.cache
             )
         seconds = (time.perf_counter() - started) / len(runs)
         for one in trained:
@@ -146,7 +145,7 @@ class PaddedLoop:
                 tokens_per_batch=_TOKENS_AT_ONCE,
                 adapt=self.adapt,
             )
-            learn(tuning, _Progress(report))
+            learn(tuning, EvaluationReport(report))
             assert tuning.best is not None
             assert data.test is not None
             yield Score(
@@ -164,7 +163,7 @@ class PaddedLoop:
 
 
 @dataclass(slots=True)
-class _Progress:
+class EvaluationReport:
     """Reports every evaluation of the first run."""
 
     report: Report

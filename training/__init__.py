@@ -11,6 +11,7 @@ From the bottom up, each folder imports only what stands above it in this list:
 - `learning`: the training loop, the learned parameters and their evaluation.
 - `baselines`: full fine-tuning, for comparison. `search`: sweeps over settings.
 - `results`: calibrated prefix files, reports and charts.
+- `distillation`: teachers, whose answers a prefix learns. `few_shot`: heads without training.
 - `sessions`: complete trainings, with checkpoints and warm starts.
 - `service`: trainings that a server starts for its tenants.
 

@@ -82,9 +82,9 @@ class Examples(Generic[Truth]):
 class TaskData:
     """All rows of one task, with its labels and template.
 
-    `warnings` are about the rows. `summary` has a sentence for each part: its number of rows, and
-    the role of each column. `is_readable` is False if the backbone's vocabulary is known not to
-    cover the texts.
+    `unlabeled` are rows that a teacher answers; their truths say nothing. `warnings` are about the
+    rows. `summary` has a sentence for each part: its number of rows, and the role of each column.
+    `is_readable` is False if the backbone's vocabulary is known not to cover the texts.
     """
 
     labels: tuple[str, ...]
@@ -96,10 +96,11 @@ class TaskData:
     warnings: tuple[str, ...] = ()
     summary: tuple[str, ...] = ()
     is_readable: bool = True
+    unlabeled: Examples[Any] | None = None
 
     @property
     def parts(self) -> dict[str, Examples[Any]]:
-        """The examples by part."""
+        """The labeled examples by part."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 

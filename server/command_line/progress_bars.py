@@ -17,6 +17,7 @@ from rich.progress import (
 
 from training.learning.base_run import BaseRun
 
+_ANSWERS: Final = "rows that the teacher answers"
 _SECONDS_BETWEEN_LINES: Final = 60.0
 _MAX_BARS: Final = 20
 """Maximum number of runs for which the bars of finished runs stay visible."""
@@ -73,6 +74,16 @@ class TrainingProgress:
                     f"{run.config.run_name}: step {run.step}/{run.total_steps}  {_figures(run)}"
                 )
 
+    def show_answers(self, done: int, total: int) -> None:
+        """Update the bar of the rows that a teacher has answered."""
+        bar = self._bars.get(_ANSWERS)
+        if bar is None:
+            bar = self._progress.add_task(_ANSWERS, total=total, figures="")
+            self._bars[_ANSWERS] = bar
+        self._progress.update(bar, completed=done, total=total)
+        if not self._console.is_terminal and self._is_silent:
+            self._print_progress(f"{_ANSWERS}: {done} of {total}")
+
     @property
     def _is_silent(self) -> bool:
         return time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
@@ -105,6 +116,12 @@ class TrainingProgress:
             self._num_evaluations[run.config.run_name] = max(0, len(run.history) - 1)
             if run.starting_prefix is not None:
                 self._print_progress(f"{run.config.run_name} {run.starting_prefix}")
+            if run.teacher is not None:
+                metric = run.config.metric
+                self._print_progress(
+                    f"{run.config.run_name}: its teacher reached {metric} "
+                    f"{run.teacher.validation[metric]:.4f} on the validation rows"
+                )
         return self._bars[run.config.run_name]
 
     def _print_evaluation(self, run: BaseRun) -> None:

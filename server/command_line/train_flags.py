@@ -46,6 +46,12 @@ class TaskFlags:
         str | None,
         task_option("Rows that correct the labeled rows, as `polyprefix feedback export` writes."),
     ] = None
+    unlabeled: Annotated[
+        str | None,
+        task_option(
+            "Rows without labels, which the teacher answers.", "--unlabeled", "--unlabelled"
+        ),
+    ] = None
     text_column: TextColumn = None
     pair_column: PairColumn = None
     label_column: LabelColumn = None
@@ -101,6 +107,18 @@ class RecipeFlags:
     ] = None
     start_from: Annotated[
         str | None, recipe_option("Prefix file, or STORE#TENANT/TASK, to start from.")
+    ] = None
+    teacher: Annotated[
+        str | None,
+        recipe_option(
+            "Also learn the answers of a fine-tuned model: full trains one first, or its folder."
+        ),
+    ] = None
+    teacher_weight: Annotated[
+        float | None, recipe_option("Share of the loss for the teacher's answers.")
+    ] = None
+    teacher_temperature: Annotated[
+        float | None, recipe_option("Temperature at which answers are compared.")
     ] = None
     class_weights: Annotated[
         str | None, recipe_option("`balanced` gives every label the same weight in the loss.")

@@ -14,6 +14,7 @@ from server.command_line.parallel_launch import is_one_of_several
 from server.command_line.progress_bars import TrainingProgress
 from server.command_line.publishing import Destination
 from server.command_line.training_summary import RunResult, print_results, sweep_table
+from training.distillation.teaching import TeacherWatch
 from training.errors import PlanRejected, TrainingStopped
 from training.examples import TaskData
 from training.learning.base_run import BaseRun
@@ -48,6 +49,8 @@ def train_and_publish(
     """
     console = _console(quiet=not is_first_process())
     transformers_logging.disable_progress_bar()
+    if any(run.teacher is not None for run in plan.runs):
+        transformers_logging.set_verbosity_error()  # it warns that a new head is untrained
     destination = None if publish_to is None else Destination(publish_to, key, alias)
     if destination is not None:
         for task in dict.fromkeys(run.task for run in plan.runs):
@@ -140,7 +143,19 @@ def _run(
             progress.show(runs)
             stopper.check()
 
-        trained = run_plan(plan, output, resume=resume, key=key, data=data, watch=watch)
+        def watch_answers(done: int, total: int) -> None:
+            progress.show_answers(done, total)
+            stopper.check()
+
+        trained = run_plan(
+            plan,
+            output,
+            resume=resume,
+            key=key,
+            data=data,
+            watch=watch,
+            teacher_watch=TeacherWatch(watch, watch_answers),
+        )
         stopper.check()  # a signal during the last step must still prevent publishing
     return trained
 
@@ -161,6 +176,7 @@ def _print(console: Console, trained: Sequence[TrainedPrefix]) -> None:
                 is_cross_validated=one.finished.is_cross_validated,
                 thresholds=one.finished.thresholds,
                 rejection=one.finished.rejection,
+                teacher=one.teacher,
             )
             for one in trained
         ],

@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Column, Table
 
+from training.data.lessons import TeacherFacts
 from training.results.rejection import FittedRejection
 from training.results.thresholds import FittedThresholds
 from training.search.record import SweepRecord
@@ -34,6 +35,7 @@ class RunResult:
     is_cross_validated: bool = False
     thresholds: FittedThresholds | None = None
     rejection: FittedRejection | None = None
+    teacher: TeacherFacts | None = None
 
 
 def print_results(console: Console, results: Sequence[RunResult]) -> None:
@@ -45,6 +47,8 @@ def print_results(console: Console, results: Sequence[RunResult]) -> None:
                 console.print(warning, style="yellow")
         if one.rejection is not None:
             console.print(f"{one.config.run_name}: {one.rejection.summary}")
+        if one.teacher is not None:
+            console.print(_comparison(one, one.teacher))
     for warning in _warnings(results):
         console.print(warning, style="yellow")
 
@@ -87,6 +91,15 @@ def _figure(measured: Measurement | None, metric: str) -> str:
     if measured is None or metric not in measured.metrics:
         return ""
     return f"{measured.metrics[metric]:.4f}"
+
+
+def _comparison(result: RunResult, teacher: TeacherFacts) -> str:
+    """Compare a prefix with its teacher on the validation rows."""
+    metric = result.config.metric
+    return (
+        f"{result.config.run_name}: {metric} on the validation rows: "
+        f"teacher {teacher.validation[metric]:.4f}, prefix {_figure(result.validation, metric)}"
+    )
 
 
 def _threshold_table(run_name: str, fitted: FittedThresholds) -> Table:

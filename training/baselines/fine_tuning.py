@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from prefixes.backbone import Backbone
 from training.baselines.padded import PaddedModel, batches_by_length
 from training.data.tokenized import TokenizedRows
+from training.errors import TrainingError
 from training.examples import Examples, TaskData
 from training.learning.base_run import BaseRun, loss_settings_of
 from training.learning.learner import describe
@@ -72,7 +73,7 @@ class FineTuningRun(BaseRun):
         epoch, place = divmod(self.step, self.steps_per_epoch)
         lengths = [_longest([piece]) for piece in self.pieces]
         generator = generator_for(self.config.seed, "fine-tuning", epoch)
-        return batches_by_length(lengths, self.rows_per_step, generator)[place]
+        return batches_by_length(lengths, self.config.rows_per_step, generator)[place]
 
     def advance(self) -> None:
         """Take one optimizer step."""
@@ -123,6 +124,23 @@ class FineTuningRun(BaseRun):
             loss.backward()  # type: ignore[no-untyped-call]  # torch's own gap
             total += float(loss.detach())
         return total
+
+
+def learn(tuning: FineTuningRun, watch: Callable[[Sequence[BaseRun]], None]) -> None:
+    """Train until the run ends, and restore the best weights.
+
+    Raises:
+        TrainingError: when there was no evaluation.
+    """
+    watch([tuning])
+    while tuning.ended is None:
+        tuning.advance()
+        if tuning.ended is None and tuning.is_evaluation_due:
+            tuning.evaluate()
+        watch([tuning])
+    if tuning.best is None:
+        raise TrainingError(f"{tuning.config.run_name} {tuning.ended}")
+    tuning.finish()
 
 
 def _longest(pieces: Sequence[Piece]) -> int:

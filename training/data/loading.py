@@ -15,6 +15,7 @@ DATA_FIELDS: Final = (
     "validation",
     "test",
     "feedback",
+    "unlabeled",
     "validation_fraction",
     "max_rows",
     "max_validation_rows",
@@ -33,6 +34,12 @@ DATA_FIELDS: Final = (
 )
 """The settings that determine the rows."""
 
+_STEP_FIELDS: Final = (
+    *("batch_size", "unlabeled_batch_size", "gradient_accumulation"),
+    *("epochs", "min_steps", "max_steps"),
+)
+"""The settings that determine how many unlabeled rows a training uses."""
+
 
 def load_all(configs: Sequence[TrainConfig]) -> list[TaskData]:
     """Read the files of all tasks. Files of several runs are read once.
@@ -42,7 +49,7 @@ def load_all(configs: Sequence[TrainConfig]) -> list[TaskData]:
     """
     loaded: dict[str, TaskData] = {}
     problems: dict[DataProblem, None] = {}
-    keys = [config.model_dump_json(include=set(DATA_FIELDS)) for config in configs]
+    keys = [config.model_dump_json(include=_fields_of_rows(config)) for config in configs]
     for key, config in zip(keys, configs, strict=True):
         if key not in loaded:
             try:
@@ -52,3 +59,7 @@ def load_all(configs: Sequence[TrainConfig]) -> list[TaskData]:
     if problems:
         raise DataRejected(tuple(problems))
     return [loaded[key] for key in keys]
+
+
+def _fields_of_rows(config: TrainConfig) -> set[str]:
+    return {*DATA_FIELDS, *(() if config.unlabeled is None else _STEP_FIELDS)}

@@ -13,6 +13,7 @@ from training.data.row_warnings import Part, row_warnings, validation_warnings
 from training.data.spelling_warnings import label_warnings, text_warnings
 from training.data.split import sample, split
 from training.data.summary import summaries
+from training.data.unlabeled import read_unlabeled, unlabeled_examples, unlabeled_summary
 from training.errors import DataProblem, PlanRejected
 from training.examples import Columns, Examples, Input, Layout, TaskData
 from training.files.packed import PackedList
@@ -52,18 +53,25 @@ def load_task(config: TrainConfig) -> TaskData:
     tested = examples.get("test")
     test = None if tested is None else sample(tested, config.max_test_rows)
     used = {"train": train, "validation": validation, **({} if test is None else {"test": test})}
+    summary = list(summaries(definition, layout, config.dataset, files, used))
+    file, unlabeled = read_unlabeled(config), None
+    if file is not None:
+        files["unlabeled"] = file
+        unlabeled = unlabeled_examples(definition, layout, config, file, used)
+        summary.append(unlabeled_summary(layout, file, unlabeled))
     return TaskData(
         labels=layout.labels,
         template=layout.template,
         train=train,
         validation=validation,
         test=test,
+        unlabeled=unlabeled,
         sha256=digest_of(files.values()),
         warnings=(
             *_warnings(definition, layout, config, parts),
             *validation_warnings(definition, layout.labels, train, validation),
         ),
-        summary=tuple(summaries(definition, layout, config.dataset, files, used)),
+        summary=tuple(summary),
     )
 
 

@@ -1,7 +1,7 @@
 """The tokenized training and validation rows of a task."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import torch
 
@@ -16,6 +16,8 @@ from training.data.vocabulary_warnings import UNREADABLE, UnknownTokens, vocabul
 from training.examples import Examples, TaskData
 from training.files.packed import LazySequence, PackedList
 from training.tasks import Piece, Scale, definition_of
+
+_NO_ROWS: Final[Examples[Any]] = Examples((), ())
 
 
 class Pieces(LazySequence[Piece]):
@@ -67,13 +69,15 @@ class ValidationRows:
 class TokenizedRows:
     """All rows of a task. `pieces` are the training rows, or their windows.
 
-    `data` are the rows as trained and measured, with the warnings about their tokens.
+    `unlabeled` are the pieces of unlabeled rows, whose targets say nothing. `data` are the rows as
+    trained and measured, with the warnings about their tokens.
     """
 
     data: TaskData
     encoded: EncodedRows
     pieces: Pieces
     held_out: ValidationRows
+    unlabeled: Pieces
     scale: Scale
 
     @classmethod
@@ -98,6 +102,7 @@ class TokenizedRows:
             *cut_off(encoded, spec.max_length),
         )
         held_out_pieces = pieces_of(spec, data.validation, others, scale)
+        unlabeled = data.unlabeled or _NO_ROWS
         return cls(
             replace(
                 data,
@@ -107,6 +112,7 @@ class TokenizedRows:
             encoded,
             pieces_of(spec, data.train, encoded, scale),
             ValidationRows(data.validation, windows, others, held_out_pieces),
+            pieces_of(spec, unlabeled, encode_rows(backbone, spec, unlabeled), scale),
             scale,
         )
 

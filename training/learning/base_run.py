@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from prefixes import PrefixSpec
+from training.data.lessons import TeacherFacts
 from training.data.tokenized import TokenizedRows
 from training.examples import TaskData
 from training.learning.initialization import StartingPrefix
@@ -35,8 +36,9 @@ class Evaluation:
 class BaseRun:
     """A task that is learned step by step.
 
-    `warnings` are about the rows. `starting_prefix` is the published prefix that it starts from,
-    if any. `ended` is the reason for its end, None while it runs.
+    `is_teacher` says that it is a model whose answers a prefix will learn. `warnings` are about the
+    rows. `starting_prefix` is the published prefix that it starts from, if any. `ended` is the
+    reason for its end, None while it runs.
     """
 
     config: TrainConfig
@@ -46,10 +48,16 @@ class BaseRun:
     loss_settings: LossSettings = PLAIN
     warnings: tuple[str, ...] = ()
     starting_prefix: StartingPrefix | None = None
+    is_teacher: bool = False
     step: int = 0
     ended: str | None = None
     losses: list[float] = field(default_factory=list)
     history: list[Evaluation] = field(default_factory=list)
+
+    @property
+    def teacher(self) -> TeacherFacts | None:
+        """The teacher that it learns from, if any."""
+        return None
 
     @property
     def pieces(self) -> Sequence[Piece]:
@@ -59,18 +67,12 @@ class BaseRun:
     # Schedule
 
     @property
-    def rows_per_step(self) -> int:
-        return self.config.batch_size * self.config.gradient_accumulation
-
-    @property
     def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.pieces) / self.rows_per_step)
+        return math.ceil(len(self.pieces) / self.config.rows_per_step)
 
     @property
     def total_steps(self) -> int:
-        steps = math.ceil(self.config.epochs * self.steps_per_epoch)
-        steps = max(steps, self.config.min_steps)
-        return min(steps, self.config.max_steps or steps)
+        return self.config.num_steps(len(self.pieces))
 
     @property
     def num_rows_seen(self) -> int:
@@ -79,7 +81,7 @@ class BaseRun:
     def num_rows_in(self, steps: int) -> int:
         """Count the rows of the first `steps` steps."""
         epochs, rest = divmod(steps, self.steps_per_epoch)
-        return epochs * len(self.pieces) + rest * self.rows_per_step
+        return epochs * len(self.pieces) + rest * self.config.rows_per_step
 
     @property
     def is_evaluation_due(self) -> bool:
@@ -102,8 +104,8 @@ class BaseRun:
         epoch, place = divmod(self.step, self.steps_per_epoch)
         generator = generator_for(self.config.seed, "order", epoch)
         order = torch.randperm(len(self.pieces), generator=generator)
-        start = place * self.rows_per_step
-        return [int(row) for row in order[start : start + self.rows_per_step]]
+        start = place * self.config.rows_per_step
+        return [int(row) for row in order[start : start + self.config.rows_per_step]]
 
     # Results
 

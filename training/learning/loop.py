@@ -108,8 +108,8 @@ class _Step:
         losses = [torch.zeros((), device=self.backbone.device) for _ in self.shares]
         for index, numbers in _numbers_by_share(items).items():
             share = self.shares[index]
-            targets = [share.pieces[items[number][1]].target for number in numbers]
-            total = share.run.loss([outputs[number] for number in numbers], targets)
+            pieces = [share.pieces[items[number][1]] for number in numbers]
+            total = share.run.step_loss([outputs[number] for number in numbers], pieces)
             losses[index] = total / share.weight
         return torch.stack(losses)
 

@@ -38,7 +38,7 @@ class StepShare:
 
     @classmethod
     def of(cls, run: Run, slots: range, prompt: Tensor | None) -> Self:
-        pieces = [run.pieces[number] for number in run.next_rows()]
+        pieces = run.next_pieces()
         return cls(run, pieces, tuple(slots), prompt, run.weight(pieces), _factors(run, pieces))
 
     def row(self, backbone: Backbone, text: EncodedText) -> Row:
@@ -95,7 +95,8 @@ def _cut(shares: Sequence[StepShare], most: int, *, at_once: int) -> Iterator[li
 
 def _units(index: int, share: StepShare, number: int) -> list[list[PieceIndex]]:
     """Return the units of one batch of a share that must run together: single pieces, or all."""
-    size = share.run.config.batch_size
+    config = share.run.config
+    size = config.batch_size + config.unlabeled_per_batch
     places = range(len(share.pieces))[number * size : (number + 1) * size]
     items = [(index, place) for place in places]
     if share.run.definition.couples_pieces:

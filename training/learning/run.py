@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone
+from training.data.lessons import Lessons, TeacherFacts
 from training.data.tokenized import TokenizedRows
 from training.examples import TaskData
 from training.learning.base_run import BaseRun, loss_settings_of
@@ -18,8 +20,9 @@ from training.learning.evaluate import merged_outputs
 from training.learning.initialization import real_tokens
 from training.learning.learner import PrefixLearner, describe
 from training.learning.random_numbers import generator_for
+from training.learning.taught_rows import TaughtRows
 from training.settings.config import TrainConfig
-from training.tasks import definition_of
+from training.tasks import Piece, definition_of
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -27,13 +30,15 @@ class Run(BaseRun):
     """A learner with its rows, its optimizer and its results.
 
     `average` is the moving average of the learner, if that is kept. `best_prefix` is the folded
-    prefix of the best evaluation.
+    prefix of the best evaluation. `taught` are its rows as a teacher has answered them, if it has
+    one.
     """
 
     learner: PrefixLearner
     average: PrefixLearner | None = None
     optimizer: torch.optim.Optimizer
     best_prefix: Prefix | None = None
+    taught: TaughtRows | None = None
 
     @classmethod
     def start(
@@ -42,6 +47,7 @@ class Run(BaseRun):
         data: TaskData,
         backbone: Backbone,
         rows: TokenizedRows | None = None,
+        lessons: Lessons | None = None,
     ) -> Self:
         """Initialize a learner; tokenize the rows of its task unless `rows` has them."""
         spec = describe(config, data, backbone)
@@ -63,6 +69,7 @@ class Run(BaseRun):
             optimizer=_optimizer(config, learner.prefix_parameters(), learner.head_parameters()),
             loss_settings=loss_settings_of(config, data),
             warnings=rows.data.warnings,
+            taught=None if lessons is None else TaughtRows(config, rows, lessons),
         )
 
     def share_prefix(self, owner: "Run") -> None:
@@ -82,6 +89,26 @@ class Run(BaseRun):
     def generator(self, purpose: str) -> torch.Generator:
         """Return the random generator of one purpose in the next step."""
         return generator_for(self.config.seed, purpose, self.step)
+
+    def num_rows_in(self, steps: int) -> int:
+        """Count the rows of the first `steps` steps, labeled or not."""
+        return BaseRun.num_rows_in(self, steps) + steps * self.config.unlabeled_per_step
+
+    def next_pieces(self) -> list[Piece]:
+        """Return the pieces of the next step, with the answers of the teacher if there is one."""
+        rows = self.next_rows()
+        if self.taught is None:
+            return [self.pieces[row] for row in rows]
+        return self.taught.pieces_of_step(rows, self.step)
+
+    def step_loss(self, outputs: Sequence[Sequence[Tensor]], pieces: Sequence[Piece]) -> Tensor:
+        """Add up the losses of pieces of a step."""
+        loss = self.loss(outputs, [piece.target for piece in pieces])
+        return loss if self.taught is None else self.taught.loss(loss, outputs, pieces)
+
+    @property
+    def teacher(self) -> TeacherFacts | None:
+        return None if self.taught is None else self.taught.lessons.teacher
 
     def advance(self, loss: float) -> None:
         """Take one optimizer step with the accumulated gradients."""

@@ -137,6 +137,10 @@ def _draw_metric(axes: Axes, run: BaseRun) -> None:
     merits = [evaluation.metrics[name] for evaluation in run.history]
     axes.plot(steps, merits, color="tab:orange", marker=".", label=f"validation {name}")
     axes.set_ylabel(f"validation {name}")
+    if run.teacher is not None:
+        reached = run.teacher.validation[name]
+        label = f"its teacher: {reached:.4f}"
+        axes.axhline(reached, color="tab:green", linestyle=":", label=label)
     if run.best is not None:
         best = run.best
         label = f"best: {best.metrics[name]:.4f} at step {best.step}"

@@ -44,7 +44,8 @@ def write_report(
 ) -> None:
     """Write the settings, history and results of a run.
 
-    `origins` describe the sweep, the shared prefix and the initial prefix, if there are any.
+    `origins` describe the sweep, the shared prefix, the initial prefix and the teacher, if there
+    are any.
     """
     counts = {
         "trained": sum(x.numel() for x in run.learner.parameters()),
@@ -170,5 +171,6 @@ def _data_facts(config: TrainConfig, data: TaskData) -> dict[str, Any]:
         "labels": list(data.labels),
         "summary": list(data.summary),
         "rows": {name: len(part) for name, part in data.parts.items()},
+        "unlabeled_rows": len(data.unlabeled or ()),
         "train_rows_by_label": counts,
     }

@@ -58,8 +58,12 @@ class Identity:
         data: Sequence[TaskData],
         backbone: Backbone,
         starts: Mapping[str, WarmStart],
+        teachers: Mapping[str, str],
     ) -> "Identity":
-        """Gather the facts. Files may move: their bytes count, not their paths."""
+        """Gather the facts. Files may move: their bytes count, not their paths.
+
+        `teachers` has the digests of the teachers that the runs name.
+        """
         facts = {
             "dtype": dtype_name(backbone.dtype),
             "linear_kernel": backbone.kernels.linear,
@@ -78,6 +82,8 @@ class Identity:
             facts[f"{config.run_name}: data"] = task.sha256
             if config.start_from is not None:
                 facts[f"{config.run_name}: start_from"] = starts[config.start_from].sha256
+            if config.teacher is not None:
+                facts[f"{config.run_name}: teacher"] = teachers[config.teacher]
             for name, value in config.model_dump(mode="json", exclude=set(_LEFT_OUT)).items():
                 facts[f"{config.run_name}: {name}"] = json.dumps(value)
         return cls(facts)

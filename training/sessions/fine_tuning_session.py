@@ -7,9 +7,8 @@ from typing import Final
 
 from prefixes.backbone import Backbone, load_backbone
 from prefixes.backbone.kernels.names import TORCH
-from training.baselines.fine_tuning import FineTuningRun
+from training.baselines.fine_tuning import FineTuningRun, learn
 from training.data.loading import load_all
-from training.errors import TrainingError
 from training.examples import TaskData
 from training.learning.base_run import BaseRun
 from training.results.curves import draw_confusion, draw_curve
@@ -71,23 +70,6 @@ def tune_plan(
         timing = Timing(stopwatch.seconds, 1, tuning.num_rows_seen)
         tuned.append(_write(tuning, tuning.rows.data, backbone, folder, timing))
     return tuned
-
-
-def learn(tuning: FineTuningRun, watch: Callable[[Sequence[BaseRun]], None]) -> None:
-    """Train until the run ends, and restore the best weights.
-
-    Raises:
-        TrainingError: when there was no evaluation.
-    """
-    watch([tuning])
-    while tuning.ended is None:
-        tuning.advance()
-        if tuning.ended is None and tuning.is_evaluation_due:
-            tuning.evaluate()
-        watch([tuning])
-    if tuning.best is None:
-        raise TrainingError(f"{tuning.config.run_name} {tuning.ended}")
-    tuning.finish()
 
 
 def _write(

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from prefixes import PrefixSpec
 from prefixes.backbone import Backbone
+from training.data.lessons import Lessons
 from training.data.tokenized import SharedRows
 from training.examples import TaskData
 from training.learning.learner import describe_fitting
@@ -25,7 +26,7 @@ from training.settings.sweep_plan import with_settings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SelectedRun:
-    """A run to keep, with its rows and the origins of its settings and initial prefix."""
+    """A run to keep, with its rows and the origins of its settings, initial prefix and teacher."""
 
     run: Run
     data: TaskData
@@ -34,11 +35,12 @@ class SelectedRun:
 
     @property
     def origins(self) -> dict[str, JsonValue]:
-        starting_prefix = self.run.starting_prefix
+        starting_prefix, teacher = self.run.starting_prefix, self.run.teacher
         return {
             **({} if self.sweep is None else {"sweep": self.sweep.facts()}),
             **({} if self.shared is None else {"multitask": self.shared.facts}),
             **({} if starting_prefix is None else {"start_from": starting_prefix.facts}),
+            **({} if teacher is None else {"teacher": teacher.facts}),
         }
 
 
@@ -47,7 +49,7 @@ class PlanRuns:
     """All runs of one phase so far: those of the plan, or the trials of its sweep.
 
     `runs` grows during a sweep, and `data` are the rows of each run. `shared` is the result of an
-    earlier shared phase.
+    earlier shared phase. `lessons` are those of each task of the plan, None without a teacher.
     """
 
     backbone: Backbone
@@ -56,6 +58,7 @@ class PlanRuns:
     sweep: Sweep | None
     shared: SharedPrefix | None
     rows: SharedRows
+    lessons: Sequence[Lessons | None]
     runs: list[Run] = field(default_factory=list)
     data: list[TaskData] = field(default_factory=list)
 
@@ -69,6 +72,7 @@ class PlanRuns:
         *,
         saved: Checkpoint | None,
         shared: SharedPrefix | None = None,
+        lessons: Sequence[Lessons | None] = (),
     ) -> Self:
         """Start the runs of a plan, and restore them from a checkpoint.
 
@@ -77,17 +81,18 @@ class PlanRuns:
                 or the initial prefix.
         """
         sweep = None if plan.sweep is None else Sweep(plan.sweep, plan.runs)
-        course = cls(backbone, tasks, starts, sweep, shared, SharedRows(backbone))
+        lessons = lessons or [None] * len(tasks)
+        course = cls(backbone, tasks, starts, sweep, shared, SharedRows(backbone), lessons)
         if sweep is None:
-            for config, data in zip(plan.runs, tasks, strict=True):
-                course._start(config, data)
+            for number, config in enumerate(plan.runs):
+                course._start(config, number)
         else:
             for config, data in zip(plan.runs, tasks, strict=True):
                 for settings in sweep.plan.corners():
                     course._check_fit(with_settings(config, settings, "trial"), data)
             sweep.replay(saved.journal if saved else ())
             for trial in sweep.trials:
-                course._start(trial.config, tasks[trial.task])
+                course._start(trial.config, trial.task)
         for run, state in zip(course.runs, shared.learners if shared else (), strict=False):
             run.learner.load_state_dict(state)
         if saved is not None:
@@ -107,9 +112,10 @@ class PlanRuns:
     ) -> Self:
         """Start the runs of a plan for the shared phase. Raises as `begin`."""
         assert plan.multitask is not None
-        course = cls(backbone, tasks, starts, None, None, SharedRows(backbone))
-        for config, data in zip(plan.runs, tasks, strict=True):
-            course._start(plan.multitask.shared_phase(config), data)
+        untaught = [None] * len(tasks)
+        course = cls(backbone, tasks, starts, None, None, SharedRows(backbone), untaught)
+        for number, config in enumerate(plan.runs):
+            course._start(plan.multitask.shared_phase(config), number)
         share(course.runs)
         if saved is not None:
             saved.restore(course.runs)
@@ -145,12 +151,13 @@ class PlanRuns:
 
     def _fill(self) -> None:
         for trial in self.sweep.fill() if self.sweep is not None else ():
-            self._start(trial.config, self.tasks[trial.task])
+            self._start(trial.config, trial.task)
 
-    def _start(self, config: TrainConfig, data: TaskData) -> None:
+    def _start(self, config: TrainConfig, task: int) -> None:
+        data = self.tasks[task]
         spec = self._check_fit(config, data)
         rows = self.rows.of(spec, data, snap=config.snap_to_words)
-        run = Run.start(config, rows.data, self.backbone, rows)
+        run = Run.start(config, rows.data, self.backbone, rows, self.lessons[task])
         if config.start_from is not None:
             run.starting_prefix = self.starts[config.start_from].hand_over(run)
         self.runs.append(run)

@@ -1,12 +1,20 @@
 """A training session: from a plan to prefix files, reports and pictures in a folder."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from prefixes.atomic import write_atomically
 from prefixes.backbone import Backbone
+from training.data.lessons import Lessons
 from training.data.loading import DATA_FIELDS, load_all
+from training.distillation.teaching import (
+    UNWATCHED,
+    TeacherWatch,
+    Teaching,
+    teacher_digests,
+)
 from training.errors import CheckpointRejected, PlanRejected, TrainingError
 from training.examples import TaskData
 from training.learning.parallel import join_processes
@@ -17,7 +25,14 @@ from training.results.sweep_chart import draw_sweep
 from training.search.sweep import optuna_version
 from training.sessions.backbone import load_to_train
 from training.sessions.checkpoint import Checkpoint, Identity, load_checkpoint
-from training.sessions.files import CHECKPOINT, CONFUSION, CURVE, PREFIX_FILE, REPORT
+from training.sessions.files import (
+    CHECKPOINT,
+    CONFUSION,
+    CURVE,
+    LESSONS_FOLDER,
+    PREFIX_FILE,
+    REPORT,
+)
 from training.sessions.multitask import SharedPrefix
 from training.sessions.phases import PhaseRunner, Stopwatch, Watcher
 from training.sessions.plan_runs import PlanRuns, SelectedRun
@@ -27,6 +42,9 @@ from training.settings.plan import TrainPlan
 
 SHARED_FILE: Final = "shared.safetensors"
 SECONDS_BETWEEN_CHECKPOINTS: Final = 30.0
+
+_OF_TEACHERS: Final = ("teacher", "teacher_learning_rate")
+"""Settings that all trials of a task share, because they share its teacher."""
 
 
 def run_plan(
@@ -39,6 +57,7 @@ def run_plan(
     kernel_cache: Path | None = None,
     data: Sequence[TaskData] | None = None,
     watch: Watcher,
+    teacher_watch: TeacherWatch = UNWATCHED,
 ) -> list[TrainedPrefix]:
     """Train every prefix of a plan; write each one's file, report and picture.
 
@@ -56,6 +75,7 @@ def run_plan(
         data: the rows of each run, if the caller has already read the files.
         watch: called with all runs at the start, then after every step with those that took part.
             It may raise TrainingStopped, which leaves a checkpoint and reaches the caller.
+        teacher_watch: called while teachers learn and answer, before the prefixes are trained.
 
     Raises:
         TrainingError: for problems of plan, data or checkpoint, all before the first step; or
@@ -75,7 +95,10 @@ def run_plan(
         plan, device, saved, kernel_cache=kernel_cache, num_processes=processes.count
     )
     starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
-    identity = Identity.of(plan, data, backbone, starts)
+    teachers = teacher_digests(plan.runs)
+    if teachers and processes.count > 1:
+        raise PlanRejected("A teacher needs one process: remove --num-processes, or the teacher")
+    identity = Identity.of(plan, data, backbone, starts, teachers)
     if saved is not None:
         saved.check(identity)
     processes.meet()  # nobody may change the checkpoint before all have read it
@@ -90,7 +113,15 @@ def run_plan(
         tokens_per_batch=plan.tokens_per_batch,
         watch=watch,
     )
-    plan_runs = _train(plan, output, data, phases, starts=starts, saved=saved)
+    teaching = Teaching(
+        backbone=backbone,
+        folder=output / LESSONS_FOLDER,
+        digests=teachers,
+        tokens_per_batch=plan.tokens_per_batch,
+        watch=teacher_watch,
+    )
+    lessons = teaching.lessons(plan.runs, data, resume=resume)
+    plan_runs = _train(plan, output, data, phases, starts=starts, saved=saved, lessons=lessons)
     if not phases.saves:
         return []
     return _write_all(plan_runs, output, plan=plan, timing=plan_runs.timing(stopwatch.seconds))
@@ -104,6 +135,7 @@ def _train(
     *,
     starts: Mapping[str, WarmStart],
     saved: Checkpoint | None,
+    lessons: Sequence[Lessons | None],
 ) -> PlanRuns:
     """Run the shared phase of a multitask plan, if it is not complete, and then the main phase."""
     backbone = phases.backbone
@@ -114,14 +146,17 @@ def _train(
         shared, saved = SharedPrefix.of(first.runs), None
         if phases.saves:
             write_atomically(output / SHARED_FILE, shared.file)
-    plan_runs = PlanRuns.begin(plan, data, backbone, starts, saved=saved, shared=shared)
+    plan_runs = PlanRuns.begin(
+        plan, data, backbone, starts, saved=saved, shared=shared, lessons=lessons
+    )
     phases.go(plan_runs)
     return plan_runs
 
 
 def discard_checkpoint(output: Path) -> None:
-    """Delete the checkpoint. The training can no longer be resumed."""
+    """Delete the checkpoint and the lessons. The training can no longer be resumed."""
     (output / CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(output / LESSONS_FOLDER, ignore_errors=True)
 
 
 def _check_unused(output: Path) -> None:
@@ -138,7 +173,7 @@ def _check_sweep(plan: TrainPlan) -> None:
     if plan.sweep is None:
         return
     optuna_version()  # now, not after the backbone was loaded
-    fixed = [name for name in DATA_FIELDS if name in plan.sweep.space]
+    fixed = [name for name in (*DATA_FIELDS, *_OF_TEACHERS) if name in plan.sweep.space]
     if fixed:
         raise PlanRejected(f"A sweep cannot change {', '.join(fixed)}: describe another [[task]]")
 
@@ -193,4 +228,6 @@ def _write(
         origins=winner.origins,
     )
     warnings = (*run.warnings, *finished.warnings)
-    return TrainedPrefix(run.config, winner.data, file, finished, warnings, winner.sweep)
+    return TrainedPrefix(
+        run.config, winner.data, file, finished, warnings, winner.sweep, run.teacher
+    )

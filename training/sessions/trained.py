@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.data.lessons import TeacherFacts
 from training.examples import TaskData
 from training.results.finish import FinishedPrefix
 from training.search.record import SweepRecord
@@ -24,6 +25,7 @@ class TrainedPrefix:
     finished: FinishedPrefix
     warnings: tuple[str, ...] = ()
     sweep: SweepRecord | None = None
+    teacher: TeacherFacts | None = None
 
     @property
     def merit(self) -> float:

@@ -10,6 +10,7 @@ from prefixes.template import RESERVED_FIELDS
 from training.datasets import DATASETS
 from training.settings.answer_rules import answer_rule_problems
 from training.settings.few_shot_rules import few_shot_problems
+from training.settings.teacher_rules import teacher_problems
 from training.settings.train_settings import TrainSettings
 
 _BARE: Final = "{text}"
@@ -33,6 +34,7 @@ def problems_of(config: TrainSettings) -> list[str]:
         *_head_problems(config),
         *answer_rule_problems(config),
         *few_shot_problems(config),
+        *teacher_problems(config),
     ]
 
 

@@ -61,6 +61,10 @@ class DataSettings(Value):
         description="Labeled rows that correct `train`: they replace rows with the same words. "
         "Columns have their usual names.",
     )
+    unlabeled: SourceField | None = Field(
+        default=None,
+        description="Rows without labels. The prefix learns the answers of `teacher` to them.",
+    )
     validation_fraction: Fraction = Field(
         default=0.1, gt=0, description="Share of `train` that is split off for validation."
     )

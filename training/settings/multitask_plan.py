@@ -31,6 +31,8 @@ class MultitaskPlan(Value):
                 "[multitask] trains one run of each task: remove [grid]. To search settings, use "
                 "another plan whose start_from is the shared prefix"
             )
+        if any(run.teacher is not None for run in runs):
+            problems.append("[multitask] does not support a teacher: remove teacher")
         for name in _ALIKE:
             values = dict.fromkeys(getattr(run, name) for run in runs)
             if len(values) > 1:

@@ -16,6 +16,7 @@ from training.settings.config import TrainConfig
 from training.settings.former_names import with_current_names
 from training.settings.multitask_plan import MultitaskPlan
 from training.settings.sweep_plan import SweepPlan, with_settings
+from training.settings.train_settings import FULL_TEACHER
 from training.sources import is_hub
 
 
@@ -188,12 +189,15 @@ def _sentence(detail: ErrorDetails) -> str:
 def _relative_to(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
     files = {
         key: str(folder / value)
-        for key in ("train", "validation", "test", "feedback")
+        for key in ("train", "validation", "test", "feedback", "unlabeled")
         if isinstance(value := fields.get(key), str) and not is_hub(value)
     }
     start = fields.get("start_from")
     if isinstance(start, str) and not start.startswith(("http://", "https://")):
         files["start_from"] = str(folder / start)
+    teacher = fields.get("teacher")
+    if isinstance(teacher, str) and teacher != FULL_TEACHER:
+        files["teacher"] = str(folder / teacher)
     return {**fields, **files}
 
 

@@ -1,5 +1,6 @@
 """TrainSettings: the fields of a training's configuration, and values derived from them."""
 
+import math
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -30,7 +31,9 @@ GoldenInputs = Literal["validation", "made_up"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-PATH_FIELDS: Final = frozenset({"train", "validation", "test", "feedback", "start_from"})
+PATH_FIELDS: Final = frozenset(
+    {"train", "validation", "test", "feedback", "unlabeled", "start_from", "teacher"}
+)
 """Settings that are paths. The bytes of the files count, not their names."""
 
 RECIPE_FIELDS: Final = frozenset(
@@ -40,12 +43,15 @@ RECIPE_FIELDS: Final = frozenset(
         *("learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay"),
         *("max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size"),
         *("gradient_accumulation", "epochs", "min_steps", "evaluate_every", "patience"),
-        *("averaging", "reject"),
+        *("averaging", "reject", "teacher", "unlabeled"),
     }
 )
 """Settings that say how to learn from rows. If none is given, few rows get a few-shot head. The
 maximum number of steps is not among them, because it is a limit. `reject` is, because a few-shot
 head has no rejection rule."""
+
+FULL_TEACHER: Final = "full"
+"""The teacher that is fine-tuned before the prefix is trained."""
 
 
 class TrainSettings(DataSettings):
@@ -71,6 +77,25 @@ class TrainSettings(DataSettings):
         default=None,
         description="Initial prefix: a prefix file, or STORE#TENANT/TASK[@VERSION|:ALIAS], where "
         "STORE is a folder or the URL of a server.",
+    )
+    teacher: str | None = Field(
+        default=None,
+        description="A fine-tuned model whose answers the prefix learns in addition to the "
+        "labels. full: fine-tune one on the same rows first. Or the folder of a model.",
+    )
+    teacher_weight: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5, description="Share of the loss that compares with the answers of the teacher."
+    )
+    teacher_temperature: Positive = Field(
+        default=2.0,
+        le=100,
+        description="Divisor of the logits of prefix and teacher before they are compared.",
+    )
+    teacher_learning_rate: Positive = Field(
+        default=1.5e-4, description="Learning rate of a teacher that is fine-tuned first."
+    )
+    unlabeled_batch_size: int = Field(
+        default=32, ge=1, description="Unlabeled rows per batch, in addition to `batch_size`."
     )
     position_offset: int | None = Field(
         default=None,
@@ -207,6 +232,26 @@ class TrainSettings(DataSettings):
         given = {"stride": self.stride, "merge": self.merge, "max_windows": self.max_windows}
         chosen = {name: value for name, value in given.items() if value is not None}
         return Decisions(long_texts=LongTexts.model_validate(chosen))
+
+    @property
+    def rows_per_step(self) -> int:
+        """Number of labeled rows of an optimizer step."""
+        return self.batch_size * self.gradient_accumulation
+
+    @property
+    def unlabeled_per_batch(self) -> int:
+        return 0 if self.unlabeled is None else self.unlabeled_batch_size
+
+    @property
+    def unlabeled_per_step(self) -> int:
+        """Number of unlabeled rows of an optimizer step."""
+        return self.unlabeled_per_batch * self.gradient_accumulation
+
+    def num_steps(self, num_rows: int) -> int:
+        """Return the number of steps of a training on so many labeled rows."""
+        steps = math.ceil(self.epochs * math.ceil(num_rows / self.rows_per_step))
+        steps = max(steps, self.min_steps)
+        return min(steps, self.max_steps or steps)
 
     @property
     def begins_as_activations(self) -> bool:

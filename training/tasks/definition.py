@@ -32,10 +32,14 @@ Problems = list[DataProblem]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """The unit of a step: the texts that it runs, and their target."""
+    """The unit of a step: the texts that it runs, and their target.
+
+    `answer` are the logits `[C]` of the teacher, if there is one.
+    """
 
     texts: EncodedInput
     target: Tensor
+    answer: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

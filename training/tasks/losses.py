@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from prefixes.spec import ProblemType
 
 IGNORED: Final = -100
-"""The target of a token that has no loss."""
+"""The target of a token that has no loss, and of a row that has no label."""
 
 TEMPERATURE: Final = 0.05
 """Divisor of cosines of embeddings; the value of SimCSE."""
@@ -43,7 +43,8 @@ def row_losses(
 ) -> Tensor:
     """Return the loss `[n]` of each row from its logits `[n, C]`.
 
-    `targets` are label numbers `[n]` of a single label, else `[n, C]`.
+    `targets` are label numbers `[n]` of a single label, else `[n, C]`. The loss is 0 where a label
+    is `IGNORED`.
     """
     match problem_type:
         case "single_label_classification":
@@ -52,6 +53,7 @@ def row_losses(
                 targets,
                 settings.class_weights,
                 reduction="none",
+                ignore_index=IGNORED,
                 label_smoothing=settings.label_smoothing,
             )
         case "multi_label_classification":
@@ -63,6 +65,20 @@ def row_losses(
         case _:
             assert_never(problem_type)
     return losses.mean(dim=1)
+
+
+def distillation_losses(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
+    """Return the loss `[n]` of each row from its logits and those of a teacher, `[n, C]` each.
+
+    For logits z, answers t and temperature T it is T² KL(softmax(t/T) || softmax(z/T)), after
+    Hinton et al. 2015, "Distilling the Knowledge in a Neural Network" (arXiv:1503.02531). Their
+    cross-entropy differs by a constant, so its gradient is the same, but it is not zero where the
+    teacher is matched. T² keeps the size of the gradient, which 1/T² would otherwise scale.
+    """
+    theirs = functional.log_softmax(answers / temperature, dim=-1)
+    mine = functional.log_softmax(logits / temperature, dim=-1)
+    divergence = functional.kl_div(mine, theirs, reduction="none", log_target=True)
+    return temperature**2 * divergence.sum(dim=-1)
 
 
 def choice_losses(scores: Sequence[Tensor], right: Tensor) -> Tensor:

@@ -448,3 +448,29 @@ def test_interrupted_fine_tuning_has_the_exit_code_of_an_interrupted_training(
     stopped = run.end(*full)
     assert stopped.exit_code == ExitCode.INTERRUPTED
     assert "has no checkpoint to continue from" in stopped.stderr
+
+
+def test_a_teacher_is_trained_first_and_compared_with_the_prefix(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(60))
+    more = write_csv(tmp_path / "more.csv", [{"text": f"film {n}"} for n in range(9)])
+    folder = tmp_path / "output"
+    done = run.end(
+        *("train", "acme/mood", "--train", rows, "--unlabelled", more, "--teacher", "full"),
+        *("--teacher-weight", "0.8", "--teacher-temperature", "3", *QUICK),
+        *("--set", "teacher_learning_rate=2e-3", "--backbone", backbone_folder),
+        *("--output", folder),
+    )
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stderr.split())
+    assert "acme/mood/teacher: all steps were taken" in said
+    assert "acme/mood: its teacher reached accuracy" in said
+    assert "acme/mood: accuracy on the validation rows: teacher" in said
+    assert "unlabeled: 9 rows of more.csv" in said
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert report["config"]["teacher_weight"] == 0.8
+    assert report["teacher"]["num_unlabeled_rows"] == 9
+    assert {path.name for path in folder.iterdir()} == {
+        *("prefix.safetensors", "report.json", "curve.png", "confusion.png")
+    }

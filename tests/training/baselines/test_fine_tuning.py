@@ -22,11 +22,11 @@ from tests.training.learnable_tasks import (
     topic_rows,
     write_jsonl,
 )
-from training.baselines.fine_tuning import FineTuningRun
+from training.baselines.fine_tuning import FineTuningRun, learn
 from training.data.parts import load_task
 from training.errors import PlanRejected, TrainingError
 from training.learning.base_run import BaseRun
-from training.sessions.fine_tuning_session import learn, tune_plan
+from training.sessions.fine_tuning_session import tune_plan
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan
 

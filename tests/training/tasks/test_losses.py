@@ -12,6 +12,7 @@ from training.tasks.losses import (
     answer_losses,
     choice_losses,
     contrastive_losses,
+    distillation_losses,
     row_losses,
     tag_losses,
 )
@@ -24,6 +25,35 @@ def test_losses_of_several_labels_are_means_over_labels() -> None:
     targets = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     losses = row_losses("multi_label_classification", logits, targets)
     assert losses.tolist() == pytest.approx([math.log(2), 0.0], abs=1e-4)
+
+
+def test_a_row_that_answers_as_its_teacher_has_no_distillation_loss() -> None:
+    logits = torch.tensor([[1.0, -2.0, 0.5], [3.0, 3.0, 3.0]])
+    assert distillation_losses(logits, logits + 7, 2.0).tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_the_distillation_loss_is_the_divergence_at_the_temperature_times_its_square() -> None:
+    # At temperature 2, the teacher's probabilities are 3/4 and 1/4, and those of the row equal.
+    answers, logits = torch.tensor([[2 * math.log(3), 0.0]]), torch.zeros(1, 2)
+    expected = 4 * (0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5))
+    assert distillation_losses(logits, answers, 2.0).tolist() == pytest.approx([expected])
+
+
+def test_the_gradient_of_distillation_is_that_of_the_cross_entropy() -> None:
+    answers, logits = torch.randn(4, 3), torch.randn(4, 3, requires_grad=True)
+    (mine,) = torch.autograd.grad(distillation_losses(logits, answers, 3.0).sum(), logits)
+    soft = torch.softmax(answers / 3, dim=-1)
+    entropies = 9 * torch.nn.functional.cross_entropy(logits / 3, soft, reduction="sum")
+    (theirs,) = torch.autograd.grad(entropies, logits)
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_a_row_without_a_label_has_no_loss() -> None:
+    settings = LossSettings(torch.tensor([2.0, 1.0]), 0.1)
+    targets = torch.tensor([IGNORED, 1])
+    losses = row_losses("single_label_classification", torch.zeros(2, 2), targets, settings)
+    assert losses[0] == 0
+    assert losses[1] > 0
 
 
 def test_a_row_of_fewer_choices_is_not_disturbed_by_one_of_more() -> None:

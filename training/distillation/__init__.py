@@ -1,0 +1,1 @@
+"""Teachers: fine-tuned models whose answers a prefix learns."""
