@@ -24,7 +24,13 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """How far a training is. Higher values of `metric` are better."""
+    """How far a training is. Higher values of `metric` are better.
+
+    Attributes:
+        phase: `teacher` while a teacher is fine-tuned, `answers` while it answers rows, which are
+            counted as steps, and `prefix` while the prefix is trained.
+        teacher: the metric of the teacher on the validation rows.
+    """
 
     step: int
     total_steps: int
@@ -32,6 +38,8 @@ class TrainingProgress:
     metric: str = ""
     latest: Evaluation | None = None
     best: Evaluation | None = None
+    phase: str = "prefix"
+    teacher: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

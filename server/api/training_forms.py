@@ -25,7 +25,12 @@ from training.service.protocol.worker import ROW_SUFFIXES, missing_extras
 
 FeedbackUse = Literal["none", "add", "only"]
 
-_FILES: Final = {"file": "train", "validation": "validation", "test": "test"}
+_FILES: Final = {
+    "file": "train",
+    "validation": "validation",
+    "test": "test",
+    "unlabeled": "unlabeled",
+}
 """Names of files in the form, and in the training's folder."""
 
 TRAINING_FORM: Final = Form(
@@ -48,6 +53,14 @@ TRAINING_FORM: Final = Form(
             {
                 "description": "Rows on which the new version is compared with the live one. The "
                 "validation rows if missing."
+            },
+            is_file=True,
+        ),
+        FormPart(
+            "unlabeled",
+            {
+                "description": "Rows without labels. The prefix learns the answers to them of the "
+                "`teacher` in `config`."
             },
             is_file=True,
         ),
@@ -120,7 +133,7 @@ async def receive_training(request: Request, tenant: str, folder: TrainingFolder
     texts = await TRAINING_FORM.receive(request, open_file)
     for name, path in files.items():
         if not path.exists():
-            raise BadUpload(f"The file {name!r} is empty. Send labeled rows.")
+            raise BadUpload(f"The file {name!r} is empty. Send rows, or leave it out.")
     feedback = _feedback(texts.get("feedback", "none"), has_file="file" in files)
     has_rows = "file" in files or feedback == "only"
     job = JobRequest(
@@ -128,7 +141,9 @@ async def receive_training(request: Request, tenant: str, folder: TrainingFolder
         task=check_name("task", texts["task"]),
         alias=check_alias(texts.get("alias", DEFAULT_ALIAS)),
         margin=_margin(texts.get("margin", "0")),
-        config=_config(texts.get("config", "{}"), has_rows=has_rows),
+        config=_config(
+            texts.get("config", "{}"), has_rows=has_rows, has_unlabeled="unlabeled" in files
+        ),
     )
     return TrainingForm(job, feedback)
 
@@ -180,7 +195,7 @@ def _margin(text: str) -> float:
     return margin
 
 
-def _config(text: str, *, has_rows: bool) -> dict[str, Any]:
+def _config(text: str, *, has_rows: bool, has_unlabeled: bool) -> dict[str, Any]:
     try:
         config = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
@@ -193,7 +208,7 @@ def _config(text: str, *, has_rows: bool) -> dict[str, Any]:
             "The form has no `file`. Send labeled rows, or list `labels` in `config` to start "
             f"without rows. {TRAINING_FORM.usage}"
         )
-    check_config(config, has_rows=has_rows)
+    check_config(config, has_rows=has_rows, has_unlabeled=has_unlabeled)
     return config
 
 
@@ -201,14 +216,18 @@ def _reject_constant(name: str) -> float:
     raise ValueError(f"{name} is not valid JSON")
 
 
-def check_config(config: dict[str, Any], *, has_rows: bool = True) -> None:
-    """Check the settings of a training, with or without a file of rows.
+def check_config(
+    config: dict[str, Any], *, has_rows: bool = True, has_unlabeled: bool = False
+) -> None:
+    """Check the settings of a training, with or without files of labeled and unlabeled rows.
 
     Raises:
         RequestValidationError: naming each field that is wrong, with the nearest name for a typo.
     """
     try:
-        TenantConfig.model_validate(config, context={"has_rows": has_rows})
+        TenantConfig.model_validate(
+            config, context={"has_rows": has_rows, "has_unlabeled": has_unlabeled}
+        )
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise RequestValidationError([_located(detail) for detail in details]) from error

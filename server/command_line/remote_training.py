@@ -15,8 +15,14 @@ from training.errors import PlanRejected
 from training.service.protocol.tenant_config import TenantConfig
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
+from training.settings.train_settings import FULL_TEACHER
 
-_FILES: Final = {"train": "file", "validation": "validation", "test": "test"}
+_FILES: Final = {
+    "train": "file",
+    "validation": "validation",
+    "test": "test",
+    "unlabeled": "unlabeled",
+}
 """Fields of `TrainConfig` that name files, and the names of these files in a request."""
 
 _REJECTED: Final = frozenset({"data_rejected", "config_rejected"})
@@ -48,6 +54,7 @@ def train_remotely(
             file=files.get("file"),
             validation=files.get("validation"),
             test=files.get("test"),
+            unlabeled=files.get("unlabeled"),
         )
         finished = _wait(client, queued, is_quiet=as_json)
     _show(finished, as_json=as_json)
@@ -55,6 +62,11 @@ def train_remotely(
 
 def _settings_of(run: TrainConfig) -> tuple[dict[str, Any], dict[str, tuple[str, bytes]]]:
     """Split the settings of a run into those of a request, and its files."""
+    if run.teacher not in {None, FULL_TEACHER}:
+        raise PlanRejected(
+            f"A server does not accept the teacher {run.teacher!r}, which is a folder of this "
+            "machine. Use --teacher full, or train here."
+        )
     given: dict[str, Any] = run.model_dump(mode="json", exclude_unset=True)
     files = {name: _file(given.pop(field)) for field, name in _FILES.items() if given.get(field)}
     config = {name: value for name, value in given.items() if name in TenantConfig.model_fields}
@@ -95,8 +107,9 @@ def _print(event: TrainingEvent) -> None:
     if event.training is not None:
         typer.echo(event.training.state, err=True)
     elif event.kind == "evaluation" and progress is not None and progress.latest is not None:
+        name = "teacher, step" if progress.phase == "teacher" else "step"
         typer.echo(
-            f"step {progress.step}/{progress.total_steps}  {_figures(progress.latest.metrics)}",
+            f"{name} {progress.step}/{progress.total_steps}  {_figures(progress.latest.metrics)}",
             err=True,
         )
 

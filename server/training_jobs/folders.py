@@ -17,6 +17,7 @@ from training.service.protocol.worker import (
     JOB,
     JOB_CHECKPOINT,
     JOB_CURVE,
+    JOB_LESSONS,
     JOB_REPORT,
     LIVE_PREFIX,
     LOG,
@@ -50,8 +51,8 @@ class TrainingFolder(JobFolder):
     )
 
     def tidy(self) -> None:
-        """Remove what a finished training does not need: rows, live version, checkpoint."""
-        self.discard(lambda name: name in _UNNEEDED or name.partition(".")[0] in ROW_PARTS)
+        """Remove what a finished training does not need, such as its rows and its checkpoint."""
+        self.discard(_is_unneeded)
 
     @property
     def log(self) -> Path:
@@ -147,6 +148,11 @@ class TrainingFolder(JobFolder):
     def _read_json(self, name: str) -> Any:
         data = self._read(name)
         return None if data is None else json.loads(data)
+
+
+def _is_unneeded(name: str) -> bool:
+    is_of_rows = name.partition(".")[0] in ROW_PARTS
+    return is_of_rows or name in _UNNEEDED or name.startswith(JOB_LESSONS)
 
 
 class TrainingFolders(JobFolders[TrainingFolder]):

@@ -54,6 +54,35 @@ def test_a_file_becomes_a_live_task_while_its_progress_is_followed(
         assert client.trainings.cancel("acme", ended.id).state == "succeeded"
 
 
+def test_a_prefix_learns_from_a_teacher_and_unlabeled_rows(
+    store: tuple[Path, str], backbone_folder: Path, tmp_path: Path
+) -> None:
+    folder, key = store
+    rows = write_csv(tmp_path / "rows.csv", sentiment_rows(60))
+    more = write_csv(tmp_path / "more.csv", [{"text": f"the film {n} is late"} for n in range(20)])
+    config = {**QUICK_CONFIG, "teacher": "full", "teacher_learning_rate": 2e-3}
+    with (
+        server_process(folder, "--backbone", str(backbone_folder)) as (_, url),
+        Client(url, key, timeout=300) as client,
+    ):
+        queued = client.trainings.start("acme/mood", rows, unlabeled=more, config=config)
+        seen: list[TrainingEvent] = []
+        ended = client.trainings.wait(queued, on_event=seen.append)
+        assert ended.progress is not None
+        progress = [one.progress for one in seen if one.progress]
+        phases = list(dict.fromkeys(one.phase for one in progress))
+        assert (phases[0], phases[-1]) == ("teacher", "prefix")
+        reached = ended.progress.teacher
+        assert reached is not None
+        assert reached > 0.9
+        teacher = client.trainings.report("acme", ended.id)["teacher"]
+        assert teacher["validation"]["accuracy"] == pytest.approx(reached)
+        assert teacher["num_unlabeled_rows"] == 20
+        assert ended.data_summary[-1].startswith("unlabeled: 20 rows of unlabeled.csv")
+        left = {path.name for path in (folder / "trainings" / ended.id).rglob("*")}
+        assert not {name for name in left if name.startswith("unlabeled") or len(name) > 60}
+
+
 def test_a_broken_stream_of_events_continues_after_the_last_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -67,6 +67,7 @@ def _outcome(job: Job, reporter: JobReporter) -> JobOutcome:
     import torch  # noqa: PLC0415
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
+    from training.distillation.teaching import TeacherWatch  # noqa: PLC0415
     from training.service.live_comparison import train_and_compare  # noqa: PLC0415
 
     torch.set_num_threads(job.num_threads)
@@ -81,6 +82,7 @@ def _outcome(job: Job, reporter: JobReporter) -> JobOutcome:
             kernel_cache=None if job.kernel_cache is None else Path(job.kernel_cache),
             seconds_between_checkpoints=_SECONDS_BETWEEN_CHECKPOINTS,
             watch=reporter.report_progress,
+            teacher_watch=TeacherWatch(reporter.report_progress, reporter.report_answers),
             describe=reporter.report_data_summary,
             warn=reporter.report_warnings,
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from prefixes import Prefix
 from prefixes.backbone import load_backbone
+from training.distillation.teaching import UNWATCHED, TeacherWatch
 from training.errors import CheckpointRejected
 from training.examples import Examples, TaskData
 from training.learning.evaluate import evaluate
@@ -32,6 +33,7 @@ def train_and_compare(
     kernel_cache: Path | None = None,
     seconds_between_checkpoints: float,
     watch: Watcher,
+    teacher_watch: TeacherWatch = UNWATCHED,
     describe: Callable[[Sequence[str]], None],
     warn: Callable[[Sequence[str]], None],
 ) -> Success:
@@ -44,6 +46,7 @@ def train_and_compare(
         kernel_cache: file with choices of kernels, or None.
         seconds_between_checkpoints: how much work a kill may cost.
         watch: as for `run_plan`.
+        teacher_watch: as for `run_plan`.
         describe: called with one sentence for each part, once the rows are read.
         warn: called with the warnings about the rows, once they are read.
 
@@ -70,6 +73,7 @@ def train_and_compare(
         kernel_cache=kernel_cache,
         seconds_between_checkpoints=seconds_between_checkpoints,
         watch=watch,
+        teacher_watch=teacher_watch,
     )
     try:
         (trained,) = train()

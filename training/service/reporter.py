@@ -15,8 +15,8 @@ from training.service.protocol.events import Evaluation, Event, Progress
 from training.service.protocol.worker import DATA_SUMMARY, EVENTS, WARNINGS
 
 if TYPE_CHECKING:  # they import torch
+    from training.learning.base_run import BaseRun
     from training.learning.base_run import Evaluation as MeasuredEvaluation
-    from training.learning.run import Run
 
 _SECONDS_BETWEEN_EVENTS: Final = 1.0
 _MAX_CHARACTERS: Final = 1000
@@ -30,6 +30,7 @@ class JobReporter:
         self._summary = folder / DATA_SUMMARY
         self._warnings = folder / WARNINGS
         self._stop = threading.Event()
+        self._run: BaseRun | None = None
         self._num_evaluations: int | None = None
         self._last = -math.inf
         # Read once, because `report_progress` reports the warnings at every step.
@@ -54,20 +55,49 @@ class JobReporter:
             self._known_warnings = frozenset(sentences)
             self._write(Event.of_sentences("warnings", sentences))
 
-    def report_progress(self, runs: "Sequence[Run]") -> None:
-        """Write the progress of the single run.
+    def report_progress(self, runs: "Sequence[BaseRun]") -> None:
+        """Write the progress of the single run, or of its teacher.
 
         Raises:
             TrainingStopped: once `stop` was called.
         """
         (run,) = runs
         self.report_warnings(run.warnings)
+        if run is not self._run:
+            self._run, self._num_evaluations = run, None
         is_evaluated = self._num_evaluations not in {None, len(run.history)}
         self._num_evaluations = len(run.history)
-        if is_evaluated or time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS:
+        if is_evaluated or self._is_due:
             self._last = time.monotonic()
             progress = _progress(run)
             self._write(Event.of_progress(progress, is_evaluated=is_evaluated))
+        self._check_stop()
+
+    def report_answers(self, done: int, total: int) -> None:
+        """Write how many rows the teacher has answered.
+
+        Raises:
+            TrainingStopped: once `stop` was called.
+        """
+        if self._is_due:
+            self._last = time.monotonic()
+            progress = Progress(
+                phase="answers",
+                step=done,
+                total_steps=total,
+                loss=None,
+                metric="",
+                latest=None,
+                best=None,
+            )
+            self._write(Event.of_progress(progress, is_evaluated=False))
+        self._check_stop()
+
+    @property
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._last >= _SECONDS_BETWEEN_EVENTS
+
+    def _check_stop(self) -> None:
         if self._stop.is_set():
             raise TrainingStopped("The training was stopped; it resumes from its checkpoint.")
 
@@ -77,14 +107,17 @@ class JobReporter:
             file.write(event.lines())
 
 
-def _progress(run: "Run") -> Progress:
+def _progress(run: "BaseRun") -> Progress:
+    metric = run.config.metric
     return Progress(
+        phase="teacher" if run.is_teacher else "prefix",
         step=run.step,
         total_steps=run.total_steps,
         loss=run.losses[-1] if run.losses else None,
-        metric=run.config.metric,
+        metric=metric,
         latest=_evaluation(run.history[-1]) if run.history else None,
         best=None if run.best is None else _evaluation(run.best),
+        teacher=None if run.teacher is None else run.teacher.validation[metric],
     )
 
 

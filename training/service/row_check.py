@@ -34,37 +34,34 @@ def check_rows(fields: dict[str, Any]) -> RowCheck | Failure:
     from training.service.failure import failure_of  # noqa: PLC0415
     from training.sessions.method_choice import load_rows  # noqa: PLC0415
     from training.settings.plan import check_plan  # noqa: PLC0415
-    from training.tasks import definition_of  # noqa: PLC0415
 
     try:
         plan, (data,) = load_rows(check_plan(fields, origin="the request"))
     except TrainingError as error:
         return failure_of(error)
     (config,) = plan.runs
-    definition = definition_of(config.task_type)
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    checked = [
+        CheckedPart(name=name, num_rows=len(part), labels=_counts(config, data.labels, part))
+        for name, part in parts.items()
+        if part
+    ]
+    if data.unlabeled:
+        checked.append(CheckedPart(name="unlabeled", num_rows=len(data.unlabeled), labels=[]))
     return RowCheck(
         task_type=config.task_type,
         method=config.method,
-        parts=[
-            CheckedPart(
-                name=name,
-                num_rows=len(part),
-                labels=[
-                    LabelCount(label=label, num_rows=count)
-                    for label, count in _counts(definition, data.labels, part).items()
-                ],
-            )
-            for name, part in parts.items()
-            if part
-        ],
+        parts=checked,
         data_summary=list(data.summary),
         warnings=list(data.warnings),
     )
 
 
-def _counts(definition: Any, labels: Any, part: Any) -> dict[str, int]:
-    return dict(definition.label_counts(labels, part.truths) or {})
+def _counts(config: Any, labels: Any, part: Any) -> list[LabelCount]:
+    from training.tasks import definition_of  # noqa: PLC0415 - imports torch, as above
+
+    counts = definition_of(config.task_type).label_counts(labels, part.truths) or {}
+    return [LabelCount(label=label, num_rows=count) for label, count in counts.items()]
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class Trainings:
         *,
         validation: str | Path | File | None = None,
         test: str | Path | File | None = None,
+        unlabeled: str | Path | File | None = None,
         config: Mapping[str, Any] | None = None,
         margin: float = 0.0,
         alias: str | None = None,
@@ -47,6 +48,7 @@ class Trainings:
             file: labeled rows: a path, or a name and the content.
             validation: rows that select the best step. By default, they are split off.
             test: rows on which the new version is compared with the live one.
+            unlabeled: rows without labels, if `config` has a `teacher` that answers them.
             config: settings of the training.
             margin: by how much the new version must be better than the live one.
             alias: alias to compare with and to promote, if `task` names none.
@@ -54,7 +56,7 @@ class Trainings:
         """
         call = _start(
             task,
-            {"file": file, "validation": validation, "test": test},
+            {"file": file, "validation": validation, "test": test, "unlabeled": unlabeled},
             config=config,
             alias=alias,
             margin=margin,
@@ -69,11 +71,12 @@ class Trainings:
         *,
         validation: str | Path | File | None = None,
         test: str | Path | File | None = None,
+        unlabeled: str | Path | File | None = None,
         config: Mapping[str, Any] | None = None,
         feedback: Literal["none", "add", "only"] = "none",
     ) -> CheckedRows:
         """Check labeled rows as a training does, and train nothing."""
-        files = {"file": file, "validation": validation, "test": test}
+        files = {"file": file, "validation": validation, "test": test, "unlabeled": unlabeled}
         call = _start(task, files, config=config, feedback=feedback)
         call = replace(call, params={"dry_run": "true"}, is_idempotent=True)
         return value_of(self._transport.send(call), CheckedRows)

@@ -350,6 +350,7 @@ def test_a_server_trains_and_publishes(
         (("--publish", CLOSED), "does not accept --publish"),
         (("--start-from", "x.safetensors"), "the setting 'start_from'"),
         (("--sweep", "seed=1,2"), "one task at a time"),
+        (("--teacher", "model"), "does not accept the teacher 'model'"),
         (("--train", "none.csv"), "none.csv is not a file"),
     ],
 )

@@ -24,7 +24,7 @@ from training.service.reporter import JobReporter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.learning.run import Run
+    from training.learning.base_run import BaseRun
 
 FOLDERS: Final = Path(__file__).parents[2] / "data" / "training_jobs"
 
@@ -87,7 +87,7 @@ def test_a_stopped_job_resumes_from_its_checkpoint(
     job = Job.parse(found.model_copy(update={"plan": plan}).to_json().encode())
 
     class Stopping(JobReporter):
-        def report_progress(self, runs: "Sequence[Run]") -> None:
+        def report_progress(self, runs: "Sequence[BaseRun]") -> None:
             self.stop()
             with pytest.raises(TrainingStopped):
                 super().report_progress(runs)

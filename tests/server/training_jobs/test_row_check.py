@@ -161,3 +161,22 @@ async def test_at_most_two_files_are_checked_at_a_time(
         for one in checks:
             one.cancel()
         await asyncio.gather(*checks, return_exceptions=True)
+
+
+def test_unlabeled_rows_are_counted_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "text,label\n" + "".join(f"text {n},{n % 2}\n" for n in range(40))
+    taught = {"teacher": "full", "unlabeled": "unlabeled.jsonl"}
+    plan = plan_of(tmp_path, monkeypatch, rows, **taught)
+    more = tmp_path / "unlabeled.jsonl"
+    more.write_text('{"text": "a film"}\n{"text": "a river"}\n', encoding="utf-8")
+    found = check_rows(plan)
+    assert isinstance(found, RowCheck)
+    assert found.method == "prefix"
+    assert found.parts[-1].model_dump() == {"name": "unlabeled", "num_rows": 2, "labels": []}
+    assert "unlabeled: 2 rows of unlabeled.jsonl" in found.data_summary[-1]
+    more.write_text('{"text": "a film"}\n{"text": " "}\n', encoding="utf-8")
+    blank = check_rows(plan)
+    assert isinstance(blank, Failure)
+    assert [one.field for one in blank.errors] == ["unlabeled, line 2"]

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,8 @@ def errors_of(config: dict[str, Any]) -> list[tuple[str, str]]:
         ({"max_steps": 0}, "max_steps", "greater than or equal to 1; found 0"),
         ({"task_type": "poetry"}, "task_type", "'embedding'; found \"poetry\""),
         ({"method": "full"}, "method", "'prefix', 'prompt', 'head' or 'few_shot'"),
+        ({"teacher": "/srv/models/mine"}, "teacher", "'full'; found \"/srv/models/mine\""),
+        ({"teacher_weight": 2}, "teacher_weight", "less than or equal to 1; found 2"),
         ({"labels": ["a", "b"], "label_descriptions": {"a": ""}}, "label_descriptions.a", "1 char"),
         ({"labels": "good"}, "labels", 'expected a list; found "good"'),
         ({"labels": ["good", 1]}, "labels[1]", "expected a text; found 1"),
@@ -106,6 +109,27 @@ def test_a_form_with_such_fields_is_rejected_at_once(rest: Rest) -> None:
     assert error["field"] == "config"
     assert "remove it" in error["message"]
     assert rest.call("GET", path, "acme").json()["trainings"] == []
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({}, "unlabeled rows need a teacher that answers them"),
+        (
+            {"teacher": "full", "problem_type": "multi_label_classification"},
+            "a teacher is not yet possible for this task",
+        ),
+    ],
+)
+def test_unlabeled_rows_without_a_teacher_that_fits_are_rejected_at_once(
+    rest: Rest, config: dict[str, Any], message: str
+) -> None:
+    rows = ("rows.csv", b"text,label\r\nfine,good\r\n")
+    files = {"file": rows, "unlabeled": ("more.csv", b"text\r\nfine\r\n")}
+    form = {"task": "mood", "config": json.dumps(config)}
+    rejected = rest.call("POST", "/v1/tenants/acme/trainings", "acme", data=form, files=files)
+    assert rejected.status_code == 422
+    assert message in rejected.json()["errors"][0]["message"]
 
 
 def test_a_form_without_a_task_is_rejected_by_the_name_of_the_field(rest: Rest) -> None:

@@ -20,15 +20,27 @@ class Evaluation(BaseModel):
     metrics: dict[str, Figure]
 
 
+Phase = Literal["teacher", "answers", "prefix"]
+"""What a training does: fine-tune its teacher, let it answer rows, or train the prefix."""
+
+
 class Progress(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
+    phase: Phase = Field(
+        default="prefix",
+        description="`teacher`: a teacher is fine-tuned; `answers`: it answers rows, which are "
+        "counted as steps; `prefix`: the prefix is trained.",
+    )
     step: int
     total_steps: int
     loss: Figure = Field(description="Of the last step's rows.")
     metric: str = Field(description="Selects the best evaluation; higher is better.")
     latest: Evaluation | None
     best: Evaluation | None
+    teacher: Figure = Field(
+        default=None, description="The metric of the teacher on the validation rows."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,9 +133,11 @@ class LabelCount(_Message):
 
 
 class CheckedPart(_Message):
-    name: Literal["train", "validation", "test"]
+    name: Literal["train", "validation", "test", "unlabeled"]
     num_rows: int
-    labels: list[LabelCount] = Field(description="Empty for tasks without labels.")
+    labels: list[LabelCount] = Field(
+        description="Empty for tasks without labels, and for unlabeled rows."
+    )
 
 
 class RowCheck(_Message):

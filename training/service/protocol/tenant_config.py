@@ -28,11 +28,18 @@ _NAMES: Final = (
     "gradient_accumulation", "epochs", "min_steps", "max_steps", "evaluate_every", "patience",
     "select_by", "seed", "class_weights", "label_smoothing", "averaging", "file_dtype",
     "golden_examples", "golden_inputs", "threshold", "hierarchy", "reject",
+    "teacher", "teacher_weight", "teacher_temperature", "teacher_learning_rate",
+    "unlabeled_batch_size",
 )  # fmt: skip
 """Listed one by one, so that a new field of `TrainConfig`, which may name a file of the server's
 machine, is withheld until somebody adds it here."""
 
-_MAXIMA: Final = {"batch_size": 512, "gradient_accumulation": 64, "projection_size": 4096}
+_MAXIMA: Final = {
+    "batch_size": 512,
+    "unlabeled_batch_size": 512,
+    "gradient_accumulation": 64,
+    "projection_size": 4096,
+}
 """Bounds of fields that memory depends on and that `TrainConfig` does not bound."""
 
 TenantMethod = Literal["prefix", "prompt", "head", "few_shot"]
@@ -44,8 +51,15 @@ _METHOD: Final = Field(
 )
 """Without `full`: the server could not serve a fine-tuned model, which has no prefix."""
 
+_TEACHER: Final = Field(
+    default=None,
+    description="full: fine-tune a model on the same rows first, and learn its answers as well",
+)
+"""Without folders, which would be those of the server."""
+
 _CHOSEN_BY_THE_SERVER: Final = {"task": "tenant/task"}
 _ROWS: Final = {"train": "train.csv"}
+_UNLABELED: Final = {"unlabeled": "unlabeled.csv"}
 """Fields of `TrainConfig`; which values they have makes no difference to the others."""
 
 
@@ -69,10 +83,13 @@ class _Rules(Value):
     def _is_consistent(self, info: ValidationInfo) -> Self:
         """Check the fields against each other. Runs only where each of them is valid.
 
-        A context with `has_rows` false says that there is no file of rows.
+        In a context, `has_rows` says whether there is a file of rows (by default there is), and
+        `has_unlabeled` whether there is one of unlabeled rows (by default there is none).
         """
         chosen = self.model_dump(exclude_unset=True)
-        rows = _ROWS if (info.context or {}).get("has_rows", True) else {}
+        context = info.context or {}
+        rows = _ROWS if context.get("has_rows", True) else {}
+        rows = {**rows, **(_UNLABELED if context.get("has_unlabeled", False) else {})}
         try:
             TrainConfig.model_validate({**_CHOSEN_BY_THE_SERVER, **rows, **chosen})
         except ValidationError as error:
@@ -86,6 +103,8 @@ def _field(name: str) -> tuple[Any, Any]:
     field = TrainConfig.model_fields[name]
     if name == "method":
         return TenantMethod, _METHOD
+    if name == "teacher":
+        return Literal["full"] | None, _TEACHER
     if name in _MAXIMA:
         return Annotated[field.annotation, Le(_MAXIMA[name])], field
     return field.annotation, field

@@ -1,8 +1,8 @@
 """How a worker is started, which files it reads and writes, and how it exits.
 
-A job has a folder. The server writes `JOB` there, next to the labeled rows (`train.*`,
-`validation.*`, `test.*`) and the live version (`LIVE_PREFIX`, if there is one). The worker writes
-the other files. `OUTCOME` comes last: once it exists, no worker is needed.
+A job has a folder. The server writes `JOB` there, next to the rows (`train.*`, `validation.*`,
+`test.*`, `feedback.*`, `unlabeled.*`) and the live version (`LIVE_PREFIX`, if there is one). The
+worker writes the other files. `OUTCOME` comes last: once it exists, no worker is needed.
 """
 
 import sys
@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from os import EX_IOERR, EX_OK, EX_TEMPFAIL
 from typing import Final
 
-from training.sessions.files import CHECKPOINT, CURVE, PREFIX_FILE, REPORT
+from training.sessions.files import CHECKPOINT, CURVE, LESSONS_FOLDER, PREFIX_FILE, REPORT
 
 COMMAND: Final = (sys.executable, "-P", "-m", "training.service.worker")
 """Starts a worker; the folder of its job is the last argument."""
@@ -35,10 +35,12 @@ OUTPUT: Final = "out"
 """The folder of the files below."""
 NEW_PREFIX: Final = f"{OUTPUT}/{PREFIX_FILE}"
 JOB_CHECKPOINT: Final = f"{OUTPUT}/{CHECKPOINT}"
+JOB_LESSONS: Final = f"{OUTPUT}/{LESSONS_FOLDER}/"
+"""Begins the names of the files with a teacher's answers, which a resumed job reuses."""
 JOB_REPORT: Final = f"{OUTPUT}/{REPORT}"
 JOB_CURVE: Final = f"{OUTPUT}/{CURVE}"
 
-ROW_PARTS: Final = ("train", "validation", "test", "feedback")
+ROW_PARTS: Final = ("train", "validation", "test", "feedback", "unlabeled")
 ROW_SUFFIXES: Final = (".csv", ".json", ".jsonl", ".tsv", ".parquet", ".conll", ".txt")
 """Suffixes of files of labeled rows that a tenant may send."""
 

@@ -13,6 +13,7 @@ import { Curve } from "./training_curve.js";
 import { reportOf } from "./training_report.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
+const PROGRESS = { teacher: "The teacher learns: step", answers: "The teacher answers: row" };
 
 export const title = ({ tenant }) => `Training of ${tenant}`;
 
@@ -67,7 +68,8 @@ class TrainingScreen {
   }
 
   drawProgress(progress) {
-    this.curve.add(progress);
+    // The curve is that of the prefix. Trainings of older releases have no other phase.
+    if ((progress.phase ?? "prefix") === "prefix") this.curve.add(progress);
     this.bar?.replaceWith((this.bar = progressBar(progress)));
   }
 
@@ -205,11 +207,11 @@ function facts(training) {
 function progressBar(progress) {
   if (progress === null)
     return h("p", { role: "status" }, "The training process starts. This takes a few seconds.");
-  const { step, total_steps: total } = progress;
+  const { phase, step, total_steps: total } = progress;
   return h(
     "p",
     {},
     h("progress", { max: String(total), value: String(step), "aria-label": "Steps" }),
-    ` Step ${step} of at most ${total}`,
+    ` ${PROGRESS[phase] ?? "Step"} ${step} of at most ${total}`,
   );
 }

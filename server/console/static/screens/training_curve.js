@@ -11,21 +11,24 @@ export class Curve {
     this.evaluations = new Map();
     this.losses = new Map();
     this.metric = null;
+    this.teacher = null;
     this.element = h("section", { class: "card", "aria-label": "Learning curve", hidden: true });
   }
 
   /** Add what an event reports: the current step, and the latest evaluation. */
-  add({ step, loss, metric, latest }) {
+  add({ step, loss, metric, latest, teacher }) {
     this.metric = metric;
+    this.teacher = teacher ?? null;
     if (Number.isFinite(loss)) this.losses.set(step, loss);
     if (latest !== null) this.evaluations.set(latest.step, latest);
     this.draw();
   }
 
   /** Replace the evaluations with those of the report. */
-  setHistory({ history, config }) {
+  setHistory({ history, config, teacher }) {
     if (!history) return;
     this.metric = config.select_by ?? this.metric ?? Object.keys(history[0]?.metrics ?? {})[0];
+    this.teacher = teacher?.validation[this.metric] ?? null;
     this.evaluations = new Map(history.map((evaluation) => [evaluation.step, evaluation]));
     this.draw();
   }
@@ -50,7 +53,7 @@ export class Curve {
   }
 
   charts(found) {
-    const { metric } = this;
+    const { metric, teacher } = this;
     return [
       h(
         "div",
@@ -67,6 +70,7 @@ export class Curve {
           series: [{ name: metric, values: found.map((one) => one.metrics[metric] ?? Number.NaN) }],
         }),
       ),
+      teacher !== null && h("p", {}, `The teacher reached a ${metric} of ${number(teacher)}.`),
       h("details", {}, h("summary", {}, "Figures"), evaluationTable(found, metric)),
     ];
   }
