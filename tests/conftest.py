@@ -18,6 +18,14 @@ settings.register_profile("fuzz", deadline=None, max_examples=5000)  # of `make 
 settings.load_profile("polyprefix")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _trainings_do_not_give_way() -> Iterator[None]:
+    """Let the trainings of test servers go on while other tests use all cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POLYPREFIX_TRAINING_NICENESS", "0")
+        yield
+
+
 @pytest.fixture(scope="session")
 def backbone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT with its tokenizer, on disk."""

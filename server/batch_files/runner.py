@@ -70,9 +70,9 @@ class BatchRunner:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run batch files while the block lasts. The unfinished ones return to the queue."""
-        await run_in_threadpool(lambda: self._folders.restore(self._store.ids()))
-        loops = [self._work() for _ in range(self._settings.num_batches)]
-        self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._keep_sweeping())]
+        restored = asyncio.create_task(self._restore())
+        loops = [self._work(restored) for _ in range(self._settings.num_batches)]
+        self._tasks = [restored, *map(asyncio.create_task, (*loops, self._keep_sweeping()))]
         try:
             yield
         finally:
@@ -91,7 +91,15 @@ class BatchRunner:
             await asyncio.wait(tasks)
         await run_in_threadpool(lambda: self._lease.requeue("batches"))
 
-    async def _work(self) -> None:
+    async def _restore(self) -> None:
+        """Bring back folders from quarantine, once the database is available."""
+        try:
+            await retry_database(lambda: self._folders.restore(self._store.ids()), self._sleep)
+        except Exception:  # noqa: BLE001 - the top of a task: those with folders can run
+            _log.exception("folders of batch files could not be restored")
+
+    async def _work(self, restored: Awaitable[None]) -> None:
+        await restored
         while True:
             pause = _POLL_SECONDS
             try:

@@ -20,6 +20,13 @@ class TrainingSettings(BaseModel):
         description="CPU threads of each training. Unset: one for each core that the process "
         "may use. Requests have priority over trainings.",
     )
+    training_niceness: int = Field(
+        default=19,
+        ge=0,
+        le=19,
+        description="How far trainings give way to other programs for a processor, under Linux and "
+        "macOS: from 0 (as requests) to 19 (only when it would be idle).",
+    )
     training_device: str = Field(
         default="auto",
         description="Device of trainings, such as `cpu` or `cuda:1`. `auto` uses the backbone's "

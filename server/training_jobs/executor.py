@@ -175,7 +175,11 @@ class JobExecutor:
         saves = FolderSaves(folder, self.clock)
         account = CpuTimeAccount(training, folder, self.store, self.clock)
         worker = await retry(
-            lambda: self.start_worker(folder, num_threads=self._num_threads),
+            lambda: self.start_worker(
+                folder,
+                num_threads=self._num_threads,
+                niceness=self.settings.training_niceness,
+            ),
             MINUTE_OF_PAUSES,
             partial(self._wait, training),
         )

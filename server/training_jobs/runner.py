@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -82,9 +82,9 @@ class TrainingRunner:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run trainings while the block lasts. The unfinished ones return to the queue."""
-        await run_in_threadpool(lambda: self._folders.restore(self._store.ids()))
-        loops = [self._work() for _ in range(self._settings.num_trainings)]
-        self._tasks = [asyncio.create_task(loop) for loop in (*loops, self._count_and_sweep())]
+        restored = asyncio.create_task(self._restore())
+        loops = [self._work(restored) for _ in range(self._settings.num_trainings)]
+        self._tasks = [restored, *map(asyncio.create_task, (*loops, self._count_and_sweep()))]
         try:
             yield
         finally:
@@ -103,7 +103,17 @@ class TrainingRunner:
             await asyncio.wait(tasks)
         await run_in_threadpool(lambda: self._lease.requeue("trainings"))
 
-    async def _work(self) -> None:
+    async def _restore(self) -> None:
+        """Bring back folders from quarantine, once the database is available."""
+        try:
+            await retry_database(
+                lambda: self._folders.restore(self._store.ids()), self._clock.sleep
+            )
+        except Exception:  # noqa: BLE001 - the top of a task: those with folders can run
+            _log.exception("folders of trainings could not be restored")
+
+    async def _work(self, restored: Awaitable[None]) -> None:
+        await restored
         while True:
             try:
                 # On a failed device every training would fail. They wait for another server.

@@ -26,15 +26,20 @@ class Worker(Protocol):
 class StartWorker(Protocol):
     """Starts a worker for the job in a folder."""
 
-    async def __call__(self, folder: TrainingFolder, *, num_threads: int) -> Worker: ...
+    async def __call__(
+        self, folder: TrainingFolder, *, num_threads: int, niceness: int
+    ) -> Worker: ...
 
 
-async def start_worker_process(folder: TrainingFolder, *, num_threads: int) -> "WorkerProcess":
-    """Start a process for the job in a folder."""
+async def start_worker_process(
+    folder: TrainingFolder, *, num_threads: int, niceness: int
+) -> "WorkerProcess":
+    """Start a process for the job in a folder, which raises its nice value by `niceness`."""
     with folder.log.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *COMMAND,
             str(folder.path),
+            str(niceness),
             stdin=asyncio.subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -19,7 +19,7 @@ from tests.factories import make_prefix
 
 MakeWork = Callable[..., Work]
 
-_MAX_SECONDS = 30
+_MAX_SECONDS = 120
 """Time after which a test that waits for an event fails instead of hanging."""
 
 

@@ -1,4 +1,4 @@
-"""The worker process of one training job: `python -m training.service.worker FOLDER`.
+"""The worker process of one training job: `python -m training.service.worker FOLDER NICENESS`.
 
 `training.service.protocol.worker` documents the files that it reads and writes, and its exit codes.
 SIGTERM, or the end of standard input, stops it at its next step, with a checkpoint. The server
@@ -16,18 +16,18 @@ def main() -> None:
     """Train what the job in the folder on the command line describes."""
     # Until its handler is set, SIGTERM waits: an exit by the signal itself counts as a crash.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    _lower_priority()
-    from training.service.execution import execute_job  # noqa: PLC0415 - at the lowest priority
+    _lower_priority(int(sys.argv[2]))
+    from training.service.execution import execute_job  # noqa: PLC0415 - at the lower priority
 
     os.chdir(sys.argv[1])  # paths are relative from here on, so that reports do not disclose it
     sys.exit(execute_job())
 
 
-def _lower_priority() -> None:
-    """Let every other program go first: for a processor, and when memory runs out."""
-    os.nice(19)
+def _lower_priority(niceness: int) -> None:
+    """Let other programs go first: for a processor, and when memory runs out."""
+    os.nice(niceness)
     # Linux shares processors among sessions first: niceness counts only within a session.
-    for name, value in (("autogroup", "19"), ("oom_score_adj", "1000")):
+    for name, value in (("autogroup", str(niceness)), ("oom_score_adj", "1000")):
         with suppress(OSError):  # not Linux, or not permitted in this container
             Path("/proc/self", name).write_text(value, encoding="ascii")
 

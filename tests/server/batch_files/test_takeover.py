@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from prefixes.errors import StoreUnavailable
+from prefixes.quarantine import Quarantine
 from prefixes.registry import PrefixRegistry, open_registry
 from server.batch_files.answering import AnsweredRows
 from server.batch_files.folders import BatchFolders
@@ -17,7 +19,7 @@ from server.batch_files.records import BatchFile, BatchRequest, RunningState
 from server.batch_files.requeueing import requeue_held
 from server.batch_files.results import ResultLine
 from server.batch_files.runner import BatchRunner
-from server.batch_files.store import batch_store
+from server.batch_files.store import BatchStore, batch_store
 from server.job_ids import new_id
 from server.leases import ServerLease
 from server.observability.metrics import Metrics
@@ -119,3 +121,28 @@ async def test_a_server_that_stood_still_writes_no_results_after_another_one_too
     assert [line["by"] for line in lines] == ["slow"] * 8 + ["quick"] * (_NUM_ROWS - 8)
     lost = "polyprefix_leases_lost_total 1.0"
     assert lost in (await first.metrics.exposition()).decode()
+
+
+async def test_a_database_that_is_unavailable_at_the_start_loses_no_file(
+    registry: PrefixRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = batch_store(Settings(store_folder=tmp_path), registry.database)
+    batch = new_id()
+    folder = BatchFolders(tmp_path).of(batch)
+    folder.make()
+    folder.rows("jsonl").write_bytes(b'{"text": "good"}\n' * _NUM_ROWS)
+    Quarantine(tmp_path / "quarantine" / "batches").add(folder.path)
+    store.add(batch, BatchRequest("acme", "mood", {}, "jsonl"), 0)
+    failures = [StoreUnavailable("the database is away")]
+    ids = BatchStore.ids
+
+    def ids_once_available(self: BatchStore) -> frozenset[str]:
+        if failures:
+            raise failures.pop()
+        return ids(self)
+
+    monkeypatch.setattr(BatchStore, "ids", ids_once_available)
+    async with Server(registry, tmp_path, Answerer("only")).runner.running():
+        await until(lambda: store.find("acme", batch).is_finished)
+    assert not failures
+    assert store.find("acme", batch).checkpoint.num_done == _NUM_ROWS

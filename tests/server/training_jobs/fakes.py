@@ -62,10 +62,15 @@ class FakeWorkers:
     failures: list[Exception] = field(default_factory=list)
     """Raised by the next starts, instead of starting a worker."""
     num_started: int = 0
+    niceness: int | None = None
+    """That of the last worker."""
 
-    async def __call__(self, folder: TrainingFolder, *, num_threads: int) -> FakeWorker:
+    async def __call__(
+        self, folder: TrainingFolder, *, num_threads: int, niceness: int
+    ) -> FakeWorker:
         if self.failures:
             raise self.failures.pop()
         script = self.scripts[min(self.num_started, len(self.scripts) - 1)]
         self.num_started += 1
+        self.niceness = niceness
         return FakeWorker(asyncio.ensure_future(script(folder.path)), self.time)

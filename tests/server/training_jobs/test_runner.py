@@ -209,6 +209,13 @@ async def test_a_busy_server_publishes_a_training_later(bench: Bench) -> None:
     assert ended.result["is_promoted"]
 
 
+async def test_a_worker_gets_the_nice_value_of_the_settings(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"training_niceness": 7})
+    bench.train_with(finish())
+    await bench.run(Replayer(None))
+    assert bench.workers.niceness == 7
+
+
 async def test_a_server_that_stays_busy_fails_the_training_with_the_reason(bench: Bench) -> None:
     ended = await bench.run(Replayer(BUSY))
     assert ended.state == "failed"
@@ -217,7 +224,7 @@ async def test_a_server_that_stays_busy_fails_the_training_with_the_reason(bench
     assert "4 texts are waiting" in ended.problem["detail"]
 
 
-@pytest.mark.parametrize("method", ["is_cancelling", "finish", "note_crash"])
+@pytest.mark.parametrize("method", ["ids", "is_cancelling", "finish", "note_crash"])
 async def test_a_database_that_is_unavailable_for_a_while_ends_no_training(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:

@@ -23,7 +23,7 @@ IGNORE_SIGTERM = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);
 async def start(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> WorkerProcess:
     """Start a process that runs a script instead of a training."""
     monkeypatch.setattr(worker, "COMMAND", (sys.executable, "-c", script))
-    return await start_worker_process(TrainingFolder(folder), num_threads=3)
+    return await start_worker_process(TrainingFolder(folder), num_threads=3, niceness=7)
 
 
 async def start_and_await_output(
@@ -43,13 +43,13 @@ async def test_the_exit_code_of_a_worker_is_returned(
     assert await process.wait(60) == 74
 
 
-async def test_a_worker_gets_its_folder_and_its_threads_and_writes_the_log(
+async def test_a_worker_gets_its_folder_threads_and_priority_and_writes_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = "import os, sys; print(sys.argv[1]); sys.exit(os.environ['OMP_NUM_THREADS'])"
+    script = "import os, sys; print(*sys.argv[1:]); sys.exit(os.environ['OMP_NUM_THREADS'])"
     process = await start(monkeypatch, tmp_path, script)
     assert await process.wait(60) == 1
-    assert TrainingFolder(tmp_path).log.read_text().split() == [str(tmp_path), "3"]
+    assert TrainingFolder(tmp_path).log.read_text().split() == [str(tmp_path), "7", "3"]
 
 
 async def test_a_wait_for_a_running_worker_ends_without_an_exit_code(

@@ -15,7 +15,7 @@ from typing import Final
 from training.sessions.files import CHECKPOINT, CURVE, LESSONS_FOLDER, PREFIX_FILE, REPORT
 
 COMMAND: Final = (sys.executable, "-P", "-m", "training.service.worker")
-"""Starts a worker; the folder of its job is the last argument."""
+"""Starts a worker; the folder of its job and its nice value are the last arguments."""
 CHECK_COMMAND: Final = (sys.executable, "-P", "-m", "training.service.row_check")
 """Starts a process that checks rows; their folder is the last argument."""
 
