@@ -52,7 +52,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[Exa
     publish(registry, "acme", "tickets", tickets)
     key = ApiKeys(registry.database).issue("acme", "page").key
     registry.close()
-    with server_process(store, "--examples-folder", "examples/prefixes") as (_, url):
+    flags = ("--examples-folder", "examples/prefixes", "--dtype", "float32")  # as on the page
+    with server_process(store, *flags) as (_, url):
         yield run_page(
             PAGE,
             tmp_path_factory.mktemp("page"),
