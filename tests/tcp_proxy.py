@@ -1,9 +1,10 @@
-"""A proxy between a client and a service that cuts replies short, or holds data back."""
+"""A proxy between a client and a service that cuts replies short, or delays or holds data back."""
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -11,16 +12,17 @@ from typing import Self
 class FaultyProxy:
     """Passes connections on. `max_reply_bytes` limits each reply, after which it is silent or ends.
 
-    Use it as a context.
+    `reply_delay` are the seconds by which each part of a reply is late. Use it as a context.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self.max_reply_bytes: int | None = None
         self.is_silent = False
-        self._sockets: list[socket.socket] = []
+        self.reply_delay = 0.0
+        self._open: set[socket.socket] = set()
         self._passes = threading.Event()
         self._passes.set()
         self._holds = threading.Event()
@@ -46,8 +48,13 @@ class FaultyProxy:
         traceback: TracebackType | None,
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
-        for one in (self._listener, *self._sockets):
-            one.close()
+        self._listener.close()
+        self.drop_connections()
+
+    def drop_connections(self) -> None:
+        """End all connections. New ones get the present limits."""
+        for one in tuple(self._open):
+            self._end(one)
 
     def _accept(self) -> None:
         while True:
@@ -55,10 +62,20 @@ class FaultyProxy:
                 client, _ = self._listener.accept()
             except OSError:  # closed
                 return
-            service = socket.create_connection(("127.0.0.1", self._target))
-            self._sockets += (client, service)
+            try:
+                service = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:  # the service is away
+                client.close()
+                continue
+            self._open |= {client, service}
             threading.Thread(target=self._requests, args=(client, service), daemon=True).start()
             threading.Thread(target=self._replies, args=(service, client), daemon=True).start()
+
+    def _end(self, one: socket.socket) -> None:
+        self._open.discard(one)
+        with suppress(OSError):  # wakes up the thread that reads from it
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
 
     def _requests(self, client: socket.socket, service: socket.socket) -> None:
         try:
@@ -69,12 +86,13 @@ class FaultyProxy:
                 service.sendall(data)
         except OSError:
             pass
-        service.close()
+        self._end(service)
 
     def _replies(self, service: socket.socket, client: socket.socket) -> None:
         num_left = self.max_reply_bytes
         try:
             while data := service.recv(65536):
+                time.sleep(self.reply_delay)
                 passed = data if num_left is None else data[:num_left]
                 client.sendall(passed)
                 if num_left is not None:
@@ -84,5 +102,5 @@ class FaultyProxy:
         except OSError:
             pass
         if not (self.is_silent and num_left == 0):
-            client.close()
-            service.close()
+            self._end(client)
+            self._end(service)
