@@ -3,7 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
-MINUTES ?= 10
+MINUTES ?= 30
 TORCH ?= torch==2.13.0
 # Tests use it for embeddings. It requires boto3 only for AWS, whose requirements conflict with ours.
 LITELLM ?= litellm
@@ -43,8 +43,8 @@ fuzz: $(DEV_READY)  ## Send generated requests to every route, and hostile files
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)
 	$(BIN)/pytest --hypothesis-profile fuzz tests/prefixes/test_file.py tests/prefixes/test_file_fuzz.py
 
-soak: $(DEV_READY)  ## Kill servers, stop the database and fill the disk under traffic, for MINUTES
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --minutes $(MINUTES)
+soak: $(DEV_READY)  ## Inject faults into two servers under traffic for MINUTES, and check every answer
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
 
 bench: $(DEV_READY)  ## Compare with other programs; writes bench/results/latest.json (docs/benchmarks.md)
 	$(BIN)/python -m bench $(ARGS)

@@ -1,4 +1,4 @@
 """Chaos: faults are injected while servers answer requests, and every answer is checked.
 
-`make soak MINUTES=10` runs it for longer than the test does.
+`make soak MINUTES=30` runs it for longer than the test does.
 """

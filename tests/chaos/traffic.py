@@ -1,92 +1,81 @@
-"""Traffic: threads that send requests to all servers, and check every answer."""
+"""Traffic: threads that send requests to all servers, and record every reply."""
 
 import random
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import httpx
 
-from tests.chaos.numbered import label_of
-from tests.chaos.servers import SharingServer
+from tests.chaos.publishing import TOKEN, Publisher
+from tests.chaos.replies import LOST, REFUSED, Question, Reply
+from tests.chaos.servers import Address
 
 _PAUSE: Final = 0.1
-_TIMEOUT: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The response to a request. `problem` says what is wrong with it; None: nothing.
-
-    `is_lost` is a request whose server went away.
-    """
-
-    sent_at: float
-    server: int
-    status: int
-    problem: str | None = None
-    is_lost: bool = False
+_TIMEOUT: Final = 120.0
+_PINNED: Final = 0.3
+"""Share of the requests that name a version. Most of these were evicted from memory."""
 
 
 @dataclass(slots=True, eq=False)
 class Traffic:
-    """Requests for the live versions of tasks, until `stop`."""
+    """Requests for versions of the publisher's task, until `stop`. The servers may change."""
 
-    servers: Sequence[SharingServer]
-    key: str
-    tasks: Sequence[str]
+    servers: Sequence[Address]
+    publisher: Publisher
     replies: list[Reply] = field(default_factory=list)
     _stopped: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
+    _threads: list[Future[None]] = field(default_factory=list)
 
     def start(self, num_threads: int) -> None:
-        for seed in range(num_threads):
-            thread = threading.Thread(target=self._send_all, args=(seed,), daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        pool = ThreadPoolExecutor(num_threads)
+        self._threads = [pool.submit(self._send_all, seed) for seed in range(num_threads)]
+        pool.shutdown(wait=False)
 
     def stop(self) -> None:
-        """Stop sending, and wait for the last replies."""
+        """Stop sending, and wait for the last replies. Raises what a thread has raised."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join()
+            thread.result()
+
+    def client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.publisher.key}"}
+        return httpx.Client(headers=headers, timeout=_TIMEOUT)
+
+    def newest(self, server: int) -> Question:
+        """Ask a server for the newest version that any server has acknowledged."""
+        newest = self.publisher.acknowledged[-1]
+        return Question(server, self.publisher.task, newest.version, token=newest.token)
+
+    def send(self, client: httpx.Client, question: Question) -> Reply:
+        """Send a question, and return the reply."""
+        sent_at = time.monotonic()
+        url = f"{self.servers[question.server].url}/v1/classify"
+        headers = {} if question.token is None else {TOKEN: question.token}
+        body = {"model": question.model, "input": "a good train"}
+        try:
+            answer = client.post(url, json=body, headers=headers)
+        except httpx.TransportError as error:
+            status = REFUSED if isinstance(error, httpx.ConnectError) else LOST
+            seconds = time.monotonic() - sent_at
+            return Reply(question, sent_at, seconds, status, detail=repr(error))
+        return Reply.of(question, sent_at, time.monotonic() - sent_at, answer)
 
     def _send_all(self, seed: int) -> None:
         chance = random.Random(seed)
-        with httpx.Client(
-            headers={"Authorization": f"Bearer {self.key}"}, timeout=_TIMEOUT
-        ) as client:
+        with self.client() as client:
             while not self._stopped.wait(_PAUSE):
-                number = chance.randrange(len(self.servers))
-                self.replies.append(self._send(client, number, chance.choice(self.tasks)))
+                self.replies.append(self.send(client, self._question(chance)))
 
-    def _send(self, client: httpx.Client, number: int, task: str) -> Reply:
-        sent_at = time.monotonic()
-        url = f"{self.servers[number].url}/v1/classify"
-        try:
-            answer = client.post(url, json={"model": task, "input": "a good train"})
-        except httpx.TransportError:
-            return Reply(sent_at, number, 0, is_lost=True)
-        if answer.status_code == 200:
-            return Reply(sent_at, number, 200, wrong_answer(task, answer.json()))
-        return Reply(sent_at, number, answer.status_code, not_retriable(answer))
-
-
-def wrong_answer(task: str, body: dict[str, Any]) -> str | None:
-    """Say what is wrong with a response: it must have the label of the version that it names."""
-    (result,) = body["results"]
-    name, _, version = str(result["model"]).partition("@")
-    if not name.endswith(task):
-        return f"asked for {task}, and {name} answered"
-    if result["label"] != label_of(int(version)):
-        return f"{result['model']} answered {result['label']}"
-    return None
-
-
-def not_retriable(answer: httpx.Response) -> str | None:
-    """Say what is wrong with an error: only 503 with `Retry-After` may occur."""
-    if answer.status_code == 503 and "Retry-After" in answer.headers:
-        return None
-    return f"{answer.status_code} {answer.text[:200]}"
+    def _question(self, chance: random.Random) -> Question:
+        publisher, server = self.publisher, chance.randrange(len(self.servers))
+        if chance.random() < _PINNED:
+            version = chance.choice(publisher.acknowledged).version
+            # Without the token, the server may not have heard of the version yet.
+            return replace(self.newest(server), version=version, oldest=version)
+        if chance.random() < 0.5:
+            return self.newest(server)
+        return Question(server, publisher.task, publisher.newest.get(server, 0))
