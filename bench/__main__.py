@@ -11,6 +11,8 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,9 +40,12 @@ from bench.serving import Serving
 from bench.stores import Store, make_store
 from bench.throughput import PREFIX_LENGTH, Race, run_race
 from bench.workloads import Workload, make_workloads
+from prefixes import BackboneFingerprint
 from prefixes.backbone import load_backbone
 
 _TASKS_OF_TENANT: Final = 20
+
+Report = Callable[[str], None]
 
 
 def main() -> None:
@@ -78,7 +83,7 @@ def _measure(
     parts: Selection,
     dtypes: Sequence[str],
     scratch: Path,
-    report: Callable[[str], None],
+    report: Report,
 ) -> Iterator[list[Figure]]:
     """Measure one part after the other; yield the figures of each."""
     if parts.has_admission:
@@ -89,81 +94,89 @@ def _measure(
     for backbone in options.backbones:
         report(f"creating {backbone}")
         folder = make_folder(backbone, scratch)
-        count = options.texts or TEXTS[backbone]
-        workloads = make_workloads(folder, count, NUM_TASKS)
+        workloads = make_workloads(folder, options.texts or TEXTS[backbone], NUM_TASKS)
+        setup = _Setup(options, backbone, folder, workloads, kernels)
         for dtype in dtypes:
-            race = Race(
-                backbone=backbone,
-                folder=folder,
-                dtype=dtype,
-                workloads=workloads,
-                # int8 is compared with the fastest exact precision only.
-                families=[name for name in parts.families if name != "int8" or dtype == dtypes[-1]],
-                batches=options.batches,
-                has_details=parts.has_details,
-                rounds=options.rounds,
-                num_threads=options.threads,
-                kernels=kernels,
-            )
-            if race.families:
-                yield list(run_race(race, report))
-            if parts.has_training:
-                learning = Learning(
-                    backbone=backbone,
-                    folder=folder,
-                    dtype=dtype,
-                    workloads=workloads,
-                    rounds=options.rounds,
-                    num_threads=options.threads,
-                    kernels=kernels,
-                )
-                yield list(learn(learning, report))
+            # int8 is compared with the fastest exact precision only.
+            families = [name for name in parts.families if name != "int8" or dtype == dtypes[-1]]
+            yield from _run_engine(setup, dtype, parts, families, report)
         if backbone == options.backbones[0]:
-            yield from _compare_processes(options, folder, workloads, kernels, report)
+            yield from _compare_processes(setup, parts, report)
             for dtype in dtypes:
-                serving = Serving(
-                    backbone=backbone,
-                    folder=folder,
-                    dtype=dtype,
-                    workload=workloads[1],
-                    num_threads=options.threads,
-                    rounds=options.rounds,
-                    seconds=options.seconds,
-                    kernels=kernels,
-                )
-                if LOADING in parts.served:
-                    yield list(loading(serving, scratch, report))
-                yield from _serve(options, parts.served, serving, scratch, report)
+                yield from _serve(setup, dtype, parts, scratch, report)
         shutil.rmtree(folder)
 
 
-def _compare_processes(
-    options: argparse.Namespace,
-    folder: Path,
-    workloads: Sequence[Workload],
-    kernels: KernelSettings,
-    report: Callable[[str], None],
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """A backbone with its texts, and the options and kernels of the run."""
+
+    options: argparse.Namespace
+    backbone: str
+    folder: Path
+    workloads: Sequence[Workload]
+    kernels: KernelSettings
+
+    @property
+    def fingerprint(self) -> BackboneFingerprint:
+        return load_backbone(self.folder, device="cpu", **plain_arguments()).fingerprint
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How every part measures."""
+        return {
+            "rounds": self.options.rounds,
+            "num_threads": self.options.threads,
+            "kernels": self.kernels,
+        }
+
+    def of(self, dtype: str) -> dict[str, Any]:
+        """Return what the parts of one precision have in common."""
+        return self.how | {"backbone": self.backbone, "folder": self.folder, "dtype": dtype}
+
+
+def _run_engine(
+    setup: _Setup, dtype: str, parts: Selection, families: Sequence[str], report: Report
 ) -> Iterator[list[Figure]]:
-    chosen = Selection.named(options.only).processes
-    how = {"rounds": options.rounds, "num_threads": options.threads, "kernels": kernels}
-    if "fine-tuned" in chosen:
-        facts = load_backbone(folder, device="cpu", **plain_arguments()).fingerprint
-        yield list(compare(FineTuned(folder, facts, workloads, **how), report))
-    if "contention" in chosen:
-        yield from contend(Contention(folder, workloads[1], **how), report)
+    """Measure speeds of inference and of training in one precision."""
+    common = setup.of(dtype) | {"workloads": setup.workloads}
+    if families:
+        race = Race(
+            **common,
+            families=families,
+            batches=setup.options.batches,
+            has_details=parts.has_details,
+        )
+        yield list(run_race(race, report))
+    if parts.has_training:
+        yield list(learn(Learning(**common), report))
+
+
+def _compare_processes(setup: _Setup, parts: Selection, report: Report) -> Iterator[list[Figure]]:
+    if "fine-tuned" in parts.processes:
+        compared = FineTuned(setup.folder, setup.fingerprint, setup.workloads, **setup.how)
+        yield list(compare(compared, report))
+    if "contention" in parts.processes:
+        yield from contend(Contention(setup.folder, setup.workloads[1], **setup.how), report)
 
 
 def _serve(
-    options: argparse.Namespace,
-    served: frozenset[str],
-    serving: Serving,
-    scratch: Path,
-    report: Callable[[str], None],
+    setup: _Setup, dtype: str, parts: Selection, scratch: Path, report: Report
 ) -> Iterator[list[Figure]]:
-    if not served - {LOADING}:
-        return
+    """Measure a server in one precision."""
+    seconds = setup.options.seconds
+    serving = Serving(**setup.of(dtype), workload=setup.workloads[1], seconds=seconds)
+    if LOADING in parts.served:
+        yield list(loading(serving, scratch, report))
+    if served := parts.served - {LOADING}:
+        yield from _serve_tasks(setup, served, serving, scratch, report)
+
+
+def _serve_tasks(
+    setup: _Setup, served: AbstractSet[str], serving: Serving, scratch: Path, report: Report
+) -> Iterator[list[Figure]]:
+    options, facts = setup.options, setup.fingerprint
     report(f"{serving.group}: publishing {options.tasks} prefixes")
-    facts = load_backbone(serving.folder, device="cpu", **plain_arguments()).fingerprint
 
     def store(name: str, num_tasks: int, *, length: int = PREFIX_LENGTH, **how: Any) -> Store:
         place = scratch / serving.dtype / name
