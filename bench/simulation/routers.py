@@ -3,11 +3,12 @@
 import bisect
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final, Protocol
+from typing import Final
 
 from bench.simulation.replica import Request
 from server.routing.affinity import AffinityPolicy, rendezvous_order
@@ -28,22 +29,23 @@ class View:
     tokens: list[int] = field(default_factory=list)
 
 
-class Router(Protocol):
+class Router(ABC):
     """Chooses a replica for each request."""
 
-    @property
-    def is_sticky(self) -> bool:
-        """Whether a task has a replica of its own, so that `home` may be called."""
-
+    @abstractmethod
     def choose(self, request: Request, view: View, now: float) -> int: ...
+
+
+class StickyRouter(Router):
+    """A router for which a task has a replica of its own."""
+
+    @abstractmethod
     def home(self, task: int, replicas: Sequence[int]) -> int:
         """Return the replica of a task when nothing is in flight."""
 
 
-class Affinity:
+class Affinity(StickyRouter):
     """The policy of this project: the one that the Ray deployment routes with."""
-
-    is_sticky = True
 
     def __init__(self, policy: AffinityPolicy) -> None:
         self._policy = policy
@@ -64,36 +66,32 @@ def _rendezvous_home(task: int, replicas: tuple[int, ...]) -> int:
     return int(rendezvous_order(str(task), map(str, replicas))[0])
 
 
-class _Spread:
-    """A router for which all replicas are alike."""
-
-    is_sticky = False
+class _RandomRouter(Router):
+    """A router that draws random numbers."""
 
     def __init__(self, seed: int = 0) -> None:
         self._rng = random.Random(seed)  # noqa: S311 - a simulation, no secret
 
-    def home(self, task: int, replicas: Sequence[int]) -> int:
-        raise NotImplementedError(f"{type(self).__name__} has no home for task {task}")
 
-
-class Random(_Spread):
+class Random(_RandomRouter):
     """Any replica."""
 
     def choose(self, request: Request, view: View, now: float) -> int:  # noqa: ARG002
         return self._rng.choice(view.replicas)
 
 
-class RoundRobin(_Spread):
+class RoundRobin(Router):
     """One replica after the other."""
 
-    _count = 0
+    def __init__(self) -> None:
+        self._count = 0
 
     def choose(self, request: Request, view: View, now: float) -> int:  # noqa: ARG002
         self._count += 1
         return view.replicas[self._count % len(view.replicas)]
 
 
-class ShortestQueue(_Spread):
+class ShortestQueue(_RandomRouter):
     """The replica with the fewest requests in flight; among several, any of them."""
 
     def choose(self, request: Request, view: View, now: float) -> int:  # noqa: ARG002
@@ -102,7 +100,7 @@ class ShortestQueue(_Spread):
         return self._rng.choice([one for one in view.replicas if requests[one] == fewest])
 
 
-class PowerOfTwo(_Spread):
+class PowerOfTwo(_RandomRouter):
     """The one of two random replicas with fewer requests in flight."""
 
     def choose(self, request: Request, view: View, now: float) -> int:  # noqa: ARG002
@@ -110,14 +108,12 @@ class PowerOfTwo(_Spread):
         return min(one, other, key=view.requests.__getitem__)
 
 
-class BoundedHash:
+class BoundedHash(StickyRouter):
     """Consistent hashing with bounded loads: the next replica on the ring that is not overloaded.
 
     A replica is overloaded when it has more than `balance` times the mean number of requests in
     flight (Mirrokni, Thorup and Zadimoghaddam, 2018).
     """
-
-    is_sticky = True
 
     def __init__(self, balance: float = 1.25) -> None:
         self._balance = balance

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from bench.simulation.replica import Replica
-from bench.simulation.routers import Router
+from bench.simulation.routers import Router, StickyRouter
 from bench.simulation.traffic import Floats, Integers, Popularity
 
 _MARGIN = 1.5
@@ -30,7 +30,7 @@ def fill(
     budget = max(one.device.budget_bytes + one.host.budget_bytes for one in replicas)
     slots = budget // prefix_bytes
     shares = popularity.shares
-    if not router.is_sticky:
+    if not isinstance(router, StickyRouter):
         for replica in replicas:
             _fill(replica, _recent(shares, slots, rng), prefix_bytes)
         return
@@ -60,7 +60,7 @@ def _recent(shares: Floats, count: int, rng: np.random.Generator) -> Integers:
 
 
 def lru_hit_rate(shares: Floats, num_cached: float) -> float:
-    """Approximate the hit rate of a cache for so many tasks, by their shares of the requests."""
+    """Approximate the hit rate of a cache for `num_cached` tasks with these shares of requests."""
     if num_cached >= len(shares):
         return 1.0
 

@@ -12,8 +12,11 @@ from bench.simulation.routers import (
     PowerOfTwo,
     RoundRobin,
     ShortestQueue,
+    StickyRouter,
     View,
 )
+
+STICKY = [name for name, make in ROUTERS.items() if isinstance(make(0), StickyRouter)]
 
 
 def view(*requests: int) -> View:
@@ -27,9 +30,10 @@ def test_a_router_chooses_a_replica_that_it_may(name: str) -> None:
     assert {router.choose(Request(0, task, 20), known, 0.0) for task in range(200)} <= {1, 3}
 
 
-@pytest.mark.parametrize("name", [name for name, make in ROUTERS.items() if make(0).is_sticky])
+@pytest.mark.parametrize("name", STICKY)
 def test_an_idle_cluster_serves_a_task_at_its_home(name: str) -> None:
     router, idle = ROUTERS[name](0), view(0, 0, 0, 0)
+    assert isinstance(router, StickyRouter)
     homes = [router.home(task, idle.replicas) for task in range(400)]
     assert homes == [
         ROUTERS[name](0).choose(Request(0, task, 20), idle, 0.0) for task in range(400)
@@ -37,9 +41,10 @@ def test_an_idle_cluster_serves_a_task_at_its_home(name: str) -> None:
     assert min(Counter(homes).values()) > 50
 
 
-@pytest.mark.parametrize("name", [name for name, make in ROUTERS.items() if make(0).is_sticky])
+@pytest.mark.parametrize("name", STICKY)
 def test_an_added_replica_takes_tasks_from_others_and_moves_no_other(name: str) -> None:
     router = ROUTERS[name](0)
+    assert isinstance(router, StickyRouter)
     moved = [(router.home(task, range(4)), router.home(task, range(5))) for task in range(400)]
     assert all(after in {before, 4} for before, after in moved)
 
