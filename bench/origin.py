@@ -45,7 +45,8 @@ def commit() -> str:
 
 
 def command() -> str:
-    """Return the command line of the running benchmark."""
+    """Return the command line of the running benchmark, with absolute paths by name only."""
     spec = sys.modules["__main__"].__spec__
     module = "bench" if spec is None else spec.name.removesuffix(".__main__")
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+    arguments = [Path(one).name if Path(one).is_absolute() else one for one in sys.argv[1:]]
+    return shlex.join(["python", "-m", module, *arguments])

@@ -52,8 +52,8 @@ def test_settings_of_a_variant_are_json_or_plain_text() -> None:
 @pytest.mark.parametrize(
     ("module", "command"),
     [
-        ("bench.recipe", "python -m bench.recipe --variants '' 'a=1 b=2'"),
-        ("bench.__main__", "python -m bench --variants '' 'a=1 b=2'"),
+        ("bench.recipe", "python -m bench.recipe --variants '' 'a=1 b=2' --output new.json"),
+        ("bench.__main__", "python -m bench --variants '' 'a=1 b=2' --output new.json"),
     ],
 )
 def test_figures_name_the_command_that_made_them(
@@ -61,5 +61,5 @@ def test_figures_name_the_command_that_made_them(
 ) -> None:
     main = SimpleNamespace(__spec__=ModuleSpec(module, None))
     monkeypatch.setitem(sys.modules, "__main__", main)
-    monkeypatch.setattr(sys, "argv", ["x", "--variants", "", "a=1 b=2"])
+    monkeypatch.setattr(sys, "argv", ["x", "--variants", "", "a=1 b=2", "--output", "/a/new.json"])
     assert origin.command() == command
