@@ -132,7 +132,7 @@ class Cluster:
             self._events.at(now + crash.restart_seconds, lambda _now, _: self._add_replica())
 
     def _notice(self, now: float, number: int) -> None:
-        """Choose the crashed replica no longer, and retry its requests elsewhere."""
+        """Exclude the crashed replica, and retry its requests at others."""
         self.view.replicas.remove(number)
         for request in self.replicas[number].take_lost():
             self._forget(number, request)

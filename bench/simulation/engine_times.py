@@ -49,7 +49,7 @@ class Engine:
     def batches(self, tokens: Sequence[Sequence[int]], rounds: int) -> Iterator[MeasuredBatch]:
         """Run batches of texts that are drawn from `tokens`, of all sizes in turns.
 
-        With one thread, the CPU time is the time on an idle core, whatever else runs.
+        With one thread, the CPU time is the time on an idle core, even if other programs run.
         """
         rng = random.Random(0)  # noqa: S311 - a benchmark, no secret
         for number in range(rounds + 1):

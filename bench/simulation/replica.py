@@ -108,7 +108,7 @@ class Replica:
             self._events.at(ready, self._find_prefix, request)
 
     def crash(self) -> None:
-        """Stop: nothing is answered any more, and requests that still come are lost."""
+        """Stop without answering. Requests that arrive later are lost, too."""
         self._is_alive = False
 
     def take_lost(self) -> list[Request]:

@@ -94,7 +94,7 @@ class Run:
         )
 
     def windows(self, width: float) -> list[dict[str, float]]:
-        """Return the hits on the device and the latencies in each window of so many seconds."""
+        """Return the hits on the device and the latencies in each window of `width` seconds."""
         places = (self.arrivals / width).astype(np.int64)
         found = []
         for place in range(int(places[-1]) + 1):

@@ -61,7 +61,7 @@ class ReplicaServer:
 def replica_server(
     folder: Path, store: Store, *, core: int, resident_mib: int
 ) -> Iterator[ReplicaServer]:
-    """Serve a store with one thread on one core, and with so much memory for prefixes."""
+    """Serve a store with one thread on one core, and `resident_mib` for prefixes."""
     flags = {"store-folder": store.folder, "backbone": folder, "dtype": "float32", "port": 0}
     flags |= {"device": "cpu", "num-threads": 1}
     serving = server_process(
