@@ -56,6 +56,13 @@ class Server:
 _SIZES: Final = re.compile(r"^(RssAnon|RssShmem):\s+(\d+) kB$", re.MULTILINE)
 
 
+def busy_seconds() -> float:
+    """Return the CPU seconds for which all cores were busy so far, or ran other machines."""
+    first = (_PROC / "stat").read_text(encoding="ascii").partition("\n")[0]
+    user, nice, system, _idle, _waiting, *interrupts = map(int, first.split()[1:9])
+    return (user + nice + system + sum(interrupts)) / _TICKS
+
+
 def _family(pid: int) -> Iterator[int]:
     yield pid
     for thread in (_PROC / str(pid) / "task").iterdir():

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from sqlalchemy import Connection, insert, select
 
@@ -37,6 +38,11 @@ class Store:
     def kernel_cache(self) -> Path:
         """The file in which a server of this store caches its kernels."""
         return self.folder / "kernels.json"
+
+    def copy(self, folder: Path) -> Self:
+        """Copy the store, for a second server."""
+        shutil.copytree(self.folder, folder)
+        return replace(self, folder=folder)
 
 
 def make_store(

@@ -1,7 +1,6 @@
 """Times of the engine itself: batches of the runner, and loads of prefixes, on one thread."""
 
 import random
-import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -103,9 +102,3 @@ class _Timed:
             walls.append(time.perf_counter() - wall)
             cpus.append(time.thread_time() - cpu)
         return cls(statistics.median(walls), statistics.median(cpus))
-
-
-def copy_of(store: Store, folder: Path) -> Store:
-    """Copy a store for a second server."""
-    shutil.copytree(store.folder, folder)
-    return Store(folder, store.tenant, store.key, store.tasks, store.prefix_bytes, store.num_rows)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.origin import facts
-from bench.simulation.scenarios import BATCH_ROWS, EXPERIMENTS, Scenario
-from bench.simulation.service_times import ServiceTimes
+from bench.simulation.scenarios import EXPERIMENTS, Scenario
+from bench.simulation.service_times import BATCH_ROWS, ServiceTimes
 
 _WINDOW: Final = 1.0
 

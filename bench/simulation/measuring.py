@@ -18,7 +18,7 @@ from bench.simulation.fitting import MeasuredLoad, fit_batches, fit_loop, relati
 from bench.simulation.routers import RoundRobin
 from bench.simulation.sending import Sent, send
 from bench.simulation.servers import ReplicaServer, replica_server
-from bench.simulation.service_times import BatchTimes, LoopTimes, ServiceTimes
+from bench.simulation.service_times import BATCH_ROWS, BatchTimes, LoopTimes, ServiceTimes
 from bench.simulation.traffic import Popularity, draw_traffic
 from bench.stores import Store, make_store
 from bench.workloads import make_workloads
@@ -122,8 +122,8 @@ class _Loads:
         batch: BatchTimes,
         report: Callable[[str], None],
     ) -> None:
-        rows = 8
-        device = batch.seconds(rows, round(rows * float(np.mean(setting.lengths)))) / rows
+        tokens = round(BATCH_ROWS * float(np.mean(setting.lengths)))
+        device = batch.seconds(BATCH_ROWS, tokens) / BATCH_ROWS
         self._capacity = 1 / (device + _LOOP_GUESS)
         self._server = server
         self._setting = setting

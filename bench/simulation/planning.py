@@ -9,8 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from bench.simulation.scenarios import BATCH_ROWS
-from bench.simulation.service_times import ServiceTimes
+from bench.simulation.service_times import BATCH_ROWS, ServiceTimes
 from bench.simulation.steady_state import lru_hit_rate
 from bench.simulation.traffic import Popularity
 

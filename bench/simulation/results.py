@@ -1,8 +1,8 @@
 """Results: what happened to each request of a simulation, and summaries over seeds."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,12 +106,6 @@ class Run:
                     "at": place * width, "device_hits": hits, "p50": float(p50), "p99": float(p99)
                 })  # fmt: skip
         return found
-
-
-def estimates(summaries: Sequence[Summary]) -> Mapping[str, Estimate]:
-    """Return the estimate of each figure from runs with different seeds."""
-    rows = [asdict(summary) for summary in summaries]
-    return {name: Estimate.of([float(row[name]) for row in rows]) for name in rows[0]}
 
 
 def _imbalance(work: NDArray[np.floating] | NDArray[np.integer]) -> float:

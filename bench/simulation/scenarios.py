@@ -12,12 +12,9 @@ from bench.simulation.incidents import Crash, Incident, rolling_additions
 from bench.simulation.replica import ReplicaLimits
 from bench.simulation.results import Run
 from bench.simulation.routers import ROUTERS
-from bench.simulation.service_times import ServiceTimes
+from bench.simulation.service_times import BATCH_ROWS, ServiceTimes
 from bench.simulation.steady_state import fill
 from bench.simulation.traffic import Popularity, Shift, Traffic, draw_traffic
-
-BATCH_ROWS: Final = 8
-"""Texts of the batches at which the capacity of a replica is taken."""
 
 _MIB: Final = 2**20
 _INCIDENT_AT: Final = 3.0

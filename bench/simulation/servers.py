@@ -16,24 +16,18 @@ _TOTALS: Final = {
     "batches": "polyprefix_batch_rows_count",
     "rows": "polyprefix_batch_rows_sum",
     "tokens": "polyprefix_batch_tokens_sum",
-    "device_seconds": "polyprefix_batch_device_seconds_sum",
     "loads": "polyprefix_prefix_load_seconds_count",
-    "load_seconds": "polyprefix_prefix_load_seconds_sum",
-    "evictions": "polyprefix_prefix_evictions_total",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts of a server since its start. Times are in seconds."""
+    """Counts of a server since its start, and the CPU seconds that it has used."""
 
     batches: float
     rows: float
     tokens: float
-    device_seconds: float
     loads: float
-    load_seconds: float
-    evictions: float
     cpu: float
 
     def __sub__(self, earlier: "Totals") -> "Totals":

@@ -4,7 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
+
+BATCH_ROWS: Final = 8
+"""Texts of the batches at which the capacity of a replica is taken."""
 
 
 @dataclass(frozen=True, slots=True)

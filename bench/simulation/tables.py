@@ -15,6 +15,7 @@ _SCALES: Final = {
     "p50": ("ms", 1000),
     "p99": ("ms", 1000),
     "cpu": ("ms", 1000),
+    "batch_rows": ("texts", 1),
 }
 """The unit of each figure, and its scale."""
 
@@ -38,6 +39,8 @@ def validation_table(comparisons: Sequence[Comparison]) -> Table:
                 f"{ratio.mean:.2f} ± {ratio.error:.2f}",
                 "yes" if abs(ratio.mean - 1) <= ACCEPTED else "no",
             )
+        others = fmean(one.others for one in runs)
+        table.add_row(f"{share:.0%}", "other programs, %", f"{100 * others:.1f}")
     return table
 
 

@@ -11,15 +11,16 @@ from typing import Final
 import numpy as np
 
 from bench.origin import facts
+from bench.processes import busy_seconds
 from bench.simulation.cluster import Cluster
-from bench.simulation.engine_times import Engine, copy_of
+from bench.simulation.engine_times import Engine
 from bench.simulation.measuring import Setting
 from bench.simulation.replica import ReplicaLimits
 from bench.simulation.results import Estimate
 from bench.simulation.routers import ROUTERS
 from bench.simulation.sending import send
 from bench.simulation.servers import ReplicaServer, replica_server
-from bench.simulation.service_times import LoopTimes, ServiceTimes
+from bench.simulation.service_times import BATCH_ROWS, LoopTimes, ServiceTimes
 from bench.simulation.steady_state import fill
 from bench.simulation.traffic import Floats, Popularity, Traffic, draw_traffic
 
@@ -31,15 +32,13 @@ _RESIDENT_MIB: Final = 16
 _POPULARITY: Final = Popularity(400, 0.9)
 _ROUTER: Final = "affinity"
 _WARM_UP: Final = 3.0
-_BATCH_ROWS: Final = 8
-"""Texts of the batches at which the capacity of a server is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """The figures that are compared. `hits` are the requests that started no load of a prefix.
 
-    `cpu` are the CPU seconds of the servers for each request.
+    `cpu` are the CPU seconds of the servers for each request, `batch_rows` the texts of a batch.
     """
 
     throughput: float
@@ -47,15 +46,22 @@ class Figures:
     p50: float
     p99: float
     cpu: float
+    batch_rows: float
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One run of real servers, and its simulation. `share` is the part of the capacity in use."""
+    """One run of real servers, and its simulation. `share` is the part of the capacity in use.
+
+    `client` are the CPU seconds of the client and the router for each request. `others` is the part
+    of the cores that other programs used, or other machines on the same processor.
+    """
 
     share: float
     seed: int
     num_requests: int
+    client: float
+    others: float
     real: Figures
     simulated: Figures
 
@@ -74,7 +80,7 @@ def validate(
     setting = Setting.make(scratch)
     engine = Engine.load(setting.folder, setting.kernel_cache)
     first = setting.make_store(scratch / "store-0", engine, _POPULARITY.num_tasks)
-    stores = [first, copy_of(first, scratch / "store-1")]
+    stores = [first, first.copy(scratch / "store-1")]
     with ExitStack() as stack:
         report("starting two servers")
         cores = sorted(os.sched_getaffinity(0))
@@ -91,16 +97,20 @@ def validate(
             for share in shares:
                 report(f"{share:.0%} of the capacity, run {seed + 1} of {seeds}")
                 traffic = _traffic(times, share, seconds, seed)
-                real = _real(traffic, setting, servers)
-                simulated = _simulated(traffic, times, seed)
-                yield Comparison(share, seed, len(traffic), real, simulated)
+                measured = _real(traffic, setting, servers)
+                client = measured.client / len(traffic)
+                simulated = _simulated(traffic, replace(times, client=client), seed)
+                others = measured.others / (seconds * len(cores))
+                yield Comparison(
+                    share, seed, len(traffic), client, others, measured.figures, simulated
+                )
 
 
 def _traffic(times: ServiceTimes, share: float, seconds: float, seed: int) -> Traffic:
     shared = with_client(times)
     return draw_traffic(
         _POPULARITY,
-        rate=share * _NUM_SERVERS * shared.capacity(_BATCH_ROWS),
+        rate=share * _NUM_SERVERS * shared.capacity(BATCH_ROWS),
         seconds=seconds,
         lengths=times.lengths,
         rng=np.random.default_rng(seed),
@@ -115,12 +125,25 @@ def with_client(times: ServiceTimes) -> ServiceTimes:
     )
 
 
-def _real(traffic: Traffic, setting: Setting, servers: Sequence[ReplicaServer]) -> Figures:
-    before = [server.totals() for server in servers]
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """The figures of real servers, and the CPU seconds of the client and of other programs."""
+
+    figures: Figures
+    client: float
+    others: float
+
+
+def _real(traffic: Traffic, setting: Setting, servers: Sequence[ReplicaServer]) -> _Measured:
+    before, busy = [server.totals() for server in servers], busy_seconds()
     sent = send(traffic, setting.texts, servers, ROUTERS[_ROUTER](0))
+    busy = busy_seconds() - busy
     used = [server.totals() - earlier for server, earlier in zip(servers, before, strict=True)]
-    loads, cpu = sum(one.loads for one in used), sum(one.cpu for one in used)
-    return _figures(traffic, sent.latencies, loads, cpu)
+    work = _Work(*(
+        sum(getattr(one, name) for one in used) for name in ("loads", "cpu", "batches")
+    ))  # fmt: skip
+    others = max(0.0, busy - work.cpu - sent.cpu)
+    return _Measured(_figures(traffic, sent.latencies, work), sent.cpu, others)
 
 
 def _simulated(traffic: Traffic, times: ServiceTimes, seed: int) -> Figures:
@@ -133,16 +156,33 @@ def _simulated(traffic: Traffic, times: ServiceTimes, seed: int) -> Figures:
     loads = run.summary().loads * len(traffic)
     loop, load = times.loop.request + times.loop.response, times.load
     cpu = run.busy_seconds.sum() + loop * len(traffic) + (load.store_cpu + load.device_cpu) * loads
-    return _figures(traffic, run.latencies, loads, float(cpu))
+    batches = sum(replica.num_batches for replica in cluster.replicas)
+    return _figures(traffic, run.latencies, _Work(loads, float(cpu), batches))
 
 
-def _figures(traffic: Traffic, latencies: Floats, loads: float, cpu: float) -> Figures:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The work of all servers: loads of prefixes, CPU seconds and batches."""
+
+    loads: float
+    cpu: float
+    batches: float
+
+
+def _figures(traffic: Traffic, latencies: Floats, work: _Work) -> Figures:
     counted = traffic.arrivals >= _WARM_UP
     ends = traffic.arrivals[counted] + latencies[counted]
     p50, p99 = np.quantile(latencies[counted], [0.5, 0.99])
     throughput = counted.sum() / (ends.max() - _WARM_UP)
     count = len(traffic)
-    return Figures(float(throughput), 1 - loads / count, float(p50), float(p99), cpu / count)
+    return Figures(
+        throughput=float(throughput),
+        hits=1 - work.loads / count,
+        p50=float(p50),
+        p99=float(p99),
+        cpu=work.cpu / count,
+        batch_rows=count / work.batches,
+    )
 
 
 def ratios(comparisons: Sequence[Comparison]) -> dict[float, Mapping[str, Estimate]]:

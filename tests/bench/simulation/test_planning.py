@@ -3,7 +3,7 @@
 import pytest
 
 from bench.simulation.planning import Demand, plan_capacity
-from bench.simulation.scenarios import BATCH_ROWS
+from bench.simulation.service_times import BATCH_ROWS
 from bench.simulation.traffic import Popularity
 from tests.bench.simulation.scenarios import TIMES
 

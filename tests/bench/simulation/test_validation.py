@@ -11,7 +11,13 @@ from tests.bench.simulation.scenarios import TIMES
 def test_ratios_are_taken_run_by_run() -> None:
     comparisons = [
         Comparison(
-            0.5, seed, 100, Figures(10, 0.5, real, 0.4, 0.01), Figures(10, 0.6, 0.2, 0.4, 0.01)
+            0.5,
+            seed,
+            100,
+            0.001,
+            0.0,
+            Figures(10, 0.5, real, 0.4, 0.01, 4.0),
+            Figures(10, 0.6, 0.2, 0.4, 0.01, 4.0),
         )
         for seed, real in enumerate((0.1, 0.2, 0.4))
     ]
