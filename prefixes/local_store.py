@@ -14,9 +14,9 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Final
@@ -74,8 +74,10 @@ class LocalStore:
     def stage(self) -> AbstractContextManager[StagedBlob]:
         return self._staging.stage()
 
-    def prepare(self, staged: StagedBlob) -> None:
+    @contextmanager
+    def prepared(self, staged: StagedBlob) -> Iterator[None]:
         staged.sync()
+        yield
 
     def commit(self, staged: StagedBlob) -> None:
         """Move the staged file into place. An existing blob is replaced by the same bytes."""
@@ -141,20 +143,18 @@ class LocalStore:
         now: float,
     ) -> int:
         latest = now - older_than_seconds
-        stale = self._staging.abandoned(latest)
+        num_staged = self._staging.sweep(latest)
         with disk("sweep", self._blobs):
             orphans = [self._path(digest) for digest in self.digests() - known]
             orphans = [path for path in orphans if modified(path) <= latest]
         for path in orphans:
             if modified(path) <= deleted.get(path.name, float("-inf")):
-                stale.append(path)
+                with disk("sweep", path):
+                    path.unlink(missing_ok=True)
+                _log.info("removed the abandoned file %s", path)
             else:
                 self._quarantine.add(path)
-        for path in stale:
-            with disk("sweep", path):
-                path.unlink(missing_ok=True)
-            _log.info("removed the abandoned file %s", path)
-        return len({*stale, *orphans})
+        return num_staged + len(orphans)
 
     def _opened(self, path: Path) -> BufferedReader:
         with disk("read", path):

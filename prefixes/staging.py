@@ -1,6 +1,7 @@
 """StagedBlob: bytes that a store is receiving, and the folder that holds them meanwhile."""
 
 import hashlib
+import logging
 import os
 import time
 import uuid
@@ -12,6 +13,8 @@ from pathlib import Path
 from prefixes.disk import disk, make_folder, modified, open_private
 from prefixes.errors import PrefixRejected
 from prefixes.findings import Finding
+
+_log = logging.getLogger(__name__)
 
 
 class StagedBlob:
@@ -102,7 +105,11 @@ class StagingFolder:
             with disk("remove", path):
                 path.unlink(missing_ok=True)  # a commit may have moved it
 
-    def abandoned(self, latest: float) -> list[Path]:
-        """List the files that were last written at that time or before it."""
+    def sweep(self, latest: float) -> int:
+        """Remove the files that were last written at that time or before; return their number."""
         with disk("sweep", self._folder):
-            return [path for path in self._folder.iterdir() if modified(path) <= latest]
+            abandoned = [path for path in self._folder.iterdir() if modified(path) <= latest]
+            for path in abandoned:
+                path.unlink(missing_ok=True)
+                _log.info("removed the abandoned file %s", path)
+        return len(abandoned)

@@ -50,10 +50,11 @@ class PrefixStore(Protocol):
         """
         ...
 
-    def prepare(self, staged: StagedBlob) -> None:
-        """Do the slow part of `commit` ahead of it, before the transaction excludes other writers.
+    def prepared(self, staged: StagedBlob) -> AbstractContextManager[None]:
+        """Do the slow part of `commit`, which is called in this context.
 
-        Nobody sees the bytes yet. They are lost unless they are committed.
+        It precedes the transaction that excludes other writers. Nobody sees the bytes yet, and the
+        end of the context removes those that were not committed.
         """
         ...
 

@@ -94,8 +94,7 @@ class PrefixRegistry(PrefixRemoval):
         """
         check_name("task", task)
         moved = [] if alias is None else [check_alias(alias)]
-        self.store.prepare(staged)
-        with self.database.write() as connection:
+        with self.store.prepared(staged), self.database.write() as connection:
             _check(guard, connection)
             row = open_prefix(connection, tenant, task)
             if former := find_result(connection, tenant, once):

@@ -159,15 +159,10 @@ class Bucket:
         with self._request("delete", key):
             obstore.delete(self._store, key)
 
-    def copy(self, key: str, target: str) -> None:
-        """Copy an object, which must exist, within the service. It replaces an earlier one."""
-        with self._request("copy", key):
-            obstore.copy(self._store, key, target)
+    def copy(self, key: str, target: str) -> bool:
+        """Copy an object within the service, over an earlier one.
 
-    def move(self, key: str, target: str) -> bool:
-        """Copy an object, then delete it. Returns false if it does not exist.
-
-        After a crash in between there are two equal objects, and never none.
+        Returns false if it does not exist.
         """
         with self._request("copy", key):
             try:
@@ -176,6 +171,15 @@ class Bucket:
                 if not is_missing_key(error):
                     raise
                 return False
+        return True
+
+    def move(self, key: str, target: str) -> bool:
+        """Copy an object, then delete it. Returns false if it does not exist.
+
+        After a crash in between there are two equal objects, and never none.
+        """
+        if not self.copy(key, target):
+            return False
         self.delete(key)
         return True
 

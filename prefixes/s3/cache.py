@@ -79,7 +79,7 @@ class BlobCache:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             return
-        self._make_room(len(data))
+        self._evict_for(len(data))
 
     def remove(self, digest: str) -> None:
         """Remove the copy of a deleted blob; later starts of other servers remove theirs."""
@@ -93,7 +93,8 @@ class BlobCache:
                 with suppress(OSError):
                     Path(entry).unlink(missing_ok=True)
 
-    def _make_room(self, num_bytes: int) -> None:
+    def _evict_for(self, num_bytes: int) -> None:
+        """Count a new copy, and evict others if the budget is exceeded."""
         with self._lock:
             self._num_free -= num_bytes
             if self._num_free >= 0:

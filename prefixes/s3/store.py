@@ -19,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Final
@@ -86,28 +86,27 @@ class S3Store:
                 "database URL, and start again."
             )
 
-    @contextmanager
-    def stage(self) -> Iterator[StagedBlob]:
-        with self._staging.stage() as staged:
-            try:
-                yield staged
-            finally:
-                self._discard(staged)
+    def stage(self) -> AbstractContextManager[StagedBlob]:
+        return self._staging.stage()
 
-    def prepare(self, staged: StagedBlob) -> None:
-        """Send the bytes to the bucket, unless they are there."""
-        digest = staged.digest
-        if self._prepared.get(staged.name) != digest:
-            self.bucket.put(_STAGING + staged.name, staged.read())
-            self._prepared[staged.name] = digest
+    @contextmanager
+    def prepared(self, staged: StagedBlob) -> Iterator[None]:
+        key = _STAGING + staged.name
+        self.bucket.put(key, staged.read())
+        self._prepared[staged.name] = staged.digest
+        try:
+            yield
+        finally:
+            self._prepared.pop(staged.name, None)
+            self._discard(key)
 
     def commit(self, staged: StagedBlob) -> None:
         """Copy the bytes to their place, over those that are there."""
-        self.prepare(staged)
-        digest = staged.digest
-        self._hurried.copy(_STAGING + staged.name, _key(digest))
-        self._hurried.delete(_QUARANTINE + digest)
-        self._cache.add(digest, staged.read())
+        if self._prepared.get(staged.name) == staged.digest:
+            self._copy(staged)
+        else:
+            with self.prepared(staged):
+                self._copy(staged)
 
     def get(self, digest: str) -> bytes:
         key = _key(digest)
@@ -162,26 +161,28 @@ class S3Store:
 
     def _sweep_staging(self, latest: float) -> int:
         """Remove what crashed uploads left, here and in the bucket."""
-        files = self._staging.abandoned(latest)
-        for path in files:
-            with disk("sweep", path):
-                path.unlink(missing_ok=True)
-            _log.info("removed the abandoned file %s", path)
+        num_files = self._staging.sweep(latest)
         objects = [one.key for one in self.bucket.list(_STAGING) if one.modified <= latest]
         for key in objects:
             self.bucket.delete(key)
             _log.info("removed the abandoned file %s", self.bucket.url(key))
-        return len(files) + len(objects)
+        return num_files + len(objects)
 
-    def _discard(self, staged: StagedBlob) -> None:
-        """Remove staged bytes from the bucket."""
-        if self._prepared.pop(staged.name, None) is None:
-            return
-        key = _STAGING + staged.name
+    def _copy(self, staged: StagedBlob) -> None:
+        digest, key = staged.digest, _STAGING + staged.name
+        if not self._hurried.copy(key, _key(digest)):
+            raise StoreUnavailable(
+                f"{self.bucket.url(key)} was removed while it was published: publish it again"
+            )
+        self._hurried.delete(_QUARANTINE + digest)
+        self._cache.add(digest, staged.read())
+
+    def _discard(self, key: str) -> None:
+        """Delete a staged object. What was published stays published if this fails."""
         try:
             self.bucket.delete(key)
-        except StoreUnavailable as error:  # the publication has succeeded nevertheless
-            _log.warning("the next start removes %s: %s", self.bucket.url(key), error)
+        except StoreUnavailable as error:
+            _log.warning("a later start removes %s: %s", self.bucket.url(key), error)
 
     def _blobs(self) -> dict[str, ObjectInfo]:
         listed = {_name(one.key): one for one in self.bucket.list(_BLOBS)}

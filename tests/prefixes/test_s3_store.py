@@ -80,16 +80,37 @@ def test_prepared_bytes_are_no_blob_until_they_are_committed(
     place: BucketPlace, store: PrefixStore
 ) -> None:
     with store.stage() as staged:
-        staged.write(b"byt")
-        store.prepare(staged)
-        staged.write(b"es")  # a commit does not rely on what was prepared before
-        assert store.digests() == frozenset()
-        store.commit(staged)
-    assert place.open().get(staged.digest) == b"bytes"
+        staged.write(b"bytes")
+        with store.prepared(staged):
+            assert store.digests() == frozenset()
+            assert len(staged_keys(place)) == 1
+            store.commit(staged)
     with store.stage() as rejected:
         rejected.write(b"rejected")
-        store.prepare(rejected)
-    assert store.digests() == {staged.digest}
+        with store.prepared(rejected):
+            pass
+    assert place.open().digests() == {staged.digest}
+    assert staged_keys(place) == []
+
+
+def test_a_commit_does_not_rely_on_bytes_that_were_prepared_before_the_last_ones(
+    place: BucketPlace, store: PrefixStore
+) -> None:
+    with store.stage() as staged:
+        staged.write(b"byt")
+        with store.prepared(staged):
+            staged.write(b"es")
+            store.commit(staged)
+    assert place.open().get(staged.digest) == b"bytes"
+    assert staged_keys(place) == []
+
+
+def test_a_sweep_removes_objects_that_a_crash_left_before_their_commit(
+    place: BucketPlace, store: PrefixStore
+) -> None:
+    place.put("staging/left-over", b"half a publication")
+    assert store.sweep(set(), {}, older_than_seconds=60, now=time.time()) == 0
+    assert store.sweep(set(), {}, older_than_seconds=60, now=time.time() + 1000) == 1
     assert staged_keys(place) == []
 
 
