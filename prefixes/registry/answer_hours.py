@@ -67,7 +67,7 @@ class AnswerHours:
         reported = select(answer_hours.c.hour).where(*where, answer_hours.c.is_reported).limit(1)
         with self._database.read() as connection:
             if connection.scalar(reported) is not None:
-                return False  # mostly: without the lock of a writer
+                return False  # most calls end here, and take no lock
         with self._database.write_activity() as connection:
             if connection.scalar(reported) is not None:
                 return False
@@ -80,7 +80,7 @@ class AnswerHours:
         old = answer_hours.c.hour < moment
         with self._database.read() as connection:
             if connection.scalar(select(answer_hours.c.hour).where(old).limit(1)) is None:
-                return  # mostly: without the lock of a writer
+                return  # most calls end here, and take no lock
         with self._database.write_activity() as connection:
             connection.execute(delete(answer_hours).where(old))
 

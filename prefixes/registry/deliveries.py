@@ -76,7 +76,7 @@ class DeliveryQueue:
         """
         with self._database.read() as connection:
             if connection.execute(_due().limit(1)).one_or_none() is None:
-                return ()  # polled once a second: without the lock of a writer
+                return ()  # most calls end here, and take no lock
         with self._database.write_activity() as connection:
             return _claim(connection, hold, limit)
 

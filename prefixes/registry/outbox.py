@@ -67,7 +67,7 @@ class Outbox:
         """
         with self._database.read() as connection:
             if connection.execute(_subscribers(tenant).limit(1)).one_or_none() is None:
-                return  # mostly: without the lock of a writer
+                return  # most calls end here, and take no lock
         with self._database.write_activity() as connection:
             emit(connection, tenant, event, data)
 

@@ -107,18 +107,22 @@ class QueryCache(Generic[Key, Result]):
             }
 
     def _advance_to(self, state: int) -> None:
-        """Set aside the results of an earlier state."""
+        """Forget the results of an earlier state, or set them aside for `refresh`."""
         if state == self._state:
             return
+        if self._database.change_number is not None:  # otherwise nobody refreshes
+            self._set_aside()
+        self._results.clear()
+        self._unused.clear()
+        self._state = state
+
+    def _set_aside(self) -> None:
         oldest = time.monotonic() - _REFRESH_SECONDS
         former = {key: one for key, one in self._former.items() if one.used_at > oldest}
         for key, result in self._results.items():
             former.pop(key, None)  # the order is that of the last use
             former[key] = _Former(result, time.monotonic())
         self._former = dict(list(former.items())[-_MAX_REFRESHED:])
-        self._results.clear()
-        self._unused.clear()
-        self._state = state
 
     def _use(self, keys: Collection[Key]) -> dict[Key, Result]:
         """Move results that are used for the first time since the last change."""

@@ -199,7 +199,7 @@ class AnswerStore:
                 for found in _expired(connection, tenant_id, min(days, max_days))
             ]
         if not expired:
-            return 0  # mostly: without the lock of a writer
+            return 0  # most calls end here, and take no lock
         with self._database.write_activity() as connection:
             return remove_some(connection, expired)
 

@@ -134,7 +134,7 @@ class UsageLog:
         old = table.c.hour < moment
         with self._database.read() as connection:
             if connection.scalar(select(table.c.hour).where(old).limit(1)) is None:
-                return  # mostly: without the lock of a writer
+                return  # most calls end here, and take no lock
         with self._database.write_activity() as connection:
             connection.execute(delete(table).where(old))
 

@@ -9,7 +9,7 @@ from prefixes import PrefixRef
 from prefixes.errors import PrefixNotFound
 from prefixes.registry import Actor, ApiKeys, PrefixRegistry, Target, open_registry, query_cache
 from prefixes.registry.query_cache import QueryCache
-from tests.prefixes.conftest import on_sqlite
+from tests.prefixes.conftest import on_postgresql, on_sqlite
 from tests.prefixes.publishing import publish
 
 
@@ -169,6 +169,7 @@ def test_a_database_that_cannot_be_watched_is_asked_every_time(tmp_path: Path) -
         registry.close()
 
 
+@on_postgresql
 def test_results_that_were_used_are_read_again_after_a_change(registry: PrefixRegistry) -> None:
     version = publish(registry, "acme", "topic", "one", alias="live").version
     publish(registry, "acme", "tone", "two", alias="live")
@@ -196,6 +197,7 @@ def test_results_that_were_used_are_read_again_after_a_change(registry: PrefixRe
     assert keys.recall(used.key) == identity
 
 
+@on_postgresql
 def test_results_that_were_not_used_for_long_are_not_read_again(
     registry: PrefixRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +208,20 @@ def test_results_that_were_not_used_for_long_are_not_read_again(
         registry.ensure_tenant(name)
         registry.refresh()
     assert registry.recall([LIVE], reader="acme") is None
+
+
+@on_sqlite
+def test_results_of_sqlite_which_has_no_outages_are_forgotten_after_a_change(
+    registry: PrefixRegistry,
+) -> None:
+    def read(_: Connection, former: Mapping[int, int]) -> Mapping[int, int]:
+        raise AssertionError(f"{former} were kept")
+
+    cache: QueryCache[int, int] = QueryCache(registry.database)
+    cache.query(partial(_just, {1: 1}))
+    registry.ensure_tenant("initech")
+    cache.refresh(read)
+    assert cache.recall([1]) is None
 
 
 @on_sqlite
