@@ -36,17 +36,15 @@ _OUT_OF_MEMORY: Final = (
 
 def execute_job() -> WorkerExitCode:
     """Wait for an earlier worker of the job to exit, then train until the end or a stop."""
-    with Path(LOCK).open("w", encoding="utf-8") as lock:
-        # A worker of a server that was killed may still be writing its last checkpoint.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        reporter = JobReporter(Path())
-        signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked by `worker`
-        threading.Thread(target=_stop_with_parent, args=[reporter], daemon=True).start()
-        job = Job.parse(Path(JOB).read_bytes())
-        cpu_time = CpuTime(Path(CPU_SECONDS))
-        threading.Thread(target=cpu_time.keep_noting, daemon=True).start()
-        return run_job(job, reporter)
+    _wait_for_earlier_worker()
+    reporter = JobReporter(Path())
+    signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked by `worker`
+    threading.Thread(target=_stop_with_parent, args=[reporter], daemon=True).start()
+    job = Job.parse(Path(JOB).read_bytes())
+    cpu_time = CpuTime(Path(CPU_SECONDS))
+    threading.Thread(target=cpu_time.keep_noting, daemon=True).start()
+    return run_job(job, reporter)
 
 
 def run_job(job: Job, reporter: JobReporter) -> WorkerExitCode:
@@ -60,6 +58,16 @@ def run_job(job: Job, reporter: JobReporter) -> WorkerExitCode:
         sys.stderr.write(f"polyprefix: {error}\n")
         return WorkerExitCode.DISK_ERROR
     return WorkerExitCode.DONE
+
+
+def _wait_for_earlier_worker() -> None:
+    """Lock the folder until this process has exited.
+
+    A worker of a server that was killed may still be writing its last checkpoint. Its threads write
+    until it has exited, which takes a while on a busy machine, so nothing else releases the lock.
+    """
+    descriptor = os.open(LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _outcome(job: Job, reporter: JobReporter) -> JobOutcome:
