@@ -8,21 +8,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from fastapi.concurrency import run_in_threadpool
 
-from prefixes.disk import disk
 from prefixes.errors import QuotaExceeded, StoreUnavailable
 from prefixes.registry.server_leases import LeaseLost
 from server.batch_files.answering import AnsweredRows, RowAnswerer
 from server.batch_files.crashes import CrashJournal
 from server.batch_files.errors import BatchCancelled, BatchFailed, BatchPaused
 from server.batch_files.folders import BatchFolder
-from server.batch_files.models import MAX_MODELS, FixedModels
+from server.batch_files.input_file import InputFile
+from server.batch_files.models import FixedModels
 from server.batch_files.pacing import Pacer, Turn
-from server.batch_files.reading import FileSummary, InputRow, RowReader, open_rows, summarize
+from server.batch_files.reading import InputRow, RowReader
 from server.batch_files.records import BatchFile, Checkpoint, RunningState
 from server.batch_files.results import ResultFile, ResultLine, ResultsLost
 from server.batch_files.store import BatchStore
@@ -56,6 +55,8 @@ class BatchExecution:
     ) -> None:
         self._batch = batch
         self._folder = folder
+        kind = batch.request.file_format
+        self._input = InputFile(folder.rows(kind), kind)
         self._store = store
         self._answerer = answerer
         self._pacer = pacer
@@ -97,7 +98,7 @@ class BatchExecution:
         models = await self._begin()
         state = await self._state()
         results = await run_in_threadpool(self._open_results)
-        reader = await run_in_threadpool(self._open_rows)
+        reader = await run_in_threadpool(lambda: self._input.open(self._checkpoint.row_offset))
         try:
             while await self._fill(reader, journal, models, state) or self._chunks:
                 chunk = self._chunks.popleft()
@@ -124,45 +125,13 @@ class BatchExecution:
         models = await run_in_threadpool(lambda: FixedModels.load(self._folder.models))
         if models is not None and self._batch.num_rows is not None:
             return models
-        summary = await run_in_threadpool(self._summarize)
+        summarize = partial(self._input.summarize, max_rows=self._max_rows)
+        summary = await run_in_threadpool(summarize)
         models = await self._answerer.fix_models(self._batch, summary.models)
         await run_in_threadpool(lambda: models.save(self._folder.models))
         await run_in_threadpool(self._folder.save)
         await run_in_threadpool(lambda: self._store.begin(self._batch, summary.num_rows))
         return models
-
-    def _rows(self) -> Path:
-        path = self._folder.rows(self._batch.request.file_format)
-        if not path.exists():
-            detail = "The rows of the batch are no longer there. Send the file again."
-            raise BatchFailed(500, "store_corrupted", detail)
-        return path
-
-    def _summarize(self) -> FileSummary:
-        kind, path = self._batch.request.file_format, self._rows()
-        with disk("read", path):
-            summary = summarize(path, kind, max_models=MAX_MODELS)
-        if not summary.num_rows:
-            raise BatchFailed(422, "bad_upload", "The file has no rows. Send at least one.")
-        if summary.num_rows > self._max_rows:
-            raise BatchFailed(
-                413,
-                "too_many_inputs",
-                f"The file has {summary.num_rows} rows; at most {self._max_rows} are allowed. "
-                "Split it.",
-            )
-        if len(summary.models) > MAX_MODELS:
-            raise BatchFailed(
-                413,
-                "too_many_inputs",
-                f"The file names more than {MAX_MODELS} different models. Split it.",
-            )
-        return summary
-
-    def _open_rows(self) -> RowReader:
-        kind, path = self._batch.request.file_format, self._rows()
-        with disk("read", path):
-            return open_rows(path, kind, self._checkpoint.row_offset)
 
     def _open_results(self) -> ResultFile:
         # Checked once the file is open: a later holder detaches the folder, and then uses another.
@@ -266,9 +235,7 @@ class BatchExecution:
         self._folder.save_results(self._saved_bytes, results.num_bytes)
         self._saved_bytes = results.num_bytes
         self._folder.save()
-        rows = self._rows()
-        with disk("read", rows):
-            return results.num_bytes + rows.stat().st_size
+        return results.num_bytes + self._input.num_bytes()
 
     async def _stop_chunks(self) -> None:
         for chunk in self._chunks:

@@ -105,3 +105,13 @@ def batch_file(row: Row[Any]) -> BatchFile:
         holder=row.holder,
         is_taken_over=row.is_taken_over,
     )
+
+
+def columns_of(checkpoint: Checkpoint) -> dict[str, int]:
+    """Return the values of the columns that hold a checkpoint."""
+    return {
+        "num_done": checkpoint.num_done,
+        "num_failed": checkpoint.num_failed,
+        "row_offset": checkpoint.row_offset,
+        "result_bytes": checkpoint.result_bytes,
+    }

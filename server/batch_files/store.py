@@ -1,31 +1,21 @@
-"""BatchStore: batch files in the database, and the transitions between their states."""
+"""BatchStore: batch files in the database: added, listed, cancelled, run and removed."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
-from prefixes.limits import Limits, LimitSet
+from prefixes.limits import LimitSet
 from prefixes.registry import COMMAND_LINE, Actor, Database
 from prefixes.registry.audit import record
-from prefixes.registry.limit_rows import effective_limits, find_both_limits
 from prefixes.registry.quotas import check_bytes
 from prefixes.registry.tables import batch_files, now, tenants
 from prefixes.registry.tenants import find_tenant_id
 from server.batch_files import rows
-from server.batch_files.queue import find_next, has_waiting
-from server.batch_files.records import (
-    FINISHED,
-    BatchFile,
-    BatchRequest,
-    BatchState,
-    Checkpoint,
-    RunningState,
-)
-from server.batch_files.requeueing import requeue
+from server.batch_files.records import FINISHED, BatchFile, BatchRequest, BatchState, Checkpoint
+from server.batch_files.running import RunningBatches
 from server.errors import BatchRunning, LimitExceeded
 from server.settings import Settings
 
@@ -33,19 +23,17 @@ _RETRY_SECONDS: Final = 60
 RETENTION: Final = Actor("retention")
 
 
-class BatchStore:
+class BatchStore(RunningBatches):
     """Batch files in the registry's database. Safe to use from many threads and processes.
 
-    Methods that take a claimed file raise LeaseLost when another server may run it now. Every
-    method raises StoreUnavailable when the database cannot be used.
+    Every method raises StoreUnavailable when the database cannot be used.
     """
 
     def __init__(
         self, database: Database, *, max_unfinished_per_tenant: int, default_limits: LimitSet
     ) -> None:
-        self._database = database
+        super().__init__(database, default_limits)
         self._max_unfinished = max_unfinished_per_tenant
-        self._default_limits = default_limits
 
     def check_room(self, tenant: str) -> None:
         """Reject a file before its body is received, where the tenant may not add one.
@@ -81,7 +69,7 @@ class BatchStore:
                     is_cancelling=False,
                     created_at=now(),
                     stored_bytes=num_bytes,
-                    **_columns(Checkpoint()),
+                    **rows.columns_of(Checkpoint()),
                 )
             )
             check_bytes(connection, request.tenant, self._default_limits)
@@ -133,83 +121,6 @@ class BatchStore:
 
         return self._database.free(cancel)
 
-    def claim(self, hold: Callable[[Connection], str]) -> BatchFile | None:
-        """Mark the next queued file as running; return None if the queue is empty.
-
-        Files of suspended and deleted tenants stay queued. `hold` returns the lease that holds it.
-        """
-        with self._database.read() as connection:
-            if find_next(connection) is None:
-                return None  # polled often: without the lock of a writer
-        with self._database.write_activity() as connection:
-            found = find_next(connection)
-            if found is None:
-                return None
-            started = batch_files.c.started_at
-            connection.execute(
-                update(batch_files)
-                .where(batch_files.c.id == found, started.is_(None))
-                .values(started_at=now())
-            )
-            rows.change(connection, found, state="running", holder=hold(connection))
-            return rows.find(connection, found)
-
-    def has_waiting(self) -> bool:
-        """Return whether another tenant waits for its turn."""
-        with self._database.read() as connection:
-            return has_waiting(connection)
-
-    def requeue(self, batch: BatchFile) -> None:
-        """Put a claimed file back into the queue, unless its owner has cancelled it."""
-        with self._changing(batch) as connection:
-            requeue(connection, batch.id)
-
-    def note_own_folder(self, batch: BatchFile) -> None:
-        """Note that no process of an earlier holder can write to the folder any more."""
-        with self._changing(batch) as connection:
-            rows.change(connection, batch.id, is_taken_over=False)
-
-    def begin(self, batch: BatchFile, num_rows: int) -> None:
-        """Note how many rows a claimed file has."""
-        with self._changing(batch) as connection:
-            rows.change(connection, batch.id, num_rows=num_rows)
-
-    def save(self, batch: BatchFile, checkpoint: Checkpoint, stored_bytes: int) -> None:
-        """Save how far a claimed file is.
-
-        Raises:
-            QuotaExceeded: when the tenant stores more bytes than it may. It is saved nevertheless.
-        """
-        with self._changing(batch) as connection:
-            values = _columns(checkpoint)
-            rows.change(connection, batch.id, stored_bytes=stored_bytes, **values)
-        with self._database.read() as connection:
-            check_bytes(connection, batch.request.tenant, self._default_limits)
-
-    def running_state(self, batch: BatchFile) -> RunningState:
-        """Read whether a claimed file must stop or pause, and its limits."""
-        with self._database.read() as connection:
-            rows.check_held(connection, batch)
-            found = connection.execute(
-                rows.SELECT.add_columns(tenants.c.suspended_at, tenants.c.deleted_at).where(
-                    batch_files.c.id == batch.id
-                )
-            ).one()
-            defaults = self._default_limits
-            if found.key_id is None:
-                limits = effective_limits(connection, found.tenant_id, defaults), Limits()
-            else:
-                limits = find_both_limits(connection, found.tenant_id, found.key_id, defaults)
-            is_paused = found.suspended_at is not None or found.deleted_at is not None
-            return RunningState(found.is_cancelling, is_paused, *limits)
-
-    def finish(
-        self, batch: BatchFile, state: BatchState, *, problem: Mapping[str, Any] | None = None
-    ) -> None:
-        """Mark a claimed file as finished."""
-        with self._changing(batch) as connection:
-            rows.finish(connection, batch.id, state, problem)
-
     def num_in(self, state: BatchState) -> int:
         """Return the number of batch files in a state."""
         with self._database.read() as connection:
@@ -254,12 +165,6 @@ class BatchStore:
 
         self._database.free(remove)
 
-    @contextmanager
-    def _changing(self, batch: BatchFile) -> Iterator[Connection]:
-        with self._database.write_activity() as connection:
-            rows.check_held(connection, batch)
-            yield connection
-
     def _check_room(self, connection: Connection, tenant: str) -> None:
         tenant_id = find_tenant_id(connection, tenant)
         unfinished = rows.count().where(
@@ -279,15 +184,6 @@ class BatchStore:
 def running_error() -> BatchRunning:
     """Make the error for a batch that cannot be deleted yet."""
     return BatchRunning("The batch is running. Cancel it, wait until it has stopped, and retry.")
-
-
-def _columns(checkpoint: Checkpoint) -> dict[str, int]:
-    return {
-        "num_done": checkpoint.num_done,
-        "num_failed": checkpoint.num_failed,
-        "row_offset": checkpoint.row_offset,
-        "result_bytes": checkpoint.result_bytes,
-    }
 
 
 def batch_store(settings: Settings, database: Database) -> BatchStore:

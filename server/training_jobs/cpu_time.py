@@ -36,6 +36,7 @@ class CpuTimeAccount:
         """Charge the CPU time, unless this was done a short time ago.
 
         Raises:
+            LeaseLost: as `charge`.
             TrainingPaused: when the tenant has used up its CPU time.
         """
         if self._clock.monotonic() >= self._next:
@@ -44,13 +45,16 @@ class CpuTimeAccount:
                 raise TrainingPaused
 
     def charge(self) -> bool:
-        """Charge the CPU time, and return false if the tenant may not use more."""
+        """Charge the CPU time, and return false if the tenant may not use more.
+
+        Raises:
+            LeaseLost: when another server may run the training. It charges what its workers use.
+        """
         spent = self._folder.cpu_seconds()
         if spent <= self._charged:
             return True
-        tenant = self._training.request.tenant
         try:
-            has_more = self._store.add_cpu_time(tenant, spent - self._charged)
+            has_more = self._store.add_cpu_time(self._training, spent - self._charged)
         except StoreUnavailable as error:  # the next charge includes it
             _log.warning("cannot charge the CPU time of training %s: %s", self._training.id, error)
             return True

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -19,6 +20,7 @@ from prefixes.errors import (
 )
 from prefixes.names import PrefixRef
 from prefixes.registry import PrefixRegistry
+from prefixes.registry.server_leases import LeaseLost
 from server.database_retries import retry_database
 from server.leases import ServerLease
 from server.publishing import Publisher
@@ -201,7 +203,8 @@ class JobExecutor:
             return code
         finally:
             await worker.stop(within=self.settings.drain_seconds)
-            await run_in_threadpool(account.charge)
+            with suppress(LeaseLost):  # it must not replace a cancellation, at which this task ends
+                await run_in_threadpool(account.charge)
 
     async def _wait(self, training: TrainingJob, seconds: float) -> None:
         end = self.clock.monotonic() + seconds

@@ -1,10 +1,9 @@
-"""TrainingStore: training jobs in the database, and the transitions between their states."""
+"""TrainingStore: training jobs in the database: added, listed, cancelled, run and removed."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -17,25 +16,19 @@ from prefixes.registry.tenants import find_tenant_id
 from server.errors import Overloaded
 from server.settings import Settings
 from server.training_jobs import rows
-from server.training_jobs.endings import charge, emit_finished
+from server.training_jobs.endings import emit_finished
 from server.training_jobs.records import FINISHED, JobRequest, JobState, TrainingJob
-from server.training_jobs.requeueing import requeue
-from server.training_jobs.tenant_limits import (
-    add_cpu_time,
-    check_may_queue,
-    find_next,
-    has_cpu_time,
-)
+from server.training_jobs.running import RunningTrainings
+from server.training_jobs.tenant_limits import check_may_queue
 
 _RETRY_SECONDS: Final = 60
 _RETENTION: Final = Actor("retention")
 
 
-class TrainingStore:
+class TrainingStore(RunningTrainings):
     """Training jobs in the registry's database. Safe to use from many threads and processes.
 
-    Methods that take a claimed training raise LeaseLost when another server may run it now. Every
-    method raises StoreUnavailable when the database cannot be used.
+    Every method raises StoreUnavailable when the database cannot be used.
     """
 
     def __init__(
@@ -46,10 +39,9 @@ class TrainingStore:
         max_kept_per_tenant: int,
         default_limits: LimitSet,
     ) -> None:
-        self._database = database
+        super().__init__(database, default_limits)
         self._max_kept_per_tenant = max_kept_per_tenant
         self._max_queued = max_queued
-        self._default_limits = default_limits
 
     def check_queue(self, tenant: str) -> None:
         """Reject a request before its body is received, where no training of the tenant may start.
@@ -154,23 +146,6 @@ class TrainingStore:
 
         return self._database.free(cancel)
 
-    def claim(self, hold: Callable[[Connection], str]) -> TrainingJob | None:
-        """Mark the first training of the queue that may run as running; None if none may.
-
-        Trainings of suspended and deleted tenants stay queued. So do those of tenants that have
-        reached a limit. `hold` returns the lease that holds it.
-        """
-        with self._database.read() as connection:
-            if find_next(connection, self._default_limits) is None:
-                return None  # polled twice a second: without the lock of a writer
-        with self._database.write() as connection:
-            found = find_next(connection, self._default_limits)
-            if found is None:
-                return None
-            held = {"state": "running", "holder": hold(connection)}
-            rows.change(connection, found, started_at=now(), **held)
-            return rows.find(connection, found)
-
     def check_room(self, tenant: str, task: str) -> None:
         """Check that a new version of a tenant's task could be published.
 
@@ -179,60 +154,6 @@ class TrainingStore:
         """
         with self._database.read() as connection:
             check_room(connection, tenant, task, self._default_limits)
-
-    def requeue(self, job: TrainingJob) -> None:
-        """Put a claimed training back into the queue, unless its owner has cancelled it."""
-        with self._changing(job) as connection:
-            requeue(connection, job.id)
-
-    def note_own_folder(self, job: TrainingJob) -> None:
-        """Note that no process of an earlier holder can write to the folder any more."""
-        with self._changing(job) as connection:
-            rows.change(connection, job.id, is_taken_over=False)
-
-    def add_cpu_time(self, tenant: str, seconds: float) -> bool:
-        """Count CPU time of a tenant's training, and return whether it may use more now."""
-        with self._database.write_activity() as connection:
-            tenant_id = connection.scalar(select(tenants.c.id).where(tenants.c.name == tenant))
-            assert tenant_id is not None, "a tenant with a training is not purged"
-            add_cpu_time(connection, tenant_id, seconds)
-            return has_cpu_time(connection, tenant_id, self._default_limits)
-
-    def note_crash(self, job: TrainingJob) -> int:
-        """Count one more crash of a worker, and return how many there were."""
-        with self._changing(job) as connection:
-            rows.change(connection, job.id, num_crashes=trainings.c.num_crashes + 1)
-            return rows.find(connection, job.id).num_crashes
-
-    def is_cancelling(self, job: TrainingJob) -> bool:
-        """Return whether somebody has cancelled a claimed training."""
-        with self._database.read() as connection:
-            rows.check_held(connection, job)
-            return rows.find(connection, job.id).is_cancelling
-
-    def finish(
-        self,
-        job: TrainingJob,
-        state: JobState,
-        *,
-        problem: Mapping[str, Any] | None = None,
-        result: Mapping[str, Any] | None = None,
-        cpu_seconds: float = 0.0,
-    ) -> None:
-        """Mark a training as finished, and add its CPU time to the usage of its tenant and key."""
-        with self._changing(job) as connection:
-            charge(connection, job, cpu_seconds)
-            rows.change(
-                connection,
-                job.id,
-                state=state,
-                holder=None,
-                is_cancelling=False,
-                ended_at=now(),
-                problem=None if problem is None else json.dumps(problem),
-                result=None if result is None else json.dumps(result),
-            )
-            emit_finished(connection, job.id)
 
     def num_in(self, state: JobState) -> int:
         """Return the number of trainings in a state."""
@@ -265,12 +186,6 @@ class TrainingStore:
             connection.execute(delete(trainings).where(trainings.c.id.in_(ids)))
 
         self._database.free(remove)
-
-    @contextmanager
-    def _changing(self, job: TrainingJob) -> Iterator[Connection]:
-        with self._database.write() as connection:
-            rows.check_held(connection, job)
-            yield connection
 
     def _check_queue(self, connection: Connection, tenant: str, task: str | None) -> None:
         total = connection.execute(rows.count().where(trainings.c.state == "queued")).scalar_one()
