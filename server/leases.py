@@ -29,7 +29,7 @@ from prefixes.registry.server_leases import (
     keep_lease,
     other_leases,
 )
-from server.process_locks import ProcessLock, has_ended
+from server.process_locks import ProcessLocks
 
 _TURNS: Final = 4
 """Number of times that a lease is extended before it would expire."""
@@ -77,10 +77,9 @@ class ServerLease:
         self._requeue = requeue
         self._metrics = metrics
         self._seconds = seconds
-        self._lock_folder = lock_folder
+        self._locks = ProcessLocks(lock_folder)
         self._clock = clock
         self._host = socket.gethostname()
-        self._lock: ProcessLock | None = None
         self._id = _new_id()
         self._expires = float("-inf")
         self._is_used = False
@@ -163,13 +162,13 @@ class ServerLease:
             self._num_working += change
 
     def _begin(self) -> None:
-        self._show_life()
+        self._locks.take(self._id)
         try:
             self._take_over()
         except StoreUnavailable as error:
             _log.warning("cannot look for jobs of ended servers: %s", error)
         else:
-            self._remove_old_locks()
+            self._locks.remove_ended()  # no job is left whose server a lock shows to have ended
 
     def _keep(self) -> None:
         pause = min(self._seconds / _TURNS, _MAX_SECONDS_BETWEEN_TURNS)
@@ -196,8 +195,7 @@ class ServerLease:
             self._id, self._is_used = _new_id(), False
         self._metrics.lease_lost()
         _log.warning("this server has lost its lease: other servers may run its jobs")
-        self._hide()
-        self._show_life()
+        self._locks.take(self._id)
 
     def _give_up(self) -> None:
         """End the lease of an idle server."""
@@ -216,12 +214,12 @@ class ServerLease:
         except StoreUnavailable as error:  # the lock stays, which shows that this process ends
             _log.warning("jobs of this server wait until its lease expires: %s", error)
         else:
-            self._hide()
+            self._locks.release()
 
     def _take_over(self) -> None:
         with self._database.read() as connection:
             if not self._ended(connection):
-                return  # mostly: without the lock of a writer
+                return  # most turns end here, and take no lock
         with self._database.write() as connection:
             for lease in self._ended(connection):
                 is_dead = self._is_dead(lease)
@@ -232,7 +230,7 @@ class ServerLease:
         return [lease for lease in others if lease.is_expired or self._is_dead(lease)]
 
     def _is_dead(self, lease: OtherLease) -> bool:
-        return lease.host == self._host and has_ended(self._lock_folder / lease.id)
+        return lease.host == self._host and self._locks.has_ended(lease.id)
 
     def _end_in(
         self, connection: Connection, lease_id: str, *, is_taken_over: bool, by_other: bool = False
@@ -243,30 +241,6 @@ class ServerLease:
                 self._metrics.jobs_taken_over(kind, number)
                 _log.warning("took over %d %s of an ended server", number, kind)
         end_lease(connection, lease_id)
-
-    def _show_life(self) -> None:
-        try:
-            self._lock = ProcessLock.take(self._lock_folder / self._id)
-        except OSError as error:
-            _log.warning(
-                "cannot lock a file in %s (%s): after a crash, jobs wait for %g seconds",
-                self._lock_folder,
-                error,
-                self._seconds,
-            )
-
-    def _hide(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
-
-    def _remove_old_locks(self) -> None:
-        """Remove what ended processes left that held no jobs."""
-        if not self._lock_folder.is_dir():
-            return
-        for path in self._lock_folder.iterdir():
-            if path.name != self._id and has_ended(path):
-                path.unlink(missing_ok=True)
 
 
 def _new_id() -> str:

@@ -1,5 +1,6 @@
 """Leases of servers that share a database: in SQLite, and in a real PostgreSQL."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from prefixes.registry.tables import server_leases
 from server.job_ids import new_id
 from server.leases import ServerLease
 from server.observability.metrics import Metrics
-from server.process_locks import ProcessLock, has_ended
+from server.process_locks import ProcessLock, ProcessLocks, has_ended
 from server.training_jobs.records import JobRequest, TrainingJob
 from server.training_jobs.requeueing import requeue_held
 from server.training_jobs.store import TrainingStore
@@ -98,6 +99,7 @@ async def test_a_job_is_taken_over_when_its_lease_has_expired_and_not_before(wor
         lambda store, job: store.requeue(job),
         lambda store, job: store.note_crash(job),
         lambda store, job: store.note_own_folder(job),
+        lambda store, job: store.add_cpu_time(job, 1.0),
         lambda store, job: store.is_cancelling(job),
     ],
 )
@@ -158,7 +160,7 @@ async def test_jobs_of_a_process_that_has_ended_are_taken_over_at_the_next_start
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.add()
-    monkeypatch.setattr(ServerLease, "_end", lambda lease: _unlock(lease._lock))
+    monkeypatch.setattr(ServerLease, "_end", lambda lease: _unlock(lease._locks._lock))
     async with world.one.running():
         job = world.claim(world.one)
         async with world.server().running():
@@ -182,3 +184,25 @@ def test_a_lock_shows_whether_its_process_has_ended(tmp_path: Path) -> None:
     assert has_ended(path)
     ProcessLock.take(path).release()
     assert not path.exists()
+
+
+def test_a_file_that_is_removed_as_it_is_locked_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "servers" / "one"
+    flock = fcntl.flock
+    removed: list[bool] = []
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.append(True)
+            ProcessLocks(path.parent).remove_ended()
+            assert not path.exists()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    lock = ProcessLock.take(path)
+    assert path.exists()
+    ProcessLocks(path.parent).remove_ended()
+    assert path.exists()
+    lock.release()
