@@ -178,7 +178,7 @@ class S3Store:
         self._cache.add(digest, staged.read())
 
     def _discard(self, key: str) -> None:
-        """Delete a staged object. What was published stays published if this fails."""
+        """Delete a staged object. If this fails, published objects stay."""
         try:
             self.bucket.delete(key)
         except StoreUnavailable as error:

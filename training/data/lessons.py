@@ -22,7 +22,7 @@ _FACTS: Final = "teacher"
 
 @dataclass(frozen=True, slots=True)
 class TeacherFacts:
-    """What is recorded about a teacher.
+    """The facts of a teacher that reports and files record.
 
     `name` is `full`, or the name of its folder, whose weights have the digest `sha256`.
     `architecture` is its class in transformers. `validation` has its metrics of the validation

@@ -36,7 +36,7 @@ def teacher_digests(configs: Sequence[TrainConfig]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class TeacherWatch:
-    """What is called while teachers work. There is no checkpoint yet.
+    """Callbacks for the time while teachers work. There is no checkpoint yet.
 
     `steps` takes the run of a teacher that is fine-tuned, at its start and after each step, and
     `answers` the progress of a teacher that answers rows. Both may raise TrainingStopped.

@@ -21,7 +21,7 @@ class Evaluation(BaseModel):
 
 
 Phase = Literal["teacher", "answers", "prefix"]
-"""What a training does: fine-tune its teacher, let it answer rows, or train the prefix."""
+"""A training fine-tunes its teacher, lets it answer rows, or trains the prefix."""
 
 
 class Progress(BaseModel):

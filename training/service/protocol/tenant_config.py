@@ -83,8 +83,8 @@ class _Rules(Value):
     def _is_consistent(self, info: ValidationInfo) -> Self:
         """Check the fields against each other. Runs only where each of them is valid.
 
-        In a context, `has_rows` says whether there is a file of rows (by default there is), and
-        `has_unlabeled` whether there is one of unlabeled rows (by default there is none).
+        In a context, `has_rows` says whether there is a file of rows (true by default), and
+        `has_unlabeled` whether there is one of unlabeled rows (false by default).
         """
         chosen = self.model_dump(exclude_unset=True)
         context = info.context or {}
