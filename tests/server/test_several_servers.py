@@ -78,6 +78,7 @@ def published(sender: httpx.Client) -> list[int]:
     return [version["version"] for version in task.get("versions", [])]
 
 
+@pytest.mark.parametrize("pair", ["bucket"], indirect=True)
 def test_a_prefix_that_is_uploaded_at_one_server_answers_at_another(
     pair: ServerPair, backbone: Backbone
 ) -> None:
@@ -90,9 +91,8 @@ def test_a_prefix_that_is_uploaded_at_one_server_answers_at_another(
         assert [answer.status_code for answer in answers] == [200, 200], answers[1].text
         assert answers[0].json()["results"] == answers[1].json()["results"]
         assert there.get("/v1/tenants/acme/prefixes/tone/versions/2/file").content == data
-    if pair.first != pair.second:
-        cached = [path.read_bytes() for path in (pair.second / "cache").iterdir()]
-        assert cached == [data]
+    cached = [path.read_bytes() for path in (pair.second / "cache").iterdir()]
+    assert cached == [data]
 
 
 def test_another_server_completes_the_batch_file_of_a_killed_one(pair: ServerPair) -> None:
@@ -137,6 +137,7 @@ def test_another_server_completes_the_training_of_a_killed_one(
             assert 'polyprefix_jobs_taken_over_total{kind="trainings"} 1.0' in metrics
 
 
+@pytest.mark.parametrize("pair", ["folder"], indirect=True)
 def test_another_server_completes_the_training_of_one_that_hangs(
     pair: ServerPair, rows: bytes, workers: SuspendedWorkers
 ) -> None:
@@ -162,6 +163,7 @@ def test_another_server_completes_the_training_of_one_that_hangs(
             assert 'polyprefix_jobs_taken_over_total{kind="trainings"} 1.0' in metrics
 
 
+@pytest.mark.parametrize("pair", ["folder"], indirect=True)
 def test_any_server_cancels_what_another_one_runs(
     pair: ServerPair, rows: bytes, workers: SuspendedWorkers
 ) -> None:
