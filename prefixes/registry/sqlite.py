@@ -40,6 +40,8 @@ def sqlite_file(url: URL) -> Path | None:
     """Return the file of a SQLite database, or None for a database that is not one file."""
     if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
         return None
+    if url.host is not None:
+        return None  # SQLAlchemy rejects it
     assert url.database is not None
     return Path(url.database)
 

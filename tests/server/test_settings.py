@@ -214,7 +214,9 @@ def test_an_error_of_the_database_does_not_show_its_password(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POLYPREFIX_DATABASE_URL", url)
-    outcome = call("serve", "--port", 0, "--store-folder", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    outcome = call("serve", "--port", 0, "--store-folder", tmp_path / "store")
     assert outcome.code == ExitCode.FAILURE
     assert "database" in outcome.error
     assert "hush" not in outcome.error + outcome.output
+    assert not Path("x").exists(), "a file in place of a database server"
