@@ -24,6 +24,7 @@ from prefixes.registry import (
 )
 from prefixes.registry.audit import AuditFilter
 from prefixes.spec import Decisions, LongTexts, TaskType
+from server.engine.canaries import shadows
 from server.engine.canaries.counts import CanaryCounts
 from server.engine.engine import Engine
 from server.engine.options import EngineLimits
@@ -307,6 +308,7 @@ async def test_shadows_are_dropped_while_texts_wait_for_the_device(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put_two(registry, *(make_prefix(backbone.fingerprint, seed=seed) for seed in (1, 2)))
+    monkeypatch.setattr(shadows, "_TIMEOUT_SECONDS", 600.0)  # on a busy machine, too
     start(canaries, 0, shadow_percent=100)
     monkeypatch.setattr(engine._shadows, "_is_idle", lambda: False)
     answers = [answer for _ in range(3) for answer in await ask(engine, times=100)]
