@@ -144,14 +144,14 @@ def test_two_ingress_replicas_share_a_limit(server: RayServer) -> None:
         assert done.status_code == 200, done.text
     started = time.monotonic()
     statuses: list[int] = []
-    seconds = 0.0
-    # Not only a burst: a proxy may send all of it to one replica, because it does not know the
-    # queue of the other one. A slow machine takes longer to use up what was saved.
+    seconds = allowed = 0.0
+    # A proxy may send the first burst to one replica, because it does not know the queue of the
+    # other one. Its part of the saved requests stays unused, so the share grows with time.
     with server.client("zoo") as client:
-        while seconds < 6 or (statuses.count(429) < 30 and seconds < 120):
+        while seconds < 6 or (statuses.count(200) < 0.8 * allowed and seconds < 120):
             statuses.append(ask(client, "zoo/secret").status_code)
             seconds = time.monotonic() - started
-    allowed = limit * (seconds_saved + seconds)
+            allowed = limit * (seconds_saved + seconds)
 
     assert set(statuses) == {200, 429}
     assert 0.8 * allowed <= statuses.count(200) <= 1.2 * allowed
