@@ -24,8 +24,8 @@ class TrainingSettings(BaseModel):
         default=19,
         ge=0,
         le=19,
-        description="Nice value of trainings under Linux and macOS: from 0 (a processor for them as "
-        "for requests) to 19 (only processors that would be idle).",
+        description="Nice value of trainings under Linux and macOS: from 0 (a processor for them "
+        "as for requests) to 19 (only processors that would be idle).",
     )
     training_device: str = Field(
         default="auto",
