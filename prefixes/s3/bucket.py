@@ -63,9 +63,8 @@ class ObjectInfo:
 class Bucket:
     """A bucket. Safe to use from many threads."""
 
-    def __init__(self, settings: BucketSettings, limits: TimeLimits | None = None) -> None:
-        """Describe the bucket. No request is made yet. The limits are patient unless given."""
-        limits = limits or PATIENT
+    def __init__(self, settings: BucketSettings, limits: TimeLimits = PATIENT) -> None:
+        """Describe the bucket. No request is made yet."""
         self.name = settings.url
         self._prefix = f"{settings.prefix}/" if settings.prefix else ""
         given = {"endpoint": settings.endpoint_url, "region": settings.region}
@@ -132,15 +131,6 @@ class Bucket:
         """Write an object, which must exist, into a private file. It may be large."""
         with disk("write", path), open(path, "wb", opener=open_private) as file:
             file.writelines(self._chunks(key))
-
-    def info(self, key: str) -> ObjectInfo | None:
-        """Describe an object; None if it does not exist."""
-        with self._request("look up", key):
-            try:
-                found = obstore.head(self._store, key)
-            except FileNotFoundError:
-                return None
-            return _info(found)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """List the objects below a prefix, which ends with a slash."""
