@@ -31,10 +31,11 @@ def keep_freed_memory() -> bool:
 
 
 def freeze_live_objects() -> None:
-    """Exclude all objects that exist now from garbage collection.
+    """Exclude all objects that exist now from garbage collection, and enable it again.
 
     The libraries and the backbone have a million objects. A collection that visits them all takes
     half a second.
     """
     gc.collect()
     gc.freeze()
+    gc.enable()  # the command `serve` disables it for the start

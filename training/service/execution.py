@@ -1,6 +1,7 @@
 """Executes the job in the working directory: trains, reports, and writes the outcome."""
 
 import fcntl
+import gc
 import os
 import signal
 import sys
@@ -71,13 +72,17 @@ def _wait_for_earlier_worker() -> None:
 
 
 def _outcome(job: Job, reporter: JobReporter) -> JobOutcome:
-    # Imported late: torch takes seconds, and a stop must be noticed meanwhile.
+    # Imported late: torch takes seconds, and a stop must be noticed meanwhile. Collections of
+    # garbage would visit all that is imported again and again, and free next to nothing.
+    gc.disable()
     import torch  # noqa: PLC0415
     from transformers.utils import logging as transformers_logging  # noqa: PLC0415
 
     from training.distillation.teaching import TeacherWatch  # noqa: PLC0415
     from training.service.live_comparison import train_and_compare  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
     torch.set_num_threads(job.num_threads)
     if job.memory_share is not None:
         torch.cuda.set_per_process_memory_fraction(job.memory_share, job.plan.device)

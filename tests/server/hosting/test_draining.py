@@ -75,9 +75,11 @@ async def drain():
     pass
 
 def announce():
+    assert gc.isenabled()
     print(gc.get_freeze_count())
     server.should_exit = True
 
+gc.disable()  # as the command `serve` does
 server = DrainingServer(app, drain=drain, drain_seconds=1, announce=announce)
 server.run(sockets=[bind("127.0.0.1", 0)])
 """
