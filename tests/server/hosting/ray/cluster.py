@@ -33,6 +33,11 @@ NAMESPACE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "
 SERVE = (sys.executable, "-P", "-m", "server", "serve", "--ray", "--port", str(PORT))
 OUTPUT = "output"
 START_SECONDS = 600
+REPLACEMENT_SECONDS = 180
+NUM_REPLICAS = 4
+"""Of both deployments, with `SETTINGS`."""
+NUM_REPORTS = 6
+"""One of two ingress replicas answers, so one that knows too few replicas soon shows."""
 SETTINGS = {
     "POLYPREFIX_DEVICE": "cpu",
     "POLYPREFIX_DTYPE": "float32",
@@ -98,6 +103,16 @@ class RayServer:
             if (found := _namespace(self.process.pid)) not in {None, _namespace(os.getpid())}:
                 self.namespace = found
             time.sleep(0.1)
+
+    def await_replicas(self) -> None:
+        """Wait until every replica serves, as each ingress replica sees it."""
+        deadline = time.monotonic() + REPLACEMENT_SECONDS
+        num_reports = 0
+        while num_reports < NUM_REPORTS:
+            found = self.samples("polyprefix_prefix_load_seconds_count")
+            num_reports = num_reports + 1 if len(found) == NUM_REPLICAS else 0
+            assert time.monotonic() < deadline, f"{len(found)} of {NUM_REPLICAS} replicas serve"
+            time.sleep(0.2)
 
     def kill(self) -> None:
         """Kill everything in the namespace."""
