@@ -35,12 +35,20 @@ async def root(request: Request, services: ServicesDep) -> Response:
     return JSONResponse(summary.model_dump(), headers={"Vary": "Accept"})
 
 
-@router.get("/livez", summary="Check that the process responds")
-@router.get("/health", summary="Same as /livez")
-@router.get("/ping", summary="Same as /livez")
-async def livez() -> Liveness:
-    """Always responds the same. Restart a process that does not respond."""
-    return Liveness()
+@router.get(
+    "/livez",
+    summary="Check that the process needs no restart",
+    response_model=Liveness,
+    responses=responses(503),
+)
+@router.get("/health", summary="Same as /livez", response_model=Liveness, responses=responses(503))
+@router.get("/ping", summary="Same as /livez", response_model=Liveness, responses=responses(503))
+async def livez(request: Request, services: ServicesDep) -> Response:
+    """Responds 503 after the device has failed. Restart such a process, or one without response."""
+    failure = await services.engine.find_failure()
+    if failure is not None:
+        return response_to(not_ready([failure]), request.scope)
+    return JSONResponse(Liveness().model_dump())
 
 
 @router.get("/readyz", summary="Check that the server accepts requests", responses=responses(503))

@@ -83,6 +83,10 @@ class Engine:
         """Return `problem`. A coroutine, because an engine in another process needs one."""
         return self.problem
 
+    async def find_failure(self) -> str | None:
+        """Return why the engine rejects all requests until a restart; None if it does not."""
+        return self._execution.dispatcher.failure
+
     @property
     def num_waiting(self) -> int:
         """The number of texts that are admitted and not yet answered."""

@@ -61,6 +61,7 @@ class FakeEngine:
 
     def __init__(self, registry: PrefixRegistry) -> None:
         self.problem: str | None = None
+        self.device_failure: str | None = None
         self.failure: Exception | None = None
         self.findings: tuple[Finding, ...] = ()
         self.num_waiting = 0
@@ -85,6 +86,9 @@ class FakeEngine:
 
     async def find_problem(self) -> str | None:
         return self.problem
+
+    async def find_failure(self) -> str | None:
+        return self.device_failure
 
     def hold(self) -> None:
         """Keep every answer back until `release`."""

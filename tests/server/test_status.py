@@ -14,6 +14,16 @@ def test_readyz_says_why_the_server_is_not_ready(serve: Serve) -> None:
     assert rest.call("GET", "/livez").status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/livez", "/health", "/ping", "/v2/health/live"])
+def test_a_server_whose_device_failed_is_to_be_restarted(serve: Serve, path: str) -> None:
+    rest, engine = serve()
+    assert rest.call("GET", path).status_code == 200
+    engine.device_failure = "the device failed: AcceleratorError"
+    response = rest.call("GET", path)
+    assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+    assert "AcceleratorError" in response.json()["detail"]
+
+
 def test_an_unreadable_store_makes_the_server_unready_without_naming_its_path(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,7 +23,7 @@ from server.api.dialects.open_inference_schemas import (
 )
 from server.api.dialects.openai_models import MAX_MODELS
 from server.api.problem_responses import responses
-from server.api.status import program_version, readyz
+from server.api.status import livez, program_version, readyz
 
 _EXTENSIONS: Final = ("binary_tensor_data", "classification", "model_repository")
 
@@ -37,10 +37,16 @@ async def describe_server() -> ServerMetadata:
     return ServerMetadata(name=PLATFORM, version=program_version(), extensions=list(_EXTENSIONS))
 
 
-@router.get("/v2/health/live", summary="Check that the process responds, as KServe does")
-async def live() -> ServerLive:
-    """Always responds the same."""
-    return ServerLive()
+@router.get(
+    "/v2/health/live",
+    summary="Check that the process needs no restart, as KServe does",
+    response_model=ServerLive,
+    responses=responses(503),
+)
+async def live(request: Request, services: ServicesDep) -> Response:
+    """Responds as `/livez`."""
+    response = await livez(request, services)
+    return JSONResponse({"live": True}) if response.status_code == 200 else response
 
 
 @router.get(

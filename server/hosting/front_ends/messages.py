@@ -19,6 +19,7 @@ Method = Literal[
     "canary_counts",
     "replay",
     "find_problem",
+    "find_failure",
     "exposition",
 ]
 

@@ -102,6 +102,11 @@ class RemoteEngine:
         problem: str | None = await self._call("find_problem")
         return problem
 
+    async def find_failure(self) -> str | None:
+        """Return why only a restart helps. See `Engine.find_failure`."""
+        failure: str | None = await self._call("find_failure")
+        return failure
+
     async def exposition(self) -> bytes:
         """Export the metrics of the engine and of all front ends."""
         text: bytes = await self._call("exposition")

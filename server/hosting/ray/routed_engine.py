@@ -100,6 +100,10 @@ class RoutedEngine:
             return str(error)
         return problem
 
+    async def find_failure(self) -> str | None:
+        """Return None: Serve replaces replicas that have failed."""
+        return None
+
     async def _call(
         self,
         call: EngineCall,

@@ -320,6 +320,9 @@ async def test_the_problem_of_the_engine_is_returned(fake: FakeEngine, metrics: 
         assert await remote.find_problem() is None
         fake.problem = "draining"
         assert await remote.find_problem() == "draining"
+        assert await remote.find_failure() is None
+        fake.device_failure = "the device failed"
+        assert await remote.find_failure() == "the device failed"
 
 
 async def test_calls_fail_when_the_process_of_the_engine_has_exited(metrics: Metrics) -> None:
