@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.console.browser import Tab
 
 ROWS: Final = b"text,label\nfree prize,spam\nsee you,ham\nno label,\n"
+LABELED: Final = ".drop:not(details *)"
 TRAININGS: Final = "**/v1/tenants/acme/trainings"
 TRAINING: Final = f"{TRAININGS}/t1"
 
@@ -74,7 +75,7 @@ def stream(tab: "Tab", *events: tuple[str, Any]) -> None:
     tab.page.route(f"{TRAINING}/events", lambda route: route.fulfill(body=text, headers=headers))
 
 
-def drop(tab: "Tab", name: str, rows: bytes = ROWS, *, on: str = ".drop") -> None:
+def drop(tab: "Tab", name: str, rows: bytes = ROWS, *, on: str = LABELED) -> None:
     """Drop a file on the form or elsewhere, as a mouse does."""
     transfer = tab.page.evaluate_handle(
         """([name, text]) => {
@@ -216,6 +217,28 @@ def test_names_of_labels_and_settings_are_sent(tab: "Tab", site: Site) -> None:
         "labels": ["billing", "shipping"],
         "label_descriptions": {"billing": "money"},
     }
+
+
+def test_unlabeled_rows_are_sent_for_a_teacher(tab: "Tab", site: Site) -> None:
+    tab.answer(f"{TRAININGS}?dry_run=true", {"error": {"title": "T", "detail": "D", "errors": []}})
+    tab.sign_in(site.keys["upload"])
+    started = tab.answer(TRAININGS, {**STATUS, "state": "queued"}, status=202, method="POST")
+    tab.answer(TRAINING, STATUS)
+    stream(tab, ("state", {**STATUS, "state": "cancelled"}))
+    tab.open("/trainings")
+    tab.page.get_by_text("Settings", exact=True).click()
+    drop(tab, "others.csv", b"text\nhello there\n", on="details .drop")
+    assert tab.page.get_by_label("Teacher").input_value() == "full"
+    drop(tab, "mails.csv", on="h1")  # beside the fields: the labeled file
+    tab.page.get_by_text(f"mails.csv, {len(ROWS)} bytes").wait_for()
+    tab.click("Train")
+    tab.page.wait_for_url("**/console/trainings/acme/t1")
+    sent = started[0].post_data or ""
+    assert re.findall(r'name="(\w+)"; filename="(.*)"', sent) == [
+        ("file", "mails.csv"),
+        ("unlabeled", "others.csv"),
+    ]
+    assert '{"teacher":"full"}' in sent
 
 
 def test_a_training_is_started_with_the_keyboard_alone(tab: "Tab", site: Site) -> None:

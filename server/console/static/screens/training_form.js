@@ -51,7 +51,7 @@ class TrainingForm {
       value: context.query.get("task") ?? "",
       hint: "The name of the endpoint. A new version is published if the task exists.",
     });
-    this.settings = trainingSettings();
+    this.settings = trainingSettings({ accept: SUFFIXES });
     this.check = rowCheck(context, { missColumns: () => this.settings.open() });
     this.about = h(
       "p",
@@ -103,10 +103,11 @@ class TrainingForm {
 
   fields() {
     const start = this.start.value;
-    const { config, margin, alias } = this.settings.values();
+    const { config, unlabeled, margin, alias } = this.settings.values();
     const labels = start === "labels" ? labelsOf(this.labels.value) : {};
     return {
       file: start === "file" ? this.file : null,
+      unlabeled: start === "labels" ? null : unlabeled,
       task: this.task.value.trim(),
       feedback: start === "feedback" ? "only" : null,
       config: text({ ...config, ...labels }),

@@ -2,7 +2,7 @@
 
 import { h } from "../components/dom.js";
 import { InputError } from "../components/errors.js";
-import { areaField, selectField, textField } from "../components/fields.js";
+import { areaField, fileField, selectField, textField } from "../components/fields.js";
 
 const TASK_TYPES = [
   ["", "Labels of texts (default)"],
@@ -23,6 +23,10 @@ const METHODS = [
   ["few_shot", "Compute a head from few rows"],
   ["head", "Train a head only"],
 ];
+const TEACHERS = [
+  ["", "None (default)"],
+  ["full", "A model that is fine-tuned first"],
+];
 const LENGTHS = [
   ["", "Until it stops improving (default)"],
   ["50", "At most 50 steps"],
@@ -31,7 +35,8 @@ const LENGTHS = [
 ];
 
 /** Create the settings: their `element`, and `values()` to send. */
-export function trainingSettings() {
+export function trainingSettings({ accept }) {
+  let unlabeled = null;
   const taskType = selectField({ label: "The task answers with", options: TASK_TYPES });
   const problemType = selectField({ label: "Labels", options: PROBLEM_TYPES });
   const method = selectField({ label: "Method", options: METHODS });
@@ -43,6 +48,20 @@ export function trainingSettings() {
   const labelColumn = textField({
     label: "Column with the label",
     hint: "Found by its name if empty.",
+  });
+  const teacher = selectField({
+    label: "Teacher",
+    options: TEACHERS,
+    hint: "The prefix also learns the answers of its teacher. This takes several times as long.",
+  });
+  const unlabeledRows = fileField({
+    label: "File without labels",
+    hint: "More texts of the same kind. The prefix learns the answers of the teacher to them.",
+    accept,
+    choose: (file) => {
+      unlabeled = file;
+      teacher.value = "full";
+    },
   });
   const margin = textField({
     label: "Promotion margin",
@@ -71,6 +90,8 @@ export function trainingSettings() {
       labelColumn,
       margin,
       alias,
+      teacher,
+      unlabeledRows,
     ),
     others,
   );
@@ -81,6 +102,7 @@ export function trainingSettings() {
     ...(length.value === "" ? {} : { max_steps: Number(length.value) }),
     ...given("text_column", textColumn.value.trim()),
     ...given("label_column", labelColumn.value.trim()),
+    ...given("teacher", teacher.value),
     ...parsed(others.value),
   });
   return {
@@ -93,6 +115,7 @@ export function trainingSettings() {
     },
     values: () => ({
       config: config(),
+      unlabeled: teacher.value === "" ? null : unlabeled,
       margin: margin.value || null,
       alias: alias.value.trim() || null,
     }),
