@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from prefixes.errors import StoreUnavailable
 from server.api.auth import is_accepted
 from server.api.services import Services
 from server.api.training_schemas import TrainingStatus, status_of
@@ -44,31 +46,38 @@ def describe(services: Services, training: TrainingJob) -> TrainingStatus:
 async def stream_events(
     services: Services, training: TrainingJob, start: int, *, authorization: str | None
 ) -> AsyncIterator[str]:
-    """Stream events until the training has finished, the server stops, or the key is not valid."""
+    """Stream events until the training has finished, the server stops, or the key is not valid.
+
+    While the database or the store is away, the stream stays open without events.
+    """
     shown: TrainingJob | None = None
     silent = 0.0
-    while await is_accepted(authorization, services.keys):
-        # Read before the events: all events of a finished training are in its file.
-        training = await services.read(
-            partial(services.trainings.find, training.request.tenant, training.id)
-        )
-        text = ""
-        for stored in await services.read(partial(_events, services, training, start)):
-            start = stored.end
-            text += _message(stored.event.kind, json.dumps(stored.event.members), start)
-        if text and training.is_finished:
-            yield text  # one read does not return all events of a large file
-            continue
-        if training != shown:
-            shown = training
-            status = await services.read(partial(describe, services, training))
-            text += _message("state", status.model_dump_json(), start)
+    while True:
+        text, has_more = "", False
+        with suppress(StoreUnavailable):
+            if not await is_accepted(authorization, services.keys):
+                return
+            # Read before the events: all events of a finished training are in its file.
+            training = await services.read(
+                partial(services.trainings.find, training.request.tenant, training.id)
+            )
+            for stored in await services.read(partial(_events, services, training, start)):
+                start = stored.end
+                text += _message(stored.event.kind, json.dumps(stored.event.members), start)
+            # One read does not return all events of a large file.
+            has_more = training.is_finished and text != ""
+            if training != shown and not has_more:
+                status = await services.read(partial(describe, services, training))
+                text += _message("state", status.model_dump_json(), start)
+                shown = training
         silent = 0.0 if text else silent + _POLL_SECONDS
         if silent >= _SECONDS_BETWEEN_COMMENTS:
             silent, text = 0.0, ": keep-alive\n\n"
         if text:
             yield text
-        if training.is_finished or await _is_stopping(services):
+        if has_more:
+            continue
+        if (training.is_finished and training == shown) or await _is_stopping(services):
             return
         if await services.shutdown.wait(_POLL_SECONDS):
             return
