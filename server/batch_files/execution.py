@@ -5,7 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -97,22 +97,26 @@ class BatchExecution:
     async def _run(self, journal: CrashJournal) -> None:
         models = await self._begin()
         state = await self._state()
-        results = await run_in_threadpool(self._open_results)
-        reader = await run_in_threadpool(lambda: self._input.open(self._checkpoint.row_offset))
-        try:
-            while await self._fill(reader, journal, models, state) or self._chunks:
-                chunk = self._chunks.popleft()
-                lines = (await chunk.answered).lines
-                await run_in_threadpool(partial(results.append, lines))
-                self._advance(chunk.rows, lines, results)
-                if time.monotonic() - self._saved_at >= self._seconds_between_checkpoints():
-                    await self._save(results)
-                    state = await self._state()
-            await self._save(results)
-        finally:
-            await self._stop_chunks()
-            reader.close()
-            results.close()
+        with ExitStack() as files:
+            results, reader = await run_in_threadpool(self._open, files)
+            try:
+                while await self._fill(reader, journal, models, state) or self._chunks:
+                    chunk = self._chunks.popleft()
+                    lines = (await chunk.answered).lines
+                    await run_in_threadpool(partial(results.append, lines))
+                    self._advance(chunk.rows, lines, results)
+                    if time.monotonic() - self._saved_at >= self._seconds_between_checkpoints():
+                        await self._save(results)
+                        state = await self._state()
+                await self._save(results)
+            finally:
+                await self._stop_chunks()
+
+    def _open(self, files: ExitStack) -> tuple[ResultFile, RowReader]:
+        """Open the results and the rows. The stack has them even if the caller is cancelled."""
+        results = files.enter_context(closing(self._open_results()))
+        reader = files.enter_context(closing(self._input.open(self._checkpoint.row_offset)))
+        return results, reader
 
     async def _own_folder(self) -> None:
         """Exclude a server that has lost the file, but does not know it yet."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -24,13 +24,12 @@ from server.batch_files.removal import remove_batch
 from server.batch_files.store import batch_store
 from server.database_retries import retry_database
 from server.errors import BatchNotFound, EngineUnavailable
+from server.job_loops import JobLoops
 from server.leases import ServerLease
 from server.observability.metrics import Metrics
 from server.settings import Settings
 
-_POLL_SECONDS: Final = 0.5
 _RETRY_SECONDS: Final = 5.0
-_SECONDS_BETWEEN_SWEEPS: Final = 600.0
 
 _log = logging.getLogger(__name__)
 
@@ -62,62 +61,36 @@ class BatchRunner:
         self._lease = lease
         self._answerer = answerer
         self._pacer = pacer
-        self._find_problem = find_problem
         self._sleep = sleep
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_stopping = False
+        self._loops = JobLoops(
+            "batch file",
+            "batches",
+            lease,
+            run_next=self._run_next,
+            find_problem=find_problem,
+            restore=lambda: self._folders.restore(self._store.ids()),
+            count=self._store.num_in,
+            report=metrics.batch_files_in,
+            sweep=self.sweep,
+            sleep=sleep,
+        )
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Run batch files while the block lasts. The unfinished ones return to the queue."""
-        restored = asyncio.create_task(self._restore())
-        loops = [self._work(restored) for _ in range(self._settings.num_batches)]
-        self._tasks = [restored, *map(asyncio.create_task, (*loops, self._keep_sweeping()))]
-        try:
-            yield
-        finally:
-            await self.stop()
+        return self._loops.running(self._settings.num_batches)
 
     async def stop(self) -> None:
         """Stop running files, and requeue them. Rows after the last checkpoint are answered again.
 
         A second call waits for the first one.
         """
-        tasks, is_first = self._tasks, not self._is_stopping
-        self._is_stopping = True
-        for task in tasks if is_first else ():
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        await run_in_threadpool(lambda: self._lease.requeue("batches"))
-
-    async def _restore(self) -> None:
-        """Bring back folders from quarantine, once the database is available."""
-        try:
-            await retry_database(lambda: self._folders.restore(self._store.ids()), self._sleep)
-        except Exception:  # noqa: BLE001 - the top of a task: those with folders can run
-            _log.exception("folders of batch files could not be restored")
-
-    async def _work(self, restored: Awaitable[None]) -> None:
-        await restored
-        while True:
-            pause = _POLL_SECONDS
-            try:
-                if self._find_problem() is None and await self._run_next():
-                    pause = 0.0
-            except LeaseLost as error:
-                _log.warning("a batch file stops here: %s", error)
-            except Exception:  # noqa: BLE001 - the top of a task: the next file may succeed
-                _log.exception("a batch file could not be run")
-                pause = _RETRY_SECONDS
-            await self._sleep(pause)
+        await self._loops.stop()
 
     async def _run_next(self) -> bool:
-        """Run a file of the queue, and return false if it has none."""
-        with self._lease.working():
-            batch = await run_in_threadpool(lambda: self._store.claim(self._lease.hold))
-            if batch is not None:
-                await self._run(batch)
+        claim = partial(self._store.claim, self._lease.hold)
+        batch = await retry_database(claim, self._sleep)
+        if batch is not None:
+            await self._run(batch)
         return batch is not None
 
     async def _run(self, batch: BatchFile) -> None:
@@ -170,21 +143,6 @@ class BatchRunner:
         await run_in_threadpool(self._folders.of(batch.id).tidy)
         self._metrics.batch_file_done(state)
         _log.info("batch %s of %s finished with state %s", batch.id, batch.request.tenant, state)
-
-    async def _keep_sweeping(self) -> None:
-        """Count queued and running files for the metrics, and remove old ones."""
-        num_turns = 0
-        while True:
-            try:
-                for state in ("queued", "running"):
-                    number = await run_in_threadpool(partial(self._store.num_in, state))
-                    self._metrics.batch_files_in(state, number)
-                if num_turns % int(_SECONDS_BETWEEN_SWEEPS / _RETRY_SECONDS) == 0:
-                    await run_in_threadpool(self.sweep)
-                num_turns += 1
-            except Exception:  # noqa: BLE001 - the top of a task: the next turn may succeed
-                _log.exception("batch files could not be counted or removed")
-            await self._sleep(_RETRY_SECONDS)
 
     def sweep(self) -> None:
         """Remove finished files whose time is over, and all files of tenants deleted long ago.

@@ -46,7 +46,7 @@ from server.training_jobs.worker import StartWorker
 from training.service.protocol.messages import Failure
 from training.service.protocol.worker import WorkerExitCode
 
-POLL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.5
 _KILLED: Final = -signal.SIGKILL
 _MAX_CRASHES: Final = 2
 """Crashes after which a training fails. The second worker resumes from the first's checkpoint."""
@@ -193,7 +193,7 @@ class JobExecutor:
                 # On a GPU, one thread does the work of the CPU.
                 num_threads=self._num_threads if self.placement.device == "cpu" else 1,
             )
-            while (code := await worker.wait(POLL_SECONDS)) is None:
+            while (code := await worker.wait(_POLL_SECONDS)) is None:
                 await self._check_cancelled(training)
                 await run_in_threadpool(saves.save_if_due)
                 await run_in_threadpool(account.charge_if_due)
@@ -212,7 +212,7 @@ class JobExecutor:
             await self._check_cancelled(training)
             if self.clock.monotonic() >= end:
                 return
-            await self.clock.sleep(POLL_SECONDS)
+            await self.clock.sleep(_POLL_SECONDS)
 
     async def _check_cancelled(self, training: TrainingJob) -> None:
         self.lease.check(training.holder)

@@ -1,9 +1,8 @@
 """TrainingRunner: takes training jobs from the queue, and removes old ones."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -16,6 +15,7 @@ from prefixes.registry.server_leases import LeaseLost
 from prefixes.registry.tables import now
 from server.database_retries import retry_database
 from server.errors import EngineUnavailable
+from server.job_loops import JobLoops
 from server.leases import ServerLease
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
@@ -23,7 +23,7 @@ from server.settings import Settings
 from server.training_jobs.cleanup import remove_trainings
 from server.training_jobs.clock import Clock
 from server.training_jobs.errors import TrainingCancelled, TrainingFailed, TrainingPaused
-from server.training_jobs.executor import POLL_SECONDS, JobExecutor
+from server.training_jobs.executor import JobExecutor
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
 from server.training_jobs.placement import Placement
 from server.training_jobs.purging import purge_tenants
@@ -31,7 +31,6 @@ from server.training_jobs.records import JobState, TrainingJob
 from server.training_jobs.store import training_store
 from server.training_jobs.worker import StartWorker, start_worker_process
 
-_SECONDS_BETWEEN_SWEEPS: Final = 600.0
 _CLOCK: Final = Clock()
 
 _log = logging.getLogger(__name__)
@@ -59,7 +58,6 @@ class TrainingRunner:
         clock: Clock = _CLOCK,
     ) -> None:
         self._settings = settings
-        self._find_problem = find_problem
         self._metrics = metrics
         self._lease = lease
         self._clock = clock
@@ -76,61 +74,36 @@ class TrainingRunner:
             start_worker=start_worker,
             clock=clock,
         )
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_stopping = False
+        self._loops = JobLoops(
+            "training",
+            "trainings",
+            lease,
+            run_next=self._run_next,
+            find_problem=find_problem,
+            restore=lambda: self._folders.restore(self._store.ids()),
+            count=self._store.num_in,
+            report=metrics.trainings_in,
+            sweep=self._sweep,
+            sleep=clock.sleep,
+        )
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Run trainings while the block lasts. The unfinished ones return to the queue."""
-        restored = asyncio.create_task(self._restore())
-        loops = [self._work(restored) for _ in range(self._settings.num_trainings)]
-        self._tasks = [restored, *map(asyncio.create_task, (*loops, self._count_and_sweep()))]
-        try:
-            yield
-        finally:
-            await self.stop()
+        return self._loops.running(self._settings.num_trainings)
 
     async def stop(self) -> None:
         """Stop the workers, with a checkpoint, requeue their trainings, and start no more.
 
         A second call waits for the first one: it does not interrupt workers that are stopping.
         """
-        tasks, is_first = self._tasks, not self._is_stopping
-        self._is_stopping = True
-        for task in tasks if is_first else ():
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        await run_in_threadpool(lambda: self._lease.requeue("trainings"))
+        await self._loops.stop()
 
-    async def _restore(self) -> None:
-        """Bring back folders from quarantine, once the database is available."""
-        try:
-            await retry_database(
-                lambda: self._folders.restore(self._store.ids()), self._clock.sleep
-            )
-        except Exception:  # noqa: BLE001 - the top of a task: those with folders can run
-            _log.exception("folders of trainings could not be restored")
-
-    async def _work(self, restored: Awaitable[None]) -> None:
-        await restored
-        while True:
-            try:
-                # On a failed device every training would fail. They wait for another server.
-                if self._find_problem() is None:
-                    await self._run_next()
-            except LeaseLost as error:
-                _log.warning("a training stops here: %s", error)
-            except Exception:  # noqa: BLE001 - the top of a task: the next training may succeed
-                _log.exception("a training could not be run")
-            await self._clock.sleep(POLL_SECONDS)
-
-    async def _run_next(self) -> None:
+    async def _run_next(self) -> bool:
         claim = partial(self._store.claim, self._lease.hold)
-        with self._lease.working():
-            training = await retry_database(claim, self._clock.sleep)
-            if training is not None:
-                await self._run(training)
+        training = await retry_database(claim, self._clock.sleep)
+        if training is not None:
+            await self._run(training)
+        return training is not None
 
     async def _run(self, training: TrainingJob) -> None:
         check_out = partial(self._folders.check_out, training.id)
@@ -196,21 +169,6 @@ class TrainingRunner:
         _log.info(
             "training %s of %s finished with state %s", training.id, training.request.tenant, state
         )
-
-    async def _count_and_sweep(self) -> None:
-        """Count the queued and the running trainings for the metrics, and remove old ones."""
-        swept = float("-inf")
-        while True:
-            try:
-                for state in ("queued", "running"):
-                    number = await run_in_threadpool(self._store.num_in, state)
-                    self._metrics.trainings_in(state, number)
-                if self._clock.monotonic() - swept > _SECONDS_BETWEEN_SWEEPS:
-                    swept = self._clock.monotonic()
-                    await run_in_threadpool(self._sweep)
-            except Exception:  # noqa: BLE001 - the top of a task: the next turn may succeed
-                _log.exception("trainings could not be counted or removed")
-            await self._clock.sleep(POLL_SECONDS)
 
     def _sweep(self) -> None:
         retention = timedelta(days=self._settings.training_retention_days)

