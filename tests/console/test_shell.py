@@ -13,6 +13,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 from playwright.sync_api import expect
 
 from tests.console.browser import Scheme, Tab, serious_violations, tab_of
+from tests.console.new_tenant import new_tenant
 from tests.console.site import Site
 from tests.server.hosting.processes import ROOT
 
@@ -60,7 +61,9 @@ def test_a_wrong_key_is_reported(tab: Tab) -> None:
     tab.page.get_by_label("API key").fill("pp_0123456789ab_wrong")
     tab.page.locator("main").get_by_role("button", name="Sign in").click()
     alert = tab.page.get_by_role("alert")
-    expect(alert).to_contain_text("The API key is unknown, revoked or expired.")
+    expect(alert).to_contain_text(
+        "The API key is unknown, revoked or expired. Check that you copied"
+    )
     tab.expect_errors("401")
 
 
@@ -103,10 +106,36 @@ def test_a_key_that_stops_being_valid_ends_the_session(tab: Tab, site: Site) -> 
     tab.page.context.clear_cookies()
     tab.click("Keys")
     expect(tab.page.get_by_role("alert")).to_contain_text("API key required")
+    expect(tab.page.get_by_role("button", name="Sign out")).to_have_count(0)
     tab.page.wait_for_load_state("networkidle")
     tab.expect_some_errors("401")  # of the keys and of their usage
-    tab.click("Tasks")
-    expect(tab.page.get_by_role("button", name="Sign out")).to_have_count(0)
+    tab.page.get_by_role("alert").get_by_role("link", name="Sign in").click()
+    tab.page.get_by_label("API key").fill(site.keys["admin"])
+    tab.page.locator("main").get_by_role("button", name="Sign in").click()
+    tab.page.wait_for_url("**/console/keys")
+
+
+def test_a_revoked_key_leads_to_signing_in_and_leaves_no_old_answer(tab: Tab, site: Site) -> None:
+    tenant = new_tenant(site, "fired")
+    tenant.publish("spam")
+    tab.sign_in(tenant.key)
+    tab.open("/playground?model=fired/spam")
+    tab.page.get_by_label("text", exact=True).fill("free prize")
+    tab.click("Run")
+    answer = tab.page.get_by_role("region", name="Result of fired/spam")
+    answer.wait_for()
+    (key,) = tenant.call("GET", "/keys")["keys"]
+    tenant.call("DELETE", f"/keys/{key['id']}")
+    tab.click("Run")
+    alert = tab.page.get_by_role("alert")
+    expect(alert).to_contain_text("This key no longer works")
+    expect(alert).not_to_contain_text("header")
+    expect(alert.get_by_role("link", name="Sign in")).to_be_visible()
+    expect(tab.page.locator("header")).not_to_contain_text("fired")
+    expect(answer).to_have_count(0)
+    tab.expect_errors("401")
+    tab.click("Tasks")  # without the key: it would make requests for public tasks fail
+    expect(tab.page.get_by_role("link", name="examples/spam")).to_be_visible()
 
 
 def test_the_role_of_the_key_decides_which_screens_are_offered(tab: Tab, site: Site) -> None:

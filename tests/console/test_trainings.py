@@ -5,6 +5,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
+pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
+
+from playwright.sync_api import expect
+
 from tests.console.site import Site
 from training.errors import DataProblem
 from training.files.rows import Row
@@ -130,11 +136,13 @@ def test_the_task_is_named_after_the_file_until_somebody_names_it(tab: "Tab", si
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
     task = tab.page.get_by_label("Task", exact=True)
-    for name in ("old.csv", "new.csv"):
-        drop(tab, name)
-    assert task.input_value() == "new"
+    for name in ("old", "new"):
+        drop(tab, f"{name}.csv")
+        expect(task).to_have_value(name)
     task.fill("mine")
     drop(tab, "newest.csv")
+    tab.page.get_by_text("newest.csv").wait_for()
+    tab.page.get_by_role("alert").wait_for()
     assert task.input_value() == "mine"
 
 
@@ -228,9 +236,9 @@ def test_unlabeled_rows_are_sent_for_a_teacher(tab: "Tab", site: Site) -> None:
     tab.open("/trainings")
     tab.page.get_by_text("Settings", exact=True).click()
     drop(tab, "others.csv", b"text\nhello there\n", on="details .drop")
-    assert tab.page.get_by_label("Teacher").input_value() == "full"
+    expect(tab.page.get_by_label("Teacher")).to_have_value("full")
     drop(tab, "mails.csv", on="h1")  # beside the fields: the labeled file
-    tab.page.get_by_text(f"mails.csv, {len(ROWS)} bytes").wait_for()
+    tab.page.get_by_role("alert").wait_for()
     tab.click("Train")
     tab.page.wait_for_url("**/console/trainings/acme/t1")
     sent = started[0].post_data or ""

@@ -1,5 +1,6 @@
 /** Errors, in the form of the API: what is wrong, what was expected and found, what to do next. */
 
+import { signInPath } from "../shell/router.js";
 import { h } from "./dom.js";
 import { table } from "./table.js";
 
@@ -11,14 +12,27 @@ export class InputError extends Error {
   }
 }
 
+/** The API speaks of a header, which users of the console do not send. */
+const REJECTED_KEY = {
+  title: "This key no longer works",
+  detail: "It was revoked, or it has expired. Sign in with another key.",
+};
+
+/** Return what to display about an error: `title`, `detail`, and perhaps `errors` and `findings`. */
+export function problemOf(error) {
+  if (error.isOfSession && error.code === "invalid_key") return REJECTED_KEY;
+  return error.problem ?? { title: "The console failed", detail: String(error) };
+}
+
 /** Create the element that displays an error of the API, or of the console itself. */
 export function errorBox(error) {
-  const problem = error.problem ?? { title: "The console failed", detail: String(error) };
+  const problem = problemOf(error);
   return h(
     "div",
     { class: "error", role: "alert" },
     h("strong", {}, problem.title),
     h("p", {}, problem.detail),
+    error.isOfSession && h("p", {}, h("a", { href: signInPath() }, "Sign in")),
     problem.errors?.length > 0 && fieldErrors(problem.errors),
     problem.findings?.length > 0 && findingsTable(problem.findings),
     error.requestId &&

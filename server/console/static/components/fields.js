@@ -1,5 +1,6 @@
 /** Form fields: each has a label, an optional hint that is read with it, and a `value`. */
 
+import { heldFile } from "./chosen_files.js";
 import { h, newId } from "./dom.js";
 import { errorBox } from "./errors.js";
 import { number } from "./facts.js";
@@ -75,22 +76,31 @@ export function form({ label, fields, action, submit }) {
 }
 
 /**
- * Create a field for a file, which takes a dropped one, too. `choose` is called with the file.
+ * Create a field for a file, which takes a dropped one, too. `choose` is called with the file, as
+ * `heldFile` returns it.
  *
  * shell/file_drops.js calls `take` of the element with files that are dropped next to it.
  */
 export function fileField({ label, hint, accept, choose }) {
   const name = h("span", { class: "hint" });
-  const take = (file) => {
+  let latest = null;
+  const take = async (file) => {
     if (file === undefined) return;
+    latest = file;
     name.textContent = `${file.name}, ${number(file.size)} bytes`;
-    choose(file);
+    const held = await heldFile(file);
+    if (latest === file) choose(held);
+  };
+  // Without this, choosing the same path again would be no change.
+  const clear = (event) => {
+    event.target.value = "";
   };
   const field = labeled(label, hint, (connection) =>
     h("input", {
       type: "file",
       accept,
       ...connection,
+      onclick: clear,
       onchange: (event) => take(event.target.files[0]),
     }),
   );

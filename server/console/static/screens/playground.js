@@ -133,6 +133,7 @@ class Playground {
       throw new InputError("No task is chosen", "Expected at least one task. Add one above.");
     const body = { input: this.chosen.map((one) => inputOf(one, this.values)) };
     if (this.explain.input.checked && !this.explain.hidden) body.explain = "occlusion";
+    fill(this.results); // an old answer below an error would look like the answer
     const response = await this.context.api.post("/v1/predict", body);
     fill(
       this.results,

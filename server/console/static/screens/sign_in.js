@@ -1,6 +1,7 @@
 /** Signing in with an API key. */
 
 import { h } from "../components/dom.js";
+import { InputError } from "../components/errors.js";
 import { form, textField } from "../components/fields.js";
 import { linkTo } from "../shell/router.js";
 import { signIn } from "../shell/session.js";
@@ -21,13 +22,26 @@ export async function render(context) {
     ],
   });
   const submit = async () => {
-    await signIn(key.value.trim());
+    await enter(key.value.trim());
     context.navigate(destination(context.query.get("next")), { isReplacing: true });
   };
   return [
     form({ label: "Sign in", fields: [key], action: "Sign in", submit }),
     h("p", {}, "Without a key, you can use the public tasks of this server."),
   ];
+}
+
+/** Sign in. The API's error speaks of a header, which the user has not sent. */
+async function enter(key) {
+  try {
+    await signIn(key);
+  } catch (error) {
+    if (error.code !== "invalid_key") throw error;
+    throw new InputError(
+      error.problem.title,
+      "The API key is unknown, revoked or expired. Check that you copied all of it.",
+    );
+  }
 }
 
 /** A link could name another site as the place to go: only paths of the console count. */

@@ -1,5 +1,6 @@
 /** Measure a version on labeled rows of one's own: accuracy and confusion, without storing them. */
 
+import { checkUnchanged } from "../components/chosen_files.js";
 import { barChart } from "../components/charts.js";
 import { confusionTable } from "../components/confusion.js";
 import { h } from "../components/dom.js";
@@ -24,6 +25,7 @@ export function measureSection({ context, detail }) {
   const submit = async () => {
     if (file === null)
       throw new InputError("No file is chosen", "Expected a file with labeled rows. Choose one.");
+    await checkUnchanged(file);
     return resultOf(await measure(context, detail.ref, rowsOf(await file.text())));
   };
   return h(

@@ -1,6 +1,14 @@
 /** Calls of the HTTP API. The browser adds the cookie of the session. */
 
-/** An error response. `problem` is the document of RFC 9457, with `title`, `detail` and `code`. */
+import { checkUnchanged } from "../components/chosen_files.js";
+
+/** The event of the window when the server rejects the key of the cookie, or misses one. */
+export const KEY_REJECTED = "keyrejected";
+
+/**
+ * An error response. `problem` is the document of RFC 9457, with `title`, `detail` and `code`.
+ * `isOfSession` says that the key of the cookie is missing or not valid.
+ */
 export class ApiError extends Error {
   constructor(problem, status, requestId) {
     super(problem.detail);
@@ -9,6 +17,7 @@ export class ApiError extends Error {
     this.status = status;
     this.code = problem.code;
     this.requestId = requestId;
+    this.isOfSession = false;
   }
 }
 
@@ -44,10 +53,10 @@ export class ApiClient {
   }
 
   /** Send fields as multipart/form-data. Values are texts and files. */
-  upload(path, fields) {
-    return this.call("POST", path, {
-      form: Object.entries(fields).filter(([, value]) => value !== undefined && value !== null),
-    });
+  async upload(path, fields) {
+    const form = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null);
+    for (const [, value] of form) if (value instanceof File) await checkUnchanged(value);
+    return this.call("POST", path, { form });
   }
 
   /** Get all items of a list that comes in pages, such as `all("/v1/tenants", "tenants")`. */
@@ -97,13 +106,12 @@ export class ApiClient {
     }
     const response = await reach(urlOf(path), request);
     const content = await contentOf(response);
-    if (!response.ok)
-      throw new ApiError(
-        problemOf(content, response),
-        response.status,
-        response.headers.get("X-Request-Id"),
-      );
-    return content;
+    if (response.ok) return content;
+    const requestId = response.headers.get("X-Request-Id");
+    const error = new ApiError(problemOf(content, response), response.status, requestId);
+    error.isOfSession = error.status === 401 && !("Authorization" in headers);
+    if (error.isOfSession) dispatchEvent(new CustomEvent(KEY_REJECTED, { detail: error.code }));
+    throw error;
   }
 }
 

@@ -11,6 +11,13 @@ export function linkTo(...parts) {
   return path === "" ? BASE : `${BASE}/${path}`;
 }
 
+/** Return the path of the form for signing in, which leads back to the current screen. */
+export function signInPath() {
+  const next = location.pathname + location.search;
+  const form = linkTo("sign-in");
+  return location.pathname === form ? next : `${form}?${new URLSearchParams({ next })}`;
+}
+
 /** Find the route of a path. Returns `{route, params}`, or null. */
 export function match(routes, pathname) {
   const parts = partsOf(pathname);

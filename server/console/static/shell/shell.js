@@ -2,13 +2,13 @@
 
 import { CodePanel } from "../components/code_panel.js";
 import { fill, h } from "../components/dom.js";
-import { errorBox } from "../components/errors.js";
+import { errorBox, problemOf } from "../components/errors.js";
 import { tag } from "../components/facts.js";
 import { toast, toasts } from "../components/toast.js";
-import { ApiError, withQuery } from "./api.js";
+import { ApiError, KEY_REJECTED } from "./api.js";
 import { Context } from "./context.js";
 import { catchFileDrops } from "./file_drops.js";
-import { linkTo, match, navigate, onNavigation } from "./router.js";
+import { linkTo, match, navigate, onNavigation, signInPath } from "./router.js";
 import { forgetSession, readSession, signOut } from "./session.js";
 import { themeButton } from "./theme_button.js";
 
@@ -18,6 +18,7 @@ const LOADING = "Loading";
 export function startShell(routes) {
   const shell = new Shell(routes);
   addEventListener("unhandledrejection", reportRejection);
+  addEventListener(KEY_REJECTED, ({ detail: code }) => shell.checkSession(code));
   // Another tab may have signed in or out meanwhile.
   document.addEventListener("visibilitychange", forgetSession);
   catchFileDrops();
@@ -27,7 +28,7 @@ export function startShell(routes) {
 /** Show errors of the API that no form, dialog or screen has caught, such as those of a button. */
 function reportRejection(event) {
   const { reason } = event;
-  if (reason instanceof ApiError) toast(reason.message);
+  if (reason instanceof ApiError) toast(problemOf(reason).detail);
   else if (reason?.name !== "AbortError") return;
   event.preventDefault();
 }
@@ -40,6 +41,7 @@ class Shell {
     this.main = h("main", { id: "main", "aria-busy": "true" });
     this.visit = new AbortController();
     this.isFirst = true;
+    this.isChecking = false;
     document.body.prepend(
       h("a", { class: "skip", href: "#main" }, "Skip to the content"),
       h(
@@ -106,6 +108,23 @@ class Shell {
     this.isFirst = false;
   }
 
+  /**
+   * Draw the frame again without the rights of a key that the server rejects. The cookie is deleted,
+   * since the server would reject requests for public tasks with it, too.
+   */
+  async checkSession(code) {
+    if (this.isChecking) return;
+    this.isChecking = true;
+    try {
+      forgetSession();
+      const session = await readSession();
+      if (!session.isSignedIn && code === "invalid_key") await signOut();
+      this.drawFrame(session, match(this.routes, location.pathname)?.route);
+    } finally {
+      this.isChecking = false;
+    }
+  }
+
   drawFrame(session, current) {
     const shown = this.routes.filter((route) => route.label && session.allows(route.role));
     fill(
@@ -127,9 +146,7 @@ function navLink(route, current) {
 }
 
 function signInLink() {
-  const here = location.pathname + location.search;
-  const isThere = location.pathname === linkTo("sign-in");
-  return h("a", { href: isThere ? here : withQuery(linkTo("sign-in"), { next: here }) }, "Sign in");
+  return h("a", { href: signInPath() }, "Sign in");
 }
 
 function signedIn(session) {
