@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from prefixes import PrefixSpec
 from training.data.feedback import feedback_layout, with_feedback
@@ -23,6 +23,11 @@ from training.settings.defaults import QUERY_METRICS
 from training.sources import Source
 from training.tasks import TaskDefinition, definition_of
 from training.tasks.entity_scores import has_roles
+
+_ALL_SPLIT_OFF: Final = (
+    "no row is left to train on, because one text is split off for validation: expected rows with "
+    "two or more different texts (contexts for question answering), or a file for validation"
+)
 
 
 def load_task(config: TrainConfig) -> TaskData:
@@ -48,6 +53,8 @@ def load_task(config: TrainConfig) -> TaskData:
         examples["train"], examples["validation"] = split(
             definition, examples["train"], config.validation_fraction
         )
+        if not examples["train"]:
+            reject([DataProblem(files["train"].path, None, _ALL_SPLIT_OFF)])
     train = sample(examples["train"], config.max_rows)
     validation = sample(examples["validation"], config.max_validation_rows)
     tested = examples.get("test")

@@ -32,7 +32,7 @@ def read_tagged(source: Source, columns: Columns) -> RowFile:
         DataRejected: when it cannot be read.
     """
     if isinstance(source, Path) and source.suffix.lower() in CONLL:
-        file = conll_columns(0)(source)
+        file = conll_columns(0, is_uniform=True)(source)
         cells = ((row, row.columns["tokens"], row.columns["tags"]) for row in file.rows)
         return replace(
             _remade(file, (_row(*three, columns) for three in cells)),

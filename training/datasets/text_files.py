@@ -29,15 +29,17 @@ def glue_tsv() -> Reader:
     return partial(_read, parse=_tsv)
 
 
-def conll_columns(token: int) -> Reader:
+def conll_columns(token: int, *, is_uniform: bool = False) -> Reader:
     """Return a reader of one token per line, with its tag last. Blank lines separate texts.
 
     The last text needs no blank line after it. Empty texts are skipped.
 
     Args:
         token: number of the token's column, from 0.
+        is_uniform: reject lines with another number of columns than the first one, such as those
+            of plain sentences.
     """
-    return partial(_read, parse=partial(_conll, token=token))
+    return partial(_read, parse=partial(_conll, token=token, is_uniform=is_uniform))
 
 
 def srl_lines() -> Reader:
@@ -86,10 +88,11 @@ def _tsv(path: Path, text: str) -> Iterator[Row | DataProblem]:
             yield Row(path, number, dict(zip(header, cells, strict=False)))
 
 
-def _conll(path: Path, text: str, *, token: int) -> Iterator[Row | DataProblem]:
+def _conll(path: Path, text: str, *, token: int, is_uniform: bool) -> Iterator[Row | DataProblem]:
     tokens: list[str] = []
     tags: list[str] = []
     start = 1
+    width = 0
     for number, line in [*_lines(text), (0, "")]:
         cells = _BLANKS.split(line.strip(" \t"))
         if cells == [""] or cells[token] == _DOCUMENT:
@@ -100,6 +103,11 @@ def _conll(path: Path, text: str, *, token: int) -> Iterator[Row | DataProblem]:
         if len(cells) < token + 2:
             expected = f"expected a token in column {token + 1} and a tag in the last"
             yield DataProblem(path, number, f"{expected}, found {line!r:.80}")
+            continue
+        width = width or len(cells)
+        if is_uniform and len(cells) != width:
+            expected = f"expected a token and its tag, in {width} columns as in the first line"
+            yield DataProblem(path, number, f"{expected}, found {len(cells)} in {line!r:.80}")
             continue
         start = start if tokens else number
         tokens.append(cells[token])

@@ -78,7 +78,14 @@ def _readings(data: bytes) -> Iterator[tuple[str, str]]:
         same = [name for name in encodings if name in match.could_be_from_charset]
         name = (same or [match.encoding])[0]
         line = str(match).partition("\n")[0]
-        yield _ICONV.get(name, name.upper().replace("_", "-")), line[:_CHARACTERS]
+        yield _ICONV.get(name, name.upper().replace("_", "-")), _around_first_odd(line)
+
+
+def _around_first_odd(line: str) -> str:
+    """Return the part of a line in which the readings differ."""
+    odd = next((at for at, character in enumerate(line) if not character.isascii()), 0)
+    start = max(0, odd - _CHARACTERS // 2)
+    return line[start : start + _CHARACTERS]
 
 
 def _convert(path: Path, encoding: str) -> str:

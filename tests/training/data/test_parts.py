@@ -100,6 +100,12 @@ def test_a_validation_part_is_split_off_the_same_way_each_time(tmp_path: Path) -
     assert 1 <= one.validation.truths.count(one.labels.index("rare")) <= 3
 
 
+def test_a_file_that_validation_uses_up_is_rejected(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", [{"tokens": ["Rome"], "tags": ["B-LOC"]}])
+    (problem,) = problems_of(path, task_type="token_classification")
+    assert "no row is left to train on" in problem
+
+
 def test_a_sample_of_rows_leaves_validation_whole(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(100))
     data = load_task(make_config(path, max_rows=30))

@@ -51,6 +51,13 @@ def test_columns_of_conll_are_read(tmp_path: Path, expected: TaskData, name: str
     assert_same(load(path, label_column="ner"), expected)
 
 
+def test_plain_sentences_are_rejected_as_columns(tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text("She went home.\nHe is late.\nWhere are the trains?\n", encoding="utf-8")
+    with pytest.raises(DataRejected, match="expected a token and its tag, in 3 columns"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("columns", "changes"),
     [

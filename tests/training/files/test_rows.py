@@ -108,6 +108,13 @@ def test_a_refusal_shows_what_the_text_says_in_each_likely_encoding(
     assert f"{'GB18030' if encoding == 'gbk' else encoding.upper()} (which reads '{text}" in told
 
 
+def test_a_refusal_shows_the_first_character_that_differs(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text,label\n{'many words before ' * 3}caf\xe9,good\n", encoding="latin-1")
+    with pytest.raises(DataRejected, match=r"reads '[a-z ]{0,24}caf\xe9"):
+        read_rows(path)
+
+
 def test_bytes_of_no_text_are_refused_as_such(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(bytes(range(256)) * 9)
