@@ -62,7 +62,7 @@ def _remote_results(flags: ServerFlags) -> Iterator["CheckResult"]:
     from polyprefix_client.errors import InvalidLogin, InvalidUrl
     from polyprefix_client.login import find_connection
     from server.command_line.diagnosis.results import problem, skipped
-    from server.command_line.diagnosis.servers import check_server
+    from server.command_line.diagnosis.servers import check_server, is_polyprefix
 
     try:
         connection = find_connection(flags.url, flags.key)
@@ -72,7 +72,7 @@ def _remote_results(flags: ServerFlags) -> Iterator["CheckResult"]:
     except InvalidUrl as error:
         yield problem("server", str(error), "Correct --url, POLYPREFIX_URL or the login.")
         return
-    if connection.url_source == "default":
+    if connection.url_source == "default" and not is_polyprefix(connection.url):
         yield skipped("server", "no URL: add --url, set POLYPREFIX_URL, or run `polyprefix login`")
     else:
         yield from check_server(connection)

@@ -189,7 +189,7 @@ def _show(key: str, facts: Any, *, as_json: bool) -> None:
         return
     typer.echo(key)
     if facts.tenant is not None:
-        suggest("key", "list", facts.tenant)
+        suggest("login")  # it asks for the URL and the key; so does the console
 
 
 def _cells(key: KeyFields, state: str) -> tuple[str, ...]:

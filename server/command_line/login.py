@@ -46,7 +46,7 @@ def login(
         return
     typer.echo(f"Logged in to {place} (polyprefix {status.version}, {status.backbone}).")
     typer.echo(f"URL and key are in {path}.", err=True)
-    suggest("prefix", "ls", "TENANT")
+    suggest("prefix", "ls")
 
 
 def logout(

@@ -25,7 +25,9 @@ File = Annotated[Path, typer.Argument(help="A prefix file, as `train` writes it.
 
 @expand_flags
 def list_prefixes(
-    tenant: Annotated[str, typer.Argument(help="Name of the tenant.")],
+    tenant: Annotated[
+        str | None, typer.Argument(help="Name of the tenant.", show_default="that of the key")
+    ] = None,
     as_json: AsJson = False,  # noqa: FBT002 - as typer gives it
     *,
     server: ServerFlags,
@@ -35,10 +37,15 @@ def list_prefixes(
     The columns are name, number of versions, and aliases.
     """
     with connect(server) as client:
-        found = client.prefixes.list(tenant)
+        owner = tenant or client.me().tenant
+        if owner is None:
+            raise typer.BadParameter("The key belongs to no tenant. Name one: prefix ls TENANT.")
+        found = client.prefixes.list(owner)
     if as_json:
         _print(found)
         return
+    if not found:
+        typer.echo(f"The key may use no task of {owner}.", err=True)
     for one in found:
         aliases = " ".join(f"{alias}={version}" for alias, version in one.aliases.items())
         typer.echo(f"{one.name}\t{len(one.versions)}\t{aliases}")

@@ -14,6 +14,7 @@ import typer
 from server.command_line.exit_codes import discard_lost_output
 from server.command_line.flag_groups import expand_flags, given
 from server.command_line.foreign_packages import check_packages
+from server.command_line.next_step import program
 from server.command_line.shared_options import ATTENTION_KERNEL, LINEAR_KERNEL
 from server.command_line.store_folder import StoreFolder, open_store
 
@@ -177,7 +178,7 @@ def _announce(address: str, registry: "PrefixRegistry") -> None:
 
 def _print_address(address: str, registry: "PrefixRegistry") -> None:
     typer.echo(f"polyprefix listens on {address}; its documentation is at {address}/docs")
-    typer.echo(f"Console: {address}/console")
+    typer.echo(f"Console: {address}/console; `{program()} key create TENANT` makes a key for it")
     public = registry.public_example()
     if public is not None:
         model = f"{public.tenant}/{public.task}"
@@ -186,4 +187,4 @@ def _print_address(address: str, registry: "PrefixRegistry") -> None:
             f"Try: curl {address}/v1/classify -H 'Content-Type: application/json' -d '{body}'"
         )
     else:
-        typer.echo("No public prefix yet. Make a key: polyprefix key create TENANT")
+        typer.echo("No public prefix yet. Train one in the console, or upload one.")

@@ -10,7 +10,7 @@ import pytest
 from prefixes.backbone import Backbone
 from tests.factories import make_prefix
 from tests.server.pages import DOCS
-from tests.server.rest import Rest
+from tests.server.rest import Rest, put
 
 PAGE = (DOCS / "python-client.md").read_text(encoding="utf-8")
 UNTESTED = {"Trainings", "Batch files"}  # test_trainings.py and test_batches.py run them
@@ -37,6 +37,7 @@ def test_the_snippets_of_the_page_run(
     for name, seed in (("spam", 91), ("spam-2", 92)):
         data = make_prefix(backbone.fingerprint, seed=seed).to_bytes()
         (tmp_path / f"{name}.safetensors").write_bytes(data)
+    put(rest.registry, "examples/spam", make_prefix(backbone.fingerprint, seed=93))
     (tmp_path / "texts.jsonl").write_text('{"text": "good"}\n{"text": "bad film"}\n')
     names: dict[str, Any] = {"rest": rest}
     titles = set()

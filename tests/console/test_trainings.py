@@ -237,7 +237,7 @@ def test_unlabeled_rows_are_sent_for_a_teacher(tab: "Tab", site: Site) -> None:
     tab.page.get_by_text("Settings", exact=True).click()
     drop(tab, "others.csv", b"text\nhello there\n", on="details .drop")
     expect(tab.page.get_by_label("Teacher")).to_have_value("full")
-    drop(tab, "mails.csv", on="h1")  # beside the fields: the labeled file
+    drop(tab, "mails.csv", on="h1")  # next to the fields: the labeled file
     tab.page.get_by_role("alert").wait_for()
     tab.click("Train")
     tab.page.wait_for_url("**/console/trainings/acme/t1")

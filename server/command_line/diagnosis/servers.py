@@ -18,6 +18,15 @@ _MAX_SKEW: Final = timedelta(seconds=30)
 """Webhook signatures and keys that expire compare the clocks of two machines."""
 
 
+def is_polyprefix(url: str) -> bool:
+    """Return whether a server of polyprefix responds at a URL."""
+    try:
+        response = httpx.get(url, timeout=_TIMEOUT, headers={"Accept": "application/json"})
+    except httpx.HTTPError:
+        return False
+    return version_of(response) is not None
+
+
 def check_server(connection: Connection) -> Iterator[CheckResult]:
     """Check a server from a client's side. The first request that fails ends the checks."""
     with httpx.Client(

@@ -251,6 +251,15 @@ def test_a_server_that_accepts_the_key(tmp_path: Path, backbone_folder: Path, re
     assert "role admin of tenant acme" in report.text("key")
 
 
+def test_a_server_at_the_default_url_is_found(
+    tmp_path: Path, backbone_folder: Path, rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polyprefix_client.login.DEFAULT_URL", f"http://127.0.0.1:{_free_port()}")
+    assert diagnose(tmp_path, backbone_folder).state("server") == "skipped"
+    monkeypatch.setattr("polyprefix_client.login.DEFAULT_URL", rest.url)
+    assert diagnose(tmp_path, backbone_folder).state("server") == "ok"
+
+
 def test_a_wrong_key(
     tmp_path: Path, backbone_folder: Path, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,9 @@
 from pathlib import Path
 
+import pytest
+
 from prefixes.registry import ApiKeys, open_registry
+from server.command_line.next_step import program
 from tests.server.command_line.caller import call
 
 
@@ -33,3 +36,13 @@ def test_a_second_key_leaves_a_public_tenant_public(tmp_path: Path) -> None:
     registry = open_registry(tmp_path)
     assert registry.tenant("acme").is_public
     registry.close()
+
+
+def test_a_program_that_the_search_path_does_not_have_is_named_by_its_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", [".venv/bin/polyprefix"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program() == ".venv/bin/polyprefix"
+    (tmp_path / "polyprefix").touch(mode=0o755)
+    assert program() == "polyprefix"

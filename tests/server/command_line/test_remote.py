@@ -84,6 +84,11 @@ def test_a_login_is_checked_kept_private_and_used(rest: Rest) -> None:
     assert rest.keys["acme"] not in logged_in.output + logged_in.error
     assert stat.S_IMODE(login_path().stat().st_mode) == 0o600
     assert "acme/mood\t" in done(call("prefix", "ls", "acme"))
+    assert done(call("prefix", "ls")) == done(call("prefix", "ls", "acme"))
+    nothing = call("prefix", "ls", "zoo")
+    assert (nothing.output, "no task of zoo" in nothing.error) == ("", True)
+    operator = call("prefix", "ls", "--key", rest.keys["operator"])
+    assert (operator.code, "Name one" in operator.error) == (2, True)
     assert done(call("logout")) == "Logged out.\n"
     assert done(call("logout")) == "Not logged in.\n"
     assert call("prefix", "ls", "acme", "--url", CLOSED).code == 1

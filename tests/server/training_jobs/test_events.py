@@ -38,7 +38,7 @@ ENDED = TrainingJob(
 def services_of(
     folder: Path, num_events: int, find: Callable[..., TrainingJob] = lambda *_: ENDED
 ) -> Any:
-    """What the stream uses of a server, with a training that has reported this often."""
+    """Return the part of a server that the stream uses, with a training and its events."""
     training_folders = TrainingFolders(folder)
     training = training_folders.of("1")
     training.make()
