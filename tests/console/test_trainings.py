@@ -11,6 +11,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: pip insta
 
 from playwright.sync_api import expect
 
+from tests.console.browser import serious_violations
 from tests.console.site import Site
 from training.errors import DataProblem
 from training.files.rows import Row
@@ -41,6 +42,24 @@ STATUS: Final[dict[str, Any]] = {
     "progress": None,
     "result": None,
     "error": None,
+}
+CHECKED: Final[dict[str, Any]] = {
+    "task_type": "sequence_classification",
+    "method": "prefix",
+    "parts": [],
+    "data_summary": [],
+    "warnings": [],
+    "error": None,
+}
+INVALID_ROWS: Final[dict[str, Any]] = {
+    "title": "The training would fail",
+    "detail": "The data has 3 problem(s)",
+    "status": 422,
+    "code": "data_rejected",
+    "errors": [
+        {"field": f"train, line {line}", "message": "expected a label, found none"}
+        for line in (52, 12, 4)
+    ],
 }
 RESULT: Final = {
     "ref": "acme/mails@2",
@@ -141,7 +160,7 @@ def test_the_task_is_named_after_the_file_until_somebody_names_it(tab: "Tab", si
         expect(task).to_have_value(name)
     task.fill("mine")
     drop(tab, "newest.csv")
-    tab.page.get_by_text("newest.csv").wait_for()
+    tab.page.get_by_text("newest.csv, ").wait_for()
     tab.page.get_by_role("alert").wait_for()
     assert task.input_value() == "mine"
 
@@ -157,30 +176,73 @@ def test_columns_with_other_names_are_asked_for_in_the_settings(tab: "Tab", site
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
     drop(tab, "mails.csv", b"message,category\nfree prize,spam\n")
-    tab.page.get_by_text("The columns of the file are message, category.").wait_for()
-    tab.page.get_by_label("Column with the text").fill("message")
-    tab.page.get_by_label("Column with the label").fill("category")
+    asked = 'no column "text" and no column "label". The columns of the file are message, category.'
+    tab.page.get_by_text(asked).wait_for()
+    texts, labels = (tab.page.get_by_label(f"Column with the {one}") for one in ("text", "label"))
+    expect(texts).to_be_focused()
+    for shown in (texts, tab.page.get_by_role("alert")):
+        expect(shown).to_be_in_viewport()
+    assert serious_violations(tab.page) == []
+    texts.select_option("message")
+    labels.select_option("category")
     tab.click("Check again")
-    tab.page.get_by_text("The columns of the file are message, category.").wait_for()
-    body = checks[-1].post_data or ""
-    assert '{"text_column":"message","label_column":"category"}' in body
+    tab.page.get_by_text(asked).wait_for()
+    assert (texts.input_value(), labels.input_value()) == ("message", "category")
+    assert '{"text_column":"message","label_column":"category"}' in (checks[-1].post_data or "")
+
+
+def test_the_columns_return_to_the_settings_once_they_are_right(tab: "Tab", site: Site) -> None:
+    message = "'mesage': is missing; name another column with text_column or pair_column, found "
+    errors = [{"field": "train, line 2", "message": f"{message}only the columns message, label"}]
+    error = {"title": "The training would fail", "detail": "D", "status": 422, "errors": errors}
+    answers = iter([{"error": error}, CHECKED])
+    tab.page.route(f"{TRAININGS}?dry_run=true", lambda route: route.fulfill(json=next(answers)))
+    tab.sign_in(site.keys["upload"])
+    tab.open("/trainings")
+    tab.page.get_by_text("Settings", exact=True).click()
+    tab.page.get_by_label("Column with the text").fill("mesage")
+    drop(tab, "mails.csv", b"message,label\nfree prize,spam\n")
+    tab.page.get_by_text('The file has no column "mesage".').wait_for()
+    tab.page.get_by_label("Column with the text").select_option("message")
+    tab.click("Check again")
+    tab.page.get_by_text("Rows valid").wait_for()
+    column = tab.page.locator("details").get_by_label("Column with the text")
+    expect(column).to_have_value("message")
 
 
 def test_invalid_rows_are_listed_with_their_lines(tab: "Tab", site: Site) -> None:
-    error = {
-        "title": "The training would fail",
-        "detail": "The data has 1 problem(s)",
-        "status": 422,
-        "code": "data_rejected",
-        "errors": [{"field": "train, line 4", "message": "expected a label, found none"}],
-    }
-    tab.answer(f"{TRAININGS}?dry_run=true", {"error": error})
+    tab.answer(f"{TRAININGS}?dry_run=true", {"error": INVALID_ROWS})
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
     drop(tab, "mails.csv")
+    invalid = tab.page.get_by_role("region", name="Invalid rows").locator("tbody tr")
+    invalid.first.wait_for()
+    assert [row.split("\t") for row in invalid.all_inner_texts()] == [
+        ["train, line 4", "expected a label, found none", "no label,"],
+        ["train, line 12", "expected a label, found none", ""],
+        ["train, line 52", "expected a label, found none", ""],
+    ]
+
+
+def test_a_training_on_rejected_rows_is_started_only_on_purpose(tab: "Tab", site: Site) -> None:
+    tab.answer(f"{TRAININGS}?dry_run=true", {"error": INVALID_ROWS})
+    tab.sign_in(site.keys["upload"])
+    started = tab.answer(TRAININGS, {**STATUS, "state": "queued"}, status=202, method="POST")
+    tab.answer(TRAINING, {**STATUS, "state": "cancelled"})
+    stream(tab, ("state", {**STATUS, "state": "cancelled"}))
+    tab.open("/trainings")
+    drop(tab, "mails.csv")
     tab.page.get_by_role("region", name="Invalid rows").wait_for()
-    row = tab.page.locator("tbody tr").first.inner_text()
-    assert row.split("\t") == ["train, line 4", "expected a label, found none", "no label,"]
+    dialog = tab.page.get_by_role("dialog", name="Train although the check failed?")
+    tab.click("Train")
+    assert serious_violations(tab.page) == []
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    assert started == []
+    tab.click("Train")
+    dialog.get_by_role("button", name="Train anyway").click()
+    tab.page.wait_for_url("**/console/trainings/acme/t1")
+    assert len(started) == 1
 
 
 def test_a_file_that_cannot_be_checked_shows_the_error_and_can_be_checked_again(
@@ -228,7 +290,7 @@ def test_names_of_labels_and_settings_are_sent(tab: "Tab", site: Site) -> None:
 
 
 def test_unlabeled_rows_are_sent_for_a_teacher(tab: "Tab", site: Site) -> None:
-    tab.answer(f"{TRAININGS}?dry_run=true", {"error": {"title": "T", "detail": "D", "errors": []}})
+    tab.answer(f"{TRAININGS}?dry_run=true", CHECKED)
     tab.sign_in(site.keys["upload"])
     started = tab.answer(TRAININGS, {**STATUS, "state": "queued"}, status=202, method="POST")
     tab.answer(TRAINING, STATUS)
@@ -238,7 +300,7 @@ def test_unlabeled_rows_are_sent_for_a_teacher(tab: "Tab", site: Site) -> None:
     drop(tab, "others.csv", b"text\nhello there\n", on="details .drop")
     expect(tab.page.get_by_label("Teacher")).to_have_value("full")
     drop(tab, "mails.csv", on="h1")  # next to the fields: the labeled file
-    tab.page.get_by_role("alert").wait_for()
+    tab.page.get_by_text("Rows valid").wait_for()
     tab.click("Train")
     tab.page.wait_for_url("**/console/trainings/acme/t1")
     sent = started[0].post_data or ""
@@ -296,37 +358,8 @@ def test_the_learning_curve_grows_while_the_training_runs(tab: "Tab", site: Site
     ).get_attribute("aria-label")  # type: ignore[operator]
 
 
-def test_a_finished_training_shows_its_figures_and_can_be_promoted(tab: "Tab", site: Site) -> None:
-    done = {**STATUS, "state": "succeeded", "ended_at": "2026-11-01T10:05:00Z", "result": RESULT}
-    tab.answer(TRAINING, done)
-    stream(tab, ("state", done))
-    tab.answer(f"{TRAINING}/report", REPORT)
-    moved = tab.answer("**/prefixes/mails/aliases/live", {"name": "live", "version": 2})
-    tab.sign_in(site.keys["upload"])
-    tab.open("/trainings/acme/t1")
-    matrix = tab.page.get_by_role("region", name="Confusion matrix")
-    matrix.wait_for()
-    assert matrix.locator("tbody tr").first.inner_text().split("\t") == ["ham", "8", "2"]
-    assert "published, not promoted" in tab.text()
-    tab.click("Promote version 2")
-    tab.page.get_by_role("dialog").get_by_role("button", name="Promote version 2").click()
-    tab.page.get_by_text("live points to version 2.").wait_for()
-    assert [one.post_data_json for one in moved] == [{"version": 2}]
-
-
-def test_a_failed_training_shows_why(tab: "Tab", site: Site) -> None:
-    error = {"title": "The training failed", "detail": "Too long.", "code": "x", "status": 422}
-    failed = {**STATUS, "state": "failed", "error": error}
-    tab.answer(TRAINING, failed)
-    stream(tab, ("state", failed))
-    tab.sign_in(site.keys["upload"])
-    tab.open("/trainings/acme/t1")
-    assert tab.page.get_by_role("alert").inner_text().startswith("The training failed")
-
-
 def test_the_code_of_an_upload_is_shown(tab: "Tab", site: Site) -> None:
-    tab.answer(f"{TRAININGS}?dry_run=true", {"error": None, "parts": [], "data_summary": [],
-           "warnings": [], "method": "prefix", "task_type": "sequence_classification"})  # fmt: skip
+    tab.answer(f"{TRAININGS}?dry_run=true", CHECKED)
     tab.sign_in(site.keys["upload"])
     tab.open("/trainings")
     drop(tab, "mails.csv")

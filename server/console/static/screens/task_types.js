@@ -1,6 +1,6 @@
 /** Names of tasks and of their types as text, and links to the playground. */
 
-import { withQuery } from "../shell/api.js";
+import { tenantPath, withQuery } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
 
 const TYPES = {
@@ -22,6 +22,16 @@ export function taskName({ tenant, task }) {
 /** Return the link to the playground with these models, such as `acme/spam@3`. */
 export function playgroundLink(...models) {
   return withQuery(linkTo("playground"), { model: models });
+}
+
+/**
+ * Return the `versions` and `aliases` of a task as they are now, or null if it does not exist.
+ *
+ * This reads the list of tasks: browsers report each 404 as an error, and new tasks are usual.
+ */
+export async function findTask(api, { tenant, task }) {
+  const { prefixes } = await api.get(tenantPath(tenant, "prefixes"));
+  return prefixes.find((one) => one.task === task) ?? null;
 }
 
 /** Return the versions of a task to which an alias does not point. */

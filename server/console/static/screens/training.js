@@ -3,19 +3,20 @@
 import { fill, h } from "../components/dom.js";
 import { confirmDialog } from "../components/dialog.js";
 import { errorBox } from "../components/errors.js";
-import { factList, moment, number, stateTag, tag } from "../components/facts.js";
-import { toast } from "../components/toast.js";
-import { tenantPath, urlOf } from "../shell/api.js";
+import { factList, moment, stateTag } from "../components/facts.js";
+import { tenantPath, urlOf, withQuery } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
-import { playgroundLink, taskName } from "./task_types.js";
+import { findTask, taskName } from "./task_types.js";
 import { warningList } from "./training_check.js";
 import { Curve } from "./training_curve.js";
+import { rejectedRows } from "./training_problems.js";
+import { TrainingProgress, duration } from "./training_progress.js";
 import { reportOf } from "./training_report.js";
+import { resultCard } from "./training_result.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
-const PROGRESS = { teacher: "The teacher learns: step", answers: "The teacher answers: row" };
 
-export const title = ({ tenant }) => `Training of ${tenant}`;
+export const title = () => "Training";
 
 export async function render(context) {
   const screen = new TrainingScreen(context);
@@ -29,6 +30,7 @@ class TrainingScreen {
     this.context = context;
     this.path = tenantPath(tenant, "trainings", training);
     this.status = h("section", { class: "card", "aria-label": "State" });
+    this.progress = new TrainingProgress(context);
     this.curve = new Curve();
     this.data = h("section", { class: "card", "aria-label": "Rows" });
     this.result = h("div");
@@ -45,7 +47,9 @@ class TrainingScreen {
   }
 
   async begin() {
-    await this.draw(await this.context.api.get(this.path));
+    const training = await this.context.api.get(this.path);
+    this.context.setTitle(`Training of ${taskName(training)}`);
+    await this.draw(training);
     this.follow();
   }
 
@@ -70,22 +74,43 @@ class TrainingScreen {
   drawProgress(progress) {
     // The curve is that of the prefix. Trainings of older releases have no other phase.
     if ((progress.phase ?? "prefix") === "prefix") this.curve.add(progress);
-    this.bar?.replaceWith((this.bar = progressBar(progress)));
+    this.progress.step(progress);
   }
 
   async draw(training) {
-    const { state, task, alias, progress, warnings, data_summary: summary } = training;
-    this.bar = state === "running" ? progressBar(progress) : null;
+    const { warnings, data_summary: summary, result } = training;
+    this.training = training;
+    this.progress.update(training);
+    this.drawState();
+    this.drawRows({ summary, warnings: result?.warnings ?? warnings });
+    await this.drawResult();
+    if (training.state === "succeeded") await this.drawReport();
+  }
+
+  drawState() {
+    const { training } = this;
     fill(
       this.status,
-      factList(facts(training)),
-      this.bar,
-      !ENDED.includes(state) && this.cancelButton(training),
-      training.error !== null && errorBox({ problem: training.error }),
+      factList(facts(training, this.entry)),
+      this.progress.element,
+      !ENDED.includes(training.state) && this.cancelButton(training),
+      training.error !== null && failure(training),
     );
-    this.drawRows({ summary, warnings: training.result?.warnings ?? warnings });
-    fill(this.result, training.result && this.resultCard(training, task, alias));
-    if (state === "succeeded") await this.drawReport();
+  }
+
+  /** Read where the aliases of the task point now, and draw what depends on it. */
+  async drawResult() {
+    const { training, context } = this;
+    const entry = await findTask(context.api, training).catch(() => undefined);
+    if (this.training !== training) return; // a later event has drawn a later state
+    const hasChanged = (this.entry === null) !== (entry === null);
+    this.entry = entry;
+    if (hasChanged) this.drawState();
+    const changed = async () => {
+      await this.drawResult();
+      this.result.querySelector("a")?.focus(); // the button that had it is gone
+    };
+    fill(this.result, training.result && resultCard(context, training, entry, changed));
   }
 
   /** Draw how the rows were read, and the warnings about them. Events have one of both. */
@@ -93,6 +118,7 @@ class TrainingScreen {
     this.rows = { ...this.rows, ...known };
     const { summary = [], warnings = [] } = this.rows;
     const isRead = summary.length > 0;
+    this.data.hidden = !isRead && warnings.length === 0 && ENDED.includes(this.training.state);
     fill(
       this.data,
       h("h2", {}, "Rows"),
@@ -136,55 +162,6 @@ class TrainingScreen {
     );
     return h("p", { class: "actions" }, button);
   }
-
-  resultCard(training, task, alias) {
-    const { result, tenant } = training;
-    const { version, ref } = result;
-    return h(
-      "section",
-      { class: "card", "aria-label": "Result" },
-      h(
-        "h2",
-        {},
-        `Version ${version} `,
-        result.is_promoted ? tag(`${alias} now`, "good") : tag("published, not promoted"),
-      ),
-      h("p", {}, result.reason),
-      result.new !== null &&
-        h(
-          "p",
-          {},
-          `${result.metric}: `,
-          h("b", {}, number(result.new)),
-          result.live === null ? "" : ` (version ${result.live_version}: ${number(result.live)})`,
-          ` on ${result.num_rows} rows.`,
-        ),
-      h(
-        "p",
-        { class: "actions" },
-        h("a", { class: "button", href: playgroundLink(ref) }, "Open in the playground"),
-        h("a", { class: "button", href: linkTo("tasks", tenant, task) }, "Show the task"),
-        !result.is_promoted &&
-          h(
-            "button",
-            { type: "button", class: "primary", onclick: () => this.promote(training) },
-            `Promote version ${version}`,
-          ),
-      ),
-    );
-  }
-
-  async promote({ tenant, task, alias, result }) {
-    const path = tenantPath(tenant, "prefixes", task, "aliases", alias);
-    const run = () => this.context.api.put(path, { version: result.version });
-    const isDone = await confirmDialog({
-      title: `Promote version ${result.version}?`,
-      content: `The alias ${alias} of ${task} then points to version ${result.version}. You can roll it back.`,
-      action: `Promote version ${result.version}`,
-      run,
-    });
-    if (isDone) toast(`${alias} points to version ${result.version}.`);
-  }
 }
 
 function taskLink(training) {
@@ -192,26 +169,27 @@ function taskLink(training) {
   return h("a", { href: linkTo("tasks", tenant, task) }, taskName(training));
 }
 
-function facts(training) {
+/** Show why a training failed. The rows are wrong, or the server says what to do. */
+function failure(training) {
+  const { tenant, task, error } = training;
+  const again = withQuery(linkTo("trainings", tenant), { task });
+  return [
+    rejectedRows(error, { advice: "Correct these rows, then train again." }),
+    h("p", { class: "actions" }, h("a", { class: "button", href: again }, "Train again")),
+  ];
+}
+
+/** The task of a first training does not exist before its version is published. */
+function facts(training, entry) {
   const { id, state, created_at: created, started_at: started, ended_at: ended } = training;
+  const seconds = started && ended && Math.round((Date.parse(ended) - Date.parse(started)) / 1000);
   return [
     ["State", stateTag(state)],
-    ["Task", taskLink(training)],
+    ["Task", entry === null ? taskName(training) : taskLink(training)],
     ["Id", h("code", {}, id)],
     ["Queued", moment(created)],
     ["Started", started && moment(started)],
     ["Ended", ended && moment(ended)],
+    ["Duration", started && ended && duration(seconds)],
   ];
-}
-
-function progressBar(progress) {
-  if (progress === null)
-    return h("p", { role: "status" }, "The training process starts. This takes a few seconds.");
-  const { phase, step, total_steps: total } = progress;
-  return h(
-    "p",
-    {},
-    h("progress", { max: String(total), value: String(step), "aria-label": "Steps" }),
-    ` ${PROGRESS[phase] ?? "Step"} ${step} of at most ${total}`,
-  );
 }

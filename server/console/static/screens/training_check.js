@@ -4,26 +4,29 @@ import { barChart } from "../components/charts.js";
 import { fill, h } from "../components/dom.js";
 import { errorBox } from "../components/errors.js";
 import { number, tag } from "../components/facts.js";
-import { table } from "../components/table.js";
+import { columnQuestion, missingColumns, rejectedRows, shortened } from "./training_problems.js";
 
 const MAX_BYTES = 8 * 1024 * 1024;
 const MAX_LABELS = 30;
-const MAX_CHARACTERS = 200;
 const METHODS = {
   few_shot: "There are few rows, so the server computes a head from them without training.",
   prefix: "The server trains a prefix.",
 };
 
+const ADVICE = "Correct these rows, then choose the file again.";
+
 /**
- * Create the panel: its `element`, and `run(file, check, retry)` to fill it.
+ * Create the panel: its `element`, and `run(file, check, retry)` to fill it. `run` returns what the
+ * server found, or null if the check failed or another file was chosen meanwhile.
  *
- * `missColumns` is called when the server cannot tell which columns have the texts and labels.
+ * `columns` are the fields to ask for the columns with the texts and labels.
  */
-export function rowCheck(context, { missColumns }) {
+export function rowCheck(context, { columns }) {
   const element = h("section", { "aria-label": "Check of the rows", "aria-live": "polite" });
   let latest = null;
   const run = async (file, check, retry) => {
     latest = file;
+    columns.goHome();
     fill(
       element,
       h("p", { class: "hint", role: "status" }, `Checking the rows of ${file.name} ...`),
@@ -33,16 +36,27 @@ export function rowCheck(context, { missColumns }) {
       found = await check();
     } catch (error) {
       if (!context.signal.aborted && latest === file) fill(element, errorBox(error), again(retry));
-      return;
+      return null;
     }
     const lines = await linesOf(file);
-    if (latest !== file) return;
-    const columns = columnsOf(file, found.error);
-    if (columns !== null) missColumns();
-    const result = columns === null ? resultOf(found, lines) : unnamedColumns(found.error, columns);
-    fill(element, result, again(retry));
+    if (latest !== file) return null;
+    const missing = missingColumns(file, found.error);
+    if (missing === null) fill(element, resultOf(found, lines), again(retry));
+    else {
+      const question = columnQuestion(found.error, missing, columns.ask(missing.found));
+      fill(element, question, again(retry));
+      show(element, columns);
+    }
+    return found;
   };
   return { element, run };
+}
+
+/** Show the question and its fields together. The focus stays where somebody is typing. */
+function show(element, columns) {
+  const isTyping = document.activeElement?.matches("textarea, input:not([type='file'])");
+  if (!isTyping) columns.focus();
+  element.scrollIntoView({ block: "nearest" });
 }
 
 function again(retry) {
@@ -50,7 +64,9 @@ function again(retry) {
 }
 
 function resultOf(found, lines) {
-  return found.error ? rejected(found.error, lines) : accepted(found, lines);
+  return found.error
+    ? rejectedRows(found.error, { lines, advice: ADVICE })
+    : accepted(found, lines);
 }
 
 function accepted(found, lines) {
@@ -116,51 +132,7 @@ function numbersIn(warning) {
   return found === null ? [] : found[1].split(", ").map(Number);
 }
 
-/** Return the columns of a table that has others than `text` and `label`, or null. */
-function columnsOf(file, problem) {
-  if (!/\.(csv|tsv)$/i.test(file.name)) return null; // rows of JSON may lack what others have
-  const messages = (problem?.errors ?? []).map(({ message }) => message);
-  const found = messages.map((message) => message.match(/_column, found only the columns (.+)$/));
-  return found.length > 0 && found.every((one) => one !== null) ? found[0][1] : null;
-}
-
-function unnamedColumns(problem, columns) {
-  const detail = `The columns of the file are ${columns}. Enter the one with the text and the one with the label in Settings, then check again.`;
-  return errorBox({ problem: { ...problem, errors: [], detail } });
-}
-
-function rejected(problem, lines) {
-  const errors = problem.errors ?? [];
-  const head = {
-    ...problem,
-    errors: [],
-    detail: errors.length > 0 ? "Correct these rows, then choose the file again." : problem.detail,
-  };
-  return [
-    errorBox({ problem: head }),
-    errors.length > 0 &&
-      table({
-        caption: "Invalid rows",
-        rows: errors,
-        columns: [
-          { label: "Place", value: ({ field }) => field },
-          { label: "Problem", value: ({ message }) => message },
-          { label: "Row", value: ({ field }) => rowAt(field, lines) },
-        ],
-      }),
-  ];
-}
-
-function rowAt(field, lines) {
-  const line = field.startsWith("train") ? Number(field.match(/ (\d+)$/)?.[1]) : Number.NaN;
-  return lines[line - 1] === undefined ? "" : h("code", {}, shortened(lines[line - 1]));
-}
-
 async function linesOf(file) {
   const isText = !/\.parquet$/i.test(file.name) && file.size <= MAX_BYTES;
   return isText ? (await file.text()).split(/\r?\n/) : [];
-}
-
-function shortened(line) {
-  return line.length > MAX_CHARACTERS ? `${line.slice(0, MAX_CHARACTERS)} ...` : line;
 }

@@ -1,5 +1,6 @@
 /** The form that starts a training: from labeled rows, from names of labels, or from feedback. */
 
+import { confirmDialog } from "../components/dialog.js";
 import { h } from "../components/dom.js";
 import { InputError } from "../components/errors.js";
 import { areaField, fileField, form, selectField, textField } from "../components/fields.js";
@@ -26,6 +27,7 @@ class TrainingForm {
     this.path = tenantPath(context.tenant, "trainings");
     this.file = null;
     this.suggestedTask = "";
+    this.rejected = null;
     this.start = selectField({
       label: "Start from",
       options: STARTS,
@@ -52,7 +54,7 @@ class TrainingForm {
       hint: "The name of the endpoint. A new version is published if the task exists.",
     });
     this.settings = trainingSettings({ accept: SUFFIXES });
-    this.check = rowCheck(context, { missColumns: () => this.settings.open() });
+    this.check = rowCheck(context, { columns: this.settings.columns });
     this.about = h(
       "p",
       { class: "hint" },
@@ -92,13 +94,21 @@ class TrainingForm {
     this.checkRows();
   }
 
-  checkRows() {
+  async checkRows() {
+    this.rejected = null;
     const retry = () => this.checkRows();
-    return this.check.run(
-      this.file,
-      () => this.context.api.upload(`${this.path}?dry_run=true`, this.fields()),
-      retry,
-    );
+    let fields = null;
+    const check = () => {
+      fields = this.fields();
+      return this.context.api.upload(`${this.path}?dry_run=true`, fields);
+    };
+    const found = await this.check.run(this.file, check, retry);
+    if (found?.error) this.rejected = fields;
+  }
+
+  /** Return whether the check has rejected the same file with the same settings. */
+  isRejected({ file, config }) {
+    return this.rejected !== null && file === this.rejected.file && config === this.rejected.config;
   }
 
   fields() {
@@ -123,9 +133,30 @@ class TrainingForm {
         "Expected a labeled file. Drop one, or start from names of labels.",
       );
     }
-    const started = await this.context.api.upload(this.path, this.fields());
+    const fields = this.fields();
+    let started;
+    const run = async () => {
+      started = await this.context.api.upload(this.path, fields);
+    };
+    if (!this.isRejected(fields)) await run();
+    else if (!(await confirmRejected(fields.file, run))) return;
     this.context.navigate(linkTo("trainings", this.context.tenant, started.id));
   }
+}
+
+/** Ask before a training that would fail. */
+function confirmRejected(file, run) {
+  return confirmDialog({
+    title: "Train although the check failed?",
+    content: h(
+      "p",
+      {},
+      `The server rejected ${file.name}, so the training would fail for the same reason. Correct the file, or change the settings and check again.`,
+    ),
+    action: "Train anyway",
+    isDangerous: true,
+    run,
+  });
 }
 
 /** Make a valid name from that of a file: `Customer mails.csv` becomes `customer-mails`. */

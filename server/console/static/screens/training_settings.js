@@ -3,6 +3,7 @@
 import { h } from "../components/dom.js";
 import { InputError } from "../components/errors.js";
 import { areaField, fileField, selectField, textField } from "../components/fields.js";
+import { ColumnFields } from "./training_columns.js";
 
 const TASK_TYPES = [
   ["", "Labels of texts (default)"],
@@ -34,21 +35,14 @@ const LENGTHS = [
   ["1000", "At most 1000 steps"],
 ];
 
-/** Create the settings: their `element`, and `values()` to send. */
+/** Create the settings: their `element`, the `columns` among them, and `values()` to send. */
 export function trainingSettings({ accept }) {
   let unlabeled = null;
   const taskType = selectField({ label: "The task answers with", options: TASK_TYPES });
   const problemType = selectField({ label: "Labels", options: PROBLEM_TYPES });
   const method = selectField({ label: "Method", options: METHODS });
   const length = selectField({ label: "Training length", options: LENGTHS });
-  const textColumn = textField({
-    label: "Column with the text",
-    hint: "Found by its name if empty.",
-  });
-  const labelColumn = textField({
-    label: "Column with the label",
-    hint: "Found by its name if empty.",
-  });
+  const columns = new ColumnFields();
   const teacher = selectField({
     label: "Teacher",
     options: TEACHERS,
@@ -86,13 +80,12 @@ export function trainingSettings({ accept }) {
       problemType,
       method,
       length,
-      textColumn,
-      labelColumn,
       margin,
       alias,
       teacher,
       unlabeledRows,
     ),
+    columns.home,
     others,
   );
   const config = () => ({
@@ -100,16 +93,14 @@ export function trainingSettings({ accept }) {
     ...given("problem_type", problemType.value),
     ...given("method", method.value),
     ...(length.value === "" ? {} : { max_steps: Number(length.value) }),
-    ...given("text_column", textColumn.value.trim()),
-    ...given("label_column", labelColumn.value.trim()),
+    ...given("text_column", columns.values[0]),
+    ...given("label_column", columns.values[1]),
     ...given("teacher", teacher.value),
     ...parsed(others.value),
   });
   return {
     element,
-    open: () => {
-      element.open = true;
-    },
+    columns,
     chooseTaskType: (value) => {
       taskType.value = value;
     },

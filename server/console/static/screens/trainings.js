@@ -1,7 +1,7 @@
 /** Starting a training, and the trainings of a tenant. */
 
 import { h } from "../components/dom.js";
-import { moment, stateTag } from "../components/facts.js";
+import { moment, stateTag, tag } from "../components/facts.js";
 import { table } from "../components/table.js";
 import { tenantChoice } from "../components/tenant_choice.js";
 import { tenantPath } from "../shell/api.js";
@@ -14,7 +14,11 @@ export async function render(context) {
   const { tenant } = context;
   if (tenant === null) return tenantChoice(context, "trainings");
   const path = `${tenantPath(tenant, "trainings")}?limit=100`;
-  const found = await context.api.all(path, "trainings", { maximum: 100 });
+  const [found, { prefixes }] = await Promise.all([
+    context.api.all(path, "trainings", { maximum: 100 }),
+    context.api.get(tenantPath(tenant, "prefixes")),
+  ]);
+  const aliases = new Map(prefixes.map((entry) => [entry.task, entry.aliases]));
   return [
     h("section", { class: "card" }, trainingForm(context)),
     table({
@@ -29,13 +33,15 @@ export async function render(context) {
         },
         { label: "Task", value: ({ task }) => task },
         { label: "State", value: ({ state }) => stateTag(state) },
-        { label: "Version", value: ({ result }) => versionOf(result) },
+        { label: "Version", value: (one) => versionOf(one, aliases.get(one.task)) },
       ],
     }),
   ];
 }
 
-function versionOf(result) {
+/** Show the published version, with the aliases that point to it now. */
+function versionOf({ result }, aliases = {}) {
   if (result === null) return "";
-  return result.is_promoted ? `${result.version}, promoted` : `${result.version}`;
+  const names = Object.entries(aliases).filter(([, version]) => version === result.version);
+  return [`@${result.version} `, names.map(([name]) => tag(name, "good"))];
 }

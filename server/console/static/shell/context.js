@@ -14,12 +14,13 @@ import { navigate } from "./router.js";
  * - `api`: an ApiClient whose calls appear in the code panel and end when the user leaves
  * - `background`: the same, for repeated calls that the code panel should not list
  * - `signal`: aborts when the user leaves; end timers and streams with it
+ * - `setTitle(text)`: replaces the title of the screen, if the path alone does not tell it
  * - `navigate(path)`: goes to another screen; make paths with `linkTo` of shell/router.js
  * - `reload(message)`: draws the screen again after a change, and shows the message
  * - `every(seconds, run)`: calls a function repeatedly while the screen is visible
  */
 export class Context {
-  constructor({ params, session, signal, panel }) {
+  constructor({ params, session, signal, panel, heading }) {
     this.params = params;
     this.query = new URLSearchParams(location.search);
     this.session = session;
@@ -28,6 +29,9 @@ export class Context {
     this.api = new ApiClient(signal, (call) => panel.add(call));
     this.background = new ApiClient(signal);
     this.navigate = navigate;
+    this.setTitle = (text) => {
+      heading.textContent = text;
+    };
   }
 
   reload(message = null) {

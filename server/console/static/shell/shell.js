@@ -96,7 +96,7 @@ class Shell {
     }
     const screen = await route.load();
     heading.textContent = screen.title(params);
-    return screen.render(new Context({ params, session, signal, panel }));
+    return screen.render(new Context({ params, session, signal, panel, heading }));
   }
 
   /** Screen readers announce the heading of the new screen. The first page is read anyway. */
