@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -193,6 +194,17 @@ def test_the_code_behind_a_screen_runs_as_it_is(tab: Tab, site: Site) -> None:
     for command in (["sh", "-c", curl], [sys.executable, "-c", python]):
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert "acme/spam@1" in run.stdout, run.stderr
+    assert re.fullmatch(r"acme/spam@1 (spam|ham) 0\.\d+\n", run.stdout)
+    assert python.startswith("# Install the client, in a checkout of polyprefix: pip install")
+    assert "export POLYPREFIX_KEY=" in python
+    del environment["POLYPREFIX_KEY"]
+    without = subprocess.run(
+        ["sh", "-c", curl], env=environment, capture_output=True, text=True, check=False
+    )
+    assert without.returncode != 0
+    assert without.stdout == ""
+    assert "POLYPREFIX_KEY: Set it to your API key" in without.stderr
+    environment["POLYPREFIX_KEY"] = site.keys["infer"]
     assert json.loads(subprocess.check_output(["sh", "-c", curl], env=environment, text=True))
     call.get_by_role("button", name="Copy curl").click()
     expect(tab.page.locator(".toasts")).to_contain_text("Copied curl.")

@@ -12,6 +12,7 @@ from playwright.sync_api import Route, expect
 
 from prefixes import Prefix
 from tests.console.browser import Tab, serious_violations
+from tests.console.new_tenant import new_tenant
 from tests.console.site import SPAM, Site, changed
 
 PRIZE: Final = "You have won a free prize! Call now to claim."
@@ -164,9 +165,51 @@ def test_a_version_is_promoted_and_rolled_back(tab: Tab, site: Site) -> None:
     expect(tab.page.get_by_role("region", name="Alias live")).to_contain_text("@2")
     assert live_of(site, "moved") == 2
     tab.click("Roll back live")
-    confirm(tab, "Roll back")
+    expect(tab.page.get_by_role("dialog")).to_contain_text("returns from @2 to @1")
+    confirm(tab, "Roll back to @1")
     expect(tab.page.locator(".toasts")).to_contain_text("acme/moved:live points to @1 again.")
     assert live_of(site, "moved") == 1
+    expect(tab.page.get_by_role("button", name="Promote to live")).to_be_visible()
+    expect(tab.page.get_by_role("button", name="Roll back live")).to_have_count(0)
+
+
+def test_a_task_leads_to_the_training_of_a_new_version(tab: Tab, site: Site) -> None:
+    tab.sign_in(site.keys["upload"])
+    tab.open("/tasks/acme/spam")
+    expect(tab.page.get_by_role("link", name="acme", exact=True)).to_have_count(0)
+    tab.click("Train a new version")
+    expect(tab.page.get_by_label("Task", exact=True)).to_have_value("spam")
+
+
+def test_authors_lead_admins_to_the_keys_in_the_audit_log(tab: Tab, site: Site) -> None:
+    tab.sign_in(site.keys["admin"])
+    tab.open("/tasks/acme/spam")
+    tab.page.get_by_role("region", name="Versions").get_by_role("link", name="acme").first.click()
+    events = tab.page.get_by_role("region", name=re.compile("^Events"))
+    expect(events.locator("tbody tr")).to_have_count(1)
+    expect(events).to_contain_text(re.compile("acme key [0-9a-f]+.*acme/spam@2", re.DOTALL))
+
+
+def test_a_tenant_without_tasks_is_led_to_its_first_training(tab: Tab, site: Site) -> None:
+    tenant = new_tenant(site, "newcomer")
+    tab.sign_in(tenant.key)
+    assert serious_violations(tab.page) == []
+    tab.click("Train your first task")
+    expect(tab.page.get_by_label("Labeled file")).to_be_visible()
+    tenant.publish("spam")
+    tab.open("")
+    expect(tab.page.get_by_role("link", name="Train your first task")).to_have_count(0)
+
+
+def test_a_server_without_tasks_leads_through_signing_in_to_a_training(tab: Tab) -> None:
+    tab.open("")
+    expect(tab.page.get_by_role("link", name="Train your first task")).to_have_count(0)
+    tab.answer("**/v1/models", {"data": []})
+    tab.open("")
+    tab.click("Train your first task")
+    expect(tab.page.locator("main").get_by_role("link", name="Sign in")).to_have_attribute(
+        "href", "/console/sign-in?next=%2Fconsole%2Ftrainings"
+    )
 
 
 def test_a_promotion_that_somebody_else_overtook_is_reported(tab: Tab, site: Site) -> None:
@@ -292,6 +335,7 @@ def test_two_versions_and_another_task_answer_side_by_side(tab: Tab, site: Site)
     tab.page.get_by_label("Add a task or version").fill("acme/entities")
     tab.click("Add")
     expect(tab.page.get_by_role("button", name="Remove acme/entities")).to_be_visible()
+    expect(tab.page.get_by_label("text", exact=True)).to_be_focused()
     models = "model=acme%2Fspam%401&model=acme%2Fspam%402&model=acme%2Fentities"
     assert tab.page.url == f"{site.url}/console/playground?{models}"
     tab.page.get_by_label("text", exact=True).fill(f"\N{PARTY POPPER} {PRIZE}")
@@ -312,6 +356,9 @@ def test_two_versions_and_another_task_answer_side_by_side(tab: Tab, site: Site)
 def test_an_answer_is_marked_in_its_context(tab: Tab, site: Site) -> None:
     tab.sign_in(site.keys["infer"])
     tab.open("/playground?model=acme/facts")
+    expect(tab.page.get_by_label("question")).to_be_focused()
+    order = tab.page.locator("main form").evaluate_all("(all) => all.map((one) => one.ariaLabel)")
+    assert order == ["Text", "Tasks"]
     tab.page.get_by_label("question").fill("what was lost")
     tab.page.get_by_label("context").fill("the book was lost in the city")
     tab.click("Run")

@@ -94,7 +94,7 @@ def test_a_labeled_file_becomes_a_live_endpoint(
         tab.click("Open in the playground")
         page.get_by_label("text", exact=True).fill(TEXT)
         tab.click("Run")
-        answer = page.get_by_role("region", name="Result of acme/mails@1").locator(".figure")
+        answer = page.get_by_role("region", name="Result of acme/mails").locator(".figure")
         answer.wait_for()
         answered = time.monotonic()
         shown = answer.inner_text()

@@ -2,12 +2,15 @@
 
 import { urlText } from "./url_text.js";
 
+/** Without the variable, the shell prints the message and does not send the request. */
+const KEY = '-H "Authorization: Bearer ${POLYPREFIX_KEY:?Set it to your API key}"';
+
 /** Write a call, `{method, path, body, form}`, as a command. The key comes from the environment. */
 export function curlOf({ method, path, body, form }) {
   const change = method === "GET" ? "" : `-X ${method} `;
   const parts = [
     `curl -s ${change}${quoted(urlText(path))}`,
-    '-H "Authorization: Bearer $POLYPREFIX_KEY"',
+    KEY,
   ];
   if (body !== undefined)
     parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body))}`);

@@ -45,14 +45,33 @@ const METHODS = [
   ["POST", TRAININGS, ([tenant], { form }) => training("start", tenant, form)],
 ];
 
-/** Write a call, `{method, path, body, form}`, as Python. The key comes from the environment. */
+/** What to print of each result. Scores have the highest first. */
+const PRINTED = {
+  single_label_classification: "result.model, result.label, result.scores[0].score",
+  multi_label_classification: "result.model, result.labels, result.scores[0].score",
+};
+
+/**
+ * Write a call, `{method, path, body, form, problems}`, as Python. The key comes from the
+ * environment. `problems` are the problem types of the tasks that answer, if they are known.
+ */
 export function pythonOf(call) {
   return [
+    "# Install the client, in a checkout of polyprefix: pip install ./client",
+    "# Set your key: export POLYPREFIX_KEY=pp_...",
     "from polyprefix_client import Client",
     "",
-    `client = Client(${literal(urlText(""))})  # the key is in POLYPREFIX_KEY`,
-    `print(${methodOf(call) ?? requested(call)})`,
+    `client = Client(${literal(urlText(""))})`,
+    ...printed(methodOf(call) ?? requested(call), call),
   ].join("\n");
+}
+
+/** A classification prints its label and score, because the whole result is long. */
+function printed(expression, { body, problems }) {
+  const [problem, ...others] = problems ?? [];
+  const values = others.length === 0 && PRINTED[problem];
+  if (!values || !Array.isArray(body?.input)) return [`print(${expression})`];
+  return [`for result in ${expression}:`, `    print(${values})`];
 }
 
 function methodOf(call) {

@@ -6,6 +6,7 @@ import { errorBox } from "../components/errors.js";
 import { factList, number, tag } from "../components/facts.js";
 import { form, textField } from "../components/fields.js";
 import { urlOf } from "../shell/api.js";
+import { firstTask } from "./first_task.js";
 import { Interval, Samples } from "./metrics.js";
 
 const SECONDS = 2;
@@ -33,6 +34,7 @@ export async function render(context) {
       h("a", { href: urlOf("/docs") }, "API documentation"),
     ),
     h("div", { "aria-live": "polite" }, await readiness(context)),
+    await firstTask(context),
     live.element,
   ];
 }

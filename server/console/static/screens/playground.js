@@ -16,6 +16,8 @@ export async function render(context) {
   const { data: models } = await context.api.get("/v1/models");
   const playground = new Playground(context, models);
   await playground.choose(playground.initial());
+  // A link has named the task, so what is missing is the text.
+  if (context.query.has("model")) playground.firstField()?.setAttribute("autofocus", "");
   return playground.element();
 }
 
@@ -45,11 +47,16 @@ class Playground {
   element() {
     const fields = h("div", {}, this.fields, this.explain);
     return [
-      this.picker(),
       this.chips,
       form({ label: "Text", fields, action: "Run", submit: () => this.run() }),
+      this.picker(),
       this.results,
     ];
+  }
+
+  /** The input of the first field, or null without a task. */
+  firstField() {
+    return this.fields.querySelector("textarea");
   }
 
   picker() {
@@ -67,11 +74,11 @@ class Playground {
       hint: "Such as examples/spam, or acme/spam@2 for a version.",
     });
     const add = async () => {
-      if (name.value.trim() !== "")
-        await this.choose([
-          ...new Set([...this.chosen.map(({ model }) => model), name.value.trim()]),
-        ]);
+      const added = name.value.trim();
+      if (added === "") return;
+      await this.choose([...new Set([...this.chosen.map(({ model }) => model), added])]);
       name.value = "";
+      this.firstField()?.focus();
     };
     return h(
       "div",
@@ -105,7 +112,9 @@ class Playground {
     );
     fill(
       this.fields,
-      fieldsOf(this.chosen).map((name) => this.field(name)),
+      this.chosen.length > 0
+        ? fieldsOf(this.chosen).map((name) => this.field(name))
+        : h("p", { class: "empty" }, "No task is chosen. Add one below."),
     );
     this.explain.hidden = !this.chosen.some(({ type }) => type === "sequence_classification");
     fill(this.results);
@@ -130,11 +139,12 @@ class Playground {
 
   async run() {
     if (this.chosen.length === 0)
-      throw new InputError("No task is chosen", "Expected at least one task. Add one above.");
+      throw new InputError("No task is chosen", "Expected at least one task. Add one below.");
     const body = { input: this.chosen.map((one) => inputOf(one, this.values)) };
     if (this.explain.input.checked && !this.explain.hidden) body.explain = "occlusion";
     fill(this.results); // an old answer below an error would look like the answer
-    const response = await this.context.api.post("/v1/predict", body);
+    const problems = new Set(this.chosen.map(({ problem }) => problem));
+    const response = await this.context.api.post("/v1/predict", body, { problems });
     fill(
       this.results,
       response.results.map((result, index) =>

@@ -5,7 +5,7 @@ import { tenantPath } from "../shell/api.js";
 const FIELD = /\{(\w+)\}/g;
 const FIXED = { question_answering: ["question", "context"] };
 
-/** Read the description of each model: `{model, type, fields}`. */
+/** Read the description of each model: `{model, type, problem, fields}`. */
 export async function specsOf(api, models) {
   return Promise.all(models.map((model) => specOf(api, model)));
 }
@@ -18,6 +18,7 @@ async function specOf(api, model) {
   return {
     model,
     type: card.task_type,
+    problem: spec.problem_type,
     fields: fieldsOfSpec(spec, card.task_type),
   };
 }

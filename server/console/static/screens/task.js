@@ -2,7 +2,8 @@
 
 import { h } from "../components/dom.js";
 import { tag } from "../components/facts.js";
-import { tenantPath } from "../shell/api.js";
+import { tenantPath, withQuery } from "../shell/api.js";
+import { linkTo } from "../shell/router.js";
 import { aliasSection } from "./task_aliases.js";
 import { canarySection } from "./task_canary.js";
 import { measureSection } from "./task_measure.js";
@@ -28,7 +29,7 @@ export async function render(context) {
     mayChange: session.manages(params.tenant, "upload"),
   };
   return [
-    introduction(entry, detail, live),
+    introduction(visit, live),
     aliasSection(visit),
     versionSection(visit),
     await detailSection(visit),
@@ -39,7 +40,8 @@ export async function render(context) {
   ];
 }
 
-function introduction(entry, detail, live) {
+function introduction({ entry, detail, mayChange }, live) {
+  const training = withQuery(linkTo("trainings", entry.tenant), { task: entry.task });
   const status = live ? ["Live is version ", h("b", {}, `@${live}`), ". "] : "No version is live. ";
   return h(
     "div",
@@ -50,6 +52,7 @@ function introduction(entry, detail, live) {
       "p",
       { class: "actions" },
       h("a", { class: "button", href: playgroundLink(taskName(entry)) }, "Open in the playground"),
+      mayChange && h("a", { class: "button", href: training }, "Train a new version"),
     ),
   );
 }

@@ -5,7 +5,9 @@ import { h } from "../components/dom.js";
 import { selectField } from "../components/fields.js";
 import { moment, tag } from "../components/facts.js";
 import { table } from "../components/table.js";
-import { otherVersions, taskName } from "./task_types.js";
+import { authorOf, otherVersions, taskName } from "./task_types.js";
+
+const UNDOABLE = ["publish", "promote"];
 
 /** Create the section. Keys that may not change the task see no buttons. */
 export function aliasSection(visit) {
@@ -36,16 +38,20 @@ function aliasCard(visit, alias) {
       canary && tag(`canary @${canary.version}, ${canary.percent} %`),
     ),
     visit.mayChange && controls(visit, alias),
-    h("details", {}, h("summary", {}, `History of ${name}`), historyTable(name, history)),
+    h("details", {}, h("summary", {}, `History of ${name}`), historyTable(visit, name, history)),
   );
+}
+
+/** Return the version to which a rollback returns, or null: it undoes the last move not undone. */
+function rollbackTarget({ versions }, { history }) {
+  const last = history.findLast(({ kind, is_undone: isUndone }) => UNDOABLE.includes(kind) && !isUndone);
+  const target = last?.from_version ?? null;
+  return versions.some(({ version }) => version === target) ? target : null;
 }
 
 function controls(visit, alias) {
   const others = otherVersions(visit.entry, alias);
-  const hasPast = alias.history.some(
-    ({ kind, from_version: from, is_undone: isUndone }) =>
-      from !== null && !isUndone && !kind.startsWith("canary") && !kind.startsWith("rules"),
-  );
+  const past = rollbackTarget(visit.entry, alias);
   if (others.length === 0)
     return h("p", { class: "hint" }, "Upload a second version to promote it.");
   const choice = selectField({
@@ -66,10 +72,10 @@ function controls(visit, alias) {
         },
         `Promote to ${alias.name}`,
       ),
-      hasPast &&
+      past !== null &&
         h(
           "button",
-          { type: "button", onclick: () => rollBack(visit, alias) },
+          { type: "button", onclick: () => rollBack(visit, alias, past) },
           `Roll back ${alias.name}`,
         ),
     ),
@@ -93,7 +99,7 @@ async function promote({ context, base, entry }, alias, version) {
   if (isDone) context.reload(`${name} points to @${version}.`);
 }
 
-async function rollBack({ context, base, entry }, alias) {
+async function rollBack({ context, base, entry }, alias, past) {
   const name = `${taskName(entry)}:${alias.name}`;
   let target;
   const isDone = await confirmDialog({
@@ -101,9 +107,9 @@ async function rollBack({ context, base, entry }, alias) {
     content: h(
       "p",
       {},
-      `${name} returns from @${alias.version} to the version before its last move.`,
+      `${name} returns from @${alias.version} to @${past}. New requests use it at once.`,
     ),
-    action: "Roll back",
+    action: `Roll back to @${past}`,
     isDangerous: true,
     run: async () => {
       target = await context.api.post(`${base}/aliases/${encodeURIComponent(alias.name)}/rollback`);
@@ -112,7 +118,8 @@ async function rollBack({ context, base, entry }, alias) {
   if (isDone) context.reload(`${name} points to @${target.version} again.`);
 }
 
-function historyTable(name, history) {
+function historyTable(visit, name, history) {
+  const object = `${taskName(visit.entry)}:${name}`;
   return table({
     caption: `History of ${name}`,
     isCaptionHidden: true,
@@ -129,7 +136,7 @@ function historyTable(name, history) {
       },
       { label: "From", value: ({ from_version: from }) => (from === null ? "" : `@${from}`) },
       { label: "To", value: ({ to_version: to }) => `@${to}` },
-      { label: "By", value: ({ moved_by: by }) => by },
+      { label: "By", value: ({ moved_by: by }) => authorOf(visit, object, by) },
     ],
   });
 }

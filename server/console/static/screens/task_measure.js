@@ -60,11 +60,9 @@ async function measure({ api }, model, rows) {
   const counts = new Map();
   for (let start = 0; start < rows.length; start += BATCH) {
     const part = rows.slice(start, start + BATCH);
-    const { results } = await api.post("/v1/classify", {
-      model,
-      top_k: 1,
-      input: part.map(({ fields }) => fields),
-    });
+    const body = { model, top_k: 1, input: part.map(({ fields }) => fields) };
+    const problems = new Set(["single_label_classification"]);
+    const { results } = await api.post("/v1/classify", body, { problems });
     for (const [index, result] of results.entries()) {
       const key = JSON.stringify([part[index].label, result.label ?? "(no answer)"]);
       counts.set(key, (counts.get(key) ?? 0) + 1);

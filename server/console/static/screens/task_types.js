@@ -1,5 +1,6 @@
 /** Names of tasks and of their types as text, and links to the playground. */
 
+import { h } from "../components/dom.js";
 import { tenantPath, withQuery } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
 
@@ -32,6 +33,13 @@ export function playgroundLink(...models) {
 export async function findTask(api, { tenant, task }) {
   const { prefixes } = await api.get(tenantPath(tenant, "prefixes"));
   return prefixes.find((one) => one.task === task) ?? null;
+}
+
+/** Show who changed an object. Authors are tenants; the audit log also names their keys to admins. */
+export function authorOf({ context, entry }, object, author) {
+  if (!context.session.manages(entry.tenant, "admin")) return author;
+  const href = withQuery(linkTo("audit"), { object });
+  return h("a", { href, title: `Audit log of ${object}` }, author);
 }
 
 /** Return the versions of a task to which an alias does not point. */

@@ -7,12 +7,13 @@ import { factList, moment, number, tag } from "../components/facts.js";
 import { table } from "../components/table.js";
 import { linkTo } from "../shell/router.js";
 import { tenantPath, urlOf } from "../shell/api.js";
-import { playgroundLink, taskName } from "./task_types.js";
+import { authorOf, playgroundLink, taskName } from "./task_types.js";
 
 const MAX_LABELS = 200;
 
 /** Create the table of all versions, the newest first. */
-export function versionSection({ base, entry, detail }) {
+export function versionSection(visit) {
+  const { base, entry, detail } = visit;
   const here = linkTo("tasks", entry.tenant, entry.task);
   const aliases = (version) =>
     entry.aliases.filter((alias) => alias.version === version).map(({ name }) => tag(name));
@@ -34,7 +35,7 @@ export function versionSection({ base, entry, detail }) {
       },
       { label: "Aliases", value: ({ version }) => aliases(version) },
       { label: "Created", value: ({ created_at: at }) => moment(at) },
-      { label: "By", value: ({ created_by: author }) => author },
+      { label: "By", value: ({ ref, created_by: by }) => authorOf(visit, ref, by) },
       {
         label: "KiB",
         value: ({ size_bytes: size }) => number(Math.ceil(size / 1024)),

@@ -45,6 +45,7 @@ export class TrainingProgress {
     if (this.element.hidden) return;
     const seconds = secondsSince(state === "queued" ? created : started);
     const hasSteps = this.progress !== null && state === "running";
+    this.bar.hidden = !hasSteps;
     fill(this.bar, hasSteps && barOf(this.progress));
     const { usual, slow } = MESSAGES[state];
     const message = hasSteps ? "" : seconds < SLOW_SECONDS ? usual : slow;

@@ -79,13 +79,16 @@ export class ApiClient {
   /**
    * Send a request. Returns the parsed JSON, a text of another type, or null without a body.
    *
+   * `problems` are the problem types of the tasks that answer, for the code to copy.
+   *
    * @throws {ApiError} for an error response, and when the server cannot be reached
    */
-  async call(method, path, { body, form, headers = {} } = {}) {
+  async call(method, path, { body, form, problems, headers = {} } = {}) {
     this.onCall({
       method,
       path,
       body,
+      problems,
       form: form?.map(([name, value]) => [
         name,
         value instanceof File ? `@${value.name}` : String(value),

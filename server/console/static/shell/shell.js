@@ -99,12 +99,14 @@ class Shell {
     return screen.render(new Context({ params, session, signal, panel, heading }));
   }
 
-  /** Screen readers announce the heading of the new screen. The first page is read anyway. */
+  /**
+   * Screen readers announce the heading of the new screen. The first page is read anyway. A screen
+   * may mark another element with `autofocus`.
+   */
   moveFocus(heading) {
-    if (!this.isFirst) {
-      heading.focus();
-      scrollTo(0, 0);
-    }
+    const marked = this.main.querySelector("[autofocus]");
+    if (!this.isFirst) scrollTo(0, 0);
+    if (marked || !this.isFirst) (marked ?? heading).focus();
     this.isFirst = false;
   }
 
