@@ -31,6 +31,9 @@ from tests.snippets import ROOT, examples_of, matches
 WHY_NOT = why_not()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
+SECONDS_UNTIL_SHARED = 5
+"""Ingress replicas count each other every two seconds."""
+
 QUESTIONS: dict[str, dict[str, Any]] = {
     "acme/mood": {"text": "a good film"},
     "examples/things": {"text": "my card in the city"},
@@ -140,6 +143,8 @@ def test_an_upload_is_checked_by_a_replica_and_answers_at_once(
 
 def test_two_ingress_replicas_share_a_limit(server: RayServer) -> None:
     limit, seconds_saved = 2, 10
+    server.await_replicas()
+    time.sleep(SECONDS_UNTIL_SHARED)  # until then, each allows the whole limit
     with server.client("operator") as operator:
         done = operator.patch("/v1/tenants/zoo/limits", json={"requests_per_second": limit})
         assert done.status_code == 200, done.text
