@@ -40,7 +40,7 @@
 This package knows nothing about HTTP: `server/api/problems.py` maps these to status codes.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from prefixes.findings import Finding
 
@@ -178,10 +178,19 @@ class IdempotencyKeyReused(PrefixError):
 
 
 class InputRejected(PrefixError):
-    """An input that does not fit the task. `index` is its place among those encoded together."""
+    """An input that does not fit the task.
+
+    `index` is its place: among the inputs encoded together, and then among those of the request.
+    """
 
     code = "input_rejected"
     index: int | None = None
+
+    def among(self, num_inputs: int) -> Self:
+        """Return the error; with the place of the input in its message if there are several."""
+        if num_inputs == 1 or self.index is None:
+            return self
+        return type(self)(f"input[{self.index}]: {self}")
 
 
 class TextTooLong(InputRejected):

@@ -188,6 +188,8 @@ class Inference:
             self.record.num_inputs = len(inputs)
             if isinstance(error, WrongTaskType):
                 raise _with_route(error, inputs) from error
+            if isinstance(error, InputRejected):
+                raise error.among(len(inputs)) from None
             raise
 
     def _ref(self, model: str | None, index: int, num_items: int) -> PrefixRef:

@@ -50,7 +50,6 @@ class AdmittedRequest:
         self._max_texts = max_texts
         self.tenant = tenant
         self.accounts: Sequence[Account] = ()
-        self.num_inputs = num_inputs
         self.num_texts = num_inputs
         self.deadline = deadline
 

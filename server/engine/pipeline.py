@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from prefixes.encoded import EncodedInput
 from prefixes.errors import InputRejected
@@ -15,14 +15,13 @@ from prefixes.template import InputFields
 from server.batching.dispatcher import Dispatcher
 from server.batching.work import Work
 from server.engine.admission import AdmittedRequest
+from server.engine.gathering import gather
 from server.engine.input_outcome import InputOutcome
 from server.engine.leased_job import LeasedJob
 from server.engine.resolution import InputGroup
 from server.engine.tokenization import JobResult, TokenizerPool
 from server.residency.leases import Lease
 from server.residency.residents import ResidentPrefixes
-
-T = TypeVar("T")
 
 
 class TokenizationMetrics(Protocol):
@@ -80,7 +79,7 @@ class Pipeline:
                     resident.append(its_job(lease))
             if resident:
                 runs.append(self.run_leased(admitted, resident))
-            outcomes = await _gather(runs)
+            outcomes = await gather(runs)
         return {place: outcome for part in outcomes for place, outcome in part.items()}
 
     async def _load_and_run(
@@ -147,7 +146,7 @@ class Pipeline:
         results = await self._tokenizers.encode(
             [job.encode_job for job in jobs], tenant=admitted.tenant
         )
-        texts = _with_places(jobs, results, admitted.num_inputs)
+        texts = _with_places(jobs, results)
         ids = [one.token_ids for _, its_texts in texts for one in its_texts]
         unknown = self._tokenizers.unknown_token
         num_unknown = 0 if unknown is None else sum(some.count(unknown) for some in ids)
@@ -159,22 +158,17 @@ class Pipeline:
 
 
 def _with_places(
-    jobs: Sequence[LeasedJob], results: Sequence[JobResult], num_inputs: int
+    jobs: Sequence[LeasedJob], results: Sequence[JobResult]
 ) -> list[tuple[int, EncodedInput]]:
     """Add the place to each encoded input; raise the first InputRejected."""
     texts: list[tuple[int, EncodedInput]] = []
     for job, result in zip(jobs, results, strict=True):
         if isinstance(result, InputRejected):
-            raise _with_place(result, job.places, num_inputs)
+            if result.index is not None:
+                result.index = job.places[result.index]
+            raise result
         texts += zip(job.places, result, strict=True)
     return texts
-
-
-def _with_place(error: InputRejected, places: Sequence[int], num_inputs: int) -> InputRejected:
-    """Prefix the message with the input's place, if the request has several inputs."""
-    if num_inputs == 1 or error.index is None:
-        return error
-    return type(error)(f"input[{places[error.index]}]: {error}")
 
 
 def _works(
@@ -211,15 +205,3 @@ def _outcome(
 ) -> InputOutcome:
     outcomes = tuple(work.reply.result() for work in works)
     return InputOutcome(works[0].lease.resident.spec, texts, outcomes, occluded)
-
-
-async def _gather(runs: Sequence[Coroutine[None, None, T]]) -> list[T]:
-    """Run coroutines concurrently; at the first failure cancel the others and raise it."""
-    if len(runs) == 1:
-        return [await runs[0]]
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(run) for run in runs]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -90,7 +90,10 @@ class GoldenReplay:
         async with self._admission.admit(len(fields), _TIMEOUT_SECONDS, tenant=_TENANT) as admitted:
             lease = await self._residents.lease(digest, staged=prefix)
             job = LeasedJob.of(lease, places, fields=fields, lengths=BEGINNING)
-            outcomes = await self._pipeline.run_leased(admitted, [job])
+            try:
+                outcomes = await self._pipeline.run_leased(admitted, [job])
+            except InputRejected as error:
+                raise error.among(len(fields)) from None
         return [outcomes[place] for place in places]
 
 
