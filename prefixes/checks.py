@@ -1,7 +1,7 @@
 """The checks that a prefix passes before it is served. Each returns all its findings."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,4 +122,21 @@ def check_backbone(spec: PrefixSpec, backbone: BackboneFingerprint) -> Findings:
             "train the prefix on this backbone, or serve it with the one it was trained on",
         )
         for difference in spec.backbone.differences(backbone)
+    )
+
+
+def check_backbones(spec: PrefixSpec, served: Sequence[BackboneFingerprint]) -> Findings:
+    """Report why the prefix fits none of the backbones of a server; nothing if it fits one."""
+    if len(served) == 1:
+        return check_backbone(spec, served[0])
+    if any(not spec.backbone.differences(backbone) for backbone in served):
+        return ()
+    return (
+        Finding(
+            "backbone_mismatch",
+            "spec.backbone",
+            f"one of the backbones {', '.join(backbone.label for backbone in served)}",
+            spec.backbone.label,
+            "train the prefix on one of these backbones, or serve the one it was trained on",
+        ),
     )

@@ -34,6 +34,11 @@ class BackboneFingerprint(Value):
     weights_sha256: str = Field(pattern=_SHA256)
     tokenizer_sha256: str = Field(pattern=_SHA256)
 
+    @property
+    def label(self) -> str:
+        """The name and the beginning of the digest, for messages."""
+        return f"{self.name} (weights {self.weights_sha256[:12]})"
+
     def differences(self, other: Self) -> tuple[str, ...]:
         """Describe each fact in which `other` differs; empty if prefixes for this one fit it."""
         return tuple(

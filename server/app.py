@@ -106,7 +106,7 @@ _EXPOSED_HEADERS: Final = (
 def create_app(
     settings: Settings,
     *,
-    backbone: BackboneFingerprint,
+    backbones: Sequence[BackboneFingerprint],
     engine: InferenceEngine,
     registry: PrefixRegistry,
     metrics: RequestMetrics,
@@ -118,7 +118,7 @@ def create_app(
 
     Args:
         settings: the settings of the operator.
-        backbone: the backbone that uploaded prefixes must fit.
+        backbones: those that uploaded prefixes may fit, the default first.
         engine: answers the inference routes.
         registry: the prefixes, tenants and keys. The caller closes it.
         metrics: counts requests, and is exported at /metrics.
@@ -129,7 +129,7 @@ def create_app(
     if tracing is None and settings.tracing:
         tracing = Tracing.from_environment(status.program_version())
     services = _services(
-        settings, backbone, engine, registry, metrics, shutdown=shutdown or Shutdown()
+        settings, backbones, engine, registry, metrics, shutdown=shutdown or Shutdown()
     )
     app = FastAPI(
         title="polyprefix",
@@ -149,7 +149,7 @@ def create_app(
 
 def _services(
     settings: Settings,
-    backbone: BackboneFingerprint,
+    backbones: Sequence[BackboneFingerprint],
     engine: InferenceEngine,
     registry: PrefixRegistry,
     metrics: RequestMetrics,
@@ -158,9 +158,9 @@ def _services(
 ) -> Services:
     return Services(
         settings=settings,
-        backbone=backbone,
+        backbones=backbones,
         engine=engine,
-        publisher=Publisher(registry, engine, backbone),
+        publisher=Publisher(registry, engine, backbones),
         registry=registry,
         keys=ApiKeys(registry.database, settings.default_limits),
         limits=LimitStore(registry.database, settings.default_limits),

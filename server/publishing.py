@@ -1,12 +1,14 @@
 """Publisher: turns staged bytes into a version, or rejects them with every finding."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
 
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes import BackboneFingerprint, Finding, Prefix, PrefixRejected
+from prefixes.checks import check_backbones
 from prefixes.registry import (
     Actor,
     Guard,
@@ -33,11 +35,21 @@ class Publisher:
     """
 
     def __init__(
-        self, registry: PrefixRegistry, engine: Replayer, backbone: BackboneFingerprint
+        self,
+        registry: PrefixRegistry,
+        engine: Replayer,
+        backbones: Sequence[BackboneFingerprint],
     ) -> None:
+        """Set up.
+
+        Args:
+            registry: where versions are published.
+            engine: replays golden examples.
+            backbones: a prefix must fit one of them.
+        """
         self._registry = registry
         self._engine = engine
-        self._backbone = backbone
+        self._backbones = backbones
         self._turns = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def publish(
@@ -51,7 +63,7 @@ class Publisher:
         once: IdempotencyKey | None = None,
         guard: Guard | None = None,
     ) -> PublishedVersion:
-        """Check the bytes, replay the golden examples on this backbone, and publish.
+        """Check the bytes, replay the golden examples on their backbone, and publish.
 
         A repeated publication with the same `once` returns the version of the first one. `guard` is
         as for `PrefixRegistry`.
@@ -83,7 +95,8 @@ class Publisher:
         return prefix
 
     def _checked(self, staged: StagedBlob) -> Prefix:
-        prefix = Prefix.from_bytes(staged.read(), fits=self._backbone)
-        if defects := upload_defects(prefix.spec):
+        prefix = Prefix.from_bytes(staged.read())
+        defects = check_backbones(prefix.spec, self._backbones) or upload_defects(prefix.spec)
+        if defects:
             raise PrefixRejected(defects)
         return prefix

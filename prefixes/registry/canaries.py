@@ -8,7 +8,7 @@ from prefixes.errors import CanaryNotFound, InvalidCanary, PrefixNotFound
 from prefixes.registry.alias_values import Canary, CanaryPlan
 from prefixes.registry.aliases import AliasPointer, accept_any, find_target
 from prefixes.registry.canary_rows import CanaryPointer
-from prefixes.registry.changes import PrefixRow, find_version
+from prefixes.registry.changes import PrefixRow, find_spec, find_version
 from prefixes.registry.database import Database
 from prefixes.registry.idempotency import IdempotencyKey, find_result, note_result
 from prefixes.registry.routing import CanaryRoute
@@ -52,7 +52,8 @@ class Canaries:
 
         Raises:
             PrefixNotFound: also when the version does not exist.
-            InvalidCanary: when the alias points to the version, or has another task type.
+            InvalidCanary: when the alias points to the version, or has another task type or
+                backbone.
         """
         with self._database.write() as connection:
             row, pointer, stable = _open(connection, tenant, task, alias)
@@ -151,4 +152,11 @@ def _check_plan(
         raise InvalidCanary(
             f"{row.version(plan.version)} has the task type {new}, but {row}:{alias} points to a "
             f"version with the task type {old}: a canary needs the same one"
+        )
+    # One engine runs both versions, to compare them.
+    its, wanted = (find_spec(connection, row, one).backbone for one in (plan.version, stable))
+    if its.differences(wanted):
+        raise InvalidCanary(
+            f"{row.version(plan.version)} is for the backbone {its.label}, but {row}:{alias} "
+            f"points to a version for {wanted.label}: a canary needs the same one"
         )

@@ -99,10 +99,18 @@ Model = Annotated[
 ]
 
 
+class BackboneSummary(WireResponse):
+    name: str
+    weights_sha256: str = Field(description="Digest of the weights. Prefix files contain it.")
+
+
 class ServerSummary(WireResponse):
     name: str = "polyprefix"
     version: str
-    backbone: str
+    backbone: str = Field(description="Name of the default backbone.")
+    backbones: list[BackboneSummary] = Field(
+        description="All backbones, the default first. A prefix must fit one of them."
+    )
     console: str = "/console"
     docs: str = "/docs"
     openapi: str = "/openapi.json"

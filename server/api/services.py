@@ -67,7 +67,7 @@ class Services:
     """The objects that all requests of one server share. `create_app` builds them."""
 
     settings: Settings
-    backbone: BackboneFingerprint
+    backbones: Sequence[BackboneFingerprint]
     engine: InferenceEngine
     publisher: Publisher
     registry: PrefixRegistry
@@ -102,6 +102,11 @@ class Services:
     _writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
     _renderers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
     _checkers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))
+
+    @property
+    def backbone(self) -> BackboneFingerprint:
+        """The default backbone."""
+        return self.backbones[0]
 
     async def read(self, call: Callable[[], T]) -> T:
         """Read from the registry or the store on a thread."""

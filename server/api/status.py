@@ -16,7 +16,7 @@ from server.api.auth import bearer_token
 from server.api.dependencies import WITHOUT_KEY, ServicesDep, bearer
 from server.api.problem_responses import response_to, responses
 from server.api.problems import not_ready
-from server.api.schemas import Liveness, ServerSummary
+from server.api.schemas import BackboneSummary, Liveness, ServerSummary
 from server.api.services import Services
 from server.errors import InvalidKey, KeyRequired
 
@@ -31,7 +31,14 @@ async def root(request: Request, services: ServicesDep) -> Response:
     if "text/html" in request.headers.get("accept", ""):
         prefix = request.scope.get("root_path", "").rstrip("/")
         return RedirectResponse(f"{prefix}/console", 303, {"Vary": "Accept"})
-    summary = ServerSummary(version=program_version(), backbone=services.backbone.name)
+    summary = ServerSummary(
+        version=program_version(),
+        backbone=services.backbone.name,
+        backbones=[
+            BackboneSummary(name=one.name, weights_sha256=one.weights_sha256)
+            for one in services.backbones
+        ],
+    )
     return JSONResponse(summary.model_dump(), headers={"Vary": "Accept"})
 
 

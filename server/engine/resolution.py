@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from prefixes import PrefixRef
 from prefixes.lengths import LengthOptions
 from prefixes.registry import PrefixRegistry, PrefixVersion, Target
 from prefixes.spec import AliasRuleSet, TaskType
-from server.engine.input_outcome import InputOutcome
+from prefixes.template import InputFields
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import WrongTaskType
 
@@ -54,6 +54,17 @@ class ReferenceResolver:
         return ResolvedInputs(inputs, targets, versions)
 
 
+class DeviceOutcome(Protocol):
+    """The outcome of one input on the device. `server.engine.input_outcome` has the implementation.
+
+    Front ends import this module, and must not import a model library.
+    """
+
+    def result(
+        self, version: PrefixVersion, fields: InputFields, rules: AliasRuleSet | None
+    ) -> InferenceResult: ...
+
+
 class InputGroup(NamedTuple):
     """Inputs of a request that one prefix answers, with the same handling of long texts."""
 
@@ -90,7 +101,7 @@ class ResolvedInputs:
             places.setdefault(group, []).append(place)
         return places
 
-    def results(self, outcomes: Mapping[int, InputOutcome]) -> list[InferenceResult]:
+    def results(self, outcomes: Mapping[int, DeviceOutcome]) -> list[InferenceResult]:
         """Return the results of the inputs in their order, from the outcomes by place."""
         return [
             outcomes[place].result(self.versions[item.ref], item.fields, its_rules)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 from zlib import crc32
 
 import numpy as np
@@ -35,10 +35,18 @@ class TaskInput:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Asks to record the answers of a request, for a tenant that opted in."""
+    """Asks to record the answers of a request, for a tenant that opted in.
+
+    `places` are those of the inputs in the request, if they are only a part of it.
+    """
 
     tenant: str
     request_id: str
+    places: Sequence[int] | None = None
+
+    def place_of(self, index: int) -> int:
+        """Return the place in the request of one of the inputs."""
+        return index if self.places is None else self.places[index]
 
     @classmethod
     def of(cls, identity: Identity | None, request_id: str) -> "Recording | None":
@@ -64,6 +72,7 @@ class InferenceOptions(TypedDict):
     recording: Recording | None
     explain: OcclusionOptions | None
     rules: RuleOptions
+    is_background: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

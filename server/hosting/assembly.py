@@ -19,7 +19,7 @@ from prefixes.registry import PrefixRegistry
 from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.deliveries import DeliveryQueue
 from prefixes.registry.deliveries import requeue_held as requeue_deliveries
-from server.api.batch_answers import BatchAnswerer
+from server.api.batch_answers import BackgroundEngine, BatchAnswerer
 from server.app import create_app
 from server.batch_files.pacing import Pacer
 from server.batch_files.requeueing import requeue_held as requeue_batches
@@ -112,8 +112,20 @@ class Assembly:
     shutdown: Shutdown
 
     @classmethod
-    def of(cls, settings: Settings, registry: PrefixRegistry) -> Self:
-        """Load the backbone, and build the engine and the parts around it."""
+    def of(
+        cls,
+        settings: Settings,
+        registry: PrefixRegistry,
+        *,
+        batch_engine: BackgroundEngine | None = None,
+    ) -> Self:
+        """Load the backbone, and build the engine and the parts around it.
+
+        Args:
+            settings: the settings of the operator.
+            registry: the prefixes, tenants and keys.
+            batch_engine: answers rows of batch files, also for other backbones; None: the engine.
+        """
         metrics = Metrics(
             max_tenants=settings.max_tenant_series, max_tasks=settings.max_task_series
         )
@@ -121,14 +133,20 @@ class Assembly:
         add_gauges(engine, registry, metrics)
         lease = _lease(settings, registry, metrics)
         trainings = _trainings(settings, registry, engine, metrics, lease)
-        batches = _batches(settings, registry, engine, metrics, lease)
+        answerer = BatchAnswerer(
+            batch_engine or engine,
+            registry,
+            settings.default_model,
+            settings.request_timeout_seconds,
+        )
+        batches = _batches(settings, registry, engine, answerer, metrics, lease=lease)
         return cls(settings, registry, engine, metrics, lease, trainings, batches, Shutdown())
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
         """Serve from this process."""
         application = create_app(
             self.settings,
-            backbone=self.engine.backbone.fingerprint,
+            backbones=[self.engine.backbone.fingerprint],
             engine=self.engine,
             registry=self.registry,
             metrics=self.metrics,
@@ -158,8 +176,8 @@ class Assembly:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(process.run(self.lifespan(), announce))
 
-    def lifespan(self) -> AbstractAsyncContextManager[None]:
-        """Run the engine and the jobs around it."""
+    def lifespan(self, *, runs_jobs: bool = True) -> AbstractAsyncContextManager[None]:
+        """Run the engine and the work around it, with or without trainings and batch files."""
         grace = timedelta(days=self.settings.deleted_prefix_days)
         sweeps = RetentionSweeps(
             self.registry,
@@ -181,11 +199,11 @@ class Assembly:
             bound=self.settings.drift_bound,
             retention=timedelta(days=self.settings.usage_retention_days),
         )
+        jobs = (self.trainings.running(), self.batches.running()) if runs_jobs else ()
         background = (
             self.lease.running(),
             sweeps.running(),
-            self.trainings.running(),
-            self.batches.running(),
+            *jobs,
             deliverer.running(),
             drift.running(),
         )
@@ -221,7 +239,7 @@ def _trainings(
     return TrainingRunner(
         settings,
         registry,
-        Publisher(registry, engine, engine.backbone.fingerprint),
+        Publisher(registry, engine, [engine.backbone.fingerprint]),
         metrics,
         lease=lease,
         placement=Placement.of(settings, engine.backbone.device),
@@ -233,12 +251,11 @@ def _batches(
     settings: Settings,
     registry: PrefixRegistry,
     engine: Engine,
+    answerer: BatchAnswerer,
     metrics: Metrics,
+    *,
     lease: ServerLease,
 ) -> BatchRunner:
-    answerer = BatchAnswerer(
-        engine, registry, settings.default_model, settings.request_timeout_seconds
-    )
     at_most = settings.max_waiting_inputs // 8  # the other places are for requests
     max_rows = max(1, min(settings.max_inputs_per_request, settings.max_batch_rows, at_most))
     return BatchRunner(

@@ -46,7 +46,7 @@ async def lifespan(
         refreshing(registry.database, registry.refresh),
     ):
         if settings.examples_folder is not None:
-            publisher = Publisher(registry, engine, engine.backbone.fingerprint)
+            publisher = Publisher(registry, engine, [engine.backbone.fingerprint])
             await seed_examples(settings.examples_folder, registry, publisher)
         async with AsyncExitStack() as stack:
             for one in background:

@@ -3,12 +3,20 @@
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Final
+from typing import Final, NamedTuple
 
 from prefixes.errors import InvalidName
 from prefixes.names import PrefixRef
 
+_MAX_REPLICAS: Final = 1000
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", re.IGNORECASE)
+
+
+class BackboneReplicas(NamedTuple):
+    """A backbone, and its number of replicas; None for that of the default backbone."""
+
+    source: str
+    num_replicas: int | None
 
 
 def items_of(text: str | None) -> Iterator[str]:
@@ -64,4 +72,34 @@ def check_references(text: str | None) -> str | None:
         list(references_of(text))
     except InvalidName as error:
         raise ValueError(str(error)) from error
+    return text
+
+
+def backbones_of(text: str | None) -> Iterator[BackboneReplicas]:
+    """Parse a list of backbones, each `SOURCE` or `SOURCE=REPLICAS`.
+
+    Raises:
+        ValueError: when a number of replicas is not valid.
+    """
+    for item in items_of(text):
+        source, sign, number = map(str.strip, item.rpartition("="))
+        if not sign:
+            yield BackboneReplicas(item, None)
+        elif source and number.isascii() and number.isdigit() and 1 <= int(number) <= _MAX_REPLICAS:
+            yield BackboneReplicas(source, int(number))
+        else:
+            raise ValueError(
+                f"{item!r} is not a valid backbone. Write a folder or a model id, and optionally "
+                f"its number of replicas from 1 to {_MAX_REPLICAS}, such as /models/xlm-roberta=2."
+            )
+
+
+def check_backbones(text: str) -> str:
+    """Return the list if each item is a backbone that occurs once, else raise ValueError."""
+    sources = [item.source for item in backbones_of(text)]
+    if repeated := [source for source in sources if sources.count(source) > 1]:
+        raise ValueError(
+            f"{repeated[0]!r} occurs more than once. Name each backbone once, with its number of "
+            "replicas."
+        )
     return text

@@ -1,8 +1,10 @@
 """Settings of Ray Serve: the cluster, and the replicas in it."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from server.settings.lists import BackboneReplicas, backbones_of, check_backbones
 
 
 class RaySettings(BaseModel):
@@ -26,6 +28,12 @@ class RaySettings(BaseModel):
         le=1000,
         description="Number of replicas that run a backbone. With "
         "`POLYPREFIX_RAY_MAX_ENGINE_REPLICAS`, the minimum number.",
+    )
+    ray_backbones: Annotated[str | None, AfterValidator(check_backbones)] = Field(
+        default=None,
+        description="Backbones to serve next to `POLYPREFIX_BACKBONE`, separated by commas. Each "
+        "may have a fixed number of replicas, such as `/models/xlm-roberta=2`. Without one, it has "
+        "as many as the default backbone. Unset: none.",
     )
     ray_max_engine_replicas: int | None = Field(
         default=None,
@@ -59,6 +67,11 @@ class RaySettings(BaseModel):
         description="GPUs that Ray reserves for each replica that runs a backbone. A fraction lets "
         "replicas share a GPU.",
     )
+
+    @property
+    def ray_backbone_list(self) -> tuple[BackboneReplicas, ...]:
+        """The backbones in `ray_backbones`."""
+        return tuple(backbones_of(self.ray_backbones))
 
     @model_validator(mode="after")
     def _is_a_range_of_replicas(self) -> Self:

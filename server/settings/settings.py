@@ -162,6 +162,15 @@ class Settings(
             )
         return self
 
+    @model_validator(mode="after")
+    def _serves_each_backbone_once(self) -> Self:
+        if any(one.source == self.backbone for one in self.ray_backbone_list):
+            raise ValueError(
+                f"ray_backbones lists {self.backbone!r}, which is the value of backbone. Remove it "
+                "from the list; ray_engine_replicas is its number of replicas."
+            )
+        return self
+
     @classmethod
     def load(cls, **flags: Any) -> Self:
         """Load settings from flags, variables and defaults. A flag of None counts as not given.

@@ -59,6 +59,17 @@ def test_there_are_as_many_workers_as_engines(monkeypatch: pytest.MonkeyPatch) -
     assert cluster(RAY)["enableInTreeAutoscaling"] is True
 
 
+def test_each_engine_of_a_further_backbone_has_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    further = [{"source": "org/model", "engines": 3}, {"source": "/models/german", "engines": 1}]
+    values = merged(RAY, {"ray": {"backbones": further}})
+    settings = loaded(values, monkeypatch)
+    assert settings.ray_backbone_list == (("org/model", 3), ("/models/german", 1))
+    (group,) = cluster(values)["workerGroupSpecs"]
+    assert group["minReplicas"] == group["replicas"] == settings.ray_engine_replicas + 4
+    assert settings.ray_max_engine_replicas is not None
+    assert group["maxReplicas"] == settings.ray_max_engine_replicas + 4
+
+
 def test_a_fixed_number_of_engines_needs_no_autoscaler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded(FIXED, monkeypatch).ray_max_engine_replicas is None
     assert "enableInTreeAutoscaling" not in cluster(FIXED)

@@ -30,7 +30,10 @@ VALUE_SETS: Final[dict[str, Values]] = {
     "ray with everything": merged(
         values_file("values-ray.yaml"),
         {
-            "ray": {"engines": {"max": 2}},
+            "ray": {
+                "engines": {"max": 2},
+                "backbones": [{"source": "org/model", "engines": 3}],
+            },
             "gpu": {"enabled": True},
             "ingress": {"enabled": True, "hosts": ["prefixes.example.org"]},
             "metrics": MONITORED

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prefixes.checks import MAX_LISTED, check_backbone, check_tensors, expected_shapes, parse_spec
+from prefixes.checks import (
+    MAX_LISTED,
+    check_backbone,
+    check_backbones,
+    check_tensors,
+    expected_shapes,
+    parse_spec,
+)
 from prefixes.errors import PrefixRejected
 from prefixes.findings import Finding
 from prefixes.spec import Decisions, HeadSpec
@@ -200,6 +207,20 @@ def test_every_difference_of_the_backbone_is_a_finding() -> None:
         f"tokenizer_sha256: trained on {'1' * 64}, this backbone has {'f' * 64}",
     ]
     assert all(finding.hint for finding in findings)
+
+
+def test_a_prefix_fits_a_server_with_its_backbone_among_others() -> None:
+    first, second = (
+        BACKBONE.model_copy(update={"name": name, "weights_sha256": digit * 64})
+        for name, digit in (("first", "a"), ("second", "b"))
+    )
+    assert check_backbones(SPEC, [first, BACKBONE, second]) == ()
+    assert check_backbones(SPEC, [first]) == check_backbone(SPEC, first)
+
+    (finding,) = check_backbones(SPEC, [first, second])
+    assert finding.code == "backbone_mismatch"
+    assert finding.found == BACKBONE.label
+    assert finding.expected == f"one of the backbones {first.label}, {second.label}"
 
 
 def additions_findings(additions: str) -> tuple[Finding, ...]:

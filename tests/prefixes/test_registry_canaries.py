@@ -206,6 +206,18 @@ def test_only_another_version_with_the_same_task_type_can_be_a_canary(
     assert live_of(topic).canary is None
 
 
+def test_only_a_version_for_the_same_backbone_can_be_a_canary(
+    topic: PrefixRegistry, canaries: Canaries
+) -> None:
+    with topic.database.write() as connection:
+        weights = f"replace(spec, '{'0' * 64}', '{'f' * 64}')"
+        connection.exec_driver_sql(f"UPDATE versions SET spec = {weights} WHERE number = 2")
+    expected = r"acme/topic@2 is for the backbone tiny \(weights f+\), .* tiny \(weights 0+\)"
+    with pytest.raises(InvalidCanary, match=expected):
+        canaries.set(*PATH, CanaryPlan(2, 5), by=BOB)
+    assert live_of(topic).canary is None
+
+
 def test_what_is_missing_is_named(topic: PrefixRegistry, canaries: Canaries) -> None:
     plan = CanaryPlan(2, 5)
     with pytest.raises(PrefixNotFound, match="acme/mood;"):

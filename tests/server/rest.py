@@ -315,7 +315,7 @@ def serving(
         used, while_served = engine, engine.running()
     app = create_app(
         settings,
-        backbone=backbone.fingerprint,
+        backbones=[backbone.fingerprint],
         engine=used,
         registry=registry,
         metrics=metrics,

@@ -73,6 +73,10 @@ def test_an_unknown_flag_is_rejected() -> None:
         ("host_mib", -1),
         ("pinned", "acme/spam,/tone"),
         ("num_threads", 0),
+        ("ray_backbones", "/models/xlm-roberta=0"),
+        ("ray_backbones", "/models/xlm-roberta=two"),
+        ("ray_backbones", "=2"),
+        ("ray_backbones", "other,other=2"),
         ("examples_folder", Path("/no/such/folder")),
     ],
 )
@@ -193,6 +197,17 @@ def test_pinned_prefixes_are_references_separated_by_commas(
     monkeypatch.setenv("POLYPREFIX_PINNED", "acme/spam, acme/tone:next,shop/topic@3,")
     expected = ("acme/spam:live", "acme/tone:next", "shop/topic@3")
     assert tuple(str(ref) for ref in Settings.load().pinned_refs) == expected
+
+
+def test_backbones_of_ray_may_have_a_number_of_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().ray_backbone_list == ()
+    monkeypatch.setenv("POLYPREFIX_RAY_BACKBONES", "/models/xlm-roberta = 2, org/model,")
+    assert Settings.load().ray_backbone_list == (("/models/xlm-roberta", 2), ("org/model", None))
+
+
+def test_each_backbone_is_served_once() -> None:
+    with pytest.raises(InvalidSettings, match="ray_backbones lists 'minilm'"):
+        Settings.load(ray_backbones="minilm=2")
 
 
 def test_settings_are_immutable() -> None:

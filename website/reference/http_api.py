@@ -34,7 +34,7 @@ def openapi_document() -> dict[str, Any]:
         try:
             app = create_app(
                 Settings(store_folder=Path(folder)),
-                backbone=absent,
+                backbones=absent,
                 engine=absent,
                 registry=registry,
                 metrics=Metrics(),

@@ -32,7 +32,9 @@ async def list_models(services: ServicesDep, caller: CallerDep) -> ModelList:
     found = await services.read(partial(services.registry.list_prefixes, reader=caller.tenant))
     # Other tenants may share any number of models. They must not displace the caller's own.
     own_first = sorted(found, key=lambda item: item.tenant != caller.tenant)
-    cards = itertools.chain.from_iterable(_cards(one, services.backbone.name) for one in own_first)
+    # Only the long descriptions of all versions say which of several backbones each one has.
+    backbone = services.backbone.name if len(services.backbones) == 1 else None
+    cards = itertools.chain.from_iterable(_cards(one, backbone) for one in own_first)
     return ModelList(data=list(itertools.islice(cards, MAX_MODELS)))
 
 
@@ -45,17 +47,21 @@ async def show_model(model: str, services: ServicesDep, caller: CallerDep) -> Mo
     """Describes any valid `model`, slashes included. `id` repeats it."""
     ref = PrefixRef.parse(model, default_tenant=caller.tenant)
     version = await services.read(partial(services.registry.version, ref, reader=caller.tenant))
+    backbone = services.backbone
+    if len(services.backbones) > 1:
+        spec = await services.read(partial(services.registry.spec, version.digest))
+        backbone = spec.backbone
     return ModelCard(
         id=model,
         created=int(version.created_at.timestamp()),
         owned_by=version.tenant,
         root=str(version.ref),
-        parent=services.backbone.name,
+        parent=backbone.name,
         task_type=version.task_type,
     )
 
 
-def _cards(item: PrefixSummary, backbone: str) -> Iterator[ModelCard]:
+def _cards(item: PrefixSummary, backbone: str | None) -> Iterator[ModelCard]:
     targets = {PrefixRef(item.tenant, item.task, alias=a): n for a, n in item.aliases.items()}
     targets |= {PrefixRef(item.tenant, item.task, version=n): n for n in item.versions}
     for ref, number in targets.items():

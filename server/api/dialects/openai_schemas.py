@@ -60,7 +60,9 @@ class ModelCard(WireResponse):
     created: int
     owned_by: str
     root: str = Field(description="The version that it names now.")
-    parent: str = Field(description="The backbone.")
+    parent: str | None = Field(
+        description="The backbone. Null in the list of a server with several backbones."
+    )
     task_type: TaskType = Field(description="Its task type, which determines the route to use.")
 
 

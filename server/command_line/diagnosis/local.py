@@ -1,6 +1,6 @@
 """All checks of a server's settings, in the order in which a server would fail."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import packages_distributions
 
 from transformers.utils import logging as transformers_logging
@@ -40,9 +40,12 @@ def check_machine(settings: Settings) -> Iterator[CheckResult]:
     yield database
     yield check_device(settings.device)
     yield check_kernels()
-    result, backbone = _check_backbone(settings.backbone)
-    yield result
-    yield _check_prefixes(settings, database, backbone)
+    backbones: list[BackboneFingerprint | None] = []
+    for source in (settings.backbone, *(one.source for one in settings.ray_backbone_list)):
+        result, backbone = _check_backbone(source)
+        backbones.append(backbone)
+        yield result
+    yield _check_prefixes(settings, database, backbones)
 
 
 def _check_backbone(source: str) -> tuple[CheckResult, BackboneFingerprint | None]:
@@ -68,15 +71,18 @@ def _unusable(error: PrefixError) -> CheckResult:
 
 
 def _check_prefixes(
-    settings: Settings, database: CheckResult, backbone: BackboneFingerprint | None
+    settings: Settings,
+    database: CheckResult,
+    backbones: Sequence[BackboneFingerprint | None],
 ) -> CheckResult:
-    if backbone is None:
-        return skipped("prefixes", "the backbone could not be loaded")
+    loaded = [backbone for backbone in backbones if backbone is not None]
+    if len(loaded) < len(backbones):
+        return skipped("prefixes", "a backbone could not be loaded")
     # Opening a store creates or upgrades its database, and a check changes nothing.
     if database.state is not State.OK or "revision" not in database.found:
         return skipped("prefixes", "the database does not exist, or is not up to date")
     try:
         with open_store(settings) as registry:
-            return check_prefixes(registry, backbone)
+            return check_prefixes(registry, loaded)
     except StoreUnavailable as error:
         return problem("prefixes", f"{error}.", "Check the store folder and the database URL.")

@@ -2,11 +2,12 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from prefixes.checks import check_backbones
 from prefixes.errors import PrefixError, StoreUnavailable
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.names import PrefixRef
@@ -88,20 +89,24 @@ def _outdated(revision: SchemaRevision) -> CheckResult:
     )
 
 
-def check_prefixes(registry: PrefixRegistry, backbone: BackboneFingerprint) -> CheckResult:
-    """Check that the prefixes that aliases point to fit the backbone."""
+def check_prefixes(
+    registry: PrefixRegistry, backbones: Sequence[BackboneFingerprint]
+) -> CheckResult:
+    """Check that the prefixes that aliases point to fit one of the backbones."""
     refs = list(islice(_targets(registry), _MAX_CHECKED))
-    misfits = [(ref, reason) for ref in refs if (reason := _misfit(registry, ref, backbone))]
+    misfits = [(ref, reason) for ref in refs if (reason := _misfit(registry, ref, backbones))]
     if not refs:
         return skipped("prefixes", "the store has no prefixes")
     if not misfits:
-        return ok("prefixes", f"all {len(refs)} that were checked fit the backbone")
+        which = "the backbone" if len(backbones) == 1 else "one of the backbones"
+        return ok("prefixes", f"all {len(refs)} that were checked fit {which}")
+    noun = "backbone" if len(backbones) == 1 else "backbones"
+    listed = ", ".join(backbone.name for backbone in backbones)
     named = "; ".join(f"{ref} ({reason})" for ref, reason in misfits[:_MAX_NAMED])
     more = f" and {len(misfits) - _MAX_NAMED} more" if len(misfits) > _MAX_NAMED else ""
     return problem(
         "prefixes",
-        f"{len(misfits)} of {len(refs)} prefixes do not fit the backbone {backbone.name}: "
-        f"{named}{more}.",
+        f"{len(misfits)} of {len(refs)} prefixes do not fit the {noun} {listed}: {named}{more}.",
         "Serve the backbone that they were trained on (`--backbone`), or train them again.",
     )
 
@@ -114,13 +119,16 @@ def _targets(registry: PrefixRegistry) -> Iterator[PrefixRef]:
                 yield PrefixRef(summary.tenant, summary.task, version=number)
 
 
-def _misfit(registry: PrefixRegistry, ref: PrefixRef, backbone: BackboneFingerprint) -> str:
+def _misfit(
+    registry: PrefixRegistry, ref: PrefixRef, backbones: Sequence[BackboneFingerprint]
+) -> str:
     """Say why a version cannot be served; an empty text if it can."""
     try:
         version = registry.version(ref, reader=ref.tenant)
-        return ", ".join(registry.spec(version.digest).backbone.differences(backbone))
+        findings = check_backbones(registry.spec(version.digest), backbones)
     except PrefixError as error:
         return str(error)
+    return ", ".join(finding.found for finding in findings)
 
 
 def _existing(folder: Path) -> Path:

@@ -47,17 +47,22 @@ class AnswerRecorder:
     def add(self, recording: Recording, results: Sequence[InferenceResult]) -> None:
         """Collect the answers of a request to tasks of the caller's own tenant."""
         given_at = datetime.now(UTC)
-        for place, result in enumerate(results):
+        for index, result in enumerate(results):
             if _is_recordable(recording, result):
                 # An explanation may take hundreds of times the memory of the answer.
                 kept = replace(result, occluded=()) if result.occluded else result
-                self._add(GivenAnswer(recording, place, given_at, kept))
+                self._add(GivenAnswer(recording, recording.place_of(index), given_at, kept))
 
-    def disagreed(self, recording: Recording, place: int, other_version: int) -> None:
-        """Note that another version gives another answer."""
+    def disagreed(self, recording: Recording, index: int, other_version: int) -> None:
+        """Note that another version gives another answer to one of the inputs."""
         if len(self._disagreements) < MAX_ANSWERS * _MAX_TENANTS:
             self._disagreements.append(
-                Disagreement(recording.tenant, recording.request_id, place, other_version)
+                Disagreement(
+                    recording.tenant,
+                    recording.request_id,
+                    recording.place_of(index),
+                    other_version,
+                )
             )
 
     def take(self) -> tuple[list[GivenAnswer], list[Disagreement], int]:

@@ -52,7 +52,7 @@ class FrontEnd:
         try:
             application = create_app(
                 settings,
-                backbone=welcome.backbone,
+                backbones=[welcome.backbone],
                 engine=self._engine,
                 registry=registry,
                 metrics=self._engine,

@@ -15,6 +15,7 @@ from server.hosting.ray.engine_replica import EngineReplica
 from server.hosting.ray.ingress import Ingress
 from server.hosting.ray.router import TaskAffinityRouter
 from server.settings import Settings
+from server.settings.lists import BackboneReplicas
 
 NAME: Final = "polyprefix"
 """The name of the application."""
@@ -37,27 +38,49 @@ def application(arguments: dict[str, str] | None = None) -> Application:
 
 
 def build(settings: Settings) -> Application:
-    """Build the application."""
-    engine = serve.deployment(EngineReplica, **_engine_options(settings))
+    """Build the application. The replicas of the default backbone run the jobs."""
+    default, *others = _settings_of_engines(settings)
+    other_engines = [
+        _engine(f"engine-{number}", one).bind(one, runs_jobs=False)
+        for number, one in enumerate(others, start=2)
+    ]
+    engine = _engine("engine", default).bind(default, *other_engines, runs_jobs=True)
     ingress = serve.deployment(serve.ingress()(Ingress), **_ingress_options(settings))
-    return ingress.bind(settings, engine.bind(_replica_settings(settings)))
+    return ingress.bind(settings, engine, *other_engines)
 
 
 def num_cpus(settings: Settings) -> float:
     """Return the CPU cores that all replicas reserve at most."""
-    num_engines = settings.ray_max_engine_replicas or settings.ray_engine_replicas
-    return num_engines * settings.ray_engine_cpus
+    return sum(
+        (one.ray_max_engine_replicas or one.ray_engine_replicas) * one.ray_engine_cpus
+        for one in _settings_of_engines(settings)
+    )
 
 
-def _replica_settings(settings: Settings) -> Settings:
-    """Give each replica as many threads as it reserves."""
+def _settings_of_engines(settings: Settings) -> list[Settings]:
+    """Return the settings of the engine of each backbone, those of the default backbone first."""
+    # A replica has as many threads as it reserves.
     threads = settings.num_threads or max(1, int(settings.ray_engine_cpus))
-    return settings.model_copy(update={"num_threads": threads})
+    default = settings.model_copy(update={"num_threads": threads})
+    return [default, *(_settings_of(one, default) for one in settings.ray_backbone_list)]
+
+
+def _settings_of(other: BackboneReplicas, default: Settings) -> Settings:
+    changes: dict[str, Any] = {"backbone": other.source, "examples_folder": None}
+    if other.num_replicas is not None:
+        changes |= {
+            "ray_engine_replicas": other.num_replicas,
+            "ray_max_engine_replicas": None,
+        }
+    return default.model_copy(update=changes)
+
+
+def _engine(name: str, settings: Settings) -> Any:
+    return serve.deployment(EngineReplica, name=name, **_engine_options(settings))
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
     return {
-        "name": "engine",
         "ray_actor_options": {
             "num_cpus": settings.ray_engine_cpus,
             "num_gpus": settings.ray_engine_gpus,

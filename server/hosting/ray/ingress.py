@@ -13,9 +13,10 @@ from ray.serve.handle import DeploymentHandle
 
 from server.app import create_app
 from server.hosting.ray.exposition import Exposition, merged
-from server.hosting.ray.replicas import RayReplicas
+from server.hosting.ray.replicas import pools_of
 from server.hosting.ray.routed_engine import RoutedEngine
 from server.hosting.registry_of_settings import registry_of
+from server.limits.limiter import RequestLimiter
 from server.observability.logs import configure_logging
 from server.observability.metrics import Metrics
 from server.settings import Settings
@@ -35,12 +36,12 @@ class Ingress:
     All ingress replicas share the limits of tenants: each allows its share.
     """
 
-    def __init__(self, settings: Settings, engine: DeploymentHandle[Any]) -> None:
+    def __init__(self, settings: Settings, *engines: DeploymentHandle[Any]) -> None:
+        """Set up, with one engine for each backbone, that of the default backbone first."""
         self._settings = settings
         self._registry = registry_of(settings)
         self._registry.database.follow_changes(outage_seconds=settings.database_outage_seconds)
-        self._engines = engine
-        self._engine = RoutedEngine(RayReplicas(engine), self._registry.database)
+        self._engines = engines
         context = serve.get_replica_context()
         self._name = context.replica_tag
         self._peers = serve.get_deployment_handle(context.deployment, context.app_name)
@@ -49,15 +50,17 @@ class Ingress:
         )
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
-        """Build the application, once a replica of the engine says which backbone it has."""
+        """Build the application, once a replica of each engine says which backbone it has."""
         configure_logging()
+        pools = await pools_of(self._engines, self._registry)
+        engine = RoutedEngine(pools, self._registry.database)
         return create_app(
             self._settings,
-            backbone=await self._engines.fingerprint.remote(),
-            engine=self._engine,
+            backbones=pools.fingerprints,
+            engine=engine,
             registry=self._registry,
             metrics=self,
-            while_served=self._served(),
+            while_served=self._served(engine.limiter),
             shutdown=Shutdown(),
         )
 
@@ -73,9 +76,9 @@ class Ingress:
 
     async def exposition(self) -> bytes:
         """Export the metrics of all replicas, whichever of them is asked."""
-        both = (self._peers, self._engines)
+        deployments = (self._peers, *self._engines)
         found = await asyncio.gather(
-            *(_ask_all(handle, "own_exposition", Exposition) for handle in both)
+            *(_ask_all(handle, "own_exposition", Exposition) for handle in deployments)
         )
         return merged(chain(*found))
 
@@ -84,20 +87,20 @@ class Ingress:
         return True
 
     @asynccontextmanager
-    async def _served(self) -> AsyncIterator[None]:
-        counting = asyncio.create_task(self._keep_sharing_limits())
+    async def _served(self, limiter: RequestLimiter) -> AsyncIterator[None]:
+        counting = asyncio.create_task(self._keep_sharing_limits(limiter))
         try:
             yield
         finally:
             counting.cancel()
             self._registry.close()
 
-    async def _keep_sharing_limits(self) -> None:
+    async def _keep_sharing_limits(self, limiter: RequestLimiter) -> None:
         """Allow this replica's share of the limits, by the number of replicas that answer."""
         while True:
             try:
                 num_replicas = len(await _ask_all(self._peers, "is_serving", bool))
-                self._engine.limiter.share = 1 / max(1, num_replicas)
+                limiter.share = 1 / max(1, num_replicas)
             except Exception:  # noqa: BLE001 - the top of a task: the next turn may succeed
                 _log.exception("could not count the replicas that share the limits")
             await asyncio.sleep(_SECONDS_BETWEEN_COUNTS)

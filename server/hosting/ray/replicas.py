@@ -1,6 +1,7 @@
 """RayReplicas: the replicas of an engine, called through a handle of Ray Serve."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from ray.exceptions import RayActorError
@@ -11,9 +12,20 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
+from prefixes.registry import PrefixRegistry
 from server.errors import EngineUnavailable
 from server.hosting.front_ends.messages import Failure, Reply
 from server.hosting.ray.calls import EngineCall, ReplicaLost, ReplicasBusy
+from server.hosting.ray.pools import EnginePool, EnginePools
+
+
+async def pools_of(
+    handles: Sequence[DeploymentHandle[Any]], registry: PrefixRegistry
+) -> EnginePools:
+    """Wait until each engine says which backbone it has."""
+    found = await asyncio.gather(*(handle.fingerprint.remote() for handle in handles))
+    pools = [EnginePool(one, RayReplicas(of)) for one, of in zip(found, handles, strict=True)]
+    return EnginePools(pools, registry)
 
 
 class RayReplicas:

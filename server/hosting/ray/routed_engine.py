@@ -4,16 +4,21 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Unpack
 
-from prefixes import Finding, Prefix, PrefixRef, PrefixSpec
+from prefixes import Finding, Prefix, PrefixRef, PrefixRejected, PrefixSpec
+from prefixes.answers import NO_RULES
+from prefixes.errors import InputRejected
 from prefixes.registry import Database
 from server.engine.canaries.counts import CanaryCounts
+from server.engine.gathering import gather
 from server.engine.text_sizes import estimate_tokens
 from server.engine.values import InferenceOptions, InferenceResponse, InferenceResult, TaskInput
 from server.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from server.hosting.front_ends.messages import CompactResults, Reply
-from server.hosting.ray.calls import EngineCall, EngineReplicas, ReplicaLost, ReplicasBusy
+from server.hosting.ray.calls import EngineCall, ReplicaLost, ReplicasBusy
+from server.hosting.ray.pools import EnginePool, EnginePools, RequestPart
 from server.limits.allowance import Allowance
 from server.limits.limiter import RequestLimiter
 from server.rates import RateState
@@ -34,39 +39,38 @@ class RoutedEngine:
     Limits are counted here, not in the replicas: a tenant's tasks have different replicas.
     """
 
-    def __init__(self, replicas: EngineReplicas, database: Database) -> None:
+    def __init__(self, pools: EnginePools, database: Database) -> None:
         """Set up.
 
         Args:
-            replicas: the replicas of the engine.
+            pools: the engines, each with its replicas.
             database: what this process has seen of it, a replica sees before it answers.
         """
         self.limiter = RequestLimiter()
-        self._replicas = replicas
+        self._pools = pools
         self._database = database
         self._specs = _KnownSpecs()
 
     async def infer(
         self, inputs: Sequence[TaskInput], **options: Unpack[InferenceOptions]
     ) -> InferenceResponse:
-        """Call `Engine.infer` of one replica, also if the inputs are for several tasks.
+        """Call `Engine.infer` of one replica of each backbone that the inputs need.
 
-        One packed batch runs them together for little more than one task. Parts for several
-        replicas would be charged, admitted, traced and retried apart.
+        One packed batch runs inputs for several tasks together, for little more than one task.
+        Parts for several replicas of a backbone would be admitted, traced and retried apart.
         """
         num_tokens = estimate_tokens(inputs)
         allowance = options["allowance"]
-        unlimited = Allowance(weight=allowance.weight)
-        arguments = {"inputs": inputs, **options, "allowance": unlimited}
         with self.limiter.admit(allowance, num_texts=len(inputs), num_tokens=num_tokens) as charge:
-            specs = self._specs.of(item.ref for item in inputs)
-            answer: CompactResults = await self._call(
-                EngineCall("infer", arguments, frozenset(specs), self._database.change_number),
-                task=dominant_task(inputs),
-                num_tokens=num_tokens,
-                seconds=options["timeout_seconds"],
-            )
-            results = self._completed(inputs, answer, {**specs, **answer.specs})
+            options = {**options, "allowance": Allowance(weight=allowance.weight)}
+            try:
+                results = await self._divided(inputs, options)
+            except PrefixRejected:
+                if self._pools.is_single:
+                    raise
+                # An engine may have seen that an alias moved to a version for another backbone.
+                await self._pools.see_changes(inputs, options)
+                results = await self._divided(inputs, options)
             charge.note_tokens(sum(result.num_tokens for result in results))
             return InferenceResponse(results, charge.rates())
 
@@ -76,29 +80,88 @@ class RoutedEngine:
 
     async def write_answers(self) -> None:
         """Call `Engine.write_answers` of every replica."""
-        await self._replicas.call_all(EngineCall("write_answers", {}))
+        call = EngineCall("write_answers", {})
+        await asyncio.gather(*(pool.replicas.call_all(call) for pool in self._pools.all))
 
     async def canary_counts(self, tenant: str, task: str, alias: str) -> CanaryCounts:
         """Call `Engine.canary_counts` of the task's replica."""
         arguments = {"tenant": tenant, "task": task, "alias": alias}
+        pool = await self._pools.of_alias(tenant, task, alias)
         counts: CanaryCounts = await self._call(
-            EngineCall("canary_counts", arguments), task=f"{tenant}/{task}"
+            pool, EngineCall("canary_counts", arguments), task=f"{tenant}/{task}"
         )
         return counts
 
     async def replay(self, prefix: Prefix, digest: str) -> tuple[Finding, ...]:
-        """Call `Engine.replay` of one replica."""
+        """Call `Engine.replay` of one replica of the prefix's backbone."""
         call = EngineCall("replay", {"prefix": prefix, "digest": digest})
-        findings: tuple[Finding, ...] = await self._call(call, seconds=_REPLAY_SECONDS)
+        pool = self._pools.of_spec(prefix.spec)
+        findings: tuple[Finding, ...] = await self._call(pool, call, seconds=_REPLAY_SECONDS)
         return findings
 
     async def find_problem(self) -> str | None:
-        """Return why no replica answers, None if one does."""
+        """Return why a backbone has no replica that answers, None if each has one."""
+        found = await asyncio.gather(*map(self._find_problem, self._pools.all))
+        return next(filter(None, found), None)
+
+    async def _find_problem(self, pool: EnginePool) -> str | None:
         try:
-            problem: str | None = await self._call(EngineCall("find_problem", {}))
+            problem: str | None = await self._call(pool, EngineCall("find_problem", {}))
         except (EngineUnavailable, DeadlineExceeded, Overloaded) as error:
-            return str(error)
-        return problem
+            problem = str(error)
+        if problem is None or self._pools.is_single:
+            return problem
+        return f"{pool.fingerprint.name}: {problem}"
+
+    async def _divided(
+        self, inputs: Sequence[TaskInput], options: InferenceOptions
+    ) -> list[InferenceResult]:
+        """Let each backbone answer its part, and return the results in the order of the inputs."""
+        parts = await self._pools.divide(inputs, options)
+        if len(parts) == 1:
+            return await self._infer(parts[0].pool, inputs, self._checked(options))
+        answered = await gather([self._infer_part(part, inputs, options) for part in parts])
+        results = {
+            place: result
+            for part, some in zip(parts, answered, strict=True)
+            for place, result in zip(part.places, some, strict=True)
+        }
+        return [results[place] for place in range(len(inputs))]
+
+    async def _infer_part(
+        self, part: RequestPart, inputs: Sequence[TaskInput], options: InferenceOptions
+    ) -> list[InferenceResult]:
+        recording = options["recording"]
+        if recording is not None:
+            options = {**options, "recording": replace(recording, places=part.places)}
+        its_inputs = [inputs[place] for place in part.places]
+        try:
+            return await self._infer(part.pool, its_inputs, self._checked(options))
+        except InputRejected as error:
+            if error.index is not None:
+                error.index = part.places[error.index]
+            raise
+
+    def _checked(self, options: InferenceOptions) -> InferenceOptions:
+        """Leave out what `divide` has checked, because it concerns the whole request."""
+        if self._pools.is_single:
+            return options
+        return {**options, "task_type": None, "rules": NO_RULES}
+
+    async def _infer(
+        self, pool: EnginePool, inputs: Sequence[TaskInput], options: InferenceOptions
+    ) -> list[InferenceResult]:
+        """Call `Engine.infer` of one replica of a backbone."""
+        specs = self._specs.of(item.ref for item in inputs)
+        arguments = {"inputs": inputs, **options}
+        answer: CompactResults = await self._call(
+            pool,
+            EngineCall("infer", arguments, frozenset(specs), self._database.change_number),
+            task=dominant_task(inputs),
+            num_tokens=estimate_tokens(inputs),
+            seconds=options["timeout_seconds"],
+        )
+        return self._completed(inputs, answer, {**specs, **answer.specs})
 
     async def find_failure(self) -> str | None:
         """Return None: Serve replaces replicas that have failed."""
@@ -106,6 +169,7 @@ class RoutedEngine:
 
     async def _call(
         self,
+        pool: EnginePool,
         call: EngineCall,
         *,
         task: str | None = None,
@@ -118,7 +182,7 @@ class RoutedEngine:
         """
         try:
             async with asyncio.timeout(seconds + _GRACE_SECONDS):
-                return await self._answer(call, task, num_tokens)
+                return await self._answer(pool, call, task, num_tokens)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"No replica of the engine answered within {seconds:g} seconds. Retry later."
@@ -129,13 +193,15 @@ class RoutedEngine:
                 retry_after_seconds=1,
             ) from error
 
-    async def _answer(self, call: EngineCall, task: str | None, num_tokens: int) -> Any:
+    async def _answer(
+        self, pool: EnginePool, call: EngineCall, task: str | None, num_tokens: int
+    ) -> Any:
         problem: Exception = EngineUnavailable(
             f"{_NUM_TRIES} replicas of the engine exited before they answered. Retry later."
         )
         for attempt in range(_NUM_TRIES):
             try:
-                reply = await self._replicas.call(
+                reply = await pool.replicas.call(
                     call, task=task, num_tokens=num_tokens, attempt=attempt
                 )
             except ReplicaLost as error:

@@ -16,14 +16,14 @@ import httpx
 import pytest
 import torch
 
-from prefixes.backbone import Backbone
+from prefixes.backbone import Backbone, load_backbone
 from prefixes.disk import make_folder
 from prefixes.registry import BucketSettings, open_registry, open_store
 from server.api.status import program_version
 from server.command_line.diagnosis import machine, stores
 from server.command_line.diagnosis.machine import check_device, check_distributions
 from server.command_line.diagnosis.servers import check_clock, check_versions
-from tests.factories import make_prefix
+from tests.factories import make_backbone_folder, make_prefix
 from tests.prefixes.old_databases import downgrade
 from tests.seaweedfs import SeaweedServer, settings_of
 from tests.server.command_line.caller import call
@@ -190,6 +190,19 @@ def test_prefixes_of_another_backbone(
     assert (report.code, report.state("prefixes")) == (1, "problem")
     assert report.text("prefixes").startswith("1 of 2 prefixes do not fit")
     assert "acme/foreign@1 (weights_sha256: trained on" in report.text("prefixes")
+
+
+def test_prefixes_of_a_further_backbone_on_ray(
+    tmp_path: Path, backbone_folder: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_backbone_folder(tmp_path / "other", "roberta", seed=1)
+    registry, _ = new_registry(tmp_path / "var")
+    put(registry, "acme/fits", make_prefix(backbone.fingerprint))
+    put(registry, "acme/other", make_prefix(load_backbone(folder, device="cpu").fingerprint))
+    registry.close()
+    monkeypatch.setenv("POLYPREFIX_RAY_BACKBONES", f"{folder}=2")
+    report = diagnose(tmp_path, backbone_folder)
+    assert report.state("prefixes") == "ok", report.text("prefixes")
 
 
 def test_a_gpu_that_does_not_exist(tmp_path: Path, backbone_folder: Path) -> None:

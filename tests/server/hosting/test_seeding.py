@@ -25,7 +25,7 @@ async def test_examples_are_published_once_and_again_when_they_change(
     folder = tmp_path / "examples"
     folder.mkdir()
     registry = open_registry(tmp_path / "store")
-    publisher = Publisher(registry, FakeEngine(registry), backbone.fingerprint)
+    publisher = Publisher(registry, FakeEngine(registry), [backbone.fingerprint])
     file = folder / "mood.safetensors"
     for seed, versions in ((1, 1), (1, 1), (2, 2)):
         file.write_bytes(make_prefix(backbone.fingerprint, seed=seed).to_bytes())
@@ -49,7 +49,7 @@ async def test_an_example_that_does_not_fit_is_skipped_with_a_warning(
     (folder / "Bad Name.safetensors").write_bytes(make_prefix(backbone.fingerprint).to_bytes())
     (folder / "good.safetensors").write_bytes(make_prefix(backbone.fingerprint).to_bytes())
     registry = open_registry(tmp_path / "store")
-    publisher = Publisher(registry, FakeEngine(registry), backbone.fingerprint)
+    publisher = Publisher(registry, FakeEngine(registry), [backbone.fingerprint])
     await seed_examples(folder, registry, publisher)
     assert [item.task for item in registry.list_prefixes(reader=None)] == ["good"]
     for name in ("foreign", "broken", "Bad Name"):
@@ -64,7 +64,7 @@ async def test_the_tenant_of_the_examples_stays_private_if_an_operator_made_it_p
     folder = tmp_path / "examples"
     folder.mkdir()
     registry = open_registry(tmp_path / "store")
-    publisher = Publisher(registry, FakeEngine(registry), backbone.fingerprint)
+    publisher = Publisher(registry, FakeEngine(registry), [backbone.fingerprint])
     await seed_examples(folder, registry, publisher)
     assert registry.tenant(EXAMPLES_TENANT).is_public
     Tenants(registry.database).set_public(EXAMPLES_TENANT, is_public=False, by=COMMAND_LINE)
@@ -81,7 +81,7 @@ async def test_a_server_starts_although_the_tenant_of_the_examples_is_suspended_
     folder = tmp_path / "examples"
     folder.mkdir()
     registry = open_registry(tmp_path / "store")
-    publisher = Publisher(registry, FakeEngine(registry), backbone.fingerprint)
+    publisher = Publisher(registry, FakeEngine(registry), [backbone.fingerprint])
     for seed, is_changed in ((1, False), (2, True)):
         prefix = make_prefix(backbone.fingerprint, seed=seed)
         (folder / "mood.safetensors").write_bytes(prefix.to_bytes())
@@ -107,7 +107,7 @@ async def test_servers_that_start_at_the_same_time_publish_each_example_once(
     registries = [open_registry(tmp_path / "store", database_url=url) for _ in range(3)]
     await asyncio.gather(
         *(
-            seed_examples(folder, one, Publisher(one, FakeEngine(one), backbone.fingerprint))
+            seed_examples(folder, one, Publisher(one, FakeEngine(one), [backbone.fingerprint]))
             for one in registries
         )
     )

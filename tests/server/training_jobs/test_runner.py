@@ -180,7 +180,7 @@ class Bench:
         runner = TrainingRunner(
             self.settings,
             self.registry,
-            Publisher(self.registry, replayer, self.backbone),
+            Publisher(self.registry, replayer, [self.backbone]),
             Metrics(),
             lease=lease,
             placement=self.placement,

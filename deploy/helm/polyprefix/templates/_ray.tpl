@@ -4,11 +4,27 @@
 {{ gt (int .Values.ray.engines.max) (int .Values.ray.engines.min) | ternary "yes" "" }}
 {{- end }}
 
+{{/* Number of engines of the further backbones, each on a worker of its own. */}}
+{{- define "polyprefix.rayFurtherEngines" -}}
+{{- $sum := 0 -}}
+{{- range .Values.ray.backbones -}}
+{{- $sum = add $sum .engines -}}
+{{- end -}}
+{{ $sum }}
+{{- end }}
+
 {{/* One engine for each worker: it reserves all CPUs of the pod. */}}
 {{- define "polyprefix.raySettings" -}}
 POLYPREFIX_RAY_ENGINE_REPLICAS: {{ .Values.ray.engines.min | quote }}
 {{- if include "polyprefix.rayScales" . }}
 POLYPREFIX_RAY_MAX_ENGINE_REPLICAS: {{ .Values.ray.engines.max | quote }}
+{{- end }}
+{{- if .Values.ray.backbones }}
+{{- $listed := list }}
+{{- range .Values.ray.backbones }}
+{{- $listed = append $listed (printf "%s=%d" .source (int .engines)) }}
+{{- end }}
+POLYPREFIX_RAY_BACKBONES: {{ join "," $listed | quote }}
 {{- end }}
 POLYPREFIX_RAY_ENGINE_CPUS: {{ .Values.resources.limits.cpu | quote }}
 POLYPREFIX_RAY_ENGINE_GPUS: {{ .Values.gpu.enabled | ternary .Values.gpu.count 0 | quote }}

@@ -22,6 +22,7 @@ from tests.server.hosting.ray.cluster import (
     UNUSED_TASKS,
     RayServer,
     ask,
+    numbers_in,
     ray_server,
     why_not,
 )
@@ -57,15 +58,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone) -> Itera
     """A server with the same prefixes, without Ray."""
     with serving(tmp_path_factory.mktemp("plain"), backbone) as running:
         yield running
-
-
-def _numbers(value: Any) -> list[float]:
-    """All numbers of an answer but its times, in order."""
-    if isinstance(value, dict):
-        value = [each for name, each in value.items() if name != "timings_ms"]
-    if isinstance(value, list):
-        return [number for each in value for number in _numbers(each)]
-    return [float(value)] if isinstance(value, int | float) else []
 
 
 def test_the_examples_of_the_page_show_what_it_says(server: RayServer) -> None:
@@ -105,7 +97,7 @@ def test_answers_are_those_of_a_server_without_ray(server: RayServer, plain: Res
     assert found.status_code == expected.status_code == 200, found.text
     models = [[each["model"] for each in one.json()["results"]] for one in (found, expected)]
     assert models[0] == models[1]
-    assert _numbers(found.json()) == pytest.approx(_numbers(expected.json()), abs=1e-5)
+    assert numbers_in(found.json()) == pytest.approx(numbers_in(expected.json()), abs=1e-5)
 
 
 def test_errors_are_those_of_a_server_without_ray(server: RayServer, plain: Rest) -> None:
@@ -165,7 +157,7 @@ def test_two_ingress_replicas_share_a_limit(server: RayServer) -> None:
 
 def test_a_killed_replica_costs_no_answer(server: RayServer) -> None:
     with server.client() as client:
-        expected = {task: _numbers(ask(client, task).json()) for task in TASKS}
+        expected = {task: numbers_in(ask(client, task).json()) for task in TASKS}
     stop = threading.Event()
     outcomes: Counter[str] = Counter()
 
@@ -176,7 +168,7 @@ def test_a_killed_replica_costs_no_answer(server: RayServer) -> None:
                     return
                 task = TASKS[number % len(TASKS)]
                 response = ask(client, task)
-                is_right = response.status_code == 200 and _numbers(
+                is_right = response.status_code == 200 and numbers_in(
                     response.json()
                 ) == pytest.approx(expected[task], abs=1e-5)
                 outcomes["right" if is_right else f"{response.status_code} {response.text}"] += 1

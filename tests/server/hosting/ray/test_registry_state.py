@@ -7,10 +7,9 @@ import pytest
 
 from prefixes.backbone import Backbone
 from prefixes.registry import PrefixRegistry, change_feed, open_registry
-from server.hosting.ray.routed_engine import RoutedEngine
 from tests.factories import make_prefix
 from tests.postgresql import PostgresServer
-from tests.server.hosting.ray.test_routed_engine import OneReplica, ask
+from tests.server.hosting.ray.test_routed_engine import OneReplica, ask, engine_of
 from tests.server.rest import new_registry, put
 
 pytestmark = pytest.mark.anyio
@@ -50,6 +49,6 @@ async def test_a_replica_sees_a_change_that_the_ingress_has_seen(
     put(of_ingress, "acme/mood", make_prefix(backbone.fingerprint))
     number = of_ingress.database.change_number
     assert of_replica.database.change_number != number
-    await ask(RoutedEngine(OneReplica(of_replica), of_ingress.database), "acme/mood")
+    await ask(engine_of(OneReplica(of_replica), backbone, of_ingress), "acme/mood")
 
     assert of_replica.database.change_number == number

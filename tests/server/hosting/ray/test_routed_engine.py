@@ -24,6 +24,7 @@ from server.hosting.front_ends.messages import CompactResults, Failure, Reply
 from server.hosting.ray import routed_engine
 from server.hosting.ray.answering import answer
 from server.hosting.ray.calls import EngineCall, ReplicaLost, ReplicasBusy
+from server.hosting.ray.pools import EnginePool, EnginePools
 from server.hosting.ray.routed_engine import RoutedEngine, dominant_task
 from server.limits.allowance import NO_ALLOWANCE, Account, Allowance
 from tests.server.doubles import until
@@ -73,9 +74,15 @@ def replica(registry: PrefixRegistry) -> OneReplica:
     return OneReplica(registry)
 
 
+def engine_of(replica: OneReplica, backbone: Backbone, registry: PrefixRegistry) -> RoutedEngine:
+    """An engine with one backbone. `registry` is that of the ingress."""
+    pools = EnginePools([EnginePool(backbone.fingerprint, replica)], registry)
+    return RoutedEngine(pools, registry.database)
+
+
 @pytest.fixture
-def engine(replica: OneReplica) -> RoutedEngine:
-    return RoutedEngine(replica, replica.registry.database)
+def engine(replica: OneReplica, backbone: Backbone) -> RoutedEngine:
+    return engine_of(replica, backbone, replica.registry)
 
 
 def asks(*refs: str) -> list[TaskInput]:
