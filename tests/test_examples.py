@@ -42,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     registry.ensure_tenant("acme")
     key = ApiKeys(registry.database).issue("acme", "test").key
     registry.close()
-    with server_process(store, "--examples-folder", str(EXAMPLES)) as (_, url):
+    with server_process(store, "--examples-folder", str(EXAMPLES), is_forked=False) as (_, url):
         yield url, key
 
 

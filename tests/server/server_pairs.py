@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
 from typing import Any, Final
 
 import httpx
@@ -17,7 +16,7 @@ from prefixes.registry import COMMAND_LINE, ApiKeys, LimitStore, PrefixRegistry,
 from prefixes.s3.settings import BucketSettings
 from tests.factories import make_prefix
 from tests.server.batch_files.test_service import JSONL, ROUTE, lines_of
-from tests.server.hosting.processes import client, server_process
+from tests.server.hosting.processes import ServerProcess, client, server_process
 from tests.server.rest import put, until
 from tests.server.training_jobs.trainings import SECONDS, worker_of
 from training.service.protocol.worker import EVENTS, OUTCOME
@@ -38,7 +37,7 @@ class ServerPair:
     flags: tuple[str, ...]
 
     @contextmanager
-    def server(self, folder: Path) -> Iterator[tuple[Popen[str], httpx.Client]]:
+    def server(self, folder: Path) -> Iterator[tuple[ServerProcess, httpx.Client]]:
         """A server process with its store in a folder, and a client of acme."""
         with (
             server_process(folder, *self.flags) as (process, url),

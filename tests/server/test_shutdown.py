@@ -62,7 +62,7 @@ def test_sighup_stays_ignored_if_the_parent_ignores_it(
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does; the child inherits it
     try:
         flags = ("--backbone", str(backbone_folder), *front_ends)
-        with server_process(store[0], *flags) as (process, url):
+        with server_process(store[0], *flags, is_forked=False) as (process, url):
             process.send_signal(signal.SIGHUP)
             assert httpx.get(f"{url}/readyz").status_code == 200
             process.send_signal(signal.SIGTERM)

@@ -12,29 +12,51 @@ import httpx
 import pytest
 
 from prefixes.registry import ApiKeys, open_registry
+from tests.server.hosting.forking import ForkedProcess, fork_command
 
 ROOT = Path(__file__).parents[3]
 SERVE = (sys.executable, "-P", "-m", "server", "serve")
 
+ServerProcess = subprocess.Popen[str] | ForkedProcess
+
 
 @contextmanager
 def server_process(
-    store: Path, *flags: str, folder: Path = ROOT, prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server process on a free port, and its URL once it answers. `prefix` runs its command."""
-    process = subprocess.Popen(
-        [*prefix, *SERVE, "--port", "0", "--store-folder", str(store), *flags],
-        cwd=folder,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONPATH": str(ROOT),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    store: Path,
+    *flags: str,
+    folder: Path = ROOT,
+    prefix: tuple[str, ...] = (),
+    is_forked: bool = True,
+) -> Iterator[tuple[ServerProcess, str]]:
+    """A server process on a free port, and its URL once it answers.
+
+    Args:
+        store: the store folder.
+        flags: further flags of the command.
+        folder: the working folder.
+        prefix: a command that runs the command of the server. Its process is not forked.
+        is_forked: whether the process is forked from one that has imported the server, which saves
+            most of the CPU time of a start. Otherwise, the command is run as an operator runs it.
+    """
+    arguments = ["serve", "--port", "0", "--store-folder", str(store), *flags]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    process: ServerProcess
+    if is_forked and not prefix:
+        process = fork_command(arguments, folder=folder, environment=environment)
+    else:
+        process = subprocess.Popen(
+            [*prefix, *SERVE[:-1], *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
     assert process.stdout is not None
     try:
         for line in process.stdout:

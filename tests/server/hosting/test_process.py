@@ -33,7 +33,7 @@ def test_a_first_start_serves_examples_and_exits_with_0(
         prefix = with_golden(backbone, make_prefix(backbone.fingerprint, seed=seed), texts)
         (examples / f"{task}.safetensors").write_bytes(prefix.to_bytes())
     flags = ("--backbone", str(backbone_folder), "--examples-folder", str(examples), *front_ends)
-    with server_process(store[0], *flags) as (process, url):
+    with server_process(store[0], *flags, is_forked=False) as (process, url):
         tasks = ("topic", "mood", "spam")
         inputs = [{"model": f"examples/{task}", "text": "good"} for task in tasks]
         answer = httpx.post(f"{url}/v1/classify", json={"input": inputs})

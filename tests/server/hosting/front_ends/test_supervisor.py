@@ -71,7 +71,7 @@ def test_modules_in_the_working_folder_are_not_imported(
     trap.mkdir()
     for name in ("server", "types", "uvicorn", "prefixes"):
         (trap / f"{name}.py").write_text("raise SystemExit('imported from the working folder')")
-    with server_process(store[0], *flags, folder=trap) as (process, url):
+    with server_process(store[0], *flags, folder=trap, is_forked=False) as (process, url):
         assert httpx.get(f"{url}/readyz").status_code == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
