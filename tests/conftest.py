@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests may use."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ settings.register_profile("polyprefix", deadline=None)  # a busy machine is not 
 settings.register_profile("fuzz", deadline=None, max_examples=5000)  # of `make fuzz`
 settings.load_profile("polyprefix")
 
-_MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108 - pytest makes a private folder in it
+_MEMORY_DISK: Final = Path("/dev/shm")
 _MIN_FREE_BYTES: Final = 4 * 2**30
 
 
@@ -36,6 +37,16 @@ def pytest_configure() -> None:
     may_run_programs = not disk.f_flag & os.ST_NOEXEC
     if has_room and may_run_programs and os.access(_MEMORY_DISK, os.W_OK):
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY_DISK)
+
+
+def pytest_collection_finish() -> None:
+    """Exclude the tests and the libraries from garbage collection.
+
+    They are more than a million objects. Collections that visited them took a sixth of the CPU time
+    of tests that start a server in this process.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
