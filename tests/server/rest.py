@@ -1,6 +1,8 @@
 """A server on a real socket for tests, a fake engine that a test controls, and small helpers."""
 
 import asyncio
+import functools
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -20,7 +22,7 @@ from prefixes.backbone import Backbone
 from prefixes.encoded import EncodedText
 from prefixes.lengths import LengthOptions
 from prefixes.occlusion import OcclusionOptions
-from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_registry
+from prefixes.registry import Actor, ApiKeys, PrefixRegistry, open_database, open_registry
 from prefixes.spec import TaskType
 from server.api.services import InferenceEngine
 from server.app import create_app
@@ -216,6 +218,9 @@ def new_registry(
     folder: Path, database_url: str | None = None
 ) -> tuple[PrefixRegistry, dict[str, str]]:
     """A registry with two private tenants and an operator that have keys, and `examples`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if database_url is None and not any(folder.iterdir()):
+        (folder / "registry.db").write_bytes(_empty_database())
     registry = open_registry(folder, database_url=database_url)
     keys = ApiKeys(registry.database)
     for tenant in ("acme", "zoo"):
@@ -223,6 +228,15 @@ def new_registry(
     registry.ensure_tenant("examples", is_public=True)
     issued = {tenant: keys.issue(tenant, "test").key for tenant in ("acme", "zoo")}
     return registry, issued | {"operator": keys.issue(None, "test", role="operator").key}
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """The SQLite file that all migrations give, so that they run once and not for each test."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "registry.db"
+        open_database(f"sqlite:///{file}").close()
+        return file.read_bytes()
 
 
 def put(registry: PrefixRegistry, ref: str, prefix: Prefix) -> None:
