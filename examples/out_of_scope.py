@@ -41,7 +41,7 @@ def main() -> int:
         train = [
             *(sys.executable, "-m", "server", "train", f"{options.tenant}/{TASK}"),
             *("--train", str(files["train"]), "--validation", str(files["validation"])),
-            *("--reject", str(KEPT), "--set", "min_steps=150", "--output", folder),
+            *("--reject", str(KEPT), "--set", "min_steps=80", "--output", folder),
             *("--publish", options.url, "--key", options.key),
         ]
         subprocess.run(train, check=True)

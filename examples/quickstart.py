@@ -23,8 +23,8 @@ PLAN = """
 tokens_per_batch = 4096
 
 [defaults]
-epochs = 5
-min_steps = 80
+epochs = 3
+min_steps = 40
 
 [[task]]
 task = "{tenant}/spam"
