@@ -23,7 +23,7 @@ LABELS: Final = {
     "spam": "advertising: you have won a prize, call this number, text to claim an offer",
     "ham": "a personal message between friends or family",
 }
-CONFIG: Final = {"labels": list(LABELS), "label_descriptions": LABELS, "min_steps": 100}
+CONFIG: Final = {"labels": list(LABELS), "label_descriptions": LABELS}
 NUM_REVIEWED: Final = 80
 TEXTS_PER_REQUEST: Final = 100
 SECONDS_BETWEEN_LOOKS: Final = 0.5
