@@ -49,9 +49,9 @@ export function checkField({ label, isChecked = false, ...attributes }) {
  *
  * `submit` may return the content to show below the form.
  */
-export function form({ label, fields, action, submit }) {
+export function form({ label, fields, action, isPrimary = true, submit }) {
   const result = h("div", { "aria-live": "polite" });
-  const button = h("button", { type: "submit", class: "primary" }, action);
+  const button = h("button", { type: "submit", class: isPrimary && "primary" }, action);
   const run = async (event) => {
     event.preventDefault();
     button.disabled = true;

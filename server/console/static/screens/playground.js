@@ -49,8 +49,8 @@ class Playground {
     return [
       this.chips,
       form({ label: "Text", fields, action: "Run", submit: () => this.run() }),
-      this.picker(),
       this.results,
+      this.picker(),
     ];
   }
 
@@ -84,7 +84,7 @@ class Playground {
       "div",
       {},
       options,
-      form({ label: "Tasks", fields: [name], action: "Add", submit: add }),
+      form({ label: "Tasks", fields: [name], action: "Add", isPrimary: false, submit: add }),
     );
   }
 
