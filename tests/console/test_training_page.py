@@ -29,7 +29,7 @@ DONE: Final[dict[str, Any]] = {
     **STATUS,
     "state": "succeeded",
     "ended_at": "2026-11-01T10:05:00Z",
-    "result": RESULT,
+    "result": {**RESULT, "new": 1},
 }
 
 
@@ -64,6 +64,7 @@ def test_a_finished_training_shows_its_figures_and_can_be_promoted(tab: "Tab", s
     result = tab.page.get_by_role("region", name="Result")
     expect(result).to_contain_text("published, not promoted")
     expect(result).to_contain_text("The alias live points to version 1.")
+    expect(result).to_contain_text("accuracy: 1.000 (version 1: 0.900) on 20 rows.")
     playground = result.get_by_role("link", name="Open in the playground")
     expect(playground).to_have_attribute("href", "/console/playground?model=acme%2Fmails%402")
     tab.click("Promote version 2")

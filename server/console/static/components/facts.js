@@ -29,6 +29,13 @@ export function number(value) {
     : value.toLocaleString("en", { maximumFractionDigits: 3 });
 }
 
+/** Write a metric, always with three decimals: 1 could be a number of rows. */
+export function metric(value) {
+  return value === null || value === undefined
+    ? "none"
+    : value.toLocaleString("en", { minimumFractionDigits: 3, maximumFractionDigits: 3 });
+}
+
 const TONES = {
   active: "good",
   valid: "good",

@@ -20,10 +20,10 @@ const MESSAGES = {
 export class TrainingProgress {
   constructor(context) {
     this.message = h("span", { role: "status" });
-    this.bar = h("span");
+    this.bar = h("p");
     // Outside the status: a screen reader would announce each second.
     this.time = h("span", { class: "hint" });
-    this.element = h("p", { class: "actions" }, this.bar, this.message, this.time);
+    this.element = h("div", {}, this.bar, h("p", {}, this.message, " ", this.time));
     context.every(1, () => this.draw());
   }
 

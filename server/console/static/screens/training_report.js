@@ -2,7 +2,7 @@
 
 import { confusionTable } from "../components/confusion.js";
 import { h } from "../components/dom.js";
-import { factList, number } from "../components/facts.js";
+import { factList, metric, number } from "../components/facts.js";
 import { table } from "../components/table.js";
 
 /** Create the section of a report. */
@@ -14,7 +14,7 @@ export function reportOf(report) {
     "section",
     { class: "card", "aria-label": "Figures" },
     h("h2", {}, `Figures on the ${rows}`),
-    factList(Object.entries(measured.metrics).map(([name, value]) => [name, number(value)])),
+    factList(Object.entries(measured.metrics).map(([name, value]) => [name, metric(value)])),
     measured.per_label?.length > 0 && labelTable(measured.per_label),
     confusionTable(report.data.labels, measured.confusion),
   );
@@ -26,9 +26,9 @@ function labelTable(scores) {
     rows: scores,
     columns: [
       { label: "Label", value: ({ label }) => label },
-      { label: "Precision", value: ({ precision }) => number(precision), isNumeric: true },
-      { label: "Recall", value: ({ recall }) => number(recall), isNumeric: true },
-      { label: "F1", value: ({ f1 }) => number(f1), isNumeric: true },
+      { label: "Precision", value: ({ precision }) => metric(precision), isNumeric: true },
+      { label: "Recall", value: ({ recall }) => metric(recall), isNumeric: true },
+      { label: "F1", value: ({ f1 }) => metric(f1), isNumeric: true },
       { label: "Rows", value: ({ support }) => number(support), isNumeric: true },
     ],
   });

@@ -2,7 +2,7 @@
 
 import { confirmDialog } from "../components/dialog.js";
 import { h } from "../components/dom.js";
-import { number, tag } from "../components/facts.js";
+import { metric, tag } from "../components/facts.js";
 import { toast } from "../components/toast.js";
 import { tenantPath } from "../shell/api.js";
 import { linkTo } from "../shell/router.js";
@@ -69,14 +69,14 @@ function pointsTo(alias, version) {
   return h("p", {}, `The alias ${alias} points to version ${version}.`);
 }
 
-function measured({ metric, new: value, live, live_version: version, num_rows: rows }) {
+function measured({ metric: name, new: value, live, live_version: version, num_rows: rows }) {
   if (value === null) return null;
   return h(
     "p",
     {},
-    `${metric}: `,
-    h("b", {}, number(value)),
-    live === null ? "" : ` (version ${version}: ${number(live)})`,
+    `${name}: `,
+    h("b", {}, metric(value)),
+    live === null ? "" : ` (version ${version}: ${metric(live)})`,
     ` on ${rows} rows.`,
   );
 }
