@@ -212,10 +212,8 @@ function charts(points) {
 }
 
 function residency(samples) {
-  const [used, capacity] = [
-    samples.sum("polyprefix_resident_bytes"),
-    samples.sum("polyprefix_resident_capacity_bytes"),
-  ];
+  const used = samples.sum("polyprefix_resident_bytes");
+  const capacity = samples.sum("polyprefix_resident_capacity_bytes");
   const count = (name) => number(samples.sum(name));
   return h(
     "section",
