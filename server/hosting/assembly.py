@@ -13,20 +13,15 @@ import torch
 import uvicorn
 from transformers.utils import logging as transformers_logging
 
-from prefixes.backbone import load_backbone
 from prefixes.cores import num_usable_cores
 from prefixes.registry import PrefixRegistry
 from prefixes.registry.answer_hours import AnswerHours
 from prefixes.registry.deliveries import DeliveryQueue
-from prefixes.registry.deliveries import requeue_held as requeue_deliveries
 from server.api.batch_answers import BackgroundEngine, BatchAnswerer
 from server.app import create_app
-from server.batch_files.pacing import Pacer
-from server.batch_files.requeueing import requeue_held as requeue_batches
 from server.batch_files.runner import BatchRunner
 from server.drift.watch import DriftWatch
 from server.engine.engine import Engine
-from server.engine.options import EngineLimits
 from server.engine.recording.store import answer_store
 from server.hosting.draining import DrainingServer
 from server.hosting.front_ends.engine_process import EngineProcess
@@ -35,15 +30,13 @@ from server.hosting.gauges import add_gauges
 from server.hosting.lifespan import lifespan
 from server.hosting.memory import keep_freed_memory
 from server.hosting.operator_key import ensure_operator_key
+from server.hosting.parts import build_batches, build_engine, build_lease, build_trainings
 from server.hosting.retention import RetentionSweeps
 from server.leases import ServerLease
 from server.observability.logs import configure_logging
 from server.observability.metrics import Metrics
-from server.publishing import Publisher
 from server.settings import Settings
 from server.shutdown import Shutdown
-from server.training_jobs.placement import Placement
-from server.training_jobs.requeueing import requeue_held as requeue_trainings
 from server.training_jobs.runner import TrainingRunner
 from server.webhooks.addresses import AddressRules
 from server.webhooks.client import WebhookClient
@@ -129,17 +122,17 @@ class Assembly:
         metrics = Metrics(
             max_tenants=settings.max_tenant_series, max_tasks=settings.max_task_series
         )
-        engine = _engine(settings, registry, metrics)
+        engine = build_engine(settings, registry, metrics)
         add_gauges(engine, registry, metrics)
-        lease = _lease(settings, registry, metrics)
-        trainings = _trainings(settings, registry, engine, metrics, lease)
+        lease = build_lease(settings, registry, metrics)
+        trainings = build_trainings(settings, registry, engine, metrics, lease)
         answerer = BatchAnswerer(
             batch_engine or engine,
             registry,
             settings.default_model,
             settings.request_timeout_seconds,
         )
-        batches = _batches(settings, registry, engine, answerer, metrics, lease=lease)
+        batches = build_batches(settings, registry, engine, answerer, metrics, lease=lease)
         return cls(settings, registry, engine, metrics, lease, trainings, batches, Shutdown())
 
     def serve_alone(self, listener: socket.socket, announce: Callable[[], None]) -> None:
@@ -213,82 +206,3 @@ class Assembly:
         """End event streams and incomplete bodies, then wait for the engine and all jobs."""
         await self.shutdown.begin()
         await asyncio.gather(self.engine.drain(), self.trainings.stop(), self.batches.stop())
-
-
-def _lease(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> ServerLease:
-    return ServerLease(
-        registry.database,
-        {
-            "trainings": requeue_trainings,
-            "batches": requeue_batches,
-            "webhook_deliveries": requeue_deliveries,
-        },
-        metrics,
-        seconds=settings.lease_seconds,
-        lock_folder=settings.store_folder.absolute() / "servers",
-    )
-
-
-def _trainings(
-    settings: Settings,
-    registry: PrefixRegistry,
-    engine: Engine,
-    metrics: Metrics,
-    lease: ServerLease,
-) -> TrainingRunner:
-    return TrainingRunner(
-        settings,
-        registry,
-        Publisher(registry, engine, [engine.backbone.fingerprint]),
-        metrics,
-        lease=lease,
-        placement=Placement.of(settings, engine.backbone.device),
-        find_problem=lambda: engine.problem,
-    )
-
-
-def _batches(
-    settings: Settings,
-    registry: PrefixRegistry,
-    engine: Engine,
-    answerer: BatchAnswerer,
-    metrics: Metrics,
-    *,
-    lease: ServerLease,
-) -> BatchRunner:
-    at_most = settings.max_waiting_inputs // 8  # the other places are for requests
-    max_rows = max(1, min(settings.max_inputs_per_request, settings.max_batch_rows, at_most))
-    return BatchRunner(
-        settings,
-        registry.database,
-        metrics,
-        lease=lease,
-        answerer=answerer,
-        pacer=Pacer(engine.has_been_quiet, max_rows=max_rows),
-        find_problem=lambda: engine.problem,
-    )
-
-
-def _engine(settings: Settings, registry: PrefixRegistry, metrics: Metrics) -> Engine:
-    backbone = load_backbone(
-        settings.backbone,
-        device=settings.device,
-        dtype=settings.dtype,
-        quantize=settings.quantize,
-        linear_kernel=settings.linear_kernel,
-        attention_kernel=settings.attention_kernel,
-        kernel_cache=settings.kernel_cache,
-    )
-    target = settings.target_latency_ms
-    limits = EngineLimits(
-        max_batch_tokens=settings.max_batch_tokens,
-        max_batch_rows=settings.max_batch_rows,
-        max_waiting=settings.max_waiting_inputs,
-        max_texts=settings.max_inputs_per_request,
-        resident_bytes=settings.resident_mib * 2**20,
-        host_bytes=None if settings.host_mib is None else settings.host_mib * 2**20,
-        pinned=settings.pinned_refs,
-        target_seconds=None if target is None else target / 1000,
-        num_streams=settings.num_streams,
-    )
-    return Engine(backbone, registry, limits, metrics)
