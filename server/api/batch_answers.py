@@ -22,8 +22,8 @@ from server.api.batch_rows import PreparedRow, error_line, prepare, result_line
 from server.api.batch_schemas import BatchOptions
 from server.api.problems import problem_of
 from server.batch_files.answering import AnsweredRows
+from server.batch_files.input_rows import InputRow
 from server.batch_files.models import FixedModel, FixedModels
-from server.batch_files.reading import InputRow
 from server.batch_files.records import BatchFile, BatchRequest, RunningState
 from server.batch_files.results import ResultLine
 from server.engine.values import InferenceResponse, InferenceResult, TaskInput

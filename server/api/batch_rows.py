@@ -15,8 +15,8 @@ from server.api.problems import problem_of
 from server.api.results import OutputOptions, results_of
 from server.api.schemas import Item
 from server.api.unicode_json import check_unicode
+from server.batch_files.input_rows import InputRow, model_name
 from server.batch_files.models import FixedModels
-from server.batch_files.reading import InputRow, model_name
 from server.batch_files.results import ResultLine
 from server.engine.values import InferenceResult, TaskInput
 from server.errors import InferenceFailed

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from server.batch_files.input_rows import InputRow
 from server.batch_files.models import FixedModels
-from server.batch_files.reading import InputRow
 from server.batch_files.records import BatchFile, RunningState
 from server.batch_files.results import ResultLine
 

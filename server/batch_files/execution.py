@@ -19,9 +19,9 @@ from server.batch_files.crashes import CrashJournal
 from server.batch_files.errors import BatchCancelled, BatchFailed, BatchPaused
 from server.batch_files.folders import BatchFolder
 from server.batch_files.input_file import InputFile
+from server.batch_files.input_rows import InputRow, RowReader
 from server.batch_files.models import FixedModels
 from server.batch_files.pacing import Pacer, Turn
-from server.batch_files.reading import InputRow, RowReader
 from server.batch_files.records import BatchFile, Checkpoint, RunningState
 from server.batch_files.results import ResultFile, ResultLine, ResultsLost
 from server.batch_files.store import BatchStore

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from prefixes.disk import disk
 from server.batch_files.errors import BatchFailed
+from server.batch_files.input_rows import FileSummary, RowReader
 from server.batch_files.models import MAX_MODELS
-from server.batch_files.reading import FileSummary, RowReader, open_rows, summarize
+from server.batch_files.reading import open_rows, summarize
 from server.batch_files.records import FileFormat
 
 

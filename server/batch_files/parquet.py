@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from server.batch_files.errors import UnreadableFile
-from server.batch_files.reading import MAX_ROW_BYTES, FileSummary, InputRow, model_name
+from server.batch_files.input_rows import MAX_ROW_BYTES, FileSummary, InputRow, model_name
 
 _DAMAGE: Final = (pa.ArrowException, OSError, UnicodeDecodeError)
 _ROWS_AT_ONCE: Final = 64

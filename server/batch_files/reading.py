@@ -2,51 +2,23 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Protocol, Self
+from typing import BinaryIO, Final, Self
 
+from server.batch_files.input_rows import (
+    MAX_ROW_BYTES,
+    FileSummary,
+    InputRow,
+    RowReader,
+    model_of,
+)
 from server.batch_files.records import FileFormat
 
-MAX_ROW_BYTES: Final = 2**20
-_MAX_MODEL: Final = 300
-"""Length at which names of models are cut: longer than any valid one, so a cut one is invalid."""
 _BOM: Final = b"\xef\xbb\xbf"
 _MODEL: Final = b'"model"'
 _ESCAPE: Final = b"\\u"
 """A name of a member may be written with escapes."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputRow:
-    """One row: its JSON value, or else what is wrong with it. The next row begins at `end`.
-
-    `has_crashed` says that the process was killed each time the row ran.
-    """
-
-    value: Any
-    defect: str | None
-    end: int
-    has_crashed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FileSummary:
-    """The number of rows, and the different models that they name; None for rows without one."""
-
-    num_rows: int
-    models: frozenset[str | None]
-
-
-class RowReader(Protocol):
-    """Reads the rows of a file in order. Belongs to one thread at a time."""
-
-    def read(self, count: int) -> list[InputRow]:
-        """Read the next rows, fewer at the end of the file, and none after it."""
-        ...
-
-    def close(self) -> None: ...
 
 
 def open_rows(path: Path, file_format: FileFormat, offset: int) -> RowReader:
@@ -75,17 +47,6 @@ def summarize(path: Path, file_format: FileFormat, *, max_models: int) -> FileSu
 
         return summarize_parquet(path, max_models=max_models)
     return _summarize_lines(path, max_models)
-
-
-def model_of(value: Any) -> str | None:
-    """Return the model that a row names; None if it names none."""
-    found = value.get("model") if isinstance(value, dict) else None
-    return model_name(found) if isinstance(found, str) else None
-
-
-def model_name(name: str | None) -> str | None:
-    """Return a name as it is kept while the file runs: a row may have a megabyte of it."""
-    return None if name is None else name[:_MAX_MODEL]
 
 
 class JsonLines:

@@ -14,8 +14,8 @@ from prefixes.registry import PrefixRegistry
 from prefixes.registry.tables import now
 from server.api import batch_rows
 from server.api.batch_answers import BatchAnswerer
+from server.batch_files.input_rows import InputRow
 from server.batch_files.models import FixedModels
-from server.batch_files.reading import InputRow
 from server.batch_files.records import BatchFile, BatchRequest, Checkpoint, RunningState
 from server.engine.values import InferenceResponse, TaskInput
 from server.errors import EngineUnavailable, InferenceFailed, LimitExceeded, Overloaded

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from server.batch_files.errors import UnreadableFile
-from server.batch_files.reading import MAX_ROW_BYTES, InputRow, open_rows, summarize
+from server.batch_files.input_rows import MAX_ROW_BYTES, InputRow
+from server.batch_files.reading import open_rows, summarize
 from server.batch_files.records import FileFormat
 
 

@@ -12,9 +12,9 @@ from prefixes.quarantine import Quarantine
 from prefixes.registry import PrefixRegistry, open_registry
 from server.batch_files.answering import AnsweredRows
 from server.batch_files.folders import BatchFolders
+from server.batch_files.input_rows import InputRow
 from server.batch_files.models import FixedModels
 from server.batch_files.pacing import Pacer
-from server.batch_files.reading import InputRow
 from server.batch_files.records import BatchFile, BatchRequest, RunningState
 from server.batch_files.requeueing import requeue_held
 from server.batch_files.results import ResultLine
