@@ -136,7 +136,7 @@ def main() -> None:
     for name, backbone in backbones.items():
         print(f"kernels of {name}: {names_of(backbone)}")
     int8 = backbones["int8"]
-    prefixes = {path: Prefix.load(path, fits=int8.fingerprint) for path in options.files}
+    prefixes = {path: Prefix.load(path, fits=[int8.fingerprint]) for path in options.files}
     _whole(backbones, next(iter(prefixes.values())))
     for path, prefix in prefixes.items():
         print(f"\n{path} ({prefix.spec.task_type}, {prefix.spec.method})")

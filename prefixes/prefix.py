@@ -1,7 +1,7 @@
 """Prefix: a trained task in memory, read from and written to a prefix file."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from prefixes.checks import check_backbone, check_tensors, parse_spec
+from prefixes.checks import check_backbones, check_tensors, parse_spec
 from prefixes.errors import PrefixRejected
 from prefixes.file import MAX_FILE_BYTES, Container, read_container, write_container
 from prefixes.fingerprint import BackboneFingerprint
@@ -33,8 +33,8 @@ class Prefix:
     tensors: Mapping[str, Array]
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, fits: BackboneFingerprint | None = None) -> Self:
-        """Read a prefix file; with `fits`, also compare it with that backbone.
+    def from_bytes(cls, data: bytes, *, fits: Sequence[BackboneFingerprint] = ()) -> Self:
+        """Read a prefix file; with `fits`, also check that it fits one of these backbones.
 
         Raises:
             PrefixRejected: with every finding about the container. If the container is valid, with
@@ -43,14 +43,14 @@ class Prefix:
         container = read_container(data)
         spec = parse_spec(container.spec_json, container.additions_json)
         findings = check_tensors(spec, container.tensors)
-        if fits is not None:
-            findings += check_backbone(spec, fits)
+        if fits:
+            findings += check_backbones(spec, fits)
         if findings:
             raise PrefixRejected(findings)
         return cls(spec, container.tensors)
 
     @classmethod
-    def load(cls, path: Path, *, fits: BackboneFingerprint | None = None) -> Self:
+    def load(cls, path: Path, *, fits: Sequence[BackboneFingerprint] = ()) -> Self:
         """Read a prefix file from a path.
 
         Raises:

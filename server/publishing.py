@@ -8,7 +8,6 @@ from typing import Final, Protocol
 from fastapi.concurrency import run_in_threadpool
 
 from prefixes import BackboneFingerprint, Finding, Prefix, PrefixRejected
-from prefixes.checks import check_backbones
 from prefixes.registry import (
     Actor,
     Guard,
@@ -95,8 +94,7 @@ class Publisher:
         return prefix
 
     def _checked(self, staged: StagedBlob) -> Prefix:
-        prefix = Prefix.from_bytes(staged.read())
-        defects = check_backbones(prefix.spec, self._backbones) or upload_defects(prefix.spec)
-        if defects:
+        prefix = Prefix.from_bytes(staged.read(), fits=self._backbones)
+        if defects := upload_defects(prefix.spec):
             raise PrefixRejected(defects)
         return prefix

@@ -87,7 +87,9 @@ def learn(folder: Path, backbone: Backbone) -> dict[str, Prefix]:
     for name, run, start in zip(COLUMNS, runs, before, strict=True):
         moved = not torch.equal(run.learner.prefix_tensor().detach(), start)
         if run.step == STEPS and moved and all(map(np.isfinite, run.losses)) and run.best_prefix:
-            learned[name] = Prefix.from_bytes(run.best_prefix.to_bytes(), fits=backbone.fingerprint)
+            learned[name] = Prefix.from_bytes(
+                run.best_prefix.to_bytes(), fits=[backbone.fingerprint]
+            )
     return learned
 
 

@@ -50,7 +50,7 @@ def test_every_example_prefix_fits_the_packaged_backbone(minilm: Backbone) -> No
     tasks = sorted(file.stem for file in EXAMPLES.glob("*.safetensors"))
     assert tasks == ["banking", "intents", "spam"]
     for file in EXAMPLES.glob("*.safetensors"):
-        prefix = Prefix.load(file, fits=minilm.fingerprint)
+        prefix = Prefix.load(file, fits=[minilm.fingerprint])
         assert prefix.spec.golden, file
         assert prefix.spec.provenance is not None
 

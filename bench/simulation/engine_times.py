@@ -73,7 +73,7 @@ def load_times(backbone: Backbone, store: Store) -> LoadTimes:
         digests = [targets[ref].version_for(None).digest for ref in refs]
 
         def fetch(digest: str) -> Prefix:
-            return Prefix.from_bytes(registry.read(digest), fits=backbone.fingerprint)
+            return Prefix.from_bytes(registry.read(digest), fits=[backbone.fingerprint])
 
         prefixes = [fetch(digest) for digest in digests]
         cached = _Timed.over(fetch, digests)

@@ -109,7 +109,7 @@ def assemble(
         for name, tensor in tensors.items()
     }
     written = Prefix(spec, arrays).to_bytes()
-    return ImportedPrefix(Prefix.from_bytes(written, fits=backbone.fingerprint), notes.report())
+    return ImportedPrefix(Prefix.from_bytes(written, fits=[backbone.fingerprint]), notes.report())
 
 
 def _described(

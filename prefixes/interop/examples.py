@@ -36,7 +36,7 @@ def with_examples(backbone: Backbone, prefix: Prefix, inputs: Sequence[str]) -> 
         golden.append(GoldenExample(fields=values, logits=tuple(logits)))
     described = prefix.spec.model_copy(update={"golden": tuple(golden)})
     written = Prefix(described, prefix.tensors).to_bytes()
-    return Prefix.from_bytes(written, fits=backbone.fingerprint)
+    return Prefix.from_bytes(written, fits=[backbone.fingerprint])
 
 
 def _fields(spec: PrefixSpec, text: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def export_prefix(
 
     exporters = {Target.PEFT: export_peft}
     loaded = _load(backbone)
-    prefix = Prefix.load(file, fits=loaded.fingerprint)
+    prefix = Prefix.load(file, fits=[loaded.fingerprint])
     sentences = list(exporters[target](prefix, folder, loaded))
     if as_json:
         print_json({"folder": folder, "notes": sentences})

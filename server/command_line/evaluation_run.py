@@ -148,7 +148,7 @@ def _load(prefix_file: Path, data: Source, runtime: Runtime) -> tuple[Prefix, Ba
         linear_kernel=runtime.linear_kernel,
         attention_kernel=runtime.attention_kernel,
     )
-    return Prefix.load(prefix_file, fits=backbone.fingerprint), backbone
+    return Prefix.load(prefix_file, fits=[backbone.fingerprint]), backbone
 
 
 def _exact_backbone(runtime: Runtime) -> Backbone:

@@ -98,7 +98,7 @@ class _LoadedPrefix:
         }
         tokens = int(place.pop("tokens_per_batch"))
         backbone = load_backbone(place.pop("backbone"), **place)
-        return cls(backbone, Prefix.load(file, fits=backbone.fingerprint), tokens, n_best)
+        return cls(backbone, Prefix.load(file, fits=[backbone.fingerprint]), tokens, n_best)
 
     def measure(self, part: Part) -> dict[str, Any]:
         examples = load_examples(part.source, self.prefix.spec, Columns())

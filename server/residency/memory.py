@@ -62,4 +62,4 @@ class PrefixMemory:
         return self._host.fetch(digest)
 
     def _read(self, digest: str) -> Prefix:
-        return Prefix.from_bytes(self._registry.read(digest), fits=self._fingerprint)
+        return Prefix.from_bytes(self._registry.read(digest), fits=[self._fingerprint])

@@ -51,7 +51,7 @@ def test_a_prefix_survives_the_way_through_its_file(
     prefix = Prefix(made.spec, {name: x.astype(dtype) for name, x in made.tensors.items()})
 
     data = prefix.to_bytes()
-    back = Prefix.from_bytes(data, fits=BACKBONE)
+    back = Prefix.from_bytes(data, fits=[BACKBONE])
 
     assert back.spec == prefix.spec
     assert back.tensors.keys() == prefix.tensors.keys()
@@ -93,7 +93,7 @@ def test_a_prefix_is_read_from_a_path(tmp_path: Path) -> None:
     path = tmp_path / "mood.safetensors"
     path.write_bytes(prefix.to_bytes())
 
-    assert Prefix.load(path, fits=BACKBONE).to_bytes() == prefix.to_bytes()
+    assert Prefix.load(path, fits=[BACKBONE]).to_bytes() == prefix.to_bytes()
 
 
 def test_a_path_to_something_huge_is_refused_without_reading_it_all(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_prefix_for_another_backbone_is_refused_by_name_of_the_difference() ->
     other = BACKBONE.model_copy(update={"weights_sha256": "e" * 64})
 
     with pytest.raises(PrefixRejected, match="weights_sha256: trained on 000"):
-        Prefix.from_bytes(data, fits=other)
+        Prefix.from_bytes(data, fits=[other])
 
 
 def test_defects_of_tensors_and_of_the_fit_are_told_together() -> None:
@@ -122,7 +122,7 @@ def test_defects_of_tensors_and_of_the_fit_are_told_together() -> None:
     }
     data = write_container(Container(prefix.spec.model_dump_json(), tensors))
 
-    refusal = refusal_of(data, fits=BACKBONE.model_copy(update={"vocab_size": 7}))
+    refusal = refusal_of(data, fits=[BACKBONE.model_copy(update={"vocab_size": 7})])
 
     assert refusal == {
         ("bad_shape", "prefix.keys"),

@@ -61,7 +61,7 @@ def alone(
 ) -> tuple[Prefix, EncodedInput, list[NDArray[np.float32]]]:
     """A task's prefix, and the texts and outputs of an input that runs by itself."""
     digest = rest.registry.version(PrefixRef.parse(ref), reader=None).digest
-    prefix = Prefix.from_bytes(rest.registry.store.get(digest), fits=backbone.fingerprint)
+    prefix = Prefix.from_bytes(rest.registry.store.get(digest), fits=[backbone.fingerprint])
     pool, (resident,) = pool_of(backbone, [prefix])
     (texts,) = backbone.texts.encode(prefix.spec, [fields])
     outputs = run_mixed(backbone, pool, [(text, resident) for text in texts])

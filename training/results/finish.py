@@ -180,7 +180,7 @@ def write_prefix(
         }
     )
     written = dataclasses.replace(prefix, spec=spec).to_bytes()
-    read = Prefix.from_bytes(written, fits=backbone.fingerprint)
+    read = Prefix.from_bytes(written, fits=[backbone.fingerprint])
     replay(backbone, read)
     return read, written
 

@@ -36,7 +36,7 @@ class WarmStart:
         data = read_published(source, key=key)
         place, hash_, reference = source.partition("#")
         try:
-            prefix = Prefix.from_bytes(data, fits=fits)
+            prefix = Prefix.from_bytes(data, fits=[fits])
         except PrefixError as error:
             raise PlanRejected(f"start_from {source!r}: {error}") from error
         return cls(reference if hash_ else Path(place).name, digest_of(data), prefix)

@@ -171,7 +171,7 @@ def test_a_backbone_without_pooler_says_so_and_its_prefixes_cannot_read_one(
         make_spec(backbone.fingerprint, head=head)
     data = make_prefix(with_pooler, head=head).to_bytes()
     with pytest.raises(PrefixRejected, match="has_pooler: trained on True, this backbone has F"):
-        Prefix.from_bytes(data, fits=backbone.fingerprint)
+        Prefix.from_bytes(data, fits=[backbone.fingerprint])
 
 
 @pytest.mark.minilm
@@ -267,7 +267,7 @@ def test_a_prefix_for_as_many_query_heads_is_refused_where_fewer_heads_hold_keys
     prefix = make_prefix(eurobert.model_copy(update={"num_heads": 4}))
 
     with pytest.raises(PrefixRejected, match="num_heads: trained on 4, this backbone has 2"):
-        Prefix.from_bytes(prefix.to_bytes(), fits=eurobert)
+        Prefix.from_bytes(prefix.to_bytes(), fits=[eurobert])
 
 
 @pytest.mark.parametrize(

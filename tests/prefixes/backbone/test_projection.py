@@ -97,5 +97,5 @@ def test_run_mixed_returns_the_logits_alone(backbone: Backbone) -> None:
 def test_a_file_with_a_rule_reads_back(backbone: Backbone) -> None:
     prefix = with_rejection(make_prefix(backbone.fingerprint))
     data = prefix.to_bytes()
-    assert Prefix.from_bytes(data, fits=backbone.fingerprint).spec == prefix.spec
+    assert Prefix.from_bytes(data, fits=[backbone.fingerprint]).spec == prefix.spec
     assert Prefix.from_bytes(data).to_bytes() == data

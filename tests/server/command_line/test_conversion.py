@@ -46,7 +46,7 @@ def test_an_import_writes_a_file_and_a_report(folder: Path, bert: Backbone, tmp_
     for part in ("Found", "Labels, in order: poor, great.", "Folded Nothing.", "Not carried over"):
         assert part in said
     assert "/v1/tenants/acme/prefixes/reviews/versions" in said
-    spec = Prefix.load(file, fits=bert.fingerprint).spec
+    spec = Prefix.load(file, fits=[bert.fingerprint]).spec
     assert (spec.labels, spec.max_length, spec.input.fields) == (("poor", "great"), 50, ("review",))
     assert [example.fields["review"] for example in spec.golden] == ["a good film", "a bad plot"]
 

@@ -167,7 +167,7 @@ def test_a_snapped_prefix_is_evaluated_on_snapped_rows(
     config = make_config(path, task_type=KIND, validation=path, max_steps=1, snap_to_words=True)
     plan = TrainPlan(runs=(config,), backbone=str(backbone_folder), device="cpu")
     (trained,) = run_plan(plan, tmp_path / "out", watch=lambda _: None)
-    prefix = Prefix.load(trained.file, fits=backbone.fingerprint)
+    prefix = Prefix.load(trained.file, fits=[backbone.fingerprint])
     written = load_examples(path, prefix.spec, Columns())
     assert written.truths != trained.data.train.truths
     assert as_learned(backbone, prefix, written).truths == trained.data.train.truths

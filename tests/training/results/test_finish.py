@@ -49,7 +49,7 @@ def test_the_file_tells_where_it_came_from_and_how_well_it_does(
 ) -> None:
     config = config_of(tmp_path, description="what people say of things")
     finished = finish_training(backbone, config)
-    spec = Prefix.from_bytes(finished.data, fits=backbone.fingerprint).spec
+    spec = Prefix.from_bytes(finished.data, fits=[backbone.fingerprint]).spec
     assert spec.description == "what people say of things"
     assert finished.test is not None
     assert spec.metrics["test_accuracy"] == finished.test.metrics["accuracy"] >= 0.75
@@ -153,7 +153,7 @@ def test_a_file_of_every_type_serves_what_was_trained(
     finished = finish(
         backbone, config, load_task(config), run.best_prefix, tokens_per_batch=500, now=NOW
     )
-    prefix = Prefix.from_bytes(finished.data, fits=backbone.fingerprint)
+    prefix = Prefix.from_bytes(finished.data, fits=[backbone.fingerprint])
     assert (prefix.spec.task_type, prefix.spec.method) == (task_type, method)
     figures = dict(run.best.metrics)
     if finished.temperature is not None:

@@ -39,7 +39,7 @@ def test_the_rule_keeps_the_share_and_is_read_back_from_the_file(backbone: Backb
     prefix = make_prefix(backbone.fingerprint)
     data = data_of(60)
     found, report = fit_rejection(backbone, prefix, data, 0.8, tokens_per_batch=512)
-    again = Prefix.from_bytes(found.to_bytes(), fits=backbone.fingerprint)
+    again = Prefix.from_bytes(found.to_bytes(), fits=[backbone.fingerprint])
     rule = again.spec.rejection
     assert rule is not None
     assert rule == report.rule
@@ -180,7 +180,7 @@ def test_finishing_adds_the_rule_and_its_golden_examples_stay_logits(
     best = Prefix(best.spec.model_copy(update={"labels": data.labels}), best.tensors)
     finished = finish(backbone, config, data, best, tokens_per_batch=500)
     assert finished.warnings == ()
-    prefix = Prefix.from_bytes(finished.data, fits=backbone.fingerprint)
+    prefix = Prefix.from_bytes(finished.data, fits=[backbone.fingerprint])
     assert prefix.spec.rejection is not None
     assert {len(example.logits) for example in prefix.spec.golden} == {2}
     replay(backbone, prefix)

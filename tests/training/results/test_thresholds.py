@@ -129,7 +129,7 @@ def test_a_trained_file_has_thresholds_that_reach_their_target_when_it_is_evalua
     backbone: Backbone, tmp_path: Path
 ) -> None:
     finished = trained(backbone, tmp_path, threshold="precision>=0.9")
-    spec = Prefix.from_bytes(finished.data, fits=backbone.fingerprint).spec
+    spec = Prefix.from_bytes(finished.data, fits=[backbone.fingerprint]).spec
     fitted = finished.thresholds
     assert fitted is not None
     assert spec.decisions is not None

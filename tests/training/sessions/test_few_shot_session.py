@@ -37,7 +37,7 @@ def test_labels_alone_make_a_file_that_serves(
     backbone: Backbone, backbone_folder: Path, tmp_path: Path
 ) -> None:
     trained = fit(backbone_folder, tmp_path / "out", labels=["good film", "bad river"])
-    prefix = Prefix.load(trained.file, fits=backbone.fingerprint)
+    prefix = Prefix.load(trained.file, fits=[backbone.fingerprint])
     assert prefix.spec.method == "head"
     assert prefix.spec.labels == ("good film", "bad river")
     assert len(prefix.spec.golden) == 8
@@ -210,7 +210,7 @@ def test_the_names_of_several_labels_make_a_file_that_serves(
         labels=labels,
         problem_type="multi_label_classification",
     )
-    prefix = Prefix.load(trained.file, fits=backbone.fingerprint)
+    prefix = Prefix.load(trained.file, fits=[backbone.fingerprint])
     texts = [{"text": f"This text is about {label}."} for label in labels]
     for label, answer in zip(
         labels, predictions(backbone, prefix, texts, tokens_per_batch=100), strict=True

@@ -69,7 +69,7 @@ def test_a_trained_file_has_the_hierarchy_and_the_figures_of_its_levels(
     train_all(backbone, [run])
     assert run.best_prefix is not None
     finished = finish(backbone, config, load_task(config), run.best_prefix, tokens_per_batch=500)
-    spec = Prefix.from_bytes(finished.data, fits=backbone.fingerprint).spec
+    spec = Prefix.from_bytes(finished.data, fits=[backbone.fingerprint]).spec
     assert spec.decisions is not None
     assert spec.decisions.hierarchy is not None
     assert spec.decisions.hierarchy.parents == {"mood/good": "mood", "mood/bad": "mood"}
