@@ -299,6 +299,7 @@ def test_unlabeled_rows_are_sent_for_a_teacher(tab: "Tab", site: Site) -> None:
     tab.page.get_by_text("Settings", exact=True).click()
     drop(tab, "others.csv", b"text\nhello there\n", on="details .drop")
     expect(tab.page.get_by_label("Teacher")).to_have_value("full")
+    tab.page.get_by_label("Training length").select_option("early")
     drop(tab, "mails.csv", on="h1")  # next to the fields: the labeled file
     tab.page.get_by_text("Rows valid").wait_for()
     tab.click("Train")
@@ -308,7 +309,7 @@ def test_unlabeled_rows_are_sent_for_a_teacher(tab: "Tab", site: Site) -> None:
         ("file", "mails.csv"),
         ("unlabeled", "others.csv"),
     ]
-    assert '{"teacher":"full"}' in sent
+    assert '{"patience":5,"teacher":"full"}' in sent
 
 
 def test_a_training_is_started_with_the_keyboard_alone(tab: "Tab", site: Site) -> None:

@@ -29,7 +29,8 @@ const TEACHERS = [
   ["full", "A model that is fine-tuned first"],
 ];
 const LENGTHS = [
-  ["", "Until it stops improving (default)"],
+  ["", "Four passes, at least 400 steps (default)"],
+  ["early", "The same, but stop after 5 evaluations without a new best"],
   ["50", "At most 50 steps"],
   ["200", "At most 200 steps"],
   ["1000", "At most 1000 steps"],
@@ -92,7 +93,7 @@ export function trainingSettings({ accept }) {
     ...given("task_type", taskType.value),
     ...given("problem_type", problemType.value),
     ...given("method", method.value),
-    ...(length.value === "" ? {} : { max_steps: Number(length.value) }),
+    ...lengthOf(length.value),
     ...given("text_column", columns.values[0]),
     ...given("label_column", columns.values[1]),
     ...given("teacher", teacher.value),
@@ -111,6 +112,11 @@ export function trainingSettings({ accept }) {
       alias: alias.value.trim() || null,
     }),
   };
+}
+
+function lengthOf(choice) {
+  if (choice === "early") return { patience: 5 };
+  return choice === "" ? {} : { max_steps: Number(choice) };
 }
 
 function given(name, value) {
