@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from prefixes.errors import StoreUnavailable
+from prefixes.errors import DatabaseUnreachable
 from server.api.auth import is_accepted
 from server.api.services import Services
 from server.api.training_schemas import TrainingStatus, status_of
@@ -48,13 +48,13 @@ async def stream_events(
 ) -> AsyncIterator[str]:
     """Stream events until the training has finished, the server stops, or the key is not valid.
 
-    While the database or the store is away, the stream stays open without events.
+    While the server of the database is away, the stream stays open without events.
     """
     shown: TrainingJob | None = None
     silent = 0.0
     while True:
         text, has_more = "", False
-        with suppress(StoreUnavailable):
+        with suppress(DatabaseUnreachable):
             if not await is_accepted(authorization, services.keys):
                 return
             # Read before the events: all events of a finished training are in its file.
