@@ -55,7 +55,7 @@ def _read_options() -> argparse.Namespace:
     validating = commands.add_parser("validate", help="compare with two real servers")
     validating.add_argument("--times", type=Path, required=True, help="file of `measure`")
     validating.add_argument("--output", type=Path, default=_RESULTS / "latest-validation.json")
-    validating.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.8])
+    validating.add_argument("--shares", type=float, nargs="+", default=[0.3, 0.5, 0.65])
     validating.add_argument("--seeds", type=int, default=3, help="runs at each load")
     validating.add_argument("--seconds", type=float, default=28.0, help="length of a run")
     validating.set_defaults(run=_validate)

@@ -14,7 +14,13 @@ from bench.backbones import make_folder
 from bench.contention import busy_processes
 from bench.origin import facts
 from bench.simulation.engine_times import PREFIX_LENGTH, Engine, load_times
-from bench.simulation.fitting import MeasuredLoad, fit_batches, fit_loop, relative_error
+from bench.simulation.fitting import (
+    MeasuredLoad,
+    fit_batches,
+    fit_load,
+    fit_loop,
+    relative_error,
+)
 from bench.simulation.routers import RoundRobin
 from bench.simulation.sending import Sent, send
 from bench.simulation.servers import ReplicaServer, replica_server
@@ -26,10 +32,20 @@ from bench.workloads import make_workloads
 _NUM_TEXTS: Final = 400
 _NUM_TASKS: Final = 40
 _ROUNDS: Final = 8
-_SHARES: Final = (0.1, 0.4, 0.7, 0.9)
-"""Loads at which the CPU time of the event loop is measured, as shares of an estimated capacity."""
+_SHARES: Final = (0.1, 0.4, 0.7, 0.9, 1.3)
+"""Loads at which the CPU time of the event loop is measured, as shares of an estimated capacity.
+
+Above the capacity, batches have many texts. Otherwise the time of a request could not be told from
+that of a batch.
+"""
 
 _SECONDS: Final = 6.0
+_FEW_MIB: Final = 2
+"""Memory for prefixes that makes most requests load one."""
+
+_MISS_SHARE: Final = 0.2
+"""Load at which loads are measured: high enough for batches to run meanwhile."""
+
 _LOOP_GUESS: Final = 0.002
 _RESPONSE_SHARE: Final = 0.5
 """Part of the event loop's time for a request that is assumed to follow its batch."""
@@ -95,9 +111,14 @@ def measure(scratch: Path, report: Callable[[str], None]) -> ServiceTimes:
         loads = _Loads(server, setting, batch, report)
         loads.measure()
     per_request, per_batch = fit_loop(loads.totals, batch)
+    batch = replace(batch, fixed=batch.fixed + per_batch)
+    with replica_server(setting.folder, store, core=cores.server, resident_mib=_FEW_MIB) as server:
+        missing = _Loads(server, setting, batch, report)
+        missing.measure_misses()
+    load = fit_load(missing.totals[0], batch, per_request, load)
     after = _RESPONSE_SHARE * per_request
     return ServiceTimes(
-        batch=replace(batch, fixed=batch.fixed + per_batch),
+        batch=batch,
         loop=LoopTimes(per_request - after, after, shares_core=True),
         load=load,
         prefix_bytes=store.prefix_bytes,
@@ -136,13 +157,31 @@ class _Loads:
         idle = self._idle_cpu_per_second()
         for share in _SHARES:
             self._report(f"sending requests at {share:.0%} of an estimated capacity")
-            before = self._server.totals()
-            sent = self._send(share, _SECONDS)
-            used = self._server.totals() - before
-            count = len(sent.latencies)
-            sizes = map(round, (used.batches, used.rows, used.tokens))
-            self.totals.append(MeasuredLoad(count, *sizes, cpu=used.cpu - idle * _SECONDS))
-            self.client = sent.cpu / count
+            self._measure(share, idle)
+
+    def measure_misses(self) -> None:
+        """Send requests of which most load a prefix."""
+        self._send(0.1, 2.0)  # the first requests of a server cost more
+        idle = self._idle_cpu_per_second()
+        self._report("sending requests whose prefixes are not in memory")
+        self._measure(_MISS_SHARE, idle, seconds=3 * _SECONDS)
+
+    def _measure(self, share: float, idle: float, seconds: float = _SECONDS) -> None:
+        before = self._server.totals()
+        sent = self._send(share, seconds)
+        used = self._server.totals() - before
+        count = len(sent.latencies)
+        sizes = map(round, (used.batches, used.rows, used.tokens))
+        self.totals.append(
+            MeasuredLoad(
+                count,
+                *sizes,
+                cpu=used.cpu - idle * seconds,
+                loads=round(used.loads),
+                load_seconds=used.load_seconds,
+            )
+        )
+        self.client = sent.cpu / count
 
     def _send(self, share: float, seconds: float) -> Sent:
         rng = np.random.default_rng(0)

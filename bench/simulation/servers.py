@@ -17,17 +17,19 @@ _TOTALS: Final = {
     "rows": "polyprefix_batch_rows_sum",
     "tokens": "polyprefix_batch_tokens_sum",
     "loads": "polyprefix_prefix_load_seconds_count",
+    "load_seconds": "polyprefix_prefix_load_seconds_sum",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts of a server since its start, and the CPU seconds that it has used."""
+    """Counts of a server since its start, the seconds of its loads, and the CPU seconds it used."""
 
     batches: float
     rows: float
     tokens: float
     loads: float
+    load_seconds: float
     cpu: float
 
     def __sub__(self, earlier: "Totals") -> "Totals":

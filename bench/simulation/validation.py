@@ -92,7 +92,7 @@ def validate(
             )
             for number, store in enumerate(stores)
         ]
-        _real(_traffic(times, 0.5, 8.0, seed=1000), setting, servers)  # fills their memory
+        _real(_traffic(times, 0.5, 20.0, seed=1000), setting, servers)  # fills their memory
         for seed in range(seeds):
             for share in shares:
                 report(f"{share:.0%} of the capacity, run {seed + 1} of {seeds}")

@@ -7,10 +7,11 @@ from bench.simulation.fitting import (
     MeasuredBatch,
     MeasuredLoad,
     fit_batches,
+    fit_load,
     fit_loop,
     relative_error,
 )
-from bench.simulation.service_times import BatchTimes
+from bench.simulation.service_times import BatchTimes, LoadTimes
 
 KNOWN = BatchTimes(0.004, 0.0005, 0.0003)
 
@@ -47,3 +48,25 @@ def test_the_times_of_the_event_loop_are_recovered() -> None:
         for count, num_batches in ((50, 48), (300, 150), (700, 120))
     ]
     assert fit_loop(loads, KNOWN) == pytest.approx((0.0015, 0.003), rel=1e-6)
+
+
+def used_by(num_loads: int, cpu_of_load: float) -> MeasuredLoad:
+    """Return the totals of 300 requests of 20 tokens in 150 batches."""
+    batches = 150 * KNOWN.fixed + 300 * (KNOWN.per_row + 20 * KNOWN.per_token)
+    cpu = batches + 300 * 0.0015 + num_loads * cpu_of_load
+    return MeasuredLoad(
+        300, 150, 300, 6000, cpu=cpu, loads=num_loads, load_seconds=0.005 * num_loads
+    )
+
+
+def test_the_times_of_loads_in_a_server_are_recovered() -> None:
+    alone = LoadTimes(store=0.002, device=0.001, store_cpu=0.0005, device_cpu=0.0005, disk=0.01)
+    fitted = fit_load(used_by(200, 0.0025), KNOWN, 0.0015, alone)
+    assert fitted.store + fitted.device == pytest.approx(0.005)
+    assert fitted.store_cpu + fitted.device_cpu == pytest.approx(0.0025)
+    assert (fitted.device, fitted.device_cpu, fitted.disk) == (0.001, 0.0005, 0.01)
+
+
+def test_a_load_in_a_server_takes_no_less_than_alone() -> None:
+    alone = LoadTimes(store=0.004, device=0.002, store_cpu=0.002, device_cpu=0.001)
+    assert fit_load(used_by(200, 0.0025), KNOWN, 0.0015, alone) == alone

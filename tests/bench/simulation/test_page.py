@@ -34,4 +34,4 @@ def test_the_tables_are_those_of_the_results() -> None:
 
 
 def test_the_ratios_are_those_of_the_validation() -> None:
-    assert validation_rows(read("simulation-validation-avx2-2026-11-30.json")) in PAGE
+    assert validation_rows(read("simulation-validation-avx512-2026-12-01.json")) in PAGE
