@@ -2,10 +2,11 @@
 
     python -m bench.accuracy --data DIR --tasks trec sst2 --rows 2000 --output FILE
 
-DIR has one folder per task with train.jsonl, validation.jsonl, test.jsonl and labels.json. Every
-method sees the rows equally often, and the best step or epoch on the validation rows counts.
-Prefixes use the default recipe. The other methods try all learning rates of their grids with the
-first seed; the other seeds use the one that is best on the validation rows.
+DIR has one folder per task with train.jsonl, validation.jsonl, test.jsonl and labels.json. The
+best step or epoch on the validation rows counts. Prefixes and vectors of the norms use the default
+recipe. The other methods try all settings of their grids with the first seed; the other seeds use
+those that are best on the validation rows. The methods see the rows equally often, except that
+fine-tuning also tries three times as many epochs.
 
 Figures are those of the test file. For sets without a test file, they are those of the validation
 file, and a tenth of the training rows is held out for validation. Runs in FILE are not repeated.
@@ -16,27 +17,19 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
 from bench.kernels import KernelSettings, add_options
+from bench.labeled_rows import task_settings
 from bench.methods import METHODS, Dtype, Place, Settings
 from bench.report import requirements, table
 from bench.scores import Scores, best_settings, summary
 from training.settings.config import TrainConfig
 
 TASKS: Final = ("trec", "sst2", "ag_news", "banking77", "mrpc", "tweeteval_emotion")
-
-SETTINGS: Final[dict[str, dict[str, Any]]] = {
-    "token": {"task_type": "token_classification"},
-    "extractive_qa": {"task_type": "question_answering"},
-    "multiple_choice": {"task_type": "multiple_choice"},
-}
-"""The settings of a training by the `task` in a set's labels.json."""
-
-UNLABELED: Final = {"extractive_qa", "multiple_choice"}
 
 
 def main() -> None:
@@ -91,10 +84,6 @@ class _Bench:
 
 def _config(arguments: argparse.Namespace, task: str, seed: int, scratch: Path) -> TrainConfig:
     folder = arguments.data / task
-    about = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    settings = SETTINGS.get(about["task"], {})
-    if about["task"] not in UNLABELED:
-        settings = {**settings, "labels": tuple(about["labels"])}
     files = {name: folder / f"{name}.jsonl" for name in ("train", "validation", "test")}
     if not files["test"].exists():
         files["test"] = files.pop("validation")
@@ -105,7 +94,7 @@ def _config(arguments: argparse.Namespace, task: str, seed: int, scratch: Path) 
         max_rows=arguments.rows,
         seed=seed,
         **files,
-        **settings,
+        **task_settings(folder),
     )
 
 

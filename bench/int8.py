@@ -94,6 +94,10 @@ def _damaged(prefix: Prefix) -> Iterator[tuple[str, Prefix]]:
         name = "prompt.embeddings"
         yield copy("prompt is zero", **{name: 0 * tensors[name]})
         return
+    if spec.method == "vectors":
+        names = ("norms.scales", "norms.shifts")
+        yield copy("vectors are zero", **{name: 0 * tensors[name] for name in names})
+        return
     if spec.method == "head":
         return
     keys, values = tensors["prefix.keys"], tensors["prefix.values"]

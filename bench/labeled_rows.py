@@ -3,10 +3,26 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+
+_BY_TASK: Final[Mapping[str, Mapping[str, Any]]] = {
+    "token": {"task_type": "token_classification"},
+    "extractive_qa": {"task_type": "question_answering"},
+    "multiple_choice": {"task_type": "multiple_choice"},
+}
+"""The settings of a training by the `task` in a set's `labels.json`."""
+
+
+def task_settings(folder: Path) -> dict[str, Any]:
+    """Return the task type and the labels of a set, as settings of a training."""
+    about = json.loads((folder / "labels.json").read_text("utf-8"))
+    settings = dict(_BY_TASK.get(about["task"], {}))
+    if about["task"] not in {"extractive_qa", "multiple_choice"}:
+        settings["labels"] = tuple(about["labels"])
+    return settings
 
 
 def labels_of(folder: Path) -> list[str]:

@@ -57,6 +57,9 @@ class Method(Protocol):
     """A training method; `grid` lists the settings from which validation rows choose."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def grid(self) -> Sequence[Settings]: ...
 
     def learn(
@@ -65,9 +68,11 @@ class Method(Protocol):
         """Train one task with the seeds of several configurations."""
 
 
-class Prefixes:
-    """Our prefixes with the default recipe; all seeds train in the same batches."""
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A method of ours with the default recipe; all seeds train in the same batches."""
 
+    name: Literal["prefix", "vectors"]
     grid: Sequence[Settings] = ({},)
 
     def learn(
@@ -76,7 +81,7 @@ class Prefixes:
         runs = tuple(
             TrainConfig.model_validate(
                 config.model_dump(exclude_unset=True)
-                | {**settings, "variant": f"seed-{config.seed}"}
+                | {**settings, "method": self.name, "variant": f"seed-{config.seed}"}
             )
             for config in configs
         )
@@ -103,7 +108,7 @@ class Prefixes:
             assert one.finished.test is not None
             yield Score(
                 task=_name(one.config),
-                method="prefix",
+                method=self.name,
                 settings=settings,
                 seed=one.config.seed,
                 dtype=place.dtype,
@@ -119,8 +124,8 @@ class Prefixes:
 class PaddedLoop:
     """The usual loop over padded batches with transformers' own class.
 
-    It trains the whole model, or the weights that `adapt` leaves trainable, for 4 epochs or for 400
-    steps of 32 rows, whichever is more.
+    It trains the whole model, or the weights that `adapt` leaves trainable, for 4 epochs unless
+    `grid` has others, or for 400 steps of 32 rows, whichever is more.
     """
 
     name: str
@@ -137,8 +142,8 @@ class PaddedLoop:
             tuning = FineTuningRun.start(
                 TrainConfig.model_validate(
                     config.model_dump(exclude_unset=True)
-                    | {**settings, "method": "full", "weight_decay": self.weight_decay}
-                    | {"batch_size": 32, "epochs": 4, "min_steps": 400}
+                    | {"method": "full", "weight_decay": self.weight_decay}
+                    | {"batch_size": 32, "epochs": 4, "min_steps": 400, **settings}
                 ),
                 data,
                 place.loaded,
@@ -192,10 +197,16 @@ def _with_peft(model: Any) -> nn.Module:
     return adapted
 
 
-_METHODS: Final = (
+_METHODS: Final[Sequence[Method]] = (
+    Ours("prefix"),
+    Ours("vectors"),
     PaddedLoop(
         "fine-tuning",
-        [{"learning_rate": rate} for rate in (5e-5, 1.5e-4, 3e-4)],
+        [
+            *({"learning_rate": rate} for rate in (5e-5, 1.5e-4, 3e-4)),
+            # 4 epochs are too few for many labels, such as the 77 of Banking77.
+            *({"learning_rate": rate, "epochs": 12} for rate in (1.5e-4, 3e-4)),
+        ],
         weight_decay=0.01,
     ),
     PaddedLoop(
@@ -205,4 +216,4 @@ _METHODS: Final = (
         adapt=_with_peft,
     ),
 )
-METHODS: Final[Mapping[str, Method]] = {"prefix": Prefixes()} | {one.name: one for one in _METHODS}
+METHODS: Final[Mapping[str, Method]] = {one.name: one for one in _METHODS}

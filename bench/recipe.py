@@ -24,6 +24,7 @@ from rich.table import Table
 from transformers.utils import logging as transformers_logging
 
 from bench import origin
+from bench.labeled_rows import task_settings
 from bench.methods import Dtype
 from training.learning.base_run import BaseRun
 from training.sessions.fine_tuning_session import tune_plan
@@ -67,15 +68,14 @@ def _measure(
     with tempfile.TemporaryDirectory() as folder:
         train = arguments.data / task / "train.jsonl"
         files = part_out(train, Path(folder), seed=seed, longest=arguments.longest)
-        about = json.loads((arguments.data / task / "labels.json").read_text(encoding="utf-8"))
-        labels = tuple(about["labels"])
+        settings = task_settings(arguments.data / task)
         runs = [
             TrainConfig(
                 task=f"bench/{task.replace('_', '-')}",
                 variant=f"variant-{number}",
-                labels=labels,
                 seed=seed,
                 **files,
+                **settings,
                 **settings_of(variant),
             )
             for number, variant in enumerate(variants)

@@ -1,6 +1,7 @@
 """The scores of runs in a file, and their summary."""
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +14,12 @@ import torch
 from bench import origin
 from bench.figures import Bound, Figure
 
-_METHODS: Final = ("prefix", "fine-tuning", "PEFT")
+_METHODS: Final = ("prefix", "vectors", "fine-tuning", "PEFT")
+_COMPARED: Final = ("prefix", "fine-tuning", "PEFT")
+"""Methods of which all must have a set, so that it counts for the mean over sets."""
+
 MAX_GAP: Final = Bound(0.01, "at most")
-"""Maximum mean deficit of prefixes compared with full fine-tuning, in text classification."""
+"""Maximum deficit of prefixes compared with full fine-tuning on a set of text classification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +87,30 @@ def best_settings(scores: Sequence[Score], seed: int) -> Mapping[str, float]:
 
 
 def summary(scores: Scores, tasks: Sequence[str], seeds: Sequence[int]) -> Iterator[Figure]:
-    """Return each method's mean over the seeds with the chosen settings: for every set, and over
-    the sets that all methods trained. The latter must be close to full fine-tuning and above PEFT.
+    """Return each method's mean over the seeds with the chosen settings, and its standard error:
+    for every set, and over the sets that all methods trained.
+
+    On every set whose figure is the accuracy, prefixes must be close to full fine-tuning. Their
+    mean over the sets must be above those of fine-tuning and PEFT.
     """
     complete: list[Mapping[str, float]] = []
     for task in tasks:
         means: dict[str, float] = {}
+        bound = None
         for method in _METHODS:
             if found := scores.of(task, method):
                 figure = _mean(found, seeds)
                 means[method] = figure.measured or 0.0
+                bound = MAX_GAP if figure.unit == "accuracy" else None
                 yield figure
-        yield from _gaps(task, means, None, None)
-        if len(means) == len(_METHODS):
+        yield from _gaps(task, means, bound, None)
+        if means.keys() >= set(_COMPARED):
             complete.append(means)
     if len(complete) > 1:
         group = f"mean of {len(complete)} sets"
-        overall = {name: statistics.mean(one[name] for one in complete) for name in _METHODS}
+        overall = {name: statistics.mean(one[name] for one in complete) for name in _COMPARED}
         yield from (Figure(group, name, "", value) for name, value in overall.items())
-        yield from _gaps(group, overall, MAX_GAP, Bound(0))
+        yield from _gaps(group, overall, Bound(0, "at most"), Bound(0))
 
 
 def _mean(scores: Sequence[Score], seeds: Sequence[int]) -> Figure:
@@ -111,12 +120,20 @@ def _mean(scores: Sequence[Score], seeds: Sequence[int]) -> Figure:
     name = ", ".join([scores[0].method, *(f"{key} {value:g}" for key, value in settings.items())])
     return Figure(
         group=scores[0].task,
-        name=f"{name}, {chosen[0].rows} rows, {len(values)} seeds",
+        name=f"{name}, {chosen[0].rows} rows, {_seeds(values)}",
         unit=chosen[0].chosen_by,
         measured=statistics.mean(values),
         low=min(values),
         high=max(values),
     )
+
+
+def _seeds(values: Sequence[float]) -> str:
+    """Describe the number of seeds, and the standard error of their mean."""
+    if len(values) < 2:
+        return f"{len(values)} seed"
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return f"{len(values)} seeds, standard error {error:.4f}"
 
 
 def _gaps(

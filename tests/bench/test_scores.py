@@ -71,6 +71,18 @@ def test_the_mean_of_sets_is_bounded_and_takes_only_sets_that_all_have_learned(
     assert to_peft.measured == pytest.approx(0.0)
     assert to_tuned.bound is not None
     assert to_peft.bound is not None
-    assert figures["trec", "fine-tuning minus prefix"].bound is None
+    assert (to_tuned.bound.value, to_tuned.holds) == (0, False)
     assert ("mrpc", "fine-tuning minus prefix") in figures
+    by_set = [figures[task, "fine-tuning minus prefix"].holds for task in ("trec", "sst2")]
+    assert by_set == [False, True]
     assert ("mrpc", "prefix minus PEFT") not in figures
+
+
+def test_means_have_a_standard_error_from_two_seeds_on(tmp_path: Path) -> None:
+    scores = Scores(tmp_path / "scores.json")
+    for seed, test in enumerate((0.70, 0.72, 0.74)):
+        add(scores, "trec", "prefix", seed, 0.9, test)
+    (three,) = summary(scores, ["trec"], [0, 1, 2])
+    assert three.name.endswith("3 seeds, standard error 0.0115")
+    (one,) = summary(scores, ["trec"], [0])
+    assert one.name.endswith(", 1 seed")
