@@ -67,7 +67,10 @@ def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:
     backbone = spec.backbone
     hidden = backbone.hidden_size
     shapes: dict[str, tuple[int, ...]] = {}
-    if spec.method == "prefix":
+    if spec.method == "vectors":
+        both = (backbone.num_layers, 2, hidden)
+        shapes |= {"norms.scales": both, "norms.shifts": both}
+    elif spec.method == "prefix":
         kv = (backbone.num_layers, backbone.num_heads, spec.prefix_length, backbone.head_size)
         shapes |= {"prefix.keys": kv, "prefix.values": kv}
     elif spec.method == "prompt":

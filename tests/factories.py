@@ -134,7 +134,7 @@ TASKS: dict[str, dict[str, Any]] = {
 def make_spec(backbone: BackboneFingerprint, **changes: Any) -> PrefixSpec:
     """Describe a task of prefix length 4, of two labels unless it is of another type."""
     method = changes.get("method", "prefix")
-    length = changes.get("prefix_length", 0 if method == "head" else 4)
+    length = changes.get("prefix_length", 0 if method in {"head", "vectors"} else 4)
     fields: dict[str, Any] = {
         "prefix_length": length,
         "position_offset": length if method == "prefix" else 0,

@@ -93,6 +93,7 @@ class Architecture:
       `inputs_embeds`.
     - `pooler` returns a model's own pooler, if it has one.
     - `check` raises UnsupportedBackbone for a configuration that `forward` does not cover.
+    - `norms` are the two norms of a layer, as paths within it, in the order in which they run.
     - `scores_distances` is true if attention scores depend on the distance of tokens.
     """
 
@@ -103,6 +104,7 @@ class Architecture:
     pooler: Callable[[Any], Pooler | None] = _own_pooler
     check: Callable[[Any], None] = _accept
     scores_distances: bool = False
+    norms: tuple[str, str] = ("attention.output.LayerNorm", "output.LayerNorm")
 
     def usable_positions(self, config: Any) -> int:
         """Count the positions that a text may use without a position offset.
@@ -112,14 +114,26 @@ class Architecture:
         return int(config.max_position_embeddings) - self.first_position(config)
 
 
+_BEFORE_EACH_HALF: Final = ("input_layernorm", "post_attention_layernorm")
+_AFTER_EACH_HALF: Final = ("post_attention_layernorm", "post_mlp_layernorm")
+
 ARCHITECTURES: Final = {
     architecture.model_type: architecture
     for architecture in (
         # Absolute positions
-        Architecture("albert", pooler=_linear_pooler),
+        Architecture(
+            "albert",
+            pooler=_linear_pooler,
+            norms=("attention.LayerNorm", "full_layer_layer_norm"),
+        ),
         Architecture("bert"),
         Architecture("bert-generation", forward=_without_types, embed=_embed_without_types),
-        Architecture("distilbert", forward=_without_types, embed=_embed_without_types),
+        Architecture(
+            "distilbert",
+            forward=_without_types,
+            embed=_embed_without_types,
+            norms=("sa_layer_norm", "output_layer_norm"),
+        ),
         Architecture("electra"),
         Architecture("ernie"),
         Architecture("splinter"),
@@ -127,9 +141,17 @@ ARCHITECTURES: Final = {
         Architecture("camembert", _after_padding),
         Architecture("data2vec-text", _after_padding),
         Architecture("roberta", _after_padding),
-        Architecture("roberta-prelayernorm", _after_padding),
+        Architecture(
+            "roberta-prelayernorm",
+            _after_padding,
+            norms=("attention.LayerNorm", "intermediate.LayerNorm"),
+        ),
         Architecture("xlm-roberta", _after_padding),
-        Architecture("xlm-roberta-xl", _after_padding),
+        Architecture(
+            "xlm-roberta-xl",
+            _after_padding,
+            norms=("attention.self_attn_layer_norm", "LayerNorm"),
+        ),
         # Distances between tokens, with or without absolute positions
         Architecture(
             "deberta",
@@ -143,14 +165,29 @@ ARCHITECTURES: Final = {
             check=disentangled.check_deberta_v2,
             scores_distances=True,
         ),
-        Architecture("mpnet", mpnet.first_position, mpnet.run_mpnet, scores_distances=True),
+        Architecture(
+            "mpnet",
+            mpnet.first_position,
+            mpnet.run_mpnet,
+            scores_distances=True,
+            norms=("attention.LayerNorm", "output.LayerNorm"),
+        ),
         # Rotary positions
-        Architecture("eurobert", forward=_without_types, embed=_embed_words),
-        Architecture("gte"),
-        Architecture("jina_embeddings_v3"),
-        Architecture("modernbert", forward=_without_types, embed=_embed_rotary),
-        Architecture("nomic_bert"),
-        Architecture("ultrabert", forward=_without_types, embed=_embed_words),
+        Architecture(
+            "eurobert", forward=_without_types, embed=_embed_words, norms=_BEFORE_EACH_HALF
+        ),
+        Architecture("gte", norms=_AFTER_EACH_HALF),
+        Architecture("jina_embeddings_v3", norms=_AFTER_EACH_HALF),
+        Architecture(
+            "modernbert",
+            forward=_without_types,
+            embed=_embed_rotary,
+            norms=("attn_norm", "mlp_norm"),
+        ),
+        Architecture("nomic_bert", norms=_AFTER_EACH_HALF),
+        Architecture(
+            "ultrabert", forward=_without_types, embed=_embed_words, norms=_BEFORE_EACH_HALF
+        ),
     )
 }
 

@@ -6,7 +6,7 @@ v2, `get_prompt`; PEFT prefix tuning).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
@@ -16,6 +16,7 @@ from transformers import AttentionInterface
 
 from prefixes.backbone.grouping import AttentionGroup
 from prefixes.backbone.native.operator import attend_compiled
+from prefixes.backbone.norms import NUM_NORMS
 from prefixes.backbone.packing import PackedBatch
 from prefixes.backbone.varlen import HALF
 
@@ -30,8 +31,8 @@ each, to scaled terms `[n or 1, H, S, S]` that are added to the attention scores
 class PrefixedCall:
     """The state that the attention layers share during one forward pass of a batch.
 
-    Calls are counted to know the layer: some architectures do not number their layers, and
-    ALBERT's are one shared module.
+    Calls and norms are counted to know the layer: some architectures do not number their layers,
+    and ALBERT's are one shared module.
 
     `prefix_pool` holds the keys and values of all prefixes in use, `[L, 2, C, H, D]` for C slots.
     If `recorded` is set, each layer appends its keys and values of the tokens, `[2, T, H, D]`.
@@ -41,6 +42,14 @@ class PrefixedCall:
     prefix_pool: Tensor
     recorded: list[Tensor] | None = None
     num_layers_done: int = 0
+    num_norms_done: list[int] = field(default_factory=lambda: [0] * NUM_NORMS)
+
+    def modulate(self, norm: int, hidden: Tensor) -> Tensor:
+        """Apply the rows' vectors to the output `[..., T, hidden]` of the next layer's norm."""
+        layer = self.num_norms_done[norm]
+        self.num_norms_done[norm] += 1
+        vectors = self.packed.vectors
+        return hidden if vectors is None else vectors.apply(self.prefix_pool[layer, norm], hidden)
 
     def attend(
         self,

@@ -12,6 +12,7 @@ from prefixes.backbone.architecture import Architecture
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.inputs import ModelInputs
 from prefixes.backbone.kernels.names import COMPILED, PLAIN, Kernels
+from prefixes.backbone.norms import norms_of
 from prefixes.backbone.packing import PackedBatch, Prompts, Row
 from prefixes.backbone.tokens import TextEncoder
 from prefixes.encoded import EncodedText
@@ -81,7 +82,8 @@ class Backbone:
             batch.position_ids,
             None if batch.prompts is None else self._embeddings(batch, batch.prompts),
         )
-        hidden = self.architecture.forward(self.model, inputs, call)
+        with norms_of(call):
+            hidden = self.architecture.forward(self.model, inputs, call)
         assert call.num_layers_done == self.fingerprint.num_layers
         return batch.in_callers_order(hidden)
 
@@ -106,11 +108,12 @@ class Backbone:
         *,
         position_offset: int = 0,
         slots: tuple[int, ...] = (),
+        vectors: tuple[int, ...] = (),
         prompt: Tensor | None = None,
     ) -> Row:
-        """Make the row of an encoded text, with its prefix or prompt if any."""
+        """Make the row of an encoded text, with its prefix, vectors or prompt if any."""
         first = self.architecture.first_position(self.model.config) + position_offset
-        return Row(text.token_ids, text.token_type_ids, first, slots, prompt)
+        return Row(text.token_ids, text.token_type_ids, first, slots, vectors, prompt)
 
     def empty_pool(self, num_slots: int) -> Tensor:
         """Make a pool `[L, 2, C, H, D]` of C slots, in the backbone's dtype and on its device."""

@@ -10,6 +10,7 @@ from prefixes.backbone.files import read_files
 from prefixes.backbone.kernels.cache import KernelCache
 from prefixes.backbone.kernels.chooser import KernelChooser
 from prefixes.backbone.kernels.names import AUTO, TORCH, Kernels, check_kernels
+from prefixes.backbone.norms import hook_norms
 from prefixes.backbone.placement import choose_kernels, place_model
 from prefixes.backbone.precision import check_precision
 from prefixes.errors import BackboneUnavailable
@@ -65,6 +66,7 @@ def load_backbone(
         to_train=to_train,
     )
     chooser.log()
+    hook_norms(model, architecture.norms)
     return Backbone(
         model=model,
         texts=files.texts,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from prefixes.backbone.grouping import AttentionGroup, Ints, similar_rows, tensor_of
+from prefixes.backbone.norms import TaskVectors
 from prefixes.backbone.varlen import VarlenPlan
 
 
@@ -20,13 +21,15 @@ class Row:
     `first_position` is the position id of the first token: that of the architecture plus the
     prefix's offset. `slots` are the pool slots of the prefix's P keys and values, in order. Without
     a prefix, `slots` is empty and the offset is 0. A shallow prompt's embeddings `[P, E]` precede
-    the tokens in the row, and the first position is that of the prompt.
+    the tokens in the row, and the first position is that of the prompt. `vectors` are the pool
+    slots of the task's scales and shifts of the norms, if it has any.
     """
 
     token_ids: Sequence[int]
     token_type_ids: Sequence[int]
     first_position: int
     slots: Sequence[int] = ()
+    vectors: Sequence[int] = ()
     prompt: Tensor | None = None
 
     @property
@@ -92,6 +95,7 @@ class PackedBatch:
     cu_tokens: Tensor
     texts: tuple[range, ...]
     prompts: Prompts | None = None
+    vectors: TaskVectors | None = None
     prefixes: PrefixSlots | None = None
     groups: tuple[AttentionGroup, ...] = ()
     restore: Tensor | None = None
@@ -151,6 +155,7 @@ class PackedBatch:
                 range(stop - len(row.token_ids), stop)
                 for row, stop in zip(rows, cu_tokens[1:].tolist(), strict=True)
             ),
+            vectors=TaskVectors.of(laid, bounds, device),
             prompts=_prompts(laid, bounds[:-1].tolist(), device),
             **layout,
         )

@@ -27,12 +27,14 @@ _HEAD_TENSORS: Final = (
 class ResidentPrefix:
     """A prefix with keys and values in the `slots` of a pool, and its head on the device.
 
-    A shallow prompt has embeddings `[P, E]` instead of slots; a head alone has neither.
+    Of method "vectors", the scales and shifts of the norms are in the slots `vectors` instead. A
+    shallow prompt has embeddings `[P, E]` instead of slots; a head alone has neither.
     """
 
     spec: PrefixSpec
     slots: tuple[int, ...]
     head: Head
+    vectors: tuple[int, ...] = ()
     prompt: Tensor | None = None
 
     @classmethod
@@ -41,19 +43,29 @@ class ResidentPrefix:
         head = head_on(prefix, pool.device)
         if prefix.spec.method == "prompt":
             prompt = torch.from_numpy(prefix.tensors["prompt.embeddings"]).to(pool)
-            return cls(prefix.spec, (), head, prompt)
+            return cls(prefix.spec, (), head, prompt=prompt)
         if prefix.spec.method == "head":
             return cls(prefix.spec, (), head)
-        pool[:, :, list(slots)] = stacked_kv(prefix).to(pool)
+        pool[:, :, list(slots)] = stacked_slots(prefix).to(pool)
+        if prefix.spec.method == "vectors":
+            return cls(prefix.spec, (), head, vectors=tuple(slots))
         return cls(prefix.spec, tuple(slots), head)
 
 
-def stacked_kv(prefix: Prefix) -> Tensor:
-    """Return a prefix's keys and values in the pool's layout, `[L, 2, P, H, D]`."""
-    both = [
-        torch.from_numpy(prefix.tensors[name]).transpose(1, 2)
-        for name in ("prefix.keys", "prefix.values")
-    ]
+def stacked_slots(prefix: Prefix) -> Tensor:
+    """Return a prefix's keys and values, or its vectors, in the pool's layout `[L, 2, n, H, D]`.
+
+    Of vectors, the second index is the norm of the layer. The scales of all hidden units are in the
+    first half of the slots, the shifts in the second.
+    """
+    if prefix.spec.method == "vectors":
+        facts = prefix.spec.backbone
+        names = ("norms.scales", "norms.shifts")
+        both = [torch.from_numpy(prefix.tensors[name]) for name in names]
+        shape = (facts.num_layers, 2, -1, facts.num_heads, facts.head_size)
+        return torch.stack(both, dim=2).view(shape)  # (L, 2, hidden) twice -> (L, 2, n, H, D)
+    names = ("prefix.keys", "prefix.values")
+    both = [torch.from_numpy(prefix.tensors[name]).transpose(1, 2) for name in names]
     return torch.stack(both, dim=1)  # (L, H, P, D) twice -> (L, 2, P, H, D)
 
 
@@ -110,6 +122,7 @@ class MixedBatch:
                 text,
                 position_offset=resident.spec.position_offset,
                 slots=resident.slots,
+                vectors=resident.vectors,
                 prompt=resident.prompt,
             )
             for text, resident in work

@@ -89,6 +89,9 @@ def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
         "it is a shallow prompt, which P-tuning v2 embeds twice and PEFT once": (
             spec.method == "prompt"
         ),
+        "it scales and shifts norms, which PEFT stores with other weights": (
+            spec.method == "vectors"
+        ),
         "it is a head without a prefix, which PEFT does not support": (spec.method == "head"),
         f"PEFT does not support the task type {spec.task_type}": not tasks,
         f"its texts start at position {spec.position_offset}, PEFT's at {spec.prefix_length}": (

@@ -112,8 +112,16 @@ class PrefixSpec(Value):
 
     @property
     def num_slots(self) -> int:
-        """Count the slots of keys and values that the prefix takes; a prompt or head takes none."""
-        return self.prefix_length if self.method == "prefix" else 0
+        """Count the slots of the pool that the prefix takes; a prompt or head takes none."""
+        match self.method:
+            case "prefix":
+                return self.prefix_length
+            case "vectors":  # the scales of a layer fill as many values as keys of one token
+                backbone = self.backbone
+                width = backbone.num_heads * backbone.head_size
+                return 2 * (backbone.hidden_size // width)
+            case _:
+                return 0
 
     @property
     def sliced_field(self) -> str | None:
@@ -225,15 +233,21 @@ def _long_text_problems(spec: PrefixSpec, rule: LongTexts) -> list[str]:
 
 def _method_problems(spec: PrefixSpec) -> list[str]:
     problems = []
-    if (spec.method == "head") != (spec.prefix_length == 0):
-        expected = "0" if spec.method == "head" else "1 or more"
+    is_short = spec.method in {"head", "vectors"}
+    if is_short != (spec.prefix_length == 0):
+        expected = "0" if is_short else "1 or more"
         problems.append(
-            f"prefix_length of a {spec.method} must be {expected}, found {spec.prefix_length}"
+            f"prefix_length of method {spec.method} must be {expected}, found {spec.prefix_length}"
         )
     if spec.method != "prefix" and spec.position_offset != 0:
         problems.append(
-            f"position_offset of a {spec.method} must be 0, found {spec.position_offset}"
+            f"position_offset of method {spec.method} must be 0, found {spec.position_offset}"
         )
+    backbone = spec.backbone
+    if spec.method == "vectors" and backbone.hidden_size % (
+        backbone.num_heads * backbone.head_size
+    ):
+        problems.append("vectors need a hidden size that is a multiple of the width of the keys")
     if spec.method == "head" and spec.num_outputs is None and spec.head.activation is None:
         problems.append("an embedding without a prefix needs a dense layer: it trains nothing else")
     return problems

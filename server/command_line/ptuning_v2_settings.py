@@ -22,6 +22,7 @@ _OF_PREFIXES: Final = {
     "prefix_dropout",
 }
 _FOREIGN: Final = {
+    "vectors": {*_OF_PREFIXES, *METHOD_DEFAULTS["vectors"]},
     "prompt": {"projection_size", "position_offset"},
     "head": _OF_PREFIXES,
     "full": {*_OF_PREFIXES, *METHOD_DEFAULTS["full"], "head_activation"},

@@ -94,8 +94,9 @@ class RecipeFlags:
     method: Annotated[
         str | None,
         recipe_option(
-            "prefix, prompt, head (on the frozen backbone), few_shot (a head in seconds, without "
-            "training), or full (fine-tuning). By default few_shot if rows are few, else prefix."
+            "prefix, vectors (of the norms), prompt, head (on the frozen backbone), few_shot (a "
+            "head in seconds, without training), or full (fine-tuning). By default few_shot if "
+            "rows are few, else prefix."
         ),
     ] = None
     prompt: Annotated[

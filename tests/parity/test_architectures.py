@@ -40,6 +40,9 @@ TAKES_PAST = {
 }
 """Those whose plain model takes token types and `past_key_values`."""
 
+WITHOUT_SHIFTS = {"eurobert", "ultrabert"}
+"""Those whose norms have no bias."""
+
 WITHOUT_POOLER = {
     "bert-generation",
     "deberta",
@@ -349,3 +352,78 @@ def test_bfloat16_rounds_weights_and_no_table_of_positions(subject: Subject) -> 
     for name, table in tables.items():
         torch.testing.assert_close(table, expected[name], atol=0, rtol=0)
     assert {weight.dtype for weight in small.model.parameters()} == {torch.bfloat16}
+
+
+def vectors_of(backbone: Backbone, seed: int) -> Tensor:
+    """Random scales and shifts `[2, L, norm, hidden]`, those that every architecture can have.
+
+    ALBERT's layers share their norms, and ModernBERT's first layer lacks the first of them.
+    """
+    facts = backbone.fingerprint
+    generator = torch.Generator().manual_seed(seed)
+    vectors = 0.3 * torch.randn(2, facts.num_layers, 2, facts.hidden_size, generator=generator)
+    if facts.model_type == "albert":
+        return vectors[:, :1].expand_as(vectors)
+    if facts.model_type == "modernbert":
+        vectors[:, 0, 0] = 0.0
+    if facts.model_type in WITHOUT_SHIFTS:
+        vectors[1] = 0.0
+    return vectors
+
+
+def retuned(subject: Subject, vectors: Tensor) -> Any:
+    """Return the plain model with norms whose weights were scaled and shifted."""
+    plain = subject.plain(attn_implementation="eager")
+    for norm, name in enumerate(ARCHITECTURES[subject.name].norms):
+        places = re.compile(rf"(?:.*\.)?(\d+)\.{re.escape(name)}")
+        for path, module in plain.named_modules():
+            match = places.fullmatch(path)
+            if match and hasattr(module, "weight"):
+                scales, shifts = vectors[:, int(match[1]), norm]
+                module.weight.data *= 1 + scales
+                if getattr(module, "bias", None) is not None:
+                    module.bias.data = module.bias.data * (1 + scales) + shifts
+    return plain
+
+
+def slots_with(backbone: Backbone, pool: Tensor, vectors: Tensor, first: int) -> tuple[int, ...]:
+    """Copy vectors to slots of a pool, from `first` on."""
+    each = vectors.permute(1, 2, 0, 3).reshape(*pool.shape[:2], -1, *pool.shape[3:])
+    slots = range(first, first + each.shape[2])
+    pool[:, :, list(slots)] = each.to(pool)
+    return tuple(slots)
+
+
+def test_vectors_change_texts_as_norms_with_other_weights_do(subject: Subject) -> None:
+    backbone = subject.backbone
+    pool = make_pool(backbone)
+    vectors = [vectors_of(backbone, seed) for seed in (1, 2)]
+    slots = [slots_with(backbone, pool, one, 10 * n) for n, one in enumerate(vectors)]
+    texts = texts_of(subject)
+    rows = [backbone.row(text, vectors=slots[n % 2]) for n, text in enumerate(texts)]
+
+    together = run(backbone, rows, pool)
+
+    models = [retuned(subject, one) for one in vectors]
+    with torch.no_grad():
+        alone = [
+            models[n % 2](**plain_inputs(models[n % 2], row)).last_hidden_state[0]
+            for n, row in enumerate(rows)
+        ]
+    assert largest_difference(together, alone) < 2e-5
+
+
+def test_vectors_leave_other_rows_of_a_batch_as_they_are(subject: Subject) -> None:
+    backbone = subject.backbone
+    pool = make_pool(backbone)
+    plain = mixed_rows(subject)
+    slots = slots_with(backbone, pool, vectors_of(backbone, 1), 36)
+    changed = [backbone.row(text, vectors=slots) for text in texts_of(subject)]
+    rows = [row if n % 3 else changed[n] for n, row in enumerate(plain)]
+
+    together = run(backbone, rows, pool)
+
+    alone = [run(backbone, [row], pool)[0] for row in rows]
+    assert largest_difference(together, alone) < 1e-5
+    before = run(backbone, plain, pool)
+    assert largest_difference(together[:1], before[:1]) > 1e-2

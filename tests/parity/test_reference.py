@@ -8,7 +8,7 @@ from torch import Tensor
 
 from prefixes import HeadSpec, Prefix
 from prefixes.backbone import Backbone, pool_of, run_mixed
-from prefixes.backbone.resident import stacked_kv
+from prefixes.backbone.resident import stacked_slots
 from tests.factories import encode_each, make_prefix
 from tests.parity import reference
 
@@ -104,7 +104,7 @@ def test_gradients_of_a_prefix_equal_those_of_the_specification(
     encoded = encode_each(parity_backbone, prefix.spec, [{"text": text} for text in TEXTS])
     slots = tuple(range(8))
     rows = [parity_backbone.row(text, position_offset=offset, slots=slots) for text in encoded]
-    pool = stacked_kv(prefix).requires_grad_()
+    pool = stacked_slots(prefix).requires_grad_()
     past = tuple(part.requires_grad_() for part in past_of(prefix))
 
     fast = parity_backbone(parity_backbone.pack(rows), pool)

@@ -32,10 +32,19 @@ from tests.prefixes.facts import BACKBONE
         ),
         pytest.param({"prefix_length": 0}, "prefix_length", id="no-prefix"),
         pytest.param(
-            {"method": "head", "prefix_length": 4}, "of a head must be 0, found 4", id="long-head"
+            {"method": "head", "prefix_length": 4},
+            "of method head must be 0, found 4",
+            id="long-head",
         ),
         pytest.param(
-            {"method": "head", "position_offset": 4}, "offset of a head must be 0", id="head-offset"
+            {"method": "head", "position_offset": 4},
+            "offset of method head must be 0",
+            id="head-offset",
+        ),
+        pytest.param(
+            {"method": "vectors", "prefix_length": 4},
+            "of method vectors must be 0, found 4",
+            id="long-vectors",
         ),
         pytest.param(
             {"method": "head", "task_type": "embedding"},
@@ -360,7 +369,7 @@ def test_every_type_of_task_is_described_by_either_method(task_type: str, method
         ),
         pytest.param(
             {"method": "prompt", "position_offset": 4},
-            "offset of a prompt must be 0",
+            "offset of method prompt must be 0",
             id="shifted-prompt",
         ),
         pytest.param(

@@ -91,9 +91,10 @@ class PrefixLearner(nn.Module):
 
     The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
     through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`; of a head alone
-    it has no rows. Weights begin as N(0, initializer_range) and biases as 0, the way transformers
-    initializes missing weights, as in the original. `begin_as` adds values of real tokens to the
-    table, and `load_state_dict` replaces all weights.
+    it has no rows. Of vectors, its rows are the slots of their scales and shifts, which begin as 0.
+    Other weights begin as N(0, initializer_range) and biases as 0, the way transformers initializes
+    missing weights, as in the original. `begin_as` adds values of real tokens to the table, and
+    `load_state_dict` replaces all weights.
     """
 
     def __init__(
@@ -112,7 +113,9 @@ class PrefixLearner(nn.Module):
         if spec.method == "prompt":
             width = facts.embedding_size or hidden
         self.table = nn.Parameter(
-            torch.empty(spec.prefix_length, width if projection_size is None else hidden)
+            torch.empty(
+                spec.prefix_length or spec.num_slots, width if projection_size is None else hidden
+            )
         )
         self.projection = (
             nn.Identity()
@@ -129,7 +132,8 @@ class PrefixLearner(nn.Module):
     @torch.no_grad()
     def _initialize(self, spread: float, generator: torch.Generator) -> None:
         for parameter in self.parameters():
-            if parameter.ndim == 1:
+            is_vectors = parameter is self.table and self.spec.method == "vectors"
+            if parameter.ndim == 1 or is_vectors:
                 parameter.zero_()
             else:
                 parameter.normal_(0, spread, generator=generator)
@@ -145,8 +149,8 @@ class PrefixLearner(nn.Module):
         self.table.add_(tokens)
 
     def prefix_tensor(self) -> Tensor:
-        """Return keys and values in the layout of the pool, `[L, 2, P, H, D]`, or the embeddings
-        of a prompt, `[P, E]`.
+        """Return keys and values or vectors in the layout of the pool, `[L, 2, n, H, D]`, or the
+        embeddings of a prompt, `[P, E]`.
         """
         facts = self.spec.backbone
         flat: Tensor = self.projection(self.table)
@@ -202,6 +206,9 @@ class PrefixLearner(nn.Module):
             return {"prompt.embeddings": self.prefix_tensor()}
         if self.spec.method == "head":
             return {}
+        if self.spec.method == "vectors":
+            scales, shifts = self.prefix_tensor().flatten(2).chunk(2, dim=2)
+            return {"norms.scales": scales, "norms.shifts": shifts}  # (L, 2, hidden)
         kv = self.prefix_tensor().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
         return {"prefix.keys": kv[:, 0], "prefix.values": kv[:, 1]}
 

@@ -42,7 +42,9 @@ class StepShare:
         return cls(run, pieces, tuple(slots), prompt, run.weight(pieces), _factors(run, pieces))
 
     def row(self, backbone: Backbone, text: EncodedText) -> Row:
-        """Return the row of a text with its prefix or prompt."""
+        """Return the row of a text with its prefix, vectors or prompt."""
+        if self.run.spec.method == "vectors":
+            return backbone.row(text, vectors=self.slots)
         return backbone.row(
             text, position_offset=self.run.config.offset, slots=self.slots, prompt=self.prompt
         )

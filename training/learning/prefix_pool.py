@@ -37,14 +37,14 @@ class PrefixPool:
             )
             for run in runs
         ]
-        methods = [run.spec.method for run in runs]
+        are_pooled = [run.spec.num_slots > 0 for run in runs]
         # Always float32, because they sum the gradients of all rows.
         leaves = [values.detach() for values in made]
-        tables = [leaf for leaf, how in zip(leaves, methods, strict=True) if how == "prefix"]
+        tables = [leaf for leaf, is_pooled in zip(leaves, are_pooled, strict=True) if is_pooled]
         pool = torch.cat(tables, dim=2) if tables else backbone.empty_pool(1)
         prompts = [
-            leaf.requires_grad_() if how == "prompt" else None
-            for leaf, how in zip(leaves, methods, strict=True)
+            leaf.requires_grad_() if run.spec.method == "prompt" else None
+            for leaf, run in zip(leaves, runs, strict=True)
         ]
         ends = list(accumulate((run.spec.num_slots for run in runs), initial=0))
         slots = [range(start, end) for start, end in pairwise(ends)]

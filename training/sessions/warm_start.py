@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prefixes import Prefix, PrefixError, PrefixSpec, digest_of
+from prefixes.backbone.resident import stacked_slots
 from prefixes.fingerprint import BackboneFingerprint
 from prefixes.prefix import Array
 from training.errors import PlanRejected
@@ -87,9 +88,7 @@ def _table(prefix: Prefix) -> Tensor:
     """Return keys and values in the layout of a learner's table: the inverse of folding."""
     if prefix.spec.method == "prompt":
         return _tensor(prefix.tensors["prompt.embeddings"])
-    keys, values = (_tensor(prefix.tensors[name]) for name in ("prefix.keys", "prefix.values"))
-    kv = torch.stack([keys, values], dim=1)  # (L, 2, H, P, D)
-    return kv.permute(3, 0, 1, 2, 4).flatten(1)  # (P, L*2*H*D)
+    return stacked_slots(prefix).permute(2, 0, 1, 3, 4).flatten(1)  # (n, L*2*H*D)
 
 
 def _head_differences(theirs: PrefixSpec, mine: PrefixSpec) -> list[str]:

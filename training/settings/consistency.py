@@ -216,7 +216,8 @@ def _head_problems(config: TrainSettings) -> list[str]:
     ]
     if config.method == "full":
         return problems + _full_problems(config)
-    if config.task_type == "embedding" and config.head_activation is None:
+    is_head_alone = config.method == "head" and config.head_activation is None
+    if config.task_type == "embedding" and is_head_alone:
         problems.append("an embedding of method 'head' needs head_activation: nothing else learns")
     return problems
 

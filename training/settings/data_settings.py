@@ -18,7 +18,7 @@ from prefixes.spec import (
 from prefixes.values import Value
 from training.sources import SourceField
 
-LearningMethod = Literal["prefix", "prompt", "head", "few_shot", "full"]
+LearningMethod = Literal["prefix", "vectors", "prompt", "head", "few_shot", "full"]
 """The part that is trained: one of the methods of a prefix file, or the whole model (`full`).
 `few_shot` computes a head without training, from the names of the labels and a few rows."""
 
@@ -40,9 +40,10 @@ class DataSettings(Value):
     task_type: TaskType = "sequence_classification"
     method: LearningMethod = Field(
         default="prefix",
-        description="Trained parameters. prefix: keys and values in every layer. prompt: "
-        "embeddings at the input. head: only the head. few_shot: a head that is computed from "
-        "the names of the labels and a few rows. full: the whole model.",
+        description="Trained parameters. prefix: keys and values in every layer. vectors: "
+        "scales and shifts of the norms in every layer. prompt: embeddings at the input. head: "
+        "only the head. few_shot: a head that is computed from the names of the labels and a few "
+        "rows. full: the whole model.",
     )
 
     train: SourceField | None = Field(

@@ -56,6 +56,7 @@ TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 """Defaults that differ between task types."""
 
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    "vectors": {"prefix_length": 0, "learning_rate": 1e-2},
     "head": {"prefix_length": 0},
     "few_shot": {"prefix_length": 0},
     "full": {"prefix_length": 0, "learning_rate": 5e-5, "weight_decay": 0.01, "warmup": 0.1},

@@ -20,7 +20,7 @@ def teacher_problems(config: TrainSettings) -> list[str]:
     if config.method in {"full", "few_shot"}:
         problems.append(
             f"teacher does not apply to method {config.method!r}: remove it, or use method "
-            "'prefix', 'prompt' or 'head'"
+            "'prefix', 'vectors', 'prompt' or 'head'"
         )
     if config.unlabeled is not None and config.dataset is not None:
         problems.append(f"unlabeled rows do not work with {config.dataset}: remove one of them")

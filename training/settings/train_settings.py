@@ -122,7 +122,9 @@ class TrainSettings(DataSettings):
     label_smoothing: Fraction = Field(
         default=0.0, description="Share of the target that is spread over all labels equally."
     )
-    learning_rate: Positive = Field(default=2e-2, description="Learning rate of the prefix.")
+    learning_rate: Positive = Field(
+        default=2e-2, description="Learning rate of the prefix or the vectors."
+    )
     head_learning_rate: Positive = Field(default=5e-3, description="Learning rate of the head.")
     schedule: ScheduleName = "linear"
     warmup: Fraction = Field(default=0.06, description="Share of all steps.")

@@ -138,8 +138,8 @@ def test_half_precision_is_bfloat16(invoke: Invoker) -> None:
     assert invoke.plan(f"{RTE} --prefix --bf16 --dtype float32").dtype == "float32"
 
 
-@pytest.mark.parametrize("method", ["head", "full"])
-def test_a_recipe_for_prefixes_is_one_for_baselines_too(invoke: Invoker, method: str) -> None:
+@pytest.mark.parametrize("method", ["vectors", "head", "full"])
+def test_a_recipe_for_prefixes_is_one_for_other_methods_too(invoke: Invoker, method: str) -> None:
     for recipe in ("rte_bert", "rte_roberta", "wic_bert", "conll03_roberta"):
         config = invoke.config(f"--recipe {recipe} --method {method}")
         assert (config.method, config.prefix_length, config.prefix_dropout) == (method, 0, 0.0)
@@ -152,6 +152,11 @@ def test_a_whole_model_is_not_moved_in_the_steps_of_a_prefix(invoke: Invoker) ->
     assert (config.learning_rate, config.warmup, config.weight_decay) == (5e-5, 0.1, 0.01)
     assert (config.epochs, config.seed) == (60, 11)
     assert invoke.config(f"{line} --learning-rate 1e-4").learning_rate == 1e-4
+
+
+def test_vectors_are_not_moved_in_the_steps_of_a_prefix(invoke: Invoker) -> None:
+    config = invoke.config("--recipe rte_bert --method vectors")
+    assert (config.learning_rate, config.epochs) == (0.01, 60)
 
 
 def test_a_prompt_comes_before_the_method_of_a_recipe(invoke: Invoker) -> None:

@@ -77,6 +77,7 @@ async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(
         "tone": make_prefix(backbone.fingerprint, seed=1),
         "topic": make_prefix(backbone.fingerprint, seed=2, prefix_length=9, labels=tuple("abcde")),
         "plain": make_prefix(backbone.fingerprint, seed=3, method="head"),
+        "norms": make_prefix(backbone.fingerprint, seed=4, method="vectors"),
     }
     for task, prefix in prefixes.items():
         publish(registry, "acme", task, prefix)
@@ -91,7 +92,7 @@ async def test_one_request_may_mix_tasks_and_each_text_is_answered_by_its_own(
         (alone,) = run_mixed(backbone, pool, [(encoded, resident)])
         np.testing.assert_allclose(answer.outputs[0], alone.numpy(), atol=1e-5)
         assert answer.version == PrefixRef("acme", item.ref.task, version=1)
-    assert metrics.batches[-1] == {"rows": 12, "tokens": 54, "distinct": 3}
+    assert metrics.batches[-1] == {"rows": 16, "tokens": 72, "distinct": 4}
 
 
 async def test_a_promoted_version_answers_the_next_request(

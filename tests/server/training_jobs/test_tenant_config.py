@@ -40,7 +40,7 @@ def errors_of(config: dict[str, Any]) -> list[tuple[str, str]]:
         ({"stride": 100_001}, "stride", "less than or equal to 100000; found 100001"),
         ({"max_steps": 0}, "max_steps", "greater than or equal to 1; found 0"),
         ({"task_type": "poetry"}, "task_type", "'embedding'; found \"poetry\""),
-        ({"method": "full"}, "method", "'prefix', 'prompt', 'head' or 'few_shot'"),
+        ({"method": "full"}, "method", "'prefix', 'vectors', 'prompt', 'head' or 'few_shot'"),
         ({"teacher": "/srv/models/mine"}, "teacher", "'full'; found \"/srv/models/mine\""),
         ({"teacher_weight": 2}, "teacher_weight", "less than or equal to 1; found 2"),
         ({"labels": ["a", "b"], "label_descriptions": {"a": ""}}, "label_descriptions.a", "1 char"),

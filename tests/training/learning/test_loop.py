@@ -94,6 +94,24 @@ def best_of(run: Run) -> Prefix:
         ),
         pytest.param(
             sentiment_rows(96),
+            {"method": "vectors", "prefix_length": 0, "learning_rate": 0.05, "epochs": 12},
+            "accuracy",
+            id="vectors",
+        ),
+        pytest.param(
+            tagged_rows(96),
+            {
+                "task_type": "token_classification",
+                "method": "vectors",
+                "prefix_length": 0,
+                "learning_rate": 0.05,
+                "epochs": 8,
+            },
+            "entity_f1",
+            id="vectors-of-tags",
+        ),
+        pytest.param(
+            sentiment_rows(96),
             {"method": "head", "prefix_length": 0, "epochs": 12},
             "accuracy",
             id="head",
@@ -148,6 +166,7 @@ def test_runs_that_share_batches_learn_what_each_learns_alone(
         make_config(words, **noisy, seed=1, prefix_length=9, projection_size=8),
         make_config(topics, **noisy, problem_type="multi_label_classification", batch_size=5),
         make_config(numbers, **noisy, problem_type="regression", gradient_accumulation=2),
+        make_config(words, method="vectors", prefix_length=0, feature_dropout=0.2, max_steps=6),
         make_config(
             words,
             method="head",

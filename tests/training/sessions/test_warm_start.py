@@ -61,6 +61,7 @@ def made_earlier(backbone: Backbone, folder: Path, config: TrainConfig) -> tuple
     [
         (sentiment_rows, {"head_activation": "tanh"}),
         (sentiment_rows, {"method": "prompt"}),
+        (sentiment_rows, {"method": "vectors", "prefix_length": 0}),
         (count_rows, {"problem_type": "regression"}),
         (topic_rows, {"problem_type": "multi_label_classification"}),
         (partner_rows, {"task_type": "embedding"}),

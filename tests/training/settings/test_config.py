@@ -302,6 +302,9 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
     assert config().offset == 16
     head = config(method="head")
     assert (head.prefix_length, head.offset, head.begins_as_activations) == (0, 0, False)
+    vectors = config(method="vectors")
+    assert (vectors.prefix_length, vectors.offset, vectors.learning_rate) == (0, 0, 0.01)
+    assert not vectors.begins_as_activations
 
 
 def test_every_metric_can_select_the_best_step_of_some_task() -> None:

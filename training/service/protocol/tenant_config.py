@@ -42,11 +42,12 @@ _MAXIMA: Final = {
 }
 """Bounds of fields that memory depends on and that `TrainConfig` does not bound."""
 
-TenantMethod = Literal["prefix", "prompt", "head", "few_shot"]
+TenantMethod = Literal["prefix", "vectors", "prompt", "head", "few_shot"]
 
 _METHOD: Final = Field(
     default="prefix",
-    description="prefix: keys and values; prompt: embeddings at the input; head: neither; "
+    description="prefix: keys and values; vectors: scales and shifts of the norms; prompt: "
+    "embeddings at the input; head: a head alone; "
     "few_shot: a head that is computed without training, the default for few rows",
 )
 """Without `full`: the server could not serve a fine-tuned model, which has no prefix."""

@@ -11,6 +11,7 @@ const MAX_LABELS = 30;
 const METHODS = {
   few_shot: "There are few rows, so the server computes a head from them without training.",
   prefix: "The server trains a prefix.",
+  vectors: "The server trains vectors of the norms.",
 };
 
 const ADVICE = "Correct these rows, then choose the file again.";

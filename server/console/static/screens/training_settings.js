@@ -21,6 +21,7 @@ const PROBLEM_TYPES = [
 const METHODS = [
   ["", "By the number of rows (default)"],
   ["prefix", "Train a prefix"],
+  ["vectors", "Train vectors of the norms"],
   ["few_shot", "Compute a head from few rows"],
   ["head", "Train a head only"],
 ];

@@ -1,0 +1,65 @@
+"""Vectors of the norms: where they begin, what a file of them holds, and what it takes."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from prefixes import Prefix
+from prefixes.backbone import Backbone, pool_of, run_mixed
+from tests.training.learnable_tasks import (
+    make_config,
+    sentiment_rows,
+    start,
+    train_all,
+    write_jsonl,
+)
+from training.learning.run import Run
+
+
+def vectors_run(backbone: Backbone, folder: Path) -> Run:
+    path = write_jsonl(folder / "rows.jsonl", sentiment_rows(24))
+    return start(backbone, make_config(path, method="vectors", prefix_length=0, max_steps=3))
+
+
+def test_vectors_begin_as_norms_of_the_backbone(backbone: Backbone, tmp_path: Path) -> None:
+    run = vectors_run(backbone, tmp_path)
+    begun = run.learner.fold()
+    assert not begun.tensors["norms.scales"].any()
+    assert not begun.tensors["norms.shifts"].any()
+    head = run.spec.model_copy(update={"method": "head"})
+    bare = Prefix(head, {name: x for name, x in begun.tensors.items() if name.startswith("head.")})
+    text = run.pieces[0].texts[0]
+    pool, (with_vectors, without) = pool_of(backbone, [begun, bare])
+    one, other = run_mixed(backbone, pool, [(text, with_vectors), (text, without)])
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+
+
+def test_a_file_of_vectors_holds_scales_and_shifts_of_two_norms_of_each_layer(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    run = vectors_run(backbone, tmp_path)
+    train_all(backbone, [run])
+    assert run.best_prefix is not None
+    again = Prefix.from_bytes(run.best_prefix.to_bytes(), fits=[backbone.fingerprint])
+    facts = backbone.fingerprint
+    for name in ("norms.scales", "norms.shifts"):
+        assert again.tensors[name].shape == (facts.num_layers, 2, facts.hidden_size)
+        assert (np.abs(again.tensors[name]).max((1, 2)) > 0).all()  # every layer learned
+    assert "prefix.keys" not in again.tensors
+    assert again.spec.num_slots == 2
+
+
+def test_a_norm_gets_the_scales_and_shifts_that_its_layer_has_in_the_file(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    """The last norm determines the hidden states that a mean of tokens reads."""
+    run = vectors_run(backbone, tmp_path)
+    begun = run.learner.fold()
+    scales, shifts = (begun.tensors[name].copy() for name in ("norms.scales", "norms.shifts"))
+    scales[-1, 1], shifts[-1, 1] = -1.0, 0.5
+    changed = Prefix(begun.spec, {**begun.tensors, "norms.scales": scales, "norms.shifts": shifts})
+    pool, (resident,) = pool_of(backbone, [changed])
+    (outputs,) = run_mixed(backbone, pool, [(run.pieces[0].texts[0], resident)])
+    weight, bias = begun.tensors["head.output.weight"], begun.tensors["head.output.bias"]
+    np.testing.assert_allclose(outputs.numpy(), 0.5 * weight.sum(1) + bias, atol=1e-5)
