@@ -10,6 +10,7 @@ from bench.workloads import ALL_LENGTHS, SHORT_TEXTS
 
 NUM_TASKS: Final = 1000
 OURS: Final = f"{NUM_TASKS} prefixes"
+VECTORS: Final = f"{NUM_TASKS} vectors"
 OURS_INT8: Final = f"{OURS}, int8"
 PLAIN: Final = f"{OURS}, plain kernels"
 BARE: Final = "no prefix"
@@ -106,6 +107,7 @@ COMPARISONS: Final = (
     Comparison("1 prefix", BARE, {}),
     Comparison(OURS, BARE, {("minilm", None, None): 0.95, ("bert-base", None, None): 0.95}),
     Comparison(OURS, "1 prefix", {}),
+    Comparison(VECTORS, OURS, {(None, None, None): 0.97}),
     Comparison(f"{OURS}, Zipf", BARE, {}),
     Comparison(OURS, PLAIN, {}, is_no_slower=True),
     Comparison(OURS, PEFT, {(None, None, SHORT_TEXTS): 7, (None, None, ALL_LENGTHS): 6.5}),

@@ -8,11 +8,12 @@ from prefixes.checks import expected_shapes
 
 
 def random_prefix(facts: BackboneFingerprint, length: int, seed: int) -> Prefix:
-    """Make a random single-label classifier for a backbone."""
+    """Make a random single-label classifier for a backbone: of length 0, vectors of the norms."""
     rng = np.random.default_rng(seed)
     spec = PrefixSpec(
         problem_type="single_label_classification",
         labels=tuple(f"label-{number}" for number in range(NUM_LABELS)),
+        method="prefix" if length else "vectors",
         prefix_length=length,
         position_offset=length,
         max_length=facts.max_positions - length,

@@ -63,6 +63,7 @@ class _Exact:
         self._linear = LinearLayers(layers, {PLAIN: EXACT[PLAIN]})
         self._fastest = LinearLayers(layers, EXACT)
         self._many = _residents(self._backbone, [job["prefix_length"]] * job["num_tasks"])
+        self._vectors = _residents(self._backbone, [0] * job["num_tasks"])
         lengths, count = job["prefix_lengths"], job["num_per_length"]
         self._by_length = {
             str(length): _residents(self._backbone, [length] * count) for length in lengths
@@ -79,6 +80,8 @@ class _Exact:
         yield "no prefix", _bare(self._backbone, tokens, batch)
         ours = _prefixes(len(self._many[1]))
         yield f"{ours}, plain kernels", _mixed(self._plain, self._many, tokens, tasks, batch)
+        vectors = f"{len(self._vectors[1])} vectors"
+        yield vectors, _mixed(self._backbone, self._vectors, tokens, tasks, batch)
         if work["detailed"]:
             yield from self._details(work)
         else:

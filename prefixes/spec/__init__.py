@@ -19,15 +19,10 @@ from prefixes.spec.parts import (
     SpecialTokens,
     Threshold,
 )
-from prefixes.spec.prefix_spec import (
-    ADDITIONS,
-    MAX_GOLDEN,
-    MAX_PREFIX_LENGTH,
-    SCHEMA_VERSION,
-    PrefixSpec,
-)
+from prefixes.spec.prefix_spec import ADDITIONS, PrefixSpec
 from prefixes.spec.rejection import Rejection
 from prefixes.spec.rules import AliasRuleSet, AnswerRules
+from prefixes.spec.spec_fields import MAX_GOLDEN, MAX_PREFIX_LENGTH, SCHEMA_VERSION
 from prefixes.spec.task_types import TaskTraits, TaskType, traits_of
 from prefixes.spec.vectors import Vectors
 
