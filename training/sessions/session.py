@@ -37,7 +37,7 @@ from training.sessions.multitask import SharedPrefix
 from training.sessions.phases import PhaseRunner, Stopwatch, Watcher
 from training.sessions.plan_runs import PlanRuns, SelectedRun
 from training.sessions.trained import TrainedPrefix
-from training.sessions.warm_start import WarmStart, read_starts
+from training.sessions.warm_start import WarmStart, read_starts, with_shapes
 from training.settings.plan import TrainPlan
 
 SHARED_FILE: Final = "shared.safetensors"
@@ -95,6 +95,7 @@ def run_plan(
         plan, device, saved, kernel_cache=kernel_cache, num_processes=processes.count
     )
     starts = read_starts(plan.runs, fits=backbone.fingerprint, key=key)
+    plan = with_shapes(plan, starts)
     teachers = teacher_digests(plan.runs)
     if teachers and processes.count > 1:
         raise PlanRejected("A teacher needs one process: remove --num-processes, or the teacher")

@@ -1,9 +1,9 @@
 """Warm starts: a prefix starts from a published prefix, as far as the two match."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,10 @@ from training.learning.initialization import StartingPrefix
 from training.learning.run import Run
 from training.sessions.prefix_sources import read_published
 from training.settings.config import TrainConfig
+from training.settings.plan import TrainPlan
+
+_SHAPE: Final = ("method", "prefix_length", "position_offset")
+"""What must be equal, because it determines the meaning of keys and values."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +52,7 @@ class WarmStart:
         Raises:
             PlanRejected: naming all differences that change the meaning of keys and values.
         """
-        names = ("method", "prefix_length", "position_offset")
-        differences = _differences(self.prefix.spec, spec, names)
+        differences = _differences(self.prefix.spec, spec, _SHAPE)
         if differences:
             raise PlanRejected(
                 f"{run_name} cannot start from {self.name}: {'; '.join(differences)}. Use the same "
@@ -82,6 +85,20 @@ def read_starts(
     """
     sources = dict.fromkeys(config.start_from for config in configs)
     return {source: WarmStart.read(source, fits=fits, key=key) for source in sources if source}
+
+
+def with_shapes(plan: TrainPlan, starts: Mapping[str, WarmStart]) -> TrainPlan:
+    """Give every run the method and shape of its initial prefix, unless it has a method."""
+    runs = tuple(_with_shape(config, starts) for config in plan.runs)
+    return plan.model_copy(update={"runs": runs})
+
+
+def _with_shape(config: TrainConfig, starts: Mapping[str, WarmStart]) -> TrainConfig:
+    if config.start_from is None or "method" in config.model_fields_set:
+        return config
+    spec = starts[config.start_from].prefix.spec
+    shape = {name: getattr(spec, name) for name in _SHAPE}
+    return TrainConfig.model_validate({**shape, **config.model_dump(exclude_unset=True)})
 
 
 def _table(prefix: Prefix) -> Tensor:

@@ -34,7 +34,7 @@ from training.learning.run import Run
 from training.sessions.plan_runs import PlanRuns
 from training.sessions.prefix_sources import read_published
 from training.sessions.session import run_plan
-from training.sessions.warm_start import read_starts
+from training.sessions.warm_start import read_starts, with_shapes
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan, load_plan
 
@@ -42,7 +42,7 @@ from training.settings.plan import TrainPlan, check_plan, load_plan
 def begin(backbone: Backbone, config: TrainConfig) -> Run:
     """Start one run as a training does, and take no step."""
     starts = read_starts([config], fits=backbone.fingerprint)
-    plan = TrainPlan(runs=(config,))
+    plan = with_shapes(TrainPlan(runs=(config,)), starts)
     return PlanRuns.begin(plan, [load_task(config)], backbone, starts, saved=None).runs[0]
 
 
@@ -135,6 +135,29 @@ def test_keys_and_values_that_would_mean_something_else_are_refused_by_name(
     path, _ = made_earlier(backbone, tmp_path, make_config(rows))
     with pytest.raises(PlanRejected, match=reason):
         begin(backbone, make_config(rows, **settings, start_from=path, initialization=None))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"method": "prefix", "prefix_length": 4, "position_offset": 2},
+        {"method": "prompt", "prefix_length": 3},
+        {"method": "vectors", "prefix_length": 0},
+        {"method": "head", "prefix_length": 0},
+    ],
+)
+def test_method_and_shape_are_those_of_the_initial_prefix(
+    backbone: Backbone, tmp_path: Path, shape: dict[str, Any]
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
+    path, earlier = made_earlier(backbone, tmp_path, make_config(rows, **shape))
+    config = TrainConfig(task="acme/task", train=rows, start_from=path, max_length=32)
+    spec = begin(backbone, config).spec
+    assert spec.method == shape["method"]
+    assert (spec.prefix_length, spec.position_offset) == (
+        earlier.spec.prefix_length,
+        earlier.spec.position_offset,
+    )
 
 
 def test_a_prefix_for_another_backbone_is_refused(backbone: Backbone, tmp_path: Path) -> None:
