@@ -19,6 +19,7 @@ from training.data.parts import load_task
 from training.learning.base_run import BaseRun
 from training.sessions.session import run_plan
 from training.settings.config import TrainConfig
+from training.settings.defaults import DEFAULT_LENGTH
 from training.settings.plan import TrainPlan
 
 _TOKENS_AT_ONCE: Final = 4096
@@ -191,8 +192,7 @@ def _name(config: TrainConfig) -> str:
 
 def _with_peft(model: Any) -> nn.Module:
     """Train a prefix of our default length and a head, with PEFT's defaults."""
-    length = TrainConfig.model_fields["prefix_length"].default
-    peft = PrefixTuningConfig(task_type=TaskType.SEQ_CLS, num_virtual_tokens=length)
+    peft = PrefixTuningConfig(task_type=TaskType.SEQ_CLS, num_virtual_tokens=DEFAULT_LENGTH)
     adapted: nn.Module = get_peft_model(model, peft)
     return adapted
 

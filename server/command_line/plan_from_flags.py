@@ -57,7 +57,7 @@ def _run(
     if "label_columns" in given:
         given["label_columns"] = [name.strip() for name in given["label_columns"].split(",")]
     given |= _assignments(flags.get("set_", []))
-    method = given.get("method", implied.get("method", "prefix"))
+    method = given.get("method", implied.get("method"))
     return {**fitting(implied, method), **given}
 
 

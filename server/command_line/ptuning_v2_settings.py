@@ -22,7 +22,7 @@ _OF_PREFIXES: Final = {
     "prefix_dropout",
 }
 _FOREIGN: Final = {
-    "vectors": {*_OF_PREFIXES, *METHOD_DEFAULTS["vectors"]},
+    "vectors": {*_OF_PREFIXES, "learning_rate"},
     "prompt": {"projection_size", "position_offset"},
     "head": _OF_PREFIXES,
     "full": {*_OF_PREFIXES, *METHOD_DEFAULTS["full"], "head_activation"},
@@ -97,9 +97,9 @@ def settings_of(
     return {**settings, **_side_effects_of(flags)}
 
 
-def fitting(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
-    """Leave out settings that a method does not have. `run.py` ignores them too."""
-    foreign = _FOREIGN.get(method, set())
+def fitting(settings: Mapping[str, Any], method: str | None) -> dict[str, Any]:
+    """Leave out settings that a chosen method does not have. `run.py` ignores them too."""
+    foreign = _FOREIGN.get(method or "", set())
     return {name: value for name, value in settings.items() if name not in foreign}
 
 

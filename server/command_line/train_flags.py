@@ -94,15 +94,17 @@ class RecipeFlags:
     method: Annotated[
         str | None,
         recipe_option(
-            "prefix, vectors (of the norms), prompt, head (on the frozen backbone), few_shot (a "
+            "vectors (of the norms), prefix, prompt, head (on the frozen backbone), few_shot (a "
             "head in seconds, without training), or full (fine-tuning). By default few_shot if "
-            "rows are few, else prefix."
+            "rows are few, else vectors; or prefix, if a setting of prefixes is given."
         ),
     ] = None
     prompt: Annotated[
         bool, recipe_option("Short for --method prompt: embeddings at the input only.", "--prompt")
     ] = False
-    prefix_length: Annotated[int | None, recipe_option("Number of prefix slots.")] = None
+    prefix_length: Annotated[
+        int | None, recipe_option("Number of prefix slots. Implies --method prefix.")
+    ] = None
     projection_size: Annotated[
         int | None, recipe_option("Width of the MLP that makes the prefix. Unset: no MLP.")
     ] = None

@@ -9,7 +9,7 @@ from prefixes import PrefixError, PrefixRef
 from training.datasets import dataset_named
 from training.errors import PlanRejected
 from training.settings.consistency import problems_of
-from training.settings.defaults import METHOD_DEFAULTS, TASK_TYPE_DEFAULTS
+from training.settings.defaults import METHOD_DEFAULTS, PREFIX_SETTINGS, TASK_TYPE_DEFAULTS
 from training.settings.former_names import with_current_names
 from training.settings.train_settings import TrainSettings
 
@@ -38,8 +38,7 @@ class TrainConfig(TrainSettings):
         data = {**_of_dataset(data), **data}
         if data.get("label_columns"):
             data = {"problem_type": "multi_label_classification", **data}
-        if _has_labels_alone(data):
-            data = {"method": "few_shot", **data}
+        data = {**_implied_method(data), **data}
         task_type = data.get("task_type", "sequence_classification")
         defaults = TASK_TYPE_DEFAULTS.get(task_type, {}) if isinstance(task_type, str) else {}
         return {**defaults, **METHOD_DEFAULTS.get(str(data.get("method")), {}), **data}
@@ -50,6 +49,14 @@ class TrainConfig(TrainSettings):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def _implied_method(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the method that the other settings imply, if any."""
+    if _has_labels_alone(data):
+        return {"method": "few_shot"}
+    has_prefix = any(data.get(name) is not None for name in PREFIX_SETTINGS)
+    return {"method": "prefix"} if has_prefix else {}
 
 
 def _has_labels_alone(data: Mapping[str, Any]) -> bool:

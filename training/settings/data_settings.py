@@ -39,9 +39,10 @@ class DataSettings(Value):
     )
     task_type: TaskType = "sequence_classification"
     method: LearningMethod = Field(
-        default="prefix",
-        description="Trained parameters. prefix: keys and values in every layer. vectors: "
-        "scales and shifts of the norms in every layer. prompt: embeddings at the input. head: "
+        default="vectors",
+        description="Trained parameters. vectors: scales and shifts of the norms in every layer. "
+        "prefix: keys and values in every layer; the default if a setting of prefixes is given. "
+        "prompt: embeddings at the input. head: "
         "only the head. few_shot: a head that is computed from the names of the labels and a few "
         "rows. full: the whole model.",
     )

@@ -55,13 +55,24 @@ TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 }
 """Defaults that differ between task types."""
 
+DEFAULT_LENGTH: Final = 16
+"""Number of slots of prefixes and prompts."""
+
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
-    "vectors": {"prefix_length": 0, "learning_rate": 1e-2},
-    "head": {"prefix_length": 0},
-    "few_shot": {"prefix_length": 0},
-    "full": {"prefix_length": 0, "learning_rate": 5e-5, "weight_decay": 0.01, "warmup": 0.1},
+    "prefix": {"prefix_length": DEFAULT_LENGTH, "learning_rate": 2e-2},
+    "prompt": {"prefix_length": DEFAULT_LENGTH, "learning_rate": 2e-2},
+    "full": {"learning_rate": 5e-5, "weight_decay": 0.01, "warmup": 0.1},
 }
 """Defaults that differ between methods. A whole model needs much smaller steps."""
+
+PREFIX_SETTINGS: Final = (
+    "prefix_length",
+    "position_offset",
+    "projection_size",
+    "initialization",
+    "prefix_dropout",
+)
+"""Settings that imply the method `prefix` where none is given."""
 
 _MAX_LENGTH: Final = 256
 _WINDOW: Final = 384

@@ -61,7 +61,10 @@ class TrainSettings(DataSettings):
     """
 
     prefix_length: int = Field(
-        default=16, ge=0, le=MAX_PREFIX_LENGTH, description="Number of prefix slots."
+        default=0,
+        ge=0,
+        le=MAX_PREFIX_LENGTH,
+        description="Number of prefix slots: 16 by default for the methods prefix and prompt.",
     )
     projection_size: int | None = Field(
         default=None,
@@ -123,7 +126,9 @@ class TrainSettings(DataSettings):
         default=0.0, description="Share of the target that is spread over all labels equally."
     )
     learning_rate: Positive = Field(
-        default=2e-2, description="Learning rate of the prefix or the vectors."
+        default=1e-2,
+        description="Learning rate of the vectors, or of the prefix or prompt, for which the "
+        "default is 0.02.",
     )
     head_learning_rate: Positive = Field(default=5e-3, description="Learning rate of the head.")
     schedule: ScheduleName = "linear"

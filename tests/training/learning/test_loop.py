@@ -187,7 +187,13 @@ def test_runs_that_share_batches_learn_what_each_learns_alone(
             np.testing.assert_allclose(best_of(other).tensors[name], tensor, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def _shape(method: str, length: int) -> dict[str, Any]:
+    if method == "vectors":
+        return {"method": method, "prefix_length": 0}
+    return {"method": method, "prefix_length": length, "prefix_dropout": 0.1}
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt", "vectors"])
 def test_types_of_task_that_share_batches_learn_what_each_learns_alone(
     backbone: Backbone, tmp_path: Path, method: str
 ) -> None:
@@ -195,10 +201,8 @@ def test_types_of_task_that_share_batches_learn_what_each_learns_alone(
         make_config(
             write_jsonl(tmp_path / f"{number}.jsonl", rows(40)),
             task_type=task_type,
-            method=method if number != 1 else "prefix",  # both methods in a batch too
-            prefix_length=3 + number,
+            **_shape(method if number != 1 else "prefix", 3 + number),  # several methods too
             feature_dropout=0.2,
-            prefix_dropout=0.1,
             max_steps=4,
             gradient_accumulation=1 + number % 2,
         )

@@ -299,12 +299,34 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
     assert config(task_type="multiple_choice").problem_type is None
     assert config(task_type="token_classification").metric == "entity_f1"
     assert config(method="prompt").offset == 0
-    assert config().offset == 16
+    assert config(method="prefix").offset == 16
     head = config(method="head")
     assert (head.prefix_length, head.offset, head.begins_as_activations) == (0, 0, False)
-    vectors = config(method="vectors")
-    assert (vectors.prefix_length, vectors.offset, vectors.learning_rate) == (0, 0, 0.01)
+    vectors = config()
+    assert (vectors.method, vectors.learning_rate) == ("vectors", 0.01)
+    assert (vectors.prefix_length, vectors.offset) == (0, 0)
     assert not vectors.begins_as_activations
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"prefix_length": 4},
+        {"position_offset": 0},
+        {"projection_size": 8},
+        {"initialization": "noise"},
+        {"prefix_dropout": 0.1},
+    ],
+)
+def test_a_setting_of_prefixes_selects_the_method_prefix(given: dict[str, Any]) -> None:
+    config = TrainConfig(task="acme/x", train=Path("x"), **given)
+    assert (config.method, config.learning_rate) == ("prefix", 0.02)
+    assert config.prefix_length == given.get("prefix_length", 16)
+
+
+def test_a_setting_that_is_null_selects_no_method() -> None:
+    config = TrainConfig(task="acme/x", train=Path("x"), initialization=None)
+    assert config.method == "vectors"
 
 
 def test_every_metric_can_select_the_best_step_of_some_task() -> None:

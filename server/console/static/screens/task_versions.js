@@ -139,7 +139,8 @@ function origin({ spec, digest }) {
   const { provenance, backbone } = spec;
   return factList([
     ["Backbone", backbone?.name],
-    ["Prefix length", spec.prefix_length],
+    ["Method", spec.method],
+    ["Prefix length", spec.prefix_length || null],
     ["Trained at", provenance?.created_at && moment(provenance.created_at)],
     ["Training rows", provenance?.train_rows],
     ["Golden examples", spec.golden?.length],

@@ -10,8 +10,8 @@ const MAX_BYTES = 8 * 1024 * 1024;
 const MAX_LABELS = 30;
 const METHODS = {
   few_shot: "There are few rows, so the server computes a head from them without training.",
-  prefix: "The server trains a prefix.",
   vectors: "The server trains vectors of the norms.",
+  prefix: "The server trains keys and values.",
 };
 
 const ADVICE = "Correct these rows, then choose the file again.";

@@ -20,8 +20,8 @@ const PROBLEM_TYPES = [
 ];
 const METHODS = [
   ["", "By the number of rows (default)"],
-  ["prefix", "Train a prefix"],
   ["vectors", "Train vectors of the norms"],
+  ["prefix", "Train keys and values"],
   ["few_shot", "Compute a head from few rows"],
   ["head", "Train a head only"],
 ];
@@ -69,7 +69,7 @@ export function trainingSettings({ accept }) {
   const alias = textField({ label: "Alias to promote", hint: "Default: live." });
   const others = areaField({
     label: "Other settings",
-    hint: 'A JSON object, such as {"prefix_length": 16, "seed": 1}. The names are those of polyprefix train --set.',
+    hint: 'A JSON object, such as {"epochs": 8, "seed": 1}. The names are those of polyprefix train --set.',
   });
   const element = h(
     "details",
