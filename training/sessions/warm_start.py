@@ -20,7 +20,7 @@ from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 
 _SHAPE: Final = ("method", "prefix_length", "position_offset")
-"""What must be equal, because it determines the meaning of keys and values."""
+"""These must be equal, because they determine the meaning of keys and values."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
