@@ -78,6 +78,7 @@ class Draw:
         test = source / "test.jsonl" if arguments.part == "test" else None
         config = TrainConfig(
             task=f"bench/{task.replace('_', '-')}",
+            method="prefix",
             train=folder / "train.jsonl",
             validation=source / "validation.jsonl",
             test=test,

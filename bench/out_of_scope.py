@@ -77,7 +77,7 @@ class _Bench:
             write_rows(kept, self._file(part_name))
         self._outside = [row for row in self._rows(name, part) if row["label"] in held_out]
         files = {part_name: self._file(part_name) for part_name in _PARTS}
-        self._config = TrainConfig(task=f"bench/{name.replace('_', '-')}", **files)
+        self._config = TrainConfig(task=f"bench/{name.replace('_', '-')}", method="prefix", **files)
 
     def run(self, backbone: Backbone) -> dict[str, Any]:
         """Train unless a prefix is there, fit the rule, and measure it and its parts."""

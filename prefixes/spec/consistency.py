@@ -134,7 +134,10 @@ def _method_problems(spec: SpecFields) -> list[str]:
     if spec.method == "vectors" and backbone.hidden_size % (
         backbone.num_heads * backbone.head_size
     ):
-        problems.append("vectors need a hidden size that is a multiple of the width of the keys")
+        problems.append(
+            "vectors need a hidden size that is a multiple of the width of the keys: use method "
+            "prefix"
+        )
     if spec.method == "head" and spec.num_outputs is None and spec.head.activation is None:
         problems.append("an embedding without a prefix needs a dense layer: it trains nothing else")
     return problems

@@ -67,7 +67,9 @@ def _config_of(spec: PrefixSpec) -> dict[str, Any]:
     """Return the settings of a training that follow from what the task is."""
     kind = {} if spec.problem_type is None else {"problem_type": spec.problem_type}
     pair = {} if spec.input.text_pair is None else {"pair_template": spec.input.text_pair}
-    return {"task_type": spec.task_type, **kind, "template": spec.input.text, **pair}
+    # Another method may be a wish of the tenant, such as a prefix for PEFT.
+    method = {"method": spec.method} if spec.method in {"prefix", "prompt"} else {}
+    return {"task_type": spec.task_type, **kind, **method, "template": spec.input.text, **pair}
 
 
 def _lines(services: Services, form: TrainingForm) -> list[bytes]:

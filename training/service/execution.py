@@ -30,8 +30,8 @@ from training.service.reporter import JobReporter
 _SECONDS_BETWEEN_CHECKPOINTS: Final = 10.0
 _SECONDS_TO_STOP: Final = 15.0
 _OUT_OF_MEMORY: Final = (
-    "The training needs more GPU memory than one training may use. Use a smaller max_length, "
-    "batch_size or prefix_length."
+    "The training needs more GPU memory than one training may use. Use a smaller max_length "
+    "or batch_size."
 )
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from prefixes import Prefix, PrefixError, PrefixSpec, digest_of
@@ -17,10 +18,11 @@ from training.learning.initialization import StartingPrefix
 from training.learning.run import Run
 from training.sessions.prefix_sources import read_published
 from training.settings.config import TrainConfig
+from training.settings.defaults import METHOD_DEFAULTS
 from training.settings.plan import TrainPlan
 
 _SHAPE: Final = ("method", "prefix_length", "position_offset")
-"""These must be equal, because they determine the meaning of keys and values."""
+"""These must be equal, because they determine the meaning of the trained values."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +52,10 @@ class WarmStart:
         """Check that a new prefix can start from this one.
 
         Raises:
-            PlanRejected: naming all differences that change the meaning of keys and values.
+            PlanRejected: naming all differences that change the meaning of the trained values.
         """
+        if (self.prefix.spec.method, spec.method) == ("head", "vectors"):
+            return  # vectors begin as zeros, with which the backbone is that of the head
         differences = _differences(self.prefix.spec, spec, _SHAPE)
         if differences:
             raise PlanRejected(
@@ -88,21 +92,44 @@ def read_starts(
 
 
 def with_shapes(plan: TrainPlan, starts: Mapping[str, WarmStart]) -> TrainPlan:
-    """Give every run the method and shape of its initial prefix, unless it has a method."""
+    """Give every run the method and shape of its initial prefix, if the run leaves them open.
+
+    From a head alone, a run trains the default method.
+
+    Raises:
+        PlanRejected: when other settings contradict the method.
+    """
     runs = tuple(_with_shape(config, starts) for config in plan.runs)
     return plan.model_copy(update={"runs": runs})
 
 
 def _with_shape(config: TrainConfig, starts: Mapping[str, WarmStart]) -> TrainConfig:
-    if config.start_from is None or "method" in config.model_fields_set:
+    if config.start_from is None:
         return config
-    spec = starts[config.start_from].prefix.spec
-    shape = {name: getattr(spec, name) for name in _SHAPE}
-    return TrainConfig.model_validate({**shape, **config.model_dump(exclude_unset=True)})
+    start = starts[config.start_from]
+    try:
+        shape = _shape_for(config, start.prefix.spec)
+        return TrainConfig.model_validate({**shape, **config.model_dump(exclude_unset=True)})
+    except ValidationError as error:
+        reasons = "; ".join(detail["msg"] for detail in error.errors())
+        name = config.run_name
+        raise PlanRejected(f"{name} cannot start from {start.name}: {reasons}") from error
+
+
+def _shape_for(config: TrainConfig, spec: PrefixSpec) -> dict[str, Any]:
+    """Return the settings with which a training makes a prefix of the shape of `spec`."""
+    if "method" in config.model_fields_set and config.method != spec.method:
+        return METHOD_DEFAULTS.get(config.method, {})  # `check` reports the difference
+    if spec.method == "head" and config.method != "head":
+        return {}
+    shape = {"method": spec.method, "prefix_length": spec.prefix_length}
+    by_default = spec.prefix_length if spec.method == "prefix" else 0
+    offset = {"position_offset": spec.position_offset}
+    return shape if spec.position_offset == by_default else shape | offset
 
 
 def _table(prefix: Prefix) -> Tensor:
-    """Return keys and values in the layout of a learner's table: the inverse of folding."""
+    """Return the values in the layout of a learner's table: the inverse of folding."""
     if prefix.spec.method == "prompt":
         return _tensor(prefix.tensors["prompt.embeddings"])
     return stacked_slots(prefix).permute(2, 0, 1, 3, 4).flatten(1)  # (n, L*2*H*D)

@@ -41,7 +41,7 @@ class TrainConfig(TrainSettings):
         data = {**_implied_method(data), **data}
         task_type = data.get("task_type", "sequence_classification")
         defaults = TASK_TYPE_DEFAULTS.get(task_type, {}) if isinstance(task_type, str) else {}
-        return {**defaults, **METHOD_DEFAULTS.get(str(data.get("method")), {}), **data}
+        return {**defaults, **_of_method(data), **data}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -55,8 +55,15 @@ def _implied_method(data: Mapping[str, Any]) -> dict[str, str]:
     """Return the method that the other settings imply, if any."""
     if _has_labels_alone(data):
         return {"method": "few_shot"}
-    has_prefix = any(data.get(name) is not None for name in PREFIX_SETTINGS)
+    has_prefix = any(data.get(name) not in values for name, values in PREFIX_SETTINGS.items())
     return {"method": "prefix"} if has_prefix else {}
+
+
+def _of_method(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of the method. The length may be that of an initial prefix."""
+    defaults = METHOD_DEFAULTS.get(str(data.get("method")), {})
+    starts = data.get("start_from") is not None
+    return {name: x for name, x in defaults.items() if not (starts and name == "prefix_length")}
 
 
 def _has_labels_alone(data: Mapping[str, Any]) -> bool:

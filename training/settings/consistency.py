@@ -201,7 +201,10 @@ def _recipe_problems(config: TrainSettings) -> list[str]:
 def _head_problems(config: TrainSettings) -> list[str]:
     """Check settings of a prefix that the method does not have."""
     if config.method in {"prefix", "prompt"}:
-        return [] if config.prefix_length else ["prefix_length must be 1 or more, or method 'head'"]
+        if config.prefix_length or config.start_from is not None:
+            return []
+        missing = f"method {config.method!r} needs a prefix_length of 1 or more, found 0"
+        return [f"{missing}: set it, or use method 'vectors' or 'head'"]
     rules = {
         "prefix_length": config.prefix_length != 0,
         "projection_size": config.projection_size is not None,

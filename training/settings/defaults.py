@@ -65,14 +65,15 @@ METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 }
 """Defaults that differ between methods. A whole model needs much smaller steps."""
 
-PREFIX_SETTINGS: Final = (
-    "prefix_length",
-    "position_offset",
-    "projection_size",
-    "initialization",
-    "prefix_dropout",
-)
-"""Settings that imply the method `prefix` where none is given."""
+PREFIX_SETTINGS: Final[dict[str, tuple[Any, ...]]] = {
+    "prefix_length": (None, 0),
+    "position_offset": (None,),
+    "projection_size": (None,),
+    "initialization": (None,),
+    "prefix_dropout": (None, 0),
+}
+"""Settings that imply the method `prefix` where none is given, unless they have one of these
+values."""
 
 _MAX_LENGTH: Final = 256
 _WINDOW: Final = 384

@@ -33,15 +33,7 @@ class MultitaskPlan(Value):
             )
         if any(run.teacher is not None for run in runs):
             problems.append("[multitask] does not support a teacher: remove teacher")
-        for name in _ALIKE:
-            values = dict.fromkeys(getattr(run, name) for run in runs)
-            if len(values) > 1:
-                label = "position_offset" if name == "offset" else name
-                found = ", ".join(map(str, values))
-                problems.append(
-                    f"tasks that share a prefix must have the same {label}: found {found}"
-                )
-        return problems
+        return problems + _differences(runs)
 
     def shared_phase(self, config: TrainConfig) -> TrainConfig:
         """Return the settings of a task in the shared phase: it is evaluated once, at the end."""
@@ -54,3 +46,20 @@ class MultitaskPlan(Value):
                 "patience": None,
             }
         )
+
+
+def _differences(runs: Sequence[TrainConfig]) -> list[str]:
+    """List the settings that must be the same but differ. Other methods have other settings."""
+    problems = []
+    for name in _ALIKE:
+        values = dict.fromkeys(getattr(run, name) for run in runs)
+        if len(values) > 1:
+            label = "position_offset" if name == "offset" else name
+            found = ", ".join(map(str, values))
+            problems.append(
+                f"tasks that share a prefix must have the same {label}: found {found}. Set it for "
+                "all of them"
+            )
+            if name == "method":
+                break
+    return problems

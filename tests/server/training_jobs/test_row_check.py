@@ -54,7 +54,7 @@ def test_a_dry_run_counts_the_labels_and_stores_nothing(serve: Serve, tmp_path: 
     assert checked.status_code == 200, checked.text
     body = checked.json()
     assert body["error"] is None
-    assert (body["task_type"], body["method"]) == ("sequence_classification", "prefix")
+    assert (body["task_type"], body["method"]) == ("sequence_classification", "vectors")
     train, validation = body["parts"]
     assert (train["name"], validation["name"]) == ("train", "validation")
     assert train["num_rows"] + validation["num_rows"] == 60
@@ -173,7 +173,7 @@ def test_unlabeled_rows_are_counted_and_checked(
     more.write_text('{"text": "a film"}\n{"text": "a river"}\n', encoding="utf-8")
     found = check_rows(plan)
     assert isinstance(found, RowCheck)
-    assert found.method == "prefix"
+    assert found.method == "vectors"
     assert found.parts[-1].model_dump() == {"name": "unlabeled", "num_rows": 2, "labels": []}
     assert "unlabeled: 2 rows of unlabeled.jsonl" in found.data_summary[-1]
     more.write_text('{"text": "a film"}\n{"text": " "}\n', encoding="utf-8")

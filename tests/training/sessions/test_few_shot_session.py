@@ -350,14 +350,14 @@ def balanced_rows(count: int) -> list[dict[str, Any]]:
     ("count", "settings", "method"),
     [
         pytest.param(2 * ROWS_TO_TRAIN - 1, {}, "few_shot", id="few"),
-        pytest.param(2 * ROWS_TO_TRAIN, {}, "prefix", id="enough"),
+        pytest.param(2 * ROWS_TO_TRAIN, {}, "vectors", id="enough"),
         pytest.param(10, {"method": "prefix"}, "prefix", id="few-but-told"),
-        pytest.param(10, {"epochs": 2}, "prefix", id="few-with-a-recipe"),
-        pytest.param(10, {"reject": 0.9}, "prefix", id="few-with-a-rejection"),
+        pytest.param(10, {"epochs": 2}, "vectors", id="few-with-a-recipe"),
+        pytest.param(10, {"reject": 0.9}, "vectors", id="few-with-a-rejection"),
         pytest.param(
             10, {"max_steps": 100, "seed": 3, "max_length": 32}, "few_shot", id="few-limited"
         ),
-        pytest.param(10, {"problem_type": "multi_label_classification"}, "prefix", id="several"),
+        pytest.param(10, {"problem_type": "multi_label_classification"}, "vectors", id="several"),
         pytest.param(2 * ROWS_TO_TRAIN, {"method": "few_shot"}, "few_shot", id="enough-but-told"),
     ],
 )

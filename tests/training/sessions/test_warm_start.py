@@ -142,8 +142,8 @@ def test_keys_and_values_that_would_mean_something_else_are_refused_by_name(
     [
         {"method": "prefix", "prefix_length": 4, "position_offset": 2},
         {"method": "prompt", "prefix_length": 3},
+        {"method": "prefix", "prefix_length": 4},
         {"method": "vectors", "prefix_length": 0},
-        {"method": "head", "prefix_length": 0},
     ],
 )
 def test_method_and_shape_are_those_of_the_initial_prefix(
@@ -158,6 +158,50 @@ def test_method_and_shape_are_those_of_the_initial_prefix(
         earlier.spec.prefix_length,
         earlier.spec.position_offset,
     )
+
+
+def test_vectors_start_from_a_head_alone(backbone: Backbone, tmp_path: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
+    head = make_config(rows, method="head", prefix_length=0)
+    path, earlier = made_earlier(backbone, tmp_path, head)
+    run = begin(backbone, TrainConfig(task="acme/x", train=rows, start_from=path, max_length=32))
+    assert run.spec.method == "vectors"
+    weight = run.learner.fold().tensors["head.output.weight"]
+    np.testing.assert_array_equal(weight, earlier.tensors["head.output.weight"])
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "reason"),
+    [
+        ({"method": "vectors", "prefix_length": 0}, {"prefix_dropout": 0.1}, "was vectors, is pre"),
+        ({"method": "vectors", "prefix_length": 0}, {"method": "prefix"}, "was vectors, is prefix"),
+        ({"method": "head", "prefix_length": 0}, {"method": "prefix"}, "was head, is prefix"),
+        ({}, {"method": "vectors"}, "was prefix, is vectors"),
+        ({}, {"prefix_length": 16}, "prefix_length was 4, is 16"),
+    ],
+)
+def test_a_method_of_its_own_must_be_that_of_the_start(
+    backbone: Backbone,
+    tmp_path: Path,
+    source: dict[str, Any],
+    settings: dict[str, Any],
+    reason: str,
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
+    path, _ = made_earlier(backbone, tmp_path, make_config(rows, **source))
+    config = TrainConfig(task="acme/x", train=rows, start_from=path, max_length=32, **settings)
+    with pytest.raises(PlanRejected, match=reason):
+        begin(backbone, config)
+
+
+def test_a_setting_of_prefixes_leaves_the_length_to_the_start(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
+    path, _ = made_earlier(backbone, tmp_path, make_config(rows))
+    settings: dict[str, Any] = {"max_length": 32, "prefix_dropout": 0.1}
+    run = begin(backbone, TrainConfig(task="acme/x", train=rows, start_from=path, **settings))
+    assert (run.spec.prefix_length, run.config.prefix_dropout) == (4, 0.1)
 
 
 def test_a_prefix_for_another_backbone_is_refused(backbone: Backbone, tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
                 'task_type = "embedding"\ntemplate = "{a} {b}"': "must have one field",
                 'method = "prompt"\nprojection_size = 8': "not to 'prompt'",
                 'method = "prompt"\nposition_offset = 8': "remove position_offset",
-                "prefix_length = 0": "must be 1 or more, or method 'head'",
+                'method = "prefix"\nprefix_length = 0': "needs a prefix_length of 1 or more",
                 'method = "head"\nprefix_length = 8': "prefix_length applies only to a prefix",
                 'method = "head"\nprojection_size = 8': "projection_size applies only to a prefix",
                 'method = "head"\ntask_type = "embedding"': "needs head_activation",
@@ -324,9 +324,16 @@ def test_a_setting_of_prefixes_selects_the_method_prefix(given: dict[str, Any]) 
     assert config.prefix_length == given.get("prefix_length", 16)
 
 
-def test_a_setting_that_is_null_selects_no_method() -> None:
-    config = TrainConfig(task="acme/x", train=Path("x"), initialization=None)
-    assert config.method == "vectors"
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"initialization": None, "position_offset": None},
+        {"prefix_length": 0, "prefix_dropout": 0.0},
+    ],
+)
+def test_a_setting_without_effect_selects_no_method(given: dict[str, Any]) -> None:
+    data = {"task": "acme/x", "train": Path("x"), **given}
+    assert TrainConfig.model_validate(data).method == "vectors"
 
 
 def test_every_metric_can_select_the_best_step_of_some_task() -> None:
