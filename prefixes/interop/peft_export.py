@@ -89,7 +89,7 @@ def _expressible(spec: PrefixSpec, backbone: Backbone) -> str:
         "it is a shallow prompt, which P-tuning v2 embeds twice and PEFT once": (
             spec.method == "prompt"
         ),
-        "it scales and shifts norms, which PEFT stores with other weights": (
+        "it has vectors, which PEFT does not read: train with method prefix": (
             spec.method == "vectors"
         ),
         "it is a head without a prefix, which PEFT does not support": (spec.method == "head"),

@@ -96,7 +96,7 @@ class RecipeFlags:
         recipe_option(
             "vectors (of the norms), prefix, prompt, head (on the frozen backbone), few_shot (a "
             "head in seconds, without training), or full (fine-tuning). By default few_shot if "
-            "rows are few, else vectors; or prefix, if a setting of prefixes is given."
+            "rows are few, else vectors; or prefix, if a setting of prefixes is set."
         ),
     ] = None
     prompt: Annotated[
@@ -106,7 +106,7 @@ class RecipeFlags:
         int | None, recipe_option("Number of prefix slots. Implies --method prefix.")
     ] = None
     projection_size: Annotated[
-        int | None, recipe_option("Width of the MLP that makes the prefix. Unset: no MLP.")
+        int | None, recipe_option("Width of an MLP that makes the prefix. Implies --method prefix.")
     ] = None
     start_from: Annotated[
         str | None, recipe_option("Prefix file, or STORE#TENANT/TASK, to start from.")
@@ -134,7 +134,9 @@ class RecipeFlags:
         str | None,
         recipe_option("`labels`: labels such as billing/refund are a tree, split at /."),
     ] = None
-    learning_rate: Annotated[float | None, recipe_option("Learning rate of the prefix.")] = None
+    learning_rate: Annotated[
+        float | None, recipe_option("Learning rate of the vectors, prefix or prompt.")
+    ] = None
     head_learning_rate: Annotated[float | None, recipe_option("Learning rate of the head.")] = None
     schedule: Annotated[
         str | None,

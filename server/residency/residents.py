@@ -71,7 +71,7 @@ class ResidentPrefixes:
 
     @property
     def pool(self) -> Tensor:
-        """The keys and values of all resident prefixes: (L, 2, C, H, D)."""
+        """The keys and values, or vectors, of all resident prefixes: (L, 2, C, H, D)."""
         return self._pool.tensor
 
     @property

@@ -144,6 +144,7 @@ def make_config(path: Path, **changes: Any) -> TrainConfig:
     fields: dict[str, Any] = {
         "task": "acme/task",
         "train": path,
+        "method": "prefix",
         "prefix_length": 4,
         "max_length": 32,
         "learning_rate": 0.05,

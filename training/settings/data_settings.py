@@ -41,8 +41,8 @@ class DataSettings(Value):
     method: LearningMethod = Field(
         default="vectors",
         description="Trained parameters. vectors: scales and shifts of the norms in every layer. "
-        "prefix: keys and values in every layer; the default if a setting of prefixes is given. "
-        "prompt: embeddings at the input. head: "
+        "prefix: keys and values in every layer; the default if prefix_length or another setting "
+        "of prefixes is set. prompt: embeddings at the input. head: "
         "only the head. few_shot: a head that is computed from the names of the labels and a few "
         "rows. full: the whole model.",
     )

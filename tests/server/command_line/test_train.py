@@ -211,6 +211,24 @@ def test_every_type_of_task_is_trained_measured_and_used(
     assert report["num_parameters"]["stored"] == report["num_parameters"]["trained"]
 
 
+def test_a_training_makes_vectors_by_default(
+    run: CliCaller, backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(40))
+    place = ("--backbone", backbone_folder, "--device", "cpu")
+    settings = ("--max-length", "32", "--max-steps", "20", "--learning-rate", "0.05")
+    output = tmp_path / "output"
+    run("train", "acme/task", "--train", rows, *settings, *place, "--output", output)
+    file = output / "prefix.safetensors"
+    prefix = Prefix.load(file)
+    assert (prefix.spec.method, prefix.spec.prefix_length) == ("vectors", 0)
+    assert prefix.tensors["norms.scales"].any()
+    figures = json.loads(run("evaluate", file, rows, *place, "--json"))
+    assert "accuracy" in figures["metrics"]
+    refused = run.refusal("export", "peft", file, tmp_path / "peft", *place[:2])
+    assert "it has vectors, which PEFT does not read: train with method prefix" in refused
+
+
 def test_labels_that_look_like_markup_are_printed_as_they_are(
     run: CliCaller, backbone_folder: Path, tmp_path: Path
 ) -> None:

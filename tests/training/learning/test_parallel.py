@@ -42,7 +42,7 @@ run_plan(
 
 def fields_of(backbone_folder: Path, data: Path) -> dict[str, Any]:
     """Every type of task and every method, with all that is drawn at random."""
-    methods = ["prefix", "prompt", "head", "prefix", "prefix"]
+    methods = ["prefix", "prompt", "head", "vectors", "prefix"]
     runs = [
         {
             "task": f"acme/{task_type}",
@@ -53,7 +53,7 @@ def fields_of(backbone_folder: Path, data: Path) -> dict[str, Any]:
             "batch_size": 8,
             "feature_dropout": 0.2,
             "max_steps": 5,
-            **({} if method == "head" else {"prefix_length": 4, "prefix_dropout": 0.1}),
+            **({"prefix_length": 4, "prefix_dropout": 0.1} if method.startswith("pr") else {}),
         }
         for method, (task_type, rows) in zip(methods, ROWS_OF.items(), strict=True)
     ]

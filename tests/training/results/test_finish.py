@@ -133,16 +133,23 @@ def test_a_file_of_half_precision_is_half_as_large_and_says_the_same(
     assert half.test.confusion == full.test.confusion
 
 
-BENT = {"prefix": "prefix.values", "prompt": "prompt.embeddings", "head": "head.dense.weight"}
+BENT = {
+    "vectors": "norms.shifts",
+    "prefix": "prefix.values",
+    "prompt": "prompt.embeddings",
+    "head": "head.dense.weight",
+}
 
 
-@pytest.mark.parametrize("method", ["prefix", "prompt", "head"])
+@pytest.mark.parametrize("method", BENT)
 @pytest.mark.parametrize("task_type", ROWS_OF)
 def test_a_file_of_every_type_serves_what_was_trained(
     backbone: Backbone, tmp_path: Path, task_type: str, method: str
 ) -> None:
     rows = write_jsonl(tmp_path / "rows.jsonl", ROWS_OF[task_type](40))
-    own = {"prefix_length": 0, "head_activation": "tanh"} if method == "head" else {}
+    own: dict[str, Any] = {} if method in {"prefix", "prompt"} else {"prefix_length": 0}
+    if method == "head":
+        own["head_activation"] = "tanh"
     config = make_config(
         rows, task_type=task_type, method=method, epochs=1, golden_examples=3, **own
     )

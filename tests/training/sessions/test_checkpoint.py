@@ -196,7 +196,7 @@ def test_every_type_of_task_goes_on_where_it_was(
         {
             "task": f"acme/{task_type}",
             "task_type": task_type,
-            "method": "prompt" if number % 2 else "prefix",
+            "method": ("prefix", "prompt", "vectors")[number % 3],
             "train": str(write_jsonl(tmp_path / f"{task_type}.jsonl", rows(24))),
             "max_length": 32,
             "batch_size": 8,

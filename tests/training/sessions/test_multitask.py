@@ -79,7 +79,10 @@ def going_on(plan: TrainPlan, backbone: Backbone, shared: SharedPrefix) -> list[
     return PlanRuns.begin(plan, tasks, backbone, {}, saved=None, shared=shared).runs
 
 
-@pytest.mark.parametrize("settings", [{}, {"projection_size": 8}, {"method": "prompt"}])
+VECTORS = {"method": "vectors", "prefix_length": 0, "prefix_dropout": 0.0}
+
+
+@pytest.mark.parametrize("settings", [{}, {"projection_size": 8}, {"method": "prompt"}, VECTORS])
 def test_tasks_share_one_prefix_at_first_and_part_afterwards(
     backbone: Backbone, backbone_folder: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:

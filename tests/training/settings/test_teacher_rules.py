@@ -47,7 +47,7 @@ def test_a_contradiction_is_rejected(settings: dict[str, Any], message: str) -> 
         TrainConfig(task="acme/task", train="rows.csv", **settings)
 
 
-@pytest.mark.parametrize("method", ["prefix", "prompt", "head"])
+@pytest.mark.parametrize("method", ["vectors", "prefix", "prompt", "head"])
 def test_every_method_that_writes_a_prefix_file_may_have_a_teacher(method: Any) -> None:
     config = TrainConfig(task="acme/task", train="rows.csv", method=method, teacher="full")
     assert not config.leaves_method_open

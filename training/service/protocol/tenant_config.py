@@ -47,8 +47,8 @@ TenantMethod = Literal["prefix", "vectors", "prompt", "head", "few_shot"]
 _METHOD: Final = Field(
     default="vectors",
     description="vectors: scales and shifts of the norms; prefix: keys and values, the default if "
-    "a setting of prefixes is given; prompt: embeddings at the input; head: a head alone; "
-    "few_shot: a head that is computed without training, the default for few rows",
+    "prefix_length or another setting of prefixes is set; prompt: embeddings at the input; head: "
+    "a head alone; few_shot: a head that is computed without training, the default for few rows",
 )
 """Without `full`: the server could not serve a fine-tuned model, which has no prefix."""
 
