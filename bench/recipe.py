@@ -51,7 +51,9 @@ def main() -> None:
             done = {e["variant"] for e in entries if (e["task"], e["seed"], e["longest"]) == asked}
             missing = [one for one in arguments.variants if one not in done]
             if missing:
-                entries += _measure(arguments, task, seed, missing, console.print)
+                measured = _measure(arguments, task, seed, missing, console.print)
+                # Other processes may have written meanwhile.
+                entries = [*_read(arguments.output), *measured]
                 arguments.output.parent.mkdir(parents=True, exist_ok=True)
                 arguments.output.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
     console.print(_table(entries))

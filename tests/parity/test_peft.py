@@ -207,7 +207,10 @@ def test_an_export_reads_back_as_the_same_tensors(bert: Backbone, tmp_path: Path
         ({"head": HeadSpec(pooling="first_token", activation="tanh")}, "first_token"),
         ({"position_offset": 0, "head": HeadSpec(pooling="pooler")}, "position 0"),
         ({"method": "prompt", "head": HeadSpec(pooling="pooler")}, "shallow prompt"),
-        ({"method": "vectors", "head": HeadSpec(pooling="pooler")}, "it has vectors, which PEFT does not read"),
+        (
+            {"method": "vectors", "head": HeadSpec(pooling="pooler")},
+            "it has vectors, which PEFT does not read",
+        ),
         ({"method": "head", "head": HeadSpec(pooling="pooler")}, "head without a prefix"),
         ({"task_type": "embedding"}, "not support the task type embedding"),
         (
