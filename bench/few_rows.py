@@ -1,7 +1,7 @@
-"""Accuracy with few or no rows: few-shot heads, logistic regression, and trained prefixes.
+"""Accuracy with few or no rows: few-shot heads, logistic regression, and trained vectors.
 
     python -m bench.few_rows --data DIR --output FILE
-    python -m bench.few_rows --data DIR --output FILE --methods few_shot prefix
+    python -m bench.few_rows --data DIR --output FILE --methods few_shot vectors
         --part development --rows 16 32 64 --seeds 0 1
 
 DIR is that of `bench.accuracy`. Of each set's train.jsonl, `--rows` rows of each label are drawn
@@ -11,7 +11,8 @@ on up to 1,000 other rows of train.jsonl, which is what settings are chosen by.
 - few_shot: as `polyprefix train` computes it.
 - logistic_regression: scikit-learn's, with `C` = 10, on the same features scaled to length 1. It
   does not read names.
-- prefix: `polyprefix train --method prefix` with its default settings, which holds out a tenth.
+- vectors, prefix: `polyprefix train` with that method and its default settings, which holds out a
+  tenth.
 - the alternatives of `bench.few_row_alternatives`, which are not calibrated.
 
 Sets of several labels per text have only the first two methods. The logistic regression is then one
@@ -50,7 +51,8 @@ from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan
 from training.tasks.metrics import CALIBRATION_ERROR, measure
 
-METHODS: Final = ("few_shot", "logistic_regression", "prefix", *ALTERNATIVES)
+TRAINED: Final = ("vectors", "prefix")
+METHODS: Final = ("few_shot", "logistic_regression", *TRAINED, *ALTERNATIVES)
 FOR_SEVERAL_LABELS: Final = METHODS[:2]
 AVERAGE_PRECISION: Final = "average_precision"
 _FIGURES: Final = ("accuracy", "macro_f1", CALIBRATION_ERROR)
@@ -84,9 +86,8 @@ def main() -> None:
             is_possible = draw.method in FOR_SEVERAL_LABELS or not data.has_several
             if tuple(asdict(draw).values()) in done or not is_possible:
                 continue
-            figures = (
-                _prefix(data, draw, arguments) if draw.method == "prefix" else _head(data, draw)
-            )
+            is_trained = draw.method in TRAINED
+            figures = _trained(data, draw, arguments) if is_trained else _head(data, draw)
             entries.append(asdict(draw) | figures | _origin(arguments))
             console.print(f"{draw}: {[figures[name] for name in _shown(figures)]}")
             arguments.output.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def _draws(arguments: argparse.Namespace, task: str) -> Iterator[Draw]:
         seeds = arguments.seeds if rows else arguments.seeds[:1]  # names alone do not vary
         for seed in seeds:
             for method in arguments.methods:
-                if rows or method not in {"logistic_regression", "prefix", "without_names"}:
+                if rows or method not in {"logistic_regression", *TRAINED, "without_names"}:
                     yield Draw(task, method, rows, seed, arguments.part)
 
 
@@ -140,15 +141,15 @@ def _logits_of(features: Features, flags: Ints, others: Features) -> Features:
     return logits
 
 
-def _prefix(data: DataSet, draw: Draw, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Train a prefix with the default settings."""
+def _trained(data: DataSet, draw: Draw, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train with the default settings of a method."""
     learned, measured = data.split(draw.rows, draw.seed, draw.part)
     with tempfile.TemporaryDirectory() as folder:
         train = _write(data, "train", learned, Path(folder) / "train.jsonl")
         part = "test" if draw.part == "test" else "train"
         test = _write(data, part, measured, Path(folder) / "test.jsonl")
         settings = data.config.model_dump(exclude_unset=True) | {"train": train, "test": test}
-        settings |= {"method": "prefix", "seed": draw.seed, "prefix_length": 16}
+        settings |= {"method": draw.method, "seed": draw.seed}
         plan = TrainPlan(
             runs=(TrainConfig.model_validate(settings),),
             backbone=arguments.backbone,
