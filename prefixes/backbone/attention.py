@@ -44,12 +44,14 @@ class PrefixedCall:
     num_layers_done: int = 0
     num_norms_done: list[int] = field(default_factory=lambda: [0] * NUM_NORMS)
 
-    def modulate(self, norm: int, hidden: Tensor) -> Tensor:
+    def modulate(self, norm: int, hidden: Tensor, *, in_place: bool) -> Tensor:
         """Apply the rows' vectors to the output `[..., T, hidden]` of the next layer's norm."""
         layer = self.num_norms_done[norm]
         self.num_norms_done[norm] += 1
         vectors = self.packed.vectors
-        return hidden if vectors is None else vectors.apply(self.prefix_pool[layer, norm], hidden)
+        if vectors is None:
+            return hidden
+        return vectors.apply(self.prefix_pool[layer, norm], hidden, in_place=in_place)
 
     def attend(
         self,

@@ -58,21 +58,29 @@ class TaskVectors:
         places = np.arange(ends[-1]) + np.repeat(bounds[having] - ends + lengths, lengths)
         return cls(tensor_of(slots, device), tensor_of(places, device))
 
-    def apply(self, pool: Tensor, hidden: Tensor) -> Tensor:
-        """Scale and shift the output `[..., T, hidden]` of a norm, with its pool `[C, H, D]`."""
+    def apply(self, pool: Tensor, hidden: Tensor, *, in_place: bool = False) -> Tensor:
+        """Scale and shift the output `[..., T, hidden]` of a norm, with its pool `[C, H, D]`.
+
+        `in_place` may overwrite `hidden`. Without a copy, memory is read and written half as often.
+        """
         flat = hidden.view(-1, hidden.shape[-1])
         own = flat if self.places is None else flat.index_select(0, self.places)
         scales, shifts = (
             pool.index_select(0, slots).view(own.shape).to(own.dtype) for slots in self.slots
         )
-        changed = torch.addcmul(own + shifts, own, scales)
+        if not in_place:
+            changed = torch.addcmul(own, own, scales) + shifts
+            if self.places is not None:
+                changed = flat.index_copy(0, self.places, changed)
+            return changed.view_as(hidden)
+        own.addcmul_(own, scales).add_(shifts)
         if self.places is not None:
-            changed = flat.index_copy(0, self.places, changed)
-        return changed.view_as(hidden)
+            flat.index_copy_(0, self.places, own)
+        return hidden
 
 
 class _Call(Protocol):
-    def modulate(self, norm: int, hidden: Tensor) -> Tensor:
+    def modulate(self, norm: int, hidden: Tensor, *, in_place: bool) -> Tensor:
         """Apply the vectors of a batch to the output of a layer's norm 0 or 1."""
 
 
@@ -105,8 +113,12 @@ def hook_norms(model: nn.Module, names: tuple[str, str]) -> None:
 
 
 def _hook(norm: int) -> Callable[[nn.Module, Any, Tensor], Tensor]:
-    def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+    def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
         call: _Call | None = getattr(_running, "call", None)
-        return output if call is None else call.modulate(norm, output)
+        if call is None:
+            return output
+        # Gradients need the output as it was. An identity returns its input, which others read.
+        is_free = not torch.is_grad_enabled() and output is not inputs[0]
+        return call.modulate(norm, output, in_place=is_free)
 
     return hook
