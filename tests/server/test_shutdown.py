@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import httpx
+import pytest
 
 from server.shutdown import Shutdown
 from tests.server.hosting.processes import client, front_ends, server_process, store
@@ -28,6 +29,10 @@ def rest_of(connection: socket.socket) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGHUP) is signal.SIG_IGN,
+    reason="SIGHUP is ignored here, as under nohup, and servers respect that",
+)
 def test_sighup_drains_open_streams_and_incomplete_bodies(
     store: tuple[Path, str],
     backbone_folder: Path,
