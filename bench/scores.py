@@ -13,8 +13,9 @@ import torch
 
 from bench import origin
 from bench.figures import Bound, Figure
+from training.settings.train_settings import TrainSettings
 
-DEFAULT: Final = "vectors"
+DEFAULT: Final[str] = TrainSettings.model_fields["method"].default
 """The default method of trainings, for which bounds are set."""
 
 _OURS: Final = (DEFAULT, "prefix")

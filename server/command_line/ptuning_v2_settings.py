@@ -8,24 +8,17 @@ from server.command_line.ptuning_v2_flags import PtuningV2Flags
 from server.command_line.row_sources import source_of
 from training.datasets import Dataset, dataset_named
 from training.errors import PlanRejected
-from training.settings.defaults import METHOD_DEFAULTS
+from training.settings.defaults import METHOD_DEFAULTS, PREFIX_SETTINGS
 from training.sources import Source
 
 _DROPS_FEATURES: Final = {"sequence_classification", "multiple_choice", "token_classification"}
 """Task types with dropout before the output layer. Question answering has none there."""
 
-_OF_PREFIXES: Final = {
-    "prefix_length",
-    "projection_size",
-    "position_offset",
-    "initialization",
-    "prefix_dropout",
-}
-_FOREIGN: Final = {
-    "vectors": {*_OF_PREFIXES, "learning_rate"},
+_FOREIGN: Final[dict[str, set[str]]] = {
+    "vectors": {*PREFIX_SETTINGS, "learning_rate"},
     "prompt": {"projection_size", "position_offset"},
-    "head": _OF_PREFIXES,
-    "full": {*_OF_PREFIXES, *METHOD_DEFAULTS["full"], "head_activation"},
+    "head": set(PREFIX_SETTINGS),
+    "full": {*PREFIX_SETTINGS, *METHOD_DEFAULTS["full"], "head_activation"},
 }
 """Settings in a recipe for prefixes that other methods lack, or need at a different scale."""
 

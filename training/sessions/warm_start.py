@@ -99,21 +99,21 @@ def with_shapes(plan: TrainPlan, starts: Mapping[str, WarmStart]) -> TrainPlan:
     Raises:
         PlanRejected: when other settings contradict the method.
     """
-    runs = tuple(_with_shape(config, starts) for config in plan.runs)
-    return plan.model_copy(update={"runs": runs})
+    if not starts:
+        return plan
+    try:
+        runs = tuple(_with_shape(config, starts) for config in plan.runs)
+        return TrainPlan.model_validate({**dict(plan), "runs": runs})  # a sweep must still fit
+    except ValidationError as error:
+        reasons = "; ".join(detail["msg"] for detail in error.errors())
+        raise PlanRejected(f"The settings do not fit start_from: {reasons}") from error
 
 
 def _with_shape(config: TrainConfig, starts: Mapping[str, WarmStart]) -> TrainConfig:
     if config.start_from is None:
         return config
-    start = starts[config.start_from]
-    try:
-        shape = _shape_for(config, start.prefix.spec)
-        return TrainConfig.model_validate({**shape, **config.model_dump(exclude_unset=True)})
-    except ValidationError as error:
-        reasons = "; ".join(detail["msg"] for detail in error.errors())
-        name = config.run_name
-        raise PlanRejected(f"{name} cannot start from {start.name}: {reasons}") from error
+    shape = _shape_for(config, starts[config.start_from].prefix.spec)
+    return TrainConfig.model_validate({**shape, **config.model_dump(exclude_unset=True)})
 
 
 def _shape_for(config: TrainConfig, spec: PrefixSpec) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from prefixes.backbone import Backbone
-from tests.factories import make_prefix
+from server.api.training_feedback import _config_of
+from tests.factories import make_prefix, make_spec
 from tests.server.hosting.processes import client, server_process, store, upload
 from tests.server.training_jobs.trainings import QUICK, ROUTE, wait_for
 from tests.training.learnable_tasks import sentiment_rows, write_csv
@@ -55,3 +56,17 @@ def test_feedback_becomes_a_better_version(
         train = ended["data_summary"][0]
         origin = "train.csv and feedback.jsonl" if use == "add" else "train.jsonl"
         assert f"rows of {origin}; " in train
+
+
+@pytest.mark.parametrize(
+    ("changes", "method"),
+    [
+        ({}, "prefix"),
+        ({"method": "vectors", "prefix_length": 0, "position_offset": 0}, None),
+        ({"method": "head", "prefix_length": 0, "position_offset": 0}, None),
+    ],
+)
+def test_feedback_trains_a_prefix_only_if_the_live_version_is_one(
+    backbone: Backbone, changes: dict[str, Any], method: str | None
+) -> None:
+    assert _config_of(make_spec(backbone.fingerprint, **changes)).get("method") == method

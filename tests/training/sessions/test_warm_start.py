@@ -37,6 +37,7 @@ from training.sessions.session import run_plan
 from training.sessions.warm_start import read_starts, with_shapes
 from training.settings.config import TrainConfig
 from training.settings.plan import TrainPlan, check_plan, load_plan
+from training.settings.sweep_plan import SweepPlan
 
 
 def begin(backbone: Backbone, config: TrainConfig) -> Run:
@@ -192,6 +193,16 @@ def test_a_method_of_its_own_must_be_that_of_the_start(
     config = TrainConfig(task="acme/x", train=rows, start_from=path, max_length=32, **settings)
     with pytest.raises(PlanRejected, match=reason):
         begin(backbone, config)
+
+
+def test_a_sweep_must_fit_the_method_of_the_start(backbone: Backbone, tmp_path: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", sentiment_rows(24))
+    path, _ = made_earlier(backbone, tmp_path, make_config(rows, method="vectors", prefix_length=0))
+    config = TrainConfig(task="acme/x", train=rows, start_from=path)
+    plan = TrainPlan(runs=(config,), sweep=SweepPlan(space={"prefix_length": (4, 8)}))
+    starts = read_starts(plan.runs, fits=backbone.fingerprint)
+    with pytest.raises(PlanRejected, match="the sweep would train acme/x .*prefix_length applies"):
+        with_shapes(plan, starts)
 
 
 def test_a_setting_of_prefixes_leaves_the_length_to_the_start(

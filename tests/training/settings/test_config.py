@@ -11,7 +11,7 @@ from training.settings.config import TrainConfig
 from training.settings.defaults import MetricName, metrics_of
 from training.settings.former_names import FORMER_NAMES
 from training.settings.plan import check_plan, load_plan
-from training.settings.sweep_plan import Range, parse_space
+from training.settings.sweep_plan import Range, parse_space, with_settings
 
 (FORMER,) = FORMER_NAMES
 
@@ -334,6 +334,30 @@ def test_a_setting_of_prefixes_selects_the_method_prefix(given: dict[str, Any]) 
 def test_a_setting_without_effect_selects_no_method(given: dict[str, Any]) -> None:
     data = {"task": "acme/x", "train": Path("x"), **given}
     assert TrainConfig.model_validate(data).method == "vectors"
+
+
+def test_a_sweep_compares_methods_with_the_defaults_of_each() -> None:
+    run = {"task": "acme/x", "train": "x.csv", "method": "prefix", "epochs": 2}
+    methods = ["prefix", "vectors", "head"]
+    fields = {"runs": [run], "sweep": {"space": {"method": methods}, "sampler": "grid"}}
+    (base,) = check_plan(fields, origin="test").runs
+    trials = [with_settings(base, {"method": one}, "trial") for one in methods]
+    assert [(one.prefix_length, one.learning_rate) for one in trials] == [
+        (16, 0.02),
+        (0, 0.01),
+        (0, 0.01),
+    ]
+    assert {one.epochs for one in trials} == {2}
+
+
+def test_tasks_with_different_methods_cannot_share_a_prefix() -> None:
+    runs: list[dict[str, Any]] = [{"task": f"acme/{name}", "train": "x.csv"} for name in "ab"]
+    runs[0]["prefix_dropout"] = 0.1
+    with pytest.raises(PlanRejected) as caught:
+        check_plan({"runs": runs, "multitask": {}}, origin="test")
+    message = str(caught.value)
+    assert "the same method: found prefix, vectors. Set it for all of them" in message
+    assert "prefix_length" not in message
 
 
 def test_every_metric_can_select_the_best_step_of_some_task() -> None:
