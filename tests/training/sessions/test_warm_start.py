@@ -201,7 +201,7 @@ def test_a_sweep_must_fit_the_method_of_the_start(backbone: Backbone, tmp_path: 
     config = TrainConfig(task="acme/x", train=rows, start_from=path)
     plan = TrainPlan(runs=(config,), sweep=SweepPlan(space={"prefix_length": (4, 8)}))
     starts = read_starts(plan.runs, fits=backbone.fingerprint)
-    with pytest.raises(PlanRejected, match="the sweep would train acme/x .*prefix_length applies"):
+    with pytest.raises(PlanRejected, match=r"the sweep would train acme/x .*prefix_length applies"):
         with_shapes(plan, starts)
 
 
