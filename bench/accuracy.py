@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from bench.kernels import KernelSettings, add_options
 from bench.labeled_rows import task_settings
-from bench.methods import METHODS, Dtype, Place, Settings
+from bench.methods import METHODS, Dtype, Place, Settings, distinct_settings
 from bench.report import requirements, table
 from bench.scores import Scores, best_settings, summary
 from training.settings.config import TrainConfig
@@ -62,7 +62,7 @@ class _Bench:
 
     def measure(self, task: str, method: str, configs: Sequence[TrainConfig]) -> None:
         """Try all settings with the first seed, then the best of them with the others."""
-        grid = METHODS[method].grid
+        grid = distinct_settings(METHODS[method].grid, configs[0].max_rows)
         for settings in grid:
             self._learn(task, method, configs if len(grid) == 1 else configs[:1], settings)
         chosen = best_settings(self._scores.of(task, method), configs[0].seed)
@@ -92,6 +92,7 @@ def _config(arguments: argparse.Namespace, task: str, seed: int, scratch: Path) 
     return TrainConfig(
         task=f"bench/{task.replace('_', '-')}",
         max_rows=arguments.rows,
+        evaluate_every=arguments.evaluate_every,
         seed=seed,
         **files,
         **task_settings(folder),
@@ -117,6 +118,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--rows", type=int, help="size of the sample to train on")
+    parser.add_argument(
+        "--evaluate-every", type=int, help="steps between evaluations: one epoch by default"
+    )
     parser.add_argument("--backbone", default="minilm")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...")
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")

@@ -1,5 +1,6 @@
 """The compared training methods: prefixes, full fine-tuning, and PEFT's prefixes."""
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ from training.settings.config import TrainConfig
 from training.settings.defaults import DEFAULT_LENGTH
 from training.settings.plan import TrainPlan
 
+_BATCH: Final = 32
+_MIN_STEPS: Final = 400
 _TOKENS_AT_ONCE: Final = 4096
 """Maximum number of tokens per pass; a batch accumulates gradients over several passes."""
 
@@ -144,7 +147,7 @@ class PaddedLoop:
                 TrainConfig.model_validate(
                     config.model_dump(exclude_unset=True)
                     | {"method": "full", "weight_decay": self.weight_decay}
-                    | {"batch_size": 32, "epochs": 4, "min_steps": 400, **settings}
+                    | {"batch_size": _BATCH, "epochs": 4, "min_steps": _MIN_STEPS, **settings}
                 ),
                 data,
                 place.loaded,
@@ -217,3 +220,11 @@ _METHODS: Final[Sequence[Method]] = (
     ),
 )
 METHODS: Final[Mapping[str, Method]] = {one.name: one for one in _METHODS}
+
+
+def distinct_settings(grid: Sequence[Settings], rows: int | None) -> list[Settings]:
+    """Leave out settings with more epochs that would still take the minimum number of steps."""
+    if rows is None:
+        return list(grid)
+    steps_per_epoch = rows / _BATCH
+    return [one for one in grid if one.get("epochs", math.inf) * steps_per_epoch > _MIN_STEPS]
