@@ -42,7 +42,8 @@ def main() -> None:
         cache = Path(folder) / "kernels.json"
         kernels = KernelSettings(arguments.linear_kernel, arguments.attention_kernel, cache)
         place = Place(arguments.backbone, arguments.device, arguments.dtype, kernels)
-        bench = _Bench(scores, place, console.print)
+        chosen = Scores(arguments.settings_from) if arguments.settings_from else None
+        bench = _Bench(scores, place, console.print, chosen=chosen)
         for task in arguments.tasks:
             configs = [_config(arguments, task, seed, Path(folder)) for seed in arguments.seeds]
             for method in arguments.methods:
@@ -55,18 +56,33 @@ def main() -> None:
 class _Bench:
     """Runs the methods that a file of scores lacks."""
 
-    def __init__(self, scores: Scores, place: Place, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        scores: Scores,
+        place: Place,
+        report: Callable[[str], None],
+        *,
+        chosen: Scores | None = None,
+    ) -> None:
         self._scores = scores
         self._place = place
         self._report = report
+        self._chosen = chosen
 
     def measure(self, task: str, method: str, configs: Sequence[TrainConfig]) -> None:
         """Try all settings with the first seed, then the best of them with the others."""
-        grid = distinct_settings(METHODS[method].grid, configs[0].max_rows)
+        grid = self._grid(task, method, configs[0])
         for settings in grid:
             self._learn(task, method, configs if len(grid) == 1 else configs[:1], settings)
         chosen = best_settings(self._scores.of(task, method), configs[0].seed)
         self._learn(task, method, configs, chosen)
+
+    def _grid(self, task: str, method: str, config: TrainConfig) -> Sequence[Settings]:
+        """Return the settings to try: those of the method, or the one that another file chose."""
+        grid = METHODS[method].grid
+        if self._chosen and len(grid) > 1:
+            return [best_settings(self._chosen.of(task, method), config.seed)]
+        return distinct_settings(grid, config.max_rows)
 
     def _learn(
         self, task: str, method: str, configs: Sequence[TrainConfig], settings: Settings
@@ -120,6 +136,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="size of the sample to train on")
     parser.add_argument(
         "--evaluate-every", type=int, help="steps between evaluations: one epoch by default"
+    )
+    parser.add_argument(
+        "--settings-from",
+        type=Path,
+        help="file of runs whose best settings are used, in place of trying all again",
     )
     parser.add_argument("--backbone", default="minilm")
     parser.add_argument("--device", default="auto", help="cpu, cuda, ...")

@@ -76,7 +76,7 @@ class Method(Protocol):
 class Ours:
     """A method of ours with the default recipe; all seeds train in the same batches."""
 
-    name: Literal["prefix", "vectors"]
+    name: Literal["prefix", "vectors", "few_shot"]
     grid: Sequence[Settings] = ({},)
 
     def learn(
@@ -203,6 +203,7 @@ def _with_peft(model: Any) -> nn.Module:
 _METHODS: Final[Sequence[Method]] = (
     Ours("prefix"),
     Ours("vectors"),
+    Ours("few_shot"),
     PaddedLoop(
         "fine-tuning",
         [

@@ -19,7 +19,7 @@ DEFAULT: Final[str] = TrainSettings.model_fields["method"].default
 """The default method of trainings, for which bounds are set."""
 
 _OURS: Final = (DEFAULT, "prefix")
-_METHODS: Final = (*_OURS, "fine-tuning", "PEFT")
+_METHODS: Final = (*_OURS, "few_shot", "fine-tuning", "PEFT")
 
 _MAX_GAP: Final = 0.01
 _MAX_GAPS: Final = {"wnut17": 0.02, "mit_movie": 0.02, "squad_small": 0.02, "copa": 0.03}
