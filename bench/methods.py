@@ -18,7 +18,10 @@ from prefixes.backbone import Backbone, load_backbone
 from training.baselines.fine_tuning import Adapt, FineTuningRun, learn
 from training.data.parts import load_task
 from training.learning.base_run import BaseRun
+from training.sessions.few_shot_session import fit_plan
+from training.sessions.method_choice import load_rows
 from training.sessions.session import run_plan
+from training.sessions.trained import TrainedPrefix
 from training.settings.config import TrainConfig
 from training.settings.defaults import DEFAULT_LENGTH
 from training.settings.plan import TrainPlan
@@ -89,22 +92,19 @@ class Ours:
             )
             for config in configs
         )
+        kernels: dict[str, Any] = {
+            "linear_kernel": place.kernels.linear,
+            "attention_kernel": place.kernels.attention,
+        }
+        plan = TrainPlan(
+            runs=runs,
+            backbone=place.backbone,
+            device=place.device,
+            dtype=place.dtype,
+            **kernels,
+        )
         started = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            kernels: dict[str, Any] = {
-                "linear_kernel": place.kernels.linear,
-                "attention_kernel": place.kernels.attention,
-            }
-            plan = TrainPlan(
-                runs=runs,
-                backbone=place.backbone,
-                device=place.device,
-                dtype=place.dtype,
-                **kernels,
-            )
-            trained = run_plan(
-                plan, Path(folder), watch=EvaluationReport(report), kernel_cache=place.kernels.cache
-            )
+        trained = _trained(plan, place.kernels.cache, report)
         seconds = (time.perf_counter() - started) / len(runs)
         for one in trained:
             provenance = one.finished.prefix.spec.provenance
@@ -122,6 +122,14 @@ class Ours:
                 test=one.finished.test.metrics,
                 seconds=seconds,
             )
+
+
+def _trained(plan: TrainPlan, cache: Path, report: Report) -> list[TrainedPrefix]:
+    with tempfile.TemporaryDirectory() as folder:
+        if plan.is_few_shot:
+            plan, data = load_rows(plan)
+            return fit_plan(plan, Path(folder), data=data, kernel_cache=cache)
+        return run_plan(plan, Path(folder), watch=EvaluationReport(report), kernel_cache=cache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ def run_plan(
     checkpoint = output / CHECKPOINT
     if not resume:
         _check_unused(output)
+    _check_methods(plan)
     _check_sweep(plan)
     data = data or load_all(plan.runs)
     processes, device = join_processes(plan.device)
@@ -167,6 +168,14 @@ def _check_unused(output: Path) -> None:
             f"{output} holds an unfinished training: add --resume to continue it, or "
             "choose another output folder"
         )
+
+
+def _check_methods(plan: TrainPlan) -> None:
+    """Reject runs that another function computes: they would train a head by gradients."""
+    for is_other, function in ((plan.is_few_shot, "fit_plan"), (plan.is_full, "tune_plan")):
+        if is_other:
+            method = plan.runs[0].method
+            raise PlanRejected(f"run_plan does not support method {method!r}: call {function}")
 
 
 def _check_sweep(plan: TrainPlan) -> None:

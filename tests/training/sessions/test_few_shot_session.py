@@ -385,6 +385,16 @@ def test_several_tasks_and_sweeps_are_trained(backbone_folder: Path, tmp_path: P
         )
 
 
+@pytest.mark.parametrize(("method", "function"), [("few_shot", "fit_plan"), ("full", "tune_plan")])
+def test_run_plan_names_the_function_for_other_methods(
+    method: str, function: str, backbone_folder: Path, tmp_path: Path
+) -> None:
+    rows = str(write_jsonl(tmp_path / "rows.jsonl", balanced_rows(10)))
+    plan = plan_of(backbone_folder, train=rows, method=method)
+    with pytest.raises(PlanRejected, match=f"method '{method}': call {function}"):
+        run_plan(plan, tmp_path / "out", watch=lambda _: None)
+
+
 def test_a_head_from_few_rows_trains_further(
     backbone: Backbone, backbone_folder: Path, tmp_path: Path
 ) -> None:
