@@ -1,7 +1,8 @@
-"""AttentionGroup: requests of a batch that share one call of attention."""
+"""Requests of a batch that share one call of attention, and pool slots of requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -15,6 +16,21 @@ Ints = NDArray[np.int64]
 def tensor_of(values: Ints, device: torch.device | str) -> Tensor:
     """Copy integers to a device, as int64."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.int64)).to(device)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoolSlots:
+    """The pool slots of N requests: request i has `slots[bounds[i]:bounds[i + 1]]`."""
+
+    bounds: Tensor
+    slots: Tensor
+
+    @classmethod
+    def of(cls, slots: Sequence[Sequence[int]]) -> Self:
+        """Join the slots of requests, on the CPU."""
+        bounds = np.cumsum([0, *map(len, slots)])
+        joined = np.fromiter(chain.from_iterable(slots), np.int64, bounds[-1])
+        return cls(torch.from_numpy(bounds), torch.from_numpy(joined))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

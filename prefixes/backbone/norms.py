@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prefixes.backbone.grouping import Ints, tensor_of
+from prefixes.backbone.grouping import Ints, PoolSlots, tensor_of
+from prefixes.backbone.native.library import is_compiled
+from prefixes.backbone.native.operator import modulate_compiled
 
 NUM_NORMS: Final = 2
 """Number of norms of a layer."""
@@ -32,16 +34,35 @@ class _Row(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TextSlots:
+    """The pool slots of the vectors of each text of a batch, for the compiled operator.
+
+    Text i owns the tokens `bounds[i]:bounds[i + 1]`.
+    """
+
+    bounds: Tensor
+    vectors: PoolSlots
+
+    @classmethod
+    def of(cls, rows: Sequence[_Row], bounds: Ints, device: torch.device | str) -> Self | None:
+        """Return the slots of rows; None where the operator does not run."""
+        if torch.device(device).type != "cpu" or not is_compiled():
+            return None
+        return cls(tensor_of(bounds, device), PoolSlots.of([row.vectors for row in rows]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TaskVectors:
     """The pool slots of the vectors of N tokens, which lie at `places` of a batch, or are all.
 
     The scales of a norm take n slots, as many as its width has keys of all heads, and its shifts
     another n: `slots` is `[2, N * n]`. In the pool `[L, 2, C, H, D]`, the second index is the norm
-    of the layer.
+    of the layer. `texts` has the same slots by text.
     """
 
     slots: Tensor
     places: Tensor | None
+    texts: TextSlots | None = None
 
     @classmethod
     def of(cls, rows: Sequence[_Row], bounds: Ints, device: torch.device | str) -> Self | None:
@@ -52,18 +73,30 @@ class TaskVectors:
         lengths = np.diff(bounds)[having]
         both = np.array([rows[number].vectors for number in having]).reshape(len(having), 2, -1)
         slots = np.repeat(both, lengths, axis=0).transpose(1, 0, 2).reshape(2, -1)
+        texts = TextSlots.of(rows, bounds, device)
         if len(having) == len(rows):
-            return cls(tensor_of(slots, device), None)
+            return cls(tensor_of(slots, device), None, texts)
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1]) + np.repeat(bounds[having] - ends + lengths, lengths)
-        return cls(tensor_of(slots, device), tensor_of(places, device))
+        return cls(tensor_of(slots, device), tensor_of(places, device), texts)
 
     def apply(self, pool: Tensor, hidden: Tensor, *, in_place: bool = False) -> Tensor:
         """Scale and shift the output `[..., T, hidden]` of a norm, with its pool `[C, H, D]`.
 
-        `in_place` may overwrite `hidden`, which takes a fifth less time on a CPU.
+        `in_place` may overwrite `hidden`, which takes a fifth less time on a CPU, and a tenth of
+        the time with the compiled operator.
         """
         flat = hidden.view(-1, hidden.shape[-1])
+        if in_place and self.texts is not None:
+            vectors = self.texts.vectors
+            modulate_compiled(
+                flat,
+                pool,
+                row_bounds=self.texts.bounds,
+                slot_bounds=vectors.bounds,
+                slots=vectors.slots,
+            )
+            return hidden
         own = flat if self.places is None else flat.index_select(0, self.places)
         scales, shifts = (
             pool.index_select(0, slots).view(own.shape).to(own.dtype) for slots in self.slots

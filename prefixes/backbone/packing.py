@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from prefixes.backbone.grouping import AttentionGroup, Ints, similar_rows, tensor_of
+from prefixes.backbone.grouping import AttentionGroup, Ints, PoolSlots, similar_rows, tensor_of
 from prefixes.backbone.norms import TaskVectors
 from prefixes.backbone.varlen import VarlenPlan
 
@@ -59,21 +58,6 @@ class Prompts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PrefixSlots:
-    """The pool slots of N requests: request i has `slots[bounds[i]:bounds[i + 1]]`."""
-
-    bounds: Tensor
-    slots: Tensor
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> Self:
-        """Join the slots of requests, on the CPU."""
-        bounds = np.cumsum([0, *(len(row.slots) for row in rows)])
-        slots = np.fromiter(chain.from_iterable(row.slots for row in rows), np.int64, bounds[-1])
-        return cls(torch.from_numpy(bounds), torch.from_numpy(slots))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class PackedBatch:
     """N requests of T tokens in total, on the device.
 
@@ -96,7 +80,7 @@ class PackedBatch:
     texts: tuple[range, ...]
     prompts: Prompts | None = None
     vectors: TaskVectors | None = None
-    prefixes: PrefixSlots | None = None
+    prefixes: PoolSlots | None = None
     groups: tuple[AttentionGroup, ...] = ()
     restore: Tensor | None = None
     varlen: VarlenPlan | None = None
@@ -136,7 +120,7 @@ class PackedBatch:
     @classmethod
     def pack_in_order(cls, rows: Sequence[Row]) -> Self:
         """Join the rows for the compiled attention, on the CPU. Needs at least one row."""
-        return cls._of(rows, rows, "cpu", prefixes=PrefixSlots.of(rows))
+        return cls._of(rows, rows, "cpu", prefixes=PoolSlots.of([row.slots for row in rows]))
 
     @classmethod
     def _of(

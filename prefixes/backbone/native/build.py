@@ -1,4 +1,4 @@
-"""Compile attention and int8 rounding: an object for each instruction set, and one library.
+"""Compile attention, vectors and int8 rounding: one object per instruction set, and one library.
 
 The library runs on every processor of this kind: what a processor can do is checked when it is
 loaded. Headers of torch are only in the operators, and only those of its stable interface, which
@@ -84,7 +84,7 @@ def _compile(compiler: str, folder: Path) -> Path:
         folder / f"{name}.o": ("kernel.cpp", f"-DPOLYPREFIX_KERNEL={name}", *flags)
         for name, flags in kernels.items()
     }
-    for operators in ("operator", "int8_operators"):
+    for operators in ("operator", "int8_operators", "modulation_operator"):
         units[folder / f"{operators}.o"] = (f"{operators}.cpp", "-isystem", str(root / "include"))
     library = folder / "library.so"
 

@@ -1,4 +1,5 @@
-// Prefix attention and its gradients. Compiled once for each instruction set; see build.py.
+// Prefix attention and its gradients, int8 rounding, and vectors of the norms. Compiled once for
+// each instruction set; see build.py.
 //
 // A lane of a vector is a query. The queries of a share are transposed once, into panels of as many
 // queries as a vector has lanes. Each number of a key is multiplied with all lanes, so that the
@@ -15,6 +16,7 @@
 #include "backward.h"
 #include "forward.h"
 #include "kernels.h"
+#include "modulate.h"
 #include "rounding.h"
 
 namespace polyprefix {
@@ -40,6 +42,7 @@ extern const Kernel POLYPREFIX_KERNEL;
 const Kernel POLYPREFIX_KERNEL = {
     POLYPREFIX_STRING(POLYPREFIX_KERNEL), is_supported,  scratch_size, attend,
     backward_scratch_size,                differentiate, round_rows, scale_rows,
+    modulate,
 };
 
 }  // namespace polyprefix

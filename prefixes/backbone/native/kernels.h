@@ -7,6 +7,7 @@
 
 #include "attention.h"
 #include "int8.h"
+#include "modulation.h"
 
 namespace polyprefix {
 
@@ -19,9 +20,10 @@ struct Kernel {
   // Compute the gradients of a text in one head of its keys.
   void (*differentiate)(const Call&, const Gradients&, int64_t row, int64_t key_head,
                         float* scratch);
-  // Both run a range of rows.
+  // These run a range of rows.
   void (*round_rows)(const Rounding&, int64_t first, int64_t last);
   void (*scale_rows)(const Scaling&, int64_t first, int64_t last);
+  void (*modulate)(const Modulation&, int64_t first, int64_t last);
 };
 
 }  // namespace polyprefix

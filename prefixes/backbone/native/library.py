@@ -1,4 +1,4 @@
-"""The file of the compiled attention and int8 rounding: how it is named, found and loaded.
+"""The file of the compiled operators: how it is named, found and loaded.
 
 The name contains everything that the file depends on. A file that was compiled from other sources,
 for another torch or another kind of processor has another name and is never loaded.

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "attention.h"
+#include "checks.h"
 #include "dispatch.h"
 
 namespace polyprefix {
@@ -36,47 +37,24 @@ constexpr int64_t kLeastShare = 50'000, kGreatestShare = 500'000;
 // Checks
 // ---------------------------------------------------------------------------------------------
 
-Type type_of(const Tensor& tensor, const char* name) {
-  STD_TORCH_CHECK(tensor.is_cpu(), "prefix_attention: ", name, " must be on the CPU");
-  const ScalarType type = tensor.scalar_type();
-  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::BFloat16, "prefix_attention: ",
-                  name, " must have dtype float32 or bfloat16");
-  return type == ScalarType::Float ? Type::kFloat32 : Type::kBFloat16;
-}
-
 // View a tensor [n, H, D], or one part of the pool [2, C, H, D].
 Heads heads_of(const Tensor& tensor, const char* name, int64_t part = -1) {
   const int64_t first = part < 0 ? 0 : 1;
-  STD_TORCH_CHECK(tensor.dim() == first + 3, "prefix_attention: ", name, " must have ", first + 3,
+  STD_TORCH_CHECK(tensor.dim() == first + 3, "polyprefix: ", name, " must have ", first + 3,
                   " dimensions, has ", tensor.dim());
   STD_TORCH_CHECK(tensor.size(first + 2) == 1 || tensor.stride(first + 2) == 1,
-                  "prefix_attention: the last dimension of ", name, " must be contiguous");
+                  "polyprefix: the last dimension of ", name, " must be contiguous");
   const int64_t item = type_of(tensor, name) == Type::kFloat32 ? 4 : 2;
   const int64_t offset = part <= 0 ? 0 : part * tensor.stride(0) * item;
   return {static_cast<const char*>(tensor.const_data_ptr()) + offset, tensor.stride(first),
           tensor.stride(first + 1)};
 }
 
-const int64_t* integers(const Tensor& tensor, const char* name) {
-  STD_TORCH_CHECK(tensor.is_cpu() && tensor.scalar_type() == ScalarType::Long &&
-                      tensor.dim() == 1 && tensor.is_contiguous(),
-                  "prefix_attention: ", name, " must be contiguous int64 [n] on the CPU");
-  return tensor.const_data_ptr<int64_t>();
-}
-
-void check_bounds(const int64_t* bounds, int64_t num_rows, int64_t stop, const char* name) {
-  STD_TORCH_CHECK(bounds[0] == 0 && bounds[num_rows] == stop, "prefix_attention: ", name,
-                  " must go from 0 to ", stop);
-  for (int64_t row = 0; row < num_rows; ++row)
-    STD_TORCH_CHECK(bounds[row] <= bounds[row + 1], "prefix_attention: ", name,
-                    " must not decrease");
-}
-
 void check_same(const Tensor& tensor, const Tensor& other, const char* name) {
   STD_TORCH_CHECK(tensor.dim() == 3 && tensor.size(0) == other.size(0) &&
                       tensor.size(2) == other.size(2) &&
                       tensor.scalar_type() == other.scalar_type(),
-                  "prefix_attention: ", name, " must fit query in tokens, head size and dtype");
+                  "polyprefix: ", name, " must fit query in tokens, head size and dtype");
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -141,7 +119,7 @@ float* scratch_of_thread(size_t num_floats) {
     const size_t bytes = (num_floats * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
     memory.reset(static_cast<float*>(std::aligned_alloc(kAlignment, bytes)));
     size = memory ? num_floats : 0;
-    STD_TORCH_CHECK(memory, "prefix_attention: no memory");
+    STD_TORCH_CHECK(memory, "polyprefix: no memory");
   }
   return memory.get();
 }
@@ -181,23 +159,20 @@ Call call_of(const Tensor& query, const Tensor& key, const Tensor& value, const 
   STD_TORCH_CHECK(key_heads > 0 && value.size(1) == key_heads && pool.size(0) == 2 &&
                       pool.size(2) == key_heads && query.size(1) % key_heads == 0 &&
                       pool.size(3) == query.size(2),
-                  "prefix_attention: key, value and pool must have the same heads, a divisor of "
+                  "polyprefix: key, value and pool must have the same heads, a divisor of "
                   "those of query");
   call.token_type = type_of(query, "query");
   call.prefix_type = type_of(pool, "pool");
-  STD_TORCH_CHECK(call.token_type == Type::kBFloat16 || call.prefix_type == Type::kFloat32,
-                  "prefix_attention: a pool of bfloat16 needs tokens of bfloat16");
+  check_pool_type(call.token_type, call.prefix_type);
   call.num_rows = row_bounds.numel() - 1;
   STD_TORCH_CHECK(call.num_rows >= 0 && slot_bounds.numel() == call.num_rows + 1,
-                  "prefix_attention: row_bounds and slot_bounds must have N + 1 numbers each");
+                  "polyprefix: row_bounds and slot_bounds must have N + 1 numbers each");
   call.row_bounds = integers(row_bounds, "row_bounds");
   call.slot_bounds = integers(slot_bounds, "slot_bounds");
   call.slots = integers(slots, "slots");
   check_bounds(call.row_bounds, call.num_rows, query.size(0), "row_bounds");
   check_bounds(call.slot_bounds, call.num_rows, slots.numel(), "slot_bounds");
-  for (int64_t i = 0; i < slots.numel(); ++i)
-    STD_TORCH_CHECK(call.slots[i] >= 0 && call.slots[i] < pool.size(1), "prefix_attention: slot ",
-                    call.slots[i], " is not in the pool");
+  check_slots(call.slots, slots.numel(), pool.size(1));
   call.num_heads = query.size(1);
   call.queries_per_key = call.num_heads / key_heads;
   call.head_size = query.size(2);

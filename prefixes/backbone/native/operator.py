@@ -1,4 +1,4 @@
-"""The compiled attention as a function of tensors."""
+"""The compiled attention and vectors as functions of tensors."""
 
 from typing import Any
 
@@ -43,8 +43,7 @@ def attend_compiled(
     Raises:
         RuntimeError: when the attention is not compiled, or a tensor does not fit.
     """
-    if not is_compiled():
-        raise RuntimeError(f"the attention is not compiled: run {COMMAND}")
+    _check_compiled()
     tensors = (query, key, value, pool)
     layout = (row_bounds, slot_bounds, slots, scaling, window)
     if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
@@ -52,6 +51,33 @@ def attend_compiled(
         return outputs
     attended: Tensor = torch.ops.polyprefix.prefix_attention(*tensors, *layout)
     return attended
+
+
+def modulate_compiled(
+    tokens: Tensor, pool: Tensor, *, row_bounds: Tensor, slot_bounds: Tensor, slots: Tensor
+) -> None:
+    """Scale and shift the T tokens of N texts by the vectors of their text, in place.
+
+    A number y becomes `y + y * scale + shift`, computed in float32. There are no gradients.
+
+    Args:
+        tokens: `[T, hidden]` in float32 or bfloat16.
+        pool: vectors in all slots, `[C, H, D]`.
+        row_bounds: text n owns the tokens `row_bounds[n]:row_bounds[n + 1]`; `[N + 1]`.
+        slot_bounds: its vectors are in `slots[slot_bounds[n]:slot_bounds[n + 1]]`: the scales in
+            the first half of these, the shifts in the second. A text may have none; `[N + 1]`.
+        slots: indexes in the pool.
+
+    Raises:
+        RuntimeError: when the operator is not compiled, or a tensor does not fit.
+    """
+    _check_compiled()
+    torch.ops.polyprefix.modulate_(tokens, pool, row_bounds, slot_bounds, slots)
+
+
+def _check_compiled() -> None:
+    if not is_compiled():
+        raise RuntimeError(f"the operators are not compiled: run {COMMAND}")
 
 
 class _Attention(torch.autograd.Function):

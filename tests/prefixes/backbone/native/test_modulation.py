@@ -1,0 +1,139 @@
+"""The compiled scaling and shifting by vectors: as the formula says, and safe to call."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.kernels import load_compiled_attention, needs_compiler
+
+pytestmark = needs_compiler
+
+LENGTHS = (3, 0, 1, 40)
+SLOTS_OF_TEXTS: Sequence[Sequence[int]] = ([1, 4, 0, 2], [6, 5, 3, 1], [], [2, 2, 6, 0])
+"""Two slots for the scales and two for the shifts of each text that has vectors."""
+
+
+@pytest.fixture(autouse=True)
+def _compiled() -> None:
+    load_compiled_attention()
+
+
+def kernels() -> list[str]:
+    return str(torch.ops.polyprefix.kernels()).split()
+
+
+def layout(**changes: Tensor) -> list[Tensor]:
+    bounds = {
+        "row_bounds": torch.tensor([0, *LENGTHS]).cumsum(0),
+        "slot_bounds": torch.tensor([0, *map(len, SLOTS_OF_TEXTS)]).cumsum(0),
+        "slots": torch.tensor([slot for slots in SLOTS_OF_TEXTS for slot in slots]),
+    }
+    return list((bounds | changes).values())
+
+
+def random_case(slot_shape: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return tokens, and the pool of one norm: a view of one of several layers."""
+    generator = torch.Generator().manual_seed(0)
+    width = 2 * slot_shape[0] * slot_shape[1]
+    tokens = torch.randn(sum(LENGTHS), width, generator=generator).to(dtype)
+    return tokens, torch.randn(3, 2, 7, *slot_shape, generator=generator).to(dtype)[1, 1]
+
+
+def by_formula(tokens: Tensor, pool: Tensor) -> Tensor:
+    """Compute `y + y * scale + shift` with explicit loops, in float64."""
+    expected, start = tokens.double().clone(), 0
+    for length, slots in zip(LENGTHS, SLOTS_OF_TEXTS, strict=True):
+        if slots:
+            scales, shifts = pool[slots].double().flatten().view(2, -1)
+            expected[start : start + length] *= 1 + scales
+            expected[start : start + length] += shifts
+        start += length
+    return expected
+
+
+@pytest.mark.parametrize("slot_shape", [(1, 1), (3, 5), (2, 8), (12, 32)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-8)], ids=str
+)
+def test_every_instruction_set_computes_the_formula(
+    slot_shape: tuple[int, int], dtype: torch.dtype, tolerance: float
+) -> None:
+    tokens, pool = random_case(slot_shape, dtype)
+    expected = by_formula(tokens, pool)
+
+    for kernel in kernels():
+        found = tokens.clone()
+        torch.ops.polyprefix.modulate_(found, pool, *layout(), kernel)
+        torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+        assert torch.equal(found[3:4], tokens[3:4])  # the text without vectors
+
+
+def test_vectors_in_float32_change_tokens_in_bfloat16() -> None:
+    tokens, pool = random_case((2, 8), torch.float32)
+    expected = by_formula(tokens.bfloat16(), pool)
+    found = tokens.bfloat16()
+    torch.ops.polyprefix.modulate_(found, pool, *layout())
+    torch.testing.assert_close(found.double(), expected, rtol=2**-8, atol=2**-8)
+
+
+def test_numbers_that_are_not_finite_stay_where_they_are() -> None:
+    tokens, pool = random_case((2, 8), torch.bfloat16)
+    tokens[0, 0], tokens[5, 20] = torch.nan, torch.inf
+    torch.ops.polyprefix.modulate_(tokens, pool, *layout())
+    assert torch.argwhere(~tokens.isfinite()).tolist() == [[0, 0], [5, 20]]
+
+
+def test_threads_compute_what_one_thread_computes() -> None:
+    bounds = torch.arange(0, 1001, 10)
+    slots = torch.arange(400) % 7
+    layout = (bounds, torch.arange(0, 401, 4), slots)
+    tokens, pool = torch.randn(1000, 768), torch.randn(7, 12, 32)
+    results = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            results.append(tokens.clone())
+            torch.ops.polyprefix.modulate_(results[-1], pool, *layout)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*results)
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (changed(slots=torch.tensor([7, *[0] * 11])), "slot 7 is not in the pool"),
+        (changed(slots=torch.tensor([-1, *[0] * 11])), "slot -1 is not in the pool"),
+        (changed(slot_bounds=torch.tensor([0, 2, 8, 8, 12])), "must hold two vectors of 32"),
+        (changed(row_bounds=torch.tensor([0, 3, 3, 4, 43])), "row_bounds must go from 0 to 44"),
+        (changed(slot_bounds=torch.tensor([0, 4, 12])), "must have N \\+ 1 numbers each"),
+    ],
+)
+def test_layouts_that_do_not_fit_are_rejected(changes: dict[str, Tensor], reason: str) -> None:
+    tokens, pool = random_case((2, 8), torch.float32)
+    before = tokens.clone()
+    with pytest.raises(RuntimeError, match=reason):
+        torch.ops.polyprefix.modulate_(tokens, pool, *layout(**changes))
+    assert torch.equal(tokens, before)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "pool", "reason"),
+    [
+        (torch.zeros(44, 32).double(), torch.zeros(7, 2, 8), "tokens must have dtype float32"),
+        (torch.zeros(32, 44).T, torch.zeros(7, 2, 8), "tokens must be a contiguous matrix"),
+        (torch.zeros(44, 32), torch.zeros(7, 8, 2).transpose(1, 2), "each of its slots contig"),
+        (torch.zeros(44, 32), torch.zeros(7, 2, 8).bfloat16(), "needs tokens of bfloat16"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_rejected(tokens: Tensor, pool: Tensor, reason: str) -> None:
+    with pytest.raises(RuntimeError, match=reason):
+        torch.ops.polyprefix.modulate_(tokens, pool, *layout())
