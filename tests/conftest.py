@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from prefixes.backbone import Backbone, load_backbone
-from prefixes.backbone.kernels.names import COMPILED, Kernels
+from prefixes.backbone.kernels.names import TORCH, Kernels
 from tests.factories import make_backbone_folder
 from tests.kernels import ATTENTION_KERNELS, KERNELS, LINEAR_KERNELS, load_compiled_attention
 from tests.postgresql import PostgresServer, start_postgresql
@@ -72,7 +72,7 @@ def linear_kernel(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session", params=ATTENTION_KERNELS)
 def attention_kernel(request: pytest.FixtureRequest) -> str:
     """Each attention kernel."""
-    if request.param == COMPILED:
+    if request.param != TORCH:
         load_compiled_attention()
     return str(request.param)
 
@@ -81,7 +81,7 @@ def attention_kernel(request: pytest.FixtureRequest) -> str:
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     """All combinations of kernels."""
     assert isinstance(request.param, Kernels)
-    if request.param.attention == COMPILED:
+    if request.param.attention != TORCH:
         load_compiled_attention()
     return request.param
 

@@ -43,7 +43,11 @@ LINEAR_KERNELS = (TORCH, pytest.param(ONEDNN, marks=needs_onednn))
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
 
-ATTENTION_KERNELS = (TORCH, pytest.param(COMPILED, marks=needs_compiler))
+ATTENTION_KERNELS = (
+    TORCH,
+    pytest.param(COMPILED, marks=needs_compiler),
+    pytest.param("compiled-64", marks=needs_compiler),
+)
 """The values of a parameter for the attention kernel."""
 
 INT8_KERNELS = (

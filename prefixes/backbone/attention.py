@@ -84,34 +84,40 @@ class PrefixedCall:
         self.num_layers_done += 1
         if self.recorded is not None:
             self.recorded.append(torch.stack((key, value)))
-        if self.packed.prefixes is not None:
-            assert relative_scores is None
-            assert not dropout
-            return attend_compiled(
-                query,
-                key,
-                value,
-                layer_pool,
-                row_bounds=self.packed.cu_tokens,
-                slot_bounds=self.packed.prefixes.bounds,
-                slots=self.packed.prefixes.slots,
-                scaling=scaling,
-                window=window,
-            )
         if self.packed.varlen is not None and query.dtype in HALF and not dropout:
             reaches_all = window is None or window >= self.packed.varlen.max_queries
             if relative_scores is None and reaches_all:
                 return self.packed.varlen.attend(query, key, value, layer_pool, scaling=scaling)
+        compiled = self.packed.compiled
+        first = 0 if compiled is None else compiled.num_tokens
         sizes = [group.num_tokens for group in self.packed.groups]
-        parts = (torch.split(_for_backward(x), sizes) for x in (query, key, value))
+        (q, *qs), (k, *ks), (v, *vs) = (
+            torch.split(x, [first, *sizes]) for x in (query, key, value)
+        )
         outputs = []
-        for group, *own in zip(self.packed.groups, *parts, strict=True):
-            q, k, v = (group.by_row(x) for x in own)
+        if compiled is not None:
+            assert relative_scores is None
+            assert not dropout
+            outputs.append(
+                attend_compiled(
+                    q,
+                    k,
+                    v,
+                    layer_pool,
+                    row_bounds=compiled.bounds,
+                    slot_bounds=compiled.slot_bounds,
+                    slots=compiled.slots,
+                    scaling=scaling,
+                    window=window,
+                )
+            )
+        for group, *own in zip(self.packed.groups, qs, ks, vs, strict=True):
+            q, k, v = (group.by_row(_for_backward(x)) for x in own)
             bias = _bias(group, q, k, window=window, relative_scores=relative_scores)
             k, v = _with_prefixes(group, k, v, layer_pool)
             attended = _attend(q, k, v, bias=bias, scaling=scaling, dropout=dropout)
-            outputs.append(group.end_to_end(attended))
-        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs)).to(query.dtype)
+            outputs.append(group.end_to_end(attended).to(query.dtype))
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
 def packed_attention(

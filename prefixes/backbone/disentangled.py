@@ -222,8 +222,7 @@ def _convolved(conv: Any, before: Tensor, after: Tensor, packed: PackedBatch) ->
     reach = conv.conv.padding[0]
     owner = torch.repeat_interleave(packed.cu_tokens.diff(), output_size=packed.num_tokens)
     spread = torch.arange(packed.num_tokens, device=before.device) + reach * owner
-    assert packed.restore is not None  # scores by distance need groups
-    places = torch.empty_like(spread).index_copy(0, packed.restore, spread)  # in grouped order
+    places = packed.as_it_lies(spread)
     width = packed.num_tokens + reach * packed.num_rows
     spaced = [
         x.new_zeros(1, width, x.shape[-1]).index_copy(1, places, x[None]) for x in (before, after)

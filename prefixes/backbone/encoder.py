@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from prefixes.backbone.architecture import Architecture
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.inputs import ModelInputs
-from prefixes.backbone.kernels.names import COMPILED, PLAIN, Kernels
+from prefixes.backbone.kernels.names import LONGEST_COMPILED, PLAIN, Kernels
 from prefixes.backbone.norms import norms_of
 from prefixes.backbone.packing import PackedBatch, Prompts, Row
 from prefixes.backbone.tokens import TextEncoder
@@ -68,9 +68,8 @@ class Backbone:
 
     def pack(self, rows: Sequence[Row]) -> PackedBatch:
         """Join rows on this backbone's device, for its attention kernel. Needs at least one row."""
-        if self.kernels.attention == COMPILED:
-            return PackedBatch.pack_in_order(rows)
-        return PackedBatch.pack(rows, self.device)
+        longest = LONGEST_COMPILED[self.kernels.attention]
+        return PackedBatch.pack(rows, self.device, longest_compiled=longest)
 
     def _run(
         self, batch: PackedBatch, prefix_pool: Tensor, recorded: list[Tensor] | None

@@ -19,18 +19,24 @@ def tensor_of(values: Ints, device: torch.device | str) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PoolSlots:
-    """The pool slots of N requests: request i has `slots[bounds[i]:bounds[i + 1]]`."""
+class TextSlots:
+    """N texts that lie end to end, with pool slots of each, as the compiled kernels read them.
 
+    Text i owns the tokens `bounds[i]:bounds[i + 1]` and `slots[slot_bounds[i]:slot_bounds[i + 1]]`.
+    """
+
+    num_tokens: int
     bounds: Tensor
+    slot_bounds: Tensor
     slots: Tensor
 
     @classmethod
-    def of(cls, slots: Sequence[Sequence[int]]) -> Self:
-        """Join the slots of requests, on the CPU."""
-        bounds = np.cumsum([0, *map(len, slots)])
-        joined = np.fromiter(chain.from_iterable(slots), np.int64, bounds[-1])
-        return cls(torch.from_numpy(bounds), torch.from_numpy(joined))
+    def of(cls, lengths: Sequence[int], slots: Sequence[Sequence[int]]) -> Self:
+        """Join texts from their numbers of tokens and their slots, on the CPU."""
+        bounds = np.cumsum([0, *lengths])
+        slot_bounds = np.cumsum([0, *map(len, slots)])
+        joined = np.fromiter(chain.from_iterable(slots), np.int64, slot_bounds[-1])
+        return cls(int(bounds[-1]), *map(torch.from_numpy, (bounds, slot_bounds, joined)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

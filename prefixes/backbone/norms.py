@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prefixes.backbone.grouping import Ints, PoolSlots, tensor_of
+from prefixes.backbone.grouping import Ints, TextSlots, tensor_of
 from prefixes.backbone.native.library import is_compiled
 from prefixes.backbone.native.operator import modulate_compiled
 
@@ -34,30 +34,12 @@ class _Row(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TextSlots:
-    """The pool slots of the vectors of each text of a batch, for the compiled operator.
-
-    Text i owns the tokens `bounds[i]:bounds[i + 1]`.
-    """
-
-    bounds: Tensor
-    vectors: PoolSlots
-
-    @classmethod
-    def of(cls, rows: Sequence[_Row], bounds: Ints, device: torch.device | str) -> Self | None:
-        """Return the slots of rows; None where the operator does not run."""
-        if torch.device(device).type != "cpu" or not is_compiled():
-            return None
-        return cls(tensor_of(bounds, device), PoolSlots.of([row.vectors for row in rows]))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class TaskVectors:
     """The pool slots of the vectors of N tokens, which lie at `places` of a batch, or are all.
 
     The scales of a norm take n slots, as many as its width has keys of all heads, and its shifts
     another n: `slots` is `[2, N * n]`. In the pool `[L, 2, C, H, D]`, the second index is the norm
-    of the layer. `texts` has the same slots by text.
+    of the layer. `texts` has the same slots by text, where the compiled operator runs.
     """
 
     slots: Tensor
@@ -73,7 +55,9 @@ class TaskVectors:
         lengths = np.diff(bounds)[having]
         both = np.array([rows[number].vectors for number in having]).reshape(len(having), 2, -1)
         slots = np.repeat(both, lengths, axis=0).transpose(1, 0, 2).reshape(2, -1)
-        texts = TextSlots.of(rows, bounds, device)
+        texts = None
+        if _runs_compiled(device):
+            texts = TextSlots.of(np.diff(bounds).tolist(), [row.vectors for row in rows])
         if len(having) == len(rows):
             return cls(tensor_of(slots, device), None, texts)
         ends = np.cumsum(lengths)
@@ -88,13 +72,12 @@ class TaskVectors:
         """
         flat = hidden.view(-1, hidden.shape[-1])
         if in_place and self.texts is not None:
-            vectors = self.texts.vectors
             modulate_compiled(
                 flat,
                 pool,
                 row_bounds=self.texts.bounds,
-                slot_bounds=vectors.bounds,
-                slots=vectors.slots,
+                slot_bounds=self.texts.slot_bounds,
+                slots=self.texts.slots,
             )
             return hidden
         own = flat if self.places is None else flat.index_select(0, self.places)
@@ -110,6 +93,10 @@ class TaskVectors:
         if self.places is not None:
             flat.index_copy_(0, self.places, own)
         return hidden
+
+
+def _runs_compiled(device: torch.device | str) -> bool:
+    return torch.device(device).type == "cpu" and is_compiled()
 
 
 class _Call(Protocol):

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from prefixes.backbone.grouping import AttentionGroup, Ints, PoolSlots, similar_rows, tensor_of
+from prefixes.backbone.grouping import AttentionGroup, Ints, TextSlots, similar_rows, tensor_of
 from prefixes.backbone.norms import TaskVectors
 from prefixes.backbone.varlen import VarlenPlan
 
@@ -64,13 +65,12 @@ class PackedBatch:
     In the caller's order, request i owns the tokens `cu_tokens[i]:cu_tokens[i + 1]`, including a
     prompt's positions; its text is at `texts[i]`. The backbone's result is in this order.
 
-    The batch has one of two layouts, in which `token_ids`, `token_type_ids`, `position_ids`,
-    `prompts` and the hidden states of all layers are ordered:
-
-    - For the compiled attention, they are in the caller's order, with `prefixes`.
-    - Otherwise, requests of similar length are grouped. Those of a group are adjacent, so that
-      attention need not gather them. `restore` `[T]` maps the caller's order to the grouped order.
-      On CUDA, `varlen` replaces the groups for attention without relative scores and windows.
+    `token_ids`, `token_type_ids`, `position_ids`, `prompts` and the hidden states of all layers are
+    in the order in which attention needs them: first the requests of the compiled attention, which
+    `compiled` describes, then `groups` of similar length. The requests of a group are adjacent, so
+    that attention need not gather them. `restore` `[T]` maps the caller's order to this one; it is
+    None if they are the same. On CUDA, `varlen` replaces the groups for attention without relative
+    scores and windows.
     """
 
     token_ids: Tensor
@@ -80,7 +80,7 @@ class PackedBatch:
     texts: tuple[range, ...]
     prompts: Prompts | None = None
     vectors: TaskVectors | None = None
-    prefixes: PoolSlots | None = None
+    compiled: TextSlots | None = None
     groups: tuple[AttentionGroup, ...] = ()
     restore: Tensor | None = None
     varlen: VarlenPlan | None = None
@@ -94,33 +94,41 @@ class PackedBatch:
         return len(self.cu_tokens) - 1
 
     @classmethod
-    def pack(cls, rows: Sequence[Row], device: torch.device | str = "cpu") -> Self:
-        """Join the rows and group them for attention. Needs at least one row."""
+    def pack(
+        cls,
+        rows: Sequence[Row],
+        device: torch.device | str = "cpu",
+        *,
+        longest_compiled: int = 0,
+    ) -> Self:
+        """Join the rows, and divide them for attention. Needs at least one row.
+
+        On a CPU, rows of at most `longest_compiled` tokens use the compiled attention. A row's own
+        length decides, so that its result does not depend on the rest of the batch.
+        """
+        lengths = [row.num_tokens for row in rows]
+        compiled = [n for n, length in enumerate(lengths) if length <= longest_compiled]
+        others = [n for n, length in enumerate(lengths) if length > longest_compiled]
         kind = torch.device(device).type
-        members = similar_rows(
-            [row.num_tokens for row in rows],
-            [len(row.slots) for row in rows],
-            parts_lengths=kind == "cpu",
-        )
-        order = np.concatenate(members)
+        members = _similar(rows, others, parts_lengths=kind == "cpu")
+        order = np.array([*compiled, *chain.from_iterable(members)])
         laid = [rows[index] for index in order]
+        is_moved = bool((np.diff(order) != 1).any())
         return cls._of(
             rows,
             laid,
             device,
+            compiled=_text_slots([rows[index] for index in compiled]) if compiled else None,
             groups=tuple(_group([rows[index] for index in some], device) for some in members),
-            restore=tensor_of(_places(_bounds(rows), _bounds(laid), order), device),
+            restore=tensor_of(_places(_bounds(rows), _bounds(laid), order), device)
+            if is_moved
+            else None,
             varlen=VarlenPlan.of(
                 [row.num_tokens for row in laid], [row.slots for row in laid], device
             )
             if kind == "cuda"
             else None,
         )
-
-    @classmethod
-    def pack_in_order(cls, rows: Sequence[Row]) -> Self:
-        """Join the rows for the compiled attention, on the CPU. Needs at least one row."""
-        return cls._of(rows, rows, "cpu", prefixes=PoolSlots.of([row.slots for row in rows]))
 
     @classmethod
     def _of(
@@ -144,6 +152,12 @@ class PackedBatch:
             **layout,
         )
 
+    def as_it_lies(self, values: Tensor) -> Tensor:
+        """Reorder values of the T tokens from the caller's order to the order in which they lie."""
+        if self.restore is None:
+            return values
+        return torch.empty_like(values).index_copy(0, self.restore, values)
+
     def in_callers_order(self, values: Tensor, dim: int = 0) -> Tensor:
         """Reorder values of the T tokens from the order in which they lie."""
         return values if self.restore is None else values.index_select(dim, self.restore)
@@ -153,6 +167,20 @@ def _places(cu_tokens: Ints, bounds: Ints, order: Ints) -> Ints:
     """Return where the tokens of the caller's order lie: `[T]`."""
     moves = bounds[:-1][np.argsort(order)] - cu_tokens[:-1]
     return np.arange(cu_tokens[-1]) + np.repeat(moves, np.diff(cu_tokens))
+
+
+def _similar(rows: Sequence[Row], some: Sequence[int], *, parts_lengths: bool) -> list[list[int]]:
+    """Divide some of the rows into groups of similar ones, each a list of indexes."""
+    found = similar_rows(
+        [rows[index].num_tokens for index in some],
+        [len(rows[index].slots) for index in some],
+        parts_lengths=parts_lengths,
+    )
+    return [[some[place] for place in places] for places in found]
+
+
+def _text_slots(rows: Sequence[Row]) -> TextSlots:
+    return TextSlots.of([row.num_tokens for row in rows], [row.slots for row in rows])
 
 
 def _group(rows: Sequence[Row], device: torch.device | str) -> AttentionGroup:

@@ -11,7 +11,9 @@ SOURCES: Final = (
 )
 BACKBONE: Final = "`minilm`, a folder, or a model id of the hub."
 LINEAR_KERNEL: Final = "auto, torch or onednn: kernel of the linear layers."
-ATTENTION_KERNEL: Final = "auto, torch or compiled: kernel of prefix attention."
+ATTENTION_KERNEL: Final = (
+    "auto, torch, compiled, compiled-64 or compiled-128: kernel of prefix attention."
+)
 
 
 def task_option(text: str, *names: str) -> Any:

@@ -36,10 +36,11 @@ class EngineSettings(BaseModel):
         "are packed once, on a CPU. `auto` benchmarks both at the first start and caches the "
         "result in `POLYPREFIX_STORE_FOLDER`.",
     )
-    attention_kernel: Literal["auto", "torch", "compiled"] = Field(
+    attention_kernel: Literal["auto", "torch", "compiled", "compiled-64", "compiled-128"] = Field(
         default="auto",
         description="Kernel of prefix attention: `torch`, or `compiled` for the one that is "
-        "compiled at installation, on a CPU. `auto` benchmarks both, like the linear kernel.",
+        "compiled at installation, on a CPU. `compiled-64` and `compiled-128` use it for texts of "
+        "at most so many tokens. `auto` benchmarks all, like the linear kernel.",
     )
     num_threads: int | None = Field(
         default=None,

@@ -32,7 +32,7 @@ class TrainPlan(Value):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "float32"
     linear_kernel: Literal["auto", "torch", "onednn"] = "auto"
-    attention_kernel: Literal["auto", "torch", "compiled"] = "auto"
+    attention_kernel: Literal["auto", "torch", "compiled", "compiled-64", "compiled-128"] = "auto"
     tokens_per_batch: int = Field(
         default=8192,
         ge=1,

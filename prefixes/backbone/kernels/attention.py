@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prefixes.backbone.attention import PrefixedCall
 from prefixes.backbone.kernels.contest import Call, Candidate, Contest, Workload
-from prefixes.backbone.kernels.names import COMPILED, TORCH
+from prefixes.backbone.kernels.names import LONGEST_COMPILED, TORCH
 from prefixes.backbone.native.library import is_compiled, library_path
 from prefixes.backbone.packing import PackedBatch, Row
 
@@ -19,6 +19,7 @@ _BATCHES: Final = {
     "1 short text": [15],
     "16 short texts": [9, 21, 15, 12, 18, 8, 26, 14, 11, 16, 23, 10, 13, 19, 17, 20],
     "8 texts of all lengths": [9, 150, 30, 14, 70, 256, 21, 45],
+    "4 texts of medium length": [96] * 4,
     "2 long texts": [256, 256],
 }
 """The numbers of tokens of texts."""
@@ -54,9 +55,12 @@ def attention_contest(
     """
     workloads = _workloads()
     calls = partial(_calls, sizes, dtype, workloads, _attend_and_back if to_train else _attend)
-    candidates = [Candidate(TORCH, partial(calls, is_compiled=False))]
-    if device.type == "cpu" and dtype in _TOLERANCES and not scores_distances:
-        candidates.append(Candidate(COMPILED, partial(calls, is_compiled=True)))
+    can_compile = device.type == "cpu" and dtype in _TOLERANCES and not scores_distances
+    candidates = [
+        Candidate(name, partial(calls, longest_compiled=longest))
+        for name, longest in LONGEST_COMPILED.items()
+        if can_compile or name == TORCH
+    ]
     return Contest(
         "attention",
         [workload for workload, _ in workloads],
@@ -90,29 +94,24 @@ def _calls(
     workloads: Sequence[tuple[Workload, Sequence[int]]],
     attend: Callable[[PackedBatch, Sequence[Tensor]], Sequence[Tensor]],
     *,
-    is_compiled: bool,
+    longest_compiled: int,
 ) -> list[Call]:
     generator = torch.Generator().manual_seed(0)
     shape = (1, 2, _NUM_PREFIXES * _PREFIX_LENGTH, sizes.key_heads, sizes.head_size)
     pool = torch.randn(shape, generator=generator).to(dtype)
     calls: list[Call] = []
     for _, lengths in workloads:
-        packed = _packed(lengths, is_compiled=is_compiled)
+        packed = _packed(lengths, longest_compiled)
         tensors = _tensors(sizes, sum(lengths), generator, dtype)
         calls.append(partial(attend, packed, [*tensors, pool]))
     return calls
 
 
-def _packed(lengths: Sequence[int], *, is_compiled: bool) -> PackedBatch:
-    """Pack texts after random prefixes, in the same order for all candidates."""
+def _packed(lengths: Sequence[int], longest_compiled: int) -> PackedBatch:
+    """Pack texts after random prefixes: the shortest first, as all candidates lay them out."""
     choose = random.Random(0)  # noqa: S311 - not a secret
-    rows = [_row(length, choose.randrange(_NUM_PREFIXES)) for length in lengths]
-    grouped = PackedBatch.pack(rows)
-    if not is_compiled:
-        return grouped
-    assert grouped.restore is not None
-    order = grouped.restore[grouped.cu_tokens[:-1]].argsort()
-    return PackedBatch.pack_in_order([rows[number] for number in order.tolist()])
+    rows = [_row(length, choose.randrange(_NUM_PREFIXES)) for length in sorted(lengths)]
+    return PackedBatch.pack(rows, longest_compiled=longest_compiled)
 
 
 def _row(num_tokens: int, number: int) -> Row:

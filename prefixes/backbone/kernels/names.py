@@ -1,5 +1,7 @@
 """The names of the kernels that a backbone runs with."""
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,12 +19,22 @@ ONEDNN: Final = "onednn"
 COMPILED: Final = "compiled"
 """The attention in `prefixes.backbone.native`."""
 
+LONGEST_COMPILED: Final[Mapping[str, int]] = {
+    TORCH: 0,
+    COMPILED: sys.maxsize,
+    "compiled-64": 64,
+    "compiled-128": 128,
+}
+"""The longest texts, in tokens, that each attention kernel leaves to the compiled attention. Plain
+PyTorch attends to longer ones: on a processor whose matrix products are fast, it gains with the
+length."""
+
 ONEDNN_COMPILED: Final = "onednn, compiled"
 TORCH_COMPILED: Final = "torch, compiled"
 """Int8 products of oneDNN or PyTorch, with `prefixes.backbone.native` for rounding and scaling."""
 
 LINEAR_KERNELS: Final = (TORCH, ONEDNN)
-ATTENTION_KERNELS: Final = (TORCH, COMPILED)
+ATTENTION_KERNELS: Final = tuple(LONGEST_COMPILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def columns_of(packed: PackedBatch) -> list[Columns]:
 
     Padding is included.
     """
-    laid = packed.in_callers_order(torch.arange(packed.num_tokens)).argsort()
+    laid = packed.as_it_lies(torch.arange(packed.num_tokens))
     numbers = torch.split(laid, [group.num_tokens for group in packed.groups])
     columns: list[Columns] = []
     for group, own in zip(packed.groups, numbers, strict=True):
@@ -65,19 +65,36 @@ def test_rows_are_given_back_end_to_end_in_the_callers_order(batch: list[Row]) -
         assert positions[begin:end].tolist() == list(expected)
 
 
-@given(batches)
-def test_the_compiled_attention_gets_rows_as_the_caller_gave_them(batch: list[Row]) -> None:
-    grouped, packed = PackedBatch.pack(batch), PackedBatch.pack_in_order(batch)
+@given(batches, st.sampled_from([1, 7, 20, 40]))
+def test_the_compiled_attention_gets_short_rows_in_the_callers_order(
+    batch: list[Row], longest: int
+) -> None:
+    packed = PackedBatch.pack(batch, longest_compiled=longest)
 
-    assert packed.prefixes is not None
-    bounds, slots = packed.prefixes.bounds.tolist(), packed.prefixes.slots.tolist()
-    assert [slots[a:b] for a, b in pairwise(bounds)] == [list(row.slots) for row in batch]
-    assert packed.groups == ()
-    assert packed.texts == grouped.texts
-    assert torch.equal(packed.cu_tokens, grouped.cu_tokens)
-    for name in ("token_ids", "token_type_ids", "position_ids"):
-        values = getattr(grouped, name)
-        assert torch.equal(getattr(packed, name), grouped.in_callers_order(values, 1))
+    short = [row for row in batch if len(row.token_ids) <= longest]
+    assert sum(group.num_rows for group in packed.groups) == len(batch) - len(short)
+    if not short:
+        assert packed.compiled is None
+        return
+    assert packed.compiled is not None
+    bounds, slot_bounds, slots = (
+        values.tolist()
+        for values in (packed.compiled.bounds, packed.compiled.slot_bounds, packed.compiled.slots)
+    )
+    assert [slots[a:b] for a, b in pairwise(slot_bounds)] == [list(row.slots) for row in short]
+    tokens = packed.token_ids[0].tolist()
+    assert [tokens[a:b] for a, b in pairwise(bounds)] == [row.token_ids for row in short]
+    assert packed.compiled.num_tokens == bounds[-1]
+
+
+@given(batches, st.sampled_from([0, 7, 40]))
+def test_tokens_that_moved_return_to_their_places(batch: list[Row], longest: int) -> None:
+    packed = PackedBatch.pack(batch, longest_compiled=longest)
+    numbers = torch.arange(packed.num_tokens)
+    expected = [token for row in batch for token in row.token_ids]
+    assert packed.in_callers_order(packed.token_ids, 1)[0].tolist() == expected
+    assert torch.equal(packed.in_callers_order(packed.as_it_lies(numbers)), numbers)
+    assert (packed.restore is None) == torch.equal(packed.as_it_lies(numbers), numbers)
 
 
 @given(batches)
