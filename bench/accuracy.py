@@ -6,7 +6,8 @@ DIR has one folder per task with train.jsonl, validation.jsonl, test.jsonl and l
 best step or epoch on the validation rows counts. Prefixes and vectors of the norms use the default
 recipe. The other methods try all settings of their grids with the first seed; the other seeds use
 those that are best on the validation rows. The methods see the rows equally often, except that
-fine-tuning also tries three times as many epochs.
+fine-tuning also tries three times as many epochs where these add steps. A few-shot head is computed
+only with `--methods few_shot`. `--settings-from` uses the best settings of another file instead.
 
 Figures are those of the test file. For sets without a test file, they are those of the validation
 file, and a tenth of the training rows is held out for validation. Runs in FILE are not repeated.
@@ -29,6 +30,7 @@ from bench.report import requirements, table
 from bench.scores import Scores, best_settings, summary
 from training.settings.config import TrainConfig
 
+COMPARED: Final = ("prefix", "vectors", "fine-tuning", "PEFT")
 TASKS: Final = ("trec", "sst2", "ag_news", "banking77", "mrpc", "tweeteval_emotion")
 
 
@@ -81,7 +83,12 @@ class _Bench:
         """Return the settings to try: those of the method, or the one that another file chose."""
         grid = METHODS[method].grid
         if self._chosen and len(grid) > 1:
-            return [best_settings(self._chosen.of(task, method), config.seed)]
+            found = self._chosen.of(task, method)
+            if not any(one.seed == config.seed for one in found):
+                raise SystemExit(
+                    f"--settings-from has no run of {task}, {method} with seed {config.seed}"
+                )
+            return [best_settings(found, config.seed)]
         return distinct_settings(grid, config.max_rows)
 
     def _learn(
@@ -132,7 +139,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=COMPARED)
     parser.add_argument("--rows", type=int, help="size of the sample to train on")
     parser.add_argument(
         "--evaluate-every", type=int, help="steps between evaluations: one epoch by default"

@@ -235,5 +235,5 @@ def distinct_settings(grid: Sequence[Settings], rows: int | None) -> list[Settin
     """Leave out settings with more epochs that would still take the minimum number of steps."""
     if rows is None:
         return list(grid)
-    steps_per_epoch = rows / _BATCH
+    steps_per_epoch = math.ceil(rows / _BATCH)
     return [one for one in grid if one.get("epochs", math.inf) * steps_per_epoch > _MIN_STEPS]

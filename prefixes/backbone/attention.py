@@ -5,26 +5,22 @@ request. Prefix keys and values are inserted after the projections and have no p
 v2, `get_prompt`; PEFT prefix tuning).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AttentionInterface
 
-from prefixes.backbone.grouping import AttentionGroup
+from prefixes.backbone.group_attention import RelativeScores, attend_group
+from prefixes.backbone.grouping import TextSlots
 from prefixes.backbone.native.operator import attend_compiled
 from prefixes.backbone.norms import NUM_NORMS
 from prefixes.backbone.packing import PackedBatch
 from prefixes.backbone.varlen import HALF
 
 ATTENTION: Final = "polyprefix_packed"
-
-RelativeScores = Callable[[Tensor, Tensor], Tensor]
-"""Scores that depend on the distance of tokens. Maps queries and keys of n texts, `[n, S, H, D]`
-each, to scaled terms `[n or 1, H, S, S]` that are added to the attention scores."""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,35 +84,29 @@ class PrefixedCall:
             reaches_all = window is None or window >= self.packed.varlen.max_queries
             if relative_scores is None and reaches_all:
                 return self.packed.varlen.attend(query, key, value, layer_pool, scaling=scaling)
-        compiled = self.packed.compiled
-        first = 0 if compiled is None else compiled.num_tokens
-        sizes = [group.num_tokens for group in self.packed.groups]
-        (q, *qs), (k, *ks), (v, *vs) = (
-            torch.split(x, [first, *sizes]) for x in (query, key, value)
-        )
+        parts = self.packed.parts
+        tensors = (_split(x, [part.num_tokens for part in parts]) for x in (query, key, value))
         outputs = []
-        if compiled is not None:
-            assert relative_scores is None
-            assert not dropout
-            outputs.append(
-                attend_compiled(
+        for part, q, k, v in zip(parts, *tensors, strict=True):
+            if isinstance(part, TextSlots):
+                assert relative_scores is None
+                assert not dropout
+                outputs.append(
+                    _attend_compiled(part, q, k, v, layer_pool, scaling=scaling, window=window)
+                )
+            else:
+                attended = attend_group(
+                    part,
                     q,
                     k,
                     v,
                     layer_pool,
-                    row_bounds=compiled.bounds,
-                    slot_bounds=compiled.slot_bounds,
-                    slots=compiled.slots,
                     scaling=scaling,
+                    dropout=dropout,
                     window=window,
+                    relative_scores=relative_scores,
                 )
-            )
-        for group, *own in zip(self.packed.groups, qs, ks, vs, strict=True):
-            q, k, v = (group.by_row(_for_backward(x)) for x in own)
-            bias = _bias(group, q, k, window=window, relative_scores=relative_scores)
-            k, v = _with_prefixes(group, k, v, layer_pool)
-            attended = _attend(q, k, v, bias=bias, scaling=scaling, dropout=dropout)
-            outputs.append(group.end_to_end(attended).to(query.dtype))
+                outputs.append(attended)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
@@ -144,74 +134,32 @@ def packed_attention(
     return attended[None], None
 
 
-def _for_backward(values: Tensor) -> Tensor:
-    """Convert bfloat16 on a CPU to float32 if there will be a backward pass.
-
-    On a CPU, the backward pass of attention in bfloat16 is several times slower than in float32,
-    which would cancel the gain of bfloat16 in the linear layers.
-    """
-    is_slow = values.dtype == torch.bfloat16 and values.device.type == "cpu"
-    return values.float() if is_slow and torch.is_grad_enabled() else values
+def _split(values: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+    """Split values of the tokens; not if there is one part, whose gradient need not be copied."""
+    return (values,) if len(sizes) == 1 else torch.split(values, list(sizes))
 
 
-def _with_prefixes(
-    group: AttentionGroup, k: Tensor, v: Tensor, layer_pool: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Prepend each request's prefix to its keys and values `[n, S, H, D]`: `[n, P + S, H, D]`."""
-    if group.slots is None:
-        return k, v
-    pk, pv = (_gather(x, group.slots, group.num_rows) for x in layer_pool)  # (n, P, H, D)
-    return torch.cat((pk.to(k.dtype), k), 1), torch.cat((pv.to(v.dtype), v), 1)
-
-
-def _gather(values: Tensor, index: Tensor, num_rows: int) -> Tensor:
-    """Gather prefixes from the pool `[C, H, D]` by slots `[n * P]`: `[n, P, H, D]`."""
-    gathered = values.index_select(0, index)
-    return gathered.view(num_rows, -1, *values.shape[1:])
-
-
-def _bias(
-    group: AttentionGroup,
-    q: Tensor,
-    k: Tensor,
+def _attend_compiled(
+    texts: TextSlots,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layer_pool: Tensor,
     *,
+    scaling: float,
     window: int | None,
-    relative_scores: RelativeScores | None,
-) -> Tensor | None:
-    """Combine a group's mask, window and relative scores: `[n, 1 or H, 1 or S, P + S]`."""
-    mask = group.mask
-    num_tokens = q.shape[1]
-    num_slots = 0 if group.slots is None else len(group.slots) // group.num_rows
-    if window is not None and num_tokens > window:
-        places = torch.arange(num_tokens, device=q.device)
-        near = (places[:, None] - places).abs() < window  # (S, S)
-        near = functional.pad(near, (num_slots, 0), value=True)[None, None]
-        # A token always attends to itself, so that padding has a key too. Attention without any
-        # key is NaN, which would spread to all gradients.
-        itself = functional.pad(
-            torch.eye(num_tokens, dtype=torch.bool, device=q.device), (num_slots, 0)
-        )
-        mask = near if mask is None else (mask & near) | itself
-    if relative_scores is None:
-        return mask
-    scores = relative_scores(q, k).to(q.dtype)
-    scores = functional.pad(scores, (num_slots, 0))  # (n or 1, H, S, P + S)
-    return scores if mask is None else scores.masked_fill(~mask, -torch.inf)
-
-
-def _attend(
-    q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor | None, scaling: float, dropout: float
 ) -> Tensor:
-    attended = functional.scaled_dot_product_attention(
-        q.transpose(1, 2),  # (n, S, H, D) -> (n, H, S, D)
-        k.transpose(1, 2),
-        v.transpose(1, 2),
-        attn_mask=bias,
-        dropout_p=dropout,
-        scale=scaling,
-        enable_gqa=q.shape[2] != k.shape[2],
+    return attend_compiled(
+        query,
+        key,
+        value,
+        layer_pool,
+        row_bounds=texts.bounds,
+        slot_bounds=texts.slot_bounds,
+        slots=texts.slots,
+        scaling=scaling,
+        window=window,
     )
-    return attended.transpose(1, 2)
 
 
 AttentionInterface.register(ATTENTION, packed_attention)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
-from prefixes.backbone.attention import PrefixedCall, RelativeScores
+from prefixes.backbone.attention import PrefixedCall
+from prefixes.backbone.group_attention import RelativeScores
 from prefixes.backbone.inputs import ModelInputs
 from prefixes.backbone.packing import PackedBatch
 from prefixes.errors import UnsupportedBackbone
@@ -222,7 +223,7 @@ def _convolved(conv: Any, before: Tensor, after: Tensor, packed: PackedBatch) ->
     reach = conv.conv.padding[0]
     owner = torch.repeat_interleave(packed.cu_tokens.diff(), output_size=packed.num_tokens)
     spread = torch.arange(packed.num_tokens, device=before.device) + reach * owner
-    places = packed.as_it_lies(spread)
+    places = packed.in_layout_order(spread)
     width = packed.num_tokens + reach * packed.num_rows
     spaced = [
         x.new_zeros(1, width, x.shape[-1]).index_copy(1, places, x[None]) for x in (before, after)

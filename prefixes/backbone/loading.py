@@ -38,8 +38,9 @@ def load_backbone(
         dtype: `float32`, `bfloat16` or `float16`; `auto` benchmarks the device.
         quantize: `int8` for the linear layers of the encoder on a CPU; the rest is float32.
         linear_kernel: `torch`, or `onednn` for weights packed once; `auto` benchmarks both.
-        attention_kernel: `torch`, or `compiled` for `prefixes.backbone.native`; `auto` benchmarks
-            both.
+        attention_kernel: `torch`, or `compiled` for `prefixes.backbone.native`; `compiled-64` or
+            `compiled-128` for the latter with texts of at most 64 or 128 tokens; `auto` benchmarks
+            all.
         kernel_cache: a file for the results of benchmarks, so that the next load runs none.
         to_train: whether prefixes will be trained, for which `auto` never selects float16, and
             benchmarks include the backward pass.

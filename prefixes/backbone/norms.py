@@ -67,11 +67,11 @@ class TaskVectors:
     def apply(self, pool: Tensor, hidden: Tensor, *, in_place: bool = False) -> Tensor:
         """Scale and shift the output `[..., T, hidden]` of a norm, with its pool `[C, H, D]`.
 
-        `in_place` may overwrite `hidden`, which takes a fifth less time on a CPU, and a tenth of
-        the time with the compiled operator.
+        `in_place` may overwrite `hidden`, which takes a fifth less time on a CPU, and two thirds
+        less with the compiled operator.
         """
         flat = hidden.view(-1, hidden.shape[-1])
-        if in_place and self.texts is not None:
+        if in_place and self.texts is not None and _fit_operator(hidden, pool):
             modulate_compiled(
                 flat,
                 pool,
@@ -97,6 +97,12 @@ class TaskVectors:
 
 def _runs_compiled(device: torch.device | str) -> bool:
     return torch.device(device).type == "cpu" and is_compiled()
+
+
+def _fit_operator(hidden: Tensor, pool: Tensor) -> bool:
+    """Return whether the compiled operator supports the number types."""
+    is_known = hidden.dtype in {torch.float32, torch.bfloat16}
+    return is_known and pool.dtype in {torch.float32, hidden.dtype}
 
 
 class _Call(Protocol):

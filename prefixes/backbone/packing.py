@@ -93,6 +93,11 @@ class PackedBatch:
     def num_rows(self) -> int:
         return len(self.cu_tokens) - 1
 
+    @property
+    def parts(self) -> tuple[TextSlots | AttentionGroup, ...]:
+        """The tokens that attention computes in separate calls, as they lie."""
+        return self.groups if self.compiled is None else (self.compiled, *self.groups)
+
     @classmethod
     def pack(
         cls,
@@ -134,7 +139,7 @@ class PackedBatch:
     def _of(
         cls, rows: Sequence[Row], laid: Sequence[Row], device: torch.device | str, **layout: Any
     ) -> Self:
-        """Make the batch of rows, which lie in another order than the caller's."""
+        """Make the batch of rows, which may lie in another order than the caller's."""
         bounds, cu_tokens = _bounds(laid), _bounds(rows)
         shifts = np.array([row.first_position for row in laid]) - bounds[:-1]
         positions = np.arange(bounds[-1]) + np.repeat(shifts, np.diff(bounds))
@@ -152,7 +157,7 @@ class PackedBatch:
             **layout,
         )
 
-    def as_it_lies(self, values: Tensor) -> Tensor:
+    def in_layout_order(self, values: Tensor) -> Tensor:
         """Reorder values of the T tokens from the caller's order to the order in which they lie."""
         if self.restore is None:
             return values

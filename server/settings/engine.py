@@ -40,7 +40,7 @@ class EngineSettings(BaseModel):
         default="auto",
         description="Kernel of prefix attention: `torch`, or `compiled` for the one that is "
         "compiled at installation, on a CPU. `compiled-64` and `compiled-128` use it for texts of "
-        "at most so many tokens. `auto` benchmarks all, like the linear kernel.",
+        "at most 64 or 128 tokens. `auto` benchmarks all, like the linear kernel.",
     )
     num_threads: int | None = Field(
         default=None,

@@ -31,6 +31,9 @@ Scalar = StrictBool | StrictInt | Real | StrictStr
 _NEVER: Final = frozenset({"task", "variant", "task_type", "select_by", "start_from"})
 """Settings that must be equal for the trials of a task to be comparable."""
 
+_ALONE: Final = ("few_shot", "full")
+"""Methods whose runs are not trained together with others."""
+
 _MAX_CORNERS: Final = 1000
 _TRIALS: Final = 16
 MAX_TRIALS: Final = 10_000
@@ -129,6 +132,13 @@ class SweepPlan(Value):
         fixed = sorted(_NEVER & self.space.keys())
         if fixed:
             raise ValueError(f"a sweep cannot change {', '.join(fixed)}: trials must agree in them")
+        return self
+
+    @model_validator(mode="after")
+    def _trains_every_trial(self) -> Self:
+        methods = self.space.get("method", ())
+        if isinstance(methods, tuple) and (alone := [one for one in _ALONE if one in methods]):
+            raise ValueError(f"a sweep cannot try method {alone[0]!r}: train it by itself")
         return self
 
     @property

@@ -26,8 +26,7 @@ LONGEST_COMPILED: Final[Mapping[str, int]] = {
     "compiled-128": 128,
 }
 """The longest texts, in tokens, that each attention kernel leaves to the compiled attention. Plain
-PyTorch attends to longer ones: on a processor whose matrix products are fast, it gains with the
-length."""
+PyTorch computes longer ones: on a processor with fast matrix products, it is faster for these."""
 
 ONEDNN_COMPILED: Final = "onednn, compiled"
 TORCH_COMPILED: Final = "torch, compiled"

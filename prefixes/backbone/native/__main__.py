@@ -1,4 +1,4 @@
-"""Compile prefix attention and int8 rounding for CPUs: `python -m prefixes.backbone.native`.
+"""Compile attention, vectors and int8 rounding for CPUs: `python -m prefixes.backbone.native`.
 
 Run once at installation. It always succeeds, because everything works without the library; it
 prints what it did.
@@ -16,7 +16,7 @@ def main() -> None:
     except CompilationFailed as error:
         print(  # noqa: T201
             f"compiled kernels: not available, because {error}. PyTorch's attention serves "
-            "instead, and batches of short texts and int8 layers take longer on a CPU."
+            "instead, and batches of short texts, vectors and int8 layers take longer on a CPU."
         )
     else:
         seconds = time.monotonic() - start

@@ -20,7 +20,7 @@ struct Kernel {
   // Compute the gradients of a text in one head of its keys.
   void (*differentiate)(const Call&, const Gradients&, int64_t row, int64_t key_head,
                         float* scratch);
-  // These run a range of rows.
+  // These run a range of rows: of a matrix, or tokens of all texts.
   void (*round_rows)(const Rounding&, int64_t first, int64_t last);
   void (*scale_rows)(const Scaling&, int64_t first, int64_t last);
   void (*modulate)(const Modulation&, int64_t first, int64_t last);

@@ -24,12 +24,13 @@ inline void modulate_part(Token* token, const Number* scales, const Number* shif
   }
 }
 
+// Change the tokens of a text from `first` to `last`, which are counted in the batch.
 template <class Token, class Number>
-void modulate_text(const Modulation& call, int64_t row) {
+void modulate_text(const Modulation& call, int64_t row, int64_t first, int64_t last) {
   const int64_t* const slots = call.slots + call.slot_bounds[row];
   const int64_t half = (call.slot_bounds[row + 1] - call.slot_bounds[row]) / 2;
   const Number* const pool = static_cast<const Number*>(call.pool);
-  for (int64_t at = call.row_bounds[row]; at < call.row_bounds[row + 1]; ++at) {
+  for (int64_t at = first; at < last; ++at) {
     Token* const token = static_cast<Token*>(call.tokens) + at * call.width;
     for (int64_t part = 0; part < half; ++part)
       modulate_part(token + part * call.slot_width, pool + slots[part] * call.pool_stride,
@@ -37,15 +38,22 @@ void modulate_text(const Modulation& call, int64_t row) {
   }
 }
 
+template <class Token, class Number>
+void modulate_all(const Modulation& call, int64_t first, int64_t last) {
+  for (int64_t row = 0; row < call.num_rows; ++row) {
+    const int64_t begin = most(first, call.row_bounds[row]);
+    const int64_t end = least(last, call.row_bounds[row + 1]);
+    if (begin < end) modulate_text<Token, Number>(call, row, begin, end);
+  }
+}
+
 void modulate(const Modulation& call, int64_t first, int64_t last) {
-  for (int64_t row = first; row < last; ++row) {
-    if (call.token_type == Type::kFloat32) {
-      modulate_text<float, float>(call, row);
-    } else if (call.pool_type == Type::kFloat32) {
-      modulate_text<BFloat16, float>(call, row);
-    } else {
-      modulate_text<BFloat16, BFloat16>(call, row);
-    }
+  if (call.token_type == Type::kFloat32) {
+    modulate_all<float, float>(call, first, last);
+  } else if (call.pool_type == Type::kFloat32) {
+    modulate_all<BFloat16, float>(call, first, last);
+  } else {
+    modulate_all<BFloat16, BFloat16>(call, first, last);
   }
 }
 

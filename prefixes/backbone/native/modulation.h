@@ -22,6 +22,7 @@ struct Modulation {
   Type pool_type;
   int64_t pool_stride;  // in elements
   int64_t slot_width;
+  int64_t num_rows;
   const int64_t* row_bounds;   // [N + 1]
   const int64_t* slot_bounds;  // [N + 1]
   const int64_t* slots;

@@ -35,7 +35,7 @@ Modulation modulation_of(Tensor& tokens, const Tensor& pool, const Tensor& row_b
   call.pool = pool.const_data_ptr();
   call.pool_stride = pool.stride(0);
   call.slot_width = pool.size(1) * pool.size(2);
-  const int64_t num_rows = row_bounds.numel() - 1;
+  const int64_t num_rows = call.num_rows = row_bounds.numel() - 1;
   STD_TORCH_CHECK(num_rows >= 0 && slot_bounds.numel() == num_rows + 1,
                   "polyprefix: row_bounds and slot_bounds must have N + 1 numbers each");
   call.row_bounds = integers(row_bounds, "row_bounds");
@@ -46,7 +46,7 @@ Modulation modulation_of(Tensor& tokens, const Tensor& pool, const Tensor& row_b
   check_slots(call.slots, slots.numel(), pool.size(0));
   for (int64_t row = 0; row < num_rows; ++row) {
     const int64_t count = call.slot_bounds[row + 1] - call.slot_bounds[row];
-    STD_TORCH_CHECK(count == 0 || count * call.slot_width == 2 * call.width,
+    STD_TORCH_CHECK(count % 2 == 0 && (count == 0 || count * call.slot_width == 2 * call.width),
                     "polyprefix: the slots of a text must hold two vectors of ", call.width);
   }
   return call;
@@ -56,10 +56,8 @@ void modulate(Tensor tokens, Tensor pool, Tensor row_bounds, Tensor slot_bounds,
               std::string kernel_name) {
   const Modulation call = modulation_of(tokens, pool, row_bounds, slot_bounds, slots);
   const Kernel& kernel = kernel_named(kernel_name);
-  const int64_t num_rows = row_bounds.numel() - 1;
-  const int64_t mean = 1 + tokens.size(0) * call.width / std::max<int64_t>(num_rows, 1);
   torch::stable::parallel_for(
-      0, num_rows, 1 + kWorthAThread / mean,
+      0, tokens.size(0), 1 + kWorthAThread / std::max<int64_t>(call.width, 1),
       [&](int64_t first, int64_t last) { kernel.modulate(call, first, last); });
 }
 

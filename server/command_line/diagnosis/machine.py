@@ -121,6 +121,7 @@ def check_kernels() -> CheckResult:
         return ok("kernels", "the compiled kernels are ready")
     return warning(
         "kernels",
-        "The compiled kernels are not installed. On a CPU, attention is slower without them.",
+        "The compiled kernels are not installed. On a CPU, attention and vectors are slower "
+        "without them.",
         f"Install a C++ compiler, such as g++, and run `{COMMAND}`.",
     )

@@ -33,7 +33,7 @@ def attend(
     packed = PackedBatch.pack(ROWS, longest_compiled=LONGEST[kernel])
     call = PrefixedCall(packed, pool, num_layers_done=layer)
     # A layer works on tokens as they lie.
-    laid = packed.as_it_lies(torch.arange(packed.num_tokens))
+    laid = packed.in_layout_order(torch.arange(packed.num_tokens))
     output, weights = packed_attention(
         nn.Identity(),
         query[:, :, laid],

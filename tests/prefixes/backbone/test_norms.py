@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from prefixes.backbone.norms import TaskVectors, TextSlots
+from prefixes.backbone.grouping import TextSlots
+from prefixes.backbone.norms import TaskVectors
 from prefixes.backbone.packing import Row
 from tests.kernels import load_compiled_attention, needs_compiler
 
@@ -48,3 +49,13 @@ def test_hidden_states_are_overwritten_only_if_they_may_be(slots: Sequence[Seque
 def test_both_operators_are_tested() -> None:
     load_compiled_attention()
     assert vectors_of(ALL).texts is not None
+
+
+@pytest.mark.usefixtures("_operator")
+@pytest.mark.parametrize("number_type", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_vectors_apply_in_every_number_type(number_type: torch.dtype) -> None:
+    pool = torch.randn(4, 2, 3).to(number_type)
+    hidden = torch.randn(1, 5, 6).to(number_type)
+    expected = vectors_of(SOME).apply(pool.double(), hidden.double())
+    changed = vectors_of(SOME).apply(pool, hidden, in_place=True)
+    torch.testing.assert_close(changed.double(), expected, rtol=0.02, atol=0.02)

@@ -36,7 +36,7 @@ def columns_of(packed: PackedBatch) -> list[Columns]:
 
     Padding is included.
     """
-    laid = packed.as_it_lies(torch.arange(packed.num_tokens))
+    laid = packed.in_layout_order(torch.arange(packed.num_tokens))
     numbers = torch.split(laid, [group.num_tokens for group in packed.groups])
     columns: list[Columns] = []
     for group, own in zip(packed.groups, numbers, strict=True):
@@ -93,8 +93,8 @@ def test_tokens_that_moved_return_to_their_places(batch: list[Row], longest: int
     numbers = torch.arange(packed.num_tokens)
     expected = [token for row in batch for token in row.token_ids]
     assert packed.in_callers_order(packed.token_ids, 1)[0].tolist() == expected
-    assert torch.equal(packed.in_callers_order(packed.as_it_lies(numbers)), numbers)
-    assert (packed.restore is None) == torch.equal(packed.as_it_lies(numbers), numbers)
+    assert torch.equal(packed.in_callers_order(packed.in_layout_order(numbers)), numbers)
+    assert (packed.restore is None) == torch.equal(packed.in_layout_order(numbers), numbers)
 
 
 @given(batches)

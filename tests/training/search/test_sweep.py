@@ -210,6 +210,8 @@ def test_a_killed_sweep_ends_as_if_nothing_had_happened(
         ),
         ({"space": {"projection_size": {"low": 2, "high": 8, "log": True, "step": 2}}}, "step"),
         ({"space": {"method": ["prompt"], "projection_size": [8]}}, "not to 'prompt'"),
+        ({"space": {"method": ["vectors", "few_shot"]}}, "cannot try method 'few_shot'"),
+        ({"space": {"method": ["full", "vectors"]}}, "cannot try method 'full'"),
         ({"space": {"task": ["acme/b"]}}, "cannot change task"),
         ({"sampler": "annealing"}, "sweep.sampler"),
         ({"sampler": "grid", "trials": None}, "found a range for learning_rate"),

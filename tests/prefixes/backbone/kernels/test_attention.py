@@ -97,7 +97,7 @@ def test_texts_on_both_sides_of_a_bound_are_computed_as_by_plain_pytorch(
     attended = []
     for longest in LONGEST_COMPILED.values():
         packed = PackedBatch.pack(rows, longest_compiled=longest)
-        laid = [packed.as_it_lies(x) for x in (query, key, value)]
+        laid = [packed.in_layout_order(x) for x in (query, key, value)]
         output = PrefixedCall(packed, pool).attend(*laid, scaling=0.3, window=window)
         attended.append(packed.in_callers_order(output))
     for output in attended[1:]:

@@ -86,10 +86,10 @@ def test_numbers_that_are_not_finite_stay_where_they_are() -> None:
     assert torch.argwhere(~tokens.isfinite()).tolist() == [[0, 0], [5, 20]]
 
 
-def test_threads_compute_what_one_thread_computes() -> None:
-    bounds = torch.arange(0, 1001, 10)
-    slots = torch.arange(400) % 7
-    layout = (bounds, torch.arange(0, 401, 4), slots)
+@pytest.mark.parametrize("num_texts", [1, 100])
+def test_threads_compute_what_one_thread_computes(num_texts: int) -> None:
+    bounds = torch.arange(num_texts + 1) * (1000 // num_texts)
+    layout = (bounds, torch.arange(num_texts + 1) * 4, torch.arange(4 * num_texts) % 7)
     tokens, pool = torch.randn(1000, 768), torch.randn(7, 12, 32)
     results = []
     before = torch.get_num_threads()
@@ -113,6 +113,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(slots=torch.tensor([7, *[0] * 11])), "slot 7 is not in the pool"),
         (changed(slots=torch.tensor([-1, *[0] * 11])), "slot -1 is not in the pool"),
         (changed(slot_bounds=torch.tensor([0, 2, 8, 8, 12])), "must hold two vectors of 32"),
+        (changed(slot_bounds=torch.tensor([0, 1, 5, 9, 12])), "must hold two vectors of 32"),
         (changed(row_bounds=torch.tensor([0, 3, 3, 4, 43])), "row_bounds must go from 0 to 44"),
         (changed(slot_bounds=torch.tensor([0, 4, 12])), "must have N \\+ 1 numbers each"),
     ],
