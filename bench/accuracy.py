@@ -31,6 +31,8 @@ from bench.scores import Scores, best_settings, summary
 from training.settings.config import TrainConfig
 
 COMPARED: Final = ("prefix", "vectors", "fine-tuning", "PEFT")
+"""The methods by default. Few-shot heads do not support all task types."""
+
 TASKS: Final = ("trec", "sst2", "ag_news", "banking77", "mrpc", "tweeteval_emotion")
 
 
@@ -82,7 +84,7 @@ class _Bench:
     def _grid(self, task: str, method: str, config: TrainConfig) -> Sequence[Settings]:
         """Return the settings to try: those of the method, or the one that another file chose."""
         grid = METHODS[method].grid
-        if self._chosen and len(grid) > 1:
+        if self._chosen is not None and len(grid) > 1:
             found = self._chosen.of(task, method)
             if not any(one.seed == config.seed for one in found):
                 raise SystemExit(

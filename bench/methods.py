@@ -77,7 +77,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """A method of ours with the default recipe; all seeds train in the same batches."""
+    """A method of ours with the default recipe; all seeds that train use the same batches."""
 
     name: Literal["prefix", "vectors", "few_shot"]
     grid: Sequence[Settings] = ({},)

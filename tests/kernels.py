@@ -66,7 +66,7 @@ KERNELS = (
         Kernels(ONEDNN, COMPILED), marks=[needs_onednn, needs_compiler], id=f"{ONEDNN}-{COMPILED}"
     ),
 )
-"""The values of a parameter for all kernels of a backbone, without and with both alternatives."""
+"""The values of a parameter for all kernels of a backbone: plain ones, one alternative, or two."""
 
 FIRST_AND_LAST_KERNELS = (KERNELS[0], KERNELS[-1])
 """The same for slow tests: plain kernels only, and no plain ones."""

@@ -171,7 +171,7 @@ def _check_unused(output: Path) -> None:
 
 
 def _check_methods(plan: TrainPlan) -> None:
-    """Reject runs that another function computes: they would train a head by gradients."""
+    """Reject methods of other functions, whose runs would be trained as something else."""
     for is_other, function in ((plan.is_few_shot, "fit_plan"), (plan.is_full, "tune_plan")):
         if is_other:
             method = plan.runs[0].method

@@ -32,7 +32,7 @@ _NEVER: Final = frozenset({"task", "variant", "task_type", "select_by", "start_f
 """Settings that must be equal for the trials of a task to be comparable."""
 
 _ALONE: Final = ("few_shot", "full")
-"""Methods whose runs are not trained together with others."""
+"""Methods that are not trained together with others, as the trials of a sweep are."""
 
 _MAX_CORNERS: Final = 1000
 _TRIALS: Final = 16
@@ -138,7 +138,7 @@ class SweepPlan(Value):
     def _trains_every_trial(self) -> Self:
         methods = self.space.get("method", ())
         if isinstance(methods, tuple) and (alone := [one for one in _ALONE if one in methods]):
-            raise ValueError(f"a sweep cannot try method {alone[0]!r}: train it by itself")
+            raise ValueError(f"a sweep cannot try method {alone[0]!r}: run it by itself")
         return self
 
     @property
