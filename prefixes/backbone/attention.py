@@ -92,7 +92,7 @@ class PrefixedCall:
                 assert relative_scores is None
                 assert not dropout
                 outputs.append(
-                    _attend_compiled(part, q, k, v, layer_pool, scaling=scaling, window=window)
+                    attend_compiled(q, k, v, layer_pool, part, scaling=scaling, window=window)
                 )
             else:
                 attended = attend_group(
@@ -137,29 +137,6 @@ def packed_attention(
 def _split(values: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
     """Split values of the tokens; not if there is one part, whose gradient need not be copied."""
     return (values,) if len(sizes) == 1 else torch.split(values, list(sizes))
-
-
-def _attend_compiled(
-    texts: TextSlots,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    layer_pool: Tensor,
-    *,
-    scaling: float,
-    window: int | None,
-) -> Tensor:
-    return attend_compiled(
-        query,
-        key,
-        value,
-        layer_pool,
-        row_bounds=texts.bounds,
-        slot_bounds=texts.slot_bounds,
-        slots=texts.slots,
-        scaling=scaling,
-        window=window,
-    )
 
 
 AttentionInterface.register(ATTENTION, packed_attention)

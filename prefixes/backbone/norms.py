@@ -72,13 +72,7 @@ class TaskVectors:
         """
         flat = hidden.view(-1, hidden.shape[-1])
         if in_place and self.texts is not None and _fit_operator(hidden, pool):
-            modulate_compiled(
-                flat,
-                pool,
-                row_bounds=self.texts.bounds,
-                slot_bounds=self.texts.slot_bounds,
-                slots=self.texts.slots,
-            )
+            modulate_compiled(flat, pool, self.texts)
             return hidden
         own = flat if self.places is None else flat.index_select(0, self.places)
         scales, shifts = (

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from prefixes.backbone.grouping import TextSlots
 from prefixes.backbone.native.library import COMMAND, is_compiled
 
 
@@ -14,10 +15,8 @@ def attend_compiled(
     key: Tensor,
     value: Tensor,
     pool: Tensor,
+    texts: TextSlots,
     *,
-    row_bounds: Tensor,
-    slot_bounds: Tensor,
-    slots: Tensor,
     scaling: float,
     window: int | None = None,
 ) -> Tensor:
@@ -31,9 +30,7 @@ def attend_compiled(
         key: `[T, H, D]`; H may be a divisor of that of the queries, which then share keys.
         value: as `key`.
         pool: keys and values of all prefix slots, `[2, C, H, D]`.
-        row_bounds: text n owns the tokens `row_bounds[n]:row_bounds[n + 1]`; `[N + 1]`.
-        slot_bounds: its prefix is in `slots[slot_bounds[n]:slot_bounds[n + 1]]`; `[N + 1]`.
-        slots: indexes in the pool.
+        texts: the tokens of each text, and the slots of its prefix.
         scaling: factor of the scores.
         window: tokens attend to each other if their distance is smaller.
 
@@ -45,7 +42,7 @@ def attend_compiled(
     """
     _check_compiled()
     tensors = (query, key, value, pool)
-    layout = (row_bounds, slot_bounds, slots, scaling, window)
+    layout = (texts.bounds, texts.slot_bounds, texts.slots, scaling, window)
     if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
         outputs: Tensor = _Attention.apply(*tensors, *layout)  # type: ignore[no-untyped-call]
         return outputs
@@ -53,9 +50,7 @@ def attend_compiled(
     return attended
 
 
-def modulate_compiled(
-    tokens: Tensor, pool: Tensor, *, row_bounds: Tensor, slot_bounds: Tensor, slots: Tensor
-) -> None:
+def modulate_compiled(tokens: Tensor, pool: Tensor, texts: TextSlots) -> None:
     """Scale and shift the T tokens of N texts by the vectors of their text, in place.
 
     A number y becomes `y + y * scale + shift`, computed in float32. There are no gradients.
@@ -63,16 +58,14 @@ def modulate_compiled(
     Args:
         tokens: `[T, hidden]` in float32 or bfloat16.
         pool: vectors in all slots, `[C, H, D]`.
-        row_bounds: text n owns the tokens `row_bounds[n]:row_bounds[n + 1]`; `[N + 1]`.
-        slot_bounds: its vectors are in `slots[slot_bounds[n]:slot_bounds[n + 1]]`: the scales in
-            the first half of these, the shifts in the second. A text may have none; `[N + 1]`.
-        slots: indexes in the pool.
+        texts: the tokens of each text, and the slots of its vectors: the scales in the first half
+            of these, the shifts in the second. A text may have none.
 
     Raises:
         RuntimeError: when the operator is not compiled, or a tensor does not fit.
     """
     _check_compiled()
-    torch.ops.polyprefix.modulate_(tokens, pool, row_bounds, slot_bounds, slots)
+    torch.ops.polyprefix.modulate_(tokens, pool, texts.bounds, texts.slot_bounds, texts.slots)
 
 
 def _check_compiled() -> None:
