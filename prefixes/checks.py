@@ -70,6 +70,9 @@ def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:
     if spec.method == "vectors":
         both = (backbone.num_layers, 2, hidden)
         shapes |= {"norms.scales": both, "norms.shifts": both}
+        if spec.rank is not None:
+            matrix = (backbone.num_layers, 2, spec.rank, hidden)
+            shapes |= {"norms.down": matrix, "norms.up": matrix}
     elif spec.method == "prefix":
         kv = (backbone.num_layers, backbone.num_heads, spec.prefix_length, backbone.head_size)
         shapes |= {"prefix.keys": kv, "prefix.values": kv}

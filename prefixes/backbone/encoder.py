@@ -108,11 +108,12 @@ class Backbone:
         position_offset: int = 0,
         slots: tuple[int, ...] = (),
         vectors: tuple[int, ...] = (),
+        rank: int = 0,
         prompt: Tensor | None = None,
     ) -> Row:
         """Make the row of an encoded text, with its prefix, vectors or prompt if any."""
         first = self.architecture.first_position(self.model.config) + position_offset
-        return Row(text.token_ids, text.token_type_ids, first, slots, vectors, prompt)
+        return Row(text.token_ids, text.token_type_ids, first, slots, vectors, rank, prompt)
 
     def empty_pool(self, num_slots: int) -> Tensor:
         """Make a pool `[L, 2, C, H, D]` of C slots, in the backbone's dtype and on its device."""

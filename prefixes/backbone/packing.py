@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from prefixes.backbone.grouping import AttentionGroup, Ints, TextSlots, similar_rows, tensor_of
-from prefixes.backbone.norms import TaskVectors
+from prefixes.backbone.task_vectors import TaskVectors
 from prefixes.backbone.varlen import VarlenPlan
 
 
@@ -22,7 +22,7 @@ class Row:
     prefix's offset. `slots` are the pool slots of the prefix's P keys and values, in order. Without
     a prefix, `slots` is empty and the offset is 0. A shallow prompt's embeddings `[P, E]` precede
     the tokens in the row, and the first position is that of the prompt. `vectors` are the pool
-    slots of the task's scales and shifts of the norms, if it has any.
+    slots of the task's vectors of the norms, if it has any, and `rank` is their rank.
     """
 
     token_ids: Sequence[int]
@@ -30,6 +30,7 @@ class Row:
     first_position: int
     slots: Sequence[int] = ()
     vectors: Sequence[int] = ()
+    rank: int = 0
     prompt: Tensor | None = None
 
     @property

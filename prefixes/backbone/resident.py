@@ -27,8 +27,8 @@ _HEAD_TENSORS: Final = (
 class ResidentPrefix:
     """A prefix with keys and values in the `slots` of a pool, and its head on the device.
 
-    Of method "vectors", the scales and shifts of the norms are in the slots `vectors` instead. A
-    shallow prompt has embeddings `[P, E]` instead of slots; a head alone has neither.
+    Of method "vectors", the vectors of the norms are in the slots `vectors` instead. A shallow
+    prompt has embeddings `[P, E]` instead of slots; a head alone has neither.
     """
 
     spec: PrefixSpec
@@ -55,18 +55,25 @@ class ResidentPrefix:
 def stacked_slots(prefix: Prefix) -> Tensor:
     """Return a prefix's keys and values, or its vectors, in the pool's layout `[L, 2, n, H, D]`.
 
-    Of vectors, the second index is the norm of the layer. The scales of all hidden units are in the
-    first half of the slots, the shifts in the second.
+    Of vectors, the second index is the norm of the layer. The scales of all hidden units and the
+    rows of D are in the first half of the slots, the shifts and the columns of U in the second.
     """
     if prefix.spec.method == "vectors":
-        facts = prefix.spec.backbone
-        names = ("norms.scales", "norms.shifts")
-        both = [torch.from_numpy(prefix.tensors[name]) for name in names]
-        shape = (facts.num_layers, 2, -1, facts.num_heads, facts.head_size)
-        return torch.stack(both, dim=2).view(shape)  # (L, 2, hidden) twice -> (L, 2, n, H, D)
+        return _stacked_vectors(prefix)
     names = ("prefix.keys", "prefix.values")
     both = [torch.from_numpy(prefix.tensors[name]).transpose(1, 2) for name in names]
     return torch.stack(both, dim=1)  # (L, H, P, D) twice -> (L, 2, P, H, D)
+
+
+def _stacked_vectors(prefix: Prefix) -> Tensor:
+    facts = prefix.spec.backbone
+    scales, shifts = (torch.from_numpy(prefix.tensors[x]) for x in ("norms.scales", "norms.shifts"))
+    vectors = [scales[:, :, None], shifts[:, :, None]]  # (L, 2, 1, hidden)
+    if prefix.spec.rank is not None:
+        down, up = (torch.from_numpy(prefix.tensors[x]) for x in ("norms.down", "norms.up"))
+        vectors = [vectors[0], down, vectors[1], up]  # (L, 2, 1 or r, hidden)
+    shape = (facts.num_layers, 2, -1, facts.num_heads, facts.head_size)
+    return torch.cat(vectors, dim=2).view(shape)
 
 
 def head_on(prefix: Prefix, device: torch.device) -> Head:
@@ -123,6 +130,7 @@ class MixedBatch:
                 position_offset=resident.spec.position_offset,
                 slots=resident.slots,
                 vectors=resident.vectors,
+                rank=resident.spec.rank or 0,
                 prompt=resident.prompt,
             )
             for text, resident in work

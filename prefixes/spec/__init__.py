@@ -6,6 +6,7 @@ from prefixes.spec.long_text_options import LongText, LongTextOption, MergeOptio
 from prefixes.spec.long_texts import MAX_WINDOWS, MAX_WINDOWS_OF_TASK, LongTexts
 from prefixes.spec.parts import (
     MAX_LABELS,
+    MAX_RANK,
     MAX_TOKENS,
     Activation,
     AnswerSpec,
@@ -32,6 +33,7 @@ __all__ = [
     "MAX_LABELS",
     "MAX_LEVELS",
     "MAX_PREFIX_LENGTH",
+    "MAX_RANK",
     "MAX_TOKENS",
     "MAX_WINDOWS",
     "MAX_WINDOWS_OF_TASK",

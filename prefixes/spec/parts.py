@@ -11,13 +11,15 @@ from prefixes.values import Value, at_most
 
 MAX_LABELS: Final = 10_000
 MAX_TOKENS: Final = 100_000
+MAX_RANK: Final = 64  # kMaxRank in prefixes/backbone/native/modulation.h
 
 Method = Literal["prefix", "vectors", "prompt", "head"]
 """How a task steers the backbone:
 
 - "prefix": keys and values in every layer (P-tuning v2, `--prefix`);
 - "vectors": a scale and a shift of the outputs of each layer's two norms, for every hidden unit
-  (as tuning the weights of LayerNorm: Qi et al. 2022, arXiv 2211.08682);
+  (as tuning the weights of LayerNorm: Qi et al. 2022, arXiv 2211.08682), and with a rank, a
+  low-rank update of these outputs (as DiReFT: Wu et al. 2024, arXiv 2404.03592);
 - "prompt": embeddings in front of the input (`--prompt`; prompt tuning, Lester et al.);
 - "head": not at all, with a trained head on the frozen backbone (linear probing).
 """

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from prefixes.spec.consistency import problems_of
 from prefixes.spec.spec_fields import SpecFields
 
-ADDITIONS: Final = frozenset({"decisions"})
+ADDITIONS: Final = frozenset({"decisions", "rank"})
 """Fields that version 0.1.0 does not know. A file has them apart from the others."""
 
 

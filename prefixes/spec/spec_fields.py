@@ -8,6 +8,7 @@ from prefixes.fingerprint import BackboneFingerprint
 from prefixes.spec.decisions import Decisions
 from prefixes.spec.parts import (
     MAX_LABELS,
+    MAX_RANK,
     AnswerSpec,
     Finite,
     GoldenExample,
@@ -39,7 +40,8 @@ class SpecFields(Value):
     `problem_type` belongs to sequence classification, `labels` to sequence and token
     classification, `answers` to question answering. If `token_types` is false, all tokens have
     type 0 and the types of the tokenizer are ignored, as in PEFT's question answering. Files
-    without `special_tokens` were trained with "control".
+    without `special_tokens` were trained with "control". `rank` is that of the update that vectors
+    add to the outputs of the norms; None if there is no update.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -62,6 +64,7 @@ class SpecFields(Value):
     metrics: Annotated[dict[str, Finite], at_most(MAX_METRICS)] = Field(default_factory=dict)
     golden: Annotated[tuple[GoldenExample, ...], at_most(MAX_GOLDEN)] = ()
     decisions: Decisions | None = None
+    rank: int | None = Field(default=None, ge=1, le=MAX_RANK)
 
     @property
     def label_thresholds(self) -> tuple[float, ...] | None:
@@ -99,7 +102,7 @@ class SpecFields(Value):
             case "vectors":  # the scales of a layer fill as many values as keys of one token
                 backbone = self.backbone
                 width = backbone.num_heads * backbone.head_size
-                return 2 * (backbone.hidden_size // width)
+                return 2 * (1 + (self.rank or 0)) * (backbone.hidden_size // width)
             case _:
                 return 0
 

@@ -105,6 +105,9 @@ class RecipeFlags:
     prefix_length: Annotated[
         int | None, recipe_option("Number of prefix slots. Implies --method prefix.")
     ] = None
+    rank: Annotated[
+        int | None, recipe_option("Rank of the update of the norms by vectors; 0: no update.")
+    ] = None
     projection_size: Annotated[
         int | None, recipe_option("Width of an MLP that makes the prefix. Implies --method prefix.")
     ] = None

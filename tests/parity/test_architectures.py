@@ -1,5 +1,6 @@
 """Every architecture: a packed batch gives each text what plain transformers gives it alone."""
 
+import functools
 import inspect
 import re
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModel
 
 from prefixes.backbone import Backbone, PackedBatch, Row, load_backbone
@@ -354,16 +355,22 @@ def test_bfloat16_rounds_weights_and_no_table_of_positions(subject: Subject) -> 
     assert {weight.dtype for weight in small.model.parameters()} == {torch.bfloat16}
 
 
-def vectors_of(backbone: Backbone, seed: int) -> Tensor:
-    """Random scales and shifts `[2, L, norm, hidden]`, those that every architecture can have.
-
-    ALBERT's layers share their norms, and ModernBERT's first layer lacks the first of them.
-    """
+def random_vectors(backbone: Backbone, seed: int, num_pairs: int) -> Tensor:
+    """Random vectors `[2 * num_pairs, L, norm, hidden]`. ALBERT's layers share their norms."""
     facts = backbone.fingerprint
     generator = torch.Generator().manual_seed(seed)
-    vectors = 0.3 * torch.randn(2, facts.num_layers, 2, facts.hidden_size, generator=generator)
-    if facts.model_type == "albert":
-        return vectors[:, :1].expand_as(vectors)
+    shape = (2 * num_pairs, facts.num_layers, 2, facts.hidden_size)
+    vectors = torch.randn(shape, generator=generator)
+    return vectors[:, :1].expand_as(vectors) if facts.model_type == "albert" else vectors
+
+
+def vectors_of(backbone: Backbone, seed: int) -> Tensor:
+    """Random scales and shifts, those that norms with other weights can have.
+
+    ModernBERT's first layer lacks the first norm.
+    """
+    facts = backbone.fingerprint
+    vectors = 0.3 * random_vectors(backbone, seed, 1)
     if facts.model_type == "modernbert":
         vectors[:, 0, 0] = 0.0
     if facts.model_type in WITHOUT_SHIFTS:
@@ -387,7 +394,7 @@ def retuned(subject: Subject, vectors: Tensor) -> Any:
 
 
 def slots_with(backbone: Backbone, pool: Tensor, vectors: Tensor, first: int) -> tuple[int, ...]:
-    """Copy vectors to slots of a pool, from `first` on."""
+    """Copy vectors `[n, L, 2, hidden]` to slots of a pool, from `first` on."""
     each = vectors.permute(1, 2, 0, 3).reshape(*pool.shape[:2], -1, *pool.shape[3:])
     slots = range(first, first + each.shape[2])
     pool[:, :, list(slots)] = each.to(pool)
@@ -405,6 +412,46 @@ def test_vectors_change_texts_as_norms_with_other_weights_do(subject: Subject) -
     together = run(backbone, rows, pool)
 
     models = [retuned(subject, one) for one in vectors]
+    with torch.no_grad():
+        alone = [
+            models[n % 2](**plain_inputs(models[n % 2], row)).last_hidden_state[0]
+            for n, row in enumerate(rows)
+        ]
+    assert largest_difference(together, alone) < 2e-5
+
+
+def updated(subject: Subject, vectors: Tensor) -> Any:
+    """Return the plain model with norms that return `y (1 + s) + t + U D y` in place of y."""
+
+    def change(_module: nn.Module, _inputs: Any, y: Tensor, own: Tensor) -> Tensor:
+        (scales, *down), (shifts, *up) = own.view(2, len(own) // 2, -1)
+        changed: Tensor = y * (1 + scales) + shifts + y @ torch.stack(down).T @ torch.stack(up)
+        return changed
+
+    plain = subject.plain(attn_implementation="eager")
+    for norm, name in enumerate(ARCHITECTURES[subject.name].norms):
+        places = re.compile(rf"(?:.*\.)?(\d+)\.{re.escape(name)}")
+        for path, module in plain.named_modules():
+            if match := places.fullmatch(path):
+                own = vectors[:, int(match[1]), norm]
+                module.register_forward_hook(functools.partial(change, own=own))
+    return plain
+
+
+def test_low_rank_updates_change_texts_as_those_of_the_formula(subject: Subject) -> None:
+    backbone, rank = subject.backbone, 2
+    pool = make_pool(backbone)
+    factors = torch.tensor([0.3, *[backbone.fingerprint.hidden_size**-0.5] * rank, *[0.3] * 3])
+    vectors = [
+        factors[:, None, None, None] * random_vectors(backbone, seed, 1 + rank) for seed in (1, 2)
+    ]
+    slots = [slots_with(backbone, pool, one, 20 * n) for n, one in enumerate(vectors)]
+    texts = texts_of(subject)
+    rows = [backbone.row(text, vectors=slots[n % 2], rank=rank) for n, text in enumerate(texts)]
+
+    together = run(backbone, rows, pool)
+
+    models = [updated(subject, one) for one in vectors]
     with torch.no_grad():
         alone = [
             models[n % 2](**plain_inputs(models[n % 2], row)).last_hidden_state[0]

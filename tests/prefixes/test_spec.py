@@ -42,6 +42,11 @@ from tests.prefixes.facts import BACKBONE
             id="head-offset",
         ),
         pytest.param(
+            {"rank": 8},
+            "rank belongs to method vectors only, found 8",
+            id="rank-of-a-prefix",
+        ),
+        pytest.param(
             {"method": "vectors", "prefix_length": 4},
             "of method vectors must be 0, found 4",
             id="long-vectors",

@@ -47,6 +47,7 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         method=config.file_method,
         prefix_length=config.prefix_length,
         position_offset=config.offset,
+        rank=config.rank_of_vectors or None,
         max_length=config.max_length or min(max_length_of(config.task_type), room),
         head=definition.head(config),
         input=data.template,
@@ -91,7 +92,11 @@ class PrefixLearner(nn.Module):
 
     The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
     through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`; of a head alone
-    it has no rows. Of vectors, its rows are the slots of their scales and shifts, which begin as 0.
+    it has no rows. Of vectors, its rows are their slots, which begin as 0, so that the first step
+    runs the backbone as it is. Only the rows of D begin as N(0, 1), and are divided by the root of
+    their width. Products with D are then as large as hidden units, and all vectors can have one
+    learning rate.
+
     Other weights begin as N(0, initializer_range) and biases as 0, the way transformers initializes
     missing weights, as in the original. `begin_as` adds values of real tokens to the table, and
     `load_state_dict` replaces all weights.
@@ -117,6 +122,8 @@ class PrefixLearner(nn.Module):
                 spec.prefix_length or spec.num_slots, width if projection_size is None else hidden
             )
         )
+        self.row_factors: Tensor | None
+        self.register_buffer("row_factors", row_factors(spec), persistent=False)
         self.projection = (
             nn.Identity()
             if projection_size is None
@@ -133,7 +140,10 @@ class PrefixLearner(nn.Module):
     def _initialize(self, spread: float, generator: torch.Generator) -> None:
         for parameter in self.parameters():
             is_vectors = parameter is self.table and self.spec.method == "vectors"
-            if parameter.ndim == 1 or is_vectors:
+            if is_vectors and self.row_factors is not None:
+                is_down = self.row_factors != 1
+                parameter.normal_(0, 1, generator=generator).mul_(is_down)
+            elif parameter.ndim == 1 or is_vectors:
                 parameter.zero_()
             else:
                 parameter.normal_(0, spread, generator=generator)
@@ -154,6 +164,8 @@ class PrefixLearner(nn.Module):
         """
         facts = self.spec.backbone
         flat: Tensor = self.projection(self.table)
+        if self.row_factors is not None:
+            flat = flat * self.row_factors
         if self.spec.method == "prompt":
             return flat
         split = flat.view(len(flat), facts.num_layers, 2, facts.num_heads, facts.head_size)
@@ -207,10 +219,28 @@ class PrefixLearner(nn.Module):
         if self.spec.method == "head":
             return {}
         if self.spec.method == "vectors":
-            scales, shifts = self.prefix_tensor().flatten(2).chunk(2, dim=2)
-            return {"norms.scales": scales, "norms.shifts": shifts}  # (L, 2, hidden)
+            return self._folded_vectors()
         kv = self.prefix_tensor().transpose(2, 3)  # (L, 2, P, H, D) -> (L, 2, H, P, D)
         return {"prefix.keys": kv[:, 0], "prefix.values": kv[:, 1]}
+
+    def _folded_vectors(self) -> dict[str, Tensor]:
+        facts, rank = self.spec.backbone, self.spec.rank or 0
+        halves = self.prefix_tensor().reshape(facts.num_layers, 2, 2, 1 + rank, facts.hidden_size)
+        first, second = halves.unbind(2)  # (L, 2, 1 + r, hidden)
+        tensors = {"norms.scales": first[:, :, 0], "norms.shifts": second[:, :, 0]}
+        if rank:
+            tensors |= {"norms.down": first[:, :, 1:], "norms.up": second[:, :, 1:]}
+        return tensors
+
+
+def row_factors(spec: PrefixSpec) -> Tensor | None:
+    """Return by what the rows of a learner's table are multiplied, `[n, 1]`; None if by nothing."""
+    if spec.rank is None:
+        return None
+    width = spec.backbone.hidden_size
+    of_vectors = torch.ones(2, 1 + spec.rank, spec.num_slots // (2 * (1 + spec.rank)))
+    of_vectors[0, 1:] = width**-0.5  # the rows of D, in the order of the slots
+    return of_vectors.view(-1, 1)
 
 
 def _parameters(layer: nn.Linear | None) -> tuple[Tensor | None, Tensor | None]:

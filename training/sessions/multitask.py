@@ -77,6 +77,7 @@ def _headless(owner: Run, steps: int, tasks: tuple[str, ...]) -> Prefix:
         method=mine.method,
         prefix_length=mine.prefix_length,
         position_offset=mine.position_offset,
+        rank=mine.rank,
         max_length=mine.max_length,
         head=HeadSpec(pooling="mean"),
         token_types=mine.token_types,

@@ -15,13 +15,14 @@ from prefixes.fingerprint import BackboneFingerprint
 from prefixes.prefix import Array
 from training.errors import PlanRejected
 from training.learning.initialization import StartingPrefix
+from training.learning.learner import row_factors
 from training.learning.run import Run
 from training.sessions.prefix_sources import read_published
 from training.settings.config import TrainConfig
 from training.settings.defaults import METHOD_DEFAULTS
 from training.settings.plan import TrainPlan
 
-_SHAPE: Final = ("method", "prefix_length", "position_offset")
+_SHAPE: Final = ("method", "prefix_length", "position_offset", "rank")
 """These must be equal, because they determine the meaning of the trained values."""
 
 
@@ -122,9 +123,11 @@ def _shape_for(config: TrainConfig, spec: PrefixSpec) -> dict[str, Any]:
         return METHOD_DEFAULTS.get(config.method, {})  # `check` reports the difference
     if spec.method == "head" and config.method != "head":
         return {}
-    shape = {"method": spec.method, "prefix_length": spec.prefix_length}
+    shape: dict[str, Any] = {"method": spec.method, "prefix_length": spec.prefix_length}
     by_default = spec.prefix_length if spec.method == "prefix" else 0
     offset = {"position_offset": spec.position_offset}
+    if spec.method == "vectors":
+        shape["rank"] = spec.rank or 0
     return shape if spec.position_offset == by_default else shape | offset
 
 
@@ -132,7 +135,9 @@ def _table(prefix: Prefix) -> Tensor:
     """Return the values in the layout of a learner's table: the inverse of folding."""
     if prefix.spec.method == "prompt":
         return _tensor(prefix.tensors["prompt.embeddings"])
-    return stacked_slots(prefix).permute(2, 0, 1, 3, 4).flatten(1)  # (n, L*2*H*D)
+    table = stacked_slots(prefix).permute(2, 0, 1, 3, 4).flatten(1)  # (n, L*2*H*D)
+    factors = row_factors(prefix.spec)
+    return table if factors is None else table / factors
 
 
 def _head_differences(theirs: PrefixSpec, mine: PrefixSpec) -> list[str]:

@@ -199,7 +199,9 @@ def _recipe_problems(config: TrainSettings) -> list[str]:
 
 
 def _head_problems(config: TrainSettings) -> list[str]:
-    """Check settings of a prefix that the method does not have."""
+    """Check settings of a prefix or of vectors that the method does not have."""
+    if config.rank and config.method != "vectors":
+        return [f"rank applies only to method 'vectors', not to {config.method!r}: remove it"]
     if config.method in {"prefix", "prompt"}:
         if config.prefix_length or config.start_from is not None:
             return []

@@ -58,6 +58,9 @@ TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 DEFAULT_LENGTH: Final = 16
 """Number of slots of prefixes and prompts."""
 
+DEFAULT_RANK: Final = 0
+"""Rank of the update that vectors add to the norms."""
+
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "prefix": {"prefix_length": DEFAULT_LENGTH, "learning_rate": 2e-2},
     "prompt": {"prefix_length": DEFAULT_LENGTH, "learning_rate": 2e-2},

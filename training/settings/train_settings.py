@@ -8,6 +8,7 @@ from pydantic import Field
 from prefixes.spec import (
     MAX_GOLDEN,
     MAX_PREFIX_LENGTH,
+    MAX_RANK,
     Activation,
     Decisions,
     LongTexts,
@@ -16,7 +17,7 @@ from prefixes.spec import (
 )
 from training.examples import Columns
 from training.settings.data_settings import DataSettings, Fraction
-from training.settings.defaults import MetricName, metrics_of
+from training.settings.defaults import DEFAULT_RANK, MetricName, metrics_of
 from training.settings.hierarchy_setting import HierarchySetting
 
 ScheduleName = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
@@ -38,7 +39,7 @@ PATH_FIELDS: Final = frozenset(
 
 RECIPE_FIELDS: Final = frozenset(
     {
-        *("method", "prefix_length", "projection_size", "initialization", "start_from"),
+        *("method", "prefix_length", "rank", "projection_size", "initialization", "start_from"),
         *("position_offset", "pooling", "head_activation", "class_weights", "label_smoothing"),
         *("learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay"),
         *("max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size"),
@@ -65,6 +66,13 @@ class TrainSettings(DataSettings):
         ge=0,
         le=MAX_PREFIX_LENGTH,
         description="Number of prefix slots: 16 by default for the methods prefix and prompt.",
+    )
+    rank: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_RANK,
+        description="Rank of the update that vectors add to the outputs of the norms. 0, the "
+        "default: no update.",
     )
     projection_size: int | None = Field(
         default=None,
@@ -270,6 +278,13 @@ class TrainSettings(DataSettings):
         if self.method != "prefix":
             return 0  # a prompt has positions of its own, and a head takes none
         return self.prefix_length if self.position_offset is None else self.position_offset
+
+    @property
+    def rank_of_vectors(self) -> int:
+        """Rank of the update that vectors add to the norms; 0 for other methods."""
+        if self.method != "vectors":
+            return 0
+        return DEFAULT_RANK if self.rank is None else self.rank
 
     @property
     def columns(self) -> Columns:

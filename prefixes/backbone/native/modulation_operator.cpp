@@ -1,4 +1,4 @@
-// The operator `polyprefix::modulate_`, which scales and shifts tokens by their texts' vectors.
+// The operator `polyprefix::modulate_`, which changes tokens by their texts' vectors.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
@@ -46,8 +46,11 @@ Modulation modulation_of(Tensor& tokens, const Tensor& pool, const Tensor& row_b
   check_slots(call.slots, slots.numel(), pool.size(0));
   for (int64_t row = 0; row < num_rows; ++row) {
     const int64_t count = call.slot_bounds[row + 1] - call.slot_bounds[row];
-    STD_TORCH_CHECK(count % 2 == 0 && (count == 0 || count * call.slot_width == 2 * call.width),
-                    "polyprefix: the slots of a text must hold two vectors of ", call.width);
+    const int64_t numbers = count * call.slot_width, pairs = numbers / (2 * call.width);
+    STD_TORCH_CHECK(count == 0 || (call.width % call.slot_width == 0 && pairs <= 1 + kMaxRank &&
+                                   numbers == pairs * 2 * call.width),
+                    "polyprefix: the slots of a text must hold up to ", 1 + kMaxRank,
+                    " pairs of vectors of ", call.width);
   }
   return call;
 }

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from prefixes import Prefix
 from prefixes.backbone import Backbone, pool_of, run_mixed
+from prefixes.backbone.resident import stacked_slots
 from tests.training.learnable_tasks import (
     make_config,
     sentiment_rows,
@@ -17,17 +19,21 @@ from tests.training.learnable_tasks import (
 from training.learning.run import Run
 
 
-def vectors_run(backbone: Backbone, folder: Path) -> Run:
+def vectors_run(backbone: Backbone, folder: Path, *, rank: int = 0) -> Run:
     path = write_jsonl(folder / "rows.jsonl", sentiment_rows(24))
-    return start(backbone, make_config(path, method="vectors", prefix_length=0, max_steps=3))
+    config = make_config(path, method="vectors", prefix_length=0, rank=rank, max_steps=3)
+    return start(backbone, config)
 
 
-def test_vectors_begin_as_norms_of_the_backbone(backbone: Backbone, tmp_path: Path) -> None:
-    run = vectors_run(backbone, tmp_path)
+@pytest.mark.parametrize("rank", [0, 3])
+def test_vectors_begin_as_norms_of_the_backbone(
+    backbone: Backbone, tmp_path: Path, rank: int
+) -> None:
+    run = vectors_run(backbone, tmp_path, rank=rank)
     begun = run.learner.fold()
-    assert not begun.tensors["norms.scales"].any()
-    assert not begun.tensors["norms.shifts"].any()
-    head = run.spec.model_copy(update={"method": "head"})
+    zeros = {name for name, x in begun.tensors.items() if name.startswith("norms.") and not x.any()}
+    assert zeros == {"norms.scales", "norms.shifts"} | ({"norms.up"} if rank else set())
+    head = run.spec.model_copy(update={"method": "head", "rank": None})
     bare = Prefix(head, {name: x for name, x in begun.tensors.items() if name.startswith("head.")})
     text = run.pieces[0].texts[0]
     pool, (with_vectors, without) = pool_of(backbone, [begun, bare])
@@ -35,10 +41,11 @@ def test_vectors_begin_as_norms_of_the_backbone(backbone: Backbone, tmp_path: Pa
     torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
 
 
-def test_a_file_of_vectors_holds_scales_and_shifts_of_two_norms_of_each_layer(
-    backbone: Backbone, tmp_path: Path
+@pytest.mark.parametrize("rank", [0, 3])
+def test_a_file_of_vectors_holds_those_of_two_norms_of_each_layer(
+    backbone: Backbone, tmp_path: Path, rank: int
 ) -> None:
-    run = vectors_run(backbone, tmp_path)
+    run = vectors_run(backbone, tmp_path, rank=rank)
     train_all(backbone, [run])
     assert run.best_prefix is not None
     again = Prefix.from_bytes(run.best_prefix.to_bytes(), fits=[backbone.fingerprint])
@@ -47,7 +54,11 @@ def test_a_file_of_vectors_holds_scales_and_shifts_of_two_norms_of_each_layer(
         assert again.tensors[name].shape == (facts.num_layers, 2, facts.hidden_size)
         assert (np.abs(again.tensors[name]).max((1, 2)) > 0).all()  # every layer learned
     assert "prefix.keys" not in again.tensors
-    assert again.spec.num_slots == 2
+    assert again.spec.num_slots == 2 * (1 + rank)
+    assert again.spec.rank == (rank or None)
+    for name in ("norms.down", "norms.up") if rank else ():
+        assert again.tensors[name].shape == (facts.num_layers, 2, rank, facts.hidden_size)
+        assert (np.abs(again.tensors[name]).max((2, 3)) > 0).all()
 
 
 def test_a_norm_gets_the_scales_and_shifts_that_its_layer_has_in_the_file(
@@ -63,3 +74,17 @@ def test_a_norm_gets_the_scales_and_shifts_that_its_layer_has_in_the_file(
     (outputs,) = run_mixed(backbone, pool, [(run.pieces[0].texts[0], resident)])
     weight, bias = begun.tensors["head.output.weight"], begun.tensors["head.output.bias"]
     np.testing.assert_allclose(outputs.numpy(), 0.5 * weight.sum(1) + bias, atol=1e-5)
+
+
+def test_a_file_of_a_rank_computes_what_was_trained(backbone: Backbone, tmp_path: Path) -> None:
+    """The rows of D have a factor in training, and none in the file."""
+    run = vectors_run(backbone, tmp_path, rank=3)
+    train_all(backbone, [run])
+    with torch.no_grad():
+        run.learner.table.normal_()
+    prefix = run.learner.fold()
+    assert prefix.tensors["norms.down"].std() == pytest.approx(
+        backbone.fingerprint.hidden_size**-0.5, rel=0.1
+    )
+    assert prefix.tensors["norms.up"].std() == pytest.approx(1, rel=0.1)
+    torch.testing.assert_close(stacked_slots(prefix), run.learner.prefix_tensor())

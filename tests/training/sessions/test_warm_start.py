@@ -63,6 +63,7 @@ def made_earlier(backbone: Backbone, folder: Path, config: TrainConfig) -> tuple
         (sentiment_rows, {"head_activation": "tanh"}),
         (sentiment_rows, {"method": "prompt"}),
         (sentiment_rows, {"method": "vectors", "prefix_length": 0}),
+        (sentiment_rows, {"method": "vectors", "prefix_length": 0, "rank": 3}),
         (count_rows, {"problem_type": "regression"}),
         (topic_rows, {"problem_type": "multi_label_classification"}),
         (partner_rows, {"task_type": "embedding"}),
@@ -145,6 +146,7 @@ def test_keys_and_values_that_would_mean_something_else_are_refused_by_name(
         {"method": "prompt", "prefix_length": 3},
         {"method": "prefix", "prefix_length": 4},
         {"method": "vectors", "prefix_length": 0},
+        {"method": "vectors", "prefix_length": 0, "rank": 3},
     ],
 )
 def test_method_and_shape_are_those_of_the_initial_prefix(
@@ -155,9 +157,10 @@ def test_method_and_shape_are_those_of_the_initial_prefix(
     config = TrainConfig(task="acme/task", train=rows, start_from=path, max_length=32)
     spec = begin(backbone, config).spec
     assert spec.method == shape["method"]
-    assert (spec.prefix_length, spec.position_offset) == (
+    assert (spec.prefix_length, spec.position_offset, spec.rank) == (
         earlier.spec.prefix_length,
         earlier.spec.position_offset,
+        earlier.spec.rank,
     )
 
 
@@ -179,6 +182,11 @@ def test_vectors_start_from_a_head_alone(backbone: Backbone, tmp_path: Path) -> 
         ({"method": "head", "prefix_length": 0}, {"method": "prefix"}, "was head, is prefix"),
         ({}, {"method": "vectors"}, "was prefix, is vectors"),
         ({}, {"prefix_length": 16}, "prefix_length was 4, is 16"),
+        (
+            {"method": "vectors", "prefix_length": 0, "rank": 3},
+            {"rank": 4},
+            "rank was 3, is 4",
+        ),
     ],
 )
 def test_a_method_of_its_own_must_be_that_of_the_start(

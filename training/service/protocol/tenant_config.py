@@ -21,7 +21,7 @@ _NAMES: Final = (
     "label_column", "label_separator", "label_columns", "labels", "label_descriptions",
     "problem_type", "template", "pair_template", "snap_to_words", "special_tokens",
     "long_texts", "stride", "merge", "max_windows", "max_answer_tokens", "description",
-    "prefix_length", "projection_size",
+    "prefix_length", "rank", "projection_size",
     "initialization", "position_offset", "max_length", "pooling", "normalize", "head_activation",
     "learning_rate", "head_learning_rate", "schedule", "warmup", "weight_decay",
     "max_gradient_norm", "prefix_dropout", "feature_dropout", "batch_size",

@@ -1,4 +1,4 @@
-"""The compiled scaling and shifting by vectors: as the formula says, and safe to call."""
+"""The compiled changes by vectors: as the formula says, and safe to call."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +14,13 @@ pytestmark = needs_compiler
 LENGTHS = (3, 0, 1, 40)
 SLOTS_OF_TEXTS: Sequence[Sequence[int]] = ([1, 4, 0, 2], [6, 5, 3, 1], [], [2, 2, 6, 0])
 """Two slots for the scales and two for the shifts of each text that has vectors."""
+OF_RANKS: Sequence[Sequence[int]] = (
+    [1, 4, 0, 2, 6, 5, 3, 1],
+    [6, 5, 3, 1],
+    [],
+    [slot % 7 for slot in range(4 * (1 + 19))],
+)
+"""The slots of ranks 1, 0 and 19."""
 
 
 @pytest.fixture(autouse=True)
@@ -25,11 +32,11 @@ def kernels() -> list[str]:
     return str(torch.ops.polyprefix.kernels()).split()
 
 
-def layout(**changes: Tensor) -> list[Tensor]:
+def layout(*, texts: Sequence[Sequence[int]] = SLOTS_OF_TEXTS, **changes: Tensor) -> list[Tensor]:
     bounds = {
         "row_bounds": torch.tensor([0, *LENGTHS]).cumsum(0),
-        "slot_bounds": torch.tensor([0, *map(len, SLOTS_OF_TEXTS)]).cumsum(0),
-        "slots": torch.tensor([slot for slots in SLOTS_OF_TEXTS for slot in slots]),
+        "slot_bounds": torch.tensor([0, *map(len, texts)]).cumsum(0),
+        "slots": torch.tensor([slot for slots in texts for slot in slots]),
     }
     return list((bounds | changes).values())
 
@@ -42,32 +49,43 @@ def random_case(slot_shape: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor
     return tokens, torch.randn(3, 2, 7, *slot_shape, generator=generator).to(dtype)[1, 1]
 
 
-def by_formula(tokens: Tensor, pool: Tensor) -> Tensor:
-    """Compute `y + y * scale + shift` with explicit loops, in float64."""
+def by_formula(
+    tokens: Tensor, pool: Tensor, texts: Sequence[Sequence[int]] = SLOTS_OF_TEXTS
+) -> Tensor:
+    """Compute `y + y * scale + shift + U D y` with explicit loops, in float64."""
     expected, start = tokens.double().clone(), 0
-    for length, slots in zip(LENGTHS, SLOTS_OF_TEXTS, strict=True):
+    for length, slots in zip(LENGTHS, texts, strict=True):
         if slots:
-            scales, shifts = pool[slots].double().flatten().view(2, -1)
-            expected[start : start + length] *= 1 + scales
-            expected[start : start + length] += shifts
+            halves = pool[list(slots)].double().view(2, len(slots) // 4, -1)
+            (scale, *down), (shift, *up) = halves
+            own = tokens[start : start + length].double()
+            changed = own * (1 + scale) + shift
+            for d, u in zip(down, up, strict=True):
+                changed += torch.outer(own @ d, u)
+            expected[start : start + length] = changed
         start += length
     return expected
 
 
+@pytest.mark.parametrize("texts", [SLOTS_OF_TEXTS, OF_RANKS], ids=["plain", "ranks"])
 @pytest.mark.parametrize("slot_shape", [(1, 1), (3, 5), (2, 8), (12, 32)])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-8)], ids=str
 )
 def test_every_instruction_set_computes_the_formula(
-    slot_shape: tuple[int, int], dtype: torch.dtype, tolerance: float
+    slot_shape: tuple[int, int],
+    dtype: torch.dtype,
+    tolerance: float,
+    texts: Sequence[Sequence[int]],
 ) -> None:
     tokens, pool = random_case(slot_shape, dtype)
-    expected = by_formula(tokens, pool)
+    expected = by_formula(tokens, pool, texts)
+    least = tolerance * (1 if texts is SLOTS_OF_TEXTS else float(expected.abs().max()))
 
     for kernel in kernels():
         found = tokens.clone()
-        torch.ops.polyprefix.modulate_(found, pool, *layout(), kernel)
-        torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+        torch.ops.polyprefix.modulate_(found, pool, *layout(texts=texts), kernel)
+        torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=least)
         assert torch.equal(found[3:4], tokens[3:4])  # the text without vectors
 
 
@@ -112,9 +130,19 @@ def changed(**changes: Any) -> dict[str, Any]:
     [
         (changed(slots=torch.tensor([7, *[0] * 11])), "slot 7 is not in the pool"),
         (changed(slots=torch.tensor([-1, *[0] * 11])), "slot -1 is not in the pool"),
-        (changed(slot_bounds=torch.tensor([0, 2, 8, 8, 12])), "must hold two vectors of 32"),
-        (changed(slot_bounds=torch.tensor([0, 1, 5, 9, 12])), "must hold two vectors of 32"),
+        (
+            changed(slot_bounds=torch.tensor([0, 2, 8, 8, 12])),
+            "must hold up to 65 pairs of vectors of 32",
+        ),
+        (
+            changed(slot_bounds=torch.tensor([0, 1, 5, 9, 12])),
+            "must hold up to 65 pairs of vectors of 32",
+        ),
         (changed(row_bounds=torch.tensor([0, 3, 3, 4, 43])), "row_bounds must go from 0 to 44"),
+        (
+            changed(slot_bounds=torch.tensor([0, 0, 0, 0, 264]), slots=torch.zeros(264).long()),
+            "must hold up to 65 pairs of vectors of 32",
+        ),
         (changed(slot_bounds=torch.tensor([0, 4, 12])), "must have N \\+ 1 numbers each"),
     ],
 )
@@ -122,7 +150,7 @@ def test_layouts_that_do_not_fit_are_rejected(changes: dict[str, Tensor], reason
     tokens, pool = random_case((2, 8), torch.float32)
     before = tokens.clone()
     with pytest.raises(RuntimeError, match=reason):
-        torch.ops.polyprefix.modulate_(tokens, pool, *layout(**changes))
+        torch.ops.polyprefix.modulate_(tokens, pool, *layout(texts=SLOTS_OF_TEXTS, **changes))
     assert torch.equal(tokens, before)
 
 

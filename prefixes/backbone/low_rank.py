@@ -1,0 +1,62 @@
+"""Low-rank updates: the part of vectors that mixes the hidden units of a norm's output.
+
+With a rank r, vectors add `U D y` to the output y of a norm, for matrices D `[r, hidden]` (down)
+and U `[hidden, r]` (up) of the task. This is DiReFT (Wu et al. 2024, arXiv 2404.03592), at every
+token and at every norm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prefixes.backbone.grouping import Ints, tensor_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LowRankUpdates:
+    """The updates of n texts of the same rank r, with R tokens in total, at `places` of a batch.
+
+    Texts are padded to S tokens: `padded` `[n * S]` indexes the batch, and `real` `[R]` the padded
+    tokens. `downs` and `ups` `[n * r * m]` are the pool slots of D's rows and of U's columns. Each
+    takes m slots, as many as the width of the norm has keys of all heads.
+    """
+
+    num_texts: int
+    places: Tensor
+    padded: Tensor
+    real: Tensor
+    downs: Tensor
+    ups: Tensor
+
+    @classmethod
+    def of(
+        cls, slots: Sequence[Ints], starts: Ints, lengths: Ints, device: torch.device | str
+    ) -> Self:
+        """Join the texts of a batch, each with its `slots` `[2, r, m]`: of D, and of U."""
+        columns = np.arange(lengths.max())
+        is_token = columns < lengths[:, None]
+        # Padding repeats the text's first token, because 0 * infinity of another text is NaN.
+        padded = starts[:, None] + np.where(is_token, columns, 0)
+        downs, ups = np.stack(slots, axis=1).reshape(2, -1)
+        return cls(
+            len(slots),
+            tensor_of(padded[is_token], device),
+            tensor_of(padded.ravel(), device),
+            tensor_of(np.flatnonzero(is_token), device),
+            tensor_of(downs, device),
+            tensor_of(ups, device),
+        )
+
+    def of_tokens(self, pool: Tensor, hidden: Tensor) -> Tensor:
+        """Return the updates `[R, hidden]` of a norm's output `[T, hidden]`, with its pool."""
+        shape = (self.num_texts, -1, hidden.shape[-1])
+        padded = hidden.index_select(0, self.padded).view(shape)
+        down, up = (
+            pool.index_select(0, slots).view(shape).to(hidden.dtype)
+            for slots in (self.downs, self.ups)
+        )
+        return torch.bmm(torch.bmm(padded, down.mT), up).flatten(0, 1).index_select(0, self.real)
