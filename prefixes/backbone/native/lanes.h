@@ -4,6 +4,10 @@
 
 #pragma once
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 #include <cstring>
 
@@ -57,11 +61,18 @@ inline Floats load(const float* from) {
   return value;
 }
 
-inline Floats load(const BFloat16* from) {
+// GCC converts a vector of 512 bits in two halves, so this is an intrinsic where there is one.
+inline Words widen(const uint16_t* from) {
+#if defined(__AVX512F__)
+  return (Words)_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#else
   Halves value;
   memcpy(&value, from, sizeof value);
-  return bits_of<Floats>(__builtin_convertvector(value, Words) << 16);
+  return __builtin_convertvector(value, Words);
+#endif
 }
+
+inline Floats load(const BFloat16* from) { return bits_of<Floats>(widen(&from->bits) << 16); }
 
 inline float load_one(const float* from) { return *from; }
 
@@ -73,8 +84,12 @@ inline void store(BFloat16* to, Floats value) {
   const Words bits = bits_of<Words>(value);
   const Words nearest_even = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   const Words rounded = value != value ? Words{} + 0x7fc0 : nearest_even;  // NaN stays NaN
+#if defined(__AVX512F__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtepi32_epi16((__m512i)rounded));
+#else
   const Halves halves = __builtin_convertvector(rounded, Halves);
   memcpy(to, &halves, sizeof halves);
+#endif
 }
 
 inline void store_one(float* to, float value) { *to = value; }
