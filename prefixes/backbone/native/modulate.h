@@ -10,8 +10,9 @@
 namespace polyprefix {
 namespace {
 
-constexpr int64_t kTokensAtOnce = 16;  // so that the vectors stay in the fastest cache
-constexpr int kRanksAtOnce = 8;
+constexpr int kRanksAtOnce = 4;
+constexpr int kTokensAtOnce = kLanes / kRanksAtOnce;
+constexpr int64_t kMostTokens = 16;  // so that the vectors stay in the fastest cache
 
 // The numbers of 1 + rank vectors that a slot of each has: scales and downs, or shifts and ups.
 template <class Number>
@@ -25,72 +26,113 @@ struct Part {
   }
 };
 
-// Add the products of a token with some downs to `sums`.
-template <int kCount, class Token, class Number>
-inline void project_some(const Token* token, const Number* const* downs, int64_t width,
-                         float* sums) {
-  Floats products[kCount] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= width; i += kLanes) {
-    const Floats y = load(token + i);
-#pragma GCC unroll 8
-    for (int k = 0; k < kCount; ++k) products[k] += y * load(downs[k] + i);
-  }
-  for (int k = 0; k < kCount; ++k) {
-    for (int lane = 0; lane < kLanes; ++lane) sums[k] += products[k][lane];
-    for (int64_t rest = i; rest < width; ++rest)
-      sums[k] += load_one(token + rest) * load_one(downs[k] + rest);
+// The factors of the ups: the products of some tokens with the downs.
+struct Factors {
+  float of[kMostTokens + kTokensAtOnce][kMaxRank + kRanksAtOnce] = {};
+};
+
+// Add the products of tokens with downs to their factors. Tokens and downs beyond the last repeat
+// the first, and their products are not used.
+template <class Token, class Number>
+inline void project(const Token* const (&tokens)[kTokensAtOnce], const Number* const* downs,
+                    int64_t rank, int64_t width, float (*factors)[kMaxRank + kRanksAtOnce]) {
+  for (int64_t first = 0; first < rank; first += kRanksAtOnce) {
+    const Number* some[kRanksAtOnce];
+    for (int k = 0; k < kRanksAtOnce; ++k) some[k] = downs[first + k < rank ? first + k : 0];
+    Floats products[kLanes] = {};
+    int64_t i = 0;
+    for (; i + kLanes <= width; i += kLanes) {
+      Floats down[kRanksAtOnce];
+#pragma GCC unroll 4
+      for (int k = 0; k < kRanksAtOnce; ++k) down[k] = load(some[k] + i);
+#pragma GCC unroll 4
+      for (int token = 0; token < kTokensAtOnce; ++token) {
+        const Floats y = load(tokens[token] + i);
+#pragma GCC unroll 4
+        for (int k = 0; k < kRanksAtOnce; ++k) products[token * kRanksAtOnce + k] += y * down[k];
+      }
+    }
+    transpose<kLanes / 2>(products);
+    for (int lane = 1; lane < kLanes; ++lane) products[0] += products[lane];
+    for (int token = 0; token < kTokensAtOnce; ++token)
+      for (int k = 0; k < kRanksAtOnce; ++k) {
+        float sum = products[0][token * kRanksAtOnce + k];
+        for (int64_t rest = i; rest < width; ++rest)
+          sum += load_one(tokens[token] + rest) * load_one(some[k] + rest);
+        factors[token][first + k] += sum;
+      }
   }
 }
 
+// Change the part of `count` tokens that a slot covers.
 template <class Token, class Number>
-inline void project(const Token* token, const Number* const* downs, int64_t rank, int64_t width,
-                    float* sums) {
-  int64_t k = 0;
-  for (; k + kRanksAtOnce <= rank; k += kRanksAtOnce)
-    project_some<kRanksAtOnce>(token, downs + k, width, sums + k);
-  for (; k < rank; ++k) project_some<1>(token, downs + k, width, sums + k);
-}
-
-// Change the part of a token that a slot covers. `factors` are those of the ups.
-template <class Token, class Number>
-inline void modulate_part(Token* token, const Number* scales, const Number* const* shifts_and_ups,
-                          const float* factors, int64_t rank, int64_t width) {
+inline void modulate_part(Token* const (&tokens)[kTokensAtOnce], int64_t count,
+                          const Number* scales, const Number* const* shifts_and_ups,
+                          const float (*factors)[kMaxRank + kRanksAtOnce], int64_t rank,
+                          int64_t width) {
   const Number *const shifts = shifts_and_ups[0], *const *const ups = shifts_and_ups + 1;
   int64_t i = 0;
   for (; i + kLanes <= width; i += kLanes) {
-    const Floats y = load(token + i);
-    Floats changed = y + y * load(scales + i) + load(shifts + i);
-    for (int64_t k = 0; k < rank; ++k) changed += factors[k] * load(ups[k] + i);
-    store(token + i, changed);
+    const Floats scale = load(scales + i), shift = load(shifts + i);
+    Floats changed[kTokensAtOnce];
+#pragma GCC unroll 4
+    for (int token = 0; token < kTokensAtOnce; ++token) {
+      const Floats y = load(tokens[token] + i);
+      changed[token] = y + y * scale + shift;
+    }
+    for (int64_t k = 0; k < rank; ++k) {
+      const Floats up = load(ups[k] + i);
+#pragma GCC unroll 4
+      for (int token = 0; token < kTokensAtOnce; ++token) changed[token] += factors[token][k] * up;
+    }
+#pragma GCC unroll 4
+    for (int token = 0; token < kTokensAtOnce; ++token)
+      if (token < count) store(tokens[token] + i, changed[token]);
   }
-  for (; i < width; ++i) {
-    const float y = load_one(token + i);
-    float changed = y + y * load_one(scales + i) + load_one(shifts + i);
-    for (int64_t k = 0; k < rank; ++k) changed += factors[k] * load_one(ups[k] + i);
-    store_one(token + i, changed);
+  for (int64_t token = 0; token < count; ++token)
+    for (int64_t rest = i; rest < width; ++rest) {
+      const float y = load_one(tokens[token] + rest);
+      float changed = y + y * load_one(scales + rest) + load_one(shifts + rest);
+      for (int64_t k = 0; k < rank; ++k) changed += factors[token][k] * load_one(ups[k] + rest);
+      store_one(tokens[token] + rest, changed);
+    }
+}
+
+// Call a function with some tokens of a text, for all of them: their pointers at a part, how many
+// of them there are, and the number of the first.
+template <class Token, class Function>
+inline void for_some_tokens(Token* tokens, int64_t num_tokens, int64_t width, Function function) {
+  for (int64_t first = 0; first < num_tokens; first += kTokensAtOnce) {
+    const int64_t count = least(kTokensAtOnce, num_tokens - first);
+    Token* some[kTokensAtOnce];
+    for (int64_t token = 0; token < kTokensAtOnce; ++token)
+      some[token] = tokens + (token < count ? first + token : first) * width;
+    function(some, count, first);
   }
 }
 
-// Change the tokens of a text from `first` to `last`, at most kTokensAtOnce, counted in the batch.
+// Change up to kMostTokens tokens of a text.
 template <class Token, class Number>
-void modulate_some(const Modulation& call, const int64_t* slots, int64_t rank, int64_t first,
-                   int64_t last) {
+void modulate_some(const Modulation& call, const int64_t* slots, int64_t rank, Token* tokens,
+                   int64_t num_tokens) {
   const int64_t parts = call.width / call.slot_width, half = (1 + rank) * parts;
-  Token* const tokens = static_cast<Token*>(call.tokens);
-  float factors[kTokensAtOnce][kMaxRank] = {};
+  Factors factors;
   for (int64_t part = 0; part < parts && rank > 0; ++part) {
     const Part<Number> own(call, slots, rank, parts, part);
-    for (int64_t at = first; at < last; ++at)
-      project(tokens + at * call.width + part * call.slot_width, own.vectors + 1, rank,
-              call.slot_width, factors[at - first]);
+    for_some_tokens(tokens + part * call.slot_width, num_tokens, call.width,
+                    [&](Token* const (&some)[kTokensAtOnce], int64_t, int64_t first) {
+                      project<Token, Number>(some, own.vectors + 1, rank, call.slot_width,
+                                             factors.of + first);
+                    });
   }
   for (int64_t part = 0; part < parts; ++part) {
     const Part<Number> own(call, slots, 0, parts, part);
     const Part<Number> added(call, slots + half, rank, parts, part);
-    for (int64_t at = first; at < last; ++at)
-      modulate_part(tokens + at * call.width + part * call.slot_width, own.vectors[0],
-                    added.vectors, factors[at - first], rank, call.slot_width);
+    for_some_tokens(tokens + part * call.slot_width, num_tokens, call.width,
+                    [&](Token* const (&some)[kTokensAtOnce], int64_t count, int64_t first) {
+                      modulate_part<Token, Number>(some, count, own.vectors[0], added.vectors,
+                                                   factors.of + first, rank, call.slot_width);
+                    });
   }
 }
 
@@ -101,8 +143,10 @@ void modulate_text(const Modulation& call, int64_t row, int64_t first, int64_t l
   if (count == 0) return;
   const int64_t rank = count * call.slot_width / (2 * call.width) - 1;
   const int64_t* const slots = call.slots + call.slot_bounds[row];
-  for (int64_t at = first; at < last; at += kTokensAtOnce)
-    modulate_some<Token, Number>(call, slots, rank, at, least(at + kTokensAtOnce, last));
+  Token* const tokens = static_cast<Token*>(call.tokens);
+  for (int64_t at = first; at < last; at += kMostTokens)
+    modulate_some<Token, Number>(call, slots, rank, tokens + at * call.width,
+                                 least(kMostTokens, last - at));
 }
 
 template <class Token, class Number>
