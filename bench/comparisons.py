@@ -11,6 +11,8 @@ from bench.workloads import ALL_LENGTHS, SHORT_TEXTS
 NUM_TASKS: Final = 1000
 OURS: Final = f"{NUM_TASKS} prefixes"
 VECTORS: Final = f"{NUM_TASKS} vectors"
+RANK: Final = 8
+WITH_RANK: Final = f"{VECTORS} of rank {RANK}"
 OURS_INT8: Final = f"{OURS}, int8"
 PLAIN: Final = f"{OURS}, plain kernels"
 BARE: Final = "no prefix"
@@ -108,6 +110,7 @@ COMPARISONS: Final = (
     Comparison(OURS, BARE, {("minilm", None, None): 0.95, ("bert-base", None, None): 0.95}),
     Comparison(OURS, "1 prefix", {}),
     Comparison(VECTORS, OURS, {(None, None, None): 0.97}),
+    Comparison(WITH_RANK, OURS, {(None, None, None): 0.97}),
     Comparison(f"{OURS}, Zipf", BARE, {}),
     Comparison(OURS, PLAIN, {}, is_no_slower=True),
     Comparison(OURS, PEFT, {(None, None, SHORT_TEXTS): 7, (None, None, ALL_LENGTHS): 6.5}),

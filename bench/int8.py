@@ -95,8 +95,8 @@ def _damaged(prefix: Prefix) -> Iterator[tuple[str, Prefix]]:
         yield copy("prompt is zero", **{name: 0 * tensors[name]})
         return
     if spec.method == "vectors":
-        names = ("norms.scales", "norms.shifts")
-        yield copy("vectors are zero", **{name: 0 * tensors[name] for name in names})
+        zeros = {name: 0 * x for name, x in tensors.items() if name.startswith("norms.")}
+        yield copy("vectors are zero", **zeros)
         return
     if spec.method == "head":
         return

@@ -7,13 +7,19 @@ from prefixes import BackboneFingerprint, HeadSpec, Prefix, PrefixSpec
 from prefixes.checks import expected_shapes
 
 
-def random_prefix(facts: BackboneFingerprint, length: int, seed: int) -> Prefix:
-    """Make a random single-label classifier for a backbone: of length 0, vectors of the norms."""
+def random_prefix(
+    facts: BackboneFingerprint, length: int, seed: int, *, rank: int | None = None
+) -> Prefix:
+    """Make a random single-label classifier for a backbone.
+
+    Of length 0, it has vectors of the norms instead of keys and values.
+    """
     rng = np.random.default_rng(seed)
     spec = PrefixSpec(
         problem_type="single_label_classification",
         labels=tuple(f"label-{number}" for number in range(NUM_LABELS)),
         method="prefix" if length else "vectors",
+        rank=rank,
         prefix_length=length,
         position_offset=length,
         max_length=facts.max_positions - length,

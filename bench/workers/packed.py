@@ -63,7 +63,10 @@ class _Exact:
         self._linear = LinearLayers(layers, {PLAIN: EXACT[PLAIN]})
         self._fastest = LinearLayers(layers, EXACT)
         self._many = _residents(self._backbone, [job["prefix_length"]] * job["num_tasks"])
-        self._vectors = _residents(self._backbone, [0] * job["num_tasks"])
+        none = [0] * job["num_tasks"]
+        self._vectors = _residents(self._backbone, none)
+        self._rank = job["rank"]
+        self._with_rank = _residents(self._backbone, none, rank=self._rank)
         lengths, count = job["prefix_lengths"], job["num_per_length"]
         self._by_length = {
             str(length): _residents(self._backbone, [length] * count) for length in lengths
@@ -82,6 +85,8 @@ class _Exact:
         yield f"{ours}, plain kernels", _mixed(self._plain, self._many, tokens, tasks, batch)
         vectors = f"{len(self._vectors[1])} vectors"
         yield vectors, _mixed(self._backbone, self._vectors, tokens, tasks, batch)
+        with_rank = f"{vectors} of rank {self._rank}"
+        yield with_rank, _mixed(self._backbone, self._with_rank, tokens, tasks, batch)
         if work["detailed"]:
             yield from self._details(work)
         else:
@@ -108,9 +113,10 @@ def _among(count: int, tasks: Sequence[int]) -> list[int]:
     return [task % count for task in tasks]
 
 
-def _residents(backbone: Backbone, lengths: Sequence[int]) -> Residents:
+def _residents(backbone: Backbone, lengths: Sequence[int], *, rank: int | None = None) -> Residents:
     facts = backbone.fingerprint
-    return pool_of(backbone, [random_prefix(facts, n, seed) for seed, n in enumerate(lengths)])
+    prefixes = [random_prefix(facts, n, seed, rank=rank) for seed, n in enumerate(lengths)]
+    return pool_of(backbone, prefixes)
 
 
 def _sizes(tokens: Sequence[list[int]], batch: int) -> list[int]:

@@ -34,6 +34,7 @@ def job(backbone_folder: Path, **changes: object) -> dict[str, Any]:
         "threads": 1,
         "kernels": KernelSettings.plain(backbone_folder / "kernels.json").job(),
         "num_tasks": 6,
+        "rank": 2,
         "task_counts": [1, 6],
         "prefix_length": 4,
         "prefix_lengths": [2, 3],
@@ -49,6 +50,7 @@ def test_every_contender_answers_all_texts_and_takes_time(
     contenders = worker.load(job(backbone_folder))
     names = {name for _, name in contenders}
     assert names >= {"F.linear layers alone", "no prefix", "1 prefix", "6 prefixes"}
+    assert names >= {"6 vectors", "6 vectors of rank 2"}
     for name in names:
         seconds, rows = worker.run("few", name)
         assert rows == 3
