@@ -8,7 +8,8 @@ from prefixes.spec.consistency import problems_of
 from prefixes.spec.spec_fields import SpecFields
 
 ADDITIONS: Final = frozenset({"decisions", "rank"})
-"""Fields that version 0.1.0 does not know. A file has them apart from the others."""
+"""Fields that version 0.1.0 does not know. A file has them apart from the others, so that version
+0.1.0 serves it if it knows the method."""
 
 
 class PrefixSpec(SpecFields):

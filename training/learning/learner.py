@@ -12,6 +12,7 @@ from prefixes.backbone import Backbone, Head
 from training.errors import PlanRejected
 from training.examples import TaskData
 from training.learning.random_numbers import generator_for
+from training.learning.vector_rows import VectorRows
 from training.settings.config import TrainConfig
 from training.settings.defaults import max_length_of
 from training.tasks import definition_of
@@ -92,14 +93,10 @@ class PrefixLearner(nn.Module):
 
     The table is P-tuning v2's `[P, L*2*H*D]`; with a projection it is `[P, hidden]` and goes
     through Linear, Tanh, Linear; of a shallow prompt it is the embeddings `[P, E]`; of a head alone
-    it has no rows. Of vectors, its rows are their slots, which begin as 0, so that the first step
-    runs the backbone as it is. Only the rows of D begin as N(0, 1), and are divided by the root of
-    their width. Products with D are then as large as hidden units, and all vectors can have one
-    learning rate.
-
-    Other weights begin as N(0, initializer_range) and biases as 0, the way transformers initializes
-    missing weights, as in the original. `begin_as` adds values of real tokens to the table, and
-    `load_state_dict` replaces all weights.
+    it has no rows. Of vectors, its rows are their slots, which begin as 0, or with a rank as
+    `VectorRows` says. Other weights begin as N(0, initializer_range) and biases as 0, the way
+    transformers initializes missing weights, as in the original. `begin_as` adds values of real
+    tokens to the table, and `load_state_dict` replaces all weights.
     """
 
     def __init__(
@@ -122,8 +119,7 @@ class PrefixLearner(nn.Module):
                 spec.prefix_length or spec.num_slots, width if projection_size is None else hidden
             )
         )
-        self.row_factors: Tensor | None
-        self.register_buffer("row_factors", row_factors(spec), persistent=False)
+        self.rows = None if spec.rank is None else VectorRows.of(spec)
         self.projection = (
             nn.Identity()
             if projection_size is None
@@ -140,9 +136,8 @@ class PrefixLearner(nn.Module):
     def _initialize(self, spread: float, generator: torch.Generator) -> None:
         for parameter in self.parameters():
             is_vectors = parameter is self.table and self.spec.method == "vectors"
-            if is_vectors and self.row_factors is not None:
-                is_down = self.row_factors != 1
-                parameter.normal_(0, 1, generator=generator).mul_(is_down)
+            if is_vectors and self.rows is not None:
+                parameter.normal_(0, 1, generator=generator).mul_(self.rows.spreads)
             elif parameter.ndim == 1 or is_vectors:
                 parameter.zero_()
             else:
@@ -164,8 +159,8 @@ class PrefixLearner(nn.Module):
         """
         facts = self.spec.backbone
         flat: Tensor = self.projection(self.table)
-        if self.row_factors is not None:
-            flat = flat * self.row_factors
+        if self.rows is not None:
+            flat = flat * self.rows.factors.to(flat)
         if self.spec.method == "prompt":
             return flat
         split = flat.view(len(flat), facts.num_layers, 2, facts.num_heads, facts.head_size)
@@ -231,16 +226,6 @@ class PrefixLearner(nn.Module):
         if rank:
             tensors |= {"norms.down": first[:, :, 1:], "norms.up": second[:, :, 1:]}
         return tensors
-
-
-def row_factors(spec: PrefixSpec) -> Tensor | None:
-    """Return by what the rows of a learner's table are multiplied, `[n, 1]`; None if by nothing."""
-    if spec.rank is None:
-        return None
-    width = spec.backbone.hidden_size
-    of_vectors = torch.ones(2, 1 + spec.rank, spec.num_slots // (2 * (1 + spec.rank)))
-    of_vectors[0, 1:] = width**-0.5  # the rows of D, in the order of the slots
-    return of_vectors.view(-1, 1)
 
 
 def _parameters(layer: nn.Linear | None) -> tuple[Tensor | None, Tensor | None]:

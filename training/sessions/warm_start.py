@@ -15,8 +15,8 @@ from prefixes.fingerprint import BackboneFingerprint
 from prefixes.prefix import Array
 from training.errors import PlanRejected
 from training.learning.initialization import StartingPrefix
-from training.learning.learner import row_factors
 from training.learning.run import Run
+from training.learning.vector_rows import VectorRows
 from training.sessions.prefix_sources import read_published
 from training.settings.config import TrainConfig
 from training.settings.defaults import METHOD_DEFAULTS
@@ -136,8 +136,7 @@ def _table(prefix: Prefix) -> Tensor:
     if prefix.spec.method == "prompt":
         return _tensor(prefix.tensors["prompt.embeddings"])
     table = stacked_slots(prefix).permute(2, 0, 1, 3, 4).flatten(1)  # (n, L*2*H*D)
-    factors = row_factors(prefix.spec)
-    return table if factors is None else table / factors
+    return table if prefix.spec.rank is None else table / VectorRows.of(prefix.spec).factors
 
 
 def _head_differences(theirs: PrefixSpec, mine: PrefixSpec) -> list[str]:
