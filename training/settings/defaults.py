@@ -58,8 +58,8 @@ TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 DEFAULT_LENGTH: Final = 16
 """Number of slots of prefixes and prompts."""
 
-DEFAULT_RANK: Final = 0
-"""Rank of the update that vectors add to the norms."""
+DEFAULT_RANKS: Final[dict[TaskType, int]] = {"token_classification": 8}
+"""Rank of the update that vectors add to the outputs of the norms; 0 for other task types."""
 
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "prefix": {"prefix_length": DEFAULT_LENGTH, "learning_rate": 2e-2},

@@ -17,7 +17,7 @@ from prefixes.spec import (
 )
 from training.examples import Columns
 from training.settings.data_settings import DataSettings, Fraction
-from training.settings.defaults import DEFAULT_RANK, MetricName, metrics_of
+from training.settings.defaults import DEFAULT_RANKS, MetricName, metrics_of
 from training.settings.hierarchy_setting import HierarchySetting
 
 ScheduleName = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
@@ -71,8 +71,8 @@ class TrainSettings(DataSettings):
         default=None,
         ge=0,
         le=MAX_RANK,
-        description="Rank of the update that vectors add to the outputs of the norms. 0, the "
-        "default: no update.",
+        description="Rank of the update that vectors add to the outputs of the norms; 0 for none. "
+        "By default 8 for token_classification, and 0 for other task types.",
     )
     projection_size: int | None = Field(
         default=None,
@@ -284,7 +284,7 @@ class TrainSettings(DataSettings):
         """Rank of the update that vectors add to the norms; 0 for other methods."""
         if self.method != "vectors":
             return 0
-        return DEFAULT_RANK if self.rank is None else self.rank
+        return DEFAULT_RANKS.get(self.task_type, 0) if self.rank is None else self.rank
 
     @property
     def columns(self) -> Columns:

@@ -261,6 +261,7 @@ def test_what_the_caller_gives_comes_before_what_the_file_says(tmp_path: Path) -
                 'method = "head"\nprefix_length = 8': "prefix_length applies only to a prefix",
                 'method = "head"\nprojection_size = 8': "projection_size applies only to a prefix",
                 'method = "head"\ntask_type = "embedding"': "needs head_activation",
+                'method = "head"\nrank = 8': "rank applies only to method 'vectors', not to 'head'",
             }.items()
         ),
         pytest.param(
@@ -306,6 +307,20 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
     assert (vectors.method, vectors.learning_rate) == ("vectors", 0.01)
     assert (vectors.prefix_length, vectors.offset) == (0, 0)
     assert not vectors.begins_as_activations
+
+
+@pytest.mark.parametrize(
+    ("given", "rank"),
+    [
+        ({}, 0),
+        ({"rank": 3}, 3),
+        ({"task_type": "token_classification"}, 8),
+        ({"task_type": "token_classification", "rank": 0}, 0),
+        ({"task_type": "token_classification", "method": "prefix"}, 0),
+    ],
+)
+def test_tags_have_low_rank_updates_by_default(given: dict[str, Any], rank: int) -> None:
+    assert TrainConfig(task="acme/x", train=Path("x"), **given).rank_of_vectors == rank
 
 
 @pytest.mark.parametrize(
