@@ -70,7 +70,7 @@ def expected_shapes(spec: PrefixSpec) -> dict[str, tuple[int, ...]]:
     if spec.method == "vectors":
         both = (backbone.num_layers, 2, hidden)
         shapes |= {"norms.scales": both, "norms.shifts": both}
-        if spec.rank is not None:
+        if spec.rank:
             matrix = (backbone.num_layers, 2, spec.rank, hidden)
             shapes |= {"norms.down": matrix, "norms.up": matrix}
     elif spec.method == "prefix":

@@ -3,8 +3,9 @@
 Layout: an 8-byte little-endian header length, a JSON header (tensor names, dtypes, shapes, byte
 ranges and a `__metadata__` map of strings), then the tensors' bytes. The metadata key `polyprefix`
 holds the JSON of the `PrefixSpec`; `polyprefix.additions`, if present, the JSON of those of its
-fields that change no output and that readers of version 0.1.0 do not know. These readers ignore
-unknown metadata, but reject a description with unknown fields. A pickle is never read.
+fields that readers of version 0.1.0 do not know and need not know, because they change no output
+or belong to a method that these readers reject. They ignore unknown metadata, but reject a
+description with unknown fields. A pickle is never read.
 
 Source of the format: the safetensors project's README.
 """

@@ -5,7 +5,7 @@ and U `[hidden, r]` (up) of the task. This is DiReFT (Wu et al. 2024, arXiv 2404
 token and at every norm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,14 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prefixes.backbone.grouping import Ints, tensor_of
+from prefixes.backbone.grouping import Ints, similar_rows, tensor_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LowRankUpdates:
-    """The updates of n texts of the same rank r, with R tokens in total, at `places` of a batch.
+    """The updates of n texts of the same rank r and of similar lengths.
 
-    Texts are padded to S tokens: `padded` `[n * S]` indexes the batch, and `real` `[R]` the padded
+    The texts have R tokens in total, at `places` `[R]` of a batch.
+
+    They are padded to S tokens: `padded` `[n * S]` indexes the batch, and `real` `[R]` the padded
     tokens. `downs` and `ups` `[n * r * m]` are the pool slots of D's rows and of U's columns. Each
     takes m slots, as many as the width of the norm has keys of all heads.
     """
@@ -36,10 +38,11 @@ class LowRankUpdates:
     def of(
         cls, slots: Sequence[Ints], starts: Ints, lengths: Ints, device: torch.device | str
     ) -> Self:
-        """Join the texts of a batch, each with its `slots` `[2, r, m]`: of D, and of U."""
+        """Join texts, each with its `slots` `[2, r, m]`: of D, and of U."""
         columns = np.arange(lengths.max())
         is_token = columns < lengths[:, None]
-        # Padding repeats the text's first token, because 0 * infinity of another text is NaN.
+        # Padding repeats the text's first token. That of another text could be infinite, and its
+        # product with a gradient of 0 is NaN.
         padded = starts[:, None] + np.where(is_token, columns, 0)
         downs, ups = np.stack(slots, axis=1).reshape(2, -1)
         return cls(
@@ -60,3 +63,17 @@ class LowRankUpdates:
             for slots in (self.downs, self.ups)
         )
         return torch.bmm(torch.bmm(padded, down.mT), up).flatten(0, 1).index_select(0, self.real)
+
+
+def updates_of(
+    slots: Sequence[Ints], starts: Ints, lengths: Ints, device: torch.device | str
+) -> Iterator[LowRankUpdates]:
+    """Divide texts by rank and length, each with its `slots` `[2, r, m]`. Some may have rank 0."""
+    ranks = np.array([own.shape[1] for own in slots])
+    for rank in np.unique(ranks[ranks > 0]):
+        members = np.flatnonzero(ranks == rank)
+        for places in similar_rows(
+            lengths[members].tolist(), [0] * len(members), parts_lengths=False
+        ):
+            some = members[places]
+            yield LowRankUpdates.of([slots[n] for n in some], starts[some], lengths[some], device)

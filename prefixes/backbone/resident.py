@@ -69,7 +69,7 @@ def _stacked_vectors(prefix: Prefix) -> Tensor:
     facts = prefix.spec.backbone
     scales, shifts = (torch.from_numpy(prefix.tensors[x]) for x in ("norms.scales", "norms.shifts"))
     vectors = [scales[:, :, None], shifts[:, :, None]]  # (L, 2, 1, hidden)
-    if prefix.spec.rank is not None:
+    if prefix.spec.rank:
         down, up = (torch.from_numpy(prefix.tensors[x]) for x in ("norms.down", "norms.up"))
         vectors = [vectors[0], down, vectors[1], up]  # (L, 2, 1 or r, hidden)
     shape = (facts.num_layers, 2, -1, facts.num_heads, facts.head_size)
@@ -130,7 +130,7 @@ class MixedBatch:
                 position_offset=resident.spec.position_offset,
                 slots=resident.slots,
                 vectors=resident.vectors,
-                rank=resident.spec.rank or 0,
+                rank=resident.spec.rank,
                 prompt=resident.prompt,
             )
             for text, resident in work

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from prefixes.backbone.grouping import Ints, TextSlots, tensor_of
-from prefixes.backbone.low_rank import LowRankUpdates
+from prefixes.backbone.low_rank import LowRankUpdates, updates_of
 from prefixes.backbone.native.library import is_compiled
 from prefixes.backbone.native.operator import modulate_compiled
 
@@ -32,7 +32,7 @@ class _Row(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenVectors:
-    """The vectors of N tokens, which lie at `places` of a batch, or are all.
+    """The vectors of N tokens, which lie at `places` of a batch. None if they are all tokens.
 
     `slots` `[2, N * m]` are the pool slots of the scales and of the shifts of each token.
     """
@@ -46,22 +46,13 @@ class TokenVectors:
         having = [number for number, row in enumerate(rows) if row.vectors]
         starts, lengths = bounds[having], np.diff(bounds)[having]
         own = [np.reshape(rows[n].vectors, (2, 1 + rows[n].rank, -1)) for n in having]
-        ranks = np.array([rows[n].rank for n in having])
         both = np.repeat(np.stack([slots[:, 0] for slots in own]), lengths, axis=0)
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1]) + np.repeat(starts - ends + lengths, lengths)
         return cls(
             tensor_of(both.transpose(1, 0, 2).reshape(2, -1), device),
             None if len(having) == len(rows) else tensor_of(places, device),
-            tuple(
-                LowRankUpdates.of(
-                    [own[n][:, 1:] for n in np.flatnonzero(ranks == rank)],
-                    starts[ranks == rank],
-                    lengths[ranks == rank],
-                    device,
-                )
-                for rank in np.unique(ranks[ranks > 0])
-            ),
+            tuple(updates_of([slots[:, 1:] for slots in own], starts, lengths, device)),
         )
 
     def apply(self, pool: Tensor, hidden: Tensor, *, in_place: bool) -> Tensor:

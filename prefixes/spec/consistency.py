@@ -130,7 +130,7 @@ def _method_problems(spec: SpecFields) -> list[str]:
         problems.append(
             f"position_offset of method {spec.method} must be 0, found {spec.position_offset}"
         )
-    if spec.rank is not None and spec.method != "vectors":
+    if spec.rank and spec.method != "vectors":
         problems.append(f"rank belongs to method vectors only, found {spec.rank}")
     backbone = spec.backbone
     if spec.method == "vectors" and backbone.hidden_size % (

@@ -8,8 +8,8 @@ from prefixes.spec.consistency import problems_of
 from prefixes.spec.spec_fields import SpecFields
 
 ADDITIONS: Final = frozenset({"decisions", "rank"})
-"""Fields that version 0.1.0 does not know. A file has them apart from the others, so that version
-0.1.0 serves it if it knows the method."""
+"""Fields that version 0.1.0 does not know. A file has them apart from the others, and only if they
+differ from their default."""
 
 
 class PrefixSpec(SpecFields):
@@ -27,6 +27,7 @@ class PrefixSpec(SpecFields):
 
     def written(self) -> tuple[str, str | None]:
         """Return the JSON of the fields of version 0.1.0, and that of all additions, if any."""
-        set_later = {name for name in ADDITIONS if getattr(self, name) is not None}
+        fields = type(self).model_fields
+        set_later = {name for name in ADDITIONS if getattr(self, name) != fields[name].default}
         additions = self.model_dump_json(include=set_later, exclude_none=True)
         return self.model_dump_json(exclude=set(ADDITIONS)), additions if set_later else None

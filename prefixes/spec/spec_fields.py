@@ -41,7 +41,7 @@ class SpecFields(Value):
     classification, `answers` to question answering. If `token_types` is false, all tokens have
     type 0 and the types of the tokenizer are ignored, as in PEFT's question answering. Files
     without `special_tokens` were trained with "control". `rank` is that of the update that vectors
-    add to the outputs of the norms; None if there is no update.
+    add to the outputs of the norms; 0 if there is none.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -64,7 +64,7 @@ class SpecFields(Value):
     metrics: Annotated[dict[str, Finite], at_most(MAX_METRICS)] = Field(default_factory=dict)
     golden: Annotated[tuple[GoldenExample, ...], at_most(MAX_GOLDEN)] = ()
     decisions: Decisions | None = None
-    rank: int | None = Field(default=None, ge=1, le=MAX_RANK)
+    rank: int = Field(default=0, ge=0, le=MAX_RANK)
 
     @property
     def label_thresholds(self) -> tuple[float, ...] | None:
@@ -102,7 +102,7 @@ class SpecFields(Value):
             case "vectors":  # the scales of a layer fill as many values as keys of one token
                 backbone = self.backbone
                 width = backbone.num_heads * backbone.head_size
-                return 2 * (1 + (self.rank or 0)) * (backbone.hidden_size // width)
+                return 2 * (1 + self.rank) * (backbone.hidden_size // width)
             case _:
                 return 0
 

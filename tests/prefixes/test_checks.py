@@ -235,9 +235,34 @@ def test_additions_are_fields_of_the_description() -> None:
     assert spec == SPEC.model_copy(update={"decisions": Decisions(min_score=0.5)})
 
 
+def test_a_rank_is_an_addition_that_only_vectors_with_updates_have() -> None:
+    vectors = SPEC.model_copy(
+        update={"method": "vectors", "prefix_length": 0, "position_offset": 0}
+    )
+    assert SPEC.written()[1] is None
+    assert vectors.written()[1] is None
+    text, additions = vectors.model_copy(update={"rank": 8}).written()
+    assert "rank" not in json.loads(text)
+    assert json.loads(additions or "") == {"rank": 8}
+    assert parse_spec(text, additions).rank == 8
+
+
+@pytest.mark.parametrize("name", ["norms.down", "norms.up"])
+def test_updates_need_both_matrices(name: str) -> None:
+    spec = SPEC.model_copy(
+        update={"method": "vectors", "prefix_length": 0, "position_offset": 0, "rank": 3}
+    )
+    tensors = {one: np.zeros(shape, np.float32) for one, shape in expected_shapes(spec).items()}
+    assert check_tensors(spec, tensors) == ()
+    (finding,) = check_tensors(spec, {one: x for one, x in tensors.items() if one != name})
+    assert (finding.code, finding.subject) == ("missing_tensor", name)
+
+
 @pytest.mark.parametrize(
     ("additions", "subject", "found"),
     [
+        pytest.param('{"rank": 65}', "spec.rank", "65", id="large-rank"),
+        pytest.param('{"rank": 8}', "spec", "", id="rank-of-a-prefix"),
         pytest.param("", "polyprefix.additions", "JSONDecodeError", id="empty"),
         pytest.param("[]", "polyprefix.additions", "list", id="list"),
         pytest.param("[" * 100_000, "polyprefix.additions", "RecursionError", id="deep"),

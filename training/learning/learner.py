@@ -48,7 +48,7 @@ def describe(config: TrainConfig, data: TaskData, backbone: Backbone) -> PrefixS
         method=config.file_method,
         prefix_length=config.prefix_length,
         position_offset=config.offset,
-        rank=config.rank_of_vectors or None,
+        rank=config.rank,
         max_length=config.max_length or min(max_length_of(config.task_type), room),
         head=definition.head(config),
         input=data.template,
@@ -119,7 +119,7 @@ class PrefixLearner(nn.Module):
                 spec.prefix_length or spec.num_slots, width if projection_size is None else hidden
             )
         )
-        self.rows = None if spec.rank is None else VectorRows.of(spec)
+        self.rows = VectorRows.of(spec) if spec.rank else None
         self.projection = (
             nn.Identity()
             if projection_size is None
@@ -219,7 +219,7 @@ class PrefixLearner(nn.Module):
         return {"prefix.keys": kv[:, 0], "prefix.values": kv[:, 1]}
 
     def _folded_vectors(self) -> dict[str, Tensor]:
-        facts, rank = self.spec.backbone, self.spec.rank or 0
+        facts, rank = self.spec.backbone, self.spec.rank
         halves = self.prefix_tensor().reshape(facts.num_layers, 2, 2, 1 + rank, facts.hidden_size)
         first, second = halves.unbind(2)  # (L, 2, 1 + r, hidden)
         tensors = {"norms.scales": first[:, :, 0], "norms.shifts": second[:, :, 0]}

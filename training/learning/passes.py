@@ -44,7 +44,7 @@ class StepShare:
     def row(self, backbone: Backbone, text: EncodedText) -> Row:
         """Return the row of a text with its prefix, vectors or prompt."""
         if self.run.spec.method == "vectors":
-            return backbone.row(text, vectors=self.slots, rank=self.run.spec.rank or 0)
+            return backbone.row(text, vectors=self.slots, rank=self.run.spec.rank)
         return backbone.row(
             text, position_offset=self.run.config.offset, slots=self.slots, prompt=self.prompt
         )

@@ -14,7 +14,7 @@ _STEP: Final = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorRows:
-    """A row of the table is a slot of a vector, or of a part of it.
+    """Each row of the table fills one slot: a vector, or a part of one.
 
     Vectors are the rows times `factors` `[n, 1]`, and so are the steps of an optimizer such as
     Adam, whose steps in the table do not depend on the factors. The rows begin as normal values
@@ -31,7 +31,6 @@ class VectorRows:
         The rows of D begin as N(0, 1 / hidden), so that `D y` is as large as the hidden units of y.
         All else begins as 0, so that the first step runs the backbone as it is.
         """
-        assert spec.rank is not None
         root = spec.backbone.hidden_size**0.5
         shape = (2, 1 + spec.rank, spec.num_slots // (2 * (1 + spec.rank)))
         factors, spreads = torch.ones(shape), torch.zeros(shape)

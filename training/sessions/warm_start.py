@@ -19,7 +19,7 @@ from training.learning.run import Run
 from training.learning.vector_rows import VectorRows
 from training.sessions.prefix_sources import read_published
 from training.settings.config import TrainConfig
-from training.settings.defaults import METHOD_DEFAULTS
+from training.settings.defaults import method_defaults
 from training.settings.plan import TrainPlan
 
 _SHAPE: Final = ("method", "prefix_length", "position_offset", "rank")
@@ -120,14 +120,14 @@ def _with_shape(config: TrainConfig, starts: Mapping[str, WarmStart]) -> TrainCo
 def _shape_for(config: TrainConfig, spec: PrefixSpec) -> dict[str, Any]:
     """Return the settings with which a training makes a prefix of the shape of `spec`."""
     if "method" in config.model_fields_set and config.method != spec.method:
-        return METHOD_DEFAULTS.get(config.method, {})  # `check` reports the difference
+        return method_defaults(config.method, config.task_type)  # `check` reports the difference
     if spec.method == "head" and config.method != "head":
-        return {}
+        return method_defaults(config.method, config.task_type)
     shape: dict[str, Any] = {"method": spec.method, "prefix_length": spec.prefix_length}
     by_default = spec.prefix_length if spec.method == "prefix" else 0
     offset = {"position_offset": spec.position_offset}
     if spec.method == "vectors":
-        shape["rank"] = spec.rank or 0
+        shape["rank"] = spec.rank
     return shape if spec.position_offset == by_default else shape | offset
 
 
@@ -136,7 +136,7 @@ def _table(prefix: Prefix) -> Tensor:
     if prefix.spec.method == "prompt":
         return _tensor(prefix.tensors["prompt.embeddings"])
     table = stacked_slots(prefix).permute(2, 0, 1, 3, 4).flatten(1)  # (n, L*2*H*D)
-    return table if prefix.spec.rank is None else table / VectorRows.of(prefix.spec).factors
+    return table / VectorRows.of(prefix.spec).factors if prefix.spec.rank else table
 
 
 def _head_differences(theirs: PrefixSpec, mine: PrefixSpec) -> list[str]:

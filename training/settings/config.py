@@ -9,7 +9,7 @@ from prefixes import PrefixError, PrefixRef
 from training.datasets import dataset_named
 from training.errors import PlanRejected
 from training.settings.consistency import problems_of
-from training.settings.defaults import METHOD_DEFAULTS, PREFIX_SETTINGS, TASK_TYPE_DEFAULTS
+from training.settings.defaults import PREFIX_SETTINGS, TASK_TYPE_DEFAULTS, method_defaults
 from training.settings.former_names import with_current_names
 from training.settings.train_settings import TrainSettings
 
@@ -60,10 +60,10 @@ def _implied_method(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_method(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the defaults of the method. The length may be that of an initial prefix."""
-    defaults = METHOD_DEFAULTS.get(str(data.get("method")), {})
-    starts = data.get("start_from") is not None
-    return {name: x for name, x in defaults.items() if not (starts and name == "prefix_length")}
+    """Return the defaults of the method. Length and rank may be those of an initial prefix."""
+    defaults = method_defaults(str(data.get("method", "vectors")), str(data.get("task_type")))
+    shape = {"prefix_length", "rank"} if data.get("start_from") is not None else set()
+    return {name: x for name, x in defaults.items() if name not in shape}
 
 
 def _has_labels_alone(data: Mapping[str, Any]) -> bool:

@@ -31,6 +31,7 @@ def problems_of(config: TrainSettings) -> list[str]:
         *_tagging_problems(config),
         *_template_problems(config),
         *_recipe_problems(config),
+        *_rank_problems(config),
         *_head_problems(config),
         *answer_rule_problems(config),
         *few_shot_problems(config),
@@ -198,10 +199,14 @@ def _recipe_problems(config: TrainSettings) -> list[str]:
     return problems
 
 
+def _rank_problems(config: TrainSettings) -> list[str]:
+    if not config.rank or config.method == "vectors":
+        return []
+    return [f"rank applies only to method 'vectors', not to {config.method!r}: remove it"]
+
+
 def _head_problems(config: TrainSettings) -> list[str]:
-    """Check settings of a prefix or of vectors that the method does not have."""
-    if config.rank and config.method != "vectors":
-        return [f"rank applies only to method 'vectors', not to {config.method!r}: remove it"]
+    """Check settings of a prefix that the method does not have."""
     if config.method in {"prefix", "prompt"}:
         if config.prefix_length or config.start_from is not None:
             return []

@@ -58,8 +58,8 @@ TASK_TYPE_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
 DEFAULT_LENGTH: Final = 16
 """Number of slots of prefixes and prompts."""
 
-DEFAULT_RANKS: Final[dict[TaskType, int]] = {"token_classification": 8}
-"""Rank of the update that vectors add to the outputs of the norms; 0 for other task types."""
+DEFAULT_RANKS: Final[dict[str, int]] = {"token_classification": 8}
+"""Ranks of vectors by task type; 0 for the others."""
 
 METHOD_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
     "prefix": {"prefix_length": DEFAULT_LENGTH, "learning_rate": 2e-2},
@@ -80,6 +80,13 @@ values."""
 
 _MAX_LENGTH: Final = 256
 _WINDOW: Final = 384
+
+
+def method_defaults(method: str, task_type: str) -> dict[str, Any]:
+    """Return the defaults of a method for a task type."""
+    rank = DEFAULT_RANKS.get(task_type, 0) if method == "vectors" else 0
+    defaults = METHOD_DEFAULTS.get(method, {})
+    return {**defaults, "rank": rank} if rank else defaults
 
 
 def metrics_of(task_type: TaskType, problem_type: ProblemType | None) -> tuple[MetricName, ...]:

@@ -8,15 +8,7 @@ from pydantic import Field
 from prefixes.values import Value
 from training.settings.config import TrainConfig
 
-_ALIKE: Final = {
-    "method": "method",
-    "prefix_length": "prefix_length",
-    "offset": "position_offset",
-    "rank_of_vectors": "rank",
-    "projection_size": "projection_size",
-    "start_from": "start_from",
-}
-"""What must be the same for all runs, and the setting that decides it."""
+_ALIKE: Final = ("method", "prefix_length", "offset", "rank", "projection_size", "start_from")
 
 
 class MultitaskPlan(Value):
@@ -59,13 +51,14 @@ class MultitaskPlan(Value):
 def _differences(runs: Sequence[TrainConfig]) -> list[str]:
     """List the settings that must be the same but differ. Other methods have other settings."""
     problems = []
-    for name, setting in _ALIKE.items():
+    for name in _ALIKE:
         values = dict.fromkeys(getattr(run, name) for run in runs)
         if len(values) > 1:
+            label = "position_offset" if name == "offset" else name
             found = ", ".join(map(str, values))
             problems.append(
-                f"tasks that share a prefix must have the same {setting}: found {found}. Set it "
-                "for all of them"
+                f"tasks that share a prefix must have the same {label}: found {found}. Set it for "
+                "all of them"
             )
             if name == "method":
                 break

@@ -17,7 +17,7 @@ from prefixes.spec import (
 )
 from training.examples import Columns
 from training.settings.data_settings import DataSettings, Fraction
-from training.settings.defaults import DEFAULT_RANKS, MetricName, metrics_of
+from training.settings.defaults import MetricName, metrics_of
 from training.settings.hierarchy_setting import HierarchySetting
 
 ScheduleName = Literal["linear", "cosine", "constant", "exponential", "exponential_per_epoch"]
@@ -67,12 +67,12 @@ class TrainSettings(DataSettings):
         le=MAX_PREFIX_LENGTH,
         description="Number of prefix slots: 16 by default for the methods prefix and prompt.",
     )
-    rank: int | None = Field(
-        default=None,
+    rank: int = Field(
+        default=0,
         ge=0,
         le=MAX_RANK,
         description="Rank of the update that vectors add to the outputs of the norms; 0 for none. "
-        "By default 8 for token_classification, and 0 for other task types.",
+        "For token_classification 8 by default.",
     )
     projection_size: int | None = Field(
         default=None,
@@ -278,13 +278,6 @@ class TrainSettings(DataSettings):
         if self.method != "prefix":
             return 0  # a prompt has positions of its own, and a head takes none
         return self.prefix_length if self.position_offset is None else self.position_offset
-
-    @property
-    def rank_of_vectors(self) -> int:
-        """Rank of the update that vectors add to the norms; 0 for other methods."""
-        if self.method != "vectors":
-            return 0
-        return DEFAULT_RANKS.get(self.task_type, 0) if self.rank is None else self.rank
 
     @property
     def columns(self) -> Columns:

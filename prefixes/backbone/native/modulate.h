@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kRanksAtOnce = 4;
 constexpr int kTokensAtOnce = kLanes / kRanksAtOnce;
-constexpr int64_t kMostTokens = 16;  // so that the vectors stay in the fastest cache
+constexpr int64_t kMaxTokens = 16;  // of one pass over the vectors, so that these tokens stay cached
 
 // The numbers of 1 + rank vectors that a slot of each has: scales and downs, or shifts and ups.
 template <class Number>
@@ -28,13 +28,13 @@ struct Part {
 
 // The factors of the ups: the products of some tokens with the downs.
 struct Factors {
-  float of[kMostTokens + kTokensAtOnce][kMaxRank + kRanksAtOnce] = {};
+  float of[kMaxTokens + kTokensAtOnce][kMaxRank + kRanksAtOnce] = {};
 };
 
 // Add the products of tokens with downs to their factors. Tokens and downs beyond the last repeat
 // the first, and their products are not used.
 template <class Token, class Number>
-inline void project(const Token* const (&tokens)[kTokensAtOnce], const Number* const* downs,
+inline void project(Token* const (&tokens)[kTokensAtOnce], const Number* const* downs,
                     int64_t rank, int64_t width, float (*factors)[kMaxRank + kRanksAtOnce]) {
   for (int64_t first = 0; first < rank; first += kRanksAtOnce) {
     const Number* some[kRanksAtOnce];
@@ -111,7 +111,7 @@ inline void for_some_tokens(Token* tokens, int64_t num_tokens, int64_t width, Fu
   }
 }
 
-// Change up to kMostTokens tokens of a text.
+// Change up to kMaxTokens tokens of a text.
 template <class Token, class Number>
 void modulate_some(const Modulation& call, const int64_t* slots, int64_t rank, Token* tokens,
                    int64_t num_tokens) {
@@ -144,9 +144,9 @@ void modulate_text(const Modulation& call, int64_t row, int64_t first, int64_t l
   const int64_t rank = count * call.slot_width / (2 * call.width) - 1;
   const int64_t* const slots = call.slots + call.slot_bounds[row];
   Token* const tokens = static_cast<Token*>(call.tokens);
-  for (int64_t at = first; at < last; at += kMostTokens)
+  for (int64_t at = first; at < last; at += kMaxTokens)
     modulate_some<Token, Number>(call, slots, rank, tokens + at * call.width,
-                                 least(kMostTokens, last - at));
+                                 least(kMaxTokens, last - at));
 }
 
 template <class Token, class Number>

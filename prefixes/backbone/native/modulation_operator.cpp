@@ -16,8 +16,17 @@ namespace {
 
 using torch::stable::Tensor;
 
-// Numbers that justify one more thread. A thread does some 5,000 in a microsecond.
+// Numbers that justify one more thread. A thread scales and shifts some 5,000 in a microsecond.
 constexpr int64_t kWorthAThread = 100'000;
+
+// Return the tokens that justify one more thread. Each pair of vectors takes about as long as the
+// first one.
+int64_t tokens_worth_a_thread(const Modulation& call) {
+  const int64_t num_slots = call.slot_bounds[call.num_rows];
+  const int64_t pairs = num_slots * call.slot_width / (2 * call.width);
+  const int64_t of_a_text = std::max<int64_t>(1, pairs / std::max<int64_t>(1, call.num_rows));
+  return 1 + kWorthAThread / (call.width * of_a_text);
+}
 
 // Check the inputs of a call and describe it.
 Modulation modulation_of(Tensor& tokens, const Tensor& pool, const Tensor& row_bounds,
@@ -35,6 +44,8 @@ Modulation modulation_of(Tensor& tokens, const Tensor& pool, const Tensor& row_b
   call.pool = pool.const_data_ptr();
   call.pool_stride = pool.stride(0);
   call.slot_width = pool.size(1) * pool.size(2);
+  STD_TORCH_CHECK(call.width > 0 && call.slot_width > 0,
+                  "polyprefix: tokens and slots must have numbers");
   const int64_t num_rows = call.num_rows = row_bounds.numel() - 1;
   STD_TORCH_CHECK(num_rows >= 0 && slot_bounds.numel() == num_rows + 1,
                   "polyprefix: row_bounds and slot_bounds must have N + 1 numbers each");
@@ -60,7 +71,7 @@ void modulate(Tensor tokens, Tensor pool, Tensor row_bounds, Tensor slot_bounds,
   const Modulation call = modulation_of(tokens, pool, row_bounds, slot_bounds, slots);
   const Kernel& kernel = kernel_named(kernel_name);
   torch::stable::parallel_for(
-      0, tokens.size(0), 1 + kWorthAThread / std::max<int64_t>(call.width, 1),
+      0, tokens.size(0), tokens_worth_a_thread(call),
       [&](int64_t first, int64_t last) { kernel.modulate(call, first, last); });
 }
 

@@ -51,15 +51,16 @@ def attend_compiled(
 
 
 def modulate_compiled(tokens: Tensor, pool: Tensor, texts: TextSlots) -> None:
-    """Scale and shift the T tokens of N texts by the vectors of their text, in place.
+    """Change the T tokens of N texts by the vectors of their text, in place.
 
-    A number y becomes `y + y * scale + shift`, computed in float32. There are no gradients.
+    A token y becomes `y (1 + s) + t + U D y`, computed in float32. There are no gradients.
 
     Args:
         tokens: `[T, hidden]` in float32 or bfloat16.
         pool: vectors in all slots, `[C, H, D]`.
-        texts: the tokens of each text, and the slots of its vectors: the scales in the first half
-            of these, the shifts in the second. A text may have none.
+        texts: the tokens of each text, and the slots of its vectors: the scales s and the rows of
+            D in the first half of these, the shifts t and the columns of U in the second. The
+            number of slots determines the rank, at most 64. A text may have none.
 
     Raises:
         RuntimeError: when the operator is not compiled, or a tensor does not fit.

@@ -9,7 +9,7 @@ import torch
 
 from prefixes.backbone.grouping import TextSlots
 from prefixes.backbone.packing import Row
-from prefixes.backbone.task_vectors import TaskVectors
+from prefixes.backbone.task_vectors import TaskVectors, TokenVectors
 from tests.kernels import load_compiled_attention, needs_compiler
 
 LENGTHS = (2, 1, 3)
@@ -107,3 +107,20 @@ def test_numbers_that_are_not_finite_stay_in_their_text() -> None:
     hidden[0, 0, 0] = torch.inf
     changed = vectors_of(SAME_RANK).apply(torch.randn(4, 2, 3), hidden, in_place=True)
     assert changed[0, 1:].isfinite().all()
+
+
+def test_gradients_of_a_padded_text_do_not_depend_on_other_texts() -> None:
+    pool = torch.randn(6, 2, 3, requires_grad=True)
+    hidden = torch.randn(1, 6, 6)
+    hidden[0, 0, 0] = torch.inf
+    slots = ((0, 1, 0, 1), (2, 3, 2, 3), (4, 5, 4, 5))
+    changed = vectors_of(slots).apply(pool, hidden)
+    (gradient,) = torch.autograd.grad(changed[0, 2:].sum(), pool)
+    assert gradient[2:].isfinite().all()
+
+
+def test_long_texts_do_not_pad_short_ones() -> None:
+    lengths = (200, *[5] * 50)
+    rows = [Row([0] * n, [0] * n, 0, vectors=(0, 1, 2, 3), rank=1) for n in lengths]
+    vectors = TokenVectors.of(rows, np.cumsum([0, *lengths]), "cpu")
+    assert sum(len(updates.padded) for updates in vectors.updates) == sum(lengths)

@@ -33,7 +33,7 @@ def test_vectors_begin_as_norms_of_the_backbone(
     begun = run.learner.fold()
     zeros = {name for name, x in begun.tensors.items() if name.startswith("norms.") and not x.any()}
     assert zeros == {"norms.scales", "norms.shifts"} | ({"norms.up"} if rank else set())
-    head = run.spec.model_copy(update={"method": "head", "rank": None})
+    head = run.spec.model_copy(update={"method": "head", "rank": 0})
     bare = Prefix(head, {name: x for name, x in begun.tensors.items() if name.startswith("head.")})
     text = run.pieces[0].texts[0]
     pool, (with_vectors, without) = pool_of(backbone, [begun, bare])
@@ -55,7 +55,7 @@ def test_a_file_of_vectors_holds_those_of_two_norms_of_each_layer(
         assert (np.abs(again.tensors[name]).max((1, 2)) > 0).all()  # every layer learned
     assert "prefix.keys" not in again.tensors
     assert again.spec.num_slots == 2 * (1 + rank)
-    assert again.spec.rank == (rank or None)
+    assert again.spec.rank == rank
     for name in ("norms.down", "norms.up") if rank else ():
         assert again.tensors[name].shape == (facts.num_layers, 2, rank, facts.hidden_size)
         assert (np.abs(again.tensors[name]).max((2, 3)) > 0).all()

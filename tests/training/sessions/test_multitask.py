@@ -79,10 +79,13 @@ def going_on(plan: TrainPlan, backbone: Backbone, shared: SharedPrefix) -> list[
     return PlanRuns.begin(plan, tasks, backbone, {}, saved=None, shared=shared).runs
 
 
-VECTORS = {"method": "vectors", "prefix_length": 0, "prefix_dropout": 0.0}
+VECTORS = {"method": "vectors", "prefix_length": 0, "prefix_dropout": 0.0, "rank": 0}
 
 
-@pytest.mark.parametrize("settings", [{}, {"projection_size": 8}, {"method": "prompt"}, VECTORS])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"projection_size": 8}, {"method": "prompt"}, VECTORS, {**VECTORS, "rank": 3}],
+)
 def test_tasks_share_one_prefix_at_first_and_part_afterwards(
     backbone: Backbone, backbone_folder: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:

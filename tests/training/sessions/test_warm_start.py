@@ -187,6 +187,7 @@ def test_vectors_start_from_a_head_alone(backbone: Backbone, tmp_path: Path) -> 
             {"rank": 4},
             "rank was 3, is 4",
         ),
+        ({"method": "vectors", "prefix_length": 0, "rank": 3}, {"rank": 0}, "rank was 3, is 0"),
     ],
 )
 def test_a_method_of_its_own_must_be_that_of_the_start(

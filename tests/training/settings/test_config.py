@@ -320,7 +320,7 @@ def test_a_type_of_task_begins_with_settings_of_its_own() -> None:
     ],
 )
 def test_tags_have_low_rank_updates_by_default(given: dict[str, Any], rank: int) -> None:
-    assert TrainConfig(task="acme/x", train=Path("x"), **given).rank_of_vectors == rank
+    assert TrainConfig(task="acme/x", train=Path("x"), **given).rank == rank
 
 
 @pytest.mark.parametrize(
