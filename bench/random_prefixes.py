@@ -7,9 +7,7 @@ from prefixes import BackboneFingerprint, HeadSpec, Prefix, PrefixSpec
 from prefixes.checks import expected_shapes
 
 
-def random_prefix(
-    facts: BackboneFingerprint, length: int, seed: int, *, rank: int | None = None
-) -> Prefix:
+def random_prefix(facts: BackboneFingerprint, length: int, seed: int, *, rank: int = 0) -> Prefix:
     """Make a random single-label classifier for a backbone.
 
     Of length 0, it has vectors of the norms instead of keys and values.

@@ -113,7 +113,7 @@ def _among(count: int, tasks: Sequence[int]) -> list[int]:
     return [task % count for task in tasks]
 
 
-def _residents(backbone: Backbone, lengths: Sequence[int], *, rank: int | None = None) -> Residents:
+def _residents(backbone: Backbone, lengths: Sequence[int], *, rank: int = 0) -> Residents:
     facts = backbone.fingerprint
     prefixes = [random_prefix(facts, n, seed, rank=rank) for seed, n in enumerate(lengths)]
     return pool_of(backbone, prefixes)
