@@ -41,7 +41,7 @@ class SpecFields(Value):
     classification, `answers` to question answering. If `token_types` is false, all tokens have
     type 0 and the types of the tokenizer are ignored, as in PEFT's question answering. Files
     without `special_tokens` were trained with "control". `rank` is that of the update that vectors
-    add to the outputs of the norms; 0 if there is none.
+    add to the outputs of the norms; 0 without an update.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
