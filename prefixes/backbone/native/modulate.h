@@ -98,6 +98,38 @@ inline void modulate_part(Token* const (&tokens)[kTokensAtOnce], int64_t count,
     }
 }
 
+// Loads the vectors of the next text into the cache, some lines at a time: each text of a batch may
+// have others, and a processor has few lines under way at once.
+template <class Number>
+class Prefetcher {
+ public:
+  // Prefetch the vectors of `row`, if there is such a row, in `num_calls` calls.
+  Prefetcher(const Modulation& call, int64_t row, int64_t num_calls) : call_(call) {
+    if (row >= call.num_rows) return;
+    slot_ = call.slot_bounds[row];
+    end_ = call.slot_bounds[row + 1];
+    const int64_t num_lines = (end_ - slot_) * ((call.slot_width + kLine - 1) / kLine);
+    lines_per_call_ = (num_lines + num_calls - 1) / num_calls;
+  }
+
+  void advance() {
+    for (int64_t line = 0; line < lines_per_call_ && slot_ < end_; ++line) {
+      const Number* const slot =
+          static_cast<const Number*>(call_.pool) + call_.slots[slot_] * call_.pool_stride;
+      __builtin_prefetch(slot + number_, 0, 2);
+      number_ += kLine;
+      if (number_ < call_.slot_width) continue;
+      number_ = 0;
+      ++slot_;
+    }
+  }
+
+ private:
+  static constexpr int64_t kLine = 64 / sizeof(Number);
+  const Modulation& call_;
+  int64_t slot_ = 0, end_ = 0, number_ = 0, lines_per_call_ = 0;
+};
+
 // Call a function with some tokens of a text, for all of them: their pointers at a part, how many
 // of them there are, and the number of the first.
 template <class Token, class Function>
@@ -114,13 +146,14 @@ inline void for_some_tokens(Token* tokens, int64_t num_tokens, int64_t width, Fu
 // Change up to kMaxTokens tokens of a text.
 template <class Token, class Number>
 void modulate_some(const Modulation& call, const int64_t* slots, int64_t rank, Token* tokens,
-                   int64_t num_tokens) {
+                   int64_t num_tokens, Prefetcher<Number>& next) {
   const int64_t parts = call.width / call.slot_width, half = (1 + rank) * parts;
   Factors factors;
   for (int64_t part = 0; part < parts && rank > 0; ++part) {
     const Part<Number> own(call, slots, rank, parts, part);
     for_some_tokens(tokens + part * call.slot_width, num_tokens, call.width,
                     [&](Token* const (&some)[kTokensAtOnce], int64_t, int64_t first) {
+                      next.advance();
                       project<Token, Number>(some, own.vectors + 1, rank, call.slot_width,
                                              factors.of + first);
                     });
@@ -130,6 +163,7 @@ void modulate_some(const Modulation& call, const int64_t* slots, int64_t rank, T
     const Part<Number> added(call, slots + half, rank, parts, part);
     for_some_tokens(tokens + part * call.slot_width, num_tokens, call.width,
                     [&](Token* const (&some)[kTokensAtOnce], int64_t count, int64_t first) {
+                      next.advance();
                       modulate_part<Token, Number>(some, count, own.vectors[0], added.vectors,
                                                    factors.of + first, rank, call.slot_width);
                     });
@@ -144,9 +178,11 @@ void modulate_text(const Modulation& call, int64_t row, int64_t first, int64_t l
   const int64_t rank = count * call.slot_width / (2 * call.width) - 1;
   const int64_t* const slots = call.slots + call.slot_bounds[row];
   Token* const tokens = static_cast<Token*>(call.tokens);
+  const int64_t num_calls = (rank > 0 ? 2 : 1) * (1 + (last - first) / kTokensAtOnce);
+  Prefetcher<Number> next(call, row + 1, num_calls);
   for (int64_t at = first; at < last; at += kMaxTokens)
     modulate_some<Token, Number>(call, slots, rank, tokens + at * call.width,
-                                 least(kMaxTokens, last - at));
+                                 least(kMaxTokens, last - at), next);
 }
 
 template <class Token, class Number>
